@@ -13,7 +13,6 @@ from functools import cache, lru_cache
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     PlainSerializer,
@@ -25,16 +24,6 @@ from driftline.errors import InputError
 from driftline.validation import expected, nearest
 
 _SHOWN_MAX = 80
-_HALF = "has half a character; expected whole ones"
-
-
-def _whole(text: str) -> str:
-    """Refuse half of a surrogate pair, which JSON can write and no encoding can."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(_HALF) from None
-    return text
 
 
 def iso(time: datetime) -> str:
@@ -42,7 +31,6 @@ def iso(time: datetime) -> str:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-Text = Annotated[str, AfterValidator(_whole)]
 # Times as they are written: with their offset, or with Z.
 Time = Annotated[datetime, PlainSerializer(datetime.isoformat)]
 TimeZ = Annotated[datetime, PlainSerializer(iso)]
@@ -84,10 +72,7 @@ class Document(BaseModel):
                 **{key: one for key, one in fields.items() if one is not None or key not in known}
             )
         except ValidationError as error:
-            # A key that is no Unicode has no place in what pydantic tells.
-            is_whole = all(one["loc"] for one in error.errors(include_input=False))
-            why = self.sentence(error, fields) if is_whole else f"a key {_HALF}"
-            raise self.error(why) from None
+            raise self.error(self.sentence(error, fields)) from None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -114,8 +99,6 @@ class Document(BaseModel):
         if kind == "missing":
             return f'"{name}" is missing; expected it'
         about, value = cls.model_fields[name], given.get(name)
-        if first["msg"].endswith(_HALF):
-            return f"{name} {value!r:.80} {_HALF}"
         shown = f'"{value}"' if kind == "literal_error" else f"{value!r:.80}"
         if about.repr is False:
             shown = "cannot be sent"

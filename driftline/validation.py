@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Final
+
+from driftline.errors import InputError
 
 _MAX_SHOWN = 80
 _MAX_COMPARED = 255
@@ -38,6 +41,29 @@ _BY_PREFIX: Final[Mapping[str, str]] = {
     "datetime_": _TIME,
     "date_": "a day such as 2026-01-15",
 }
+
+
+def require_unicode(value: object, where: str) -> None:
+    """Refuse half of a surrogate pair in any text of a document, which no encoding can write.
+
+    JSON, YAML and the command line can carry one. Every door calls this once, so that no such text
+    is ever stored.
+
+    Raises
+    ------
+    InputError
+        Quoting the place.
+    """
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        quoted = error.object[max(0, error.start - 20) : error.end + 20]
+        raise InputError(
+            f"{where}: half of a surrogate pair in "
+            f"{quoted.encode('ascii', 'backslashreplace').decode()}; expected Unicode"
+        ) from None
+    except RecursionError:
+        raise InputError(f"{where}: nested too deep; expected fewer levels") from None
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

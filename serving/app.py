@@ -53,6 +53,7 @@ from driftline.serving.api import (
     undeclared,
 )
 from driftline.serving.api.annotating import resume_marks
+from driftline.serving.api.requests import require_unicode_body
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.authorization import Audited, Authorization, admit_invocations
 from driftline.serving.context import ServerContext
@@ -169,7 +170,7 @@ def _api(
 
     api = FastAPI(
         title="driftline", lifespan=life, docs_url=None, redoc_url=None,
-        dependencies=[Depends(Authorization(context))],
+        dependencies=[Depends(Authorization(context)), Depends(require_unicode_body)],
     )  # fmt: skip
     _add_installation(api, context)
     # Narrow paths first: the last router takes any name.

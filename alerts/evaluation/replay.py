@@ -7,7 +7,6 @@ by the function that judges live alarms. A preview takes its datapoints from the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from itertools import islice
@@ -57,8 +56,6 @@ _DEFAULTS: Mapping[str, object] = {
     "metric_name": "datapoints",
     "period": 60,
 }
-# Long, and never texts again as they were given.
-_NUMBERS = frozenset({"datapoints", "series", "children"})
 
 
 def replay(document: object, *, longest: int = LONGEST) -> Iterator[Line]:
@@ -71,7 +68,6 @@ def replay(document: object, *, longest: int = LONGEST) -> Iterator[Line]:
     known = _COMPOSITE if is_composite else _METRIC
     if unknown := sorted(str(key) for key in set(document) - known):
         raise AlarmError(f'a replay with "{unknown[0]}"; expected some of {sorted(known)}')
-    _require_unicode(document)
     if is_composite:
         return _composite(document, longest)
     return _metric(document, longest)
@@ -89,7 +85,6 @@ def preview(
         raise AlarmError("a preview without an alarm; expected alarm, start and end")
     if unknown := sorted(str(key) for key in set(document) - _PREVIEWED):
         raise AlarmError(f'a preview with "{unknown[0]}"; expected some of {sorted(_PREVIEWED)}')
-    _require_unicode(document)
     definition = _definition(document)
     start, times = _times(document, definition.period, longest // definition.range_periods)
     state = _state("initial_state", document.get("initial_state", "INSUFFICIENT_DATA"))
@@ -190,19 +185,6 @@ def _turns(found: object) -> dict[str, list[Turn]]:
                 raise AlarmError(f'child "{name}": two states at {fields["time"]}; expected one')
         turns[name] = sorted(states.items())
     return turns
-
-
-def _require_unicode(document: Mapping[object, object]) -> None:
-    """Refuse what JSON can say and no answer can: half of a surrogate pair. It is AlarmError."""
-    texts = {str(key): one for key, one in document.items() if key not in _NUMBERS}
-    try:
-        json.dumps(texts, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise AlarmError(
-            "a text that is no Unicode (half of a surrogate pair); expected Unicode"
-        ) from None
-    except RecursionError:
-        raise AlarmError("a document that is nested too deep; expected an alarm in it") from None
 
 
 def _definition(document: Mapping[str, object]) -> AlarmDefinition:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_serializer, model_validator
 
-from driftline.alerts.documents import Document, Text, fields_of
+from driftline.alerts.documents import Document, fields_of
 from driftline.alerts.errors import ExpressionError
 from driftline.alerts.metrics.datapoint import check_metric, check_unit, metric_key
 from driftline.alerts.metrics.statistic import check_statistic
@@ -22,7 +22,7 @@ _PERIOD_MAX_S = 366 * 86_400
 _METRIC_FIELDS = ("namespace", "metric_name", "dimensions")
 _STAT_FIELDS = ("metric", "period", "stat", "unit")
 
-_Text = Annotated[Text | None, Field(description="a text")]
+_Text = Annotated[str | None, Field(description="a text")]
 
 
 class MetricQuery(Document):

@@ -8,6 +8,7 @@ ends in order leaves everything in the SQLite file itself, so that a copy of it 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sqlite3
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -163,7 +165,7 @@ def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
     if url.database and url.database != ":memory:":
         _make(Path(url.database))
         pool = {"max_overflow": SQLITE_CONNECTIONS - 5, "pool_timeout": POOL_TIMEOUT_S}
-    engine = create_engine(url, hide_parameters=True, **pool)
+    engine = create_engine(url, hide_parameters=True, json_deserializer=_load_json, **pool)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin if read_only else _begin_immediate)
     return engine
@@ -188,6 +190,7 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
             pool_timeout=POOL_TIMEOUT_S,
             # Rows hold secrets of channels; errors are logged.
             hide_parameters=True,
+            json_deserializer=_load_json,
             isolation_level="READ COMMITTED",
         )
     except ImportError as error:
@@ -199,6 +202,16 @@ def _open_postgres(url: URL, *, read_only: bool) -> Engine:
     if read_only:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return engine
+
+
+def _load_json(stored: str | bytes) -> Any:  # noqa: ANN401 # Any value of JSON.
+    """Read a JSON column; half of a surrogate pair, which no answer can hold, is replaced."""
+    text = stored if isinstance(stored, str) else stored.decode()
+    found = json.loads(text)
+    if "\\ud" not in text:
+        return found
+    whole = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    return json.loads(whole.decode("utf-16", "replace"))
 
 
 def _make(file: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Query
 from fastapi.routing import APIRoute
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AwareDatetime, Field
 from sqlalchemy import Connection
 from starlette.routing import Match
 
@@ -36,18 +36,6 @@ from driftline.serving.context import ServerContext
 _LONGEST = 200_000
 # What is shown of a change of state.
 _CHANGE = ("alarm_name", "seq", "old", "new", "reason")
-
-
-def _unicode(text: str) -> str:
-    """Refuse what JSON can say and neither a database nor an answer: once stored, it would stay."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("a text in it is no Unicode (half of a surrogate pair)") from None
-    return text
-
-
-Text = Annotated[str, AfterValidator(_unicode)]
 
 
 class Filter(Fields):
@@ -84,24 +72,24 @@ class Past(Fields):
 class StateAsked(Fields):
     """SetAlarmState's fields in snake case."""
 
-    state_value: Text
-    state_reason: Text
-    state_reason_data: Text | None = None
+    state_value: str
+    state_reason: str
+    state_reason_data: str | None = None
 
 
 class ActionsAsked(Fields):
     """Alarms, and whether their actions are to run."""
 
     # CloudWatch's limit of EnableAlarmActions.
-    names: Annotated[list[Text], Field(min_length=1, max_length=100)]
+    names: Annotated[list[str], Field(min_length=1, max_length=100)]
     enabled: bool
 
 
 class TagsAsked(Fields):
     """Tags to add, and keys of tags to remove."""
 
-    tags: dict[Text, Text] = Field(default={})
-    without: list[Text] = Field(default=[])
+    tags: dict[str, str] = Field(default={})
+    without: list[str] = Field(default=[])
 
 
 class Beneath(APIRoute):

@@ -32,6 +32,7 @@ from driftline.serving.api.requests import Fields, Limit, PageToken, in_utc
 from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import TooLargeError
+from driftline.validation import require_unicode
 
 # PutMetricData: 1 MB as sent; what it may become when it was deflated is bounded, too.
 _BODY_MAX = 1 << 20
@@ -178,13 +179,13 @@ def _add_questions(routes: APIRouter, context: ServerContext) -> None:
 def _put(context: ServerContext, body: bytes, request_id: str | None) -> int:
     try:
         found = json.loads(body)
-        digest = digest_of(found)
     except (ValueError, RecursionError) as error:
         raise InputError(f"the body is no JSON ({fault_of(error)}); expected an object") from error
+    require_unicode(found, "body")
     now = context.now()
     points = read_put(found, now)
     with context.engine.begin() as connection:
-        return add(connection, points, request_id, digest=digest, now=now)
+        return add(connection, points, request_id, digest=digest_of(found), now=now)
 
 
 def _inflated(body: bytes, encoding: str) -> bytes:

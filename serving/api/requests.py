@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from driftline.capture.windows.window import Window
 from driftline.database.paging import Place, token_of
 from driftline.errors import InputError
+from driftline.validation import require_unicode
 
 # The greatest whole number that databases take.
 ID_MAX = (1 << 63) - 1
@@ -47,6 +48,23 @@ class Span(Fields):
         if self.start is None or self.end is None:
             return None
         return Window(in_utc(self.start), in_utc(self.end))
+
+
+async def require_unicode_body(request: Request) -> None:
+    """Refuse a JSON body with a text that is no Unicode; a dependency of every route.
+
+    Raises
+    ------
+    InputError
+        Quoting the text.
+    """
+    if request.scope["route"].body_field is None or not await request.body():
+        return
+    try:
+        body = await request.json()
+    except (ValueError, RecursionError):  # The route's own reading says what is wrong.
+        return
+    require_unicode(body, "body")
 
 
 def page_of(

@@ -6,7 +6,6 @@ Pydantic stands at this border only: documents come from people's files. What pa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -81,7 +80,6 @@ def _parse(document: object, number: int) -> Resource:
     where = f"resource {number}"
     if not isinstance(document, Mapping):
         raise ResourceError(f"{where} is {shown(document)}; expected kind, name and spec")
-    _require_unicode(document, where)
     kind = document.get("kind")
     if kind not in KINDS:
         raise ResourceError(f"{where}: kind {shown(kind)}; expected one of {', '.join(KINDS)}")
@@ -150,18 +148,6 @@ def _read_tags(given: object) -> object:
             return given
         found[one["Key"]] = one["Value"]
     return found
-
-
-def _require_unicode(document: Mapping[object, object], where: str) -> None:
-    """Refuse what JSON can say and neither a database nor an answer: once stored, it would stay."""
-    try:
-        json.dumps(document, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise ResourceError(
-            f"{where}: a text in it is no Unicode (half of a surrogate pair)"
-        ) from None
-    except RecursionError:
-        raise ResourceError(f"{where}: nested too deep") from None
 
 
 def _checked_name(kind: str, name: object, where: str) -> str:

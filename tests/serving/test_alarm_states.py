@@ -86,34 +86,6 @@ def test_a_wrong_state_is_refused(yard, state, reason, data, sentence):
         yard.set_alarm_state("c", state, reason, reason_data=data)
 
 
-HALF = "\\ud800"
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("PUT", "c/state", f'{{"state_value": "ALARM", "state_reason": "{HALF}"}}'),
-        ("PUT", "c/state", f'{{"state_value": "{HALF}", "state_reason": "why"}}'),
-        (
-            "PUT",
-            "c/state",
-            f'{{"state_value": "OK", "state_reason": "", "state_reason_data": "\\"{HALF}\\""}}',
-        ),
-        ("PATCH", "c/tags", f'{{"tags": {{"{HALF}": "1"}}}}'),
-        ("PATCH", "c/tags", f'{{"tags": {{"tier": "{HALF}"}}}}'),
-        ("PATCH", "c/tags", f'{{"without": ["{HALF}"]}}'),
-        ("POST", "actions", f'{{"names": ["{HALF}"], "enabled": true}}'),
-    ],
-    ids=["reason", "state", "data", "key", "tag", "without", "names"],
-)
-def test_half_a_character_is_refused_and_never_stored(server, yard, method, path, body):
-    given = {"content": body, "headers": {"content-type": "application/json"}}
-    response = server.client.request(method, f"/api/v1/alarms/{path}", **given)
-
-    assert (response.status_code, "no Unicode" in response.text) == (400, True)
-    assert names(yard.alarms()) == ["a b", "both", "c", "top"]
-
-
 @pytest.mark.parametrize("time", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
 @pytest.mark.parametrize("key", ["start", "end"])
 def test_times_past_the_calendar_are_refused(server, yard, key, time):

@@ -64,7 +64,7 @@ def test_a_body_that_is_not_declared_as_json_is_told_so(server, yard):
     [
         (b'{"state_value"', "body: no JSON from character 14 on"),
         (b'{"a":' * 5000 + b"1" + b"}" * 5000, "body: not readable; expected JSON in UTF-8"),
-        (b'{"state_value":"OK","state_reason":"\\ud800"}', "body.state_reason: a text in it is no"),
+        (b'{"state_value":"OK","state_reason":"\\ud800"}', "body: half of a surrogate pair"),
         (b'{"state_value":"OK","state_reason":' + b'{"a":' * 900 + b"1" + b"}" * 901, "body.stat"),
     ],
     ids=["cut off", "deep", "half a pair", "nearly as deep"],

@@ -23,6 +23,7 @@ from driftline.errors import (
     UndecidedError,
 )
 from driftline.loopback import DEFAULT_SERVER
+from driftline.validation import require_unicode
 
 if TYPE_CHECKING:
     from driftline.app.settings.settings import Settings
@@ -185,6 +186,7 @@ class ServerCalls:
             raise UnavailableError(why) from error
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
+        require_unicode([options.get("json"), options.get("params")], "the request")
         try:
             response = self._http.request(method, path, **options)
             if self._has_found_token(response):
@@ -271,6 +273,7 @@ def in_path(name: str) -> str:
     """Write a name as one step of a path; dots alone would be a step back."""
     if not isinstance(name, str):
         raise InputError(f"name or id {name!r}: expected a text, as it was given or returned")
+    require_unicode(name, "a name")
     return quote(name, safe="").replace(".", "%2E")
 
 

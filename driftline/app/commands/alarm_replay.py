@@ -14,6 +14,7 @@ from driftline.app.commands import options
 from driftline.app.commands.alarm import alarm
 from driftline.app.commands.output import harmless_json
 from driftline.errors import InputError
+from driftline.validation import require_unicode
 
 OnlyChanges = Annotated[
     bool, typer.Option("--changes", help="Print only evaluations that change the state.")
@@ -88,4 +89,5 @@ def _read(file: str, *, explain: bool) -> object:
         raise InputError(f'file "{file}": nested too deep; expected a JSON object') from error
     except ValueError as error:
         raise InputError(f'file "{file}": {error}; expected a JSON object') from error
+    require_unicode(document, f'file "{file}"')
     return {**document, "explain": True} if explain and isinstance(document, dict) else document

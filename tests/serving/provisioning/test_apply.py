@@ -1,5 +1,4 @@
 import argparse
-import json
 import shutil
 import socket
 import threading
@@ -233,26 +232,6 @@ def test_a_malformed_apply_is_the_callers_error(shared, body):
 
     assert answer.status_code == 400
     assert shared.error_of(answer)["code"] == "bad_request"
-
-
-@pytest.mark.parametrize("where", ["owner", "tags", "spec"])
-def test_half_a_character_is_refused_before_it_is_stored(shared, declare, where):
-    before = state_of(shared)
-    column = {"name": "\ud800" if where == "spec" else "x", "column": "x", "type": "double"}
-    document = declare("Endpoint", "half", signature={"features": [column]})
-    document |= {"owner": {"owner": "\ud800"}, "tags": {"tags": {"a": "\ud800"}}}.get(where, {})
-
-    answer = shared.client.post(
-        "/api/v1/apply",
-        content=json.dumps({"resources": [document]}),
-        headers={"content-type": "application/json"},
-    )
-
-    assert answer.status_code == 400
-    assert shared.error_of(answer)["message"] == (
-        "resource 1: a text in it is no Unicode (half of a surrogate pair)"
-    )
-    assert state_of(shared) == before
 
 
 def test_the_same_name_twice_or_in_another_case_is_refused(shared, trained, declare):
