@@ -14,7 +14,7 @@ from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.receivers.receiver import Receiver, Style
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.receivers.webhook import FORMATS
-from driftline.alerts.notify.secrets import Secret, is_reference
+from driftline.alerts.notify.secrets import Secret, is_reference, variable_of
 from driftline.alerts.notify.templates import check_template
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
@@ -34,8 +34,8 @@ class Channel:
     """A target of notifications; errors name it and what was expected, never the secret."""
 
     name: str  # As alarms name it in their actions.
-    # Of HTTP receivers an address, of apprise one of its URLs, which is a secret; env:NAME and
-    # file:PATH say where it is kept. Whether it may be reached is decided at each sending.
+    # Of HTTP receivers an address, of apprise one of its URLs; env:NAME says where it is kept.
+    # Whether it may be reached is decided at each sending.
     url: str = ""
     # What signs a webhook's messages, several with blanks between them, or a service's key; None
     # keeps the one there is, or makes one.
@@ -81,19 +81,15 @@ class Channel:
         return self.secret.reveal() if isinstance(self.secret, Secret) else ""
 
     @property
-    def has_secret_url(self) -> bool:
-        """Whether the URL itself lets whoever knows it send."""
-        is_secret = self.receiver.has_secret_url or self.format == "slack"
-        return is_secret and not is_reference(self.url)
-
-    @property
     def shown_url(self) -> str:
-        """The URL as it may be shown: of a secret one the beginning."""
-        if not self.has_secret_url:
+        """The URL as it may be shown: without path and query, which let whoever knows them send."""
+        if not self.url or is_reference(self.url):
             return self.url
         if self.receiver.url == "own":
             return f"{self.url.partition(':')[0].lower()}://***"
         parsed = check_url(self.url)
+        if parsed.raw_path in (b"", b"/") and not parsed.fragment:
+            return self.url
         return f"{parsed.scheme}://{parsed.netloc.decode('ascii')}/***"
 
     @property
@@ -124,7 +120,9 @@ class Channel:
         elif not self.url:
             if needed != "optional":
                 raise ChannelError(f"{where}: url is missing; type {self.type} needs one")
-        elif not is_reference(self.url):
+        elif is_reference(self.url):
+            variable_of(self.url, f"{where}: ")
+        else:
             if needed != "own":
                 check_url(self.url)
                 return
@@ -174,6 +172,7 @@ class Channel:
 def check_secret(where: str, text: str) -> None:
     """Check the form of a signing secret, or of several; the message never quotes it."""
     if is_reference(text):
+        variable_of(text, f"{where}: ")
         return
     least, most = _SECRET_BYTES
     listed = text.split() or [text]
@@ -198,10 +197,12 @@ def secrets_of(where: str, kind: str, secret: Secret) -> tuple[Secret, ...]:
 
 def _check_key(where: str, kind: str, text: str) -> None:
     """Check a service's key; the message never quotes it."""
+    if is_reference(text):
+        variable_of(text, f"{where}: ")
     if _KEY.fullmatch(text) is None:
         raise ChannelError(
             f"{where}: {KEY_FIELDS[kind]} is no key; expected 1 to 255 ASCII characters without "
-            "blanks, or a reference such as env:NAME"
+            "blanks, or a reference such as env:DRIFTLINE_CHANNEL_ONCALL"
         )
 
 

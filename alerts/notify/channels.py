@@ -206,7 +206,7 @@ def _find(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
 
 def _hidden(channel: Channel) -> dict[str, str]:
     """Return what of a channel is secret beside what signs."""
-    found = {"url": channel.url} if channel.has_secret_url else {}
+    found = {"url": channel.url} if channel.shown_url != channel.url else {}
     if (header := channel.options.get("authorization")) is not None:
         found["authorization"] = str(header)
     return found

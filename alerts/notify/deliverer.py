@@ -28,7 +28,7 @@ from driftline.alerts.notify.outbox import Claim
 from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
 from driftline.alerts.notify.rows import is_past
-from driftline.alerts.notify.secrets import Vault, take_over
+from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.notify.senders import Sender, Transports, open_sender
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
@@ -76,7 +76,6 @@ class Deliverer:
         self._poll_s = poll_s
         self._delays_s, self._lease_s = tuple(delays_s), lease_s
         self._resent_at: datetime | None = None
-        self._is_taken_over = False
         # Few, so that they do not stand in line at the database with a connection each.
         self._writers = ThreadPoolExecutor(4, thread_name_prefix="delivery")
         self.failures = FailedPasses(log, "deliverer")
@@ -110,10 +109,6 @@ class Deliverer:
 
     def _pass(self, free: int, busy: Mapping[str, int]) -> Sequence[Claim]:
         """Do what a pass does at the database; return what is to be sent."""
-        if not self._is_taken_over:
-            with self._engine.begin() as connection:
-                take_over(connection, self._vault)
-            self._is_taken_over = True
         # What was changed of alarms can wait, pages not.
         with self.failures.noted(Exception):
             self.queue_change_events()

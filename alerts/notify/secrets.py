@@ -1,8 +1,9 @@
 """Secrets of channels: encrypted where they are stored, or named by reference; never shown.
 
-A stored secret is one of three texts: ``sealed:`` and what Fernet made of it, ``env:NAME`` or
-``file:PATH`` where it is kept elsewhere, or, from before there was a key, the plain secret; plain
-ones are sealed at the next start (`take_over`).
+A stored secret is ``sealed:`` and what Fernet made of it, or ``env:NAME`` where it is kept
+elsewhere: in a variable of the process that sends, or in the file that NAME_FILE names. Only
+variables that begin with DRIFTLINE_CHANNEL_ are read, since what they hold is sent to whatever URL
+a channel has.
 """
 
 from __future__ import annotations
@@ -10,21 +11,22 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from sqlalchemy import Connection, select, update
 
-from driftline.alerts import tables
 from driftline.alerts.errors import ChannelError
 from driftline.errors import UnavailableError
 
 _PREFIX = "whsec_"
 _NEW_SECRET_BYTES = 32
 _SEALED = "sealed:"
-_ENV, _FILE = "env:", "file:"
+_ENV = "env:"
+# Two underscores would be a section and a key of the settings.
+_VARIABLE = re.compile(r"DRIFTLINE_CHANNEL(_[A-Z0-9]+)+")
 _FILE_MAX_BYTES = 16_384
 
 
@@ -88,11 +90,6 @@ class Vault:
             )
         return cls(*given)
 
-    @property
-    def is_sealing(self) -> bool:
-        """Whether there is a key to seal with."""
-        return self._fernet is not None
-
     def seal(self, text: str) -> str:
         """Return what is stored in a secret's place; references stay as they are."""
         if self._fernet is None or is_reference(text) or not text:
@@ -114,46 +111,45 @@ class Vault:
     def open(self, stored: str) -> Secret:
         """Return a secret for use: unsealed, and looked up where it is a reference."""
         text = self.unseal(stored)
-        if text.startswith(_ENV):
-            found = self._environment.get(text.removeprefix(_ENV))
-            if not found:
-                raise UnavailableError(f"{text}: this process has no such environment variable")
+        if not is_reference(text):
+            return Secret(text)
+        name = variable_of(text)
+        if file := self._environment.get(f"{name}_FILE"):
+            return Secret(_read_file(text, Path(file)))
+        if found := self._environment.get(name):
             return Secret(found.strip())
-        if text.startswith(_FILE):
-            return Secret(_read_reference(text))
-        return Secret(text)
+        raise UnavailableError(f"{text}: this process has no such environment variable")
 
 
 def is_reference(text: str) -> bool:
-    """Whether a text names a secret that is kept elsewhere: ``env:NAME`` or ``file:PATH``."""
-    return text.startswith((_ENV, _FILE))
+    """Whether a text names a secret that is kept elsewhere, as ``env:NAME``."""
+    return text.startswith(_ENV)
 
 
-def take_over(connection: Connection, vault: Vault) -> int:
-    """Seal what an older version has stored plain; return how many channels that were.
+def variable_of(reference: str, where: str = "") -> str:
+    """Return the variable that a reference names; ``where`` begins a refusal.
 
-    Several processes may do so at once: each row is changed only from the text that was read.
+    Raises
+    ------
+    ChannelError
+        When it is not one of those that are made for channels.
     """
-    if not vault.is_sealing:
-        return 0
-    table, count = tables.channels, 0
-    for row in connection.execute(select(table.c.name, table.c.secret)).all():
-        if row.secret and not row.secret.startswith(_SEALED) and not is_reference(row.secret):
-            where = (table.c.name == row.name, table.c.secret == row.secret)
-            result = connection.execute(
-                update(table).where(*where).values(secret=vault.seal(row.secret))
-            )
-            count += result.rowcount
-    return count
+    name = reference.removeprefix(_ENV)
+    if _VARIABLE.fullmatch(name) is None:
+        raise ChannelError(
+            f"{where}{reference[:80]}: expected a variable such as env:DRIFTLINE_CHANNEL_PAGER; no "
+            "variable of another name is sent to a channel"
+        )
+    return name
 
 
-def _read_reference(text: str) -> str:
+def _read_file(reference: str, path: Path) -> str:
     try:
-        with Path(text.removeprefix(_FILE)).open("rb") as file:
+        with path.open("rb") as file:
             return file.read(_FILE_MAX_BYTES).decode().strip()
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise UnavailableError(f"{text}: cannot be read ({reason})") from error
+        raise UnavailableError(f"{reference}: {path} cannot be read ({reason})") from error
 
 
 def _read_key_file(path: Path) -> list[str]:

@@ -76,7 +76,7 @@ def router(
         endpoint, config = _config(reconciler, name)
         _require_one_input(body, location)
         if location is not None:
-            context.reach.check_object(location)
+            context.reach.check_object(location, endpoint)
         id_, now = str(uuid.uuid4()), context.lease_clock()
         output = config["output_config"]
         place = output["s3_output_path"].rstrip("/")

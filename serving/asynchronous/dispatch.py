@@ -214,7 +214,7 @@ class AsyncInvocations:
         if request.content is not None:
             return request.content
         assert request.input_location is not None
-        self._context.reach.check_object(request.input_location)
+        self._context.reach.check_object(request.input_location, request.endpoint)
         place = locate(request.input_location)
         size = place.system.get_file_info([place.path])[0].size or 0
         if size > self._context.max_request_bytes:

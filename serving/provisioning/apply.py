@@ -139,7 +139,6 @@ class Applier:
             allow_networks=self._context.allow_networks,
             turns=self._asking,
             known=await self._read(known_targets, resources),
-            reach=self._context.reach,
         )
         # Before it is anybody's turn: a store that does not answer must hold up nobody else.
         found = {_key(one): await self._content(one) for one in resources}

@@ -445,7 +445,7 @@ def _stored_spec(resource: Resource) -> dict[str, Any]:
         for key in SECRET_FIELDS:
             if spec[key] is not None:
                 spec[key] = _digest(spec[key])
-        if channel.has_secret_url:
+        if channel.shown_url != channel.url:
             spec["url"] = f"{channel.shown_url} {_digest(channel.url)}"
     return spec
 

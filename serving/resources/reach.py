@@ -14,7 +14,6 @@ from driftline.errors import InputError
 from driftline.storage import check_uri, is_remote, open_uri
 
 _SYSTEM = tuple(map(Path, ("/boot", "/dev", "/etc", "/proc", "/run", "/sys")))
-_MEND = "move the data, or name its folder in [serving] data_dirs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,42 +23,29 @@ class Reach:
     ``folders``: folders and URIs of data; empty: any folder but those of the system and hidden
     ones; ``own``: folders of this installation, which may themselves be hidden; ``secrets``: files
     and folders that nothing may name, wherever they are; ``outputs``: folders and URIs that
-    requests may have files written to.
+    requests may have files written to; ``mend``: how a refusal ends.
     """
 
     folders: tuple[str, ...] = ()
     own: tuple[Path, ...] = ()
     secrets: tuple[Path, ...] = ()
     outputs: tuple[str, ...] = ()
+    mend: str = "move the data, or name its folder in [serving] data_dirs"
 
     def check(self, file: Path) -> None:
         """Refuse a path of this machine that is out of reach, links followed."""
         path = file.resolve()
         if _above(path, self.secrets):
-            raise InputError(f"{file}: belongs to the installation itself; {_MEND}")
+            raise InputError(f"{file}: belongs to the installation itself; {self.mend}")
         if _above(path, [Path(folder) for folder in self.folders if not is_remote(folder)]):
             return
         if self.folders:
-            raise InputError(f"{file}: in none of the data folders; {_MEND}")
+            raise InputError(f"{file}: in none of the data folders; {self.mend}")
         if _above(path, _SYSTEM):
-            raise InputError(f"{file}: a file of the system; {_MEND}")
+            raise InputError(f"{file}: a file of the system; {self.mend}")
         below = path.relative_to(max(_above(path, self.own), key=len, default="/"))
         if any(part.startswith(".") for part in below.parts):
-            raise InputError(f"{file}: hidden, as keys and settings are; {_MEND}")
-
-    def check_secret(self, reference: str) -> None:
-        """Refuse a reference to a secret that is the installation's own: it would be sent away."""
-        kind, _, name = reference.partition(":")
-        is_own = (
-            name.upper().startswith("DRIFTLINE_")
-            if kind == "env"
-            else bool(_above(Path(name).resolve(), (*self.secrets, Path("/proc"))))
-        )
-        if is_own:
-            raise InputError(
-                f"{reference} is a secret of the installation itself; expected a variable or a "
-                "file of this channel's own"
-            )
+            raise InputError(f"{file}: hidden, as keys and settings are; {self.mend}")
 
     def check_data(self, where: str) -> None:
         """Refuse a path or URI of a table that is relative, or out of reach."""
@@ -75,7 +61,7 @@ class Reach:
         """Refuse a URI that names no bucket, or is out of reach."""
         check_uri(uri)
         if self.folders and not _is_below(uri, self.folders):
-            raise InputError(f"{uri}: in none of the data folders; {_MEND}")
+            raise InputError(f"{uri}: in none of the data folders; {self.mend}")
 
     def check_output(self, where: str) -> None:
         """Refuse a path or URI that requests may not have files written to, links followed."""
@@ -96,17 +82,17 @@ class Reach:
                 "in [serving] output_dirs"
             )
 
-    def check_object(self, where: str) -> None:
-        """Refuse a path or URI that invocations may not name: in no folder of the settings.
+    def check_object(self, where: str, endpoint: str) -> None:
+        """Refuse a path or URI that invocations of an endpoint may not name.
 
-        Narrower than for resources: whoever may invoke may not declare, and a model's refusal
-        quotes what it read.
+        Narrower than for resources: whoever may invoke one endpoint may not declare, nor read what
+        belongs to another, and a model's refusal quotes what it read.
         """
-        named = Reach((*self.folders, *self.outputs), self.own, self.secrets)
-        if named.folders:
-            named.check_data(where)
-        else:
-            raise InputError(f"{where}: invocations may name no files; {_MEND}")
+        places = [f"{one.rstrip('/')}/{endpoint}" for one in (*self.folders, *self.outputs)]
+        mend = f'move it to a folder "{endpoint}" in [serving] data_dirs or output_dirs'
+        if not places:
+            raise InputError(f"{where}: invocations may name no files; {mend}")
+        Reach(tuple(places), self.own, self.secrets, mend=mend).check_data(where)
 
 
 def _is_below(uri: str, folders: Iterable[str]) -> bool:

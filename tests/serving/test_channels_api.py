@@ -203,13 +203,14 @@ def test_a_template_that_cannot_be_is_refused_at_once(server, declare):
 
 
 def test_a_reference_is_kept_as_it_is(server, declare):
-    server.apply(declare("Channel", "c", url="file:/run/secrets/url", secret="env:PAGER_SECRET"))
+    url, secret = "env:DRIFTLINE_CHANNEL_URL", "env:DRIFTLINE_CHANNEL_PAGER"
+    server.apply(declare("Channel", "c", url=url, secret=secret))
 
     tried = server.client.post("/api/v1/channels/c/test").json()
 
-    assert server.client.get("/api/v1/channels/c").json()["spec"]["url"] == "file:/run/secrets/url"
+    assert server.client.get("/api/v1/channels/c").json()["spec"]["url"] == url
     assert not tried["is_taken"]
-    assert "env:PAGER_SECRET: this process has no such environment variable" in tried["error"]
+    assert f"{secret}: this process has no such environment variable" in tried["error"]
 
 
 def run(server, *words):
@@ -294,6 +295,6 @@ def test_apprise_with_a_url_that_it_cannot_read_is_refused_at_once(server, decla
     assert server.client.get("/api/v1/channels").json()["items"] == []
 
 
-@pytest.mark.parametrize("url", ["POVER://t0ken@one", "env:NO_SUCH_URL"])
+@pytest.mark.parametrize("url", ["POVER://t0ken@one", "env:DRIFTLINE_CHANNEL_NONE"])
 def test_apprise_with_a_scheme_that_it_knows_or_a_reference_is_taken(server, declare, url):
     assert server.apply(declare("Channel", "bell", type="apprise", url=url)).is_success

@@ -22,6 +22,4 @@ async def _send(attempt: Attempt) -> Answer:
     return await attempt.run(argv, json.dumps(call).encode(), {"HOME": "/nonexistent"})
 
 
-APPRISE = Receiver(
-    options=Options, render=render_for_program, send=_send, url="own", has_secret_url=True
-)
+APPRISE = Receiver(options=Options, render=render_for_program, send=_send, url="own")

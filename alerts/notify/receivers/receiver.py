@@ -227,8 +227,6 @@ class Receiver:
     url
         Whether a channel needs a URL: of HTTP, one that a default may stand for, one in the
         receiver's own schemes, or none.
-    has_secret_url
-        Whether whoever knows the URL can send: it is then stored sealed, and shown in part.
     key
         The field that holds the service's key; its channels sign nothing.
     needs
@@ -242,7 +240,6 @@ class Receiver:
     send: Callable[[Attempt], Awaitable[Answer]]
     render_again: Callable[[bytes, Event], Message] | None = None
     url: Literal["http", "optional", "own", "none"] = "http"
-    has_secret_url: bool = False
     key: str | None = None
     needs: str | None = None
     groups_itself: bool = False

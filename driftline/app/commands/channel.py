@@ -112,8 +112,8 @@ def channel_log(
 def channel_new_secret() -> Answer:
     """Print a new signing secret, for a channel's `secret` and for its receiver.
 
-    Nothing is stored or sent: declare it with `driftline apply`, or keep it in a file or a
-    variable and declare `file:PATH` or `env:NAME`.
+    Nothing is stored or sent: declare it with `driftline apply`, or keep it in a
+    variable such as DRIFTLINE_CHANNEL_PAGER and declare `env:DRIFTLINE_CHANNEL_PAGER`.
 
     Example: driftline channel new-secret
     """

@@ -207,6 +207,8 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
                 secret_files.append(Path(text).absolute())
                 key, text = secret, _read_secret(Path(text), f"environment {name}")
             _put(values, sources, section, key, text, f"environment {name}")
+        elif name.startswith(f"{PREFIX}CHANNEL_") and name.endswith("_FILE"):
+            secret_files.append(Path(text).absolute())
     built: dict[str, Any] = {
         name: _section(name, entries, sources) for name, entries in values.items()
     }

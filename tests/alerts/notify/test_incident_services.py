@@ -15,7 +15,7 @@ from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.alerts.notify.receivers.opsgenie import opsgenie_request
 from driftline.alerts.notify.receivers.pagerduty import events_url
-from driftline.alerts.notify.secrets import Vault, take_over
+from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.notify.senders import Transports
 from driftline.alerts.notify.trial_send import try_channel
 from tests.alerts.notify import incident_services
@@ -181,19 +181,20 @@ def test_too_many_requests_are_tried_again_and_what_is_invalid_is_not(
 def test_the_key_is_in_no_message_no_history_and_no_answer(
     house, engine, clock, evaluator, deliverer, service
 ):
-    vault = Vault("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
+    key, vault = KEY[::-1], Vault("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
     with engine.begin() as connection:
-        assert take_over(connection, vault) == 1
+        oncall = Channel("oncall", service.url, secret=key, type=service.kind)
+        channels.put_channel(connection, oncall, clock(), vault=vault)
         shown = channels.get_channel(connection, "oncall").as_dict()
         opened = channels.open_channels(connection, ["oncall"], vault, clock())["oncall"]
     house.put(1)
     evaluator.step()
     with engine.begin() as connection:
         for table in (tables.channels, tables.outbox, tables.history):
-            assert KEY not in str(connection.execute(select(table)).all())
+            assert key not in str(connection.execute(select(table)).all())
 
-    assert KEY not in str(shown)
-    assert opened.secrets[0].reveal() == KEY
+    assert key not in str(shown)
+    assert opened.secrets[0].reveal() == key
 
 
 def test_a_new_key_takes_the_place_of_the_old_one_at_once(house, engine, clock, service):

@@ -1,11 +1,10 @@
 """What is secret of channels: sealed where it is stored, looked up where it is a reference."""
 
 import json
-import threading
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import select, update
+from sqlalchemy import select
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from driftline.alerts import tables
@@ -13,7 +12,7 @@ from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify import channels
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.alerts.notify.secrets import Vault, take_over
+from driftline.alerts.notify.secrets import Vault
 from driftline.errors import UnavailableError
 from tests.servers.commands import python
 
@@ -156,15 +155,16 @@ def test_a_reference_is_looked_up_at_each_sending(
 ):
     file = tmp_path / "secret"
     file.write_text(f"{secret}\n")
-    put("pager", receiver.url, f"file:{file}")
+    vault = Vault(KEY, environment={"DRIFTLINE_CHANNEL_PAGER_FILE": str(file)})
+    put("pager", receiver.url, "env:DRIFTLINE_CHANNEL_PAGER")
     house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
     house.put(1)
     evaluator.step()
-    deliver()
+    deliver(vault=vault)
     file.write_text(f"{OTHER} {secret}\n")
     house.put(0, day=1)
     evaluator.step()
-    deliver()
+    deliver(vault=vault)
 
     (first, second) = receiver.requests
     Webhook(secret).verify(first[1], first[0])
@@ -173,34 +173,35 @@ def test_a_reference_is_looked_up_at_each_sending(
 
 
 def test_a_url_can_be_a_reference_too(put, engine, clock, receiver):
-    put("pager", "env:PAGER_URL", OTHER)
-    vault = Vault(KEY, environment={"PAGER_URL": receiver.url})
+    put("pager", "env:DRIFTLINE_CHANNEL_URL", OTHER)
+    vault = Vault(KEY, environment={"DRIFTLINE_CHANNEL_URL": receiver.url})
 
     with engine.begin() as connection:
         found = channels.open_channels(connection, ["pager"], vault, clock())["pager"]
 
     assert found.url.reveal() == receiver.url
-    assert "PAGER_URL" in stored(engine)
+    assert "DRIFTLINE_CHANNEL_URL" in stored(engine)
     assert receiver.url not in stored(engine)
 
 
 @pytest.mark.parametrize(
-    ("text", "content", "words"),
+    ("name", "content", "words"),
     [
-        ("env:DRIFTLINE_TEST_NO_SUCH", None, "has no such environment variable"),
-        ("file:{path}", None, "cannot be read .No such file"),
-        ("file:{path}", "no secret", "the secret is not whsec_"),
-        ("file:{path}", "env:OTHER", "a reference leads to another reference"),
+        ("OTHER", None, "has no such environment variable"),
+        ("PAGER", None, "cannot be read .No such file"),
+        ("PAGER", "no secret", "the secret is not whsec_"),
+        ("PAGER", "env:DRIFTLINE_CHANNEL_OTHER", "a reference leads to another reference"),
     ],
     ids=["no variable", "no file", "no secret", "chain"],
 )
 def test_a_reference_that_leads_nowhere_is_told_without_a_value(
-    put, engine, clock, vault, tmp_path, text, content, words
+    put, engine, clock, tmp_path, name, content, words
 ):
     path = tmp_path / "secret"
     if content is not None:
         path.write_text(content)
-    put("pager", "https://hooks.example", text.replace("{path}", str(path)))
+    vault = Vault(KEY, environment={"DRIFTLINE_CHANNEL_PAGER_FILE": str(path)})
+    put("pager", "https://hooks.example", f"env:DRIFTLINE_CHANNEL_{name}")
 
     with engine.begin() as connection:
         found = channels.open_channels(connection, ["pager"], vault, clock())["pager"]
@@ -209,38 +210,6 @@ def test_a_reference_that_leads_nowhere_is_told_without_a_value(
     with pytest.raises(type(found), match=words):
         raise found
     assert content is None or content not in str(found)
-
-
-def test_what_an_older_version_stored_plain_is_sealed_once(house, engine, clock, vault, secret):
-    house.channel("pager", "https://hooks.example")
-    with engine.begin() as connection:
-        # As 0005 left it: no options, nothing sealed.
-        connection.execute(update(tables.channels).values(secret=secret))
-        assert take_over(connection, vault) == 1
-        assert take_over(connection, vault) == 0
-        found = channels.open_channels(connection, ["pager"], vault, clock())["pager"]
-
-    assert secret.removeprefix("whsec_") not in stored(engine)
-    assert [one.reveal() for one in found.secrets] == [secret]
-
-
-def test_the_deliverer_seals_what_it_finds_when_it_begins(house, engine, clock, vault, secret):
-    house.channel("pager", "https://hooks.example")
-    assert secret.removeprefix("whsec_") in stored(engine)
-    stop = threading.Event()
-    deliverer = Deliverer(engine, now=clock, vault=vault, poll_s=0.01)
-    thread = threading.Thread(target=deliverer.run, args=(stop,))
-    thread.start()
-    waited = threading.Event()
-    for _ in range(6_000):
-        if secret.removeprefix("whsec_") not in stored(engine):
-            break
-        waited.wait(0.01)
-    stop.set()
-    thread.join()
-
-    assert secret.removeprefix("whsec_") not in stored(engine)
-    assert deliverer.failures.count == 0
 
 
 def test_a_key_file_is_made_once_for_its_owner_only(tmp_path):
@@ -267,7 +236,6 @@ def test_processes_that_begin_together_share_one_key(tmp_path):
 
     assert [one.wait(60) for one in started] == [0] * 4
     assert len({(tmp_path / str(number)).read_text() for number in range(4)}) == 1
-    assert Vault.at("", file).is_sealing
 
 
 def test_a_wrong_key_is_refused_without_quoting_it(tmp_path):

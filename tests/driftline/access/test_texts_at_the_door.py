@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from tests.driftline.access.conftest import Server
+from tests.driftline.access.conftest import Guarded
 
 HALF = "\\ud800"
 ALARM = '"AlarmName": "a", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1'
@@ -33,7 +33,7 @@ ALARM = '"AlarmName": "a", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1'
     ],
 )
 def test_half_a_character_is_refused_wherever_json_comes_in(
-    server: Server, method: str, path: str, body: str
+    server: Guarded, method: str, path: str, body: str
 ) -> None:
     answer = server.send(method, f"/api/v1{path}", body)
 
@@ -43,18 +43,20 @@ def test_half_a_character_is_refused_wherever_json_comes_in(
     assert server.ask("GET", "/api/v1/audit").status_code == 200
 
 
-def test_half_a_character_in_a_file_or_an_argument_is_wrong_use(server: Server) -> None:
+def test_half_a_character_in_a_file_or_an_argument_is_wrong_use(server: Guarded) -> None:
     (server.folder / "half.yaml").write_text(f'{{kind: Monitor, name: m, owner: "{HALF}"}}')
 
-    said = server.run("apply", "-f", "half.yaml", code=2)
+    for words in (
+        ("apply", "-f", "half.yaml"),
+        ("token", "create", "odd", "--role", "viewer", "--endpoint", "a\udcff"),
+        ("token", "revoke", "a\udcff"),
+    ):
+        found = server.cli(*words)
 
-    assert "surrogate" in said
-    words = ("token", "create", "odd", "--role", "viewer", "--endpoint", "a\udcff")
-    assert "surrogate" in server.run(*words, code=2)
-    assert "surrogate" in server.run("token", "revoke", "a\udcff", code=2)
+        assert (found.returncode, "surrogate" in found.stderr) == (2, True), found.stderr
 
 
-def test_whole_pairs_are_taken(server: Server) -> None:
+def test_whole_pairs_are_taken(server: Guarded) -> None:
     body = '{"name": "pair", "roles": ["viewer"], "endpoints": ["\\ud83d\\ude00"]}'
 
     assert server.send("POST", "/api/v1/tokens", body).status_code == 201
@@ -62,8 +64,8 @@ def test_whole_pairs_are_taken(server: Server) -> None:
     assert ["\N{GRINNING FACE}"] in [one["endpoints"] for one in listed]
 
 
-def test_a_stored_row_with_half_a_character_does_not_hide_the_others(server: Server) -> None:
-    with sqlite3.connect(server.database) as database:
+def test_a_stored_row_with_half_a_character_does_not_hide_the_others(server: Guarded) -> None:
+    with sqlite3.connect(server.folder / "store" / "driftline.db") as database:
         database.execute(
             "INSERT INTO access_tokens (name, digest, roles, endpoints, created_by, created_at) "
             "VALUES ('bad', 'x', '[\"viewer\"]', ?, 'me', '2026-01-01 00:00:00')",
@@ -78,7 +80,7 @@ def test_a_stored_row_with_half_a_character_does_not_hide_the_others(server: Ser
 
     listed = server.ask("GET", "/api/v1/tokens").json()["items"]
     assert "bad" in [one["name"] for one in listed]
-    assert "bad" in server.run("token", "list")
+    assert "bad" in server.done("token", "list")
     noted = server.ask("GET", "/api/v1/audit").json()["items"]
     assert "Token/bad" in [one["target"] for one in noted]
-    assert "Token/bad" in server.run("audit")
+    assert "Token/bad" in server.done("audit")

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(start, trained, slow_model, folder):
     reach = Reach(outputs=(str(folder / "objects"),))
-    (folder / "objects").mkdir()
+    (folder / "objects" / "flights").mkdir(parents=True)
     with (
         mock.patch.object(dispatch, "EXPIRE_S", 0.2),
         start(folder, reach=reach, trust_pickle=True, commands={"page": "/bin/cat"}) as found,
@@ -101,10 +101,12 @@ def test_a_body_is_answered_by_a_file_captured_and_told_of(server, client, train
 
 
 def test_a_file_is_answered_by_a_file(server, client, trained, folder, until):
-    (folder / "objects" / "rows.csv").write_text(trained.csv(slice(300)))
+    (folder / "objects" / "flights" / "rows.csv").write_text(trained.csv(slice(300)))
 
     inference = client.invoke_async(
-        "flights", content_type="text/csv", input_location=str(folder / "objects" / "rows.csv")
+        "flights",
+        content_type="text/csv",
+        input_location=str(folder / "objects" / "flights" / "rows.csv"),
     )
 
     found = ended(client, "flights", inference, until)
@@ -115,14 +117,14 @@ def test_a_file_is_answered_by_a_file(server, client, trained, folder, until):
 
 @pytest.mark.parametrize("has_body", [True, False])
 def test_types_and_places_that_boto3_names_hold(server, client, trained, folder, until, has_body):
-    (folder / "objects" / "five.csv").write_text(trained.csv(slice(5)))
+    (folder / "objects" / "flights" / "five.csv").write_text(trained.csv(slice(5)))
     named = {
         "x-amzn-sagemaker-content-type": "text/csv", "x-amzn-sagemaker-accept": "application/json",
         "x-amzn-sagemaker-filename": f"{has_body}.json",
         "x-amzn-sagemaker-s3outputpathextension": "2026/march/",
     }  # fmt: skip
     if not has_body:
-        named["x-amzn-sagemaker-inputlocation"] = str(folder / "objects" / "five.csv")
+        named["x-amzn-sagemaker-inputlocation"] = str(folder / "objects" / "flights" / "five.csv")
 
     accepted = server.client.post(
         "/endpoints/flights/async-invocations",
@@ -182,7 +184,9 @@ def test_what_the_model_refuses_has_a_failure_file(server, client, folder, until
 
 def test_a_missing_file_is_a_failure_and_no_refusal(client, folder, until):
     inference = client.invoke_async(
-        "flights", content_type="text/csv", input_location=str(folder / "objects" / "gone.csv")
+        "flights",
+        content_type="text/csv",
+        input_location=str(folder / "objects" / "flights" / "gone.csv"),
     )
 
     assert "no such file" in ended(client, "flights", inference, until)["failure_reason"]

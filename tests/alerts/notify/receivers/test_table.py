@@ -35,7 +35,7 @@ async def send(attempt: Attempt) -> Answer:
 
 @pytest.fixture
 def discord(monkeypatch):
-    made = Receiver(options=DiscordOptions, render=render, send=send, has_secret_url=True)
+    made = Receiver(options=DiscordOptions, render=render, send=send)
     monkeypatch.setitem(RECEIVERS, "discord", made)
 
 
