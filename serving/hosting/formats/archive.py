@@ -18,11 +18,11 @@ from pathlib import Path, PurePosixPath
 
 from driftline.serving.hosting.file_lock import lock_file
 from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
 from driftline.serving.hosting.own_folders import own_folder, remove_unused_folders
 
 MEMBERS_MAX = 10_000
-# Unpacked bytes: ten times the packed ones, which models hardly ever reach, and at least 2 GiB.
-RATIO_MAX, ALWAYS_ALLOWED_BYTES = 10, 2 << 30
+ALWAYS_ALLOWED_BYTES = 2 << 30
 _READ_MAX = 16 << 20  # At once: of headers, which tarfile reads whole.
 _CHUNK = 1 << 20
 # Of members, such as a file where a folder is.
@@ -93,7 +93,7 @@ def unpack(archive: Path, folder: Path) -> None:
         When it is no tar.gz, or holds what would not stay inside the folder, or is too large.
     """
     folder.mkdir(mode=0o700)
-    left = max(RATIO_MAX * archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
+    limit = UnpackLimit(archive.name, archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
     files: set[PurePosixPath] = set()
     try:
         with _Bounded(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as members:
@@ -108,7 +108,7 @@ def unpack(archive: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.unlink(missing_ok=True)
                 if member.isreg():
-                    left = _write(archive, members, member, target, left)
+                    _write(archive, members, member, target, limit)
                 else:
                     _link(archive, member, folder, files, target)
                 files.add(place)
@@ -131,22 +131,21 @@ def _inside(archive: Path, name: str) -> PurePosixPath:
 
 
 def _write(
-    archive: Path, members: tarfile.TarFile, member: tarfile.TarInfo, target: Path, left: int
-) -> int:
-    """Write a member's bytes; return how many more may be written."""
+    archive: Path,
+    members: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    target: Path,
+    limit: UnpackLimit,
+) -> None:
+    """Write a member's bytes."""
     if member.size < 0:  # It would allow as many more.
         raise ModelError(f"{archive.name} holds {member.name[:80]!r} of {member.size} bytes")
-    if member.size > left:  # As it says itself; no more of it is read.
-        raise ModelError(
-            f"{archive.name} is too large unpacked; expected at most {RATIO_MAX} times its "
-            f"{archive.stat().st_size} bytes, or 2 GiB"
-        )
+    limit.take(member.size)  # As it says itself; no more of it is read.
     source = members.extractfile(member)
     assert source is not None  # It is a regular file.
     with source, target.open("xb") as sink:
         shutil.copyfileobj(source, sink, _CHUNK)
     target.chmod(0o700 if member.mode & stat.S_IXUSR else 0o600)
-    return left - member.size
 
 
 def _link(

@@ -15,11 +15,14 @@ import numpy as np
 
 from driftline.lazy_imports import late, without, without_parts_of_numpy
 from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
 
 # What scikit-learn and joblib look for on their way stays out; models that need it import it.
 LEFT_OUT = ("cupy", "dask", "psutil", "pytest", "rich", "torch")
 # What scikit-learn imports for a few functions that it calls.
 LATE = ("scipy.integrate", "scipy.interpolate", "scipy.stats")
+ALWAYS_ALLOWED_BYTES = 512 << 20  # Of memory.
+_JSON_RATIO = 8  # Bytes of Python's objects for one of their text.
 
 
 def _which_module(look_everywhere: Callable[[Any, str], str], found: Any, name: str) -> str:  # noqa: ANN401 - whatever skops meets
@@ -78,8 +81,11 @@ def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
     """
     with file.open("rb") as stream:  # Once: what is read is what was looked at.
         with ZipFile(stream) as archive:
+            limit = UnpackLimit("it", file.stat().st_size, ALWAYS_ALLOWED_BYTES)
             try:
-                nodes = SkopsNodes(archive, partial(skops.io.dumps, _CHECK))
+                limit.take_members(archive)
+                limit.take(_JSON_RATIO * archive.getinfo("schema.json").file_size)
+                nodes = SkopsNodes(archive, partial(skops.io.dumps, _CHECK), limit)
                 nodes.check(json.loads(archive.read("schema.json")))
             except ModelError as error:
                 raise ModelError(f"{file.name}: {error}") from error

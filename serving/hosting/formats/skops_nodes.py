@@ -13,7 +13,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn
-from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 import scipy.sparse
@@ -36,6 +36,7 @@ from driftline.serving.hosting.formats.skops_types import (
     WITH_TUPLES,
     is_estimator,
 )
+from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
 
 # What a node holds beside nodes, and its nodes, each with its role.
 _Parts = tuple[Hashable, list[tuple[tuple[str, ...], Any]]]
@@ -72,14 +73,13 @@ class SkopsNodes:
         Those that are not allowed.
     """
 
-    def __init__(self, archive: ZipFile, known_partial: Callable[[], bytes]) -> None:
+    def __init__(
+        self, archive: ZipFile, known_partial: Callable[[], bytes], limit: UnpackLimit
+    ) -> None:
         self.names: set[str] = set()
         self.refused: set[str] = set()
-        _require(
-            all(one.compress_type in (ZIP_STORED, ZIP_DEFLATED) for one in archive.infolist()),
-            "it is compressed in a way",
-        )
-        self._archive = archive
+        self._archive, self._limit = archive, limit
+        self._members: set[str] = set()
         self._known_partial = known_partial
         self._numbers: dict[Hashable, int] = {}
         self._of_id: dict[int, int] = {}
@@ -136,7 +136,7 @@ class SkopsNodes:
 
     def _number_of_known_partial(self) -> int:
         with ZipFile(io.BytesIO(self._known_partial())) as archive:
-            known = SkopsNodes(archive, self._known_partial)
+            known = SkopsNodes(archive, self._known_partial, self._limit)
             known._numbers = self._numbers
             schema = json.loads(archive.read("schema.json"))
             plain, children = known._partial_node(schema)
@@ -247,7 +247,11 @@ class SkopsNodes:
 
     def _sparse_matrix_node(self, node: Mapping[str, Any]) -> _Parts:
         _require(node["type"] == "scipy", f"a sparse matrix has the type {node['type']}")
-        found: Any = scipy.sparse.load_npz(io.BytesIO(self._archive.read(str(node["file"]))))
+        content = io.BytesIO(self._archive.read(str(node["file"])))
+        with ZipFile(content) as arrays:
+            self._limit.take_members(arrays)
+        content.seek(0)
+        found: Any = scipy.sparse.load_npz(content)
         _require(found.format in {"csr", "csc"}, f"a sparse matrix has the format {found.format}")
         # Other indices have compiled code write beyond its memory.
         found.check_format(full_check=True)
@@ -383,6 +387,9 @@ class SkopsNodes:
     def _member(self, node: Mapping[str, Any]) -> Hashable:
         """Return the name of the first file that holds the same bytes as a node's."""
         info = self._archive.getinfo(str(node["file"]))
+        if info.filename in self._members:  # skops reads it for each node.
+            self._limit.take(info.file_size)
+        self._members.add(info.filename)
         alike = self._alike[info.CRC, info.file_size]
         for first in alike:
             if first == info.filename or self._archive.read(first) == self._archive.read(info):
