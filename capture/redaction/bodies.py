@@ -17,12 +17,17 @@ from typing import Any, NamedTuple
 from driftline.capture.redaction.values import DROPPED, Change
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import unpack
-from driftline.formats.media_types import TextFormat, begins_as_json, media_type, text_format
+from driftline.formats.media_types import (
+    FORM,
+    TextFormat,
+    begins_as_json,
+    media_type,
+    text_format,
+)
 from driftline.formats.shapes.requests import ENVELOPES
 
 # Names under which clients send whatever they send, curl's default among them.
-_FORM = "application/x-www-form-urlencoded"
-_VAGUE = ("", "text/plain", _FORM)
+_VAGUE = ("", "text/plain", FORM)
 # Each value in memory, and each hash, takes many times the bytes that it was sent as.
 _MAX_VALUES = 1_000_000
 _BEFORE_VALUES = (b",", b"[", b"{", b"\n", b"\r")
@@ -73,7 +78,7 @@ def form_of(content_type: str, content: bytes) -> TextFormat:
     is_bracketed = begins_as_json(content)
     if name in _VAGUE and is_bracketed:
         return "json"
-    if known == "csv" or (name in _VAGUE and name != _FORM):
+    if known == "csv" or (name in _VAGUE and name != FORM):
         if is_bracketed:
             # Its fields stand elsewhere than columns would tell.
             raise RewriteError("it is called CSV and begins like JSON")
@@ -117,7 +122,7 @@ def rewrite_json(content: bytes, edits: Sequence[JsonEdit]) -> Edited:
             found = _edit(document, edit.steps, edit.change)
             hits.update([edit.rule] * (_HIT in found))
             misfits.update([edit.rule] * (_MISFIT in found))
-        return Edited(_written(document), hits, misfits)
+        return Edited(written(document), hits, misfits)
     except RewriteError:
         raise
     except (ValueError, RecursionError):
@@ -170,7 +175,8 @@ def _keys(node: Any, step: str) -> Sequence[Any] | None:  # noqa: ANN401 - JSON
     return () if is_fit or not node else None
 
 
-def _written(document: object) -> bytes:
+def written(document: object) -> bytes:
+    """Return a document as compact JSON."""
     form: Callable[..., str] = json.dumps
     try:
         return form(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8")

@@ -68,6 +68,20 @@ def rewrite_csv(content: bytes, edits: Sequence[CsvEdit], *, is_strict: bool) ->
     return Edited("".join(parts).encode("utf-8") if hits else content, hits)
 
 
+def header_of(content: bytes) -> tuple[str, ...]:
+    """Return the names in the first line; none where it is a row, or a single cell.
+
+    Raises
+    ------
+    RewriteError
+        When the quotes are not those of CSV.
+    """
+    text = content.decode("utf-8", "replace").removeprefix(_MARK)
+    opened = _up_to_row(_quoted_rows(text))
+    names = _values(opened[-1][0]) if opened else []
+    return tuple(names) if len(names) > 1 and all(map(_may_name, names)) else ()
+
+
 def _up_to_row(lines: Iterator[_Row]) -> list[_Row]:
     """Take lines up to the first that is not empty, if there is one."""
     found: list[_Row] = []

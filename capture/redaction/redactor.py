@@ -8,7 +8,7 @@ on, flagged and counted. The same frame gives the same bytes each time.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from driftline.capture.redaction.bodies import (
@@ -25,6 +25,7 @@ from driftline.capture.redaction.bodies import (
 from driftline.capture.redaction.csv_bodies import CsvEdit, rewrite_csv
 from driftline.capture.redaction.keys import Keys
 from driftline.capture.redaction.rules import EVERY, CsvPlace, HeaderPlace, JsonPlace, Rule
+from driftline.capture.redaction.secrets import Secrets
 from driftline.capture.redaction.values import DROPPED, Change, drop
 from driftline.capture.spool.frame import FIRST_FAILURE, Flag, Frame, Kind
 
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _LINES = "headers"  # Under this name the tap keeps headers that have no column of their own.
 _MAX_TOLD = 200
+_MAX_NAME = 64
 _MAX_PLANS = 10_000
 _CUT = {
     "request": Flag.REQUEST_TRUNCATED | Flag.BODY_OMITTED,
@@ -64,21 +66,25 @@ class _Plan:
 
 
 class Redactor:
-    """Applies rules to records.
+    """Applies rules to records, and masks values under names of secrets, such as ``password``.
 
-    ``endpoints``: those that have rules, in lower case; "*" among them: all have.
+    ``pattern``: what bodies with secrets match, in the syntax of RE2; empty without names.
     """
 
-    def __init__(self, rules: Iterable[Rule], keys: Keys | None = None) -> None:
+    def __init__(
+        self, rules: Iterable[Rule], keys: Keys | None = None, secret_names: Sequence[str] = ()
+    ) -> None:
         self.counters = {"redacted": 0, "redaction_failed": 0}
         self._rules = [(rule, rule.change(keys or Keys())) for rule in rules]
-        self.endpoints = frozenset(rule.endpoint.lower() for rule, _ in self._rules)
+        self._endpoints = frozenset(rule.endpoint.lower() for rule, _ in self._rules)
+        self._secrets = Secrets(secret_names)
+        self.pattern = self._secrets.pattern
         self._plans: dict[str, _Plan] = {}
         self._told: set[tuple[str, str]] = set()
 
     def covers(self, endpoint: str) -> bool:
         """Whether an endpoint has rules; its records may not pass by otherwise."""
-        return EVERY in self.endpoints or endpoint.lower() in self.endpoints
+        return EVERY in self._endpoints or endpoint.lower() in self._endpoints
 
     def unguarded(self) -> list[tuple[str, str]]:
         """Return endpoints and sides whose bodies pass as they are where they have another shape.
@@ -86,7 +92,7 @@ class Redactor:
         So it is where all rules that point into their JSON are optional.
         """
         found: list[tuple[str, str]] = []
-        for endpoint in sorted(self.endpoints):
+        for endpoint in sorted(self._endpoints):
             plan = self._plan(endpoint)
             if (
                 plan.request.json
@@ -106,11 +112,11 @@ class Redactor:
 
     def _frame(self, frame: Frame) -> Frame:
         endpoint = frame.meta.get("endpoint", "")
-        if frame.kind != Kind.RECORD or not self.covers(endpoint):
+        if frame.kind != Kind.RECORD:
             return frame
         plan = self._plan(endpoint.lower())
         try:
-            changed = _redacted(frame, plan)
+            changed = self._without_secrets(_redacted(frame, plan))
         except RewriteError as error:
             changed = self._emptied(frame, plan, str(error))
         # Whatever goes wrong, what is in the record must not go on; and the sidecar must.
@@ -122,15 +128,38 @@ class Redactor:
             self.counters["redacted"] += 1
         return changed
 
+    def _without_secrets(self, frame: Frame) -> Frame:
+        """Mask values under names of secrets."""
+        if not self.pattern:
+            return frame
+
+        def report(name: str) -> None:
+            self._tell(
+                frame.meta.get("endpoint", ""),
+                f"values under {name[:_MAX_NAME]!r} are masked, see [capture] redact_names",
+            )
+
+        edited = {}
+        for side, content in (("request", frame.request), ("response", frame.response)):
+            # Binary tensors stand behind such JSON; neither names a secret.
+            if not content or f"{side}_inference_header_length" in frame.meta:
+                continue
+            plain = inflated(content, frame.meta.get(f"{side}_encoding", ""))
+            found = self._secrets.mask(plain, frame.meta.get(f"{side}_content_type", ""), report)
+            if found is not None:
+                edited[side] = packed(found) if plain is not content else found
+        return _with_bodies(frame, frame.meta, edited)
+
+    def _tell(self, endpoint: str, what: str) -> None:
+        """Log something of an endpoint the first time."""
+        if (endpoint, what) not in self._told and len(self._told) < _MAX_TOLD:
+            self._told.add((endpoint, what))
+            log.warning("redaction endpoint=%s: %s; logged once", endpoint, what)
+
     def _emptied(self, frame: Frame, plan: _Plan, reason: str) -> Frame:
         """Leave of a record what describes it, and tell why the first time."""
         endpoint = frame.meta.get("endpoint", "")
-        if (endpoint, reason) not in self._told and len(self._told) < _MAX_TOLD:
-            self._told.add((endpoint, reason))
-            log.warning(
-                "redaction failed, bodies are left out endpoint=%s seq=%d reason=%s; "
-                "told once, counted from now on", endpoint, frame.seq, reason,
-            )  # fmt: skip
+        self._tell(endpoint, f"failed, bodies are left out and counted: {reason}")
         meta = _headers(frame.meta, [(name, drop) for name, _ in plan.headers])
         flags = frame.flags | Flag.REDACTION_FAILED
         return frame._replace(flags=int(flags), meta=meta, request=b"", response=b"")
@@ -179,15 +208,23 @@ def _redacted(frame: Frame, plan: _Plan) -> Frame:
         asked = _body(frame, "request", request, plan.request, is_strict=True)
         told = _body(frame, "response", response, plan.response, is_strict=plan.response.is_sure)
         _require_hits(plan, asked, told, has_request=bool(request), has_response=bool(response))
-        for name, was, edited in (("request", request, asked), ("response", response, told)):
-            if edited.content is not was and f"{name}_encoding" in meta:
-                meta = {**meta, f"{name}_encoding": "gzip"}
-                if not edited.is_packed:
-                    del meta[f"{name}_encoding"]
-        request, response = asked.content, told.content
-    if (request, response, meta) == (frame.request, frame.response, frame.meta):
+        return _with_bodies(frame, meta, {"request": asked, "response": told})
+    return _with_bodies(frame, meta, {})
+
+
+def _with_bodies(frame: Frame, meta: dict[str, str], edited: Mapping[str, Edited]) -> Frame:
+    """Return a record with other meta and bodies, flagged if anything has changed."""
+    bodies = {"request": frame.request, "response": frame.response}
+    for side, one in edited.items():
+        if one.content is not bodies[side] and f"{side}_encoding" in meta:
+            meta = {**meta, f"{side}_encoding": "gzip"}
+            if not one.is_packed:
+                del meta[f"{side}_encoding"]
+        bodies[side] = one.content
+    if (*bodies.values(), meta) == (frame.request, frame.response, frame.meta):
         return frame
     flags = int(frame.flags | Flag.REDACTED)
+    request, response = bodies["request"], bodies["response"]
     return frame._replace(flags=flags, meta=meta, request=request, response=response)
 
 

@@ -18,11 +18,11 @@ class Redactor(Protocol):
     """Removes from records what must not be stored."""
 
     @property
-    def endpoints(self) -> frozenset[str]:
-        """The endpoints that have rules, in lower case; "*" stands for all."""
+    def pattern(self) -> str:
+        """What bodies match that need a look without a rule, in the syntax of RE2; or empty."""
 
     def covers(self, endpoint: str) -> bool:
-        """Whether an endpoint has rules; frames of all others are left as they lie."""
+        """Whether an endpoint has rules; of all others only bodies of the pattern are looked at."""
 
     def frames(self, frames: list[Frame]) -> list[Frame]:
         """Return the frames as they may go on: as many, with the same numbers, in this order."""
@@ -79,13 +79,15 @@ class Delivery:
 
 
 def redacted(delivery: Delivery, redactor: Redactor | None) -> Delivery:
-    """Return the records redacted; those of endpoints without rules are unchanged."""
-    if redactor is None or not redactor.endpoints:
+    """Return the records redacted; those that need no look are unchanged."""
+    if redactor is None:
         return delivery
     records, spool_id = delivery.records, delivery.spool_id
     names = records.meta("endpoint").fill_null("")
     ruled = [name for name in names.unique().to_pylist() if redactor.covers(name)]
     concerned = pc.is_in(names, pa.array(ruled, pa.string())).to_numpy(zero_copy_only=False)
+    if redactor.pattern:
+        concerned = concerned | _matching(records, redactor.pattern)
     if not concerned.any():
         return delivery
     changed = Records.of(
@@ -94,3 +96,16 @@ def redacted(delivery: Delivery, redactor: Redactor | None) -> Delivery:
     merged = Records.join([records.take(~concerned), changed])
     order = np.argsort(merged.header["seq"], kind="stable")
     return Delivery(spool_id, merged.take(order), delivery.origin)
+
+
+def _matching(records: Records, pattern: str) -> np.ndarray:
+    """Return which records have a body that matches, or one that is packed."""
+    found = np.zeros(len(records), bool)
+    for side, contents in (("request", records.request), ("response", records.response)):
+        encodings = records.meta(f"{side}_encoding")
+        for mask in (
+            pc.match_substring_regex(contents, pattern),
+            pc.not_equal(encodings, "").fill_null(fill_value=False),
+        ):
+            found |= mask.to_numpy(zero_copy_only=False)
+    return found

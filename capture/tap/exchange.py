@@ -20,6 +20,7 @@ from driftline.capture.tap.asgi import (
 )
 from driftline.capture.tap.recorder import KnownTarget, Recorder
 from driftline.capture.tap.target import CaptureTarget, new_id
+from driftline.formats.media_types import may_hold_rows
 
 _MAX_CHUNKS = 256
 _CLIENT_CLOSED = 499  # nginx's code for a client that left before the answer.
@@ -30,9 +31,10 @@ _RESPONSE_CUT = int(Flag.RESPONSE_TRUNCATED)
 _STREAMED = int(Flag.STREAMED)
 
 _LENGTH = b"content-length"
+_TYPE, _ANSWERED_TYPE = b"content-type", b"response_content_type"
 # What is looked at of a response's headers: names of columns, and two that are for the tap itself.
 _ANSWERED = {
-    b"content-type": b"response_content_type",
+    _TYPE: _ANSWERED_TYPE,
     b"content-encoding": b"response_encoding",
     b"inference-header-content-length": b"response_inference_header_length",
     _LENGTH: _LENGTH,
@@ -87,6 +89,8 @@ def begin(
             given.append(name)
             given.append(value)
     exchange._given_count = len(given)
+    exchange._is_app = is_app = known.target.is_app
+    exchange._left_out = _REQUEST_CUT if is_app and _is_rowless(given, _TYPE) else 0
     exchange.is_open = True
     exchange._common = common
     exchange._request = exchange._response = _NONE
@@ -113,7 +117,9 @@ class Exchange:
         "_first_ns",
         "_flags",
         "_given_count",
+        "_is_app",
         "_known",
+        "_left_out",
         "_length",
         "_mono_ns",
         "_receive",
@@ -136,7 +142,9 @@ class Exchange:
     _first_ns: int
     _flags: int
     _given_count: int
+    _is_app: bool
     _known: KnownTarget
+    _left_out: int
     _length: bytes | None
     _mono_ns: int
     _receive: Receive
@@ -197,6 +205,7 @@ class Exchange:
                 if (
                     not self._first_ns
                     and not self._flags
+                    and not self._left_out
                     and recorder.is_plain
                     and not message.get("more_body")
                     and type(body) is bytes
@@ -307,6 +316,8 @@ class Exchange:
             else:
                 answered.append(column)
                 answered.append(value)
+        if self._is_app and _is_rowless(answered[self._given_count :], _ANSWERED_TYPE):
+            self._left_out |= _RESPONSE_CUT
         if not is_told:
             answer_id = self._request_id
             if not answer_id.isascii():
@@ -362,10 +373,14 @@ class Exchange:
         began_ns = self._mono_ns
         recorder = self._recorder
         request, response = self._request, self._response
+        # Of what cannot hold rows nothing is kept, and so nothing is cut.
+        left_out = self._left_out
+        request = _NONE if left_out & _REQUEST_CUT else request
+        response = _NONE if left_out & _RESPONSE_CUT else response
         meta, flag = recorder.meta(self._known, self._request_id, self._seen, self._given_count)
         is_stored = recorder.spool.append_packed(
             ended_ns,
-            self._flags | flag,
+            (self._flags & ~left_out) | flag,
             self._wall_ns,
             began_ns,
             ((self._first_ns or ended_ns) - began_ns) // 1000,
@@ -381,3 +396,11 @@ class Exchange:
         self.is_open = False
         recorder.count(is_stored)
         return is_stored
+
+
+def _is_rowless(seen: list[bytes], name: bytes) -> bool:
+    """Whether names and values of headers tell that a body cannot hold rows."""
+    for at in range(0, len(seen), 2):
+        if seen[at] == name:
+            return not may_hold_rows(seen[at + 1])
+    return False

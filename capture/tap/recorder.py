@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from driftline.capture.spool.counters import UNREAD_AT
 from driftline.capture.spool.frame import Flag, pack_meta, unpack_meta
+from driftline.capture.spool.paths import note_path
 from driftline.capture.spool.writer import SpoolWriter, call_in_children
+from driftline.capture.tap.secret_names import is_secret
 from driftline.capture.tap.target import (
     DEFAULT_HEADERS,
     HASH_SPAN,
@@ -22,17 +24,6 @@ from driftline.capture.tap.target import (
 from driftline.errors import InputError
 
 log = logging.getLogger(__name__)
-# Credentials: not recorded whoever asks for it.
-DENIED_HEADERS = frozenset(
-    (
-        "authorization",
-        "cookie",
-        "proxy-authorization",
-        "set-cookie",
-        "x-amz-security-token",
-        "x-api-key",
-    )
-)
 # Headers of requests that have a column of their own, always recorded.
 _COLUMNS = {
     b"content-type": b"request_content_type",
@@ -48,6 +39,7 @@ _EVENT_TIME = b"x-driftline-event-time"
 _STATED_TIME = b"stated_time_us"  # Empty when the header cannot be parsed.
 _MAX_FAULTS = 100  # In a row; then this process captures no more, and counts what it leaves out.
 _MAX_KNOWN = 1_000
+_MAX_PATHS = 1_000
 _PLAIN_META_BYTES = 60_000
 
 Headers = dict[bytes, bytes]
@@ -59,7 +51,7 @@ class KnownTarget:
 
     ``described`` is what all its records share, packed; ``threshold`` is what the hash of an id
     must be below to be recorded; ``at`` is where its requests are counted; ``flags`` are those that
-    each of its records begins with.
+    each of its records begins with; ``paths`` are those noted already, of an app.
     """
 
     target: CaptureTarget
@@ -70,6 +62,7 @@ class KnownTarget:
     is_all: bool
     at: int
     flags: int
+    paths: set[str]
 
 
 class Recorder:
@@ -139,10 +132,19 @@ class Recorder:
         threshold = share * HASH_SPAN
         count = described.count(b"\0")
         is_all = threshold >= HASH_SPAN
-        known = KnownTarget(target, target.endpoint, described, count, threshold, is_all, at, flags)
+        known = KnownTarget(
+            target, target.endpoint, described, count, threshold, is_all, at, flags, set()
+        )
         # Kept with the target, so that its id stays its.
         self.known[id(target)] = known
         return known
+
+    def note_path(self, target: CaptureTarget, path: str) -> None:
+        """Note under which path an app was asked, once; after the answer, as it takes a write."""
+        paths = (self.known.get(id(target)) or self.learn(target)).paths
+        if path not in paths and len(paths) < _MAX_PATHS:
+            paths.add(path)
+            note_path(self.spool.folder, target.endpoint, path)
 
     def fault(self, error: Exception, endpoint: str) -> None:
         """Count a fault of the tap itself, and the record that it cost."""
@@ -239,9 +241,10 @@ def kept_headers(names: Iterable[str] | None) -> frozenset[bytes]:
     if isinstance(names, str):
         raise InputError(f'capture: headers "{names}"; expected a list such as ["{names}"]')
     lower = {name.strip().lower() for name in names}
-    if denied := sorted(lower & DENIED_HEADERS):
+    # Whoever asks for them.
+    if denied := sorted(filter(is_secret, lower)):
         log.warning("capture never records headers that carry credentials: %s", ", ".join(denied))
-    return frozenset(name.encode() for name in lower - DENIED_HEADERS if name) - _COLUMNS.keys()
+    return frozenset(name.encode() for name in lower.difference(denied, ("",))) - _COLUMNS.keys()
 
 
 def _place(error: Exception) -> str:

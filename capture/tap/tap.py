@@ -39,7 +39,8 @@ class Capture:
         Name under which POST requests are recorded; or give ``route``.
     paths
         Only requests to these paths are recorded, such as ``("/predict", "/models/{name}")``; a
-        name in braces stands for one part of a path. Left out: every POST.
+        name in braces stands for one part of a path. Left out: every POST, also to a log-in route.
+        Of bodies that cannot hold rows, such as forms, only the length is recorded.
     spool_dir
         Folder of the host's spool, shared by all processes that record or ship. Left out, it is
         found as ``driftline up`` finds it in the working folder: by DRIFTLINE_CAPTURE__SPOOL_DIR,
@@ -120,7 +121,8 @@ class Capture:
             if endpoint is None:
                 raise InputError("capture: neither endpoint nor route; expected one of them")
             share = place.sampling_percentage
-            route = posts_to(paths, CaptureTarget(endpoint, sampling_percentage=share))
+            target = CaptureTarget(endpoint, sampling_percentage=share, is_app=True)
+            route = posts_to(paths, target)
         self.app = app
         self.spool = place.open_spool(now_ns)
         self._recorder = Recorder(
@@ -167,6 +169,8 @@ class Capture:
         finally:
             if exchange.is_open or exchange.inflight_bytes:
                 exchange.finish()
+            if target is not None and target.is_app:
+                self._recorder.note_path(target, scope["path"])
 
     def _closing(self, send: Send) -> Send:
         """End the spool when the app has shut down, so that its reader need not wait."""

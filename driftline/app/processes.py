@@ -323,20 +323,21 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
 
 
 def redactor(settings: Settings) -> Redactor | None:
-    """Return what applies the rules of ``[[capture.redact]]``; None when there are none.
+    """Return what masks secrets and applies the rules of ``[[capture.redact]]``.
 
-    What they leave open is told in the log.
+    None where the settings name neither. What rules leave open is logged.
     """
     capture = settings.capture
-    if not capture.redact:
+    if not capture.redact and not capture.redact_names:
         return None
-    # Imported here: without rules nobody needs what rewrites bodies.
+    # Imported here: not every process reads records.
     from driftline.capture.redaction.keys import read_keys
     from driftline.capture.redaction.redactor import Redactor
 
     file = settings.folder / capture.redact_key_file if capture.redact_key_file else None
     try:
-        found = Redactor(capture.redact, read_keys(capture.redact_keys, file))
+        keys = read_keys(capture.redact_keys, file)
+        found = Redactor(capture.redact, keys, capture.redact_names)
     except InputError as error:
         raise SettingsError(str(error)) from error
     for endpoint, side in found.unguarded():

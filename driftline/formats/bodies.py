@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -15,7 +14,7 @@ from driftline.formats.body_columns import Bodies, Reading, Wanted
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import unpack
 from driftline.formats.formats import FORMATS, FormatName, ReadMany, format_of, sniff
-from driftline.formats.media_types import media_type
+from driftline.formats.media_types import ROWLESS, may_hold_rows, media_type
 from driftline.formats.shapes.requests import RequestRows
 from driftline.formats.shapes.responses import AnswerRows
 from driftline.signature import Signature
@@ -23,8 +22,6 @@ from driftline.signature import Signature
 # What the type of a body says: a format, nothing that is known, or that it has no rows.
 Kind = FormatName | Literal["unknown", "none"]
 
-# Types that say that a body has no rows; of others that are unknown the first bytes tell.
-_ROWLESS = re.compile(r"(image|audio|video)/.+|text/(event-stream|html)|application/pdf")
 _SHOWN = 80
 _LOOKED_BYTES = 64
 # What stands in memory besides the bodies themselves grows with what is read at once.
@@ -97,13 +94,16 @@ def _groups(sent: Sent) -> Iterator[_Group]:
     is_wanted = sent.is_wanted & (np.array(sent.errors, object) == None)  # noqa: E711 - of each
     is_packed = _is_packed(sent.encodings)
     lengths = pc.binary_length(sent.contents).to_numpy()
-    for index in np.flatnonzero(is_wanted & (lengths == 0)):
-        sent.errors[index] = "empty body"
-    is_wanted &= lengths > 0
-    for index in np.flatnonzero(is_wanted & (kinds == "none")):
-        name = media_type(sent.content_types[index].as_py())
-        sent.errors[index] = f'content type "{name[:_SHOWN]}" is not read'
-    is_wanted &= kinds != "none"
+    is_read = (lengths > 0) & (kinds != "none")
+    for index in np.flatnonzero(is_wanted & ~is_read):
+        # Of a body that cannot hold rows the tap may keep nothing.
+        name = sent.content_types[index].as_py() or ""
+        sent.errors[index] = (
+            "empty body"
+            if may_hold_rows(name.encode())
+            else f'content type "{media_type(name)[:_SHOWN]}" is not read'
+        )
+    is_wanted &= is_read
     for kind in sorted(set(kinds[is_wanted & ~is_packed].tolist())):
         indices = np.flatnonzero(is_wanted & ~is_packed & (kinds == kind))
         steps = np.cumsum(lengths[indices], dtype=np.int64) // _BYTES_AT_ONCE
@@ -175,6 +175,6 @@ def _kinds(sent: Sent) -> np.ndarray:
 @lru_cache(maxsize=256)
 def _kind_of(content_type: str) -> Kind:
     name = media_type(content_type)
-    if _ROWLESS.fullmatch(name) and not name.endswith("+json"):
+    if ROWLESS.fullmatch(name) and not name.endswith("+json"):
         return "none"
     return format_of(name) or "unknown"

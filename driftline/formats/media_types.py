@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Literal
 
 TextFormat = Literal["csv", "json", "jsonlines"]
@@ -20,6 +22,10 @@ TEXT_MEDIA_TYPES: dict[TextFormat, tuple[str, ...]] = {
 TEXT_FORMATS: dict[str, TextFormat] = {
     media: name for name, types in TEXT_MEDIA_TYPES.items() for media in types
 }
+# Types that say that a body has no rows; of others that are unknown the first bytes tell.
+ROWLESS = re.compile(r"(image|audio|video|multipart)/.+|text/(event-stream|html)|application/pdf")
+# The default of clients, which also send JSON under it.
+FORM = "application/x-www-form-urlencoded"
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
@@ -32,6 +38,13 @@ def text_format(content_type: str) -> TextFormat | None:
     """Return the format of text that a Content-Type names; None for any other."""
     name = media_type(content_type)
     return "json" if name.endswith("+json") else TEXT_FORMATS.get(name)
+
+
+@lru_cache(maxsize=256)
+def may_hold_rows(content_type: bytes) -> bool:
+    """Whether a body of such a Content-Type may hold rows: never a form, a page or a picture."""
+    name = media_type(content_type.decode("latin-1"))
+    return name != FORM and (name.endswith("+json") or ROWLESS.fullmatch(name) is None)
 
 
 def begins_as_json(head: bytes) -> bool:

@@ -109,8 +109,8 @@ AuditedEndpoint = shape("AuditedEndpoint", "What the last audit said of an endpo
     time=Time | None, missing=int, doubled=int)
 CaptureCounts = shape(
     "CaptureCounts", "What the capture table of an endpoint holds, and what is known to be lost.",
-    endpoint=str, declared=bool, typed=bool, seen=int | None, sampled=int | None, requests=int,
-    rows=int, shadows=int, failed=int, unparsed=int, unparsed_by_reason=Counted,
+    endpoint=str, declared=bool, typed=bool, paths=[str], seen=int | None, sampled=int | None,
+    requests=int, rows=int, shadows=int, failed=int, unparsed=int, unparsed_by_reason=Counted,
     decoder_faults=int, cut=int, event_times=Counted, dropped=int, dropped_by_reason=Counted,
     uncounted_gaps=int, missing=int, coverage=float | None, last_24_h=LastDay, gaps=[Gap],
     spools=Counted, oldest=Time | None, newest=Time | None, last_arrival=Time | None,

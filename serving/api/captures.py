@@ -17,6 +17,7 @@ from driftline.capture.erasure.erasures import erasure_counts
 from driftline.capture.line.table_maintenance import NAMES
 from driftline.capture.spool.backlog import Backlog, measure
 from driftline.capture.spool.host_counts import EndpointCounts, read_counts
+from driftline.capture.spool.paths import read_paths
 from driftline.capture.tables.dataset import Dataset, Gap, list_endpoints, read_gaps
 from driftline.capture.tables.forecast import forecast
 from driftline.capture.tables.redecoding import decode_again
@@ -161,6 +162,7 @@ def _counted(
         "endpoint": name,
         "declared": name in declared,
         "typed": declared.get(name, False),
+        "paths": told.paths.get(name, []),
         **document_of(found),
         "erased": told.erased.get(name, 0),
         "retention_days": context.retention_days,
@@ -183,6 +185,7 @@ class _Told:
     backlog: Backlog
     audit: Mapping[str, Any] | None
     erased: Mapping[str, int]
+    paths: Mapping[str, list[str]]
 
 
 def _told(context: ServerContext) -> _Told:
@@ -192,4 +195,5 @@ def _told(context: ServerContext) -> _Told:
         measure(context.spool_dir),
         read_note(context.root),
         erasure_counts(context.root),
+        read_paths(context.spool_dir),
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
+from driftline.capture.tap.secret_names import SECRET_NAMES
 from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
@@ -270,6 +271,10 @@ class Capture(Section):
         24, "hours that replaced files stay for who reads an older state of a table"
     )
     redact: Rules = _setting([], "what is taken out of records; see docs/redaction.md")
+    redact_names: Texts = _setting(
+        list(SECRET_NAMES),
+        "values under names that end with one of these are masked, in JSON and CSV with a header",
+    )
     redact_key_file: str = _setting("", "file of the keys that redaction hashes under, ID:KEY")
     redact_keys: str = _secret("", "such keys themselves, ID:KEY, …; better by the environment")
 

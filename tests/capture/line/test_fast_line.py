@@ -158,10 +158,10 @@ def test_both_ways_give_the_same_rows_and_gaps(
 class Eraser:
     """A redactor that empties what it is to look at."""
 
-    endpoints = frozenset({"flights"})
+    pattern = ""
 
     def covers(self, endpoint: str) -> bool:
-        return endpoint in self.endpoints
+        return endpoint == "flights"
 
     def frames(self, frames: list[Frame]) -> list[Frame]:
         assert all(frame.meta["endpoint"] == "flights" for frame in frames)

@@ -14,7 +14,7 @@ from driftline.capture.spool.writer import SpoolWriter
 class _Exhausted:
     """Has no memory the first time."""
 
-    endpoints = frozenset({"*"})
+    pattern = ""
 
     def __init__(self) -> None:
         self.calls = 0

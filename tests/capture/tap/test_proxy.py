@@ -75,7 +75,8 @@ def test_a_stream_of_events_arrives_part_by_part(
     assert received == [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n"]
     assert answer.headers["content-type"] == "text/event-stream"
     (frame,) = records(spool_dir)
-    assert frame.response == b"".join(received)
+    # Events hold no rows: only their length is kept.
+    assert (frame.response, frame.response_bytes) == (b"", len(b"".join(received)))
     assert frame.flags & Flag.STREAMED
 
 

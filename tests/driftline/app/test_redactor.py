@@ -90,8 +90,9 @@ def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
         load(_file(tmp_path, ""), environment={"DRIFTLINE_CAPTURE__REDACT": "[{"})
 
 
-def test_without_rules_nothing_is_built(tmp_path: Path) -> None:
-    assert redactor(load(_file(tmp_path, ""), environment={})) is None
+def test_without_rules_and_names_nothing_is_built(tmp_path: Path) -> None:
+    text = "[capture]\nredact_names = []"
+    assert redactor(load(_file(tmp_path, text), environment={})) is None
 
 
 def test_keys_come_from_a_file_beside_the_settings_and_from_the_environment(tmp_path: Path) -> None:

@@ -262,6 +262,7 @@ class CaptureCounts(TableCounts):
     endpoint: str
     declared: bool
     typed: bool
+    paths: list[str]
     seen: int | None
     sampled: int | None
     shadows: int
