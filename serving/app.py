@@ -85,7 +85,9 @@ def create_app(context: ServerContext) -> App:
     """Build the server's ASGI application; its life begins and ends with ASGI's lifespan."""
     reconciler = EndpointReconciler(context)
     health = Health(context)
-    exposition = Exposition(context, lambda: tap.counters, health=health)
+    exposition = Exposition(
+        context, lambda: tap.counters, health=health, readiness=lambda: reconciler.readiness
+    )
     traffic = Traffic(context.engine, context.now, reconciler.workers)
     exposition.count("driftline_traffic_", lambda: traffic.counters, COUNTED)
 
@@ -250,17 +252,13 @@ def _add_health(
 
     @api.get("/readyz", tags=["health"])
     async def readyz() -> JSONResponse:
-        """Whether the database and the disks take writes, and every endpoint could answer."""
-        problems = dict(await health.ask())
-        if not reconciler.is_read:
-            problems["endpoints"] = "not read yet"
-        elif waiting := reconciler.not_ready:
+        """Whether this process accepts and routes requests, and what else is wrong."""
+        problems = await health.ask() | health.far
+        if waiting := [name for name, is_ready in reconciler.readiness.items() if not is_ready]:
             problems["endpoints"] = waiting
-        status, code = ("not ready", 503) if problems else ("ready", 200)
-        problems |= health.far  # As below; it would be away for every other server, too.
         if (busy_s := applier.busy_s) > LONG_CHANGE_S:
-            # Invocations are answered all the same.
             problems["changes"] = f"one has been under way for {busy_s:.0f} s"
+        status, code = ("ready", 200) if reconciler.is_ready else ("not ready", 503)
         return JSONResponse({"status": status, **problems}, status_code=code)
 
 

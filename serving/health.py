@@ -1,6 +1,6 @@
 """Whether the stores take what is written: the database, every disk that is used; the bucket.
 
-A bucket that is away is told, and takes no server out of its service: docs/why/readiness.md.
+A store that is away takes no server out of service: docs/why/readiness.md.
 """
 
 from __future__ import annotations

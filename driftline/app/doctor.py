@@ -524,7 +524,8 @@ def examine_process(name: str, url: str, roles: str, settings: Settings) -> Find
             return Finding(name, "defect", found, mend)
         found = f"{url} does not answer ({type(error).__name__})"
         return Finding(name, "warning", found, f"driftline up --only {roles}")
-    if answer.status_code >= 500:
+    is_json = answer.headers.get("content-type", "") == "application/json"
+    if answer.status_code >= 500 or (is_json and len(answer.json()) > 1):
         found = f"{url}: {answer.status_code} {answer.text[:200]}"
         return Finding(name, "defect", found, "see its log")
     return Finding(name, "ok", f"{url} answers")

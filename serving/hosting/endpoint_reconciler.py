@@ -54,6 +54,8 @@ Status = Literal["Creating", "Updating", "InService", "Failed", "CapturedOnly"]
 # How long a caller that changed something waits to see it run.
 SETTLE_S = 120.0
 RETRY_S = 2.0
+# How long a server that begins is not ready while its models are loaded.
+FIRST_STARTS_S = 30.0
 SHADOW_DRAIN_S = 2.0
 # How often a server looks whether another has changed what is to be served.
 FOLLOW_S = 1.0
@@ -126,6 +128,8 @@ class EndpointReconciler:
         self._stopping: dict[asyncio.Task[None], Pool] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
+        self._first_starts: list[asyncio.Task[None]] = []
+        self._loads_until_s = 0.0
         # A bucket that does not answer leaves the others' threads alone.
         self._fetching = ThreadPoolExecutor(_FETCHES, "models")
         self.rehearsals = Rehearsals(context.engine, context.models, self._rehearsed)
@@ -270,13 +274,23 @@ class EndpointReconciler:
         return self._is_read
 
     @property
-    def not_ready(self) -> list[str]:
-        """Name the endpoints that could not answer now."""
-        return [
-            endpoint.name
+    def is_ready(self) -> bool:
+        """Whether requests are routed: endpoints were read, and their first starts had time.
+
+        A rolling update keeps the server before while this one loads its models; one that hangs
+        or crashes keeps no other endpoint out of service for longer than that.
+        """
+        if all(task.done() for task in self._first_starts):
+            return self._is_read
+        return asyncio.get_running_loop().time() > self._loads_until_s
+
+    @property
+    def readiness(self) -> dict[str, bool]:
+        """Whether each endpoint could answer now, by its name."""
+        return {
+            endpoint.name: any(route.pool.is_ready for route in endpoint.routes)
             for endpoint in self._endpoints.values()
-            if not any(route.pool.is_ready for route in endpoint.routes)
-        ]
+        }
 
     async def refresh(self, *, loaded: dict[str, Child] | None = None) -> Set[str]:
         """Bring the pools in line with what is declared; return the endpoints that start new ones.
@@ -290,7 +304,6 @@ class EndpointReconciler:
             if not self._is_read:  # What was deleted while no server ran.
                 logs_dir, named = self._context.model_logs_dir, {endpoint for endpoint, _ in known}
                 await asyncio.to_thread(remove_unused, logs_dir, named)
-            self._is_read = True
             for key in [key for key in {*self._routes, *self._starting} if key not in known]:
                 self._remove(key)
             # A new endpoint's requests wait for its first worker rather than see no endpoint.
@@ -298,6 +311,10 @@ class EndpointReconciler:
             for desired in self._declared.variants:
                 self._adopt(desired, {} if loaded is None else loaded, at_once=desired.key in new)
             self._publish()
+            if not self._is_read:
+                self._is_read = True
+                self._first_starts = [task for task, _ in self._starting.values()]
+                self._loads_until_s = asyncio.get_running_loop().time() + FIRST_STARTS_S
             return {key[0] for key, _ in self._starting.items() - before}
 
     async def settled(self, endpoints: Set[str]) -> None:

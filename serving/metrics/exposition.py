@@ -76,6 +76,7 @@ class Exposition:
         tap_counters: Callable[[], Mapping[str, int]],
         *,
         health: Health | None = None,
+        readiness: Callable[[], Mapping[str, bool]] = dict,
         max_series: int = MAX_SERIES,
     ) -> None:
         self._registry = CollectorRegistry()
@@ -102,7 +103,7 @@ class Exposition:
         self._registry.register(Counted("driftline_tap_", lambda: _own(tap_counters()), TAP))
         self._registry.register(HostTaps(context.spool_dir))
         self._registry.register(Spools(context.spool_dir))
-        self._registry.register(_Stores(health or Health(context)))
+        self._registry.register(_Health(health or Health(context), readiness))
         self._installation = CollectorRegistry()
         self._installation.register(_Installation(context, max_series))
 
@@ -138,18 +139,19 @@ class Exposition:
         return own + (generate_latest(self._installation) if of != "server" else b"")
 
 
-class _Stores(Collector):
-    """Looks at the database and the disks as this server reaches them."""
+class _Health(Collector):
+    """Whether the stores take writes, as this server reaches them, and its endpoints answer."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, readiness: Callable[[], Mapping[str, bool]]) -> None:
         self._health = health
+        self._readiness = readiness
 
     def describe(self) -> Iterable[Metric]:
         """Name nothing beforehand: registering must not ask the database."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Return whether each takes writes."""
+        """Return whether each takes writes, or answers."""
         problems = self._health.look()
         yield GaugeMetricFamily(
             "driftline_database_up",
@@ -161,6 +163,19 @@ class _Stores(Collector):
             "Whether every disk that is used takes writes.",
             value=float(problems.keys() <= {"database"}),  # Also not where the look has no answer.
         )
+        yield GaugeMetricFamily(
+            "driftline_storage_up",
+            "Whether the bucket answers, where the storage is one.",
+            value=float(not self._health.far),
+        )
+        ready = GaugeMetricFamily(
+            "driftline_endpoint_ready",
+            "Whether a worker of this server could answer for the endpoint now.",
+            labels=["endpoint"],
+        )
+        for name, is_ready in self._readiness().items():
+            ready.add_metric([name], float(is_ready))
+        yield ready
 
 
 class _Installation(Collector):
