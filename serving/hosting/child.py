@@ -37,7 +37,7 @@ class UnansweredError(UnavailableError):
     """A model has not answered."""
 
     was_asked = True
-    # Of several containers, those that had answered: hostname, seconds, and status.
+    # Of several containers, those that were asked: hostname, seconds, and status.
     containers: tuple[tuple[str, float, int], ...] = ()
 
 
@@ -110,6 +110,13 @@ class Reply:
     note: Mapping[str, Any] | None = None
     # What the model's own code or server said, where it refused: its status and its first line.
     original: tuple[int, str] | None = None
+
+    @property
+    def model_status(self) -> int:
+        """The status that the model itself answered with; 500 where it raised."""
+        if self.original is not None:
+            return self.original[0]
+        return 500 if self.status == 424 else self.status
 
 
 class Child(asyncio.Protocol):

@@ -21,7 +21,7 @@ from typing import Any
 from driftline.errors import DriftlineError, InputError
 from driftline.serving.bodies.media_types import MEDIA_TYPES, answer_form, body_form
 from driftline.serving.hosting.child import Launch, Reply, UnansweredError
-from driftline.serving.hosting.pool import Limits, Pool
+from driftline.serving.hosting.pool import Limits, Pool, TimedOutError
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +122,16 @@ class ContainersPool(Pool):
                 try:
                     reply = await self._asked(stage, form, accept, body, deadline, timeout_s)
                 except UnansweredError as error:
+                    if error.was_asked:
+                        status = 504 if isinstance(error, TimedOutError) else 503
+                        asked.append((stage.hostname, time.perf_counter() - began_s, status))
                     error.containers = tuple(asked)
                     raise
                 except InputError as error:
                     if number == 1:
                         raise
                     reply = _refusal(f"{error}, as the container before answered")
-                asked.append((stage.hostname, time.perf_counter() - began_s, reply.status))
+                asked.append((stage.hostname, time.perf_counter() - began_s, reply.model_status))
                 if reply.status != 200:
                     reply = _named(reply, stage.hostname, is_first=number == 1)
                     break

@@ -201,7 +201,7 @@ class Invocations:
         setup_s = note.get("setup_s")
         return Answered(
             reply.status, endpoint, variant, model_s - (setup_s or 0.0), _loading(route, reply),
-            is_copy, note.get("containers", ()), setup_s,
+            is_copy, note.get("containers", ()), setup_s, reply.model_status,
         )  # fmt: skip
 
     def _find(self, scope: Scope) -> ServedEndpoint | None:

@@ -72,9 +72,10 @@ class Answered(NamedTuple):
     model_s: float | None = None  # None: the model was not asked.
     loading: Loading | None = None  # None: the endpoint has one model.
     is_copy: bool = False
-    # Of several, those asked: hostname, seconds, and status.
+    # Of several, those asked: hostname, seconds, and its own status.
     containers: tuple[tuple[str, float, int], ...] = ()
     setup_s: float | None = None  # Of the start of a worker that the invocation waited for.
+    model_status: int | None = None  # The model's own, where it answered.
 
 
 @dataclass(slots=True)
@@ -216,8 +217,9 @@ class Traffic:
             minute.dropped += 1
             return
         minute.count += 1
-        minute.caller_errors += 400 <= answered.status < 500
-        minute.server_errors += answered.status >= 500
+        status = answered.status if answered.model_status is None else answered.model_status
+        minute.caller_errors += 400 <= status < 500
+        minute.server_errors += status >= 500
         minute.throttled += answered.status == THROTTLED
         if answered.setup_s is not None:
             minute.setup.note(answered.setup_s)
