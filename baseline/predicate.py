@@ -15,7 +15,9 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing, unfit_mask
 from driftline.signature import ColumnType
 
-Operator = Literal["lt", "le", "gt", "ge", "between", "eq", "in", "not_in", "null", "unfit"]
+Operator = Literal[
+    "lt", "le", "gt", "ge", "between", "eq", "in", "not_in", "shorter", "longer", "null", "unfit"
+]  # fmt: skip
 
 UNFIT = "unfit"
 """Name of the map column in which captured windows carry what did not fit its type."""
@@ -28,7 +30,7 @@ class Predicate:
     column: str
     # lt le gt ge eq compare with value, between also with below: value <= x < below; in and not_in
     # with values (a missing value is neither); null holds where there is no value; unfit where the
-    # value does not fit the type named by value.
+    # value does not fit the type named by value; shorter and longer compare a text's characters.
     op: Operator
     # A number or a text. With a number the column is read as numbers, with a text as text.
     value: float | str | None = None
@@ -82,6 +84,8 @@ class Predicate:
             before = just_above(float(self.value or 0.0))
             if before is not None:
                 return f"above {before}" if self.op == "ge" else f"{before} or below"
+        if self.op in ("shorter", "longer"):
+            return f"{self.op} than {float(self.value or 0.0):.0f} characters"
         shown = f'"{self.value}"' if isinstance(self.value, str) else number_text(self.value or 0.0)
         return {
             "lt": f"below {shown}",
@@ -115,6 +119,11 @@ class Predicate:
             return self._mask_absent(array, _map_names(batch, self.column))
         if isinstance(self.value, str) or self.op in ("in", "not_in"):
             return self._mask_text(array)
+        if self.op in ("shorter", "longer"):
+            lengths = pc.utf8_length(coerce(array, "string")[0])
+            compare = pc.less if self.op == "shorter" else pc.greater
+            found = pc.and_(compare(lengths, self.value), pc.greater(lengths, 0))
+            return pc.fill_null(found, fill_value=False)
         numbers, _ = coerce(array, "double")
         if self.op == "between":
             inside = pc.and_(pc.greater_equal(numbers, self.value), pc.less(numbers, self.below))

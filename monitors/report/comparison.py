@@ -157,6 +157,8 @@ def share_of(profile: ColumnProfile, predicate: Predicate) -> float | None:
     if profile.cells is None or profile.cell_counts is None or not profile.cell_counts.any():
         return None
     inside = _members(profile.cells, predicate)
+    if not inside.any():
+        return None
     return float(profile.cell_counts[inside].sum() / profile.cell_counts.sum())
 
 

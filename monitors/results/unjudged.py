@@ -26,8 +26,11 @@ from driftline.monitors.results.violation import FeatureResult, JsonValue, plura
 
 # Roles of columns that are described, but whose values need not be judged.
 DESCRIBED = frozenset({"label", "id", "timestamp", "excluded", "weight"})
+UNCOUNTED = "uncounted_values"
+"""Of a column of texts whose values are too many to tell that one has become frequent."""
 REASONS: Mapping[str, str] = {
     INSUFFICIENT: "too few rows",
+    UNCOUNTED: "most of its values are too rare to be counted one by one",
     UNDECIDABLE: "the reference varies too much",
     UNDECIDABLE_GAPS: "the reference's share of empty values varies too much",
     TOO_VARIABLE.removesuffix(": "): "too variable",

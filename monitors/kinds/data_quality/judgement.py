@@ -60,7 +60,8 @@ from driftline.monitors.kinds.data_quality.flatline_check import (
     standstill,
 )
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
-from driftline.monitors.results.unjudged import GAPS_TOO
+from driftline.monitors.kinds.data_quality.text_checks import with_uncounted
+from driftline.monitors.results.unjudged import GAPS_TOO, UNCOUNTED
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft
 from driftline.signature import Column, Signature
 
@@ -227,6 +228,12 @@ def judge(
 
     decision = decide(tested, scales)
     work.take(decision)
+    if reference_profile is not None:
+        known = reference_profile.columns
+        cells = {name: one.cells for name, one in references.items()}
+        work.drifts, untested = with_uncounted(work.drifts, window.columns, known, cells)
+        for name in untested.keys() - work.notes.keys():
+            work.notes[name], work.remedies[name] = UNCOUNTED, untested[name]
     if measured:
         # The test of the window alone names the rows that moved most; the distance decides.
         work.measure(decide(measured, (1,)), measured)
