@@ -45,14 +45,18 @@ class Quota:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         volume = os.statvfs(self._folder)
         size, free = volume.f_blocks * volume.f_frsize, volume.f_bavail * volume.f_frsize
-        keep = self._min_free_bytes
-        keep = min(int(size * _SHARE_FREE), _MAX_FREE) if keep is None else keep
+        keep = kept_free(size) if self._min_free_bytes is None else self._min_free_bytes
         if self._scan_ns is None or now_ns >= self._scan_ns or self._budget_bytes <= 0:
             self._budget_bytes = self._max_bytes - spool_bytes(self._folder) - waiting_bytes
             wait_s = min(max(self._budget_bytes // _FASTEST_BYTES_S, 1), _MAX_SCAN_S)
             self._scan_ns = now_ns + wait_s * _SECOND_NS
         self.left_bytes = self._told_bytes = min(self._budget_bytes, free - keep - waiting_bytes)
         self.is_scarce = self.left_bytes < min(self._max_bytes, size - keep) // _SHARE_SCARCE
+
+
+def kept_free(volume_bytes: int) -> int:
+    """Return how much of a volume records leave free, in bytes."""
+    return min(int(volume_bytes * _SHARE_FREE), _MAX_FREE)
 
 
 def spool_bytes(folder: Path) -> int:

@@ -41,6 +41,7 @@ Durability = Literal["process", "interval", "request"]
 OnFull = Literal["drop", "metadata_only"]
 
 SECOND_NS = 1_000_000_000
+_QUIET_NS = 60 * SECOND_NS
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
 _WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
@@ -113,6 +114,7 @@ class SpoolWriter(Appender):
         self._retry_ns = 0
         self._reason = "full"
         self._is_failing = False
+        self._quiet_ns = 0
         self._is_lost = False
         self._open_again_ns: int | None = None
         self.traffic.detach()
@@ -212,12 +214,19 @@ class SpoolWriter(Appender):
     def close(self) -> None:
         """End the spool cleanly; a later append begins a new one."""
         with self._lock:
-            if self._segment >= 0 and self._prepare(self._mono_ns()) is None:
+            is_due = self._segment >= 0 or self._drops.has_pending
+            self._retry_ns = 0  # The last time to write down what was dropped.
+            if is_due and self._prepare(self._mono_ns()) is None:
                 if self._write(self._plain(Kind.CLOSE), b"") is None:
                     self._write_buffer.remove()
                 if self.durability == "request":
                     with suppress(OSError):
                         os.fdatasync(self._segment)
+            if is_due and self._spool is None:
+                log.error(
+                    "capture ends and could write nothing, all is lost folder=%s dropped=%d",
+                    self.folder, self.dropped,
+                )  # fmt: skip
             self._close_files()
             kept = self._lock, self._flusher
             self._reset()
@@ -262,6 +271,7 @@ class SpoolWriter(Appender):
             except OSError as error:
                 return self._fail(error)
         if self._quota.left_bytes <= 0:
+            self._report_failing("the volume or the budget of the spool is full")
             if self._segment_size > _WORTH_FREEING_BYTES:
                 # Its reader can remove a segment only when another one has begun.
                 self._open_segment(now)
@@ -362,18 +372,21 @@ class SpoolWriter(Appender):
     def _tell_mended(self) -> None:
         if self._is_failing:
             self._is_failing = False
-            log.warning("capture records again spool=%s", self.spool_id)
+            # In a flood it fails and goes on several times a second.
+            self._quiet_ns = self._mono_ns() + _QUIET_NS
+            log.warning("capture records again spool=%s dropped=%d", self.spool_id, self.dropped)
 
-    def _fail(self, error: OSError) -> str:
-        """Undo a half-written frame, give the segment up and try again in a second.
-
-        Told once, not each second: the count of what is dropped goes on.
-        """
-        if not self._is_failing:
+    def _report_failing(self, error: object) -> None:
+        """Log once that records are dropped; the count goes on."""
+        if not self._is_failing and self._mono_ns() >= self._quiet_ns:
             self._is_failing = True
             log.warning(
                 "capture drops records until this is fixed folder=%s error=%s", self.folder, error
             )
+
+    def _fail(self, error: OSError) -> str:
+        """Undo a half-written frame, give the segment up and try again in a second."""
+        self._report_failing(error)
         self._calm_ns = 0
         self._retry_ns = self._mono_ns() + SECOND_NS
         self._reason = "full" if error.errno in _FULL else "io_error"

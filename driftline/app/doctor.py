@@ -34,6 +34,9 @@ from driftline.app.settings.settings import Settings
 from driftline.capture.audit.note import read_note
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
+from driftline.capture.spool.counters import Drop
+from driftline.capture.spool.host_counts import unreported
+from driftline.capture.spool.quota import kept_free
 from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.capture.tables.log_files import damaged_entries, kept_entries, list_tables
 from driftline.database.engine import read_connection, sqlite_file, using_database
@@ -105,7 +108,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     yield from _database(settings, now)
     if not is_remote(settings.root):
         yield _seen("tables", lambda: _logs(settings.root))
-    yield from _losses(settings.root, store)
+    yield from _losses(settings, store)
     yield _audit(settings.root, store)
     yield _server(settings, f"server,{storing},scheduler,alarms")
     yield examine_process("dashboard", f"{settings.dashboard_url}/", "dashboard", settings)
@@ -236,6 +239,10 @@ def _tokens(engine: Engine, settings: Settings) -> Iterator[Finding]:
 
 def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
     """Return how much waits there, and since when; ``storing``: the roles that empty it."""
+    volume = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists()))
+    if volume.free <= kept_free(volume.total):
+        shown = f"{bytes_text(volume.free)} free for {folder}: full, so records are dropped"
+        return Finding("spool", "defect", shown, "make room there, or set [capture] spool_dir")
     if not folder.exists():
         return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
     found = measure(folder)
@@ -420,11 +427,13 @@ def _unread(what: str, kept: str, mend: str, error: Exception, store: Finding) -
     return Finding(what, "defect", f"{kept} cannot be read ({found})", known or mend)
 
 
-def _losses(root: str, store: Finding) -> Iterator[Finding]:
-    """Return what was lost lately, by reason."""
+def _losses(settings: Settings, store: Finding) -> Iterator[Finding]:
+    """Return what was lost lately, by reason, told by gaps or only counted by taps yet."""
+    root = settings.root
     since = datetime.now(UTC) - RECENT
     try:
         gaps = [one for one in read_gaps(root) if one.last_time is None or one.last_time >= since]
+        gaps += map(_gap_of, unreported(settings.spool_dir))
     except (DriftlineError, OSError, pa.ArrowInvalid) as error:
         mend = f"let this user read {root}/gaps; what is damaged there, bring back from a copy"
         yield _unread("capture", "the table of losses", mend, error, store)
@@ -445,6 +454,13 @@ def _losses(root: str, store: Finding) -> Iterator[Finding]:
         + (f"; of them in the last day: {shown}" if today else ""),
         next((MENDS[one] for one in today if one in MENDS), "driftline capture stats"),
     )
+
+
+def _gap_of(drop: Drop) -> Gap:
+    """Return the gap that will report what a tap has dropped."""
+    first, last = (datetime.fromtimestamp(ns / 1e9, UTC) for ns in (drop.first_ns, drop.last_ns))
+    lost = drop.records - drop.reported
+    return Gap("", 0, drop.endpoint, drop.reason, lost, drop.size_bytes, first, last)
 
 
 def _logs(root: str) -> Finding:
