@@ -196,7 +196,7 @@ class Login:
         who = self._access.authenticator
         is_text = token.isascii() and 0 < len(token) <= _SECRET_MAX
         found = await who.find(token, who.peer(scope)) if is_text else None
-        return found if found and found.via in ("token", "file") else None
+        return found if found and found.via == "token" else None
 
 
 class Sessions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import time
 from base64 import b64decode
@@ -59,8 +58,6 @@ class Authenticator:
         Where tokens and sessions are stored.
     now:
         The clock by which they end.
-    file_secret:
-        This machine's own token (tokens.token_of_file), which may do everything; empty: none.
     proxy:
         Whose headers are believed; None: nobody's.
     takes_cookies:
@@ -73,14 +70,11 @@ class Authenticator:
         engine: Engine,
         now: Callable[[], datetime],
         *,
-        file_secret: str = "",
         proxy: TrustedProxy | None = None,
         takes_cookies: bool = False,
     ) -> None:
         self._engine = engine
         self._now = now
-        self._file_secret = file_secret.encode()
-        self._file_digest = digest_of(file_secret) if file_secret else ""
         self._proxy = proxy
         self.takes_cookies = takes_cookies
         self._passes = FailedPasses(log, "looking up tokens")
@@ -124,16 +118,12 @@ class Authenticator:
         UnavailableError
             When the database does not answer, and the secret was not seen before.
         TooManyError
-            When the peer has shown too many wrong ones, and the secret was not seen before.
+            When the secret is wrong, and the peer has shown too many that were.
         """
-        shown = secret.encode("utf-8", "surrogateescape")
-        # Compared in constant time: this one is not looked up by its digest.
-        if self._file_secret and hmac.compare_digest(shown, self._file_secret):
-            return Principal("local", frozenset({"admin"}), via="file", token=self._file_digest)
         digest, now_s = digest_of(secret), time.monotonic()
         known = self._known.get(digest)
         if known is None:
-            if peer is not None and self._failures.is_wrong(peer, digest):
+            if peer is not None and self._failures.is_wrong(digest):
                 return None
             found = await self._ask(digest, secret)
             if found is None and peer is not None:
@@ -186,9 +176,7 @@ class Authenticator:
         now = self._now()
         try:
             with read_connection(self._engine) as connection:
-                return find_token(connection, secret, now) or find_session(
-                    connection, secret, now, self._file_digest
-                )
+                return find_token(connection, secret, now) or find_session(connection, secret, now)
         except SQLAlchemyError as error:
             if not is_disconnect(error):
                 raise

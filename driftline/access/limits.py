@@ -72,30 +72,29 @@ class FailureLimit:
         self._refused, self._said_s = 0, -WINDOW_S
         self._wrong: dict[str, float] = {}
 
-    def is_wrong(self, peer: str, digest: str) -> bool:
-        """Whether a secret was wrong in the last minute, so that nobody need look it up.
+    def is_wrong(self, digest: str) -> bool:
+        """Whether a secret was wrong in the last minute, so that nobody need look it up."""
+        return self._clock() < self._wrong.get(digest, 0.0)
+
+    def failed(self, peer: str, digest: str) -> None:
+        """Count a wrong secret.
 
         Raises
         ------
         TooManyError
-            When it was not, and its peer has shown too many that were.
+            When its peer has shown too many.
         """
-        if self._clock() < self._wrong.get(digest, 0.0):
-            return True
         wait_s = self._limit.wait_s(peer)
         if not wait_s:
-            return False
+            self._limit.count(peer)
+            make_room(self._wrong)
+            self._wrong[digest] = self._clock() + WINDOW_S
+            return
         self._refused += 1
         if self._clock() - self._said_s >= WINDOW_S:
             log.warning("wrong_secrets peer=%s refused=%d", peer, self._refused)
             self._refused, self._said_s = 0, self._clock()
         raise TooManyError("too many wrong tokens from this address", wait_s)
-
-    def failed(self, peer: str, digest: str) -> None:
-        """Count a wrong secret."""
-        self._limit.count(peer)
-        make_room(self._wrong)
-        self._wrong[digest] = self._clock() + WINDOW_S
 
 
 class RequestLimit:

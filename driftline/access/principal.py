@@ -46,8 +46,7 @@ class Principal:
     via:
         How the subject showed who it is.
     token:
-        Name of the API token that was shown, or that the session began with, or the digest of the
-        secret in a machine's file; None: another way.
+        Name of the API token that was shown, or that the session began with; None: another way.
     """
 
     subject: str

@@ -35,24 +35,14 @@ def begin_session(
     return secret
 
 
-def find_session(
-    connection: Connection, secret: str, now: datetime, file_digest: str = ""
-) -> Principal | None:
-    """Return whose session a secret is of; None when it has ended, or its token has.
-
-    ``file_digest`` is that of this machine's own token: a session that began by another one, which
-    the file held before, has ended with it.
-    """
+def find_session(connection: Connection, secret: str, now: datetime) -> Principal | None:
+    """Return whose session a secret is of; None when it has ended, or its token has."""
     row = connection.execute(
-        select(
-            sessions, tokens.c.name, tokens.c.revoked_at, tokens.c.expires_at.label("token_ends")
-        )
+        select(sessions, tokens.c.revoked_at, tokens.c.expires_at.label("token_ends"))
         .outerjoin(tokens, tokens.c.name == sessions.c.token)
         .where(sessions.c.digest == digest_of(secret), sessions.c.expires_at > now)
     ).one_or_none()
     if row is None or not is_valid(row.revoked_at, row.token_ends, now):
-        return None
-    if row.token is not None and row.name is None and row.token != file_digest:
         return None
     endpoints = None if row.endpoints is None else frozenset(row.endpoints)
     return Principal(row.subject, frozenset(row.roles), endpoints, "session", row.token)

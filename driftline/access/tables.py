@@ -31,8 +31,7 @@ sessions = Table(
     Column("subject", String(255), nullable=False),
     Column("roles", JSON, nullable=False),
     Column("endpoints", JSON),
-    # The token by which it began, and with which it ends: its name, or the digest of the secret in
-    # a machine's file; None: begun otherwise.
+    # Name of the token by which it began, and with which it ends; None: begun otherwise.
     Column("token", String(128)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False, index=True),

@@ -13,17 +13,19 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from driftline.access.audit import record
 from driftline.access.principal import Principal, Role, checked_roles
 from driftline.access.tables import tokens
 from driftline.database.paging import Place, is_behind
+from driftline.database.upserts import upsert
 from driftline.errors import ConflictError, InputError, NotFoundError, UnavailableError
 from driftline.validation import nearest
 
 # By which scanners for secrets in logs and repositories know one.
 PREFIX = "dl_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
-# Under which the audit log shows this machine's own token, and who has none.
-_TAKEN = frozenset({"local", "nobody"})
+# Tokens that servers make, and who has none, in the audit log.
+_TAKEN = re.compile(r"local(-[0-9a-f]{8})?|nobody", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def create_token(
         raise InputError(
             f'token "{name[:80]}"; expected up to 128 letters, digits, "_", ".", "@" and "-"'
         )
-    if name.lower() in _TAKEN:
+    if _TAKEN.fullmatch(name):
         raise InputError(f'token "{name}": the audit log calls others so; choose another name')
     if expires_at is not None and expires_at <= now:
         raise InputError(f"expires_at {expires_at.isoformat()} is past; expected a later time")
@@ -104,6 +106,30 @@ def create_token(
     }
     connection.execute(insert(tokens).values(values))
     return secret
+
+
+def register_token(connection: Connection, secret: str, *, now: datetime, created_by: str) -> Token:
+    """Store the secret of a token file as an admin's token, once; return the token.
+
+    So it is valid wherever the database is. The first one of an installation is "local", those of
+    other files have a part of their digest in their names.
+    """
+    digest = digest_of(secret)
+    query = select(tokens).where(tokens.c.digest == digest)
+    for name in ("local", f"local-{digest[:8]}"):
+        if connection.execute(query).first() is not None:
+            break
+        values = {
+            "name": name, "digest": digest, "roles": ["admin"], "created_by": created_by,
+            "created_at": now,
+        }  # fmt: skip
+        made = connection.execute(
+            upsert(connection, tokens).values(values).on_conflict_do_nothing()
+        )
+        if made.rowcount:
+            who = Principal(created_by, frozenset(), via="file")
+            record(connection, "create", f"Token/{name}", now, principal=who)
+    return _read(connection.execute(query).one())
 
 
 def list_tokens(
@@ -148,7 +174,7 @@ def is_valid(revoked_at: datetime | None, expires_at: datetime | None, now: date
 
 
 def token_of_file(file: Path) -> str:
-    """Return the secret of this machine's own token; the first who asks makes it.
+    """Return the secret in a token file; the first who asks makes it.
 
     Raises
     ------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import platform
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from driftline.access.logins import Access
     from driftline.access.oidc import Provider
     from driftline.access.proxies import TrustedProxy
+
+log = logging.getLogger(__name__)
 
 
 def own_hosts(settings: Settings) -> list[str]:
@@ -30,15 +34,30 @@ def authenticator(
     if settings.auth.mode == "off":
         return None
     from driftline.access.authentication import Authenticator
-    from driftline.access.tokens import token_of_file
 
     return Authenticator(
         engine,
         lambda: datetime.now(UTC),
-        file_secret=token_of_file(settings.token_file),
         proxy=trusted_proxy(settings) if settings.auth.mode == "proxy" else None,
         takes_cookies=takes_cookies,
     )
+
+
+def register_token_file(settings: Settings, engine: Engine) -> None:
+    """Make the secret in the token file valid on every server that shares the database."""
+    from driftline.access.principal import system_user
+    from driftline.access.tokens import register_token, token_of_file
+
+    if settings.auth.mode == "off":
+        return
+    secret, who = token_of_file(settings.token_file), f"{system_user()}@{platform.node()}"
+    with engine.begin() as connection:
+        found = register_token(connection, secret, now=datetime.now(UTC), created_by=who)
+    if found.revoked_at is not None:
+        log.warning(
+            'token "%s" of %s was revoked; delete the file, and the next start makes another',
+            found.name, settings.token_file,
+        )  # fmt: skip
 
 
 def trusted_proxy(settings: Settings) -> TrustedProxy:

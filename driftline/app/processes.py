@@ -18,7 +18,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driftline.app.access import authenticator, dashboard_access, own_hosts
+from driftline.app.access import (
+    authenticator,
+    dashboard_access,
+    own_hosts,
+    register_token_file,
+)
 from driftline.app.allocator import choose_allocators, return_freed_memory
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
@@ -101,6 +106,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
     prepare(settings)
     with using_database(settings.database_url) as engine:
         migrate(engine)
+        register_token_file(settings, engine)
         context = ServerContext(
             engine=engine,
             root=settings.root,

@@ -16,7 +16,7 @@ from driftline.access.logins import Access
 from driftline.access.oidc import Provider
 from driftline.access.principal import ROLES
 from driftline.access.proxies import TrustedProxy
-from driftline.access.tokens import create_token, new_secret
+from driftline.access.tokens import create_token, new_secret, register_token
 from driftline.app.client.connection import ServerCalls
 from tests.clock import Clock
 from tests.dashboard.conftest import serving
@@ -90,9 +90,11 @@ def guarded(
     """Run both; there is a token for each role, of its name."""
     url, clock = new_sqlite(folder), Clock(NOW)
     engine = open_url(url)
+    with engine.begin() as connection:
+        register_token(connection, FILE_SECRET, now=NOW, created_by="test")
 
     def asked(**more) -> Authenticator:
-        return Authenticator(engine, clock, file_secret=FILE_SECRET, **more)
+        return Authenticator(engine, clock, **more)
 
     access = Access(
         asked(takes_cookies=True, proxy=proxy), engine, timedelta(hours=SESSION_H), clock,

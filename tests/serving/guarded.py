@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
+
 from driftline.access.authentication import Authenticator
 from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
-from driftline.access.tokens import new_secret
+from driftline.access.tokens import new_secret, register_token
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, Running, running
 
@@ -26,11 +28,18 @@ def guarded(folder: Path, **more: Any) -> Iterator[Running]:
         read_networks(["127.0.0.0/8"]), PROXY_SECRET, "x-forwarded-user", "x-forwarded-groups",
         read_group_roles(["staff=viewer"]),
     )  # fmt: skip
-    authenticator = Authenticator(engine, lambda: NOW, file_secret=FILE_SECRET, proxy=proxy)
+    authenticator = knowing(engine, FILE_SECRET, proxy=proxy)
     settings = {"authenticator": authenticator, "hosts": ["drift.example.org"], **more}
     with running(folder, database=url, **settings) as found:
         yield found
     engine.dispose()
+
+
+def knowing(engine: Engine, secret: str, **more: Any) -> Authenticator:
+    """Return who lets in an admin by the secret of a token file."""
+    with engine.begin() as connection:
+        register_token(connection, secret, now=NOW, created_by="test")
+    return Authenticator(engine, lambda: NOW, **more)
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from typer.testing import CliRunner
 
-from driftline.access.authentication import Authenticator
 from driftline.access.principal import Principal
 from driftline.access.sessions import begin_session, find_session
 from driftline.access.tokens import new_secret
@@ -16,6 +15,7 @@ from driftline.app.client.client import Client
 from driftline.errors import ForbiddenError, InputError, NotFoundError
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, running
+from tests.serving.guarded import knowing
 
 SECRET = new_secret()
 
@@ -25,7 +25,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("access")
     url = new_sqlite(folder)
     engine = open_url(url)
-    known = Authenticator(engine, lambda: NOW, file_secret=SECRET)
+    known = knowing(engine, SECRET)
     with running(folder, database=url, authenticator=known) as found:
         yield found
     engine.dispose()

@@ -20,7 +20,7 @@ from driftline.monitors.tables import executions
 from driftline.serving import authorization
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, running
-from tests.serving.guarded import FILE_SECRET, PROXY_SECRET, bearer, guarded
+from tests.serving.guarded import FILE_SECRET, PROXY_SECRET, bearer, guarded, knowing
 
 SAMPLES = {
     "collection": "silences",
@@ -228,9 +228,9 @@ def test_the_audit_log_shows_who_changed_what(server, declare):
         for one in reversed(found)
     ]  # fmt: skip
     assert said == [
-        ("local", "file", "create", None, "c"),
-        ("local", "file", "update", "c", "d"),
-        ("local", "file", "delete", "d", None),
+        ("local", "token", "create", None, "c"),
+        ("local", "token", "update", "c", "d"),
+        ("local", "token", "delete", "d", None),
     ]
 
 
@@ -322,7 +322,7 @@ def test_a_subject_has_its_requests_per_minute_and_invocations_apart(tmp_path):
 def test_guesses_from_one_address_are_told_to_wait(tmp_path):
     url = new_sqlite(tmp_path)
     engine = open_url(url)
-    known = Authenticator(engine, lambda: NOW, file_secret=FILE_SECRET)
+    known = knowing(engine, FILE_SECRET)
     with running(tmp_path, database=url, authenticator=known) as server:
         seen = [ask(server, "GET /api/v1/alarms", new_secret()) for _ in range(21)]
 

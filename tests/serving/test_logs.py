@@ -11,13 +11,13 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from driftline.access.authentication import Authenticator
 from driftline.access.tokens import create_token, new_secret
 from driftline.app.cli import build
 from driftline.app.client.client import Client
 from driftline.errors import ForbiddenError, InputError, NotFoundError
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running
+from tests.serving.guarded import knowing
 from tests.serving.hosting.formats.archives import pack
 
 SECRET = new_secret()
@@ -54,7 +54,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("logs")
     url = new_sqlite(folder)
     engine = open_url(url)
-    known = Authenticator(engine, lambda: NOW, file_secret=SECRET)
+    known = knowing(engine, SECRET)
     code = INFERENCE.replace("GATE", str(folder / "gate"))
     model = pack(folder / "model.tar.gz", {"code/inference.py": code})
     with (

@@ -51,6 +51,8 @@ def become(plan: Plan) -> NoReturn:
 
 def log_in_line(url: str, token_file: Path) -> str:
     """Return how the user of this machine logs in: the secret on a terminal alone."""
+    if not token_file.exists():
+        return f"{'log in':<9} with a token of: driftline token create NAME --role viewer"
     if sys.stderr is None or not sys.stderr.isatty():
         return f"{'log in':<9} with the token in {token_file}"
     secret = token_file.read_text(encoding="ascii").strip()

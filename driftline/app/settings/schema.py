@@ -315,8 +315,8 @@ class Auth(Section):
     token: str = _secret("", "token that commands and clients show; empty: that of token_file")
     token_file: str = _setting(
         "",
-        'file of this machine\'s own token, made at the first start; "": access.token in the '
-        "local folder",
+        "file with the token of an admin, valid on every server of the database and shown by "
+        'commands of this machine; made at the first start; "": access.token in the local folder',
     )
     hosts: Texts = _setting(
         [], "names of this machine by which others ask, without port, such as drift.example.org"

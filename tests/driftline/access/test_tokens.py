@@ -1,6 +1,5 @@
 """Tokens and sessions on both databases: who they stand for, how they end, what is stored."""
 
-import asyncio
 import json
 import os
 from datetime import UTC, datetime, timedelta
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from driftline.access.authentication import Authenticator
 from driftline.access.principal import Principal
 from driftline.access.sessions import (
     begin_session,
@@ -178,23 +176,6 @@ def test_a_short_own_token_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UnavailableError, match="expected 32 characters or more"):
         token_of_file(file)
-
-
-def test_a_session_of_a_machines_own_token_ends_when_the_file_holds_another(engine: Engine) -> None:
-    async def session_of(file_secret: str, secret: str) -> Principal | None:
-        return await Authenticator(engine, lambda: NOW, file_secret=file_secret).find(secret)
-
-    old, new = "dl_old", "dl_new"
-    who = asyncio.run(session_of(old, old))
-    assert who is not None
-    with engine.begin() as connection:
-        secret = begin_session(connection, who, NOW, HOUR)
-
-    kept, ended = (asyncio.run(session_of(one, secret)) for one in (old, new))
-
-    assert kept is not None
-    assert (kept.subject, kept.roles) == ("local", {"admin"})
-    assert ended is None
 
 
 def test_all_sessions_of_a_person_end_and_no_others(engine: Engine) -> None:
