@@ -6,6 +6,7 @@ Capture decodes request bodies by it, baseline profiles by it, serving names mod
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -267,6 +268,13 @@ class Signature:
             replace(one, role="feature") if one.role == "weight" else one for one in sent.features
         )
         return replace(sent, features=features, outputs=outputs)
+
+    @property
+    def digest(self) -> str:
+        """Hash of what decides how bodies are read; equal signatures read equal rows."""
+        columns = [[one.name, one.column, one.type, one.role, one.classes] for one in self.columns]
+        text = json.dumps([columns, len(self.features), self.inference_id])
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def to_json(self) -> str:
         """Write the signature as JSON text, stable for equal signatures."""

@@ -58,13 +58,13 @@ class TableMaintenance:
     ``WriterName``; ``keep_from``: gives the first day to keep; rows of earlier days go, and with
     them the labels that were received before any that a kept row can have. None: everything stays;
     ``vacuum_after_h``: hours that replaced files stay for those who read an older state of a table;
-    ``signatures``: gives the signature of an endpoint, or None: what was stored raw before there
-    was one, or before it fitted, is decoded. None: nothing is; ``windows``: takes the values of
+    ``signatures``: gives the signature of an endpoint, or None: what was stored before it had this
+    one is read again. None: nothing is; ``windows``: takes the values of
     rows that are erased late out of what was judged and told of them; ``requests``: removes what
     else is kept of their requests; ``interval_s``: how long ``run`` waits between two looks at the
     tables; ``counters``: small files ``compacted`` away, rows ``expired`` and ``expired_labels`` of
     theirs, files ``vacuumed``, requests ``erased`` that came after they were to be, requests
-    ``decoded`` that were stored raw, and ``failures``.
+    ``decoded`` again, and ``failures``.
     """
 
     def __init__(
@@ -149,20 +149,20 @@ class TableMaintenance:
             raise failures[0]
 
     def _decode(self, endpoint: str, stop: threading.Event | None) -> None:
-        """Decode raw rows: all of them for a new signature, then only new ones."""
+        """Decode rows of other signatures: all of them for a new one, then only new ones."""
         signature = None if self._signatures is None else self._signatures(endpoint)
         if signature is None:
             return
-        dataset, text = self._capture(endpoint), signature.to_json()
-        decoded_signature, version = self._looked.get(endpoint, ("", NO_TABLE))
+        dataset, digest = self._capture(endpoint), signature.digest
+        decoded_digest, version = self._looked.get(endpoint, ("", NO_TABLE))
         new = added_since(dataset, version)
-        is_partial = decoded_signature == text and not new.parts
+        is_partial = decoded_digest == digest and not new.parts
         if not (is_partial and not new.files):
             only = new.files if is_partial else None
             decoded = decode_again(dataset, signature, only=only, stop=stop)
             self.counters["decoded"] += decoded.decoded
         if stop is None or not stop.is_set():
-            self._looked[endpoint] = text, new.version
+            self._looked[endpoint] = digest, new.version
 
     def _erase_late(self) -> None:
         self.counters["erased"] += self._erasing.catch_up()

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from driftline.capture.labels.labels import gathered
-from driftline.capture.sagemaker.lines import FORM, LINE_COLUMNS, lines_of
+from driftline.capture.sagemaker.lines import LINE_COLUMNS, lines_of
 from driftline.capture.spool.frame import FIRST_FAILURE, Flag
 from driftline.capture.tables.dataset import (
+    FORM,
     IS_FIRST,
     Dataset,
     answered_by,

@@ -24,10 +24,10 @@ import pyarrow.dataset as pads
 from driftline.capture.erasure.erasures import open_requests, requests_folder
 from driftline.capture.labels.labels import gathered
 from driftline.capture.redaction.redactor import Redactor
-from driftline.capture.sagemaker.lines import FORM, form_of, frame_of
+from driftline.capture.sagemaker.lines import form_of, frame_of
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.records import Records
-from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.dataset import FORM, Dataset
 from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import reaching
 from driftline.capture.tables.table import WatermarkMovedError
@@ -119,7 +119,11 @@ class LineStore:
             new, before = self._new(read.found)
             spool = self._spool or _spool_of(self._endpoint, new)
             rows, unreadable = _rows(
-                self._dataset, new, _Place(spool, before, self._variant), signature, self._redactor
+                self._dataset,
+                new,
+                _Place(spool, before, self._variant, is_job=self._spool is not None),
+                signature,
+                self._redactor,
             )
             if unreadable:
                 # Left out from the start, so that the sequence numbers have no hole.
@@ -229,11 +233,16 @@ def _unknown(dataset: Dataset, records: dict[str, CaptureLine]) -> list[CaptureL
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where records are stored: behind which number of a spool, and as answers of a variant."""
+    """Where records are stored: behind which number of a spool, and as answers of a variant.
+
+    ``is_job``: whether a job answered them, whose signature is not the endpoint's: its CSV has the
+    columns in the model's order.
+    """
 
     spool: str
     before: int
     variant: str
+    is_job: bool
 
 
 def _rows(
@@ -271,6 +280,10 @@ def _rows(
         else None
         for row in rows.select(["spool_seq", "row_index", "inference_id"]).to_pylist()
     ]
+    if place.is_job:
+        at = rows.column_names.index("signature_digest")
+        nothing = pa.nulls(rows.num_rows, pa.string())
+        rows = rows.set_column(at, rows.schema.field(at), nothing)
     if any(forms):
         rows = rows.append_column(FORM, pa.array(forms, pa.string()))
     return rows, {frame.meta["event_id"] for _, frame in built.unreadable}

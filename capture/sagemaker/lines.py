@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 
 from driftline.capture.spool.frame import Frame, Kind, pack_meta, unpack_meta
+from driftline.capture.tables.dataset import FORM
 from driftline.formats.capture_line import CaptureLine, LineError, Side, encoding_of
 
-FORM = "line_form"
 # What of a request's first row makes its line; the form, too, where the table has it.
 LINE_COLUMNS = (
     "event_id", "inference_id", "event_time", "request_content_type", "response_content_type",

@@ -54,8 +54,12 @@ META_SCHEMA = pa.schema(
         ("spool_id", pa.string()),
         ("spool_seq", pa.int64()),
         ("sampling_rate", pa.float32()),
+        # Digest of the signature by which the bodies were last read; null where no such one was.
+        ("signature_digest", pa.string()),
     ]
 )
+# Of rows of imported lines, what of the line no other column holds.
+FORM = "line_form"
 
 GAP_SCHEMA = pa.schema(
     [
@@ -73,7 +77,7 @@ GAP_SCHEMA = pa.schema(
 # Dictionary pages help where few values repeat; ids and bodies only pay for them.
 _REPEATED = (
     "variant", "model", "request_content_type", "response_content_type", "spool_id", "parse_error",
-    "inference_id", "custom_attributes",
+    "inference_id", "custom_attributes", "signature_digest",
 )  # fmt: skip
 
 

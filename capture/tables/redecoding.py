@@ -1,15 +1,16 @@
-"""Decoding again what is stored raw: the endpoint had no signature then, or one that did not fit.
+"""Reads stored bodies again: by a signature that is not the one by which they were read.
 
-A file at a time: the rows that can be read now go to a file of their own, all others to a second
-one, and both take the place of the old file in one commit. Whoever is killed when, each row is in
-the table once, raw or decoded; doing it again goes on where it ended. Bodies are those of the
-table, so that what was redacted or erased stays so.
+A file at a time: the rows that are read otherwise now go to a file of their own, all others to a
+second one, and both take the place of the old file in one commit. Each row says by which signature
+it was last read, so that it is read once by each. Whoever is killed when, each row is in the table
+once; doing it again goes on where it ended. Bodies are those of the table, so that what was
+redacted or erased stays so.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import astuple, dataclass
 from operator import add
 from threading import Event
@@ -23,6 +24,7 @@ from driftline.capture.spool.frame import Flag, Frame, Kind
 from driftline.capture.spool.records import Records
 from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
+    FORM,
     META_SCHEMA,
     PARTITION,
     Dataset,
@@ -47,17 +49,21 @@ _CHANGED = _UNPARSED | int(Flag.DECODER_FAULT)
 _IN_FRAME = (1 << 16) - 1
 # What decoding makes; all else of a row stays as it was stored.
 _MADE = {"row_index", "inference_id", "flags", "parse_error", "request_bytes", "response_bytes",
-         "request_body", "response_body"}  # fmt: skip
+         "request_body", "response_body", "signature_digest"}  # fmt: skip
+# What decoding looks at.
+_READ = ("spool_id", "spool_seq", "event_id", "row_index", "flags", "status",
+         *(f"{side}_{what}" for side in ("request", "response")
+           for what in ("body", "bytes", "content_type")))  # fmt: skip
 # The table does not keep how a body was packed; these say so themselves.
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 @dataclass(frozen=True, slots=True)
 class Redecoded:
-    """The counts of requests decoded again, by outcome.
+    """The counts of requests read again, by outcome.
 
-    ``decoded``, ``rows``: requests that could be read now, and their rows; ``left``: requests that
-    still cannot be read in full.
+    ``decoded``, ``rows``: requests that are read otherwise now, and their rows; ``left``: requests
+    that cannot be read in full, neither now nor before.
     """
 
     decoded: int = 0
@@ -75,7 +81,7 @@ def decode_again(
     only: Collection[str] | None = None,
     stop: Event | None = None,
 ) -> Redecoded:
-    """Decode with a signature the requests that could not be decoded when they arrived."""
+    """Decode by a signature the requests that another one decoded, or none could."""
     total = Redecoded()
     done: set[str] = set()
     for _ in range(_ATTEMPTS):
@@ -104,10 +110,13 @@ def decode_again(
 
 
 def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redecoded:
-    """Replace the raw rows of one file that can now be decoded."""
-    seen = pa.schema([META_SCHEMA.field(name) for name in (*FIRST_COLUMNS, "status", "flags")])
-    if not any(_raw(rows).any() for rows in read_groups(folder, held.path, seen)):
-        return Redecoded()
+    """Replace the rows of one file that are read otherwise now."""
+    names = (*FIRST_COLUMNS, "status", "flags", "signature_digest")
+    seen = pa.schema([META_SCHEMA.field(name) for name in names])
+    groups = read_groups(folder, held.path, seen)
+    looks = [(_unparsed(rows).sum(), _pending(rows, signature).any()) for rows in groups]
+    if not any(is_pending for _, is_pending in looks):
+        return Redecoded(left=int(sum(count for count, _ in looks)))
     folder.widen(table_schema(signature))
     table = folder.table
     assert table is not None, "it has files"
@@ -117,61 +126,137 @@ def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redec
     schema = held_schema.remove(held_schema.get_field_index(PARTITION))
     total = Redecoded()
     new: list[AddAction] = []
-    with folder.new_file(held.part, schema) as raw, folder.new_file(held.part, schema) as read:
-        for rows in read_groups(folder, held.path, schema):
+    with folder.new_file(held.part, schema) as same, folder.new_file(held.part, schema) as read:
+        for rows in _whole_requests(read_groups(folder, held.path, schema)):
             kept, made, counts = _decoded(rows, signature)
             total += counts
-            for file, part in ((raw, kept), (read, made)):
+            for file, part in ((same, kept), (read, made)):
                 if part.num_rows:
                     file.write(fitted(part, schema))
-        if read.rows:
-            new += [file.finish(is_change=file is read) for file in (raw, read) if file.rows]
-    if new:
-        rewrite(folder, table, [held], new, is_change=True, reason=DECODING)
+        new = [file.finish(is_change=file is read) for file in (same, read) if file.rows]
+    rewrite(folder, table, [held], new, is_change=bool(read.rows), reason=DECODING)
     return total
 
 
-def _raw(rows: pa.Table) -> np.ndarray:
+def _whole_requests(groups: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Return the rows of a file in tables that each hold whole requests."""
+    waiting: pa.Table | None = None
+    for rows in groups:
+        joined = rows if waiting is None else pa.concat_tables([waiting, rows])
+        last = joined.slice(joined.num_rows - 1)
+        is_last = pc.and_(
+            pc.equal(joined["spool_id"], last["spool_id"][0]),
+            pc.equal(joined["spool_seq"], last["spool_seq"][0]),
+        )
+        begin = is_last.index(True).as_py()
+        if begin:
+            yield joined.slice(0, begin)
+        waiting = joined.slice(begin)
+    if waiting is not None:
+        yield waiting
+
+
+def _unparsed(rows: pa.Table) -> np.ndarray:
     """Return the first rows of records that were answered and not read, shape (rows,)."""
     unparsed = pc.and_(is_flagged(rows["flags"], _UNPARSED), is_first(rows))
     return np.asarray(pc.and_(unparsed, is_answered(rows["status"])).to_numpy())
 
 
+def _pending(rows: pa.Table, signature: Signature) -> np.ndarray:
+    """Return the first rows of records that were read by another signature, shape (rows,).
+
+    What was read by none of the endpoint's, as by that of a job, is so only where it was not read.
+    """
+    digests = rows["signature_digest"]
+    other = pc.fill_null(pc.not_equal(digests, signature.digest), False)
+    answered = pc.and_(is_first(rows), is_answered(rows["status"]))
+    raw = pc.and_(is_flagged(rows["flags"], _UNPARSED), pc.is_null(digests))
+    return np.asarray(pc.and_(answered, pc.or_(other, raw)).to_numpy())
+
+
 def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, Redecoded]:
-    """Split rows into unchanged and newly decoded ones."""
-    raw = _raw(rows)
-    requests = rows.filter(pa.array(raw))
-    nothing = rows.slice(0, 0)
-    if not requests.num_rows:
-        return rows, nothing, Redecoded()
+    """Split rows into those that stay, and those of requests that are read otherwise now."""
+    pending = _pending(rows, signature)
+    nothing, left = rows.slice(0, 0), int(_unparsed(rows).sum())
+    if not pending.any():
+        return rows, nothing, Redecoded(left=left)
+    requests = rows.filter(pa.array(pending))
+    stored = _request_numbers(rows)
+    looked = np.zeros(int(stored.max()) + 1, np.bool_)
+    looked[stored[pending]] = True
+    rows = _signed(rows, looked[stored], signature)
     built = build_rows(_records(requests), signature)
     if built.unreadable:
-        return rows, nothing, Redecoded(left=requests.num_rows)
+        return rows, nothing, Redecoded(left=left)
     made = built.rows
     first = is_first(made)
     owner = np.cumsum(first.to_numpy()) - 1
-    stored = _request_numbers(rows)
-    sizes = np.bincount(stored)[stored[raw]]
+    sizes = np.bincount(stored)[stored[pending]]
     before = requests["flags"].to_numpy() & _UNPARSED
     after = made.filter(first)["flags"].to_numpy() & _UNPARSED
-    # A raw request is one row; of one whose answer alone was not read, all rows have to be here,
-    # and some may lie in another row group.
+    # A raw request is one row; of any other all rows have to be here, and some may lie in another
+    # file.
     is_raw = (before & int(Flag.REQUEST_UNPARSED)) != 0
     is_whole = is_raw | (sizes == np.bincount(owner))
-    is_other = pc.not_equal(_texts(requests), _texts(made.filter(first))).to_numpy()
-    is_new = ((after != before) | is_other) & ((after & ~before) == 0) & is_whole
-    chosen = np.zeros(int(stored.max()) + 1, np.bool_)
-    chosen[stored[raw][is_new]] = True
-    keep = is_new[owner]
+    # What could be read is not given up for what cannot.
+    keep = (is_whole & ((after & ~before) == 0))[owner]
     made = _with_stored(made.filter(pa.array(keep)), requests, owner[keep])
-    is_read = is_new & (after == 0)
-    decoded = int(is_read.sum())
-    counts = Redecoded(decoded, int(is_read[owner].sum()), requests.num_rows - decoded)
-    return rows.filter(pa.array(~chosen[stored])), made, counts
+    numbers = stored[pending][owner[keep]]
+    changed = np.zeros(len(looked), np.bool_)
+    changed[numbers[~_are_equal(made, numbers, rows, stored)]] = True
+    made = made.filter(pa.array(changed[numbers]))
+    is_read = changed[stored[pending]] & (after == 0)
+    decoded = Redecoded(
+        int(is_read.sum()), int(is_read[owner].sum()), left - int((is_read & (before != 0)).sum())
+    )
+    return rows.filter(pa.array(~changed[stored])), made, decoded
 
 
-def _texts(requests: pa.Table) -> pa.ChunkedArray:
-    return pc.fill_null(requests["parse_error"], "")
+def _signed(rows: pa.Table, is_looked: np.ndarray, signature: Signature) -> pa.Table:
+    """Return rows, some of which say that they were looked at by a signature."""
+    at = rows.schema.get_field_index("signature_digest")
+    digests = pc.if_else(pa.array(is_looked), signature.digest, rows["signature_digest"])
+    return rows.set_column(at, rows.schema.field(at), digests)
+
+
+def _are_equal(
+    made: pa.Table, numbers: np.ndarray, rows: pa.Table, stored: np.ndarray
+) -> np.ndarray:
+    """Return which rows say what the stored ones do that they are to replace, shape (made rows,).
+
+    ``numbers``, ``stored``: the number of the request of each row of the two.
+    """
+    keys = _row_keys(numbers, made)
+    known = _row_keys(stored, rows)
+    order = np.argsort(known)
+    at = np.searchsorted(known[order], keys).clip(max=len(order) - 1)
+    source = order[at]
+    equal = known[source] == keys
+    old = rows.take(pa.array(source))
+    for name in (set(rows.schema.names) | set(made.schema.names)) - {"flags", PARTITION}:
+        if name in made.schema.names and name in rows.schema.names:
+            equal &= _equal(made[name], old[name])
+        else:
+            table = made if name in made.schema.names else old
+            equal &= table[name].is_null().to_numpy()
+    return np.asarray(equal)
+
+
+def _row_keys(numbers: np.ndarray, rows: pa.Table) -> np.ndarray:
+    """Return a number for each row that is the same for the same row of the same request."""
+    keys = (numbers.astype(np.int64) << 32) | rows["row_index"].to_numpy().astype(np.int64)
+    return np.asarray(keys)
+
+
+def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
+    """Return where two columns are equal, also where both are null."""
+    if pa.types.is_nested(one.type):
+        pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
+        return np.array([a == b for a, b in pairs], np.bool_)
+    same = pc.fill_null(pc.equal(one, other), False)
+    if pa.types.is_floating(one.type):
+        same = pc.or_(same, pc.fill_null(pc.and_(pc.is_nan(one), pc.is_nan(other)), False))
+    return np.asarray(pc.or_(same, pc.and_(one.is_null(), other.is_null())).to_numpy())
 
 
 def _request_numbers(rows: pa.Table) -> np.ndarray:
@@ -189,6 +274,9 @@ def _with_stored(made: pa.Table, requests: pa.Table, owner: np.ndarray) -> pa.Ta
     for name in META_SCHEMA.names:
         if name not in _MADE:
             columns[name] = requests[name].take(at)
+    if FORM in requests.schema.names:
+        once = pa.array(owner, mask=~np.asarray(is_first(made).to_numpy()))
+        columns[FORM] = requests[FORM].take(once)
     columns["inference_id"] = pc.coalesce(requests["inference_id"].take(at), made["inference_id"])
     flags = requests["flags"].to_numpy()[owner] & ~_CHANGED
     flags |= made["flags"].to_numpy() & _CHANGED
@@ -198,7 +286,7 @@ def _with_stored(made: pa.Table, requests: pa.Table, owner: np.ndarray) -> pa.Ta
 
 def _records(requests: pa.Table) -> Records:
     """Make records of stored requests, with all that their decoding looks at."""
-    return Records.of((row["spool_id"], _frame(row)) for row in requests.to_pylist())
+    return Records.of((row["spool_id"], _frame(row)) for row in requests.select(_READ).to_pylist())
 
 
 def _frame(row: dict[str, object]) -> Frame:

@@ -12,7 +12,12 @@ import pyarrow.compute as pc
 
 from driftline.capture.spool.frame import Flag, Frame
 from driftline.capture.spool.records import Records
-from driftline.capture.tables.dataset import META_SCHEMA, PARTITION, table_schema
+from driftline.capture.tables.dataset import (
+    META_SCHEMA,
+    PARTITION,
+    is_answered,
+    table_schema,
+)
 from driftline.capture.tables.decoding import Decoded, decode, spread
 from driftline.signature import Signature
 
@@ -123,6 +128,11 @@ def _rows(
     columns["row_index"] = pa.array(inside, pa.int32())
     columns.update(decoded.columns)
     columns["unfit"] = decoded.unfit
+    if signature is not None:
+        digest = pa.scalar(signature.digest, pa.string())
+        columns["signature_digest"] = pc.if_else(
+            is_answered(columns["status"]), digest, pa.scalar(None, pa.string())
+        )
     columns[PARTITION] = _dates(columns["event_time"])
     schema = table_schema(signature)
     arrays = [

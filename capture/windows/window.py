@@ -44,6 +44,7 @@ _BATCH_ROWS = 65_536
 UNFIT_TYPE = pa.map_(pa.string(), pa.string())
 # Stands for the column of labels, which no table has.
 _LABEL = "\0label"
+_DIGEST = "signature_digest"
 
 
 def moment_of(given: object, name: str) -> datetime:
@@ -226,6 +227,7 @@ def read_window(
     read = [
         "spool_id", "spool_seq", *FIRST_COLUMNS, "status", "flags", "arrival_time", PARTITION,
     ]  # fmt: skip
+    read += [_DIGEST] if _DIGEST in data.schema.names else []
     if labels is not None:
         read += ["event_id", "inference_id", "event_time"]
     inside = is_within(window.start, window.end)
@@ -400,13 +402,14 @@ def _count(mask: pa.ChunkedArray) -> int:
 def _digest(requests: pa.Table | None) -> str:
     """Hash the requests' spools and sequence numbers in sorted order.
 
-    Those that were decoded later count once more, with what could be read of them.
+    Those that were decoded later count once more, with what could be read of them and by which
+    signature.
     """
     digest = hashlib.blake2b(digest_size=16)
     if requests is not None and requests.num_rows:
-        ordered = requests.select(["spool_id", "spool_seq", "flags"]).sort_by(
-            [("spool_id", "ascending"), ("spool_seq", "ascending")]
-        )
+        names = {"spool_id", "spool_seq", "flags", _DIGEST} & {*requests.column_names}
+        order = [("spool_id", "ascending"), ("spool_seq", "ascending")]
+        ordered = requests.select(sorted(names)).sort_by(order)
         spools = ordered["spool_id"].combine_chunks().dictionary_encode()
         codes = spools.indices.to_numpy(zero_copy_only=False)
         seqs = ordered["spool_seq"].to_numpy().astype("<i8")
@@ -419,4 +422,6 @@ def _digest(requests: pa.Table | None) -> str:
             digest.update(b"\0decoded\0" + "\0".join(later["spool_id"].to_pylist()).encode())
             digest.update(later["spool_seq"].to_numpy().astype("<i8").tobytes())
             digest.update(state.astype("<i4").tobytes())
+            if _DIGEST in later.column_names:
+                digest.update("\0".join(later[_DIGEST].fill_null("").to_pylist()).encode())
     return digest.hexdigest()

@@ -121,10 +121,10 @@ def _add_decoding(routes: APIRouter, context: ServerContext) -> None:
 
     @routes.post("/endpoints/{name}/capture/decoding")
     def decode(name: str) -> dict[str, Any]:
-        """Decode the requests that were stored raw by the signature that the endpoint has now.
+        """Read stored requests again, by the signature that the endpoint has now.
 
         For what came before the endpoint was declared, or its signature corrected. Asking again is
-        safe; monitors judge the windows that have gained rows again.
+        safe; monitors judge the windows whose rows have changed again.
         """
         with read_connection(context.engine) as connection:
             endpoint = store.get(connection, "Endpoint", name).name

@@ -154,7 +154,7 @@ class CaptureCalls(ServerCalls):
         return self._post("capture", "erasures", body=asked)
 
     def decode_captured(self, endpoint: str) -> answers.Decoded:
-        """Decode the requests of an endpoint that were stored raw by the signature it has now."""
+        """Read the stored requests of an endpoint by the signature that it has now."""
         return self._post("endpoints", endpoint, "capture", "decoding")
 
 

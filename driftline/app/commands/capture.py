@@ -66,13 +66,12 @@ def stats(
 @options.asks_server
 def decode(
     client: Client,
-    endpoint: Annotated[str, typer.Argument(help="Endpoint whose raw requests are decoded.")],
+    endpoint: Annotated[str, typer.Argument(help="Endpoint whose requests are decoded.")],
 ) -> Answer:
-    """Decode what was stored raw, by the signature that the endpoint has now.
+    """Read stored bodies again, by the signature that the endpoint has now.
 
-    For requests that came before the endpoint was declared, or that a signature did not fit that
-    was corrected since. The process with the sink does so by itself within a minute after apply.
-    Asking again is safe.
+    For requests that came before the endpoint was declared, or before its signature was corrected.
+    The process with the sink does so by itself within a minute after apply. Asking again is safe.
 
     Example: driftline capture decode flights
     """

@@ -55,8 +55,9 @@ def test_the_columns_are_those_of_the_contract(signature: Signature) -> None:
         "event_id", "row_index", "inference_id", "variant", "model", "event_time", "arrival_time",
         "status", "latency_us", "flags", "request_content_type", "response_content_type",
         "request_bytes", "response_bytes", "request_body", "response_body", "custom_attributes",
-        "headers", "parse_error", "spool_id", "spool_seq", "sampling_rate", "feature_temp",
-        "feature_dep_delay", "feature_carrier", "prediction", "probability", "unfit", "event_date",
+        "headers", "parse_error", "spool_id", "spool_seq", "sampling_rate", "signature_digest",
+        "feature_temp", "feature_dep_delay", "feature_carrier", "prediction", "probability",
+        "unfit", "event_date",
     ]  # fmt: skip
 
 
