@@ -61,7 +61,8 @@ class Source:
     schema
         Columns, in the data's order, of plain types (see `arrow_types.plain_type`).
     reader
-        Opens the data from its start.
+        Opens the data from its start; its batches have types of their own, such as times without
+        a zone.
     textual
         Whether numbers were guessed from text (CSV).
     row_count
@@ -125,7 +126,7 @@ class Source:
         schema = pa.schema([*own[:place], *numbers, *own[place:]])
 
         def read() -> Iterator[pa.RecordBatch]:
-            for batch in self.batches():
+            for batch in self.reader():
                 lists = coerce(batch.column(name), "list<double>")[0]
                 is_whole = pc.equal(pc.list_value_length(lists), count)
                 fit = pc.if_else(is_whole, lists, pa.scalar([None] * count, lists.type))
@@ -133,7 +134,7 @@ class Source:
                 arrays = {one: batch.column(one) for one in batch.schema.names if one != name}
                 arrays |= {one.name: flat[at::count] for at, one in enumerate(numbers)}
                 yield pa.RecordBatch.from_arrays(
-                    [arrays[one] for one in schema.names], schema=schema
+                    [arrays[one] for one in schema.names], names=schema.names
                 )
 
         return replace(self, schema=schema, reader=read, splitter=None)

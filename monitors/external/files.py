@@ -155,7 +155,8 @@ class FileTable:
         if rows is None:
             return
         if isinstance(rows, Source):
-            for batch in rows.batches():
+            # As they stand, for plain types would take times without a zone as UTC.
+            for batch in rows.reader():
                 yield batch.select(list(columns))
             return
         wanted = pa.schema([rows.schema.field(name) for name in columns])

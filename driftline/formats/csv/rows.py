@@ -23,6 +23,8 @@ from driftline.formats.opening import are_small, read_head
 from driftline.formats.type_inference import narrow, one_type
 from driftline.signature import Signature
 
+NAIVE = pa.timestamp("us")
+
 
 def open_csv(
     places: Sequence[Location], signature: Signature | None, dialect: Dialect
@@ -66,7 +68,16 @@ def _read_csv_files(files: Sequence[CsvFile]) -> pa.Table:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    return pa.table([plain_array(column) for column in table.columns], names=table.column_names)
+    """Carry columns over to plain types; times without a zone stay without one."""
+    columns = [
+        column.cast(NAIVE, safe=False) if _is_naive(column.type) else plain_array(column)
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def _is_naive(found: pa.DataType) -> bool:
+    return pa.types.is_date(found) or (pa.types.is_timestamp(found) and found.tz is None)
 
 
 def _type_of(columns: Sequence[pa.ChunkedArray]) -> pa.DataType:
@@ -120,10 +131,7 @@ def _first_types(file: CsvFile) -> dict[str, pa.DataType]:
         if pa.types.is_binary(field.type):
             raise broken_csv(file, None, None)
         if not pa.types.is_null(field.type):
-            kind = plain_type(field.type)
-            if pa.types.is_timestamp(kind) and getattr(field.type, "tz", None) is None:
-                kind = pa.timestamp("us")  # With a zone it would have to stand in the text.
-            found[field.name] = kind
+            found[field.name] = NAIVE if _is_naive(field.type) else plain_type(field.type)
     return found
 
 
