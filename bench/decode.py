@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.json as pajson
-import pyarrow.parquet as pq
 
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.records import Records
@@ -88,12 +87,6 @@ def npy_of(rows: list[Row]) -> bytes:
     return written.getvalue()
 
 
-def parquet_of(rows: list[Row]) -> bytes:
-    written = io.BytesIO()
-    pq.write_table(pa.table(dict(zip(NAMES, zip(*rows, strict=True), strict=True))), written)
-    return written.getvalue()
-
-
 FORMS: dict[str, tuple[str, Callable[[list[Row]], bytes]]] = {
     "CSV": ("text/csv", csv_of),
     "CSV, texts quoted": ("text/csv", quoted_of),
@@ -102,7 +95,6 @@ FORMS: dict[str, tuple[str, Callable[[list[Row]], bytes]]] = {
     "JSON Lines, objects": (LINES, lambda rows: b"\n".join(map(json_of, objects(rows)))),
     "OIP, a tensor a column": (JSON, tensors_of),
     "npy, structured": ("application/x-npy", npy_of),
-    "Parquet": ("application/x-parquet", parquet_of),
 }
 
 

@@ -19,7 +19,6 @@ from driftline.formats.json.files import open_json
 from driftline.formats.location import Location
 from driftline.formats.media_types import TEXT_MEDIA_TYPES, begins_as_json, media_type, text_format
 from driftline.formats.npy import read_npy
-from driftline.formats.parquet.bodies import read_parquet
 from driftline.formats.parquet.files import open_arrow, open_parquet
 from driftline.signature import Signature
 
@@ -107,10 +106,8 @@ FORMATS: dict[FormatName, Format] = {
     "npy": Format("npy", ("application/x-npy",), sniff=_begins(b"\x93NUMPY"), read_many=read_npy),
     "parquet": Format(
         "Parquet",
-        ("application/vnd.apache.parquet", "application/x-parquet"),
-        (".parquet", ".pq"),
-        _begins(b"PAR1"),
-        read_many=read_parquet,
+        suffixes=(".parquet", ".pq"),
+        sniff=_begins(b"PAR1"),
         open_files=open_parquet,
     ),
     "arrow": Format(

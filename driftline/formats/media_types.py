@@ -23,7 +23,10 @@ TEXT_FORMATS: dict[str, TextFormat] = {
     media: name for name, types in TEXT_MEDIA_TYPES.items() for media in types
 }
 # Types that say that a body has no rows; of others that are unknown the first bytes tell.
-ROWLESS = re.compile(r"(image|audio|video|multipart)/.+|text/(event-stream|html)|application/pdf")
+ROWLESS = re.compile(
+    r"(image|audio|video|multipart)/.+|text/(event-stream|html)"
+    r"|application/(pdf|x-parquet|vnd\.apache\.parquet)"
+)
 # The default of clients, which also send JSON under it.
 FORM = "application/x-www-form-urlencoded"
 _BLANK = b"\xef\xbb\xbf \t\r\n"

@@ -25,9 +25,9 @@ from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRo
 from driftline.formats.cells import MisfitError, read_cell
 from driftline.formats.json.parsing import fault_of, parse
 from driftline.formats.npy_layout import header_end, layout_of, require_unicode
-from driftline.formats.shapes.requests import RequestRows, inner, listed, opened
+from driftline.formats.shapes.requests import RequestRows, listed
 from driftline.serving.bodies.media_types import BodyForm
-from driftline.signature import Column, ColumnType, Signature
+from driftline.signature import Column, ColumnType
 
 Columns = dict[str, np.ndarray]
 
@@ -37,7 +37,6 @@ _MOST_PLAIN_BYTES = 1 << 16  # csv refuses a field of twice as many.
 _NANOSECONDS_REACH = np.iinfo(np.int64).max // 1000  # In microseconds.
 # What pandas makes of it among texts, for requests of missing ones alone: models know that.
 NO_TEXT = None if is_before_pandas_3() else np.nan
-_ENVELOPES = ("instances", "features", "inputs")
 
 
 class RowsError(InputError):
@@ -76,14 +75,14 @@ def read_columns(
         names, cells = _csv_cells(text, columns, max_rows)
     else:
         document = _parse(body, "the body") if form == "json" else _lines(text, max_rows)
-        finder = expected or _finder(document, max_rows)
-        names = [column.name for column in finder.columns]
         try:
+            finder = expected or RequestRows.like(document, is_strict=True, max_rows=max_rows)
             rows, _ = finder.take(document)
         except TooManyRowsError:
             raise RowLimitError(max_rows) from None
         except BodyError as error:
             raise RowsError(str(error)) from None
+        names = [column.name for column in finder.columns]
         cells = list(zip(*rows, strict=True))
     if expected is None:
         return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
@@ -287,27 +286,6 @@ def _parse(text: bytes, what: str) -> object:
         return parse(text)
     except (ValueError, RecursionError) as error:
         raise RowsError(f"{what} is not JSON ({fault_of(error)})") from None
-
-
-def _finder(document: object, max_rows: int) -> RequestRows:
-    """Return what finds rows like the first: of its names, or as many values."""
-    first = opened(document, (), _ENVELOPES)
-    while isinstance(first, list) and first and isinstance(first[0], list | dict):
-        first = first[0]
-    first = inner(first, ())
-    if not isinstance(first, list | dict):
-        raise RowsError(
-            'the body is a single JSON value; expected a row, a list of rows or {"instances": […]}'
-        )
-    if not first:
-        raise RowsError("row 1 is empty; expected at least one value")
-    names = list(first) if isinstance(first, dict) else [f"_c{at}" for at in range(len(first))]
-    try:
-        "".join(names).encode()
-    except UnicodeEncodeError:
-        raise RowsError("row 1 has a name that is not UTF-8 text") from None
-    columns = [Column(name, f"feature_{at}", "string") for at, name in enumerate(names)]
-    return RequestRows(Signature(tuple(columns)), is_strict=True, max_rows=max_rows)
 
 
 def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> np.ndarray:

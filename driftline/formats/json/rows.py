@@ -9,7 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -20,6 +23,13 @@ from driftline.formats.column_names import given_names, position_names
 from driftline.formats.json.documents import documents
 from driftline.formats.json.ground_truth import read_labels
 from driftline.formats.location import Location
+from driftline.formats.shapes.requests import (
+    UNREAD,
+    RequestRows,
+    is_split,
+    is_table,
+    split_frame,
+)
 from driftline.formats.shapes.responses import AnswerRows
 from driftline.signature import Signature
 
@@ -30,6 +40,8 @@ SIDES = (PLAIN, OUTPUT, INPUT)
 
 Slot = str | tuple[str, int]
 Row = dict[Slot, Any]
+# Of a row, as pandas writes it: a number, or a time in milliseconds since 1970.
+_INDEX = re.compile(r"-?[0-9]+$")
 _Values = Mapping[str, Any] | Sequence[Any]
 
 
@@ -37,9 +49,10 @@ class RowReader:
     """Finds the rows of documents; those after the first are read like it.
 
     Understood are objects; lists of them; ``{"instances": [...]}``; rows as lists; rows as
-    ``{"features": [...], …}``; SageMaker capture records, of which the output's columns come first,
-    then the input's, in any mix of CSV, JSON and BASE64. Names that the user gives are those of a
-    record's input, and if there is one more, of the ground truth that SageMaker has merged with it.
+    ``{"features": [...], …}``; frames of pandas in the orients ``split`` and ``records``; SageMaker
+    capture records, of which the output's columns come first, then the input's, in any mix of CSV,
+    JSON and BASE64; requests in them as the server reads them. Names that the user gives are those
+    of a record's input, and if there is one more, of the ground truth that SageMaker has merged.
     """
 
     def __init__(self, signature: Signature | None, given: Sequence[str] = ()) -> None:
@@ -47,7 +60,10 @@ class RowReader:
         self._given = tuple(given)
         columns = signature.columns if signature else ()
         self._known = frozenset(column.name for column in columns)
-        self._answers = AnswerRows(signature.as_captured()) if signature else None
+        sent = signature.as_captured() if signature else None
+        self._answers = AnswerRows(sent) if sent else None
+        # Without inputs that are known, requests are read like the first.
+        self._requests = RequestRows(sent) if sent and sent.inputs else None
         self._keys: dict[str, tuple[str, ...]] = {}
         self._width: int | None = None  # Of the input of the first record.
 
@@ -84,6 +100,10 @@ class RowReader:
     def _rows(self, document: Any, side: str) -> list[_Values]:  # noqa: ANN401  # Any JSON.
         """Take the rows out of one document or one side of a capture record."""
         if isinstance(document, Mapping):
+            if side == PLAIN and _is_by_index(document):
+                raise InputError(UNREAD)
+            if side == PLAIN and is_split(document):
+                return self._rows(split_frame(document, sys.maxsize), side)
             for key in ("instances", "predictions"):
                 if isinstance(document.get(key), list):
                     return [row for entry in document[key] for row in self._rows(entry, side)]
@@ -182,12 +202,28 @@ class RowReader:
             looks = text.lstrip()[:1] in ("{", "[") and "csv" not in media
             encoding = "JSON" if "json" in media or looks else "CSV"
         if encoding == "CSV":
-            return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+            lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+            rows = [row for row in lines if row]
+            return self._headed(rows) if which == INPUT else [*rows]
         try:
-            return self._rows(json.loads(text), which)
+            documents = [json.loads(text)]
         except ValueError:
-            lines = (line for line in text.split("\n") if line.strip())
-            return [row for line in lines for row in self._rows(json.loads(line), which)]
+            documents = [json.loads(line) for line in text.split("\n") if line.strip()]
+        read = self._request if which == INPUT else partial(self._rows, side=which)
+        return [row for document in documents for row in read(document)]
+
+    def _request(self, document: object) -> list[_Values]:
+        """Take the rows out of a request."""
+        if self._requests is None:
+            self._requests = RequestRows.like(document)
+        return [*self._requests.rows(document)]
+
+    def _headed(self, rows: list[list[str]]) -> list[_Values]:
+        """Name the values of a request in CSV whose first line has the names of all inputs."""
+        names = self._requests.names if self._requests is not None else []
+        if len(rows) < 2 or not names or not set(names).issubset(rows[0]):
+            return [*rows]
+        return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
     def _joined(self, output: _Values | None, given: _Values | None) -> Row:
         """Put both sides into slots: by name where both have names, else by position."""
@@ -211,11 +247,11 @@ class RowReader:
         if which == OUTPUT:
             return self._answered(side, self._signature, self._answers)
         if isinstance(side, Mapping):
-            return side if self._known.issuperset(side) else None
-        inputs = self._signature.inputs
-        if not inputs or len(inputs) != len(side):
+            return None if self._known.isdisjoint(side) else side
+        names = self._requests.names if self._requests is not None else []
+        if not names or len(names) != len(side):
             return None
-        return {column.name: value for column, value in zip(inputs, side, strict=True)}
+        return dict(zip(names, side, strict=True))
 
     @staticmethod
     def _answered(
@@ -229,6 +265,16 @@ class RowReader:
         except BodyError:
             return None
         return {column.name: value for column, value in zip(signature.answers, row, strict=True)}
+
+
+def _is_by_index(document: Mapping[str, Any]) -> bool:
+    """Whether this is a frame of pandas by index: orients ``columns``, ``index``, ``table``."""
+    if is_table(document):
+        return isinstance(document["schema"], Mapping)
+    values = document.values()
+    if not document or not all(isinstance(value, Mapping) and value for value in values):
+        return False
+    return any(all(map(_INDEX.match, keys)) for keys in (document, *values))
 
 
 def _labels(record: Mapping[str, Any], name: str) -> list[str | None]:

@@ -2,7 +2,8 @@
 
 SageMaker's (``instances``, ``features``), TensorFlow Serving's (``instances``; ``inputs`` by
 column), MLflow's (``dataframe_split``, ``dataframe_records``, ``inputs``), the Open Inference
-Protocol's tensors, and what apps of one's own take: an object, a list, lists by name.
+Protocol's tensors, and what apps of one's own take: an object, a list, lists by name. Every door
+reads them here: the server, captured traffic, and capture lines in files.
 
 References
 ----------
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeGuard, TypeVar
 
 from driftline.formats.body_limits import MAX_ROWS, BodyError, require_rows
 from driftline.formats.cells import as_text
@@ -27,6 +28,11 @@ _MAX_TOLD = 6
 ENVELOPES = (
     "instances", "inputs", "features", "dataframe_records", "dataframe_split", "examples", "data",
 )  # fmt: skip
+UNREAD = (
+    "rows by index, with a schema or under an unknown name; expected a row, a list of rows, "
+    '{"instances": [rows]} or {"columns": [names], "data": [rows]} (pandas: orient="records" or '
+    '"split")'
+)
 # Callers send the same few fields again and again; the bounds keep hostile ones from piling up.
 _MAX_PLANS = 256
 _MAX_KEY = 1 << 18
@@ -70,6 +76,19 @@ class RequestRows:
         self._lone = self._known.difference(ENVELOPES if len(self.names) > 1 else ())
         self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
 
+    @classmethod
+    def like(
+        cls, document: object, *, is_strict: bool = False, max_rows: int = MAX_ROWS
+    ) -> RequestRows:
+        """Find rows like the first of a document: of its names, or as many values (``_c0`` …)."""
+        names = _names_of(document, max_rows)
+        try:
+            "".join(names).encode()
+        except UnicodeEncodeError:
+            raise BodyError("row 1 has a name that is not UTF-8 text") from None
+        columns = [Column(name, f"feature_{at}", "string") for at, name in enumerate(names)]
+        return cls(Signature(tuple(columns)), is_strict=is_strict, max_rows=max_rows)
+
     def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
         """Return the rows of one JSON document, and fields that the signature does not know."""
         return self._quickly(document) or self._carefully(document)
@@ -81,7 +100,7 @@ class RequestRows:
             entries = [document]
             if len(document) == 1:
                 ((name, inside),) = document.items()
-                if name not in self._lone and type(inside) is list:
+                if name in ENVELOPES and name not in self._lone and type(inside) is list:
                     entries = inside
         if type(entries) is not list or not 0 < len(entries) <= self._max_rows:
             return None
@@ -133,11 +152,13 @@ class RequestRows:
         found = [name for name in names if name not in self._known]
         return sorted(found, key=lambda name: name != self._id_name)[:_MAX_EXTRAS]
 
-    def _carefully(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
-        """Return the rows of one document in any of the shapes."""
+    def rows(self, document: object) -> list[list[object] | dict[str, object]]:
+        """Return the rows of one document in any of the shapes: lists of values, or objects."""
         found = self._framed(document)
         if isinstance(found, dict):
-            found = by_index(found, self._known) or self._by_columns(found) or [found]
+            if found and all(isinstance(value, dict) for value in found.values()):
+                raise BodyError(UNREAD)
+            found = self._by_columns(found) or [found]
         elif found and isinstance(found, list) and _is_flat(found):
             # One row, or one value each of a model of one input.
             if len(self.names) == 1:
@@ -149,16 +170,26 @@ class RequestRows:
             told = "the body holds no rows" if found == [] else "the body is a single JSON value"
             raise BodyError(f'{told}; expected a row, a list of rows or {{"instances": [rows]}}')
         require_rows(len(found), self._max_rows)
+        rows: list[list[object] | dict[str, object]] = []
+        for number, entry in enumerate(found, 1):
+            row = inner(entry, self._lone)
+            if not isinstance(row, dict | list):
+                raise BodyError(f"row {number} is neither a list nor an object")
+            if row and isinstance(row, dict) and self._known.isdisjoint(row):
+                raise BodyError(f"row {number} has none of the signature's fields")
+            rows.append(row)
+        return rows
+
+    def _carefully(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
+        """Return the values of each row of one document, and fields that no column takes."""
+        found = self.rows(document)
         rows: list[Row] = []
         extras: list[Extra] = []
         for number, entry in enumerate(found):
             row, others = self._row(entry, number + 1)
             rows.append(row)
             extras += [(number, as_text(name), as_text(value)) for name, value in others]
-        if (
-            self._is_strict
-            and len({isinstance(inner(entry, self._lone), dict) for entry in found}) > 1
-        ):
+        if self._is_strict and len({isinstance(entry, dict) for entry in found}) > 1:
             raise BodyError("some rows are lists and some are objects; expected one of the two")
         return rows, extras
 
@@ -166,12 +197,10 @@ class RequestRows:
         """Take rows out of what stands around them: envelopes, tensors, a frame of pandas."""
         is_lone = isinstance(document, dict) and len(document) == 1
         known = self._lone if is_lone else self._known
-        found = opened(without_index(document, known), known, ENVELOPES)
-        names = {*ENVELOPES}.difference(known)
-        if is_lone and isinstance(found, dict) and found is document and names.issuperset(found):
-            return next(iter(found.values()))  # Of an envelope, and no rows.
-        is_frame = isinstance(found, dict) and {"columns", "data"} <= found.keys()
-        if is_frame and isinstance(found, dict) and self._known.isdisjoint(found):
+        found = inner(opened(document, known, ENVELOPES), known)
+        if is_table(found) and self._known.isdisjoint(found):
+            raise BodyError(UNREAD)
+        if is_split(found) and self._known.isdisjoint(found):
             return split_frame(found, self._max_rows)
         return self._of_tensors(found) if is_tensors(found) else found
 
@@ -190,21 +219,45 @@ class RequestRows:
     def _by_columns(self, found: Mapping[str, object]) -> list[object] | None:
         return by_columns(found, self._known, self._max_rows)
 
-    def _row(self, entry: object, number: int) -> tuple[Row, list[tuple[str, object]]]:
-        row = inner(entry, self._lone)
+    def _row(
+        self, row: list[object] | dict[str, object], number: int
+    ) -> tuple[Row, list[tuple[str, object]]]:
         if isinstance(row, dict):
             if self._is_strict and (lacking := [name for name in self.names if name not in row]):
                 expected = listed(self.names)
                 raise BodyError(f'row {number} has no "{lacking[0]}"; expected {expected}')
-            if len(row) and self._known.isdisjoint(row):
-                raise BodyError(f"row {number} has none of the signature's fields")
             others = [(name, row[name]) for name in self._unknown(row)]
             return [row.get(name) for name in self.names], others
-        if isinstance(row, list) and len(row) == len(self.names):
-            return row, []
-        if isinstance(row, list):
+        if len(row) != len(self.names):
             raise BodyError(f"row {number} has {len(row)} values; expected {listed(self.names)}")
-        raise BodyError(f"row {number} is neither a list nor an object")
+        return row, []
+
+
+def _names_of(document: object, max_rows: int) -> list[str]:
+    """Return the names of a document's first row; by position where it has none."""
+    first = inner(opened(document, (), ENVELOPES), ())
+    if is_tensors(first):
+        assert isinstance(first, list), "is_tensors says so"
+        tensors = read_tensors(first, 1, max_rows)
+        width = sum(tensor.width for tensor in tensors)
+        return [tensor.name for tensor in tensors] if width == len(tensors) else _positions(width)
+    if is_split(first):
+        first = split_frame(first, max_rows)
+    while isinstance(first, list) and first and isinstance(first[0], list | dict):
+        first = first[0]
+    first = inner(first, ())
+    if not isinstance(first, list | dict):
+        raise BodyError(
+            'the body is a single JSON value; expected a row, a list of rows or {"instances": '
+            "[rows]}"
+        )
+    if not first:
+        raise BodyError("row 1 is empty; expected at least one value")
+    return list(first) if isinstance(first, dict) else _positions(len(first))
+
+
+def _positions(count: int) -> list[str]:
+    return [f"_c{at}" for at in range(count)]
 
 
 class Plans(dict[Key, Plan | None]):
@@ -228,17 +281,10 @@ def listed(names: Sequence[str]) -> str:
 
 
 def opened(document: object, known: Container[str], envelopes: Sequence[str]) -> object:
-    """Take the envelope off: one of those named, or the only field, if it is unknown.
-
-    Below ``data`` of SageMaker's nested form the rows stand under one more name. FastAPI's
-    ``embed`` takes the parameter's name.
-    """
-    if not isinstance(document, dict):
+    """Take the envelope off: one of those named, which parameters may stand beside."""
+    if not isinstance(document, dict) or is_split(document) or is_table(document):
         return document
-    if len(document) == 1:
-        ((name, inside),) = document.items()
-        return inside if name not in known and isinstance(inside, list | dict) else document
-    if any(name in known for name in document) or {"columns", "data"} <= document.keys():
+    if any(name in known for name in document):
         return document
     found = [document[name] for name in envelopes if isinstance(document.get(name), list | dict)]
     return found[0] if len(found) == 1 else document
@@ -249,11 +295,14 @@ def by_columns(
 ) -> list[object] | None:
     """Turn an object of columns (``{"km": [1, 2]}``) into objects of rows, if it is one.
 
-    A column may be an object of its values by index, as pandas writes them. Where most columns have
-    lists, one value in the place of a list, as redaction leaves it, is that of no row: it is told
-    beside the first as what does not fit, and nothing is told of null.
+    Where most columns have lists, one value in the place of a list, as redaction leaves it, is that
+    of no row: it is told beside the first as what does not fit, and nothing is told of null.
     """
-    columns = cells_by_index({name: found[name] for name in found if name in known})
+    columns = {
+        name: _flat(value) if isinstance(value, list) else value
+        for name, value in found.items()
+        if name in known
+    }
     lists = {name: value for name, value in columns.items() if isinstance(value, list)}
     single = {name: value for name, value in columns.items() if name not in lists}
     if len(lists) <= sum(value is not None for value in single.values()):
@@ -270,50 +319,14 @@ def by_columns(
     return rows
 
 
-def by_index(found: Mapping[str, object], known: Container[str]) -> list[object] | None:
-    """Turn an object of rows by their index (pandas' orient ``index``) into rows, if it is one."""
-    rows = list(found.values())
-    if not rows or any(name in known for name in found):
-        return None
-    is_rows = all(isinstance(row, dict) and any(name in known for name in row) for row in rows)
-    return rows if is_rows else None
+def is_split(document: object) -> TypeGuard[dict[str, object]]:
+    """Whether this is a frame of pandas in the orient ``split``."""
+    return isinstance(document, dict) and {"columns", "data"} <= document.keys()
 
 
-def cells_by_index(columns: dict[str, object]) -> dict[str, object]:
-    """Return columns with lists in the place of objects by index, as pandas writes columns.
-
-    These have the same index; a single one has numbers, or it is a value that happens to be an
-    object.
-    """
-    indices = [list(value) for value in columns.values() if isinstance(value, dict)]
-    is_frame = len(indices) > 1 or (indices and all(key.isdecimal() for key in indices[0]))
-    if not is_frame or any(index != indices[0] for index in indices):
-        indices = []
-    return {
-        name: list(value.values())
-        if isinstance(value, dict) and indices
-        else _flat(value)
-        if isinstance(value, list)
-        else value
-        for name, value in columns.items()
-    }
-
-
-def without_index(document: object, known: Container[str]) -> object:
-    """Take the index out of a frame in pandas' orient ``table``: it is none of the data."""
-    if not (isinstance(document, dict) and document.keys() == {"schema", "data"}):
-        return document
-    schema, rows = document["schema"], document["data"]
-    index = schema.get("primaryKey") if isinstance(schema, dict) else None
-    if not isinstance(index, list) or not isinstance(rows, list):
-        return document
-    names = {name for name in index if isinstance(name, str) and name not in known}
-    return [
-        {name: value for name, value in row.items() if name not in names}
-        if isinstance(row, dict)
-        else row
-        for row in rows
-    ]
+def is_table(document: object) -> TypeGuard[dict[str, object]]:
+    """Whether this is a frame of pandas in the orient ``table``."""
+    return isinstance(document, dict) and document.keys() == {"schema", "data"}
 
 
 def _flat(values: list[object]) -> list[object]:

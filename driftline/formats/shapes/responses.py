@@ -16,12 +16,10 @@ from driftline.formats.shapes.requests import (
     Plan,
     Plans,
     Row,
-    by_index,
-    cells_by_index,
+    is_split,
     opened,
     picker,
     split_frame,
-    without_index,
 )
 from driftline.formats.shapes.tensors import is_tensors, read_tensors
 from driftline.signature import LISTS, Column, Signature
@@ -92,7 +90,7 @@ class AnswerRows:
         entries = document
         if type(document) is dict:
             # A frame of pandas, or what is to be one, is no row.
-            if "predictions" in self._known or {"columns", "data"} <= document.keys():
+            if "predictions" in self._known or is_split(document):
                 return None
             entries = document.get("predictions", [document])
         if type(entries) is not list or not 0 < len(entries) <= MAX_ROWS:
@@ -157,8 +155,8 @@ class AnswerRows:
         found = document
         if isinstance(document, dict) and "predictions" not in self._known:
             found = document.get("predictions", document)
-        found = opened(without_index(found, self._known), self._known, _ENVELOPES)
-        if isinstance(found, dict) and {"columns", "data"} <= found.keys():
+        found = opened(found, self._known, _ENVELOPES)
+        if is_split(found):
             return split_frame(found)
         if not is_tensors(found):
             return found
@@ -188,12 +186,8 @@ class AnswerRows:
 
     def _as_records(self, found: dict[str, object]) -> object:
         """Turn an object of columns (``{"late": [0, 1], "p": [0.2, 0.7]}``) into rows."""
-        if rows := by_index(found, self._known):
-            return rows
         told = self._prediction_of(found)
         columns = {name: value for name, value in found.items() if name in self._known}
-        if isinstance(told, dict):
-            columns = cells_by_index(columns)
         if any(_is_flat(columns[name]) for name in self._names_of_lists() & columns.keys()):
             return found  # {"p10": [1, 2], "p90": [3, 4]}: what one row's lists hold.
         lists = [value for value in columns.values() if isinstance(value, list)]

@@ -11,7 +11,6 @@ import sys
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from driftline.capture.spool.frame import Flag, Frame, Kind
 from driftline.capture.spool.records import Records
@@ -51,12 +50,8 @@ def corpus() -> list[tuple[str, str, bytes]]:
         {"inputs": tensors},
         {"predictions": [{"prediction": "a", "p": 0.5}]},
     ]
-    array, table = io.BytesIO(), io.BytesIO()
+    array = io.BytesIO()
     np.save(array, np.arange(10.0).reshape(2, 5))
-    frame = pa.table(dict(zip(NAMES, zip(*rows, strict=True), strict=True)))
-    pq.write_table(frame, table, compression="zstd")
-    plain = io.BytesIO()
-    pq.write_table(frame, plain, use_dictionary=False, compression="none")
     lines = b"\n".join(json.dumps(row).encode() for row in rows)
     return [
         ("text/csv", "", text),
@@ -66,8 +61,6 @@ def corpus() -> list[tuple[str, str, bytes]]:
         ("text/csv", "br", pa.Codec("brotli").compress(text, asbytes=True)),
         ("application/jsonlines", "", lines),
         ("application/x-npy", "", array.getvalue()),
-        ("application/x-parquet", "", table.getvalue()),
-        ("application/x-parquet", "", plain.getvalue()),
         *(("application/json", "", json.dumps(document).encode()) for document in documents),
     ]
 

@@ -91,7 +91,6 @@ def test_the_id_is_found_behind_however_many_fields_that_nobody_knows() -> None:
     ("asked", "body"),
     [
         (b'[{"km": 1}, {"km": 2}]', b'{"late": [true, false], "score": [0.7, 0.2]}'),
-        (b'{"rows": [{"km": 1}, {"km": 2}]}', b'{"answers": [[true, 0.7], [false, 0.2]]}'),
         (b'{"km": [[1], [2]]}', b'[{"late": true, "p": 0.7}, {"late": false, "p": 0.2}]'),
     ],
 )

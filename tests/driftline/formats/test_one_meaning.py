@@ -153,7 +153,6 @@ BODIES: dict[str, tuple[Callable[..., str | bytes], str]] = {
     "csv": (in_csv, CSV),
     "json": (in_json, JSON),
     "jsonl": (in_json_lines, LINES),
-    "parquet": (in_parquet, "application/vnd.apache.parquet"),
     "npy": (in_npy, "application/x-npy"),
     "tensors": (in_tensors, JSON),
 }

@@ -107,8 +107,6 @@ def _bodies(count: int) -> dict[str, tuple[str, bytes]]:
         + [[1]] * (count % 2),
         "values": [1] * count,
         "columns": {"n": [1] * count},
-        "columns by index": {"n": {str(at): 1 for at in range(count)}},
-        "rows by index": {str(at): {"n": 1} for at in range(count)},
         "a frame": {"dataframe_split": {"columns": ["n"], "data": [[1]] * count}},
         "tensors": {"inputs": [tensor]},
     }
@@ -233,8 +231,8 @@ def test_bad_csv_is_one_sentence_that_names_the_place(body, sentence):
     ("document", "sentence"),
     [
         ("5", 'a single JSON value; expected a row, a list of rows or {"instances": [rows]}'),
-        ('{"instances": 5}', 'a single JSON value; expected a row, a list of rows or {"inst'),
-        ('{"features": null}', "the body is a single JSON value; expected a row, a list of rows"),
+        ('{"instances": 5}', "none of the signature's fields"),
+        ('{"features": null}', "none of the signature's fields"),
         ('["UA", 1, 2]', "row 1 has 3 values; expected 4 (carrier, distance, temp, is_hub)"),
         ("[]", "no rows"),
         ('{"instances": []}', "no rows"),
