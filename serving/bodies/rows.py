@@ -58,16 +58,19 @@ def read_columns(
     form: BodyForm,
     expected: RequestRows | None,
     max_rows: int = MAX_REQUEST_ROWS,
+    *,
+    has_types: bool = True,
 ) -> Columns:
     """Read the rows of a body as columns of one length, at least 1 and at most ``max_rows``.
 
     ``expected`` allows as many. Numbers are int64 or float64 (missing is NaN), text and truth
-    values with gaps objects (NO_TEXT; None or NaN). Without ``expected`` a column is of numbers
-    when every value in it is one, of text otherwise, and is called ``_c0``, ``_c1`` … by position
-    unless the rows are objects.
+    values with gaps objects (NO_TEXT; None or NaN). Without ``expected``, or where it has no
+    types, a column is of numbers when every value in it is one, of text otherwise. Without
+    ``expected`` it is called ``_c0``, ``_c1`` … by position unless the rows are objects.
     """
     if form == "npy":
-        return _array_columns(body, None if expected is None else expected.columns, max_rows)
+        known = None if expected is None else expected.columns
+        return _array_columns(body, known, max_rows, has_types=has_types)
     body = body.removeprefix(codecs.BOM_UTF8)
     text = _decode(body)
     if form == "csv":
@@ -84,7 +87,7 @@ def read_columns(
             raise RowsError(str(error)) from None
         names = [column.name for column in finder.columns]
         cells = list(zip(*rows, strict=True))
-    if expected is None:
+    if expected is None or not has_types:
         return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
     together = _numbers_together(cells, expected.columns)
     return {
@@ -121,7 +124,14 @@ def read_numbers(body: bytes, form: BodyForm, expected: RequestRows) -> list[flo
         return None  # ``read_columns`` finds words for it, or takes it all the same.
 
 
-def _array_columns(body: bytes, expected: Sequence[Column] | None, max_rows: int) -> Columns:
+def are_named(columns: Columns) -> bool:
+    """Whether rows that were read without knowing their columns had names for them."""
+    return list(columns) != [f"_c{at}" for at in range(len(columns))]
+
+
+def _array_columns(
+    body: bytes, expected: Sequence[Column] | None, max_rows: int, *, has_types: bool
+) -> Columns:
     """Read an array of numpy: (rows, columns), (columns,) as one row, or named fields."""
     end = header_end(body)
     try:
@@ -138,7 +148,8 @@ def _array_columns(body: bytes, expected: Sequence[Column] | None, max_rows: int
         raise RowLimitError(max_rows)
     fields = layout.dtype.names
     if fields is not None:
-        return _by_field(layout.columns(body[end:])[0], fields, expected)
+        values = layout.columns(body[end:])[0]
+        return _by_field(values, fields, expected, has_types=has_types)
     # Before they are cut apart: each column costs a hundred bytes, also where it has one.
     if expected is not None and layout.width != len(expected):
         names = [column.name for column in expected]
@@ -147,20 +158,29 @@ def _array_columns(body: bytes, expected: Sequence[Column] | None, max_rows: int
     if expected is None:
         return {f"_c{at}": _guessed_array(column) for at, column in enumerate(table)}
     return {
-        column.name: _typed_array(found, column)
+        column.name: _typed_array(found, column) if has_types else _guessed_array(found)
         for column, found in zip(expected, table, strict=True)
     }
 
 
 def _by_field(
-    values: np.ndarray, fields: Sequence[str], expected: Sequence[Column] | None
+    values: np.ndarray,
+    fields: Sequence[str],
+    expected: Sequence[Column] | None,
+    *,
+    has_types: bool,
 ) -> Columns:
     if expected is None:
         return {name: _guessed_array(values[name]) for name in fields}
     names = [column.name for column in expected]
     if missing := [name for name in names if name not in fields]:
         raise RowsError(f'the array has no field "{missing[0]}"; expected {listed(names)}')
-    return {column.name: _typed_array(values[column.name], column) for column in expected}
+    return {
+        column.name: _typed_array(values[column.name], column)
+        if has_types
+        else _guessed_array(values[column.name])
+        for column in expected
+    }
 
 
 def _guessed_array(values: np.ndarray) -> np.ndarray:

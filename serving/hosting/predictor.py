@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from driftline.errors import InputError
+from driftline.fitted import feature_count, feature_names
 from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.serving.bodies.predictions import Answer, Value, class_text
@@ -70,7 +72,7 @@ class Predictor:
         self._names = self.description.feature_names
         self._name_set = set(self._names or ())
         # One that was fitted on an array may have its columns named beside it.
-        is_named = getattr(model, "feature_names_in_", None) is not None
+        is_named = feature_names(model) is not None
         self._takes_frames = getattr(model, "takes_frames_", is_named)
         known = categories_of(model)
         # Of a signature's names, where a file has one.
@@ -132,8 +134,7 @@ class Predictor:
                 raise ModelError("it answered no number as a probability (NaN)")
             if labels is None:
                 labels = self._predict(self.prepared(columns) if rows is None else rows)
-            predictions = np.asarray(labels)
-            _require_shape(predictions, columns)
+            predictions = self._checked(np.asarray(labels), columns)
         return Answer(predictions.tolist(), found[:, self._shown].tolist())
 
     def predict_numbers(self, names: Sequence[str], rows: np.ndarray) -> Answer:
@@ -184,9 +185,9 @@ class Predictor:
 
     def _checked(self, predictions: np.ndarray, columns: Columns) -> np.ndarray:
         """Return predictions: a value for each row or, such as of forecasts, several."""
+        if predictions.shape[1:] == (1,):  # As of those fitted on a table of one column.
+            predictions = predictions[:, 0]
         several = () if self.description.classes else predictions.shape[1:]
-        if several == (1,):  # Fitted on a table of one column: one value a row.
-            predictions, several = predictions[:, 0], ()
         _require_shape(predictions, columns, *several[:1])
         return predictions
 
@@ -223,6 +224,19 @@ class Predictor:
             rows: pd.DataFrame = with_categories(pd.DataFrame(columns), self._categories)
             return rows
         return np.column_stack([values.astype(float) for values in columns.values()])
+
+    def require_names(self, columns: Columns) -> None:
+        """Refuse columns by name where the model would take them by their order alone."""
+        about = self.description
+        is_array = not self._takes_frames and all(
+            values.dtype.kind in "fib" for values in columns.values()
+        )
+        if about.feature_names is None and (is_array or about.feature_count is not None):
+            raise InputError(
+                f"the rows name their columns ({', '.join(columns)[:100]}), which the model takes "
+                "by position and without names; send lists of values in the model's order, or give "
+                "the endpoint a baseline, whose signature names them"
+            )
 
     def _in_order(self, columns: Columns) -> Columns:
         """Return the columns as the model names and orders them, if it knows names."""
@@ -297,18 +311,19 @@ def describe(model: Any, signed: SignedModel | None = None) -> Description:  # n
         raise ModelError(f"the {kind} is not fitted; call its method fit before saving") from None
     except (TypeError, AttributeError):
         pass  # Not an estimator of scikit-learn: nothing to check by.
-    names = getattr(model, "feature_names_in_", None) if signed is None else signed.names
+    names = feature_names(model) if signed is None else signed.names
     types = getattr(model, "feature_types_", None) if signed is None else signed.types
     classes = getattr(model, "classes_", None)
+    if classes is not None and len(classes) == 0:  # Of CatBoost's regressors.
+        classes = None
     width = len(classes) if isinstance(classes, list) else answer_width(model)
     if classes is not None and width not in (None, 1):
         raise ModelError(f"the {kind} answers {width} values a row; expected one")
     labels: list[Value] = [] if classes is None else np.asarray(classes).tolist()
-    count = getattr(model, "n_features_in_", None)
     return Description(
         kind="estimator" if classes is None else "classifier",
-        feature_names=None if names is None else tuple(map(str, names)),
-        feature_count=None if count is None else int(count),
+        feature_names=names,
+        feature_count=feature_count(model),
         class_type=(
             getattr(model, "answer_type_", "double") if classes is None else _type_of(labels)
         ),

@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import joblib
 import numpy as np
@@ -42,7 +42,13 @@ from driftline.serving.bodies.media_types import (
     body_form,
 )
 from driftline.serving.bodies.predictions import Answer, write_answer
-from driftline.serving.bodies.rows import Columns, RowLimitError, read_columns, read_numbers
+from driftline.serving.bodies.rows import (
+    Columns,
+    RowLimitError,
+    are_named,
+    read_columns,
+    read_numbers,
+)
 from driftline.serving.hosting.formats.model_format import (
     NOT_EXPLAINED,
     OF_BODIES,
@@ -52,7 +58,7 @@ from driftline.serving.hosting.formats.model_format import (
 from driftline.serving.hosting.frames import FrameReader, pack, received, send_last
 from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.serving.hosting.predictor import Predictor, load_model
-from driftline.signature import Signature
+from driftline.signature import Column, ColumnType, Signature
 
 if TYPE_CHECKING:
     from driftline.serving.hosting.questions import Questions
@@ -80,11 +86,13 @@ LEAVES: dict[str, Any] = {"leaves": True}
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model, and what finds its rows when the endpoint has a signature."""
+    """A model, and what finds its rows where the endpoint or the model names their columns."""
 
     predictor: Predictor
     expected: RequestRows | None
     max_rows: int
+    # Whether what finds them knows their types.
+    has_types: bool = True
 
     @cached_property
     def questions(self) -> Questions:
@@ -286,7 +294,26 @@ def load(header: Mapping[str, Any], expected: RequestRows | None) -> Held:
             require_alike(OF_BODIES, like)
         return model
     predictor = Predictor(model, positive=header.get("positive"), like=like)
-    return Loaded(predictor, expected, int(header["max_rows"]))
+    max_rows, about = int(header["max_rows"]), predictor.description
+    if expected is not None:
+        return Loaded(predictor, expected, max_rows)
+    return Loaded(
+        predictor, _named_rows(about, max_rows), max_rows, about.feature_types is not None
+    )
+
+
+def _named_rows(about: Description, max_rows: int) -> RequestRows | None:
+    """Return what finds the rows of a model that names its columns."""
+    names = about.feature_names or ()
+    if not names or len(set(names)) < len(names):
+        return None
+    # Without types all are texts until their values are looked at.
+    types = cast("Sequence[ColumnType]", about.feature_types or ("string",) * len(names))
+    columns = [
+        Column(name, f"feature_{at}", kind)
+        for at, (name, kind) in enumerate(zip(names, types, strict=True))
+    ]
+    return RequestRows(Signature(tuple(columns)), is_strict=True, max_rows=max_rows)
 
 
 def answer_frames(
@@ -385,7 +412,9 @@ def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
         numbers = read_numbers(body, form, expected)
         if numbers is not None:
             return _Request(header, 1, None, numbers, expected.names)
-    columns = read_columns(body, form, expected, loaded.max_rows)
+    columns = read_columns(body, form, expected, loaded.max_rows, has_types=loaded.has_types)
+    if expected is None and are_named(columns):
+        loaded.predictor.require_names(columns)
     return _Request(header, len(next(iter(columns.values()))), columns)
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from driftline.classes import class_text
 from driftline.errors import DriftlineError, InputError
+from driftline.fitted import feature_count, feature_names
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.signature import names_among
@@ -48,9 +49,9 @@ def taking_tables(predict: object, rows: pa.Table) -> Predictor:
 
 def form_of_estimator(estimator: object, columns: Sequence[str]) -> Form | None:
     """Return the form in which a fitted estimator takes rows of these columns; None of others."""
-    names = getattr(estimator, "feature_names_in_", None)
+    names = feature_names(estimator)
     if names is not None:
-        known = list(map(str, names))
+        known = list(names)
         wanted = names_among(known, columns)
         if lacking := [one for one in wanted if one not in columns]:
             raise InputError(
@@ -61,7 +62,7 @@ def form_of_estimator(estimator: object, columns: Sequence[str]) -> Form | None:
         return lambda table: with_categories(
             table.select(wanted).rename_columns(known).to_pandas(), categories
         )
-    is_fitted = getattr(estimator, "n_features_in_", None) is not None
+    is_fitted = feature_count(estimator) is not None
     return FORMS["a numpy array"] if is_fitted else None
 
 

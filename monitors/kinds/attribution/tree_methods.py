@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from driftline.fitted import feature_names
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.asking import (
     classes_of,
@@ -43,8 +44,7 @@ class TreeMethod:
     @property
     def features(self) -> tuple[str, ...] | None:
         """The columns that the model takes; None when it goes by position."""
-        names = getattr(self.estimator, "feature_names_in_", None)
-        return None if names is None else tuple(str(one) for one in names)
+        return feature_names(self.estimator)
 
     @property
     def labels(self) -> tuple[str, ...]:

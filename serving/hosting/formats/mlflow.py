@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from driftline.fitted import feature_count, feature_names
 from driftline.serving.hosting.formats import lightgbm, xgboost
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import ModelError, SignedModel
@@ -155,8 +156,7 @@ def _native(folder: Path, name: str, flavor: Any) -> Any:  # noqa: ANN401 - YAML
 
 def _signed(model: Any, inputs: Inputs) -> object:  # noqa: ANN401 - foreign object
     """Hold a model against its folder's signature, which may name what the model does not."""
-    names = getattr(model, "feature_names_in_", None)
-    count = getattr(model, "n_features_in_", None)
+    names, count = feature_names(model), feature_count(model)
     if inputs.count is not None and count is not None and inputs.count != count:
         raise ModelError(
             f"MLmodel's signature has {inputs.count} columns, the model in it takes {count}; "
@@ -164,7 +164,7 @@ def _signed(model: Any, inputs: Inputs) -> object:  # noqa: ANN401 - foreign obj
         )
     if not inputs.names:
         return model
-    order = inputs.names if names is None else names_among(map(str, names), inputs.names)
+    order = inputs.names if names is None else names_among(names, inputs.names)
     if set(order) != set(inputs.names):
         raise ModelError(
             f"MLmodel's signature names {', '.join(inputs.names[:_SHOWN])}, the model in it takes "

@@ -1,0 +1,165 @@
+"""Requests to endpoints without a baseline: the model, or MLflow, names the columns."""
+
+import importlib
+import io
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from skl2onnx import to_onnx
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from tests.kit.data import fit, labelled, stream
+from tests.serving.hosting.formats.mlflow_models import save
+
+ROWS = stream({"km": (10, 3), "rain_mm": (2, 1)}, rows=300, seed=4)
+TEXTS = stream({"city": ["Bonn", "Kiel"], "day": ["Mon", "Sun"]}, rows=300, seed=4)
+FEW = ROWS[:3]
+
+
+MODULES = Path(__file__).parents[1] / "fixtures" / "serving"
+
+
+@pytest.fixture(scope="module")
+def by_position() -> Any:
+    """A class of models with CatBoost's attributes, which workers can import, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(MODULES)
+        yield importlib.import_module("by_position").ByPosition
+
+
+@pytest.fixture(scope="module")
+def server(install: Any, by_position: Any) -> Any:
+    """An endpoint for each kind of model, none with a baseline."""
+    server = install("[serving]\ntrust_pickle = true\n", is_forked=True)
+    folder: Path = server.folder
+    score = 2 * ROWS["km"] - ROWS["rain_mm"]
+    array = LinearRegression().fit(ROWS.to_numpy(), score)
+    of_texts = make_pipeline(OneHotEncoder(), LinearRegression()).fit(TEXTS, score)
+    models = {
+        "named": fit(labelled(ROWS)),
+        "array": array,
+        "texts": of_texts,
+        "numbers": by_position(["km", "rain_mm"]),
+        "classes": by_position(["km", "rain_mm"], ["late", "on time"]),
+        "numbered": by_position(["0", "1"]),
+    }
+    for name, model in models.items():
+        joblib.dump(model, folder / f"{name}.joblib")
+    (folder / "tensor.onnx").write_bytes(
+        to_onnx(array, ROWS.to_numpy(dtype=np.float32)).SerializeToString()
+    )
+    save("sklearn", array, folder / "signed", rows=ROWS, answers=array.predict(ROWS.to_numpy()))
+    files = {**{name: f"{name}.joblib" for name in models}, "tensor": "tensor.onnx"}
+    files["signed"] = "signed"
+    for name, file in files.items():
+        server.apply(
+            {"kind": "Model", "name": name, "spec": {"path": str(folder / file)}},
+            {"kind": "Endpoint", "name": name, "spec": {"model": name}},
+        )
+    return server
+
+
+def numbers(answer: Any) -> list[float]:
+    """Return the predictions of an answer in CSV."""
+    assert answer.status_code == 200, answer.text
+    return pd.read_csv(io.StringIO(answer.text), header=None)[0].tolist()
+
+
+def shapes() -> dict[str, Any]:
+    """Return the same rows in the shapes that name their columns, in another order."""
+    turned = FEW[["rain_mm", "km"]]
+    named = turned.to_dict("records")
+    tensors = [
+        {"name": name, "shape": [3], "datatype": "FP64", "data": turned[name].tolist()}
+        for name in turned
+    ]
+    return {
+        "objects": named,
+        "instances": {"instances": named},
+        "further field": [{**row, "id": 7} for row in named],
+        "split": {"dataframe_split": turned.to_dict("split", index=False)},
+        "records": {"dataframe_records": named},
+        "tensors": {"inputs": tensors},
+    }
+
+
+@pytest.mark.parametrize("shape", [*shapes(), "csv with a header"])
+@pytest.mark.parametrize("endpoint", ["numbers", "signed"])
+def test_rows_with_names_are_answered_by_name(server, endpoint, shape):
+    expected = (2 * FEW["km"] - FEW["rain_mm"]).tolist()
+    accept = {"accept": "text/csv"}
+    if shape == "csv with a header":
+        body: Any = FEW[["rain_mm", "km"]].to_csv(index=False)
+    else:
+        body = shapes()[shape]
+
+    found = numbers(server.invoke(endpoint, body, headers=accept))
+
+    assert found == pytest.approx(expected)
+
+
+def test_a_classifier_whose_names_are_catboosts_answers_classes_by_name(server):
+    turned = [{"rain_mm": 9.0, "km": 1.0}, {"rain_mm": 1.0, "km": 9.0}]
+
+    answer = server.invoke("classes", turned, headers={"accept": "text/csv"})
+
+    assert [line.split(",")[0] for line in answer.text.splitlines()] == ["late", "on time"]
+
+
+def test_a_header_is_no_row_to_a_model_of_texts(server):
+    answer = server.invoke("texts", TEXTS[:3].to_csv(index=False))
+
+    assert len(numbers(answer)) == 3
+
+
+@pytest.mark.parametrize("endpoint", ["array", "tensor", "numbered"])
+def test_objects_are_refused_where_the_model_names_no_columns(server, endpoint):
+    named = {"rain_mm": 2.0, "km": 10.0}
+
+    for body in (named, [named], {"instances": [named]}):
+        answer = server.invoke(endpoint, body)
+        assert answer.status_code == 400
+        assert "by position" in answer.text
+
+    assert numbers(server.invoke(endpoint, "10,2\n")) == pytest.approx([18.0])
+    assert server.invoke(endpoint, [[10, 2]]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ([{"km": 1.0}], "rain_mm"),
+        ([[1.0, 2.0, 3.0]], "3 values; expected 2 (km, rain_mm)"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_by_the_models_names(server, body, word):
+    answer = server.invoke("named", body)
+
+    assert answer.status_code == 400
+    assert word in answer.text
+
+
+@pytest.mark.parametrize("model", ["numbers", "classes"])
+def test_a_model_with_catboosts_names_takes_a_baseline(server, model):
+    labels = ["on time", "late"] * 150 if model == "classes" else (2 * ROWS["km"]).tolist()
+    ROWS.assign(label=labels).to_parquet(server.folder / f"{model}.parquet")
+    name = f"{model}-with-baseline"
+
+    server.apply(
+        {
+            "kind": "Baseline",
+            "name": name,
+            "spec": {"data": str(server.folder / f"{model}.parquet"), "label": "label"},
+        },
+        {"kind": "Endpoint", "name": name, "spec": {"model": model, "baseline": name}},
+    )
+
+    answer = server.invoke(name, [{"rain_mm": 1.0, "km": 9.0}], headers={"accept": "text/csv"})
+    assert answer.status_code == 200
+    assert answer.text.startswith("on time" if model == "classes" else "17")
