@@ -189,15 +189,17 @@ class Vocabulary:
             The vocabulary, and by row the share of unknown words, NaN for a text without any.
         """
         hashes, rows = words_of(texts)
-        known, at = np.unique(hashes, return_inverse=True)
-        below = ALL if len(known) <= WORDS_MAX else int(known[WORDS_MAX - 1])
+        whole = np.unique(hashes)
+        below = ALL if len(whole) <= WORDS_MAX else int(whole[WORDS_MAX - 1])
+        kept = min(len(whole), WORDS_MAX)
+        shift = max(below.bit_length() - kept.bit_length() - WORD_BITS, 0)
+        # As few digits as a window's words are looked up by: as many pass for known by chance.
+        known, at = np.unique(hashes >> np.uint64(shift), return_inverse=True)
         first, last = np.full(len(known), np.iinfo(np.int64).max), np.full(len(known), -1)
         np.minimum.at(first, at, blocks[rows])
         np.maximum.at(last, at, blocks[rows])
         shares = _shares((first == last)[at], rows, hashes <= below, len(texts))
-        kept = known[known <= below]
-        shift = max(below.bit_length() - len(kept).bit_length() - WORD_BITS, 0)
-        return cls(np.unique(kept >> np.uint64(shift)), below, shift), shares
+        return cls(known[known <= below >> shift], below, shift), shares
 
     def unknown(self, texts: pa.Array) -> NDArray[np.float32]:
         """Return the share of each text's words that are unknown, NaN for a text without any."""
