@@ -226,7 +226,7 @@ def _are_captured(paths: Sequence[str | os.PathLike[str]], dialect: Dialect) -> 
                     f"{file.shown}: line {line}: Error: Encoding mismatch: Encoding is {codes[0]} "
                     f"for endpointInput, but Encoding is {codes[1]} for endpointOutput. We "
                     "currently only support the same type of input and output encoding at the "
-                    "moment. (So SageMaker says; without --compat such lines are read.)"
+                    "moment. (So SageMaker says; without compat such lines are read.)"
                 )
     return True
 

@@ -117,7 +117,7 @@ def _connected(address: str) -> Iterator[Any]:
     if not address:
         raise InputError(
             "engine dask: which scheduler? Expected dask:ADDRESS, the environment variable "
-            "DASK_SCHEDULER_ADDRESS, or a distributed.Client made before; --jobs N uses the cores "
+            "DASK_SCHEDULER_ADDRESS, or a distributed.Client made before; jobs uses the cores "
             "of this machine without Dask"
         )
     try:

@@ -417,7 +417,7 @@ def _require_classes(roles: Roles, table: pa.Table) -> None:
     if count > MAX_FACET_NUMBERS:
         raise InputError(
             f'label "{roles.label}": {count:,} different numbers, and the problem is binary; '
-            f"expected two classes. Leave the problem out (or --problem regression), and labels "
+            f"expected two classes. Leave the problem out, or say regression, and labels "
             f"and predictions above positive {roles.positive} are positive, as in Clarify's file"
         )
 
@@ -428,7 +428,7 @@ def _require_no_lists(roles: Roles, table: pa.Table, problem: Problem) -> None:
         if name is not None and is_list(table[name].type):
             raise InputError(
                 f'{role} "{name}" holds lists, and the problem is {problem}; lists of numbers are '
-                "forecasts (--problem regression), lists of items rankings (--problem ranking)"
+                "forecasts (problem: regression), lists of items rankings (problem: ranking)"
             )
 
 

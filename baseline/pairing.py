@@ -52,7 +52,7 @@ def require_common_classes(
         raise InputError(
             "neither the reference nor the data have a row of the positive class "
             f'"{roles.positive}", only {_listed(held)}; make the baseline of rows of both '
-            "classes, or name another positive class (--positive)"
+            "classes, or name another positive class"
         )
     if common and problem != "binary":
         return
@@ -100,7 +100,7 @@ def require_numbers(column: pa.ChunkedArray, role: str, name: str) -> None:
     plain = column.combine_chunks()
     if pa.types.is_boolean(plain.type) and plain.null_count < len(plain):
         raise InputError(
-            f'{role} "{name}" holds true and false, and a regression needs numbers; give --problem '
+            f'{role} "{name}" holds true and false, and a regression needs numbers; set problem to '
             "binary, or write them as 1 and 0"
         )
     numbers, _ = coerce(plain, "double")
@@ -109,8 +109,8 @@ def require_numbers(column: pa.ChunkedArray, role: str, name: str) -> None:
         return
     shown = pc.unique(present.slice(0, 1_000)).cast(pa.string()).to_pylist()
     raise InputError(
-        f'{role} "{name}" holds {_listed(shown)}, and a regression needs numbers; for classes give '
-        "--problem binary or multiclass, and a column of scores as --probability"
+        f'{role} "{name}" holds {_listed(shown)}, and a regression needs numbers; for classes set '
+        "problem to binary or multiclass, and probability to a column of scores"
     )
 
 
@@ -131,11 +131,10 @@ def _apart(
     if problem == "multiclass":
         return found + "bring one of the two columns to the values of the other"
     if all(text.lstrip("-").isdigit() for text in (*labels, *predictions)):
-        found += "if these are quantities, give --problem regression; if they are classes, "
+        found += "if these are quantities, set problem to regression; if they are classes, "
     return found + (
-        "name the positive value of each: --positive LABEL_VALUE --positive PREDICTION_VALUE "
-        "(positive: [LABEL_VALUE, PREDICTION_VALUE] in YAML and Python), or bring one column to "
-        "the values of the other"
+        "name the positive value of each, positive: [LABEL_VALUE, PREDICTION_VALUE], or bring one "
+        "column to the values of the other"
     )
 
 

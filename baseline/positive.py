@@ -74,15 +74,12 @@ def positive_question(roles: Roles, classes: Sequence[str]) -> str:
     """Return the question which class is positive, in one sentence with the option to set."""
     name = roles.label or roles.prediction or "".join(roles.probability[-1:])
     if roles.problem == "regression":
-        return (
-            f'"{name}": above which number is an answer positive? Give --positive NUMBER '
-            "(positive= in Python, positive: in YAML)"
-        )
+        return f'"{name}": above which number is an answer positive? Set "positive" to that number'
     values = " or ".join(f'"{one}"' for one in classes[:MOST_NAMED]) or "its values"
     values += f" or {len(classes) - MOST_NAMED} more" * (len(classes) > MOST_NAMED)
     return (
         f'"{name}": which of {values} is the positive class? Neither the words nor a score tell; '
-        "give --positive VALUE (positive= in Python, positive: in YAML)"
+        'set "positive" to it'
     )
 
 
@@ -96,7 +93,7 @@ def positive_note(value: str, reason: str, area: float | None = None, score: str
         return note
     return (
         f'{note}; in the reference its rows have the lower "{score}" (AUC {area:.2f}): if that is '
-        "a score of the other class, name that one with --positive"
+        "a score of the other class, name that one as positive"
     )
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from driftline.classes import class_text
 from driftline.errors import InputError
@@ -218,6 +218,27 @@ def _quoted(text: str, special: str = '",') -> str:
 def _unquoted(text: str) -> str:
     is_quoted = len(text) > 1 and text[0] == text[-1] == '"'
     return text[1:-1].replace('""', '"') if is_quoted else text
+
+
+class RoleArguments(TypedDict, total=False):
+    """The roles as public functions take them by name; see `Roles.of`."""
+
+    label: str | None
+    prediction: str | None
+    probability: str | Sequence[str] | None
+    id: str | None
+    id_column: str | None
+    timestamp: str | None
+    exclude: Iterable[str]
+    categorical: Iterable[str]
+    context: Iterable[str]
+    problem: Problem | None
+    positive: object
+    threshold: float | None
+    facet: str | Facet | Mapping[str, Any] | Iterable[str | Facet]
+    group: str | None
+    weight: str | None
+    quantiles: Mapping[float, str] | None
 
 
 @dataclass(frozen=True, slots=True)

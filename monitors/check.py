@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from driftline.baseline.analyzer import open_texts
 from driftline.baseline.engine import Engine, InProcess, open_engine
@@ -33,7 +33,7 @@ from driftline.monitors.rows import Rows
 from driftline.monitors.rules.reach import EVERYTHING
 from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.roles import Roles
+from driftline.roles import RoleArguments, Roles
 from driftline.signature import Signature
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def check(
     costs: object = None,
     preprocess: str | PathLike[str] | None = None,
     postprocess: str | PathLike[str] | None = None,
-    **roles: object,
+    **roles: Unpack[RoleArguments],
 ) -> Report:
     """Judge data against a baseline.
 
@@ -169,9 +169,9 @@ def check(
     return check_roles(data, reference, _named(roles), kind=kind, options=options)
 
 
-def _named(roles: Mapping[str, object]) -> Roles:
+def _named(roles: RoleArguments) -> Roles:
     try:
-        return Roles.of(**roles)  # type: ignore[arg-type] # Names and kinds are checked there.
+        return Roles.of(**roles)
     except TypeError as error:
         raise InputError(f"check: {error}") from error
 
@@ -194,7 +194,7 @@ def check_all(
     metrics: object = None,
     costs: object = None,
     preprocess: str | PathLike[str] | None = None,
-    **roles: object,
+    **roles: Unpack[RoleArguments],
 ) -> Reports:
     """Judge the same data against a baseline by several kinds of monitor.
 

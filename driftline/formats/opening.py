@@ -42,7 +42,7 @@ class NotUtf8Error(InputError):
     def __str__(self) -> str:
         return (
             f"{self.shown}: line {self.line} is not UTF-8; name the encoding that the text has, "
-            "such as --encoding latin-1"
+            "such as latin-1"
         )
 
 

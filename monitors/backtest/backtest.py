@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from os import PathLike, fspath
+from typing import Unpack
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -44,7 +45,7 @@ from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.kinds.data_quality.judgement import tolerance_of
 from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.run.captured_window import read_captured
-from driftline.roles import Roles
+from driftline.roles import RoleArguments, Roles
 from driftline.signature import Signature
 
 EVENT_TIME = "event_time"
@@ -63,7 +64,7 @@ def backtest(
     window: str = "1d",
     false_alarms_per_year: float = 1.0,
     options: BacktestOptions | None = None,
-    **roles: object,
+    **roles: Unpack[RoleArguments],
 ) -> Backtest:
     """Judge past data window by window, as a monitor would have done.
 
@@ -94,7 +95,7 @@ def backtest(
         When data or baseline cannot be read, there is no such column, or no window has rows.
     """
     try:
-        named = Roles.of(timestamp=timestamp, **roles)  # type: ignore[arg-type] # Checked there.
+        named = Roles.of(timestamp=timestamp, **roles)
     except TypeError as error:
         raise InputError(f"backtest: {error}") from error
     return backtest_roles(

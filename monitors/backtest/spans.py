@@ -34,9 +34,7 @@ class Spans:
     def __post_init__(self) -> None:
         if self.length is None and (self.schedule is None or not self.schedule.is_recurring):
             name = "none" if self.schedule is None else f'"{self.schedule.expression}"'
-            raise InputError(
-                f"schedule {name} cuts no windows; give their length, such as --window 1d"
-            )
+            raise InputError(f"schedule {name} cuts no windows; give their length, such as 1d")
 
     @property
     def windows_per_year(self) -> float:
@@ -88,14 +86,14 @@ class Spans:
             if len(edges) > MOST_WINDOWS:
                 raise InputError(
                     f"times from {first:%Y-%m-%d} to {time_of(last_us):%Y-%m-%d}: more than "
-                    f"{MOST_WINDOWS:,} windows; expected fewer: give --from and --to, or a longer "
-                    "--window"
+                    f"{MOST_WINDOWS:,} windows; expected fewer: give a shorter span, or longer "
+                    "windows"
                 )
         # The timetable ends in a certain year; what is later lies in no window of it.
         raise InputError(
             f'schedule "{self.schedule.expression}" fires for the last time on '
             f"{time_of(edges[-1]):%Y-%m-%d}, the data go on to {time_of(last_us):%Y-%m-%d}; "
-            "give --to"
+            "give an earlier end"
         )
 
 
@@ -127,5 +125,5 @@ def time_of(moment: int) -> datetime:
     except OverflowError:
         raise InputError(
             f"a window at {moment} microseconds since 1970 lies past the years 1 to 9999; leave "
-            "such rows out with --from and --to"
+            "such rows out with a shorter span"
         ) from None

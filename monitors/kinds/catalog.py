@@ -65,7 +65,7 @@ def asked_kind(name: str | None, baseline: Baseline, predict: Predictor | None) 
     kind = kind_named(name)
     if predict is not None and not kind.needs_model:
         raise InputError(
-            f'kind "{kind.name}" asks no model; leave predict= (--model) out, or name the kind '
+            f'kind "{kind.name}" asks no model; leave the model out, or name the kind '
             '"attribution", with a baseline that was made with a model'
         )
     return kind

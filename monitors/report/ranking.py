@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import shorten
 
+from driftline.errors import InputError
 from driftline.monitors.results.violation import (
     BASELINE_FIT_CHECK,
     MISSING_COLUMNS,
     FeatureResult,
     Severity,
     Violation,
+    plural,
 )
 
 # A segment with fewer times its part of the rows than this gets no finding of its own.
@@ -22,6 +24,33 @@ SIMILAR_LEAST = 3
 CAUSES_NAMED = 3
 # A pager is no place for the names of five hundred columns; the report has them all.
 CAUSE_WIDTH = 250
+
+
+def chosen(violations: Sequence[Violation], violation: Violation | int | str) -> Violation:
+    """Return one of some violations: itself, by its number, or the first of its feature.
+
+    Raises
+    ------
+    InputError
+        When there is none of that number or feature.
+    """
+    if isinstance(violation, Violation):
+        return violation
+    count = len(violations)
+    if isinstance(violation, str):
+        names = list(dict.fromkeys(one.feature_name for one in violations))
+        if violation not in names:
+            raise InputError(
+                f'violation "{violation}": the report has {plural(count, "violation")}'
+                + f", of {', '.join(names[:8])}" * bool(count)
+            )
+        violation = next(at for at, one in enumerate(violations) if one.feature_name == violation)
+    if not -count <= violation < count:
+        raise InputError(
+            f"violation {violation}: the report has {plural(count, 'violation')}"
+            + f"; expected 0 to {count - 1}" * bool(count)
+        )
+    return violations[violation]
 
 
 @dataclass(frozen=True, slots=True)

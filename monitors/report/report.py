@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline.folder import refuse_baseline
-from driftline.errors import InputError, UndecidedError
+from driftline.errors import UndecidedError
 from driftline.formats.json.jackson import to_jackson
 from driftline.formats.location import locate
 from driftline.monitors.kind import kind_named
@@ -27,11 +27,11 @@ from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.datapoints import report_datapoints
 from driftline.monitors.report.notebook import report_cell
 from driftline.monitors.report.page import report_page
+from driftline.monitors.report.ranking import chosen
 from driftline.monitors.results.violation import (
     REPR_WIDTH,
     FeatureResult,
     Violation,
-    plural,
 )
 from driftline.monitors.root_cause.contributions import Contribution, contributions_of
 from driftline.monitors.root_cause.export import contributing_batches, form_of, write_rows
@@ -90,12 +90,12 @@ class Report(CheckResult):
         InputError
             When the report has no violation of that number or feature.
         """
-        chosen = self._chosen(violation).predicate
-        if chosen is None:
+        predicate = chosen(self.violations, violation).predicate
+        if predicate is None:
             table = next((pa.Table.from_batches([one]) for one in self._rows()()), pa.table({}))
             return table.slice(0, 0).to_pandas()  # type: ignore[no-any-return] # A frame.
         most = self.row_count if limit is None else limit
-        table = matching_rows(self._rows()(), chosen, limit=most, position=POSITION)
+        table = matching_rows(self._rows()(), predicate, limit=most, position=POSITION)
         found: pd.DataFrame = table.to_pandas()
         return found.set_index(POSITION).rename_axis(None) if POSITION in found else found
 
@@ -122,29 +122,8 @@ class Report(CheckResult):
 
     def _blamed(self, violation: Violation | int | str | None) -> list[Contribution]:
         return contributions_of(
-            self.violations if violation is None else (self._chosen(violation),)
+            self.violations if violation is None else (chosen(self.violations, violation),)
         )
-
-    def _chosen(self, violation: Violation | int | str) -> Violation:
-        if isinstance(violation, Violation):
-            return violation
-        count = len(self.violations)
-        if isinstance(violation, str):
-            names = list(dict.fromkeys(one.feature_name for one in self.violations))
-            if violation not in names:
-                raise InputError(
-                    f'violation "{violation}": the report has {plural(count, "violation")}'
-                    + f", of {', '.join(names[:8])}" * bool(count)
-                )
-            violation = next(
-                at for at, one in enumerate(self.violations) if one.feature_name == violation
-            )
-        if not -count <= violation < count:
-            raise InputError(
-                f"violation {violation}: the report has {plural(count, 'violation')}"
-                + f"; expected 0 to {count - 1}" * bool(count)
-            )
-        return self.violations[violation]
 
     def _rows(self) -> BatchMaker:
         if self.batches is None:

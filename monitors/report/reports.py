@@ -7,16 +7,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from textwrap import shorten
+from typing import TYPE_CHECKING
 
 from driftline.baseline.folder import refuse_baseline
+from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.monitors.kind import kind_names
 from driftline.monitors.report.check_result import RESULT_FORMAT
 from driftline.monitors.report.notebook import reports_cell
+from driftline.monitors.report.ranking import chosen
 from driftline.monitors.report.report import REPORT, VIOLATIONS, Report
 from driftline.monitors.report.reports_page import reports_page
 from driftline.monitors.results.unjudged import Unjudged
 from driftline.monitors.results.violation import REPR_WIDTH, JsonValue, Violation, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -74,6 +80,27 @@ class Reports(Mapping[str, Report]):
         return tuple(
             replace(one, kind=name) for name, report in self.items() for one in report.violations
         )
+
+    @property
+    def cause(self) -> str:
+        """What a pager can print, each kind's in turn; empty when nothing is violated."""
+        causes = {name: report.cause for name, report in self.items() if report.cause}
+        return "; ".join(f"{name}: {cause}" for name, cause in causes.items())
+
+    def rows(self, violation: Violation | int | str, limit: int | None = 50) -> pd.DataFrame:
+        """Return the first rows behind one of `violations`, as `Report.rows` of its kind does.
+
+        Raises
+        ------
+        UndecidedError
+            When the rows are gone.
+        InputError
+            When there is no such violation, or one that is none of `violations`.
+        """
+        found = chosen(self.violations, violation)
+        if found.kind not in self.reports:
+            raise InputError(f'violation of "{found.feature_name}": give one of .violations')
+        return self.reports[found.kind].rows(found, limit)
 
     @property
     def unjudged(self) -> tuple[Unjudged, ...]:

@@ -39,7 +39,7 @@ def measure(
     if config.distance is not None:
         raise InputError(
             f'feature "{name}": comparison_method "{config.distance}" is no method of '
-            "SageMaker's; leave out --compat, or use Simple or Robust"
+            "SageMaker's; leave compat out, or use Simple or Robust"
         )
     try:
         first, second = (_part(one, "numerical", "kll", "sketch", "data")

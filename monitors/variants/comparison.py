@@ -225,9 +225,7 @@ def compare(
     baseline = Baseline.load(reference) if isinstance(reference, str | PathLike) else reference
     _require(better, margin, alpha)
     if costs is not None and metric != COST:
-        raise InputError(
-            f'costs with metric "{metric}"; expected metric="{COST}" (--metric {COST})'
-        )
+        raise InputError(f'costs with metric "{metric}"; expected metric="{COST}"')
     asked = Asked(metric, by, cluster, timestamp, baseline, Costs.given(costs))
     return _compared(asked, asked.read(data, start, end), better, margin, alpha)
 

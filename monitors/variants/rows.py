@@ -112,13 +112,13 @@ class Asked:
         if name == self.by:
             return (
                 f"{lack}, which would name the variant of each row{nearest(name, names)}; name "
-                f"one: by= (--by); there are {shown}"
+                f"it; there are {shown}"
             )
         if name != self.metric or self.is_quality:
             return f"{lack}; it is needed to compare"
         plain = name.lower()
         if plain == COST:
-            return f"{lack}; for what answers cost, give their prices: costs= (--costs), {EXPECTED}"
+            return f"{lack}; for what answers cost, give their prices: costs, {EXPECTED}"
         if plain in NO_MEANS:
             return (
                 f'"{name}" is no mean over rows and cannot be compared; expected '
@@ -145,7 +145,7 @@ class Asked:
         if outcomes is None or outcomes.roles.label is None:
             raise InputError(
                 f'"{self.metric}" takes a baseline that was made with label and prediction or '
-                "probability; give reference= (--baseline), or compare a column of numbers"
+                "probability; name a baseline, or compare a column of numbers"
             )
         return outcomes
 

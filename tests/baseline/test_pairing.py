@@ -54,7 +54,7 @@ def test_labels_and_predictions_without_a_common_value_are_refused(named) -> Non
 
     said = str(found.value)
     assert 'label "paid" holds 0, 1, prediction "decision" holds approve, reject' in said
-    assert ("--positive LABEL_VALUE" in said) == (named.get("problem") != "multiclass")
+    assert ("LABEL_VALUE" in said) == (named.get("problem") != "multiclass")
 
 
 @pytest.mark.parametrize("positive", [[1, "approve"], ("approve", "1"), ["approve", True, 1.0]])
@@ -145,7 +145,7 @@ def test_several_positive_values_are_no_threshold() -> None:
 def test_whole_numbers_that_never_meet_may_be_quantities() -> None:
     minutes = LOANS.assign(paid=np.arange(100) % 20 * 2, decision=np.arange(100) % 20 * 2 + 1)
 
-    with pytest.raises(InputError, match="if these are quantities, give --problem regression"):
+    with pytest.raises(InputError, match="if these are quantities, set problem to regression"):
         Baseline.fit(minutes, **SIDES)
     assert Baseline.fit(minutes, **SIDES, problem="regression").outcomes is not None
 

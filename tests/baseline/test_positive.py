@@ -117,7 +117,7 @@ def test_a_score_of_the_class_0_is_told() -> None:
     assert report.details["positive"] == "1"
     assert report.details["positive_note"].endswith(
         'in the reference its rows have the lower "score" (AUC 0.19): if that is a score of the '
-        "other class, name that one with --positive"
+        "other class, name that one as positive"
     )
 
 
@@ -127,7 +127,7 @@ def test_where_nothing_tells_it_is_asked(kind: str) -> None:
 
     with pytest.raises(
         InputError,
-        match=r'"truth": which of "a" or "b" is the positive class.*give --positive VALUE',
+        match=r'"truth": which of "a" or "b" is the positive class.*set "positive"',
     ):
         check(rows("a", "b", 2), baseline, kind=kind)
     for positive in ("a", "b"):

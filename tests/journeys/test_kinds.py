@@ -227,13 +227,13 @@ def test_a_kind_that_decides_nothing_is_3_unless_another_is_violated(all_kinds: 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("baseline", "reference.csv", "--kind", "model-quality", "-o", "x"), "give --label"),
+        (("baseline", "reference.csv", "--kind", "model-quality", "-o", "x"), "name a label"),
         (("check", "today.csv", "--baseline", "q", "--kind", "bias", "--kind", "x"), 'kind "x"'),
         (
             ("check", "today.csv", "--baseline", "q", "--kind", "all", "--kind", "bias"),
             '"all" beside bias',
         ),
-        (("baseline", "reference.csv", "--kind", "bias", "-o", "x"), "give --facet"),
+        (("baseline", "reference.csv", "--kind", "bias", "-o", "x"), "name a facet"),
         (("baseline", "reference.csv", "--facet", "sex=X", "-o", "x"), 'never holds "X"'),
         (("baseline", "reference.csv", "--config", "none.json", "-o", "x"), "cannot be read"),
         (

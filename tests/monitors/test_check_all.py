@@ -47,13 +47,36 @@ def test_each_kind_finds_what_it_finds_by_itself(whole: Baseline) -> None:
     assert (reports.refused, reports.left_out, reports.decided) == ({}, {}, True)
 
 
+def test_all_kinds_are_read_as_one_report_is(whole: Baseline) -> None:
+    reports = dl.check_all(unfair(1_000, 2), whole, predict=turned)
+    first, last = reports.violations[0], reports.violations[-1]
+
+    assert all(f"{kind}: {reports[kind].cause}" in reports.cause for kind in FOUR)
+    assert reports.rows(first).equals(reports[first.kind].rows(0))
+    assert reports.rows(0).equals(reports.rows(first.feature_name))
+    assert len(reports.rows(last, limit=2)) <= 2
+    with pytest.raises(InputError, match="nothing"):
+        reports.rows("nothing")
+
+
+def test_what_a_notebook_reads_names_no_flag_of_the_command_line(plain: Baseline) -> None:
+    reports = dl.check_all(people(1_000, 3), plain)
+    said = [*reports.left_out.values(), *reports.refused.values(), reports.summary]
+    for wrong in ({"label": "hired", "positive": "perhaps"}, {"label": "hired", "facet": "sex"}):
+        with pytest.raises(InputError) as told:
+            dl.check(people(1_000, 3), plain, kind="bias", **wrong)
+        said.append(str(told.value))
+
+    assert not [one for one in said if "--" in one]
+
+
 def test_what_the_baseline_holds_nothing_for_is_named_and_no_failure(plain: Baseline) -> None:
     reports = dl.check_all(people(1_000, 3).drop(columns=["score", "hired"]), plain)
 
     assert list(reports) == ["data-quality", "outliers", "joint"]
     assert list(reports.left_out) == ["model-quality", "bias", "attribution"]
     assert "label" in reports.left_out["model-quality"]
-    assert "give --facet" in reports.left_out["bias"]
+    assert "name a facet" in reports.left_out["bias"]
     assert reports.decided
     assert reports.passed
 
@@ -61,7 +84,7 @@ def test_what_the_baseline_holds_nothing_for_is_named_and_no_failure(plain: Base
 def test_attributions_need_the_model_that_made_the_reference(whole: Baseline) -> None:
     reports = dl.check_all(people(1_000, 3), whole)
 
-    assert "give --model" in reports.left_out["attribution"]
+    assert "name the model" in reports.left_out["attribution"]
     assert reports.passed, reports.summary
 
 

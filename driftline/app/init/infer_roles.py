@@ -152,7 +152,7 @@ class _Guessing:
             question = positive_question(roles, answer.values if answer is not None else ())
             asked = f'facet "{given.facets[0]}": bias compares how often answers are positive'
             if roles.problem == "ranking":
-                raise InputError(f"{asked}; rankings have no classes: leave --facet out")
+                raise InputError(f"{asked}; rankings have no classes: leave the facet out")
             raise InputError(f"{asked}; {question}")
         has_classes = roles.positive is not None and roles.problem not in ("regression", "ranking")
         facets = given.facets or (self._facets() if has_classes else ())

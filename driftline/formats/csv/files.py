@@ -139,8 +139,7 @@ def _refuse_row(fields: Sequence[str], shown: str) -> None:
     if (value := next((one for one in fields if VALUE.match(one.strip())), None)) is not None:
         raise InputError(
             f'{shown}: "{value}" in the first line reads as a value, not as a name; say '
-            "--no-header (dl.Files(…, header=False)) where that line is a row, --header where it "
-            "holds names"
+            "that there is no header where that line is a row, or that it is one"
         )
 
 

@@ -127,8 +127,7 @@ def _reference(baseline: Baseline) -> _Reference:
     if baseline.attributions is None:
         if not written:
             raise InapplicableKindError(
-                "the baseline has no attributions; make them with: driftline baseline DATA "
-                "--kind attribution --model MODEL, or name the model in the Baseline's spec"
+                "the baseline has no attributions; make it again with the model"
             )
         importances = {label: Importance.of_means(one.values) for label, one in written.items()}
         expected = {label: one.expected for label, one in written.items()}
@@ -175,8 +174,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
             )
         if reference.stored is not None and reference.stored.making.method != GIVEN:
             raise InapplicableKindError(
-                "this baseline was made by asking a model, and so must the rows be; give --model "
-                "(predict= in Python)"
+                "this baseline was made by asking a model, and so must the rows be; name the model"
             )
         found, total = read_given(
             context.rows.batches, first.features, tuple(reference.importances)
@@ -184,8 +182,8 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
         return _seen(context, found, reference, total), ""
     if reference.stored is None or reference.stored.background is None:
         raise InputError(
-            "the baseline has no background rows to explain against; make one with: driftline "
-            "baseline DATA --kind attribution --model MODEL, or give ready attributions"
+            "the baseline has no background rows to explain against; make it again with the "
+            "model, or give ready attributions"
         )
     stored, predict = reference.stored, context.predict
     method = _method(stored.making.method, predict)

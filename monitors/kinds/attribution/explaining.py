@@ -409,7 +409,7 @@ def _require_attributions(batches: BatchMaker, columns: Mapping[str, ColumnType]
             what = "is not there" if at < 0 else f"holds {schema.field(at).type}"
             raise InputError(
                 f'column "{name}" {what}, so the rows are no ready attributions (one number for '
-                "each feature); to explain rows give the model, by --model or predict="
+                "each feature); to explain rows name the model"
             )
 
 

@@ -12,7 +12,7 @@ KIND = Kind(
     compat_evaluation="driftline.monitors.kinds.attribution.evaluation",
     columns=lambda signature, baseline: [one.name for one in signature.inputs],
     needs_model=True,
-    needs="the reference needs a model to ask; give --model",
+    needs="the reference needs a model to ask; name one",
     violations_version="1.0",
     namespace=NAMESPACE,
     # SageMaker's feature_… are values, not the shares that are compared.

@@ -32,8 +32,8 @@ KIND = Kind(
     columns=_columns,
     uses_labels=True,
     needs_positive=True,
-    needs="the reference needs groups to compare and answers; give --facet, and --label or "
-    "--prediction",
+    needs="the reference needs groups to compare and answers; name a facet, and a label "
+    "or a prediction",
     violations_version="1.0",
     namespace=NAMESPACE,
     series=MetricSeries(NAMESPACE, "bias_metric_", has_label=False),

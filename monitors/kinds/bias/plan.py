@@ -45,8 +45,8 @@ from driftline.stats.blocks import DAY_US, PARTIAL_SHARE, block_length, series_l
 
 DAY = timedelta(days=1)
 NO_ANSWERS = (
-    "bias: the reference needs groups to compare and answers; give --facet, and --label or "
-    "--prediction"
+    "bias: the reference needs groups to compare and answers; name a facet, and a label "
+    "or a prediction"
 )
 
 
@@ -203,7 +203,7 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
     if roles.group is not None and roles.group not in outcomes.table.column_names:
         raise InputError(
             f'group "{roles.group}": the baseline was made without it; make it again with '
-            f"--group {roles.group}"
+            f'group "{roles.group}"'
         )
     settled = replace(roles, facets=facets)
     own = outcomes.roles
@@ -345,7 +345,7 @@ def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:
         if column not in outcomes.table.column_names:
             raise InputError(
                 f'facet "{column}": the baseline was made without it; make it again with '
-                f"--facet {column}"
+                f'facet "{column}"'
             )
     return tuple(resolve_facet(facet, outcomes.table) for facet in roles.facets)
 
@@ -361,7 +361,7 @@ def _check_answers(roles: Roles, classes: Sequence[str] = ()) -> None:
         raise InputError(positive_question(roles, classes))
     if roles.problem == "multiclass" and roles.prediction is None and roles.probability:
         raise InputError(
-            "bias: probabilities of several classes without the predicted one; give --prediction"
+            "bias: probabilities of several classes without the predicted one; name a prediction"
         )
     if roles.problem == "regression":
         try:

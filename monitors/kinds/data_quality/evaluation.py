@@ -113,7 +113,7 @@ OTHER_DIGITS = (DECIMALS_CHECK, NEW_NUMBERS_CHECK)
 SHOWN_UNJUDGED = 5
 TIMES_NOTE = (
     "the baseline has no times: drift is judged as if rows were independent; if days or batches "
-    "differ by themselves, make it with --timestamp"
+    "differ by themselves, make it with a timestamp"
 )
 LOST_NOTE = (
     "the baseline's folder has no profile.arrow, which holds its times: drift is judged as if rows "
@@ -250,7 +250,7 @@ def _require_own_documents(baseline: Baseline) -> None:
     if not baseline.constraints.features and baseline.documents:
         raise InapplicableKindError(
             f"the baseline holds {', '.join(baseline.documents)} only, which a check of data "
-            "quality does not read; give the folder of a data quality baseline, or --kind"
+            "quality does not read; give the folder of a data quality baseline, or another kind"
         )
 
 

@@ -103,7 +103,7 @@ def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan
             have = f"it has {', '.join(known)}" if known else "it has none"
             raise InputError(
                 f'segment "{name}": the baseline does not hold its values apart ({have}); make it '
-                f'again with --segment "{name}", or segments=["{name}"]'
+                f'again with "{name}" among its segments'
             )
     # Named twice is counted once.
     chosen = tuple(known[name] for name in dict.fromkeys(known if names is None else names))

@@ -230,7 +230,7 @@ def _denied_by_reference(expected: Expectation, estimator: Estimator, reference:
     if auc is not None and auc.support and auc.interval[1] < GUESSED_AUC:
         score = "".join(expected.roles.probability[-1:])
         positive = reference.classes[1]
-        return f'{told}: "{score}" may be a score of another class than "{positive}" (--positive)'
+        return f'{told}: "{score}" may be a score of another class than "{positive}"'
     return (
         f"{told}; check that each score is of the class that it is named for, and rises with the "
         "chance of it"

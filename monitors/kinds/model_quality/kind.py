@@ -27,8 +27,8 @@ KIND = Kind(
     uses_labels=True,
     needs_labels=True,
     reads_timestamp=True,
-    needs="the reference needs the true answer and the model's; give --label and --prediction or "
-    "--probability",
+    needs="the reference needs the true answer and the model's; name a label and "
+    "a prediction or probability",
     namespace=NAMESPACE,
     series=MetricSeries(NAMESPACE),
     metrics=(

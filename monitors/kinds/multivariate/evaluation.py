@@ -55,11 +55,11 @@ ALL_COLUMNS = "all columns"
 PAIRS_TOLD = 5
 ORDER_NOTE = (
     "the baseline has no times: how much its rows vary by themselves is told by their order; if "
-    "they are not in the order in which they came, make it with --timestamp"
+    "they are not in the order in which they came, make it with a timestamp"
 )
 TIMES_NOTE = (
     "the baseline has no times and too few rows: rows are judged as if they were independent; if "
-    "days or batches differ by themselves, make it with --timestamp"
+    "days or batches differ by themselves, make it with a timestamp"
 )
 
 

@@ -20,9 +20,9 @@ ATTRIBUTIONS = {"explanations": {"kernel_shap": {"1": {"global_shap_values": {"a
 @pytest.mark.parametrize(
     ("roles", "lacked"),
     [
-        ({}, {"model-quality": "give --label", "bias": "--facet", "attribution": "--model"}),
-        ({"label": "late", "prediction": "said"}, {"bias": "--facet", "attribution": "--model"}),
-        (GROUPS, {"attribution": "the reference needs a model to ask; give --model"}),
+        ({}, {"model-quality": "name a label", "bias": "a facet", "attribution": "a model"}),
+        ({"label": "late", "prediction": "said"}, {"bias": "a facet", "attribution": "a model"}),
+        (GROUPS, {"attribution": "the reference needs a model to ask; name one"}),
     ],
 )
 def test_a_baseline_lacks_what_deploying_a_model_with_it_would_ask_for(roles, lacked):

@@ -146,9 +146,9 @@ def test_a_deployed_model_is_served_and_monitored(start, trained, tmp_path):
 
 def test_what_is_not_monitored_is_named_with_what_it_needs() -> None:
     assert dict(left_out(Roles.of(label="late"))) == {
-        "model-quality": "the reference needs the true answer and the model's; give --label and "
-        "--prediction or --probability",
-        "bias": "the reference needs groups to compare and answers; give --facet, and --label or "
-        "--prediction",
+        "model-quality": "the reference needs the true answer and the model's; name a label and "
+        "a prediction or probability",
+        "bias": "the reference needs groups to compare and answers; name a facet, and a label "
+        "or a prediction",
     }
     assert not left_out(Roles.of(label="late", prediction="said", facet="sex=F"))

@@ -254,7 +254,7 @@ def test_lists_of_texts_are_rankings_and_have_no_facets() -> None:
     assert found.roles.positive is None
     assert found.roles.facets == ()
     assert why(found, "problem") == ['"prediction" and "label" hold lists of texts: rankings']
-    with pytest.raises(InputError, match="rankings have no classes: leave --facet out"):
+    with pytest.raises(InputError, match="rankings have no classes: leave the facet out"):
         guess(Roles(facets=(Facet("sex"),)), sex=np.resize(["m", "w"], N), **items)
 
 

@@ -392,7 +392,7 @@ def test_windows_without_a_change_stay_within_the_years_budget(reference: Baseli
 def test_rows_without_a_model_are_refused_with_the_mend(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
-    with pytest.raises(InputError, match=r"made by asking a model.*give --model"):
+    with pytest.raises(InputError, match=r"made by asking a model.*name the model"):
         judged(reference, weather(rng, 100))
     with pytest.raises(InputError, match=r'"d" is not in the data'):
         judged(reference, weather(rng, 100).drop_columns("d"), predict=model)

@@ -308,7 +308,7 @@ def test_an_identifier_is_no_group() -> None:
 
 
 def test_a_baseline_without_groups_cannot_be_asked() -> None:
-    with pytest.raises(InputError, match="--facet"):
+    with pytest.raises(InputError, match="facet"):
         dl.check(sample(500), Baseline.fit(people(), **COLUMNS), kind="bias")
 
 
