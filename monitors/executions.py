@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import (
     ColumnElement,
@@ -310,11 +310,37 @@ def keep_state(connection: Connection, execution: Execution, points: Iterable[Da
     ]
     # Times of one zone sort as texts; of one start what was judged last stands last.
     windows = sorted([*others, asdict(entry)], key=lambda one: one["start"])
-    windows = windows[-NEWEST_WINDOWS:]
+    _keep_windows(connection, execution.monitor, windows[-NEWEST_WINDOWS:])
+
+
+def _keep_windows(connection: Connection, monitor: str, windows: list[dict[str, Any]]) -> None:
     judged = [one["execution"] for one in windows if one["state"] != "unlabelled"]
     row = {"execution": (judged or [windows[-1]["execution"]])[-1], "windows": windows}
-    statement = upsert(connection, states).values(monitor=execution.monitor, **row)
+    statement = upsert(connection, states).values(monitor=monitor, **row)
     connection.execute(statement.on_conflict_do_update(index_elements=["monitor"], set_=row))
+
+
+def set_aside_open(connection: Connection, monitor: str, now: datetime) -> int:
+    """Set executions aside whose windows have not ended, with what they brought; return how many.
+
+    They were run by a clock that was ahead.
+    """
+    table = executions.c
+    is_open = (table.monitor == monitor) & (table.window_end > now)
+    found = connection.execute(select(*COLUMNS).where(is_open, table.is_current)).all()
+    if not found:
+        return 0
+    for row in found:
+        metrics.put(connection, (), source=_source(Execution(**row._mapping)))
+    connection.execute(update(executions).where(is_open).values(is_current=False))
+    advisory_lock(connection, f"monitor-state:{monitor}")
+    known = connection.scalar(select(states.c.windows).where(states.c.monitor == monitor))
+    windows = [one for one in known or () if datetime.fromisoformat(one["end"]) <= now]
+    if windows:
+        _keep_windows(connection, monitor, windows)
+    else:
+        connection.execute(delete(states).where(states.c.monitor == monitor))
+    return len(found)
 
 
 def note_log(engine: Engine, identity: str, lines: list[dict[str, str]]) -> None:

@@ -46,6 +46,7 @@ from driftline.errors import DriftlineError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.run.overdue import overdue
+from driftline.monitors.tables import executions
 from driftline.sizes import bytes_text
 from driftline.storage import disk_failure, is_remote, use_options
 
@@ -368,6 +369,12 @@ def _channels(engine: Engine, settings: Settings) -> Iterator[Finding]:
 def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
     with engine.connect() as connection:
         known, late = len(list_definitions(connection)), overdue(connection, now)
+        ahead = connection.execute(
+            select(executions.c.monitor, func.count(), func.max(executions.c.window_end))
+            .where(executions.c.window_end > now)
+            .group_by(executions.c.monitor)
+            .order_by(executions.c.monitor)
+        ).all()
     if late:
         worst = max(late, key=lambda one: now - one.due_at)
         yield Finding(
@@ -379,6 +386,16 @@ def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
         )
     else:
         yield Finding("monitors", "ok", f"{known} declared, none overdue")
+    if ahead:
+        name, count, end = ahead[0]
+        yield Finding(
+            "clock",
+            "warning",
+            f"{sum(one[1] for one in ahead)} executions are of windows that have not ended, such "
+            f"as {count} of {name} up to {end:%FT%TZ}: a clock was ahead",
+            "set the clock of every machine by NTP; the scheduler runs these windows again when "
+            "they have ended",
+        )
 
 
 def _messages(engine: Engine) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ annotations; `executions.record` puts those in order.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -17,8 +18,11 @@ from sqlalchemy import Engine, or_, update
 from driftline.capture.windows.changes import Position
 from driftline.database.leases import Lease, renewing
 from driftline.database.upserts import upsert
+from driftline.monitors.executions import set_aside_open
 from driftline.monitors.run.status import MonitorState, with_state
 from driftline.monitors.tables import leases
+
+log = logging.getLogger(__name__)
 
 RENEW_EVERY_S = 60.0
 _LEASE = Lease(leases.c.owner, leases.c.expires_at, timedelta(minutes=5))
@@ -97,6 +101,29 @@ def move(engine: Engine, state: MonitorState, position: Position) -> bool:
             )
         )
         return done.rowcount == 1
+
+
+def set_back(engine: Engine, state: MonitorState, now: datetime) -> MonitorState:
+    """Set a monitor back that a clock which was ahead has taken past windows that have not ended.
+
+    What was run of them is set aside; they are run when they have ended.
+    """
+    earlier = state.set_back(now)
+    if earlier is state:
+        return state
+    name = state.definition.name
+    with engine.begin() as connection:
+        count = set_aside_open(connection, name, now)
+        connection.execute(
+            update(leases)
+            .where(leases.c.monitor == name, leases.c.done_until == state.begin)
+            .values(
+                done_until=earlier.begin,
+                touched=[start.isoformat() for start in earlier.touched] or None,
+            )
+        )
+    log.warning("monitor=%s event=clock-was-ahead windows=%d", name, count)
+    return earlier
 
 
 def release(engine: Engine, monitor: str, owner: str) -> None:

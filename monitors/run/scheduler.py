@@ -151,9 +151,6 @@ class Scheduler:
                 break
             if self.asks_models not in (None, state.definition.kind_value.needs_model):
                 continue
-            is_over = not state.definition.timetable.is_recurring and state.next_window() is None
-            if is_over and state.asked_for is None:
-                continue
             try:
                 ran.extend(self._run_monitor(state, stop))
             except Exception as error:  # One monitor's trouble must not stop the others.
@@ -166,6 +163,10 @@ class Scheduler:
         definition = state.definition
         moment = self.lease_clock()
         if state.begin is None or state.is_leased(self.owner, moment):
+            return
+        state = lease.set_back(self.engine, state, self.now())
+        is_over = not definition.timetable.is_recurring and state.next_window() is None
+        if is_over and state.asked_for is None:
             return
         is_wanted = state.is_asked(moment) or self._is_due(state, moment)
         if not is_wanted and not self._is_touched(state, moment):

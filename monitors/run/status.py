@@ -27,6 +27,8 @@ from driftline.monitors.tables import asked_windows, definitions, leases
 
 # A scheduler that keeps up has long run a window by then, its delay counted.
 OVERDUE_AFTER = timedelta(minutes=10)
+# By how much clocks of several machines may differ: what one has run, another leaves.
+CLOCKS_DIFFER = timedelta(minutes=1)
 # Between two attempts to run a window.
 LONGEST_REST = timedelta(minutes=5)
 # When the first of the windows that somebody asked for may be run: one that was not tried, always.
@@ -90,6 +92,16 @@ class MonitorState:
         if begin is None or (definition.catch_up == "none" and until - end > OVERDUE_AFTER):
             begin = end
         return replace(self, begin=max(self.begin, begin))
+
+    def set_back(self, now: datetime) -> MonitorState:
+        """Return the monitor before those windows that it is past, and that have not ended."""
+        if self.begin is None or self.first is None:
+            return self
+        if self.begin <= max(now + CLOCKS_DIFFER, self.first):
+            return self
+        ended = self.definition.timetable.fired_before(now) if self.once is None else None
+        begin = self.first if ended is None else max(self.first, ended)
+        return replace(self, begin=begin, touched=[one for one in self.touched if one < begin])
 
     def rests(self, moment: datetime) -> bool:
         """Return whether the next window waits to be tried again, in real time."""

@@ -36,7 +36,9 @@ def backend() -> str:
     ],
     ids=["hours in spring", "hours in autumn", "a time left out", "day of 23", "day of 25", "leap"],
 )
-def test_each_window_is_run_once(engine, root, reference, schedule, start, step, hours) -> None:
+def test_each_window_has_one_execution(
+    engine, root, reference, schedule, start, step, hours
+) -> None:
     store.put(root, "flights", reference, lambda: start)
     monitor = MonitorDefinition(
         "one", endpoint="flights", baseline="flights", schedule=schedule,
@@ -57,7 +59,8 @@ def test_each_window_is_run_once(engine, root, reference, schedule, start, step,
             ran += one.step()
         one = new()  # Another scheduler goes on where it finds the monitor.
 
-    windows = [each.window for each in ran]
+    # What a clock that was ahead has run is run again, with the same answer, when it has ended.
+    windows = sorted({each.id: each.window for each in ran}.values(), key=lambda one: one.start)
     with engine.connect() as connection:
         assert len(connection.execute(select(tables.executions.c.id)).all()) == len(windows)
     assert windows[0].start == start

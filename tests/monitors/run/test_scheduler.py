@@ -499,7 +499,9 @@ def test_a_lease_is_renewed_as_long_as_a_run_lasts(
 
 
 @both_databases
-def test_a_clock_that_is_set_back_runs_nothing_twice(house, root, reference, clock) -> None:
+def test_a_clock_that_is_set_back_has_windows_run_when_they_have_ended(
+    house, root, reference, clock
+) -> None:
     one = scheduler(house, root, reference, clock)
     clock.time = START + 3 * DAY
     first = one.step()
@@ -507,7 +509,10 @@ def test_a_clock_that_is_set_back_runs_nothing_twice(house, root, reference, clo
     back = one.step()
     clock.time = START + 4 * DAY
 
-    assert (len(first), back, len(one.step())) == (3, [], 1)
+    again = one.step()
+
+    assert (len(first), back, len(again)) == (3, [], 3)
+    assert [one.id for one in again[:2]] == [one.id for one in first[1:]]
 
 
 def test_the_model_is_opened_for_attribution_only_and_closed_again(
