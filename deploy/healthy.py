@@ -1,6 +1,6 @@
 """Exit 0 if a process of this machine answers /healthz: ``healthy.py [PORT]``.
 
-Sidecar, sink, scheduler and alarms answer this machine only, so the probe runs beside them.
+It runs beside the process, which may answer its own machine only.
 """
 
 import http.client

@@ -84,6 +84,8 @@ def settings_of(file: Path, environment: Mapping[str, str], folder: Path) -> Set
         "access_key_id": "id",
         "secret_access_key": "secret",
         "channels_key": "key",
+        "admin_token": "dl_" + 64 * "0",
+        "metrics_token": 64 * "0",
     }
     found = {}
     for name, value in environment.items():
@@ -230,7 +232,7 @@ def test_a_container_is_true_of_the_code(name: str, tmp_path: Path) -> None:
     assert settings.auth.mode == "token"
     require_no_secret(environment)
     used = {Path(path).name for key, path in environment.items() if key.endswith("_FILE")}
-    assert used in (set(), set(secret["stringData"]))
+    assert used <= set(secret["stringData"])
     assert not any(secret["stringData"].values())
     for kind, probe in container.items():
         if kind.endswith("Probe") and "exec" in probe:
@@ -242,6 +244,23 @@ def test_a_container_is_true_of_the_code(name: str, tmp_path: Path) -> None:
             assert container["ports"][0]["containerPort"] == port_of(name, settings)
             # A cluster asks by the pod's address, which is no name of ours.
             assert probe["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
+
+
+@pytest.mark.parametrize("name", ["sidecar", "sink", "scheduler", "alarms"])
+def test_prometheus_can_ask_every_process_on_another_machine(name: str, tmp_path: Path) -> None:
+    environments = {
+        DEPLOY / "driftline.toml": SERVICES[name]["environment"],
+        KUBERNETES / "driftline.toml": {
+            one["name"]: one["value"] for one in CONTAINERS[name]["env"]
+        },
+    }
+
+    for file, environment in environments.items():
+        settings = settings_of(file, environment, tmp_path)
+        assert settings.metrics.host == "0.0.0.0"
+        assert settings.metrics.token
+    (port,) = CONTAINERS[name]["ports"]
+    assert port == {"name": "metrics", "containerPort": port_of(name, settings)}
 
 
 def test_services_have_the_names_that_the_settings_know() -> None:
@@ -278,6 +297,9 @@ def test_a_unit_is_true_of_the_code(unit: Path) -> None:
         require_command(words[1:])
     assert int(service["TimeoutStopSec"]) > most * (STOP_S + LAST_LINES_S)
     assert service["KillMode"] == "mixed"  # All at once would end model workers under requests.
+    # Wrong settings end a process with 2; it would end so again and again.
+    assert service["Restart"] == "always"
+    assert service["RestartPreventExitStatus"] == "2"
     assert service["User"] == "driftline"
     assert service["NoNewPrivileges"] == "yes"
     assert service["ProtectSystem"] == "strict"
