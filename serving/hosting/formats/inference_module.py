@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,7 +65,8 @@ class InferenceModule(BodyModel):
         """Return what ``model_fn`` loads."""
         load = self._functions["model_fn"]
         assert load is not None
-        return load(str(model_dir))
+        with _raising(f"{self._name}: model_fn"):
+            return load(str(model_dir))
 
     def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
         """Answer one request by the functions, those of the toolkit where there are none."""
@@ -145,8 +147,21 @@ def _imported(file: Path, model_dir: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
-    spec.loader.exec_module(module)
+    with _raising(f"{file.name}: its import"):
+        spec.loader.exec_module(module)
     return module
+
+
+@contextmanager
+def _raising(what: str) -> Iterator[None]:
+    """Refuse an artefact whose code raises; its log gets the whole of it."""
+    try:
+        yield
+    # Foreign code may raise anything.
+    except (Exception, SystemExit) as error:
+        traceback.print_exc()
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise ModelError(f"{what} raised {type(error).__name__}: {reason}") from error
 
 
 def _body(answer: Any, accept: str, function: str) -> tuple[bytes, str]:  # noqa: ANN401 - foreign object

@@ -22,6 +22,11 @@ def read(path: Path) -> object:
     code = folder / "code" / "inference.py"
     _require_installed(folder / "code" / "requirements.txt")
     if not code.is_file():
+        if (folder / "inference.py").is_file():
+            raise ModelError(
+                f"{path.name} holds inference.py at its top; expected it in the folder code "
+                "(code/inference.py), beside the model"
+            )
         return _model_in(folder, path.name)
     module = InferenceModule(code, folder)
     if module.has_model_fn:

@@ -23,6 +23,12 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
         (".joblib", ".pkl", ".pickle"), "joblib:load", runs_code=True, noun="a pickle"
     ),
     "xgboost": ModelFormat((".ubj", ".json"), f"{_HERE}.xgboost:read", has_common_suffix=True),
+    "xgboost-model": ModelFormat(
+        ("xgboost-model",),
+        f"{_HERE}.xgboost:read_artefact",
+        runs_code=True,
+        noun="SageMaker's file of xgboost, which may be a pickle",
+    ),
     "lightgbm": ModelFormat((".txt",), f"{_HERE}.lightgbm:read", has_common_suffix=True),
     "onnx": ModelFormat((".onnx",), f"{_HERE}.onnx:read"),
     ARCHIVE: ModelFormat(

@@ -6,6 +6,7 @@ They keep neither the names of classes, which are numbers from 0 on, nor a thres
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,35 @@ from driftline.serving.hosting.formats.model_format import ModelError
 # The objectives of boosters whose numbers are the probabilities of classes, or no such.
 CLASSES = frozenset({"binary:logistic", "multi:softprob", "multi:softmax"})
 MARGINS = frozenset({"binary:logitraw", "binary:hinge"})
+_PICKLE = b"\x80"  # Of every protocol since 2.
 
 
 def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
-    """Read a model file of xgboost."""
+    """Read a model file of xgboost, JSON or UBJSON."""
+    return _estimator(library("xgboost", file), bytearray(file.read_bytes()), file.name)
+
+
+def read_artefact(file: Path) -> Any:  # noqa: ANN401 - foreign object
+    """Read the file that SageMaker's xgboost leaves, which may be a pickled booster."""
     xgboost = library("xgboost", file)
-    booster = xgboost.Booster(model_file=str(file))
+    content = file.read_bytes()
+    if content.startswith(_PICKLE):
+        booster = pickle.loads(content)  # noqa: S301 - require_trusted has allowed it
+        content = getattr(booster, "get_booster", lambda: booster)().save_raw("ubj")
+    return _estimator(xgboost, bytearray(content), file.name)
+
+
+def _estimator(xgboost: Any, content: bytearray, name: str) -> Any:  # noqa: ANN401 - foreign objects
+    """Return the estimator of a saved booster's objective."""
+    booster = xgboost.Booster(model_file=content)
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     if objective in MARGINS:
         raise ModelError(
-            f"{file.name} answers no probabilities (objective {objective}); expected a model "
+            f"{name} answers no probabilities (objective {objective}); expected a model "
             "fitted with binary:logistic"
         )
     is_ranker = objective.startswith("rank:")
     kind = xgboost.XGBRanker if is_ranker else xgboost.XGBRegressor
     model = (xgboost.XGBClassifier if objective in CLASSES else kind)()
-    model.load_model(file)
+    model.load_model(content)
     return model

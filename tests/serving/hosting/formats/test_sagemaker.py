@@ -158,9 +158,9 @@ def test_functions_that_take_one_argument_more_get_the_context(load, tmp_path):
         ("def input_handler(data, context): ...\ndef output_handler(data, context): ...",
          "input_handler, output_handler, which only TensorFlow's images call; write input_fn"),
         ("def handler(data, context): ...", "has handler, which only TensorFlow's images call"),
-        ("import nowhere_to_be_found", r"model\.tar\.gz cannot be read \(ModuleNotFoundError"),
-        ("def model_fn(d): raise OSError('gone')", r"cannot be read \(OSError: gone\)"),
-        ("raise SystemExit(3)", r"cannot be read \(SystemExit: 3\)"),
+        ("import nowhere_to_be_found", "import raised ModuleNotFoundError"),
+        ("def model_fn(d): raise OSError('gone')", "model_fn raised OSError: gone"),
+        ("raise SystemExit(3)", "import raised SystemExit: 3"),
     ],
 )  # fmt: skip
 def test_code_that_cannot_be_served_is_refused_in_a_sentence(code, sentence, load):
