@@ -7,11 +7,12 @@ either the bare invocation route or FastAPI with everything else. An invocation 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cache
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -171,7 +172,7 @@ def _api(
         await asyncio.gather(reconciler.stop(), jobs.stop(), *closing)
 
     api = FastAPI(
-        title="driftline", lifespan=life, docs_url=None, redoc_url=None,
+        title="driftline", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
         dependencies=[Depends(Authorization(context)), Depends(require_unicode_body)],
     )  # fmt: skip
     _add_installation(api, context)
@@ -274,22 +275,25 @@ def _add_metrics(api: FastAPI, exposition: Exposition) -> None:
 
 
 def _add_pages(api: FastAPI, context: ServerContext) -> None:
-    def document() -> dict[str, Any]:
-        if api.openapi_schema is None:
-            # Imported here: the forms of all answers take as long to make as all routes.
-            from driftline.serving.api.openapi import document_of
+    @cache
+    def interface() -> tuple[bytes, str]:
+        """Write the document and its page once: either takes as long as many invocations."""
+        # Imported here: the forms of all answers take as long to make as all routes.
+        from driftline.serving.api.openapi import document_of
+        from driftline.serving.api.openapi_page import page_of
 
-            api.openapi_schema = document_of(api)
-        return api.openapi_schema
+        document = document_of(api)
+        return json.dumps(document, ensure_ascii=False).encode(), page_of(document)
 
-    api.openapi = document  # type: ignore[method-assign] # FastAPI's own way to extend it
+    @api.get("/openapi.json", include_in_schema=False)
+    def document() -> Response:
+        """Return the OpenAPI document."""
+        return Response(interface()[0], media_type="application/json")
 
     @api.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         """Show every operation."""
-        from driftline.serving.api.openapi_page import page_of  # As above.
-
-        return HTMLResponse(page_of(api.openapi()))
+        return HTMLResponse(interface()[1])
 
     @api.get("/ui/{path:path}", include_in_schema=False)
     def pages(path: str, request: Request) -> RedirectResponse:

@@ -36,6 +36,7 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     "GET /healthz": "anyone",
     "GET /readyz": "anyone",
     "GET /docs": "anyone",
+    "GET /openapi.json": "anyone",
     "GET /ui/{path}": "anyone",
     "GET /metrics": "viewer",
     "POST /v1/cloudevents": "ingest",

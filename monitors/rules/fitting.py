@@ -7,7 +7,9 @@ compares it with some. So what the reference holds decides, before any data are 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pyarrow as pa
 
@@ -24,7 +26,7 @@ from driftline.monitors.rules.operators import Value
 from driftline.monitors.rules.outcome import Check
 from driftline.monitors.rules.row_checks import Bounds, Formula
 from driftline.monitors.rules.row_counter import RowRule
-from driftline.monitors.rules.ruleset import Outcome, Rule, RuleSet
+from driftline.monitors.rules.ruleset import Outcome, Rule, RuleSet, unknown_column
 from driftline.monitors.rules.table_checks import Freshness, RowCount, Unique
 from driftline.signature import JUDGED_ROLES, ColumnType, Signature
 
@@ -45,6 +47,32 @@ def refuse_unfit(check: Check, shown: str, baseline: Baseline) -> None:
         _demand(shown, baseline, wanted.bounds.column, "double", of=("string",))
     if isinstance(wanted, Freshness):
         _demand(shown, baseline, wanted.column, "timestamp", of=("string", *SAMPLES))
+
+
+def require_fit(rules: RuleSet, baseline: Baseline) -> None:
+    """Refuse rules that could judge no row of a baseline's data.
+
+    Raises
+    ------
+    InputError
+        Naming the first such rule.
+    """
+    for rule in rules.rules:
+        refuse_unfit(rule.check(datetime.now(UTC)), rule.declaration.shown, baseline)
+
+
+def require_columns(rules: RuleSet, columns: Collection[str]) -> None:
+    """Refuse rules on columns that are not among those of the data.
+
+    Raises
+    ------
+    InputError
+        Naming the first such rule and column.
+    """
+    for rule in rules.rules:
+        missing = (name for name in RuleSet((rule,)).columns if name not in columns)
+        if (wrong := next(missing, None)) is not None:
+            raise unknown_column(rule, wrong, columns)
 
 
 def _try(expression: Expression, baseline: Baseline) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -205,10 +205,7 @@ class RuleCounters:
         ):
             ignored = check.ignore if isinstance(check, Unique) else ()
             if wrong := [name for name in (*absent, *ignored) if name not in columns]:
-                raise InputError(
-                    f'{rule.declaration.shown}: no column "{wrong[0]}"'
-                    f"{nearest(wrong[0], columns)}; expected one of {_names(columns)}"
-                )
+                raise unknown_column(rule, wrong[0], columns)
             # Without rows nothing is wrong with any, but there may be too few.
             is_open = not self.has_rows and rule.declaration.check != "row_count"
             with _defects(rule):
@@ -236,6 +233,14 @@ def _defects(rule: Rule) -> Iterator[None]:
         raise InputError(
             f"{rule.declaration.shown} cannot be judged ({told}); fix the rule, or the check"
         ) from error
+
+
+def unknown_column(rule: Rule, name: str, columns: Collection[str]) -> InputError:
+    """Return the error of a rule on a column that is not there."""
+    return InputError(
+        f'{rule.declaration.shown}: no column "{name}"{nearest(name, columns)}; '
+        f"expected one of {_names(columns)}"
+    )
 
 
 def _needed(check: Check) -> tuple[str, ...]:

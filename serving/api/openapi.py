@@ -48,7 +48,11 @@ _ERRORS: Mapping[int, tuple[str, str, str]] = {
     404: ("not_found", "What is named does not exist", 'Monitor "qualty" does not exist'),
     406: ("not_acceptable", "No accepted type can be written", 'Accept is "image/png"'),
     408: ("too_slow", "The body came too slowly", "the body did not come within 60 s"),
-    409: ("conflict", "Something that exists is in the way", 'Monitor "quality" needs it'),
+    409: (
+        "conflict",
+        "Something that exists is in the way, or there is too little to decide by (`undecided`)",
+        'Monitor "quality" needs it',
+    ),
     412: (
         "changed",
         "It is not as If-Match or If-None-Match says",
@@ -60,7 +64,7 @@ _ERRORS: Mapping[int, tuple[str, str, str]] = {
     429: ("throttled", "Too many; ask again later", '"ada" has used up its requests'),
     503: (
         "unavailable",
-        "Not now: a store does not answer, or there is too little to decide by (`undecided`)",
+        "Not now: a store does not answer",
         "the database does not answer; the server's log says why",
     ),
     504: ("timed_out", "The model took too long", "no answer within 60 s"),
@@ -131,7 +135,7 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "x-amzn-sagemaker-inference-id": ("An id of your own for the request.", "customer-81"),
     "x-amzn-sagemaker-inputlocation": (
         "A file in place of a body, as path or URI.",
-        "/var/lib/driftline/outputs/in/march.csv",
+        "/var/lib/driftline/outputs/reports/march.csv",
     ),
     "x-amzn-sagemaker-invocationtimeoutseconds": ("Seconds that the model may take.", 900),
     "x-amzn-sagemaker-requestttlseconds": ("Seconds that the request may wait.", 21_600),
@@ -275,7 +279,7 @@ def _content(media: tuple[str, ...], form: Mapping[str, Any]) -> dict[str, Any]:
 def _statuses(key: str, operation: Mapping[str, Any], about: Operation) -> list[object]:
     """Return the statuses of errors: those of what it has, and its own."""
     asks = operation.get("parameters") or "requestBody" in operation
-    found = {401, 403, 429, 503, *about.errors, *((400,) if asks else ())}
+    found = {401, 403, 409, 429, 503, *about.errors, *((400,) if asks else ())}
     if any(one["in"] == "path" for one in operation.get("parameters", ())):
         found.add(404)
     if "requestBody" in operation:

@@ -59,7 +59,7 @@ _STATUS: tuple[tuple[type[DriftlineError], int, str], ...] = (
     (ChangedError, 412, "changed"),
     (ConflictError, 409, "conflict"),
     (InputError, 400, "bad_request"),
-    (UndecidedError, 503, "undecided"),
+    (UndecidedError, 409, "undecided"),
     (UnavailableError, 503, "unavailable"),
     (DriftlineError, 500, "internal"),
 )

@@ -40,7 +40,9 @@ from driftline.monitors.definitions import (
 )
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
+from driftline.monitors.rules.fitting import require_fit
 from driftline.monitors.rules.reach import scripts_named
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.commands import command_in
 from driftline.monitors.run.upstream import ANOTHER, MonitorNames
 from driftline.serving.context import ServerContext
@@ -59,6 +61,7 @@ from driftline.serving.provisioning.provisioner import Made, Provisioner, make_e
 from driftline.serving.provisioning.renewal import (
     note_promotion,
     require_answerable_followers,
+    require_captured,
     require_in_use,
 )
 from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
@@ -255,6 +258,8 @@ class Applier:
                     name, spec = resource.name, entry.spec
                     found = _endpoint_made(connection, name, spec, entry.before)
                     self._put(connection, entry, found, pins)
+            for entry in plan.of_kind("Monitor"):
+                require_captured(connection, entry)
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
             if is_of_models:
@@ -267,17 +272,19 @@ class Applier:
     ) -> None:
         """Refuse monitors all of whose windows would fail with a question on their baseline."""
         for entry in plan.of_kind("Monitor"):
-            kind = kind_named(entry.spec["kind"])
+            kind, rules = kind_named(entry.spec["kind"]), RuleSet.of(entry.spec["rules"])
             named, _ = baseline_and_pin(entry.spec["baseline"])
             name, before = self._stored_baseline(plan, named)
             used = made.get(("Baseline", key_of("Baseline", name)), before)
             version = used.get("version")
             is_judged = entry.action == "unchanged" and version == before.get("version")
-            if not kind.uses_labels or is_judged:
+            if not (kind.uses_labels or rules) or is_judged:
                 continue
             version = pins.get(entry.resource.key, version)
             try:
-                require_answerable(load_version(self._context.root, name, version), kind)
+                baseline = load_version(self._context.root, name, version)
+                require_answerable(baseline, kind)
+                require_fit(rules, baseline)
             except InputError as error:
                 raise ResourceError(f"{entry.resource}: {error}") from error
         declared = {entry.resource.key for entry in plan.of_kind("Monitor")}

@@ -12,19 +12,23 @@ from sqlalchemy import Connection
 from driftline.access.audit import PROMOTE, record
 from driftline.baseline.store import Baseline
 from driftline.baseline.store import get as load_version
-from driftline.capture.windows.window import Window
+from driftline.capture.windows.window import ROW_IDS, Window
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
+from driftline.monitors.rules.fitting import require_columns
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.warm_up.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.serving.context import ServerContext
+from driftline.serving.provisioning.plan import Planned
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import ResourceError, key_of
 from driftline.serving.resources.specs import baseline_and_pin
-from driftline.serving.resources.store import Stored
+from driftline.serving.resources.store import Kind, Stored
+from driftline.signature import Signature
 
 
 def renew_by_capture(
@@ -104,6 +108,30 @@ def require_answerable_followers(
             raise ResourceError(
                 f'Baseline "{name}", which a {kind.name} monitor follows: {error}'
             ) from error
+
+
+def require_captured(connection: Connection, monitor: Planned) -> None:
+    """Refuse a monitor with a rule on a column that captured rows do not have.
+
+    What other tables hold is not known before they are read.
+    """
+    spec = monitor.spec
+    baseline, pin = baseline_and_pin(spec["baseline"])
+    if not spec["rules"] or monitor.action == "unchanged" or spec["source"] or pin is not None:
+        return
+    names: list[str] = [*ROW_IDS]
+    needed: tuple[tuple[Kind, str], ...] = (
+        ("Endpoint", spec["endpoint"]), ("Baseline", baseline)
+    )  # fmt: skip
+    for kind, name in needed:
+        text = store.get(connection, kind, name).made.get("signature")
+        if text is None:
+            return
+        names += [column.name for column in Signature.from_json(text).columns]
+    try:
+        require_columns(RuleSet.of(spec["rules"]), names)
+    except InputError as error:
+        raise ResourceError(f"{monitor.resource}: {error}") from error
 
 
 def move_version(

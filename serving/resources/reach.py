@@ -35,6 +35,9 @@ class Reach:
     def check(self, file: Path) -> None:
         """Refuse a path of this machine that is out of reach, links followed."""
         path = file.resolve()
+        # Whoever looks into a folder above the system's looks into those, too.
+        if any(one.is_relative_to(_start(path)) for one in _SYSTEM):
+            raise InputError(f"{file}: holds files of the system; {self.mend}")
         if _above(path, self.secrets):
             raise InputError(f"{file}: belongs to the installation itself; {self.mend}")
         if _above(path, [Path(folder) for folder in self.folders if not is_remote(folder)]):
@@ -93,6 +96,13 @@ class Reach:
         if not places:
             raise InputError(f"{where}: invocations may name no files; {mend}")
         Reach(tuple(places), self.own, self.secrets, mend=mend).check_data(where)
+
+
+def _start(path: Path) -> Path:
+    """Return where the search for a path begins: of a pattern, the folder before its first sign."""
+    parts = path.parts
+    signs = (at for at, part in enumerate(parts) if any(sign in part for sign in "*?["))
+    return Path(*parts[: next(signs, len(parts))])
 
 
 def _is_below(uri: str, folders: Iterable[str]) -> bool:

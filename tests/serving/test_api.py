@@ -331,7 +331,7 @@ def test_a_damaged_report_is_said_to_be_damaged(server):
         file.write_bytes(whole)
 
     for answer in answers:
-        assert answer.status_code == 503
+        assert answer.status_code == 409
         assert "is damaged: report.json is no JSON" in server.error_of(answer)["message"]
 
 

@@ -96,7 +96,7 @@ def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     moved = server.client.get("/api/v1/monitors/quality").json()["status"]["commissioning"]
     ran = judge(server, 2)
 
-    assert refused.status_code == 503
+    assert refused.status_code == 409
     assert "40 rows were captured" in refused.json()["error"]["message"]
     assert unheard.status_code == 400
     assert "expected one within the years 1 to 9999" in server.error_of(unheard)["message"]

@@ -77,7 +77,7 @@ def test_rows_without_labels_make_no_such_version(server):
     ]
 
     for answer in refused:
-        assert answer.status_code == 503
+        assert answer.status_code == 409
         message = server.error_of(answer)["message"]
         assert "3,000 rows were captured in [2024-01-06T00:00:00Z, 2024-01-08T00:00:00Z)" in message
         assert "0 of them with a label; a baseline with labels needs 500 at least" in message

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.detectability import DEFERRED, UNDECIDABLE
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.violation import JsonValue
-from driftline.monitors.rules.fitting import beyond_chance, refuse_unfit, sign_rules
+from driftline.monitors.rules.fitting import beyond_chance, require_fit, sign_rules
 from driftline.monitors.rules.reach import NOTHING
 from driftline.monitors.rules.reading import rules_of
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet
@@ -43,8 +42,7 @@ def declared(context: CheckContext) -> RuleSet:
         if rule.declaration.check == "non_negative" and rule.declaration.get("where") is None
     }
     observed = sign_rules(baseline.signature, baseline.constraints).rules
-    for rule in own.rules:
-        refuse_unfit(rule.check(datetime.now(UTC)), rule.declaration.shown, baseline)
+    require_fit(own, baseline)
     return RuleSet(
         tuple(one for one in observed if one.declaration.get("column") not in signed)
     ).plus(own)

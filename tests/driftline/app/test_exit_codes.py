@@ -137,7 +137,7 @@ def test_each_error_has_its_code(error: Exception, code: int) -> None:
     ("status", "word", "code"),
     [
         (400, "bad_request", 2), (404, "not_found", 2), (409, "conflict", 2),
-        (503, "undecided", 3), (500, "internal", 3),
+        (409, "undecided", 3), (500, "internal", 3),
         (503, "unavailable", 4), (429, "throttled", 4), (504, "timed_out", 4),
     ],
 )  # fmt: skip

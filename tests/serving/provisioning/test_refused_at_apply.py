@@ -1,0 +1,126 @@
+"""What can never work is refused when it is asked for, not in every window or job afterwards."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from tests.kit.data import ORDERS, labelled, stream
+from tests.kit.installation import Installation
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _orders(installation: Installation) -> None:
+    """An endpoint and its baseline: km and rain_mm are numbers, city is a text."""
+    orders = labelled(stream({**ORDERS}, rows=500, seed=1))
+    orders.to_parquet(installation.folder / "reference.parquet")
+    roles = {"prediction": "late"}
+    baseline = {"data": str(installation.folder / "reference.parquet"), **roles}
+    installation.apply(
+        {"kind": "Baseline", "name": "orders", "spec": baseline},
+        {"kind": "Endpoint", "name": "orders", "spec": {"baseline": "orders"}},
+    )
+
+
+def _monitor(rule: object, **spec: object) -> dict[str, Any]:
+    known = {"kind": "data-quality", "endpoint": "orders", "baseline": "orders", "rules": [rule]}
+    return {
+        "kind": "Monitor",
+        "name": "watch",
+        "spec": {**known, "schedule": "rate(1 hour)", **spec},
+    }
+
+
+def _apply(installation: Installation, resource: dict[str, Any]) -> httpx.Response:
+    return installation.request("POST", "/api/v1/apply", json={"resources": [resource]})
+
+
+@pytest.mark.parametrize(
+    ("rule", "word"),
+    [
+        ({"check": "not_null", "column": "kilometres"}, '"kilometres"'),
+        ({"check": "non_negative", "column": "city"}, "city"),
+        ({"check": "mean", "column": "city", "min": 1}, "city"),
+        ({"check": "freshness", "column": "km", "max_age": "1d"}, "km"),
+        ({"check": "not_null", "column": "km", "where": "wind > 1"}, '"wind"'),
+        ("city > 5", "city"),
+        ("km > wind", '"wind"'),
+    ],
+)
+def test_a_rule_that_could_judge_no_row_is_refused_by_apply(
+    installation: Installation, rule: object, word: str
+) -> None:
+    refused = _apply(installation, _monitor(rule))
+
+    assert refused.status_code == 400
+    message = refused.json()["error"]["message"]
+    assert message.startswith('Monitor "watch"')
+    assert word in message
+    assert installation.request("GET", "/api/v1/monitors/watch").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"check": "not_null", "column": "km"},
+        {"check": "row_count", "min": 1},
+        {"check": "unique", "column": "event_id"},
+        "km >= 0 and city != ''",
+        {"check": "values", "column": "late", "values": ["True", "False"]},
+        {"check": "columns_exist", "columns": ["km"]},
+    ],
+)
+def test_a_rule_that_windows_can_run_is_taken(installation: Installation, rule: object) -> None:
+    assert _apply(installation, _monitor(rule)).status_code == 200
+    installation.done("delete", "monitor", "watch")
+
+
+@pytest.mark.parametrize("place", ["/", "/*", "/**/*.csv", "/../", "file:///"])
+def test_a_folder_above_the_systems_is_no_data(installation: Installation, place: str) -> None:
+    job = {
+        "transform_job_name": "all", "endpoint_name": "orders",
+        "transform_input": {"data_source": {"s3_data_source": {"s3_uri": place}}},
+        "transform_output": {"s3_output_path": str(installation.folder / "store" / "outputs")},
+    }  # fmt: skip
+    baseline = {"kind": "Baseline", "name": "all", "spec": {"data": place}}
+
+    began = time.monotonic()
+    answers = [
+        installation.request("POST", "/api/v1/transform-jobs", json=job),
+        _apply(installation, baseline),
+    ]
+
+    assert [one.status_code for one in answers] == [400, 400]
+    assert all("system" in one.json()["error"]["message"] for one in answers)
+    assert time.monotonic() - began < 20
+
+
+def test_too_little_data_is_a_conflict_that_asking_again_does_not_mend(
+    installation: Installation,
+) -> None:
+    _apply(installation, _monitor("km >= 0"))
+    window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-14T02:00:00Z"}
+
+    answer = installation.request("POST", "/api/v1/monitors/watch/baseline", json=window)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "undecided")
+    assert "retry-after" not in answer.headers
+
+
+def test_the_interface_is_described_at_the_cost_of_a_file(installation: Installation) -> None:
+    installation.get("/openapi.json")
+
+    def median_s(path: str) -> float:
+        with httpx.Client(base_url=installation.url, trust_env=False) as client:
+            return float(
+                pd.Series([client.get(path).elapsed.total_seconds() for _ in range(30)]).median()
+            )
+
+    assert installation.get("/openapi.json")["info"]["title"] == "driftline"
+    assert "openapi.json" in installation.get("/docs")
+    # Writing the document anew takes twenty times as long as handing it out.
+    assert median_s("/openapi.json") < 5 * median_s("/healthz")
