@@ -156,9 +156,11 @@ def evaluate(context: CheckContext) -> Report:
         counts=counts,
         past=context.past.counts,
     )
-    judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
     shown = partial(_fault_context, context, references, sample, counts, judgement.drifts)
-    judgement, row_faults = _recognised(judgement, reading, context, sample, shown)
+    faults = recognised_faults(shown([one.feature for one in judgement.drafts]))
+    judgement = name_units(with_faults(judgement, faults), sample, known)
+    judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
+    judgement, row_faults = _with_row_faults(judgement, reading, context, sample, shown)
     outcomes = _judged_rules(reading, context, judgement)
     drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
     judged = replace(judgement, drafts=drafts)
@@ -527,17 +529,14 @@ def _is_beside(
     return is_fault_beside(shown([name]), name, fault, segment)
 
 
-def _recognised(
+def _with_row_faults(
     judgement: Judgement,
     reading: WindowReading,
     context: CheckContext,
     sample: pa.Table,
     shown: Callable[[Sequence[str]], FaultContext],
 ) -> tuple[Judgement, tuple[Draft, ...]]:
-    """Add to each violation the kind of fault that its column shows, and find faults of rows."""
-    profiles = context.baseline.profile.columns if context.baseline.profile else {}
-    faults = recognised_faults(shown([one.feature for one in judgement.drafts]))
-    judgement = name_units(with_faults(judgement, faults), sample, profiles)
+    """Find faults of rows, and what they say of the violations of their columns."""
     found = find_row_faults(
         reading.rows,
         reading.profile.columns,

@@ -30,6 +30,8 @@ def suppress_drift(
     if warm_up is None:
         return judgement, None
     drifted = {draft.feature for draft in judgement.drafts if _is_tested(draft, judgement)}
+    # A change of unit is a fault of the window, and no misfit of the baseline.
+    drifted -= {draft.feature for draft in judgement.drafts if draft.unit is not None}
     drifts = {name: drift for name, drift in judgement.drifts.items() if name in drifted}
     suppressed = suppressed_drift(warm_up, drifts, counts, references)
     if suppressed is None:
