@@ -374,8 +374,8 @@ def _is_plain(values: Sequence[str]) -> bool:
 def _integers(values: Sequence[Any]) -> np.ndarray:
     """Convert to int64; with missing values to float64, as pandas does.
 
-    A number that is not whole is a misfit, and all the same no reason to refuse a prediction: the
-    model gets it as float64, and the capture table tells of it.
+    A fraction is a misfit, and all the same no reason to refuse a prediction: the model gets it as
+    float64, and the capture table tells of it. Numbers beyond 64 bits are refused.
     """
     kinds = set(map(type, values))
     if kinds <= {int} or (kinds == {str} and _is_plain(values)):
@@ -386,7 +386,10 @@ def _integers(values: Sequence[Any]) -> np.ndarray:
     try:
         cells = _cells(values, "int64")
     except MisfitError:
-        return _doubles(values)
+        numbers = _doubles(values)
+        if np.any(np.abs(numbers) >= 2.0**63):
+            raise
+        return numbers
     return np.array(cells, dtype=np.float64 if None in cells else np.int64)
 
 
@@ -445,7 +448,7 @@ _CONVERTERS = {
 
 _WORDS: dict[ColumnType, str] = {
     "double": "a number",
-    "int64": "a number",
+    "int64": "a number within 64 bits",
     "string": "text",
     "bool": "true or false",
     "timestamp": "a time such as 2013-01-15T06:00:00Z",

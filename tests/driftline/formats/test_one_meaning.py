@@ -198,10 +198,6 @@ def through_server(body: bytes, form: Any, kind: ColumnType) -> Any:
         return MISSING if np.isnat(value) else value.item().replace(tzinfo=UTC)
     if kind == "int64" and np.isfinite(value) and value != int(value):
         return MISFIT
-    if kind == "int64" and not np.isfinite(value):
-        return MISSING if np.isnan(value) else MISFIT
-    if kind == "int64" and not -(2**63) <= int(value) < 2**63:
-        return MISFIT
     return answer(value, is_unfit=False)
 
 
