@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.formats.coercion import from_array
+from driftline.formats.coercion import from_array, means_missing
 from driftline.signature import ColumnType
 
 _EXAMPLES = 5
@@ -53,6 +53,7 @@ class Joined:
 
 def join_labels(rows: pa.Table, truth: pa.Table, read_as: Labels) -> Joined:
     """Find the label of each row, by its event id or inference id and its row index."""
+    truth = with_value(truth, read_as.type)
     if not truth.num_rows:
         return Joined(pa.nulls(rows.num_rows, ARROW_TYPES[read_as.type]))
     last = last_of_each(truth)
@@ -73,7 +74,6 @@ def join_labels(rows: pa.Table, truth: pa.Table, read_as: Labels) -> Joined:
     _hash(hasher, strays)
     return Joined(
         values=labels,
-        # A label that says "no value", such as "n/a" for a number, is not known yet.
         labelled_count=len(labels) - labels.null_count,
         unfit_count=int(lost.sum()),
         disputed_count=int(disputed.sum()),
@@ -81,6 +81,11 @@ def join_labels(rows: pa.Table, truth: pa.Table, read_as: Labels) -> Joined:
         stray_ids=tuple(pc.unique(strays["key"]).to_pylist()[:_EXAMPLES]),
         digest=hasher.digest() if has_label.any() or strays.num_rows else b"",
     )
+
+
+def with_value(truth: pa.Table, kind: ColumnType | None) -> pa.Table:
+    """Return the labels without those that are not known yet, such as "NA" for a number."""
+    return truth.filter(pc.invert(means_missing(truth["label"], kind or "string")))
 
 
 class LastLabels(NamedTuple):

@@ -20,6 +20,7 @@ from driftline.capture.labels.labelling import (
     match_labels,
     places_of,
     set_at,
+    with_value,
 )
 from driftline.capture.labels.labels import TRUTH_SCHEMA, label_folder
 from driftline.capture.tables.dataset import PARTITION, Dataset, is_answered, is_callers
@@ -41,8 +42,7 @@ class DayCoverage:
     """Label coverage of a day of event time (UTC).
 
     ``labelled_requests``: requests each row of which has a label; ``partly_labelled_requests``:
-    requests with fewer labels than rows; ``labelled_rows``: rows with a label, fitting or not; a
-    label that says "no value" is none.
+    requests with fewer labels than rows; ``labelled_rows``: rows with a label, fitting or not.
     """
 
     day: date
@@ -120,7 +120,7 @@ def _compared(
     *,
     are_amounts: bool,
 ) -> LabelReport:
-    truth = _stored(root, endpoint)
+    truth = with_value(_stored(root, endpoint), kind)
     matching = _Matching(truth, kind, are_amounts=are_amounts) if truth.num_rows else None
     days: list[DayCoverage] = []
     for block in _blocks(root, endpoint):
@@ -146,10 +146,7 @@ class _Matching:
         self._last = last_of_each(truth)
         self._labels = truth.num_rows
         self._weigh(truth, _meaning(truth, kind))
-        values, unfit, _ = from_array(self._last.labels, kind or "string", are_amounts=are_amounts)
-        # As for windows: a label that says "no value", such as "NA" for a number, is none yet.
-        self._has_value = values.is_valid().to_numpy(zero_copy_only=False)
-        self._has_value[unfit] = True
+        unfit = from_array(self._last.labels, kind or "string", are_amounts=are_amounts).unfit
         self._unfit = None if kind is None else len(unfit)
         self._is_used = np.zeros(len(self._last.slots), bool)
         self._is_here = np.zeros(len(self._last.keys), bool)
@@ -185,7 +182,7 @@ class _Matching:
         both = (by_event >= 0) & (by_inference >= 0)
         differ = both & (self._meaning[by_event] != self._meaning[by_inference])
         self._conflicting[by_event[differ]] = True
-        labelled: np.ndarray = (latest >= 0) & self._has_value[latest]
+        labelled: np.ndarray = latest >= 0
         self._labelled_rows += int(labelled.sum())
         times = rows["event_time"].cast(pa.int64()).to_numpy()
         self._delays.append((self._received[latest] - times)[labelled])

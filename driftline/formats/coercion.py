@@ -141,6 +141,12 @@ def is_missing(array: pa.Array) -> pa.BooleanArray:
     return pc.is_null(array)
 
 
+def means_missing(texts: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray:
+    """Return a mask of the texts that are no value of a type; same length, never null."""
+    trimmed = pc.utf8_trim_whitespace(pc.fill_null(texts, ""))
+    return pc.equal(trimmed, "") if kind == "string" else pc.is_in(trimmed, value_set=MISSING)
+
+
 def is_plainly_read(values: pa.Array, text: bytes) -> bool:
     """Whether Arrow's own reading of numbers was that of `cells`.
 
