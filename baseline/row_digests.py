@@ -30,9 +30,8 @@ NO_TIME = np.iinfo(np.int64).min
 # More decimals than this are not told apart; what is no finite number has none.
 MOST_DECIMALS = 7
 NO_NUMBER = 255
-# What multiplying by a power of ten may be off, in units of the last place.
-LAST_PLACES = 4.0
-# Of a number that is a single-precision one, the last place as a part of it.
+# The last place of a float32 as a part of it: as all numbers are looked at, for the same ones come
+# as float32 from one side and as float64 from another.
 SINGLE_PLACE = 2.0**-23
 
 
@@ -185,14 +184,10 @@ def decimals_of(numbers: np.ndarray) -> np.ndarray:
 
 
 def _fitting(numbers: np.ndarray, left: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Fill in the least decimals with which numbers are written; single ones have fewer places."""
-    is_single = numbers.astype(np.float32) == numbers
+    """Fill in the least decimals with which numbers are written as float32."""
     for decimals in range(MOST_DECIMALS):
         scaled = np.abs(numbers[left] * 10.0**decimals)
-        off = np.abs(scaled - np.rint(scaled))
-        fits = off <= np.where(
-            is_single[left], scaled * SINGLE_PLACE, LAST_PLACES * np.spacing(scaled)
-        )
+        fits = np.abs(scaled - np.rint(scaled)) <= scaled * SINGLE_PLACE
         found[left[fits]] = decimals
         left = left[~fits]
     return found

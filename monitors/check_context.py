@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +19,7 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.rows import BatchMaker, Rows
 from driftline.monitors.rules.reach import NOTHING, Reach
 from driftline.monitors.rules.ruleset import RuleSet
+from driftline.monitors.single_precision import SingleNumbers
 from driftline.monitors.warm_up.warm_up import WarmUp
 from driftline.roles import Roles
 
@@ -131,6 +132,11 @@ class CheckContext:
     command: Command | None = None  # What a monitor of the kind "command" runs.
     # Which models answered since when, one after the other; none where it is not known.
     served: Sequence[Served] = ()
+
+    def __post_init__(self) -> None:
+        """Read the rows with the reference's numbers."""
+        numbers = SingleNumbers.of(self.baseline)
+        object.__setattr__(self, "rows", replace(self.rows, numbers=numbers))
 
     def kept(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
         """Return what follows from the baseline and a key alone, made once for many windows."""

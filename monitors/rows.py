@@ -13,6 +13,7 @@ from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.gather import Counter, Meter, gather
 from driftline.capture.windows.window import Window
 from driftline.formats.parts import Part, PartMaker, stream_parts
+from driftline.monitors.single_precision import AlignedPart, SingleNumbers
 
 C = TypeVar("C", bound=Counter)
 # Of captured rows: the column with each row's time.
@@ -35,6 +36,8 @@ class Rows:
     # Of rows with facts: the column with each row's time; None when there is none.
     time_column: str | None = EVENT_TIME
     unfit: UnfitCounter | None = None  # Counts, per batch, the values that capture found unfit.
+    # The reference's numbers, in place of those that equal them as float32.
+    numbers: SingleNumbers | None = None
     # Rows with who sent them; None where that is not known.
     callers: Callable[[], CallerRows] | None = None
 
@@ -59,7 +62,11 @@ class Rows:
             yield from part.batches(columns, coded=True)
 
     def _parts(self) -> Iterator[Part]:
-        return stream_parts(self.batches()) if self.splitter is None else self.splitter()
+        parts = stream_parts(self.batches()) if self.splitter is None else self.splitter()
+        numbers = self.numbers
+        if numbers is None or not numbers.columns:
+            return parts
+        return (AlignedPart(one, numbers) for one in parts)
 
 
 @dataclass(frozen=True, slots=True)
