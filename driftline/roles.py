@@ -220,15 +220,14 @@ def _unquoted(text: str) -> str:
     return text[1:-1].replace('""', '"') if is_quoted else text
 
 
-class RoleArguments(TypedDict, total=False):
-    """The roles as public functions take them by name; see `Roles.of`."""
+class UntimedRoleArguments(TypedDict, total=False):
+    """The roles as public functions take them by name, but for the timestamp; see `Roles.of`."""
 
     label: str | None
     prediction: str | None
     probability: str | Sequence[str] | None
     id: str | None
     id_column: str | None
-    timestamp: str | None
     exclude: Iterable[str]
     categorical: Iterable[str]
     context: Iterable[str]
@@ -239,6 +238,12 @@ class RoleArguments(TypedDict, total=False):
     group: str | None
     weight: str | None
     quantiles: Mapping[float, str] | None
+
+
+class RoleArguments(UntimedRoleArguments, total=False):
+    """The roles as public functions take them by name."""
+
+    timestamp: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from typing import Any
 
 from driftline.capture.audit.audit import Audit
-from driftline.capture.audit.ledger import FOLDER
-from driftline.capture.tables.dataset import Gap
+from driftline.capture.audit.ledger import FOLDER, read_ledger
+from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.capture.tables.storage import get_file, put_file
 
 LAST = "last.json"
@@ -29,6 +29,20 @@ def document_of(audit: Audit) -> dict[str, Any]:
         "missing_by_endpoint": audit.by_endpoint(lambda spool: spool.missing),
         "doubled_by_endpoint": audit.by_endpoint(lambda spool: spool.doubled + spool.torn),
     }
+
+
+def note_audit(root: str, audit: Audit) -> dict[str, Any]:
+    """Keep an audit as the last one, with what was dropped by then; return its document."""
+    gaps = read_gaps(root)
+    carried = read_ledger(root).carried
+    endpoints_of = {gap.spool_id: carried.get(gap.spool_id, []) for gap in gaps}
+    document = {
+        **document_of(audit),
+        "dropped": dropped_by_endpoint(gaps, endpoints_of),
+        "uncounted": uncounted_by_endpoint(gaps, endpoints_of),
+    }
+    write_note(root, document)
+    return document
 
 
 def dropped_by_endpoint(

@@ -169,7 +169,8 @@ def report(
         ),
         recent=Coverage(
             rows.recent,
-            sum(gap.records or 0 for gap in lately),
+            # When the missing ones came, nobody knows.
+            sum(gap.records or 0 for gap in lately) + missing,
             rows.recent_undecodable,
             _uncounted(lately),
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from driftline.capture.spool.backlog import measure
 from driftline.capture.spool.counters import Drop
 from driftline.capture.spool.host_counts import unreported
 from driftline.capture.spool.quota import kept_free
+from driftline.capture.tables.broken_files import broken_files
 from driftline.capture.tables.dataset import Gap, read_gaps
 from driftline.capture.tables.log_files import damaged_entries, kept_entries, list_tables
 from driftline.database.engine import read_connection, sqlite_file, using_database
@@ -61,6 +63,7 @@ LONG_WAIT = timedelta(minutes=5)
 RECENT = timedelta(days=7)
 DAY = timedelta(days=1)
 LONG_VALID = timedelta(days=365)
+READ_S = 5.0  # Of the tables' files, the newest first.
 LATE_AUDIT = timedelta(hours=3)
 ANSWER_WITHIN_S = 3.0
 _MAX_SHOWN = 5
@@ -481,7 +484,7 @@ def _gap_of(drop: Drop) -> Gap:
 
 
 def _logs(root: str) -> Finding:
-    """Return the entries of tables' logs that a loss of power, or the disk, has cut off."""
+    """Return what a loss of power, or the disk, has done to tables: to their logs, their files."""
     folder = str(locate(root).path)
     tables = list_tables(folder)
     damaged, kept = (
@@ -493,12 +496,27 @@ def _logs(root: str) -> Finding:
         found = f"{len(damaged)} log entries are empty or cut off: {shown}"
         mend = "start what writes to these tables, which replaces them: driftline up"
         return Finding("tables", "defect", found, mend)
+    end = time.monotonic() + READ_S
+    broken = [
+        f"{Path(table).relative_to(folder)}/{name}"
+        for table in tables
+        for name in broken_files(table, within_s=max(end - time.monotonic(), 0))
+    ]
+    if broken:
+        shown = ", ".join(broken[:_MAX_SHOWN])
+        found = f"{len(broken)} files are gone or cannot be read: {shown}"
+        mend = (
+            "bring them back from a copy; where there is none, have them counted as lost: "
+            "driftline capture audit --full --accept"
+        )
+        return Finding("tables", "defect", found, mend)
     if kept:
         shown = ", ".join(kept[:_MAX_SHOWN])
         found = f"{len(kept)} log entries were cut off and replaced: {shown}"
         mend = "see that driftline capture audit adds up, then delete these files"
         return Finding("tables", "warning", found, mend)
-    return Finding("tables", "ok", f"{len(tables)}, all entries of their logs are whole")
+    shown = f"{len(tables)}, their files are there, and all entries of their logs are whole"
+    return Finding("tables", "ok", shown)
 
 
 def _by_reason(gaps: Iterable[Gap], since: datetime) -> dict[str, int]:

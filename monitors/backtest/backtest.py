@@ -45,7 +45,7 @@ from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.kinds.data_quality.judgement import tolerance_of
 from driftline.monitors.kinds.data_quality.segments import segment_plan
 from driftline.monitors.run.captured_window import read_captured
-from driftline.roles import RoleArguments, Roles
+from driftline.roles import Roles, UntimedRoleArguments
 from driftline.signature import Signature
 
 EVENT_TIME = "event_time"
@@ -64,7 +64,7 @@ def backtest(
     window: str = "1d",
     false_alarms_per_year: float = 1.0,
     options: BacktestOptions | None = None,
-    **roles: Unpack[RoleArguments],
+    **roles: Unpack[UntimedRoleArguments],
 ) -> Backtest:
     """Judge past data window by window, as a monitor would have done.
 

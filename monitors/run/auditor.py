@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,12 +22,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.audit.audit import Audit, audit
-from driftline.capture.audit.ledger import read_ledger
 from driftline.capture.audit.note import (
-    document_of,
     dropped_by_endpoint,
+    note_audit,
     read_note,
-    uncounted_by_endpoint,
     write_note,
 )
 from driftline.capture.audit.report import RECENT, Coverage
@@ -101,35 +99,13 @@ class Auditor:
             now=self._now,
             spool_dir=self._spool_dir if self._is_local else None,
         )
-        gaps = read_gaps(self._root)
-        document = document_of(found)
-        counts = self._counts(found, gaps)
-        before = self._before(found.time, counts, gaps)
-        document["dropped"] = {name: count.dropped for name, count in counts.items()}
-        document["uncounted"] = {name: count.uncounted for name, count in counts.items()}
-        write_note(self._root, document)
+        counts = _counts(found, note_audit(self._root, found))
+        before = self._before(found.time, counts, read_gaps(self._root))
         hour = _hour(found.time)
         with self._engine.begin() as connection:
             points = self._points(found, counts, before)
             metrics.put(connection, points, source=f"audit/{hour.isoformat()}")
         return found
-
-    def _counts(self, found: Audit, gaps: list[Gap]) -> Counts:
-        """Return for each endpoint what was ever stored, dropped, and left undecoded."""
-        ledger = read_ledger(self._root)
-        spools = {gap.spool_id for gap in gaps if not gap.endpoint}
-        endpoints_of = {spool: ledger.carried.get(spool, []) for spool in spools}
-        dropped = dropped_by_endpoint(gaps, endpoints_of)
-        uncounted = uncounted_by_endpoint(gaps, endpoints_of)
-        return {
-            name: Coverage(
-                found.requests.get(name, 0),
-                dropped.get(name, 0),
-                found.undecodable.get(name, 0),
-                uncounted.get(name, 0),
-            )
-            for name in sorted({*found.requests, *dropped})
-        }
 
     def _before(self, time: datetime, counts: Counts, gaps: list[Gap]) -> Counts:
         """Return the counts at the end of the hour before; a second run starts there too.
@@ -208,6 +184,20 @@ _CAUSES = {
     "driftline capture audit says which",
     "CaptureDropped": "{:,} records could not be captured; driftline capture stats says why",
 }
+
+
+def _counts(found: Audit, document: Mapping[str, Any]) -> Counts:
+    """Return for each endpoint what was ever stored, dropped, and left undecoded."""
+    dropped, uncounted = document["dropped"], document["uncounted"]
+    return {
+        name: Coverage(
+            found.requests.get(name, 0),
+            dropped.get(name, 0),
+            found.undecodable.get(name, 0),
+            uncounted.get(name, 0),
+        )
+        for name in sorted({*found.requests, *dropped})
+    }
 
 
 def _hour(time: datetime) -> datetime:

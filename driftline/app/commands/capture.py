@@ -107,7 +107,7 @@ def make_audit(
     # Imported here: the other commands on captured rows ask a server.
     from driftline.capture.audit.accepting import accept
     from driftline.capture.audit.audit import audit
-    from driftline.capture.audit.note import document_of
+    from driftline.capture.audit.note import note_audit
 
     settings = options.load_process_settings(config_file)
     use_options(settings.storage.options)
@@ -115,7 +115,8 @@ def make_audit(
     if is_accepted:
         accept(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir)
     found = audit(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir, full=full)
-    return Answer(document_of(found), _audit_lines(found), code=0 if found.adds_up else 1)
+    document = note_audit(settings.root, found)
+    return Answer(document, _audit_lines(found), code=0 if found.adds_up else 1)
 
 
 def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
