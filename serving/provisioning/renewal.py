@@ -26,8 +26,8 @@ from driftline.serving.provisioning.plan import Planned
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import ResourceError, key_of
-from driftline.serving.resources.specs import baseline_and_pin
-from driftline.serving.resources.store import Kind, Stored
+from driftline.serving.resources.specs import Kind, baseline_and_pin
+from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
 
 
