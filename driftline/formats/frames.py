@@ -46,6 +46,25 @@ def is_pandas(data: object) -> TypeGuard[pd.DataFrame]:
     return pandas is not None and isinstance(data, pandas.DataFrame)
 
 
+def with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with its index as columns, where that has names: pandas' files have them."""
+    import pandas as pd
+
+    index = frame.index
+    levels = {
+        name: index.get_level_values(level)
+        for level, name in enumerate(index.names)
+        if name is not None and name not in frame.columns
+    }
+    if not levels or isinstance(index, pd.RangeIndex):
+        return frame
+    found = frame.copy(deep=False)
+    found.columns = found.columns.astype(object)
+    for name, values in levels.items():
+        found[name] = values
+    return found
+
+
 def from_series(data: object) -> object:
     """Return a named column of pandas or polars as a frame; anything else as it is."""
     if not any(_is_a(data, library, "Series") for library in ("pandas", "polars")):

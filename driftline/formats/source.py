@@ -27,7 +27,14 @@ from driftline.formats.coercion import coerce
 from driftline.formats.data_files import data_files, form_of
 from driftline.formats.dialect import AS_FOUND, Dialect
 from driftline.formats.formats import FORMATS
-from driftline.formats.frames import PandasRows, as_stream, as_table, from_series, is_pandas
+from driftline.formats.frames import (
+    PandasRows,
+    as_stream,
+    as_table,
+    from_series,
+    is_pandas,
+    with_index,
+)
 from driftline.formats.media_types import TEXT_MEDIA_TYPES
 from driftline.formats.opening import read_head
 from driftline.formats.parquet.files import delta_dataset, scanned
@@ -45,8 +52,8 @@ if TYPE_CHECKING:
 
 Batches = Iterable[pa.RecordBatch]
 FORM_BYTES = 1 << 12
-# What pandas calls an index without a name where it writes one: the row numbers of a sample.
-# A frame's own index is no column, and so this is none.
+# What pandas calls an index without a name where it writes one: the row numbers of a sample, and no
+# column. An index with a name is one.
 INDEX = re.compile(r"__index_level_\d+__")
 # What a number of a list is called as a column of its own.
 PART_NAME = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
@@ -234,18 +241,28 @@ def _open(data: object, signature: Signature | None, dialect: Dialect) -> Source
         return _from_table(table)
     if (stream := as_stream(data)) is not None:
         # What comes once is kept, on disk if large.
-        plain = _plain(stream.schema)
+        schema, batches = _without_index(stream.schema, stream)
+        plain = _plain(schema)
         kept = pa.schema(
             own if pa.types.is_uint64(own.type) else field
-            for own, field in zip(stream.schema, plain, strict=True)
+            for own, field in zip(schema, plain, strict=True)
         )
-        spool = spooled(normalised(stream, kept), kept)
+        spool = spooled(normalised(batches, kept), kept)
         schema = _widened(plain, kept, lambda name: (one.select([name]) for one in spool()))
         return Source(schema, spool, row_count=spool.row_count)
     raise InputError(
         f"data of type {type(data).__name__}; expected a path, a pandas or polars frame, or "
         "anything Arrow"
     )
+
+
+def _without_index(schema: pa.Schema, batches: Batches) -> tuple[pa.Schema, Batches]:
+    """Leave an index without a name out of a schema and its batches."""
+    own = [field for field in schema if not INDEX.fullmatch(field.name)]
+    if len(own) == len(schema):
+        return schema, batches
+    names = [field.name for field in own]
+    return pa.schema(own, schema.metadata), (batch.select(names) for batch in batches)
 
 
 def _plain(schema: pa.Schema, *, is_text: bool = False) -> pa.Schema:
@@ -312,7 +329,7 @@ def _is_parquet(dataset: ds.Dataset) -> bool:
 
 
 def _from_pandas(frame: pd.DataFrame) -> Source:
-    rows = PandasRows.of(frame)
+    rows = PandasRows.of(with_index(frame))
     return Source(_plain(rows.schema), rows, row_count=len(frame))
 
 
@@ -340,4 +357,9 @@ def _open_files(
         return _from_dataset(data, os.fspath(paths[0]))
     if isinstance(data, pa.Table):
         return _from_table(data, textual=textual, is_text=is_text)
-    return Source(_plain(data.schema, is_text=is_text), data, textual, data.row_count)
+    rows, (schema, _) = data, _without_index(data.schema, ())
+
+    def read() -> Iterator[pa.RecordBatch]:
+        yield from _without_index(rows.schema, rows())[1]
+
+    return Source(_plain(schema, is_text=is_text), read, textual, data.row_count)

@@ -149,7 +149,7 @@ def test_what_cannot_be_is_refused(said: dict[str, str], message: str) -> None:
 
 
 def test_a_column_without_a_name_is_called_by_its_position(tmp_path: Path) -> None:
-    assert rows(write(tmp_path, "a.csv", ",x,\n0,1,2\n")) == {"_c0": [0], "x": [1], "_c2": [2]}
+    assert rows(write(tmp_path, "a.csv", "x,,\n0,1,2\n")) == {"x": [0], "_c1": [1], "_c2": [2]}
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ BLOCK_BYTES = 1 << 22
 # Numbers below 0 or with a fraction, from 1 on (forecasts name columns by quantiles, such as 0.1;
 # others by years), and times of a day.
 VALUE = re.compile(r"-\d+(\.\d+)?$|\+?[1-9]\d*\.\d+$|\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+# As pandas names it where a file needs a name; it writes the header of CSV without one.
+UNNAMED_INDEX = "__index_level_0__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class CsvFile:
             )
         if has_header:
             names = [name or f"_c{index}" for index, name in enumerate(fields)]
+            if not fields[0] and len(fields) > 1:
+                names[0] = UNNAMED_INDEX
         else:
             names = given_names(dialect.names, len(fields), signature, place.shown)
         if has_header and dialect.header is None and signature is None:
@@ -146,8 +150,9 @@ def _refuse_row(fields: Sequence[str], shown: str) -> None:
 def _is_all_names(fields: Sequence[str], signature: Signature | None) -> bool:
     """Whether a first line names known columns and nothing else, as "0,1,2" of pandas does.
 
-    A single number may be either.
+    A single number may be either. Before the names may stand that of an index, which has none.
     """
+    fields = fields[1:] if fields[:1] == [""] else fields
     known = {column.name for column in signature.columns} if signature else set()
     return len(fields) > 1 and len(set(fields)) == len(fields) and known.issuperset(fields)
 
