@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -64,6 +65,25 @@ def require_unicode(value: object, where: str) -> None:
         ) from None
     except RecursionError:
         raise InputError(f"{where}: nested too deep; expected fewer levels") from None
+
+
+def require_finite(value: object, where: str) -> None:
+    """Refuse numbers for which JSON has no word: NaN and the infinities, as YAML has them.
+
+    Raises
+    ------
+    InputError
+        Naming the field.
+    """
+    waiting: list[tuple[str, object]] = [("", value)]
+    while waiting:
+        path, one = waiting.pop()
+        if isinstance(one, Mapping):
+            waiting.extend((f"{path}.{key}".removeprefix("."), inner) for key, inner in one.items())
+        elif isinstance(one, list | tuple):
+            waiting.extend((f"{path}[{at}]", inner) for at, inner in enumerate(one))
+        elif isinstance(one, float) and not math.isfinite(one):
+            raise InputError(f"{where}: {path or 'the value'} is {one}; expected a finite number")
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:

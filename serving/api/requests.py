@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from driftline.capture.windows.window import Window
 from driftline.database.paging import Place, token_of
 from driftline.errors import InputError
-from driftline.validation import require_unicode
+from driftline.validation import require_finite, require_unicode
 
 # The greatest whole number that databases take.
 ID_MAX = (1 << 63) - 1
@@ -51,12 +51,12 @@ class Span(Fields):
 
 
 async def require_unicode_body(request: Request) -> None:
-    """Refuse a JSON body with a text that is no Unicode; a dependency of every route.
+    """Refuse a JSON body that is none: a text without Unicode, NaN; a dependency of every route.
 
     Raises
     ------
     InputError
-        Quoting the text.
+        Quoting the text, or naming the field.
     """
     if request.scope["route"].body_field is None or not await request.body():
         return
@@ -65,6 +65,7 @@ async def require_unicode_body(request: Request) -> None:
     except (ValueError, RecursionError):  # The route's own reading says what is wrong.
         return
     require_unicode(body, "body")
+    require_finite(body, "body")
 
 
 def page_of(

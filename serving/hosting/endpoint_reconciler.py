@@ -44,7 +44,6 @@ from driftline.serving.hosting.usage import Workers
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import DesiredVariant, list_desired, list_foreign
 from driftline.serving.resources.model_uses import leave, say_used, unused
-from driftline.validation import nearest
 
 log = logging.getLogger(__name__)
 
@@ -150,13 +149,10 @@ class EndpointReconciler:
             raise NotFoundError(
                 f'endpoint "{name[:80]}" has no model here; ask the app that it is captured in'
             )
-        near = nearest(name, self.names) or "no endpoint with a model has been applied yet"
-        raise NotFoundError(f'endpoint "{name[:80]}" does not exist; {near}')
-
-    @property
-    def names(self) -> list[str]:
-        """The endpoints that there are."""
-        return [endpoint.name for endpoint in self._endpoints.values()]
+        # Whoever may ask one endpoint is not told of the others.
+        raise NotFoundError(
+            f'endpoint "{name[:80]}" does not exist; driftline get endpoint lists those that do'
+        )
 
     def is_foreign(self, name: str) -> bool:
         """Whether an endpoint is declared without a model: captured elsewhere, not served."""

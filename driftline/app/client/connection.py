@@ -23,7 +23,7 @@ from driftline.errors import (
     UndecidedError,
 )
 from driftline.loopback import DEFAULT_SERVER
-from driftline.validation import require_unicode
+from driftline.validation import require_finite, require_unicode
 
 if TYPE_CHECKING:
     from driftline.app.settings.settings import Settings
@@ -187,6 +187,7 @@ class ServerCalls:
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
         require_unicode([options.get("json"), options.get("params")], "the request")
+        require_finite(options.get("json"), "the request")
         try:
             response = self._http.request(method, path, **options)
             if self._has_found_token(response):

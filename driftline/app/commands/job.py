@@ -84,7 +84,8 @@ def job_stop(client: Client, name: Name) -> Answer:
 
     Example: driftline job stop march
     """
-    return job_answer(client.stop_transform_job(name))
+    found = client.stop_transform_job(name)
+    return Answer(found, _lines(found))
 
 
 def _follow(client: Client, found: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -104,8 +105,8 @@ def _follow(client: Client, found: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def job_answer(found: Mapping[str, Any]) -> Answer:
-    """Show a job; exit code 3 when it failed."""
-    is_well = found["transform_job_status"] != "Failed"
+    """Show a job; exit code 3 when it failed or was stopped."""
+    is_well = found["transform_job_status"] not in ("Failed", "Stopped")
     return Answer(found, _lines(found), 0 if is_well else UNDECIDED)
 
 

@@ -2,7 +2,8 @@
 
 Under a local folder, too: a worker reads a copy that nobody changes meanwhile, and of a path only
 what was looked at. Who is asked for again stays; who was asked for longest ago goes first. As at
-SageMaker, a file that is overwritten or removed under the prefix goes on being served until then.
+SageMaker, a file that is overwritten under the prefix goes on being served until then; one that is
+removed is not served for longer than LOOK_EVERY_S.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import math
 import os
 import shutil
 import stat
@@ -36,6 +38,8 @@ COPIES = "multi-model-cache"
 _CHUNK = 1 << 20
 # At once, of one endpoint: a bucket that does not answer holds up nothing else of the server.
 _THREADS = 4
+# So often each model that is asked is looked for; a bucket that is slow holds nobody up for long.
+LOOK_EVERY_S, _LOOK_S = 5.0, 1.0
 
 Given = TypeVarTuple("Given")
 Done = TypeVar("Done")
@@ -77,6 +81,7 @@ class FileCache:
         self._dropped: list[ModelCopy] = []
         self._pins: Counter[str | Path] = Counter()  # Names, and paths of copies.
         self._running: dict[str, asyncio.Task[ModelCopy]] = {}
+        self._look_again: dict[str, float] = {}  # When, by the loop's time, of models ever copied.
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
 
     @property
@@ -88,6 +93,28 @@ class FileCache:
         """Take note that a model is asked."""
         if name in self._copies:
             self._copies.move_to_end(name)
+
+    async def require(self, name: str) -> None:
+        """Refuse a model whose file was removed since it was copied or loaded.
+
+        Raises
+        ------
+        NotFoundError
+            When there is no such file any more.
+        """
+        loop = asyncio.get_running_loop()
+        if self._look_again.get(name, math.inf) > loop.time():
+            return
+        self._look_again[name] = loop.time() + LOOK_EVERY_S  # Others go on meanwhile.
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                await loop.run_in_executor(self._threads, self._size, name)
+        except NotFoundError:
+            self._look_again[name] = loop.time()
+            self.drop(name)
+            raise
+        except (OSError, UnavailableError):  # Of a bucket that is away, and TimeoutError.
+            return
 
     @asynccontextmanager
     async def copy(self, name: str) -> AsyncIterator[ModelCopy]:
@@ -170,6 +197,7 @@ class FileCache:
             self._used -= size
             raise
         made = self._copies[name] = ModelCopy(path, size)
+        self._look_again[name] = loop.time() + LOOK_EVERY_S
         return ModelCopy(made.path, made.size, time.perf_counter() - began_s)
 
     def _make_room(self, name: str, size: int) -> list[Path]:

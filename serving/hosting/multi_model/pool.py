@@ -98,6 +98,7 @@ class MultiModelPool(Pool):
             deadline = self._deadline(timeout_s)
             more: dict[str, Any] = {"target": target_model}
             self.files.touch(target_model)
+            await self.files.require(target_model)
             losses: list[WorkerLostError] = []
             reply = await self._answered(
                 form, answer, body, deadline, more, timeout_s=timeout_s, losses=losses
