@@ -5,7 +5,6 @@ import pytest
 
 from driftline.alerts.notify.receivers.receiver import Answer
 from driftline.serving.provisioning.targets import ASKING_MAX, require_reachable, require_ways
-from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.resources import Resource, ResourceError
 from driftline.serving.resources.specs import ChannelSpec
 
@@ -97,7 +96,7 @@ def test_many_who_apply_at_once_start_two_programs_at_a_time(monkeypatch) -> Non
     async def apply_at_once() -> None:
         turns = asyncio.Semaphore(ASKING_MAX)
         bell = Resource("Channel", "bell", ChannelSpec(**BELL))
-        given = {"commands": {}, "allow_networks": [], "turns": turns, "reach": Reach()}
+        given = {"commands": {}, "allow_networks": [], "turns": turns}
         await asyncio.gather(*(require_ways([bell], **given) for _ in range(8)))
 
     monkeypatch.setattr("driftline.serving.provisioning.targets.run_program", run)
