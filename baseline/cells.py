@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.predicate import Predicate
+from driftline.baseline.predicate import SECOND, Predicate, microseconds, time_text
 from driftline.baseline.texts import counted_texts, shortened
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing, unfit_mask
@@ -40,6 +40,9 @@ FEW_VALUES = 32
 
 # From so many numbers on, and up to so many edges, comparing with each edge is the faster look-up.
 MANY_NUMBERS, EDGES_COMPARED = 1024, 127
+
+# The last second of the calendar that most readers have, in microseconds since 1970.
+LAST_TIME = 253_402_300_799.0 * SECOND
 
 SetKind = Literal["range", "cut", "interval", "level", "unseen", "null", "unfit"]
 
@@ -80,10 +83,8 @@ class Cells:
     @cached_property
     def size(self) -> int:
         """Number of disjoint cells; the last two are the empty and the unfit."""
-        if self.is_number:
+        if self.is_number or self.type == "timestamp":
             return len(self.edges) + 1 + 2
-        if self.type == "timestamp":
-            return 1 + 2
         return len(self.levels) + 1 + (self.known is not None) + 2
 
     def describe(self, index: int) -> str:
@@ -93,12 +94,17 @@ class Cells:
         if self.is_number:
             return self._describe_interval(index)
         if self.type == "timestamp":
-            return "a time"
+            return self._describe_times(index)
         if index < len(self.levels):
             return Predicate(self.column, "eq", self.levels[index]).phrase
         if self.known is None:
             return "any other value"
         return "another known value" if index == len(self.levels) else "not seen in the reference"
+
+    def _describe_times(self, index: int) -> str:
+        if not self.edges:
+            return "a time"
+        return _times_between(self, index).phrase
 
     def _describe_interval(self, index: int) -> str:
         if not self.edges:
@@ -151,9 +157,7 @@ class Cells:
             return self.count_sorted(values, rows, unfit)
         if self.type != "timestamp":
             return self.count_texts(*counted_texts(plain), rows, unfit)
-        counts = np.zeros(self.size, dtype=np.int64)
-        counts[0] = rows - plain.null_count
-        return self._with_absent(counts, rows, unfit)
+        return self.count_sorted(np.sort(_times(plain)), rows, unfit)
 
     def count_sorted(self, ordered: np.ndarray, rows: int, unfit: int) -> np.ndarray:
         """Count numbers that are ascending already: one look-up for each edge.
@@ -205,7 +209,7 @@ class Cells:
         if self.is_number:
             found = edges_passed(np.asarray(self.edges), _numbers(plain))
         elif self.type == "timestamp":
-            found = np.zeros(int(present.sum()), dtype=np.int64)
+            found = edges_passed(np.asarray(self.edges), _times(plain))
         else:
             found = self._text_codes(plain)[present]
         codes[present] = found
@@ -268,6 +272,8 @@ class Cells:
         did not hold; "level" one value, or all others that are known.
         """
         predicate = self.predicates[index]
+        if self.type == "timestamp" and predicate.op not in ("null", "unfit"):
+            return _kind_of_times(self, predicate)
         if predicate.op in ("null", "unfit"):
             return "null" if predicate.op == "null" else "unfit"
         if predicate.op == "gt" or (predicate.op == "lt" and predicate.value == self.minimum):
@@ -318,6 +324,10 @@ def members(cells: Cells, predicate: Predicate) -> slice | int:
     values = cells.size - 2
     if predicate.op in ("null", "unfit"):
         return values + (predicate.op == "unfit")
+    if cells.type == "timestamp":
+        cut = int(np.searchsorted(cells.edges, microseconds(str(predicate.value)), side="right"))
+        sides = {"lt": slice(0, cut), "ge": slice(cut, values)}
+        return sides.get(predicate.op, cut)
     if predicate.op == "gt":
         return values - 1
     if predicate.op in ("lt", "ge"):
@@ -333,8 +343,8 @@ def members(cells: Cells, predicate: Predicate) -> slice | int:
 
 
 def _scanned_sets(cells: Cells) -> tuple[Predicate, ...]:
-    found: list[Predicate] = []
-    for index, edge in enumerate(cells.edges):
+    found: list[Predicate] = _sets_of_times(cells) if cells.type == "timestamp" else []
+    for index, edge in enumerate(cells.edges if cells.is_number else ()):
         if index == len(cells.edges) - 1:
             found.append(Predicate(cells.column, "gt", cells.maximum))
         elif float(np.nextafter(edge, -np.inf)) not in cells.atom_set:
@@ -345,15 +355,43 @@ def _scanned_sets(cells: Cells) -> tuple[Predicate, ...]:
     # A value that becomes frequent moves no cut by as much as it moves its own interval.
     found.extend(
         Predicate(cells.column, "between", low, below=high)
-        for low, high in pairwise(cells.edges)
+        for low, high in pairwise(cells.edges if cells.is_number else ())
         if low not in cells.atom_set
     )
-    found.extend(Predicate(cells.column, "eq", atom) for atom in cells.atoms)
+    if cells.is_number:
+        found.extend(Predicate(cells.column, "eq", atom) for atom in cells.atoms)
     found.extend(Predicate(cells.column, "eq", level) for level in cells.levels)
     if cells.type in ("string", "bool"):
         found.extend(_other_sets(cells))
     found.extend(_absent_set(cells, index) for index in (cells.size - 2, cells.size - 1))
     return tuple(found)
+
+
+def _sets_of_times(cells: Cells) -> list[Predicate]:
+    """Return the cuts of times, then what lies between two."""
+    found = []
+    for index, edge in enumerate(cells.edges):
+        if edge - SECOND not in cells.atom_set or index == len(cells.edges) - 1:
+            below = index == 0 or (cells.median is not None and edge <= cells.median)
+            found.append(Predicate(cells.column, "lt" if below else "ge", time_text(edge)))
+    return [*found, *(_times_between(cells, at) for at in range(1, len(cells.edges)))]
+
+
+def _times_between(cells: Cells, index: int) -> Predicate:
+    """Return the condition of one cell of times."""
+    if index == 0:
+        return Predicate(cells.column, "lt", time_text(cells.edges[0]))
+    first = time_text(cells.edges[index - 1])
+    if index == len(cells.edges):
+        return Predicate(cells.column, "ge", first)
+    return Predicate(cells.column, "between", first, below=time_text(cells.edges[index]))
+
+
+def _kind_of_times(cells: Cells, predicate: Predicate) -> SetKind:
+    edge = float(microseconds(str(predicate.value)))
+    if predicate.op == "between":
+        return "level" if edge in cells.atom_set else "interval"
+    return "range" if edge == cells.edges[0 if predicate.op == "lt" else -1] else "cut"
 
 
 def _other_sets(cells: Cells) -> list[Predicate]:
@@ -407,6 +445,23 @@ def number_cells(
     )
 
 
+def time_cells(column: str, first: np.ndarray, last: np.ndarray, counts: np.ndarray) -> Cells:
+    """Choose the cells of a column of times, by stretches that hold some, in microseconds.
+
+    A time that many rows share has a cell of a second.
+    """
+    if not len(counts):
+        return Cells(column, "timestamp")
+    ends = np.stack([first, last], axis=1).ravel() // SECOND * SECOND
+    values, at = np.unique(ends, return_inverse=True)
+    weights = np.bincount(at, np.repeat(counts / 2.0, 2))
+    found = number_cells(column, "timestamp", values.astype(np.float64), weights)
+    atoms = np.asarray(found.atoms)
+    cuts = np.asarray(found.edges)[:-1] // SECOND * SECOND
+    edges = np.unique(np.concatenate([cuts, atoms, atoms + SECOND, [values[-1] + SECOND]]))
+    return replace(found, edges=tuple(edges[edges <= LAST_TIME].tolist()))
+
+
 def text_cells(
     column: str, kind: ColumnType, levels: Mapping[str, int], *, complete: bool, row_count: int
 ) -> Cells:
@@ -430,6 +485,11 @@ def edges_passed(edges: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         np.greater_equal(numbers, edge, out=is_beyond)
         passed += is_beyond.view(np.int8)
     return passed
+
+
+def _times(plain: pa.Array) -> np.ndarray:
+    """Return the times that are there in microseconds, as float64."""
+    return np.asarray(plain.drop_null().cast(pa.int64()).to_numpy(), np.float64)
 
 
 def _numbers(plain: pa.Array) -> np.ndarray:

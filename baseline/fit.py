@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from driftline.baseline import pairing
 from driftline.baseline.blocks import BlockCounter, BlockCounts, event_times
-from driftline.baseline.cells import Cells, number_cells, text_cells
+from driftline.baseline.cells import Cells, number_cells, text_cells, time_cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.column_order import (
     LEAST_DAYS,
@@ -33,7 +33,15 @@ from driftline.baseline.forecasts import find_forecasts
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
-from driftline.baseline.origin import OF_KEY, UNIQUE_SHARE, Growth, are_keys, origin_reason
+from driftline.baseline.origin import (
+    MIN_KEYS,
+    OF_KEY,
+    OF_TIME,
+    UNIQUE_SHARE,
+    Growth,
+    are_keys,
+    origin_reason,
+)
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.positive import choose_positive
 from driftline.baseline.profile import Profile
@@ -64,6 +72,8 @@ from driftline.signature import JUDGED_ROLES, Column, Signature
 
 # Text with so few values has them listed in the signature.
 LISTED_LEVELS = 50
+# A column of which more times lie within those of the rows moves on with them.
+BESIDE_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,10 @@ class FirstReading:
         """Begin without rows."""
         outcomes = OutcomeCollector(roles, signature)
         profile = Profile.empty(signature)
-        growths = {name: Growth() for name, one in profile.columns.items() if one.type == "int64"}
+        growths = {
+            name: Growth()
+            for name, one in profile.columns.items() if one.type in ("int64", "timestamp")
+        }  # fmt: skip
         numbers = [one.name for one in signature.columns if is_judged_number(one)]
         judged = (one for one in signature.columns if one.role in JUDGED_ROLES)
         texts = [one.name for one in judged if one.type == "string"]
@@ -119,8 +132,11 @@ class FirstReading:
             self.firsts.update(batch, order)
         for name, growth in self.growths.items():
             if growth.is_rising:
-                numbers, _ = coerce(batch.column(name), "int64")
-                growth.update(numbers.drop_null().to_numpy())
+                array, kind = batch.column(name), self.profile.columns[name].type
+                numbers = coerce(array, kind)[0].drop_null().cast(pa.int64()).to_numpy()
+                if kind == "timestamp":  # Several rows may be of one moment.
+                    numbers = numbers[np.diff(numbers, prepend=growth.last) != 0]
+                growth.update(numbers)
         self.outcomes.update(batch)
         if times is not None:
             self.numbers.update(batch)
@@ -423,6 +439,13 @@ def _unjudged(
         growth = reading.growths.get(column.name)
         if origin is not None or growth is None:
             return origin
+        if column.type == "timestamp":
+            own = (
+                None
+                if signature.event_time is None
+                else reading.profile.columns[signature.event_time]
+            )
+            return OF_TIME if _follows(found, growth, own) else None
         is_key = are_keys(
             growth,
             count=found.present_count,
@@ -433,6 +456,15 @@ def _unjudged(
 
     found = {column.name: reason(column) for column in signature.features}
     return {name: why for name, why in found.items() if why is not None}
+
+
+def _follows(found: ColumnProfile, growth: Growth, own: ColumnProfile | None) -> bool:
+    """Whether a column's times move on with the rows: among the rows' own, or only growing."""
+    times = found.times
+    if own is None or not len(own.times.first):
+        return growth.is_rising and times.count >= MIN_KEYS
+    beside = times.counts[times.last >= own.times.first[0]].sum()
+    return bool(beside > BESIDE_SHARE * times.count)
 
 
 def column_cells(column: ColumnProfile) -> Cells:
@@ -450,7 +482,8 @@ def column_cells(column: ColumnProfile) -> Cells:
         few = column.distinct.is_exact and column.distinct.value == len(values)
         return number_cells(column.name, column.type, values, weights, few=few)
     if column.type == "timestamp":
-        return Cells(column.name, column.type)
+        times = column.times
+        return time_cells(column.name, times.first, times.last, times.counts)
     return text_cells(
         column.name,
         column.type,

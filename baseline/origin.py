@@ -104,7 +104,7 @@ def misfits(reason: str, values: Sequence[str], reference: Sequence[str]) -> lis
 
 @dataclass(slots=True)
 class Growth:
-    """Whether each whole number of a column is larger than those of the rows before."""
+    """Whether each whole number or time is larger than those of the rows before."""
 
     first: float = np.inf
     last: float = -np.inf

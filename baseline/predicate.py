@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
@@ -32,11 +33,12 @@ class Predicate:
     # with values (a missing value is neither); null holds where there is no value; unfit where the
     # value does not fit the type named by value; shorter and longer compare a text's characters.
     op: Operator
-    # A number or a text. With a number the column is read as numbers, with a text as text.
+    # A number or a text. With a number the column is read as numbers, with a text as text, and
+    # with one that is compared as times.
     value: float | str | None = None
     values: tuple[str, ...] = ()  # The texts of in and not_in.
     within: Predicate | None = None  # The segment in which alone rows are meant; None: among all.
-    below: float | None = None  # The end of between.
+    below: float | str | None = None  # The end of between.
 
     def __post_init__(self) -> None:
         if self.op not in get_args(Operator):
@@ -52,10 +54,9 @@ class Predicate:
     @property
     def phrase(self) -> str:
         """The condition in words, without the column's name: ``below 12.3``, ``= "UA"``."""
-        if self.op == "null":
-            return "empty"
-        if self.op == "unfit":
-            return f"not {_TYPE_WORDS.get(str(self.value), 'of its type')}"
+        if self.op in ("null", "unfit"):
+            kind = _TYPE_WORDS.get(str(self.value), "of its type")
+            return "empty" if self.op == "null" else f"not {kind}"
         if self.op == "in":
             return "another known value" if len(self.values) > 3 else f"in {_listed(self.values)}"
         if self.op == "not_in" and not self.values:
@@ -66,6 +67,8 @@ class Predicate:
                 if len(self.values) > 3
                 else f"not in {_listed(self.values)}"
             )
+        if self.op in _TIME_WORDS and isinstance(self.value, str):
+            return self._time_phrase(self.value)
         if self.op == "between":
             low, high = (float(one or 0.0) for one in (self.value, self.below))
             if high <= np.nextafter(low, np.inf):
@@ -95,6 +98,18 @@ class Predicate:
             "eq": f"= {shown}",
         }[self.op]
 
+    def _time_phrase(self, start: str) -> str:
+        first, end = (one.removesuffix(MIDNIGHT) for one in (start, str(self.below or "")))
+        if self.op != "between":
+            before = time_text(microseconds(start) - SECOND)
+            # What a frequent or the last day is followed by is not the second after midnight.
+            if self.op in ("lt", "ge") and before.endswith(MIDNIGHT):
+                op = "le" if self.op == "lt" else "gt"
+                return _TIME_WORDS[op].format(before.removesuffix(MIDNIGHT))
+            return _TIME_WORDS[self.op].format(first)
+        is_one = microseconds(str(self.below)) - microseconds(start) <= SECOND
+        return f"= {first}" if is_one else f"from {first} to before {end}"
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that `mask` looks at."""
@@ -117,6 +132,9 @@ class Predicate:
             array = array.combine_chunks()
         if self.op in ("null", "unfit"):
             return self._mask_absent(array, _map_names(batch, self.column))
+        if isinstance(self.value, str) and self.op in _TIME_WORDS:
+            times = coerce(array, "timestamp")[0].cast(pa.int64())
+            return self._mask_range(times, microseconds(self.value), self.below)
         if isinstance(self.value, str) or self.op in ("in", "not_in"):
             return self._mask_text(array)
         if self.op in ("shorter", "longer"):
@@ -125,8 +143,14 @@ class Predicate:
             found = pc.and_(compare(lengths, self.value), pc.greater(lengths, 0))
             return pc.fill_null(found, fill_value=False)
         numbers, _ = coerce(array, "double")
+        return self._mask_range(numbers, self.value, self.below)
+
+    def _mask_range(
+        self, numbers: pa.Array, value: float | None, below: float | str | None
+    ) -> pa.BooleanArray:
         if self.op == "between":
-            inside = pc.and_(pc.greater_equal(numbers, self.value), pc.less(numbers, self.below))
+            end = microseconds(below) if isinstance(below, str) else below
+            inside = pc.and_(pc.greater_equal(numbers, value), pc.less(numbers, end))
             return pc.fill_null(inside, fill_value=False)
         compare = {
             "lt": pc.less,
@@ -135,7 +159,7 @@ class Predicate:
             "ge": pc.greater_equal,
             "eq": pc.equal,
         }[self.op]
-        return pc.fill_null(compare(numbers, self.value), fill_value=False)
+        return pc.fill_null(compare(numbers, value), fill_value=False)
 
     def _mask_absent(self, array: pa.Array, mapped: pa.BooleanArray) -> pa.BooleanArray:
         if self.op == "null":
@@ -180,6 +204,12 @@ class Predicate:
         )
 
 
+_TIME_WORDS = {
+    "lt": "before {}", "le": "{} or before", "gt": "after {}", "ge": "{} or after", "between": "",
+}  # fmt: skip
+SECOND = 1_000_000
+MIDNIGHT = "T00:00:00Z"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUTHS = frozenset({"true", "false"})
 _TYPE_WORDS = {
     "int64": "a whole number",
@@ -187,6 +217,17 @@ _TYPE_WORDS = {
     "bool": "true or false",
     "timestamp": "a time",
 }
+
+
+def microseconds(text: str) -> int:
+    """Return the microseconds since 1970 of a time, as `time_text` writes it."""
+    return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+
+
+def time_text(time_us: float) -> str:
+    """Write a time for people and for `microseconds`: ``1960-01-01T00:00:00Z``."""
+    found = _EPOCH + timedelta(microseconds=int(time_us))
+    return found.replace(tzinfo=None).isoformat() + "Z"
 
 
 def number_text(value: float) -> str:

@@ -292,7 +292,10 @@ def _text(
     alone = (places >= len(levels)) & (places != empty) & (often >= LEVEL_ROWS)
     rare = np.flatnonzero(alone) if np.count_nonzero(alone) <= LEVELS_MAX else np.zeros(0, np.int64)
     first = home.size
-    home = np.append(home, np.where(places[rare] > len(levels), NEW, len(levels)))
+    of_rare = np.where(places[rare] > len(levels), NEW, len(levels))
+    if cells is not None and cells.type == "timestamp":
+        of_rare = places[rare]
+    home = np.append(home, of_rare)
     places[rare] = first + np.arange(rare.size)
     alone_texts = texts.take(pa.array(rare))
     shares = np.concatenate([np.full((first, 2), np.nan), _shares(profile, alone_texts)])

@@ -172,7 +172,7 @@ def _text(one: Predicate) -> str | None:
     name = _encoded(one.column)
     if one.op in _SIGNS and isinstance(one.value, float | int):
         return f"{name}{_SIGNS[one.op]}{one.value!r}"
-    if one.op == "between":
+    if one.op == "between" and isinstance(one.value, float | int):
         return f"{name}>={one.value!r};{name}<{one.below!r}"
     if one.op == "null":
         return f"{name}="

@@ -1,0 +1,83 @@
+"""Features of type time: they are compared, unless they move on with the rows, which is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.servers.commands import driftline
+
+ROWS = 3000
+
+
+def _frame(seed: int, start: str, *, year: int = 1960, default: str = "") -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    days = pd.to_timedelta(rng.integers(0, 15_000, ROWS), unit="D")
+    born = pd.Series(pd.Timestamp(f"{year}-01-01") + days).astype("datetime64[us]")
+    if default:
+        born = born.where(rng.random(ROWS) < 0.7, np.datetime64(default, "us"))
+    at = pd.date_range(start, periods=ROWS, freq="15min", tz="UTC")
+    created = at - pd.to_timedelta(rng.integers(0, 600, ROWS), unit="min")
+    amount = rng.normal(size=ROWS).round(4)
+    return pd.DataFrame({"at": at, "amount": amount, "born": born, "created": created})
+
+
+@pytest.fixture(scope="module", params=["parquet", "csv"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("times")
+    train = place / f"train.{request.param}"
+    _write(_frame(1, "2024-01-01"), train)
+    words = ("baseline", train.name, "-o", "b", "--timestamp", "at")
+    assert driftline(*words, cwd=place).returncode == 0
+    return train
+
+
+def _write(rows: pd.DataFrame, path: Path) -> None:
+    if path.suffix == ".csv":
+        rows.to_csv(path, index=False)
+    else:
+        rows.to_parquet(path)
+
+
+def _violated(train: Path, rows: pd.DataFrame) -> set[str]:
+    _write(rows, train.with_stem("rows"))
+    words = ("check", train.with_stem("rows").name, "--baseline", "b", "--json")
+    found = driftline(*words, cwd=train.parent)
+    assert found.returncode in (0, 1), found.stderr
+    return {one["feature_name"] for one in json.loads(found.stdout)["violations"]}
+
+
+def test_later_rows_of_the_same_people_are_quiet(folder: Path) -> None:
+    assert _violated(folder, _frame(2, "2024-02-05")) == set()
+
+
+@pytest.mark.parametrize("default", ["1900-01-01", "1970-01-01", "9999-12-31"])
+def test_a_default_in_a_third_of_a_time_feature_is_found(folder: Path, default: str) -> None:
+    rows = _frame(3, "2024-02-05", default=default)
+    assert "born" in _violated(folder, rows)
+
+
+def test_a_shift_of_twenty_years_is_found(folder: Path) -> None:
+    assert _violated(folder, _frame(4, "2024-02-05", year=1980)) == {"born"}
+
+
+def test_times_that_move_on_with_the_rows_are_said_not_to_be_judged(folder: Path) -> None:
+    _write(_frame(2, "2024-02-05"), folder.with_stem("rows"))
+    words = ("check", folder.with_stem("rows").name, "--baseline", "b")
+    found = driftline(*words, cwd=folder.parent)
+    assert "not judged: created" in found.stdout
+
+
+def test_rows_in_the_order_of_a_time_feature_that_nobody_named_are_quiet(tmp_path: Path) -> None:
+    for name, start in (("train", "2024-01-01"), ("later", "2024-03-01")):
+        rows = _frame(5, start).drop(columns=["born", "created"]).rename(columns={"at": "paid"})
+        rows.loc[1::2, "paid"] = rows["paid"].shift()[1::2]  # Two rows of each moment.
+        rows.to_parquet(tmp_path / f"{name}.parquet")
+    assert driftline("baseline", "train.parquet", "-o", "b", cwd=tmp_path).returncode == 0
+    found = driftline("check", "later.parquet", "--baseline", "b", cwd=tmp_path)
+    assert found.returncode == 0, found.stdout
+    assert "not judged: paid" in found.stdout
