@@ -86,3 +86,81 @@ def test_a_score_alone_is_the_probability_that_the_reference_names(
     assert "prediction" not in captured
     assert captured["unfit"].map(len).sum() == 0
     assert [found.returncode for found in (*judged, checked)] == [0, 0, 0], (judged, checked)
+
+
+ANSWERS = {
+    "by_role": lambda row: {"predictions": [{"score": row.score, "predicted_label": row.guess}]},
+    "by_name": lambda row: {"score": row.score, "guess": row.guess},
+    "in_order": lambda row: [[row.guess, row.score]],
+    "csv": lambda row: f"{row.guess},{row.score}",
+}
+
+
+def test_an_answer_in_any_shape_is_read_by_check_as_it_is_captured(
+    installation: Installation, tmp_path: Path
+) -> None:
+    def scored(rows: int, seed: int) -> pd.DataFrame:
+        frame = customers(rows, seed, (0, 1))
+        return frame.assign(guess=(frame["score"] > 0.5).astype(int))
+
+    scored(4_000, 1).to_csv(tmp_path / "train.csv", index=False)
+    roles = {"label": "churn", "prediction": "guess", "probability": "score", "positive": 1}
+    words = [word for role, name in roles.items() for word in (f"--{role}", name)]
+    installation.done("baseline", tmp_path / "train.csv", "-o", tmp_path / "made", *words)
+    installation.apply(
+        {"kind": "Baseline", "name": "shapes", "spec": {"data": f"{tmp_path}/train.csv", **roles}},
+        {"kind": "Endpoint", "name": "shapes", "spec": {"baseline": "shapes"}},
+    )
+    rows = scored(800, 2)
+    for name, answer in ANSWERS.items():
+        lines = []
+        for number, row in enumerate(rows.itertuples()):
+            line = json.loads(capture_line(number, f"{row.calls},{row.minutes}", ""))
+            told = answer(row)
+            output = line["captureData"]["endpointOutput"]
+            if not isinstance(told, str):
+                told = json.dumps(told)
+                output |= {"observedContentType": "application/json", "encoding": "JSON"}
+            output["data"] = told
+            line["eventMetadata"]["eventId"] = f"{name}-{number:03}"
+            lines.append(json.dumps(line))
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+
+        checked = installation.cli(
+            "check", tmp_path / f"{name}.jsonl", "--baseline", tmp_path / "made"
+        )
+        installation.done("capture", "import", tmp_path / f"{name}.jsonl", "--endpoint", "shapes")
+
+        assert checked.returncode == 0, (name, checked.stdout, checked.stderr)
+    captured = installation.table("shapes").sort_values("event_id")
+    for name in ANSWERS:
+        found = captured[captured["event_id"].str.startswith(name)]
+        assert found["probability"].tolist() == rows["score"].tolist(), name
+        assert found["prediction"].tolist() == rows["guess"].tolist(), name
+
+
+def test_an_answer_of_more_than_is_named_is_refused_by_check_and_counted_by_import(
+    installation: Installation, tmp_path: Path
+) -> None:
+    rows = customers(50, 1, (0, 1))
+    rows.to_csv(tmp_path / "train.csv", index=False)
+    (tmp_path / "pairs.jsonl").write_text("\n".join(
+        capture_line(number, f"{row.calls},{row.minutes}", f"1,{row.score}")
+        for number, row in enumerate(rows.itertuples())
+    ))  # fmt: skip
+    roles = {"label": "churn", "probability": "score"}
+    words = [word for role, name in roles.items() for word in (f"--{role}", name)]
+    installation.done("baseline", tmp_path / "train.csv", "-o", tmp_path / "made", *words)
+    installation.apply(
+        {"kind": "Baseline", "name": "pairs", "spec": {"data": f"{tmp_path}/train.csv", **roles}},
+        {"kind": "Endpoint", "name": "pairs", "spec": {"baseline": "pairs"}},
+    )
+
+    checked = installation.cli("check", tmp_path / "pairs.jsonl", "--baseline", tmp_path / "made")
+    imported = installation.cli(
+        "capture", "import", tmp_path / "pairs.jsonl", "--endpoint", "pairs", "--json"
+    )
+
+    assert checked.returncode == 2
+    assert "expected 1" in checked.stderr
+    assert json.loads(imported.stdout)["unparsed"] == 50

@@ -22,6 +22,7 @@ from driftline.formats.body_columns import Reading, RowGatherer, Wanted
 from driftline.formats.body_limits import MAX_ROWS, MAX_VALUES, BodyError, require_rows
 from driftline.formats.cells import NO_VALUES
 from driftline.formats.coercion import Coerced, from_array, is_plainly_read
+from driftline.formats.shapes.cells import rows_of_cells
 from driftline.formats.shapes.responses import ROUNDED, AnswerRows
 from driftline.signature import LISTS, Column, ColumnType
 
@@ -80,7 +81,8 @@ def _read_carefully(
     rows = RowGatherer(reading, _of_texts)
     for at in careful:
         try:
-            rows.add(int(indices[at]), _rows(contents[at].as_py(), names, answers))
+            cells = _cells(contents[at].as_py())
+            rows.add(int(indices[at]), rows_of_cells(cells, names, answers))
         except BodyError as error:
             reading.errors[indices[at]] = str(error)
     rows.flush()
@@ -244,45 +246,6 @@ def _table(text: bytes, types: Sequence[pa.DataType]) -> pa.Table | None:
         )
     except pa.ArrowInvalid:
         return None
-
-
-def _rows(
-    content: bytes, names: Sequence[str], answers: AnswerRows | None
-) -> list[list[str | None]]:
-    """Read one body as RFC 4180 has it; rows of answers that lack fields at the end are filled."""
-    rows = _cells(content)
-    width = len(names)
-    if len(rows) > 1 and set(names).issubset(rows[0]):
-        return _by_header(rows, names)
-    is_ragged = answers is not None
-    for number, row in enumerate(rows, 1):
-        if len(row) != width and not (is_ragged and len(row) < width):
-            raise BodyError(f"row {number} has {len(row)} columns; expected {width}")
-    if answers is not None:
-        places = answers.places([list(map(_number, row)) for row in rows])
-        if places is not None:
-            return [[None if at is None else row[at] for at in places] for row in rows]
-    return [[*row, *[None] * (width - len(row))] for row in rows]
-
-
-def _number(text: str) -> object:
-    """Return a number as it is written, whole or not; any other text as it is."""
-    for kind in (int, float) if text.isascii() and "_" not in text else ():
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _by_header(rows: Sequence[Sequence[str]], names: Sequence[str]) -> list[list[str | None]]:
-    """Take the fields by the names in the first line, which may tell of more than is asked for."""
-    header = rows[0]
-    places = [header.index(name) for name in names]
-    for number, row in enumerate(rows[1:], 2):
-        if len(row) != len(header):
-            raise BodyError(f"row {number} has {len(row)} columns; its header {len(header)}")
-    return [[row[place] for place in places] for row in rows[1:]]
 
 
 def _cells(content: bytes) -> list[list[str]]:

@@ -11,18 +11,17 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
 from driftline.errors import InputError
-from driftline.formats.body_limits import BodyError
 from driftline.formats.capture_line import CaptureLine, Side, read_record
 from driftline.formats.column_names import given_names, position_names
 from driftline.formats.json.documents import documents
 from driftline.formats.json.ground_truth import read_labels
 from driftline.formats.location import Location
+from driftline.formats.shapes.cells import rows_of_cells
 from driftline.formats.shapes.requests import (
     UNREAD,
     RequestRows,
@@ -61,7 +60,9 @@ class RowReader:
         columns = signature.columns if signature else ()
         self._known = frozenset(column.name for column in columns)
         sent = signature.as_captured() if signature else None
-        self._answers = AnswerRows(sent) if sent else None
+        # Answers of which the reference names nothing are read like the first, too.
+        self._answers = AnswerRows(sent) if sent and sent.outputs else None
+        self._answer_names = [column.name for column in signature.answers] if signature else []
         # Without inputs that are known, requests are read like the first.
         self._requests = RequestRows(sent) if sent and sent.inputs else None
         self._keys: dict[str, tuple[str, ...]] = {}
@@ -167,7 +168,7 @@ class RowReader:
         if joined is None:
             return self._side(record.response, OUTPUT), self._side(record.request, INPUT)
         inputs = {key: value for key, value in joined.items() if key != JOINED_OUTPUT}
-        return self._rows(joined[JOINED_OUTPUT], OUTPUT), self._rows(inputs, INPUT)
+        return self._answer(joined[JOINED_OUTPUT]), self._rows(inputs, INPUT)
 
     def _titled(self, inputs: list[_Values]) -> tuple[list[_Values], str]:
         """Name the values of a record's input as the user does, and its label; "" for none."""
@@ -204,12 +205,12 @@ class RowReader:
         if encoding == "CSV":
             lines = csv.reader(io.StringIO(text, newline=""), strict=True)
             rows = [row for row in lines if row]
-            return self._headed(rows) if which == INPUT else [*rows]
+            return self._headed(rows) if which == INPUT else self._answer_cells(rows)
         try:
             documents = [json.loads(text)]
         except ValueError:
             documents = [json.loads(line) for line in text.split("\n") if line.strip()]
-        read = self._request if which == INPUT else partial(self._rows, side=which)
+        read = self._request if which == INPUT else self._answer
         return [row for document in documents for row in read(document)]
 
     def _request(self, document: object) -> list[_Values]:
@@ -217,6 +218,22 @@ class RowReader:
         if self._requests is None:
             self._requests = RequestRows.like(document)
         return [*self._requests.rows(document)]
+
+    def _answer(self, document: object) -> list[_Values]:
+        """Take the rows out of an answer, by the names of the reference where it has any."""
+        if self._answers is None:
+            return self._rows(document, OUTPUT)
+        return self._by_name(self._answers.take(document)[0])
+
+    def _answer_cells(self, rows: list[list[str]]) -> list[_Values]:
+        """Name the values of an answer in CSV likewise."""
+        if self._answers is None:
+            return [*rows]
+        names = [column.name for column in self._answers.columns]
+        return self._by_name(rows_of_cells(rows, names, self._answers))
+
+    def _by_name(self, rows: Iterable[Sequence[Any]]) -> list[_Values]:
+        return [dict(zip(self._answer_names, row, strict=True)) for row in rows]
 
     def _headed(self, rows: list[list[str]]) -> list[_Values]:
         """Name the values of a request in CSV whose first line has the names of all inputs."""
@@ -242,29 +259,16 @@ class RowReader:
         """Return a side by the names of the reference; None when it does not say them."""
         if side is None:
             return {}
-        if self._signature is None or self._answers is None:
+        if self._signature is None:
             return None
         if which == OUTPUT:
-            return self._answered(side, self._signature, self._answers)
+            return side if isinstance(side, Mapping) and self._answers is not None else None
         if isinstance(side, Mapping):
             return None if self._known.isdisjoint(side) else side
         names = self._requests.names if self._requests is not None else []
         if not names or len(names) != len(side):
             return None
         return dict(zip(names, side, strict=True))
-
-    @staticmethod
-    def _answered(
-        side: _Values, signature: Signature, answers: AnswerRows
-    ) -> Mapping[str, Any] | None:
-        """Return an answer by the names of the reference, as capture reads it."""
-        if not answers.columns:
-            return None
-        try:
-            ((row,), _) = answers.take([side])
-        except BodyError:
-            return None
-        return {column.name: value for column, value in zip(signature.answers, row, strict=True)}
 
 
 def _is_by_index(document: Mapping[str, Any]) -> bool:
