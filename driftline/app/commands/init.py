@@ -30,6 +30,10 @@ def init(
         Path | None,
         typer.Option("-o", "--output", help="File to write; default: NAME.yaml."),
     ] = None,
+    channel: Annotated[
+        str | None,
+        typer.Option("--channel", metavar="URL", help="Webhook that the alarms notify."),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write over the file if it is there.")
     ] = False,
@@ -67,7 +71,7 @@ def init(
     source = open_source(data if len(data) > 1 else data[0])
     guessed = guess_roles(source, roles)
     trial = try_out(source, guessed.roles)  # Before the file: it shows whether the roles hold.
-    resources = draft_resources(data, endpoint, guessed.roles)
+    resources = draft_resources(data, endpoint, guessed.roles, channel)
     note = sent_note(guessed.roles)
     write_draft(file, draft_text(resources, guessed.guesses, file=file, note=note))
     if as_json:
@@ -86,6 +90,8 @@ def init(
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
     typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
     _show(trial)
+    if channel is None:
+        typer.echo("its alarms notify nobody: name a webhook with --channel URL", err=True)
     typer.echo(f"\nnext: driftline up, then: driftline apply -f {file}", err=True)
 
 

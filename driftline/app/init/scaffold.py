@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -16,16 +17,10 @@ from driftline.errors import ConflictError, InputError
 from driftline.roles import Roles
 from driftline.serving.provisioning.deploy import monitor_resources, name_of_file, roles_spec
 
-_CHANNEL = """\
-# No notification channel is configured. To add one, uncomment this, set the address, and add
-#   alarm_actions: [pager]
-# to the spec of each Alarm above.
-# ---
-# kind: Channel
-# name: pager
-# spec:
-#   type: webhook
-#   url: https://example.org/hook
+_CHANNEL = "pager"
+_NO_CHANNEL = """\
+# No notification channel is configured: run `driftline init` with --channel URL, or declare one
+# (kind: Channel) and name it in the alarm_actions of each Alarm above.
 """
 
 
@@ -42,15 +37,30 @@ def endpoint_name(data: Sequence[str], name: str | None) -> str:
     return found
 
 
-def draft_resources(data: Sequence[str], name: str, roles: Roles) -> list[dict[str, Any]]:
-    """Return the resources of an endpoint that an app of one's own answers."""
+def draft_resources(
+    data: Sequence[str], name: str, roles: Roles, channel_url: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the resources of an endpoint that an app of one's own answers.
+
+    ``channel_url``: where its alarms send their notifications.
+    """
     places = [place if "://" in place else os.path.abspath(place) for place in data]  # noqa: PTH100 - globs stay globs
     reference = places if len(places) > 1 else places[0]
-    return [
+    found = [
         {"kind": "Baseline", "name": name, "spec": {"data": reference, **roles_spec(roles)}},
         {"kind": "Endpoint", "name": name, "spec": {"baseline": name}},
         *monitor_resources(name, roles, has_model=False),
     ]
+    if channel_url is None:
+        return found
+    if urlsplit(channel_url).scheme not in ("http", "https"):
+        raise InputError(
+            f'channel "{channel_url}"; expected a URL such as https://example.org/hook'
+        )
+    for alarm in (one for one in found if one["kind"] == "Alarm"):
+        alarm["spec"]["alarm_actions"] = [_CHANNEL]
+    channel = {"kind": "Channel", "name": _CHANNEL, "spec": {"type": "webhook", "url": channel_url}}
+    return [channel, *found]
 
 
 def sent_note(roles: Roles) -> str:
@@ -85,7 +95,8 @@ def draft_text(
         "# Change below what is wrong, then: driftline apply -f " + file.name,
     ]
     documents = yaml.safe_dump_all(resources, sort_keys=False, allow_unicode=True, width=100)
-    return "\n".join(head) + "\n" + documents + _CHANNEL
+    has_channel = any(one["kind"] == "Channel" for one in resources)
+    return "\n".join(head) + "\n" + documents + ("" if has_channel else _NO_CHANNEL)
 
 
 def require_free(file: Path) -> None:
