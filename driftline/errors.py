@@ -17,6 +17,8 @@ is wrong, with which value, what was expected, and the mend.
 
 from __future__ import annotations
 
+import os
+
 
 class DriftlineError(Exception):
     """Anything that driftline itself reports; ``retriable`` says whether trying again can help.
@@ -54,3 +56,8 @@ class UnavailableError(DriftlineError):
     """Something that is needed cannot be reached now."""
 
     retriable = True
+
+
+def reason_of(error: OSError) -> str:
+    """Return why a file cannot be used, in words: without the number and the path of the error."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -24,7 +24,7 @@ import pyarrow.fs as pafs
 
 from driftline.capture.sagemaker.batch_files import batch_rows
 from driftline.capture.tables.storage import open_storage, reaching, replace_object, trouble
-from driftline.errors import InputError
+from driftline.errors import InputError, reason_of
 from driftline.formats.capture_line import CaptureLine
 from driftline.storage import is_remote
 
@@ -80,7 +80,7 @@ def write_hour(
             filesystem.delete_file(f"{folder}/{name}")
             counts += FileCounts(removed=1)
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"{target}: cannot be written ({error})") from error
+        raise InputError(f"{target}: cannot be written ({reason_of(error)})") from error
     except OSError as error:
         raise trouble(target, error) from error
     return counts
@@ -134,7 +134,7 @@ def write_batch_hour(
                 filesystem.delete_file(f"{path}/{name}")
                 counts += FileCounts(removed=1)
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"{target}: cannot be written ({error})") from error
+        raise InputError(f"{target}: cannot be written ({reason_of(error)})") from error
     except OSError as error:
         raise trouble(target, error) from error
     return counts, left_out

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
-from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.errors import InputError, NotFoundError, UnavailableError, reason_of
 from driftline.storage import is_remote, open_uri, storage_error
 
 
@@ -66,7 +66,10 @@ class Location:
                 self.system.create_dir(self.path.rpartition("/")[0], recursive=True)
             self.replace(data)
         except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-            raise InputError(f"{self.shown}: cannot be written ({error})") from error
+            raise InputError(
+                f"{self.shown}: cannot be written ({reason_of(error)}); expected a folder or file "
+                "where you may write"
+            ) from error
         except OSError as error:
             if is_remote(self.shown):
                 raise storage_error(self.shown, error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
@@ -43,6 +44,10 @@ def formats_of(given: str, *, as_json: bool, output: str | None) -> tuple[Format
         raise InputError(
             f"--format {','.join(formats)}: standard output has room for one; "
             "add -o FOLDER for the others"
+        )
+    if formats == (Format.HTML,) and output is None and sys.stdout.isatty():
+        raise InputError(
+            "--format html: a terminal shows no page; add -o FOLDER, or send it to a file"
         )
     return formats
 

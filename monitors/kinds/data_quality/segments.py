@@ -38,6 +38,7 @@ from driftline.monitors.results.violation import (
     Violation,
 )
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
+from driftline.validation import nearest
 
 # What the rows as a whole keep of the budget.
 WHOLE_SHARE = 0.5
@@ -100,7 +101,7 @@ def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan
     known = {} if found is None else {column.name: column for column in found.columns}
     for name in names or ():
         if name not in known:
-            have = f"it has {', '.join(known)}" if known else "it has none"
+            have = nearest(name, known) or "it has none"
             raise InputError(
                 f'segment "{name}": the baseline does not hold its values apart ({have}); make it '
                 f'again with "{name}" among its segments'

@@ -13,7 +13,7 @@ from pyarrow import csv
 from pyarrow import parquet as pq
 
 from driftline.capture.windows.window import ROW_IDS
-from driftline.errors import InputError, UnavailableError
+from driftline.errors import InputError, UnavailableError, reason_of
 from driftline.formats.csv.formulas import without_formulas
 from driftline.formats.json.rows import record_ids
 from driftline.formats.location import locate
@@ -78,7 +78,9 @@ class _Target:
         except pa.ArrowInvalid as error:
             raise InputError(f"{self.file}: cannot hold these columns ({error})") from error
         except OSError as error:
-            raise UnavailableError(f"{self.file}: cannot be written ({error})") from error
+            raise UnavailableError(
+                f"{self.file}: cannot be written ({reason_of(error)})"
+            ) from error
 
     def finish(self) -> None:
         """Put the whole file in its place; without rows none is written."""

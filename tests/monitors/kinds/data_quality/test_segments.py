@@ -215,7 +215,9 @@ def test_none_can_be_asked_for(reference: Baseline) -> None:
 
 
 def test_a_segment_that_the_baseline_lacks_is_told_with_the_mend(reference: Baseline) -> None:
-    with pytest.raises(InputError, match=r'segment "carrier": .* \(it has origin\); make it again'):
+    with pytest.raises(
+        InputError, match=r'segment "carrier": .* \(expected one of origin\); make it again'
+    ):
         judged(window(2), reference, segments=["carrier"])
 
 

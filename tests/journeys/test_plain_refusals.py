@@ -1,0 +1,43 @@
+"""Commands refuse what cannot work in one plain sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.kit.data import ORDERS, stream
+from tests.servers.commands import driftline
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    stream(ORDERS, rows=1_000, seed=1).to_csv(tmp_path / "orders.csv", index=False)
+    done = driftline("baseline", "orders.csv", "-o", "base", "--segment", "city", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words", [("baseline", "orders.csv"), ("check", "orders.csv", "--baseline", "base")]
+)
+def test_an_output_that_cannot_be_written_is_named_with_the_reason(
+    folder: Path, words: tuple[str, ...]
+) -> None:
+    (folder / "file").write_text("in the way")
+
+    found = driftline(*words, "-o", "file/result", cwd=folder)
+
+    assert found.returncode == 2
+    assert "Not a directory" in found.stderr
+    assert "rrno" not in found.stderr
+    assert found.stderr.count("\n") == 1
+
+
+def test_a_misspelt_segment_is_answered_with_the_nearest_name(folder: Path) -> None:
+    words = ("check", "orders.csv", "--baseline", "base", "--segment", "ctiy")
+
+    found = driftline(*words, cwd=folder)
+
+    assert found.returncode == 2
+    assert 'the nearest known one is "city"' in found.stderr
