@@ -11,11 +11,13 @@ import tempfile
 import threading
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import pandas as pd
+import skops.io
 import yaml
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -47,6 +49,11 @@ revisit_s = 0.2
 poll_s = 0.2
 [notify]
 allow_networks = ["127.0.0.0/8"]
+[metrics]
+background_port = 0
+sidecar_port = 0
+sink_port = 0
+alarms_port = 0
 """
 
 
@@ -84,6 +91,9 @@ class Installation:
         self.settings_file = folder / "driftline.toml"
         text = SETTINGS.format(port=port, dashboard_port=dashboard_port)
         self.settings_file.write_text(merged(text, settings))
+        storage = tomllib.loads(self.settings_file.read_text())["storage"]
+        self.root: str = storage["root"] if ":" in storage["root"] else str(folder / "store")
+        self.storage_options = {f"aws_{k}": v for k, v in storage.get("options", {}).items()}
         self.environment = {**os.environ, "NO_COLOR": "1", **(environment or {})}
         self._words, self._is_forked = ("up", *words), is_forked
         self._process: subprocess.Popen[str] | ForkedInstallation | None = None
@@ -146,7 +156,10 @@ class Installation:
         self.start()
 
     def processes(self) -> dict[int, str]:
-        """Return the names of its processes by their numbers: server, background, worker, …"""
+        """Return the names of its processes by their numbers: server, background, dashboard, …
+
+        What a model runs in is a "worker": a process that one of the name "models" has forked.
+        """
         parents: dict[int, int] = {}
         names: dict[int, str] = {}
         for entry in Path("/proc").iterdir():
@@ -161,6 +174,8 @@ class Installation:
         below = {self.pid}
         while more := {number for number, parent in parents.items() if parent in below} - below:
             below |= more
+        forking = {number for number in below if names[number] == "models"}
+        names |= {number: "worker" for number in below if parents[number] in forking}
         return {number: names[number] for number in below}
 
     def kill(self, process_name: str) -> int:
@@ -191,6 +206,29 @@ class Installation:
             file.flush()
             return self.done("apply", "-f", file.name)
 
+    def deploy(self, name: str, model: Any, reference: pd.DataFrame, *words: object) -> str:
+        """Deploy a model of scikit-learn with reference data, as ``driftline deploy`` does."""
+        skops.io.dump(model, self.folder / f"{name}.skops")
+        reference.to_parquet(self.folder / f"{name}.parquet")
+        data = ("--name", name, "--reference", f"{name}.parquet")
+        return self.done("deploy", f"{name}.skops", *data, *words)
+
+    def judge(
+        self, monitor: str, start: datetime, end: datetime
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a monitor on one window."""
+        span = ("--from", start.isoformat(), "--to", end.isoformat())
+        return self.cli("monitor", "run", monitor, *span)
+
+    def reports(self, monitor: str) -> dict[datetime, dict[str, Any]]:
+        """Return the reports that count now by the starts of their windows."""
+        found = {}
+        for item in self.get(f"/api/v1/monitors/{monitor}/executions")["items"]:
+            answer = self.request("GET", f"/api/v1/executions/{item['id']}/report")
+            if item["is_current"] and answer.is_success:
+                found[datetime.fromisoformat(item["window_start"])] = answer.json()
+        return found
+
     def request(self, method: str, path: str, **given: Any) -> httpx.Response:
         """Send one HTTP request to the server."""
         with httpx.Client(base_url=self.url, timeout=STOP_S, trust_env=False) as client:
@@ -209,18 +247,34 @@ class Installation:
         body: object,
         content_type: str | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        at: datetime | None = None,
+        inference_id: str | None = None,
     ) -> httpx.Response:
-        """Ask for predictions: a frame goes as CSV, lists and mappings as JSON, bytes as given."""
+        """Ask for predictions: a frame goes as CSV, lists and mappings as JSON, bytes as given.
+
+        ``at`` says when it happened, to an endpoint with ``trust_event_time``.
+        """
         if isinstance(body, pd.DataFrame):
             body, usual = body.to_csv(index=False, header=False).encode(), "text/csv"
         elif isinstance(body, str | bytes):
             usual = "text/csv"
         else:
             body, usual = json.dumps(body), "application/json"
-        return self.request(
-            "POST", f"/endpoints/{endpoint}/invocations", content=body,
-            headers={"content-type": content_type or usual, **(headers or {})},
-        )  # fmt: skip
+        sent = {"content-type": content_type or usual, **(headers or {})}
+        if at is not None:
+            sent["X-Driftline-Event-Time"] = at.isoformat()
+        if inference_id is not None:
+            sent["X-Amzn-SageMaker-Inference-Id"] = inference_id
+        path = f"/endpoints/{endpoint}/invocations"
+        return self.request("POST", path, content=body, headers=sent)
+
+    def is_answering(self, endpoint: str, body: object, **given: Any) -> bool:
+        """Whether an invocation is answered by 200 now; the server may be away."""
+        try:
+            return self.invoke(endpoint, body, **given).status_code == 200
+        except httpx.TransportError:
+            return False
 
     def wait(self, look: Callable[[], T | None], within_s: float = 60.0) -> T:
         """Look again and again until something true is found, and return it."""
@@ -228,16 +282,24 @@ class Installation:
 
     def table(self, endpoint: str, kind: str = "capture") -> pd.DataFrame:
         """Return the captured rows of an endpoint (or its labels: "truth"), without driftline."""
-        return read_table(self.folder / "store" / kind / endpoint)
+        return self.delta(f"{kind}/{endpoint}")
+
+    def delta(self, path: str) -> pd.DataFrame:
+        """Return a Delta table below the storage root; an empty frame where there is none yet."""
+        try:
+            table = DeltaTable(f"{self.root}/{path}", storage_options=self.storage_options)
+        except TableNotFoundError:
+            return pd.DataFrame()
+        return table.to_pandas()
 
     def captured(self, endpoint: str, requests: int, *, within_s: float = 60.0) -> pd.DataFrame:
         """Wait until rows of so many requests are captured; return the table."""
 
-        def look() -> pd.DataFrame | None:
+        def look() -> list[pd.DataFrame]:
             rows = self.table(endpoint)
-            return rows if not rows.empty and rows["event_id"].nunique() >= requests else None
+            return [rows] if not rows.empty and rows["event_id"].nunique() >= requests else []
 
-        return wait(lambda: None if (rows := look()) is None else [rows], within_s=within_s)[0]
+        return wait(look, within_s=within_s, every_s=0.3)[0]
 
     def _read(self) -> None:
         assert self._process is not None
@@ -247,14 +309,6 @@ class Installation:
             if READY in line:
                 self._is_ready.set()
         self._is_ready.set()
-
-
-def read_table(path: Path | str, options: dict[str, str] | None = None) -> pd.DataFrame:
-    """Return a Delta table, an empty frame where there is none yet."""
-    try:
-        return DeltaTable(str(path), storage_options=options).to_pandas()
-    except TableNotFoundError:
-        return pd.DataFrame()
 
 
 def merged(first: str, second: str) -> str:
@@ -271,4 +325,6 @@ def merged(first: str, second: str) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(k)} = {_toml(v)}" for k, v in value.items()) + "}"
-    return json.dumps(value)  # Texts, numbers, booleans and lists of them are written alike.
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)  # Texts, numbers and booleans are written alike.
