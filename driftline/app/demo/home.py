@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 
 from driftline.errors import ConflictError, InputError
@@ -78,15 +77,11 @@ class Home:
         os.close(self._lock_fd)
         self._lock_fd = -1
 
-    def write_settings(self, more: Mapping[str, Mapping[str, object]] | None = None) -> None:
+    def write_settings(self) -> None:
         """Write the settings of the demo's installation; all others keep their defaults."""
-        sections = {
-            name: {**own, **(more or {}).get(name, {})} for name, own in self._sections().items()
-        }
-        sections |= {name: dict(own) for name, own in (more or {}).items() if name not in sections}
         look_on = f"driftline up -c {self.settings_file.name}"
         lines = [f'# Written by "driftline demo". Look on with: {look_on}']
-        for name, values in sections.items():
+        for name, values in self._sections().items():
             lines += ["", f"[{name}]"]
             for key, value in values.items():
                 # Texts, numbers and lists of them are written alike in JSON and TOML.

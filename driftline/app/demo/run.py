@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import webbrowser
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,7 +50,6 @@ def run_demo(
     browser: bool = True,
     stay: bool = True,
     folder: Path | None = None,
-    more_settings: Mapping[str, Mapping[str, object]] | None = None,
 ) -> int:
     """Replay the last days of a year of flights, and say whether everything adds up."""
     if not 1 <= days <= flights.YEAR_DAYS:
@@ -60,7 +59,7 @@ def run_demo(
     stages = _Stages(Console(stderr=True, highlight=False))
     end = flights.year_end(datetime.now(UTC))
     with _ending_on_terminate(), Home(folder) as home:
-        settings = _settings(home, more_settings)
+        settings = _settings(home)
         clock = ClockFile(home.clock_file, end - timedelta(days=days))
         supervisor = start(
             home.settings_file, log_folder=home.log_folder, transport=settings.capture.transport
@@ -198,8 +197,8 @@ class _Stages:
         self.console.print(f"{time.monotonic() - self._began_s:6.1f} s  {what}", soft_wrap=True)
 
 
-def _settings(home: Home, more: Mapping[str, Mapping[str, object]] | None) -> Settings:
-    home.write_settings(more)  # The ports are those that the environment asks for.
+def _settings(home: Home) -> Settings:
+    home.write_settings()  # The ports are those that the environment asks for.
     # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights into a real store.
     for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
         del os.environ[name]

@@ -21,7 +21,7 @@ def test_the_ports_are_those_that_the_environment_asks_for(
     monkeypatch.setenv("DRIFTLINE_SERVER__PORT", str(asked[0]))
     monkeypatch.setenv("DRIFTLINE_DASHBOARD__PORT", str(asked[1]))
     with Home(tmp_path / "demo") as home:
-        settings = run._settings(home, None)
+        settings = run._settings(home)
         monkeypatch.setenv("DRIFTLINE_SERVER__PORT", "http")
         with pytest.raises(InputError, match="DRIFTLINE_SERVER__PORT=http; expected a port"):
             home.write_settings()
@@ -97,22 +97,6 @@ def test_the_settings_are_understood_and_keep_to_the_folder(tmp_path: Path) -> N
     assert found.scheduler.clock == f"file:{home.clock_file}"
     assert found.capture.retention_days == found.alarms.retention_days == 400
     assert found.notify.allow_networks == ["127.0.0.0/8"]
-
-
-def test_further_settings_stand_beside_the_demos_own_or_instead_of_them(tmp_path: Path) -> None:
-    more = {
-        "capture": {"transport": "kafka", "commit_interval_s": 2.0},
-        "kafka": {"bootstrap_servers": ["127.0.0.1:9092"], "replication": 1},
-        "serving": {"trust_pickle": True},
-    }
-    with Home(tmp_path / "demo") as home:
-        home.write_settings(more)
-        found = load(home.settings_file, environment={})
-
-    assert (found.capture.transport, found.capture.commit_interval_s) == ("kafka", 2.0)
-    assert found.capture.retention_days == 400
-    assert (found.kafka.bootstrap_servers, found.kafka.replication) == (["127.0.0.1:9092"], 1)
-    assert found.serving.trust_pickle
 
 
 def test_a_taken_port_is_replaced_by_a_free_one() -> None:
