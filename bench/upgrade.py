@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from driftline.database.engine import open_database  # noqa: E402 - found by the line above.
-from tests.journeys.conftest import eventually  # noqa: E402
+from tests.kit.waiting import wait as eventually  # noqa: E402
 from tests.servers import postgres  # noqa: E402
 from tests.servers.ports import free_port  # noqa: E402
 

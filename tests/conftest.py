@@ -67,7 +67,7 @@ TOGETHER = {
         "tests/journeys/test_full_disk.py",
         "tests/journeys/test_kills.py",
         "tests/journeys/test_redaction.py",
-        "tests/journeys/test_year.py",
+        "tests/journeys/test_two_servers.py",
     ),
     "wheel": ("tests/capture/tap/test_tap_without_packages.py", "tests/journeys/test_wheel.py"),
 }

@@ -1,30 +1,23 @@
-"""Whole installations, started as a user would start them."""
+"""The demo, which several journeys look at, and what pandas and scikit-learn find in its tables."""
+
+from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 import pytest
 from deltalake import DeltaTable
 from sklearn import metrics
 
-from tests.servers.commands import driftline
-from tests.servers.installations import ForkedInstallation
 from tests.servers.ports import free_port
 
-__all__ = ["driftline"]
-
-T = TypeVar("T")
+__all__ = ["Demo", "quality_weeks", "run_demo"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +29,21 @@ class Demo:
     output: str
 
 
+def run_demo(folder: Path, *words: str, timeout_s: float = 400) -> Demo:
+    """Run ``driftline demo --exit --no-browser`` as a user would."""
+    given = ["demo", *words, "--exit", "--no-browser", "--folder", str(folder)]
+    ports = {f"DRIFTLINE_{name}__PORT": str(free_port()) for name in ("SERVER", "DASHBOARD")}
+    found = subprocess.run(
+        [sys.executable, "-m", "driftline", *given],
+        capture_output=True, text=True, timeout=timeout_s, env={**os.environ, **ports},
+    )  # fmt: skip
+    return Demo(folder, found.returncode, found.stdout + found.stderr)
+
+
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """Run ``driftline demo --exit --no-browser`` for 46 days, as a user would."""
-    folder = tmp_path_factory.mktemp("demo") / "here"
-    words = ["demo", "--days", "46", "--exit", "--no-browser", "--folder", str(folder)]
-    command = [sys.executable, "-m", "driftline", *words]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=400)
-    return Demo(folder, found.returncode, found.stdout + found.stderr)
+    """Replay 46 days."""
+    return run_demo(tmp_path_factory.mktemp("demo") / "here", "--days", "46")
 
 
 @dataclass(frozen=True)
@@ -93,71 +93,3 @@ def _scores(rows: pd.DataFrame) -> dict[str, float]:
         "recall": metrics.recall_score(label, rows["prediction"]),
         "precision": metrics.precision_score(label, rows["prediction"]),
     }
-
-
-def configure(folder: Path, more: str = "") -> tuple[str, str]:
-    """Write the settings of an installation that looks often; give its server's and pages' URLs."""
-    server, dashboard = free_port(), free_port()
-    (folder / "driftline.toml").write_text(f"""
-        [server]
-        port = {server}
-        [dashboard]
-        port = {dashboard}
-        [storage]
-        root = "store"
-        [capture]
-        commit_interval_s = 0.2
-        [scheduler]
-        poll_s = 0.2
-        revisit_s = 0.2
-        {more}
-    """)
-    return f"http://127.0.0.1:{server}", f"http://127.0.0.1:{dashboard}"
-
-
-@contextmanager
-def running(
-    *arguments: str, until: str, cwd: Path, **environment: str
-) -> Iterator[subprocess.Popen[str]]:
-    """Keep a command running from the line that contains `until`; end it by SIGTERM."""
-    command = [sys.executable, "-m", "driftline", *arguments]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, cwd=cwd,
-        env={**os.environ, "NO_COLOR": "1", **environment},
-    )  # fmt: skip
-    with _ready(process, until):
-        yield process
-
-
-@contextmanager
-def forked(*arguments: str, until: str, cwd: Path) -> Iterator[ForkedInstallation]:
-    """Keep a command running likewise, forked with its imports, where these are not the matter."""
-    process = ForkedInstallation(arguments, cwd, {**os.environ, "NO_COLOR": "1"})
-    with _ready(process, until):
-        yield process
-
-
-@contextmanager
-def _ready(process: subprocess.Popen[str] | ForkedInstallation, until: str) -> Iterator[None]:
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if until in line:
-            break
-    else:
-        raise AssertionError(f"{process.args} ended before {until!r}:\n{''.join(lines)}")
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-
-
-def eventually(look: Callable[[], T | None], *, within_s: float = 60.0) -> T:
-    """Look again and again until there is something to see, and give it."""
-    pause, end = threading.Event(), time.monotonic() + within_s
-    while not (found := look()):
-        assert time.monotonic() < end, f"nothing came within {within_s} s"
-        pause.wait(0.1)
-    return found

@@ -5,45 +5,34 @@ Nothing here is a test: the journey and the benchmark run the same rehearsal, at
 
 from __future__ import annotations
 
-import os
+import json
 import random
 import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
-import polars as pl
-import skops.io
-from sklearn.datasets import load_breast_cancer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from driftline.app.deployment import deploy
-from driftline.app.up import Supervisor
-from driftline.capture.audit.audit import Audit, audit
-from driftline.capture.tables.dataset import read_gaps
-from tests.journeys.conftest import eventually
-from tests.servers.installations import ForkingSupervisor
-from tests.servers.kafka import KafkaBroker
-from tests.servers.ports import free_port
+from tests.kit.data import ORDERS, fit, labelled, stream
+from tests.kit.installation import Installation
+from tests.kit.services import KafkaBroker, on_kafka
+from tests.kit.waiting import wait
 
-__all__ = ["PARTS", "VICTIMS", "Customer", "Installation", "Outcome", "customers_of", "rehearse"]
+__all__ = ["VICTIMS", "Customer", "Outcome", "counted", "customers_of", "install", "rehearse"]
 
-VICTIMS = ("worker", "sidecar", "sink", "broker")
-# A worker is there again at once, a broker takes seconds to return.
-WEIGHTS = {"worker": 4, "sidecar": 6, "sink": 6, "broker": 4}
-PARTS = ("server", "sidecar", "sink")
-ENDPOINT = "cells"
+# All that there is; "up" is what watches the others, which is started anew.
+VICTIMS = ("worker", "sidecar", "sink", "broker", "server", "background", "dashboard", "up")
+# A worker is there again at once, an installation or a broker takes seconds to return.
+WEIGHTS = (4, 6, 6, 3, 3, 1, 1, 1)
+ENDPOINT = "orders"
 CLIENTS = 2
-PATIENCE_S = 120.0
+PATIENCE_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +49,7 @@ class Outcome:
     stored: list[str]
     counted: int
     spools_left: int
-    audited: Audit
+    audited: dict[str, Any]
     seconds: float
 
 
@@ -76,158 +65,47 @@ class Customer(threading.Thread):
         self._rows = rows
 
     def run(self) -> None:
-        with httpx.Client(timeout=60) as client:
+        with httpx.Client(timeout=60, headers={"Content-Type": "text/csv"}) as client:
             at = 0
             while not self.stop.wait(0.005):
-                body = self._rows[at % len(self._rows)]
                 at += 1
                 try:
-                    answer = client.post(
-                        self._url, content=body, headers={"Content-Type": "text/csv"}
-                    )
+                    answer = client.post(self._url, content=self._rows[at % len(self._rows)])
                 except httpx.TransportError:
                     continue
                 self.statuses[answer.status_code] += 1
-                self.answered.append(answer.headers["x-amzn-requestid"])
+                # What no model was asked has no id, or is no record.
+                if answer.status_code == 200:
+                    self.answered.append(answer.headers["x-amzn-requestid"])
 
 
-class Installation:
-    """Server, sidecar and sink, each started as ``driftline up --only`` does, but forked."""
-
-    def __init__(self, folder: Path, broker: KafkaBroker) -> None:
-        self.folder = folder
-        self.broker = broker
-        self.url = f"http://127.0.0.1:{(port := free_port())}"
-        self._settings = folder / "driftline.toml"
-        self._settings.write_text(f"""
-            [server]
-            port = {port}
-            [storage]
-            root = "store"
-            [capture]
-            transport = "kafka"
-            commit_interval_s = 0.3
-            [serving]
-            workers = 2
-            [kafka]
-            bootstrap_servers = ["{broker.bootstrap}"]
-            topic = "dl.{folder.name}"
-            group = "dl.{folder.name}"
-            partitions = 3
-            replication = 1
-        """)
-        self._parts: dict[str, Supervisor] = {}
-
-    def run(self, part: str) -> None:
-        """Start one part, and wait until it says that it is ready."""
-        started = ForkingSupervisor(self._settings, {part: part}, self.folder / "logs")
-        self._parts[part] = started
-        started.wait_ready(PATIENCE_S)
-
-    def kill(self, victim: str) -> None:
-        """End one part by SIGKILL, and start it again; a worker is the server's to start."""
-        if victim == "broker":
-            self.broker.kill()
-            self.broker.start()
-        elif victim == "worker":
-            os.kill(eventually(self._worker, within_s=PATIENCE_S), signal.SIGKILL)
-        else:
-            os.kill(self._parts[victim].pids()[victim], signal.SIGKILL)
-            self._parts[victim].stop()
-            self.run(victim)
-
-    def stop(self) -> None:
-        """End all parts in order."""
-        for part in reversed(self._parts.values()):
-            part.stop()
-
-    def stored(self) -> list[str]:
-        """Read the ids in the table, without driftline."""
-        table = self.folder / "store" / "capture" / ENDPOINT
-        if not (table / "_delta_log").exists():
-            return []
-        return pl.read_delta(str(table), columns=["event_id"])["event_id"].to_list()
-
-    def counted(self) -> int:
-        """Add up what gaps tell of."""
-        return sum(gap.records or 0 for gap in read_gaps(str(self.folder / "store")))
-
-    def _worker(self) -> int | None:
-        """Find the process that holds the model: what the server's fork server has forked."""
-        server = self._parts["server"].pids()["server"]
-        parents = {}
-        for entry in Path("/proc").iterdir():
-            try:
-                if b"fork_server" in (entry / "cmdline").read_bytes():
-                    fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                    parents[int(entry.name)] = int(fields[1])
-            except (OSError, ValueError):
-                continue
-        return next((one for one, its in parents.items() if parents.get(its) == server), None)
+def install(folder: Path, broker: KafkaBroker, capture: str = "") -> Installation:
+    """Return an installation over Kafka that is not started yet."""
+    settings = on_kafka(broker, f"dl.{folder.name}") + "[serving]\nworkers = 2\n"
+    settings = settings.replace("[capture]", f"[capture]\ncommit_interval_s = 0.3\n{capture}")
+    return Installation(folder, settings, is_forked=True)
 
 
-def rehearse(
-    folder: Path, broker: KafkaBroker, *, seed: int, kills: int, say: Callable[[str], None]
-) -> Outcome:
-    """Run an installation, kill its parts at random while requests flow, and let it settle."""
-    began = time.monotonic()
-    chance = random.Random(seed)
-    with ExitStack() as ending:
-        house = Installation(folder, broker)
-        ending.callback(house.stop)
-        for part in PARTS:
-            house.run(part)
-        with customers_of(house) as customers:
-            done: Counter[str] = Counter()
-            for number, victim in enumerate(_killed_in_turn(house, chance, kills), 1):
-                say(f"kill {number}/{kills}: {victim}")
-                done[victim] += 1
-                _wait_for_more(customers, chance.randrange(10, 60))
-            _wait_for_more(customers, 30)
-        answered = frozenset(name for customer in customers for name in customer.answered)
-        _settle(house, answered)
-        house.stop()
-        spools = [path for path in (folder / "store" / "spool").glob("[!.]*") if path.is_dir()]
-        return Outcome(
-            kills=done,
-            answered=answered,
-            statuses=sum((customer.statuses for customer in customers), Counter()),
-            stored=house.stored(),
-            counted=house.counted(),
-            spools_left=len(spools),
-            audited=audit(str(folder / "store"), now=lambda: datetime.now(UTC)),
-            seconds=time.monotonic() - began,
-        )
+def stored(shop: Installation) -> list[str]:
+    """Return the ids in the table."""
+    table = shop.table(ENDPOINT)
+    return [] if table.empty else table["event_id"].to_list()
 
 
-def _killed_in_turn(house: Installation, chance: random.Random, kills: int) -> Iterator[str]:
-    """Kill one part after the other, also while others come back; give each as it is killed."""
-    returning: dict[str, Future[None]] = {}
-    with ThreadPoolExecutor(len(VICTIMS)) as threads:
-        for number in range(kills):
-            if len(returning) == len(VICTIMS):
-                wait(returning.values(), return_when=FIRST_COMPLETED)
-            for victim in [name for name, back in returning.items() if back.done()]:
-                returning.pop(victim).result()
-            there = [name for name in VICTIMS if name not in returning]
-            # Each part in turn first, so that none is spared by chance.
-            first = [name for name in VICTIMS[number : number + 1] if name in there]
-            (victim,) = first or chance.choices(there, [WEIGHTS[name] for name in there])
-            returning[victim] = threads.submit(house.kill, victim)
-            yield victim
-        for back in returning.values():
-            back.result()
+def counted(shop: Installation) -> int:
+    """Return how many records are counted as lost."""
+    gaps = shop.delta("gaps")
+    return 0 if gaps.empty else int(gaps["dropped_records"].fillna(0).sum())
 
 
 @contextmanager
-def customers_of(house: Installation) -> Iterator[list[Customer]]:
+def customers_of(shop: Installation) -> Iterator[list[Customer]]:
     """Put a small model behind an endpoint, and have it asked all the time."""
-    data = load_breast_cancer(as_frame=True)
-    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(data.data, data.target)
-    skops.io.dump(model, house.folder / "cells.skops")
-    deploy(house.folder / "cells.skops", name=ENDPOINT, server=house.url)
-    rows = data.data.to_csv(index=False, header=False).encode().splitlines()
-    url = f"{house.url}/endpoints/{ENDPOINT}/invocations"
+    past = labelled(stream(ORDERS, rows=500, seed=1))
+    features = past[["km", "rain_mm"]]
+    shop.deploy(ENDPOINT, fit(past), past[["km", "rain_mm", "late"]], "--label", "late")
+    rows = features.to_csv(index=False, header=False).encode().splitlines()
+    url = f"{shop.url}/endpoints/{ENDPOINT}/invocations"
     customers = [Customer(url, rows[number:]) for number in range(CLIENTS)]
     for customer in customers:
         customer.start()
@@ -240,17 +118,62 @@ def customers_of(house: Installation) -> Iterator[list[Customer]]:
             customer.join(60)
 
 
-def _wait_for_more(customers: list[Customer], count: int) -> None:
-    """Wait until so many more requests were answered."""
-    wanted = sum(len(customer.answered) for customer in customers) + count
-    eventually(
-        lambda: sum(len(customer.answered) for customer in customers) >= wanted,
-        within_s=PATIENCE_S,
+def rehearse(
+    folder: Path, broker: KafkaBroker, *, seed: int, kills: int, say: Callable[[str], None]
+) -> Outcome:
+    """Run an installation, kill its parts at random while requests flow, and let it settle."""
+    began = time.monotonic()
+    chance = random.Random(seed)
+    done: Counter[str] = Counter()
+    with ExitStack() as ending:
+        shop = ending.enter_context(install(folder, broker))
+        with customers_of(shop) as customers:
+            for number in range(1, kills + 1):
+                # Each part in turn first, so that none is spared by chance.
+                turn = VICTIMS[number - 1 : number]
+                (victim,) = turn or chance.choices(VICTIMS, WEIGHTS)
+                say(f"kill {number}/{kills}: {victim}")
+                kill(shop, broker, victim)
+                done[victim] += 1
+                wait_for_more(customers, chance.randrange(10, 40))
+            wait_for_more(customers, 30)
+        answered = frozenset(name for customer in customers for name in customer.answered)
+        wait(
+            lambda: len(answered - frozenset(stored(shop))) <= counted(shop),
+            within_s=PATIENCE_S, every_s=1.0,
+        )  # fmt: skip
+        shop.stop()
+        ending.pop_all()
+    spools = [path for path in (folder / "store" / "spool").glob("[!.]*") if path.is_dir()]
+    return Outcome(
+        kills=done,
+        answered=answered,
+        statuses=sum((customer.statuses for customer in customers), Counter()),
+        stored=stored(shop),
+        counted=counted(shop),
+        spools_left=len(spools),
+        audited=json.loads(shop.cli("capture", "audit", "--json").stdout),
+        seconds=time.monotonic() - began,
     )
 
 
-def _settle(house: Installation, answered: frozenset[str]) -> None:
-    """Wait until all that was answered is stored, or counted as lost."""
-    eventually(
-        lambda: len(answered - frozenset(house.stored())) <= house.counted(), within_s=PATIENCE_S
+def kill(shop: Installation, broker: KafkaBroker, victim: str) -> None:
+    """End one part by SIGKILL; what no other part starts again is started here."""
+    if victim == "broker":
+        broker.kill()
+        broker.start()
+    elif victim == "up":
+        shop.stop(signal.SIGKILL)
+        shop.start()
+    else:
+        wait(lambda: victim in shop.processes().values(), within_s=PATIENCE_S)
+        shop.kill(victim)
+
+
+def wait_for_more(customers: list[Customer], count: int) -> None:
+    """Wait until so many more requests were answered."""
+    wanted = sum(len(customer.answered) for customer in customers) + count
+    wait(
+        lambda: sum(len(customer.answered) for customer in customers) >= wanted,
+        within_s=PATIENCE_S,
     )

@@ -2,9 +2,10 @@
 
 import json
 import re
+import subprocess
+import sys
 import zipfile
 from collections import Counter
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,10 +16,9 @@ import pytest
 from deltalake import DeltaTable
 from playwright.sync_api import ConsoleMessage, expect
 
-from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.retention import vacuum
-from tests.journeys.conftest import Demo, driftline, quality_weeks, running
+from tests.journeys.conftest import Demo, quality_weeks, run_demo
 from tests.servers.chromium import browser
+from tests.servers.commands import driftline
 
 pytestmark = pytest.mark.slow
 
@@ -55,9 +55,9 @@ def test_every_stage_is_reconciled_and_the_exit_code_is_0(demo: Demo) -> None:
 
 def test_pandas_reads_the_capture_folder(table: str, flights: pd.DataFrame, requests: int) -> None:
     # A plain glob is exact when all is vacuumed, and a slow demo compacts meanwhile.
-    vacuum(Dataset(str(Path(table).parents[1]), "flights"), 0, datetime.now(UTC))
+    files = DeltaTable(table).file_uris()
 
-    found = pd.read_parquet(table, columns=["event_id", "row_index", "feature_temp"])
+    found = pd.concat(pd.read_parquet(file, columns=["event_id"]) for file in files)
 
     assert len(found) == len(flights)
     assert found["event_id"].nunique() == requests
@@ -165,19 +165,60 @@ def test_a_folder_that_is_not_a_demos_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.browser
 def test_from_the_pager_to_the_rows_in_a_browser(demo: Demo) -> None:
     link = next(line.strip() for line in demo.output.splitlines() if "#rows" in line)
-    up = ("up", "-c", str(demo.folder / "driftline.toml"), "--only", "dashboard")
+    command = [sys.executable, "-m", "driftline", "up", "-c", "driftline.toml"]
     faults: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
         if message.type == "error":
             faults.append(message.text)
 
-    with running(*up, until="ready; Ctrl-C", cwd=demo.folder), browser() as chromium:
-        page = chromium.new_page(reduced_motion="reduce")
-        page.on("console", heard)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(link)
-        expect(page.locator("#rows tbody tr").first).to_be_visible()
-        expect(page.get_by_text("looks like Celsius").first).to_be_visible()
+    with subprocess.Popen(
+        [*command, "--only", "dashboard"], cwd=demo.folder, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert any("ready; Ctrl-C" in line for line in process.stderr)
+            with browser() as chromium:
+                page = chromium.new_page(reduced_motion="reduce")
+                page.on("console", heard)
+                page.on("pageerror", lambda error: faults.append(str(error)))
+                page.goto(link)
+                expect(page.locator("#rows tbody tr").first).to_be_visible()
+                expect(page.get_by_text("looks like Celsius").first).to_be_visible()
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
 
     assert faults == []
+
+
+REASONS = ("flights: loss of quality", "flights: broken input", "flights: broken input")
+
+
+def test_the_whole_year_pages_for_three_reasons_and_once_for_each(
+    pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    """First for the weeks of lost skill, then the planted fault, then the day without weather."""
+    if not pytestconfig.getoption("full"):
+        pytest.skip("a year takes minutes: scripts/test --full")
+
+    year = run_demo(tmp_path / "here", "--year", timeout_s=1_800)
+
+    paged, tickets = (
+        [line.split(maxsplit=1)[1] for line in year.output.splitlines() if line.startswith(word)]
+        for word in ("PAGE", "TICKET")
+    )
+    assert year.code == 0, year.output
+    assert "DIFFERS" not in year.output
+    assert "unfinished" not in year.output
+    assert tuple(paged) == REASONS
+    # Ten of a year are drift, each of another cause (docs/why/one-cause.md).
+    assert len(tickets) <= 16, tickets
+    assert "flights: drift" in tickets
+    weeks = quality_weeks(year.folder)
+    bad = [week for week in weeks if week.report["page_count"]]
+    assert min(weeks, key=lambda week: week.found["brier_skill"]) in bad
+    assert all(week.found["brier_skill"] < 0 for week in bad)
+    for week in weeks:
+        for name in ("brier_skill", "auc", "recall"):
+            assert week.said[name] == pytest.approx(week.found[name], rel=1e-9), name

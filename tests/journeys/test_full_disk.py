@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
-from driftline.capture.line.sink import Sink
-from driftline.capture.line.transport import LocalTransport
-from driftline.capture.tables.dataset import Dataset, read_gaps
-from tests.capture.counts import counted
-from tests.journeys.conftest import eventually
-from tests.journeys.kills import PARTS, Customer, Installation, customers_of
-from tests.servers.kafka import KafkaBroker
+from tests.journeys.kills import Customer, counted, customers_of, install, stored
+from tests.kit.installation import Installation
+from tests.kit.services import KafkaBroker
+from tests.kit.waiting import wait
 
 APP = """
 import driftline as dl
@@ -36,11 +31,11 @@ def counters() -> dict:
 
 @app.post("/")
 async def answer(request: Request) -> Response:
-    return Response(await request.body(), media_type="text/plain")
+    return Response(await request.body(), media_type="application/json")
 
 app = tap = dl.Capture(app, endpoint="echo")
 """
-BODY = b"x" * 8_000
+BODY = b'{"text": "' + b"x" * 8_000 + b'"}'
 VOLUME_BYTES = 2 << 20
 
 
@@ -48,25 +43,35 @@ class Shop:
     """An app of its own, asked again and again; it remembers each answer."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=30)
+        self.client = httpx.Client(base_url=url, timeout=60)
         self.answered: list[str] = []
         self.statuses: Counter[int] = Counter()
 
     def ask(self, count: int = 1) -> None:
         """Send so many requests."""
         for _ in range(count):
-            answer = self.client.post("/", content=BODY)
+            answer = self.client.post(
+                "/", content=BODY, headers={"content-type": "application/json"}
+            )
             self.statuses[answer.status_code] += 1
             self.answered.append(answer.headers["x-amzn-requestid"])
 
     def counted(self, what: str) -> int:
         """Return a counter of the tap."""
-        found: int = self.client.get("/counters").json()[what]
-        return found
+        return int(self.client.get("/counters").json()[what])
+
+    def ask_until_stored(self, stored: int) -> None:
+        """Ask until records are stored again, all by itself."""
+
+        def is_stored() -> bool:
+            self.ask()
+            return self.counted("stored") > stored
+
+        wait(is_stored)
 
 
 @contextmanager
-def shop(folder: Path, spool: Path, **settings: str) -> Iterator[Shop]:
+def serving(folder: Path, spool: Path, **settings: str) -> Iterator[Shop]:
     """Run the app under uvicorn, in a process of its own."""
     (folder / "app.py").write_text(APP)
     environment = {f"DRIFTLINE_CAPTURE__{name.upper()}": text for name, text in settings.items()}
@@ -87,27 +92,14 @@ def shop(folder: Path, spool: Path, **settings: str) -> Iterator[Shop]:
             with found.client:
                 yield found
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.terminate()
+            process.wait(60)
 
 
-@contextmanager
-def storing(root: Path, spool: Path) -> Iterator[None]:
-    """Keep a sink running over the spool."""
-    stop = threading.Event()
-
-    def work() -> None:
-        with closing(LocalTransport(spool)) as transport:
-            sink = Sink(str(root), transport, lambda _: None, commit_interval_s=0.2)
-            sink.run(stop)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(60)
+def storing(folder: Path, spool: Path) -> Installation:
+    """Return what keeps storing what is in the spool, while it is a context."""
+    settings = f'[capture]\nspool_dir = "{spool}"'
+    return Installation(folder, settings, words=("--only", "capture"), is_forked=True)
 
 
 @pytest.fixture
@@ -123,20 +115,20 @@ def volume(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def fill_by_asking(shop: Shop, _volume: Path) -> Callable[[], None]:
+def fill_by_asking(app: Shop, _volume: Path) -> Callable[[], None]:
     """Fill the volume with records; they go when they are stored."""
-    shop.ask(VOLUME_BYTES // len(BODY))
+    app.ask(VOLUME_BYTES // len(BODY))
     return lambda: None
 
 
-def fill_by_a_neighbour(shop: Shop, volume: Path) -> Callable[[], None]:
+def fill_by_a_neighbour(app: Shop, volume: Path) -> Callable[[], None]:
     """Fill the volume to the last byte with something else, which then goes."""
-    shop.ask(20)
+    app.ask(20)
     with (volume / "other").open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
         while True:
             if file.write(b"y" * 4096) < 4096:
                 raise OSError("no space left")
-    shop.ask(100)
+    app.ask(100)
     return (volume / "other").unlink
 
 
@@ -146,56 +138,43 @@ def fill_by_a_neighbour(shop: Shop, volume: Path) -> Callable[[], None]:
 def test_a_full_disk_costs_counted_records_and_no_answer(
     tmp_path: Path, volume: Path, fill: Callable[[Shop, Path], Callable[[], None]], policy: str
 ) -> None:
-    spool, root = volume / "spool", tmp_path / "root"
-    with shop(tmp_path, spool, on_full=policy, spool_max_bytes=str(64 << 20)) as app:
+    spool = volume / "spool"
+    sink = storing(tmp_path / "sink", spool)
+    with serving(tmp_path, spool, on_full=policy, spool_max_bytes=str(64 << 20)) as app:
         free = fill(app, volume)
-        lost = app.counted("dropped")
-        stored = app.counted("stored")
-        assert lost
+        assert app.counted("dropped")
+        before = app.counted("stored")
         free()
-        with storing(root, spool):
-            asked_until_stored(app, stored)
+        with sink:
+            app.ask_until_stored(before)
             app.ask(50)
-            eventually(lambda: counted(str(root), "echo").requests > stored)
-    check(app, root, spool)
+            wait(lambda: len(sink.table("echo")) > before)
+    adds_up(app, sink, spool)
 
 
 @pytest.mark.parametrize("policy", ["drop", "metadata_only"])
 def test_a_used_up_budget_costs_counted_records_and_no_answer(tmp_path: Path, policy: str) -> None:
-    spool, root = tmp_path / "spool", tmp_path / "root"
-    with shop(tmp_path, spool, on_full=policy, spool_max_bytes="200000") as app:
+    spool = tmp_path / "spool"
+    sink = storing(tmp_path / "sink", spool)
+    with serving(tmp_path, spool, on_full=policy, spool_max_bytes="200000") as app:
         app.ask(100 if policy == "drop" else 500)
         assert app.counted("dropped") > 20
-        stored = app.counted("stored")
-        with storing(root, spool):
-            asked_until_stored(app, stored)
+        before = app.counted("stored")
+        with sink:
+            app.ask_until_stored(before)
             app.ask(50)
-    check(app, root, spool)
+    adds_up(app, sink, spool)
 
 
-def asked_until_stored(app: Shop, stored: int) -> None:
-    """Ask until records are stored again, all by itself."""
-
-    def is_stored() -> bool:
-        app.ask()
-        return app.counted("stored") > stored
-
-    eventually(is_stored)
-
-
-def check(app: Shop, root: Path, spool: Path) -> None:
+def adds_up(app: Shop, sink: Installation, spool: Path) -> None:
     """Account for each answer: stored once, or counted as dropped."""
-    with storing(root, spool):
-        eventually(lambda: not [path for path in spool.glob("[!.]*") if path.is_dir()])
-    table = Dataset(str(root), "echo").open()
-    assert table is not None
-    stored = table.to_table(["event_id"])["event_id"].to_pylist()
-    gaps = read_gaps(str(root))
+    with sink:
+        wait(lambda: not [path for path in spool.glob("[!.]*") if path.is_dir()])
+    ids = sink.table("echo")["event_id"].to_list()
     assert set(app.statuses) == {200}
-    assert len(stored) == len(set(stored))
-    assert set(stored) <= set(app.answered)
-    assert {gap.reason for gap in gaps} <= {"full"}
-    assert len(stored) + sum(gap.records or 0 for gap in gaps) == len(app.answered)
+    assert len(ids) == len(set(ids))
+    assert set(ids) <= set(app.answered)
+    assert len(ids) + counted(sink) == len(app.answered)
 
 
 @pytest.mark.slow
@@ -203,44 +182,44 @@ def check(app: Shop, root: Path, spool: Path) -> None:
 def test_a_broker_away_for_longer_than_the_spool_holds_costs_counted_records(
     kafka_broker: KafkaBroker, tmp_path: Path
 ) -> None:
-    with ExitStack() as ending:
-        house = Installation(tmp_path, kafka_broker)
-        settings = tmp_path / "driftline.toml"
-        text = settings.read_text()
-        settings.write_text(text.replace("[capture]", "[capture]\n spool_max_bytes = 400_000"))
-        ending.callback(house.stop)
-        ending.callback(kafka_broker.ensure_running)
-        for part in PARTS:
-            house.run(part)
-        with customers_of(house) as customers:
-            answers_after(customers, 50)
-            kafka_broker.kill()
-            eventually(lambda: dropped(house) > 100, within_s=300)
+    shop = install(tmp_path / "shop", kafka_broker, capture="spool_max_bytes = 400_000")
+    with shop, customers_of(shop) as customers:
+        answers_after(customers, 50)
+        kafka_broker.kill()
+        try:
+            wait(lambda: dropped(shop) > 100, within_s=300)
+        finally:
             kafka_broker.start()
-            before, earlier = dropped(house), set(answers_after(customers, 0))
-            # One that was answered after the broker came back is enough.
-            eventually(lambda: set(house.stored()) & (set(answers_after(customers, 20)) - earlier))
+        before, earlier = dropped(shop), set(answers_after(customers, 0))
+        # One that was answered after the broker came back is enough.
+        wait(lambda: set(stored(shop)) & (set(answers_after(customers, 20)) - earlier))
+        for customer in customers:
+            customer.stop.set()
+        for customer in customers:
+            customer.join(60)
         answered = {one for customer in customers for one in customer.answered}
-        statuses = sum((customer.statuses for customer in customers), Counter())
-        eventually(lambda: len(answered - set(house.stored())) == house.counted(), within_s=300)
+        wait(
+            lambda: len(answered - set(stored(shop))) == counted(shop),
+            within_s=300, every_s=1.0,
+        )  # fmt: skip
 
-        stored = house.stored()
-        assert set(statuses) == {200}
-        assert len(stored) == len(set(stored))
-        assert house.counted() >= before > 100
-        assert len(answered) == len(answered & set(stored)) + house.counted()
+    ids = stored(shop)
+    assert {status for customer in customers for status in customer.statuses} == {200}
+    assert len(ids) == len(set(ids))
+    assert counted(shop) >= before > 100
+    assert len(answered) == len(answered & set(ids)) + counted(shop)
 
 
-def dropped(house: Installation) -> int:
+def dropped(shop: Installation) -> int:
     """Ask the server what its tap has dropped."""
-    for line in httpx.get(f"{house.url}/metrics").text.splitlines():
+    for line in shop.get("/metrics").splitlines():
         if line.startswith("driftline_tap_dropped"):
             return int(float(line.split()[-1]))
     return 0
 
 
 def answers_after(customers: list[Customer], count: int) -> list[str]:
-    """Wait for so many more answers; give all."""
+    """Wait for so many more answers; return all."""
     wanted = sum(len(customer.answered) for customer in customers) + count
-    eventually(lambda: sum(len(customer.answered) for customer in customers) >= wanted)
+    wait(lambda: sum(len(customer.answered) for customer in customers) >= wanted)
     return [one for customer in customers for one in customer.answered]

@@ -3,222 +3,164 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from datetime import time as clock_time
+import subprocess
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
-import skops.io
-import yaml
-from sklearn.datasets import load_breast_cancer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from driftline.app.client.client import Client
-from driftline.errors import DriftlineError
-from tests.journeys.conftest import configure, driftline, eventually, forked
+import driftline as dl
+from tests.kit.data import ORDERS, TODAY, fit, labelled, stream
+from tests.kit.installation import Installation
+from tests.kit.resources import resource
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
 
-DATA = load_breast_cancer(as_frame=True)
-DAYS = 5
-ROWS = 50
-TODAY = datetime.combine(datetime.now(UTC).date(), clock_time(), UTC)
+DAYS, ROWS = 5, 50
+FEATURES = ["km", "rain_mm"]
 STARTS = [TODAY - timedelta(days=DAYS - number) for number in range(DAYS)]
+ORDERED = labelled(stream(ORDERS, rows=2 * DAYS * ROWS, seed=2))
 DOC = (Path(__file__).parents[2] / "docs" / "labels.md").read_text()
 
 Label = tuple[str, int, int]
 
 
-@dataclass(frozen=True)
-class House:
-    """A running installation with an endpoint whose model quality is monitored."""
-
-    folder: Path
-    server: str
-
-    def run(self, *arguments: str) -> str:
-        """Run a command against this server; give what it printed."""
-        found = driftline(*arguments, "--server", self.server, cwd=self.folder)
-        assert found.returncode == 0, found.stdout + found.stderr
-        return found.stdout
-
-    def load(self, labels: list[Label]) -> dict[str, object]:
-        """Load labels from a CSV by the command line; give its counts."""
-        lines = [f"{key},{row},{label}" for key, row, label in labels]
-        (self.folder / "labels.csv").write_text("\n".join(["id,row_index,label", *lines]))
-        shown = self.run("truth", "load", "labels.csv", "--endpoint", "cells", "--json")
-        found: dict[str, object] = json.loads(shown)
-        return found
-
-    def executions(self) -> dict[datetime, tuple[str, bytes | None, int]]:
-        """Return, for each of the days, the id, the report and the labelled rows of what stands."""
-        with httpx.Client(base_url=f"{self.server}/api/v1") as client:
-            listed = client.get("/monitors/quality/executions").json()["items"]
-            found = {}
-            for item in listed:
-                start = datetime.fromisoformat(item["window_start"])
-                if item["is_current"] and start in STARTS:  # Midnight may bring another.
-                    answer = client.get(f"/executions/{item['id']}/report")
-                    report = answer.content if answer.is_success else None
-                    count = json.loads(report)["labelled_count"] if report else 0
-                    found[start] = (item["id"], report, count)
-            return found
-
-    def until(self, counts: Mapping[int, int]) -> dict[datetime, tuple[str, bytes | None, int]]:
-        """Wait until these days have so many labelled rows; give what stands for all days."""
-
-        def look() -> dict[datetime, tuple[str, bytes | None, int]] | None:
-            found = self.executions()
-            here = all(found.get(STARTS[day], ("", None, -1))[2] == n for day, n in counts.items())
-            return found if here and len(found) == DAYS else None
-
-        return eventually(look, within_s=90)
+@pytest.fixture(scope="module")
+def shop(installation: Installation) -> Installation:
+    """Deploy a model; send two requests of 50 rows for each past day."""
+    past = labelled(stream(ORDERS, rows=1_000, seed=1))
+    model = fit(past)
+    said = past[[*FEATURES, "late"]].assign(
+        prediction=model.predict(past[FEATURES]),
+        probability=model.predict_proba(past[FEATURES])[:, 1],
+    )
+    installation.deploy(
+        "orders", model, said, "--label", "late", "--prediction", "prediction",
+        "--probability", "probability", "--problem", "binary",
+    )  # fmt: skip
+    known = {"baseline": "orders", "kind": "model-quality", "schedule": "cron(0 0 ? * * *)"}
+    installation.apply(
+        resource("Endpoint", "orders", model="orders", baseline="orders", trust_event_time=True),
+        resource("Monitor", "quality", endpoint="orders", start=STARTS[0].isoformat(), **known),
+    )
+    for day, start in enumerate(STARTS):
+        for request in range(2):
+            first = first_row(day, request)
+            installation.invoke(
+                "orders", ORDERED[FEATURES][first : first + ROWS],
+                at=start + timedelta(hours=8 + request), inference_id=name_of(day, request),
+            )  # fmt: skip
+    installation.captured("orders", 2 * DAYS)
+    return installation
 
 
-def _labels(day: int, request: int, rows: range) -> list[Label]:
-    """Return the true answers of some rows of a request."""
-    first = _first(day, request)
-    return [(_name(day, request), row, int(DATA.target[first + row])) for row in rows]
-
-
-def _name(day: int, request: int) -> str:
+def name_of(day: int, request: int) -> str:
     return f"day-{day}-{request}"
 
 
-def _first(day: int, request: int) -> int:
+def first_row(day: int, request: int) -> int:
     return (day * 2 + request) * ROWS
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Start all processes; deploy a model; send two requests of 50 rows for each past day."""
-    folder = tmp_path_factory.mktemp("labels")
-    server, _ = configure(folder)
-    model = make_pipeline(StandardScaler(), LogisticRegression()).fit(DATA.data, DATA.target)
-    skops.io.dump(model, folder / "cells.skops")
-    reference = DATA.frame.assign(
-        prediction=model.predict(DATA.data), probability=model.predict_proba(DATA.data)[:, 1]
-    )
-    reference.to_parquet(folder / "reference.parquet")
-    with forked("up", until="ready; Ctrl-C", cwd=folder):
-        found = House(folder, server)
-        found.run(
-            "deploy", "cells.skops", "--reference", "reference.parquet", "--label", "target",
-            "--prediction", "prediction", "--probability", "probability", "--problem", "binary",
-        )  # fmt: skip
-        _declare(found)
-        _send(found)
-        yield found
+def labels_of(day: int, request: int, rows: range) -> list[Label]:
+    """Return the true answers of some rows of a request."""
+    first, late = first_row(day, request), ORDERED["late"]
+    return [(name_of(day, request), row, int(late[first + row])) for row in rows]
 
 
-def _declare(house: House) -> None:
-    endpoint = {"model": "cells", "baseline": "cells", "trust_event_time": True}
-    monitor = {
-        "endpoint": "cells",
-        "baseline": "cells",
-        "kind": "model-quality",
-        "schedule": "cron(0 0 ? * * *)",
-        "start": STARTS[0].isoformat(),
-    }
-    resources = [
-        {"kind": "Endpoint", "name": "cells", "spec": endpoint},
-        {"kind": "Monitor", "name": "quality", "spec": monitor},
-    ]
-    (house.folder / "more.yaml").write_text(yaml.safe_dump_all(resources))
-    house.run("apply", "-f", "more.yaml")
+def load(
+    shop: Installation, text: str, *words: str, name: str = "labels.csv"
+) -> subprocess.CompletedProcess[str]:
+    (shop.folder / name).write_text(text)
+    return shop.cli("truth", "load", name, "--endpoint", "orders", *words)
 
 
-def _send(house: House) -> None:
-    with Client(house.server) as client:
-        for day, start in enumerate(STARTS):
-            for request in range(2):
-                first = _first(day, request)
-                body = DATA.data[first : first + ROWS].to_csv(index=False, header=False).encode()
-                headers = {
-                    "X-Driftline-Event-Time": (start + timedelta(hours=8 + request)).isoformat(),
-                    "X-Amzn-SageMaker-Inference-Id": _name(day, request),
-                }
-                client.invoke("cells", body, content_type="text/csv", headers=headers)
-        eventually(lambda: client.capture_stats("cells")["requests"] >= 2 * DAYS)
+def load_labels(shop: Installation, labels: list[Label]) -> dict[str, Any]:
+    lines = [f"{key},{row},{label}" for key, row, label in labels]
+    found = load(shop, "\n".join(["id,row_index,label", *lines]), "--json")
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)
 
 
-def test_late_labels_change_exactly_the_windows_they_belong_to(house: House) -> None:
-    # For all windows to begin with; what was run without labels before is set aside.
-    first = [label for day in range(DAYS) for label in _labels(day, 0, range(ROWS))]
-    assert house.load(first)["stored"] == DAYS * ROWS
-    before = house.until(dict.fromkeys(range(DAYS), 50))
-    assert all(report is not None for _, report, _ in before.values())
+def reports(shop: Installation) -> dict[datetime, dict[str, Any]]:
+    found = shop.reports("quality")
+    return {start: found[start] for start in STARTS if start in found}  # Midnight may bring more.
+
+
+def until(shop: Installation, counts: Mapping[int, int]) -> dict[datetime, dict[str, Any]]:
+    """Wait until these days have so many labelled rows; return the reports of all days."""
+
+    def look() -> dict[datetime, dict[str, Any]] | None:
+        found = reports(shop)
+        is_there = all(
+            found.get(STARTS[day], {}).get("labelled_count") == count
+            for day, count in counts.items()
+        )
+        return found if is_there and len(found) == DAYS else None
+
+    return shop.wait(look, within_s=120)
+
+
+def test_late_labels_change_exactly_the_windows_they_belong_to(shop: Installation) -> None:
+    first = [label for day in range(DAYS) for label in labels_of(day, 0, range(ROWS))]
+    assert load_labels(shop, first)["stored"] == DAYS * ROWS
+    before = until(shop, dict.fromkeys(range(DAYS), ROWS))
 
     # One request, some of it loaded twice; two days, a few rows each; a correction of one day, with
     # the labels of another once more.
-    flipped = [(key, row, 1 - label) for key, row, label in _labels(4, 0, range(1))]
+    flipped = [(key, row, 1 - label) for key, row, label in labels_of(4, 0, range(1))]
     portions = [
-        (_labels(1, 1, range(ROWS)) + _labels(1, 1, range(10)), {1: 100}),
-        (_labels(0, 1, range(7)) + _labels(3, 1, range(45, 50)), {0: 57, 3: 55}),
-        (flipped + _labels(4, 1, range(1)) + _labels(2, 0, range(ROWS)), {4: 51}),
+        (labels_of(1, 1, range(ROWS)) + labels_of(1, 1, range(10)), {1: 100}),
+        (labels_of(0, 1, range(7)) + labels_of(3, 1, range(45, 50)), {0: 57, 3: 55}),
+        (flipped + labels_of(4, 1, range(1)) + labels_of(2, 0, range(ROWS)), {4: 51}),
     ]
     for labels, counts in portions:
-        house.load(labels)
-        after = house.until(counts)
+        load_labels(shop, labels)
+        after = until(shop, counts)
 
-        assert sorted(after) == STARTS
-        for day, start in enumerate(STARTS):
-            if day in counts:
-                assert after[start][0] != before[start][0]
-                assert after[start][1] != before[start][1]
-            else:
-                assert after[start] == before[start]
+        changed = {day for day, start in enumerate(STARTS) if after[start] != before[start]}
+        assert changed == set(counts)
         before = after
 
 
-def test_what_is_wrong_in_a_file_stores_nothing(house: House) -> None:
+def test_what_is_wrong_in_a_file_stores_nothing(shop: Installation) -> None:
     lines = ["id,label", *(f"e{number},1" for number in range(60_000)), "e,1,2"]
-    (house.folder / "broken.csv").write_text("\n".join(lines))
-    before = house.executions()
-    folder = house.folder / "store" / "truth" / "cells"
-    files = sorted(folder.rglob("*.parquet"))
+    before, files = reports(shop), label_files(shop)
 
-    found = driftline(
-        "truth", "load", "broken.csv", "--endpoint", "cells", "--server", house.server,
-        cwd=house.folder,
-    )  # fmt: skip
+    found = load(shop, "\n".join(lines), name="broken.csv")
 
     assert found.returncode == 2
     assert "broken.csv: line 60002 has 3 fields, expected 2" in found.stderr
-    assert sorted(folder.rglob("*.parquet")) == files
-    assert house.executions() == before
+    assert label_files(shop) == files
+    assert reports(shop) == before
 
 
-def test_a_server_that_is_not_there_is_4(house: House) -> None:
-    (house.folder / "one.csv").write_text("id,label\na,1\n")
-    nowhere = f"http://127.0.0.1:{free_port()}"
+def label_files(shop: Installation) -> list[Path]:
+    return sorted((shop.folder / "store" / "truth" / "orders").rglob("*.parquet"))
 
-    found = driftline(
-        "truth", "load", "one.csv", "--endpoint", "cells", "--server", nowhere, cwd=house.folder
-    )
+
+def test_a_server_that_is_not_there_is_4(shop: Installation) -> None:
+    found = load(shop, "id,label\na,1\n", "--server", f"http://127.0.0.1:{free_port()}")
 
     assert found.returncode == 4
     assert "no server answers" in found.stderr
 
 
-def test_every_way_that_the_docs_show_loads_the_same_labels(house: House) -> None:
-    blocks = {kind: DOC.split(f"```{kind}\n")[1].split("```")[0] for kind in ("csv", "jsonl")}
+def test_every_way_that_the_docs_show_loads_the_same_labels(shop: Installation) -> None:
     code = DOC.split("```python\n")[1].split("```")[0]
-    for kind, text in blocks.items():
-        (house.folder / f"shown.{kind}").write_text(text)
-        shown = house.run("truth", "load", f"shown.{kind}", "--endpoint", "cells")
-        assert shown.startswith("3 labels stored for cells (3 received"), shown
-    exec(code.replace("http://127.0.0.1:8080", house.server).replace('"model"', '"cells"'), {})
+    for kind in ("csv", "jsonl"):
+        text = DOC.split(f"```{kind}\n")[1].split("```")[0]
+        shown = load(shop, text, name=f"shown.{kind}").stdout
+        assert shown.startswith("3 labels stored for orders (3 received"), shown
+    exec(code.replace("http://127.0.0.1:8080", shop.url).replace('"model"', '"orders"'), {})
 
-    files = sorted((house.folder / "store" / "truth" / "cells").rglob("*.parquet"))
-    tables = [pq.read_table(file, columns=["key", "row_index", "label"]) for file in files]
+    tables = [
+        pq.read_table(file, columns=["key", "row_index", "label"]) for file in label_files(shop)
+    ]
     loaded = [
         sorted(tuple(row.values()) for row in table.to_pylist())
         for table in tables
@@ -227,6 +169,6 @@ def test_every_way_that_the_docs_show_loads_the_same_labels(house: House) -> Non
     assert loaded == [[("order-1", 0, "1"), ("order-1", 1, "0"), ("order-2", 0, "1")]] * 3
 
 
-def test_the_client_says_when_an_endpoint_is_unknown(house: House) -> None:
-    with Client(house.server) as client, pytest.raises(DriftlineError, match="nobody"):
+def test_the_client_says_when_an_endpoint_is_unknown(shop: Installation) -> None:
+    with dl.Client(shop.url) as client, pytest.raises(dl.DriftlineError, match="nobody"):
         client.put_truth("nobody", {"a": 1})

@@ -5,12 +5,13 @@ Captured by a tap, labelled later, judged by a schedule, and shown on the monito
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any
@@ -19,12 +20,12 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from playwright.sync_api import expect
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 
-from driftline.app.client.client import Client
-from tests.journeys.conftest import configure, driftline, eventually, forked
+from tests.kit.data import YESTERDAY
+from tests.kit.installation import Installation
+from tests.kit.resources import resource
 from tests.servers.chromium import browser
 from tests.servers.ports import free_port
 
@@ -62,8 +63,6 @@ def songs(row: dict) -> dict:
     return {"shown": [f"song {(first + place) % 40}" for place in range(12)]}
 """
 HORIZON, ROWS, PAST = 4, 300, 2_000
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-YESTERDAY = TODAY - timedelta(days=1)
 
 
 def loads(seed: int, rows: int, noise: float) -> tuple[pd.DataFrame, np.ndarray]:
@@ -94,59 +93,41 @@ def songs(seed: int, rows: int, last: int) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class House:
+class Served:
     """A running installation, and an app beside it."""
 
-    folder: Path
-    server: str
-    pages: str
+    shop: Installation
     app: str
-
-    def run(self, *arguments: str) -> None:
-        """Run a command against this server, which must go well."""
-        found = driftline(*arguments, "--server", self.server, cwd=self.folder)
-        assert found.returncode == 0, found.stdout + found.stderr
 
     def judged(self, name: str, reference: pd.DataFrame, rows: pd.DataFrame,
                inputs: list[str], label: str, **roles: Any) -> dict[str, Any]:  # fmt: skip
-        """Monitor an endpoint's quality, ask the app, bring the labels, and give the report."""
-        data = self.folder / f"{name}.parquet"
+        """Monitor an endpoint's quality, ask the app, bring the labels, and return the report."""
+        data = self.shop.folder / f"{name}.parquet"
         reference.assign(key="").to_parquet(data)
-        baseline = {"data": str(data), "label": label, "id": "key", **roles}
-        monitor = {
-            "endpoint": name, "baseline": name, "kind": "model-quality",
-            "schedule": "cron(0 0 ? * * *)", "start": YESTERDAY.isoformat(),
-        }  # fmt: skip
-        (self.folder / f"{name}.yaml").write_text(yaml.safe_dump_all([
-            {"kind": "Baseline", "name": name, "spec": baseline},
-            {"kind": "Endpoint", "name": name,
-             "spec": {"baseline": name, "trust_event_time": True}},
-            {"kind": "Monitor", "name": f"{name}-quality", "spec": monitor},
-        ]))  # fmt: skip
-        self.run("apply", "-f", f"{name}.yaml")
+        self.shop.apply(
+            resource("Baseline", name, data=str(data), label=label, id="key", **roles),
+            resource("Endpoint", name, baseline=name, trust_event_time=True),
+            resource(
+                "Monitor", f"{name}-quality", endpoint=name, baseline=name, kind="model-quality",
+                schedule="cron(0 0 ? * * *)", start=YESTERDAY.isoformat(),
+            ),
+        )  # fmt: skip
         keys = [f"{name}-{number}" for number in range(len(rows))]
         noon = {"X-Driftline-Event-Time": (YESTERDAY + timedelta(hours=12)).isoformat()}
-        with httpx.Client(base_url=self.app, headers=noon) as app:
+        with httpx.Client(base_url=self.app, headers=noon, timeout=60) as app:
             for key, asked in zip(keys, rows[inputs].to_dict("records"), strict=True):
                 app.post(f"/{name}", json={"key": key, **asked}).raise_for_status()
-        with Client(self.server) as client:
-            eventually(lambda: client.capture_stats(name)["requests"] >= len(rows))
+        self.shop.captured(name, len(rows))
         labels = pd.DataFrame({"key": keys, label: rows[label]})
-        labels.to_parquet(self.folder / "labels.parquet")
-        self.run("truth", "load", "labels.parquet", "--endpoint", name, "--id", "key",
-                 "--label", label)  # fmt: skip
-        return eventually(lambda: self.report(f"{name}-quality", len(rows)), within_s=90)
+        labels.to_parquet(self.shop.folder / "labels.parquet")
+        given = ("--endpoint", name, "--id", "key", "--label", label)
+        self.shop.done("truth", "load", "labels.parquet", *given)
 
-    def report(self, monitor: str, labelled: int) -> dict[str, Any] | None:
-        """Return the report of yesterday, once so many rows have labels."""
-        with httpx.Client(base_url=f"{self.server}/api/v1") as client:
-            for item in client.get(f"/monitors/{monitor}/executions").json()["items"]:
-                answer = client.get(f"/executions/{item['id']}/report")
-                if item["is_current"] and answer.is_success:
-                    report: dict[str, Any] = answer.json()
-                    if report["labelled_count"] == labelled:
-                        return report
-        return None
+        def is_labelled() -> dict[str, Any] | None:
+            found = self.shop.reports(f"{name}-quality").get(YESTERDAY)
+            return found if found and found["labelled_count"] == len(rows) else None
+
+        return self.shop.wait(is_labelled, within_s=120)
 
 
 @contextmanager
@@ -155,7 +136,8 @@ def serving(folder: Path) -> Iterator[str]:
     (folder / "own_app.py").write_text(APP)
     port = str(free_port())
     command = [sys.executable, "-m", "uvicorn", "own_app:app", "--port", port, "--no-access-log"]
-    with Popen(command, cwd=folder, stderr=PIPE, text=True) as process:
+    spool = {"DRIFTLINE_CAPTURE__SPOOL_DIR": str(folder / "store" / "spool")}
+    with Popen(command, cwd=folder, stderr=PIPE, text=True, env={**os.environ, **spool}) as process:
         assert process.stderr is not None
         seen = next((line for line in process.stderr if "startup complete" in line), "")
         assert seen, "the app ended before it was ready"
@@ -167,12 +149,10 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Start all processes, and the app in the same folder."""
-    folder = tmp_path_factory.mktemp("own")
-    server, pages = configure(folder)
-    with forked("up", until="ready; Ctrl-C", cwd=folder), serving(folder) as app:
-        yield House(folder, server, pages, app)
+def own(installation: Installation) -> Iterator[Served]:
+    """Start all processes, and the app beside them."""
+    with serving(installation.folder) as app:
+        yield Served(installation, app)
 
 
 def values(report: dict[str, Any]) -> dict[str, float]:
@@ -181,11 +161,11 @@ def values(report: dict[str, Any]) -> dict[str, float]:
 
 
 @pytest.mark.browser
-def test_quantiles_of_forecasts_are_judged_and_shown(house: House) -> None:
+def test_quantiles_of_forecasts_are_judged_and_shown(own: Served) -> None:
     past, _ = loads(1, PAST, 1.0)
     rows, middle = loads(2, ROWS, 3.0)  # What came strays farther than ever before.
 
-    report = house.judged(
+    report = own.judged(
         "loads", past, rows, ["load", "temp"], "next", prediction="p50",
         quantiles={0.1: "p10", 0.5: "p50", 0.9: "p90"},
     )  # fmt: skip
@@ -203,17 +183,19 @@ def test_quantiles_of_forecasts_are_judged_and_shown(house: House) -> None:
     assert "too narrow" in str(broken["interval_coverage[0.8]"])
     with browser() as chromium:
         page = chromium.new_page(reduced_motion="reduce")
-        page.goto(f"{house.pages}/monitors/loads-quality?window={YESTERDAY:%Y%m%dT%H%M%SZ}")
+        page.goto(
+            f"{own.shop.dashboard_url}/monitors/loads-quality?window={YESTERDAY:%Y%m%dT%H%M%SZ}"
+        )
         for name in (r"pinball loss", r"interval coverage \[0\.8\]"):
             row = page.get_by_role("row").filter(has_text=re.compile(f"^{name}.*page"))
             expect(row).to_be_visible()
         expect(page.get_by_text("too narrow").first).to_be_visible()
 
 
-def test_rows_that_stand_for_many_count_so_often(house: House) -> None:
+def test_rows_that_stand_for_many_count_so_often(own: Served) -> None:
     past, rows = fares(3, PAST, 0.0), fares(4, ROWS, 3.0)
 
-    report = house.judged(
+    report = own.judged(
         "fares", past, rows, ["km", "counted"], "paid", prediction="said", weight="counted"
     )
 
@@ -223,10 +205,10 @@ def test_rows_that_stand_for_many_count_so_often(house: House) -> None:
     assert "mae" in {one["feature_name"] for one in report["violations"]}
 
 
-def test_rankings_are_judged_by_what_was_liked(house: House) -> None:
+def test_rankings_are_judged_by_what_was_liked(own: Served) -> None:
     past, rows = songs(5, PAST, 5), songs(6, ROWS, 10)
 
-    report = house.judged("songs", past, rows, ["taste"], "liked", prediction="shown")
+    report = own.judged("songs", past, rows, ["taste"], "liked", prediction="shown")
 
     gains = []
     for shown, liked in zip(rows["shown"], rows["liked"], strict=True):
@@ -236,10 +218,10 @@ def test_rankings_are_judged_by_what_was_liked(house: House) -> None:
     assert "ndcg_at_10" in {one["feature_name"] for one in report["violations"]}
 
 
-def test_lists_where_the_reference_has_numbers_are_said_to_be_that(house: House) -> None:
+def test_lists_where_the_reference_has_numbers_are_said_to_be_that(own: Served) -> None:
     past, rows = fares(7, PAST, 0.0), fares(8, ROWS, 0.0)
 
-    report = house.judged("tips", past, rows, ["km", "counted"], "paid", prediction="said")
+    report = own.judged("tips", past, rows, ["km", "counted"], "paid", prediction="said")
 
     (found,) = report["violations"]
     assert f'"said" = a list where the reference has one number ({ROWS}x)' in str(found)

@@ -1,6 +1,7 @@
 """docs/your-own-app.md as it stands: its files, its commands, in its order, and what one then sees.
 
-Nothing is replaced but ports (others may be taken) and the ten seconds until a commit.
+Nothing is replaced but ports (others may be taken) and the ten seconds until a commit; a channel
+and an alarm on the monitor are added, and the first notification is awaited.
 """
 
 import os
@@ -12,13 +13,20 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
+import httpx
+import pandas as pd
 import polars as pl
 import pytest
+import yaml
 
-from driftline.app.client.client import Client
-from tests.journeys.conftest import driftline, eventually
+from tests.kit.data import TODAY, YESTERDAY
+from tests.kit.receiver import Receiver
+from tests.kit.resources import alarm_on
+from tests.kit.waiting import wait
+from tests.servers.commands import driftline
 from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.slow
@@ -46,6 +54,7 @@ class Walk:
 
     folder: Path
     ports: dict[str, int]
+    pager: Receiver
     said: dict[str, tuple[int, str]] = field(default_factory=dict)
     lasting: list[subprocess.Popen[str]] = field(default_factory=list)
     readers: list[threading.Thread] = field(default_factory=list)
@@ -63,7 +72,10 @@ class Walk:
             "COLUMNS": "80",
             "DRIFTLINE_SERVER__PORT": str(self.ports["8080"]),
             "DRIFTLINE_DASHBOARD__PORT": str(self.ports["8081"]),
+            "DRIFTLINE_METRICS__BACKGROUND_PORT": "0",
             "DRIFTLINE_CAPTURE__COMMIT_INTERVAL_S": "0.2",
+            "DRIFTLINE_ALARMS__POLL_S": "0.2",
+            "DRIFTLINE_NOTIFY__ALLOW_NETWORKS": "127.0.0.0/8",
         }
 
     def follow(self, line: str) -> None:
@@ -116,8 +128,8 @@ class Walk:
             process.stderr.close()
 
     def requests(self, endpoint: str) -> int:
-        with Client(self.server) as client:
-            return sum(one["requests"] for one in client.captures() if one["endpoint"] == endpoint)
+        items = httpx.get(f"{self.server}/api/v1/capture").json()["items"]
+        return sum(one["requests"] for one in items if one["endpoint"] == endpoint)
 
     def table(self, endpoint: str) -> pl.DataFrame:
         return pl.read_delta(str(self.folder / ".driftline" / "capture" / endpoint))
@@ -126,10 +138,12 @@ class Walk:
 @pytest.fixture(scope="module")
 def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     """Follow the whole document; where it says "within ten seconds", wait for that."""
-    found = Walk(
-        tmp_path_factory.mktemp("app"),
-        {port: free_port() for port in ("8000", "8080", "8081", "8085")},
-    )
+    ports = {port: free_port() for port in ("8000", "8080", "8081", "8085")}
+    with Receiver() as pager:
+        yield from follow(Walk(tmp_path_factory.mktemp("app"), ports, pager))
+
+
+def follow(found: Walk) -> Iterator[Walk]:
     for code in blocks("python"):
         name = code.split("\n", 1)[0].removeprefix("# ")
         code = re.sub(r":8000\b", f":{found.ports['8000']}", code)
@@ -138,10 +152,14 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
     try:
         for line in "".join(blocks("sh")).splitlines():
             found.follow(line)
+            if line.startswith("driftline apply"):
+                paged = [found.pager.channel(), alarm_on("orders-data-quality", "pager")]
+                (found.folder / "pager.yaml").write_text(yaml.safe_dump_all(paged))
+                found.follow("driftline apply -f pager.yaml")
             for start, (endpoint, count) in expected.items():
                 if line.startswith(start):
                     assert found.said[line][0] == 0, found.said[line][1]
-                    eventually(lambda e=endpoint, n=count: found.requests(e) >= n)
+                    wait(lambda e=endpoint, n=count: found.requests(e) >= n)
         yield found
     finally:
         found.stop()
@@ -191,7 +209,7 @@ def test_the_truth_is_joined_by_the_id_that_the_requests_carried(walk: Walk) -> 
 
 def test_logger_and_proxy_record_beside_it_raw_until_declared(walk: Walk) -> None:
     _, said = walk.said["driftline capture stats"]
-    eventually(lambda: walk.requests("nightly") == 2)
+    wait(lambda: walk.requests("nightly") == 2)
 
     counts = r"endpoint +{} +declared +{} +typed +{} +requests +{} "
     for shown in (("orders", "True", "True", "30[01]"), ("proxied", "False", "False", "1")):
@@ -201,3 +219,26 @@ def test_logger_and_proxy_record_beside_it_raw_until_declared(walk: Walk) -> Non
     assert "A-0" in set(nightly["inference_id"])
     assert proxied["request_body"].to_list() == [b'{"order_id": "B-1", "km": 3.5, "rain_mm": 0}']
     assert b'"score"' in proxied["response_body"][0]
+
+
+def test_the_first_notification_names_the_cause(walk: Walk) -> None:
+    """Of yesterday, since an alarm of a daily monitor waits until the day is over."""
+    orders = pd.read_parquet(walk.folder / "orders.parquet").tail(200)
+    spec = {"baseline": "orders", "trust_event_time": True}
+    trusted = {"kind": "Endpoint", "name": "orders", "spec": spec}
+    (walk.folder / "trusted.yaml").write_text(yaml.safe_dump(trusted))
+    walk.follow("driftline apply -f trusted.yaml")
+    noon = {"X-Driftline-Event-Time": (YESTERDAY + timedelta(hours=12)).isoformat()}
+    url = f"http://127.0.0.1:{walk.ports['8000']}/predict"
+    with httpx.Client(headers=noon) as client:
+        for number, order in enumerate(orders.itertuples()):
+            body = {"order_id": f"Y-{number}", "km": order.km * 1000, "rain_mm": order.rain_mm}
+            client.post(url, json=body).raise_for_status()
+    wait(lambda: walk.requests("orders") >= ASKED + len(orders))
+
+    span = f'--from "{YESTERDAY:%Y-%m-%d}" --to "{TODAY:%Y-%m-%d}"'
+    walk.follow(f"driftline monitor run orders-data-quality {span}")
+    message = wait(lambda: next(iter(walk.pager.messages), None))
+
+    assert (message.alarm, message.state) == ("orders-data-quality: violations", "ALARM")
+    assert message.cause.startswith("km: ")

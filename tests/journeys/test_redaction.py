@@ -6,23 +6,17 @@ import asyncio
 import gzip
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import httpx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
 from kafka import KafkaConsumer
 
-from driftline.capture.line.envelope import read_envelope
-from driftline.capture.spool.frame import Flag
-from driftline.capture.tap.logger import Logger
-from driftline.capture.tap.tap import Capture
-from tests.journeys.conftest import eventually, forked
-from tests.servers.kafka import KafkaBroker
-from tests.servers.ports import free_port
+import driftline as dl
+from tests.kit.installation import Installation
+from tests.kit.services import KafkaBroker, on_kafka
 
 pytestmark = pytest.mark.slow
 
@@ -30,45 +24,43 @@ pytestmark = pytest.mark.slow
 SECRET = "078-05-1120"
 NAME = "S\u00f8ren \u201cQ\u201d Kierkegaard"
 KEY = "k1:9f8e7d6c5b4a39281706f5e4d3c2b1a0"
-RULES = """
-[[capture.redact]]
-endpoint = "people"
-field = "/instances/*/ssn"
-action = "hash"
-side = "request"
-optional = true
-
-[[capture.redact]]
-endpoint = "people"
-field = "/instances/*/name"
-action = "mask"
-keep = 3
-side = "request"
-
-[[capture.redact]]
-endpoint = "people"
-field = "/predictions/*/name"
-action = "drop"
-side = "response"
-
-[[capture.redact]]
-endpoint = "people"
-field = "column:1"
-action = "null"
-side = "request"
-
-[[capture.redact]]
-endpoint = "people"
-field = "header:X-Amzn-SageMaker-Custom-Attributes"
-action = "drop"
-
-[[capture.redact]]
-endpoint = "logged"
-field = "/*/ssn"
-action = "drop"
-side = "request"
-"""
+RULES = [
+    ("people", "/instances/*/ssn", "hash", "request", {"optional": True}),
+    ("people", "/instances/*/name", "mask", "request", {"keep": 3}),
+    ("people", "/predictions/*/name", "drop", "response", {}),
+    ("people", "column:1", "null", "request", {}),
+    ("people", "header:X-Amzn-SageMaker-Custom-Attributes", "drop", None, {}),
+    ("logged", "/*/ssn", "drop", "request", {}),
+]
 ANSWER = json.dumps({"predictions": [{"name": NAME, "p": 0.5}]}).encode()
+REDACTION_FAILED = 1024  # Of docs/capture.md.
+
+
+def settings_of(folder: Path, more: str = "") -> str:
+    (folder / "keys").write_text(KEY)
+    (folder / "keys").chmod(0o600)
+    rules = [
+        {"endpoint": endpoint, "field": path, "action": action, **given}
+        | ({"side": side} if side else {})
+        for endpoint, path, action, side, given in RULES
+    ]
+    return (
+        more.replace("[capture]", "")
+        + f"""
+        [capture]
+        transport = "{"kafka" if more else "local"}"
+        spool_dir = "spool"
+        redact_key_file = "{folder / "keys"}"
+        redact = {table_array(rules)}
+    """
+    )
+
+
+def table_array(rows: list[dict[str, Any]]) -> str:
+    cells = [
+        ", ".join(f"{key} = {json.dumps(value)}" for key, value in row.items()) for row in rows
+    ]
+    return "[" + ", ".join(f"{{{row}}}" for row in cells) + "]"
 
 
 async def echoing(scope: Any, receive: Any, send: Any) -> None:
@@ -99,25 +91,25 @@ def ask(app: Any, path: str, body: bytes, kind: str, encoding: str = "") -> None
     asyncio.run(app(scope, receive, send))
 
 
-def send_secrets(spool_dir: Path, server: str) -> int:
-    """Record secrets in all the ways that there are; give how many records."""
-    app = Capture(echoing, endpoint="people", spool_dir=spool_dir)
+def send_secrets(shop: Installation) -> None:
+    """Record secrets in all the ways that there are: nine of people, one logged."""
+    spool_dir = shop.folder / "spool"
+    app = dl.Capture(echoing, endpoint="people", spool_dir=spool_dir)
     rows = {"instances": [{"ssn": SECRET, "name": NAME}, {"ssn": None, "name": NAME}]}
-    plain = json.dumps(rows).encode()
-    raw = json.dumps(rows, ensure_ascii=False).encode()
+    plain, raw = json.dumps(rows).encode(), json.dumps(rows, ensure_ascii=False).encode()
     for path, body, kind, encoding in (
         ("/good", plain, "application/json", ""),
         ("/good", raw, "application/json", ""),
         ("/good", gzip.compress(raw), "application/json", "gzip"),
         ("/good", f"1,{SECRET}\n2,{SECRET}\n".encode(), "text/csv", ""),
         ("/good", plain[:-1], "application/json", ""),
-        ("/good", SECRET.encode(), "application/octet-stream", ""),
+        ("/good", SECRET.encode(), "application/x-npy", ""),
         ("/bad", plain, "application/json", ""),
-        ("/bad", SECRET.encode(), "text/plain", ""),
+        ("/bad", SECRET.encode(), "text/csv", ""),
     ):
         ask(app, path, body, kind, encoding)
     app.spool.close()
-    with Logger("logged", spool_dir=spool_dir) as log:
+    with dl.Logger("logged", spool_dir=spool_dir) as log:
         log({"ssn": SECRET, "age": 3}, {"prediction": 1})
     for kind, body in (("request", raw), ("response", ANSWER)):
         headers = {
@@ -125,9 +117,8 @@ def send_secrets(spool_dir: Path, server: str) -> int:
             "ce-type": f"org.kubeflow.serving.inference.{kind}",
             "ce-inferenceservicename": "people", "content-type": "application/json",
         }  # fmt: skip
-        answer = httpx.post(f"{server}/v1/cloudevents", content=body, headers=headers)
+        answer = shop.request("POST", "/v1/cloudevents", content=body, headers=headers)
         assert answer.status_code == 200, answer.text
-    return 10
 
 
 def traces() -> list[bytes]:
@@ -135,23 +126,25 @@ def traces() -> list[bytes]:
     return [SECRET.encode(), *(name.encode() for name in names)]
 
 
-def assert_nowhere(folder: Path) -> None:
+def is_nowhere(shop: Installation) -> None:
     """Look for the secrets in every file, and in every value of every Parquet file."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert files
-    for path in files:
-        content = path.read_bytes()
-        if path.suffix == ".parquet":
-            content += repr(pq.read_table(path).to_pylist()).encode()
-        for trace in traces():
-            assert trace not in content, path
+    for path in shop.folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            if path.suffix == ".parquet":
+                content += repr(pq.read_table(path).to_pylist()).encode()
+            assert not any(trace in content for trace in traces()), path
+    assert KEY.partition(":")[2] not in shop.log
+    assert not any(trace in shop.log.encode() for trace in traces())
 
 
-def assert_stored(root: Path) -> None:
+def is_redacted(shop: Installation) -> None:
     """Look at what became of the records."""
-    rows = DeltaTable(str(root / "capture" / "people")).to_pyarrow_table()
-    table = rows.filter(rows["row_index"].to_numpy() == 0).to_pylist()
-    failed = [row for row in table if row["flags"] & Flag.REDACTION_FAILED]
+    rows = shop.captured("people", 9)
+    assert len(shop.captured("logged", 1)) == 1
+    rows = rows.astype(object).where(rows.notna(), None)
+    table = rows[rows["row_index"] == 0].to_dict("records")
+    failed = [row for row in table if row["flags"] & REDACTION_FAILED]
     assert len(table) == 9
     assert len(failed) == 3
     assert all(not row["request_body"] and not row["response_body"] for row in failed)
@@ -159,114 +152,65 @@ def assert_stored(root: Path) -> None:
     assert {row["custom_attributes"] for row in table} == {None}
     sent = [row["request_body"] or b"" for row in table]
     opened = [gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body for body in sent]
-    hashed = [body for body in opened if b"k1:" in body]
     assert not any(trace in body for body in opened for trace in traces())
-    assert len(hashed) == 5
+    assert len([body for body in opened if b"k1:" in body]) == 5
 
 
-@pytest.fixture
-def house(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[tuple[Path, str, Path]]:
-    """Start the processes that capture; give folder, server and log."""
-    port, log = free_port(), tmp_path / "log"
-    more = getattr(request, "param", "")
-    (tmp_path / "keys").write_text(KEY)
-    (tmp_path / "keys").chmod(0o600)
-    settings = f"""
-[server]
-port = {port}
-[storage]
-root = "store"
-[capture]
-spool_dir = "spool"
-commit_interval_s = 0.2
-redact_key_file = "keys"
-{more}
-{RULES}
-"""
-    (tmp_path / "driftline.toml").write_text(settings)
-    yield tmp_path, f"http://127.0.0.1:{port}", log
+def spool_is_empty(shop: Installation) -> bool:
+    return not list((shop.folder / "spool").glob("*/*.dls"))
 
 
-def run_and_stop(house: tuple[Path, str, Path], roles: str) -> None:
-    """Send secrets through a running line, wait until all is stored, and end it."""
-    folder, server, log = house
-    with ExitStack() as stack:
-        process = stack.enter_context(
-            forked("up", "--only", roles, until="ready; Ctrl-C", cwd=folder)
-        )
-        with log.open("wb") as out:
-            assert process.stderr is not None
-            count = send_secrets(folder / "spool", server)
+def test_no_secret_gets_past_the_local_line(tmp_path: Path) -> None:
+    words = ("--only", "server,capture")
+    with Installation(
+        tmp_path / "shop", settings_of(tmp_path), words=words, is_forked=True
+    ) as shop:
+        send_secrets(shop)
+        is_redacted(shop)
+        # Whoever comes next removes the spools of those that have ended.
+        shop.restart()
+        shop.wait(lambda: spool_is_empty(shop))
 
-            def is_stored() -> bool:
-                found = httpx.get(f"{server}/api/v1/capture").json()["items"]
-                return sum(item["requests"] for item in found) >= count
-
-            eventually(is_stored)
-            process.terminate()
-            out.write((process.stderr.read()).encode())
-
-
-def test_no_secret_gets_past_the_local_line(house: tuple[Path, str, Path]) -> None:
-    folder, _, log = house
-
-    run_and_stop(house, "server,capture")
-    # Whoever comes next removes the spools of those that have ended.
-    with forked("up", "--only", "capture", until="ready; Ctrl-C", cwd=folder):
-        eventually(lambda: not list((folder / "spool").glob("*/*.dls")))
-
-    assert "redaction failed" in log.read_text()
-    assert KEY.partition(":")[2] not in log.read_text()
-    assert_stored(folder / "store")
-    assert_nowhere(folder)
-
-
-def test_spool_and_halves_are_for_their_owner_only(tmp_path: Path) -> None:
-    app = Capture(echoing, endpoint="people", spool_dir=tmp_path / "spool")
-    ask(app, "/good", b"{}", "application/json")
-
-    for path in (tmp_path / "spool").rglob("*"):
-        assert path.stat().st_mode & 0o077 == 0, path
-    assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
-    app.spool.close()
+    assert "redaction failed" in shop.log
+    is_nowhere(shop)
 
 
 @pytest.mark.kafka
-def test_no_secret_gets_into_kafka(
-    tmp_path: Path, house: tuple[Path, str, Path], kafka_broker: KafkaBroker
-) -> None:
-    folder, _, log = house
-    settings = folder / "driftline.toml"
-    text = settings.read_text().replace("[capture]\n", '[capture]\ntransport = "kafka"\n')
-    topic = f"redacted-{free_port()}"
-    settings.write_text(
-        f'[kafka]\nbootstrap_servers = ["{kafka_broker.bootstrap}"]\ntopic = "{topic}"\n'
-        f'group = "{topic}"\npartitions = 1\nreplication = 1\n{text}'
-    )
+def test_no_secret_gets_into_kafka(tmp_path: Path, kafka_broker: KafkaBroker, topic: str) -> None:
+    kafka = on_kafka(kafka_broker, topic).partition("[kafka]")[2]
+    settings = settings_of(tmp_path, f"[kafka]{kafka}")
+    words = ("--only", "server,sidecar,sink")
+    with Installation(tmp_path / "shop", settings, words=words, is_forked=True) as shop:
+        send_secrets(shop)
+        is_redacted(shop)
+        shop.restart()
+        shop.wait(lambda: spool_is_empty(shop))
 
-    run_and_stop(house, "server,sidecar,sink")
-    with forked("up", "--only", "sidecar", until="ready; Ctrl-C", cwd=folder):
-        eventually(lambda: not list((folder / "spool").glob("*/*.dls")))
-
-    letters = list(messages(kafka_broker, topic))
-    assert sum(len(list(found)) for found in letters) >= 10
-    for frames in letters:
-        for trace in traces():
-            assert trace not in repr(frames).encode()
-            assert not any(trace in frame.request + frame.response for frame in frames)
-    assert KEY.partition(":")[2] not in log.read_text()
-    assert_stored(folder / "store")
-    assert_nowhere(folder)
+    values = list(messages(kafka_broker, topic))
+    assert values
+    assert not any(trace in value for value in values for trace in traces())
+    is_nowhere(shop)
 
 
-def messages(broker: KafkaBroker, topic: str) -> Iterator[list[Any]]:
-    """Return the frames of every letter of a topic, and of its dead letters."""
+def messages(broker: KafkaBroker, topic: str) -> Iterator[bytes]:
+    """Return the messages of a topic, unpacked as docs/kafka.md says, and its dead letters."""
     consumer = KafkaConsumer(
         topic, f"{topic}.dlq", bootstrap_servers=[broker.bootstrap],
         auto_offset_reset="earliest", consumer_timeout_ms=10_000,
     )  # fmt: skip
     try:
         for message in consumer:
-            yield read_envelope(message.value, message.headers)[1].frames()
+            raw = int(dict(message.headers)["dl.raw"])
+            yield pa.Codec("zstd").decompress(message.value, raw, asbytes=True)
     finally:
         consumer.close()
+
+
+def test_the_spool_is_for_its_owner_only(tmp_path: Path) -> None:
+    app = dl.Capture(echoing, endpoint="people", spool_dir=tmp_path / "spool")
+    ask(app, "/good", b"{}", "application/json")
+
+    assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
+    for path in (tmp_path / "spool").rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, path
+    app.spool.close()
