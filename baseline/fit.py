@@ -16,8 +16,9 @@ import pyarrow as pa
 
 from driftline.baseline import pairing
 from driftline.baseline.blocks import BlockCounter, BlockCounts, event_times
-from driftline.baseline.cells import Cells, number_cells, text_cells, time_cells
+from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.column_cells import column_cells, repeated_cells
 from driftline.baseline.column_order import (
     LEAST_DAYS,
     NumberSample,
@@ -159,7 +160,7 @@ class FirstReading:
 class CellCounter:
     """Counts rows on cells, column by column."""
 
-    cells: Mapping[str, Cells]  # By column: what is counted on, as `_repeated_cells` gives it.
+    cells: Mapping[str, Cells]  # By column: what is counted on, as `repeated_cells` gives it.
     counts: dict[str, np.ndarray]  # By column: int64, shape (cells,).
     event_time: str | None = None  # Column by whose hours the counts are kept apart, too.
     blocks: BlockCounter | None = None  # Counts by the hour; None without event time.
@@ -308,7 +309,7 @@ def fit_source(
         for column in signature.columns
         if column.role in JUDGED_ROLES and column.unjudged is None
     }
-    own = {name: _repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
+    own = {name: repeated_cells(cell, profile.columns[name]) for name, cell in cells.items()}
     chosen = choose_segments(segments, signature, profile)
     traits = derivations(profile, cells)
     outcomes = _outcomes(roles, signature, answers, profile.row_count, reason)
@@ -465,47 +466,6 @@ def _follows(found: ColumnProfile, growth: Growth, own: ColumnProfile | None) ->
         return growth.is_rising and times.count >= MIN_KEYS
     beside = times.counts[times.last >= own.times.first[0]].sum()
     return bool(beside > BESIDE_SHARE * times.count)
-
-
-def column_cells(column: ColumnProfile) -> Cells:
-    """Choose a column's cells from its profile."""
-    if column.is_number:
-        values, weights = column.sketch.weighted()
-        if column.moments.count:
-            # The sketch may have lost the ends; they bound what the reference has seen.
-            ends = [column.moments.minimum, column.moments.maximum]
-            inside = np.isin(ends, values)
-            extra = np.asarray(ends)[~inside]
-            order = np.argsort(np.concatenate([values, extra]), kind="stable")
-            weights = np.concatenate([weights, np.zeros(len(extra))])[order]
-            values = np.concatenate([values, extra])[order]
-        few = column.distinct.is_exact and column.distinct.value == len(values)
-        return number_cells(column.name, column.type, values, weights, few=few)
-    if column.type == "timestamp":
-        times = column.times
-        return time_cells(column.name, times.first, times.last, times.counts)
-    return text_cells(
-        column.name,
-        column.type,
-        dict(column.levels.ranked()),
-        # Nobody knows what a column holds that was always empty: nothing in it is new.
-        complete=column.levels.is_exact and column.present_count > 0,
-        row_count=column.present_count,
-    )
-
-
-def _repeated_cells(cells: Cells, column: ColumnProfile) -> Cells:
-    """Return the cells to count a reference on, so that it says how often new values come.
-
-    A text value that occurred just once is unknown to the rest of the reference, so its row counts
-    as unseen: the share of such rows estimates how often a window will bring a new value
-    (Good-Turing; docs/reference/statistics.md, "Unseen values"). Counted the plain way that
-    share would always be 0, and a column with ever new names would alarm for ever.
-    """
-    if cells.known is None:
-        return cells
-    single = {value for value, count in column.levels.ranked() if count == 1}
-    return replace(cells, known=tuple(sorted(set(cells.known) - single)))
 
 
 def _with_positive(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.baseline.fit import column_cells
+from driftline.baseline.column_cells import column_cells
 from driftline.baseline.profile import Profile
 from driftline.errors import InputError
 from driftline.signature import Column, Signature

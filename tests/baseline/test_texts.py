@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.fit import column_cells
+from driftline.baseline.column_cells import column_cells
 from driftline.baseline.texts import SHAPE_CAP, TextSummary, shapes_of, shortened
 
 words = st.lists(st.text(st.characters(codec="utf-8"), max_size=45), max_size=30)
