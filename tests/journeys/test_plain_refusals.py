@@ -41,3 +41,13 @@ def test_a_misspelt_segment_is_answered_with_the_nearest_name(folder: Path) -> N
 
     assert found.returncode == 2
     assert 'the nearest known one is "city"' in found.stderr
+
+
+def test_junit_says_how_many_rows_a_column_needs(folder: Path) -> None:
+    lines = (folder / "orders.csv").read_text().splitlines()
+    (folder / "few.csv").write_text("\n".join(lines[:8]) + "\n")
+
+    found = driftline("check", "few.csv", "--baseline", "base", "--format", "junit", cwd=folder)
+
+    assert found.returncode == 3
+    assert found.stdout.count('<skipped message="insufficient_data: at least ') >= 2

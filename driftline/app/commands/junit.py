@@ -46,6 +46,8 @@ def _suite(root: ElementTree.Element, report: Report) -> None:
     skipped = dict.fromkeys(report.insufficient_data, INSUFFICIENT)
     skipped |= {one.feature: one.note for one in report.results if one.note}
     skipped |= {one.shown: one.note for one in report.metrics if one.note and not one.violated}
+    # With what would help, such as how many more rows.
+    skipped |= {one.name: f"{one.reason}: {one.remedy}" for one in report.unjudged if one.remedy}
     counts = {
         "tests": str(len(cases) + (not report.decided)),
         "failures": str(len(broken)),

@@ -133,7 +133,7 @@ def test_each_guess_stands_in_the_file_with_its_reason(
     assert len(told["guesses"]) == 8
     for guess in told["guesses"]:
         assert [one for one in lines if one.startswith("#") and guess["reason"] in one]
-    assert "# kind: Channel" in lines
+    assert any("--channel URL" in line for line in lines)
 
 
 def test_a_file_that_is_there_is_left_alone_until_told(made: tuple[Path, dict[str, Any]]) -> None:
