@@ -55,6 +55,9 @@ class Judged:
 @pytest.fixture(scope="module")
 def flights() -> Judged:
     table = pd.read_csv(DATA / "flights.csv.zip", usecols=COLUMNS)
+    # Days in the past that say nothing of when a flight was.
+    days = np.random.default_rng(4).integers(0, 20_000, len(table))
+    table["built"] = pd.Timestamp("1955-01-01") + pd.to_timedelta(days, unit="D")
     return Judged.split(table.sample(38_000, random_state=1), 30_000, 4_000)
 
 
@@ -131,6 +134,9 @@ FLIGHTS: dict[str, tuple[Change, str]] = {
     "a space behind a code": (changed("carrier", lambda x: x.replace("UA", "UA ")), "carrier baseline_drift page, carrier categorical_values page"),
     "codes renumbered": (changed("origin", lambda x: x.map({"EWR": "JFK", "JFK": "LGA", "LGA": "EWR"})), "origin baseline_drift page"),
     "texts cut": (changed("dest", lambda x: x.str[:2]), "dest baseline_drift page"),
+    # Times.
+    "a default of times": (put("built", pd.Timestamp("1900-01-01"), 0.1), "built baseline_drift ticket"),
+    "times twenty years later": (changed("built", lambda x: x + pd.DateOffset(years=20)), "built baseline_drift ticket"),
     # Units and types.
     "kilometres": (changed("distance", lambda x: (x * KM).round()), "distance baseline_drift ticket"),
     "kilometres for one airport": (of("JFK", "distance", lambda x: (x * KM).round()), "distance baseline_drift ticket, distance unit_change page"),
