@@ -154,6 +154,11 @@ class EndpointReconciler:
             f'endpoint "{name[:80]}" does not exist; driftline get endpoint lists those that do'
         )
 
+    @property
+    def names(self) -> list[str]:
+        """The endpoints that there are."""
+        return [endpoint.name for endpoint in self._endpoints.values()]
+
     def is_foreign(self, name: str) -> bool:
         """Whether an endpoint is declared without a model: captured elsewhere, not served."""
         return name.casefold() in self._declared.foreign
