@@ -45,7 +45,8 @@ def pandas():
     return len(found), found["event_id"].nunique()
 
 def polars():
-        found = pl.scan_delta(folder).select(pl.len(), pl.col("event_id").n_unique()).collect()
+    import polars as pl
+    found = pl.scan_delta(folder).select(pl.len(), pl.col("event_id").n_unique()).collect()
     return found.row(0)
 
 def duck():
