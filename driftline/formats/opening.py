@@ -41,8 +41,8 @@ class NotUtf8Error(InputError):
 
     def __str__(self) -> str:
         return (
-            f"{self.shown}: line {self.line} is not UTF-8; name the encoding that the text has, "
-            "such as latin-1"
+            f"{self.shown}: line {self.line} is not UTF-8; set encoding to the one that the text "
+            "has, such as latin-1"
         )
 
 

@@ -53,7 +53,7 @@ def test_encodings_that_show_are_found(
 def test_other_encodings_are_named(tmp_path: Path, encoding: str, name: str) -> None:
     path = write(tmp_path, "a.csv", "Stadt;n\nKöln;1\n", encoding)
 
-    with pytest.raises(InputError, match=r"line 2 is not UTF-8; name the encoding.*--encoding"):
+    with pytest.raises(InputError, match=r"line 2 is not UTF-8; set encoding"):
         rows(path)
     assert rows(Files(path, encoding=name)) == {"Stadt": ["Köln"], "n": [1]}
 

@@ -142,8 +142,8 @@ def _refuse_row(fields: Sequence[str], shown: str) -> None:
     """Refuse a first line that holds text and values that nobody calls a column by."""
     if (value := next((one for one in fields if VALUE.match(one.strip())), None)) is not None:
         raise InputError(
-            f'{shown}: "{value}" in the first line reads as a value, not as a name; say '
-            "that there is no header where that line is a row, or that it is one"
+            f'{shown}: "{value}" in the first line reads as a value, not as a name; set '
+            "header to false where that line is a row, to true where it holds names"
         )
 
 
