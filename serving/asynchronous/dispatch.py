@@ -138,7 +138,7 @@ class AsyncInvocations:
             )  # fmt: skip
 
     def _served(self) -> Iterator[ServedEndpoint]:
-        for name in self._reconciler.names:
+        for name in self._reconciler.readiness:
             served = self._reconciler.endpoint(name)
             if served is not None and served.routes[0].desired.answers_later is not None:
                 yield served

@@ -150,9 +150,10 @@ class EndpointReconciler:
                 f'endpoint "{name[:80]}" has no model here; ask the app that it is captured in'
             )
         # Whoever may ask one endpoint is not told of the others.
-        raise NotFoundError(
+        message = (
             f'endpoint "{name[:80]}" does not exist; driftline get endpoint lists those that do'
         )
+        raise NotFoundError(message)
 
     @property
     def names(self) -> list[str]:
@@ -268,11 +269,6 @@ class EndpointReconciler:
             for route in self._routes.values()
             for hostname, pool in route.pool.parts.items()
         ]
-
-    @property
-    def is_read(self) -> bool:
-        """Whether the declared endpoints were read since the server began."""
-        return self._is_read
 
     @property
     def is_ready(self) -> bool:

@@ -237,7 +237,7 @@ def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path, tr
     async def begin():
         reconciler = EndpointReconciler(context)
         await reconciler.settled(await reconciler.refresh())
-        return reconciler.is_read, reconciler.is_foreign("mine")
+        return reconciler.is_ready, reconciler.is_foreign("mine")
 
     assert asyncio.run(begin()) == (True, True)
     engine.dispose()

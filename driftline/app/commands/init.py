@@ -90,6 +90,11 @@ def init(
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
     typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
     _show(trial)
+    _show_next(file, channel)
+
+
+def _show_next(file: Path, channel: str | None) -> None:
+    """Print what is still missing, and the next commands."""
     if channel is None:
         typer.echo("its alarms notify nobody: name a webhook with --channel URL", err=True)
     typer.echo(f"\nnext: driftline up, then: driftline apply -f {file}", err=True)

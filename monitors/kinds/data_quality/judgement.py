@@ -135,6 +135,17 @@ class _Work:
             else:
                 self.notes[name], self.remedies[name] = UNDECIDABLE_GAPS, remedy
 
+    def take_uncounted(self) -> None:
+        """Note what texts beyond the counted levels show."""
+        if self.reference is None:
+            return
+        cells = {name: one.cells for name, one in self.references.items()}
+        self.drifts, untested = with_uncounted(
+            self.drifts, self.window.columns, self.reference.columns, cells
+        )
+        for name in untested.keys() - self.notes.keys():
+            self.notes[name], self.remedies[name] = UNCOUNTED, untested[name]
+
     def measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
         """Note what the distances decide that the constraints name."""
         for column in columns:
@@ -228,12 +239,7 @@ def judge(
 
     decision = decide(tested, scales)
     work.take(decision)
-    if reference_profile is not None:
-        known = reference_profile.columns
-        cells = {name: one.cells for name, one in references.items()}
-        work.drifts, untested = with_uncounted(work.drifts, window.columns, known, cells)
-        for name in untested.keys() - work.notes.keys():
-            work.notes[name], work.remedies[name] = UNCOUNTED, untested[name]
+    work.take_uncounted()
     if measured:
         # The test of the window alone names the rows that moved most; the distance decides.
         work.measure(decide(measured, (1,)), measured)
