@@ -155,11 +155,6 @@ class EndpointReconciler:
         )
         raise NotFoundError(message)
 
-    @property
-    def names(self) -> list[str]:
-        """The endpoints that there are."""
-        return [endpoint.name for endpoint in self._endpoints.values()]
-
     def is_foreign(self, name: str) -> bool:
         """Whether an endpoint is declared without a model: captured elsewhere, not served."""
         return name.casefold() in self._declared.foreign
@@ -277,9 +272,9 @@ class EndpointReconciler:
         A rolling update keeps the server before while this one loads its models; one that hangs
         or crashes keeps no other endpoint out of service for longer than that.
         """
-        if all(task.done() for task in self._first_starts):
-            return self._is_read
-        return asyncio.get_running_loop().time() > self._loads_until_s
+        is_loaded = all(task.done() for task in self._first_starts)
+        is_late = asyncio.get_running_loop().time() > self._loads_until_s
+        return self._is_read and (is_loaded or is_late)
 
     @property
     def readiness(self) -> dict[str, bool]:
@@ -548,24 +543,19 @@ class EndpointReconciler:
             {key: endpoint for key, endpoint in served.items() if endpoint is not None}
         )
         asked = {id(one.pool) for endpoint in self._endpoints.values() for one in endpoint.all}
-        leaving, self._leaving = self._leaving, []
+        leaving = self._leaving
+        self._leaving = [route for route in leaving if id(route.pool) in asked]
         for route in leaving:
-            if id(route.pool) in asked:
-                self._leaving.append(route)
-            else:
+            if id(route.pool) not in asked:
                 self._retire(route)
 
     def _served(
         self, declared: Iterable[Route], before: ServedEndpoint | None
     ) -> ServedEndpoint | None:
         """Return an endpoint by what is declared and placed, and what it was before."""
-        shadow = None
-        routes = []
-        for route in declared:
-            if route.desired.is_shadow:
-                shadow = route
-            else:
-                routes.append(route)
+        declared = list(declared)
+        routes = [route for route in declared if not route.desired.is_shadow]
+        shadow = next((route for route in declared if route.desired.is_shadow), None)
         callers = [route for route in routes if self._can_start(route)] or routes
         if before is not None and not any(route.pool.is_ready for route in callers):
             # Those declared are still loading, or have failed: what answered goes on.
