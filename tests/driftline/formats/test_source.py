@@ -121,7 +121,9 @@ def test_a_glob_that_only_folders_match_reads_what_is_in_them(tmp_path):
 def test_a_first_line_that_reads_as_a_row_is_asked_about(tmp_path, value):
     path = write(tmp_path, "rows.csv", f"7,{value},A\n8,3.5,B\n")
 
-    with pytest.raises(InputError, match=f'"{value}" in the first line reads as a value.*set header'):
+    with pytest.raises(
+        InputError, match=f'"{value}" in the first line reads as a value.*set header'
+    ):
         open_source(path)
     assert open_source(dl.Files(path, header=False)).schema.names == ["_c0", "_c1", "_c2"]
     assert open_source(dl.Files(path, header=True)).schema.names == ["7", value, "A"]
