@@ -11,6 +11,7 @@ from pathlib import Path
 from driftline.baseline.constraints import Constraints
 from driftline.errors import InputError
 from driftline.formats.location import Location, locate
+from driftline.formats.syntax import syntax_fault
 from driftline.monitors.rules.reach import FUNCTION, scripts_named
 from driftline.monitors.rules.ruleset import RuleSet
 
@@ -82,16 +83,12 @@ def _parsed(data: bytes, shown: str) -> object:
             return json.loads(text)
         except (ValueError, RecursionError) as error:
             if first == "{":  # A list in YAML's own short form is no JSON.
-                raise InputError(f"{shown}: neither YAML nor JSON ({_where(error)})") from error
+                reason = syntax_fault(error, text)
+                raise InputError(f"{shown}: neither YAML nor JSON: {reason}") from error
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{shown}: neither YAML nor JSON ({_where(error)})") from error
-
-
-def _where(error: Exception) -> str:
-    """Return in one line what a parser did not like, and where."""
-    return " ".join(str(error).split())[:200]
+        raise InputError(f"{shown}: neither YAML nor JSON: {syntax_fault(error, text)}") from error
 
 
 def rules_of(constraints: Constraints) -> RuleSet:

@@ -52,7 +52,7 @@ def test_the_examples_of_the_page_on_silences_can_be_sent(tmp_path: Path, number
 def test_python_objects_of_yaml_are_still_refused(tmp_path: Path) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(yaml.dump({"kind": Path("x")}), encoding="utf-8")
-    with pytest.raises(InputError, match="not YAML"):
+    with pytest.raises(InputError, match="no YAML"):
         read_resources(file)
 
 
@@ -60,5 +60,5 @@ def test_a_file_that_is_nested_too_deep_is_refused_in_a_sentence(tmp_path: Path)
     file = tmp_path / "deep.yaml"
     file.write_text(f"kind: Alarm\nname: q\nspec: {'[' * 3000}{']' * 3000}\n", encoding="utf-8")
 
-    with pytest.raises(InputError, match="nested too deep; expected kind, name and spec"):
+    with pytest.raises(InputError, match="nested too deep"):
         read_resources(file)

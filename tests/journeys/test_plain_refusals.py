@@ -9,6 +9,8 @@ import pytest
 from tests.kit.data import ORDERS, stream
 from tests.servers.commands import driftline
 
+TAB = "kind: Channel\nname: ops\nspec:\n\ttype: webhook\n"
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -51,3 +53,31 @@ def test_junit_says_how_many_rows_a_column_needs(folder: Path) -> None:
 
     assert found.returncode == 3
     assert found.stdout.count('<skipped message="insufficient_data: at least ') >= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("kind: Channel\nname: ops: all\nspec: {}\n", ("line 2, column 10", "in quotes")),
+        ("kind: Channel\nname: ops\n  spec: {}\n", ("line 3, column 7", "indentation")),
+        ("- kind: Channel\nname: ops\n", ("line 2, column 1", "indentation")),
+        (TAB, ("line 4, column 1", "expected spaces")),
+        ('kind: Channel\nname: "ops\nspec: {}\n', ("line 2, column 7", "not closed")),
+        ("kind: Channel\nname: [ops\nspec: {}\n", ("line 2, column 7", "bracket")),
+        ("kind: !Channel\nname: ops\n", ("line 1, column 7", "plain values")),
+        ("kind: Channel\nname: ops\0\n", ("line 2, column 10", "special characters")),
+        ('{"kind": "Channel",, "name": "ops"}', ("line 1, column 20", "expected a value")),
+    ],
+)
+def test_a_resource_file_that_is_no_yaml_is_told_by_line_column_and_mend(
+    tmp_path: Path, text: str, words: tuple[str, str]
+) -> None:
+    (tmp_path / "ops.yaml").write_text(text)
+
+    found = driftline("apply", "-f", "ops.yaml", cwd=tmp_path)
+
+    assert found.returncode == 2
+    assert found.stderr.startswith("driftline: ops.yaml: ")
+    assert all(word in found.stderr for word in words), found.stderr
+    assert "while" not in found.stderr
+    assert found.stderr.count("\n") == 1

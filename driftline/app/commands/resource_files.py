@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from driftline.errors import InputError
+from driftline.formats.syntax import syntax_fault
 
-_SCHEDULE_IN_BRACES = re.compile(r"\{[^{}\n]*?:\s*((?:cron|rate)\([^()\n]*\))")
+_SCHEDULE_IN_BRACES = re.compile(r"\{[^{}\n]*?:\s*((?:cron|rate)\([^()\n]*,[^()\n]*\))")
 
 
 class _Plain(yaml.SafeLoader):
@@ -26,18 +27,16 @@ _Plain.yaml_implicit_resolvers = {
 def read_resources(file: Path) -> list[dict[str, Any]]:
     """Read the resources of a YAML or JSON file: one, a list, or several documents."""
     try:
-        documents = [
-            entry for entry in yaml.load_all(file.read_text(encoding="utf-8"), _Plain) if entry
-        ]
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = file.read_text(encoding="utf-8", errors="replace")
-        mend = _unquoted(text) if isinstance(error, yaml.YAMLError) else ""
-        reason = " ".join(str(error).split())
-        raise InputError(f"{file}: {mend}not YAML or JSON ({reason})") from error
-    except RecursionError as error:
-        raise InputError(f"{file}: nested too deep; expected kind, name and spec") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: not UTF-8; expected YAML or JSON") from error
+    try:
+        documents = [entry for entry in yaml.load_all(text, _Plain) if entry]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = _unquoted(text) or syntax_fault(error, text)
+        raise InputError(f"{file}: no YAML or JSON of resources: {reason}") from error
     found = [one for entry in documents for one in (entry if isinstance(entry, list) else [entry])]
     for one in found:
         if not isinstance(one, dict):
@@ -50,4 +49,7 @@ def read_resources(file: Path) -> list[dict[str, Any]]:
 def _unquoted(text: str) -> str:
     """Return which schedule in braces needs quotes: YAML ends a value there at each comma."""
     found = _SCHEDULE_IN_BRACES.search(text)
-    return f'{found[1]} in {{ }} needs quotes: "{found[1]}"; ' if found else ""
+    if found is None:
+        return ""
+    line = text.count("\n", 0, found.start(1)) + 1
+    return f'line {line}: {found[1]} in {{ }} needs quotes: "{found[1]}"'

@@ -20,6 +20,7 @@ import pandas as pd
 import yaml
 
 from driftline.fitted import feature_count, feature_names
+from driftline.formats.syntax import syntax_fault
 from driftline.serving.hosting.formats import lightgbm, xgboost
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import ModelError, SignedModel
@@ -135,7 +136,8 @@ def _described(folder: Path) -> Mapping[str, Any]:
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ModelError(f"MLmodel is no YAML ({str(error).splitlines()[0]})") from error
+        reason = syntax_fault(error, text.decode(errors="replace"))
+        raise ModelError(f"MLmodel is no YAML: {reason}") from error
     if not isinstance(found, dict) or not isinstance(found.get("flavors"), dict):
         raise ModelError("MLmodel names no flavors; expected a folder that MLflow has saved")
     return found
