@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.app.client.client import Client
 from driftline.app.settings.settings import Settings
 from driftline.database.engine import failure_sentence, open_database, sqlite_file
-from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.errors import InputError, UnavailableError
 from driftline.serving.tables import installation
 
 
@@ -19,12 +19,9 @@ class WrongServerError(InputError):
     """The server that answers belongs to another installation than the settings."""
 
 
-def served_by(client: Client) -> tuple[str | None, str]:
+def served_by(client: Client) -> tuple[str, str]:
     """Return the id of a server's installation, and where it stores its data."""
-    try:
-        found = client.installation()
-    except NotFoundError:  # A server from before installations had ids.
-        return None, "an unknown folder"
+    found = client.installation()
     return found["id"], found["storage"]
 
 
@@ -69,7 +66,7 @@ def _another(client: Client, settings: Settings) -> str:
     if expected is None and settings.file is None:
         return ""
     found, storage = served_by(client)
-    if found is not None and found == expected:
+    if found == expected:
         return ""
     ours = f"of {settings.file}" if settings.file else f"in {settings.root}"
     state = "" if expected else ", which was never started"

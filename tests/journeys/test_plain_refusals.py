@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -81,3 +84,72 @@ def test_a_resource_file_that_is_no_yaml_is_told_by_line_column_and_mend(
     assert all(word in found.stderr for word in words), found.stderr
     assert "while" not in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+class Stranger(ThreadingHTTPServer):
+    """Another program, which answers every path with one status and body."""
+
+    def __init__(self, status: int, media: str, body: bytes) -> None:
+        self.answer = status, media, body
+        super().__init__(("127.0.0.1", 0), _Answering)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Answering(BaseHTTPRequestHandler):
+    def answer(self) -> None:
+        assert isinstance(self.server, Stranger)
+        status, media, body = self.server.answer
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(status)
+        self.send_header("content-type", media)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_DELETE = answer  # noqa: N815 - the names of http.server
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+PAGE = b"<html><body>Welcome</body></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "media", "body"),
+    [
+        (404, "text/html", PAGE),
+        (200, "text/html", PAGE),
+        (404, "application/json", b'{"detail": "Not Found"}'),
+        (302, "text/plain", b"moved"),
+    ],
+)
+def test_a_server_of_another_program_is_told_as_none_of_ours(
+    folder: Path, status: int, media: str, body: bytes
+) -> None:
+    (folder / "ops.yaml").write_text("kind: Channel\nname: ops\nspec: {type: log}\n")
+    commands = [
+        ("get", "Endpoint"),
+        ("apply", "-f", "ops.yaml"),
+        ("monitor", "run", "orders"),
+        ("delete", "Channel", "ops"),
+        ("invoke", "orders", "orders.csv"),
+        ("alarm", "explain", "orders"),
+        ("capture", "stats", "orders"),
+    ]
+    with Stranger(status, media, body) as stranger:
+        server = f"http://127.0.0.1:{stranger.server_port}"
+        for words in commands:
+            found = driftline(*words, "--server", server, cwd=folder)
+
+            assert found.returncode == 3, (words, found.stdout, found.stderr)
+            assert f"{server} is no driftline server" in found.stderr
+            assert "Traceback" not in found.stderr
+            assert "<" not in found.stdout + found.stderr

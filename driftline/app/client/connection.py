@@ -38,6 +38,11 @@ _ERRORS: dict[int, type[DriftlineError]] = {
     500: DriftlineError,  # A defect of the server: trying again does not help.
 }
 
+# The header of every answer of an endpoint, whose model may speak in its own way.
+_OF_ENDPOINTS = "x-amzn-requestid"
+# What a proxy before a server answers for it.
+_OF_PROXIES = frozenset({401, 413, 429, 502, 503, 504})
+
 # What a server gives at once.
 PAGE_MAX = 1000
 
@@ -126,7 +131,7 @@ class ServerCalls:
         headers |= {"if-none-match": "*"} if is_new else {}
         given = None if body is None else dict(body)
         response = self._call(method, path, json=given, headers=headers)
-        found: dict[str, Any] = response.json() if response.content else {}
+        found: dict[str, Any] = _object(response) if response.content else {}
         tag = response.headers.get("etag")
         return found if tag is None else found | {"etag": tag}
 
@@ -150,9 +155,12 @@ class ServerCalls:
         asked = params
         while limit is None or len(items) < limit:
             count = PAGE_MAX if limit is None else min(PAGE_MAX, limit - len(items))
-            page = self._get(*steps, **asked, limit=count)
+            query = without_none({**asked, "limit": count})
+            response = self._call("GET", api_path(*steps), params=query)
+            page = _object(response)
+            if "items" not in page:
+                raise _foreign(response)
             items += page["items"]
-            # A server of before had no pages.
             if (token := page.get("next_token")) is None:
                 break
             asked = params | {"next_token": token}
@@ -163,11 +171,7 @@ class ServerCalls:
         return self._json("POST", api_path(*steps), json=None if body is None else dict(body))
 
     def _json(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - httpx's own options; JSON
-        response = self._call(method, path, **options)
-        try:
-            return response.json()
-        except ValueError as error:
-            raise UnavailableError(f"{self.server}{path}: the answer is no JSON") from error
+        return _object(self._call(method, path, **options))
 
     def _stream(self, path: str, params: Mapping[str, Any], *, again: str) -> Iterator[bytes]:
         """Return a long answer in pieces; ``again`` is what to do when it breaks off."""
@@ -178,7 +182,7 @@ class ServerCalls:
                         continue
                     if not response.is_success:
                         response.read()
-                        raise refusal(response)
+                        raise _refused(response)
                     yield from response.iter_bytes()
                     return
         except httpx.HTTPError as error:
@@ -197,9 +201,11 @@ class ServerCalls:
                 tls_failure(self.server, error)
                 or f"no server answers at {self.server} ({error}); start one with: driftline up"
             ) from error
-        if response.is_success:
-            return response
-        raise refusal(response)
+        if not response.is_success:
+            raise _refused(response)
+        if _is_page(response):
+            raise _foreign(response)
+        return response
 
     def _has_found_token(self, response: httpx.Response) -> bool:
         """Whether the server asked for a token, and the settings have one that was not shown yet.
@@ -310,9 +316,51 @@ def refusal(response: httpx.Response) -> DriftlineError:
     return _ERRORS.get(response.status_code, otherwise)(message)
 
 
+def _refused(response: httpx.Response) -> DriftlineError:
+    """Make the error of a request to driftline: its own refusal, or that another program answers.
+
+    What stands before a server may speak for it: of a server that is away, a body that is too long,
+    or who asks.
+    """
+    is_told = _told(response)[0] or _OF_ENDPOINTS in response.headers
+    return (
+        refusal(response) if is_told or response.status_code in _OF_PROXIES else _foreign(response)
+    )
+
+
+def _object(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON object that every path of the programming interface answers."""
+    try:
+        found = response.json()
+    except ValueError as error:
+        raise _foreign(response) from error
+    if not isinstance(found, dict):
+        raise _foreign(response)
+    return found
+
+
+def _is_page(response: httpx.Response) -> bool:
+    """Whether an answer is a web page that no endpoint of ours has given."""
+    is_html = response.headers.get("content-type", "").startswith("text/html")
+    return is_html and _OF_ENDPOINTS not in response.headers
+
+
+def _foreign(response: httpx.Response) -> DriftlineError:
+    media = response.headers.get("content-type", "no content type").partition(";")[0]
+    return DriftlineError(
+        f"{_server_of(response.request)} is no driftline server: it answered "
+        f"{response.status_code} ({media[:40]}) to {response.request.method} "
+        f"{response.request.url.path}; expected the address that driftline up tells"
+    )
+
+
+def _server_of(request: httpx.Request) -> str:
+    return f"{request.url.scheme}://{request.url.netloc.decode()}"
+
+
 def _stranger(request: httpx.Request) -> str:
     """Return why a server does not know who asks, and the mend."""
-    server = f"{request.url.scheme}://{request.url.netloc.decode()}"
+    server = _server_of(request)
     if "authorization" in request.headers:
         return (
             f"{server} does not know the token: it was revoked, has ended, or is of another "
