@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.times import DAY, SECOND
 from driftline.formats.coercion import coerce, text_array
 
 # A file that lies elsewhere, or a frame read from one, has no such column.
@@ -25,6 +27,10 @@ OF_KEY = "its whole numbers only grow, as those of a key or counter do"
 UNIQUE_SHARE = 0.9
 # Fewer numbers rise from row to row by chance.
 MIN_KEYS = 20
+# Share of a window's times beyond the reference's last one at which they have moved on.
+LATER_SHARE = 0.95
+# A time farther from the others is a default, such as 1970-01-01 or 9999-12-31.
+FAR_US = 3652 * DAY
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _YEAR = r"(?:19|20)\d\d"
@@ -132,6 +138,30 @@ def are_keys(growth: Growth, *, count: int, distinct_count: int, span: float) ->
     """Whether whole numbers are keys or a counter: they only rise, or fill their span once."""
     is_full = span == count and distinct_count >= UNIQUE_SHARE * count
     return count >= MIN_KEYS and (growth.is_rising or is_full)
+
+
+def has_moved_on(window: ColumnProfile, reference: ColumnProfile) -> bool:
+    """Whether a window's times lie beyond the reference's, as those of later rows do.
+
+    Defaults that the reference has too count on neither side. One time of all rows is a default,
+    unless the reference's rows share times, such as days.
+    """
+    times, before = window.times, reference.times
+    if not times.count or not before.count:
+        return False
+    breaks = np.flatnonzero(before.first[1:] - before.last[:-1].astype(np.float64) > FAR_US) + 1
+    starts, ends = np.append(0, breaks), np.append(breaks, len(before.first))
+    body = int(np.argmax(np.add.reduceat(before.counts, starts)))
+    in_body = np.zeros(len(before.first), np.bool_)
+    in_body[starts[body] : ends[body]] = True
+    is_known = np.isin(times.first // SECOND, before.first[~in_body] // SECOND)
+    beyond = times.first - float(before.last[in_body][-1])
+    is_later = (beyond > 0) & (beyond <= FAR_US) & ~is_known
+    later_count = times.counts[is_later].sum()
+    if not later_count or later_count < LATER_SHARE * times.counts[~is_known].sum():
+        return False
+    is_one = times.first[is_later][0] == times.last[is_later][-1]
+    return not (is_one and 2 * reference.distinct_count > before.count)
 
 
 def _is_date(value: str) -> bool:

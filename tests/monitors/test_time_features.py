@@ -81,3 +81,57 @@ def test_rows_in_the_order_of_a_time_feature_that_nobody_named_are_quiet(tmp_pat
     found = driftline("check", "later.parquet", "--baseline", "b", cwd=tmp_path)
     assert found.returncode == 0, found.stdout
     assert "not judged: paid" in found.stdout
+
+
+def _orders(
+    seed: int, start: str, days: int, *, unit: str = "s", default: str = "", share: float = 0.0
+) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    seconds = pd.to_timedelta(rng.integers(0, days * 86_400, 30 * days), unit="s")
+    ordered = pd.Series(pd.Timestamp(start) + seconds).dt.floor(unit).astype("datetime64[us]")
+    if default:
+        ordered = ordered.where(rng.random(len(ordered)) >= share, np.datetime64(default, "us"))
+    return pd.DataFrame({"amount": rng.normal(size=len(ordered)).round(4), "ordered": ordered})
+
+
+def _checked(place: Path, train: pd.DataFrame, later: pd.DataFrame) -> tuple[int, str]:
+    train.to_parquet(place / "train.parquet")
+    later.to_parquet(place / "later.parquet")
+    assert driftline("baseline", "train.parquet", "-o", "b", cwd=place).returncode == 0
+    found = driftline("check", "later.parquet", "--baseline", "b", cwd=place)
+    return found.returncode, found.stdout
+
+
+@pytest.mark.parametrize("unit", ["s", "D"])
+@pytest.mark.parametrize(("start", "days"), [("2024-04-10", 7), ("2024-09-10", 1)])
+def test_rows_after_a_shuffled_reference_are_quiet(
+    tmp_path: Path, unit: str, start: str, days: int
+) -> None:
+    train, later = _orders(1, "2024-01-01", 100, unit=unit), _orders(2, start, days, unit=unit)
+    code, text = _checked(tmp_path, train, later)
+    assert code == 0, text
+    assert "not judged: ordered" in text
+
+
+@pytest.mark.parametrize("default", ["1970-01-01", "9999-12-31"])
+def test_a_default_that_the_reference_has_too_keeps_later_rows_quiet(
+    tmp_path: Path, default: str
+) -> None:
+    train = _orders(1, "2024-01-01", 100, default=default, share=0.2)
+    later = _orders(2, "2024-04-10", 7, default=default, share=0.2)
+    code, text = _checked(tmp_path, train, later)
+    assert code == 0, text
+    assert "not judged: ordered" in text
+
+
+@pytest.mark.parametrize(
+    ("default", "share"), [("1970-01-01", 0.5), ("9999-12-31", 0.5), ("9999-12-31", 1.0)]
+)
+def test_a_new_default_in_rows_after_a_shuffled_reference_is_found(
+    tmp_path: Path, default: str, share: float
+) -> None:
+    train = _orders(1, "2024-01-01", 100)
+    later = _orders(2, "2024-04-10", 7, default=default, share=share)
+    code, text = _checked(tmp_path, train, later)
+    assert code == 1
+    assert "TICKET ordered" in text

@@ -49,7 +49,12 @@ from driftline.monitors.kinds.data_quality.findings import (
     without_misread_units,
 )
 from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
-from driftline.monitors.kinds.data_quality.judgement import Judgement, Keeper, judge
+from driftline.monitors.kinds.data_quality.judgement import (
+    Judgement,
+    Keeper,
+    judge,
+    without_later_times,
+)
 from driftline.monitors.kinds.data_quality.new_numbers_check import NEW_NUMBERS_CHECK
 from driftline.monitors.kinds.data_quality.range_checks import (
     Implausible,
@@ -135,13 +140,14 @@ def evaluate(context: CheckContext) -> Report:
     day_test = kept_day_test(context, budget)
     reading = _read(context, plan, day_test)
     profile, sample = reading.profile, reading.sampler.table()
+    signature = without_later_times(baseline.signature, baseline.profile, profile)
     known = baseline.profile.columns if baseline.profile else {}
     counts = _counted(context, reading, day_test, references)
     counts = replace(counts, gaps=gap_sums(plan, reading.segments, context))
     by_days = judge_days(context, day_test, counts)
     blocks, warm_up = baseline.blocks, context.past.warm_up
     judgement = judge(
-        baseline.signature,
+        signature,
         baseline.constraints,
         references,
         profile,
@@ -166,7 +172,7 @@ def evaluate(context: CheckContext) -> Report:
     judged = replace(judgement, drafts=drafts)
     is_beside = partial(_is_beside, shown)
     violations = find_violations(judged, context, references, counts, is_beside=is_beside)
-    verdicts = _judged_segments(context, plan, reading, counts, suppressed)
+    verdicts = _judged_segments(context, signature, plan, reading, counts, suppressed)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
     statistics = Statistics.from_profile(profile)
@@ -175,7 +181,7 @@ def evaluate(context: CheckContext) -> Report:
         kind="data-quality",
         violations=violations,
         results=with_extents(
-            [feature_result(column, profile, judgement) for column in baseline.signature.columns],
+            [feature_result(column, profile, judgement) for column in signature.columns],
             known,
             profile.columns,
         ),
@@ -183,12 +189,10 @@ def evaluate(context: CheckContext) -> Report:
         files={STATISTICS: statistics.to_json()},
         row_count=profile.row_count,
         alpha=judgement.alpha,
-        unmetered=baseline.constraints.unmetered(
-            column.name for column in baseline.signature.columns
-        ),
-        details={**details, **_notes(context, profile, violations)},
+        unmetered=baseline.constraints.unmetered(column.name for column in signature.columns),
+        details={**details, **_notes(context, signature, profile, violations)},
         suppressed_drift=suppressed,
-        segments=tuple(_segment(verdict, baseline.signature) for verdict in verdicts),
+        segments=tuple(_segment(verdict, signature) for verdict in verdicts),
         counts=counts,
         cell_ids={name: baseline.cells[name].id for name in counts.cells},
         references=references,
@@ -222,12 +226,13 @@ def _counted(
 
 
 def _notes(
-    context: CheckContext, profile: Profile, violations: Sequence[Violation]
+    context: CheckContext,
+    signature: Signature,
+    profile: Profile,
+    violations: Sequence[Violation],
 ) -> dict[str, str]:
     """Describe what was not judged, and what is not known of drift in a file."""
-    columns = [
-        column for column in context.baseline.signature.columns if column.name in profile.seen
-    ]
+    columns = [column for column in signature.columns if column.name in profile.seen]
     shown = [
         f"{column.name} ({column.unjudged})" for column in columns if column.unjudged is not None
     ]
@@ -314,6 +319,7 @@ def _read(
 
 def _judged_segments(
     context: CheckContext,
+    signature: Signature,
     plan: SegmentPlan | None,
     reading: WindowReading,
     counts: WindowCounts,
@@ -322,7 +328,8 @@ def _judged_segments(
     """Judge each segment apart, without what a baseline that never fitted holds back."""
     if plan is None or reading.segments is None:
         return []
-    baseline, each = context.baseline, plan.each(context.budget)
+    baseline = replace(context.baseline, signature=signature)
+    each = plan.each(context.budget)
     verdicts = judge_segments(
         plan, baseline, reading.segments, reading.profile, length=context.rows.length, budget=each
     )

@@ -19,7 +19,7 @@ from driftline.baseline.constraints import (
     MonitoringConfig,
     is_text_by_decree,
 )
-from driftline.baseline.origin import OF_FOLDERS
+from driftline.baseline.origin import OF_FOLDERS, OF_TIME, has_moved_on
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample
@@ -255,6 +255,25 @@ def judge(
     # A column that did not come at all is told before what those that came hold.
     drafts.sort(key=lambda draft: (draft.feature != MISSING_COLUMNS, -shares[draft.feature]))
     return Judgement(tuple(drafts), work.drifts, work.notes, shares, decision.alpha, work.remedies)
+
+
+def without_later_times(
+    signature: Signature, reference: Profile | None, window: Profile
+) -> Signature:
+    """Return the signature for a window whose times may have moved on: those are not judged."""
+    if reference is None:
+        return signature
+    moved = {
+        one.name
+        for one in signature.features
+        if one.type == "timestamp" and one.role == "feature"
+        and one.unjudged is None and one.name in window.seen
+        and has_moved_on(window.columns[one.name], reference.columns[one.name])
+    }  # fmt: skip
+    features = (
+        replace(one, unjudged=OF_TIME) if one.name in moved else one for one in signature.features
+    )
+    return replace(signature, features=tuple(features)) if moved else signature
 
 
 def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> list[Column]:

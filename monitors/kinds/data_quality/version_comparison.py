@@ -24,7 +24,7 @@ from driftline.monitors.drift_test.budget import TOLERANCE, Budget
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.kinds.data_quality.effect_size import with_extents
 from driftline.monitors.kinds.data_quality.evaluation import feature_result
-from driftline.monitors.kinds.data_quality.judgement import Judgement, judge
+from driftline.monitors.kinds.data_quality.judgement import Judgement, judge, without_later_times
 from driftline.monitors.report.comparison import Comparison, lay_beside
 from driftline.monitors.results.violation import FeatureResult, plural
 
@@ -134,7 +134,7 @@ def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
     references = reference_columns(before)
     retyped = {name for name in references if _is_retyped(before, after, name)}
     judgement = judge(
-        before.signature,
+        without_later_times(before.signature, before.profile, window),
         before.constraints,
         {name: one for name, one in references.items() if name not in retyped},
         window,
