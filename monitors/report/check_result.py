@@ -35,6 +35,7 @@ from driftline.monitors.results.metric import (
 from driftline.monitors.results.unjudged import (
     DESCRIBED,
     Unjudged,
+    main_help,
     note_words,
     unjudged_columns,
     unjudged_count_line,
@@ -329,8 +330,6 @@ class CheckResult:
         left += self._told_apart
         if self.metrics and self.undecidable:
             left += f"; {plural(len(self.undecidable), 'metric')} too variable to judge"
-        if not self.metrics and self.unjudged:
-            left += f"; {unjudged_sentence(self.unjudged)}"
         # A threshold that nothing can be held against is no reason to be calm.
         lost = [
             metric
@@ -352,10 +351,8 @@ class CheckResult:
         if self.facts is not None and self.facts.fault_count:
             left += f"; {plural(self.facts.fault_count, 'request')} not decoded (decoder fault)"
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
-        if not self.metrics and self.unjudged and not self.violations:
-            judged = {*self.judged_columns}
-            whole = len(judged | {one.name for one in self.unjudged})
-            found += f" in {len(judged):,} of {plural(whole, 'column')}" * (len(judged) < whole)
+        if not self.metrics and self.unjudged:
+            found += self._unjudged_columns_told
         known = sum(one.judged for one in self.metrics)
         others = len(self.undecidable) + len(unfair)
         if 0 < known < others and not self.violations:
@@ -363,6 +360,17 @@ class CheckResult:
             them = "it" if known == 1 else "them"
             found = f"only {known:,} of {every} could be judged, {found} in {them}"
         return f"{plural(self.row_count, 'row')}, {found}{left}{self._repeated}"
+
+    @property
+    def _unjudged_columns_told(self) -> str:
+        """In how many columns there are no violations, and how many could not be judged."""
+        judged = {*self.judged_columns}
+        whole = len(judged | {one.name for one in self.unjudged})
+        if self.violations or len(judged) == whole:
+            return f"; {self.unjudged_line}"
+        others = [one for one in self.unjudged if one.name not in judged]
+        left = f"{len(others):,} could not be judged ({main_help(others)})"
+        return f" in {len(judged):,} of {plural(whole, 'column')}; {left}"
 
     @property
     def _told_first(self) -> str:
@@ -386,11 +394,16 @@ class CheckResult:
 
     @property
     def unjudged_line(self) -> str:
-        """How many columns, or metrics, could not be judged, and what would help; "" for none."""
+        """How many columns, or metrics, were not judged, with what helps most; "" for none."""
         what = "metric" if self.metrics else "column"
         whole = {*self.judged_columns} - {one.name for one in self.unjudged}
         judged = sum(one.judged for one in self.metrics) or len(whole)
         return unjudged_count_line(self.unjudged, judged, what)
+
+    @property
+    def unjudged_text(self) -> str:
+        """Which columns, or metrics, could not be judged, why, and what would help; "" for none."""
+        return unjudged_sentence(self.unjudged, "metric" if self.metrics else "column")
 
     def comparison(self, feature: str) -> Comparison | None:
         """Lay the shares of a feature's values beside the reference's, with intervals."""

@@ -33,7 +33,7 @@ from driftline.monitors.report.ranking import Finding, ViolatedFeature, state_of
 from driftline.monitors.report.side_tables import SideTable, side_tables
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.notes import notes_of
-from driftline.monitors.results.unjudged import note_words, unjudged_sentence
+from driftline.monitors.results.unjudged import note_words
 from driftline.monitors.results.violation import FeatureResult, JsonValue, percent, plural
 
 # Pictures that are drawn without the script, and features that have a frame of their own; the rest
@@ -166,8 +166,7 @@ def _head(
 
 def notes(report: CheckResult) -> str:
     """Return paragraphs on what was not judged, and what else there is to know; "" for none."""
-    noun = "metric" if report.metrics else "column"
-    sentences = [unjudged_sentence(report.unjudged, noun), *notes_of(report.details)]
+    sentences = [report.unjudged_text, *notes_of(report.details)]
     return "".join(f"<p>{escape(one[0].upper())}{escape(one[1:])}.</p>" for one in sentences if one)
 
 

@@ -8,8 +8,10 @@ have no distribution to drift from.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 
 from driftline.monitors.drift_test.detectability import UNDECIDABLE, UNDECIDABLE_GAPS
 from driftline.monitors.results.metric import (
@@ -45,6 +47,9 @@ GAPS_TOO = "; empty values are not judged either"
 
 # So many names are told; of more, how many.
 NAMED = 3
+# A first line has room for so much of what would help; all of it is told below.
+LONGEST_HELP = 48
+DOES = " would do"
 
 
 def note_words(note: str) -> str:
@@ -137,9 +142,17 @@ def _named(names: Sequence[str]) -> str:
 
 
 def unjudged_count_line(unjudged: Sequence[Unjudged], judged_count: int, noun: str) -> str:
-    """Count what was not judged, with the reasons: ``2 of 15 columns could not be judged (…)``."""
+    """Count what was not judged, with what would help most of it; "" for nothing."""
     if not unjudged:
         return ""
-    reasons = "; ".join(dict.fromkeys(one.words for one in unjudged))
     whole = plural(judged_count + len(unjudged), noun)
-    return f"{len(unjudged):,} of {whole} could not be judged ({reasons})"
+    return f"{len(unjudged):,} of {whole} could not be judged ({main_help(unjudged)})"
+
+
+def main_help(unjudged: Sequence[Unjudged]) -> str:
+    """Return in a few words what would help most of these, or else why they were not judged."""
+    often = Counter((one.remedy.removesuffix(GAPS_TOO), one.reason) for one in unjudged)
+    ((remedy, reason), _) = often.most_common(1)[0]
+    if 0 < len(remedy) <= LONGEST_HELP:
+        return remedy if remedy.endswith(DOES) else remedy + DOES
+    return shorten(note_words(reason).removeprefix(UNDEFINED), 2 * LONGEST_HELP, placeholder=" …")

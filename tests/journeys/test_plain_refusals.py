@@ -7,8 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+import pandas as pd
 import pytest
 
+import driftline as dl
 from tests.kit.data import ORDERS, stream
 from tests.servers.commands import driftline
 
@@ -84,6 +87,31 @@ def test_a_resource_file_that_is_no_yaml_is_told_by_line_column_and_mend(
     assert all(word in found.stderr for word in words), found.stderr
     assert "while" not in found.stderr
     assert found.stderr.count("\n") == 1
+
+
+def test_the_first_line_of_a_report_is_short_and_the_last_tells_what_was_not_judged(
+    tmp_path: Path,
+) -> None:
+    rng, rows = np.random.default_rng(1), 24 * 40
+    hours = pd.DataFrame({"at": pd.date_range("2026-01-01", periods=rows, freq="h")})
+    for number in range(6):
+        hours[f"steady{number}"] = rng.normal(size=rows)
+        hours[f"wandering{number}"] = np.cumsum(rng.normal(size=rows))
+    reference, week = hours[:-168], hours[-168:].assign(steady0=99.5)
+    week.to_csv(tmp_path / "week.csv", index=False)
+    baseline = dl.Baseline.fit(reference, timestamp="at")
+    baseline.save(tmp_path / "base")
+
+    found = driftline("check", "week.csv", "--baseline", "base", cwd=tmp_path)
+
+    lines = found.stdout.splitlines()
+    assert found.returncode == 1
+    assert lines[0].startswith("168 rows, ")
+    assert "6 of 12 columns could not be judged" in lines[0]
+    assert len(lines[0]) <= 120
+    assert lines[1].split()[:2] == ["PAGE", "steady0"]
+    assert "drift of wandering0, wandering1, wandering2 and 3 more" in lines[-1]
+    assert str(dl.check(week, baseline)).startswith(lines[0])
 
 
 class Stranger(ThreadingHTTPServer):

@@ -69,18 +69,17 @@ def show(report: Report | Reports, formats: tuple[Format, ...], output: str | No
     elif spoken[0] is Format.JSON:
         show_json(report.to_dict())
     elif isinstance(report, Reports):
-        print_reports(report)
         if report.decided or report.violations:  # Otherwise the error says it.
             print_sentence(report.headline)
+        print_reports(report)
     else:
-        # Of a check that decided nothing the error says why.
-        if report.decided and (line := report.unjudged_line):
-            print_sentence(line)
+        if report.decided:  # Otherwise the error says why.
+            print_sentence(report.headline)
         print_report(report)
         for note in notes_of(report.details):
             print_sentence(note)
-        if report.decided:
-            print_sentence(report.headline)
+        if report.decided and report.unjudged:
+            print_sentence(report.unjudged_text)
 
 
 def _write(report: Report | Reports, formats: tuple[Format, ...], output: str) -> list[str]:

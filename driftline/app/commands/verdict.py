@@ -78,8 +78,10 @@ def print_reports(reports: Reports) -> None:
     shown = Page(highlight=False)
     for name, report in reports.items():
         shown.print(Text(harmless(name), "bold"))
-        _print_violations(report, shown)
         print_sentence(report.headline if report.decided else report.summary)
+        _print_violations(report, shown)
+        if report.decided and report.unjudged:
+            print_sentence(report.unjudged_text)
         shown.print()
     for what, reasons in (("not judged", reports.refused), ("left out", reports.left_out)):
         for name, why in reasons.items():

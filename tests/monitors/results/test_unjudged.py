@@ -59,13 +59,13 @@ def test_a_column_that_nobody_wanted_compared_is_not_among_them() -> None:
 def test_the_first_line_counts_columns_and_says_what_would_help() -> None:
     report = Report("data-quality", (), 168, results=(line("w"), *varied("a", "b")))
 
-    assert report.unjudged_line == (
-        f"2 of 3 columns could not be judged (the reference varies too much: {WEEKS})"
-    )
+    assert report.unjudged_line == f"2 of 3 columns could not be judged ({WEEKS} would do)"
     assert report.summary == (
-        "168 rows, no violations in 1 of 3 columns; drift of a, b could not be judged "
-        f"(the reference varies too much: {WEEKS}); their missing values, types and ranges were "
-        "checked"
+        f"168 rows, no violations in 1 of 3 columns; 2 could not be judged ({WEEKS} would do)"
+    )
+    assert report.unjudged_text == (
+        f"drift of a, b could not be judged (the reference varies too much: {WEEKS}); their "
+        "missing values, types and ranges were checked"
     )
 
 
@@ -86,7 +86,7 @@ def test_a_number_whose_bound_nothing_could_break_is_in_no_verdict() -> None:
 
     assert wild.note == f"{TOO_VARIABLE}about 1,300 rows would do"  # 240 x 1.5^4, rounded up.
     assert report.unjudged_line == (
-        "1 of 2 metrics could not be judged (too variable: about 1,300 rows would do)"
+        "1 of 2 metrics could not be judged (about 1,300 rows would do)"
     )
     assert report.summary == "240 rows, no violations; 1 metric too variable to judge"
     assert report.unjudged == (Unjudged("DI", "too_variable", "about 1,300 rows would do"),)
@@ -162,8 +162,9 @@ def test_gaps_of_a_column_whose_weeks_were_full_or_empty_are_said_not_to_be_judg
     assert report.decided
     assert [(one.name, one.reason) for one in report.unjudged] == [("x", "undecidable_gaps")]
     assert report.unjudged_line.startswith("1 of 2 columns could not be judged (the reference's ")
-    assert ", no violations; empty values of x could not be judged" in report.summary
-    assert "in constraints.json would judge them); their types and ranges" in report.summary
+    assert ", no violations; 1 of 2 columns could not be judged (" in report.summary
+    assert report.unjudged_text.startswith("empty values of x could not be judged")
+    assert "in constraints.json would judge them); their types and ranges" in report.unjudged_text
     assert not of_own.unjudged
     assert [one.constraint_check_type for one in of_own.violations] == ["completeness_check"]
 
@@ -185,7 +186,7 @@ def test_of_other_kinds_numbers_without_rows_or_value_are_meant() -> None:
     report = Report("model-quality", (), 50, metrics=metrics)
 
     assert [one.name for one in report.unjudged] == ["recall", "f1"]
-    assert report.unjudged_line.startswith("2 of 3 metrics could not be judged (too few rows; no")
+    assert report.unjudged_line.startswith("2 of 3 metrics could not be judged (too few rows)")
 
 
 def test_a_check_that_judged_only_labels_is_undecided() -> None:

@@ -58,8 +58,8 @@ def test_one_form_goes_to_standard_output(
 ) -> None:
     show(report, (form,), None)
 
-    begin = {"text": "PAGE", "json": "{", "html": "<!doctype html>", "junit": "<?xml"}
-    assert capsys.readouterr().out.lstrip("\n").startswith((begin[form], "TICKET"))
+    begin = {"text": "100 rows, ", "json": "{", "html": "<!doctype html>", "junit": "<?xml"}
+    assert capsys.readouterr().out.lstrip("\n").startswith(begin[form])
 
 
 def test_drift_against_a_reference_without_times_says_so(
@@ -88,7 +88,7 @@ def test_pages_and_test_results_lie_in_the_folder(
 ) -> None:
     show(report, (Format.JUNIT, Format.TEXT, Format.HTML), str(tmp_path))
 
-    assert capsys.readouterr().out.endswith(f"{report.headline}\n")
+    assert capsys.readouterr().out.startswith(f"{report.headline}\n")
     assert (tmp_path / "report.html").read_text() == report.html()
     assert ElementTree.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"
 
@@ -172,18 +172,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     timed = pa.table({"at": at, "slow": slow.astype(float), "x": np.arange(slow.size) % 50})
     dl.Baseline.fit(timed, timestamp="at").save(folder / "timed")
     pq.write_table(timed.slice(0, 480), folder / "day.parquet")
-    return str(folder), "1 of 2 columns could not be judged (the reference varies too much: "
+    return str(folder), "1 of 2 columns could not be judged ("
 
 
 def test_the_first_line_says_what_could_not_be_judged(folders: tuple[str, str]) -> None:
-    folder, line = folders
+    folder, _ = folders
 
     done = driftline("check", f"{folder}/day.parquet", "--baseline", f"{folder}/timed")
 
     assert done.returncode == 0
     said = " ".join(done.stdout.split())  # However wide it was.
-    assert said.startswith(line)
-    assert "no violations in 1 of 2 columns; drift of slow could not be judged" in said
+    assert said.startswith("480 rows, no violations in 1 of 2 columns; 1 could not be judged (")
+    assert "drift of slow could not be judged (the reference varies too much: " in said
 
 
 def test_fail_on_unjudged_is_exit_code_3(folders: tuple[str, str]) -> None:

@@ -34,5 +34,5 @@ def test_the_page_shows_what_the_terminal_shows() -> None:
     spring = year.head(110_000).sample(2 * ROWS, random_state=1)
     report = dl.check(damaged(spring.tail(ROWS)), dl.Baseline.fit(spring.head(ROWS)))
 
-    lines = f"{printed(report, 82)}{report.headline}".splitlines()
+    lines = f"{report.headline}\n{printed(report, 82)}".splitlines()
     assert [line.rstrip() for line in lines] == shown.splitlines()

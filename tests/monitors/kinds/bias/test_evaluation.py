@@ -497,7 +497,7 @@ def test_a_group_that_the_reference_never_had_is_measured_and_counted_as_unjudge
         in (report.details["new_groups_note"])
     )
     assert "4 metrics without rows in the reference" in report.summary
-    assert "the reference has no rows of it" in report.unjudged_line
+    assert "the reference has no rows of it" in report.unjudged_text
     assert report.passed
     assert "the reference has no rows of it" in report.html()
 

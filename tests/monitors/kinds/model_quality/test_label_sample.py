@@ -73,10 +73,9 @@ def test_labels_that_come_by_outcome_or_score_violate_nothing(
     note = of(report)["auc"].note
     assert note.startswith("unrepresentative_labels: ")
     assert " of the rows have labels, their mean score is 0." in note
-    assert (
-        "could not be judged (labels so far are not a representative sample: "
-        in report.unjudged_line
-    )
+    why_not = "could not be judged (labels so far are not a representative sample"
+    assert f"{why_not})" in report.unjudged_line
+    assert f"{why_not}: " in report.unjudged_text
     assert of(report)["estimated_auc"].bound is not None  # Which is judged in their place.
 
 
