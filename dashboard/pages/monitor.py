@@ -234,7 +234,7 @@ def _features(view: views.MonitorView, run: views.WindowRun) -> html.Section:
     )
     meanings = [html.P([html.B(word), f": {text}."]) for word, text in MEANINGS.items()]
     judged, is_long = sum(one.judged for one in view.features), len(view.features) > FEATURES_SHOWN
-    kept = f"{judged} of {say.plural(len(view.features), 'feature')} judged"
+    kept = f"{judged} of {say.plural(len(view.columns), 'feature')} judged"
     parts = [
         ui.filters(ui.filter_box(view.text, "Filter by name")) if is_long else None,
         body,
@@ -249,7 +249,7 @@ def violations_text(view: views.MonitorView, run: views.WindowRun) -> str:
     """Count violations and the features they are in, in one breath; empty without violations."""
     if not run.violation_count:
         return ""
-    where = f" in {len(view.violating)} of {say.plural(len(view.features), 'feature')}"
+    where = f" in {len(view.violating)} of {say.plural(len(view.columns), 'feature')}"
     return say.plural(run.violation_count, "violation") + where * bool(view.violating)
 
 

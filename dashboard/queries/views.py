@@ -317,9 +317,14 @@ class MonitorView(WindowView):
     unread: int = 0
 
     @property
+    def columns(self) -> tuple[Feature, ...]:
+        """The features that are columns: not what stands in the place of one in a violation."""
+        return tuple(feature for feature in self.features if feature.type)
+
+    @property
     def violating(self) -> tuple[Feature, ...]:
-        """The features that break a constraint."""
-        return tuple(feature for feature in self.features if feature.checks)
+        """The columns that break a constraint."""
+        return tuple(column for column in self.columns if column.checks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -266,6 +266,8 @@ def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
 
 
 def _outcome(execution: Mapping[str, Any]) -> str:
+    from driftline.monitors.results.violation import plural  # Only where a window was judged.
+
     window = f"{execution['window_start']} to {execution['window_end']}"
     if execution["failure_reason"]:
         waiting = "; new rows wait in the spool for up to 10 s" * (execution["status"] == "NoData")
@@ -274,5 +276,5 @@ def _outcome(execution: Mapping[str, Any]) -> str:
     if execution["status"] == "InsufficientData":
         reason = execution["cause"] or f"{execution['row_count']:,} rows; nothing could be judged"
         return f"{reason} ({window})"
-    found = f"{execution['row_count']:,} rows, {count} violation{'s' if count != 1 else ''}"
+    found = f"{plural(execution['row_count'], 'row')}, {plural(count, 'violation')}"
     return f"{found} ({window})" + (f"; {execution['cause']}" if execution["cause"] else "")

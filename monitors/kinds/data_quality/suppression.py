@@ -8,7 +8,7 @@ from dataclasses import replace
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
-from driftline.monitors.results.violation import BASELINE_FIT_CHECK, DRIFT_CHECK, Draft
+from driftline.monitors.results.violation import BASELINE_FIT_CHECK, DRIFT_CHECK, Draft, plural
 from driftline.monitors.warm_up.baseline_fit import suppressed_drift
 from driftline.monitors.warm_up.warm_up import SuppressedDrift, WarmUp
 
@@ -77,7 +77,8 @@ def _draft(suppressed: SuppressedDrift) -> Draft:
         feature=WARM_UP,
         check=BASELINE_FIT_CHECK,
         description=(
-            f"The baseline does not fit: drift of {len(suppressed.reasons)} columns is held back."
+            "The baseline does not fit: drift of "
+            f"{plural(len(suppressed.reasons), 'column')} is held back."
         ),
         what=suppressed.text,
         severity="ticket",

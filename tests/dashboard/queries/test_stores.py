@@ -417,7 +417,7 @@ def test_where_no_monitor_could_judge_nothing_is_said_to_be_right(stores, state)
 def test_a_window_of_too_few_rows_is_not_said_to_hold_no_violations(stores, seeded):
     view = stores.monitor(seeded.monitor, None, None)
     run = replace(view.run, state="insufficient", violation_count=0)
-    unjudged = Feature("carrier", note="insufficient_data")
+    unjudged = Feature("carrier", "string", note="insufficient_data")
     few = replace(view, run=run, features=(unjudged,), feature=unjudged, rows=None)
 
     page = str(monitor_page.page(few))

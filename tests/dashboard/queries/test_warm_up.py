@@ -65,6 +65,17 @@ def test_what_is_held_back_is_said_where_nothing_else_is_wrong(server, stores):
     assert "is suppressed because the baseline does not fit" in text(of_endpoint)
 
 
+def test_only_columns_are_counted_as_features(server, stores):
+    first = stores.monitor("quality", "20260112T000000Z", None)
+    quiet(server)
+    misfit = stores.monitor("quality", "20260112T000000Z", None)
+
+    assert "4 violations in 2 of 4 features" in text(monitor_page.page(first))
+    assert monitor_page.verdict(misfit, misfit.run).startswith("1 violation (")
+    assert "of 5 features" not in text(monitor_page.page(misfit))
+    assert misfit.found.violations[0].description.endswith("drift of 1 column is held back.")
+
+
 def test_it_is_accepted_on_the_page(server, stores, actions):
     given = {"monitor": "quality", "reason": "it stays"}
 
