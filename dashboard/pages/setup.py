@@ -30,6 +30,8 @@ spec:
   url: https://hooks.example.com/driftline
 """
 """What a first channel looks like."""
+INIT = "driftline init DATA --channel URL"
+"""What makes it together with a monitor and the alarms that notify it."""
 
 
 def page(view: SetupView) -> html.Div:
@@ -93,7 +95,7 @@ def _channels(view: SetupView) -> tuple[str, list[ui.Cell]]:
             "Sent": lambda one: html.A("Notifications", href=sent(channel=one.channel.name)),
             "Action": ways,
         },
-        why=[ui.empty(why), *ui.resource_file(CHANNEL, "channel-yaml")],
+        why=[ui.empty(why, INIT), *ui.resource_file(CHANNEL, "channel-yaml")],
         label="Channels, by name",
     )
     return plural(len(view.channels), "channel"), [listed]

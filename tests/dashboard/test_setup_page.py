@@ -45,6 +45,7 @@ def said(stores, address):
     [
         ("", "No baseline is stored yet. Deploying a model with a reference makes one."),
         ("channels", "No notification channel is configured"),
+        ("channels", "driftline init DATA --channel URL"),
         ("settings", "This dashboard was started without settings."),
         ("tokens", "No token has been made yet."),
     ],
