@@ -30,9 +30,11 @@ NO_TIME = np.iinfo(np.int64).min
 # More decimals than this are not told apart; what is no finite number has none.
 MOST_DECIMALS = 7
 NO_NUMBER = 255
-# The last place of a float32 as a part of it: as all numbers are looked at, for the same ones come
-# as float32 from one side and as float64 from another.
-SINGLE_PLACE = 2.0**-23
+# What multiplying by a power of ten may be off, in units of the last place.
+LAST_PLACES = 4.0
+# What rounding to float32 changes a number by, at most, as a part of it; and from which size on a
+# scaled number fits by chance, since float32 holds six digits.
+SINGLE_ERROR, SINGLE_DIGITS = 2.0**-24, 1e6
 
 
 @dataclass(slots=True, eq=False)
@@ -166,8 +168,16 @@ def choosing_columns(distinct: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(ranked[: int(np.searchsorted(combinations, math.log(COMBINATIONS))) + 1])
 
 
-def decimals_of(numbers: np.ndarray) -> np.ndarray:
+def decimals_of(numbers: np.ndarray, *, as_doubles: bool = False) -> np.ndarray:
     """Return how many decimals numbers have, shape (n,).
+
+    Parameters
+    ----------
+    numbers
+        float64, shape (n,).
+    as_doubles
+        Whether all are read as float64. Else one that float32 holds, too, is read as float32:
+        0.10000000149 has one decimal.
 
     Returns
     -------
@@ -180,16 +190,14 @@ def decimals_of(numbers: np.ndarray) -> np.ndarray:
     found[~known] = NO_NUMBER
     left = np.flatnonzero(known)
     with np.errstate(over="ignore", invalid="ignore"):  # The largest numbers are whole.
-        return _fitting(numbers, left, found)
-
-
-def _fitting(numbers: np.ndarray, left: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Fill in the least decimals with which numbers are written as float32."""
-    for decimals in range(MOST_DECIMALS):
-        scaled = np.abs(numbers[left] * 10.0**decimals)
-        fits = np.abs(scaled - np.rint(scaled)) <= scaled * SINGLE_PLACE
-        found[left[fits]] = decimals
-        left = left[~fits]
+        is_single = (numbers.astype(np.float32) == numbers) & (not as_doubles)
+        for decimals in range(MOST_DECIMALS):
+            scaled = np.abs(numbers[left] * 10.0**decimals)
+            error = np.where(scaled < SINGLE_DIGITS, scaled * SINGLE_ERROR, 0.0)
+            error = np.where(is_single[left], error, LAST_PLACES * np.spacing(scaled))
+            fits = np.abs(scaled - np.rint(scaled)) <= error
+            found[left[fits]] = decimals
+            left = left[~fits]
     return found
 
 

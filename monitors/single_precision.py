@@ -36,7 +36,7 @@ class SingleNumbers:
             if profile is None or cells.type != "double":
                 continue
             known = profile.numbers.values if profile.numbers.is_complete else cells.atoms
-            values = _told_apart(np.asarray(known, np.float64))
+            values = _distinct_as_single(np.asarray(known, np.float64))
             if len(values):
                 found[name] = values
         return cls(found)
@@ -48,13 +48,10 @@ class SingleNumbers:
             known, array = self.columns.get(name), batch.column(at)
             if known is None or not pa.types.is_floating(array.type):
                 continue
-            numbers = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-            # Where both sides, or none, have the precision of float32 alone they are told apart.
-            if _are_single(known) == _are_single(numbers[~np.isnan(numbers)]):
-                continue
-            found = _replaced(numbers, known)
-            values = pa.array(found, mask=np.asarray(array.is_null()))
-            batch = batch.set_column(at, name, values)
+            numbers = array.to_numpy(zero_copy_only=False).astype(np.float64)
+            if _replace(numbers, known):
+                values = pa.array(numbers, mask=np.asarray(array.is_null()))
+                batch = batch.set_column(at, name, values)
         return batch
 
 
@@ -86,7 +83,7 @@ class AlignedPart:
         return AlignedPart(self.part.portable(), self.numbers)
 
 
-def _told_apart(values: Doubles) -> Doubles:
+def _distinct_as_single(values: Doubles) -> Doubles:
     """Return the values that no other one equals as float32."""
     ordered = np.unique(values[np.isfinite(values)])
     _, first, counts = np.unique(_single(ordered), return_index=True, return_counts=True)
@@ -98,11 +95,19 @@ def _single(values: Doubles) -> NDArray[np.float32]:
         return values.astype(np.float32)
 
 
-def _are_single(values: Doubles) -> bool:
-    return bool((_single(values) == values).all())
+def _replace(numbers: Doubles, known: Doubles) -> bool:
+    """Put known numbers in place of those that equal them as float32; return whether there are any.
 
-
-def _replaced(numbers: Doubles, known: Doubles) -> Doubles:
-    singles, own = _single(known), _single(numbers)
-    at = np.minimum(np.searchsorted(singles, own), len(singles) - 1)
-    return np.where(singles[at] == own, known[at], numbers)
+    Two numbers that both need float64 are told apart.
+    """
+    is_any = False
+    is_single, is_known_single = (_single(one) == one for one in (numbers, known))
+    for rows, of_known in ((is_single, ~is_known_single), (~is_single, is_known_single)):
+        values, at = known[of_known], np.flatnonzero(rows)
+        if len(values) and len(at):
+            singles, own = _single(values), _single(numbers[at])
+            index = np.minimum(np.searchsorted(singles, own), len(singles) - 1)
+            equal = singles[index] == own
+            numbers[at[equal]] = values[index[equal]]
+            is_any = is_any or bool(equal.any())
+    return is_any

@@ -49,6 +49,17 @@ def test_numbers_of_either_precision_are_quiet_in_all_kinds(
     assert found.returncode == 0, found.stdout
 
 
+@pytest.mark.parametrize("baseline", ["float32", "float64"])
+def test_rows_of_clients_with_either_precision_are_quiet(folder: Path, baseline: str) -> None:
+    rows = _frame(2)
+    half = rows[: ROWS // 2].astype("float32").astype("float64")
+    pd.concat([half, rows[ROWS // 2 :]]).to_parquet(folder / "mixed.parquet", index=False)
+
+    found = driftline("check", "mixed.parquet", "--baseline", baseline, cwd=folder)
+
+    assert found.returncode == 0, found.stdout
+
+
 def test_another_constant_is_found_in_either_precision(folder: Path) -> None:
     changed = _frame(2).assign(fee=0.1001)
     for kind in ("float32", "float64"):

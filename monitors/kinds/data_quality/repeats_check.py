@@ -213,9 +213,21 @@ def _changed_decimals(
     With so large a part of the evidence that takes.
 
     A value that comes again, such as the hour's temperature in each row of that hour, says nothing
-    new of decimals: of so many rows only as many count as there are different values.
+    new of decimals: of so many rows only as many count as there are different values. One side may
+    come as float32 and the other as float64, so what differs has to differ read as either.
     """
-    decimals = decimals_of(numbers)
+    with np.errstate(over="ignore"):
+        singles = numbers.astype(np.float32).astype(np.float64)
+    places = [
+        _most_changed(numbers, found, reference, alpha, part)
+        for found in (decimals_of(singles), decimals_of(numbers, as_doubles=True))
+    ]
+    return None if None in places else places[-1]
+
+
+def _most_changed(
+    numbers: np.ndarray, decimals: np.ndarray, reference: Decimals, alpha: float, part: float
+) -> int | None:
     is_known = decimals != NO_NUMBER
     known = decimals[is_known]
     if not len(known):
