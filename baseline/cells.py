@@ -22,8 +22,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from driftline.baseline.predicate import SECOND, Predicate, microseconds, time_text
+from driftline.baseline.predicate import (
+    FIRST_TIME,
+    LAST_TIME,
+    Predicate,
+    microseconds,
+    time_text,
+)
 from driftline.baseline.texts import counted_texts, shortened
+from driftline.baseline.times import SECOND
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing, unfit_mask
 from driftline.signature import ColumnType
@@ -40,9 +47,6 @@ FEW_VALUES = 32
 
 # From so many numbers on, and up to so many edges, comparing with each edge is the faster look-up.
 MANY_NUMBERS, EDGES_COMPARED = 1024, 127
-
-# The last second of the calendar that most readers have, in microseconds since 1970.
-LAST_TIME = 253_402_300_799.0 * SECOND
 
 SetKind = Literal["range", "cut", "interval", "level", "unseen", "null", "unfit"]
 
@@ -459,7 +463,8 @@ def time_cells(column: str, first: np.ndarray, last: np.ndarray, counts: np.ndar
     atoms = np.asarray(found.atoms)
     cuts = np.asarray(found.edges)[:-1] // SECOND * SECOND
     edges = np.unique(np.concatenate([cuts, atoms, atoms + SECOND, [values[-1] + SECOND]]))
-    return replace(found, edges=tuple(edges[edges <= LAST_TIME].tolist()))
+    edges = edges[(edges >= FIRST_TIME) & (edges <= LAST_TIME)]
+    return replace(found, edges=tuple(edges.tolist()))
 
 
 def text_cells(

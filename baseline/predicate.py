@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.texts import shortened
+from driftline.baseline.times import DAY, SECOND
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce, is_missing, unfit_mask
 from driftline.signature import ColumnType
@@ -101,11 +102,11 @@ class Predicate:
     def _time_phrase(self, start: str) -> str:
         first, end = (one.removesuffix(MIDNIGHT) for one in (start, str(self.below or "")))
         if self.op != "between":
-            before = time_text(microseconds(start) - SECOND)
+            before = microseconds(start) - SECOND
             # What a frequent or the last day is followed by is not the second after midnight.
-            if self.op in ("lt", "ge") and before.endswith(MIDNIGHT):
+            if self.op in ("lt", "ge") and before % DAY == 0:
                 op = "le" if self.op == "lt" else "gt"
-                return _TIME_WORDS[op].format(before.removesuffix(MIDNIGHT))
+                return _TIME_WORDS[op].format(time_text(before).removesuffix(MIDNIGHT))
             return _TIME_WORDS[self.op].format(first)
         is_one = microseconds(str(self.below)) - microseconds(start) <= SECOND
         return f"= {first}" if is_one else f"from {first} to before {end}"
@@ -207,7 +208,8 @@ class Predicate:
 _TIME_WORDS = {
     "lt": "before {}", "le": "{} or before", "gt": "after {}", "ge": "{} or after", "between": "",
 }  # fmt: skip
-SECOND = 1_000_000
+# The first and the last second of the calendar, in microseconds since 1970.
+FIRST_TIME, LAST_TIME = -62_135_596_800 * SECOND, 253_402_300_799 * SECOND
 MIDNIGHT = "T00:00:00Z"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRUTHS = frozenset({"true", "false"})
