@@ -17,7 +17,6 @@ import pyarrow as pa
 from driftline.baseline import pairing
 from driftline.baseline.blocks import BlockCounter, BlockCounts, event_times
 from driftline.baseline.cells import Cells
-from driftline.baseline.column import ColumnProfile
 from driftline.baseline.column_cells import column_cells, repeated_cells
 from driftline.baseline.column_order import (
     LEAST_DAYS,
@@ -35,12 +34,12 @@ from driftline.baseline.gather import Meter, gather
 from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
 from driftline.baseline.origin import (
-    MIN_KEYS,
     OF_KEY,
     OF_TIME,
     UNIQUE_SHARE,
     Growth,
     are_keys,
+    moves_on,
     origin_reason,
 )
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
@@ -73,8 +72,6 @@ from driftline.signature import JUDGED_ROLES, Column, Signature
 
 # Text with so few values has them listed in the signature.
 LISTED_LEVELS = 50
-# A column of which more times lie within those of the rows moves on with them.
-BESIDE_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -446,7 +443,7 @@ def _unjudged(
                 if signature.event_time is None
                 else reading.profile.columns[signature.event_time]
             )
-            return OF_TIME if _follows(found, growth, own) else None
+            return OF_TIME if moves_on(found, growth, own) else None
         is_key = are_keys(
             growth,
             count=found.present_count,
@@ -457,15 +454,6 @@ def _unjudged(
 
     found = {column.name: reason(column) for column in signature.features}
     return {name: why for name, why in found.items() if why is not None}
-
-
-def _follows(found: ColumnProfile, growth: Growth, own: ColumnProfile | None) -> bool:
-    """Whether a column's times move on with the rows: among the rows' own, or only growing."""
-    times = found.times
-    if own is None or not len(own.times.first):
-        return growth.is_rising and times.count >= MIN_KEYS
-    beside = times.counts[times.last >= own.times.first[0]].sum()
-    return bool(beside > BESIDE_SHARE * times.count)
 
 
 def _with_positive(

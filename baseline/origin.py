@@ -1,8 +1,8 @@
 """Columns that say where a row comes from: its day, its file, its batch, its number.
 
-Their values only grow, so every new day would be a new level or a number out of range. They are
-profiled as all others, and their values are not judged. The rule stands here once, for baselines
-and for the guesses of ``driftline init``.
+Their values move on with the rows, so every new day would be a new level or a number out of range.
+They are profiled as all others, and their values are not judged. The rule stands here once, for
+baselines and for the guesses of ``driftline init``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from driftline.baseline.column import ColumnProfile
-from driftline.baseline.times import DAY, SECOND
+from driftline.baseline.times import DAY, SECOND, TimeSummary
 from driftline.formats.coercion import coerce, text_array
 
 # A file that lies elsewhere, or a frame read from one, has no such column.
 OF_FOLDERS = "it names the folders by time, which only grows"
-OF_TIME = "its values are days or times, which only grow"
+OF_TIME = "its days or times move on with the rows"
 OF_BATCH = "it names the file or batch that a row came in"
 OF_FILE = "it names the file that a row came in"
 OF_KEY = "its whole numbers only grow, as those of a key or counter do"
@@ -27,6 +27,9 @@ OF_KEY = "its whole numbers only grow, as those of a key or counter do"
 UNIQUE_SHARE = 0.9
 # Fewer numbers rise from row to row by chance.
 MIN_KEYS = 20
+# A column of which more times lie within those of the rows, or later, moves on with them. Of dates
+# of birth, 0.1% lie within a month of rows, and two months later a day of 3,000 would be a ticket.
+BESIDE_SHARE = 0.0001
 # Share of a window's times beyond the reference's last one at which they have moved on.
 LATER_SHARE = 0.95
 # A time farther from the others is a default, such as 1970-01-01 or 9999-12-31.
@@ -140,6 +143,21 @@ def are_keys(growth: Growth, *, count: int, distinct_count: int, span: float) ->
     return count >= MIN_KEYS and (growth.is_rising or is_full)
 
 
+def moves_on(column: ColumnProfile, growth: Growth, own: ColumnProfile | None) -> bool:
+    """Whether a reference's times move on with its rows: among the rows' own, or only growing.
+
+    Defaults do not count, on either side.
+    """
+    times = column.times
+    if own is None or not own.times.count or not times.count:
+        is_rising = growth.is_rising and growth.first < growth.last
+        return is_rising and times.count >= MIN_KEYS
+    start = own.times.first[_in_body(own.times)][0]
+    in_body = _in_body(times)
+    beside = times.counts[in_body & (times.last >= start)].sum()
+    return bool(beside > BESIDE_SHARE * times.counts[in_body].sum())
+
+
 def has_moved_on(window: ColumnProfile, reference: ColumnProfile) -> bool:
     """Whether a window's times lie beyond the reference's, as those of later rows do.
 
@@ -149,11 +167,7 @@ def has_moved_on(window: ColumnProfile, reference: ColumnProfile) -> bool:
     times, before = window.times, reference.times
     if not times.count or not before.count:
         return False
-    breaks = np.flatnonzero(before.first[1:] - before.last[:-1].astype(np.float64) > FAR_US) + 1
-    starts, ends = np.append(0, breaks), np.append(breaks, len(before.first))
-    body = int(np.argmax(np.add.reduceat(before.counts, starts)))
-    in_body = np.zeros(len(before.first), np.bool_)
-    in_body[starts[body] : ends[body]] = True
+    in_body = _in_body(before)
     is_known = np.isin(times.first // SECOND, before.first[~in_body] // SECOND)
     beyond = times.first - float(before.last[in_body][-1])
     is_later = (beyond > 0) & (beyond <= FAR_US) & ~is_known
@@ -162,6 +176,21 @@ def has_moved_on(window: ColumnProfile, reference: ColumnProfile) -> bool:
         return False
     is_one = times.first[is_later][0] == times.last[is_later][-1]
     return not (is_one and 2 * reference.distinct_count > before.count)
+
+
+def _in_body(times: TimeSummary) -> np.ndarray:
+    """Mark the stretches of a column's times without its defaults, which lie far from the others.
+
+    Of all runs without a long gap this is the one of most stretches, then of most rows: many rows
+    may hold a default, but it is one time.
+    """
+    breaks = np.flatnonzero(times.first[1:] - times.last[:-1].astype(np.float64) > FAR_US) + 1
+    starts, ends = np.append(0, breaks), np.append(breaks, len(times.first))
+    shares = np.add.reduceat(times.counts, starts) / (times.count + 1)
+    body = int(np.argmax(ends - starts + shares))
+    found = np.zeros(len(times.first), np.bool_)
+    found[starts[body] : ends[body]] = True
+    return found
 
 
 def _is_date(value: str) -> bool:

@@ -14,7 +14,7 @@ from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.roles import Roles
 
-GROWS = "its values are days or times, which only grow"
+GROWS = "its days or times move on with the rows"
 DAYS = 12
 
 

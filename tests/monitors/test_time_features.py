@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import driftline as dl
 from tests.servers.commands import driftline
 
 ROWS = 3000
@@ -135,3 +136,49 @@ def test_a_new_default_in_rows_after_a_shuffled_reference_is_found(
     code, text = _checked(tmp_path, train, later)
     assert code == 1
     assert "TICKET ordered" in text
+
+
+def _names(report: dl.Report) -> set[str]:
+    return {one.feature_name for one in report.violations}
+
+
+@pytest.mark.parametrize("default", ["0001-01-01", "9999-12-31"])
+def test_a_default_of_the_reference_hides_no_other(tmp_path: Path, default: str) -> None:
+    train = _frame(1, "2024-01-01", default=default)
+    baseline = dl.Baseline.fit(train, timestamp="at")
+    same = dl.check(_frame(2, "2024-02-05", default=default), baseline)
+    assert "born" not in _names(same)
+
+    rows = _frame(3, "2024-02-05")
+    gone = dl.check(rows, baseline)
+    rows["born"] = np.datetime64("1900-01-01", "us")
+    other = dl.check(rows, baseline)
+    for report in (gone, other):
+        assert "born" in _names(report), str(report)
+        report.to_html(tmp_path / "report.html")
+        assert "born" in (tmp_path / "report.html").read_text()
+
+
+def test_a_quarter_of_the_first_day_of_the_calendar_can_be_described(tmp_path: Path) -> None:
+    train = _frame(1, "2024-01-01").assign(born=pd.NaT)
+    train["born"] = train["born"].astype("datetime64[us]")
+    train.loc[::4, "born"] = np.datetime64("0001-01-01", "us")
+    rows = train.assign(born=np.datetime64("1960-01-01", "us"))
+    report = dl.check(rows, dl.Baseline.fit(train))
+    assert "born" in _names(report), str(report)
+    report.to_html(tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("years", [0, 5, 80])
+def test_times_of_which_few_lie_within_those_of_the_rows_are_quiet(years: int) -> None:
+    def rows(seed: int, start: str, days: int) -> pd.DataFrame:
+        rng, count = np.random.default_rng(seed), 1000 * days
+        at = pd.date_range(start, periods=count, freq="86400ms")
+        ago = rng.uniform(0, 365 * years, count) if years else rng.exponential(30, count)
+        seen = (at - pd.to_timedelta((ago * 86_400).round(), unit="s")).floor("s")
+        amount = rng.normal(size=count).round(4)
+        return pd.DataFrame({"at": at, "amount": amount, "seen": seen})
+
+    baseline = dl.Baseline.fit(rows(1, "2024-01-01", 30), timestamp="at")
+    for seed, start in enumerate(("2024-02-05", "2024-03-01", "2024-03-30")):
+        assert not _names(dl.check(rows(seed, start, 1), baseline))
