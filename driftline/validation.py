@@ -65,6 +65,8 @@ def require_unicode(value: object, where: str) -> None:
         ) from None
     except RecursionError:
         raise InputError(f"{where}: nested too deep; expected fewer levels") from None
+    except (TypeError, ValueError) as error:  # A date as a key; a list that holds itself.
+        raise InputError(f"{where}: {error}; expected what JSON can hold") from None
 
 
 def require_finite(value: object, where: str) -> None:

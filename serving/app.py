@@ -54,7 +54,7 @@ from driftline.serving.api import (
     undeclared,
 )
 from driftline.serving.api.annotating import resume_marks
-from driftline.serving.api.requests import require_unicode_body
+from driftline.serving.api.requests import require_plain_body
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.authorization import Audited, Authorization, admit_invocations
 from driftline.serving.context import ServerContext
@@ -173,7 +173,7 @@ def _api(
 
     api = FastAPI(
         title="driftline", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
-        dependencies=[Depends(Authorization(context)), Depends(require_unicode_body)],
+        dependencies=[Depends(Authorization(context)), Depends(require_plain_body)],
     )  # fmt: skip
     _add_installation(api, context)
     # Narrow paths first: the last router takes any name.

@@ -96,6 +96,59 @@ def test_a_number_that_json_does_not_have_is_refused_over_http(server):
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("\\ud83d\\ude00 \\\\ud83d a1e999", 200),
+        ("\\ud83d", 400),
+        ("\\uDE00\\uD83D", 400),
+        ("\\ud83d\\ude00\\ude00", 400),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_half_of_a_surrogate_pair_is_refused_wherever_it_stands(server, text, status, encoding):
+    spec = f'{{"url": "https://x.example/{"a" * 100}", "format": "template", "template": "{text}"}}'
+    body = f'{{"resources": [{{"kind": "Channel", "name": "c", "spec": {spec}}}], "dry_run": true}}'
+
+    answer = server.request(
+        "POST", "/api/v1/apply", content=body.encode(encoding),
+        headers={"content-type": "application/json"},
+    )  # fmt: skip
+
+    assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "-Infinity", "1e999", "1E+0400", "1" + "0" * 400 + ".0", "1" * 250 + "e99"]
+)
+def test_a_number_above_all_floats_is_refused_over_http(server, number):
+    body = (
+        '{"resources": [{"kind": "Channel", "name": "c", '
+        f'"spec": {{"url": "https://x.example", "headers": {number}}}}}]}}'
+    )
+
+    answer = server.request(
+        "POST", "/api/v1/apply", content=body, headers={"content-type": "application/json"}
+    )
+
+    assert answer.status_code == 400
+    assert "headers" in answer.text
+    assert "finite" in answer.text
+
+
+@pytest.mark.parametrize(
+    "spec", ["&a {b: *a}", "{a: &a [*a]}", "{!!timestamp 2026-01-01: x}", "{a: !!set {b, c}}"]
+)
+def test_yaml_that_json_cannot_hold_is_wrong_use(server, spec):
+    (server.folder / "odd.yaml").write_text(f"kind: Channel\nname: c\nspec: {spec}\n")
+
+    answer = server.cli("apply", "-f", "odd.yaml")
+
+    assert answer.returncode == 2
+    assert "odd.yaml" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
 def test_a_command_that_waits_for_a_job_that_is_stopped_did_not_succeed(server):
     (server.folder / "rows.csv").write_text("600\n")
     job = {

@@ -10,14 +10,17 @@ import yaml
 
 from driftline.errors import InputError
 from driftline.formats.syntax import syntax_fault
+from driftline.validation import require_unicode
 
 _SCHEDULE_IN_BRACES = re.compile(r"\{[^{}\n]*?:\s*((?:cron|rate)\([^()\n]*,[^()\n]*\))")
 
 
 class _Plain(yaml.SafeLoader):
-    """YAML's plain values, times as the text that stands there: the server reads them itself."""
+    """What JSON can hold, times as the text that stands there: the server reads them itself."""
 
 
+for _kind in ("binary", "omap", "pairs", "set", "timestamp"):
+    _Plain.add_constructor(f"tag:yaml.org,2002:{_kind}", yaml.SafeLoader.construct_undefined)
 _Plain.yaml_implicit_resolvers = {
     first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -41,6 +44,7 @@ def read_resources(file: Path) -> list[dict[str, Any]]:
     for one in found:
         if not isinstance(one, dict):
             raise InputError(f"{file}: {one!r} is no resource; expected kind, name and spec")
+    require_unicode(found, str(file))
     if not found:
         raise InputError(f"{file}: holds no resource; expected kind, name and spec")
     return found
