@@ -446,6 +446,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         from driftline.serving.hosting.model_process import ModelShelf
         from driftline.serving.resources.served_models import served_of
 
+        shared = DatabaseClock(engine)
         shelf = ModelShelf(
             engine, settings.root, local_dir=settings.local_dir,
             trust_pickle=settings.serving.trust_pickle,
@@ -455,7 +456,9 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             engine,
             settings.root,
             lambda endpoint: signature_of(engine, endpoint),
-            now=now, lease_clock=DatabaseClock(engine), predictors=shelf.open,
+            # Schedulers whose clocks differ would set aside each other's windows as yet to end.
+            now=shared if settings.scheduler.clock == "system" else now,
+            lease_clock=shared, predictors=shelf.open,
             served=partial(served_of, engine),
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
             jitter_s=settings.scheduler.jitter_s, scripts_dir=settings.scheduler.scripts_dir,

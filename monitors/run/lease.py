@@ -113,8 +113,7 @@ def set_back(engine: Engine, state: MonitorState, now: datetime) -> MonitorState
         return state
     name = state.definition.name
     with engine.begin() as connection:
-        count = set_aside_open(connection, name, now)
-        connection.execute(
+        done = connection.execute(
             update(leases)
             .where(leases.c.monitor == name, leases.c.done_until == state.begin)
             .values(
@@ -122,6 +121,9 @@ def set_back(engine: Engine, state: MonitorState, now: datetime) -> MonitorState
                 touched=[start.isoformat() for start in earlier.touched] or None,
             )
         )
+        if not done.rowcount:  # Another scheduler has moved it since.
+            return state
+        count = set_aside_open(connection, name, now)
     log.warning("monitor=%s event=clock-was-ahead windows=%d", name, count)
     return earlier
 

@@ -1,4 +1,4 @@
-"""A clock that was ahead for seconds: windows are judged once they have ended, and not before."""
+"""Clocks that were ahead, or are behind: windows are judged once they have ended, no earlier."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.kit.data import choice, normal, stream
 from tests.kit.installation import Installation
+from tests.kit.services import Postgres, on_postgres
 
 COLUMNS = {"km": normal(12, 3, digits=1), "city": choice("Bonn", "Kiel")}
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -93,3 +95,41 @@ def test_windows_of_a_clock_that_was_ahead_are_judged_when_they_have_ended(
         if datetime.fromisoformat(one["timestamp"]) not in (ahead, START + 2 * DAY + 6 * HOUR)
     ]
     assert since == ["OK"]
+
+
+@pytest.mark.postgres
+def test_a_machine_whose_clock_is_behind_judges_by_the_clock_of_the_database(
+    install: Callable[..., Installation], postgres: Postgres, tmp_path: Path
+) -> None:
+    settings = on_postgres(postgres)
+    name = settings.rpartition("/")[2].partition('"')[0]
+    with psycopg.connect(postgres.tcp_url(name), autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "
+            "$$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$"
+        )
+    postgres.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    rows = stream(COLUMNS, rows=4, start=hour, every="15min", seed=1)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    stream(COLUMNS, rows=500, start=hour - DAY, every="1min").to_parquet(
+        tmp_path / "before.parquet"
+    )
+    running = install(settings, is_forked=True)
+    source = {"path": str(tmp_path / "rows.parquet"), "timestamp": "time"}
+    baseline = {"data": str(tmp_path / "before.parquet"), "timestamp": "time"}
+
+    running.apply(
+        {"kind": "Baseline", "name": "rows", "spec": baseline},
+        {
+            "kind": "Monitor",
+            "name": "daily",
+            "spec": {
+                "source": source, "baseline": "rows", "start": hour.isoformat(),
+                "schedule": "rate(1 hour)",
+            },
+        },
+    )  # fmt: skip
+
+    running.wait(lambda: judged(running) or None)  # The hour has not ended here.
+    assert judged(running) == {f"{hour:%d}": 4}
