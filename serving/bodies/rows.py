@@ -60,13 +60,15 @@ def read_columns(
     max_rows: int = MAX_REQUEST_ROWS,
     *,
     has_types: bool = True,
+    by_position: bool = False,
 ) -> Columns:
     """Read the rows of a body as columns of one length, at least 1 and at most ``max_rows``.
 
     ``expected`` allows as many. Numbers are int64 or float64 (missing is NaN), text and truth
     values with gaps objects (NO_TEXT; None or NaN). Without ``expected``, or where it has no
     types, a column is of numbers when every value in it is one, of text otherwise. Without
-    ``expected`` it is called ``_c0``, ``_c1`` … by position unless the rows are objects.
+    ``expected`` it is called ``_c0``, ``_c1`` … by position unless the rows are objects, or tensors
+    of one column each; with ``by_position`` a lone tensor is called so, too.
     """
     if form == "npy":
         known = None if expected is None else expected.columns
@@ -79,7 +81,9 @@ def read_columns(
     else:
         document = _parse(body, "the body") if form == "json" else _lines(text, max_rows)
         try:
-            finder = expected or RequestRows.like(document, is_strict=True, max_rows=max_rows)
+            finder = expected or RequestRows.like(
+                document, is_strict=True, max_rows=max_rows, by_position=by_position
+            )
             rows, _ = finder.take(document)
         except TooManyRowsError:
             raise RowLimitError(max_rows) from None

@@ -225,6 +225,13 @@ class Predictor:
             return rows
         return np.column_stack([values.astype(float) for values in columns.values()])
 
+    @property
+    def is_by_position(self) -> bool:
+        """Whether the model knows no names, and takes columns by their order alone."""
+        about = self.description
+        is_counted = about.feature_count is not None or not self._takes_frames
+        return about.feature_names is None and is_counted
+
     def require_names(self, columns: Columns) -> None:
         """Refuse columns by name where the model would take them by their order alone."""
         about = self.description

@@ -412,7 +412,10 @@ def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
         numbers = read_numbers(body, form, expected)
         if numbers is not None:
             return _Request(header, 1, None, numbers, expected.names)
-    columns = read_columns(body, form, expected, loaded.max_rows, has_types=loaded.has_types)
+    columns = read_columns(
+        body, form, expected, loaded.max_rows,
+        has_types=loaded.has_types, by_position=loaded.predictor.is_by_position,
+    )  # fmt: skip
     if expected is None and are_named(columns):
         loaded.predictor.require_names(columns)
     return _Request(header, len(next(iter(columns.values()))), columns)

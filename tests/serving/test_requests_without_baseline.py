@@ -40,10 +40,12 @@ def server(install: Any, by_position: Any) -> Any:
     folder: Path = server.folder
     score = 2 * ROWS["km"] - ROWS["rain_mm"]
     array = LinearRegression().fit(ROWS.to_numpy(), score)
+    lone = LinearRegression().fit(ROWS[["km"]].to_numpy(), 2 * ROWS["km"])
     of_texts = make_pipeline(OneHotEncoder(), LinearRegression()).fit(TEXTS, score)
     models = {
         "named": fit(labelled(ROWS)),
         "array": array,
+        "lone": lone,
         "texts": of_texts,
         "numbers": by_position(["km", "rain_mm"]),
         "classes": by_position(["km", "rain_mm"], ["late", "on time"]),
@@ -129,6 +131,17 @@ def test_objects_are_refused_where_the_model_names_no_columns(server, endpoint):
 
     assert numbers(server.invoke(endpoint, "10,2\n")) == pytest.approx([18.0])
     assert server.invoke(endpoint, [[10, 2]]).status_code == 200
+
+
+@pytest.mark.parametrize(("endpoint", "width"), [("lone", 1), ("array", 2), ("tensor", 2)])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_one_tensor_is_taken_by_position_whatever_its_width(server, endpoint, width, rows):
+    data = [10.0, 2.0][:width] * rows
+    tensor = {"name": "input-0", "shape": [rows, width], "datatype": "FP64", "data": data}
+
+    answer = server.invoke(endpoint, {"inputs": [tensor]}, headers={"accept": "text/csv"})
+
+    assert numbers(answer) == pytest.approx([20.0 if width == 1 else 18.0] * rows)
 
 
 @pytest.mark.parametrize(

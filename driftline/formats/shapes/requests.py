@@ -78,10 +78,18 @@ class RequestRows:
 
     @classmethod
     def like(
-        cls, document: object, *, is_strict: bool = False, max_rows: int = MAX_ROWS
+        cls,
+        document: object,
+        *,
+        is_strict: bool = False,
+        max_rows: int = MAX_ROWS,
+        by_position: bool = False,
     ) -> RequestRows:
-        """Find rows like the first of a document: of its names, or as many values (``_c0`` …)."""
-        names = _names_of(document, max_rows)
+        """Find rows like the first of a document: of its names, or as many values (``_c0`` …).
+
+        ``by_position``: the name of a lone tensor is none of a column.
+        """
+        names = _names_of(document, max_rows, by_position=by_position)
         try:
             "".join(names).encode()
         except UnicodeEncodeError:
@@ -233,14 +241,16 @@ class RequestRows:
         return row, []
 
 
-def _names_of(document: object, max_rows: int) -> list[str]:
+def _names_of(document: object, max_rows: int, *, by_position: bool) -> list[str]:
     """Return the names of a document's first row; by position where it has none."""
     first = inner(opened(document, (), ENVELOPES), ())
     if is_tensors(first):
         assert isinstance(first, list), "is_tensors says so"
         tensors = read_tensors(first, 1, max_rows)
         width = sum(tensor.width for tensor in tensors)
-        return [tensor.name for tensor in tensors] if width == len(tensors) else _positions(width)
+        if width > len(tensors) or (by_position and width == 1):
+            return _positions(width)
+        return [tensor.name for tensor in tensors]
     if is_split(first):
         first = split_frame(first, max_rows)
     while isinstance(first, list) and first and isinstance(first[0], list | dict):
