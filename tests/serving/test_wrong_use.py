@@ -59,6 +59,18 @@ def test_a_withdrawn_model_is_no_longer_served(server):
     assert ask(server, "south.skops").status_code == 200
 
 
+def test_what_is_put_in_place_of_a_withdrawn_model_is_served(server):
+    file = server.folder / "models" / "again.skops"
+    skops.io.dump(MODEL, file)
+    assert float(ask(server, "again.skops").text) == pytest.approx(10.0)
+    file.unlink()
+    server.wait(lambda: ask(server, "again.skops").status_code == 404)
+
+    skops.io.dump(LinearRegression().fit(ROWS, ROWS["rain_mm"]), file)
+
+    assert float(ask(server, "again.skops").text) == pytest.approx(2.0)
+
+
 def test_an_unknown_endpoint_does_not_name_the_others(server):
     answer = server.invoke("secret-projects", "10,2\n")
 

@@ -82,7 +82,10 @@ class FileCache:
         self._pins: Counter[str | Path] = Counter()  # Names, and paths of copies.
         self._running: dict[str, asyncio.Task[ModelCopy]] = {}
         self._look_again: dict[str, float] = {}  # When, by the loop's time, of models ever copied.
+        self._removals: Counter[str] = Counter()  # Of models ever copied.
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
+        # Looks do not wait for files that are being copied.
+        self._lookers = ThreadPoolExecutor(_THREADS, "model-looks")
 
     @property
     def used_bytes(self) -> int:
@@ -93,6 +96,10 @@ class FileCache:
         """Take note that a model is asked."""
         if name in self._copies:
             self._copies.move_to_end(name)
+
+    def version(self, name: str) -> int:
+        """Return which file of this name it is: another one after the removal of the one before."""
+        return self._removals[name]
 
     async def require(self, name: str) -> None:
         """Refuse a model whose file was removed since it was copied or loaded.
@@ -108,10 +115,10 @@ class FileCache:
         self._look_again[name] = loop.time() + LOOK_EVERY_S  # Others go on meanwhile.
         try:
             async with asyncio.timeout(_LOOK_S):
-                await loop.run_in_executor(self._threads, self._size, name)
+                await loop.run_in_executor(self._lookers, self._size, name)
         except NotFoundError:
             self._look_again[name] = loop.time()
-            self.drop(name)
+            self._note_removal(name)
             raise
         except (OSError, UnavailableError):  # Of a bucket that is away, and TimeoutError.
             return
@@ -151,6 +158,12 @@ class FileCache:
         if copy := self._copies.pop(name, None):
             self._dropped.append(copy)
 
+    def _note_removal(self, name: str) -> None:
+        """Have what is put there next served in place of what was removed."""
+        self.drop(name)
+        if name in self._look_again:
+            self._removals[name] += 1
+
     async def _fetched(self, name: str) -> ModelCopy:
         task = self._running.get(name)
         if task is not None:
@@ -171,7 +184,8 @@ class FileCache:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        await asyncio.to_thread(self._threads.shutdown)
+        for threads in (self._threads, self._lookers):
+            await asyncio.to_thread(threads.shutdown)
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         if self._lock is not None:
             self._lock_path.unlink(missing_ok=True)
@@ -181,7 +195,11 @@ class FileCache:
     async def _fetch(self, name: str) -> ModelCopy:
         began_s = time.perf_counter()
         loop = asyncio.get_running_loop()
-        size = await loop.run_in_executor(self._threads, self._telling, name, self._size, name)
+        try:
+            size = await loop.run_in_executor(self._threads, self._telling, name, self._size, name)
+        except NotFoundError:
+            self._note_removal(name)
+            raise
         if size > self._disk_bytes:
             raise TooLargeForDiskError(
                 f'model "{name}" has {size:,} bytes; all on disk may have '

@@ -35,6 +35,7 @@ class TooLargeError(InputError):
 class _Entry:
     model: Held
     size: int
+    version: int
 
 
 class HeldModels:
@@ -60,10 +61,13 @@ class HeldModels:
         """What all models take, and those that are being loaded may."""
         return self._used
 
-    def use(self, name: str) -> Held | None:
-        """Return a model that is asked now; None when it is not here."""
+    def use(self, name: str, version: int = 0) -> Held | None:
+        """Return a model that is asked now; None when it, or this version of it, is not here."""
         entry = self._held.get(name)
         if entry is None:
+            return None
+        if entry.version != version:
+            self._drop(name)
             return None
         self._held.move_to_end(name)
         return entry.model
@@ -90,7 +94,9 @@ class HeldModels:
         """Free reserved room: the model could not be loaded."""
         self._used -= reserved
 
-    def put(self, name: str, model: Held, reserved: int, size: int) -> list[float]:
+    def put(
+        self, name: str, model: Held, reserved: int, size: int, version: int = 0
+    ) -> list[float]:
         """Hold a loaded model in the room reserved for it; return the seconds of each unloading.
 
         Raises
@@ -103,8 +109,10 @@ class HeldModels:
         if len(self._sizes) > 100 * max(1, len(self._held)) + 1000:
             self._sizes = {one: entry.size for one, entry in self._held.items()}
         self._require(name, size)
+        if name in self._held:  # Of another version.
+            self._drop(name)
         self._used += size
-        self._held[name] = _Entry(model, size)
+        self._held[name] = _Entry(model, size, version)
         return self._fit()
 
     def _require(self, name: str, need: int) -> None:
@@ -119,15 +127,17 @@ class HeldModels:
         times = []
         while self._used > self.limit and self._held:
             began = time.perf_counter()
-            _, entry = self._held.popitem(last=False)
-            self._used -= entry.size
-            self._freed += entry.size
-            del entry
-            if self._freed >= _GIVE_BACK_BYTES:
-                self._freed = 0
-                give_back()
+            self._drop(next(iter(self._held)))
             times.append(time.perf_counter() - began)
         return times
+
+    def _drop(self, name: str) -> None:
+        size = self._held.pop(name).size
+        self._used -= size
+        self._freed += size
+        if self._freed >= _GIVE_BACK_BYTES:
+            self._freed = 0
+            give_back()
 
 
 def resident_bytes() -> int:

@@ -99,6 +99,7 @@ class MultiModelPool(Pool):
             more: dict[str, Any] = {"target": target_model}
             self.files.touch(target_model)
             await self.files.require(target_model)
+            more["version"] = self.files.version(target_model)
             losses: list[WorkerLostError] = []
             reply = await self._answered(
                 form, answer, body, deadline, more, timeout_s=timeout_s, losses=losses

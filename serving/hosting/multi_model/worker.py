@@ -55,6 +55,7 @@ class _Load:
     """A model that is being loaded, and who waits for it."""
 
     name: str
+    version: int
     path: str
     file_bytes: int
     timeout_s: float
@@ -90,7 +91,7 @@ class ManyModels:
         many = launch["many"]
         self._held = HeldModels(many["memory_limit_mb"] << 20)
         self._expected = expected_rows(launch)
-        self._loads: dict[str, _Load] = {}
+        self._loads: dict[tuple[str, int], _Load] = {}
         self._queue: deque[_Load] = deque()
         self._running: set[_Load] = set()
         self._done: SimpleQueue[_Load] = SimpleQueue()
@@ -144,29 +145,29 @@ class ManyModels:
 
     def _take(self, frames: Frames) -> None:
         """Answer what can be answered, those of one model together."""
-        groups: dict[str, Frames] = {}
+        groups: dict[tuple[str, int], Frames] = {}
         for header, body in frames:
-            groups.setdefault(header["target"], []).append((header, body))
-        for name, group in groups.items():
-            if (model := self._held.use(name)) is not None:
+            groups.setdefault((header["target"], header["version"]), []).append((header, body))
+        for (name, version), group in groups.items():
+            if (model := self._held.use(name, version)) is not None:
                 self._predict(name, model, group)
             else:
-                self._wait(name, group)
+                self._wait(name, version, group)
 
     def _predict(self, name: str, model: Held, frames: Frames) -> None:
         with self._link.predicting(name, frames):
             answer_frames(self._link, model, frames, self._memory)
 
-    def _wait(self, name: str, frames: Frames) -> None:
+    def _wait(self, name: str, version: int, frames: Frames) -> None:
         """Keep requests until their model is loaded."""
         file = next((header["file"] for header, _ in frames if "file" in header), None)
-        found = self._loads.get(name)
+        found = self._loads.get((name, version))
         if found is None:
             if file is None:
                 for header, _ in frames:
                     self._link.sendall(refusal(header, 404, NOT_LOADED, ""))
                 return
-            found = self._loads[name] = _Load(name, *file)
+            found = self._loads[name, version] = _Load(name, version, *file)
             self._queue.append(found)
         now = time.perf_counter()
         found.waiting += [(header, body, now) for header, body in frames]
@@ -240,7 +241,7 @@ class ManyModels:
         else:
             size = max(self._held.least(one.file_bytes), one.grown if one.is_alone else 0)
             try:
-                one.unload_s += self._held.put(one.name, one.model, one.reserved, size)
+                one.unload_s += self._held.put(one.name, one.model, one.reserved, size, one.version)
             except InputError as error:
                 one.model, one.problem = None, str(error)
         self._answer(one)
@@ -248,7 +249,7 @@ class ManyModels:
 
     def _answer(self, one: _Load) -> None:
         """Answer who waits for a model, and tell how long that took."""
-        del self._loads[one.name]
+        del self._loads[one.name, one.version]
         now = time.perf_counter()
         notes: dict[int, dict[str, Any]] = {
             header["id"]: {"wait_s": now - arrived} for header, _, arrived in one.waiting
