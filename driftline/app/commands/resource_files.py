@@ -19,8 +19,10 @@ class _Plain(yaml.SafeLoader):
     """What JSON can hold, times as the text that stands there: the server reads them itself."""
 
 
-for _kind in ("binary", "omap", "pairs", "set", "timestamp"):
-    _Plain.add_constructor(f"tag:yaml.org,2002:{_kind}", yaml.SafeLoader.construct_undefined)
+_FOREIGN = {f"tag:yaml.org,2002:{kind}" for kind in ("binary", "omap", "pairs", "set", "timestamp")}
+_Plain.yaml_constructors = {
+    tag: made for tag, made in yaml.SafeLoader.yaml_constructors.items() if tag not in _FOREIGN
+}
 _Plain.yaml_implicit_resolvers = {
     first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
