@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from driftline.baseline.column import ColumnProfile
+from driftline.baseline.predicate import FIRST_TIME, LAST_TIME
 from driftline.baseline.times import DAY, SECOND, TimeSummary
 from driftline.formats.coercion import coerce, text_array
 
@@ -176,6 +177,27 @@ def has_moved_on(window: ColumnProfile, reference: ColumnProfile) -> bool:
         return False
     is_one = times.first[is_later][0] == times.last[is_later][-1]
     return not (is_one and 2 * reference.distinct_count > before.count)
+
+
+def new_default(window: ColumnProfile, reference: ColumnProfile) -> tuple[int, float] | None:
+    """Return a time far from all of a reference that many rows of a window have, and their share.
+
+    Of columns whose times move on with the rows, which nothing else judges.
+    """
+    times, before = window.times, reference.times
+    if not times.count or not before.count:
+        return None
+    nearest = np.searchsorted(before.first, times.first)
+    earlier = before.last[np.maximum(nearest - 1, 0)].astype(np.float64)
+    later = before.first[np.minimum(nearest, len(before.first) - 1)].astype(np.float64)
+    distances = np.minimum(abs(times.first - earlier), abs(later - times.first))
+    is_told = (times.first >= FIRST_TIME) & (times.first < LAST_TIME + SECOND)
+    is_default = is_told & (times.first == times.last) & (distances > FAR_US)
+    counts = np.where(is_default, times.counts, 0)
+    at = int(np.argmax(counts))
+    share = float(counts[at] / times.count)
+    is_frequent = counts[at] >= MIN_KEYS and share > 1 - LATER_SHARE
+    return (int(times.first[at]), share) if is_frequent else None
 
 
 def _in_body(times: TimeSummary) -> np.ndarray:

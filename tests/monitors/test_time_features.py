@@ -169,16 +169,27 @@ def test_a_quarter_of_the_first_day_of_the_calendar_can_be_described(tmp_path: P
     report.to_html(tmp_path / "report.html")
 
 
-@pytest.mark.parametrize("years", [0, 5, 80])
-def test_times_of_which_few_lie_within_those_of_the_rows_are_quiet(years: int) -> None:
-    def rows(seed: int, start: str, days: int) -> pd.DataFrame:
-        rng, count = np.random.default_rng(seed), 1000 * days
-        at = pd.date_range(start, periods=count, freq="86400ms")
-        ago = rng.uniform(0, 365 * years, count) if years else rng.exponential(30, count)
-        seen = (at - pd.to_timedelta((ago * 86_400).round(), unit="s")).floor("s")
-        amount = rng.normal(size=count).round(4)
-        return pd.DataFrame({"at": at, "amount": amount, "seen": seen})
+def _seen(seed: int, start: str, days: int, *, years: int, default: str = "") -> pd.DataFrame:
+    rng, count = np.random.default_rng(seed), 1000 * days
+    at = pd.date_range(start, periods=count, freq="86400ms")
+    ago = rng.uniform(0, 365 * years, count) if years else rng.exponential(30, count)
+    seen = pd.Series(at - pd.to_timedelta((ago * 86_400).round(), unit="s")).dt.floor("s")
+    seen = seen.astype("datetime64[us]")
+    if default:
+        seen = seen.where(rng.random(count) < 0.5, np.datetime64(default, "us"))
+    return pd.DataFrame({"at": at, "amount": rng.normal(size=count).round(4), "seen": seen})
 
-    baseline = dl.Baseline.fit(rows(1, "2024-01-01", 30), timestamp="at")
-    for seed, start in enumerate(("2024-02-05", "2024-03-01", "2024-03-30")):
-        assert not _names(dl.check(rows(seed, start, 1), baseline))
+
+@pytest.mark.parametrize("years", [0, 5, 80])
+def test_times_that_move_on_are_quiet_until_many_rows_have_a_new_default(
+    tmp_path: Path, years: int
+) -> None:
+    baseline = dl.Baseline.fit(_seen(1, "2024-01-01", 30, years=years), timestamp="at")
+    for seed, start in enumerate(("2024-02-05", "2024-03-01", "2024-03-30", "2026-03-30")):
+        assert not _names(dl.check(_seen(seed, start, 1, years=years), baseline))
+    for default in ("0001-01-01", "1900-01-01", "9999-12-31", "9999-12-31T23:59:59.999999"):
+        rows = _seen(5, "2024-03-01", 1, years=years, default=default)
+        report = dl.check(rows, baseline)
+        found = [one.severity for one in report.violations if one.feature_name == "seen"]
+        assert found == ["ticket"], str(report)
+        report.to_html(tmp_path / "report.html")

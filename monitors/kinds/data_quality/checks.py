@@ -12,9 +12,17 @@ import pyarrow.compute as pc
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
 from driftline.baseline.constraints import FeatureConstraints, MonitoringConfig
-from driftline.baseline.origin import OF_BATCH, OF_FILE, OF_FOLDERS, OF_TIME, misfits
-from driftline.baseline.predicate import Predicate, number_text
+from driftline.baseline.origin import (
+    OF_BATCH,
+    OF_FILE,
+    OF_FOLDERS,
+    OF_TIME,
+    misfits,
+    new_default,
+)
+from driftline.baseline.predicate import LAST_TIME, Predicate, number_text, time_text
 from driftline.baseline.texts import shortened
+from driftline.baseline.times import SECOND
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.day_test.day_test import DayFinding
 from driftline.monitors.drift_test.budget import TOLERANCE
@@ -162,6 +170,8 @@ def origin_draft(
     reference: ColumnProfile | None,
 ) -> Draft | None:
     """Demand that a column of days, files or batches, which is not judged, still holds them."""
+    if column.type == "timestamp" and column.unjudged == OF_TIME and reference is not None:
+        return _default_draft(column.name, config, new_default(profile, reference))
     expected = ORIGINS.get(column.unjudged or "")
     counts = profile.value_counts()
     if expected is None or column.unjudged is None or not counts:
@@ -182,6 +192,28 @@ def origin_draft(
     if draft is not None and column.unjudged in (OF_FILE, OF_BATCH):
         return replace(draft, severity="ticket")
     return draft
+
+
+def _default_draft(
+    name: str, config: MonitoringConfig, found: tuple[int, float] | None
+) -> Draft | None:
+    """Demand that no time far from all of the reference's stands in many rows."""
+    if found is None:
+        return None
+    at, share = found
+    if at < LAST_TIME:
+        predicate = Predicate(name, "between", time_text(at), below=time_text(at + SECOND))
+    else:
+        predicate = Predicate(name, "ge", time_text(LAST_TIME))
+    draft = mismatch_draft(
+        name,
+        "time near the reference's",
+        1 - share,
+        config,
+        wrong=f"{predicate.phrase} (ten years or more from all of the reference's)",
+        predicate=predicate,
+    )
+    return None if draft is None else replace(draft, severity="ticket")
 
 
 def completeness_draft(
