@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -59,8 +59,8 @@ class TableMaintenance:
     them the labels that were received before any that a kept row can have. None: everything stays;
     ``vacuum_after_h``: hours that replaced files stay for those who read an older state of a table;
     ``signatures``: gives the signature of an endpoint, or None: what was stored before it had this
-    one is read again. None: nothing is; ``windows``: takes the values of
-    rows that are erased late out of what was judged and told of them; ``requests``: removes what
+    one is read again. None: nothing is; ``served``: names its models; ``windows``: takes the values
+    of rows that are erased late out of what was judged and told of them; ``requests``: removes what
     else is kept of their requests; ``interval_s``: how long ``run`` waits between two looks at the
     tables; ``counters``: small files ``compacted`` away, rows ``expired`` and ``expired_labels`` of
     theirs, files ``vacuumed``, requests ``erased`` that came after they were to be, requests
@@ -75,6 +75,7 @@ class TableMaintenance:
         keep_from: Callable[[], date] | None = None,
         vacuum_after_h: int = 24,
         signatures: Callable[[str], Signature | None] | None = None,
+        served: Callable[[str], Collection[str]] = lambda _: (),
         windows: WindowClearer = clear_no_window,
         requests: RequestClearer = clear_no_request,
         interval_s: float = 60.0,
@@ -91,6 +92,7 @@ class TableMaintenance:
         self._keep_from = keep_from
         self._vacuum_after_h = vacuum_after_h
         self._signatures = signatures
+        self._served = served
         # By which signature each table was looked at, and up to which version of it.
         self._looked: dict[str, tuple[str, int]] = {}
         self._interval_s = interval_s
@@ -159,7 +161,8 @@ class TableMaintenance:
         is_partial = decoded_digest == digest and not new.parts
         if not (is_partial and not new.files):
             only = new.files if is_partial else None
-            decoded = decode_again(dataset, signature, only=only, stop=stop)
+            served = self._served(endpoint)
+            decoded = decode_again(dataset, signature, served=served, only=only, stop=stop)
             self.counters["decoded"] += decoded.decoded
         if stop is None or not stop.is_set():
             self._looked[endpoint] = digest, new.version

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from operator import add
 from threading import Event
 
@@ -78,10 +78,14 @@ def decode_again(
     dataset: Dataset,
     signature: Signature,
     *,
+    served: Collection[str] = (),
     only: Collection[str] | None = None,
     stop: Event | None = None,
 ) -> Redecoded:
-    """Decode by a signature the requests that another one decoded, or none could."""
+    """Decode by a signature the requests that another one decoded, or none could.
+
+    ``served``: the models that the endpoint has now; what others answered is not read as theirs.
+    """
     total = Redecoded()
     done: set[str] = set()
     for _ in range(_ATTEMPTS):
@@ -95,7 +99,7 @@ def decode_again(
                 if stop is not None and stop.is_set():
                     return total
                 if file.path not in done and (only is None or file.path in only):
-                    total += _decode_file(dataset, file, settled)
+                    total += _decode_file(dataset, file, settled, served)
                     done.add(file.path)
         except (OvertakenError, FileNotFoundError) as error:
             log.info("decoding looks again table=%s: %s", dataset.uri, error)
@@ -109,7 +113,9 @@ def decode_again(
     raise ConflictError(f'table "{dataset.uri}": others rewrite it all the while; ask again')
 
 
-def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redecoded:
+def _decode_file(
+    folder: DeltaFolder, held: Held, signature: Signature, served: Collection[str]
+) -> Redecoded:
     """Replace the rows of one file that are read otherwise now."""
     names = (*FIRST_COLUMNS, "status", "flags", "signature_digest")
     seen = pa.schema([META_SCHEMA.field(name) for name in names])
@@ -128,7 +134,7 @@ def _decode_file(folder: DeltaFolder, held: Held, signature: Signature) -> Redec
     new: list[AddAction] = []
     with folder.new_file(held.part, schema) as same, folder.new_file(held.part, schema) as read:
         for rows in _whole_requests(read_groups(folder, held.path, schema)):
-            kept, made, counts = _decoded(rows, signature)
+            kept, made, counts = _decoded(rows, signature, served)
             total += counts
             for file, part in ((same, kept), (read, made)):
                 if part.num_rows:
@@ -174,7 +180,9 @@ def _pending(rows: pa.Table, signature: Signature) -> np.ndarray:
     return np.asarray(pc.and_(answered, pc.or_(other, raw)).to_numpy())
 
 
-def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, Redecoded]:
+def _decoded(
+    rows: pa.Table, signature: Signature, served: Collection[str]
+) -> tuple[pa.Table, pa.Table, Redecoded]:
     """Split rows into those that stay, and those of requests that are read otherwise now."""
     pending = _pending(rows, signature)
     nothing, left = rows.slice(0, 0), int(_unparsed(rows).sum())
@@ -185,10 +193,11 @@ def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, 
     looked = np.zeros(int(stored.max()) + 1, np.bool_)
     looked[stored[pending]] = True
     rows = _signed(rows, looked[stored], signature)
-    built = build_rows(_records(requests), signature)
-    if built.unreadable:
+    made, is_made = _built(requests, signature)
+    requests = requests.filter(pa.array(is_made))
+    pending[pending] = is_made
+    if not is_made.any():
         return rows, nothing, Redecoded(left=left)
-    made = built.rows
     first = is_first(made)
     owner = np.cumsum(first.to_numpy()) - 1
     sizes = np.bincount(stored)[stored[pending]]
@@ -203,7 +212,13 @@ def _decoded(rows: pa.Table, signature: Signature) -> tuple[pa.Table, pa.Table, 
     made = _with_stored(made.filter(pa.array(keep)), requests, owner[keep])
     numbers = stored[pending][owner[keep]]
     changed = np.zeros(len(looked), np.bool_)
-    changed[numbers[~_are_equal(made, numbers, rows, stored)]] = True
+    old = _old_rows(made, numbers, rows, stored)
+    changed[numbers[~_are_equal(made, old)]] = True
+    inputs, outputs = _moved(made, old)
+    of_others = pc.invert(pc.is_in(requests["model"], pa.array(["", None, *served], pa.string())))
+    by_position = _are_by_position(requests, owner[keep], inputs, signature)
+    is_kept = (inputs & by_position) | (outputs & of_others.to_numpy()[owner[keep]])
+    changed[numbers[is_kept]] = False
     made = made.filter(pa.array(changed[numbers]))
     is_read = changed[stored[pending]] & (after == 0)
     decoded = Redecoded(
@@ -219,10 +234,16 @@ def _signed(rows: pa.Table, is_looked: np.ndarray, signature: Signature) -> pa.T
     return rows.set_column(at, rows.schema.field(at), digests)
 
 
-def _are_equal(
-    made: pa.Table, numbers: np.ndarray, rows: pa.Table, stored: np.ndarray
-) -> np.ndarray:
-    """Return which rows say what the stored ones do that they are to replace, shape (made rows,).
+def _built(requests: pa.Table, signature: Signature) -> tuple[pa.Table, np.ndarray]:
+    """Return the rows that stored requests become, and which of them do, shape (requests,)."""
+    built = build_rows(_records(requests), signature)
+    odd = {(spool, frame.seq) for spool, frame in built.unreadable}
+    keys = zip(requests["spool_id"].to_pylist(), requests["spool_seq"].to_pylist(), strict=True)
+    return built.rows, np.array([key not in odd for key in keys], np.bool_)
+
+
+def _old_rows(made: pa.Table, numbers: np.ndarray, rows: pa.Table, stored: np.ndarray) -> pa.Table:
+    """Return for each row the stored one that it is to replace, null where there is none.
 
     ``numbers``, ``stored``: the number of the request of each row of the two.
     """
@@ -231,15 +252,51 @@ def _are_equal(
     order = np.argsort(known)
     at = np.searchsorted(known[order], keys).clip(max=len(order) - 1)
     source = order[at]
-    equal = known[source] == keys
-    old = rows.take(pa.array(source))
-    for name in (set(rows.schema.names) | set(made.schema.names)) - {"flags", PARTITION}:
-        if name in made.schema.names and name in rows.schema.names:
+    return rows.take(pa.array(source, mask=known[source] != keys))
+
+
+def _are_equal(made: pa.Table, old: pa.Table) -> np.ndarray:
+    """Return which rows say what the stored ones do, shape (rows,)."""
+    equal = np.ones(made.num_rows, np.bool_)
+    for name in (set(old.schema.names) | set(made.schema.names)) - {"flags", PARTITION}:
+        if name in made.schema.names and name in old.schema.names:
             equal &= _equal(made[name], old[name])
         else:
             table = made if name in made.schema.names else old
             equal &= table[name].is_null().to_numpy()
     return np.asarray(equal)
+
+
+def _moved(made: pa.Table, old: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """Return where an input, and an answer, would no longer stand where it was read, (rows,)."""
+    inputs, outputs = (np.zeros(made.num_rows, np.bool_) for _ in range(2))
+    for name in set(old.schema.names) - {*META_SCHEMA.names, "unfit", FORM, PARTITION}:
+        lost = old[name].is_valid().to_numpy()
+        if name in made.schema.names:
+            lost = lost & ~_equal(made[name], old[name])
+        side = inputs if name.startswith("feature_") else outputs
+        side |= lost
+    return inputs, outputs
+
+
+def _are_by_position(
+    requests: pa.Table, owner: np.ndarray, is_asked: np.ndarray, signature: Signature
+) -> np.ndarray:
+    """Return which rows are read whatever their inputs are called, shape (rows,).
+
+    ``owner``: the request of each row; ``is_asked``: the rows to tell it of.
+    """
+    asked = np.unique(owner[is_asked])
+    inputs = [replace(one, name=f"\0{at}") for at, one in enumerate(signature.inputs)]
+    rows, is_made = _built(requests.take(pa.array(asked)), Signature(tuple(inputs)))
+    first = is_first(rows)
+    sizes = np.bincount(np.cumsum(first.to_numpy()) - 1, minlength=int(is_made.sum()))
+    unread = is_flagged(rows.filter(first)["flags"], Flag.REQUEST_UNPARSED).to_numpy()
+    # A header would be one row more.
+    is_made[is_made] = (sizes == np.bincount(owner)[asked][is_made]) & ~unread
+    found = np.zeros(requests.num_rows, np.bool_)
+    found[asked] = is_made
+    return found[owner]
 
 
 def _row_keys(numbers: np.ndarray, rows: pa.Table) -> np.ndarray:

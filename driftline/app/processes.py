@@ -398,7 +398,7 @@ def _table_maintenance(settings: Settings, engine: Engine) -> TableMaintenance:
     from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
     from driftline.monitors.run.erasure import clear_windows
     from driftline.serving.asynchronous.erasing import clear_requests
-    from driftline.serving.resources.endpoints import signature_of
+    from driftline.serving.resources.endpoints import served_models, signature_of
 
     return TableMaintenance(
         settings.root,
@@ -408,6 +408,7 @@ def _table_maintenance(settings: Settings, engine: Engine) -> TableMaintenance:
         ).date(),
         vacuum_after_h=settings.capture.vacuum_after_h,
         signatures=lambda endpoint: signature_of(engine, endpoint),
+        served=lambda endpoint: served_models(engine, endpoint),
         windows=partial(clear_windows, engine, settings.root),
         requests=partial(clear_requests, engine),
         interval_s=settings.capture.upkeep_interval_s,

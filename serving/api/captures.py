@@ -29,7 +29,7 @@ from driftline.monitors.tables import executions
 from driftline.serving.api.requests import PAGE, Limit, PageToken, page_of
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import signature_of
+from driftline.serving.resources.endpoints import served_models, signature_of
 
 
 def router(context: ServerContext, tap_counters: Callable[[], Mapping[str, int]]) -> APIRouter:
@@ -138,7 +138,9 @@ def _add_decoding(routes: APIRouter, context: ServerContext) -> None:
             names = WriterName(context.spool_dir / NAMES)
             try:
                 dataset = Dataset(context.root, endpoint, writer=f"upkeep-{names.name}")
-                return {"endpoint": endpoint, **asdict(decode_again(dataset, signature))}
+                served = served_models(context.engine, endpoint)
+                decoded = decode_again(dataset, signature, served=served)
+                return {"endpoint": endpoint, **asdict(decoded)}
             finally:
                 names.close()
 

@@ -32,6 +32,7 @@ from driftline.serving.resources.specs import (
     command_of,
     containers_of,
     shadows_of,
+    variants_and_shadows,
     variants_of,
 )
 from driftline.serving.tables import transform_jobs
@@ -432,6 +433,12 @@ def signature_of(engine: Engine, endpoint: str) -> Signature | None:
     found = _declared(engine, endpoint)
     text = None if found is None else found.made.get("signature")
     return None if text is None else Signature.from_json(text)
+
+
+def served_models(engine: Engine, endpoint: str) -> list[str]:
+    """Name the models of an endpoint's variants and shadows; none of an app of one's own."""
+    found = _declared(engine, endpoint)
+    return [] if found is None else [one["model_name"] for one in variants_and_shadows(found.spec)]
 
 
 def require_signature(engine: Engine, endpoint: str) -> Signature:

@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import driftline as dl
 from tests.kit.data import TODAY, YESTERDAY, stream
 from tests.kit.installation import Installation
 
 DAY = ("--from", YESTERDAY.isoformat(), "--to", TODAY.isoformat())
 ROWS = 1_200
+Asked = Callable[[dict[str, float]], str]
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +34,32 @@ def orders(rows: int, seed: int) -> pd.DataFrame:
     return frame.assign(late=late.astype(int), score=score)
 
 
-def captured(rows: pd.DataFrame, first: int) -> str:
-    """Write orders as SageMaker captures JSON requests that are answered with scores."""
+def by_name(row: dict[str, float]) -> str:
+    return json.dumps({"km": row["km"], "rain": row["rain"]})
+
+
+# Numbers in a row, which only the signature names.
+BY_POSITION: dict[str, Asked] = {
+    "csv": lambda row: f"{row['km']},{row['rain']}",
+    "list": lambda row: json.dumps({"instances": [[row["km"], row["rain"]]]}),
+}
+
+BY_NAME: dict[str, Asked] = {
+    "headed": lambda row: f"rain,km,snow\n{row['rain']},{row['km']},{row['snow']}",
+    "object": lambda row: json.dumps({name: row[name] for name in ("rain", "km", "snow")}),
+}
+
+
+def captured(rows: pd.DataFrame, first: int, asked_as: Asked = by_name) -> str:
+    """Write orders as SageMaker captures requests that are answered with scores."""
     lines = []
     for number, row in enumerate(rows.to_dict("records"), first):
         time = YESTERDAY + timedelta(seconds=30 * number)
-        asked = json.dumps({"km": row["km"], "rain": row["rain"]})
+        asked = asked_as(row)
+        kind = "json" if asked.startswith("{") else "csv"
         sides = {
-            "endpointInput": {"observedContentType": "application/json", "mode": "INPUT",
-                              "data": asked, "encoding": "JSON"},
+            "endpointInput": {"observedContentType": f"application/{kind}", "mode": "INPUT",
+                              "data": asked, "encoding": kind.upper()},
             "endpointOutput": {"observedContentType": "text/csv", "mode": "OUTPUT",
                                "data": str(row["score"]), "encoding": "CSV"},
         }  # fmt: skip
@@ -86,3 +105,100 @@ def test_rows_from_before_a_correction_are_read_by_the_corrected_signature(
     assert judged.returncode == 0, judged.stdout
     again = json.loads(house.cli("capture", "decode", "orders", "--json").stdout)
     assert (again["decoded"], again["left"]) == (0, 0)
+
+
+def read_again(
+    house: Installation, folder: Path, name: str, asked: Asked, columns: list[str]
+) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Capture orders as km and rain, declare other columns, and judge their day.
+
+    Returns what was sent, what is in the table, and how the monitor ended.
+    """
+    train, rows = (
+        orders(count, seed).assign(snow=lambda frame: frame["km"] * 100)
+        for count, seed in ((4_000, 1), (ROWS, 2))
+    )
+
+    def declare(columns: list[str]) -> None:
+        train[[*columns, "late", "score"]].to_csv(folder / "train.csv", index=False)
+        roles = {"label": "late", "probability": "score"}
+        monitor = {"endpoint": name, "baseline": name, "schedule": "external"}
+        house.apply(
+            {"kind": "Baseline", "name": name, "spec": {"data": f"{folder}/train.csv", **roles}},
+            {"kind": "Endpoint", "name": name, "spec": {"baseline": name}},
+            {"kind": "Monitor", "name": name, "spec": monitor},
+        )
+
+    declare(["km", "rain"])
+    (folder / "lines.jsonl").write_text(captured(rows, 0, asked))
+    house.done("capture", "import", f"{folder}/lines.jsonl", "--endpoint", name)
+    declare(columns)
+    house.done("capture", "decode", name)
+    judged = house.cli("monitor", "run", name, *DAY)
+    return rows, house.table(name).sort_values("event_time"), judged.returncode
+
+
+@pytest.mark.parametrize("form", BY_POSITION)
+def test_numbers_without_names_stay_where_they_were_read_when_columns_change_their_order(
+    house: Installation, tmp_path: Path, form: str
+) -> None:
+    asked = BY_POSITION[form]
+    sent, stored, code = read_again(house, tmp_path, f"{form}-order", asked, ["rain", "km"])
+
+    assert stored["feature_km"].tolist() == sent["km"].tolist()
+    assert stored["feature_rain"].tolist() == sent["rain"].tolist()
+    assert code == 0
+
+
+@pytest.mark.parametrize("form", BY_POSITION)
+def test_numbers_without_names_are_not_read_as_a_column_that_takes_the_place_of_theirs(
+    house: Installation, tmp_path: Path, form: str
+) -> None:
+    asked = BY_POSITION[form]
+    sent, stored, code = read_again(house, tmp_path, f"{form}-other", asked, ["snow", "rain"])
+
+    assert stored["feature_km"].tolist() == sent["km"].tolist()
+    assert stored["feature_rain"].tolist() == sent["rain"].tolist()
+    assert "feature_snow" not in stored or stored["feature_snow"].isna().all()
+    assert code == 1  # For the day has no snow.
+
+
+@pytest.mark.parametrize("form", BY_NAME)
+def test_numbers_with_names_are_read_as_a_column_that_takes_the_place_of_another(
+    house: Installation, tmp_path: Path, form: str
+) -> None:
+    asked = BY_NAME[form]
+    sent, stored, _ = read_again(house, tmp_path, f"{form}-named", asked, ["snow", "rain"])
+
+    assert stored["feature_snow"].tolist() == sent["snow"].tolist()
+    assert stored["feature_rain"].tolist() == sent["rain"].tolist()
+
+
+def test_scores_of_a_model_that_is_not_served_stay_what_they_were_read_as(
+    house: Installation, tmp_path: Path
+) -> None:
+    rows = orders(50, 2)
+    orders(4_000, 1).to_csv(tmp_path / "train.csv", index=False)
+
+    def declare(**roles: object) -> None:
+        house.apply(
+            {"kind": "Baseline", "name": "apps",
+             "spec": {"data": f"{tmp_path}/train.csv", "label": "late", **roles}},
+            {"kind": "Endpoint", "name": "apps", "spec": {"baseline": "apps"}},
+        )  # fmt: skip
+
+    declare(prediction="score", problem="regression")
+    for model in ("", "former"):
+        with dl.Logger("apps", spool_dir=house.folder / "store" / "spool", model=model) as log:
+            for row in rows.to_dict("records"):
+                log({"km": row["km"], "rain": row["rain"]}, {"score": row["score"]})
+    house.wait(lambda: len(house.table("apps")) == 2 * len(rows))
+    declare(probability="score")
+    house.done("capture", "decode", "apps")
+
+    stored = house.table("apps").sort_values("spool_seq")
+    former = stored[stored["model"] == "former"]
+    others = stored[stored["model"] != "former"]
+    assert former["prediction"].tolist() == rows["score"].tolist()
+    assert others["probability"].tolist() == rows["score"].tolist()
+    assert others["prediction"].isna().all()
