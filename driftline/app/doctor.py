@@ -374,7 +374,7 @@ def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
         known, late = len(list_definitions(connection)), overdue(connection, now)
         ahead = connection.execute(
             select(executions.c.monitor, func.count(), func.max(executions.c.window_end))
-            .where(executions.c.window_end > now)
+            .where(executions.c.started_at > now)
             .group_by(executions.c.monitor)
             .order_by(executions.c.monitor)
         ).all()
@@ -394,8 +394,8 @@ def _monitors(engine: Engine, now: datetime) -> Iterator[Finding]:
         yield Finding(
             "clock",
             "warning",
-            f"{sum(one[1] for one in ahead)} executions are of windows that have not ended, such "
-            f"as {count} of {name} up to {end:%FT%TZ}: a clock was ahead",
+            f"{sum(one[1] for one in ahead)} executions began later than now, such as {count} of "
+            f"{name} on windows up to {end:%FT%TZ}: a clock was ahead",
             "set the clock of every machine by NTP; the scheduler runs these windows again when "
             "they have ended",
         )

@@ -451,7 +451,7 @@ def _stored_spec(resource: Resource) -> dict[str, Any]:
 
 
 def _digest(secret: str) -> str:
-    return f"blake2b:{hashlib.blake2b(secret.encode(), digest_size=16).hexdigest()}"
+    return f"{store.DIGEST}{hashlib.blake2b(secret.encode(), digest_size=16).hexdigest()}"
 
 
 def _differences(
@@ -506,7 +506,7 @@ def _lines(place: str, old: object, new: object) -> Iterator[str]:
 
 
 def _line(field_name: str, old: object, new: object) -> str:
-    if any("blake2b:" in str(value) for value in (old, new)):
+    if any(store.DIGEST in str(value) for value in (old, new)):
         return f"{field_name}: changed"
     return f"{field_name}: {_shown(old)} -> {_shown(new)}"
 

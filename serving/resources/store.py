@@ -24,6 +24,9 @@ from driftline.serving.resources.specs import (
 from driftline.serving.tables import installation, resources
 from driftline.validation import nearest
 
+# How the digest of a secret begins.
+DIGEST = "blake2b:"
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -60,12 +63,12 @@ class Stored:
         }
 
     def declared(self) -> dict[str, Any]:
-        """Return what was declared under its name, without secrets."""
-        return {
-            "owner": self.owner,
-            "tags": dict(self.tags),
-            "spec": {key: value for key, value in self.spec.items() if key not in SECRET_FIELDS},
-        }
+        """Return what was declared under its name, without secrets and digests of them."""
+        spec = {key: value for key, value in self.spec.items() if key not in SECRET_FIELDS}
+        if isinstance(url := spec.get("url"), str):
+            # Whoever sees the digest of a URL could try guesses of what is masked in it.
+            spec["url"] = url.partition(f" {DIGEST}")[0]
+        return {"owner": self.owner, "tags": dict(self.tags), "spec": spec}
 
 
 def find(connection: Connection, kind: Kind, name: str) -> Stored | None:

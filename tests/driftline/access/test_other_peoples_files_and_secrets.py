@@ -125,6 +125,7 @@ def test_a_url_is_shown_to_nobody_and_lies_nowhere_in_the_clear(server: Guarded)
 def test_a_masked_url_is_not_taken_for_an_address(server: Guarded, receiver: Receiver) -> None:
     server.apply(receiver.channel("masked"))
     shown = server.ask("GET", "/api/v1/channels/masked").json()["spec"]["url"]
+    assert shown.endswith("/***"), "not even a digest that guesses could be tried against"
     resource = receiver.channel("masked", url=shown)
 
     answer = server.ask("POST", "/api/v1/apply", json={"resources": [resource]})
