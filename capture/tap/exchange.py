@@ -32,11 +32,13 @@ _STREAMED = int(Flag.STREAMED)
 
 _LENGTH = b"content-length"
 _TYPE, _ANSWERED_TYPE = b"content-type", b"response_content_type"
+_TENSORS = b"inference-header-content-length"
+_ANSWERED_TENSORS = b"response_inference_header_length"
 # What is looked at of a response's headers: names of columns, and two that are for the tap itself.
 _ANSWERED = {
     _TYPE: _ANSWERED_TYPE,
     b"content-encoding": b"response_encoding",
-    b"inference-header-content-length": b"response_inference_header_length",
+    _TENSORS: _ANSWERED_TENSORS,
     _LENGTH: _LENGTH,
     REQUEST_ID_HEADER: REQUEST_ID_HEADER,
 }
@@ -90,7 +92,7 @@ def begin(
             given.append(value)
     exchange._given_count = len(given)
     exchange._is_app = is_app = known.target.is_app
-    exchange._left_out = _REQUEST_CUT if is_app and _is_rowless(given, _TYPE) else 0
+    exchange._left_out = _REQUEST_CUT if is_app and _is_rowless(given, _TYPE, _TENSORS) else 0
     exchange.is_open = True
     exchange._common = common
     exchange._request = exchange._response = _NONE
@@ -316,7 +318,9 @@ class Exchange:
             else:
                 answered.append(column)
                 answered.append(value)
-        if self._is_app and _is_rowless(answered[self._given_count :], _ANSWERED_TYPE):
+        if self._is_app and _is_rowless(
+            answered[self._given_count :], _ANSWERED_TYPE, _ANSWERED_TENSORS
+        ):
             self._left_out |= _RESPONSE_CUT
         if not is_told:
             answer_id = self._request_id
@@ -398,9 +402,9 @@ class Exchange:
         return is_stored
 
 
-def _is_rowless(seen: list[bytes], name: bytes) -> bool:
-    """Whether names and values of headers tell that a body cannot hold rows."""
+def _is_rowless(seen: list[bytes], name: bytes, tensors: bytes) -> bool:
+    """Whether names and values of headers tell that a body holds neither rows nor tensors."""
     for at in range(0, len(seen), 2):
         if seen[at] == name:
-            return not may_hold_rows(seen[at + 1])
+            return not may_hold_rows(seen[at + 1]) and tensors not in seen
     return False

@@ -40,7 +40,7 @@ class Capture:
     paths
         Only requests to these paths are recorded, such as ``("/predict", "/models/{name}")``; a
         name in braces stands for one part of a path. Left out: every POST, also to a log-in route.
-        Of bodies that cannot hold rows, such as forms, only the length is recorded.
+        Of bodies in no format of rows, such as forms or XML, only the length is recorded.
     spool_dir
         Folder of the host's spool, shared by all processes that record or ship. Left out, it is
         found as ``driftline up`` finds it in the working folder: by DRIFTLINE_CAPTURE__SPOOL_DIR,
@@ -121,7 +121,7 @@ class Capture:
             if endpoint is None:
                 raise InputError("capture: neither endpoint nor route; expected one of them")
             share = place.sampling_percentage
-            target = CaptureTarget(endpoint, sampling_percentage=share, is_app=True)
+            target = CaptureTarget(endpoint, sampling_percentage=share)
             route = posts_to(paths, target)
         self.app = app
         self.spool = place.open_spool(now_ns)

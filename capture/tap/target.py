@@ -37,8 +37,8 @@ class CaptureTarget:
     whether ``X-Driftline-Event-Time`` is taken for the time of the event. None: the time is
     recorded as stated, and the sink uses it if the declared endpoint trusts it; ``is_shadow``:
     whether a caller was answered by another variant, so that the request is counted there;
-    ``is_app``: whether an app answers whose other routes may be recorded with it: of bodies that
-    cannot hold rows only the length is kept, and its paths are noted.
+    ``is_app``: whether an app answers whose other routes may be recorded with it: of bodies in no
+    format of rows only the length is kept, and its paths are noted.
     """
 
     endpoint: str
@@ -47,7 +47,7 @@ class CaptureTarget:
     sampling_percentage: float = 100.0
     trust_event_time: bool | None = None
     is_shadow: bool = False
-    is_app: bool = False
+    is_app: bool = True
 
     def __post_init__(self) -> None:
         if not is_name(self.endpoint):

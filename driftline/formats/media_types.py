@@ -22,6 +22,14 @@ TEXT_MEDIA_TYPES: dict[TextFormat, tuple[str, ...]] = {
 TEXT_FORMATS: dict[str, TextFormat] = {
     media: name for name, types in TEXT_MEDIA_TYPES.items() for media in types
 }
+# Types of bodies from which rows may be read, beside those of text; none says nothing.
+_ROWS = (
+    "",
+    "text/plain",
+    "application/x-npy",
+    "application/vnd.apache.arrow.file",
+    "application/vnd.apache.arrow.stream",
+)
 # Types that say that a body has no rows; of others that are unknown the first bytes tell.
 ROWLESS = re.compile(
     r"(image|audio|video|multipart)/.+|text/(event-stream|html)"
@@ -45,9 +53,9 @@ def text_format(content_type: str) -> TextFormat | None:
 
 @lru_cache(maxsize=256)
 def may_hold_rows(content_type: bytes) -> bool:
-    """Whether a body of such a Content-Type may hold rows: never a form, a page or a picture."""
+    """Whether a Content-Type names a format of rows, or nothing that is known."""
     name = media_type(content_type.decode("latin-1"))
-    return name != FORM and (name.endswith("+json") or ROWLESS.fullmatch(name) is None)
+    return name in _ROWS or text_format(name) is not None
 
 
 def begins_as_json(head: bytes) -> bool:

@@ -521,6 +521,7 @@ class EndpointReconciler:
             ),
             trust_event_time=desired.trust_event_time,
             is_shadow=desired.is_shadow,
+            is_app=False,
         )
         mirror = None
         if desired.is_shadow:
