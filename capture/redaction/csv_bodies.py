@@ -22,6 +22,7 @@ _MARK = "\ufeff"
 # A quoted cell, or one without quotes; then what ends it.
 _CELL = re.compile(r'("[^"]*+(?:""[^"]*+)*+"|[^",\r\n]*+)(,|\r\n|\r|\n|\Z)')
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
+_IDENTIFIER = re.compile(r"[^\W\d][\w.-]*")
 _SIGNS = re.compile(r"[\W_]+")
 # Values that no column is called by, beside numbers.
 _NO_NAMES = {"true", "false", *(text.casefold() for text in NO_VALUES if text)}
@@ -69,17 +70,18 @@ def rewrite_csv(content: bytes, edits: Sequence[CsvEdit], *, is_strict: bool) ->
 
 
 def header_of(content: bytes) -> tuple[str, ...]:
-    """Return the names in the first line; none where it is a row, or a single cell.
+    """Return the names in a first line above others; none where it may be a row.
 
-    Raises
-    ------
-    RewriteError
-        When the quotes are not those of CSV.
+    All of its cells, two or more, must be identifiers; that of an index is empty.
     """
-    text = content.decode("utf-8", "replace").removeprefix(_MARK)
-    opened = _up_to_row(_quoted_rows(text))
+    text = content.decode("utf-8", "replace").removeprefix(_MARK).strip("\r\n")
+    try:
+        opened = _up_to_row(_quoted_rows(text))
+    except RewriteError:
+        return ()
     names = _values(opened[-1][0]) if opened else []
-    return tuple(names) if len(names) > 1 and all(map(_may_name, names)) else ()
+    is_header = len(names) > 1 and all(map(_IDENTIFIER.fullmatch, names[not names[0] :]))
+    return tuple(names) if is_header and len(text.splitlines()) > 1 else ()
 
 
 def _up_to_row(lines: Iterator[_Row]) -> list[_Row]:
@@ -115,13 +117,13 @@ def _is_header(place: CsvPlace, first: Sequence[str], second: Sequence[str]) -> 
     """Whether a row is the header of a rule's columns; refuse what may be one of others."""
     columns = place.columns
     if columns and sorted(first) == sorted(columns):
-        if not any(map(_may_name, columns)):
+        if not any(map(is_word, columns)):
             raise RewriteError("its first line may be a header, or a row of numbers")
         return True
     told = [_plain(name) for name in first]
     known = {_plain(name) for name in columns}
     shared = sum(name in known for name in told)
-    is_words = all(map(_may_name, first))
+    is_words = all(map(is_word, first))
     if columns and shared:
         target = _plain(columns[place.index])
         is_like = is_words or target in told or shared * 2 >= len(told)
@@ -147,8 +149,8 @@ def _plain(name: str) -> str:
     return _SIGNS.sub("", folded) or folded
 
 
-def _may_name(text: str) -> bool:
-    """Whether a cell may name a column; that of an index is empty."""
+def is_word(text: str) -> bool:
+    """Whether a cell is no number, boolean or missing value, so that it may name a column."""
     return not _is_float(text) and text.strip().casefold() not in _NO_NAMES
 
 

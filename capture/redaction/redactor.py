@@ -2,7 +2,8 @@
 
 It runs where records leave the spool, in the sidecar or in the local sink, never on the request
 path. It fails closed: of a record whose bodies cannot be rewritten safely only the metadata goes
-on, flagged and counted. The same frame gives the same bytes each time.
+on, flagged and counted; a body that may hold a secret and cannot be searched goes alone. The same
+frame gives the same bytes each time.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ class Redactor:
         return changed
 
     def _without_secrets(self, frame: Frame) -> Frame:
-        """Mask values under names of secrets."""
+        """Mask values under names of secrets; a side that cannot be searched is left out."""
         if not self.pattern:
             return frame
 
@@ -139,16 +140,23 @@ class Redactor:
                 f"values under {name[:_MAX_NAME]!r} are masked, see [capture] redact_names",
             )
 
-        edited = {}
+        edited, failed = {}, 0
         for side, content in (("request", frame.request), ("response", frame.response)):
             # Binary tensors stand behind such JSON; neither names a secret.
             if not content or f"{side}_inference_header_length" in frame.meta:
                 continue
-            plain = inflated(content, frame.meta.get(f"{side}_encoding", ""))
-            found = self._secrets.mask(plain, frame.meta.get(f"{side}_content_type", ""), report)
+            try:
+                plain = inflated(content, frame.meta.get(f"{side}_encoding", ""))
+                found = self._secrets.mask(plain, report)
+            except RewriteError as error:
+                self._tell(frame.meta.get("endpoint", ""), f"the {side} body is left out: {error}")
+                edited[side] = Edited(b"", set())
+                failed = Flag.REDACTION_FAILED
+                continue
             if found is not None:
                 edited[side] = packed(found) if plain is not content else found
-        return _with_bodies(frame, frame.meta, edited)
+        changed = _with_bodies(frame, frame.meta, edited)
+        return changed._replace(flags=int(changed.flags | failed))
 
     def _tell(self, endpoint: str, what: str) -> None:
         """Log something of an endpoint the first time."""

@@ -1,7 +1,8 @@
-"""Values under the names of secrets, masked in JSON and in CSV with a header.
+"""Texts under the names of secrets, masked in JSON and in CSV with a header.
 
-Apps are captured whole, their log-in routes too, so this holds without any rule. A body that names
-no secret stays as it was sent. JSON that names one and cannot be parsed is refused.
+Apps are captured whole, their log-in routes too, so this holds without any rule. A body without
+such a text stays as it was sent; numbers, booleans and null are no secrets. JSON that names a
+secret and cannot be parsed is refused.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from driftline.capture.redaction.bodies import Edited, RewriteError, require_bound, written
-from driftline.capture.redaction.csv_bodies import CsvEdit, header_of, rewrite_csv
+from driftline.capture.redaction.csv_bodies import CsvEdit, header_of, is_word, rewrite_csv
 from driftline.capture.redaction.rules import CsvPlace
-from driftline.capture.redaction.values import masked
+from driftline.capture.redaction.values import Change, masked
 from driftline.capture.tap.secret_names import is_secret, pattern_of
-from driftline.formats.media_types import begins_as_json, media_type, text_format
+from driftline.formats.media_types import begins_as_json
 
-# JSON may write each letter of a name as an escape.
-_ESCAPED = r"\\u00"
-_CSV_TYPES = ("", "text/plain")
+# In a body a name may stand between any signs; in JSON each of its characters may be escaped.
+_BEGIN, _END = r"(?:^|[^A-Za-z0-9_])_*", r"_*(?:[^A-Za-z0-9_]|$)"
+_ESCAPE = re.compile(rb"\\u([0-9a-fA-F]{4})")
 _mask = masked(0)
 
 Report = Callable[[str], None]
@@ -34,91 +35,89 @@ class Secrets:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
-        self.pattern = f"{pattern_of(names)}(?:[^A-Za-z0-9]|$)|{_ESCAPED}" if names else ""
-        self._found = re.compile(self.pattern.encode())
+        found = pattern_of(names, _BEGIN, _END)
+        escaped = r"\\u00[2-7]" if "".join(names).isascii() else r"\\u"
+        self.pattern = f"{found}|{escaped}" if names else ""
+        self._found = re.compile(found.encode())
 
-    def mask(self, content: bytes, content_type: str, report: Report) -> Edited | None:
-        """Mask the secrets in a body, and report their names; None where it names none.
+    def mask(self, content: bytes, report: Report) -> Edited | None:
+        """Mask the secrets in a body, and report their names; None where it holds none.
 
         Raises
         ------
         RewriteError
             When it may name one and is JSON that cannot be parsed.
         """
-        if not self.pattern or not self._found.search(content):
+        if not self._found.search(_ESCAPE.sub(_plain, content)):
             return None
-        if begins_as_json(content):
-            return self._json(content, report)
-        is_csv = text_format(content_type) == "csv" or media_type(content_type) in _CSV_TYPES
-        return self._csv(content, report) if is_csv else None
+        return (self._json if begins_as_json(content) else self._csv)(content, report)
 
     def _json(self, content: bytes, report: Report) -> Edited | None:
         require_bound(content)
+        found: set[str] = set()
         try:
             try:
                 documents = [json.loads(content)]
             except ValueError:
                 documents = [json.loads(line) for line in content.splitlines() if line.strip()]
-            if not self._hide(documents, report):
-                return None
-            return Edited(b"\n".join(map(written, documents)), {0})
+            hidden = [self._hidden(document, "", found) for document in documents]
         except (ValueError, RecursionError):
             raise RewriteError("it may hold a secret, and it is not JSON") from None
+        for name in sorted(found):
+            report(name)
+        return Edited(b"\n".join(map(written, hidden)), {0}) if found else None
 
-    def _hide(self, node: Any, report: Report) -> bool:  # noqa: ANN401 - JSON
-        """Mask what stands under the name of a secret; whether there was anything."""
+    def _hidden(self, node: Any, secret: str, found: set[str]) -> Any:  # noqa: ANN401 - JSON
+        """Return JSON with masked texts; ``secret``: the name of one that it stands under."""
+        if isinstance(node, str) and secret:
+            found.add(secret)
+            return _mask(node)
         if isinstance(node, list):
-            return bool(sum(self._hide(one, report) for one in node))  # Each of them.
+            return [self._hidden(one, secret, found) for one in node]
         if not isinstance(node, dict):
-            return False
-        is_found = self._hide_data(node, report)
-        for key, value in node.items():
-            if self._is_secret(key, report):
-                node[key] = _hidden(value)
-                is_found = True
-            else:
-                is_found |= self._hide(value, report)
-        return is_found
-
-    def _hide_data(self, node: dict[str, Any], report: Report) -> bool:
-        """Mask values whose names stand beside them: columns of a frame, a tensor."""
-        data, columns = node.get("data"), node.get("columns")
-        if isinstance(node.get("name"), str) and data is not None:
-            if is_found := self._is_secret(node["name"], report):
-                node["data"] = _hidden(data)
-            return is_found
-        if not isinstance(columns, list) or not isinstance(data, list):
-            return False
-        places = [
-            at for at, name in enumerate(columns)
-            if isinstance(name, str) and self._is_secret(name, report)
-        ]  # fmt: skip
-        for row in data:
-            for at in places:
-                if isinstance(row, list) and at < len(row):
-                    row[at] = _hidden(row[at])
-        return bool(places)
+            return node
+        hidden = {
+            key: self._hidden(value, secret or self._secret(key), found)
+            for key, value in node.items()
+        }
+        # Values whose names stand beside them: a tensor, columns of a frame.
+        name, columns, data = node.get("name"), node.get("columns"), hidden.get("data")
+        if isinstance(name, str) and self._secret(name) and data is not None:
+            hidden["data"] = self._hidden(data, name, found)
+        elif isinstance(columns, list) and isinstance(data, list):
+            for at, column in enumerate(columns):
+                if isinstance(column, str) and self._secret(column):
+                    for row in data:
+                        if isinstance(row, list) and at < len(row):
+                            row[at] = self._hidden(row[at], column, found)
+        return hidden
 
     def _csv(self, content: bytes, report: Report) -> Edited | None:
         names = header_of(content)
         edits = [
-            CsvEdit(CsvPlace(at, names, is_named=True), _mask, 0)
+            CsvEdit(CsvPlace(at, names, is_named=True), _cells(name, report), 0)
             for at, name in enumerate(names)
-            if self._is_secret(name, report)
+            if self._secret(name)
         ]
-        return rewrite_csv(content, edits, is_strict=False) if edits else None
+        found = rewrite_csv(content, edits, is_strict=False) if edits else None
+        return None if found is None or found.content == content else found
 
-    def _is_secret(self, name: str, report: Report) -> bool:
-        is_found = is_secret(name, self._names)
-        if is_found:
-            report(name)
-        return is_found
+    def _secret(self, name: str) -> str:
+        """Return the name of a secret; of anything else the empty text."""
+        return name if is_secret(name, self._names) else ""
 
 
-def _hidden(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Mask a value, each one of a list or an object; yes, no and nothing are no secrets."""
-    if isinstance(value, list):
-        return [_hidden(one) for one in value]
-    if isinstance(value, dict):
-        return {key: _hidden(one) for key, one in value.items()}
-    return value if isinstance(value, bool) else _mask(value)
+def _cells(name: str, report: Report) -> Change:
+    """Return what masks the cells of a column that are words."""
+
+    def change(value: object) -> object:
+        if not is_word(str(value)):
+            return value
+        report(name)
+        return _mask(value)
+
+    return change
+
+
+def _plain(found: re.Match[bytes]) -> bytes:
+    return chr(int(found[1], 16)).encode("utf-8", "surrogatepass")

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.capture.spool.frame import FIRST_FAILURE, Flag
 from driftline.capture.spool.records import Records
@@ -146,7 +147,9 @@ def _sent(records: Records, side: Literal["request", "response"], answered: np.n
     for index in np.flatnonzero(answered & ((flags & int(cut)) != 0)).tolist():
         kept = len(contents[index].as_py())
         told[index] = f"only {kept} of {true[index]} bytes were kept"
-    for index in np.flatnonzero(answered & ((flags & int(Flag.REDACTION_FAILED)) != 0)).tolist():
+    failed = (flags & int(Flag.REDACTION_FAILED)) != 0
+    is_empty = pc.equal(pc.binary_length(contents), 0).to_numpy(zero_copy_only=False)
+    for index in np.flatnonzero(answered & failed & is_empty).tolist():
         told[index] = "left out, for it could not be redacted"
     if side == "response":
         for index in np.flatnonzero(answered & ((flags & int(Flag.INCOMPLETE)) != 0)).tolist():

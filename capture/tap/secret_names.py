@@ -6,25 +6,33 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-# A name that ends with one of these holds a secret, in any case and with any signs in between.
+# In any case and with any signs in between; a star stands for whatever is before or behind.
 SECRET_NAMES = (
-    "password", "passwd", "passphrase", "pwd", "secret", "token", "jwt", "authorization", "cookie",
-    "credential", "credentials", "api_key", "access_key", "private_key", "secret_key",
+    "*password*", "*passwd*", "*secret*", "*passphrase", "*pwd", "*token", "*jwt",
+    "*authorization", "*cookie", "*credential", "*credentials", "*api_key", "*access_key",
+    "*private_key", "passcode", "otp", "pin", "session_id", "sid",
 )  # fmt: skip
 _SIGNS = r"[\W_]*"
 
 
-def pattern_of(names: Sequence[str]) -> str:
-    """Return a pattern that finds such names; Python's ``re`` and RE2 read it alike."""
-    words = (re.findall(r"[^\W_]+", name) for name in names)
-    return f"(?i:{'|'.join(_SIGNS.join(map(re.escape, parts)) for parts in words if parts)})"
+def pattern_of(names: Sequence[str], begin: str, end: str) -> str:
+    """Return a pattern that finds such names; Python's ``re`` and RE2 read it alike.
+
+    ``begin``, ``end``: what finds the borders of a name, where no star stands.
+    """
+    found = []
+    for name in names:
+        words = _SIGNS.join(map(re.escape, re.findall(r"[^\W_]+", name)))
+        left, right = name.startswith("*"), name.endswith("*")
+        found.append(f"{'' if left else begin}{words}{'' if right else end}")
+    return f"(?i:{'|'.join(found)})"
 
 
 @lru_cache(maxsize=64)
-def _ending(names: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(pattern_of(names) + _SIGNS + r"\Z")
+def _whole(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(pattern_of(names, r"\A" + _SIGNS, _SIGNS + r"\Z"))
 
 
 def is_secret(name: str, names: tuple[str, ...] = SECRET_NAMES) -> bool:
     """Whether a field or header of this name holds a secret."""
-    return bool(names) and _ending(names).search(name) is not None
+    return bool(names) and _whole(names).search(name) is not None

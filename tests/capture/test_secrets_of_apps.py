@@ -29,6 +29,12 @@ REQUESTS: list[dict[str, Any]] = [
      "type": "application/jsonlines"},
     {"path": "/users/ada@example.org/predict", "content": f'{{"token": "{SECRET}"',
      "type": "application/json"},
+    {"path": "/login", "content": f"<login><password>{SECRET}</password></login>",
+     "type": "application/xml"},
+    {"path": "/login", "json": {"password_confirmation": SECRET, "passwordConfirm": SECRET}},
+    {"path": "/login", "json": {"new_password_again": SECRET, "password2": SECRET}},
+    {"path": "/login", "json": {"pin": SECRET, "otp": SECRET, "sessionId": SECRET}},
+    {"path": "/login", "content": f'{{"p\\u0069n": "{SECRET}"}}', "type": "application/json"},
     {"path": "/predict", "json": {"km": 1.50, "note": "the token counts"}},
 ]  # fmt: skip
 
@@ -92,11 +98,11 @@ def test_forms_and_pages_are_not_kept_and_cost_no_coverage(
     shop: tuple[Installation, pd.DataFrame],
 ) -> None:
     installation, table = shop
-    forms = table[table["request_content_type"].str.contains("form", na=False)]
+    forms = table[table["request_content_type"].str.contains("form|xml", na=False)]
 
-    assert len(forms) == 2
-    assert [unpacked(one) for one in forms["request_body"]] == [b"", b""]
-    assert [unpacked(one) for one in forms["response_body"]] == [b"", b""]
+    assert len(forms) == 3
+    assert {unpacked(one) for one in forms["request_body"]} == {b""}
+    assert {unpacked(one) for one in forms["response_body"]} == {b""}
     assert (forms["request_bytes"] > 0).all()
     assert installation.get("/api/v1/endpoints/shop/capture")["coverage"] == 1
 
@@ -113,6 +119,55 @@ def test_a_body_without_secrets_stays_as_it_was_sent(
     assert set(table["headers"].map(lambda pairs: dict(pairs).get("x-team"))) == {"blue"}
 
 
+# Of each: what is sent, its type and encoding, and what is kept of it.
+KEPT = [
+    (b'{"token_count": 3, "has_token": 1, "input_token": true, "pin": null}', "application/json",
+     "", None),
+    (b"has_token,km\n1,2.5\ntrue,3\n", "text/csv", "", None),
+    (b"forgot my password,urgent\nhello there,low\n", "text/csv", "", None),
+    (b"urgent,forgot the password\n", "", "", None),
+    (b"token,km\nabc,2.5\n7,3\n", "text/csv", "", b"token,km\n***,2.5\n7,3\n"),
+    (b'{"token_count": 3, "town": "M\\u00fcn', "application/json", "", None),
+    (b'{"km": 3, "token": "abc', "application/json", "", b""),
+    (b'{"km": 3}', "application/json", "utf-8", b""),
+    (gzip.compress(b'{"km": 3}')[:-6], "application/json", "gzip", b""),
+    (b'{"km": 3}', "application/octet-stream", "", b""),
+]  # fmt: skip
+
+
+def test_one_side_is_masked_or_left_out_without_the_other(
+    shop: tuple[Installation, pd.DataFrame],
+) -> None:
+    installation, _ = shop
+    spool = installation.folder / "store" / "spool"
+    answer = b'{"prediction": 7}'
+
+    async def answering(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    tap = dl.Capture(answering, endpoint="sides", spool_dir=spool)
+
+    async def run() -> None:
+        transport = httpx.ASGITransport(tap)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+            for content, kind, encoding, _ in KEPT:
+                named = {"content-type": kind, "content-encoding": encoding}
+                headers = {name: value for name, value in named.items() if value}
+                await client.post("/predict", content=content, headers=headers)
+
+    asyncio.run(run())
+    tap.spool.close()
+    table = installation.captured("sides", len(KEPT))
+
+    found = sorted(one or b"" for one in table["request_body"])
+    assert found == sorted(sent if kept is None else kept for sent, _, _, kept in KEPT)
+    assert set(table["response_body"]) == {answer}
+
+
 def test_stats_say_under_which_paths_an_app_was_captured(
     shop: tuple[Installation, pd.DataFrame],
 ) -> None:
@@ -124,7 +179,7 @@ def test_stats_say_under_which_paths_an_app_was_captured(
 
 
 def test_a_feature_with_the_name_of_a_secret_can_be_kept(tmp_path: Path) -> None:
-    settings = '[capture]\nredact_names = ["password"]'
+    settings = '[capture]\nredact_names = ["*password*"]'
     with Installation(tmp_path, settings, is_forked=True) as found:
         with dl.Logger("texts", spool_dir=tmp_path / "store" / "spool") as log:
             log({"token": "of a text", "password": SECRET}, 1)

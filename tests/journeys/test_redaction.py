@@ -171,7 +171,7 @@ def test_no_secret_gets_past_the_local_line(tmp_path: Path) -> None:
         shop.restart()
         shop.wait(lambda: spool_is_empty(shop))
 
-    assert "redaction failed" in shop.log
+    assert "failed, bodies are left out" in shop.log
     is_nowhere(shop)
 
 

@@ -273,7 +273,7 @@ class Capture(Section):
     redact: Rules = _setting([], "what is taken out of records; see docs/redaction.md")
     redact_names: Texts = _setting(
         list(SECRET_NAMES),
-        "values under names that end with one of these are masked, in JSON and CSV with a header",
+        "texts under these names (* is anything) are masked, in JSON and CSV with a header",
     )
     redact_key_file: str = _setting("", "file of the keys that redaction hashes under, ID:KEY")
     redact_keys: str = _secret("", "such keys themselves, ID:KEY, …; better by the environment")
