@@ -216,10 +216,11 @@ def scan_span(
     judged = present & (rows >= MIN_ROWS) & (layout.reference_rows >= MIN_ROWS)
     m, n = np.maximum(rows, 1.0), expectation.rows
     shares = np.minimum(layout.sets(counts) / layout.spread(m), 1.0)
-    expected = _with_unseen(layout, np.minimum(layout.sets(expectation.cells), 1.0), shares)
+    expected = np.minimum(layout.sets(expectation.cells), 1.0)
     part, known_part = (layout.bases(one, np.ones(len(layout))) for one in (shares, expected))
     known = divide(expected, known_part, 0.0)
     share = divide(shares, part, known)
+    known = _with_unseen(layout, known, share, layout.spread(layout.reference_rows) * known_part)
     m, n = np.maximum(layout.spread(m) * part, 1.0), np.maximum(layout.spread(n) * known_part, 1.0)
     free = 2.0 * layout.spread(tolerance) * np.sqrt(known * (1.0 - known))
     ratios = _ratios(layout, known, n, share, m, free, expectation)
@@ -274,8 +275,11 @@ def _ratios(
     return found
 
 
-def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
+def _with_unseen(layout: Layout, known: Numbers, share: Numbers, values: Numbers) -> Numbers:
     """Expect as many unseen values as values that came once foretell; fewer are no drift.
+
+    Shares are of the rows that hold values, of which the reference has ``values``: how many rows
+    are empty says nothing of these.
 
     The reference counts a value that came once as unseen: to the rest of it, it was. What is then
     not unseen is among the other known values: a window that holds the reference's own rows, or
@@ -289,8 +293,7 @@ def _with_unseen(layout: Layout, known: Numbers, share: Numbers) -> Numbers:
     if not unseen.size:
         return known
     found = known.copy()
-    once, rows = layout.spread(layout.once)[unseen], layout.spread(layout.reference_rows)[unseen]
-    foretold = unseen_share(once, rows)
+    foretold = unseen_share(layout.spread(layout.once)[unseen], values[unseen])
     found[unseen] = np.minimum(np.maximum(foretold, known[unseen]), share[unseen])
     some = rest >= 0
     at = rest[some]
