@@ -61,6 +61,8 @@ def read_columns(
     *,
     has_types: bool = True,
     by_position: bool = False,
+    count: int | None = None,
+    are_texts: bool = False,
 ) -> Columns:
     """Read the rows of a body as columns of one length, at least 1 and at most ``max_rows``.
 
@@ -68,11 +70,12 @@ def read_columns(
     values with gaps objects (NO_TEXT; None or NaN). Without ``expected``, or where it has no
     types, a column is of numbers when every value in it is one, of text otherwise. Without
     ``expected`` it is called ``_c0``, ``_c1`` … by position unless the rows are objects, or tensors
-    of one column each; with ``by_position`` a lone tensor is called so, too.
+    of one column each; with ``by_position`` a lone tensor is called so, too. Then ``count`` is how
+    many values a row has, where that is known, and ``are_texts`` that none of them is a number.
     """
     if form == "npy":
         known = None if expected is None else expected.columns
-        return _array_columns(body, known, max_rows, has_types=has_types)
+        return _array_columns(body, known, max_rows, count or 0, has_types=has_types)
     body = body.removeprefix(codecs.BOM_UTF8)
     text = _decode(body)
     if form == "csv":
@@ -82,7 +85,7 @@ def read_columns(
         document = _parse(body, "the body") if form == "json" else _lines(text, max_rows)
         try:
             finder = expected or RequestRows.like(
-                document, is_strict=True, max_rows=max_rows, by_position=by_position
+                document, is_strict=True, max_rows=max_rows, by_position=by_position, count=count
             )
             rows, _ = finder.take(document)
         except TooManyRowsError:
@@ -91,6 +94,9 @@ def read_columns(
             raise RowsError(str(error)) from None
         names = [column.name for column in finder.columns]
         cells = list(zip(*rows, strict=True))
+    if are_texts:
+        texts = [Column(name, "feature_x", "string") for name in names]
+        return {one.name: _typed(found, one) for one, found in zip(texts, cells, strict=True)}
     if expected is None or not has_types:
         return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
     together = _numbers_together(cells, expected.columns)
@@ -134,12 +140,12 @@ def are_named(columns: Columns) -> bool:
 
 
 def _array_columns(
-    body: bytes, expected: Sequence[Column] | None, max_rows: int, *, has_types: bool
+    body: bytes, expected: Sequence[Column] | None, max_rows: int, count: int, *, has_types: bool
 ) -> Columns:
     """Read an array of numpy: (rows, columns), (columns,) as one row, or named fields."""
     end = header_end(body)
     try:
-        layout = layout_of(body[:end], 0 if expected is None else len(expected))
+        layout = layout_of(body[:end], count if expected is None else len(expected))
     except TooManyRowsError:
         raise RowLimitError(max_rows) from None
     except BodyError as error:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from driftline.errors import InputError
-from driftline.fitted import feature_count, feature_names
+from driftline.fitted import feature_count, feature_names, takes_texts
 from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.serving.bodies.predictions import Answer, Value, class_text
@@ -74,6 +74,7 @@ class Predictor:
         # One that was fitted on an array may have its columns named beside it.
         is_named = feature_names(model) is not None
         self._takes_frames = getattr(model, "takes_frames_", is_named)
+        self.takes_texts = takes_texts(model)
         known = categories_of(model)
         # Of a signature's names, where a file has one.
         names = names_among(known, self._names or ())
@@ -216,8 +217,15 @@ class Predictor:
         return len(self.description.classes) == 2 and self._shown == [0]
 
     def _table(self, columns: Columns) -> pd.DataFrame | np.ndarray:
-        """Build what the model was fitted on: a data frame when it knows names, else an array."""
+        """Build what the model was fitted on: a data frame when it knows names, else an array.
+
+        Of texts the array is one of a row's text each: of a table a vectorizer reads the names.
+        """
         columns = self._in_order(columns)
+        if self.takes_texts:
+            if len(columns) != 1:
+                raise ModelError(f"the row has {len(columns)} values; the model takes one text")
+            return next(iter(columns.values()))
         if self._is_boosted:
             columns = {name: _with_gaps(values) for name, values in columns.items()}
         if self._takes_frames or any(values.dtype.kind not in "fib" for values in columns.values()):
@@ -232,17 +240,27 @@ class Predictor:
         is_counted = about.feature_count is not None or not self._takes_frames
         return about.feature_names is None and is_counted
 
-    def require_names(self, columns: Columns) -> None:
-        """Refuse columns by name where the model would take them by their order alone."""
-        about = self.description
-        is_array = not self._takes_frames and all(
-            values.dtype.kind in "fib" for values in columns.values()
-        )
-        if about.feature_names is None and (is_array or about.feature_count is not None):
+    def require_taken(self, columns: Columns, *, are_named: bool) -> None:
+        """Refuse rows, read without names known, of which the model would make something else."""
+        if not self.is_by_position:
+            return
+        if are_named:
             raise InputError(
                 f"the rows name their columns ({', '.join(columns)[:100]}), which the model takes "
                 "by position and without names; send lists of values in the model's order, or give "
                 "the endpoint a baseline, whose signature names them"
+            )
+        count = self.description.feature_count
+        if self.takes_texts and len(columns) != count:
+            raise InputError(
+                f"a row has {len(columns)} values; the model takes one text a row, in CSV in "
+                "quotes where it holds a comma"
+            )
+        if count is None and any(values.dtype.kind not in "fib" for values in columns.values()):
+            raise InputError(
+                f"the rows hold text, and the {type(self.model).__name__} does not say whether it "
+                "takes tables or texts; give it feature_names_in_ or n_features_in_, or the "
+                "endpoint a baseline, whose signature names its columns"
             )
 
     def _in_order(self, columns: Columns) -> Columns:
@@ -320,6 +338,8 @@ def describe(model: Any, signed: SignedModel | None = None) -> Description:  # n
         pass  # Not an estimator of scikit-learn: nothing to check by.
     names = feature_names(model) if signed is None else signed.names
     types = getattr(model, "feature_types_", None) if signed is None else signed.types
+    if types is None and takes_texts(model):
+        types = ("string",)
     classes = getattr(model, "classes_", None)
     if classes is not None and len(classes) == 0:  # Of CatBoost's regressors.
         classes = None

@@ -412,12 +412,15 @@ def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
         numbers = read_numbers(body, form, expected)
         if numbers is not None:
             return _Request(header, 1, None, numbers, expected.names)
+    predictor = loaded.predictor
     columns = read_columns(
         body, form, expected, loaded.max_rows,
-        has_types=loaded.has_types, by_position=loaded.predictor.is_by_position,
+        has_types=loaded.has_types, by_position=predictor.is_by_position,
+        count=predictor.description.feature_count,
+        are_texts=expected is None and predictor.takes_texts,
     )  # fmt: skip
-    if expected is None and are_named(columns):
-        loaded.predictor.require_names(columns)
+    if expected is None:
+        predictor.require_taken(columns, are_named=are_named(columns))
     return _Request(header, len(next(iter(columns.values()))), columns)
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from skl2onnx import to_onnx
-from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from tests.kit.data import fit, labelled, stream
 from tests.serving.hosting.formats.mlflow_models import save
@@ -20,6 +23,7 @@ from tests.serving.hosting.formats.mlflow_models import save
 ROWS = stream({"km": (10, 3), "rain_mm": (2, 1)}, rows=300, seed=4)
 TEXTS = stream({"city": ["Bonn", "Kiel"], "day": ["Mon", "Sun"]}, rows=300, seed=4)
 FEW = ROWS[:3]
+OPINIONS = ["good x", "bad y", "good 7, really"]
 
 
 MODULES = Path(__file__).parents[1] / "fixtures" / "serving"
@@ -31,6 +35,24 @@ def by_position() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(MODULES)
         yield importlib.import_module("by_position").ByPosition
+
+
+def of_opinions() -> dict[str, Any]:
+    """Return models that were fitted on a list of texts."""
+    steps = {
+        "counts": make_pipeline(CountVectorizer(), LogisticRegression()),
+        "hashes": make_pipeline(HashingVectorizer(n_features=64), LogisticRegression()),
+        "union": make_pipeline(
+            make_union(TfidfVectorizer(), CountVectorizer()), LogisticRegression()
+        ),
+        "after": make_pipeline(FunctionTransformer(), TfidfVectorizer(), LogisticRegression()),
+        "search": GridSearchCV(
+            make_pipeline(CountVectorizer(), LogisticRegression()),
+            {"logisticregression__C": [0.1, 1.0]},
+        ),
+    }
+    said = ["good x", "good 7", "bad y", "bad x"] * 10
+    return {name: model.fit(said, [1, 1, 0, 0] * 10) for name, model in steps.items()}
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +72,8 @@ def server(install: Any, by_position: Any) -> Any:
         "numbers": by_position(["km", "rain_mm"]),
         "classes": by_position(["km", "rain_mm"], ["late", "on time"]),
         "numbered": by_position(["0", "1"]),
+        "unsaid": by_position([]),
+        **of_opinions(),
     }
     for name, model in models.items():
         joblib.dump(model, folder / f"{name}.joblib")
@@ -142,6 +166,74 @@ def test_one_tensor_is_taken_by_position_whatever_its_width(server, endpoint, wi
     answer = server.invoke(endpoint, {"inputs": [tensor]}, headers={"accept": "text/csv"})
 
     assert numbers(answer) == pytest.approx([20.0 if width == 1 else 18.0] * rows)
+
+
+@pytest.mark.parametrize("endpoint", of_opinions())
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_model_of_texts_gets_one_text_a_row(server, endpoint, count):
+    sent = OPINIONS[:count]
+    rows = [[text] for text in sent]
+    tensor = {"name": "input-0", "shape": [count], "datatype": "BYTES", "data": sent}
+    array = io.BytesIO()
+    np.save(array, np.array(rows))
+    bodies = [
+        (sent, "application/json"),
+        (rows, "application/json"),
+        ({"instances": sent}, "application/json"),
+        ({"inputs": [tensor]}, "application/json"),
+        ("".join(f"{json.dumps(row)}\n" for row in rows), "application/jsonlines"),
+        (pd.DataFrame(rows).to_csv(index=False, header=False), "text/csv"),
+        (array.getvalue(), "application/x-npy"),
+    ]
+    model = joblib.load(server.folder / f"{endpoint}.joblib")
+
+    for body, kind in bodies:
+        answer = server.invoke(endpoint, body, headers={"content-type": kind, "accept": "text/csv"})
+        assert answer.status_code == 200, answer.text
+        found = pd.read_csv(io.StringIO(answer.text), header=None)
+        assert found[0].tolist() == model.predict(sent).tolist()
+        assert found[1].tolist() == pytest.approx(model.predict_proba(sent)[:, 1].tolist())
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        ([{"text": "good x"}], "by position"),
+        ({"text": ["good x", "bad y"]}, "by position"),
+        ([["good x", "bad y"]], "2 values"),
+        ("good x, really\n", "one text a row"),
+    ],
+)
+def test_a_model_of_texts_refuses_rows_with_names_or_several_values(server, body, word):
+    answer = server.invoke("counts", body)
+
+    assert answer.status_code == 400
+    assert word in answer.text
+
+
+def test_a_model_of_texts_answers_the_same_with_a_baseline(server):
+    said = pd.DataFrame({"text": ["good x", "bad y"] * 50, "label": [1, 0] * 50})
+    said.to_parquet(server.folder / "said.parquet")
+    spec = {"data": str(server.folder / "said.parquet"), "label": "label"}
+    server.apply(
+        {"kind": "Baseline", "name": "said", "spec": spec},
+        {"kind": "Endpoint", "name": "said", "spec": {"model": "counts", "baseline": "said"}},
+    )
+    model = joblib.load(server.folder / "counts.joblib")
+
+    for body in ("good x\n", "text\ngood x\n", [{"text": "good x"}]):
+        answer = server.invoke("said", body, headers={"accept": "text/csv"})
+        assert answer.status_code == 200, answer.text
+        found = pd.read_csv(io.StringIO(answer.text), header=None)
+        assert found[1].tolist() == pytest.approx(model.predict_proba(["good x"])[:, 1].tolist())
+
+
+def test_texts_are_refused_where_nothing_says_what_the_model_takes(server):
+    answer = server.invoke("unsaid", [["good x"]])
+
+    assert answer.status_code == 400
+    assert "does not say" in answer.text
+    assert numbers(server.invoke("unsaid", "10,2\n")) == pytest.approx([18.0])
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,14 @@ class RequestRows:
         is_strict: bool = False,
         max_rows: int = MAX_ROWS,
         by_position: bool = False,
+        count: int | None = None,
     ) -> RequestRows:
         """Find rows like the first of a document: of its names, or as many values (``_c0`` …).
 
-        ``by_position``: the name of a lone tensor is none of a column.
+        ``by_position``: the name of a lone tensor is none of a column. ``count``: how many values
+        a row without names has, where that is known.
         """
-        names = _names_of(document, max_rows, by_position=by_position)
+        names = _names_of(document, max_rows, count, by_position=by_position)
         try:
             "".join(names).encode()
         except UnicodeEncodeError:
@@ -241,7 +243,9 @@ class RequestRows:
         return row, []
 
 
-def _names_of(document: object, max_rows: int, *, by_position: bool) -> list[str]:
+def _names_of(
+    document: object, max_rows: int, count: int | None, *, by_position: bool
+) -> list[str]:
     """Return the names of a document's first row; by position where it has none."""
     first = inner(opened(document, (), ENVELOPES), ())
     if is_tensors(first):
@@ -263,7 +267,7 @@ def _names_of(document: object, max_rows: int, *, by_position: bool) -> list[str
         )
     if not first:
         raise BodyError("row 1 is empty; expected at least one value")
-    return list(first) if isinstance(first, dict) else _positions(len(first))
+    return list(first) if isinstance(first, dict) else _positions(count or len(first))
 
 
 def _positions(count: int) -> list[str]:

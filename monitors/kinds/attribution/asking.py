@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from driftline.classes import class_text
 from driftline.errors import DriftlineError, InputError
-from driftline.fitted import feature_count, feature_names
+from driftline.fitted import feature_count, feature_names, takes_texts
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.signature import names_among
@@ -62,6 +62,8 @@ def form_of_estimator(estimator: object, columns: Sequence[str]) -> Form | None:
         return lambda table: with_categories(
             table.select(wanted).rename_columns(known).to_pandas(), categories
         )
+    if takes_texts(estimator) and len(columns) == 1:
+        return lambda table: table.column(0).to_pylist()
     is_fitted = feature_count(estimator) is not None
     return FORMS["a numpy array"] if is_fitted else None
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -188,3 +189,12 @@ def test_what_a_model_raises_is_one_sentence() -> None:
         dl.check(lacking, baseline, predict=NAMED.predict)
     with pytest.raises(InputError, match="the model refused the rows: ZeroDivisionError: divis"):
         dl.check(NUMBERS, baseline, predict=lambda rows: 1 / 0)
+
+
+def test_a_model_that_was_fitted_on_texts_is_asked_with_texts():
+    texts = ["good x", "bad y"] * 20
+    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(texts, [1, 0] * 20)
+
+    found = taking_tables(model.predict_proba, pa.table({"text": texts}))(pa.table({"t": texts}))
+
+    assert found.tolist() == model.predict_proba(texts).tolist()
