@@ -40,6 +40,8 @@ _ERRORS: dict[int, type[DriftlineError]] = {
 
 # The header of every answer of an endpoint, whose model may speak in its own way.
 _OF_ENDPOINTS = "x-amzn-requestid"
+# The one page of a server.
+_PAGE = "/docs"
 # What a proxy before a server answers for it.
 _OF_PROXIES = frozenset({401, 413, 429, 502, 503, 504})
 
@@ -340,9 +342,10 @@ def _object(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
 
 
 def _is_page(response: httpx.Response) -> bool:
-    """Whether an answer is a web page that no endpoint of ours has given."""
+    """Whether an answer is a web page that neither our server nor an endpoint of it has given."""
     is_html = response.headers.get("content-type", "").startswith("text/html")
-    return is_html and _OF_ENDPOINTS not in response.headers
+    is_ours = response.request.url.path == _PAGE or _OF_ENDPOINTS in response.headers
+    return is_html and not is_ours
 
 
 def _foreign(response: httpx.Response) -> DriftlineError:
