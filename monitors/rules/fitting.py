@@ -7,7 +7,7 @@ compares it with some. So what the reference holds decides, before any data are 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -73,6 +73,23 @@ def require_columns(rules: RuleSet, columns: Collection[str]) -> None:
         missing = (name for name in RuleSet((rule,)).columns if name not in columns)
         if (wrong := next(missing, None)) is not None:
             raise unknown_column(rule, wrong, columns)
+
+
+def require_types(rules: RuleSet, types: Mapping[str, ColumnType]) -> None:
+    """Refuse rules whose expressions do not go with columns that always come as these types.
+
+    Raises
+    ------
+    InputError
+        Naming the first such expression.
+    """
+    empty: dict[str, Value] = {
+        name: pa.array([], ARROW_TYPES[kind]) for name, kind in types.items()
+    }
+    for rule in rules.rules:
+        for expression in _expressions(rule.check(datetime.now(UTC))):
+            if empty.keys() >= set(expression.columns):
+                expression.try_on(empty)
 
 
 def _try(expression: Expression, baseline: Baseline) -> None:

@@ -146,7 +146,9 @@ class Applier:
         # Before it is anybody's turn: a store that does not answer must hold up nobody else.
         found = {_key(one): await self._content(one) for one in resources}
         if dry_run:
-            return replace(await self._read(make_plan, resources, found), is_dry_run=True)
+            plan = await self._read(make_plan, resources, found)
+            await self._read(self._require_runnable, plan)
+            return replace(plan, is_dry_run=True)
         async with self._turns.of(_made_of(resources)):
             plan, begun = await self._change(resources, found, known)
         named = {entry.resource.name.casefold() for entry in plan.of_kind("Endpoint")}
@@ -266,6 +268,23 @@ class Applier:
                 note_served(connection, self._context.now(), begun)
             if any(entry.spec["depends_on"] for entry in plan.of_kind("Monitor")):
                 require_order(connection)  # Another server may have changed some since the plan.
+
+    def _require_runnable(self, connection: Connection, plan: Plan) -> None:
+        """Refuse monitors as `_store` does, but for those on what is yet to be made."""
+        changing = {_key(one.resource) for one in plan.planned if one.action != "unchanged"}
+        if any(kind == "Model" for kind, _ in changing):
+            return  # Its endpoints may take and answer other columns then.
+
+        def is_ready(entry: Planned) -> bool:
+            needed = {
+                (kind, key_of(kind, name)) for kind, name in store.needs("Monitor", entry.spec)
+            }
+            return not any(kind != "Monitor" for kind, _ in needed & changing)
+
+        judged = Plan([entry for entry in plan.of_kind("Monitor") if is_ready(entry)])
+        self._require_answerable(judged, {}, self._pins(judged))
+        for entry in judged.planned:
+            require_captured(connection, entry)
 
     def _require_answerable(
         self, plan: Plan, made: Mapping[Key, Made], pins: Mapping[str, str]

@@ -18,7 +18,7 @@ from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
-from driftline.monitors.rules.fitting import require_columns
+from driftline.monitors.rules.fitting import require_columns, require_types
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.warm_up.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.serving.context import ServerContext
@@ -111,7 +111,7 @@ def require_answerable_followers(
 
 
 def require_captured(connection: Connection, monitor: Planned) -> None:
-    """Refuse a monitor with a rule on a column that captured rows do not have.
+    """Refuse a monitor with a rule on a column or a type that captured rows do not have.
 
     What other tables hold is not known before they are read.
     """
@@ -119,17 +119,19 @@ def require_captured(connection: Connection, monitor: Planned) -> None:
     baseline, pin = baseline_and_pin(spec["baseline"])
     if not spec["rules"] or monitor.action == "unchanged" or spec["source"] or pin is not None:
         return
-    names: list[str] = [*ROW_IDS]
     needed: tuple[tuple[Kind, str], ...] = (
         ("Endpoint", spec["endpoint"]), ("Baseline", baseline)
     )  # fmt: skip
-    for kind, name in needed:
-        text = store.get(connection, kind, name).made.get("signature")
-        if text is None:
-            return
-        names += [column.name for column in Signature.from_json(text).columns]
+    texts: list[str] = [store.get(connection, *one).made.get("signature", "") for one in needed]
+    if not all(texts):
+        return
+    captured, known = (
+        {column.name: column.type for column in Signature.from_json(text).columns} for text in texts
+    )
     try:
-        require_columns(RuleSet.of(spec["rules"]), names)
+        rules = RuleSet.of(spec["rules"])
+        require_columns(rules, [*ROW_IDS, *captured, *known])
+        require_types(rules, captured)
     except InputError as error:
         raise ResourceError(f"{monitor.resource}: {error}") from error
 

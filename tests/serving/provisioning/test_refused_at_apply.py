@@ -49,14 +49,21 @@ def _apply(installation: Installation, resource: dict[str, Any]) -> httpx.Respon
         ({"check": "not_null", "column": "km", "where": "wind > 1"}, '"wind"'),
         ("city > 5", "city"),
         ("km > wind", '"wind"'),
+        ("km == 'abc'", "number"),
+        ("rain_mm > 'x'", "number"),
+        ({"check": "not_null", "column": "city", "where": "km == 'abc'"}, "number"),
     ],
 )
 def test_a_rule_that_could_judge_no_row_is_refused_by_apply(
     installation: Installation, rule: object, word: str
 ) -> None:
+    planned = installation.request(
+        "POST", "/api/v1/apply", json={"resources": [_monitor(rule)], "dry_run": True}
+    )
     refused = _apply(installation, _monitor(rule))
 
-    assert refused.status_code == 400
+    assert (planned.status_code, refused.status_code) == (400, 400)
+    assert planned.json()["error"]["message"] == refused.json()["error"]["message"]
     message = refused.json()["error"]["message"]
     assert message.startswith('Monitor "watch"')
     assert word in message
@@ -75,6 +82,8 @@ def test_a_rule_that_could_judge_no_row_is_refused_by_apply(
     ],
 )
 def test_a_rule_that_windows_can_run_is_taken(installation: Installation, rule: object) -> None:
+    planned = {"resources": [_monitor(rule)], "dry_run": True}
+    assert installation.request("POST", "/api/v1/apply", json=planned).status_code == 200
     assert _apply(installation, _monitor(rule)).status_code == 200
     installation.done("delete", "monitor", "watch")
 
