@@ -73,7 +73,9 @@ class Location:
         except OSError as error:
             if is_remote(self.shown):
                 raise storage_error(self.shown, error) from error
-            raise UnavailableError(f"{self.shown}: cannot be written now ({error})") from error
+            raise UnavailableError(
+                f"{self.shown}: cannot be written now ({reason_of(error)})"
+            ) from error
 
     def replace(self, data: bytes) -> None:
         """Write the whole file as `write` does, in a folder that is there; errors are OSError."""

@@ -43,12 +43,13 @@ def test_an_output_that_cannot_be_written_is_named_with_the_reason(
 
 
 def test_a_misspelt_segment_is_answered_with_the_nearest_name(folder: Path) -> None:
-    words = ("check", "orders.csv", "--baseline", "base", "--segment", "ctiy")
+    driftline("baseline", "orders.csv", "-o", "whole", cwd=folder)
 
-    found = driftline(*words, cwd=folder)
-
-    assert found.returncode == 2
-    assert 'the nearest known one is "city"' in found.stderr
+    for baseline in ("base", "whole"):
+        words = ("check", "orders.csv", "--baseline", baseline, "--segment", "ctiy")
+        found = driftline(*words, cwd=folder)
+        assert found.returncode == 2
+        assert 'the nearest known one is "city"' in found.stderr
 
 
 def test_junit_says_how_many_rows_a_column_needs(folder: Path) -> None:

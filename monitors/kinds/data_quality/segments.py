@@ -101,6 +101,8 @@ def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan
     known = {} if found is None else {column.name: column for column in found.columns}
     for name in names or ():
         if name not in known:
+            if name not in (columns := [column.name for column in baseline.signature.columns]):
+                raise InputError(f'segment "{name}": no such column; {nearest(name, columns)}')
             have = nearest(name, known) or "it has none"
             raise InputError(
                 f'segment "{name}": the baseline does not hold its values apart ({have}); make it '
