@@ -173,7 +173,8 @@ def examine_store(root: str) -> Finding:
     except (DriftlineError, OSError) as error:
         # Of a bucket the sentence has its mend in it.
         found, _, mend = str(error).replace(f"/{name}", "").partition("; ")
-        mend = mend or "let this user write there, or set [storage] root"
+        if not is_remote(root):
+            mend = "let this user write there, or set [storage] root"
         return Finding("store", "defect", found, mend)
     if not is_kept:
         return Finding("store", "defect", f"{root} does not keep what is written", "check the disk")
