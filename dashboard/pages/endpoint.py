@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -136,10 +135,9 @@ def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
     name, baseline = view.line.name, view.baseline
     why = ui.empty(f"No {kind.replace('-', ' ')} monitor watches this endpoint yet.")
     if view.lacked:
-        fields = ", ".join(re.findall("--([a-z]+)", view.lacked))
         link = html.A(baseline, href=address.baseline_link(baseline))
-        words = f"Not monitored: {kind}: {view.lacked}. A file of the baseline "
-        return ui.panel(title, [why, html.P([words, link, f" has these in its spec as {fields}."])])
+        words = f"Not monitored: {kind}: {view.lacked} in the spec of the baseline "
+        return ui.panel(title, [why, html.P([words, link, "."])])
     start = f"{view.now - TRIED:%Y-%m-%dT00:00Z}"  # Of before, no window would be judged.
     spec = {"endpoint": name, "baseline": baseline, "kind": kind, "start": start}
     monitor = f"{name[: 62 - len(kind)].rstrip('-')}-{kind}"  # As `driftline deploy` names it.

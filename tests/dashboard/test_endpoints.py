@@ -306,7 +306,7 @@ def test_the_set_up_says_what_the_baseline_lacks_in_place_of_what_can_never_judg
 
     # In the words of `driftline deploy`.
     assert "Not monitored: bias: the reference needs groups to compare and answers" in fairness
-    assert "in its spec as facet, label, prediction" in fairness
+    assert "a facet, and a label or a prediction in the spec of the baseline" in fairness
     assert '"/baselines/trained"' in fairness
     assert "kind: Monitor" not in fairness
     assert "kind: Monitor" in quality
