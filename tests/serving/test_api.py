@@ -294,7 +294,7 @@ def test_a_backtest_with_another_timetable_reads_it_by_the_monitors_clock(server
         ("GET", "/api/v1/monitors/qualty/executions", None, 404, 'one is "quality"'),
         ("GET", "/api/v1/monitors/qualty/marks", None, 404, 'nearest known one is "quality"'),
         ("GET", "/api/v1/channels/none", None, 404, "no Channel has been applied yet"),
-        ("POST", "/endpoints/flight/invocations", {}, 404, 'nearest known one is "flights"'),
+        ("POST", "/endpoints/flight/invocations", {}, 404, 'endpoint "flight" does not exist'),
         ("GET", "/api/v1/things", None, 400, "collection"),
         ("GET", "/nowhere", None, 404, "see /docs"),
         ("PATCH", "/api/v1/models/flights", None, 405, "see /docs"),

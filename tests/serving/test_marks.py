@@ -149,7 +149,7 @@ def vars_of(baseline, name: str) -> tuple:
         ({"verdict": "new-normal"}, 400, "names no feature"),
         ({"verdict": "new-normal", "feature": "late"}, 400, "could be made anew"),
         ({"verdict": "new-normal", "feature": "temp", "from": "2026-01-12T00:00:00Z",
-          "to": "2026-01-12T02:00:00Z"}, 503, "40 rows were captured"),
+          "to": "2026-01-12T02:00:00Z"}, 409, "40 rows were captured"),
     ],
 )  # fmt: skip
 def test_wrong_marks_are_refused_and_change_nothing(server, asked, status, said):
@@ -190,8 +190,7 @@ def test_a_mark_knows_which_checks_found_what_it_covers(server):
         "quality", window, "harmful", "a feed was cut", "ann", NOW, feature="distance"
     )
 
-    # Which a backtest cannot miss: it does not replay units.
-    assert checks_of(server.context, said) == {"unit_change_check"}
+    assert checks_of(server.context, said) == {"unit_change_check", "baseline_drift_check"}
     assert "categorical_values_check" in checks_of(server.context, replace(said, feature=None))
     assert checks_of(server.context, replace(said, feature="temp")) == set()
 

@@ -127,7 +127,7 @@ def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         ("endpoint", f"{found['endpoint']} ({declared}, {kind})"),
         ("seen", f"{_number(found['seen'])} requests by taps of the server's host"),
         ("sampled", f"{_number(found['sampled'])} of them"),
-        *([("paths", ", ".join(paths))] if (paths := found["paths"]) else []),
+        *(("" if place else "paths", path) for place, path in enumerate(found["paths"])),
         ("stored", f"{_number(found['requests'])} requests, {_number(found['rows'])} rows"),
         *(
             [("", f"{_number(shadows)} answers of a shadow besides")]

@@ -141,17 +141,6 @@ def test_resources_of_every_kind_have_the_form_that_is_documented(server, docume
     assert [one.message for one in schema.iter_errors(found)] == []
 
 
-def test_rows_that_a_model_refuses_are_answered_as_documented(server, document):
-    headers = {"content-type": "text/csv"}
-
-    answer = server.client.post(
-        "/endpoints/flights/invocations", content="DL,JFK,71e308,41\n", headers=headers
-    )
-
-    assert answer.status_code == 424
-    assert "424" in described(document)["POST /endpoints/{name}/invocations"]["responses"]
-
-
 def test_the_tour_comes_by_every_operation(document, calls):
     assert set(calls) == set(described(document))
 

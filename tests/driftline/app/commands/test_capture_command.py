@@ -77,6 +77,7 @@ def test_the_counts_of_an_endpoint_fit_eighty_columns() -> None:
     document = {
         "endpoint": "flights", "declared": True, "typed": True, "seen": many, "sampled": many,
         "requests": many, "rows": many, "failed": many, "unparsed": 3, "dropped": many,
+        "paths": ["/predict", "/orders/*/late"],
         "decoder_faults": many, "shadows": many,
         "unparsed_by_reason": {"request: row … has … columns; expected": 3},
         "dropped_by_reason": {"full": many, "torn": 7}, "coverage": 0.99954,
