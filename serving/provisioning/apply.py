@@ -47,7 +47,6 @@ from driftline.monitors.run.commands import command_in
 from driftline.monitors.run.upstream import ANOTHER, MonitorNames
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.provisioning.containers import of_containers
 from driftline.serving.provisioning.definitions import definition_of, fill_in, require_order
 from driftline.serving.provisioning.plan import (
     Key,
@@ -57,7 +56,7 @@ from driftline.serving.provisioning.plan import (
     known_targets,
     make_plan,
 )
-from driftline.serving.provisioning.provisioner import Made, Provisioner, make_endpoint
+from driftline.serving.provisioning.provisioner import Made, Provisioner, stored_endpoint
 from driftline.serving.provisioning.renewal import (
     note_promotion,
     require_answerable_followers,
@@ -88,8 +87,6 @@ from driftline.serving.resources.specs import (
     ModelSpec,
     MonitorSpec,
     baseline_and_pin,
-    containers_of,
-    variants_and_shadows,
 )
 from driftline.serving.resources.store import Stored
 
@@ -258,7 +255,7 @@ class Applier:
                     self._put(connection, entry, made[_key(resource)], pins)
                 else:
                     name, spec = resource.name, entry.spec
-                    found = _endpoint_made(connection, name, spec, entry.before)
+                    found = stored_endpoint(connection, name, spec, entry.before)
                     self._put(connection, entry, found, pins)
             for entry in plan.of_kind("Monitor"):
                 require_captured(connection, entry)
@@ -471,7 +468,7 @@ class Applier:
 
         for row in filter(is_touched, store.list_kind(connection, "Endpoint")):
             if ("Endpoint", key_of("Endpoint", row.name)) not in declared:
-                made = _endpoint_made(connection, row.name, row.spec, row)
+                made = stored_endpoint(connection, row.name, row.spec, row)
                 if made != row.made:
                     store.put_row(connection, replace(row, made=made), self._context.now())
         moved = []
@@ -591,25 +588,3 @@ def _check_spec(resource: Resource) -> None:
         require_consistent(resource.spec)
     if isinstance(resource.spec, ModelSpec):
         require_one_place(resource.spec)
-
-
-def _endpoint_made(
-    connection: Connection, name: str, spec: Mapping[str, object], before: Stored | None
-) -> Made:
-    """Make an endpoint from the rows of its model, if any, and its baseline as they are now."""
-    models: dict[str, Made] = {}
-    for variant in variants_and_shadows(spec):
-        own, model = variant["variant_name"], store.get(connection, "Model", variant["model_name"])
-        parts = {
-            hostname: store.get(connection, "Model", part).made
-            for hostname, part in containers_of(model.spec).items()
-        }
-        models |= of_containers(own, model.spec["mode"], parts) if parts else {own: model.made}
-    baseline = None
-    if spec["baseline"] is not None:
-        baseline = store.get(connection, "Baseline", str(spec["baseline"]))
-    made = make_endpoint(name, spec, models, baseline, before)
-    # Not of the plan: lines may have been added since.
-    found = store.find(connection, "Endpoint", name)
-    kept = {} if found is None else found.made
-    return {**made, **{key: kept[key] for key in ("served",) if key in kept}}

@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from driftline.baseline import store as baselines
 from driftline.baseline.scripting import preprocessed, script_in
 from driftline.capture.windows.window import Window
@@ -38,6 +40,7 @@ from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.multi_model.alike import most_alike
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
+from driftline.serving.provisioning.containers import of_containers
 from driftline.serving.provisioning.plan import Planned
 from driftline.serving.provisioning.signatures import (
     bodies_signature,
@@ -59,6 +62,8 @@ from driftline.serving.resources.specs import (
     CapturedData,
     ModelSpec,
     command_of,
+    containers_of,
+    variants_and_shadows,
 )
 from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
@@ -422,3 +427,25 @@ def _roles(spec: Mapping[str, Any]) -> dict[str, Any]:
     """
     apart = ("data", "promote", "rolling")
     return {key: one for key, one in spec.items() if key not in apart and one not in (None, [])}
+
+
+def stored_endpoint(
+    connection: Connection, name: str, spec: Mapping[str, object], before: Stored | None
+) -> Made:
+    """Make an endpoint from the rows of its model, if any, and its baseline as they are now."""
+    models: dict[str, Made] = {}
+    for variant in variants_and_shadows(spec):
+        own, model = variant["variant_name"], store.get(connection, "Model", variant["model_name"])
+        parts = {
+            hostname: store.get(connection, "Model", part).made
+            for hostname, part in containers_of(model.spec).items()
+        }
+        models |= of_containers(own, model.spec["mode"], parts) if parts else {own: model.made}
+    baseline = None
+    if spec["baseline"] is not None:
+        baseline = store.get(connection, "Baseline", str(spec["baseline"]))
+    made = make_endpoint(name, spec, models, baseline, before)
+    # Not of the plan: lines may have been added since.
+    found = store.find(connection, "Endpoint", name)
+    kept = {} if found is None else found.made
+    return {**made, **{key: kept[key] for key in ("served",) if key in kept}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -103,7 +104,8 @@ def test_the_first_line_of_a_report_is_short_and_the_last_tells_what_was_not_jud
     baseline = dl.Baseline.fit(reference, timestamp="at")
     baseline.save(tmp_path / "base")
 
-    found = driftline("check", "week.csv", "--baseline", "base", cwd=tmp_path)
+    wide = {**os.environ, "COLUMNS": "300"}
+    found = driftline("check", "week.csv", "--baseline", "base", cwd=tmp_path, env=wide)
 
     lines = found.stdout.splitlines()
     assert found.returncode == 1

@@ -159,7 +159,7 @@ def test_errors_of_numbers_are_compared() -> None:
         ({"metric": "auc"}, '"auc" is no mean over rows and cannot be compared; expected accuracy'),
         ({"costs": "BAD", "metric": "cost"}, "costs BAD: neither JSON nor a file; expected"),
         ({"costs": {"fp": 1}}, 'costs with metric "brier"; expected metric="cost"'),
-        ({"metric": "cost"}, r"no column \"cost\"; for what answers cost, give .*costs= \(--costs"),
+        ({"metric": "cost"}, r"no column \"cost\"; for what answers cost, give their prices"),
         ({"metric": "Acuracy"}, r'no column "Acuracy", nor is that a measure \(did you mean "ac'),
         ({"by": "variants"}, r'which would name the variant .*\(did you mean "variant"\?\); name'),
     ],

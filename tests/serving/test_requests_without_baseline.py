@@ -58,7 +58,7 @@ def of_opinions() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server(install: Any, by_position: Any) -> Any:
     """An endpoint for each kind of model, none with a baseline."""
-    server = install("[serving]\ntrust_pickle = true\n", is_forked=True)
+    server = install("[serving]\ntrust_pickle = true\n", is_forked=False)
     folder: Path = server.folder
     score = 2 * ROWS["km"] - ROWS["rain_mm"]
     array = LinearRegression().fit(ROWS.to_numpy(), score)

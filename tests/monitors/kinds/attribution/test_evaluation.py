@@ -281,7 +281,7 @@ def test_a_model_that_is_given_is_asked_or_refused(
     report = check(rows, reference, predict=lambda rows: np.full(rows.num_rows, 0.2))
 
     assert not report.passed
-    with pytest.raises(InputError, match='kind "data-quality" asks no model; leave predict='):
+    with pytest.raises(InputError, match='kind "data-quality" asks no model; leave the model out'):
         check(rows, reference, kind="data-quality", predict=model)
     with pytest.raises(InputError, match="asks no model"):
         check(rows, replace(reference, attributions=None), predict=model)
@@ -396,7 +396,7 @@ def test_rows_without_a_model_are_refused_with_the_mend(
         judged(reference, weather(rng, 100))
     with pytest.raises(InputError, match=r'"d" is not in the data'):
         judged(reference, weather(rng, 100).drop_columns("d"), predict=model)
-    with pytest.raises(InputError, match="no attributions; make them with"):
+    with pytest.raises(InputError, match="no attributions; make it again with"):
         judged(replace(reference, attributions=None), weather(rng, 100), predict=model)
 
 

@@ -290,7 +290,7 @@ def test_points_are_sagemakers(reference: Baseline) -> None:
     [
         ({"facet": "race"}, "made without it"),
         ({"facet": "sex=Robot"}, 'never holds "Robot"'),
-        ({"group": "marital_status"}, "--group marital_status"),
+        ({"group": "marital_status"}, 'group "marital_status"'),
     ],
 )
 def test_what_the_reference_does_not_hold_cannot_be_asked_for(

@@ -138,7 +138,7 @@ def test_an_installation_that_trusts_no_commands_runs_none(
         ({"command": []}, "command"),
         ({"command": "python serve.py"}, "command"),
         ({"command": ["x"], "memory_size_in_mb": 1}, "memory_size_in_mb"),
-        ({"command": ["python", "x"], "path": "/etc"}, "a file of the system"),
+        ({"command": ["python", "x"], "path": "/etc"}, "files of the system"),
         ({"command": ["python", "x"], "path": "late"}, "relative path"),
         ({"command": ["python", "x"], "path": "/no/such/model"}, "no regular file"),
     ],
