@@ -296,7 +296,8 @@ def _are_by_position(
     is_made[is_made] = (sizes == np.bincount(owner)[asked][is_made]) & ~unread
     found = np.zeros(requests.num_rows, np.bool_)
     found[asked] = is_made
-    return np.asarray(found[owner])
+    made: np.ndarray = found[owner]
+    return made
 
 
 def _row_keys(numbers: np.ndarray, rows: pa.Table) -> np.ndarray:
