@@ -173,9 +173,10 @@ def test_stats_say_under_which_paths_an_app_was_captured(
 ) -> None:
     installation, _ = shop
 
-    said = installation.done("capture", "stats", "shop")
+    said = installation.done("capture", "stats", "shop").split()
 
-    assert "/login, /oauth/token, /rows, /users/*/predict, /predict" in said
+    paths = ["/login", "/oauth/token", "/rows", "/users/*/predict", "/predict"]
+    assert [word for word in said if word.startswith("/")] == paths
 
 
 def test_a_feature_with_the_name_of_a_secret_can_be_kept(tmp_path: Path) -> None:
