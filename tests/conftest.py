@@ -81,8 +81,8 @@ PROGRAMS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--full``: campaigns at full length, which every run has in a shorter form."""
-    parser.addoption("--full", action="store_true", help="campaigns at full length")
+    """Add ``--full``: campaigns at full length, and the tests that only such a run has."""
+    parser.addoption("--full", action="store_true", help="all tests, campaigns at full length")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -178,3 +178,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for marker, fixture in PROGRAMS.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+    if not config.getoption("full"):
+        left = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
