@@ -43,7 +43,7 @@ resources = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
-# One row, written by the migration that made the table: tells this database from all others.
+# One row, written with the initial schema: tells this database from all others.
 installation = Table(
     "serving_installation",
     metadata,

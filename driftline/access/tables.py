@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, Table
+from sqlalchemy import DDL, JSON, Column, Index, Integer, MetaData, String, Table, event
 
 from driftline.database.columns import CONSTRAINT_NAMES, BigCount, FreeText, UtcDateTime
 
@@ -37,7 +37,7 @@ sessions = Table(
     Column("expires_at", UtcDateTime, nullable=False, index=True),
 )
 
-# Rows are only added: the migration forbids all else in the database itself.
+# Rows are only added: the database itself refuses all else, from whatever program.
 audit = Table(
     "access_audit",
     metadata,
@@ -52,3 +52,24 @@ audit = Table(
     Column("after", JSON(none_as_null=True)),
     Index("ix_access_audit_subject_id", "subject", "id"),
 )
+
+_SQLITE = """
+CREATE TRIGGER access_audit_no_{verb} BEFORE {verb} ON access_audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
+"""
+_POSTGRESQL = (
+    """
+    CREATE FUNCTION access_audit_append_only() RETURNS trigger AS
+    $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$ LANGUAGE plpgsql
+    """,
+    """
+    CREATE TRIGGER access_audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON access_audit
+    FOR EACH STATEMENT EXECUTE FUNCTION access_audit_append_only()
+    """,
+)
+for dialect, statements in {
+    "sqlite": [_SQLITE.format(verb=verb) for verb in ("UPDATE", "DELETE")],
+    "postgresql": _POSTGRESQL,
+}.items():
+    for statement in statements:
+        event.listen(audit, "after_create", DDL(statement).execute_if(dialect=dialect))

@@ -319,13 +319,13 @@ def _examine_database(
         revision = stored_revision(connection)
     shown, known = engine.url.render_as_string(hide_password=True), known_revisions()
     if revision != known[0]:
-        is_newer = revision is not None and revision not in known
+        is_unknown = revision is not None and revision not in known
         yield Finding(
             "database",
             "defect",
             f"{shown}: schema {revision or 'empty'}, not {known[0]}",
-            "install the newer driftline that wrote it, or set another [database] url"
-            if is_newer
+            "install the version that made it, or set another [database] url"
+            if is_unknown
             else "driftline migrate",
         )
         return

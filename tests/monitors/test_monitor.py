@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.formats.source import open_source
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.monitor import _digest
-from tests.archives import unpack
 from tests.monitors.conftest import DAY, START, weather
-
-SAVED = Path(__file__).parents[1] / "fixtures" / "store_0_1" / "monitor.tar.gz"
 
 
 def test_a_cause_that_the_window_told_before_it_was_given_again_stays_told(
@@ -167,19 +164,6 @@ def test_a_monitor_is_loaded_though_its_baseline_would_be_written_in_other_bytes
     found = [one.check(rows, time=time).documents() for one in (known, monitor, again)]
     assert version != written.name
     assert found[0] == found[1] == found[2]
-
-
-def test_a_monitor_that_an_earlier_version_saved_goes_on(tmp_path: Path) -> None:
-    unpack(SAVED, tmp_path)
-    rng, start = np.random.default_rng(13), datetime(2024, 2, 4, tzinfo=UTC)
-    times = pa.array([start + timedelta(minutes=3 * at) for at in range(480)])
-    rows = {"at": times, "temp": rng.normal(50, 10, 480).round(), "origin": ["EWR", "JFK"] * 240}
-
-    monitor = dl.Monitor.load(tmp_path)
-    report = monitor.check(pa.table(rows), time=start)
-
-    assert repr(monitor) == "<Monitor data-quality: 4 windows until 2024-02-05T00:00:00Z>"
-    assert (report.row_count, report.passed) == (480, True)
 
 
 def test_a_folder_of_a_newer_version_is_refused(stopped: Path, tmp_path: Path) -> None:

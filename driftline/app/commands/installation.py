@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -67,17 +67,8 @@ def settings(config_file: options.SettingsFile = None) -> Answer:
     return Answer(rows, lines)
 
 
-def migrate(
-    config_file: options.SettingsFile = None,
-    to: Annotated[
-        str,
-        typer.Option(
-            help="An earlier schema, such as 0015, before an older driftline is installed again: "
-            "stop all processes and copy the database first; what came later is dropped."
-        ),
-    ] = "",
-) -> None:
-    """Bring the database's schema up to date, or back.
+def migrate(config_file: options.SettingsFile = None) -> None:
+    """Bring the database's schema up to date.
 
     Example: driftline migrate -c driftline.toml
     """
@@ -87,7 +78,7 @@ def migrate(
 
     found = options.load_process_settings(config_file)
     with using_database(found.database_url) as engine:
-        typer.echo(f"database schema: {bring_up(engine, to or None)}")
+        typer.echo(f"database schema: {bring_up(engine)}")
 
 
 def schema() -> None:

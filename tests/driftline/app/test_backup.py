@@ -28,10 +28,8 @@ from driftline.capture.tables.log_files import list_tables
 from driftline.database.engine import using_database
 from driftline.database.migrations import migrate
 from driftline.errors import InputError
-from tests.archives import unpack
 from tests.capture.conftest import SIGNATURE, record
 
-STORE = Path(__file__).parents[2] / "fixtures" / "store_0_1" / "store.tar.gz"
 ENDPOINTS = ("a", "b", "c")
 
 
@@ -49,9 +47,17 @@ def settings_in(folder: Path, text: str = "") -> Settings:
 def settings(tmp_path: Path) -> Settings:
     """An installation with tables, documents, a model and a key."""
     found = settings_in(tmp_path / "house")
-    unpack(STORE, Path(found.root))
     with using_database(found.database_url) as engine:
         migrate(engine)
+    writer = SpoolWriter(tmp_path / "captured")
+    for _ in range(2):
+        record(writer, b"1.5,3,UA\n", endpoint="loans")
+    writer.close()
+    Sink(found.root, LocalTransport(tmp_path / "captured"), lambda _: SIGNATURE).step()
+    model = Path(found.root, "models", "loans", "model.skops")
+    model.parent.mkdir(parents=True)
+    model.write_bytes(b"of a model")
+    Path(found.root, "channels.key").write_bytes(b"of channels")
     return found
 
 

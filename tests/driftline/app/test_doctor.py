@@ -86,7 +86,7 @@ def test_an_old_schema_is_a_defect_and_migrate_its_mend(settings):
     assert not Path(settings.root, "driftline.db").exists()  # It only looks.
 
 
-def test_a_schema_newer_than_the_program_is_not_to_be_migrated(settings):
+def test_a_schema_of_another_version_is_not_to_be_migrated(settings):
     engine = open_database(settings.database_url)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -97,7 +97,7 @@ def test_a_schema_newer_than_the_program_is_not_to_be_migrated(settings):
     assert found.verdict == "defect"
     assert "schema 9999, not " in found.found
     assert "migrate" not in found.mend
-    assert "newer driftline" in found.mend
+    assert "install the version that made it" in found.mend
 
 
 def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settings, monkeypatch):
