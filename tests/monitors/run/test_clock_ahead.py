@@ -86,7 +86,7 @@ def test_windows_of_a_clock_that_was_ahead_are_judged_when_they_have_ended(
     every = running.get("/api/v1/monitors/daily/executions")["items"]
 
     def states() -> list[str]:
-        """Return the alarm's states since, but for those of the first moment and of the clock ahead."""
+        """Return the states since, without those of the first moment and of the clock ahead."""
         words = ("alarm", "history", "no rows", "--type", "StateUpdate", "--json")
         return [
             one["history_summary"].rpartition(" ")[2]
