@@ -26,7 +26,6 @@ import pandas as pd
 from scipy import signal, stats
 
 import driftline as dl
-from driftline.monitors.backtest.options import BacktestOptions
 
 DAY = timedelta(days=1)
 YEAR_DAYS = 365.25
@@ -202,9 +201,8 @@ def watch(stream: Stream) -> dict[str, object]:
         timestamp="ts",
         reference_until=until,
         window=f"{stream.window_days}d",
-        options=BacktestOptions(estimate=False),
     )
-    loud = [at for at, columns in enumerate(found.own.alarms) if columns]
+    loud = [at for at, one in enumerate(found.verdicts) if one.alarms]
     return {
         "group": stream.group,
         "name": stream.name,
@@ -215,7 +213,7 @@ def watch(stream: Stream) -> dict[str, object]:
         "episodes": sum(
             now - before > EPISODE_GAP + 1 for before, now in zip([-99, *loud], loud, strict=False)
         ),
-        "columns": found.own.columns,
+        "columns": found.alarms_by_column,
     }
 
 

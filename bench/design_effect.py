@@ -135,9 +135,7 @@ def real(folder: Path) -> Iterator[str]:
         table = pd.read_parquet(folder / f"{name}.parquet")
         table["ts"] = pd.to_datetime(table["ts"], utc=True)
         plain = weekly(table, until)
-        first = (
-            "-" if plain.own.first is None else f"{plain.verdicts[plain.own.first].start:%Y-%m-%d}"
-        )
+        first = f"{plain.alarms[0].start:%Y-%m-%d}" if plain.alarms else "-"
         loud = weeks = 0
         for seed in range(SHUFFLES):
             order = np.random.default_rng(seed).permutation(len(table))

@@ -202,7 +202,7 @@ def by_driftline(rows: pd.DataFrame, table: Table) -> dict[str, object]:
             causes[int(place)] = {one.feature_name: one.cause for one in reversed(violations)}
         segments += judged_segments(violations, window, reference)
     start = time.process_time()
-    loud = replayed(rows, table).get("driftline", {})
+    loud = replayed(rows, table)
     again = time.process_time() - start
     start = time.process_time()
     in_turn = monitored(rows[weeks >= 0], weeks, table, baseline)
@@ -215,7 +215,6 @@ def by_driftline(rows: pd.DataFrame, table: Table) -> dict[str, object]:
             "dl.check": rings,
             "dl.backtest": loud,
         },
-        "like_nannyml": replayed(rows, table, "nannyml")["nannyml"],
         "causes": {MONITOR: in_turn, "dl.check": causes},
         "segments": segments,
     }
@@ -260,22 +259,19 @@ def monitored(
     return found
 
 
-def replayed(rows: pd.DataFrame, table: Table, *against: str) -> dict[str, dict[int, list[str]]]:
-    """Return, by rule, the windows in which a backtest alarms and their columns."""
+def replayed(rows: pd.DataFrame, table: Table) -> dict[int, list[str]]:
+    """Return the windows in which a backtest alarms and their columns."""
     until = pd.Timestamp(table.until, tz="UTC")
     # So that the first window of the backtest begins where the reference ends.
     shift = -((until - EPOCH) % WEEK) % WEEK
     found = dl.backtest(
         rows.assign(ts=rows["ts"] + shift), timestamp="ts", window="1w",
         reference_until=(until + shift).to_pydatetime(),
-        options=dl.BacktestOptions(estimate=False, against=against),
     )  # fmt: skip
-    places = [int((one.start - until - shift) / WEEK) for one in found.verdicts]
     return {
-        rule.name: {place: list(alarm) for place, alarm in zip(places, rule.alarms, strict=True)
-                    if alarm}
-        for rule in found.rules
-    }  # fmt: skip
+        int((one.start - until - shift) / WEEK): [alarm.column for alarm in one.alarms]
+        for one in found.alarms
+    }
 
 
 def judged_segments(
@@ -406,19 +402,6 @@ def lines(folder: Path, name: str, table: Table) -> Iterator[str]:
         )
 
 
-def against_lines(folder: Path, name: str) -> Iterator[str]:
-    """Write in how many windows a backtest's copy of NannyML's rule rings as NannyML does."""
-    found = results(folder, name, "real")
-    if not {"nannyml", "dl.check"} <= found.keys():
-        return
-    theirs = found["nannyml"]["rings"]
-    ours = {int(place) for place in found["dl.check"]["like_nannyml"]}
-    yield (
-        f"| {name} | {found['nannyml']['windows']} | {len(ours & theirs.keys())} "
-        f"| {len(ours ^ theirs.keys())} |"
-    )
-
-
 def news(folder: Path, name: str) -> Iterator[str]:
     """Write what a monitor tells of a table that it has not told before."""
     found = results(folder, name, "real").get(MONITOR)
@@ -466,10 +449,6 @@ def page(folder: Path) -> Iterator[str]:
     )
     for name, table in TABLES.items():
         yield from lines(folder, name, table)
-    yield "\n## `--against nannyml` beside NannyML\n"
-    yield "| table | windows | rings of both | of one only |\n|---|---|---|---|"
-    for name in TABLES:
-        yield from against_lines(folder, name)
     yield "\n## What a monitor tells as news\n"
     for name in TABLES:
         yield from news(folder, name)

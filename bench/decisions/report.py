@@ -8,7 +8,6 @@ from scipy import stats
 
 from bench.decisions.changes import BASES, HARD_BASES
 from bench.decisions.columns import KINDS
-from bench.decisions.peers import PEERS
 from bench.decisions.study import Calm
 
 __all__ = ["calm_tables", "poisson_limit", "table", "years_of"]
@@ -56,10 +55,10 @@ def calm_tables(calm: Sequence[Calm]) -> str:
     words = {name: kind.words for name, kind in KINDS.items()}
     words |= {f"base {name}": f"base: {base[2]}" for name, base in {**BASES, **HARD_BASES}.items()}
     kinds = [
-        [words[name], *_rate(group), *_by_cadence(group), *_peers(group)]
+        [words[name], *_rate(group), *_by_cadence(group)]
         for name, group in _grouped(calm, lambda one: one.kind)
     ]
-    whole = ["all", *_rate(calm), *_by_cadence(calm), *_peers(calm)]
+    whole = ["all", *_rate(calm), *_by_cadence(calm)]
     shapes = [
         [what, *_rate(group)]
         for key in (_cadence, _width, _size, _reference)
@@ -74,9 +73,8 @@ def calm_tables(calm: Sequence[Calm]) -> str:
     return "\n".join(
         [
             "### By kind\n",
-            table(["stream", *head, "hourly", "daily", *PEERS], [*kinds, whole]),
-            "Hourly, daily: alarms in monitor-years. The last columns are the alarms a year of the "
-            "default rules of others.\n",
+            table(["stream", *head, "hourly", "daily"], [*kinds, whole]),
+            "Hourly, daily: alarms in monitor-years.\n",
             "### By the monitor's shape\n",
             table(["monitors", *head], shapes),
             "### Each run that alarmed\n",
@@ -92,11 +90,6 @@ def _by_cadence(calm: Sequence[Calm]) -> list[str]:
         part = [one for one in calm if one.monitor.length_h == length_h]
         found.append(f"{sum(one.alarms for one in part)} in {years_of(part):.1f}")
     return found
-
-
-def _peers(calm: Sequence[Calm]) -> list[str]:
-    years = years_of(calm)
-    return [f"{sum(one.peers[name] for one in calm) / years:,.1f}" for name in PEERS]
 
 
 def _order(one: Calm) -> tuple[int, int, int]:

@@ -14,7 +14,6 @@ from bench.decisions.columns import KINDS
 from bench.decisions.history import ColumnHistory
 from bench.decisions.monitors import Monitor, simulate
 from bench.decisions.mutations import CHANGES, SMALL_CHANGES
-from bench.decisions.peers import WHOLE_DATA, peer_flags
 from bench.decisions.rivals import RIVALS, scores, threshold
 from bench.decisions.verdicts import first_alarm, incidents, judge
 
@@ -75,8 +74,6 @@ class Calm:
         Which columns alarmed, with their number of incidents.
     undecided
         Share of the verdicts that were "insufficient data".
-    peers
-        Incidents of the default rules of others.
     """
 
     kind: str
@@ -86,7 +83,6 @@ class Calm:
     violations: int
     columns: Mapping[str, int]
     undecided: float
-    peers: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +156,6 @@ def _calm(kind: str, monitor: Monitor, seed: int, histories: Mapping[str, Column
     found = judge(monitor, histories)
     begun = incidents(found.violated).sum(axis=0)
     columns = {name: int(n) for name, n in zip(found.names, begun, strict=True) if n}
-    peers = {}
-    for name, flags in peer_flags(monitor, histories).items():
-        # A rule on the whole data set raises one alarm, whatever its columns.
-        counted = flags.any(axis=1, keepdims=True) if name == WHOLE_DATA else flags
-        peers[name] = int(incidents(counted).sum())
     _tell(f"{kind}: {monitor.words}, seed {seed}: {columns}", began)
     return Calm(
         kind,
@@ -174,7 +165,6 @@ def _calm(kind: str, monitor: Monitor, seed: int, histories: Mapping[str, Column
         int(found.violated.sum()),
         columns,
         float(found.undecided.mean()),
-        peers,
     )
 
 

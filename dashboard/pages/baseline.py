@@ -179,7 +179,7 @@ def _trial(view: BaselineView) -> list[ui.Cell]:
         return [form, *([html.P(sentence(found), role="status")] if found else [])]
     few, vague = found.insufficient_count, found.undecidable_count
     judged, loud = len(found.verdicts) - few - vague, len(found.alarms)
-    words = ", ".join(f"{name} {several}" for name, several in found.own.columns.items())
+    words = ", ".join(f"{name} {several}" for name, several in found.alarms_by_column.items())
     text = f"{view.monitor} would have judged {plural(judged, 'window')}, {loud or 'none'} with "
     text += f"drift or gaps{': ' * bool(words)}{words}."
     text += f" {plural(few, 'window')} had too few rows." * bool(few)

@@ -45,9 +45,9 @@ PICKED = 30
 
 VERDICTS = {EXPECTED: "expected", HARMFUL: "harmful", NEW_NORMAL: "the new normal"}
 MEANING = (
-    "An expected violation stays listed but no longer alarms. A harmful one is labelled for "
-    "backtests, which must find it. The new normal creates a baseline version in which this one "
-    "feature is as captured from this window on."
+    "An expected violation stays listed but no longer alarms. Harmful is a note for other people. "
+    "The new normal creates a baseline version in which this one feature is as captured from this "
+    "window on."
 )
 ALL = "the whole window"
 SEASONAL = "violation within the seasonal range"

@@ -299,7 +299,7 @@ class Storage:
                 raise InputError(f"there are too many rows to read for a page; run: {command}")
 
         own = self._signature_of(definition.endpoint) or baseline.signature
-        options = BacktestOptions(start, end, estimate=False, bounds=False, progress=limit)
+        options = BacktestOptions(start, end, bounds=False, progress=limit)
         return backtest_captured(self.root, definition, baseline, own, options, access=self._access)
 
     def capture_stats(self, endpoint: str, now: datetime) -> EndpointReport | None:

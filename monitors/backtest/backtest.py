@@ -1,8 +1,8 @@
-"""``driftline.backtest``: a monitor's rule on history, and beside it the rules of others."""
+"""``driftline.backtest``: a monitor's drift test on past data, window by window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,17 +22,11 @@ from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.formats.parts import stream_parts
 from driftline.formats.source import Source, open_source
-from driftline.monitors.backtest.fine_bins import fine_bins_of
 from driftline.monitors.backtest.history import History, HistoryCounter
-from driftline.monitors.backtest.labelled_events import score
-from driftline.monitors.backtest.nannyml import chunk_distances
 from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.backtest.other_tools import Flags, Reference, other_rules
-from driftline.monitors.backtest.outcome import OWN, Backtest, RuleOutcome
-from driftline.monitors.backtest.rate import Rate
-from driftline.monitors.backtest.replay import ALARM, QUIET, Verdict, replay
-from driftline.monitors.backtest.resampling import resampled_alarms
-from driftline.monitors.backtest.spans import YEAR, Spans, spans_of
+from driftline.monitors.backtest.outcome import Backtest
+from driftline.monitors.backtest.replay import replay
+from driftline.monitors.backtest.spans import Spans, spans_of
 from driftline.monitors.day_test.day_test import DayTest
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
@@ -49,10 +43,6 @@ from driftline.roles import Roles, UntimedRoleArguments
 from driftline.signature import Signature
 
 EVENT_TIME = "event_time"
-# The one rule that is counted from the reference's rows.
-NANNYML = "nannyml"
-OWN_TITLE = "evidence over spans of windows, false alarms budgeted by the year"
-OWN_SOURCE = "docs/why/drift-test.md"
 
 
 def backtest(
@@ -71,8 +61,7 @@ def backtest(
     Parameters
     ----------
     data
-        Whatever `driftline.check` takes; read once, and twice more for a baseline;
-        against NannyML once more, and what is before ``reference_until`` twice.
+        Whatever `driftline.check` takes; read once, and twice more for a baseline.
     reference
         A baseline, or the folder of one; None: it is made of the data before ``reference_until``.
     timestamp
@@ -84,7 +73,7 @@ def backtest(
     false_alarms_per_year
         How many violations a year are accepted on data that do not change.
     options
-        Span, other rules to compare with, tolerance, marks.
+        Span and tolerance.
     **roles
         ``label=``, ``prediction=``, ``id=``, ``exclude=`` and so on, as for `Baseline.fit`;
         for a baseline that is made here.
@@ -133,16 +122,13 @@ def backtest_roles(
         raise InputError(
             "backtest: a baseline and roles beside the timestamp; the baseline has its own roles"
         )
-    earlier: Source | None = None
     if reference is None:
         assert reference_until is not None
         source = open_source(data)
         find_column(roles.timestamp, source.schema.names, what="timestamp")
-        earlier = _before(source, roles.timestamp, reference_until)
-        baseline = Baseline.of(earlier, roles)
+        baseline = Baseline.of(_before(source, roles.timestamp, reference_until), roles)
         options = replace(options, start=max(reference_until, options.start or reference_until))
     else:
-        _refuse_nannyml(options)
         baseline = (
             reference if isinstance(reference, Baseline) else Baseline.load(fspath(reference))
         )
@@ -151,23 +137,9 @@ def backtest_roles(
     budget = Budget(false_alarms_per_year, spans.windows_per_year)
     day_test = day_test_of(baseline, spans.usual_length, budget)
     counter = _counter(baseline, spans, options, roles.timestamp, day_test)
-    chunked = earlier is not None and NANNYML in options.against
-    meter = Meter(options.progress, source.row_count, readings=2 if chunked else 1)
+    meter = Meter(options.progress, source.row_count)
     history = gather(counter, source.parts(), InProcess(), meter.tell).result()
-    chunk_alarms = {}
-    if chunked and baseline.profile is not None:
-        assert earlier is not None
-        distances = chunk_distances(
-            baseline.profile,
-            list(baseline.cells),
-            earlier,
-            source,
-            start_reference=partial(HistoryCounter, {}, spans, roles.timestamp, (None, None)),
-            start_history=partial(HistoryCounter, {}, spans, roles.timestamp, options.between_us),
-            tell=meter.tell,
-        )
-        chunk_alarms = {name: one.alarms for name, one in distances.items()}
-    return _judged(monitor, baseline, spans, budget, options, history, day_test, chunk_alarms)
+    return _judged(monitor, baseline, spans, budget, options, history, day_test)
 
 
 def backtest_captured(
@@ -194,7 +166,6 @@ def backtest_captured(
         raise InputError(f"{name}: a script makes its rows; a backtest replays captured ones only")
     if options.start is None or options.end is None:
         raise InputError(f"{name}: no from or to; expected the captured period to replay")
-    _refuse_nannyml(options)
     cut = spans or Spans(schedule=definition.timetable)
     window = Window(options.start, options.end)
     read = read_captured(root, definition, window, signature, baseline, access)
@@ -208,15 +179,6 @@ def backtest_captured(
     return _judged(definition.name, baseline, cut, own, options, history, day_test)
 
 
-def _refuse_nannyml(options: BacktestOptions) -> None:
-    if NANNYML in options.against:
-        raise InputError(
-            f'against "{NANNYML}" with a baseline: its bins and threshold need the reference\'s '
-            "rows, which a baseline does not keep; leave it out, or replay a file with the time "
-            "until which its rows are the reference"
-        )
-
-
 def _counter(
     baseline: Baseline,
     spans: Spans,
@@ -225,12 +187,9 @@ def _counter(
     day_test: DayTest | None,
     unfit: str | None = None,
 ) -> partial[HistoryCounter]:
-    """Return the function that begins counting, with fine bins where other rules need them."""
-    fine_bins = {}
-    if set(options.against) - {NANNYML} and baseline.profile is not None:
-        fine_bins = fine_bins_of(baseline.profile, baseline.cells)
+    """Return the function that starts a counter of the history."""
     return partial(
-        HistoryCounter, baseline.cells, spans, time, options.between_us, fine_bins, unfit,
+        HistoryCounter, baseline.cells, spans, time, options.between_us, unfit,
         day_counter(day_test, time),
     )  # fmt: skip
 
@@ -243,9 +202,8 @@ def _judged(
     options: BacktestOptions,
     history: History,
     day_test: DayTest | None,
-    chunk_alarms: Mapping[str, Flags] | None = None,
 ) -> Backtest:
-    """Replay what was counted, and say what else the rule would do."""
+    """Judge the windows that were counted, in order of time."""
     if not len(history.starts):
         undated = f" ({history.undated_count:,} rows have no time)" if history.undated_count else ""
         raise InputError(f"no window has rows in the span that is asked for{undated}")
@@ -262,7 +220,6 @@ def _judged(
         )
     windows = _shortened(history, baseline, day_test)
     verdicts = tuple(replay(drift_test, windows, day_test, with_bounds=options.bounds))
-    blocks = baseline.blocks
     return Backtest(
         monitor=monitor,
         baseline_version=baseline.version,
@@ -270,16 +227,8 @@ def _judged(
         false_alarms_per_year=budget.false_alarms_per_year,
         columns=tuple(drift_test.references),
         verdicts=verdicts,
-        rules=(
-            _own(verdicts, spans),
-            *_others(drift_test, options, history, spans, baseline, chunk_alarms or {}),
-        ),
-        resampled=resampled_alarms(drift_test, blocks, seed=options.seed)
-        if options.estimate
-        else None,
-        marks=score(verdicts, options.marks),
         undated_count=history.undated_count,
-        reference_dated=blocks is not None,
+        reference_dated=baseline.blocks is not None,
     )
 
 
@@ -293,45 +242,6 @@ def _shortened(
         keys = ((name, (start, name)) for name in window.cells)
         runs = {name: history.runs[key] for name, key in keys if key in history.runs}
         yield shortened_runs(window, runs, known, references)
-
-
-def _own(verdicts: Sequence[Verdict], spans: Spans) -> RuleOutcome:
-    alarms = tuple(tuple(drift.column for drift in verdict.alarms) for verdict in verdicts)
-    # Of windows that could not be judged none is known to be quiet.
-    judged = [one for one, verdict in zip(alarms, verdicts, strict=True)
-              if verdict.state in (ALARM, QUIET)]  # fmt: skip
-    rate = _rate(judged, spans) if judged else None
-    return RuleOutcome(OWN, OWN_TITLE, OWN_SOURCE, alarms, rate)
-
-
-def _others(
-    drift_test: DriftTest,
-    options: BacktestOptions,
-    history: History,
-    spans: Spans,
-    baseline: Baseline,
-    chunk_alarms: Mapping[str, Flags],
-) -> Iterator[RuleOutcome]:
-    """Ask the other rules about the same windows and columns."""
-    rules = other_rules(options.against)
-    if not rules or baseline.profile is None:
-        return
-    names = drift_test.references
-    reference = Reference(
-        fine_bins_of(baseline.profile, names),
-        {name: flags for name, flags in chunk_alarms.items() if name in names},
-    )
-    for rule in rules:
-        flags = rule.judge(history, reference)
-        loud = [[name for name, found in flags.items() if found[at]]
-                for at in range(len(history.starts))]  # fmt: skip
-        alarms = tuple(map(tuple, loud))
-        yield RuleOutcome(rule.name, rule.title, rule.source, alarms, _rate(alarms, spans))
-
-
-def _rate(alarms: Sequence[Sequence[str]], spans: Spans) -> Rate:
-    """Count windows with an alarm over the time that all of these windows span."""
-    return Rate(sum(map(bool, alarms)), len(alarms) * (spans.usual_length / YEAR))
 
 
 def _before(source: Source, column: str, until: datetime) -> Source:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,6 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.steps import DAY_US
 from driftline.baseline.value_runs import TimeOrder
 from driftline.formats.coercion import coerce, unfit_mask
-from driftline.monitors.backtest.fine_bins import FineBins
 from driftline.monitors.backtest.spans import Spans, time_of
 from driftline.monitors.backtest.window_runs import RunsByWindow, WindowRuns
 from driftline.monitors.day_test.day_counter import DayCounter
@@ -36,19 +34,10 @@ class History:
     ends: Counts
     rows: Counts
     cells: Mapping[str, Counts]  # By column, shape (W, C), as `Cells.count` orders them.
-    # By column that has fine bins: rows by bin, shape (W, bins).
-    bin_counts: Mapping[str, Counts] = field(default_factory=dict)
-    # The bin_sums of their numbers, of the same shape.
-    bin_sums: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     undated_count: int = 0  # Rows without a time: they are in no window.
     # Rows by hour, and steps, where days are judged.
     day_counter: DayCounter | None = None
     runs: RunsByWindow = field(default_factory=dict)  # Where they may be long.
-
-    @property
-    def tables(self) -> tuple[Mapping[str, NDArray[Any]], ...]:
-        """What is counted by window and column."""
-        return self.cells, self.bin_counts, self.bin_sums
 
     def windows(self, day_test: DayTest | None = None) -> Iterator[WindowCounts]:
         """Return the windows in order of time.
@@ -77,7 +66,6 @@ class HistoryCounter:
     time_column: str
     # Windows that start before the first or end after the second are left out.
     between_us: tuple[int | None, int | None] = (None, None)
-    fine_bins: Mapping[str, FineBins] = field(default_factory=dict)
     unfit_column: str | None = None  # The map of captured rows' values that did not fit.
     days: Callable[[], DayCounter] | None = None  # Begins to count; None where none are judged.
     _parts: list[History] = field(default_factory=list)
@@ -126,7 +114,6 @@ class HistoryCounter:
             self.spans,
             self.time_column,
             self.between_us,
-            self.fine_bins,
             self.unfit_column,
             self.days,
             [*self._parts, *other._parts],
@@ -152,27 +139,14 @@ class HistoryCounter:
     ) -> History:  # fmt: skip
         present = set(batch.schema.names)
         cells: dict[str, Counts] = {}
-        bin_counts: dict[str, Counts] = {}
-        bin_sums: dict[str, NDArray[np.float64]] = {}
         for name, cell in self.cells.items():
             if name not in present:
                 continue
             codes = cell.assign(batch.column(name))
             codes[self._unfit(batch, name, cell)] = cell.size - 1
             cells[name] = _tabulate(index, codes[kept], len(starts), cell.size)
-        for name, own in self.fine_bins.items():
-            if name not in present:
-                continue
-            places, values = own.place(batch.column(name))
-            bin_counts[name] = _tabulate(index, places[kept], len(starts), own.size)
-            flat = np.bincount(
-                index * own.size + places[kept],
-                weights=values[kept],
-                minlength=len(starts) * own.size,
-            )
-            bin_sums[name] = flat.reshape(len(starts), own.size).astype(np.float64)
         rows = np.bincount(index, minlength=len(starts)).astype(np.int64)
-        return History(starts, ends, rows, cells, bin_counts, bin_sums)
+        return History(starts, ends, rows, cells)
 
     def _unfit(self, batch: pa.RecordBatch, name: str, cell: Cells) -> NDArray[np.bool_]:
         """Mark the rows whose value does not fit its type, here or when it was captured."""
@@ -206,10 +180,8 @@ def _tabulate(index: Counts, codes: Counts, windows: int, size: int) -> Counts:
 def _chosen(part: History, keep: NDArray[np.bool_]) -> History:
     if keep.all():
         return part
-    cells, bin_counts, bin_sums = (
-        {name: table[keep] for name, table in own.items()} for own in part.tables
-    )
-    return History(part.starts[keep], part.ends[keep], part.rows[keep], cells, bin_counts, bin_sums)
+    cells = {name: table[keep] for name, table in part.cells.items()}
+    return History(part.starts[keep], part.ends[keep], part.rows[keep], cells)
 
 
 def _added(parts: list[History]) -> History:
@@ -220,14 +192,11 @@ def _added(parts: list[History]) -> History:
     ends = np.concatenate([part.ends for part in parts])[first]
     at = np.split(inverse, np.cumsum([len(part.starts) for part in parts])[:-1])
     rows = np.zeros(len(starts), np.int64)
-    cells: dict[str, NDArray[Any]] = {}
-    bin_counts: dict[str, NDArray[Any]] = {}
-    bin_sums: dict[str, NDArray[Any]] = {}
+    cells: dict[str, Counts] = {}
     for part, place in zip(parts, at, strict=True):
         rows[place] += part.rows
-        for total, tables in zip((cells, bin_counts, bin_sums), part.tables, strict=True):
-            for name, table in tables.items():
-                if name not in total:
-                    total[name] = np.zeros((len(starts), table.shape[1]), table.dtype)
-                total[name][place] += table
-    return History(starts, ends, rows, cells, bin_counts, bin_sums)
+        for name, table in part.cells.items():
+            if name not in cells:
+                cells[name] = np.zeros((len(starts), table.shape[1]), table.dtype)
+            cells[name][place] += table
+    return History(starts, ends, rows, cells)

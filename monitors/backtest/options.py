@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from driftline.errors import InputError
-from driftline.monitors.backtest.labelled_events import LabelledEvent
-from driftline.monitors.backtest.other_tools import other_rules
 from driftline.monitors.backtest.spans import moment_us
 
 Progress = Callable[[int, int | None], None]
@@ -24,16 +22,8 @@ class BacktestOptions:
     ----------
     start, end
         Only windows within this half-open span, aware; None: all.
-    against
-        Names of other rules, of `OTHERS`.
     tolerance
         For every column in place of what the constraints say.
-    marks
-        What people said of past windows.
-    estimate
-        Whether to try the rule on the reference itself: how many alarms unchanged data bring.
-    seed
-        Of what is drawn at random.
     progress
         Called with rows read and rows in total (None when not known).
     bounds
@@ -43,11 +33,7 @@ class BacktestOptions:
 
     start: datetime | None = None
     end: datetime | None = None
-    against: Sequence[str] = ()
     tolerance: float | None = None
-    marks: Sequence[LabelledEvent] = field(default_factory=tuple)
-    estimate: bool = True
-    seed: int = 0
     progress: Progress | None = None
     bounds: bool = True
 
@@ -61,7 +47,6 @@ class BacktestOptions:
             raise InputError(f"from {self.start} to {self.end}; expected the end after the start")
         if self.tolerance is not None and not 0 <= self.tolerance < 1:
             raise InputError(f"tolerance {self.tolerance}; expected 0 to below 1, such as 0.01")
-        other_rules(self.against)
 
     @property
     def between_us(self) -> tuple[int | None, int | None]:

@@ -5,49 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
-from driftline.monitors.backtest.labelled_events import EventScore
-from driftline.monitors.backtest.rate import Rate
 from driftline.monitors.backtest.replay import ALARM, Verdict
 from driftline.monitors.day_test.day_test import DayFinding
 from driftline.monitors.drift_test.detectability import UNDECIDABLE
 from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.drift_test import INSUFFICIENT
 from driftline.monitors.kinds.data_quality.checks import day_words, drift_words
-
-# The name of the monitor's own rule beside those of others.
-OWN = "driftline"
-
-
-@dataclass(frozen=True, slots=True)
-class RuleOutcome:
-    """What one rule would have done."""
-
-    # The rule, what it does, and where that is written.
-    name: str
-    title: str
-    source: str
-    alarms: tuple[tuple[str, ...], ...]  # For each window, in order: the columns that alarm.
-    rate: Rate | None  # Windows with an alarm; None where no window could be judged.
-
-    @property
-    def episode_count(self) -> int:
-        """How often alarming windows begin, one after the other counted once."""
-        loud = [bool(alarm) for alarm in self.alarms]
-        return sum(now and not before for before, now in zip([False, *loud], loud, strict=False))
-
-    @property
-    def columns(self) -> dict[str, int]:
-        """The columns that alarm, with the number of windows in which they do, most first."""
-        counted = Counter(name for alarm in self.alarms for name in alarm)
-        return dict(counted.most_common())
-
-    @property
-    def first(self) -> int | None:
-        """Index of the first window with an alarm."""
-        return next((at for at, alarm in enumerate(self.alarms) if alarm), None)
 
 
 @dataclass(frozen=True)
@@ -68,12 +34,6 @@ class Backtest:
         Those that are compared.
     verdicts
         One for each window that has rows, in order.
-    rules
-        The monitor's own first, then those it was laid beside.
-    resampled
-        Alarms on the reference's own days, drawn anew; None when it cannot be cut into days.
-    marks
-        How it did on what people marked; None without marks.
     undated_count
         Rows without a time, which are in no window.
     reference_dated
@@ -86,21 +46,26 @@ class Backtest:
     false_alarms_per_year: float
     columns: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
-    rules: tuple[RuleOutcome, ...]
-    resampled: Rate | None
-    marks: EventScore | None = None
     undated_count: int = 0
     reference_dated: bool = True
-
-    @property
-    def own(self) -> RuleOutcome:
-        """The monitor's own rule."""
-        return self.rules[0]
 
     @property
     def alarms(self) -> tuple[Verdict, ...]:
         """The windows that would have alarmed."""
         return tuple(verdict for verdict in self.verdicts if verdict.state == ALARM)
+
+    @property
+    def episode_count(self) -> int:
+        """Number of runs of consecutive alarming windows."""
+        alarming = [verdict.state == ALARM for verdict in self.verdicts]
+        starts = zip([False, *alarming], alarming, strict=False)
+        return sum(now and not before for before, now in starts)
+
+    @property
+    def alarms_by_column(self) -> dict[str, int]:
+        """Number of windows in which each column alarms, most first."""
+        counts = Counter(alarm.column for verdict in self.alarms for alarm in verdict.alarms)
+        return dict(counts.most_common())
 
     @property
     def insufficient_count(self) -> int:
@@ -128,14 +93,14 @@ class Backtest:
             "columns": list(self.columns),
             "window_count": len(self.verdicts),
             "unjudged": list(self.unjudged),
+            "alarm_count": len(self.alarms),
+            "episode_count": self.episode_count,
+            "alarms_by_column": self.alarms_by_column,
             "insufficient_count": self.insufficient_count,
             "undecidable_count": self.undecidable_count,
             "undated_count": self.undated_count,
             "reference_dated": self.reference_dated,
             "windows": [_window(verdict) for verdict in self.verdicts],
-            "rules": [_rule(rule) for rule in self.rules],
-            "resampled": None if self.resampled is None else self.resampled.as_dict(),
-            "marks": None if self.marks is None else asdict(self.marks),
         }
 
     def to_json(self) -> str:
@@ -176,18 +141,6 @@ def _alarm(alarm: ColumnDrift | DayFinding) -> Mapping[str, object]:
         "share_high": alarm.share_interval[1],
         "window_count": alarm.window_count,
         "since": _text(alarm.since),
-    }
-
-
-def _rule(rule: RuleOutcome) -> Mapping[str, object]:
-    return {
-        "name": rule.name,
-        "title": rule.title,
-        "source": rule.source,
-        "rate": None if rule.rate is None else rule.rate.as_dict(),
-        "episode_count": rule.episode_count,
-        "columns": rule.columns,
-        "alarms": [list(alarm) for alarm in rule.alarms],
     }
 
 

@@ -1,4 +1,4 @@
-"""A backtest as one page: the timeline of each rule, the alarms with their causes, the numbers."""
+"""A backtest as one page: the timeline, the alarms with their causes, the numbers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from driftline.monitors.backtest.timeline import Flag, alarm_flags, is_judged, loudness
 from driftline.monitors.report.page import assets, headline, html_document
-from driftline.monitors.results.violation import plural, rounded
+from driftline.monitors.results.violation import plural
 
 PLACES, PLACE_WIDTH, HEIGHT, UNJUDGED_HEIGHT = 365, 2, 18, 4
 ALARMS_SHOWN = 200
@@ -30,17 +30,17 @@ def backtest_page(found: Mapping[str, Any]) -> str:
         ("columns judged", f"{len(found['columns']) - len(found['unjudged']):,}"),
         ("in no window judged", ", ".join(found["unjudged"])),
         ("windows not judged", unjudged_windows(found)),
+        ("episodes", f"{found['episode_count']:,}"),
+        ("columns that alarm", _often(found["alarms_by_column"])),
         ("accepted false alarms a year", f"{found['false_alarms_per_year']:g}"),
-        ("on the reference's own days", _resampled(found["resampled"])),
         ("rows without a time", f"{found['undated_count']:,}" if found["undated_count"] else ""),
-        ("marks", "" if found["marks"] is None else describe_events(found["marks"])),
         ("baseline", found["baseline_version"]),
         ("note", "" if found["reference_dated"] else UNDATED_REFERENCE),
     ]
     mood = "ticket" if loud or not is_any_judged else "good"
     parts = [
         headline("driftline backtest", title, mood, facts),
-        _rules(found),
+        _timeline(alarm_flags(found)),
         _alarms(loud),
     ]
     policy = "default-src 'none'; style-src 'unsafe-inline'"
@@ -56,55 +56,9 @@ def unjudged_windows(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{plural(count, 'window')} {why}" for why, count in counts.items() if count)
 
 
-def _resampled(rate: Mapping[str, Any] | None) -> str:
-    """Describe how calm the rule is where nothing changes; empty when that was not tried."""
-    if rate is None:
-        return ""
-    span = f"{rounded(rate['per_year_low'], 2)} to {rounded(rate['per_year_high'], 2)} a year"
-    return f"{plural(rate['count'], 'alarm')} in {rounded(rate['years'], 2)} years ({span})"
-
-
-def describe_events(marks: Mapping[str, int]) -> str:
-    """Describe how the rule did on what people marked."""
-    needless, expected, other = (
-        marks["needless_count"],
-        marks["expected_count"],
-        marks["other_count"],
-    )
-    return (
-        f"{marks['found_count']} of {marks['harmful_count']} harmful spans found; "
-        f"{needless} of {expected} expected or new-normal ones alarmed"
-        + f"; {other:,} harmful of checks that are not replayed"
-        * bool(other)
-    )
-
-
-def _rules(found: Mapping[str, Any]) -> str:
-    rows, notes, is_whole = [], [], True
-    for rule, flags in zip(found["rules"], alarm_flags(found), strict=True):
-        is_whole &= None not in flags
-        rows.append((escape(rule["name"]), _timeline(flags), *_counts(rule)))
-        often = f" Most often: {_often(rule['columns'])}." if rule["columns"] else ""
-        notes.append(f"<li>{escape(rule['name'])}: {escape(rule['title'])}.{often}</li>")
-    heads = ("rule", "when it alarms", "windows>", "episodes>", "windows a year (95%)>")
-    table = _table("Rules on the same windows", heads, rows)
-    grey = "" if is_whole else "<li>Grey: windows that could not be judged.</li>"
-    return f'{table}<ul class="quiet">{"".join(notes)}{grey}</ul>'
-
-
-def _counts(rule: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return windows, episodes and windows a year with their interval."""
-    rate = rule["rate"]
-    if rate is None:
-        return "none judged", "", ""
-    low, high = rounded(rate["per_year_low"], 3), rounded(rate["per_year_high"], 3)
-    year = f"{rounded(rate['per_year'], 3)} ({low} to {high})"
-    return f"{rate['count']:,}", f"{rule['episode_count']:,}", year
-
-
 def _often(columns: Mapping[str, int]) -> str:
     """Name the columns that alarm most often."""
-    return escape(", ".join(f"{name} {count:,}" for name, count in list(columns.items())[:5]))
+    return ", ".join(f"{name} {count:,}" for name, count in list(columns.items())[:5])
 
 
 def _timeline(flags: Sequence[Flag]) -> str:

@@ -1,8 +1,8 @@
-"""A row of windows as few marks: where each rule alarms, for a line of text or a picture."""
+"""Where a backtest alarms, folded to few signs: for a line of text or a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,16 +17,9 @@ def is_judged(window: Mapping[str, Any]) -> bool:
     return window["state"] in ("alarm", "quiet")
 
 
-def alarm_flags(found: Mapping[str, Any]) -> Iterator[list[Flag]]:
-    """Return where each rule of `Backtest.as_dict` alarms, the monitor's own rule first.
-
-    The rules of others judge every window, however small.
-    """
-    for place, rule in enumerate(found["rules"]):
-        yield [
-            bool(names) if place or is_judged(window) else None
-            for names, window in zip(rule["alarms"], found["windows"], strict=True)
-        ]
+def alarm_flags(found: Mapping[str, Any]) -> list[Flag]:
+    """Return which windows of `Backtest.as_dict` alarm."""
+    return [bool(one["alarms"]) if is_judged(one) else None for one in found["windows"]]
 
 
 def loudness(flags: Sequence[Flag], places: int) -> list[float | None]:

@@ -244,18 +244,6 @@ def _judge_again(
     return tuple(found)
 
 
-def checks_of(context: ServerContext, mark: Annotation) -> set[str]:
-    """Name the checks that found what a mark covers in the window that was looked at.
-
-    None where nothing was found, or where nobody knows any more.
-    """
-    return {
-        one["constraint_check_type"]
-        for one in _violations(_report(context, mark))
-        if mark.covers(one["feature_name"], one["constraint_check_type"], mark.window)
-    }
-
-
 def _violations(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [*report.get("violations", []), *report.get("expected_violations", [])]
 

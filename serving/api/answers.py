@@ -33,7 +33,6 @@ from driftline.capture.spool.backlog import Backlog
 from driftline.capture.tables.dataset import Gap
 from driftline.capture.tables.forecast import Forecast
 from driftline.capture.tables.redecoding import Redecoded
-from driftline.monitors.backtest.labelled_events import EventScore
 from driftline.monitors.executions import Execution, Status
 from driftline.monitors.results.metric import NUMBERS
 from driftline.monitors.results.unjudged import Unjudged
@@ -207,8 +206,6 @@ Mark = shape("Mark", "What was said of a finding.",
     withdrawn_at=Time | None, withdrawn_by=str | None)
 Marked = shape("Marked", "A mark, and what it changed.",
     mark=Mark, monitors=[str], executions=[ExecutionBrief])
-EventRate = shape("EventRate", "Events a year, with the exact 95% interval.",
-    count=int, years=float, per_year=float, per_year_low=float, per_year_high=float)
 Backfilled = shape(
     "Backfilled", "What was run of a span, and what is left of it.",
     items=[ListedExecution], already_run=int, left_to_schedule=int, left=int, next=Time | None)
@@ -220,16 +217,12 @@ BacktestWindow = shape(
     "One window of a backtest; an alarm has its column and cause, and the numbers of its test.",
     start=Time | None, end=Time | None, row_count=int, state=Literal["alarm", "quiet",
     "insufficient_data", "undecidable"], strength=float | None, alarms=[Values])
-BacktestRule = shape("BacktestRule", "What one rule would have done.",
-    name=str, title=str, source=str, rate=EventRate | None, episode_count=int, columns=Counted,
-    alarms=[[str]])
 BacktestResult = shape(
     "BacktestResult", "The windows of a period, judged as the monitor would have judged them.",
     monitor=str, baseline_version=str, window=str, false_alarms_per_year=float, columns=[str],
     unjudged=[str], window_count=int, insufficient_count=int, undecidable_count=int,
-    undated_count=int, reference_dated=bool,
-    windows=[BacktestWindow], rules=[BacktestRule], resampled=EventRate | None, marks=EventScore
-    | None)
+    undated_count=int, reference_dated=bool, alarm_count=int, episode_count=int,
+    alarms_by_column=Counted, windows=[BacktestWindow])
 Evaluation = shape("Evaluation", "One evaluation of an alarm; more fields with `explain`.",
     extra=True, time=Time, state=State, previous=State, reason=str, datapoints=[Values],
     actions=[str])

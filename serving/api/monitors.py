@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
-from driftline.access.principal import CURRENT
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.monitors.annotations.store import list_annotations
 from driftline.monitors.backtest.backtest import backtest_captured
-from driftline.monitors.backtest.labelled_events import labelled_events
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.warm_up.status import describe_warm_up
 from driftline.monitors.warm_up.store import accept
 from driftline.monitors.window_history.store import Key
-from driftline.serving.api.annotating import checks_of
 from driftline.serving.api.known import declared_monitor
 from driftline.serving.api.requests import Fields, in_utc
 from driftline.serving.context import ServerContext
@@ -50,8 +45,6 @@ class BacktestRequest(BaselineRequest):
 
     window: str | None = None
     tolerance: Annotated[float | None, Field(allow_inf_nan=False)] = None
-    against: list[str] = Field(default=[])
-    estimate: bool = True
 
 
 def router(context: ServerContext) -> APIRouter:
@@ -108,16 +101,7 @@ def _add_backtest(routes: APIRouter, context: ServerContext) -> None:
     def backtest_monitor(name: str, asked: BacktestRequest) -> dict[str, Any]:
         """Judge a captured period as the monitor would have done; nothing is recorded."""
         definition = declared_monitor(context, name)
-        with read_connection(context.engine) as connection:
-            known = list_annotations(connection, definition.name, endpoints=CURRENT.get().endpoints)
-        options = BacktestOptions(
-            start=asked.start,
-            end=asked.end,
-            against=tuple(asked.against),
-            tolerance=asked.tolerance,
-            marks=labelled_events(known, partial(checks_of, context)),
-            estimate=asked.estimate,
-        )
+        options = BacktestOptions(start=asked.start, end=asked.end, tolerance=asked.tolerance)
         is_captured = definition.source is None
         signature = require_signature(context.engine, definition.endpoint) if is_captured else None
         baseline = baselines.get(context.root, definition.baseline, definition.baseline_version)

@@ -125,9 +125,9 @@ def test_a_version_is_tried_on_the_last_days_as_a_backtest_does(stores, seeded):
         definition = get_definition(connection, seeded.monitor)
     baseline = store.get(seeded.root, "flights")
     end = seeded.now().replace(minute=0)
-    asked = BacktestOptions(start=end - timedelta(days=30), end=end, estimate=False)
+    asked = BacktestOptions(start=end - timedelta(days=30), end=end)
     found = backtest_captured(seeded.root, definition, baseline, baseline.signature, asked)
-    (worst, several), *_ = found.own.columns.items()
+    (worst, several), *_ = found.alarms_by_column.items()
 
     text = said(stores, baseline_link("flights", monitor=seeded.monitor))
 

@@ -14,13 +14,11 @@ from typer.testing import CliRunner
 from driftline.app.cli import build
 from driftline.baseline import store as baselines
 from driftline.baseline.renewal import changes_of
-from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import Annotation
-from driftline.serving.api.annotating import checks_of, unmark
+from driftline.serving.api.annotating import unmark
 from driftline.serving.hosting.model_process import ModelShelf
 from tests.servers.commands import python
 from tests.serving.conftest import NOW
-from tests.serving.marks_yard import DAY, judge, marked
+from tests.serving.marks_yard import judge, marked
 
 PATH = "/api/v1/monitors/quality"
 FIRST = "20260112T000000Z"
@@ -171,28 +169,6 @@ def test_a_mark_is_withdrawn_once(server):
     assert (first.status_code, second.status_code) == (200, 409)
     assert withdraw(server, 9999).status_code == 404
     assert withdraw(server, 10**20).status_code == 400
-
-
-def test_a_backtest_is_scored_by_the_marks(server):
-    found = mark(server, verdict="harmful", feature="carrier")
-    asked = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-15T00:00:00Z", "estimate": False}
-
-    scored = server.client.post(f"{PATH}/backtest", json=asked).json()
-
-    withdraw(server, found["mark"]["id"])
-    assert (scored["marks"]["harmful_count"], scored["marks"]["found_count"]) == (1, 1)
-    assert scored["marks"]["other_count"] == 0
-
-
-def test_a_mark_knows_which_checks_found_what_it_covers(server):
-    window = Window(DAY, DAY + timedelta(days=1))
-    said = Annotation(
-        "quality", window, "harmful", "a feed was cut", "ann", NOW, feature="distance"
-    )
-
-    assert checks_of(server.context, said) == {"unit_change_check", "baseline_drift_check"}
-    assert "categorical_values_check" in checks_of(server.context, replace(said, feature=None))
-    assert checks_of(server.context, replace(said, feature="temp")) == set()
 
 
 def test_the_commands_tell_it_to_people_and_to_programs(server):

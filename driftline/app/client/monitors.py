@@ -152,8 +152,6 @@ class MonitorCalls(ServerCalls):
         end: datetime,
         window: str | None = None,
         tolerance: float | None = None,
-        against: Sequence[str] = (),
-        estimate: bool = True,
     ) -> answers.BacktestResult:
         """Return what a monitor would have done over a captured period; nothing is recorded.
 
@@ -165,18 +163,12 @@ class MonitorCalls(ServerCalls):
             The period, aware; windows that lie within it are judged.
         window, tolerance
             Other windows ("1h", "1d") and another tolerance than the monitor's.
-        against
-            Rules of others to lay beside, such as "sagemaker".
-        estimate
-            Whether to say how often the rule alarms on unchanged data.
         """
         asked = {
             "from": start.isoformat(),
             "to": end.isoformat(),
             "window": window,
             "tolerance": tolerance,
-            "against": list(against),
-            "estimate": estimate,
         }
         return self._post("monitors", name, "backtest", body=asked)
 

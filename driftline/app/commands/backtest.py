@@ -46,18 +46,6 @@ Length = Annotated[
 Tolerance = Annotated[
     float | None, typer.Option("--tolerance", help="Of all columns, such as 0.02.")
 ]
-Against = Annotated[
-    str,
-    typer.Option(
-        "--against", metavar="RULE,…", help="sagemaker, evidently, evidently-dataset, nannyml."
-    ),
-]
-Estimates = Annotated[
-    bool,
-    typer.Option(
-        "--estimates/--no-estimates", help="Also say how often the rule alarms on unchanged data."
-    ),
-]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Page to write, .html.")]
 
 
@@ -74,8 +62,6 @@ def backtest(
     reference_until: ReferenceUntil = None,
     window: Length = None,
     tolerance: Tolerance = None,
-    against: Against = "",
-    estimates: Estimates = True,
     output: Output = None,
     server: options.Server = options.DEFAULT,
     *,
@@ -89,13 +75,10 @@ def backtest(
     Ends with 1 when a window would have alarmed, with 3 when none could be judged.
 
     Example: driftline monitor backtest --data flights.parquet --timestamp time --reference-until
-    2013-03-01 --against sagemaker,evidently
+    2013-03-01
     """
-    rules = [one.strip() for one in against.split(",") if one.strip()]
     span = moment(start, "--from"), moment(end, "--to")
-    asked: dict[str, Any] = {
-        "window": window, "tolerance": tolerance, "against": rules, "estimate": estimates,
-    }  # fmt: skip
+    asked: dict[str, Any] = {"window": window, "tolerance": tolerance}
     if output is not None and output.suffix.lower() != ".html":
         raise InputError(f'output "{output}"; expected a name that ends with .html')
     if data:
@@ -178,9 +161,7 @@ def _of_file(
             options=BacktestOptions(
                 start=span[0],
                 end=span[1],
-                against=tuple(asked["against"]),
                 tolerance=asked["tolerance"],
-                estimate=asked["estimate"],
                 progress=advance,
             ),
             monitor=spec.get("name", ""),

@@ -47,8 +47,8 @@ def mark(
 ) -> Answer:
     """Mark what a monitor found in a window as expected, harmful, or the new normal.
 
-    What is expected is listed and alarms no more. What is harmful must be found by a backtest. The
-    new normal makes a version of the baseline whose named features are those of captured rows: from
+    What is expected is listed and alarms no more. Harmful is a note for other people. The new
+    normal makes a version of the baseline whose named features are those of captured rows: from
     the window's start to now, or --from to --to. The newest mark counts; all are kept.
 
     Example: driftline monitor mark flights --window 2026-11-18 --as expected --reason "sale"

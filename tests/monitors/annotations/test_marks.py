@@ -26,7 +26,6 @@ from driftline.monitors.annotations.store import (
     put_annotation,
     withdraw_annotation,
 )
-from driftline.monitors.backtest.labelled_events import labelled_events
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
@@ -191,29 +190,6 @@ def test_a_mark_is_withdrawn_once_and_stays_as_history(engine: Engine, put) -> N
     with engine.connect() as connection:
         assert list_annotations(connection, "daily") == [withdrawn]
         assert annotations_between(connection, "daily", START, START + DAY) == []
-
-
-def test_a_backtest_gets_the_newest_verdict_of_each_span(engine: Engine, put) -> None:
-    put(EXPECTED)
-    put(replace(EXPECTED, verdict="harmful"))
-    put(replace(EXPECTED, verdict="new-normal", feature="wind", until=None))
-    # A backtest replays drift alone, and can neither find nor miss another check's finding.
-    put(replace(EXPECTED, verdict="harmful", feature="temp", check="data_type_check", until=None))
-    put(replace(EXPECTED, verdict="harmful", feature="dewp", until=None))
-    put(replace(EXPECTED, verdict="harmful", feature="visib", until=None))
-    found_by = {"dewp": {"unit_check"}, "visib": {"unit_check", DRIFT}}
-
-    with engine.connect() as connection:
-        known = list_annotations(connection, "daily")
-    found = labelled_events(known, lambda mark: found_by.get(mark.feature or "", set()))
-
-    assert {(one.column, one.verdict, one.is_drift) for one in found} == {
-        (None, "harmful", True),
-        ("wind", "new_normal", True),
-        ("dewp", "harmful", False),
-        ("visib", "harmful", True),
-    }
-    assert {(one.start, one.end) for one in found} == {(WINDOW.start, WINDOW.end)}
 
 
 @pytest.fixture

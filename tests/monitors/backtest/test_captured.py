@@ -75,7 +75,7 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
         report = json.loads((Path(root) / execution.folder / "report.json").read_text())
         live[window.start] = report
 
-    options = BacktestOptions(start=START, end=START + DAYS * DAY, estimate=False)
+    options = BacktestOptions(start=START, end=START + DAYS * DAY)
     found = backtest_captured(root, DEFINITION, reference, reference.signature, options)
 
     assert [one.start for one in found.verdicts] == list(live)
@@ -92,7 +92,7 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
         assert {name: one for name, one in alarms.items() if name not in mistyped} == drifted
         assert mistyped <= alarms.keys()
         assert verdict.row_count == report["row_count"]
-    assert [bool(one) for one in found.own.alarms] == [False, False, False, True, True, True]
+    assert [bool(one.alarms) for one in found.verdicts] == [False, False, False, True, True, True]
 
 
 def ages(rng: np.random.Generator, days: int, stay: int = 0) -> dict[str, np.ndarray]:
@@ -118,17 +118,17 @@ def test_a_long_visit_is_no_drift_as_in_the_executions(
         report = json.loads((Path(root) / execution.folder / "report.json").read_text())
         age = next(one for one in report["features"] if one["feature"] == "age")
         live.append(age["bound"] is not None and age["distance"] > age["bound"])
-    options = BacktestOptions(start=START, end=START + 3 * DAY, estimate=False)
+    options = BacktestOptions(start=START, end=START + 3 * DAY)
 
     found = backtest_captured(root, DEFINITION, visited, visited.signature, options)
 
-    assert [bool(one) for one in found.own.alarms] == live == [False, False, False]
+    assert [bool(one.alarms) for one in found.verdicts] == live == [False, False, False]
 
 
 def test_other_windows_than_the_monitors_can_be_tried(
     captured, root: str, reference: Baseline
 ) -> None:
-    options = BacktestOptions(start=START, end=START + DAYS * DAY, estimate=False)
+    options = BacktestOptions(start=START, end=START + DAYS * DAY)
 
     found = backtest_captured(
         root, DEFINITION, reference, reference.signature, options, spans=spans_of("12h")

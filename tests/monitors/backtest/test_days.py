@@ -27,8 +27,7 @@ def broken() -> pd.DataFrame:
 
 
 def replayed(data: pd.DataFrame, window: str) -> dl.Backtest:
-    options = dl.BacktestOptions(estimate=False)
-    return dl.backtest(data, timestamp="at", reference_until=UNTIL, window=window, options=options)
+    return dl.backtest(data, timestamp="at", reference_until=UNTIL, window=window)
 
 
 def test_quiet_weather_stays_quiet() -> None:
@@ -48,7 +47,7 @@ def test_a_daily_cycle_that_moved_alarms_from_the_week_on_in_which_it_did() -> N
     (line,) = told[4]["alarms"]
     assert line["cause"].startswith("temp: the daily cycle lies elsewhere than hour, weekday and")
     assert line["p_value"] < line["alpha"]
-    assert found.rules[0].columns == {"temp": len(found.alarms)}
+    assert found.alarms_by_column == {"temp": len(found.alarms)}
 
 
 def test_days_add_up_over_windows_of_a_day_and_of_half_a_day() -> None:

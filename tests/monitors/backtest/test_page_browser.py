@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import expect
 
 from driftline.monitors.backtest.backtest import backtest
-from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.page import backtest_page
 from tests.servers.chromium import browser
 
@@ -30,7 +29,6 @@ def test_a_phone_shows_all_of_each_table(tmp_path: Path) -> None:
         rows,
         timestamp="at",
         reference_until=START + timedelta(days=20),
-        options=BacktestOptions(against=("sagemaker", "nannyml")),
     )
     file = tmp_path / "page.html"
     file.write_text(backtest_page(found.as_dict()), encoding="utf-8")
@@ -42,6 +40,4 @@ def test_a_phone_shows_all_of_each_table(tmp_path: Path) -> None:
         wide = "all => all.filter(one => one.scrollWidth > one.clientWidth).length"
         assert tables.evaluate_all(wide) == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        expect(tables).to_have_count(2)
-        named = page.locator('[data-title="episodes"]').first
-        assert "episodes" in named.evaluate("one => getComputedStyle(one, '::before').content")
+        expect(tables).to_have_count(1)

@@ -29,20 +29,10 @@ class BacktestResult(TypedDict):
     undecidable_count: int
     undated_count: int
     reference_dated: bool
-    windows: list[BacktestWindow]
-    rules: list[BacktestRule]
-    resampled: EventRate | None
-    marks: EventScore | None
-
-class BacktestRule(TypedDict):
-    """What one rule would have done."""
-    name: str
-    title: str
-    source: str
-    rate: EventRate | None
+    alarm_count: int
     episode_count: int
-    columns: dict[str, int]
-    alarms: list[list[str]]
+    alarms_by_column: dict[str, int]
+    windows: list[BacktestWindow]
 
 class BacktestWindow(TypedDict):
     """One window of a backtest; an alarm has its column and cause, and the numbers of its test."""
@@ -80,22 +70,6 @@ class Cancelled(TypedDict):
     window_start: str
     window_end: str
     status: str
-
-class EventRate(TypedDict):
-    """Events a year, with the exact 95% interval."""
-    count: int
-    years: float
-    per_year: float
-    per_year_low: float
-    per_year_high: float
-
-class EventScore(TypedDict):
-    """How the replay did on the labelled events."""
-    harmful_count: int
-    found_count: int
-    expected_count: int
-    needless_count: int
-    other_count: int
 
 class ExecutionBrief(TypedDict):
     """One run of a monitor, in short."""
