@@ -28,9 +28,7 @@ from driftline.signature import Signature
 from driftline.stats.blocks import NO_TIME
 
 KEY = b"driftline.estimation"
-# Where rows without a time are among others; else the format before.
 ESTIMATION_FORMAT = 3
-ESTIMATION_FORMATS = (2, ESTIMATION_FORMAT)
 # Where fewer of the reference's rows lack a value, nothing is known of rows without one.
 FEW_LACKING = 0.01
 # Evenly spaced rows of a regression: enough for a model of its losses.
@@ -94,10 +92,7 @@ class EstimationRows:
     def to_arrow(self) -> pa.Table:
         """Write everything as one table; the same input gives the same bytes."""
         cells = [cell.to_dict() for cell in self.cells.values()]
-        # The oldest that says all, so that older versions read what they understand.
-        has_gaps = self.time_us is not None and bool((self.time_us == NO_TIME).any())
-        version = ESTIMATION_FORMAT if has_gaps else 2
-        notes = {"format": version, "cells": cells, "lacking": self.lacking.tolist()}
+        notes = {"format": ESTIMATION_FORMAT, "cells": cells, "lacking": self.lacking.tolist()}
         columns: dict[str, np.ndarray] = {ERROR: self.errors, PREDICTION: self.predictions}
         if self.time_us is not None:
             columns[TIME] = self.time_us
@@ -108,10 +103,10 @@ class EstimationRows:
     def from_arrow(cls, table: pa.Table) -> EstimationRows:
         """Read what to_arrow wrote."""
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}"))
-        if notes.get("format") not in ESTIMATION_FORMATS:
+        if notes.get("format") != ESTIMATION_FORMAT:
             raise InputError(
-                f"format {notes.get('format')!r}; this driftline reads "
-                f"{' and '.join(map(str, ESTIMATION_FORMATS))}; make the baseline again"
+                f"format {notes.get('format')!r}; this driftline reads {ESTIMATION_FORMAT}: "
+                "make the baseline again"
             )
         try:
             cells = [Cells.from_dict(one) for one in notes["cells"]]

@@ -70,10 +70,8 @@ def _runs_of(hours: np.ndarray) -> list[list[int]]:
     return [list(one) for one in zip(hours[first].tolist(), sizes.tolist(), strict=True)]
 
 
-def _hours(runs: Sequence[Any], version: int) -> np.ndarray:
+def _hours(runs: Sequence[Any]) -> np.ndarray:
     """Return the hours that notes hold; ValueError where they are none, or too many."""
-    if version < 5:
-        return np.asarray(runs, dtype=np.int64)
     if any(count < 1 for _, count in runs) or sum(count for _, count in runs) > HOUR_LIMIT:
         raise ValueError("hours that there are not")
     return np.concatenate(
@@ -81,22 +79,20 @@ def _hours(runs: Sequence[Any], version: int) -> np.ndarray:
     )
 
 
-def read_hours(
-    notes: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], version: int
-) -> BlockCounts:
+def read_hours(notes: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> BlockCounts:
     """Read the columns that have the same hours."""
-    hours = _hours(notes["hours"], version)
+    hours = _hours(notes["hours"])
     counts: dict[str, np.ndarray] = {}
     total: np.ndarray | None = None
     for row in rows:
-        counts[row["name"]] = own = _block(row["blocks"], len(hours), version)
-        if version > 5 and total is not None:
+        counts[row["name"]] = own = _block(row["blocks"], len(hours))
+        if total is not None:
             lacks = (own == REST).all(axis=0) & bool(len(hours))
             own[:, lacks] = (total - own[:, ~lacks].sum(axis=1))[:, None]
         total = own.sum(axis=1) if total is None else total
     if "days" not in notes:
         return BlockCounts(hours, counts)
-    days, every = _hours(notes["days"], version), _hours(notes["all_hours"], version)
+    days, every = _hours(notes["days"]), _hours(notes["all_hours"])
 
     def table(packed: np.ndarray, kind: str, lines: int) -> np.ndarray:
         return np.ascontiguousarray(unpack(packed, kind).reshape(-1, lines).T)
@@ -109,11 +105,8 @@ def read_hours(
     return BlockCounts(hours, counts, let_go=LetGo(every, hour_rows, days, gone, weeks))
 
 
-def _block(values: np.ndarray, lines: int, version: int) -> np.ndarray:
+def _block(values: np.ndarray, lines: int) -> np.ndarray:
     """Return a column's counts, int32, shape (hours, cells)."""
     if not lines:
         return np.empty((0, 0), np.int32)
-    if version < 5:
-        return np.asarray(values.astype(np.int32).reshape(lines, -1))
-    found = unpack(values, COUNT) if version == 5 else unpack_counts(values)
-    return np.ascontiguousarray(found.reshape(-1, lines).T, dtype=np.int32)
+    return np.ascontiguousarray(unpack_counts(values).reshape(-1, lines).T, dtype=np.int32)

@@ -35,11 +35,8 @@ log = logging.getLogger(__name__)
 
 LEARNT_DAYS = "learnt-days.arrow"
 KEY = b"driftline.days"
-# To be raised by whoever changes what is learnt: what was kept before is learnt anew. References
-# whose hours were let go need it: then 1 is still to be read.
-LEARNT_DAYS_FORMAT = 1
-# With columns that condition, which an older program would leave out.
-WITH_CONTEXT = 2
+# To be raised by whoever changes what is learnt.
+LEARNT_DAYS_FORMAT = 2
 FLOATS = pa.list_(pa.float64())
 SCORES = ("row_variance", "rows_per_day")
 BLOCKS = tuple(one.name for one in fields(Length))
@@ -108,13 +105,12 @@ class LearntDays:
                 "last_day": one.last_day,
                 "span_days": one.span_days,
                 "lengths": [*one.lengths],
-                **({"context": _written(part.context)} if part.context else {}),
+                "context": {name: asdict(one) for name, one in part.context.items()},
             }
             for part, one in ((part, part.variation) for part in self.parts)
         ]
-        has_context = any(part.context for part in self.parts)
         notes = {
-            "format": WITH_CONTEXT if has_context else LEARNT_DAYS_FORMAT,
+            "format": LEARNT_DAYS_FORMAT,
             "profile": _digest(profile),
             "columns": self.columns,
             "spans": spans,
@@ -126,7 +122,7 @@ class LearntDays:
     def from_bytes(
         cls, data: bytes, profile: bytes, steps: Mapping[str, StepScores]
     ) -> LearntDays | None:
-        """Read what `to_bytes` wrote; None where it rests on another profile, or is newer.
+        """Read what `to_bytes` wrote; None where it rests on another profile or format.
 
         Raises
         ------
@@ -135,8 +131,7 @@ class LearntDays:
         """
         table, is_sealed = from_sealed(data)
         notes = json.loads((table.schema.metadata or {}).get(KEY, b"{}")) if is_sealed else {}
-        is_known = notes.get("format") in (LEARNT_DAYS_FORMAT, WITH_CONTEXT)
-        if not is_known or notes["profile"] != _digest(profile):
+        if notes.get("format") != LEARNT_DAYS_FORMAT or notes["profile"] != _digest(profile):
             return None
         if table.schema != SCHEMA:
             raise InputError("damaged (other columns than expected); make the baseline again")
@@ -247,10 +242,6 @@ def _varied(part: ReferenceDays, place: slice) -> dict[str, Any]:
     }
 
 
-def _written(context: Mapping[str, ContextGroups]) -> dict[str, Any]:
-    return {name: asdict(one) for name, one in context.items()}
-
-
 def _part(
     rows: Sequence[Mapping[str, Any]], span: Mapping[str, Any], steps: Mapping[str, StepScores]
 ) -> ReferenceDays:
@@ -289,6 +280,6 @@ def _part(
     )  # fmt: skip
     context = {
         name: ContextGroups(tuple(one["groups"]), tuple(one["usual"]))
-        for name, one in span.get("context", {}).items()
+        for name, one in span["context"].items()
     }
     return ReferenceDays(scores, places, variation, beside("clock_change"), context)

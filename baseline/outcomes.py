@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 KEY = b"driftline.outcomes"
 NEIGHBOURS = b"driftline.neighbours"
-OUTCOMES_FORMAT = 4  # 2: facets of several columns, and of intervals; 3: weights; 4: quantiles.
+OUTCOMES_FORMAT = 4
 # Columns of quantiles that cross in more of the reference's rows are named the other way round.
 MOST_CROSSED = 0.9
 # What a regression predicts: a number, or one for each step ahead.
@@ -67,7 +67,7 @@ class Outcomes:
     # spaced ones of a large one.
     table: pa.Table
     row_count: int  # Rows of the whole reference.
-    # Why the positive class is taken as that; "" where its owner named it, and in older baselines.
+    # Why the positive class is taken as that; "" where its owner named it.
     positive_reason: str = ""
     # Some rows with their features, which are numbers, beside the columns of `table`: where groups
     # are compared, for the flip test. None where there are no such features, or no answers.
@@ -102,15 +102,11 @@ class Outcomes:
 
     def to_arrow(self) -> pa.Table:
         """Write everything as one table."""
-        is_new = any(facet.also or facet.intervals for facet in self.roles.facets)
-        oldest = 3 if self.roles.weight is not None else 2 if is_new else 1
         notes = {
-            # The oldest that says all, so that older versions read what they understand.
-            "format": 4 if self.roles.quantiles else oldest,
+            "format": OUTCOMES_FORMAT,
             "roles": self.roles.to_dict(),
             "row_count": self.row_count,
-            # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
-            **({"positive_reason": self.positive_reason} if self.positive_reason else {}),
+            "positive_reason": self.positive_reason,
         }
         found = {KEY: json.dumps(notes).encode()}
         if self.neighbours is not None:
@@ -122,13 +118,13 @@ class Outcomes:
         """Read what to_arrow wrote."""
         metadata = table.schema.metadata or {}
         notes = json.loads(metadata.get(KEY, b"{}"))
-        if notes.get("format") not in range(1, OUTCOMES_FORMAT + 1):
+        if notes.get("format") != OUTCOMES_FORMAT:
             raise InputError(
-                f"format {notes.get('format')!r}; this driftline reads up to {OUTCOMES_FORMAT}; "
+                f"format {notes.get('format')!r}; this driftline reads {OUTCOMES_FORMAT}: "
                 "make the baseline again"
             )
         roles = Roles.from_dict(notes["roles"])
-        plain, reason = table.replace_schema_metadata(None), notes.get("positive_reason", "")
+        plain, reason = table.replace_schema_metadata(None), notes["positive_reason"]
         near = from_ipc(metadata[NEIGHBOURS]) if NEIGHBOURS in metadata else None
         return cls(roles, plain, notes["row_count"], reason, near)
 

@@ -13,11 +13,7 @@ from driftline.baseline.cells import Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.folder import from_sealed, to_sealed
-from driftline.baseline.profile_file import (
-    columns_from_table,
-    columns_to_table,
-    format_version,
-)
+from driftline.baseline.profile_file import columns_from_table, columns_to_table
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
@@ -121,9 +117,8 @@ class Profile:
     ) -> bytes:
         """Write the profile as an Arrow file; the same profile gives the same bytes.
 
-        The bytes name their version and carry a digest: `from_bytes` reads this version and older
-        ones, and refuses newer ones and damaged ones. `sketched` are, of a baseline, the columns
-        whose sketch is kept elsewhere.
+        The bytes name their format and carry a digest: `from_bytes` refuses other formats and
+        damaged bytes. `sketched` are, of a baseline, the columns whose sketch is kept elsewhere.
         """
         return to_sealed(self.to_arrow(blocks, sketched=sketched))
 
@@ -173,7 +168,7 @@ class Profile:
 def profile_table(data: bytes) -> pa.Table:
     """Read the table that `Profile.to_bytes` wrote, with the block counts that it may hold."""
     table, is_sealed = from_sealed(data)
-    if not is_sealed and format_version(table) > 1:
+    if not is_sealed:
         raise InputError(
             "the profile is damaged (it lacks its seal); take it from a backup, or make the "
             "baseline again"

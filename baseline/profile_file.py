@@ -1,10 +1,7 @@
 """profile.arrow: the finer summaries that only driftline reads, one row per column.
 
-Format 2 holds what numbers, texts, times and lists look like, too, format 3 how long numbers stand
-still, and format 4 how far they move from row to row; older ones are still read, and what they lack
-is not known then. Format 5 holds the same in less room: counts and hashes as `packing` lays them
-out, and sketches only where statistics.json beside it does not hold them. Format 6 holds fewer
-hashes in a baseline, and of a long reference the hours of some days, the others by the day.
+Counts and hashes are laid out by `packing`. A sketch is written only where statistics.json beside
+the file does not hold it. Of a long reference some days keep their hours; the others are by day.
 """
 
 from __future__ import annotations
@@ -47,8 +44,6 @@ from driftline.errors import InputError
 from driftline.stats.day_scores import DaySums, StepScores
 
 PROFILE_FORMAT = 7
-# Without steps within levels, which older ones would hold against steps from row to row.
-PLAIN_FORMAT = 6
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
@@ -96,17 +91,23 @@ RUNS = pa.struct(
         ("is_ordered", pa.bool_()),
     ]
 )
-# Of `StepScores`: sizes of steps with how many of each, and the sums of days.
+# Of `StepScores`: sizes of steps with how many of each, and the packed sums of days.
 STEPS = pa.struct(
     [
         ("codes", pa.list_(pa.int16())),
         ("totals", INTEGERS),
-        ("days", pa.list_(pa.int32())),
-        ("sums", pa.list_(pa.float32())),
-        ("rows", pa.list_(pa.int32())),
+        *((name, pa.binary()) for name in ("days", "sums", "rows")),
     ]
 )
-FIELDS_1 = [
+# As `pack` lays them out.
+PACKED = pa.large_list(pa.uint8())
+TEXTS = [
+    *LENGTHS,
+    ("shapes", pa.list_(pa.string())),
+    ("shape_counts", INTEGERS),
+    ("shape_error", pa.int64()),
+]
+FIELDS = [
     ("name", pa.string()),
     ("type", pa.string()),
     *((counter, pa.int64()) for counter in COUNTERS),
@@ -119,71 +120,37 @@ FIELDS_1 = [
     ("hashes", pa.list_(pa.uint64())),
     ("cells", pa.string()),
     ("cell_counts", INTEGERS),
-    ("blocks", pa.large_list(pa.int32())),
-]
-FIELDS_2 = [
+    ("blocks", PACKED),
     ("number_values", pa.list_(pa.float64())),
     ("number_counts", INTEGERS),
     ("numbers_complete", pa.bool_()),
-    *LENGTHS,
-    ("shapes", pa.list_(pa.string())),
-    ("shape_counts", INTEGERS),
-    ("shape_error", pa.int64()),
+    *TEXTS,
     ("time_width_us", pa.int64()),
-    ("time_first", INTEGERS),
-    ("time_last", INTEGERS),
     ("time_counts", INTEGERS),
     ("vectors", VECTORS),
-]
-FIELDS_3 = [("runs", RUNS)]
-FIELDS_4 = [("steps", STEPS)]
-# As `pack` lays them out; the hashes of columns whose distinct values are not all counted.
-PACKED = pa.large_list(pa.uint8())
-FIELDS_5 = [
-    *((name, PACKED if name == "blocks" else kind) for name, kind in FIELDS_1),
-    *FIELDS_2,
-    *FIELDS_3,
-    *FIELDS_4,
+    ("runs", RUNS),
+    # Of columns whose distinct values are not all counted.
     ("rounded_hashes", pa.list_(pa.uint8())),
-]
-PACKED_STEPS = pa.struct(
-    [
-        ("codes", pa.list_(pa.int16())),
-        ("totals", INTEGERS),
-        *((name, pa.binary()) for name in ("days", "sums", "rows")),
-    ]
-)
-FIELDS_6 = [
-    *(one for one in FIELDS_5 if one[0] not in ("time_first", "time_last", "steps")),
-    ("steps", PACKED_STEPS),
+    ("steps", STEPS),
     ("hash_rank", pa.int64()),
     ("time_spans", pa.list_(pa.uint8())),  # The firsts, then how far each last is off.
     # Of days whose hours were let go; rows by the hour stand with the first column of those hours.
     *((name, PACKED) for name in (*LET_GO, "hour_rows")),
 ]
+SCHEMA = pa.schema(FIELDS)
 SHORT = "<f4"
 # What no column lacks, and the lists that are as long as each other.
 WHOLE = (
     "name", "type", *COUNTERS, "count", *NUMBERS, "level_values", "level_counts", "level_error",
     "hashes", "number_values", "number_counts", "numbers_complete", "time_width_us",
-    "time_first", "time_last", "time_spans", "time_counts",
+    "time_spans", "time_counts",
 )  # fmt: skip
 TOGETHER = (
     ("level_values", "level_counts"),
     ("number_values", "number_counts"),
     ("lengths", "length_counts"),
     ("shapes", "shape_counts"),
-    ("time_first", "time_last", "time_counts"),
 )
-SCHEMAS = {
-    1: pa.schema(FIELDS_1),
-    2: pa.schema([*FIELDS_1, *FIELDS_2]),
-    3: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3]),
-    4: pa.schema([*FIELDS_1, *FIELDS_2, *FIELDS_3, *FIELDS_4]),
-    5: pa.schema(FIELDS_5),
-    PLAIN_FORMAT: pa.schema(FIELDS_6),
-    PROFILE_FORMAT: pa.schema(FIELDS_6),
-}
 
 
 def columns_to_table(
@@ -200,15 +167,13 @@ def columns_to_table(
     Of a baseline the sketches of the columns `sketched` are left out, as another document holds
     them, and most hashes.
     """
-    schema = SCHEMAS[PROFILE_FORMAT]
     within = _within(columns)
     notes = {
-        "format": PROFILE_FORMAT if within else PLAIN_FORMAT,
+        "format": PROFILE_FORMAT,
         "row_count": row_count,
         "seen": sorted(seen),
         "extra": list(extra),
         **hour_notes(blocks),
-        # Left out where each column's steps are those of all rows, as they were before.
         **({"within": within} if within else {}),
     }
     rows = [_row(column) for column in columns.values()]
@@ -220,8 +185,8 @@ def columns_to_table(
     hours = packed_hours(blocks, [*columns])
     for row in rows:
         row |= hours.get(row["name"], dict.fromkeys(("blocks", *LET_GO, "hour_rows")))
-    arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in schema]
-    return pa.Table.from_arrays(arrays, schema=schema.with_metadata({KEY: json.dumps(notes)}))
+    arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in SCHEMA]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({KEY: json.dumps(notes)}))
 
 
 def _row(column: ColumnProfile) -> dict[str, Any]:
@@ -278,7 +243,7 @@ def _step_row(steps: StepScores) -> dict[str, Any]:
 
 def _text_row(texts: TextSummary | None) -> dict[str, Any]:
     if texts is None:
-        return dict.fromkeys((name for name, _ in FIELDS_2 if name.startswith(("length", "shape"))))
+        return dict.fromkeys(name for name, _ in TEXTS)
     shapes = texts.shapes
     return {
         **_named(LENGTHS, texts.lengths),
@@ -316,14 +281,13 @@ def columns_from_table(
     `sketches` are those of the other document; None: nobody will ask for them.
     """
     notes = _notes(table)
-    wanted = SCHEMAS[notes["format"]]
     try:
-        table = table.select(wanted.names).cast(wanted)
+        table = table.select(SCHEMA.names).cast(SCHEMA)
         table.validate(full=True)
         _check_rows(table)
         found = {
             name: _values(table.column(name).combine_chunks())
-            for name in wanted.names
+            for name in SCHEMA.names
             if name not in ("blocks", *LET_GO, "hour_rows")
         }
         rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
@@ -354,13 +318,13 @@ def _within(columns: Mapping[str, ColumnProfile]) -> dict[str, str]:
 
 def _check_rows(table: pa.Table) -> None:
     """Refuse rows that lack what every column has, or have counts of other values."""
-    for name in (one for one in WHOLE if one in table.column_names):
+    for name in WHOLE:
         if table.column(name).null_count:
             raise ValueError(f"no {name}")
-    for first, *others in (one for one in TOGETHER if one[0] in table.column_names):
+    for first, other in TOGETHER:
         lengths = pc.list_value_length(table.column(first))
-        if any(pc.list_value_length(table.column(other)) != lengths for other in others):
-            raise ValueError(f"{others[0]} of another length than {first}")
+        if pc.list_value_length(table.column(other)) != lengths:
+            raise ValueError(f"{other} of another length than {first}")
 
 
 def _values(array: pa.Array) -> list[Any]:
@@ -390,10 +354,10 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
     if notes["hours"] is None:
         return None
     try:
-        apart, version = notes.get("apart", []), notes["format"]
+        apart = notes.get("apart", [])
         place = {name: at for at, one in enumerate(apart, 1) for name in one["columns"]}
         parts: list[list[Mapping[str, Any]]] = [[] for _ in (notes, *apart)]
-        wanted = ["name", "blocks", *((*LET_GO, "hour_rows") if version > 5 else ())]
+        wanted = ["name", "blocks", *LET_GO, "hour_rows"]
         lines = zip(*(table.column(name) for name in wanted), strict=True)
         for name, *packed in lines:
             if packed[0].is_valid:
@@ -401,18 +365,13 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
                 known = dict(zip(wanted[1:], values, strict=True))
                 parts[place.get(name.as_py(), 0)].append({"name": name.as_py(), **known})
         first, *rest = (
-            read_hours(own, rows, version) for own, rows in zip((notes, *apart), parts, strict=True)
+            read_hours(own, rows) for own, rows in zip((notes, *apart), parts, strict=True)
         )
         return replace(first, apart=tuple(rest))
     except (
         pa.ArrowException, AttributeError, IndexError, KeyError, TypeError, ValueError
     ) as error:  # fmt: skip
         raise _damaged(error) from error
-
-
-def format_version(table: pa.Table) -> int:
-    """Return the format of a table."""
-    return int(_notes(table)["format"])
 
 
 def _notes(table: pa.Table) -> dict[str, Any]:
@@ -426,10 +385,10 @@ def _notes(table: pa.Table) -> dict[str, Any]:
         raise _damaged(error) from error
     if type(version) is not int:
         raise _damaged("format that is no number")
-    if version not in SCHEMAS:
+    if version != PROFILE_FORMAT:
         raise InputError(
-            f"profile format {version}; this driftline reads up to {PROFILE_FORMAT}: "
-            "upgrade driftline, or make the baseline again"
+            f"profile format {version}; this driftline reads {PROFILE_FORMAT}: "
+            "make the baseline again"
         )
     if missing := {"row_count", "seen", "extra", "hours"} - notes.keys():
         raise _damaged(f"no {sorted(missing)[0]}")
@@ -453,19 +412,16 @@ def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch] | Non
         **{counter: row[counter] for counter in COUNTERS},
         moments=Moments(row["count"], **{number: row[number] for number in NUMBERS}),
         sketch=_sketch(row, sketches),
-        # Format 1 did not count numbers: nothing is known of their counts, unless there are none.
         numbers=NumberCounts(
             row["number_values"], row["number_counts"], is_complete=row["numbers_complete"]
-        )
-        if "number_values" in row
-        else NumberCounts(is_complete=row["count"] == 0),
+        ),
         levels=LevelCounts(row["level_values"], row["level_counts"], row["level_error"]),
         distinct=_distinct(row),
         texts=_texts(row),
         times=_times(row),
-        vectors=_vectors(row.get("vectors")),
-        runs=_runs(row.get("runs")),
-        steps=_steps(row.get("steps")),
+        vectors=_vectors(row["vectors"]),
+        runs=_runs(row["runs"]),
+        steps=_steps(row["steps"]),
         cells=None if row["cells"] is None else Cells.from_dict(json.loads(row["cells"])),
         cell_counts=row["cell_counts"],
     )
@@ -483,28 +439,24 @@ def _sketch(
 
 
 def _distinct(row: Mapping[str, Any]) -> DistinctCount:
-    rounded = row.get("rounded_hashes")
+    rounded = row["rounded_hashes"]
     if rounded is None:
         return DistinctCount.of(row["hashes"])
     hashes = from_rounded_codes(unpack_ascending(rounded))
-    if row.get("hash_rank") is not None:
+    if row["hash_rank"] is not None:
         return DistinctCount(hashes, is_exact=False, rank=row["hash_rank"])
     return DistinctCount.of(hashes, is_exact=False)
 
 
 def _times(row: Mapping[str, Any]) -> TimeSummary:
-    if "time_counts" not in row:
-        return TimeSummary()
     width, counts = row["time_width_us"], row["time_counts"]
-    if "time_first" in row:
-        return TimeSummary(width, row["time_first"], row["time_last"], counts)
     packed, ends = row["time_spans"], 8 * len(counts)
     first = unpack_ascending(packed[:ends]).astype(np.int64)
     return TimeSummary(width, first, first + unpack(packed[ends:], "<i8"), counts)
 
 
 def _texts(row: Mapping[str, Any]) -> TextSummary | None:
-    if row.get("lengths") is None:
+    if row["lengths"] is None:
         return None
     shapes = LevelCounts(row["shapes"], row["shape_counts"], row["shape_error"], cap=SHAPE_CAP)
     return TextSummary(_lengths(row), shapes)
@@ -542,9 +494,7 @@ def _steps(row: Mapping[str, Any] | None) -> StepScores | None:
     if row is None:
         return None
     codes, totals = (np.asarray(row[name], np.int64) for name in ("codes", "totals"))
-    days, sums, rows = (row[name] for name in ("days", "sums", "rows"))
-    if isinstance(days, bytes):  # From format 6 on.
-        days, sums, rows = (np.frombuffer(one, np.uint8) for one in (days, sums, rows))
-        days, sums, rows = unpack_ascending(days), unpack(sums, SHORT), unpack(rows, COUNT)
-    sums, rows = (np.asarray(one, np.float64)[:, None] for one in (sums, rows))
-    return StepScores(codes, totals, DaySums(np.asarray(days).astype(np.int64), sums, rows))
+    days, sums, rows = (np.frombuffer(row[name], np.uint8) for name in ("days", "sums", "rows"))
+    by_day = (unpack(sums, SHORT), unpack(rows, COUNT))
+    sums, rows = (one.astype(np.float64)[:, None] for one in by_day)
+    return StepScores(codes, totals, DaySums(unpack_ascending(days).astype(np.int64), sums, rows))

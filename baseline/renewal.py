@@ -164,7 +164,7 @@ def with_columns_anew(
 
     changes = {"changes": [*changes_of(baseline), entry]}
     listed = json.dumps(changes, indent=2, ensure_ascii=False) + "\n"
-    # As a baseline that an older program kept may lack it.
+    # As of a folder whose file is damaged.
     before = baseline if baseline.learnt_days else baseline.with_learnt_days()
     learnt, fresh = (one.learnt_days or LearntDays((), ()) for one in (before, made))
     return replace(

@@ -163,15 +163,15 @@ class RowProfile:
         Raises
         ------
         InputError
-            When it is of a newer format, or damaged.
+            When it is of another format, or damaged.
         """
         try:
             found: dict[str, Any] = json.loads(text)
             version = found["format"]
             if version != ROW_PROFILE_FORMAT:
                 raise InputError(
-                    f"format {version}; this driftline reads {ROW_PROFILE_FORMAT}: upgrade "
-                    "driftline, or make the baseline again"
+                    f"format {version}; this driftline reads {ROW_PROFILE_FORMAT}: "
+                    "make the baseline again"
                 )
             return cls(
                 tuple(ColumnOrder(**one) for one in found["orders"]),
@@ -183,9 +183,8 @@ class RowProfile:
                     )
                     for one in found["decimals"]
                 ),
-                # Baselines made before have neither.
-                tuple(_edge(one) for one in found.get("edges", ())),
-                tuple(Copies(**one) for one in found.get("copies", ())),
+                tuple(_edge(one) for one in found["edges"]),
+                tuple(Copies(**one) for one in found["copies"]),
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"damaged ({error}); make the baseline again") from error

@@ -42,10 +42,8 @@ FEWEST_ROWS = 2_000
 ALL = np.iinfo(np.uint64).max
 # sample.arrow: one column of cell numbers for each column.
 KEY = b"driftline.sample"
-# The hashes of all text columns' words, in the first row; format 1 had each column's among the
-# notes, which a file holds twice. Format 3 has the hours as steps from one row to the next.
+# The hashes of all text columns' words, in the first row.
 WORDS = "words"
-NOTED_WORDS = KEY + b".words "
 SAMPLE_FORMAT = 3
 ORDER, PRIORITY, HOURS, TRAIT = "\0order", "\0priority", "\0hours", "\0trait "
 
@@ -275,10 +273,10 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
         raise InputError("no sample of driftline; make the baseline again")
     try:
         notes = json.loads(found)
-        if notes["format"] not in (1, 2, SAMPLE_FORMAT):
+        if notes["format"] != SAMPLE_FORMAT:
             raise InputError(
-                f"sample format {notes['format']}; this driftline reads up to {SAMPLE_FORMAT}: "
-                "upgrade driftline, or make the baseline again"
+                f"sample format {notes['format']}; this driftline reads {SAMPLE_FORMAT}: "
+                "make the baseline again"
             )
         codes = {
             name: _read_codes(table.column(str(place)), cells[name], its)
@@ -286,8 +284,8 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
         }
         hours = None
         if notes["hours"]:
-            hours = table.column("hours").to_numpy().astype(np.int64, casting="safe")
-            hours = np.cumsum(hours) if notes["format"] == SAMPLE_FORMAT else hours
+            steps = table.column("hours").to_numpy()
+            hours = np.cumsum(steps.astype(np.int64, casting="safe"))
         derived = _read_derived(table, notes) if notes["derived"] else None
         return RowSample(codes, hours, int(notes["row_count"]), derived)
     except (pa.ArrowException, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -297,7 +295,7 @@ def sample_from_table(table: pa.Table, cells: Mapping[str, Cells]) -> RowSample:
 
 def _read_derived(table: pa.Table, notes: Mapping[str, Any]) -> DerivedRows:
     cells = {one["name"]: Cells.from_dict(one["cells"]) for one in notes["derived"]}
-    words = _read_words(table, notes["words"], notes["format"])
+    words = _read_words(table, notes["words"])
     return DerivedRows(
         {one["name"]: one["source"] for one in notes["derived"]},
         cells,
@@ -309,13 +307,7 @@ def _read_derived(table: pa.Table, notes: Mapping[str, Any]) -> DerivedRows:
     )
 
 
-def _read_words(table: pa.Table, noted: Mapping[str, Any], version: int) -> dict[str, Vocabulary]:
-    if version == 1:
-        held = (table.schema.metadata[NOTED_WORDS + str(at).encode()] for at in range(len(noted)))
-        return {
-            name: Vocabulary(np.frombuffer(one, "<u8"), below)
-            for (name, below), one in zip(noted.items(), held, strict=True)
-        }
+def _read_words(table: pa.Table, noted: Mapping[str, Any]) -> dict[str, Vocabulary]:
     found, start = {}, 0
     packed = table.column(WORDS)[0].values.to_numpy() if noted and table.num_rows else np.empty(0)
     for name, one in noted.items():

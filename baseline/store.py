@@ -9,7 +9,6 @@ those of model quality under the same names, or Clarify's analysis.json.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import logging
 import os
@@ -127,15 +126,15 @@ class Baseline:
     segments
         What the rows of each value of some columns hold, when that was asked for.
     sample
-        Some of the rows by cell, for joint questions; older baselines have none.
+        Some of the rows by cell, for joint questions.
     rows
-        What is known of rows as wholes; None where that is nothing, as in older baselines.
+        What is known of rows as wholes; None where that is nothing.
     losses
-        How wrong the answers were by level of the texts; None without labels, and in older ones.
+        How wrong the answers were by level of the texts; None without labels.
     learnt_days
-        What the day test has learnt of the profile; None without times, and in older ones.
+        What the day test has learnt of the profile; None without times.
     estimation
-        What quality is estimated by without labels; None without outcomes, and in older ones.
+        What quality is estimated by without labels; None without outcomes.
     functions
         Metrics of model quality that `fit` was given; a folder keeps their names, in `documents`.
     """
@@ -350,10 +349,7 @@ class Baseline:
 
 
 def written_version(folder: str | os.PathLike[str]) -> str:
-    """Return the version that `Baseline.save` wrote into a folder, as its files lie there now.
-
-    A loaded baseline's own is of what this program would write, where an older one wrote others.
-    """
+    """Return the version that `Baseline.save` wrote into a folder, as its files lie there now."""
     place = locate(folder)
     found = {name: read_file(place, name) for name in DOCUMENTS if name != LEARNT_DAYS}
     return _digest({name: data for name, data in found.items() if data is not None})
@@ -453,7 +449,7 @@ class BaselineVersion:
     number: int  # From 1, in the order in which they were made.
     version: str  # Digest of the documents.
     created_at: datetime
-    row_count: int | None = None  # None of constraints alone, and of what older programs kept.
+    row_count: int | None = None  # None of constraints alone.
     # What it was made of: ``data``, or ``endpoint`` with ``from`` and ``to``; empty: not known.
     origin: Mapping[str, Any] = field(default_factory=dict)
 
@@ -504,25 +500,9 @@ def list_versions(root: str, name: str) -> list[BaselineVersion]:
     for version in place.folders():
         mark = read_file(place / version, MARK)
         if mark is not None:
-            one = json.loads(mark)
-            made_at = datetime.fromisoformat(one["created_at"])
-            more = one.get("row_count"), one.get("origin", {})
-            # Older programs wrote no number.
-            found.append(BaselineVersion(one.get("number", 0), one["version"], made_at, *more))
-    found.sort(key=lambda one: (one.number, one.created_at))
-    latest = datetime.min.replace(tzinfo=UTC)
-    for at, one in enumerate(found):
-        if one.number:
-            # Older programs wrote the time of a clock that had been set back.
-            latest = max(latest, one.created_at)
-            found[at] = replace(one, created_at=latest)
-    found.sort(key=lambda one: one.place)
-    taken, last = {one.number for one in found}, 0
-    for at, one in enumerate(found):
-        # The first number behind that of the version before that no other version has.
-        last = one.number or next(n for n in itertools.count(last + 1) if n not in taken)
-        taken.add(last)
-        found[at] = replace(one, number=last)
+            made = json.loads(mark)
+            created_at = datetime.fromisoformat(made["created_at"])
+            found.append(BaselineVersion(**{**made, "created_at": created_at}))
     return sorted(found, key=lambda one: one.place)
 
 

@@ -166,13 +166,10 @@ class Facet:
         found: dict[str, Any] = {
             "column": self.column, "values": self.values, "threshold": self.threshold,
         }  # fmt: skip
-        # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
-        if self.intervals:
-            found["intervals"] = [
-                [None if math.isinf(end) else end for end in ends] for ends in self.intervals
-            ]
-        if self.also:
-            found["also"] = [part.to_dict() for part in self.also]
+        found["intervals"] = [
+            [None if math.isinf(end) else end for end in ends] for ends in self.intervals
+        ]
+        found["also"] = [part.to_dict() for part in self.also]
         return found
 
     @classmethod
@@ -184,9 +181,9 @@ class Facet:
             found["threshold"],
             tuple(
                 (-math.inf if low is None else low, math.inf if high is None else high)
-                for low, high in found.get("intervals", ())
+                for low, high in found["intervals"]
             ),
-            tuple(cls.from_dict(one) for one in found.get("also", ())),
+            tuple(cls.from_dict(one) for one in found["also"]),
         )
 
     @property
@@ -414,24 +411,18 @@ class Roles:
         """Return plain JSON values."""
         found = {one.name: getattr(self, one.name) for one in fields(self)}
         found["facets"] = [one.to_dict() for one in self.facets]
-        # Left out when empty, so that a baseline keeps the bytes that older versions wrote.
-        added = {*_ADDED, "weight", "quantiles"}
-        return {name: value for name, value in found.items() if value or name not in added}
+        return found
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Roles:
         """Read what to_dict gave."""
+        plain = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in found.items()
+        }
         facets = tuple(Facet.from_dict(one) for one in found["facets"])
-        return cls(
-            **{
-                **found,
-                "facets": facets,
-                "probability": tuple(found["probability"]),
-                "exclude": tuple(found["exclude"]),
-                **{name: tuple(found[name]) for name in _ADDED if name in found},
-                "quantiles": tuple((level, name) for level, name in found.get("quantiles", ())),
-            }
-        )
+        quantiles = tuple((level, name) for level, name in found["quantiles"])
+        return cls(**{**plain, "facets": facets, "quantiles": quantiles})
 
 
 def _facet_of(column: str, listed: object) -> Facet:
@@ -482,8 +473,6 @@ def _read_quantiles(
     return tuple(sorted(found))
 
 
-# Fields that the first format did not have.
-_ADDED = ("also_positive", "bias_metrics", "categorical", "context")
 # As `Roles.of` takes them, those that it turns into something else last.
 _MADE = (
     "probability", "exclude", "categorical", "positive", "also_positive", "facets", "quantiles",

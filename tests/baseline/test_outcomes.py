@@ -1,14 +1,12 @@
 """Outcomes: what is kept of a reference's answers and groups, and what they mean."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
 import driftline as dl
-from driftline.baseline.outcomes import KEY, OutcomeCollector, Outcomes, class_texts
+from driftline.baseline.outcomes import OutcomeCollector, Outcomes, class_texts
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kind import find_kind
@@ -140,16 +138,6 @@ def test_outcomes_survive_being_saved(tmp_path):
     assert again.roles == fitted.outcomes.roles
     assert again.table.equals(fitted.outcomes.table)
     assert again.row_count == 60
-
-
-@pytest.mark.parametrize(
-    ("facet", "version"), [("sex=F", 1), ("age=[0,40)", 2), ("sex=F & grade=2", 2)]
-)
-def test_older_versions_read_only_the_facets_that_they_know(facet, version):
-    table = Baseline.fit(PEOPLE, **ANSWERS, facet=facet).outcomes.to_arrow()
-
-    assert json.loads(table.schema.metadata[KEY])["format"] == version
-    assert Outcomes.from_arrow(table).roles.facets == (Facet.parse(facet),)
 
 
 def test_a_newer_format_is_refused():

@@ -1,26 +1,19 @@
-"""How much room a baseline takes, and that what earlier versions wrote is read and judges."""
+"""How much room a baseline takes, and what of its files is read again."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from pyarrow import parquet
 
-import driftline as dl
 from driftline.baseline.profile_file import blocks_from_table
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 
-# Made at commit 01423b9e, before format 5: 5,760 rows of 30 days, and a week with a higher "x".
-FORMAT_4 = Path(__file__).parent / "format_4"
-# The same, written by commit 5283381b, before format 6.
-FORMAT_5 = Path(__file__).parent / "format_5"
 KIB = 1024
 
 
@@ -85,50 +78,9 @@ def vars_of(baseline: Baseline) -> dict[str, object]:
     return {name: getattr(baseline, name) for name in baseline.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("place", [FORMAT_4, FORMAT_5], ids=["format 4", "format 5"])
-def test_an_earlier_baseline_is_read_and_judges(place: Path) -> None:
-    reference = dl.Baseline.load(place)
-
-    report = dl.check(parquet.read_table(FORMAT_4 / "later.parquet"), reference)
-
-    found = [(one.feature_name, one.constraint_check_type) for one in report.violations]
-    # 300 rows of the new text "zzz qqq", and the level of x.
-    assert found == [("t", "baseline_drift_check"), ("x", "day_drift_check")]
-    distinct = {name: one.distinct_count for name, one in reference.profile.columns.items()}
-    # As that version told them; hashes are rounded since.
-    known = {"at": 5711, "x": 5409, "n": 9, "c": 3, "t": 5755}
-    assert distinct == pytest.approx(known, rel=1e-3)
-    assert reference.blocks is not None
-    assert reference.blocks.counts["n"].sum() == 5760
-
-
-@pytest.mark.parametrize("place", [FORMAT_4, FORMAT_5], ids=["format 4", "format 5"])
-def test_an_earlier_baseline_is_written_anew_and_says_the_same(place: Path, tmp_path: Path) -> None:
-    later = parquet.read_table(FORMAT_4 / "later.parquet")
-    earlier = dl.Baseline.load(place)
-
-    earlier.save(tmp_path)
-    found = dl.Baseline.load(tmp_path)
-
-    assert dl.check(later, found).violations == dl.check(later, earlier).violations
-    for name, counts in earlier.blocks.counts.items():
-        assert np.array_equal(found.blocks.counts[name], counts)
-    words = earlier.sample.derived.vocabularies["t"].hashes
-    assert np.array_equal(found.sample.derived.vocabularies["t"].hashes, words)
-    distinct = {name: one.distinct_count for name, one in earlier.profile.columns.items()}
-    assert {name: one.distinct_count for name, one in found.profile.columns.items()} == distinct
-    times = earlier.profile.columns["at"].times
-    assert np.array_equal(found.profile.columns["at"].times.last, times.last)
-    assert np.array_equal(
-        found.profile.columns["x"].steps.days.sums, earlier.profile.columns["x"].steps.days.sums
-    )
-    sizes = [sum(one.stat().st_size for one in each.iterdir()) for each in (place, tmp_path)]
-    assert sizes[1] < sizes[0]
-
-
-def test_hours_that_there_are_not_are_one_sentence(tmp_path: Path) -> None:
-    shutil.copytree(FORMAT_4, tmp_path, dirs_exist_ok=True)
-    baseline = dl.Baseline.load(tmp_path)
+def test_hours_that_there_are_not_are_one_sentence() -> None:
+    times = np.datetime64("2026-01-01T00:00", "us") + np.arange(48).astype("m8[h]")
+    baseline = Baseline.fit(pa.table({"at": times, "x": np.arange(48.0)}), timestamp="at")
     table = baseline.profile.to_arrow(baseline.blocks)
     for hours in ([[0, 10**12]], [[0, 0]], [[0]], [[0, 7]]):
         key, noted = next(iter(table.schema.metadata.items()))

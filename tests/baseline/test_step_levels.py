@@ -14,7 +14,6 @@ import driftline as dl
 from driftline.baseline.cells import Cells
 from driftline.baseline.learnt_days import step_levels
 from driftline.baseline.profile import Profile
-from driftline.baseline.profile_file import format_version
 from driftline.baseline.steps import StepCounter
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -143,16 +142,6 @@ def test_a_profile_keeps_the_levels_and_refuses_those_that_it_does_not_hold() ->
     profile.columns["sensor"].cells = None
     with pytest.raises(InputError, match="damaged"):
         Profile.from_bytes(profile.to_bytes())
-
-
-def test_versions_that_step_from_row_to_row_refuse_steps_within_levels() -> None:
-    def format_of(table: pd.DataFrame) -> int:
-        profile = Baseline.fit(table, timestamp="at").profile
-        assert profile is not None
-        return format_version(profile.to_arrow())
-
-    assert format_of(rows()) == 7
-    assert format_of(rows().drop(columns="sensor")) == 6  # Those read up to 6.
 
 
 def test_one_sensor_of_three_that_becomes_noisy_is_found() -> None:

@@ -16,7 +16,6 @@ from sklearn import metrics as peer
 
 import driftline as dl
 from driftline.baseline.answers import read_answers
-from driftline.baseline.outcomes import KEY
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
@@ -389,9 +388,7 @@ def test_quantiles_are_judged_as_answers_and_are_no_inputs(baseline: Baseline) -
     ]  # fmt: skip
 
 
-def test_a_baseline_with_quantiles_survives_and_older_readers_refuse_it(
-    baseline: Baseline, tmp_path: Path
-) -> None:
+def test_a_baseline_with_quantiles_survives(baseline: Baseline, tmp_path: Path) -> None:
     baseline.save(tmp_path / "baseline")
     outcomes = baseline.outcomes
     assert outcomes is not None
@@ -402,11 +399,6 @@ def test_a_baseline_with_quantiles_survives_and_older_readers_refuse_it(
     assert found.roles == outcomes.roles
     assert hash(found.roles) == hash(outcomes.roles)
     assert found.table.equals(outcomes.table.combine_chunks())
-    assert json.loads(outcomes.to_arrow().schema.metadata[KEY])["format"] == 4
-    plain = replace(outcomes, roles=replace(outcomes.roles, quantiles=())).to_arrow()
-    notes = json.loads(plain.schema.metadata[KEY])
-    assert notes["format"] == 1
-    assert "quantiles" not in notes["roles"]
 
 
 def test_roles_read_quantiles_as_people_write_them() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from sklearn import metrics as peer
 
 import driftline as dl
 from driftline.baseline.answers import read_answers
-from driftline.baseline.outcomes import KEY
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
@@ -128,9 +126,7 @@ def test_rows_without_a_usable_weight_are_left_out_and_told(weighted: Baseline) 
     assert report.details["rows_without_label"] == 0
 
 
-def test_a_baseline_with_weights_survives_and_older_readers_refuse_it(
-    weighted: Baseline, tmp_path: Path
-) -> None:
+def test_a_baseline_with_weights_survives(weighted: Baseline, tmp_path: Path) -> None:
     weighted.save(tmp_path / "baseline")
     outcomes = weighted.outcomes
     assert outcomes is not None
@@ -141,18 +137,12 @@ def test_a_baseline_with_weights_survives_and_older_readers_refuse_it(
     assert found.roles == outcomes.roles
     assert found.roles.weight == "stands_for"
     assert found.table.equals(outcomes.table.combine_chunks())
-    assert json.loads(outcomes.to_arrow().schema.metadata[KEY])["format"] == 3
-    plain = replace(outcomes, roles=replace(outcomes.roles, weight=None)).to_arrow()
-    notes = json.loads(plain.schema.metadata[KEY])
-    assert notes["format"] == 1
-    assert "weight" not in notes["roles"]
 
 
 def test_roles_hold_a_weight_as_one_name() -> None:
     named = Roles.of(label="late", weight="stands_for")
 
     assert Roles.from_dict(json.loads(json.dumps(named.to_dict()))) == named
-    assert "weight" not in Roles.of(label="late").to_dict()
 
 
 def test_segments_hold_what_rows_lost_whatever_they_weigh(weighted: Baseline) -> None:
