@@ -1,8 +1,7 @@
 """10,000 alarms over 50,000 metrics: how long a cycle takes, how late it is, what it stores.
 
-On SQLite and on PostgreSQL (Debian's package, durable settings), and beside Prometheus and
-Alertmanager doing the nearest equivalent, if their programs are on the PATH
-(``apt-get install prometheus prometheus-alertmanager``). Two sets of alarms, each on all minutes:
+On SQLite and on PostgreSQL (Debian's package, durable settings). Two sets of alarms, each on all
+minutes:
 
 * ``one metric each``: 10,000 alarms, 2 of 3 minutes, on 10,000 of the 50,000 metrics;
 * ``sums of five``: 10,000 alarms on ``SUM(METRICS())`` of five metrics, which read all 50,000.
@@ -42,7 +41,6 @@ from driftline.database.migrations import migrate
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from bench.alarms_prometheus import measure_prometheus, programs  # noqa: E402 - see above
 from tests.servers.postgres import open_url, running  # noqa: E402 - the folder is not installed
 
 START = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -73,16 +71,13 @@ def main() -> None:
     parser.add_argument("--metrics", type=int, default=50_000)
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--day-metrics", type=int, default=200, help="metrics kept for a whole day")
-    parser.add_argument("--peer-minutes", type=int, default=6)
-    parser.add_argument("--only", choices=["sqlite", "postgresql", "prometheus"], action="append")
+    parser.add_argument("--only", choices=["sqlite", "postgresql"], action="append")
     parser.add_argument("--write", action="store_true", help="into bench/alarms.md")
     given = parser.parse_args()
-    chosen = given.only or ["sqlite", "postgresql", "prometheus"]
+    chosen = given.only or ["sqlite", "postgresql"]
     text = [f"{given.alarms:,} alarms, {given.metrics:,} metrics, {given.minutes} minutes.", ""]
     for name in [one for one in ("sqlite", "postgresql") if one in chosen]:
         text += database_section(name, given)
-    if "prometheus" in chosen:
-        text += peer_section(given)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     text += [f"Peak memory of the measuring process, evaluator and writer in one: {peak:.0f} MiB."]
     print("\n".join(text))
@@ -137,13 +132,6 @@ CELLS: dict[str, Callable[[Found, argparse.Namespace], str]] = {
         f"{given.metrics / np.median([one[0] for one in found.put]):,.0f}"
     ),
 }
-
-
-def peer_section(given: argparse.Namespace) -> list[str]:
-    """Measure Prometheus and Alertmanager; say how to get them when they are not there."""
-    if programs() is None:
-        return ["Prometheus: not on the PATH (apt-get install prometheus prometheus-alertmanager)."]
-    return measure_prometheus(given.alarms, given.metrics, given.peer_minutes)
 
 
 @contextmanager

@@ -46,16 +46,8 @@ async def run(tapped):
 with tempfile.TemporaryDirectory() as folder:
     asyncio.run(run(Capture(app, endpoint="flights", spool_dir=folder)))
 """
-DECISIONS = """
-import sys
-sys.path.insert(0, "bench")
-import decision_cost
-decision_cost.REPEATS = 1  # A whole process is measured, not the best of several windows.
-decision_cost.main()
-"""
 WORKS = {
     "tap: 150,000 requests of 1 KiB to a bare ASGI app": ["-c", TAP],
-    "sink: 80,000 requests, 720,000 rows, CSV and JSON": ["bench/sink.py"],
     "baseline: 1M x 25": ["-m", "driftline", "baseline", "{good}", "-o", "{out}"],
     "check without violations: 1M x 25": [
         "-m", "driftline", "check", "{same}", "--baseline", "{baseline}",
@@ -67,7 +59,6 @@ WORKS = {
         "bench/alarms.py", "--only", "sqlite", "--alarms", "1000", "--metrics", "5000",
         "--minutes", "3", "--day-metrics", "5",
     ],
-    "decisions: 1,000 columns, 64 windows": ["-c", DECISIONS],
     "start: driftline --help": ["-m", "driftline", "--help"],
 }  # fmt: skip
 

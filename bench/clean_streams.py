@@ -1,33 +1,24 @@
-"""How often the drift test alarms on streams in which nothing drifts, by stream-years.
+"""Streams in which nothing drifts, for bench/together.py: real tables and made ones.
 
 Real tables whose weeks are exchanged among the years (within a week of their place in the year),
 rolled by whole years or turned backwards, so that season and memory stay and drift goes; the folder
 given holds air, bike, elec and prsa as Parquet, the time column named ``ts`` (UCI Air Quality, Bike
-Sharing and Beijing PM2.5; Harries' electricity). And made streams: memory, season, counts, zeros,
-sessions, independent rows. An episode is alarming windows of a stream with at most 8 quiet ones
-between. Prints a line of JSON for each stream, or with ``--show`` the table of such lines:
-``python bench/clean_streams.py FOLDER --part 1/8 >> RUNS``,
-``python bench/clean_streams.py --show RUNS``.
+Sharing and Beijing PM2.5; Harries' electricity). Made streams: memory, season, counts, zeros,
+sessions, weather, visits, independent rows. An episode is alarming windows of a stream with at most
+8 quiet ones between.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import signal, stats
+from scipy import signal
 
-import driftline as dl
-
-DAY = timedelta(days=1)
 YEAR_DAYS = 365.25
 EPISODE_GAP = 8
 COLUMNS = 4  # Of a made stream.
@@ -192,75 +183,57 @@ def all_made(seeds: int) -> Iterator[Stream]:
                 yield Stream("made", f"{kind} {days} {seed}", rows, days, window)
 
 
-def watch(stream: Stream) -> dict[str, object]:
-    """Judge a stream as a monitor would, with all spans and the budget of one alarm a year."""
-    rows = stream.rows()
-    until = (rows["ts"].min().normalize() + stream.reference_days * DAY).to_pydatetime()
-    found = dl.backtest(
-        rows,
-        timestamp="ts",
-        reference_until=until,
-        window=f"{stream.window_days}d",
-    )
-    loud = [at for at, one in enumerate(found.verdicts) if one.alarms]
-    return {
-        "group": stream.group,
-        "name": stream.name,
-        "reference_days": stream.reference_days,
-        "window_days": stream.window_days,
-        "years": len(found.verdicts) * stream.window_days / YEAR_DAYS,
-        "windows": len(loud),
-        "episodes": sum(
-            now - before > EPISODE_GAP + 1 for before, now in zip([-99, *loud], loud, strict=False)
-        ),
-        "columns": found.alarms_by_column,
-    }
+def weather_or_visits(kind: str, seed: int, days: int) -> pd.DataFrame:
+    """Draw hourly weather, or rows by visits whose number stays or grows."""
+    rng = np.random.default_rng([seed, *kind.encode()])
+    if kind == "weather":
+        hours = np.arange(24 * days)
+        noise = rng.normal(size=hours.size)
+        for at in range(1, hours.size):
+            noise[at] = 0.97 * noise[at - 1] + np.sqrt(1 - 0.97**2) * noise[at]
+        season = 10 * np.sin(hours / 8766 * 2 * np.pi) + 4 * np.sin(hours / 24 * 2 * np.pi)
+        first = np.round(10 + season + 5 * noise, 1)
+        return pd.DataFrame(
+            {
+                "first": first,
+                "second": np.round(first - rng.gamma(2, 2, hours.size), 1),
+                "third": np.round(first + 4 * rng.normal(size=hours.size) + 5, 1),
+                "ts": pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(hours, unit="h"),
+            }
+        )
+    growth = 1.0 if kind == "visits" else 3.0
+    visits = rng.poisson(60 * days)
+    at = np.sort(days * rng.random(visits) ** (1 / growth))
+    length = rng.geometric(0.2, visits)
+    hour = (at % 1) * 24
+    open_now = rng.random(visits) < np.where((hour > 6) & (hour < 22), 1.0, 0.15)
+    at, length = at[open_now], length[open_now]
+    times = np.repeat(at * 86_400, length) + rng.uniform(0, 600, length.sum())
+    price = np.round(rng.lognormal(3, 1, length.sum()), 2)
+    return pd.DataFrame(
+        {
+            "price": price,
+            "paid": np.round(price * rng.choice([1, 1, 0.9, 0.8], price.size), 2),
+            "item": rng.choice([f"i{at}" for at in range(40)], price.size),
+            "visitor": np.repeat(rng.integers(18, 80, len(at)), length),
+            "ts": pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(times, unit="s"),
+        }
+    ).sort_values("ts", ignore_index=True)
 
 
-def show(paths: list[Path]) -> Iterator[str]:
-    """Lay the runs of one or more versions side by side."""
-    runs = [[json.loads(line) for line in path.read_text().splitlines()] for path in paths]
-    titles = " | ".join(f"{path.stem}: episodes, windows" for path in paths)
-    yield f"| streams | reference | windows of | years | {titles} |\n|{'---|' * (4 + len(paths))}"
-    groups: dict[tuple[str, str, int], list[list[dict]]] = defaultdict(lambda: [[] for _ in paths])
-    for place, run in enumerate(runs):
-        for one in run:
-            days = one["reference_days"]
-            length = "under 3 months" if days < 90 else "to a year" if days < 700 else "two years"
-            kind = one["name"].rsplit(" ", 2)[0] if one["group"] == "made" else ""
-            key = (f"{one['group']} {kind}".strip(), length, one["window_days"])
-            groups[key][place].append(one)
-            groups["all", "", 0][place].append(one)
-    ordered = sorted(groups.items(), key=lambda item: (item[0][0] == "all", item[0]))
-    for (name, length, days), parts in ordered:
-        years = sum(one["years"] for one in parts[0])
-        cells = []
-        for part in parts:
-            count = sum(one["episodes"] for one in part)
-            limit = stats.chi2.ppf(0.95, 2 * count + 2) / 2 / years
-            cells.append(
-                f"{count}, {sum(one['windows'] for one in part)}"
-                + (f" ({count / years:.2f} a year, at most {limit:.2f})" if name == "all" else "")
-            )
-        span = f"{days} d" if days else ""
-        yield f"| {name} | {length} | {span} | {years:.1f} | {' | '.join(cells)} |"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--part", default="1/1", help="such as 2/8")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--show", type=Path, nargs="+")
-    given = parser.parse_args()
-    if given.show:
-        print("\n".join(show(given.show)))
-        return
-    part, parts = map(int, given.part.split("/"))
-    streams = [*real(given.folder, given.seeds), *all_made(given.seeds)]
-    for stream in streams[part - 1 :: parts]:
-        print(json.dumps(watch(stream)), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def clusters(seed: int, days: int) -> pd.DataFrame:
+    """Draw rows of sessions: those of one visitor follow each other, most of them by day."""
+    rng = np.random.default_rng([seed, *b"sessions"])
+    hours = 24 * days
+    columns: dict[str, np.ndarray] = {}
+    start, step = pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta(hours=1)
+    rows = 12 * hours
+    lengths = rng.geometric(0.1, rows)
+    columns["age"] = np.repeat(rng.normal(size=rows), lengths)[:rows]
+    systems = np.array(list("abc"))[rng.choice(3, rows, p=[0.5, 0.3, 0.2])]
+    columns["system"] = np.repeat(systems, lengths)[:rows]
+    visitor = np.repeat(0.5 * rng.normal(size=rows), lengths)[:rows]
+    columns["amount"] = np.exp(rng.normal(size=rows) + visitor)
+    busy = 0.65 + 0.35 * np.sin(2 * np.pi * np.arange(rows) / 12 / 24)
+    frame = pd.DataFrame(columns | {"ts": start + step / 12 * np.arange(rows)})
+    return frame[rng.random(rows) < busy].reset_index(drop=True)

@@ -6,7 +6,7 @@ differ, or days resemble the day before. Beside driftline's decisions, with and 
 reference, stand the plain two-sample test at the same level, AWS's rule and those of peers
 (Evidently: a metric worse than the reference's by a tenth; NannyML: beyond three standard
 deviations of the reference's chunks). Prints Markdown:
-``python bench/power.py > bench/power.md``.
+``python bench/power.py``.
 """
 
 from __future__ import annotations

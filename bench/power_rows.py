@@ -8,7 +8,7 @@ Multivariate: four columns, the first two of correlation 0.8, which days move; t
 are Fisher's z of the six pairs, Welch's of errors of reconstruction, and Mann and Whitney's of the
 scores of a classifier. NannyML's rules: beyond three standard deviations of the reference's chunks,
 for a classifier an AUC over 0.65. Neither AWS nor Evidently has a rule of these.
-Prints Markdown: ``python -m bench.power_rows > bench/power_rows.md``.
+Prints Markdown: ``python -m bench.power_rows``.
 """
 
 from __future__ import annotations

@@ -458,7 +458,7 @@ def page(folder: Path) -> Iterator[str]:
         "Of the weekly windows and, where `driftline-days` was run, of each day on its own. False: "
         "it holds under half of the change within segments, or under 1.3 times its share of rows. "
         "Growth: only its share of rows grew, which is what is said. So few say little of 1 in "
-        "100: bench/segments.md plants hundreds.\n"
+        "100: docs/measured.md has hundreds that were planted.\n"
     )
     yield "| table | segments named | true | growth | false |\n|---|---|---|---|---|"
     yield from segment_lines(folder)

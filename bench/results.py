@@ -29,14 +29,34 @@ import pandas as pd
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
-from bench.processes import below, memory_mib, processor_s
 from tests.servers.ports import free_port
 
 FEATURES = [f"x{number:02}" for number in range(20)]
 REST_S = 20
+TICKS_S = os.sysconf("SC_CLK_TCK")
 ROW_REQUESTS = 2_000
 BODY_REQUESTS = 60
 BODY_ROWS = 1_000
+
+
+def processor_s(pid: int) -> float:
+    """Return what a process and the children that it has collected took."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(int(one) for one in fields[11:15]) / TICKS_S
+
+
+def memory_mib(pid: int) -> float:
+    """Return the proportional share of a process, in MiB."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise ValueError(f"no share of process {pid}")
+
+
+def below(pid: int) -> list[int]:
+    """Return a process and all that it started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in below(int(child)))]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """How often a data quality monitor at its defaults alarms falsely, over all of its checks.
 
-Streams in which nothing is wrong (those of clean_streams.py, day_test.py, row_faults.py and
-hourly_streams.py) through
-what a deployed monitor does with each window: all checks, the windows before it, its warm-up, and
-which causes were told before. Counted is what is told anew, and how often the alarms that
-``driftline deploy`` declares begin: "broken input" on `pages`, "drift" on `new_tickets`. An episode
-is windows that tell news with at most 8 between that do not. Then the faults of day_test.py in real
-weather, told by any check. The folder given holds air, bike, elec and prsa as Parquet, the time
-column named ``ts``. Appends a line of JSON for each stream that RUNS lacks, and prints the page:
+Streams in which nothing is wrong (clean_streams.py, hourly_streams.py) go through what a deployed
+monitor does with each window: all checks, the windows before it, its warm-up, and which causes were
+told before. Counted is what is told anew, and how often the alarms that ``driftline deploy``
+declares begin: "broken input" on `pages`, "drift" on `new_tickets`. An episode is windows that tell
+news with at most 8 between that do not. Then the faults of planted_faults.py in real weather, told
+by any check. The folder given holds air, bike, elec and prsa as Parquet, the time column named
+``ts``. Appends a line of JSON for each stream that RUNS lacks, and prints the page:
 ``python bench/together.py FOLDER RUNS > bench/together.md``. With ``--seconds`` it ends in time, to
 be called again.
 """
@@ -30,11 +29,10 @@ from tempfile import TemporaryDirectory
 from textwrap import shorten
 
 import clean_streams
-import day_test
 import hourly_streams
 import pandas as pd
+import planted_faults
 import pyarrow as pa
-import row_faults
 from clean_streams import EPISODE_GAP, YEAR_DAYS, Stream, exchanged
 from scipy import stats
 
@@ -69,10 +67,10 @@ def streams(folder: Path, seeds: int) -> Iterator[Stream]:
     for seed in range(seeds):
         for kind in ("weather", "visits", "growing visits"):
             for days, window in lengths:
-                rows = partial(row_faults.made, kind, seed, days + 365)
+                rows = partial(clean_streams.weather_or_visits, kind, seed, days + 365)
                 yield Stream("made", f"{kind} {days} {seed}", rows, days, window)
         for days, window in lengths:
-            rows = partial(day_test.made, "sessions", seed, days + 365)
+            rows = partial(clean_streams.clusters, seed, days + 365)
             yield Stream("made", f"clusters {days} {seed}", rows, days, window)
     yield from hourly_streams.all_hourly(HOURLY_SEEDS * seeds)
 
@@ -139,28 +137,28 @@ def watch(stream: Stream) -> dict[str, object]:
 
 
 def planted(folder: Path, known: Container[tuple[str, str]]) -> Iterator[dict[str, object]]:
-    """Plant each fault of day_test.py at its onsets: the first window with news of its own.
+    """Plant each fault of planted_faults.py at its onsets: the first window with news of its own.
 
     Those that are known, by fault and onset, are left out.
     """
-    table, until = day_test.read(folder, "prsa"), day_test.REFERENCES["prsa"]
-    reference, rest = day_test.halves(table, until)
+    table, until = planted_faults.read(folder, "prsa"), planted_faults.REFERENCES["prsa"]
+    reference, rest = planted_faults.halves(table, until)
     monitor, clean = monitor_of(reference, 7), monitor_of(reference, 7)
     windows = list(windows_of(rest, until, 7))
     usual = {window.start: news(clean.check(rows, time=window.start)) for window, rows in windows}
     # Windows begin on Mondays.
     onsets = {
         datetime(*day, tzinfo=UTC) + DAY: kind
-        for kind, days in day_test.ONSETS.items()
+        for kind, days in planted_faults.ONSETS.items()
         for day in days
     }
     for window, rows in windows:
         onset = f"{window.start:%Y-%m-%d}"
-        for fault in day_test.FAULTS if window.start in onsets else ():
+        for fault in planted_faults.FAULTS if window.start in onsets else ():
             if (fault, onset) in known:
                 continue
             watcher, found = copied(monitor), None
-            wrong = written(day_test.broken(rest, fault, window.start), rest)
+            wrong = written(planted_faults.broken(rest, fault, window.start), rest)
             for place, (one, own) in enumerate(windows_of(wrong, window.start, 7)):
                 if new := news(watcher.check(own, time=one.start)) - usual[one.start]:
                     found = place + 1, *min(new)
@@ -312,7 +310,7 @@ def page(runs: Sequence[Mapping], found: Sequence[Mapping]) -> Iterator[str]:
     yield from by_check(runs)
     yield "\nEach episode:\n"
     yield from listed(runs)
-    for kind in day_test.ONSETS if found else ():
+    for kind in planted_faults.ONSETS if found else ():
         own = [one for one in found if one["kind"] == kind]
         onsets = ", ".join(dict.fromkeys(str(one["onset"]) for one in own))
         yield f"\nFaults of 12 weeks in prsa, reference 2010-11, weekly windows, from {onsets}:\n"

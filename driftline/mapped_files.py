@@ -23,7 +23,7 @@ def release_mapped_files() -> None:
     """Let go of the pages of files that this process has mapped and cannot write to.
 
     They stay in the system's cache, and come back when they are read again. An import touches most
-    of a library, a process that only forks touches next to nothing of it (bench/processes.md).
+    of a library, a process that only forks touches next to nothing of it (docs/measured.md).
     Only for a process of one thread: another one may map something else there meanwhile.
     """
     _release("")

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # Large enough for S3 and few enough to list; a day of most endpoints is one file.
 TARGET_BYTES = 128 << 20
 # A part that still grows is left alone until so many files wait: at a commit each ten seconds some
-# ten minutes. Readers take about a millisecond for each (bench/upkeep.md).
+# ten minutes. Readers take about a millisecond for each (docs/measured.md).
 _OPEN_FILES = 64
 # A file is merged only if it is at most this many times as large as all smaller files together.
 _OUTWEIGH_OPEN, _OUTWEIGH_CLOSED = 1, 8

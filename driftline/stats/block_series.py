@@ -24,7 +24,7 @@ Numbers = NDArray[np.float64]
 MEMORIES = np.array([*np.arange(10) / 10.0, 0.95])
 REMEMBERED = (1.0 - MEMORIES) / (1.0 - MEMORIES).sum()
 # Degrees of freedom of Student's t that a single day's part may have, and how likely all but the
-# last are beforehand, where rows explain nothing (bench/series_laws.md).
+# last are beforehand, where rows explain nothing (docs/measured.md).
 TAILS, HEAVY = (2.0, 3.0, 5.0, math.inf), np.array([0.12, 0.12, 0.2])
 # Variances that are tried: from the least share of the blocks' own to the largest.
 KNOTS, LEAST, MOST = 60, 0.15, 40.0

@@ -37,7 +37,7 @@ from driftline.stats.day_scores import (
 from driftline.stats.day_variation import student_limit
 from driftline.stats.multiple_testing import alpha_per_test
 
-# What is accepted of a year's false alarms (bench/day_test.md).
+# What is accepted of a year's false alarms (docs/measured.md).
 BUDGET_SHARE = 0.1
 # Shorter spans are left to the test of shares.
 LEAST_SPAN = timedelta(days=4)

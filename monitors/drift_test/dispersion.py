@@ -30,7 +30,7 @@ BLOCKS_WANTED = 14
 # The chance at which a variance of few blocks must be as safe as a known one: about that of a set.
 TAIL_CHANCE = 5e-7
 # How much of the usual variation a set is taken to have at least: with less, slow processes that
-# leave the range of a short reference alarm (bench/decisions.md); with more, summer after a
+# leave the range of a short reference alarm (docs/measured.md); with more, summer after a
 # winter's reference is not found.
 COMMON_WEIGHT = 0.45
 # With so many clusters of its own a set borrows half as much.

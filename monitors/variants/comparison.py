@@ -26,7 +26,7 @@ from driftline.stats.confidence_sequences import blocked_difference, sequence_fa
 Decision = Literal["winner", "no difference", "undecided"]
 CONSTANT = "no variation within either variant, so no error to judge by"
 # Before so many requests of each variant, on days with both, nothing is decided
-# (bench/variants.md).
+# (docs/measured.md).
 LEAST_UNITS = 100
 MOST_VARIANTS = 20
 # Values beyond are left out: sums of their squares have no place in a float.

@@ -1,6 +1,6 @@
 """The shapes of answers, where no class of the packages below has them; documented, never run.
 
-What is sent is made by the routes. Tests, and `bench/api_fuzz.py`, hold it against these shapes.
+What is sent is made by the routes. Tests hold it against these shapes.
 """
 
 from __future__ import annotations

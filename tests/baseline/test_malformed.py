@@ -1,4 +1,4 @@
-"""The short form of bench/fuzz.py: malformed inputs, each a clear error or a correct result."""
+"""Malformed inputs: each a clear error or a correct result; with --full some ten thousand."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-FUZZ = Path(__file__).parents[2] / "bench" / "fuzz.py"
+import pytest
+
+FUZZ = Path(__file__).with_name("malformed_fuzz.py")
 
 
-def test_malformed_inputs_are_read_right_or_refused_in_a_sentence() -> None:
-    command = [sys.executable, str(FUZZ), "--count", "400", "--seed", "5"]
+def test_malformed_inputs_are_read_right_or_refused_in_a_sentence(
+    pytestconfig: pytest.Config,
+) -> None:
+    count = "20000" if pytestconfig.getoption("full") else "400"
+    command = [sys.executable, str(FUZZ), "--count", count, "--seed", "5"]
 
     found = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 

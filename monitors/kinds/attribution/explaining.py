@@ -74,7 +74,7 @@ ALL_SAME = (
 )
 # A hundred and fifty for each of thirteen weeks: half of what a window is judged by. A model that
 # explains itself is asked for more, as far as their values are few: how much days differ is known
-# the better, the more rows each of them has (bench/power_bound.md).
+# the better, the more rows each of them has (docs/measured.md).
 REFERENCE_ROWS, OWN_REFERENCE_ROWS, OWN_REFERENCE_VALUES = 2_000, 5_000, 500_000
 # At least, of a model of which a window's time explains fewer rows than a window has.
 COSTLY_REFERENCE_ROWS = 1_000

@@ -36,7 +36,7 @@ BISECTIONS = 50
 # tails than normal: their excess kurtosis is about 0.9, Student's 6 / (degrees - 4).
 TAILS = 11.0
 # How likely it is at least that blocks remember of which a window lasts for many: few blocks, or
-# small ones, may look as if they did not, and all hangs on it (bench/power_laws.md).
+# small ones, may look as if they did not, and all hangs on it (docs/measured.md).
 REMEMBERED = 0.25
 
 

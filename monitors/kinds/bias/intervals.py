@@ -2,7 +2,7 @@
 
 What judges is `change.py`; the interval of the flip test (FT) is in `flip_test.py`.
 Every metric is a function of a few shares; Wilson's limits of these give its own (MOVER), by
-`driftline.stats.intervals`. bench/coverage.md shows how often they hold the truth.
+`driftline.stats.intervals`. docs/measured.md shows how often they hold the truth.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ from driftline.stats.intervals import Z95, Limits, auc_limits, limits_over_share
 # Up to so many rows of the rarer class the variance of an AUC is no estimate worth the name.
 FEW_OF_CLASS = 30
 # Of fewer rows an area has a law so skew that a mean that counts it in full is bounded too low
-# (bench/coverage.md: 93.2% at a class of two rows or so).
+# (93.2% at a class of two rows or so).
 LEAST_RANKED = 4
 # Rows times classes beyond which ranking each class takes longer than the number is worth.
 MOST_RANKED = 1 << 27

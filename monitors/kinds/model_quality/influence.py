@@ -49,7 +49,7 @@ MOST_FREEDOM, TAIL = 1e9, 0.975
 FARTHEST = 700.0
 
 # The most that one row may make of a variance whose interval is believed, of many rows; of few
-# rows every one makes more (bench/coverage.md).
+# rows every one makes more (docs/measured.md).
 HEAVIEST, HEAVIEST_OF_FEW = 0.15, 5.0
 
 Numbers = NDArray[np.float64]

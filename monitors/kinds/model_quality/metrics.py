@@ -57,7 +57,7 @@ LEAST_OF_CLASS = 10
 # from so many equal losses on the lower 95% limit of a count is at least half of it (Poisson).
 RARE, LEAST_OF_RARE = 0.4, 12
 # Of their skill the count cancels, and a row that is worth too much leaves it open: the few windows
-# that lack one by luck held the truth in 60 to 91% (bench/coverage.md).
+# that lack one by luck held the truth in 60 to 91% (docs/measured.md).
 SELDOM, LEAST_OF_SELDOM = 0.1, 100
 # Labels of one class have no skill: of weighed ones rounding leaves so much that they seem to vary.
 LEAST_BASE = 1e-12

@@ -28,7 +28,7 @@ from driftline.monitors.kinds.outliers.terms import NumberTerms
 Numbers = NDArray[np.float64]
 # The nearest row of each part counts, and their mean: one strange row is no company.
 PARTS = 3
-# Points times dimensions: so much bounds the cost of a row (bench/outliers.md).
+# Points times dimensions: so much bounds the cost of a row (docs/measured.md).
 WORK = 1 << 16
 MOST_POINTS, FEWEST_POINTS = 2048, 128
 # Differences below a tenth of a standard deviation are none: numbers may be rounded anew.
@@ -46,7 +46,7 @@ LARGEST = np.finfo(np.float64).max
 STRETCHES = 50
 QUARTILES_OF_NORMAL = 1.349
 # A row is far from all others when it lies so many times further above the median of the logarithms
-# than their first tenth below: of clean references at most one in a hundred (bench/outliers.md).
+# than their first tenth below: of clean references at most one in a hundred (docs/measured.md).
 LONELY = 3.0
 # Of fewer columns, and of values that many rows share, the distances of clean rows are no one law.
 LEAST_LONELY_COLUMNS, MOST_EQUAL = 5, 0.01

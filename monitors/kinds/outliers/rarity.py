@@ -111,7 +111,7 @@ def counted_below(values: NDArray[np.floating], edges: NDArray[np.float64]) -> C
     """Count for each value the ascending edges that are not above it; 0 for NaN.
 
     As ``searchsorted(edges, values, side="right")``, but comparing with each of some forty edges
-    takes a fifth of the time: there are no branches to guess (bench/outliers.md).
+    takes a fifth of the time: there are no branches to guess (docs/measured.md).
     """
     kind = np.uint8 if len(edges) <= SMALL else np.uint16
     codes: Codes = np.zeros(len(values), kind)

@@ -1,4 +1,4 @@
-"""How the libraries of a process are told to allocate; bench/hosting_soak.md has what it saves."""
+"""How the libraries of a process are told to allocate; docs/measured.md has what it saves."""
 
 from __future__ import annotations
 

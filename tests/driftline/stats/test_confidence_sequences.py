@@ -95,7 +95,7 @@ def test_without_two_units_of_both_there_is_no_difference() -> None:
 
 @pytest.mark.parametrize("share", [0.5, 0.1])
 def test_looks_without_end_are_wrong_at_most_once_in_twenty(share: float) -> None:
-    # The fixed 5% test is wrong in 40% of such runs; bench/variants.md has the long form. At a true
+    # The fixed 5% test is wrong in 40% of such runs (docs/measured.md). At a true
     # chance of 3%, 20 of 200 come about less than once in a million.
     random, looks = np.random.default_rng(4), np.unique(np.geomspace(100, 20_000, 80).astype(int))
     wrong = 0

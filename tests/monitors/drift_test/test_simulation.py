@@ -1,25 +1,21 @@
-"""The short form of bench/decisions: few streams, the same code, bounds on alarms and delay."""
+"""Simulated streams without and with a change: bounds on false alarms and delay."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 
-from bench.decisions.changes import unfold
-from bench.decisions.monitors import Monitor, simulate
-from bench.decisions.report import poisson_limit
-from bench.decisions.rivals import cusum, threshold
-from bench.decisions.verdicts import first_alarm, incidents, judge
+from tests.monitors.drift_test.simulation.changes import unfold
+from tests.monitors.drift_test.simulation.monitors import Monitor, simulate
+from tests.monitors.drift_test.simulation.verdicts import first_alarm, incidents, judge
 
-# The seeds of these tests belong to neither the rule's making nor the study's results.
+# The seeds of these tests are not those of the making of the rule.
 SEED = 501
 HOURLY = Monitor("base", 200, 1, 28, 10)
 
 
 # Each runs for 80 days: at one alarm a year 0.2 are expected, and two have a chance of 2%; the
-# rule's own rate is far lower (bench/decisions.md).
+# rule's own rate is far lower (docs/measured.md).
 @pytest.mark.parametrize(
     "monitor",
     [
@@ -75,22 +71,3 @@ def test_an_alarm_is_a_column_that_was_not_in_violation_before() -> None:
         [False] * 2,
         [True, False],
     ]
-
-
-def test_a_threshold_lets_as_many_alarms_through_as_allowed() -> None:
-    scores = [np.array([[1.0], [5.0], [2.0], [4.0], [4.5], [0.0], [3.0]])]
-
-    # Above 5 nothing, above 3 two incidents (5; then 4 and 4.5), above 2 three.
-    assert threshold(scores, 0) == 5.0
-    assert threshold(scores, 2) == 3.0
-
-
-def test_cusum_adds_up_what_exceeds_its_slack() -> None:
-    z = np.array([[1.0], [2.0], [-3.0], [-1.0]])
-
-    # Up: 0.5, 2, 0, 0; down: 0, 0, 2.5, 3 (Page, 1954, slack 1/2).
-    assert cusum(z, 0.5).ravel().tolist() == [0.5, 2.0, 2.5, 3.0]
-
-
-def test_no_alarm_in_three_years_bounds_the_rate_by_the_rule_of_three() -> None:
-    assert poisson_limit(0, 3.0) == pytest.approx(math.log(20) / 3)

@@ -1,4 +1,4 @@
-"""The short form of bench/api_fuzz.py: some hundred requests made from the OpenAPI document."""
+"""Requests made from the OpenAPI document: some hundred, or with --full some thousand."""
 
 import pytest
 
@@ -10,9 +10,9 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def bench():
     # Brings Schemathesis, which takes each process that collects the tests a second.
-    from bench import api_fuzz
+    from tests.serving.api import fuzz
 
-    return api_fuzz
+    return fuzz
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,10 @@ def things(bench, server):
     return bench.things_of(server)
 
 
-def test_nothing_is_answered_that_the_document_does_not_name(bench, server, things):
-    found = bench.fuzz(server, things, 1, share=(2, 2))
+def test_nothing_is_answered_that_the_document_does_not_name(pytestconfig, bench, server, things):
+    count, share = (10_000, (4, 6)) if pytestconfig.getoption("full") else (1, (2, 2))
+
+    found = bench.fuzz(server, things, count, share=share)
 
     assert found.faults == {}
     assert found.count > 300

@@ -1,4 +1,4 @@
-"""Alertmanager as a channel: its contract; bench/alertmanager.py asks the real program."""
+"""Alertmanager as a channel: its contract."""
 
 import json
 from datetime import datetime

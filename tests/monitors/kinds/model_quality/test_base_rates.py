@@ -189,7 +189,7 @@ def test_where_rows_make_all_moves_next_to_nothing_is_explained() -> None:
 
 
 def test_days_whose_base_rate_moves_ring_as_seldom_as_said_and_find_lost_skill() -> None:
-    """28 days, log-odds by 0.7 of which 0.8 stays: 2.3 a year without it (bench/series_laws.md)."""
+    """28 days, log-odds by 0.7 of which 0.8 stays: 2.3 a year without it."""
     rung, found, tried = 0, 0, 0
     for seed in range(8):
         rng = np.random.default_rng([5, seed])

@@ -120,7 +120,7 @@ def erring(rows: int, seed: int, worse: float = 1.0) -> pa.Table:
 
 
 def test_errors_of_numbers_that_grow_everywhere_name_no_segment() -> None:
-    """In full, and of scores: bench/loss_segments.py."""
+    """Source: docs/measured.md."""
     baseline = dl.Baseline.fit(
         erring(12_000, 1), label="y", prediction="said", timestamp="t", problem="regression"
     )

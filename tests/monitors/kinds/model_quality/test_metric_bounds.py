@@ -50,7 +50,7 @@ def test_squares_of_heavy_tailed_errors_are_held_or_said_not_to_be_bounded(rows:
         missed += low > math.sqrt(3) or high < math.sqrt(3)
 
     assert said >= 400
-    assert missed <= 35  # Of 500: 4% by bench/coverage.md. It was 21 to 28%.
+    assert missed <= 35  # Of 500; 4% over many runs. It was 21 to 28%.
 
 
 @pytest.mark.parametrize("rows", [300, 3_000])
@@ -64,7 +64,7 @@ def test_r2_of_heavy_tailed_errors_is_held_or_left_open_as_their_squares_are(row
         assert math.isnan(low) or not found["mse"].unbounded
         missed += low > 4 / 7 or high < 4 / 7
 
-    assert missed <= 45  # Of 1,000: 3% by bench/coverage.md. It was 6%.
+    assert missed <= 45  # Of 1,000; 3% over many runs. It was 6%.
 
 
 def test_why_errors_are_not_bounded_is_said_beside_the_number() -> None:
@@ -95,7 +95,7 @@ def test_losses_of_probabilities_with_few_of_a_class_are_said_not_to_be_bounded(
 def test_skill_of_a_seldom_class_needs_a_hundred_of_its_rows(
     rare: int, rows: int, is_open: bool
 ) -> None:
-    """Source: bench/coverage.md; of the windows with 60 in 3,000 those shown held in 91%."""
+    """Of the windows with 60 in 3,000 those shown held in 91%."""
     label = np.arange(rows) < rare
     chance = np.where(label, 0.3, 0.01) + np.linspace(0, 0.02, rows)
 

@@ -1,7 +1,6 @@
 """Networks: what they take and answer, and what is said where their library is missing.
 
-The libraries themselves are large and no part of the tests: bench/model_formats.py is a run with
-them.
+The libraries themselves are large and no part of the tests.
 """
 
 import json
