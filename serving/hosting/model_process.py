@@ -56,7 +56,6 @@ class _About:
     units: str
     method: str
     method_units: str
-    method_rows: int
 
 
 class ModelProcess:
@@ -126,11 +125,6 @@ class ModelProcess:
         return self._about.method_units
 
     @property
-    def method_rows(self) -> int:
-        """How many rows of a window `contributions` is asked for."""
-        return self._about.method_rows
-
-    @property
     def process_id(self) -> int | None:
         """The operating system's number of the process, while there is one."""
         return None if self._process is None else self._process.process_id
@@ -171,7 +165,6 @@ class ModelProcess:
                 header["units"],
                 header["method"],
                 header["method_units"],
-                header["method_rows"],
             )
         return self._known
 

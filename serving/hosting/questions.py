@@ -63,7 +63,6 @@ class Questions:
             "units": units,
             "method": PERMUTATION if self._own is None else self._own.name,
             "method_units": units if self._own is None else self._own.units,
-            "method_rows": 0 if self._own is None else self._own.rows,
         }
 
     def _contributions(self, columns: Columns, count: int) -> tuple[np.ndarray, np.ndarray]:

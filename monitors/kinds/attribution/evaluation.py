@@ -41,7 +41,6 @@ from driftline.monitors.kinds.attribution.explaining import (
     positive_of,
     read_given,
     told_once,
-    window_rows,
 )
 from driftline.monitors.kinds.attribution.explanations import (
     Explanation,
@@ -56,7 +55,7 @@ from driftline.monitors.kinds.attribution.report import (
     incomparable_report,
 )
 from driftline.monitors.kinds.attribution.sampling import as_known, pointed_sample
-from driftline.monitors.kinds.attribution.shapley import affordable_rows
+from driftline.monitors.kinds.attribution.shapley import WINDOW_ROWS, affordable_rows
 from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.report.report import Report
@@ -234,9 +233,8 @@ def _explained(
     background = stored.background
     assert background is not None
     columns = {field.name: column_type(field.type) for field in background.schema}
-    if method != PERMUTATION and isinstance(predict, ModelPredictor):
-        limit = window_rows(predict)
-    else:
+    limit = WINDOW_ROWS
+    if method == PERMUTATION:
         limit = affordable_rows(len(stored.features), background.num_rows)
     time_limit = context.time_limit
     drawn, total = pointed_sample(

@@ -1,7 +1,7 @@
 """Rows to attributions: which rows are explained, by what, against which background.
 
-The model is asked through a `Predictor`. One that knows a shorter way (trees that xgboost or
-lightgbm explain themselves, linear models) offers it as a `ModelPredictor`; all others go the way
+The model is asked through a `Predictor`. One that knows an exact way (trees of xgboost, lightgbm
+and, with shap, scikit-learn; linear models) offers it as a `ModelPredictor`; all others go the way
 of permutations.
 """
 
@@ -45,7 +45,6 @@ from driftline.monitors.kinds.attribution.sampling import (
 from driftline.monitors.kinds.attribution.shapley import (
     BACKGROUND_ROWS,
     LARGEST,
-    WINDOW_ROWS,
     Contributions,
     affordable_rows,
     ask,
@@ -76,8 +75,6 @@ ALL_SAME = (
 # explains itself is asked for more, as far as their values are few: how much days differ is known
 # the better, the more rows each of them has (docs/measured.md).
 REFERENCE_ROWS, OWN_REFERENCE_ROWS, OWN_REFERENCE_VALUES = 2_000, 5_000, 500_000
-# At least, of a model of which a window's time explains fewer rows than a window has.
-COSTLY_REFERENCE_ROWS = 1_000
 # Rows are drawn at random, so many times more than wanted, and then taken evenly spaced in time.
 TIMED_DRAWS = 10
 # All rows that are kept of ready attributions.
@@ -134,15 +131,6 @@ class TwoClassPredictor(ModelPredictor, Protocol):
     @property
     def positive(self) -> str:
         """The class that is answered for; "" where there are not two."""
-
-
-@runtime_checkable
-class CostlyPredictor(ModelPredictor, Protocol):
-    """A predictor whose own method may take long."""
-
-    @property
-    def method_rows(self) -> int:
-        """How many rows of a window are explained by `contributions`."""
 
 
 def explain_reference(
@@ -207,14 +195,7 @@ def _wanted_rows(predict: Predictor, columns: int) -> int:
     if not isinstance(predict, ModelPredictor) or predict.method == PERMUTATION:
         return REFERENCE_ROWS
     values = max(1, columns) * max(1, len(predict.labels))
-    wanted = min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
-    in_time = OWN_REFERENCE_ROWS * window_rows(predict) // WINDOW_ROWS
-    return min(wanted, max(in_time, COSTLY_REFERENCE_ROWS))
-
-
-def window_rows(predict: ModelPredictor) -> int:
-    """Return how many rows of a window are explained by a model's own method."""
-    return predict.method_rows if isinstance(predict, CostlyPredictor) else WINDOW_ROWS
+    return min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
 
 
 def _explain_within(

@@ -1,8 +1,8 @@
-"""Models that explain themselves: trees, forests, boosted trees and linear models.
+"""Models that are explained by their own form: trees, forests, boosted trees, linear models.
 
-Their libraries are not imported here: where the model is of one, it is loaded already. What stands
-before the model in a pipeline may change values, not mix columns; otherwise the contributions would
-not be the input's.
+xgboost and lightgbm explain their trees themselves, shap those of scikit-learn where it is
+installed. The model's library is loaded already. What stands before the model in a pipeline may
+change values, not mix columns; otherwise the contributions would not be the input's.
 
 References
 ----------
@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from driftline.monitors.kinds.attribution.shapley import WINDOW_ROWS
-from driftline.monitors.kinds.attribution.tree_paths import forest_of
+from driftline.monitors.kinds.attribution.shap_trees import shap_trees
 
 TREES, LINEAR = "tree_path_dependent", "linear"
 # How the bundled server holds a model from a file of LightGBM.
@@ -43,17 +42,15 @@ Contribute = Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True, slots=True)
 class OwnMethod:
-    """How a model explains itself."""
+    """How a model is explained by its own form."""
 
     name: str  # "tree_path_dependent" or "linear".
     units: str  # "margin" (before the link function), "probability" or "value".
     contribute: Contribute
-    is_tried: bool = False  # Whether it was seen to add up to the model's answers.
-    rows: int = WINDOW_ROWS  # How many of a window it explains.
 
 
 def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
-    """Return the method by which a model explains itself; None when it knows none."""
+    """Return the method by which a model is explained; None where permutations are all there is."""
     last = model
     if is_pipeline(model):
         steps = [step for _, step in model.steps]
@@ -68,9 +65,8 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
     # A class of the user's may change rows before its trees see them.
     if room == "lightgbm" or (type(last).__module__, type(last).__name__) == LIGHTGBM_FILE:
         return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last.booster_, rows))
-    if (found := forest_of(last)) is not None:
-        forest, units = found
-        return OwnMethod(TREES, units, forest.contribute, is_tried=True, rows=forest.window_rows)
+    if (trees := shap_trees(last)) is not None:
+        return OwnMethod(TREES, trees.units, trees.contribute)
     if type(last).__module__.startswith("sklearn.linear_model") and hasattr(last, "coef_"):
         units = "margin" if hasattr(last, "classes_") else "value"
         return OwnMethod(LINEAR, units, lambda rows, behind: _linear(last, rows, behind))

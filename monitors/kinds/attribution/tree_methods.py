@@ -30,7 +30,7 @@ from driftline.monitors.kinds.attribution.shapley import Contributions
 
 @dataclass(frozen=True, slots=True)
 class TreeMethod:
-    """A method of trees that explain themselves (a TwoClassPredictor and a CostlyPredictor).
+    """A method of trees that are explained as such (a TwoClassPredictor).
 
     Asked by rows it is what any function is: of unknown units, and of a model without a name.
     """
@@ -66,11 +66,6 @@ class TreeMethod:
         """The units of their contributions."""
         return self.own.units
 
-    @property
-    def method_rows(self) -> int:
-        """How many rows of a window they explain."""
-        return self.own.rows
-
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
         """Return the model's answers."""
         return taking_tables(self.predict, rows)(rows)
@@ -105,7 +100,7 @@ def explaining_itself(predict: Predictor) -> Predictor:
     if name != wanted or getattr(estimator, "n_features_in_", None) is None:
         return predict
     own = own_method(estimator)
-    if own is None or own.name != TREES or not (own.is_tried or _answers(own, estimator)):
+    if own is None or own.name != TREES or not _answers(own, estimator):
         return predict
     return TreeMethod(predict, estimator, own)
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 import xgboost
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -306,43 +305,6 @@ def test_a_linear_model_behind_a_scaler_explains_itself_in_its_process(numbers, 
     assert (making.method, making.units) == ("linear", "margin")
     assert same.passed
     assert same.decided
-
-
-class ByPermutations:
-    """A model's process as of a version that knew no other way for it."""
-
-    method = "permutation"
-
-    def __init__(self, process):
-        self._process = process
-
-    def __getattr__(self, name):
-        return getattr(self._process, name)
-
-    def __call__(self, rows):
-        return self._process(rows)
-
-
-def test_a_costly_forest_has_its_rows_and_is_judged_by_an_older_baseline_as_before(tmp_path):
-    random = np.random.default_rng(3)
-    rows = random.normal(size=(5_000, 20))
-    classes = np.digitize(rows[:, 0] + random.normal(size=5_000), np.linspace(-2, 2, 14))
-    model = ExtraTreesClassifier(10, random_state=0).fit(rows[:3_000], classes[:3_000])
-    joblib.dump(model, tmp_path / "m.joblib")
-    held = pa.table({f"x{at}": column for at, column in enumerate(rows[3_000:].T)})
-
-    with open_model(tmp_path / "m.joblib", trust_pickle=True) as process:
-        assert process.method == "tree_path_dependent"
-        assert process.method_rows == own_method(model).rows < 1_000
-        older = explain_reference(
-            open_source(held), Baseline.fit(held), ByPermutations(process), background=1
-        )
-        report = check(held, older, kind="attribution", predict=process)
-
-    assert report.details["method"] == "permutation"
-    assert "model_note" not in report.details
-    assert report.passed
-    assert report.decided
 
 
 def test_a_model_that_mixes_columns_or_hides_its_form_is_asked_by_rows(trained, numbers):

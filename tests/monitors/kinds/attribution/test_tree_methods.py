@@ -16,7 +16,6 @@ from sklearn.ensemble import (
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
-    RandomForestRegressor,
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -24,11 +23,9 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import driftline as dl
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution import tree_paths
 from driftline.monitors.kinds.attribution.categories import categories_of
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.tree_methods import TreeMethod, explaining_itself
-from driftline.monitors.kinds.attribution.tree_paths import forest_of
 
 
 def frame(rows: int, seed: int) -> pd.DataFrame:
@@ -225,70 +222,6 @@ def test_a_baseline_by_permutations_is_compared_by_permutations() -> None:
     assert by_method.details["method"] == "permutation"
     values = [[one.value for one in report.metrics] for report in (by_method, by_function)]
     assert values[0] == values[1]
-
-
-def wide(rows: int, seed: int) -> pd.DataFrame:
-    values = np.random.default_rng(seed).normal(size=(rows, 20))
-    return pd.DataFrame(values, columns=[f"x{at}" for at in range(20)])
-
-
-@pytest.fixture
-def afford(monkeypatch: pytest.MonkeyPatch) -> Callable[[RandomForestRegressor, int, int], None]:
-    """Have a window's time explain so many rows of a forest, and so many be its limit."""
-
-    def set_rows(model: RandomForestRegressor, rows: int, most: int) -> None:
-        monkeypatch.undo()
-        found = forest_of(model)
-        assert found is not None
-        for name, count in (("WINDOW_WORK", rows), ("MOST_WORK", most)):
-            work = sum(tree.work(count) for tree in found[0].trees)
-            monkeypatch.setattr(tree_paths, name, work)
-
-    return set_rows
-
-
-def large_forest() -> RandomForestRegressor:
-    rows = wide(1_500, 1)
-    return RandomForestRegressor(6, random_state=0).fit(rows, 2 * rows.x0 + rows.x1 * rows.x2)
-
-
-def test_a_costly_forest_is_explained_on_as_many_rows_as_its_time_allows(
-    afford: Callable[[RandomForestRegressor, int, int], None],
-) -> None:
-    model, counts = large_forest(), []
-
-    for in_time, rows in ((400, 400), (10, 157)):  # No fewer than by permutations.
-        afford(model, in_time, rows)
-        baseline = dl.Baseline.fit(wide(4_000, 2), predict=model.predict)
-        report = dl.check(wide(1_200, 3), baseline, predict=model.predict)
-
-        assert report.details["method"] == "tree_path_dependent"
-        assert report.details["explained_note"] == f"{rows} of 1,200 rows explained, drawn by lot"
-        assert report.passed
-        stored = Attributions.from_arrow(baseline.attributions)
-        assert stored.permuted is not None
-        counts.append([len(one.rows["label0"]) for one in (stored, stored.permuted)])
-
-    assert counts == [[2_000, 157], [1_000, 157]]
-    afford(model, 10, 156)
-    assert explaining_itself(model.predict) == model.predict
-
-
-def test_a_costly_forests_baseline_by_permutations_goes_on_that_way(
-    afford: Callable[[RandomForestRegressor, int, int], None],
-) -> None:
-    model = large_forest()
-    afford(model, 10, 156)  # As every forest was that took more than 5 ms a row.
-    baseline = dl.Baseline.fit(wide(2_100, 2), predict=model.predict)
-    before = dl.check(wide(1_200, 3), baseline, predict=model.predict)
-    afford(model, 400, 400)
-
-    after = dl.check(wide(1_200, 3), baseline, predict=model.predict)
-
-    assert isinstance(explaining_itself(model.predict), TreeMethod)
-    assert (after.details["method"], after.details["explained_rows"]) == ("permutation", 157)
-    assert after.to_dict() == before.to_dict()
-    assert after.passed
 
 
 def test_only_the_method_whose_answers_trees_explain_counts() -> None:
