@@ -71,7 +71,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"POST {_V1}/endpoints/{{name}}/capture/decoding": "analyst",
     f"GET {_V1}/endpoints/{{name}}/truth": "viewer",
     f"POST {_V1}/endpoints/{{name}}/truth": "ingest",
-    f"POST {_V1}/endpoints/{{name}}/predictions": "invoke",
     "POST /endpoints/{name}/async-invocations": "invoke",
     f"GET {_V1}/endpoints/{{name}}/async-invocations/{{inference_id}}": "invoke",
     # Monitors.

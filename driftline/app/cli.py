@@ -61,7 +61,7 @@ COMMANDS = {
     "silence": "silence",
     "delivery": "delivery",
     "incident": "incident",
-    "capture": "capture transfer erasure replay",
+    "capture": "capture transfer erasure",
     "truth": "truth",
     "detector": "detector",
     "metric": "metric",

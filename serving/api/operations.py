@@ -86,9 +86,6 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_ENDPOINT}/capture/hours": Operation("list_export_hours", answers.Hours),
     f"POST {_ENDPOINT}/truth": Operation("load_labels", answers.Loaded, (409,), body=_TEXTS),
     f"GET {_ENDPOINT}/truth": Operation("get_label_coverage", answers.Labels),
-    f"POST {_ENDPOINT}/predictions": Operation(
-        "predict", answers.Predictions, _MODEL, _BODIES, _BODIES
-    ),
     "POST /endpoints/{name}/async-invocations": Operation(
         "invoke_async", answers.Accepted, (404,), body=_BODIES
     ),

@@ -38,7 +38,6 @@ from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.pool import DRAIN_S, Pool
 from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
-from driftline.serving.hosting.rehearsal import Rehearsals, TrialPool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.resources import store
@@ -98,13 +97,7 @@ class VariantState:
 
 
 class EndpointReconciler:
-    """Keeps a pool for every stored endpoint; lives inside one event loop.
-
-    Attributes
-    ----------
-    rehearsals
-        Models on trial, which answer for an endpoint without being its own.
-    """
+    """Keeps a pool for every stored endpoint; lives inside one event loop."""
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
@@ -131,7 +124,6 @@ class EndpointReconciler:
         self._loads_until_s = 0.0
         # A bucket that does not answer leaves the others' threads alone.
         self._fetching = ThreadPoolExecutor(_FETCHES, "models")
-        self.rehearsals = Rehearsals(context.engine, context.models, self._rehearsed)
 
     def endpoint(self, name: str) -> ServedEndpoint | None:
         """Find an endpoint by its name, ignoring case."""
@@ -366,19 +358,12 @@ class EndpointReconciler:
         for route in routes:
             self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else DRAIN_S)
         await asyncio.gather(*(pool.stop(drain_s=DRAIN_S) for pool in replaced))
-        await asyncio.gather(*self._stopping, self.rehearsals.stop())
+        await asyncio.gather(*self._stopping)
         self._fetching.shutdown(wait=False)
         try:
             await asyncio.to_thread(self._leave)
         except SQLAlchemyError as error:
             log.warning("event=models-still-noted-as-used error=%s", error)
-
-    def _rehearsed(self, desired: DesiredVariant) -> Pool:
-        """Make the pool of a model on trial: one process, whatever the endpoint has."""
-        limits = replace(limits_of(self._context, desired), workers=1)
-        prints = LogFile(self._context.model_logs_dir, desired.model) if desired.command else None
-        launch = launch_of(self._context, desired)
-        return TrialPool(desired.endpoint, launch, limits, prints=prints)
 
     def _read(self) -> Declared:
         """Read what is to be served, and note in the same moment that its models are used."""

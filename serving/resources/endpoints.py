@@ -17,7 +17,6 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
-from driftline.serving.resources.answers import require_width
 from driftline.serving.resources.served_models import deployed_at
 from driftline.serving.resources.specs import (
     CONTAINERS_MAX,
@@ -299,24 +298,6 @@ def list_desired(connection: Connection) -> list[DesiredVariant]:
         for found, is_shadow in ((variants_of, False), (shadows_of, True))
         for variant in found(endpoint.spec)
     ]
-
-
-def desired_with(connection: Connection, endpoint: str, model: str) -> DesiredVariant:
-    """Return an endpoint as it would be served by another declared model alone."""
-    found = store.get(connection, "Endpoint", endpoint)
-    other = store.get(connection, "Model", model)
-    alone = {
-        "variant_name": found.spec["variant"],
-        "initial_variant_weight": 1.0,
-        "initial_instance_count": found.spec["initial_instance_count"],
-    }
-    if containers_of(other.spec):
-        raise InputError(f'model "{model}" has several containers; expected one of a file')
-    if (text := found.made.get("signature")) is not None:
-        outputs = Signature.from_json(text).outputs
-        said = next((one for one in outputs if one.role == "prediction"), None)
-        require_width(said, other.made.get("description") or {})
-    return _desired(found, alone, other, {})
 
 
 def _desired(

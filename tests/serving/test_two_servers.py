@@ -202,9 +202,8 @@ def test_changes_of_models_and_endpoints_are_counted_and_no_others(engine):
 
 
 @pytest.mark.parametrize(
-    "path", ["/endpoints/flights/invocations", "/endpoints/flights/async-invocations",
-             "/api/v1/endpoints/flights/predictions"]
-)  # fmt: skip
+    "path", ["/endpoints/flights/invocations", "/endpoints/flights/async-invocations"]
+)
 def test_a_server_that_has_not_read_its_endpoints_says_come_again(engine, tmp_path, path):
     """It began, and the store has not answered yet: no endpoint is known to be missing."""
     context = ServerContext(

@@ -310,17 +310,6 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         asked = {"endpoint": endpoint, "variant": variant, "since": since}
         return self._items("logs", limit=limit, **asked)
 
-    def predict(
-        self, endpoint: str, body: bytes, *, content_type: str, model: str | None = None
-    ) -> httpx.Response:
-        """Ask an endpoint's model, or another one in its place; nothing of it is captured."""
-        path, params = (
-            api_path("endpoints", endpoint, "predictions"),
-            without_none({"model": model}),
-        )
-        headers = {"content-type": content_type}
-        return self._call("POST", path, content=body, params=params, headers=headers)
-
 
 def kind_of(word: str) -> answers.ResourceKind:
     """Return the kind that a word names, such as ``Monitor``, ``monitor`` or ``monitors``.

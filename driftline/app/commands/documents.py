@@ -52,7 +52,7 @@ CheckedKindOption = Annotated[
 
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", help="Model file or endpoint, for attribution; else ready ones."),
+    typer.Option("--model", help="Model file, for attribution; else ready ones."),
 ]
 TimeLimitOption = Annotated[
     str | None,
@@ -461,14 +461,11 @@ def _asking(
         yield None
         return
     # What serves models is slow to import, and a check without one needs none of it.
-    from driftline.app.client.remote_model import is_endpoint_name, open_named
+    from driftline.serving.hosting.model_process import open_model
 
-    found = options.load_settings(None)
-    with open_named(
-        model,
-        trust_pickle=found.serving.trust_pickle,
-        server=options.DEFAULT.address() if is_endpoint_name(model) else found.server_url,
-        # Read after the server, which may be another installation's, is known.
+    with open_model(
+        Path(model),
+        trust_pickle=options.load_settings(None).serving.trust_pickle,
         positive=(_answering_as(roles, reference()) if reference else roles).positives or None,
     ) as predict:
         yield predict

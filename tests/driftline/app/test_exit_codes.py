@@ -72,7 +72,6 @@ capture stats
 capture stats flights
 capture export flights -o OUT
 capture erase --endpoint flights --inference-id a
-capture replay flights --model other
 truth load FILE --endpoint flights
 truth report flights
 detector put shop orders

@@ -1,4 +1,4 @@
-"""What becomes of the pools that are replaced, that could not start, and that are on trial."""
+"""What becomes of the pools that are replaced, and that could not start."""
 
 import asyncio
 import threading
@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from driftline.serving.hosting import endpoint_reconciler
-from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
+from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool
-from driftline.serving.hosting.rehearsal import Rehearsals, TrialPool
 from tests.serving.hosting.test_pool import Silent, silent_pool
 
 
@@ -91,17 +90,6 @@ def test_a_process_that_was_loaded_for_a_pool_that_never_starts_is_stopped():
     assert asyncio.run(act())
 
 
-def test_a_model_on_trial_that_ends_its_process_is_refused_and_not_tried_again(monkeypatch):
-    async def start() -> Child:
-        raise WorkerLostError("the model's process ended while it loaded the model")
-
-    monkeypatch.setattr(Child, "start", start)
-    pool = TrialPool("flights", Launch("", name="candidate"), Limits())
-
-    with pytest.raises(LoadError, match=r'model "candidate": .*process ended'):
-        asyncio.run(asyncio.wait_for(pool.start(), 10))
-
-
 class Loading:
     """A pool whose model is loaded once the test says so."""
 
@@ -169,30 +157,3 @@ def test_a_bucket_that_does_not_answer_leaves_the_servers_threads_alone():
             await reconciler.stop()
 
     assert asyncio.run(act()) == 1
-
-
-def test_a_model_on_trial_that_is_loading_holds_up_no_other_and_is_loaded_once(monkeypatch):
-    async def act() -> tuple[int, bool]:
-        made: dict[str, Loading] = {}
-        models = SimpleNamespace(fetch=lambda _: None)
-        trials: Any = Rehearsals(None, models, lambda one: made.setdefault(one.model, Loading()))
-        monkeypatch.setattr(trials, "_read", lambda endpoint, model: SimpleNamespace(
-            endpoint=endpoint, model=model, model_file=model, generation=1, many=None
-        ))  # fmt: skip
-        slow = [asyncio.create_task(trials.pool("flights", "slow")) for _ in range(2)]
-        while "slow" not in made:
-            await asyncio.sleep(0)
-        other = asyncio.create_task(trials.pool("flights", "other"))
-        while "other" not in made:
-            await asyncio.sleep(0)
-        made["other"].may_run.set()
-        found = [await other, await trials.pool("flights", "other")]
-        assert found == [made["other"]] * 2
-        assert not any(one.done() for one in slow)
-        made["slow"].may_run.set()
-        return len(made), await slow[0] is await slow[1]
-
-    async def in_time() -> tuple[int, bool]:
-        return await asyncio.wait_for(act(), 10)
-
-    assert asyncio.run(in_time()) == (2, True)

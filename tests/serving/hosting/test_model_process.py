@@ -17,11 +17,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from driftline.app.client.remote_model import RemoteModel, open_named
 from driftline.baseline import store as baselines
 from driftline.baseline.schema import infer_signature
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.errors import InputError, UnavailableError
 from driftline.formats.arrow_types import as_fitted
 from driftline.formats.shapes.requests import RequestRows
 from driftline.formats.source import open_source
@@ -117,9 +116,7 @@ def test_rows_that_the_model_refuses_and_files_it_cannot_read_are_one_sentence(
         process.method  # noqa: B018
     assert process.process_id is None
     with pytest.raises(InputError, match="no such file"):
-        open_named("none.skops", trust_pickle=False, server="")
-    with pytest.raises(UnavailableError, match="driftline up"):
-        open_named("flights", trust_pickle=False, server="http://127.0.0.1:9")
+        open_model("none.skops", trust_pickle=False)
 
 
 def test_a_model_that_hangs_is_ended_in_time(slow_model):
@@ -438,21 +435,6 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf
         assert server.client.delete("/api/v1/models/late").status_code == 409
 
         rows = pa.Table.from_pandas(trained.inputs, preserve_index=False)
-        before = server.client.get("/api/v1/counts").json()["tap"]
-        with open_named("flights", trust_pickle=False, server=server.url) as afar:
-            assert isinstance(afar, ModelPredictor)
-            assert afar.model == making.model
-            expected = trained.model.predict_proba(trained.inputs)[:, 1]
-            np.testing.assert_allclose(afar(rows), expected, rtol=1e-9)
-            report = check(rows.slice(0, 60), stored, kind="attribution", predict=afar)
-            assert report.decided
-            with pytest.raises(InputError, match='no "carrier"'):
-                afar(pa.table({"origin": ["EWR"]}))
-        with pytest.raises(NotFoundError, match="does not exist"):
-            RemoteModel(server.url, "nothing")
-        # What explains is no traffic.
-        assert server.client.get("/api/v1/counts").json()["tap"] == before
-
         shelf = ModelShelf(server.engine, str(server.root), trust_pickle=False, keep_s=0.5)
         with shelf.open("flights") as predict:
             assert predict.model == making.model
@@ -460,7 +442,7 @@ def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf
             first = predict.process_id
         with shelf.open("flights") as predict:
             assert predict.process_id == first
-            assert predict.positive == afar.positive == "1"
+            assert predict.positive == "1"
         assert report.passed
         assert report.decided
         assert shelf.open("nothing") is None

@@ -156,9 +156,6 @@ def test_a_caller_cannot_ask_a_shadow(server: Any, put: Any) -> None:
     assert answer.status_code == 400
     assert "has blue" in server.error_of(answer)["message"]
     assert "green" not in server.error_of(answer)["message"].partition("has blue")[2]
-    assert server.client.post(
-        f"/api/v1/endpoints/{name}/predictions", content=ROW, headers={"content-type": "text/csv"}
-    ).text == server.invoke(name, ROW).text  # fmt: skip
 
 
 def test_a_shadow_whose_worker_is_killed_costs_no_request(

@@ -1,1 +1,0 @@
-"""Captured requests sent again to another model, and what it answers beside what was answered."""
