@@ -353,7 +353,7 @@ class Serving(Section):
 
     trust_pickle: Flag = _setting(
         False,
-        "load models that can run any code: pickles, joblib, model.tar.gz, MLflow, networks",
+        "load models that can run any code: pickles, joblib, model.tar.gz, MLflow",
     )
     trust_commands: Flag = _setting(
         False, "run models that are programs: whoever may apply resources can then run any"

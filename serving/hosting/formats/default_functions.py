@@ -9,14 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from driftline.errors import InputError
 from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
-from driftline.serving.hosting.formats import torch
 
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
 _EXPECTED = f"expected {JSON}, {CSV} or {NPY}"
@@ -47,9 +45,7 @@ def input_fn(body: bytes, content_type: str) -> np.ndarray:
 
 
 def predict_fn(data: Any, model: Any) -> Any:  # noqa: ANN401 - foreign objects
-    """Predict with the model, or call it: networks of PyTorch have no method."""
-    if torch.is_module(model):
-        return torch.of_module(model, Path("model")).predict(data)
+    """Predict with the model."""
     return model.predict(data)
 
 

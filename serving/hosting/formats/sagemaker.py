@@ -7,7 +7,6 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from driftline.serving.hosting.formats import tensorflow, torch
 from driftline.serving.hosting.formats.archive import Unpacked
 from driftline.serving.hosting.formats.inference_module import InferenceModule
 from driftline.serving.hosting.formats.model_format import BodyModel, ModelError
@@ -34,7 +33,7 @@ def read(path: Path) -> object:
     else:
         model = _model_in(folder, f"{path.name}, whose inference.py has no model_fn,")
     if not module.has_own_bodies:
-        return torch.of_module(model, path) if torch.is_module(model) else model
+        return model
     if isinstance(model, BodyModel):
         raise ModelError(
             f"{path.name} has functions of its own beside a model that reads bodies itself; "
@@ -46,8 +45,7 @@ def read(path: Path) -> object:
 
 def _model_in(folder: Path, shown: str) -> object:
     """Read the model file that stands at the top of an artefact."""
-    versioned = tensorflow.newest_version(folder)
-    stored = find_model(folder if versioned is None else versioned, shown)
+    stored = find_model(folder, shown)
     if stored.format is MODEL_FORMATS[ARCHIVE]:
         raise ModelError(f"{stored.path.name} is an archive in an archive; expected a model file")
     return stored.format.read(stored.path)

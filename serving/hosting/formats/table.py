@@ -37,28 +37,12 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
     "mlflow": ModelFormat(
         (), f"{_HERE}.mlflow:read", runs_code=True, noun="a model of MLflow", markers=("MLmodel",)
     ),
-    # Networks are programs: their files may read and write others, or hold pickles.
-    "keras": ModelFormat(
-        (".keras", ".h5"), f"{_HERE}.keras:read", runs_code=True, noun="a model of Keras"
-    ),
-    "tensorflow": ModelFormat(
-        (),
-        f"{_HERE}.tensorflow:read",
-        runs_code=True,
-        noun="a model of TensorFlow",
-        markers=("saved_model.pb",),
-    ),
-    "torch": ModelFormat(
-        (".pt", ".pth", ".pt2"), f"{_HERE}.torch:read", runs_code=True, noun="a model of PyTorch"
-    ),
-    "hugging_face": ModelFormat(
-        (),
-        f"{_HERE}.hugging_face:read",
-        runs_code=True,
-        noun="a model of Hugging Face",
-        markers=("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"),
-    ),
 }
+# Files of neural networks, which nothing here reads: code that loads them comes with the model.
+NETWORKS = (
+    *(".keras", ".h5", ".pt", ".pth", ".pt2", "saved_model.pb"),
+    *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +91,7 @@ def find_model(path: Path, shown: str | None = None) -> StoredModel:
         raise ModelError(f"model {path}: no such file")
     found = format_of(path)
     if found is None:
+        _refuse_network(path)
         expected = ", ".join(model_suffixes())
         raise ModelError(f'model {path}: suffix "{path.suffix}"; expected one of {expected}')
     return StoredModel(path, found)
@@ -133,7 +118,13 @@ def _in_folder(folder: Path, shown: str) -> StoredModel:
             return StoredModel(folder, whole)
     files = sorted(folder.iterdir())
     models = [StoredModel(file, one) for file in files if (one := format_of(file)) is not None]
-    models = [one for one in models if not one.format.has_common_suffix] or models
+    certain = [one for one in models if not one.format.has_common_suffix]
+    if not certain:
+        # As deep as TensorFlow Serving has them: NAME/VERSION/saved_model.pb.
+        for pattern in ("*", "*/*", "*/*/*"):
+            for file in folder.glob(pattern):
+                _refuse_network(file)
+    models = certain or models
     if len(models) != 1:
         named = ", ".join(one.path.name for one in models) or "none"
         raise ModelError(
@@ -141,3 +132,12 @@ def _in_folder(folder: Path, shown: str) -> StoredModel:
             f"expected one with suffix {', '.join(model_suffixes())}"
         )
     return models[0]
+
+
+def _refuse_network(file: Path) -> None:
+    if file.name.lower().endswith(NETWORKS):
+        raise ModelError(
+            f"{file.name} is a network of Keras, TensorFlow, PyTorch or Hugging Face, which is "
+            "served as ONNX, as a folder of MLflow, or in a model.tar.gz whose code/inference.py "
+            "loads it"
+        )
