@@ -7,7 +7,7 @@ has one output of numbers is a regressor.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ _TOLERANCE = 1e-6  # Probabilities are float32.
 # In metadata_props: {"missing": […], "infinite": […]}, places of columns whose values of that kind
 # the model that was converted refuses, where ONNX Runtime would answer them.
 REFUSED = "driftline.refused"
+COLUMNS = "driftline.columns"  # As well: the names of the columns in their order, a JSON list.
 _INSTALL = "'driftline[onnx]'"
 
 
@@ -45,10 +46,8 @@ class OnnxModel:
         file: Path,
         *,
         labels: list[Any] | None,
-        target_count: int | None,
     ) -> None:
-        self._session, self._file = session, file
-        self._labels, self._target_count = labels, target_count
+        self._session, self._file, self._labels = session, file, labels
         self._inputs = session.get_inputs()
         for one in self._inputs:
             if one.type not in TYPES or len(one.shape) != 2:
@@ -102,10 +101,12 @@ class OnnxModel:
 
     def _read_columns(self) -> None:
         """Learn which columns the model takes: by name, or by position in one table."""
+        names = json.loads(self._metadata.get(COLUMNS, "null"))
         if self._is_matrix:
             width = self._inputs[0].shape[1]
             count = width if isinstance(width, int) else None
-            self.feature_names_in_, self.n_features_in_ = None, count
+            self.feature_names_in_ = None if names is None else np.array(names, dtype=object)
+            self.n_features_in_ = count
             kind = TYPES[self._inputs[0].type][1]
             self.feature_types_ = None if count is None else (kind,) * count
             return
@@ -115,7 +116,7 @@ class OnnxModel:
                     f'{self._file.name} takes "{one.name}" as {one.shape[1]} columns beside other '
                     "inputs; expected one column each, or all columns in one input"
                 )
-        names = [one.name for one in self._inputs]
+        names = names or [one.name for one in self._inputs]
         self.feature_names_in_ = np.array(names, dtype=object)
         self.n_features_in_ = len(names)
         self.feature_types_ = tuple(TYPES[one.type][1] for one in self._inputs)
@@ -132,10 +133,6 @@ class OnnxModel:
                     f"{self._file.name} answers {', '.join(one.name for one in outputs)[:200]}; "
                     "expected one output of numbers, or a label and its probabilities"
                 )
-            # Asked first: shapes of converted models say 1, whatever they answer.
-            shape = outputs[0].shape
-            width = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else None
-            self.told_width_ = self._target_count or width
             return
         said = self._metadata.get("classes")
         if said is not None:
@@ -234,20 +231,11 @@ def _class_labels(model: Any) -> list[Any] | None:  # noqa: ANN401 - foreign obj
     ONNX Runtime does not say them: they are an attribute of a node.
     """
     found: list[Any] | None = None
-    for attribute in _attributes(model):
+    attributes = (attribute for node in model.graph.node for attribute in node.attribute)
+    for attribute in attributes:
         if attribute.name.startswith("classlabels_"):
             found = [text.decode() for text in attribute.strings] or [*attribute.ints] or found
     return found
-
-
-def _target_count(model: Any) -> int | None:  # noqa: ANN401 - foreign object
-    """Return how many values the last regressor in a model answers."""
-    counts = [one.i for one in _attributes(model) if one.name in ("n_targets", "targets")]
-    return counts[-1] if counts else None
-
-
-def _attributes(model: Any) -> Iterator[Any]:  # noqa: ANN401 - foreign objects
-    return (attribute for node in model.graph.node for attribute in node.attribute)
 
 
 def _require_self_contained(model: Any, file: Path) -> None:  # noqa: ANN401 - foreign object
@@ -282,4 +270,4 @@ def read(file: Path) -> OnnxModel:
     session = runtime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return OnnxModel(session, file, labels=_class_labels(model), target_count=_target_count(model))
+    return OnnxModel(session, file, labels=_class_labels(model))

@@ -17,11 +17,8 @@ from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
     BaggingClassifier,
     GradientBoostingClassifier,
-    HistGradientBoostingClassifier,
-    HistGradientBoostingRegressor,
     RandomForestRegressor,
     StackingClassifier,
-    VotingClassifier,
 )
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.impute import SimpleImputer
@@ -132,22 +129,6 @@ def test_trees_of_scikit_learn_in_steps_are_converted(tmp_path):
     assert converted(tmp_path, forest, VALUES)[0].difference < 1e-5
 
 
-@pytest.mark.parametrize("target", ["two", "number"])
-def test_histogram_trees_are_converted_with_the_way_of_missing_values(target, tmp_path):
-    kind = HistGradientBoostingRegressor if target == "number" else HistGradientBoostingClassifier
-    frame = VALUES.where(VALUES["c"] < 1)
-    model = kind(max_iter=8).fit(frame, CLASSES[target])
-
-    parity, before, after = converted(tmp_path, model, frame)
-
-    assert (parity.rows, parity.difference < 1e-5) == (300, True)
-    assert after.description.feature_names == ("b", "a", "c")
-    rows = columns_of(pa.table({"b": [np.nan, 0.5], "a": [np.nan, np.inf], "c": [0.1, np.nan]}))
-    expected, answer = before.predict(rows), after.predict(rows)
-    shown = "predictions" if target == "number" else "probabilities"
-    np.testing.assert_allclose(getattr(answer, shown), getattr(expected, shown), atol=1e-5)
-
-
 @pytest.mark.parametrize("is_named", [True, False])
 def test_what_the_model_refuses_its_conversion_refuses(is_named, tmp_path):
     # Missing values are replaced in "a" alone; ONNX Runtime answers NaN or any class for others.
@@ -176,26 +157,6 @@ def test_what_the_model_refuses_its_conversion_refuses(is_named, tmp_path):
         ModelError, match=r"column .* is missing, which the model refused that m.onn"
     ):
         after.predict({name: np.array([np.nan]) for name in names})
-
-
-@pytest.mark.parametrize("has_text", [True, False])
-def test_refused_values_are_told_by_the_names_of_their_columns(has_text, tmp_path):
-    frame, model = VALUES, make_pipeline(StandardScaler(), LogisticRegression())
-    if has_text:
-        frame = VALUES.assign(kind=["x", "y"] * 150)
-        text = ColumnTransformer([("t", OneHotEncoder(), ["kind"])], remainder=model[0])
-        model = make_pipeline(text, model[1])
-    _, _, after = converted(tmp_path, model.fit(frame, CLASSES["two"]), frame)
-    rows = columns_of(pa.Table.from_pandas(frame[:2]))
-
-    for name, value, word in (
-        ("a", np.nan, "missing"), ("b", np.inf, "infinite"), ("c", -np.inf, "infinite"),
-    ):  # fmt: skip
-        with pytest.raises(ModelError) as refused:
-            after.predict(rows | {name: np.array([0.5, value])})
-        assert str(refused.value) == (
-            f'column "{name}" is {word}, which the model refused that m.onnx was converted from'
-        )
 
 
 @pytest.mark.parametrize("value", [None, np.nan])
@@ -258,7 +219,6 @@ def test_classifiers_without_probabilities_answer_the_same_labels(
         QuadraticDiscriminantAnalysis(), SGDClassifier(loss="log_loss"),
         BaggingClassifier(n_estimators=3), CalibratedClassifierCV(LogisticRegression()),
         OneVsRestClassifier(LogisticRegression()),
-        VotingClassifier([("a", LogisticRegression()), ("b", GaussianNB())], voting="soft"),
         StackingClassifier([("a", LogisticRegression()), ("b", GaussianNB())]),
     ],
     ids=lambda estimator: type(estimator).__name__,
@@ -348,7 +308,7 @@ def test_a_difference_is_told_with_its_row_and_nothing_is_written(tmp_path):
     model.fit(pd.concat([frame] * 9), [0, 0, 1] * 9)
 
     with pytest.raises(UndecidedError, match=r"as ONNX it answers otherwise: by 0\.\d+ at most, "
-                       r"in row [23] of 3; expected 0\.0001 or less; nothing"):  # fmt: skip
+                       r"in row [23] of 3; .* expected 0\.0001 or less; nothing"):  # fmt: skip
         converted(tmp_path, model, frame)
     assert not (tmp_path / "m.onnx").exists()
 

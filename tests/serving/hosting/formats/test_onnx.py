@@ -152,17 +152,6 @@ def test_a_regressor_says_how_many_values_it_answers_whatever_its_shape(kind, wi
     assert np.shape(predictor.predict(columns(VALUES[:3])).predictions) == (3, 2)[:width]
 
 
-def test_a_regressor_that_refuses_a_blank_row_says_how_many_values_it_answers(tmp_path):
-    frame = pd.DataFrame({"carrier": ["UA", "AA"] * 20})
-    model = make_pipeline(OneHotEncoder(), RandomForestRegressor(2))
-    model.fit(frame, np.arange(80.0).reshape(-1, 2))
-
-    types = [("carrier", StringTensorType([None, 1]))]
-    predictor = load(to_onnx(model, initial_types=types), tmp_path)
-
-    assert predictor.description.answer_width == 2
-
-
 def mixed():
     """Fit and convert a pipeline of text and numbers, each an input by name."""
     random = np.random.default_rng(4)
