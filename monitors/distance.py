@@ -17,13 +17,9 @@ from driftline.baseline.texts import counted_texts, shortened
 from driftline.errors import InputError, UndecidedError
 from driftline.formats.arrow_types import plain_type
 from driftline.formats.coercion import coerce
-from driftline.stats.distances.counts import Counts
 from driftline.stats.distances.distance import Distance
 from driftline.stats.distances.pair import Pair
 from driftline.stats.distances.sample import CellCounts, Levels, Numbers, Sample
-
-# Of the estimate from the 4,096 smallest hashes: 1 / sqrt(4,094) (Bar-Yossef et al., 2002).
-DISTINCT_ERROR = 0.0157
 
 
 class UnmeasuredError(InputError):
@@ -154,7 +150,7 @@ def _sample_of(data: object, shown: str, cells: Cells | None) -> Sample:
             "or truth values"
         )
     if pa.types.is_null(array.type):
-        return Sample(None, len(array), len(array), empty_text_count=0)
+        return Sample(None, len(array), len(array))
     counts = None if cells is None else _on_cells(cells, cells.count(array))
     if column_type(array.type) in ("int64", "double"):
         return _of_numbers(array, counts)
@@ -201,19 +197,9 @@ def _of_numbers(array: pa.Array, counts: CellCounts | None) -> Sample:
         "numbers",
         row_count=len(array),
         missing_count=len(array) - len(found),
-        infinite_count=len(found) - len(finite),
-        empty_text_count=0,
         numbers=Numbers(values, weights.astype(np.float64)),
-        distinct_count=_distinct_count(array, values),
         cells=counts,
     )
-
-
-def _distinct_count(array: pa.Array, values: Counts) -> int:
-    """Count different numbers; floats do not tell whole numbers beyond 2^53 apart."""
-    if pa.types.is_integer(array.type) and values.size and np.abs(values).max() >= 2**53:
-        return int(pc.count_distinct(array).as_py())
-    return len(values)
 
 
 def _of_texts(array: pa.Array, counts: CellCounts | None) -> Sample:
@@ -221,15 +207,11 @@ def _of_texts(array: pa.Array, counts: CellCounts | None) -> Sample:
     plain, _ = coerce(array, kind)
     texts, often = counted_texts(plain)
     present = int(often.sum())
-    empty = pc.sum(pc.equal(plain, "")).as_py() if kind == "string" else 0
-    kept = shortened(texts)
     return Sample(
         "levels",
         row_count=len(plain),
         missing_count=len(plain) - present,
-        empty_text_count=int(empty or 0),
-        levels=Levels(kept, often.astype(np.float64), present),
-        distinct_count=len(kept),
+        levels=Levels(shortened(texts), often.astype(np.float64), present),
         cells=counts,
     )
 
@@ -252,18 +234,12 @@ def _of_profile(column: ColumnProfile, shown: str) -> Sample:
             found.error,
         )
     cells, counts = column.cells, column.cell_counts
-    is_counted = column.distinct.is_exact and (levels is None or column.levels.is_exact)
     return Sample(
         "numbers" if column.is_number else "levels",
         row_count=column.row_count,
         missing_count=column.missing_count,
-        unfit_count=column.unfit_count,
-        infinite_count=column.inf_count,
-        empty_text_count=0 if column.type != "string" else None,
         numbers=numbers,
         levels=levels,
-        distinct_count=column.distinct_count if column.present_count else None,
-        distinct_error=0.0 if is_counted else DISTINCT_ERROR,
         cells=None if cells is None or counts is None else _on_cells(cells, counts),
     )
 

@@ -350,7 +350,7 @@ class FeatureResult:
     unfit_count: int = 0
     # The strongest set of rows: |share - reference share|, where a violation begins, and the chance
     # of so much in any set without drift; None when drift was not judged. Of a column whose
-    # constraints name a distance: that distance, its limit and its p-value.
+    # constraints name a distance: that distance and its limit.
     distance: float | None = None
     bound: float | None = None
     p_value: float | None = None
@@ -372,17 +372,11 @@ class FeatureResult:
     jensen_shannon: float | None = None
     share_of_blame: float = 0.0  # 0-1; 0 without a violation.
     # How far a column that drifted lies from its reference: numbers as share and in robust sd of
-    # the reference, texts as share; each with the ends of its 95% interval.
+    # the reference, texts as share.
     kolmogorov_smirnov: float | None = None
-    kolmogorov_smirnov_low: float | None = None
-    kolmogorov_smirnov_high: float | None = None
     wasserstein: float | None = None
-    wasserstein_low: float | None = None
-    wasserstein_high: float | None = None
     total_variation: float | None = None
-    total_variation_low: float | None = None
-    total_variation_high: float | None = None
-    # The same in words, such as ``about 0.25 sd higher (95%: 0.2 to 0.3)``; "" without drift.
+    # The same in words, of numbers, such as ``about 0.25 sd higher``; "" without drift.
     change: str = ""
     note: str = ""  # Why there is no distance, such as "insufficient_data"; "" when there is one.
     # What would help where it could not be judged, such as ``11 more days of reference``.

@@ -59,7 +59,7 @@ def test_profiles_of_few_values_and_of_merged_parts_give_what_the_rows_give(valu
 
     rows = dl.distances(whole, other)
     assert found.keys() == rows.keys()
-    for name in found.keys() - {"empty_text"}:
+    for name in found:
         assert found[name] == rows[name], name
 
 
@@ -76,13 +76,8 @@ def test_sketches_are_within_the_error_that_they_state() -> None:
     assert 0 < error < 0.02
     truth = rows["kolmogorov_smirnov"]
     assert found["kolmogorov_smirnov"].value == pytest.approx(truth.value, abs=error)
-    assert found["kolmogorov_smirnov"].p_value >= truth.p_value
     for name in ("wasserstein", "wasserstein_raw"):
-        wide = found[name].upper - rows[name].upper
-        assert wide > 0
-        assert found[name].value == pytest.approx(rows[name].value, abs=wide + 0.01)
-    assert found["psi"].p_value is None
-    assert "sketches" in found["psi"].note
+        assert found[name].value == pytest.approx(rows[name].value, abs=0.02)
     assert found["psi"].value == pytest.approx(rows["psi"].value, abs=0.005)
 
 
@@ -104,12 +99,11 @@ def test_on_a_baselines_cells_merged_hours_are_the_whole_to_the_last_digit() -> 
         one = dl.distance(name, known, whole)
         assert one == dl.distance(name, known, parts)
         assert one == dl.distance(name, known, MOVED)  # Rows are counted on the same cells.
-        assert one.p_value < 1e-3
 
 
 def test_nothing_to_compare_is_an_error_and_no_zero() -> None:
     for empty in ([], [None, None], np.array([np.nan])):
-        for name in ("wasserstein", "psi", "distinct"):
+        for name in ("wasserstein", "psi"):
             with pytest.raises(UndecidedError, match="expected some on both sides"):
                 dl.distance(name, NUMBERS, empty)
         assert dl.distances(NUMBERS, empty)["psi"].value is None
@@ -139,11 +133,9 @@ def test_edges_give_finite_numbers_or_a_reason(first, second) -> None:
     for name, found in measured.items():
         text = json.dumps(found.to_dict(), allow_nan=False)
         assert found.value is not None or found.note, text
-        assert found.p_value is None or 0.0 <= found.p_value <= 1.0, name
-        assert None in (found.lower, found.upper) or found.lower <= found.upper, name
         assert found.value is None or found.value >= 0.0, name
     same = dl.distances(first, first)
-    names = same.keys() - {"missing", "distinct", "unfit"}
+    names = same.keys() - {"missing"}
     assert names
     for name in names:
         assert same[name].value in (None, pytest.approx(0.0, abs=1e-12)), name
@@ -188,11 +180,7 @@ def test_a_season_has_no_unit() -> None:
         ("psi", [1.0], [1, "a"], "window: list is not one column"),
         ("psi", [[1.0]], [[1.0]], "reference: values of type list<item: double> have no distance"),
         ("psi", pd.to_datetime(["2020-01-01"]), [1.0], "values of type timestamp["),
-        (
-            "empty_text",
-            *(one.columns["x"] for one in profiles(["a"], ["b"])),
-            "does not exist here",
-        ),
+        ("chi_squared", ["a", "b"], ["a", "b"], "does not exist here"),
     ],
 )
 def test_a_wrong_question_is_answered_in_one_sentence(name, first, second, sentence) -> None:

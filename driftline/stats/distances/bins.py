@@ -34,28 +34,19 @@ class Bins:
     source
         Where the bins are from.
     rest
-        Bins that stand for "any other value": seen in the reference or not they are one to the
-        laws, since the reference's own choice of levels makes the unseen rarer there.
-    is_exact
-        Whether the rows were counted; False when estimated from sketches.
+        Bins that stand for "any other value": seen in the reference or not they are pooled as
+        one, since the reference's own choice of levels makes the unseen rarer there.
     """
 
     reference: Counts
     window: Counts
     source: Literal["cells", "parts", "levels"]
     rest: NDArray[np.bool_] | None = None
-    is_exact: bool = True
 
     @property
     def rows(self) -> tuple[float, float]:
         """Rows of the reference, n, and of the window, m."""
         return float(self.reference.sum()), float(self.window.sum())
-
-    @property
-    def effective_rows(self) -> float:
-        """N_e = nm / (n + m)."""
-        n, m = self.rows
-        return n * m / (n + m)
 
     @cached_property
     def pooled(self) -> tuple[Counts, Counts]:
@@ -133,8 +124,7 @@ def _in_parts(reference: Numbers, window: Numbers) -> Bins:
         ).astype(np.float64)
         for side in (reference, window)
     )
-    is_exact = reference.rank_error + window.rank_error == 0
-    return Bins(first, second, "parts", is_exact=is_exact)
+    return Bins(first, second, "parts")
 
 
 def _by_level(reference: Levels, window: Levels) -> Bins:
@@ -148,4 +138,4 @@ def _by_level(reference: Levels, window: Levels) -> Bins:
     exact = reference.error == 0 and window.error == 0
     if exact:
         sides = [side[:-1] for side in sides]
-    return Bins(sides[0], sides[1], "levels", is_exact=exact)
+    return Bins(sides[0], sides[1], "levels")

@@ -15,16 +15,7 @@ from functools import lru_cache, partial
 from importlib.metadata import entry_points
 
 from driftline.errors import DriftlineError, InputError, NotFoundError
-from driftline.stats.distances import (
-    cardinality,
-    chi_squared_family,
-    edf,
-    proportions,
-    tails,
-    transport,
-    units,
-    variation,
-)
+from driftline.stats.distances import binned, edf, proportions, transport, units
 from driftline.stats.distances.curves import Curves
 from driftline.stats.distances.distance import Distance
 from driftline.stats.distances.pair import Pair
@@ -53,46 +44,29 @@ def _on_curves(measure: Callable[[Curves], Distance]) -> Entry:
     return Entry("numbers", lambda pair: measure(pair.curves))
 
 
-def _divergence(name: str) -> Entry:
-    return Entry(None, lambda pair: chi_squared_family.measure_divergence(name, pair.bins))
+def _binned(name: str) -> Entry:
+    return Entry(None, lambda pair: binned.measure_binned(name, pair.bins))
 
 
 def _of_sides(kind: SampleKind | None, measure: Callable[..., Distance]) -> Entry:
     return Entry(kind, lambda pair: measure(pair.reference, pair.window))
 
 
-# Every distance by its name; the family of the chi-squared adds its own (`_divergence`).
+# Every distance by its name.
 DISTANCES: Mapping[str, Entry] = {
     "kolmogorov_smirnov": _on_curves(edf.kolmogorov_smirnov),
     "wasserstein": _on_curves(transport.wasserstein),
     "wasserstein_raw": _on_curves(transport.wasserstein_raw),
-    "cramer_von_mises": _on_curves(edf.cramer_von_mises),
     "anderson_darling": _on_curves(edf.anderson_darling),
     "energy": _on_curves(transport.energy),
-    "tails": _on_curves(tails.tails),
     "unit_change": _on_curves(units.unit_change),
-    **{name: _divergence(name) for name in (*chi_squared_family.DIVERGENCES, "chi_squared")},
-    "total_variation": Entry(None, lambda pair: variation.total_variation(pair.bins)),
-    "l_infinity": Entry(None, lambda pair: variation.largest_difference(pair.bins)),
+    **{name: _binned(name) for name in binned.BINNED},
+    "chi_squared": Entry(None, lambda pair: binned.chi_squared(pair.bins)),
     "unseen": _of_sides("levels", proportions.unseen),
-    "distinct": _of_sides(None, cardinality.distinct),
     "missing": _of_sides(None, proportions.missing),
-    "unfit": _of_sides(None, proportions.unfit),
-    "zeros": _of_sides("numbers", proportions.zeros),
-    "infinite": _of_sides("numbers", proportions.infinite),
-    "empty_text": _of_sides("levels", proportions.empty_text),
 }
-# They need no values: the rows by cell, and how many hold none that fits, are enough.
-OF_COUNTS = frozenset(
-    {
-        *chi_squared_family.DIVERGENCES,
-        "chi_squared",
-        "total_variation",
-        "l_infinity",
-        "missing",
-        "unfit",
-    }
-)
+# They need no values: the rows by cell, and how many hold none, are enough.
+OF_COUNTS = frozenset({*binned.BINNED, "chi_squared", "missing"})
 
 
 def plugged_in() -> tuple[str, ...]:

@@ -2,13 +2,11 @@
 
 References
 ----------
-Kolmogorov, Giornale dell'Istituto Italiano degli Attuari 4, 1933; Dvoretzky, Kiefer and Wolfowitz,
-Annals of Mathematical Statistics 27, 1956 (the interval).
+Kolmogorov, Giornale dell'Istituto Italiano degli Attuari 4, 1933.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from driftline.stats.distances.counts import Counts, as_counts, shares
-from driftline.stats.distances.distance import Distance
 from driftline.stats.distances.sample import Numbers
 
-# Mean square of Kolmogorov's law.
-KOLMOGOROV_SQUARE = math.pi**2 / 12
 # Values that fall no more often than this from one to the next are sorted as runs.
 FEW_RUNS = 16
 
@@ -68,12 +63,6 @@ class Curves:
             window.count,
             reference.rank_error + window.rank_error,
         )
-
-    @property
-    def effective_rows(self) -> float:
-        """N_e = nm / (n + m)."""
-        n, m = self.reference_rows, self.window_rows
-        return n * m / (n + m)
 
     @property
     def pooled(self) -> Counts:
@@ -127,21 +116,6 @@ def _steps(values: ArrayLike, weights: ArrayLike | None) -> tuple[Counts, Counts
     order = np.argsort(found, kind=kind)
     part = shares(np.asarray(weights)[order])
     return found[order], np.concatenate([[0.0], np.cumsum(part)])
-
-
-def largest_gap(curves: Curves) -> Distance:
-    """Measure the distance of Kolmogorov and Smirnov without its chance; see `edf`."""
-    value = float(np.abs(curves.reference - curves.window).max())
-    n, m, rows = curves.reference_rows, curves.window_rows, curves.effective_rows
-    reach = sum(math.sqrt(math.log(2 / 0.025) / (2 * side)) for side in (n, m)) + curves.error
-    return Distance(
-        "kolmogorov_smirnov",
-        value,
-        "share",
-        corrected=math.sqrt(max(0.0, value**2 - KOLMOGOROV_SQUARE / rows)),
-        lower=max(0.0, value - reach),
-        upper=min(1.0, value + reach),
-    )
 
 
 def _on_common_values(

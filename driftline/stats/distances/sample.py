@@ -88,15 +88,8 @@ class Sample:
         None for a column without a single value and without a type.
     row_count, missing_count
         All rows; those without a value (null, NaN, empty text).
-    unfit_count, infinite_count
-        Values of another type than the column's; infinite numbers. They are present, but among
-        neither `numbers` nor `levels`.
-    empty_text_count
-        Empty texts among the missing; None where a profile no longer tells.
     numbers, levels
         The one that fits the kind.
-    distinct_count, distinct_error
-        Number of different values, and its relative standard error; None without values.
     cells
         The rows on the reference's cells, where they were counted.
     """
@@ -104,11 +97,6 @@ class Sample:
     kind: SampleKind | None
     row_count: int
     missing_count: int
-    unfit_count: int = 0
-    infinite_count: int = 0
-    empty_text_count: int | None = None
     numbers: Numbers | None = None
     levels: Levels | None = None
-    distinct_count: int | None = None
-    distinct_error: float = 0.0
     cells: CellCounts | None = None

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from driftline.stats.distances.counts import Counts
 from driftline.stats.distances.curves import Curves
 from driftline.stats.distances.distance import Distance
-from driftline.stats.intervals import Z95
 
 # Between these shares of the reference values count as they are; beyond, as the nearest of the two:
 # one outlier decides the distance otherwise (docs/distances.md).
@@ -86,8 +85,7 @@ def wasserstein(curves: Curves) -> Distance:
 
     References
     ----------
-    Vallender, Theory of Probability and its Applications 18, 1974 (the area between the curves);
-    del Barrio, Giné and Matrán, Annals of Probability 27, 1999 (its mean without a change).
+    Vallender, Theory of Probability and its Applications 18, 1974 (the area between the curves).
     """
     scale = robust_scale(curves)
     area = _area(winsorised(curves), "wasserstein", 1.0 if scale is None else scale)
@@ -114,17 +112,12 @@ def energy(curves: Curves) -> Distance:
     inner = winsorised(curves)
     widths = _widths(inner, 1.0 if scale is None else scale)
     if widths is None:
-        return Distance("energy", None, "of the column", note=TOO_FAR)
-    gap, pooled = (inner.reference - inner.window)[:-1], inner.pooled[:-1]
-    square = 2.0 * float((np.square(gap) * widths).sum())
-    chance = 2.0 * float((pooled * (1 - pooled) * widths).sum()) / inner.effective_rows
-    return Distance(
-        "energy",
-        math.sqrt(square),
-        "root of the column's unit" if scale is None else "root of sd",
-        corrected=math.sqrt(max(0.0, square - chance)),
-        note=OWN_UNIT if scale is None else "no p-value: its law depends on the distribution",
-    )
+        return Distance("energy", None, "of the column", TOO_FAR)
+    gap = (inner.reference - inner.window)[:-1]
+    value = math.sqrt(2.0 * float((np.square(gap) * widths).sum()))
+    if scale is None:
+        return Distance("energy", value, "root of the column's unit", OWN_UNIT)
+    return Distance("energy", value, "root of sd")
 
 
 def mean_shift(curves: Curves) -> float:
@@ -134,31 +127,12 @@ def mean_shift(curves: Curves) -> float:
 
 
 def _area(curves: Curves, name: str, scale: float) -> Distance:
-    """Measure the area between two curves; its interval by the curves' first-order error."""
+    """Measure the area between two curves, over a scale."""
     widths = _widths(curves, scale)
     if widths is None:
-        return Distance(name, None, "of the column", note=TOO_FAR)
-    gap, pooled = (curves.window - curves.reference)[:-1], curves.pooled[:-1]
-    value = float((np.abs(gap) * widths).sum())
-    rows = curves.effective_rows
-    spread = np.sqrt(np.clip(pooled * (1.0 - pooled), 0.0, None))
-    chance = math.sqrt(2 / math.pi) * float((spread * widths).sum()) / math.sqrt(rows)
-    # A row at x adds to the area by how much of it lies above x, with the sign of the gap there.
-    places = np.concatenate([[0.0], np.cumsum(np.sign(gap) * widths)])
-    error = math.sqrt(
-        _variance(places, curves.reference) / curves.reference_rows
-        + _variance(places, curves.window) / curves.window_rows
-    )
-    sketched = curves.error * float(widths.sum())
-    return Distance(
-        name,
-        value,
-        "of the column",
-        corrected=math.sqrt(max(0.0, value**2 - chance**2)),
-        lower=max(0.0, value - chance - Z95 * error - sketched),
-        upper=value + Z95 * error + sketched,
-        note="no p-value: its law depends on the distribution",
-    )
+        return Distance(name, None, "of the column", TOO_FAR)
+    gap = np.abs(curves.window - curves.reference)[:-1]
+    return Distance(name, float((gap * widths).sum()), "of the column")
 
 
 def _widths(curves: Curves, scale: float) -> Counts | None:
@@ -166,12 +140,6 @@ def _widths(curves: Curves, scale: float) -> Counts | None:
     with np.errstate(over="ignore"):
         widths = np.diff(curves.points) / scale
         return widths if np.isfinite(np.square(widths.sum())) else None
-
-
-def _variance(values: Counts, share: Counts) -> float:
-    mass = np.diff(share, prepend=0.0)
-    mean = float((mass * values).sum())
-    return float((mass * np.square(values - mean)).sum())
 
 
 def _quantiles(points: Counts, share: Counts, wanted: tuple[float, ...]) -> list[float]:

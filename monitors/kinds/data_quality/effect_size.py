@@ -6,22 +6,22 @@ columns that drifted are measured, so that a check of a thousand columns stays q
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from driftline.baseline.column import ColumnProfile
 from driftline.errors import UndecidedError
 from driftline.monitors.distance import pair_of
-from driftline.monitors.results.violation import FeatureResult, percent
-from driftline.stats.distances.curves import Curves, largest_gap
-from driftline.stats.distances.distance import Distance
+from driftline.monitors.results.violation import FeatureResult
+from driftline.stats.distances.binned import measure_binned
+from driftline.stats.distances.curves import Curves
+from driftline.stats.distances.edf import kolmogorov_smirnov
 from driftline.stats.distances.transport import (
     drawn_in,
     mean_shift,
     robust_scale,
     wasserstein,
 )
-from driftline.stats.distances.variation import variation_size
 
 # A shift of the mean is called one when it makes up so much of all that moved.
 ONE_WAY = 0.7
@@ -42,52 +42,22 @@ def with_extent(
     try:
         if pair.kind == "numbers":
             return _of_numbers(result, pair.curves)
-        found = variation_size(pair.bins)
+        found = measure_binned("total_variation", pair.bins)
     except UndecidedError:
         return result  # Nothing but gaps on a side: the set that drifted says so.
-    return replace(
-        result,
-        total_variation=found.value,
-        total_variation_low=found.lower,
-        total_variation_high=found.upper,
-        change=_in_words("{} of the values differ", found, percent),
-    )
+    return replace(result, total_variation=found.value)
 
 
 def _of_numbers(result: FeatureResult, curves: Curves) -> FeatureResult:
-    gap, moved = largest_gap(curves), wasserstein(curves)
-    scale = robust_scale(curves)
-    result = replace(
-        result,
-        kolmogorov_smirnov=gap.value,
-        kolmogorov_smirnov_low=gap.lower,
-        kolmogorov_smirnov_high=gap.upper,
-    )
-    if scale is None or moved.value is None:  # Of a constant no distance is far.
+    moved, scale = wasserstein(curves), robust_scale(curves)
+    result = replace(result, kolmogorov_smirnov=kolmogorov_smirnov(curves).value)
+    if scale is None or not moved.value:  # Of a constant no distance is far.
         return result
-    shift = mean_shift(curves) / scale
-    words = "values moved by {}"
+    change, shift = f"values moved by about {_sd(moved.value)}", mean_shift(curves) / scale
     if abs(shift) >= ONE_WAY * moved.value:
-        words = "{} " + ("higher" if shift > 0 else "lower")
-    return replace(
-        result,
-        wasserstein=moved.value,
-        wasserstein_low=moved.lower,
-        wasserstein_high=moved.upper,
-        change=_in_words(words, moved, _sd, at_least=drawn_in(curves) > SATURATED),
-    )
-
-
-def _in_words(
-    sentence: str, found: Distance, shown: Callable[[float], str], *, at_least: bool = False
-) -> str:
-    """Describe a distance with its interval; "" when it may be chance alone."""
-    if not found.corrected or not found.lower or found.upper is None:
-        return ""
-    if at_least:
-        return sentence.format(f"at least {shown(found.lower)}")
-    middle = sentence.format(f"about {shown(found.corrected)}")
-    return f"{middle} (95%: {shown(found.lower)} to {shown(found.upper)})"
+        least = "at least" if drawn_in(curves) > SATURATED else "about"
+        change = f"{least} {_sd(abs(shift))} {'higher' if shift > 0 else 'lower'}"
+    return replace(result, wasserstein=moved.value, change=change)
 
 
 def _sd(value: float) -> str:

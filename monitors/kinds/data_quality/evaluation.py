@@ -450,7 +450,7 @@ def feature_result(column: Column, profile: Profile, judgement: Judgement) -> Fe
         distance=drift.distance if drift else None,
         # A bound that nothing can exceed is none.
         bound=drift.bound if drift and is_judged and math.isfinite(drift.bound) else None,
-        p_value=(drift.measured or drift).p_value if drift else None,
+        p_value=drift.p_value if drift and not drift.measured else None,
         method=drift.measured.name if drift and drift.measured else "",
         set=moved.predicate.phrase if moved else None,
         share_reference=moved.share_reference if moved else None,

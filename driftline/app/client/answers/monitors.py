@@ -234,14 +234,8 @@ class ReportFeature(TypedDict):
     jensen_shannon: float | None
     share_of_blame: float
     kolmogorov_smirnov: float | None
-    kolmogorov_smirnov_low: float | None
-    kolmogorov_smirnov_high: float | None
     wasserstein: float | None
-    wasserstein_low: float | None
-    wasserstein_high: float | None
     total_variation: float | None
-    total_variation_low: float | None
-    total_variation_high: float | None
     change: str
     note: str
     remedy: str

@@ -1,4 +1,4 @@
-"""Wasserstein and energy distance against scipy; their scale, correction and interval."""
+"""Wasserstein and energy distance against scipy; and their scale."""
 
 from __future__ import annotations
 
@@ -83,8 +83,6 @@ def test_a_constant_reference_gives_the_columns_own_unit() -> None:
     found = dl.distance("wasserstein", np.full(50, 7.0), np.full(30, 9.5))
 
     assert (found.value, found.unit) == (2.5, "of the column")
-    assert found.lower is not None and found.upper is not None
-    assert 2.0 < found.lower <= 2.5 <= found.upper
     assert "no spread" in found.note
     assert dl.distance("wasserstein_raw", np.full(50, 7.0), np.full(30, 9.5)).value == 2.5
     # sqrt(2 x 2.5) of the integral over the gap of 1 between 7 and 9.5.
@@ -111,18 +109,10 @@ def test_the_scaled_distance_does_not_know_the_unit(first, second, shift, factor
         assert after.value == pytest.approx(before.value, rel=1e-5, abs=1e-6)
 
 
-def test_a_shift_is_measured_as_such_with_sign_and_interval() -> None:
+def test_a_shift_is_measured_with_its_sign() -> None:
     rng = np.random.default_rng(3)
-    found = [
-        dl.distance("wasserstein", rng.normal(size=2_000), rng.normal(0.25, 1, 200))
-        for _ in range(200)
-    ]
-
-    # 95% nominal: that fewer than 85% of 200 hold has a chance below 1e-6. The winsorised truth
-    # differs from 0.25 by less than 0.001.
-    assert np.mean([one.lower <= 0.25 <= one.upper for one in found]) >= 0.88
-    assert np.mean([one.corrected for one in found]) == pytest.approx(0.25, abs=0.03)
     down = pair_of(rng.normal(size=2_000), rng.normal(-0.5, 1, 2_000))
+
     assert mean_shift(down.curves) == pytest.approx(-0.5, abs=0.1)
 
 

@@ -35,29 +35,26 @@ def extent(first: object, second: object, kind: str = "double") -> FeatureResult
 @pytest.mark.parametrize(
     ("window", "words"),
     [
-        (NORMAL[:2_000] + 4.0, "about 0.5 sd higher (95%: 0.4"),
-        (NORMAL[:2_000] - 8.0, "about 0.99 sd lower (95%: 0.9"),
+        (NORMAL[:2_000] + 4.0, "about 0.5 sd higher"),
+        (NORMAL[:2_000] - 8.0, "about 1 sd lower"),
         ((NORMAL[:2_000] - 50) * 1.4 + 50, "values moved by about 0.3"),
         (NORMAL[:2_000] * 1_000, "at least 2."),
-        (NORMAL[:2_000], ""),
     ],
-    ids=["up", "down", "wide", "far", "same"],
+    ids=["up", "down", "wide", "far"],
 )
 def test_numbers_are_said_in_sd_of_the_reference(window: np.ndarray, words: str) -> None:
     found = extent(NORMAL, window)
 
-    assert found.change.startswith(words) if words else found.change == ""
+    assert found.change.startswith(words)
     expected = stats.ks_2samp(NORMAL, window).statistic
     assert found.kolmogorov_smirnov == pytest.approx(expected, abs=0.003)  # A sketch.
-    assert found.kolmogorov_smirnov_low <= expected <= found.kolmogorov_smirnov_high
-    assert found.wasserstein_low <= found.wasserstein <= found.wasserstein_high
     assert found.total_variation is None
 
 
-def test_texts_are_said_as_the_share_that_is_otherwise() -> None:
+def test_of_texts_the_share_that_is_otherwise_is_measured() -> None:
     found = extent(["a"] * 600 + ["b"] * 400, ["a"] * 450 + ["b"] * 550, "string")
 
-    assert found.change.startswith("about 14.9% of the values differ (95%: 8.")
+    assert found.change == ""
     assert found.total_variation == pytest.approx(0.15)
     assert found.wasserstein is None
 

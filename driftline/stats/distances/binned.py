@@ -1,0 +1,84 @@
+"""Distances of two sides counted on common bins: divergences and differences of shares.
+
+References
+----------
+docs/distances.md, "Binned".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from driftline.stats.distances.bins import Bins
+from driftline.stats.distances.counts import Counts, shares
+from driftline.stats.distances.distance import Distance
+from driftline.stats.distances.divergences import (
+    chi_square,
+    hellinger_square,
+    jensen_shannon,
+    jensen_shannon_distance,
+    kullback_leibler,
+    population_stability,
+)
+
+ONE_VALUE = "one value on both sides"
+TOO_FEW = "too few rows: no two bins expect five rows on both sides"
+
+
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """A measure of two rows of counts, reference first, with the unit of its value."""
+
+    measure: Callable[[Counts, Counts], float]
+    unit: str
+
+
+def _hellinger(reference: Counts, window: Counts) -> float:
+    return math.sqrt(hellinger_square(reference, window))
+
+
+def _shannon_distance(reference: Counts, window: Counts) -> float:
+    return jensen_shannon_distance(reference, window, corrected=False)
+
+
+def _total_variation(reference: Counts, window: Counts) -> float:
+    return min(1.0, float(np.abs(shares(reference) - shares(window)).sum()) / 2)
+
+
+def _largest_difference(reference: Counts, window: Counts) -> float:
+    return float(np.abs(shares(reference) - shares(window)).max())
+
+
+BINNED: Mapping[str, Binned] = {
+    "psi": Binned(population_stability, "nats"),
+    "kl": Binned(kullback_leibler, "nats"),
+    "js_divergence": Binned(jensen_shannon, "nats"),
+    "js_distance": Binned(_shannon_distance, "root of bits"),
+    "hellinger": Binned(_hellinger, "root of share"),
+    "total_variation": Binned(_total_variation, "share"),
+    "l_infinity": Binned(_largest_difference, "share"),
+}
+
+
+def measure_binned(name: str, bins: Bins) -> Distance:
+    """Measure one of `BINNED` on common bins."""
+    binned = BINNED[name]
+    if bins.is_constant:
+        return Distance(name, 0.0, binned.unit, ONE_VALUE)
+    return Distance(name, binned.measure(bins.reference, bins.window), binned.unit)
+
+
+def chi_squared(bins: Bins) -> Distance:
+    """Measure Pearson's chi-square over bins that expect enough rows; it grows with the rows."""
+    unit = "chi-square"
+    if bins.is_constant:
+        return Distance("chi_squared", 0.0, unit, ONE_VALUE)
+    first, second = bins.pooled
+    if first.size < 2:
+        return Distance("chi_squared", None, unit, TOO_FEW)
+    note = f"{first.size - 1} degrees of freedom"
+    return Distance("chi_squared", chi_square(first, second), unit, note)
