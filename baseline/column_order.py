@@ -20,7 +20,7 @@ from driftline.baseline.spacing import SpacedRows
 from driftline.formats.coercion import coerce
 
 # So often a pair keeps its order in the reference, and so long the reference is: in a shorter one
-# any two columns of one season keep an order (docs/why/row-faults.md).
+# any two columns of one season keep an order (docs/why/drift-test.md).
 HOLDS_SHARE = 0.995
 LEAST_DAYS = 330
 # Fewer rows of a day or week have no share worth keeping, and a window of fewer is not judged.

@@ -2,7 +2,7 @@
 
 An engine is one method. It runs a task on every part and gives the results in the parts' order;
 what the task counts and how results are merged is none of its business (`gather`), and neither is
-how data are cut (`parts`). docs/why/scale-out.md says how another one is added.
+how data are cut (`parts`). Why: docs/why/profiles.md.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ NO_MARK = 0
 # Of 24 hours so many must have a value, as those a day before have, and the value move so often.
 LEAST_HOURS, LEAST_CHANGES = 16, 6
 # Columns whose hours are those of the day before more often than this, or in nearly all hours of
-# some day, repeat it by nature (docs/why/row-faults.md).
+# some day, repeat it by nature (docs/why/drift-test.md).
 USUAL_SHARE, MOST_SHARE = 0.25, 0.9
 LEAST_DAYS = 27
 # Thirty years: one stray time of 1970 or 9999 is no span.

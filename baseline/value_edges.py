@@ -19,7 +19,7 @@ from driftline.formats.coercion import coerce
 from driftline.stats.blocks import DAY_US, MINIMUM_BLOCKS, PARTIAL_SHARE
 
 WEEK_DAYS = 7
-# Fewer weeks do not tell how many rows the edge may hold by nature (docs/why/row-faults.md).
+# Fewer weeks do not tell how many rows the edge may hold by nature (docs/why/drift-test.md).
 LEAST_WEEKS = 12
 SIGNS = (-1.0, 1.0)
 

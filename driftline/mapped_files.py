@@ -15,7 +15,7 @@ _MADV_DONTNEED = 4  # Of Linux's mman.h.
 # it used so much processor time since pages were let go of (which takes some 0.01 s).
 _LOOK_S, _REST, _WORK_S = 5.0, 0.1, 0.1
 # One that never rests returns freed memory whenever it used so much processor time: what threads
-# free between objects that stay is kept otherwise (docs/why/processes.md).
+# free between objects that stay is kept otherwise (docs/why/hosting.md).
 _BUSY_S = 5.0
 
 

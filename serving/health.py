@@ -1,6 +1,6 @@
 """Whether the stores take what is written: the database, every disk that is used; the bucket.
 
-A store that is away takes no server out of service: docs/why/readiness.md.
+A store that is away takes no server out of service: docs/why/hosting.md.
 """
 
 from __future__ import annotations

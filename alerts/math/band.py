@@ -3,7 +3,7 @@
 A point's usual value is that of its hour on a working or free day, plus the level of the last days.
 How far points stray is learnt by predicting each day from the days before it, so that what changes
 from day to day is part of it. Medians throughout: a burst in the history moves nothing.
-docs/why/bands.md says how well it does, and what was tried beside it.
+docs/measured.md says how well it does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Functions of metric math, on series; checked before by the table of forms.
 
 Rules are those of CloudWatch's User Guide ("Metric math syntax and functions"); where it is silent,
-docs/why/metric-math.md says what was taken.
+docs/why/alarms.md says what was taken.
 """
 
 from __future__ import annotations

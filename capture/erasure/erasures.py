@@ -4,7 +4,7 @@
 broker: never an id itself, but its keyed hash, so that who reads the folder, or a backup of it,
 cannot tell for whom something was erased. The key stands in the table and goes with the last
 request. ``removed`` keeps which numbers of which spools were erased, and nothing else of them, so
-that the audit adds up. Why so: docs/why/upkeep.md.
+that the audit adds up. Why so: docs/why/capture-table.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One partition carries all of a spool, so order holds where the sink's watermarks need it. Kafka's
 own transactions and idempotence are not used: the tables lie outside of them, and the tables'
-watermarks drop what comes twice (docs/why/kafka.md).
+watermarks drop what comes twice (docs/why/capture.md).
 """
 
 from __future__ import annotations

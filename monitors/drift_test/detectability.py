@@ -38,7 +38,7 @@ MOSTLY_EMPTY = 0.5
 FACTORS = np.array([[1.25], [1.5], [2.0], [3.0], [4.0], [6.0], [8.0]])
 # Over fewer days nothing is known of a column's own variation, whatever is tested of it.
 LEAST_DAYS = 27.0
-# The shortest span whose days are tested (docs/why/day-test.md).
+# The shortest span whose days are tested (docs/why/drift-test.md).
 SPAN_DAYS = 4
 DAY_H = 24
 

@@ -2,7 +2,7 @@
 
 The page needs no other file and asks no other host; its own policy forbids both. Its words, tables
 and first pictures are there without the script, which a kept page of a CI server may not run; the
-script adds sorting, filters, and a picture of every feature (docs/why/report-page.md).
+script adds sorting, filters, and a picture of every feature (docs/why/root-cause.md).
 """
 
 from __future__ import annotations

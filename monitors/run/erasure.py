@@ -1,7 +1,7 @@
 """Erasing rows from what was judged of their windows: documents, database, messages.
 
 A window that held an erased row keeps its verdict, its counts and its distances. Whatever may be,
-or quote, the value of a single row goes: why so, and what lost, is in docs/why/upkeep.md.
+or quote, the value of a single row goes: why so, and what lost, is in docs/why/capture-table.md.
 """
 
 from __future__ import annotations

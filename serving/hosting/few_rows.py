@@ -4,7 +4,7 @@ A scaler with a logistic regression takes 0.3 ms a call and a hundred boosted tr
 all of it checks of the input and, with trees, a call each. Here the same numbers are read from the
 fitted model once, when it is loaded, for the estimators in the tables below. What differs from the
 model itself on sample rows at the load is not used; rows that would be treated in a special way
-(missing texts, infinities, ties) go to the model itself (docs/why/few-rows.md).
+(missing texts, infinities, ties) go to the model itself (docs/why/hosting.md).
 
 References
 ----------

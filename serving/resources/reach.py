@@ -1,7 +1,7 @@
 """Which files declared resources may read: data, and never the system's files or our secrets.
 
 Whoever may declare a baseline reads its values in statistics.json. So what the server's user may
-read is not yet what a resource may name (docs/why/data-folders.md).
+read is not yet what a resource may name (docs/why/capture-table.md).
 """
 
 from __future__ import annotations

@@ -268,7 +268,7 @@ def test_another_kind_refuses_an_engine_that_it_would_not_use(folder: Path, one:
 
 
 class Threads:
-    """Another engine, as docs/why/scale-out.md tells how to write one."""
+    """Another engine: the protocol is one method."""
 
     def map(
         self, task: Callable[[Part], object], parts: Iterable[Part], tell: Tell | None = None

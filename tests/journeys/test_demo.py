@@ -212,7 +212,7 @@ def test_the_whole_year_pages_for_three_reasons_and_once_for_each(
     assert "DIFFERS" not in year.output
     assert "unfinished" not in year.output
     assert tuple(paged) == REASONS
-    # Ten of a year are drift, each of another cause (docs/why/one-cause.md).
+    # Ten of a year are drift, each of another cause (docs/why/false-alarms.md).
     assert len(tickets) <= 16, tickets
     assert "flights: drift" in tickets
     weeks = quality_weeks(year.folder)

@@ -21,7 +21,7 @@ from driftline.monitors.run.auditor import NAMESPACE, Auditor
 from tests.sinking import sink_all
 
 HOUR = timedelta(hours=1)
-DOCUMENTED = Path(__file__).parents[2] / "docs/why/audit.md"
+DOCUMENTED = Path(__file__).parents[2] / "docs/capture.md"
 
 
 class Place:

@@ -54,7 +54,7 @@ class Watch:
 TWO_OF_EIGHT = {"evaluation_periods": 8, "datapoints_to_alarm": 2}
 # A page for what no season can do and for measured loss of quality; a ticket for each new cause;
 # and a page when nothing is heard. One cause shall ring once: N is so long that an alarm does not
-# end and begin anew with every day or week that is a little better (docs/why/page-or-ticket.md).
+# end and begin anew with every day or week that is a little better (docs/why/false-alarms.md).
 WATCHES = (
     Watch(
         "flights: broken input",

@@ -5,7 +5,7 @@ one source, and a well-known conversion brings them back. Pure functions of valu
 
 References
 ----------
-docs/distances.md (`unit_change`); docs/why/distances.md, point 3: what counts as restored.
+docs/distances.md (`unit_change`): what counts as restored.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ DAY_H = 24
 # No session fills so many rows.
 LEAST_ROWS = 300
 # A run of one value is a standstill from so many times on, and from so many times the longest run
-# of the reference on (docs/why/standstill.md).
+# of the reference on (docs/why/drift-test.md).
 LEAST_RUN = 20
 RUN_FACTOR = 3
 # Where values stay by themselves for so long, from a day and a whole window on, or so many times.

@@ -1,7 +1,7 @@
 """A feature that is frozen in one segment of rows while it lives on elsewhere.
 
 A station or client may repeat its last value for good. Rows of one time then still hold several
-values, so no run of one value is seen (docs/why/standstill.md). Shapes: n rows, M columns of
+values, so no run of one value is seen (docs/why/drift-test.md). Shapes: n rows, M columns of
 numbers, L levels, D days or hours.
 """
 

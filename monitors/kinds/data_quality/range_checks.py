@@ -39,7 +39,7 @@ SAMPLE_CELLS = 1 << 24
 FEWEST_ROWS = 2_000
 # So many times the reference's whole range beyond its ends is no weather, no sale, no holiday; of a
 # reference that has seen all seasons once is enough, where it has no long tails itself
-# (docs/why/page-or-ticket.md).
+# (docs/why/false-alarms.md).
 FAR_RANGES = 10.0
 FAR_RANGES_OF_YEAR = 1.0
 TAIL_RANGES = 3.0

@@ -48,7 +48,7 @@ from driftline.monitors.root_cause.faults.exchanged import exchanged_order
 from driftline.monitors.rules.outcome import RuleCondition
 
 # An order is broken by more than this share of a window, and by more than so many times the
-# reference's worst day, or week (docs/why/row-faults.md).
+# reference's worst day, or week (docs/why/drift-test.md).
 LEAST_BROKEN = 0.1
 WORST_FACTOR = 3
 # The column of captured rows that says which of its request a row is.

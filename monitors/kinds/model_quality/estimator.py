@@ -3,7 +3,7 @@
 What was learnt of the reference's outcomes gives each row a chance, or a loss; metrics of these are
 the estimate. By how much estimates miss is not guessed: blocks of the reference are estimated by
 what was learnt from other stretches of it and compared with their labels. What they differ by
-beyond the chance of their rows, a window may differ by, too (docs/why/estimated-quality.md).
+beyond the chance of their rows, a window may differ by, too (docs/why/model-quality.md).
 """
 
 from __future__ import annotations
