@@ -141,8 +141,8 @@ def sqlite_file(url: str) -> Path | None:
 def read_connection(engine: Engine) -> Connection:
     """Return a connection that only reads, as a context manager.
 
-    On SQLite a transaction takes the writers' lock from its beginning (docs/why/access-and-libraries.md); one
-    that never writes must not wait for it, nor hold up those who do.
+    On SQLite a transaction takes the writers' lock from its beginning; one that never writes must
+    not wait for it, nor hold up those who do.
     """
     return engine.connect().execution_options(reads_only=True)
 
