@@ -17,7 +17,6 @@ from driftline.errors import ConflictError, InputError
 from driftline.roles import Roles
 from driftline.serving.provisioning.deploy import monitor_resources, name_of_file, roles_spec
 
-_CHANNEL = "pager"
 _NO_CHANNEL = """\
 # No notification channel is configured: run `driftline init` with --channel URL, or declare one
 # (kind: Channel) and name it in the alarm_actions of each Alarm above.
@@ -42,7 +41,8 @@ def draft_resources(
 ) -> list[dict[str, Any]]:
     """Return the resources of an endpoint that an app of one's own answers.
 
-    ``channel_url``: where its alarms send their notifications.
+    ``channel_url``: where its alarms send their notifications; the channel has the endpoint's name,
+    so that those of other endpoints stay.
     """
     places = [place if "://" in place else os.path.abspath(place) for place in data]  # noqa: PTH100 - globs stay globs
     reference = places if len(places) > 1 else places[0]
@@ -58,8 +58,8 @@ def draft_resources(
             f'channel "{channel_url}"; expected a URL such as https://example.org/hook'
         )
     for alarm in (one for one in found if one["kind"] == "Alarm"):
-        alarm["spec"]["alarm_actions"] = [_CHANNEL]
-    channel = {"kind": "Channel", "name": _CHANNEL, "spec": {"type": "webhook", "url": channel_url}}
+        alarm["spec"]["alarm_actions"] = [name]
+    channel = {"kind": "Channel", "name": name, "spec": {"type": "webhook", "url": channel_url}}
     return [channel, *found]
 
 
