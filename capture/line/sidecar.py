@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from driftline.capture.line.transport import Sender
+from driftline.capture.line.transport import FEW_RECORDS, Sender
 from driftline.capture.spool.delivery import Delivery, Redactor, redacted
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.quota import spool_bytes
@@ -30,8 +30,8 @@ _TELL_EVERY_S = 30.0
 class Sidecar:
     """Moves records from the spool folder of this host to a broker.
 
-    ``sender``: the way to the broker; ``poll_s``: how long to wait when there is nothing new;
-    ``redactor``: takes out of records what must not leave the host; None: nothing.
+    ``sender``: the way to the broker; ``poll_s``: how long to wait when there is nothing or
+    little new; ``redactor``: takes out of records what must not leave the host; None: nothing.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Sidecar:
             try:
                 shipped = self.step()
                 back_off_s = _FIRST_BACK_OFF_S
-                pause_s = 0.0 if shipped else self._poll_s
+                pause_s = 0.0 if shipped >= FEW_RECORDS else self._poll_s
             except UnavailableError as error:
                 self.counters["failures"] += 1
                 log.warning("sidecar retries in_s=%.1f %s error=%s", back_off_s, self._lag(), error)

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from driftline.capture.erasure.standing import ErasedRecords
 from driftline.capture.line.batch import Batch, cut_by_size
-from driftline.capture.line.transport import Transport
+from driftline.capture.line.transport import FEW_RECORDS, Transport
 from driftline.capture.line.validate import unreadable
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.frame import Frame
@@ -74,8 +74,8 @@ class Sink:
     state; ``commit_interval_s``, ``commit_records``, ``commit_bytes``: a commit is made when the
     oldest record has waited this long, or so many records, or bytes of frames, are waiting;
     whichever comes first. The last two bound the memory, too; ``poll_s``: how long ``run`` waits
-    when there is nothing new; ``counters``: ``records``, ``rows``, ``gaps`` and ``commits`` made,
-    ``duplicates`` dropped, ``failures`` that were tried again.
+    when there is nothing or little new; ``counters``: ``records``, ``rows``, ``gaps`` and
+    ``commits`` made, ``duplicates`` dropped, ``failures`` that were tried again.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Sink:
         back_off_s = self._poll_s
         while not stop.is_set():
             try:
-                received = self._receive(lambda: stop.is_set() or self._is_due())
+                is_more = self._receive(lambda: stop.is_set() or self._is_due(), FEW_RECORDS)
                 if self._is_due():
                     self._commit(is_patient=True)
                 elif not self._pending:
@@ -133,8 +133,8 @@ class Sink:
                 self.counters["failures"] += 1
                 back_off_s = min(back_off_s * 2, _MAX_BACK_OFF_S)
                 log.warning("sink retries in_s=%.1f error=%s", back_off_s, _told(error))
-                received = 0
-            if not received:
+                is_more = False
+            if not is_more:
                 stop.wait(back_off_s)
         end_s = self._monotonic() + _STOP_S
         try:
@@ -158,27 +158,24 @@ class Sink:
         self._transport.commit({})
         return self.counters["records"] - before
 
-    def _receive(self, is_enough: Callable[[], bool]) -> int:
-        """Take what is there, up to what one commit may hold; return how many frames came.
+    def _receive(self, is_enough: Callable[[], bool], least: int = 1) -> bool:
+        """Take what is there, up to what one commit may hold; return whether more may be there.
 
-        ``is_enough``: ends it earlier, for records may trickle in without an end.
+        ``is_enough``: ends it earlier, for records may trickle in without an end; so does a receipt
+        of fewer records than ``least``.
 
         The transport is asked even when there is no room: it may have to show that it lives.
         """
-        received = 0
         while True:
             room = 0 if self._is_full() else self._commit_records - self._pending_records
             deliveries = self._transport.receive(room)
-            if not deliveries:
-                break
-            if not self._pending:
+            if deliveries and not self._pending:
                 self._oldest_s = self._monotonic()
             for delivery in deliveries:
                 self._note(delivery)
-                received += len(delivery)
-            if is_enough():
-                break
-        return received
+            is_more = sum(map(len, deliveries)) >= least
+            if not is_more or is_enough():
+                return is_more
 
     def _note(self, delivery: Delivery) -> None:
         """Keep the new records of a delivery; senders repeat after a failure."""

@@ -18,6 +18,8 @@ from driftline.capture.spool.delivery import Delivery, Redactor, redacted
 from driftline.capture.spool.folder import replace_file
 from driftline.capture.spool.follower import SpoolFollower
 
+# Each receipt has a cost of its own: after so few records the next one waits for more.
+FEW_RECORDS = 100
 _NAME_FILE = ".name"
 
 
