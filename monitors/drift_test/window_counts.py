@@ -44,8 +44,6 @@ class WindowCounts:
     days: Mapping[str, DaySums] = field(default_factory=dict)
     # By column that may repeat the day before: marks of the last hours, all as many.
     marks: Mapping[str, Marks] = field(default_factory=dict)
-    # By column of segments: each one's gaps to the others with their weights, added up by the day.
-    gaps: Mapping[str, DaySums] = field(default_factory=dict)
 
     @classmethod
     def of(

@@ -48,7 +48,6 @@ CHECKS: Mapping[str, str] = {
     "repeated_id_check": "ids used again",
     "repeated_rows_check": "repeated rows",
     "saturation_check": "values saturate",
-    "segment_step_check": "a segment alone stepped",
     "unit_change_check": "unit changed",
 }
 # Those of other kinds, which are counted together.

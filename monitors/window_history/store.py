@@ -3,7 +3,7 @@
 A window's counts are replaced when it is judged anew. Those of another endpoint, schedule or script
 are not mixed with them; those of an older version of the baseline serve where its cells are the
 same. Nothing of a row is in them: only how many rows lie in a cell, by its number, how long the
-last value has stayed, the sums of a day's scores and gaps, and a byte of the last hours' hashes.
+last value has stayed, the sums of a day's scores, and a byte of the last hours' hashes.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from driftline.monitors.schedule import UTC_NAME
 from driftline.monitors.tables import count_layouts, window_counts
 from driftline.stats.day_scores import DaySums
 
-WINDOW_COUNTS_FORMAT = 5
-# Without runs, scores of days, marks of hours, and gaps between segments.
-WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS, WITHOUT_GAPS = 1, 2, 3, 4
-FORMATS = (WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS, WITHOUT_GAPS, WINDOW_COUNTS_FORMAT)
+WINDOW_COUNTS_FORMAT = 4
+# Without runs, scores of days, and marks of hours.
+WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS = 1, 2, 3
+FORMATS = (WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS, WINDOW_COUNTS_FORMAT)
 # Bytes of one count: the fewest that hold the window's greatest.
 WIDTHS = (1, 2, 4, 8)
 HEAD_SIZE = 2
 # From format 3 on each part but the last begins with its bytes: counts, scores of days, marks of
-# hours, gaps.
+# hours.
 COUNTS_SIZE = 4
 NO_RUN, NO_COUNTS = LastRun(0, 0), np.empty(0, np.int64)
 
@@ -134,15 +134,15 @@ def read(
             continue  # Two runs asked for overlapping windows; rows must not count twice.
         layout = layouts.setdefault(row.layout, Layout(tuple(map(tuple, row.columns))))
         is_same = row.baseline_version == key.baseline_version
-        cells, runs, days, marks, gaps = unpack(row.counts, layout)
+        cells, runs, days, marks = unpack(row.counts, layout)
         for name, identity, _ in layout.columns:
             if cell_ids.get(name, identity if is_same else "") != identity:
                 del cells[name]
                 runs.pop(name, None)
         # Scores are those of a version of the baseline, whatever its cells.
-        own, apart = (days, gaps) if is_same else ({}, {})
+        own = days if is_same else {}
         start, end = row.window_start, row.window_end
-        found.append(WindowCounts(start, end, row.row_count, cells, runs, own, marks, apart))
+        found.append(WindowCounts(start, end, row.row_count, cells, runs, own, marks))
     return tuple(reversed(found))
 
 
@@ -198,7 +198,6 @@ def pack(counts: WindowCounts, layout: Layout) -> bytes:
         packed,
         _pack_days(counts.days, names) if counts.days else b"",
         _pack_marks(counts.marks, names) if counts.marks else b"",
-        _pack_gaps(counts.gaps) if counts.gaps else b"",
     ]
     while not parts[-1]:
         parts.pop()
@@ -214,9 +213,8 @@ def unpack(
     dict[str, LastRun],
     dict[str, DaySums],
     dict[str, Marks],
-    dict[str, DaySums],
 ]:
-    """Read what `pack` wrote by column: counts, last runs, scores of days, marks, gaps."""
+    """Read what `pack` wrote by column: counts, last runs, scores of days, marks."""
     if len(data) < HEAD_SIZE or data[0] not in FORMATS or data[1] not in WIDTHS:
         raise InputError(
             f"counts of a window begin with {bytes(data[:HEAD_SIZE]).hex() or 'nothing'}; expected "
@@ -227,7 +225,7 @@ def unpack(
     for _ in range(WITHOUT_DAYS, data[0]):
         part, last = _sized(last)
         parts.append(part)
-    packed, days, marks, gaps = (*parts, last, b"", b"", b"")[:4]
+    packed, days, marks = (*parts, last, b"", b"")[:3]
     flat = np.frombuffer(zlib.decompress(packed), f"<u{data[1]}").astype(np.int64)
     names, size = [name for name, _, _ in layout.columns], layout.cell_count
     expected = size + (2 * len(names) if data[0] != WITHOUT_RUNS else 0)
@@ -241,7 +239,6 @@ def unpack(
         {name: run for name, run in runs.items() if run.length},
         _unpack_days(days, names) if days else {},
         _unpack_marks(marks, names) if marks else {},
-        _unpack_gaps(gaps) if gaps else {},
     )
 
 
@@ -293,28 +290,6 @@ def _unpack_days(data: bytes, names: Sequence[str]) -> dict[str, DaySums]:
             rows = own[days:].reshape(shape).astype(np.float64)
             found[name] = DaySums(own[:days], sums[begin : begin + size].reshape(shape), rows)
         at, begin = at + len(own), begin + size
-    return found
-
-
-def _pack_gaps(gaps: Mapping[str, DaySums]) -> bytes:
-    """Write the names of columns, and gaps as `_pack_days` does, with their weights beside them.
-
-    Weights are no whole numbers, as rows are.
-    """
-    both = {}
-    for name, one in sorted(gaps.items()):
-        beside = np.hstack([one.sums, one.rows])
-        both[name] = DaySums(one.days, beside, np.zeros(beside.shape))
-    return _with_size(json.dumps([*both]).encode()) + _pack_days(both, [*both])
-
-
-def _unpack_gaps(data: bytes) -> dict[str, DaySums]:
-    """Read what `_pack_gaps` wrote."""
-    names, days = _sized(data)
-    found = {}
-    for name, one in _unpack_days(days, json.loads(names)).items():
-        sums, weights = np.hsplit(one.sums, 2)
-        found[name] = DaySums(one.days, sums, weights)
     return found
 
 

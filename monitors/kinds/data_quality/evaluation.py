@@ -74,7 +74,6 @@ from driftline.monitors.kinds.data_quality.rule_outcomes import (
     judged_rules,
     rule_details,
 )
-from driftline.monitors.kinds.data_quality.segment_steps import gap_sums, with_steps
 from driftline.monitors.kinds.data_quality.segments import (
     SegmentPlan,
     SegmentVerdict,
@@ -143,7 +142,6 @@ def evaluate(context: CheckContext) -> Report:
     signature = without_later_times(baseline.signature, baseline.profile, profile)
     known = baseline.profile.columns if baseline.profile else {}
     counts = _counted(context, reading, day_test, references)
-    counts = replace(counts, gaps=gap_sums(plan, reading.segments, context))
     by_days = judge_days(context, day_test, counts)
     blocks, warm_up = baseline.blocks, context.past.warm_up
     judgement = judge(
@@ -172,7 +170,7 @@ def evaluate(context: CheckContext) -> Report:
     judged = replace(judgement, drafts=drafts)
     is_beside = partial(_is_beside, shown)
     violations = find_violations(judged, context, references, counts, is_beside=is_beside)
-    verdicts = _judged_segments(context, signature, plan, reading, counts, suppressed)
+    verdicts = _judged_segments(context, signature, plan, reading, suppressed)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
     statistics = Statistics.from_profile(profile)
@@ -309,7 +307,7 @@ def _read(
         baseline.cells,
         context.rows.unfit,
         declared(context).starter(moment),
-        None if plan is None else plan.counter(baseline.cells, time_column),
+        None if plan is None else plan.counter(baseline.cells),
         time_column,
         partial(RowCounter.start, baseline.rows or RowProfile()),
         day_counter(day_test, time_column),
@@ -322,7 +320,6 @@ def _judged_segments(
     signature: Signature,
     plan: SegmentPlan | None,
     reading: WindowReading,
-    counts: WindowCounts,
     suppressed: SuppressedDrift | None,
 ) -> list[SegmentVerdict]:
     """Judge each segment apart, without what a baseline that never fitted holds back."""
@@ -333,7 +330,6 @@ def _judged_segments(
     verdicts = judge_segments(
         plan, baseline, reading.segments, reading.profile, length=context.rows.length, budget=each
     )
-    verdicts = with_steps(verdicts, plan, counts, context, context.budget)
     return [
         replace(
             verdict,

@@ -56,13 +56,10 @@ class SegmentPlan:
     columns: tuple[SegmentColumn, ...]
     judged_count: int  # Segments that the reference has enough rows of.
 
-    def counter(
-        self, cells: Mapping[str, Cells], time_column: str | None
-    ) -> partial[SegmentCounter]:
-        """Return the function that begins counting a window, by the hour if the reference is."""
+    def counter(self, cells: Mapping[str, Cells]) -> partial[SegmentCounter]:
+        """Return the function that begins counting a window."""
         counted = {name: cells[name] for name in self.reference.cells}
-        by_hour = time_column if self.reference.event_time is not None else None
-        return partial(SegmentCounter.start, self.columns, counted, by_hour)
+        return partial(SegmentCounter.start, self.columns, counted)
 
     def whole(self, budget: Budget) -> Budget:
         """Return the budget that is left for the rows as a whole."""
@@ -254,7 +251,7 @@ def _evidence(verdict: SegmentVerdict, draft: Draft) -> float:
 
 
 def _target(verdict: SegmentVerdict, draft: Draft) -> Target | None:
-    if not isinstance(draft.predicate, Predicate) or _is_whole(draft):
+    if not isinstance(draft.predicate, Predicate):
         return None
     within = replace(draft.predicate, within=verdict.predicate)
     return target_of(draft, within, verdict.judgement.drifts.get(draft.feature))
@@ -273,8 +270,6 @@ def _violation(
     if contributors is None and drift is not None and draft.check == DRIFT_CHECK:
         own = share_of(verdict.profile.columns[draft.feature], drift.predicate)
         count = round((drift.share_window if own is None else own) * verdict.row_count)
-    if _is_whole(draft):
-        count = verdict.profile.columns[draft.feature].present_count
     return replace(
         found,
         cause=f"where {verdict.name}: {found.cause}",
@@ -285,11 +280,6 @@ def _violation(
         segment=Segment(verdict.column, verdict.level, 1.0, verdict.share_of_rows),
         within=verdict.name,
     )
-
-
-def _is_whole(draft: Draft) -> bool:
-    """Return whether the rows behind a violation are all of the segment's with a value."""
-    return isinstance(draft.predicate, Predicate) and draft.predicate.phrase == "not empty"
 
 
 def _name(column: str, level: str, predicate: Predicate) -> str:

@@ -72,7 +72,7 @@ def test_a_format_of_later_is_refused_with_the_mend() -> None:
     data = pack(*window({"a": [1, 2]}))
     _, layout = window({"a": [1, 2]})
 
-    with pytest.raises(InputError, match=r"begin with 0901; expected format 5: .* upgrade"):
+    with pytest.raises(InputError, match=r"begin with 0901; expected format 4: .* upgrade"):
         unpack(b"\x09" + data[1:], layout)
     with pytest.raises(InputError, match="begin with nothing"):
         unpack(b"", layout)
@@ -125,22 +125,10 @@ def test_marks_of_hours_come_back_with_and_without_days() -> None:
     marked = replace(counts, marks={"b": np.array([0, 255, 3], np.uint8)})
 
     for one in (marked, replace(marked, days=days)):
-        cells, runs, of_days, marks, _ = unpack(pack(one, layout), layout)
+        cells, runs, of_days, marks = unpack(pack(one, layout), layout)
 
         assert {name: own.tolist() for name, own in marks.items()} == {"b": [0, 255, 3]}
         assert (cells["a"].tolist(), runs, [*of_days]) == ([1, 2], counts.last_runs, [*one.days])
-
-
-def test_gaps_of_segments_come_back_with_their_weights() -> None:
-    counts, layout = window({"a": [1, 2]})
-    gaps = {"shop": DaySums(np.array([7]), np.array([[0.5, -2.0]]), np.array([[0.75, 0.0]]))}
-
-    *_, found = unpack(pack(replace(counts, gaps=gaps), layout), layout)
-
-    assert [*found] == ["shop"]
-    assert found["shop"].days.tolist() == [7]
-    assert found["shop"].sums.tolist() == [[0.5, -2.0]]
-    assert found["shop"].rows.tolist() == [[0.75, 0.0]]
 
 
 def test_without_scores_of_days_an_earlier_version_can_read_it() -> None:
