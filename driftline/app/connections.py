@@ -120,15 +120,14 @@ class Connections(set[Connection]):
         """Close what waits longest, the idle ones first, and some more than is needed now."""
         self._is_full = False
         self.sweep()
-        left = [one for one in self if not _is_ended(one)]
+        left = [one for one in self if not one.transport.is_closing()]
         if is_short:
             self._room = len(left) // 2
         surplus = len(left) - self._room
         if surplus <= 0:
             return
-        waiting = [one for one in left if self._waits[one][0] is not None or _lingers(one)]
-        # Those go first whose answer is said.
-        waiting.sort(key=lambda one: (not _lingers(one), *self._order(one)))
+        waiting = [one for one in left if self._waits[one][0] is not None]
+        waiting.sort(key=self._order)
         for one in waiting[: surplus + self._room // 16]:
             one.transport.abort()
             self._closed += 1
@@ -196,15 +195,6 @@ class Handshake(asyncio.Protocol):
         private.set_protocol(self._protocol)
         for data in self._early:
             self._protocol.data_received(data)
-
-
-def _lingers(connection: Connection) -> bool:
-    return getattr(connection.transport, "is_lingering", False)
-
-
-def _is_ended(connection: Connection) -> bool:
-    """Whether it takes no room any more; one whose rest is read and dropped does."""
-    return connection.transport.is_closing() and not _lingers(connection)
 
 
 def _wait_of(connection: Connection) -> _Wait | None:

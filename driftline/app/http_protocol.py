@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
@@ -11,19 +10,13 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from driftline.serving.http.responses import BODY_CAME
 
-# Line and headers of a request together, its trailers, or what stands beside a chunk's length.
+# Line and headers of a request together, or what stands unread after them.
 MOST_HEAD_BYTES = 1 << 16
 _SAID = b"the line and headers of a request take more than 65536 bytes"
 _REFUSAL = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(_SAID), _SAID)
 )
-
-
-# What is read and dropped of a body that is refused before it came. A connection that is closed
-# with bytes unread is reset, and a client that is still sending may never see the answer.
-LINGER_BYTES = 64 << 20
-LINGER_S = 5.0
 
 # More than this is sent at once: whoever writes much is told to wait by the transport.
 _HELD_BYTES = 1 << 16
@@ -50,16 +43,11 @@ class JoinedWrites:
         self._others = self._holding.setdefault(loop, [])
         self._held: list[bytes] = []
         self._held_bytes = 0
-        # Whether a request is answered of which more is to come.
-        self.has_unread: Callable[[], bool] = lambda: False
-        # All is said, and what still comes is dropped, until the client ends, or this timer does.
-        self.is_lingering = False
-        self._timer: asyncio.TimerHandle | None = None
         # What uvicorn asks of a transport besides.
         self.get_extra_info = transport.get_extra_info
         self.pause_reading, self.resume_reading = transport.pause_reading, transport.resume_reading
         self.set_protocol = transport.set_protocol
-        self.abort = transport.abort
+        self.abort, self.is_closing = transport.abort, transport.is_closing
 
     def write(self, data: bytes) -> None:
         """Send data with what else is written in this turn."""
@@ -72,26 +60,10 @@ class JoinedWrites:
         if self._held_bytes > _HELD_BYTES:
             self._flush()
 
-    def is_closing(self) -> bool:
-        """Whether nothing more is said or answered."""
-        return self.is_lingering or self._transport.is_closing()
-
     def close(self) -> None:
-        """Close once all is sent and, of a client that is still sending, dropped for a while."""
+        """Close once all is sent."""
         self._flush()
-        if self.has_unread() and not self.is_closing():
-            self._linger()
-            return
-        if self._timer is not None:
-            self._timer.cancel()
         self._transport.close()
-
-    def _linger(self) -> None:
-        self.is_lingering = True
-        self._timer = self._loop.call_later(LINGER_S, self.close)
-        if self._transport.can_write_eof():  # By TLS it cannot.
-            self._transport.write_eof()
-        self._transport.resume_reading()
 
     def get_write_buffer_size(self) -> int:
         """Return how many bytes are not sent yet."""
@@ -121,22 +93,15 @@ class HTTPProtocol(HttpToolsProtocol):
 
     _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.
     _has_large_head = False
-    _dropped = 0  # Bytes of a body that was refused before it came.
     is_between_requests = False  # One was read, and nothing of the next.
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - as uvicorn has it
         """Take a connection."""
-        self._joined = JoinedWrites(transport, self.loop)
-        self._joined.has_unread = self._has_unread
-        super().connection_made(self._joined)  # type: ignore[arg-type]
+        joined = JoinedWrites(transport, self.loop)
+        super().connection_made(joined)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
-        if self._joined.is_lingering:
-            self._dropped += len(data)
-            if self._dropped > LINGER_BYTES:
-                self._joined.close()
-            return
         self._pending += len(data)
         super().data_received(data)
         if self._pending > MOST_HEAD_BYTES and not self.transport.is_closing():
@@ -149,7 +114,10 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
-        self._require_small(len(self.url))
+        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        if size > MOST_HEAD_BYTES:
+            self._has_large_head = True
+            raise _HeadTooLargeError
         self._pending = 0
         super().on_headers_complete()
         self.headers = []  # What comes from now on are trailers, which nobody is told.
@@ -161,7 +129,6 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
-        self._require_small(0)
         self._pending, self.is_between_requests = 0, True
         self.scope[BODY_CAME] = True  # type: ignore[literal-required]
         super().on_message_complete()
@@ -200,13 +167,3 @@ class HTTPProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             super().send_400_response(msg)
-
-    def _has_unread(self) -> bool:
-        return self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
-
-    def _require_small(self, size: int) -> None:
-        """Refuse headers or trailers that have come, and what else counts with them."""
-        size += sum([len(name) + len(value) for name, value in self.headers])
-        if size > MOST_HEAD_BYTES:
-            self._has_large_head = True
-            raise _HeadTooLargeError

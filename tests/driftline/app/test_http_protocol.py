@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.app import http_protocol
 from driftline.app.http_protocol import MOST_HEAD_BYTES, JoinedWrites
 from driftline.app.listener import Server, listen
 from driftline.loopback import refuse
@@ -80,7 +79,7 @@ LARGE = {
     "a header's name": get(TOO_MUCH + b": x"),
     "headers": get(*(b"X%d: %b" % (at, b"a" * 1000) for at in range(70))),
     "a header that never ends": b"GET / HTTP/1.1\r\nX: " + TOO_MUCH * 4,
-    "a trailer": CHUNKED + b"0\r\nX: " + TOO_MUCH * 5 + b"\r\n\r\n",
+    "a trailer": CHUNKED + b"0\r\nX: " + TOO_MUCH * 20 + b"\r\n\r\n",
     "a chunk's extension": CHUNKED + b"1;" + TOO_MUCH * 5 + b"\r\nx\r\n0\r\n\r\n",
     "the second head": get() + get(b"X: " + TOO_MUCH),
 }  # fmt: skip
@@ -119,34 +118,6 @@ def test_requests_are_answered_alike_however_they_are_cut(port: int, cuts: set[i
     assert [part.rpartition(b" ")[2] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"0", b"7"]
 
 
-def test_a_refusal_reaches_a_client_that_is_still_sending(port: int) -> None:
-    size = 10_000_000  # More than the buffers of a connection hold.
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size)
-        # Answered, and as good as closed, before the body comes.
-        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
-        connection.sendall(b"0" * size)
-        connection.shutdown(socket.SHUT_WR)
-        assert connection.recv(1) == b""
-
-
-def test_a_refused_body_without_end_is_not_read_for_ever(
-    port: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http_protocol, "LINGER_BYTES", 1 << 20)
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9999999999\r\n\r\n")
-        with pytest.raises(ConnectionError):
-            while True:
-                connection.sendall(b"0" * (1 << 16))
-    monkeypatch.setattr(http_protocol, "LINGER_S", 0.05)
-    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9999999999\r\n\r\n")
-        with pytest.raises(ConnectionError):
-            while True:
-                connection.sendall(b"0")
-
-
 def test_a_trailer_is_no_header(port: int) -> None:
     trailer = b"X-Forwarded-User: root"
     without, with_one = (
@@ -175,7 +146,7 @@ def test_an_answer_half_sent_is_not_followed_by_a_refusal() -> None:
     assert ready.wait(PATIENCE_S)
     port = listener.getsockname()[1]
     try:
-        found = answer(port, CHUNKED + b"0\r\nX: " + TOO_MUCH * 5 + b"\r\n\r\n")
+        found = answer(port, CHUNKED + b"0\r\nX: " + TOO_MUCH * 20 + b"\r\n\r\n")
     finally:
         server.should_exit = True
         thread.join(PATIENCE_S)
