@@ -52,11 +52,6 @@ PATIENCE_S = 60.0
 # When to collect garbage. Every 700 objects, as Python does, costs 7% of the tests' CPU time.
 GARBAGE = (50_000, 20, 50)
 
-LONGEST = [
-    line
-    for line in Path(__file__).with_name("longest.txt").read_text().splitlines()
-    if not line.startswith("#")
-]
 # Files that share what is dear to start go to one worker: seeded installations, a broker, a wheel.
 TOGETHER = {
     "dashboard": ("tests/dashboard/",),
@@ -168,12 +163,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark every test that needs such a program, so that `-m "not s3"` leaves it out.
 
-    Of several workers each takes the next file, so the longest come first, or one worker would end
-    minutes after the others.
+    Of several workers each takes the next file, so the slow ones come first, or one worker would
+    end minutes after the others.
     """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
     if hasattr(config, "workerinput"):
-        ranks = {file: rank for rank, file in enumerate(LONGEST)}
-        items.sort(key=lambda item: ranks.get(item.nodeid.split("::")[0], len(ranks)))
+        items.sort(key=lambda item: (item.path not in slow, "journeys" not in item.path.parts))
     for item in items:
         for marker, fixture in PROGRAMS.items():
             if fixture in getattr(item, "fixturenames", ()):

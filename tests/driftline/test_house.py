@@ -176,12 +176,6 @@ def test_nothing_committed_names_a_registry_or_a_home() -> None:
     assert found == []
 
 
-def test_the_files_of_tests_that_are_begun_first_are_there() -> None:
-    lines = (ROOT / "tests" / "longest.txt").read_text().splitlines()
-
-    assert [line for line in lines if line[0] != "#" and not (ROOT / line).is_file()] == []
-
-
 class Collected:
     """A plug-in of pytest that notes which tests a run would take, and which it leaves out."""
 
