@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from tests.kit.data import TODAY, YESTERDAY, stream
 from tests.kit.installation import Installation
@@ -164,3 +165,28 @@ def test_an_answer_of_more_than_is_named_is_refused_by_check_and_counted_by_impo
     assert checked.returncode == 2
     assert "expected 1" in checked.stderr
     assert json.loads(imported.stdout)["unparsed"] == 50
+
+
+def test_ground_truth_that_was_merged_into_captured_lines_is_the_label_of_a_check(
+    installation: Installation, tmp_path: Path
+) -> None:
+    customers(4_000, 1, ("stays", "leaves")).to_csv(tmp_path / "train.csv", index=False)
+    rows = customers(1_200, 2, ("stays", "leaves"))
+    lines = []
+    for number, row in enumerate(rows.itertuples()):
+        line = json.loads(capture_line(number, f"{row.calls},{row.minutes}", f"{row.score}"))
+        line["groundTruthData"] = {"data": row.churn, "encoding": "CSV"}
+        lines.append(json.dumps(line))
+    (tmp_path / "merged.jsonl").write_text("\n".join(lines))
+    installation.done(
+        "baseline", f"{tmp_path}/train.csv", "-o", f"{tmp_path}/baseline", "--label", "churn",
+        "--probability", "score", "--positive", "leaves",
+    )  # fmt: skip
+
+    report = json.loads(installation.done(
+        "check", f"{tmp_path}/merged.jsonl", "--baseline", f"{tmp_path}/baseline",
+        "--kind", "model-quality", "--json",
+    ))  # fmt: skip
+
+    measured = {one["name"]: one["value"] for one in report["metrics"]}
+    assert measured["auc"] == pytest.approx(roc_auc_score(rows["churn"] == "leaves", rows["score"]))

@@ -51,7 +51,8 @@ class RowReader:
     ``{"features": [...], …}``; frames of pandas in the orients ``split`` and ``records``; SageMaker
     capture records, of which the output's columns come first, then the input's, in any mix of CSV,
     JSON and BASE64; requests in them as the server reads them. Names that the user gives are those
-    of a record's input, and if there is one more, of the ground truth that SageMaker has merged.
+    of a record's input, and if there is one more, of the ground truth that SageMaker has merged;
+    else that has the name of the signature's label.
     """
 
     def __init__(self, signature: Signature | None, given: Sequence[str] = ()) -> None:
@@ -59,6 +60,9 @@ class RowReader:
         self._given = tuple(given)
         columns = signature.columns if signature else ()
         self._known = frozenset(column.name for column in columns)
+        # Where no output is named, it is the answers that have the label's name.
+        labels = columns if signature and signature.outputs else ()
+        self._label = next((column.name for column in labels if column.role == "label"), "")
         sent = signature.as_captured() if signature else None
         # Answers of which the reference names nothing are read like the first, too.
         self._answers = AnswerRows(sent) if sent and sent.outputs else None
@@ -128,7 +132,8 @@ class RowReader:
                 event = record["eventMetadata"].get("eventId", "?")
             found = read_record(record, needs_time=False)
             outputs, inputs = self._sides(found)
-            inputs, label = self._titled(inputs)
+            inputs, given = self._titled(inputs)
+            label = given or self._label
             labels = _labels(record, label) if label else []
         except (InputError, ValueError, RecursionError, csv.Error) as error:
             raise InputError(
