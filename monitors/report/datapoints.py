@@ -42,7 +42,6 @@ CHECKS: Mapping[str, str] = {
     "extra_column_check": "extra column",
     "lost_hour_check": "hours without rows",
     "missing_column_check": "column missing",
-    "new_numbers_check": "numbers never seen",
     "order_check": "order of two columns reversed",
     "range_check": "out of range",
     "repeated_id_check": "ids used again",

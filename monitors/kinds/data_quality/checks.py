@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.condition import Condition
@@ -29,7 +30,6 @@ from driftline.monitors.drift_test.budget import TOLERANCE
 from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
-from driftline.monitors.kinds.data_quality.new_numbers_check import has_rare_values, is_default
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
 from driftline.monitors.results.violation import (
     DAY_CHECK,
@@ -69,6 +69,10 @@ DAY_WORDS = {
     ROUGH: ("values move more from row to row", "values move less from row to row"),
     SPREAD: ("values spread more within a day", "values spread less within a day"),
 }
+# One new text alone as often as only a default or a renamed one comes.
+DEFAULT_ROWS, DEFAULT_SHARE = 10, 0.05
+# So many rows at rare texts that others were never seen by chance.
+RARE_COUNT, RARE_SHARE = 5, 0.01
 RENAMED = "level_renamed"
 # A level that keeps more of its rows comes as another one in part only.
 LEFT = 0.05
@@ -292,8 +296,9 @@ def domain_draft(
         )  # fmt: skip
     if is_seasoned and reference is not None and reference.levels.is_exact:
         new = ~inside.to_numpy(zero_copy_only=False)
-        is_told = is_default(profile.levels.counts, new)
-        surprising = surprising or (is_told and not has_rare_values(reference.levels.counts))
+        surprising = surprising or (
+            _is_default(profile.levels.counts, new) and not _has_rare_texts(reference.levels.counts)
+        )
     if observed and not surprising:
         # The list that the reference happened to show is no promise: a rare value comes for the
         # first time some day.
@@ -307,6 +312,17 @@ def domain_draft(
         share=1 - ratio,
         surprising=surprising,
     )
+
+
+def _is_default(counts: NDArray[np.int64], new: NDArray[np.bool_]) -> bool:
+    """Whether one new text alone comes as often as only a default or a renamed one does."""
+    most = counts[new].max(initial=0)
+    return bool(most >= DEFAULT_ROWS and most >= DEFAULT_SHARE * counts.sum())
+
+
+def _has_rare_texts(counts: NDArray[np.int64]) -> bool:
+    """Whether a reference has so many rare texts that others were never seen by chance."""
+    return bool(counts[counts < RARE_COUNT].sum() > RARE_SHARE * counts.sum())
 
 
 def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bool:

@@ -55,7 +55,6 @@ from driftline.monitors.kinds.data_quality.judgement import (
     judge,
     without_later_times,
 )
-from driftline.monitors.kinds.data_quality.new_numbers_check import NEW_NUMBERS_CHECK
 from driftline.monitors.kinds.data_quality.range_checks import (
     Implausible,
     Sampler,
@@ -112,8 +111,6 @@ from driftline.stats.distances.units import Numbers, UnitChange, one_of, restori
 
 # Columns that capture adds to rows: ids, and what did not fit its type.
 OTHER_COLUMNS = frozenset({*ROW_IDS, UNFIT})
-# Checks that a change of unit may explain.
-OTHER_DIGITS = (DECIMALS_CHECK, NEW_NUMBERS_CHECK)
 SHOWN_UNJUDGED = 5
 TIMES_NOTE = (
     "the baseline has no times: drift is judged as if rows were independent; if days or batches "
@@ -549,7 +546,7 @@ def _with_row_faults(
         shown,
         event_time=reading.time_column,
     )
-    units = dict(converted(shown([one.feature for one in found if one.check in OTHER_DIGITS])))
+    units = dict(converted(shown([one.feature for one in found if one.check == DECIMALS_CHECK])))
     exchanged = [one.fault for one in found if one.fault and one.fault.kind == EXCHANGED]
     judgement = with_faults(judgement, {name: one for one in exchanged for name in one.columns})
     judgement = without_misread_units(judgement, found)

@@ -28,6 +28,7 @@ from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import Window
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.data_quality.converted_numbers_check import converted_numbers_drafts
 from driftline.monitors.kinds.data_quality.copied_day_check import copied_day_drafts
 from driftline.monitors.kinds.data_quality.frozen_check import frozen_drafts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
@@ -36,7 +37,6 @@ from driftline.monitors.kinds.data_quality.lost_hours_check import (
     YEAR_DAYS,
     lost_rows_draft,
 )
-from driftline.monitors.kinds.data_quality.new_numbers_check import new_numbers_drafts
 from driftline.monitors.kinds.data_quality.renumbered_check import renumbered_drafts
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
 from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
@@ -165,7 +165,7 @@ def find_row_faults(
     drafts += renumbered_drafts(shown(violated), explained)
     of_values = decimals_drafts(sample, context)
     other_decimals = {one.feature for one in of_values}
-    of_values += new_numbers_drafts(
+    of_values += converted_numbers_drafts(
         columns, context, explained | other_decimals | _converted(judgement)
     )
     if event_time is not None and span_h is not None:

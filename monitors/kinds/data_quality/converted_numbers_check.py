@@ -1,0 +1,89 @@
+"""Numbers that the reference never had, and that are its own in another unit.
+
+Distances of one airline in kilometres are none of the reference's miles, and all of them are one
+of these in kilometres. How often they come needs no test, for the reference has none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftline.baseline.column import ColumnProfile
+from driftline.baseline.frequent import NumberCounts
+from driftline.monitors.check_context import CheckContext
+from driftline.monitors.results.violation import Draft, Fault, percent, plural
+from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
+from driftline.monitors.root_cause.faults.conversion import unit_of_new
+from driftline.monitors.rules.ruleset import RuleSet
+
+# Rows of another unit that a violation needs, and their share of the window's.
+UNIT_ROWS, UNIT_SHARE = 20, 0.01
+
+
+def converted_numbers_drafts(
+    window: Mapping[str, ColumnProfile], context: CheckContext, passed_over: Collection[str]
+) -> list[Draft]:
+    """Return a draft for each column with new numbers in another unit.
+
+    Their rows are counted in a reading of their own.
+    """
+    baseline = context.baseline
+    if baseline.profile is None:
+        return []
+    known, drafts = baseline.profile.columns, []
+    for name in sorted(known.keys() - {*passed_over}):
+        own, usual = window.get(name), known[name]
+        if own is None or not (own.is_number and usual.is_number):
+            continue
+        new, unit = in_another_unit(own.numbers, usual.numbers)
+        if unit is not None:
+            drafts.append(_draft(name, new, own.numbers, usual.numbers, context, unit))
+    return drafts
+
+
+def in_another_unit(
+    window: NumberCounts, reference: NumberCounts
+) -> tuple[NDArray[np.bool_], str | None]:
+    """Return which of a window's numbers are known ones in another unit, and in which."""
+    new = ~np.isin(window.values, reference.values)
+    converted = np.zeros(len(new), bool)
+    if len(reference.values) and new.any():
+        found = unit_of_new(window.values[new], window.counts[new], reference.values)
+        if found is not None:
+            unit, converted[new] = found
+            rows = window.counts[converted].sum()
+            if rows >= max(UNIT_ROWS, UNIT_SHARE * window.counts.sum()):
+                return converted, unit
+    return np.zeros(len(new), bool), None
+
+
+def _draft(
+    name: str,
+    new: NDArray[np.bool_],
+    own: NumberCounts,
+    usual: NumberCounts,
+    context: CheckContext,
+    unit: str,
+) -> Draft:
+    others = np.union1d(usual.values, own.values[~new])
+    rules = RuleSet.of([{"check": "values", "column": name, "values": others.tolist()}])
+    (outcome,) = context.rows.gather(rules.starter(datetime.now(UTC))).result([name])
+    share = float(own.counts[new].sum() / max(own.counts.sum(), 1))
+    what = (
+        f"{percent(share)} of numbers are new, {plural(int(new.sum()), 'value')} "
+        f"beside the {len(usual.values)} of the reference"
+    )
+    return Draft(
+        feature=name,
+        check="unit_change_check",
+        description=f"Numbers that the reference never had: {what}.",
+        what=what,
+        predicate=outcome.tally.condition,
+        share_reference=0.0,
+        share=share,
+        fault=Fault(UNIT_KIND, f"looks like {unit}"),
+    )
