@@ -1,4 +1,4 @@
-"""Shares of rows: without a value, and of a level never seen. Exact, by counts alone."""
+"""Shares of rows: without a value, and of a level never seen, by counts (docs/distances.md)."""
 
 from __future__ import annotations
 
