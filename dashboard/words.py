@@ -18,7 +18,6 @@ STATES = {
     "failed": ("✕", "Failed", "failed"),
     "insufficient": ("?", "Too little data", "none"),
     "partly": ("◔", "Drift not judged", "none"),
-    "suppressed": ("◕", "Drift suppressed", "soft"),
     "stopped": ("■", "Stopped", "none"),
     "empty": ("∅", "No data", "none"),
     "unlabelled": ("◐", "Waiting for labels", "none"),
@@ -54,7 +53,7 @@ NOTES = {
     "undefined": "not defined",
     "incomparable": "not comparable",
     "no_reference": "not in the baseline",
-    "commissioning": "suppressed because the baseline does not fit",
+    "no_times": "not judged yet: the reference has no times",
     "comparison_disabled": "comparison disabled",
     "data_type_check": "not compared: wrong type",
 }
@@ -206,14 +205,6 @@ def mid_sentence(word: str) -> str:
 def delivery_words(status: str) -> str:
     """Return the status of a notification in words."""
     return DELIVERIES.get(status, status)
-
-
-def suppressed_words(columns: tuple[str, ...]) -> str:
-    """Return which columns' drift is suppressed, as part of a sentence; empty for none."""
-    if not columns:
-        return ""
-    named = columns[0] if len(columns) == 1 else f"{len(columns)} features"
-    return f"drift of {named} is suppressed because the baseline does not fit"
 
 
 def short_reason(text: str) -> str:

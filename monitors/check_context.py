@@ -20,7 +20,7 @@ from driftline.monitors.rows import BatchMaker, Rows
 from driftline.monitors.rules.reach import NOTHING, Reach
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.single_precision import SingleNumbers
-from driftline.monitors.warm_up.warm_up import WarmUp
+from driftline.monitors.window_history.first_windows import FirstWindows
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ class PastWindows:
     # remembered, and the window is judged by itself.
     counts: Sequence[WindowCounts] | None = None
     rows: EarlierRows | None = None  # For kinds that pool rows; None: there are none.
-    # Where a monitor stands with its baseline; None for a check, whose drift is never held back.
-    warm_up: WarmUp | None = None
+    # Of a monitor whose reference has no times; None for others, and for a check.
+    first_windows: FirstWindows | None = None
     # Cache of drift tests; None: built anew for each window.
     drift_tests: DriftTestCache | None = None
     # Before those in `counts`: their sums of days alone, of many windows in one; where windows are

@@ -32,7 +32,6 @@ from driftline.monitors.tables import (
     asked_windows,
     definitions,
     leases,
-    warm_ups,
     window_counts,
 )
 
@@ -396,7 +395,7 @@ def delete_definition(connection: Connection, name: str, now: datetime) -> None:
     """
     if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')
-    for table in (leases, asked_windows, window_counts, warm_ups):
+    for table in (leases, asked_windows, window_counts):
         connection.execute(delete(table).where(table.c.monitor == name))
     connection.execute(
         update(annotations_table)

@@ -136,7 +136,7 @@ class Kind:
         Names the captured columns that are read, by the endpoint's signature and the baseline.
     judges_columns
         Whether each column is judged for itself: such a kind takes rules, segments, preprocessing
-        scripts and engines, holds drift back during warm-up, and can be replayed by a backtest.
+        scripts and engines, and can be replayed by a backtest.
     uses_labels
         Whether windows change when ground truth arrives.
     needs_labels

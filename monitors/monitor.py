@@ -11,8 +11,8 @@ import json
 import logging
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from os import PathLike, fspath
 from threading import Lock
 from typing import Any
@@ -67,8 +67,7 @@ from driftline.monitors.run.past_windows import (
     store_history,
     verdicts_needed,
 )
-from driftline.monitors.tables import count_layouts, executions, metadata, warm_ups, window_counts
-from driftline.monitors.warm_up.store import accept
+from driftline.monitors.tables import count_layouts, executions, metadata, window_counts
 from driftline.monitors.window_history.store import Key
 from driftline.roles import Roles
 
@@ -87,10 +86,6 @@ TABLES: Mapping[str, tuple[Table, tuple[str, ...]]] = {
     "windows": (executions, (*SPAN, "told_causes", "estimates_denied")),
     "layouts": (count_layouts, ("id", "columns")),
     "counts": (window_counts, (*SPAN, "layout", "counts")),
-    "warm_ups": (
-        warm_ups,
-        ("begun_at", "fitted_at", "told_start", "told_end", "finding", "accepted_at"),
-    ),
 }
 
 
@@ -98,8 +93,7 @@ class Monitor:
     """Judges windows against a baseline, and keeps evidence from window to window.
 
     A monitor gives the verdicts that the service's scheduler gives for the same windows: drift too
-    small for one window is found over several, a cause is told as new once, and drift is held back
-    while the baseline is not known to fit.
+    small for one window is found over several, and a cause is reported as new once.
 
     What it keeps is bounded: of each column how many rows lie in each of its cells, for windows of
     the last 90 days, and at least 64 of them; which causes the last 128 windows had, of short ones
@@ -211,17 +205,6 @@ class Monitor:
                     self._keep(connection, span, history, report)
                 self._keep_rows(span, source, report.row_count)
         return report
-
-    def accept(self) -> None:
-        """Judge drift by the reference as it is, from the next window on, though it does not fit.
-
-        Raises
-        ------
-        NotFoundError
-            Before the first window.
-        """
-        with self._lock, self._engine.begin() as connection:
-            accept(connection, self._key, now=datetime.now(UTC), author=None, reason="")
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the monitor and its baseline into a folder or URI, over an earlier state.
@@ -348,12 +331,9 @@ class Monitor:
         rows = source.row_count or 0
         if self._definition.kind_value.pooled_windows and source.row_count is None:
             rows = sum(batch.num_rows for batch in source.batches())
-        history = read_history(
+        return read_history(
             connection, self._definition, self.baseline, span, row_count=rows, annotations=()
         )
-        # Without a name the fix of a baseline that does not fit is told in Python's words.
-        warm_up = None if history.warm_up is None else replace(history.warm_up, monitor="")
-        return replace(history, warm_up=warm_up)
 
     def _evaluate(self, source: Source, span: Window, history: WindowHistory) -> Report:
         pooled = None

@@ -227,26 +227,6 @@ count_layouts = Table(
     Column("columns", JSON, nullable=False),
 )
 
-warm_ups = Table(
-    "monitors_commissions",
-    metadata,
-    Column("monitor", String(63), primary_key=True),
-    Column("source", String(16), primary_key=True),
-    Column("baseline_version", String(64), primary_key=True),
-    # Start of the first window that was judged against this version.
-    Column("begun_at", UtcDateTime, nullable=False),
-    # End of the window with which the fitting period was over; none while it lasts.
-    Column("fitted_at", UtcDateTime),
-    # The window whose report tells the finding, and what was found.
-    Column("told_start", UtcDateTime),
-    Column("told_end", UtcDateTime),
-    Column("finding", JSON(none_as_null=True)),
-    # Who said that drift is to be judged against this version as it is.
-    Column("accepted_at", UtcDateTime),
-    Column("accepted_by", String(255)),
-    Column("accepted_reason", FreeText),
-)
-
 annotations_table = Table(
     "monitors_marks",
     metadata,

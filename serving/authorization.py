@@ -81,8 +81,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/monitors/{{name}}/progress": "viewer",
     f"POST {_V1}/monitors/{{name}}/backtest": "operator",
     f"POST {_V1}/monitors/{{name}}/baseline": "operator",
-    f"GET {_V1}/monitors/{{name}}/commission": "viewer",
-    f"POST {_V1}/monitors/{{name}}/commission/accept": "operator",
     f"GET {_V1}/monitors/{{name}}/executions": "viewer",
     f"GET {_V1}/monitors/{{name}}/marks": "viewer",
     f"POST {_V1}/monitors/{{name}}/marks": "operator",

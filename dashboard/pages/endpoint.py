@@ -170,7 +170,7 @@ def _top_cause(line: MonitorLine) -> ui.Cell:
         kept = "nothing could be judged"
     if line.expected:
         kept = f"{say.plural(line.expected, 'expected violation')}, no others"
-    return ui.clipped(run.failure or run.cause or say.suppressed_words(line.suppressed) or kept)
+    return ui.clipped(run.failure or run.cause or kept)
 
 
 def _kind(view: EndpointView) -> Sequence[ui.Cell | None]:

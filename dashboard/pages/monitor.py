@@ -15,16 +15,12 @@ from driftline.dashboard.charts.intervals import is_dense
 from driftline.dashboard.charts.timeline import timeline_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages import windows
-from driftline.dashboard.pages.forms import act_form, field
 from driftline.dashboard.queries import views
 from driftline.monitors.report.metric_words import check_words
 from driftline.monitors.results.unjudged import unjudged_columns, unjudged_sentence
 from driftline.monitors.run.report_document import Feature
 
-SUPPRESSED = "commissioning"
-"""The note of a feature whose drift is suppressed, since the baseline does not fit."""
-
-BASELINE_FIT = "commissioning_check"
+BASELINE_FIT = "baseline_fit_check"
 FEATURES_SHOWN = 50
 KNOWN_SHOWN = 3
 """So many causes that earlier windows told are named."""
@@ -53,7 +49,6 @@ def page(view: views.MonitorView) -> html.Div:
         return windows.monitor_page(view, shown)
     parts = [
         verdict_of(view, view.run),
-        _warm_up(view.monitor.name, view.warm_up) if view.warm_up else None,
         _timeline(view, view.run),
         ui.pair(_features(view, view.run), beside, wide_left=True),
         rows,
@@ -64,7 +59,7 @@ def page(view: views.MonitorView) -> html.Div:
 
 def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
     """Return the state of the window in one sentence."""
-    where, suppressed = windows.place_words(run), say.suppressed_words(_suppressed(view))
+    where = windows.place_words(run)
     if unjudged := windows.unjudged_words(run):
         return unjudged
     if run.state == "insufficient":
@@ -72,11 +67,9 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
     if run.violation_count:
         return f"{violations_text(view, run)} ({where})"
     if run.state == "ok" and (expected := windows.expected_words(view)):
-        return f"{expected}, {suppressed or 'no others'} ({say.span(run)})"
+        return f"{expected}, no others ({say.span(run)})"
     if not view.features:
         return f"No violation, but this window's documents have been deleted ({where})"
-    if suppressed:
-        return f"{suppressed[0].upper()}{suppressed[1:]}; no other violation ({where})"
     judged = {one.feature for one in view.features if one.judged}
     whole = len(judged | {one.name for one in unjudged_columns(view.features)})
     of = f"{len(judged):,} of " * (len(judged) < whole) + say.plural(whole, "feature")
@@ -94,8 +87,7 @@ def verdict_of(view: views.MonitorView, run: views.WindowRun) -> html.Div:
     if unjudged and unjudged not in view.cause:
         causes.append(f"{unjudged[0].upper()}{unjudged[1:]}.")
     causes += _known_causes(view)
-    is_soft = bool(_suppressed(view))
-    return windows.verdict_panel(view, run, verdict(view, run), causes, is_soft=is_soft)
+    return windows.verdict_panel(view, run, verdict(view, run), causes)
 
 
 def _known_causes(view: views.MonitorView) -> list[Sequence[ui.Cell]]:
@@ -114,24 +106,6 @@ def _known_causes(view: views.MonitorView) -> list[Sequence[ui.Cell]]:
     ends = "It ends when the data return, or with a baseline that knows it: "
     link = html.A("annotate it as the new normal", href="#marks")
     return [[f"Not new: {shown}{more}. {ends}", link, "."]]
-
-
-def _suppressed(view: views.MonitorView) -> tuple[str, ...]:
-    return tuple(one.feature for one in view.features if one.note == SUPPRESSED)
-
-
-def _warm_up(monitor: str, view: views.WarmUpView) -> html.Section:
-    """Show which drift is suppressed, and offer to make a baseline that fits or to accept this."""
-    parts: list[ui.Cell] = [html.P(view.words, className="sentence")]
-    if view.stable is not None:
-        start, end = say.moment(view.stable.start), say.moment(view.stable.end)
-        words = f"A baseline of {say.plural(view.stable.row_count, 'row')}, {start} to {end}:"
-        given = windows.span_of(monitor, view.stable)
-        make = act_form("rebase", [], "Make this baseline", given)
-        parts += [html.P(words, className="note"), make]
-    reason = field("reason", "Reason", hint="the new airport stays", is_required=True)
-    keep = act_form("accept", [reason], "Keep the current baseline", {"monitor": monitor})
-    return ui.panel("The baseline does not fit", [*parts, keep], name="held")
 
 
 def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:

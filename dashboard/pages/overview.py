@@ -60,9 +60,6 @@ def word_of_monitors(
         return "No window has been judged yet", "none"
     if not states["ok"]:
         return "No monitor could judge its newest window", "none"
-    if suppressed := sum(bool(monitor.suppressed) for monitor in monitors):
-        words = say.plural(suppressed, "monitor suppresses", "monitors suppress")
-        return f"{words} drift because a baseline does not fit", "soft"
     if blind := len(monitors) - states["ok"] - states["waiting"]:
         return f"{blind:,} of {len(monitors):,} monitors could not judge the newest window", "none"
     if partly := sum(monitor.shown_state == "partly" for monitor in monitors):
@@ -85,11 +82,6 @@ def _under(view: views.OverviewView) -> list[ui.Cell]:
     for one in (one for one in views.RANKS if states[one] and one not in ("ok", "waiting")):
         words_of = _state_words(one, f"{states[one]:,} ")
         parts += [" · ", html.A(words_of, href=link_to("", state=one))]
-    held = [one.name for one in view.monitors if one.suppressed]
-    for at, name in enumerate(held[:TABLES_SHOWN]):
-        before = ", " if at else " · drift suppressed: "
-        parts += [before, html.A(name, href=monitor_link(name))]
-    parts += ui.more_of(len(held) - TABLES_SHOWN)
     if view.dead_count:
         failed = f"✕ {say.plural(view.dead_count, 'notification')} failed"
         parts += [" · ", html.A(failed, href=link_to("messages", status="dead"))]

@@ -32,7 +32,6 @@ from driftline.monitors.report.metric_words import check_words, title_of
 from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.run.asked_windows import AskedWindow
 from driftline.monitors.run.progress import RunState
-from driftline.monitors.warm_up.warm_up import StableSpan
 
 Link = Callable[[views.WindowRun], str]
 """The address of the same page in another window."""
@@ -119,7 +118,7 @@ def cancel_button(one: RunState | AskedWindow) -> ui.Cell:
     return act_button("cancel", "Cancel", span_of(one.monitor, window), about=about)
 
 
-def span_of(monitor: str, window: Window | StableSpan) -> Mapping[str, str]:
+def span_of(monitor: str, window: Window) -> Mapping[str, str]:
     """Name a window of a monitor, or another span, for a button."""
     start, end = window.start.isoformat(), window.end.isoformat()
     return {"monitor": monitor, "from": start, "to": end}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
@@ -24,16 +24,13 @@ from driftline.capture.audit.report import EndpointReport
 from driftline.capture.audit.traffic import Traffic
 from driftline.dashboard.address import RANGE
 from driftline.dashboard.queries import reach, views
-from driftline.dashboard.queries.storage import UNREADABLE, Storage
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
-from driftline.database.engine import read_connection
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.drift_map import DriftMap
 from driftline.monitors.run.standing import standing_lines, window_line
 from driftline.monitors.run.status import kept_states
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.status import suppressed_now
 
 log = logging.getLogger(__name__)
 
@@ -158,19 +155,3 @@ def read_window(
     definition, read = reach.monitor(connection, name), partial(reach.runs, connection)
     of = CURRENT.get().endpoints
     return window_line(connection, definition, stamp, in_range(), read, endpoints=of)
-
-
-def warm_up_view(engine: Engine, storage: Storage, line: MonitorLine) -> views.WarmUpView | None:
-    """Return what is suppressed now; None when nothing is, or the baseline cannot be read."""
-    definition = line.definition
-    if not line.suppressed:
-        return None
-    try:
-        baseline = storage.baseline(definition.baseline, definition.baseline_version or "")
-    except UNREADABLE:
-        # The overview and the window's verdict still say what is suppressed.
-        log.exception("baseline_unreadable monitor=%s", definition.name)
-        return None
-    with read_connection(engine) as connection:
-        words, stable = suppressed_now(connection, definition, baseline)
-    return views.WarmUpView(words, stable) if words else None

@@ -279,9 +279,8 @@ class Stores:
         chosen = features[0] if feature is None and features else by_name.get(feature or "")
         if chosen is None and feature is not None and features:
             raise NotFoundError(f'feature "{feature}" is not one of monitor "{name}"')
-        warm_up = fleet.warm_up_view(self.engine, self.storage, view.monitor)
         kept = feature or keep
-        view = replace(view, features=features, feature=chosen, kept=kept, warm_up=warm_up)
+        view = replace(view, features=features, feature=chosen, kept=kept)
         return self.storage.with_evidence(view) if chosen else view
 
     def _window(self, name: str, window: str | None) -> dict[str, Any]:

@@ -31,7 +31,6 @@ from driftline.monitors.run.judged_windows import WindowRun as WindowRun
 from driftline.monitors.run.monitor_line import RANKS as RANKS
 from driftline.monitors.run.monitor_line import MonitorLine as MonitorLine
 from driftline.monitors.run.report_document import Feature, Report, Violation
-from driftline.monitors.warm_up.warm_up import StableSpan
 from driftline.roles import Roles
 
 
@@ -255,18 +254,6 @@ class ContributingRows:
     where: str | None = None  # The condition as a text of an address, where it has such a form.
 
 
-@dataclass(frozen=True, slots=True)
-class WarmUpView:
-    """What drift is suppressed now, since the baseline does not fit.
-
-    ``words`` say what, why and by which commands it ends; ``stable`` is the time that a baseline
-    could be made of, if there is one.
-    """
-
-    words: str
-    stable: StableSpan | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowView:
     """What the pages of monitors of all kinds show of one window.
@@ -309,7 +296,6 @@ class MonitorView(WindowView):
     """
 
     features: tuple[Feature, ...] = ()
-    warm_up: WarmUpView | None = None
     number: int | None = None
     text: str | None = None
     column: str = ""

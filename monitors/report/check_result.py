@@ -52,7 +52,6 @@ from driftline.monitors.results.violation import (
     plural,
 )
 from driftline.monitors.rows import BatchMaker, WindowFacts
-from driftline.monitors.warm_up.warm_up import SuppressedDrift
 
 RESULT_FORMAT = 1
 # The key of the details under which a command says what it comes to.
@@ -94,8 +93,6 @@ class CheckResult:
     # None when the kind needs none.
     counts: WindowCounts | None = field(default=None, repr=False, compare=False)
     cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
-    # Which drift is held back, since the monitor is new to a baseline that does not fit.
-    suppressed_drift: SuppressedDrift | None = None
     # Violations that somebody has marked as expected: no alarm, and in no count.
     expected: tuple[ExpectedViolation, ...] = ()
     # When a monitor told the oldest of the causes first that it remembers of earlier windows.
@@ -344,8 +341,6 @@ class CheckResult:
             left += f"; no row has a {lack}, quality is estimated"
         if self.idle_rule_count:
             left += f"; {plural(self.idle_rule_count, 'rule')} judged no row"
-        if self.suppressed_drift is not None:
-            left += f"; drift of {plural(len(self.suppressed_drift.reasons), 'column')} held back"
         if self.expected:
             left += f"; {plural(len(self.expected), 'violation')} expected"
         if self.facts is not None and self.facts.fault_count:

@@ -20,7 +20,13 @@ from driftline.errors import InputError
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.ranking import cause_sentence
-from driftline.monitors.results.violation import DAY_CHECK, DRIFT_CHECK, Violation, hide_values
+from driftline.monitors.results.violation import (
+    BASELINE_FIT_CHECK,
+    DAY_CHECK,
+    DRIFT_CHECK,
+    Violation,
+    hide_values,
+)
 from driftline.monitors.rows import WindowFacts
 from driftline.tracing import current
 
@@ -30,9 +36,9 @@ DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 # before it ever fires.
 CHECKS: Mapping[str, str] = {
     DRIFT_CHECK: "drift",
+    BASELINE_FIT_CHECK: "baseline does not fit",
     "categorical_values_check": "unknown values",
     "codes_check": "codes renumbered",
-    "commissioning_check": "baseline does not fit",
     "completeness_check": "missing values",
     "constant_check": "no longer varies",
     "copied_day_check": "a day repeats the day before",

@@ -28,10 +28,13 @@ from driftline.monitors.results.violation import FeatureResult, JsonValue, plura
 
 # Roles of columns that are described, but whose values need not be judged.
 DESCRIBED = frozenset({"label", "id", "timestamp", "excluded", "weight"})
+NO_TIMES = "no_times"
+"""Of a column whose reference has no times, while it is unknown how much windows vary."""
 UNCOUNTED = "uncounted_values"
 """Of a column of texts whose values are too many to tell that one has become frequent."""
 REASONS: Mapping[str, str] = {
     INSUFFICIENT: "too few rows",
+    NO_TIMES: "the reference has no times, and the first 14 windows and days are not over",
     UNCOUNTED: "most of its values are too rare to be counted one by one",
     UNDECIDABLE: "the reference varies too much",
     UNDECIDABLE_GAPS: "the reference's share of empty values varies too much",

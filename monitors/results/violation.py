@@ -21,8 +21,8 @@ DRIFT_CHECK = "baseline_drift_check"
 DAY_CHECK = "day_drift_check"
 # Stands in the place of a feature's name.
 MISSING_COLUMNS = "Missing columns"
-# Tells that drift is held back, as the monitor is new to its baseline: a matter of the baseline.
-BASELINE_FIT_CHECK = "commissioning_check"
+# Columns that differ from a reference without times, before its first windows are over.
+BASELINE_FIT_CHECK = "baseline_fit_check"
 # Characters of what a prompt or a log shows of an object.
 REPR_WIDTH = 200
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]

@@ -69,12 +69,8 @@ def _history_digest(history: WindowHistory) -> str:
         found.update(f"{window.start} {window.end} {window.row_count}\n".encode())
         for name, cells in sorted(window.cells.items()):
             found.update(f"{name} {len(cells)}\n".encode() + cells.tobytes())
-    if (warm_up := history.warm_up) is not None:
-        standing = (
-            warm_up.is_running, warm_up.ended_at, sorted(warm_up.misfits.items()),
-            warm_up.is_reported, warm_up.is_accepted, len(warm_up.history), len(warm_up.past),
-        )  # fmt: skip
-        found.update(repr(standing).encode())
+    if history.first_windows is not None:
+        found.update(repr(history.first_windows.identity).encode())
     found.update(repr([sorted(one.items()) for one in history.told]).encode())
     if history.denied_since is not None:  # Older digests know of none.
         found.update(str(history.denied_since).encode())

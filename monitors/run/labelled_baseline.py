@@ -17,12 +17,12 @@ from driftline.baseline.store import QUALITY_STATISTICS, Baseline
 from driftline.capture.windows.window import Window, WindowRead, read_window
 from driftline.errors import InputError, UndecidedError
 from driftline.formats.source import Source
+from driftline.monitors.captured_baseline import EVENT_TIME, FEWEST_ROWS, captured_like
 from driftline.monitors.external.rows import read_external
 from driftline.monitors.external.source import Access, ExternalSource
 from driftline.monitors.kinds.catalog import complete
 from driftline.monitors.run.captured_window import labels_of
 from driftline.monitors.run.derived_predictions import with_predictions
-from driftline.monitors.warm_up.captured_baseline import EVENT_TIME, FEWEST_ROWS, captured_like
 from driftline.signature import Signature
 
 

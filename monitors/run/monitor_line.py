@@ -14,7 +14,7 @@ from driftline.monitors.run.progress import RunState
 
 RANKS = {
     "violations": 0, "failed": 1, "overdue": 2, "unlabelled": 3, "insufficient": 3, "empty": 3,
-    "stopped": 3, "worse": 4, "suppressed": 5, "partly": 6, "ok": 7, "waiting": 8,
+    "stopped": 3, "worse": 4, "partly": 5, "ok": 6, "waiting": 7,
 }  # fmt: skip
 """Of monitors by their states on pages, the worst first, and last those with nothing to tell."""
 
@@ -29,8 +29,7 @@ class MonitorLine:
 
     ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
     that need labels. ``overdue_since`` is when the next window should have been judged, if it was
-    not. ``suppressed`` names the columns whose drift is suppressed now, since the baseline does not
-    fit. ``expected`` counts the violations that are marked as expected, of the window by which it
+    not. ``expected`` counts the violations that are marked as expected, of the window by which it
     stands.
     """
 
@@ -39,7 +38,6 @@ class MonitorLine:
     runs: tuple[WindowRun, ...]
     labelled: tuple[int, int] | None = None
     overdue_since: datetime | None = None
-    suppressed: tuple[str, ...] = ()
     expected: int = 0
     are_newest: bool = True
     window_count: int = 0
@@ -102,13 +100,8 @@ class MonitorLine:
 
     @property
     def found_state(self) -> str:
-        """The same, overdue or not.
-
-        "suppressed" where drift of some column is; "partly" where none was judged in any window.
-        """
+        """The same, overdue or not; "partly" where no drift was judged in any window."""
         found = self.standing.shown_state if self.standing else "waiting"
-        if found == "ok" and self.suppressed:
-            return "suppressed"
         is_blind = self.definition.kind_value.judges_columns and not any(
             run.ratio is not None for run in self.runs[self.older_count :]
         )

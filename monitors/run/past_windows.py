@@ -39,8 +39,11 @@ from driftline.monitors.results.cause_identity import (
 from driftline.monitors.results.metric import ESTIMATES_DENIED
 from driftline.monitors.run.apply_annotations import without_expected
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.store import has_warm_up, load, save
-from driftline.monitors.warm_up.warm_up import WarmUp
+from driftline.monitors.window_history.first_windows import (
+    FirstWindows,
+    first_span,
+    read_first_windows,
+)
 from driftline.monitors.window_history.store import Key, forget, put, read
 
 # Windows before the evaluated one that the longest span needs.
@@ -63,7 +66,8 @@ class WindowHistory:
     key: Key
     counts: tuple[WindowCounts, ...]  # In order of time, without drift that was expected.
     pooled: Window | None  # The windows whose rows are evaluated together with its own.
-    warm_up: WarmUp | None  # None for kinds that have no drift of columns.
+    # Where the reference has no times; None for others, and for kinds without drift of columns.
+    first_windows: FirstWindows | None
     # Of each window before, in order of time: its causes, and where each was told first.
     told: tuple[Mapping[str, datetime], ...] = ()
     days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
@@ -73,7 +77,7 @@ class WindowHistory:
     def past(self, rows: EarlierRows | None, drift_tests: DriftTestCache | None) -> PastWindows:
         """Return it as a kind is given it, with the rows to pool."""
         return PastWindows(
-            self.counts, rows, self.warm_up, drift_tests, self.days, self.denied_since,
+            self.counts, rows, self.first_windows, drift_tests, self.days, self.denied_since,
             self.calibrated,
         )  # fmt: skip
 
@@ -97,10 +101,9 @@ def read_history(
     """
     key, ids = Key.of(definition, baseline.version), cell_ids(baseline)
     counts = read(connection, key, window.start, ids, limit=EARLIER_WINDOWS)
-    warm_up = None
-    if has_warm_up(definition):
-        has_times = baseline.blocks is not None
-        warm_up = load(connection, key, window, ids, has_times=has_times, past=counts)
+    first = None
+    if definition.kind_value.judges_columns and not definition.compat and baseline.blocks is None:
+        first = read_first_windows(connection, key, window, ids)
     pooled = pooled_window(
         connection, definition, baseline.version, window, row_count=row_count,
         annotations=annotations,
@@ -110,7 +113,7 @@ def read_history(
         key,
         without_expected(counts, annotations),
         pooled,
-        warm_up,
+        first,
         told,
         _days_before(connection, key, window, ids, annotations),
         _denied_since(connection, definition, baseline, window, outcomes_of, served),
@@ -380,13 +383,12 @@ def store_history(
     if report.counts is None:
         return
     put(connection, history.key, report.counts, report.cell_ids)
-    warm_up_span: Window | None = None
-    if history.warm_up is not None:
-        # They may be all that shows how windows vary.
-        warm_up_span = save(connection, history.key, window, report.suppressed_drift).span
+    saved: Window | None = None
+    if history.first_windows is not None:  # They are all that shows how windows vary.
+        saved = first_span(connection, history.key, report.cell_ids)
     longest = day_scales(window.length)[-1] * window.length
     oldest = moment_before(window.end, max(retention, longest))
-    forget(connection, history.key.monitor, oldest, save=warm_up_span)
+    forget(connection, history.key.monitor, oldest, save=saved)
 
 
 def pooled_window(

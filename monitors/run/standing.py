@@ -30,8 +30,7 @@ from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.status import MonitorState
 from driftline.monitors.run.upstream import MonitorNames
-from driftline.monitors.tables import executions, states, warm_ups
-from driftline.monitors.warm_up.status import suppressed_columns
+from driftline.monitors.tables import executions, states
 
 _FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record
 
@@ -57,8 +56,6 @@ def standing_lines(
     )
     rows = {row.monitor: row for row in connection.execute(query)}
     late = {one.monitor: one.due_at for one in overdue(connection, now, known)}
-    warming = select(warm_ups.c.monitor).where(warm_ups.c.finding.is_not(None))
-    held = set(connection.scalars(warming))
     lines = []
     for definition in watched:
         row = rows.get(definition.name)
@@ -78,9 +75,7 @@ def standing_lines(
             runs=runs,
             labelled=(last["labelled"], last["rows"]) if is_labelled else None,
             overdue_since=late.get(definition.name),
-            suppressed=suppressed_columns(connection, definition)
-            if definition.name in held else (),
-        )  # fmt: skip
+        )
         shown = line.standing and line.standing.execution
         expected = next((one["expected"] for one in entries if one["execution"] == shown), None)
         lines.append(replace(line, expected=expected or 0))
@@ -178,7 +173,6 @@ def window_line(
         definition=definition,
         baseline_version=version or definition.baseline_version or "",
         runs=as_runs(definition, rows),
-        suppressed=suppressed_columns(connection, definition),
         begun=tuple(list_runs(connection, definition.name, endpoints=endpoints)),
         window_count=counted(shown) if len(rows) == WINDOWS_SHOWN else 0,
     )

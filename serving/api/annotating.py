@@ -34,6 +34,7 @@ from driftline.monitors.annotations.store import (
     unsettled_annotations,
     withdraw_annotation,
 )
+from driftline.monitors.captured_baseline import new_normal, rows_origin
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import WITHOUT_REPORT, Execution, get_execution, is_of
 from driftline.monitors.report.datapoints import CHECKS
@@ -41,9 +42,6 @@ from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.captured_baseline import new_normal, rows_origin
-from driftline.monitors.warm_up.store import carry_over
-from driftline.monitors.window_history.store import Key
 from driftline.serving.api.known import declared_monitor
 from driftline.serving.api.monitor_runs import open_job
 from driftline.serving.api.requests import in_utc
@@ -202,9 +200,6 @@ def _renew(
             made.version,
             context.now(),
         )
-        for one in moved:
-            old, new = Key.of(one, before.version), Key.of(one, made.version)
-            carry_over(connection, old, new, {mark.feature or ""})
         kept = put_annotation(connection, mark)
     return kept, tuple(one.name for one in moved)
 

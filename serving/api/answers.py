@@ -190,11 +190,6 @@ Rows = shape("Rows", "Rows behind a violation.", columns=[str], rows=[Values])
 
 _ROW_SPAN: dict[str, Any] = {"from": Time, "to": Time, "row_count": int}
 RowSpan = shape("RowSpan", "Captured rows that a baseline could be made of.", **_ROW_SPAN)
-Fit = shape("Fit", "How well a monitor's baseline fits, and which drift is suppressed.",
-    monitor=str, baseline=str, baseline_version=str, state=Literal["waiting", "fitting",
-    "fitted", "accepted", "exempt"], begun_at=Time | None, fitted_at=Time | None, held=dict[str,
-    str], is_shuffled=bool, finding=str | None, told_in=str | None, accepted_at=Time | None,
-    accepted_by=str | None, accepted_reason=str | None, stable=RowSpan | None)
 Verdict = Literal["expected", "harmful", "new-normal"]
 MadeBaseline = shape("MadeBaseline", "A new version of a baseline.",
     monitor=str, baseline=str, version=str, row_count=int)
@@ -356,8 +351,8 @@ EndpointStatus = shape("EndpointStatus", "How an endpoint fares, and its signatu
     served=([shape("ServedModels", "Digests of the models served from a moment on, by variant.",
         since=Time, begun=(Time | None, None), variants=dict[str, str],
         shadows=dict[str, str], idle=(list[str] | None, None))], None))
-MonitorStatus = shape("MonitorStatus", "The version in use, and how its baseline fits.",
-    version=int, baseline_version=str | None, baseline_pinned=bool, commissioning=str)
+MonitorStatus = shape("MonitorStatus", "The version in use, and that of its baseline.",
+    version=int, baseline_version=str | None, baseline_pinned=bool)
 SilenceStatus = shape("SilenceStatus", "What a silence does.",
     status=str, mutes_until=Time | None, expired_at=Time | None)
 _StoredEnvelope = shape("StoredEnvelope", "What all stored resources have.",

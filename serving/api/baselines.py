@@ -16,19 +16,19 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
+from driftline.monitors.captured_baseline import (
+    put_renewed,
+    require_over,
+    rows_like,
+    rows_origin,
+    table_rows_like,
+)
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
 from driftline.monitors.run.labelled_baseline import (
     put_labelled,
     read_labelled,
     read_labelled_table,
-)
-from driftline.monitors.warm_up.captured_baseline import (
-    put_renewed,
-    require_over,
-    rows_like,
-    rows_origin,
-    table_rows_like,
 )
 from driftline.serving.api.known import declared_monitor
 from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, in_utc, page_of

@@ -23,7 +23,6 @@ from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import get_definition
 from driftline.monitors.run.upstream import MonitorNames
-from driftline.monitors.warm_up.status import state_now
 from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, page_of, tag_of
 from driftline.serving.authorization import require
 from driftline.serving.context import ServerContext
@@ -198,7 +197,6 @@ def _status(
             "version": definition.version,
             "baseline_version": definition.baseline_version,
             "baseline_pinned": definition.baseline_pinned,
-            "commissioning": state_now(connection, definition),
         }
     return _made(row)
 

@@ -1,4 +1,4 @@
-"""Routes of a monitor beyond declaring it: its baseline's fit, another baseline, a backtest."""
+"""Routes of a monitor beyond declaring it: another baseline, a backtest."""
 
 from __future__ import annotations
 
@@ -9,28 +9,14 @@ from pydantic import AwareDatetime, Field
 
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
-from driftline.database.engine import read_connection
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
-from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.warm_up.status import describe_warm_up
-from driftline.monitors.warm_up.store import accept
-from driftline.monitors.window_history.store import Key
 from driftline.serving.api.known import declared_monitor
 from driftline.serving.api.requests import Fields, in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.provisioning.renewal import renew_by_capture
 from driftline.serving.resources.endpoints import require_signature
-
-TEXT_MAX = 1000
-
-
-class AcceptRequest(Fields):
-    """Why drift is to be judged against the reference as it is, and who says so."""
-
-    reason: Annotated[str, Field(max_length=TEXT_MAX)] = ""
-    author: Annotated[str | None, Field(max_length=255)] = None
 
 
 class BaselineRequest(Fields):
@@ -50,37 +36,12 @@ class BacktestRequest(BaselineRequest):
 def router(context: ServerContext) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["monitors"])
-    _add_warm_up(routes, context)
+    _add_baseline(routes, context)
     _add_backtest(routes, context)
     return routes
 
 
-def _add_warm_up(routes: APIRouter, context: ServerContext) -> None:
-    def status(definition: MonitorDefinition) -> dict[str, Any]:
-        baseline = baselines.get(context.root, definition.baseline, definition.baseline_version)
-        with read_connection(context.engine) as connection:
-            return describe_warm_up(connection, definition, baseline)
-
-    @routes.get("/monitors/{name}/commission")
-    def show_commission(name: str) -> dict[str, Any]:
-        """Return how well a monitor's baseline fits, and which drift is suppressed."""
-        return status(declared_monitor(context, name))
-
-    @routes.post("/monitors/{name}/commission/accept")
-    def accept_commission(name: str, asked: AcceptRequest) -> dict[str, Any]:
-        """Judge drift against the baseline as it is, from the next window on."""
-        definition = declared_monitor(context, name)
-        baseline = baselines.get(context.root, definition.baseline, definition.baseline_version)
-        with context.engine.begin() as connection:
-            accept(
-                connection,
-                Key.of(definition, baseline.version),
-                now=context.now(),
-                author=asked.author,
-                reason=asked.reason,
-            )
-        return status(definition)
-
+def _add_baseline(routes: APIRouter, context: ServerContext) -> None:
     @routes.post("/monitors/{name}/baseline")
     def make_baseline(name: str, asked: BaselineRequest) -> dict[str, Any]:
         """Make a new version of the baseline of captured rows; all its monitors use it."""

@@ -109,8 +109,6 @@ OPERATIONS: Mapping[str, Operation] = {
     f"POST {_MONITOR}/cancel": Operation("cancel_run", items(Cancelled), (409,)),
     f"GET {_MONITOR}/progress": Operation("get_progress", answers.Progress),
     f"GET {_MONITOR}/executions": Operation("list_executions", pages(answers.ListedExecution)),
-    f"GET {_MONITOR}/commission": Operation("get_baseline_fit", answers.Fit),
-    f"POST {_MONITOR}/commission/accept": Operation("accept_baseline", answers.Fit),
     f"POST {_MONITOR}/baseline": Operation("renew_baseline", answers.MadeBaseline, (409,)),
     f"POST {_MONITOR}/backfill": Operation("backfill_monitor", answers.Backfilled, (409,)),
     f"POST {_MONITOR}/queue": Operation("queue_windows", answers.Queued),

@@ -23,14 +23,14 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.source import Source, open_source
-from driftline.monitors.kinds.attribution.explaining import explain_reference
-from driftline.monitors.kinds.catalog import complete
-from driftline.monitors.warm_up.captured_baseline import (
+from driftline.monitors.captured_baseline import (
     EVENT_TIME,
     captured_rows,
     require_over,
     rows_origin,
 )
+from driftline.monitors.kinds.attribution.explaining import explain_reference
+from driftline.monitors.kinds.catalog import complete
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch

@@ -15,12 +15,12 @@ from driftline.baseline.store import get as load_version
 from driftline.capture.windows.window import ROW_IDS, Window
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
+from driftline.monitors.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
 from driftline.monitors.rules.fitting import require_columns, require_types
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.monitors.warm_up.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.serving.context import ServerContext
 from driftline.serving.provisioning.plan import Planned
 from driftline.serving.resources import store

@@ -20,10 +20,10 @@ from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
+from driftline.monitors.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.monitors.kind import DEFAULT_KIND
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
 from driftline.monitors.tables import executions
-from driftline.monitors.warm_up.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature

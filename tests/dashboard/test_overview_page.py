@@ -41,11 +41,10 @@ def test_a_monitor_that_judged_the_drift_of_no_column_is_not_simply_well(stores)
         replace(one, state="ok", violation_count=0, cause=None, ratio=None) for one in first.runs
     ]
     blind = replace(first, runs=tuple(runs))
-    once = replace(first, runs=(replace(runs[0], ratio=0.5), *runs[1:]), suppressed=())
-    held = replace(once, suppressed=("temp",))
+    once = replace(first, runs=(replace(runs[0], ratio=0.5), *runs[1:]))
 
-    states = [one.shown_state for one in (blind, once, held)]
-    assert states == ["partly", "ok", "suppressed"]
+    states = [one.shown_state for one in (blind, once)]
+    assert states == ["partly", "ok"]
     assert overview_page.word_of_monitors([blind, once], 0) == (
         "No violations; 1 monitor could not judge the drift of any column", "none",
     )  # fmt: skip
@@ -67,24 +66,6 @@ def test_each_state_but_well_is_counted_under_the_first_line_and_leads_to_those(
     assert "A(children='✕ 1 failed', href='/?state=failed')" in page
     assert "A(children='∅ 2 no data', href='/?state=empty')" in page
     assert "ok'" not in page.partition("Firing now")[0]
-
-
-def test_monitors_whose_drift_is_suppressed_are_named_under_the_first_line(stores):
-    view = stores.overview()
-    first = view.monitors[0]
-    held = replace(first, suppressed=("temp",))
-    before, after = (
-        str(
-            overview_page.page(
-                replace(view, endpoints=(replace(view.endpoints[0], monitors=(one,)),))
-            )
-        )
-        for one in (first, held)
-    )
-
-    assert "drift suppressed" not in before
-    link = f"A(children='{held.name}', href='/monitors/{held.name}')"
-    assert f"' · drift suppressed: ', {link}" in after
 
 
 def test_endpoints_are_narrowed_to_those_with_a_monitor_in_a_state(stores):

@@ -306,7 +306,7 @@ def test_the_state_is_bounded(tmp_path: Path) -> None:
     def state() -> dict[str, int]:
         monitor.save(tmp_path)
         content = json.loads((tmp_path / "monitor.json").read_text())
-        return {name: len(content[name]) for name in ("windows", "layouts", "counts", "warm_ups")}
+        return {name: len(content[name]) for name in ("windows", "layouts", "counts")}
 
     for at in range(131):
         monitor.check(rows.drop_columns(["temp"]) if at < 20 else rows, time=START + at * DAY)
@@ -314,25 +314,8 @@ def test_the_state_is_bounded(tmp_path: Path) -> None:
     for at in range(131, 140):
         monitor.check(rows, time=START + at * DAY)
 
-    # Of windows the last 128 and this one; of counts those of 90 days, and of the warm-up.
-    assert full == state() == {"windows": 129, "layouts": 2, "counts": 104, "warm_ups": 1}
-
-
-def test_drift_that_is_held_back_is_told_once_the_reference_is_accepted(
-    reference: dl.Baseline, rng: np.random.Generator
-) -> None:
-    monitor, rows = dl.Monitor(reference), weather(rng, 400)
-    moved = pa.table({**rows, "temp": rows["temp"] + 20})
-    held = monitor.check(moved, time=START)
-
-    monitor.accept()
-
-    (violation,) = held.violations
-    assert violation.constraint_check_type == "commissioning_check"
-    assert violation.cause.endswith("; or judge by the reference as it is: accept()")
-    assert "driftline monitor" not in violation.cause
-    report = monitor.check(moved, time=START + DAY)
-    assert [one.feature_name for one in report.violations] == ["temp"]
+    # Of windows the last 128 and this one; of counts those of 90 days, and the first.
+    assert full == state() == {"windows": 129, "layouts": 2, "counts": 104}
 
 
 def test_what_answers_come_to_is_new_once(rng: np.random.Generator) -> None:

@@ -226,9 +226,6 @@ def _visit_monitors(call: Tour) -> None:
     waits = {"from": "2026-01-10T00:00:00Z", "to": "2026-01-11T00:00:00Z"}
     call.api("POST /monitors/{name}/cancel", "quality", json=waits)
     call.api("GET /monitors/{name}/progress", "quality")
-    call.api("GET /monitors/{name}/commission", "quality")
-    said = {"reason": "the fleet has changed for good", "author": "ada"}
-    call.api("POST /monitors/{name}/commission/accept", "quality", json=said)
     call.api("POST /monitors/{name}/backtest", "quality", json=SPAN)
     mark = {
         "window": "2026-01-12T00:00:00Z", "verdict": "expected", "feature": "carrier",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,14 +10,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from sqlalchemy.exc import OperationalError
-from typer.testing import CliRunner
 
-from driftline.app.cli import build
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import UnavailableError
-from driftline.monitors.warm_up.captured_baseline import spans_left
+from driftline.monitors.captured_baseline import spans_left
 from driftline.serving.provisioning.renewal import move_version
 from driftline.serving.provisioning.rolling import Rolling, rolling_window
 from driftline.serving.resources import store
@@ -53,38 +50,6 @@ def judge(server, day: int) -> dict:
     return server.client.post(f"{PATH}/run", json=window).json()
 
 
-def test_the_story_of_a_baseline_that_does_not_fit(server):
-    before = server.client.get(f"{PATH}/commission").json()
-    too_early = server.client.post(f"{PATH}/commission/accept", json={})
-    judge(server, 0)
-    first = server.client.get(f"{PATH}/commission").json()
-    for day in (1, 2):
-        judge(server, day)
-    third = server.client.get(f"{PATH}/commission").json()
-    accepted = server.client.post(
-        f"{PATH}/commission/accept", json={"reason": "new carrier", "author": "ann"}
-    ).json()
-
-    assert (before["state"], before["finding"]) == ("waiting", None)
-    assert too_early.status_code == 404
-    assert "has judged no window against baseline version" in too_early.json()["error"]["message"]
-    assert first["state"] == "fitting"
-    assert "carrier" in first["finding"]
-    assert first["told_in"] == "20260114T000000Z"
-    assert first["stable"] is None
-    assert third["stable"] == {
-        "from": "2026-01-14T00:00:00+00:00", "to": "2026-01-17T00:00:00+00:00", "row_count": 1440,
-    }  # fmt: skip
-    assert "No three days, or longer windows, agree" in first["finding"]
-    assert third["finding"].startswith(first["finding"].split(". ")[0])
-    assert "agree with each other in 1,440 rows" in third["finding"]
-    assert (accepted["held"], accepted["finding"]) == ({}, None)
-    assert (accepted["state"], accepted["accepted_by"]) == ("accepted", "ann")
-    assert accepted["accepted_reason"] == "new carrier"
-    shown = server.client.get("/api/v1/monitors/quality").json()
-    assert shown["status"]["commissioning"] == "accepted"
-
-
 def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     few = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-14T02:00:00Z"}
     time = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-17T00:00:00Z"}
@@ -93,7 +58,6 @@ def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     refused = server.client.post(f"{PATH}/baseline", json=few)
     unheard = server.client.post(f"{PATH}/baseline", json=far)
     made = server.client.post(f"{PATH}/baseline", json=time).json()
-    moved = server.client.get("/api/v1/monitors/quality").json()["status"]["commissioning"]
     ran = judge(server, 2)
 
     assert refused.status_code == 409
@@ -102,8 +66,7 @@ def test_a_baseline_is_made_of_captured_rows_and_used_from_then_on(server):
     assert "expected one within the years 1 to 9999" in server.error_of(unheard)["message"]
     assert made["row_count"] == 1440
     assert ran["baseline_version"] == made["version"]
-    assert (moved, ran["status"]) == ("waiting", "Completed")
-    assert server.client.get(f"{PATH}/commission").json()["state"] == "fitting"
+    assert ran["status"] == "Completed"
 
 
 def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
@@ -367,25 +330,6 @@ def test_a_rolling_time_stays_the_same_until_the_next_is_due():
     assert rolling_window(spec, monday + timedelta(days=8, hours=23)).end == monday
     assert rolling_window(spec, monday + timedelta(days=9)).end == monday + timedelta(days=7)
     assert rolling_window(spec, monday + timedelta(days=9)).length == timedelta(days=30)
-
-
-def test_the_command_tells_it_to_people_and_to_programs(server):
-    judge(server, 0)
-
-    def run(*words: str) -> tuple[int, str]:
-        asked = ["monitor", *words, "--server", server.url]
-        done = CliRunner().invoke(build("monitor"), asked)
-        return done.exit_code, done.stdout
-
-    _, joint = run("commission", "pairs")
-    code, said = run("commission", "quality")
-    _, found = run("commission", "quality", "--json")
-
-    assert code == 0
-    assert "holds no drift back" in joint
-    assert said.splitlines()[0] == "monitor   quality"
-    assert said.splitlines()[1].startswith("baseline  flights (")
-    assert json.loads(found) == server.client.get(f"{PATH}/commission").json()
 
 
 def test_a_look_that_failed_is_logged_and_followed_by_the_next(monkeypatch, caplog):

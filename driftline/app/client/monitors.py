@@ -172,17 +172,6 @@ class MonitorCalls(ServerCalls):
         }
         return self._post("monitors", name, "backtest", body=asked)
 
-    def commission(self, name: str) -> answers.Fit:
-        """Return where a monitor stands with its baseline, and which drift is held back."""
-        return self._get("monitors", name, "commission")
-
-    def accept_commission(
-        self, name: str, *, reason: str = "", author: str | None = None
-    ) -> answers.Fit:
-        """Judge drift against a monitor's baseline as it is, from the next window on."""
-        asked = {"reason": reason, "author": author}
-        return self._post("monitors", name, "commission", "accept", body=asked)
-
     def renew_baseline(
         self, name: str, *, start: datetime | None, end: datetime | None
     ) -> answers.MadeBaseline:

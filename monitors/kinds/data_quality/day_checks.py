@@ -1,9 +1,8 @@
-"""The day test in data quality: which columns it judges, and when its findings are told."""
+"""The day test in data quality: which columns it judges."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -68,18 +67,10 @@ def windows_before(past: PastWindows) -> Sequence[WindowCounts]:
 
 
 def judge_days(context: CheckContext, test: DayTest | None, counts: WindowCounts) -> DayTestResult:
-    """Judge a window's days, and those before it; while a monitor is new, tell what began later."""
+    """Judge a window's days, and those before it."""
     if test is None:
         return DayTestResult()
-    result, warm_up = test.judge(counts, windows_before(context.past)), context.past.warm_up
-    if warm_up is None or warm_up.is_accepted:
-        return result
-    told = {
-        name: one
-        for name, one in result.findings.items()
-        if name not in warm_up.misfits and (one.begins_later or not warm_up.is_running)
-    }
-    return replace(result, findings=told)
+    return test.judge(counts, windows_before(context.past))
 
 
 def day_details(result: DayTestResult) -> dict[str, JsonValue]:

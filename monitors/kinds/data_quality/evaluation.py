@@ -34,6 +34,11 @@ from driftline.monitors.drift_test.drift import (
 )
 from driftline.monitors.drift_test.window_counts import WindowCounts, runs_before
 from driftline.monitors.kind import InapplicableKindError
+from driftline.monitors.kinds.data_quality.baseline_fit import (
+    fit_note,
+    without_drift,
+    without_unknown_variation,
+)
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
 from driftline.monitors.kinds.data_quality.copied_day_check import last_marks
 from driftline.monitors.kinds.data_quality.day_checks import (
@@ -81,10 +86,6 @@ from driftline.monitors.kinds.data_quality.segments import (
     segment_plan,
     segment_result,
 )
-from driftline.monitors.kinds.data_quality.suppression import (
-    suppress_drift,
-    without_suppressed,
-)
 from driftline.monitors.report.comparison import lay_beside, share_of
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.unjudged import REASONS
@@ -93,7 +94,6 @@ from driftline.monitors.results.violation import (
     Draft,
     Fault,
     FeatureResult,
-    JsonValue,
     Segment,
     SegmentResult,
     Violation,
@@ -105,7 +105,6 @@ from driftline.monitors.root_cause.faults.diagnosis import recognised_faults
 from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.rows import UnfitCounter
 from driftline.monitors.rules.ruleset import Outcome, RuleCounters, RuleSet, outcome_drafts
-from driftline.monitors.warm_up.warm_up import SuppressedDrift
 from driftline.signature import Column, Signature
 from driftline.stats.distances.units import Numbers, UnitChange, one_of, restoring_units
 
@@ -140,14 +139,14 @@ def evaluate(context: CheckContext) -> Report:
     known = baseline.profile.columns if baseline.profile else {}
     counts = _counted(context, reading, day_test, references)
     by_days = judge_days(context, day_test, counts)
-    blocks, warm_up = baseline.blocks, context.past.warm_up
+    first = context.past.first_windows
     judgement = judge(
         signature,
         baseline.constraints,
         references,
         profile,
         reference_profile=baseline.profile,
-        blocks=blocks if warm_up is None else warm_up.reference_hours(blocks, references),
+        blocks=baseline.blocks if first is None else first.blocks(references),
         sample=baseline.sample,
         keep=_keeper(context),
         length=context.rows.length,
@@ -160,18 +159,18 @@ def evaluate(context: CheckContext) -> Report:
     shown = partial(_fault_context, context, references, sample, counts, judgement.drifts)
     faults = recognised_faults(shown([one.feature for one in judgement.drafts]))
     judgement = name_units(with_faults(judgement, faults), sample, known)
-    judgement, suppressed = suppress_drift(judgement, warm_up, counts, references)
+    judgement = without_unknown_variation(judgement, first)
     judgement, row_faults = _with_row_faults(judgement, reading, context, sample, shown)
     outcomes = _judged_rules(reading, context, judgement)
     drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
     judged = replace(judgement, drafts=drafts)
     is_beside = partial(_is_beside, shown)
     violations = find_violations(judged, context, references, counts, is_beside=is_beside)
-    verdicts = _judged_segments(context, signature, plan, reading, suppressed)
+    verdicts = _judged_segments(context, signature, plan, reading)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
     statistics = Statistics.from_profile(profile)
-    details = {**rule_details(outcomes), **day_details(by_days), **_held_back(suppressed)}
+    details = {**rule_details(outcomes), **day_details(by_days)}
     return Report(
         kind="data-quality",
         violations=violations,
@@ -185,18 +184,19 @@ def evaluate(context: CheckContext) -> Report:
         row_count=profile.row_count,
         alpha=judgement.alpha,
         unmetered=baseline.constraints.unmetered(column.name for column in signature.columns),
-        details={**details, **_notes(context, signature, profile, violations)},
-        suppressed_drift=suppressed,
+        details={
+            **details,
+            **_notes(context, signature, profile, violations),
+            **fit_note(
+                judgement, None if context.past.counts is None else len(context.past.counts)
+            ),
+        },
         segments=tuple(_segment(verdict, signature) for verdict in verdicts),
         counts=counts,
         cell_ids={name: baseline.cells[name].id for name in counts.cells},
         references=references,
         comparer=lambda name: lay_beside(name, profile, references, judgement.moved(name)),
     )
-
-
-def _held_back(suppressed: SuppressedDrift | None) -> dict[str, JsonValue]:
-    return {} if suppressed is None else {"commissioning": suppressed.to_dict()}
 
 
 def _counted(
@@ -317,9 +317,8 @@ def _judged_segments(
     signature: Signature,
     plan: SegmentPlan | None,
     reading: WindowReading,
-    suppressed: SuppressedDrift | None,
 ) -> list[SegmentVerdict]:
-    """Judge each segment apart, without what a baseline that never fitted holds back."""
+    """Judge each segment apart."""
     if plan is None or reading.segments is None:
         return []
     baseline = replace(context.baseline, signature=signature)
@@ -328,20 +327,17 @@ def _judged_segments(
         plan, baseline, reading.segments, reading.profile, length=context.rows.length, budget=each
     )
     return [
-        replace(
-            verdict,
-            judgement=without_suppressed(verdict.judgement, context.past.warm_up, suppressed),
-        )
+        replace(verdict, judgement=without_drift(verdict.judgement, context.past.first_windows))
         for verdict in verdicts
     ]
 
 
 def _keeper(context: CheckContext) -> Keeper | None:
     """Return what keeps the rule from window to window: by all that it is laid out of."""
-    drift_tests, warm_up = context.past.drift_tests, context.past.warm_up
+    drift_tests, first = context.past.drift_tests, context.past.first_windows
     if drift_tests is None:
         return None
-    version, learnt = context.baseline.version, () if warm_up is None else warm_up.learnt_from
+    version, learnt = context.baseline.version, () if first is None else first.identity
     return lambda facts, make: drift_tests.get(version, (learnt, facts), make)
 
 

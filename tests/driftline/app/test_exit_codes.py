@@ -41,7 +41,6 @@ monitor cancel daily
 monitor repeat 0f76e2b1
 monitor backfill daily --from 2026-01-01 --to 2026-02-01
 monitor backtest daily --from 2026-01-01 --to 2026-02-01
-monitor commission daily
 monitor baseline daily --from 2026-01-01 --to 2026-01-02
 monitor mark daily --window 2026-01-01 --as expected --reason holiday
 monitor marks daily

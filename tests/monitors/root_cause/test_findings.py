@@ -234,7 +234,7 @@ def test_features_with_causes_of_their_own_are_told_by_name() -> None:
 
 def test_a_baseline_that_does_not_fit_is_told_apart_and_whole() -> None:
     advice = f"b differs; {'so ' * 90}take another: driftline monitor baseline m --from a --to b"
-    fit = Violation("Commissioning", "commissioning_check", "", severity="ticket", cause=advice)
+    fit = Violation("Baseline", "baseline_fit_check", "", severity="ticket", cause=advice)
     junk = Violation("a", "data_type_check", "", cause="no number")
 
     assert cause_sentence([fit, junk]) == f"a: no number. The baseline does not fit yet: {advice}"

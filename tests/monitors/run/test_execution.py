@@ -142,7 +142,7 @@ def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
     assert execution.status == "CompletedWithViolations"
     assert execution.page_count >= 1
     assert value(engine, "pages") == [float(execution.page_count)]
-    # The reference has no times, so drift is held back; a change of unit and what it moves is not.
+    # The reference has no times, so drift is not judged yet; a change of unit and what it moves is.
     assert value(engine, "violations_baseline_drift_check") == [1.0]
     with engine.connect() as connection:
         note = metrics.latest_note(connection, "Driftline", "pages", DIMENSIONS)

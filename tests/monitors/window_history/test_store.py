@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, func, select
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
@@ -53,23 +51,6 @@ def test_windows_come_back_in_order_of_time_as_they_were(connection: Connection)
         "origin": [12, 1],
         "temp": [12, 0, 1],
     }
-
-
-def test_the_way_back_removes_only_counts_that_an_older_program_refuses(
-    connection: Connection,
-) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
-    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[connection.dialect.name]
-    (statement,) = re.findall(f"- {name}: `(DELETE .*);`", page)
-    marks = {"temp": np.ones(48, np.uint8)}
-    put(connection, KEY, window(0), IDS)
-    put(connection, KEY, replace(window(1), marks=marks), IDS)
-    packed = connection.scalars(select(window_counts.c.counts).order_by("window_start"))
-    assert [counts[0] for counts in packed] == [2, 4]
-
-    connection.execute(text(statement))
-
-    assert starts(read(connection, KEY, START + 3 * DAY, IDS)) == [0]
 
 
 def test_only_the_last_ones_before_the_moment_are_read(connection: Connection) -> None:

@@ -80,23 +80,6 @@ class ExecutionBrief(TypedDict):
     violation_count: int
     failure_reason: str | None
 
-class Fit(TypedDict):
-    """How well a monitor's baseline fits, and which drift is suppressed."""
-    monitor: str
-    baseline: str
-    baseline_version: str
-    state: Literal["waiting", "fitting", "fitted", "accepted", "exempt"]
-    begun_at: str | None
-    fitted_at: str | None
-    held: dict[str, str]
-    is_shuffled: bool
-    finding: str | None
-    told_in: str | None
-    accepted_at: str | None
-    accepted_by: str | None
-    accepted_reason: str | None
-    stable: RowSpan | None
-
 class LogLine(TypedDict):
     """A line of a run's log."""
     at: str
@@ -294,8 +277,6 @@ class ReportViolation(TypedDict):
     predicate: dict[str, Any] | None
     row_count: int
     first_rows: list[dict[str, Any]]
-
-RowSpan = TypedDict("RowSpan", {"from": "str", "to": "str", "row_count": "int"})
 
 class Rows(TypedDict):
     """Rows behind a violation."""

@@ -322,11 +322,10 @@ class MonitorSpec(TypedDict):
     command: NotRequired[list[str] | None]
 
 class MonitorStatus(TypedDict):
-    """The version in use, and how its baseline fits."""
+    """The version in use, and that of its baseline."""
     version: int
     baseline_version: str | None
     baseline_pinned: bool
-    commissioning: str
 
 class NotificationConfig(TypedDict):
     """Channels that are told of asynchronous answers, and of those that failed."""

@@ -201,7 +201,7 @@ def test_a_monitor_judges_by_it_from_the_first_window_on(
     window = Window(START, START + DAY)
     execution = run(Job(engine, root, monitor, window, now=now, signature=reference.signature))
 
-    # The reference has no times: drift of the others is held back while the monitor is new.
+    # The reference has no times: drift of the others is one ticket in the first windows.
     report = json.loads((Path(root) / execution.folder / "report.json").read_text())
     drifted = [
         one["feature_name"]

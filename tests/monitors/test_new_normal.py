@@ -15,13 +15,10 @@ from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.captured_baseline import new_normal
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.warm_up.captured_baseline import new_normal
-from driftline.monitors.warm_up.store import carry_over, read_status, save
-from driftline.monitors.warm_up.warm_up import SuppressedDrift
-from driftline.monitors.window_history.store import Key
 from tests.monitors.conftest import DAY, START, append_day, weather
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
@@ -69,33 +66,3 @@ def test_the_feature_fits_and_the_others_are_judged_as_before(engine: Engine, ro
     found = features(root, judge(after))
     assert "wind" in found
     assert "temp" not in found
-
-
-def test_a_monitor_is_not_new_to_a_version_with_one_new_feature(engine: Engine) -> None:
-    old, new = (Key("daily", "source", version) for version in ("v1", "v2"))
-    held = SuppressedDrift(
-        {"temp": "misfit", "wind": "misfit"}, {"temp": "hot", "wind": "calm"}, text="both differ"
-    )
-
-    with engine.begin() as connection:
-        save(connection, old, Window(START, START + DAY), held)
-        carry_over(connection, old, new, {"temp"})
-        found, kept = read_status(connection, new), read_status(connection, old)
-
-    assert found is not None
-    assert kept is not None
-    assert found.begun_at == kept.begun_at == START
-    assert (dict(found.misfits), dict(kept.misfits)) == (
-        {"wind": "calm"},
-        {"temp": "hot", "wind": "calm"},
-    )
-    assert found.reported_in == kept.reported_in
-
-
-def test_a_monitor_that_judged_nothing_yet_has_nothing_to_carry_over(engine: Engine) -> None:
-    old, new = (Key("daily", "source", version) for version in ("v1", "v2"))
-
-    with engine.begin() as connection:
-        carry_over(connection, old, new, {"temp"})
-
-        assert read_status(connection, new) is None
