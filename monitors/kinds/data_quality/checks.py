@@ -27,7 +27,7 @@ from driftline.baseline.times import SECOND
 from driftline.formats.json.jackson import java_double
 from driftline.monitors.day_test.day_test import DayFinding
 from driftline.monitors.drift_test.budget import TOLERANCE
-from driftline.monitors.drift_test.drift import ColumnDrift, LevelChange
+from driftline.monitors.drift_test.drift import ColumnDrift
 from driftline.monitors.drift_test.significance import likelihood_ratio, unseen_share
 from driftline.monitors.kinds.data_quality.flatline_check import GONE_SHARE, Standstill
 from driftline.monitors.kinds.data_quality.range_checks import Implausible
@@ -35,7 +35,6 @@ from driftline.monitors.results.violation import (
     DAY_CHECK,
     DRIFT_CHECK,
     Draft,
-    Fault,
     distance_words,
     percent,
     plural,
@@ -73,8 +72,7 @@ DAY_WORDS = {
 DEFAULT_ROWS, DEFAULT_SHARE = 10, 0.05
 # So many rows at rare texts that others were never seen by chance.
 RARE_COUNT, RARE_SHARE = 5, 0.01
-RENAMED = "level_renamed"
-# A level that keeps more of its rows comes as another one in part only.
+# A level that keeps more of its rows does not come as another one.
 LEFT = 0.05
 
 
@@ -372,7 +370,6 @@ def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
             f"Baseline drift distance: {drift.distance!r} exceeds threshold: {drift.bound!r}"
         ),
         what=always + drift_words(drift, begins=False),
-        fault=Fault(RENAMED, text) if (text := _renamed(drift)) else None,
         predicate=drift.predicate,
         share_reference=drift.share_reference,
         ratio=drift.distance / drift.bound,
@@ -402,8 +399,6 @@ def _change_words(drift: ColumnDrift) -> str:
         ]
         gone = f"level{'s' * bool(others)} {' and '.join(names)} gone"
         return f"{gone}, the others keep their proportions" if drift.others_kept else gone
-    if renamed := _renamed(drift):
-        return renamed
     found = (
         f"{percent(drift.share_window)} of rows {drift.predicate.phrase} "
         f"(reference {percent(drift.share_reference)})"
@@ -416,40 +411,20 @@ def _change_words(drift: ColumnDrift) -> str:
     return f"{found}, the others keep their proportions" if is_loss and drift.others_kept else found
 
 
-def _renamed(drift: ColumnDrift) -> str:
-    """Describe a level whose rows come as another one; "" where none does."""
+def is_renamed(drift: ColumnDrift) -> bool:
+    """Whether all rows of one level come as another: where they are is where that level was."""
     if len(drift.levels) != 2:
-        return ""
+        return False
     gain, loss = drift.levels
     gained = gain.share_window - gain.share_reference
     lost = loss.share_reference - loss.share_window
     chance = 3 * math.sqrt(max(gained, 0.0) / max(drift.window_counts.sum(), 1.0))
-    is_level = loss.phrase.startswith("= ")
-    if gained <= 0 or not is_level or abs(gained - lost) > max(gained / 5, chance):
-        return ""
-    is_left = _is_left(loss)
-    if is_left and gain.share_reference > LEFT * gain.share_window:
-        return ""  # Both were there and still are: another mix, no other name.
-    was, left = percent(loss.share_reference), ""
-    if is_left:
-        left = f", now {percent(loss.share_window)}"
-    now = "no value" if gain.phrase == "empty" else gain.phrase.removeprefix("= ")
-    if now.startswith("not "):
-        now = "a value never seen in the reference"
-    shares = f"{percent(gain.share_window)} of rows"
-    if gain.share_reference:
-        shares = f"from {percent(gain.share_reference)} to {shares}"
-    partly = " partly" * is_left
-    return f"{loss.phrase[2:]} (reference {was}{left}) comes{partly} as {now} ({shares})"
-
-
-def is_renamed(drift: ColumnDrift) -> bool:
-    """Whether all rows of one level come as another: where they are is where that level was."""
-    return bool(_renamed(drift)) and not _is_left(drift.levels[1])
-
-
-def _is_left(loss: LevelChange) -> bool:
-    return loss.share_window > LEFT * loss.share_reference
+    return (
+        gained > 0
+        and loss.phrase.startswith("= ")
+        and abs(gained - lost) <= max(gained / 5, chance)
+        and loss.share_window <= LEFT * loss.share_reference
+    )
 
 
 def day_words(found: DayFinding) -> str:

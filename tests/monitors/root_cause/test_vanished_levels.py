@@ -87,29 +87,3 @@ def test_two_levels_that_vanished_are_told_together(reference: Baseline) -> None
     gone = '"c" (reference 12.8%) and "f" (reference 12.2%) gone'
     assert found.cause == f"levels {gone}, the others keep their proportions"
     assert "12" not in found.plain_cause.partition("…")[0]
-
-
-def test_a_level_that_comes_under_another_name_is_told_with_it(reference: Baseline) -> None:
-    rows = hotels(np.random.default_rng(13), 3_000)
-    rows["meal"] = rows.meal.replace("HB", "HB ")
-
-    found = [one for one in check(rows, reference).violations if one.feature_name == "meal"]
-
-    (renamed,) = (one for one in found if one.fault is not None)
-    assert renamed.fault.kind == "level_renamed"
-    assert renamed.cause.startswith('"HB" (reference 20.')
-    assert "comes as a value never seen in the reference (20." in renamed.cause
-    assert renamed.cause.endswith('new level "HB "')
-
-
-def test_levels_that_both_were_and_are_come_under_no_other_name() -> None:
-    rng = np.random.default_rng(15)
-
-    def sales(rows: int, card: float, cash: float) -> pd.DataFrame:
-        names = ["card", "cash", "cheque", "coupon", "other"]
-        return pd.DataFrame({"pay": rng.choice(names, rows, p=[card, cash, 0.1, 0.1, 0.1])})
-
-    found = check(sales(4_000, 0.5, 0.2), Baseline.fit(sales(ROWS, 0.4, 0.3))).violations
-
-    assert found
-    assert not any(one.fault or "comes" in one.cause for one in found)
