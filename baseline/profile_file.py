@@ -495,6 +495,6 @@ def _steps(row: Mapping[str, Any] | None) -> StepScores | None:
         return None
     codes, totals = (np.asarray(row[name], np.int64) for name in ("codes", "totals"))
     days, sums, rows = (np.frombuffer(row[name], np.uint8) for name in ("days", "sums", "rows"))
-    by_day = (unpack(sums, SHORT), unpack(rows, COUNT))
-    sums, rows = (one.astype(np.float64)[:, None] for one in by_day)
-    return StepScores(codes, totals, DaySums(unpack_ascending(days).astype(np.int64), sums, rows))
+    packed = (unpack(sums, SHORT), unpack(rows, COUNT))
+    by_day = [one.astype(np.float64)[:, None] for one in packed]
+    return StepScores(codes, totals, DaySums(unpack_ascending(days).astype(np.int64), *by_day))

@@ -416,7 +416,7 @@ class Roles:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Roles:
         """Read what to_dict gave."""
-        plain = {
+        plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in found.items()
         }

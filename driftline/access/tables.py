@@ -72,4 +72,4 @@ for dialect, statements in {
     "postgresql": _POSTGRESQL,
 }.items():
     for statement in statements:
-        event.listen(audit, "after_create", DDL(statement).execute_if(dialect=dialect))
+        event.listen(audit, "after_create", DDL(statement).execute_if(dialect=dialect))  # type: ignore[no-untyped-call]

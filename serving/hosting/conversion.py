@@ -196,7 +196,9 @@ def _refused(model: Predictor, columns: Columns) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     first = {name: values[:1] for name, values in columns.items()}
     for place, (name, values) in enumerate(columns.items()):
-        tried = {"missing": np.nan, "infinite": np.inf} if values.dtype.kind in "fiu" else {}
+        tried: dict[str, float | None] = {}
+        if values.dtype.kind in "fiu":
+            tried = {"missing": np.nan, "infinite": np.inf}
         if values.dtype.kind == "O":
             tried = {"missing": NO_TEXT}
         for word, value in tried.items():
