@@ -40,6 +40,7 @@ from driftline.monitors.kinds.data_quality.baseline_fit import (
     without_unknown_variation,
 )
 from driftline.monitors.kinds.data_quality.checks import implausible_draft
+from driftline.monitors.kinds.data_quality.codes_check import is_fault_beside
 from driftline.monitors.kinds.data_quality.copied_day_check import last_marks
 from driftline.monitors.kinds.data_quality.day_checks import (
     day_counter,
@@ -65,7 +66,6 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     Sampler,
     find_implausible,
 )
-from driftline.monitors.kinds.data_quality.renumbered_check import is_fault_beside
 from driftline.monitors.kinds.data_quality.repeats_check import DECIMALS_CHECK
 from driftline.monitors.kinds.data_quality.row_faults import (
     RowCounter,

@@ -29,7 +29,7 @@ from driftline.monitors.results.violation import (
 )
 from driftline.monitors.root_cause.callers import is_caller
 from driftline.monitors.root_cause.contributors import ContributingRows, Target
-from driftline.monitors.root_cause.faults.codes import KIND as RENUMBERED
+from driftline.monitors.root_cause.faults.codes import KIND as CODES_EXCHANGED
 from driftline.monitors.root_cause.faults.conversion import KIND as UNIT_KIND
 from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.root_cause.search import began_before, is_unheard_of, search
@@ -101,7 +101,7 @@ def _mixed_up(drafts: Sequence[Draft]) -> set[str]:
     return {
         name
         for feature, fault in faults
-        if fault.kind in (RENUMBERED, EXCHANGED)
+        if fault.kind in (CODES_EXCHANGED, EXCHANGED)
         for name in (feature, *fault.columns)
     }
 
@@ -122,7 +122,11 @@ def _is_everywhere(
     What one value loses and another gains adds up by segments, though all rows are at fault.
     """
     segment = None if contributors is None else contributors.segment
-    if segment is None or draft.fault is None or draft.fault.kind not in (RENUMBERED, EXCHANGED):
+    if (
+        segment is None
+        or draft.fault is None
+        or draft.fault.kind not in (CODES_EXCHANGED, EXCHANGED)
+    ):
         return False
     change = segment.change
     if change is None or change.before_elsewhere is None or not change.is_all:
@@ -305,7 +309,7 @@ def _severity(
 ) -> Severity:
     if draft.severity is not None:
         return draft.severity
-    if draft.check in ALWAYS_PAGES or (draft.fault and draft.fault.kind == RENUMBERED):
+    if draft.check in ALWAYS_PAGES or (draft.fault and draft.fault.kind == CODES_EXCHANGED):
         return "page"
     # There are rows enough to judge the column, or to know that so many gaps are no chance.
     is_judged = draft.feature in judgement.drifts or (

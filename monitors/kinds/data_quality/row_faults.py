@@ -28,6 +28,7 @@ from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import Window
 from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
+from driftline.monitors.kinds.data_quality.codes_check import exchanged_codes_drafts
 from driftline.monitors.kinds.data_quality.converted_numbers_check import converted_numbers_drafts
 from driftline.monitors.kinds.data_quality.copied_day_check import copied_day_drafts
 from driftline.monitors.kinds.data_quality.frozen_check import frozen_drafts
@@ -37,7 +38,6 @@ from driftline.monitors.kinds.data_quality.lost_hours_check import (
     YEAR_DAYS,
     lost_rows_draft,
 )
-from driftline.monitors.kinds.data_quality.renumbered_check import renumbered_drafts
 from driftline.monitors.kinds.data_quality.repeats_check import decimals_drafts, repeats_draft
 from driftline.monitors.kinds.data_quality.saturation_check import saturation_drafts
 from driftline.monitors.results.violation import MISSING_COLUMNS, Draft, percent
@@ -162,7 +162,7 @@ def find_row_faults(
         if not constraints.config(one.name).evaluate_constraints
     }
     violated = [one.feature for one in judgement.drafts]
-    drafts += renumbered_drafts(shown(violated), explained)
+    drafts += exchanged_codes_drafts(shown(violated), explained)
     of_values = decimals_drafts(sample, context)
     other_decimals = {one.feature for one in of_values}
     of_values += converted_numbers_drafts(

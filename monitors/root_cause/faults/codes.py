@@ -1,9 +1,4 @@
-"""Codes renumbered: each value keeps the company that another one had in the reference.
-
-References
-----------
-Kuhn, "The Hungarian method for the assignment problem", Naval Research Logistics 2, 1955.
-"""
+"""Codes exchanged: each keeps the company that another one had in the reference."""
 
 from __future__ import annotations
 
@@ -12,24 +7,21 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.predicate import number_text
 from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.context import MIN_VALUES, FaultContext
 
-KIND = "codes_renumbered"
-# More codes, and more columns beside them, are not laid beside each other.
-CODES_MAX, RARE_MAX, PARTNERS_MAX, COLUMNS_MAX = 64, 64, 20, 40
+KIND = "codes_exchanged"
+# More codes, and more columns beside them, are not compared.
+CODES_MAX, PARTNERS_MAX, COLUMNS_MAX = 64, 20, 40
 # A column says what company a code keeps if so little of it moved (total variation): on a warm day
 # each sensor's temperatures are those of the next warmer one, and none took another's name.
 MOVED = 0.3
-# A renumbering must fit better by so many nats a row, all codes together; of it, each that moved.
+# An exchange must fit better by so many nats a row, all codes together; of it, each that moved.
 NATS, NATS_EACH = 0.5, 0.25
 LEAST_ROWS = 5
-# Of a part of the rows, so much says that it is renumbered as all are.
+# Of a part of the rows, so much says that its codes are exchanged as all are.
 LEAST_NATS = 12.0
 # And so much of all rows of a part of a day, those that come together counted as one: the weather
 # of five sensors in an hour made up to 14 where none had another's name. A day has many hours, and
@@ -41,11 +33,6 @@ DAY = timedelta(days=1)
 PARTS = 4
 # Rows of all codes together that are added to those of each: little is known of a rare one.
 PRIOR = 30.0
-# Their shares must be nearer to the reference's than before (total variation), or as good as these:
-# of a code that took another's rows over the company is the other's, too.
-BETTER, NEAR = 0.6, 0.1
-# Of a column of numbers that are codes hardly any row lies between them.
-OTHERS = 0.01
 SHOWN = 3
 
 Floats = NDArray[np.float64]
@@ -54,31 +41,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class _Codes:
-    """The codes of one column, and which of them each row has.
+    """The levels of one column, and which of them each row has; the last is all else."""
 
-    First those whose company the reference knows, then all else, then texts that are rare in the
-    reference: others may come as these now. Its own rows have them under all else.
-    """
-
-    levels: tuple[str, ...]  # Without all else.
-    rare: tuple[str, ...]
-    is_number: bool
+    levels: tuple[str, ...]
     window: Ints
     known: Ints
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The text of each; of all else none is told."""
-        return (*self.levels, "", *self.rare)
-
-    @property
-    def homes(self) -> Ints:
-        """Where the reference has the rows of each."""
-        return np.minimum(np.arange(len(self.names)), len(self.levels))
-
-    def shown(self, at: int) -> str:
-        """Return a code as sentences have it."""
-        return self.names[at] if self.is_number else f'"{self.names[at]}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,42 +82,39 @@ class _Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Renumbered:
-    """A column whose codes stand for others."""
+class ExchangedCodes:
+    """A column whose codes stand for each other."""
 
     column: str
     codes: tuple[str, ...]  # Those that the window has for others.
     fault: Fault
 
 
-def renumbered(context: FaultContext) -> Iterator[tuple[str, Fault]]:
-    """Look at violated texts and numbers of few values."""
-    names = (*context.broken(is_number=False), *context.broken(is_number=True))
-    for one in _renumbered(context, names):
+def exchanged_codes(context: FaultContext) -> Iterator[tuple[str, Fault]]:
+    """Look at violated texts."""
+    for one in _exchanged(context, context.broken(is_number=False)):
         yield one.column, one.fault
 
 
-def renumbered_texts(context: FaultContext) -> Iterator[Renumbered]:
+def exchanged_texts(context: FaultContext) -> Iterator[ExchangedCodes]:
     """Look at texts that are not violated: codes that exchange equal shares show nowhere."""
     broken = context.broken(is_number=False)
     others = [name for name in context.known(is_number=False) if name not in {*broken}]
-    for one in _renumbered(context, (*broken, *others[:COLUMNS_MAX])):
+    for one in _exchanged(context, (*broken, *others[:COLUMNS_MAX])):
         if one.column not in {*broken}:
             yield one
 
 
-def is_renumbered_in(context: FaultContext, part: FaultContext, name: str) -> bool:
-    """Return whether a part of the rows, too, fits codes better as they are renumbered in all."""
-    codes = _codes(context, name)
-    own = codes and _codes(part, name, codes.rare)
+def are_exchanged_in(context: FaultContext, part: FaultContext, name: str) -> bool:
+    """Return whether a part of the rows, too, fits codes better as they are exchanged in all."""
+    codes, own = _codes(context, name), _codes(part, name)
     if codes is None or own is None:
         return False
     pairs = _moved(codes, _beside(_company(context), name)).pairs
-    cost = _costs(own, _beside(_company(part), name))
-    return _gain(cost, pairs, own) > LEAST_NATS
+    return _gain(_costs(own, _beside(_company(part), name)), pairs) > LEAST_NATS
 
 
-def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbered]:
+def _exchanged(context: FaultContext, names: Sequence[str]) -> Iterator[ExchangedCodes]:
     """Look at each column beside the others; what one explains is no other one's fault."""
     if context.sample is None:
         return
@@ -165,7 +129,6 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
             moved = _moved(codes, beside)
         if (
             len(moved.pairs) > 1
-            and not (codes.is_number and _is_scaled(codes, moved.pairs))
             and (length is None or _lasts(codes, moved.pairs, beside))
             and (
                 length is None
@@ -175,8 +138,8 @@ def _renumbered(context: FaultContext, names: Sequence[str]) -> Iterator[Renumbe
             and not _moves_anyway(codes, beside)
         ):
             told.append(name)
-            levels = tuple(codes.names[now] for now, _ in moved.pairs)
-            yield Renumbered(name, levels, _fault(codes, moved.pairs))
+            levels = tuple(codes.levels[now] for now, _ in moved.pairs)
+            yield ExchangedCodes(name, levels, _fault(codes, moved.pairs))
 
 
 def _company(context: FaultContext) -> dict[str, _Company]:
@@ -198,7 +161,7 @@ def _beside(company: Mapping[str, _Company], *but: str) -> list[_Company]:
 
 
 def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
-    """Whether as many rows of the reference look renumbered beside its others.
+    """Whether as many rows of the reference look exchanged beside its others.
 
     So they do where codes have no company, or too few rows in the reference to know it by.
     """
@@ -211,18 +174,18 @@ def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
 
 
 def _lasts(codes: _Codes, pairs: Sequence[tuple[int, int]], company: Sequence[_Company]) -> bool:
-    """Whether the rows still look renumbered without the part of them that says most of it.
+    """Whether the rows still look exchanged without the part of them that says most of it.
 
     So do those in the order of their codes, of which a part may have all of one.
     """
-    if np.count_nonzero(np.diff(codes.window)) < len(codes.names):
+    if np.count_nonzero(np.diff(codes.window)) <= len(codes.levels):
         return True
     part = np.arange(len(codes.window)) * PARTS // len(codes.window)
 
     def gain(rows: NDArray[np.bool_]) -> tuple[float, _Codes]:
         own = replace(codes, window=codes.window[rows])
         beside = [replace(one, window=one.window[rows]) for one in company]
-        return _gain(_costs(own, beside), pairs, own), own
+        return _gain(_costs(own, beside), pairs), own
 
     best = max(range(PARTS), key=lambda one: gain(part == one)[0])
     left, own = gain(part != best)
@@ -244,82 +207,37 @@ def _evidence(
 
     All readings that a sensor makes in an hour are of one weather.
     """
-    return sum(_gain(_costs(codes, [one]), pairs, codes) / one.effect for one in company)
+    return sum(_gain(_costs(codes, [one]), pairs) / one.effect for one in company)
 
 
-def _gain(cost: Floats, pairs: Sequence[tuple[int, int]], codes: _Codes) -> float:
+def _gain(cost: Floats, pairs: Sequence[tuple[int, int]]) -> float:
     now, was = np.array(pairs, np.int64).reshape(-1, 2).T
-    return float((cost[now, codes.homes[now]] - cost[now, was]).sum())
+    return float((cost[now, now] - cost[now, was]).sum())
 
 
 def _fault(codes: _Codes, pairs: list[tuple[int, int]]) -> Fault:
-    shown = [f"{codes.shown(was)} as {codes.shown(now)}" for now, was in pairs[:SHOWN]]
+    shown = [f'"{codes.levels[was]}" as "{codes.levels[now]}"' for now, was in pairs[:SHOWN]]
     dots = ", …" if len(pairs) > SHOWN else ""
-    values = tuple(codes.names[at] for pair in pairs[:SHOWN] for at in pair)
-    return Fault(KIND, f"codes look renumbered: {', '.join(shown)}{dots}", values=values)
+    values = tuple(codes.levels[at] for pair in pairs[:SHOWN] for at in pair)
+    return Fault(KIND, f"codes look exchanged: {', '.join(shown)}{dots}", values=values)
 
 
-def _is_scaled(codes: _Codes, pairs: list[tuple[int, int]]) -> bool:
-    """Whether numbers were multiplied: hours that come doubled are no other hours."""
-    numbers = np.array([float(level) for level in codes.levels])
-    now, was = numbers[np.array(pairs)].T
-    return bool(np.allclose(now * was[0], was * now[0]))
-
-
-def _codes(context: FaultContext, name: str, rare: tuple[str, ...] | None = None) -> _Codes | None:
-    """Return the codes of both sides; None where a column has none, or too many.
-
-    Parameters
-    ----------
-    rare
-        Texts that are rare in the reference; if None, those that the window has often.
-    """
+def _codes(context: FaultContext, name: str) -> _Codes | None:
+    """Return the codes of both sides; None where a column has none, or too many."""
     assert context.sample is not None
-    reference, known = context.references[name], context.sample.codes.get(name)
-    cells = reference.cells
-    if known is None:
+    cells, known = context.cells(name), context.sample.codes.get(name)
+    if known is None or cells.is_number or not 2 <= len(cells.levels) <= CODES_MAX:
         return None
-    if cells.is_number:
-        places = [cells.edges.index(atom) + 1 for atom in cells.atoms]
-        levels = tuple(number_text(atom) for atom in cells.atoms)
-        present = reference.counts[:-2].sum()
-        if present - reference.counts[places].sum() > OTHERS * present:
-            return None
-    else:
-        places, levels = list(range(len(cells.levels))), cells.levels
-    if not 2 <= len(places) <= CODES_MAX:
-        return None
-    to = np.full(cells.size, len(places))
-    to[places] = np.arange(len(places))
-    now = to[context.places(name)]
-    if rare is None:
-        rare = () if cells.is_number else _often_now(context, name)
-    if rare:
-        texts = context.values(name).cast(pa.string())
-        at = pc.fill_null(pc.index_in(texts, value_set=pa.array(rare)), -1)
-        at = at.to_numpy(zero_copy_only=False)
-        now = np.where(at >= 0, len(places) + 1 + at, now)
-    return _Codes(levels, rare, cells.is_number, now, to[known])
-
-
-def _often_now(context: FaultContext, name: str) -> tuple[str, ...]:
-    """Return the texts that are often in the window, and were rare in the reference."""
-    rest = context.places(name) == len(context.cells(name).levels)
-    if not rest.any():
-        return ()
-    counts = context.values(name).cast(pa.string()).filter(pa.array(rest)).value_counts()
-    # Of a column of ids nearly all texts come once: they are dropped before they are looked at.
-    often = counts.filter(pc.greater_equal(counts.field("counts"), LEAST_ROWS))
-    found = sorted((-one["counts"].as_py(), one["values"].as_py()) for one in often)
-    return tuple(text for _, text in found[:RARE_MAX])
+    to = np.minimum(np.arange(cells.size), len(cells.levels))
+    return _Codes(cells.levels, to[context.places(name)], to[known])
 
 
 def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
-    """Return how badly each code's rows, by row, fit each home of the reference: in nats."""
-    size, homes = len(codes.names), len(codes.levels) + 1
-    cost = np.zeros((size, homes))
+    """Return how badly each code's rows fit the reference's rows of each other one, in nats."""
+    size = len(codes.levels) + 1
+    cost = np.zeros((size, size))
     for one in company:
-        before = _table(codes.known, one.known, homes, one.size)
+        before = _table(codes.known, one.known, size, one.size)
         usual = before[:-1].sum(axis=0)
         # Which codes a rare value came with is chance.
         often_there = usual >= LEAST_ROWS
@@ -331,38 +249,24 @@ def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
 
 
 def _moved(codes: _Codes, company: Sequence[_Company]) -> _Moved:
-    """Return which code now stands for which one before."""
-    size, rest, homes = len(codes.names), len(codes.levels), codes.homes
-    rows = np.bincount(codes.window, minlength=size)
-    rows[rest] = 0
-    usual = np.bincount(codes.known, minlength=rest + 1)
+    """Return which code now stands for which one before, of those that take each other's rows."""
+    size = len(codes.levels)
+    rows = np.bincount(codes.window, minlength=size + 1)[:size]
+    usual = np.bincount(codes.known, minlength=size + 1)[:size]
+    often = np.flatnonzero((rows >= LEAST_ROWS) & (usual >= LEAST_ROWS))
     cost = _costs(codes, company)
-    often = np.flatnonzero(rows >= LEAST_ROWS)
-    # As many may be a rare one's as there are rare ones.
-    slots = np.full(len(codes.rare), rest)
-    able = np.concatenate([np.flatnonzero(usual[:rest] >= LEAST_ROWS), slots])
-    if rows.sum() < MIN_VALUES or not 0 < len(often) <= len(able) or not cost.any():
+    if rows.sum() < MIN_VALUES or not len(often) or not cost.any():
         return _Moved()
-    among = cost[np.ix_(often, able)]
-    if (cost[often, homes[often]] - among.min(axis=1)).sum() < NATS * rows[often].sum():
-        return _Moved()  # The best that each code alone could take is not enough.
-    # Takes longer to import than all else of a check, and few windows have such codes.
-    from scipy.optimize import linear_sum_assignment
-
-    at, to = linear_sum_assignment(among)
-    now, was = often[at], able[to]
-    gain = cost[now, homes[now]] - cost[now, was]
-    if gain.sum() < NATS * rows[now].sum():
+    best = often[cost[np.ix_(often, often)].argmin(axis=1)]
+    gain = cost[often, often] - cost[often, best]
+    is_moved = (best != often) & (gain >= NATS_EACH * rows[often])
+    while (left := is_moved & np.isin(often, best[is_moved])).sum() < is_moved.sum():
+        is_moved = left  # Its rows have no other code: it was not exchanged.
+    if gain[is_moved].sum() < NATS * rows[often].sum():
         return _Moved()
-    if not codes.rare:
-        usual[rest] = 0
-    carried, own = (np.bincount(one, rows[now], minlength=rest + 1) for one in (was, homes[now]))
-    if _apart(carried, usual) > max(BETTER * _apart(own, usual), NEAR):
-        return _Moved()
-    moved = (was != homes[now]) & (was != rest) & (gain >= NATS_EACH * rows[now])
-    order = np.argsort(-rows[now], kind="stable")
-    pairs = [(int(now[one]), int(was[one])) for one in order if moved[one]]
-    return _Moved(pairs, float(gain[moved].sum()))
+    order = np.argsort(-rows[often], kind="stable")
+    pairs = [(int(often[at]), int(best[at])) for at in order if is_moved[at]]
+    return _Moved(pairs, float(gain[is_moved].sum()))
 
 
 def _apart(rows: NDArray[np.number], usual: NDArray[np.number]) -> float:

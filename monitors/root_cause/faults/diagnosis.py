@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from driftline.monitors.results.violation import Fault
-from driftline.monitors.root_cause.faults.codes import renumbered
+from driftline.monitors.root_cause.faults.codes import exchanged_codes
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import converted
 from driftline.monitors.root_cause.faults.decimal_comma import decimal_comma
@@ -22,7 +22,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     repeated,
     exchanged,
     converted,
-    renumbered,
+    exchanged_codes,
     default_value,
 )
 

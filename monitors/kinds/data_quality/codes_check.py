@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.results.violation import Draft, Fault, Segment
-from driftline.monitors.root_cause.faults.codes import is_renumbered_in, renumbered_texts
+from driftline.monitors.root_cause.faults.codes import are_exchanged_in, exchanged_texts
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.exchanged import KIND as EXCHANGED
 from driftline.monitors.root_cause.faults.exchanged import is_exchanged_in
@@ -22,10 +22,10 @@ from driftline.monitors.root_cause.segment_counts import reference_rows
 CODES_CHECK = "codes_check"
 
 
-def renumbered_drafts(context: FaultContext, passed_over: Collection[str]) -> list[Draft]:
-    """Word the texts whose codes were renumbered, and that nothing else tells of."""
+def exchanged_codes_drafts(context: FaultContext, passed_over: Collection[str]) -> list[Draft]:
+    """Return a draft for each text whose codes were exchanged, and that nothing else tells of."""
     drafts = []
-    for one in renumbered_texts(context):
+    for one in exchanged_texts(context):
         if one.column in passed_over:
             continue
         predicate = Predicate(one.column, "in", values=one.codes)
@@ -47,7 +47,7 @@ def renumbered_drafts(context: FaultContext, passed_over: Collection[str]) -> li
 
 
 def is_fault_beside(context: FaultContext, name: str, fault: Fault, segment: Segment) -> bool:
-    """Return whether codes look renumbered, or columns exchanged, beside a segment, too.
+    """Return whether codes, or columns, look exchanged beside a segment, too.
 
     What one code loses there the other may gain, so that the shares of both hardly show it; and
     values that came from another column may all lie where they came from.
@@ -63,4 +63,4 @@ def is_fault_beside(context: FaultContext, name: str, fault: Fault, segment: Seg
     )
     if fault.kind == EXCHANGED:
         return is_exchanged_in(beside, fault.columns)
-    return is_renumbered_in(context, beside, name)
+    return are_exchanged_in(context, beside, name)
