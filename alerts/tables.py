@@ -287,7 +287,7 @@ outbox = Table(
     Column("last_error", FreeText),
     Column("last_response", FreeText),
     Column("finished_at", UtcDateTime),
-    # "change": of one alarm's state; "group" and "digest" carry the changes that name them.
+    # "change": of one alarm's state; "group" and "reminder" carry the changes that name them.
     Column("kind", String(16), nullable=False, default="change", server_default="change"),
     # Why the message is in its status, for people.
     Column("reason", FreeText),

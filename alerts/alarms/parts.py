@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_pascal
 from driftline.alerts.documents import Document
 from driftline.alerts.errors import AlarmError, DatapointError, ExpressionError
 
-Severity = Literal["page", "ticket", "digest"]
+Severity = Literal["page", "ticket"]
 
 # CloudWatch API, PutMetricAlarm and PutCompositeAlarm.
 _NAME_MAX = 255
@@ -78,8 +78,8 @@ class Alarm(Document):
     action_configuration: Annotated[
         dict[str, Any] | None, Field(description="alarm_tags_propagation")
     ] = None
-    # A page wakes somebody, a ticket waits for the morning, the digest is sent once a week.
-    severity: Annotated[Severity, Field(description="page, ticket or digest")] = "page"
+    # A page wakes somebody, a ticket waits for the morning.
+    severity: Annotated[Severity, Field(description="page or ticket")] = "page"
     owner: TextField = ""
     tags: Pairs = Field(default_factory=dict)
 

@@ -1,25 +1,21 @@
 """Groups: changes that agree in labels become one message, as in Prometheus Alertmanager.
 
 A new group waits for more of its kind; then it is sent at most once in an interval, and again as a
-reminder while it fires. What has come and gone between two messages is not sent. The weekly digest
-is the group of what is worth knowing, and not worth a message of its own.
+reminder while it fires. What has come and gone between two messages is not sent.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from driftline.alerts import tables as common
-from driftline.alerts.errors import SilenceError
 from driftline.alerts.notify.event import BODY_MAX_BYTES, Event, as_json
 from driftline.alerts.notify.message import render_event
-from driftline.alerts.notify.pipeline import DIGEST
 from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.rows import (
@@ -37,8 +33,6 @@ _ROWS_MAX = 2_000
 _NAME_MAX = 255
 _LINES_MAX = 20
 _SPARE_BYTES = 1_500
-_DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_WHEN = re.compile(rf"({'|'.join(_DAYS)}) ([0-2]?\d):([0-5]\d)")
 
 
 def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
@@ -50,7 +44,7 @@ def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
     }
     waiting = connection.execute(
         select(table.channel, table.group_key, func.min(table.created_at).label("first"))
-        .where(table.status == "waiting", table.group_key.not_like(f"{DIGEST}%"))
+        .where(table.status == "waiting")
         .group_by(table.channel, table.group_key)
     ).all()
     known = {(row.channel, row.key): row for row in connection.execute(select(groups))}
@@ -100,48 +94,6 @@ def queue_group(connection: Connection, channel: str, key: str, now: datetime) -
     message_id = queue_grouped(connection, target, grouped, members, now, shown_rows=shown)
     _store(connection, policy, channel, key, notified, now)
     return message_id
-
-
-def last_digest(now: datetime, when: str = "MON 08:00") -> datetime:
-    """Return when digests were due last."""
-    found = _WHEN.fullmatch(when.strip().upper())
-    if found is None or int(found[2]) > 23:
-        raise SilenceError(f'[notify] digest = "{when[:40]}"; expected such as "MON 08:00"')
-    utc = now.astimezone(UTC)
-    due = utc.replace(hour=int(found[2]), minute=int(found[3]), second=0, microsecond=0)
-    due -= timedelta(days=(due.weekday() - _DAYS.index(found[1])) % 7)
-    return due if due <= utc else due - timedelta(days=7)
-
-
-def due_digests(connection: Connection, now: datetime, tick: datetime) -> list[tuple[str, str]]:
-    """Return the digests with something from before they were due: channel and key."""
-    table = common.outbox.c
-    query = (
-        select(table.channel, table.group_key)
-        .where(
-            table.status == "waiting",
-            table.group_key.like(f"{DIGEST}%"),
-            (table.created_at < tick) | (table.created_at > now + timedelta(days=8)),
-        )
-        .distinct()
-    )
-    return sorted((row.channel, row.group_key) for row in connection.execute(query))
-
-
-def queue_digest(connection: Connection, channel: str, key: str, now: datetime) -> str | None:
-    """Queue the digest of an owner for a channel; return its id."""
-    rows, target = _begun(connection, channel, key, now)
-    if target is None or not rows:
-        return None
-    owner = key.removeprefix(DIGEST)
-    newest = {row.alarm_id: row for row in rows}
-    firing = sorted(row.alarm_name for row in newest.values() if row.state == "ALARM")
-    title = f"Digest{f' for {owner}' if owner else ''}: {changes_of(len(rows), len(newest))}"
-    link = next((str(row.facts.get("link") or "") for row in rows), "")
-    labels = {"owner": owner} if owner else {}
-    grouped = GroupedMessage("digest", title, labels=labels, firing=firing, link=link, key=key)
-    # Of each alarm the newest change, which says how it ended; the others are counted.
-    return queue_grouped(connection, target, grouped, rows, now, shown_rows=list(newest.values()))
 
 
 def _begun(
@@ -331,7 +283,7 @@ def _link(rows: Sequence[OutboxRow]) -> str:
 class GroupedMessage:
     """What a grouped message is about."""
 
-    kind: str  # ``group``, ``reminder`` or ``digest``.
+    kind: str  # ``group`` or ``reminder``.
     title: str
     labels: Mapping[str, str] = field(default_factory=dict)  # What its changes have in common.
     firing: Sequence[str] = ()  # Names of alarms in ALARM now, also of those notified before.
@@ -399,14 +351,6 @@ def _close(
     note_rows(connection, members, time=now, state="Grouped", outcome=outcome)
 
 
-def changes_of(changes: int, alarms: int) -> str:
-    """Return how many changes of how many alarms a message carries."""
-    return (
-        f"{changes} change{'' if changes == 1 else 's'} of "
-        f"{alarms} alarm{'' if alarms == 1 else 's'}"
-    )
-
-
 def _event(grouped: GroupedMessage, rows: Sequence[OutboxRow], now: datetime) -> Event:
     entries = [_entry(row) for row in rows]
     counts = {
@@ -429,7 +373,7 @@ def _event(grouped: GroupedMessage, rows: Sequence[OutboxRow], now: datetime) ->
     if not entries:
         lines = [f"still in ALARM: {', '.join(grouped.firing[:_LINES_MAX])}"]
     return Event(
-        type="alarm.digest" if grouped.kind == "digest" else "alarm.group",
+        type="alarm.group",
         time=now,
         title=grouped.title,
         text="\n".join(lines),

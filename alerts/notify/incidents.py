@@ -34,7 +34,7 @@ REOPENED_WITHIN = timedelta(minutes=30)
 _FEATURES_MAX = 50
 # So many incidents of an endpoint are looked at; beyond, nobody could tell them apart either.
 _COMPARED_MAX = 100
-_SEVERITIES = ("digest", "ticket", "page")
+_SEVERITIES = ("ticket", "page")
 _Row = Row[tuple[object, ...]]
 _MEMBERSHIP: Select[Any] = (
     select(incident_alarms.c.incident_id, incident_alarms.c.left_at)

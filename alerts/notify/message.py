@@ -18,7 +18,7 @@ def render(notification: Notification) -> Message:
 def render_event(
     event: Event, *, message_id: str, style: Style | None = None, dashboard_url: str = ""
 ) -> Message:
-    """Render what is no single change of state: a group, a digest, a test."""
+    """Render what is no single change of state: a group, a test."""
     style = style or Style()
     return render(
         Notification(event=event, message_id=message_id, style=style, dashboard_url=dashboard_url)

@@ -1,4 +1,4 @@
-"""Maintenance of notifications: groups and digests are sent, silences end, old rows go.
+"""Maintenance of notifications: groups are sent, silences end, old rows go.
 
 Every step is bounded and may be done by two processes at once: rows that another holds are passed
 over, and groups are sent by one at a time.
@@ -27,13 +27,7 @@ from sqlalchemy import (
 
 from driftline.alerts import tables
 from driftline.alerts.notify import incidents
-from driftline.alerts.notify.grouping import (
-    due_digests,
-    due_groups,
-    last_digest,
-    queue_digest,
-    queue_group,
-)
+from driftline.alerts.notify.grouping import due_groups, queue_group
 from driftline.alerts.notify.rows import OutboxRow, is_past
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import attempts, groups, incident_alarms
@@ -59,14 +53,11 @@ class NotificationMaintenance:
         *,
         now: Callable[[], datetime],
         retention_days: float = RETENTION_DAYS,  # Of history and finished messages.
-        digest: str = "MON 08:00",  # Day of the week and time, UTC.
         poll_s: float = 1.0,
     ) -> None:
         self._engine = engine
         self._now = now
         self._retention = timedelta(days=retention_days)
-        self._digest = digest
-        last_digest(now(), digest)  # Wrong settings are refused at the start.
         self._poll_s = poll_s
         self._settled_at: datetime | None = None
         self._forgot_at: datetime | None = None
@@ -114,13 +105,11 @@ class NotificationMaintenance:
             return connection.execute(query).first() is not None
 
     def _queue_due(self, now: datetime) -> int:
-        tick = last_digest(now, self._digest)
         with read_connection(self._engine) as connection:
-            due = [(*one, queue_group) for one in due_groups(connection, now)]
-            due += [(*one, queue_digest) for one in due_digests(connection, now, tick)]
-        for channel, key, queue in due:
+            due = due_groups(connection, now)
+        for channel, key in due:
             with self._engine.begin() as connection:
-                message_id = queue(connection, channel, key, now)
+                message_id = queue_group(connection, channel, key, now)
             if message_id is not None:
                 log.info("group_told channel=%s key=%r id=%s", channel, key, message_id)
         return len(due)

@@ -4,7 +4,7 @@
 
     route     the alarm's actions: which channel, and whether it can be sent to
     silence   held back by a silence
-    group     collected with others, or for the weekly digest
+    group     collected with others
     render    written by the channel's receiver, once for all attempts
     store     a row of the outbox, in the transaction of the change
 
@@ -34,9 +34,6 @@ from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.rows import OutboxRow, new_message_id, note_change
 from driftline.alerts.notify.silences import Muting, Silences
 from driftline.tracing import TRACEPARENT, span
-
-# What the key of a digest's group begins with; the owner follows. Others begin with a bracket.
-DIGEST = "digest "
 
 
 class NotificationBatch:
@@ -196,15 +193,12 @@ def _group(context: _Context, draft: _Draft) -> _Draft:
     if channel is None or draft.status == "dead" or RECEIVERS[channel.type].groups_itself:
         return draft
     policy = ChannelPolicy.of(channel.options)
-    if labels.get("severity") == "digest":
-        key, waits_for = f"{DIGEST}{labels.get('owner', '')}", "the weekly digest"
-    elif policy.group_by:
-        key, waits_for = group_key(policy.group_by, labels), "others of its group"
-    else:
+    if not policy.group_by:
         return draft
+    key = group_key(policy.group_by, labels)
     if draft.is_muted:  # It joins its group when the silence is over.
         return replace(draft, group_key=key)
-    return replace(draft, status="waiting", reason=f"waits for {waits_for}", group_key=key)
+    return replace(draft, status="waiting", reason="waits for others of its group", group_key=key)
 
 
 def _render(context: _Context, draft: _Draft) -> _Draft:

@@ -16,7 +16,7 @@ from driftline.alerts.tables import outbox
 
 OutboxRow = Row[tuple[object, ...]]
 
-# waiting: collected for a group or a digest; muted: held back, perhaps for good; grouped:
+# waiting: collected for a group; muted: held back, perhaps for good; grouped:
 # part of the message that carries it.
 Status = Literal[
     "pending", "delivering", "waiting", "delivered", "dead", "muted", "grouped", "superseded"

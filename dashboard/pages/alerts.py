@@ -18,7 +18,7 @@ from driftline.dashboard.queries.notifications import CountedSilence, IncidentVi
 from driftline.dashboard.queries.views import AlarmLine, AlarmsView, ChannelLine
 from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
 
-SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets", "digest": "digest"}
+SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets"}
 ALARMS_SHOWN = 5
 SILENCED_MAX = 100
 NO_NOTIFICATION = (

@@ -12,7 +12,7 @@ from driftline.dashboard.pages.alarm import CHANGEABLE, TREATMENTS, problem_line
 from driftline.dashboard.pages.forms import act_button, ask_form, choice, field
 from driftline.dashboard.queries.new_alarm import NewAlarmView
 
-SEVERITIES = ("page", "ticket", "digest")
+SEVERITIES = ("page", "ticket")
 SIDES = {"above": "above the threshold", "below": "below the threshold"}
 
 

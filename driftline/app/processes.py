@@ -520,7 +520,6 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
         engine,
         now=lambda: datetime.now(UTC),
         retention_days=settings.alarms.retention_days,
-        digest=settings.notify.digest,
         poll_s=min(settings.alarms.poll_s, 1.0),
     )
     return {

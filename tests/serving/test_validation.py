@@ -80,7 +80,7 @@ def test_a_body_that_cannot_be_read_is_one_sentence(server, yard, content, said)
 
 
 WRONG = [
-    ("Alarm", {**METRIC, "severity": "x"}, 'severity "x"; expected page, ticket or digest'),
+    ("Alarm", {**METRIC, "severity": "x"}, 'severity "x"; expected page or ticket'),
     ("Alarm", {**METRIC, "evaluation_periods": 1.5}, "periods 1.5; expected a whole number"),
     ("Alarm", {**METRIC, "threshold": "high"}, 'spec.threshold "high"; expected a number'),
     ("Alarm", {**METRIC, "alarm_actions": "pager"}, '"pager"; expected a list'),

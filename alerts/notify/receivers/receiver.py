@@ -71,7 +71,7 @@ class Notification:
     Parameters
     ----------
     event
-        What happened: a change of state, a group, a digest, a test.
+        What happened: a change of state, a group, a test.
     message_id
         The ``webhook-id``; SNS's MessageId.
     style

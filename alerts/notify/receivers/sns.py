@@ -42,7 +42,7 @@ def sns_alarm(
 
 
 def sns_notice(event: Event, *, message_id: str) -> str:
-    """Return SNS's envelope around what no alarm of CloudWatch says: a group, a test, a digest."""
+    """Return SNS's envelope around what no alarm of CloudWatch says: a group, a test."""
     message = json.dumps(event.document)
     return _envelope(message_id, _NOT_ASCII.sub("_", event.title)[:_SUBJECT_MAX], message,
                      event.time)  # fmt: skip

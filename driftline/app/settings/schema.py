@@ -484,4 +484,3 @@ class Notify(Section):
     secrets_key_file: str = _setting(
         "", "file of such a key, made when it is missing; empty: channels.key in local_dir"
     )
-    digest: str = _setting("MON 08:00", "when the weekly digests are sent: day and time, in UTC")

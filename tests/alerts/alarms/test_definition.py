@@ -31,7 +31,7 @@ from driftline.errors import InputError
         ({"comparison_operator": ">"}, 'comparison_operator ">"; expected one of Greater'),
         ({"statistic": "p99"}, 'statistic "p99"; expected one of SampleCount'),
         ({"unit": "Bananas"}, 'unit "Bananas"'),
-        ({"severity": "shout"}, "expected page, ticket or digest"),
+        ({"severity": "shout"}, "expected page or ticket"),
         ({"alarm_actions": tuple("abcdef")}, "6 actions for ALARM; expected 5"),
         ({"ok_actions": ("a", "a")}, "2 actions for OK; expected 5 or fewer, each once"),
         ({"evaluation_range": -1}, "evaluation_range -1; expected 1 to 20"),

@@ -74,9 +74,9 @@ def test_what_stands_in_the_request_is_what_is_judged():
 
 
 def test_our_own_fields_stand_beside_cloudwatchs():
-    found = from_aws(PLAIN | {"severity": "digest", "owner": "ops", "evaluation_range": 6})
+    found = from_aws(PLAIN | {"severity": "ticket", "owner": "ops", "evaluation_range": 6})
 
-    assert (found.severity, found.owner, found.range_periods) == ("digest", "ops", 6)
+    assert (found.severity, found.owner, found.range_periods) == ("ticket", "ops", 6)
 
 
 def test_null_is_as_good_as_nothing():

@@ -1,4 +1,4 @@
-"""Groups, limits, digests: what becomes of messages that are not simply sent."""
+"""Groups and limits: what becomes of messages that are not simply sent."""
 
 import json
 from datetime import timedelta
@@ -9,7 +9,6 @@ from sqlalchemy import func, select, update
 from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.alerts.notify.grouping import last_digest
 from driftline.alerts.notify.notification_maintenance import NotificationMaintenance, forget
 from tests.servers.postgres import both_databases
 
@@ -216,24 +215,6 @@ def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deli
         policy.step()
         deliverer.step()
     assert [body["data"]["seq"] for body in bodies(receiver)] == list(range(1, 13))
-
-
-@both_databases
-def test_digests_collect_until_monday(house, engine, clock, receiver, day):
-    house.channel("post", receiver.url)
-    for name, owner in (("a", "ann"), ("b", "ann"), ("c", "bob")):
-        house.alarm(name, metric_name=name, alarm_actions=("post",), severity="digest", owner=owner)
-    clock.time = last_digest(clock()) + timedelta(days=1)
-    day(a=1, b=1, c=1)
-    clock.advance(days=5)
-    day()
-    assert receiver.ids == []
-    clock.advance(days=1)
-    day()
-    found = {body["data"]["group"]["labels"]["owner"]: body for body in bodies(receiver)}
-    assert {name: len(one["data"]["alarms"]) for name, one in found.items()} == {"ann": 2, "bob": 1}
-    assert found["ann"]["type"] == "alarm.digest"
-    assert {row.status for row in rows(engine) if row.kind == "change"} == {"grouped"}
 
 
 @both_databases

@@ -243,7 +243,7 @@ def test_a_silence_that_is_expired_ends_at_once_and_stays(
         ("endpoint=flights", True),
         ("endpoint=cargo", False),
         ("severity=page", True),
-        ("severity=~ticket|digest", False),
+        ("severity=~ticket|other", False),
         ("team=ml", True),
         ("metric=drift", True),
         ("monitor=daily", False),

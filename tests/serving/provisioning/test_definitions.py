@@ -131,7 +131,7 @@ spec:
   evaluation_window: {wall_clock_window: {timezone: Europe/Berlin}}
   warm_up_configuration: {warm_up_period_duration_in_minutes: 60}
   action_configuration: {alarm_tags_propagation: {enabled: true}}
-  severity: digest
+  severity: ticket
 """
 
 
@@ -139,7 +139,7 @@ def test_every_field_of_put_metric_alarm_can_be_declared(engine):
     found = defined(engine, yaml.safe_load(EVERYTHING))
 
     assert (found.period, found.watched_id, found.statistic) == (3600, "m1", None)
-    assert (found.severity, found.owner, found.propagated_tags) == ("digest", "ops", {"team": "a"})
+    assert (found.severity, found.owner, found.propagated_tags) == ("ticket", "ops", {"team": "a"})
     assert found.samples_wanted == 100.0
     assert found.evaluation_window is not None
     assert found.warm_up_configuration is not None

@@ -231,7 +231,7 @@ class MetricAlarmState(TypedDict):
     ok_actions: NotRequired[list[str]]
     insufficient_data_actions: NotRequired[list[str]]
     action_configuration: NotRequired[dict[str, Any] | None]
-    severity: NotRequired[Literal["page", "ticket", "digest"]]
+    severity: NotRequired[Literal["page", "ticket"]]
     owner: NotRequired[str]
     tags: NotRequired[dict[str, str]]
     namespace: NotRequired[str]

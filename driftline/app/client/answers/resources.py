@@ -55,7 +55,7 @@ class AlarmSpec(TypedDict):
     ok_actions: NotRequired[list[str]]
     insufficient_data_actions: NotRequired[list[str]]
     action_configuration: NotRequired[dict[str, Any] | None]
-    severity: NotRequired[Literal["page", "ticket", "digest"]]
+    severity: NotRequired[Literal["page", "ticket"]]
     namespace: NotRequired[str | None]
     metric_name: NotRequired[str | None]
     dimensions: NotRequired[dict[str, str]]
@@ -202,7 +202,7 @@ class CompositeAlarmSpec(TypedDict):
     ok_actions: NotRequired[list[str]]
     insufficient_data_actions: NotRequired[list[str]]
     action_configuration: NotRequired[dict[str, Any] | None]
-    severity: NotRequired[Literal["page", "ticket", "digest"]]
+    severity: NotRequired[Literal["page", "ticket"]]
     alarm_rule: str
     actions_suppressor: NotRequired[str | None]
     actions_suppressor_wait_period: NotRequired[int | None]
