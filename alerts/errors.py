@@ -15,7 +15,6 @@
     │   ├── UnknownChannel
     │   ├── UnknownDetector
     │   ├── UnknownDelivery
-    │   ├── UnknownIncident
     │   └── UnknownSilence
     └── ConflictError
         ├── AlarmInUse       composite alarms still look at the alarm
@@ -92,10 +91,6 @@ class ChannelInUse(ConflictError):  # noqa: N818 - reads as what happened
 
 class RequestChanged(ConflictError):  # noqa: N818 - reads as what happened
     """The id of a request to add datapoints came with another body before."""
-
-
-class UnknownIncident(NotFoundError):  # noqa: N818 - reads as what happened
-    """No incident has the id."""
 
 
 class UnknownSilence(NotFoundError):  # noqa: N818 - reads as what happened

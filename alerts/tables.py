@@ -294,7 +294,6 @@ outbox = Table(
     # What silences and groups look at (labels), and what a message that carries it says of it.
     Column("facts", JSON, nullable=False, default=dict, server_default="{}"),
     Column("silence", String(255)),
-    Column("incident_id", String(64)),
     Column("group_key", Text),
     Column("carrier_id", String(64)),
     UniqueConstraint("alarm_id", "state_seq", "channel"),
@@ -348,34 +347,6 @@ groups = Table(
     Column("due_at", UtcDateTime, nullable=False),
     PrimaryKeyConstraint("channel", "key"),
     Index("ix_alerts_groups_due_at", "due_at"),
-)
-
-incidents = Table(
-    "alerts_incidents",
-    metadata,
-    Column("id", String(64), primary_key=True),
-    Column("endpoint", String(1024), nullable=False),
-    Column("cause", FreeText, nullable=False),
-    Column("features", JSON, nullable=False),
-    Column("severity", String(16), nullable=False),
-    Column("onset_at", UtcDateTime, nullable=False),
-    Column("opened_at", UtcDateTime, nullable=False),
-    Column("closed_at", UtcDateTime),
-    Index("ix_alerts_incidents_closed_at", "closed_at"),
-    Index("ix_alerts_incidents_endpoint_onset_at", "endpoint", "onset_at"),
-)
-
-incident_alarms = Table(
-    "alerts_incident_alarms",
-    metadata,
-    Column("incident_id", ForeignKey("alerts_incidents.id"), nullable=False),
-    Column("alarm_id", BigCount, nullable=False),
-    Column("alarm_name", String(255), nullable=False),
-    Column("joined_at", UtcDateTime, nullable=False),
-    Column("left_at", UtcDateTime),
-    Column("count", Integer, nullable=False),
-    PrimaryKeyConstraint("incident_id", "alarm_id"),
-    Index("ix_alerts_incident_alarms_alarm_id_left_at", "alarm_id", "left_at"),
 )
 
 # Token buckets of channels: how many messages each may send right now.

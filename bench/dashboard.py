@@ -94,7 +94,6 @@ PAGES = {
     "One alarm": "/alarms/m000%3A%200",
     "Who gets paged": "/paging",
     "A new alarm": "/monitors/m000/alarm?metric=violations",
-    "Incidents": "/incidents",
     "Notifications": "/messages",
     "A monitor of 2 features": "/monitors/m000",
     "A monitor of 1,000 features": "/monitors/wide",

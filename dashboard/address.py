@@ -29,7 +29,7 @@ TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "logs", "c
 SETUP_TABS = ("", "channels", "settings", "tokens")
 """The tabs of the set-up that are pages of their own; the first is its baselines."""
 
-LISTS = ("alarms", "messages", "audit", "incidents", "silences", "paging", "search", "compare")
+LISTS = ("alarms", "messages", "audit", "silences", "paging", "search", "compare")
 """Pages whose paths name nothing else."""
 
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
@@ -68,14 +68,13 @@ class Address:
     """
 
     page: Literal[
-        "overview", "endpoint", "monitor", "column", "alarms", "alarm", "incidents", "incident",
+        "overview", "endpoint", "monitor", "column", "alarms", "alarm",
         "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare", "search",
         "setup", "paging", "new_alarm", "window", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
     alarm: str = ""
-    incident: str = ""
     baseline: str = ""
     job: str = ""
     tab: str = ""
@@ -161,7 +160,7 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
         case ["endpoints", endpoint, "windows", window, *rest] if "/".join(rest) in ("", "rows"):
             named = {"endpoint": endpoint, "window": window, "tab": "/".join(rest)}
             return {"page": "window", **named} if endpoint and window else {}
-        case ["alarms" | "incidents" | "jobs" | "baselines" | "monitors" as kind, name] if name:
+        case ["alarms" | "jobs" | "baselines" | "monitors" as kind, name] if name:
             one = kind.removesuffix("s")
             return {"page": one, one: name}
         case ["monitors", monitor, "columns", column] if monitor and column:
@@ -187,8 +186,7 @@ def link_to(
 
 
 alarm_link, baseline_link = partial(link_to, "alarms"), partial(link_to, "baselines")
-incident_link, job_link = partial(link_to, "incidents"), partial(link_to, "jobs")
-monitor_link = partial(link_to, "monitors")
+job_link, monitor_link = partial(link_to, "jobs"), partial(link_to, "monitors")
 
 
 def endpoint_link(name: str, tab: str = "", **asked: Any) -> str:  # noqa: ANN401 - as `link_to`

@@ -252,10 +252,6 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
         stores.alarms(at.state, at.text, at.severity, at.number)
     ),
     "alarm": _alarm,
-    "incidents": lambda stores, _: alerts.incidents_page(
-        notifications.read_incidents(stores), stores.now()
-    ),
-    "incident": lambda stores, at: alerts.incident_page(notifications.read_incident(stores, at)),
     "messages": lambda stores, at: alerts.messages_page(
         *notifications.read_messages(stores, at), at, stores.now()
     ),

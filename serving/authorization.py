@@ -127,8 +127,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"POST {_V1}/deliveries/{{message_id}}/redeliver": "operator",
     f"POST {_V1}/silences/preview": "viewer",
     f"POST {_V1}/silences/{{name}}/expire": "operator",
-    f"GET {_V1}/incidents": "viewer",
-    f"GET {_V1}/incidents/{{incident_id}}": "viewer",
 }
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 

@@ -14,7 +14,6 @@ from driftline.alerts.alarms.known import require_past
 from driftline.alerts.documents import Output, Time
 from driftline.alerts.errors import ChannelDisabled, DeliveryNotOwed, UnknownDelivery
 from driftline.alerts.notify.channels import get_channel
-from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.notify.receivers.receiver import Answer
 from driftline.alerts.notify.rows import BY_HAND, Status
 from driftline.alerts.tables import attempts
@@ -44,7 +43,6 @@ class Delivery(Output):
     kind: str = "change"
     reason: str | None = None  # Why it is in this status, where that is not plain.
     silence: str | None = None
-    incident_id: str | None = None
     carrier_id: str | None = None  # The grouped message that tells it.
 
 
@@ -56,7 +54,6 @@ def list_deliveries(
     status: str | None = None,
     channel: str | None = None,
     carrier_id: str | None = None,
-    incident_id: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
     after: Place | None = None,
@@ -76,7 +73,6 @@ def list_deliveries(
         (table.status, status),
         (table.channel, channel),
         (table.carrier_id, carrier_id),
-        (table.incident_id, incident_id),
     ):
         if value is not None:
             query = query.where(column == value)
@@ -125,7 +121,6 @@ def require_asked(
     alarm_name: str | None = None,
     channel: str | None = None,
     carrier_id: str | None = None,
-    incident_id: str | None = None,
 ) -> None:
     """Refuse a question for messages of what does not exist, nor did as far as messages go back."""
     if alarm_name is not None:
@@ -136,8 +131,6 @@ def require_asked(
         get_channel(connection, channel)
     if carrier_id is not None:
         get_delivery(connection, carrier_id)
-    if incident_id is not None:
-        get_incident(connection, incident_id)
 
 
 def redeliver(connection: Connection, message_id: str, now: datetime) -> Delivery:

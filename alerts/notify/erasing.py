@@ -1,4 +1,4 @@
-"""Erasing what messages, histories and incidents quote of windows whose rows are erased.
+"""Erasing what messages and histories quote of windows whose rows are erased.
 
 They quote a cause's sentence in a dozen forms, cut and escaped; so what is about such a window is
 written anew without it, and no text is searched for values.
@@ -17,10 +17,10 @@ from sqlalchemy import Connection, Row, Select, or_, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.composite_records import above
-from driftline.alerts.notify.event import CAUSE_MAX, KEPT_CAUSE_MAX, Event, cut_cause
+from driftline.alerts.notify.event import Event
 from driftline.alerts.notify.message import render_again
 from driftline.alerts.notify.receivers.receiver import Style
-from driftline.alerts.tables import attempts, incident_alarms, incidents
+from driftline.alerts.tables import attempts
 
 ERASED_TEXT = "(erased)"
 _SAID = "What this message said of single rows was erased on request."
@@ -33,18 +33,17 @@ _VALUES = "feature_data_"
 
 @dataclass(frozen=True, slots=True)
 class QuotedWindow:
-    """A judged window that messages may quote: its monitor, its start, and the cause it gave."""
+    """A judged window that messages may quote."""
 
     monitor: str
     stamp: str
     start: datetime
-    cause: str = ""
 
 
 def clear_messages(
-    connection: Connection, endpoint: str, windows: Sequence[QuotedWindow], *, dry_run: bool = False
+    connection: Connection, windows: Sequence[QuotedWindow], *, dry_run: bool = False
 ) -> int:
-    """Take what messages, histories and incidents quote of windows out of them.
+    """Take what messages and histories quote of windows out of them.
 
     A message that still waits is sent, and says of which alarm and window it is, and that the rest
     was erased.
@@ -64,7 +63,6 @@ def clear_messages(
     _clear_history(connection, ids, keys, quoting, telling, since)
     _clear_states(connection, quoting, since)
     _clear_causes(connection, keys, telling)
-    _clear_incidents(connection, endpoint, windows, {row.incident_id for row in found}, quoting)
     return len(found)
 
 
@@ -116,7 +114,7 @@ def _messages(
     table = tables.outbox.c
     columns = (
         table.id, table.alarm_id, table.alarm_name, table.channel, table.state, table.created_at,
-        table.facts, table.incident_id, table.carrier_id,
+        table.facts, table.carrier_id,
     )  # fmt: skip
     query: Select[Any] = (
         select(*columns).where(table.created_at >= since).order_by(table.created_at, table.id)
@@ -214,34 +212,3 @@ def _clear_causes(connection: Connection, keys: set[_Key], telling: set[int]) ->
     ]
     for one in about:
         connection.execute(update(tables.alarms).where(table.id == one).values(cause=ERASED_TEXT))
-
-
-def _clear_incidents(
-    connection: Connection,
-    endpoint: str,
-    windows: Sequence[QuotedWindow],
-    named: set[str | None],
-    quoting: set[int],
-) -> None:
-    """Clear the incidents that a message names, that began in a window, or that quote its cause."""
-    table = incidents.c
-    starts = {one.start for one in windows}
-    # As the incidents of alarms and of composites quote them, and as releases before cut them.
-    causes = {
-        cut
-        for one in windows
-        for longest in (CAUSE_MAX, KEPT_CAUSE_MAX)
-        for cut in (cut_cause(one.cause, longest), one.cause[:longest])
-        if cut
-    }
-    members = select(incident_alarms.c.incident_id).where(incident_alarms.c.alarm_id.in_(quoting))
-    named = named | set(connection.scalars(members))
-    query = select(table.id, table.endpoint, table.onset_at, table.cause).where(
-        table.cause != ERASED_TEXT
-    )
-    for row in connection.execute(query).all():
-        began_there = row.endpoint.lower() == endpoint.lower() and row.onset_at in starts
-        if began_there or row.id in named or row.cause in causes:
-            connection.execute(
-                update(incidents).where(table.id == row.id).values(cause=ERASED_TEXT)
-            )

@@ -20,7 +20,7 @@ REGION = "us-east-1"
 REGION_NAME = "US East (N. Virginia)"
 _VIOLATIONS_MAX = 10
 _DATAPOINTS_MAX = 50
-CAUSE_MAX = 1000  # Of a message, and of an incident.
+CAUSE_MAX = 1000  # Of a message.
 KEPT_CAUSE_MAX = 300  # Of a history, and of a message among others.
 _TEXT_MAX = 300  # Of other events, whose data is made to fit without it.
 

@@ -362,7 +362,6 @@ def _event(grouped: GroupedMessage, rows: Sequence[OutboxRow], now: datetime) ->
         "counts": counts,
         "firing": list(grouped.firing)[:_LINES_MAX],
         "firing_count": len(grouped.firing),
-        "incidents": sorted({str(one["incident"]) for one in entries if one["incident"]})[:50],
         "links": {"dashboard": grouped.link},
     }
     shown = _fitting(data, entries)
@@ -395,9 +394,7 @@ def _entry(row: OutboxRow) -> dict[str, object]:
         "cause": facts.get("cause"),
         "link": facts.get("link"),
         "since": facts.get("since"),
-        "flapping": False,  # Read by receivers of earlier versions; nothing is damped any more.
         "time": row.created_at.isoformat(),
-        "incident": row.incident_id,
         "message_id": row.id,
         "seq": row.state_seq,
     }

@@ -19,27 +19,23 @@ from sqlalchemy import (
     Engine,
     Table,
     delete,
-    exists,
     or_,
     select,
     update,
 )
 
 from driftline.alerts import tables
-from driftline.alerts.notify import incidents
 from driftline.alerts.notify.grouping import due_groups, queue_group
 from driftline.alerts.notify.rows import OutboxRow, is_past
 from driftline.alerts.notify.silences import Silences
-from driftline.alerts.tables import attempts, groups, incident_alarms
-from driftline.alerts.tables import incidents as incident_table
+from driftline.alerts.tables import attempts, groups
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 
 log = logging.getLogger(__name__)
 
-RETENTION_DAYS = 90  # CloudWatch keeps history for 14 or 30 days; an incident's review needs more.
+RETENTION_DAYS = 90  # CloudWatch keeps history for 14 or 30 days; a review needs more.
 _STEP_ROWS = 1_000
-_SETTLE_EVERY = timedelta(minutes=1)
 _FORGET_EVERY = timedelta(minutes=10)
 _OVER = ("delivered", "dead", "superseded", "grouped", "muted")
 
@@ -59,7 +55,6 @@ class NotificationMaintenance:
         self._now = now
         self._retention = timedelta(days=retention_days)
         self._poll_s = poll_s
-        self._settled_at: datetime | None = None
         self._forgot_at: datetime | None = None
         self.failures = FailedPasses(log, "policy")
 
@@ -79,10 +74,6 @@ class NotificationMaintenance:
             with self._engine.begin() as connection:
                 done += release_muted(connection, now)
             done += self._queue_due(now)
-        if is_past(self._settled_at, _SETTLE_EVERY, now):
-            with self._engine.begin() as connection:
-                incidents.settle(connection, now)
-            self._settled_at = now
         if is_past(self._forgot_at, _FORGET_EVERY, now):
             with self._engine.begin() as connection:
                 gone = forget(connection, now - self._retention)
@@ -156,26 +147,15 @@ def _after_silence(silences: Silences, row: OutboxRow, now: datetime) -> dict[st
 
 
 def forget(connection: Connection, before: datetime, *, limit: int = _STEP_ROWS) -> int:
-    """Remove what is older than a time: history, finished messages, closed incidents."""
-    outbox, closed = tables.outbox, incident_table
+    """Remove what is older than a time: history and finished messages."""
+    outbox = tables.outbox
     finished = outbox.c.status.in_(_OVER) & outbox.c.finished_at.is_not(None)
     old = [
         (tables.history, tables.history.c.id, tables.history.c.time < before),
         (attempts, attempts.c.id, attempts.c.time < before),
         (outbox, outbox.c.id, (outbox.c.created_at < before) & finished),
     ]
-    counts = [_remove(connection, *one, limit) for one in old]
-    ids = list(
-        connection.scalars(select(closed.c.id).where(closed.c.closed_at < before).limit(limit))
-    )
-    members = incident_alarms
-    connection.execute(delete(members).where(members.c.incident_id.in_(ids)))
-    connection.execute(
-        delete(closed).where(
-            closed.c.id.in_(ids), ~exists().where(members.c.incident_id == closed.c.id)
-        )
-    )
-    return max(*counts, len(ids))
+    return max(_remove(connection, *one, limit) for one in old)
 
 
 def _remove(

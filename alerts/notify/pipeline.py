@@ -23,7 +23,6 @@ from sqlalchemy import Connection, insert, select
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.composite import AnyDefinition
-from driftline.alerts.notify import incidents
 from driftline.alerts.notify.event import event_of
 from driftline.alerts.notify.labels import facts_of, group_key, labels_of
 from driftline.alerts.notify.message import render as render_message
@@ -89,7 +88,6 @@ class _Context:
     definition: AnyDefinition
     labels: Mapping[str, str]
     facts: Mapping[str, object]
-    incident: str | None
     muting: Muting | None
     dashboard_url: str
     configured_at: datetime | None
@@ -131,13 +129,10 @@ def notify(
         "alarm", parent=(change.note or {}).get(TRACEPARENT), alarm=change.alarm_name,
         state=change.new, previous=change.old,
     ) as traced:  # fmt: skip
-        incident = incidents.follow(connection, change, definition)
         actions = definition.actions(change.new) if definition.actions_enabled else ()
         if not actions:
             return []
         labels = labels_of(definition, change.note)
-        if incident is not None:
-            labels.setdefault("incident", incident)
         whole = batch or NotificationBatch(connection)
         whole.channels(actions)
         context = _Context(
@@ -146,7 +141,6 @@ def notify(
             definition=definition,
             labels=labels,
             facts=facts_of(change, labels, dashboard_url) | traced.carrier,
-            incident=incident,
             muting=whole.silences.muting(labels, change.time),
             dashboard_url=dashboard_url,
             configured_at=configured_at,
@@ -208,7 +202,7 @@ def _render(context: _Context, draft: _Draft) -> _Draft:
         context.definition,
         dashboard_url=context.dashboard_url,
         has_values=style.has_values,
-        more={"incident": context.incident} | _held_back(context, draft),
+        more=_held_back(context, draft),
     )
     notification = Notification(
         event=event,
@@ -248,7 +242,6 @@ def _store(context: _Context, draft: _Draft) -> _Draft:
         "next_attempt_at": muting.until if muting is not None else change.time,
         "finished_at": change.time if draft.status == "dead" else None,
         "facts": {**context.facts, **_held_back(context, draft)},
-        "incident_id": context.incident,
     }
     context.batch.add(row, change)
     return draft

@@ -14,7 +14,7 @@ from driftline.alerts.notify.deliveries import Delivery
 from driftline.alerts.notify.silences import SilenceRecord
 from driftline.dashboard import words as say
 from driftline.dashboard.actions import LENGTHS
-from driftline.dashboard.address import alarm_link, incident_link, link_to
+from driftline.dashboard.address import alarm_link, link_to
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field
 from driftline.dashboard.queries.reach import UNTOLD, is_limited
@@ -189,26 +189,22 @@ def quiet_panel(view: StoryView) -> html.Section:
     """Show what suppresses notifications of the alarm now, and offer to do so for a while."""
     parts: list[ui.Cell] = []
     alarm = view.alarm
-    if alarm.incident:
-        link = html.A("an open incident", href=incident_link(alarm.incident))
-        parts.append(html.P(["It is part of ", link, "."], className="sentence"))
     said = [html.Li(f"◌ {words}") for words in alarm.quiet]
     none = html.P("Its notifications are not suppressed.", className="sentence")
     parts.append(html.Ul(said, className="sentence") if said else none)
     parts += [_silence(one, view.now) for one in view.silences]
     word, enabled = ("Disable", "false") if alarm.actions_enabled else ("Enable", "true")
     switch = act_button("switch", f"{word} its actions", {"alarm": alarm.name, "enabled": enabled})
-    return ui.panel("Suppression", [*parts, silence_form([alarm.name]), switch], name="quiet")
+    return ui.panel("Suppression", [*parts, silence_form(alarm.name), switch], name="quiet")
 
 
-def silence_form(names: Sequence[str]) -> html.Form:
-    """Offer to suppress the notifications of alarms for a while."""
+def silence_form(name: str) -> html.Form:
+    """Offer to suppress the notifications of an alarm for a while."""
     fields: list[ui.Cell] = [
         choice("length", "For", {key: say.duration(one) for key, one in LENGTHS.items()}, "2h"),
         field("comment", "Reason", hint="new model rolls out", is_required=True),
     ]
-    words = "Silence" if len(names) == 1 else f"Silence all {len(names)}"
-    return act_form("silence", fields, words, {"alarms": list(names)})
+    return act_form("silence", fields, "Silence", {"alarms": [name]})
 
 
 def _silence(record: SilenceRecord, now: datetime) -> html.Div:

@@ -1,4 +1,4 @@
-"""The pages of alerts: alarms, incidents, notifications, silences, who gets paged; all lists."""
+"""The pages of alerts: alarms, notifications, silences, who gets paged; all lists."""
 
 from __future__ import annotations
 
@@ -9,24 +9,19 @@ from functools import partial
 from dash import html
 
 from driftline.alerts.notify.deliveries import Delivery
-from driftline.alerts.notify.incidents import Incident
 from driftline.alerts.notify.paging import PagingLine
-from driftline.dashboard.address import Address, alarm_link, incident_link, link_to, monitor_link
+from driftline.dashboard.address import Address, alarm_link, link_to, monitor_link
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.queries.notifications import CountedSilence, IncidentView
+from driftline.dashboard.queries.notifications import CountedSilence
 from driftline.dashboard.queries.views import AlarmLine, AlarmsView, ChannelLine
-from driftline.dashboard.words import STATES, delivery_words, duration, mid_sentence, moment, plural
+from driftline.dashboard.words import STATES, delivery_words, mid_sentence, moment, plural
 
 SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets"}
-ALARMS_SHOWN = 5
-SILENCED_MAX = 100
 NO_NOTIFICATION = (
     "No notification has been sent yet. An alarm sends one to the channels in its actions when its "
     "state changes."
 )
-
-NO_INCIDENT = "No alarm has fired yet. Those of one endpoint that fire together are an incident."
 ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
 SILENCES_SHOWN = 200
 PAGING_SHOWN = 100
@@ -88,7 +83,6 @@ def _alarm_name(alarm: AlarmLine) -> ui.Cell:
         html.A(alarm.name, href=alarm_link(alarm.name), className="strong"),
         ui.tag(alarm.severity),
         ui.tag("composite", "kind") if alarm.kind == "composite" else None,
-        ui.tag("incident", "kind", incident_link(alarm.incident)) if alarm.incident else None,
     )
     causes = (alarm.cause, alarm.latest and f"Now: {alarm.latest}")
     cause = [ui.clipped(words, "clip faint") for words in causes if words]
@@ -104,93 +98,6 @@ def _last_message(alarm: AlarmLine) -> ui.Cell:
         result = html.Span(delivery_words(one.status), className=look, title=why)
         sent.append(ui.stack(ui.state_chip(one.state, small=True), html.Span(one.channel), result))
     return html.Div(sent) if sent else ui.faint("none yet")
-
-
-def incidents_page(incidents: Sequence[Incident], now: datetime) -> html.Div:
-    """Lay out the incidents, open ones first."""
-    count = sum(one.closed_at is None for one in incidents)
-    under = f"{plural(count, 'incident')} open" if count else "none is open"
-
-    def cause(one: Incident) -> ui.Cell:
-        link = html.A(one.cause or one.id, href=incident_link(one.id), className="strong clip")
-        return ui.over(link, ", ".join(one.features[:ALARMS_SHOWN]))
-
-    def members(one: Incident) -> ui.Cell:
-        names = [member.name for member in one.alarms[:ALARMS_SHOWN]]
-        links = [html.A(name, href=alarm_link(name), className="line") for name in names]
-        return html.Div([*links, *ui.more_of(len(one.alarms) - len(links))])
-
-    listed = ui.list_panel(
-        "Alarms that fired together",
-        incidents,
-        {
-            "Status": lambda one: ui.stack(_chip(one), ui.tag(one.severity)),
-            "Cause": cause,
-            "Endpoint": lambda one: one.endpoint or "–",
-            "Began": lambda one: ui.when(one.onset_at, now),
-            "Alarms": members,
-        },
-        why=ui.in_time(NO_INCIDENT),
-        label="Incidents, open ones first",
-        kind="cards incidents",
-    )
-    return ui.place_page("Alerts", "Incidents", under, listed)
-
-
-def incident_page(view: IncidentView) -> html.Div:
-    """Lay out one incident: the cause, its alarms, what was sent, a way to silence them all."""
-    one, name = view.incident, view.incident.cause or view.incident.id
-    is_open, word = (True, "Open") if one.closed_at is None else (False, "Closed, was open")
-    lasted = duration((one.closed_at or view.now) - one.opened_at)
-    said = f"{word} for {lasted}, since {moment(one.opened_at)}"
-    none, label = "This incident has sent no notification yet.", "Notifications of the incident"
-    return ui.layout(
-        f"Incident {name}",
-        ui.crumbs(("Incidents", "/incidents"), one.id),
-        ui.heading(name, f"Incident {one.id}", ui.tag(one.severity)),
-        ui.verdict_box("alarm" if is_open else "ok", ui.stack(_chip(one), html.H2(said))),
-        ui.pair(_members(view), _in_common(view), wide_left=True),
-        alarm_panels.message_panel(view.messages, view.now, label, none),
-    )
-
-
-def _chip(one: Incident) -> html.Span:
-    words, tone = ("▲ Open", "alarm") if one.closed_at is None else ("✓ Closed", "ok")
-    return html.Span(words, className=f"chip {tone}")
-
-
-def _members(view: IncidentView) -> html.Section:
-    def state(name: str) -> ui.Cell:
-        known = view.states.get(name)
-        return ui.state_chip(known, small=True) if known else ui.faint("deleted")
-
-    body = ui.table(
-        view.incident.alarms,
-        {
-            "Alarm": lambda one: html.A(one.name, href=alarm_link(one.name), className="strong"),
-            "State": lambda one: state(one.name),
-            "Joined": lambda one: ui.when(one.joined_at, view.now),
-            "Left": lambda one: ui.when(one.left_at, view.now) if one.left_at else "still active",
-            "Fired": lambda one: f"{one.count:,}×",
-        },
-        label="Alarms of the incident",
-        kind="cards tall",
-    )
-    return ui.panel("Alarms", [body], note=plural(len(view.incident.alarms), "alarm"))
-
-
-def _in_common(view: IncidentView) -> html.Section:
-    one = view.incident
-    values = {
-        "Endpoint": one.endpoint or "–",
-        "Features": ", ".join(one.features) or "–",
-        "Onset": moment(one.onset_at),
-        "Opened": moment(one.opened_at),
-        "Closed": moment(one.closed_at) if one.closed_at is not None else "–",
-    }
-    names = [member.name for member in one.alarms if member.left_at is None][:SILENCED_MAX]
-    form = alarm_panels.silence_form(names) if names else None
-    return ui.panel("In common", [ui.facts(values), form])
 
 
 def messages_page(

@@ -43,7 +43,7 @@ Numbers = Mapping[str, Iterable[float | str | None] | np.ndarray]
 
 PLACE_TABS: Mapping[str, Mapping[str, str]] = {
     "Alerts": {
-        "Alarms": "/alarms", "Incidents": "/incidents", "Notifications": "/messages",
+        "Alarms": "/alarms", "Notifications": "/messages",
         "Silences": "/silences", "Who gets paged": "/paging",
     },
     "Setup": {
@@ -71,7 +71,6 @@ CONFIG: dcc.Graph.Config = {
 ELSEWHERE = {
     "job": ("All runs", "/jobs"),
     "alarm": ("All alarms", "/alarms"),
-    "incident": ("All incidents", "/incidents"),
     "compare": ("Monitors to compare rows of", "/compare"),
 }
 """Where to look further for what was not found, by the page that was asked for."""

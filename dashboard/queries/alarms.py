@@ -31,7 +31,6 @@ from driftline.alerts.evaluation.preview import preview_alarm
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries, newest_deliveries
-from driftline.alerts.notify.incidents import list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
@@ -49,7 +48,6 @@ MESSAGES_SHOWN = 60
 PARENTS_SHOWN = 20
 PAGE = 100
 """Alarms on a page of the list."""
-INCIDENTS_READ = 200
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA")
 RANKS = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}
 """Of states in lists, the gravest first."""
@@ -57,32 +55,22 @@ RANKS = {"ALARM": 0, "INSUFFICIENT_DATA": 1, "OK": 2}
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """The silences in force, the incidents that are open, and watched monitors that are gone.
+    """The silences in force, and watched monitors that are gone.
 
     They are read once for a page.
     """
 
     now: datetime
     silences: tuple[SilenceRecord, ...]
-    incidents: Mapping[str, str]  # Their ids, by the names of the alarms that are in them.
     deleted: Mapping[str, datetime] = field(default_factory=dict)  # When, by monitor.
 
     @classmethod
     def read(cls, connection: Connection, now: datetime) -> Suppression:
         """Read them."""
-        # An incident holds alarms of all endpoints.
-        limit = 0 if reach.is_limited() else INCIDENTS_READ
-        incidents = list_incidents(connection, is_open=True, limit=limit)
-        by_alarm = {
-            member.name: incident.id
-            for incident in reversed(incidents)
-            for member in incident.alarms
-            if member.left_at is None
-        }
         watched, there = alarms_table.c.monitor, select(definitions.c.name)
         gone = connection.scalars(select(watched).where(watched.not_in(there)).distinct())
         silences = tuple(list_silences(connection, now, status="ACTIVE"))
-        return cls(now, silences, by_alarm, deletions(connection, "Monitor", gone))
+        return cls(now, silences, deletions(connection, "Monitor", gone))
 
     def silences_of(self, record: AnyRecord) -> tuple[SilenceRecord, ...]:
         """Return the silences that suppress the notifications of an alarm now."""
@@ -214,7 +202,6 @@ def alarm_line(
         latest=latest, latest_link=latest_link, monitor=monitor,
         kind="metric" if isinstance(rule, AlarmDefinition) else "composite",
         quiet=suppression.quiet(record),
-        incident=suppression.incidents.get(record.name),
         actions_enabled=rule.actions_enabled,
     )  # fmt: skip
 

@@ -1,17 +1,13 @@
-"""Incidents, messages, silences and who gets paged, read from the database."""
+"""Messages, silences and who gets paged, read from the database."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 
-from driftline.alerts.alarms.composite_records import states_since
 from driftline.alerts.counts import count_by
 from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries
-from driftline.alerts.notify.incidents import Incident, get_incident, list_incidents
 from driftline.alerts.notify.paging import PagingLine, paging_lines
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import outbox
@@ -21,41 +17,11 @@ from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import ChannelLine
 from driftline.database.engine import read_connection
 
-INCIDENTS_SHOWN = 100
 MESSAGES_SHOWN = 200
-MESSAGES_OF_ONE = 100
 RANKS = {"ACTIVE": 0, "SCHEDULED": 1, "EXPIRED": 2}
 
 CountedSilence = tuple[SilenceRecord, str, int]
 """A silence, its status, and how many messages it suppresses."""
-
-
-@dataclass(frozen=True, slots=True)
-class IncidentView:
-    """One incident: its alarms' states by name (gone ones have none) and what was sent."""
-
-    now: datetime
-    incident: Incident
-    states: Mapping[str, str]
-    messages: tuple[Delivery, ...]
-
-
-def read_incidents(stores: Stores) -> list[Incident]:
-    """Return the open incidents, then the newest closed ones."""
-    with read_connection(stores.engine) as connection:
-        newest = partial(list_incidents, connection, limit=INCIDENTS_SHOWN)
-        found = [*newest(is_open=True), *newest(is_open=False)]
-    return [one for one in found if RANGE.get().covers(one.opened_at, one.closed_at)]
-
-
-def read_incident(stores: Stores, asked: Address) -> IncidentView:
-    """Return one incident; NotFoundError when there is none of the id."""
-    with read_connection(stores.engine) as connection:
-        incident = get_incident(connection, asked.incident)
-        known = states_since(connection, [member.name for member in incident.alarms])
-        sent = list_deliveries(connection, incident_id=incident.id, limit=MESSAGES_OF_ONE)
-    states = {name: one.state for name, one in known.items()}
-    return IncidentView(stores.now(), incident, states, tuple(sent))
 
 
 def read_messages(stores: Stores, asked: Address) -> tuple[list[Delivery], dict[str, int]]:

@@ -19,7 +19,6 @@ from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
 from driftline.alerts.metrics.variants import hourly_invocations, published_variants, told_variants
-from driftline.alerts.notify.incidents import get_incident
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.alerts.tables import outbox
 from driftline.capture.audit.traffic import HOUR, read_traffic
@@ -332,7 +331,7 @@ class Stores:
             self.storage.require(self.engine, self.now())
 
     def require(self, address: Address) -> None:
-        """Refuse an address of an alarm, an incident or a monitor that is not there."""
+        """Refuse an address of an alarm or a monitor that is not there."""
         with read_connection(self.engine) as connection:
             match address.page:
                 case page if reach.refused_page(page):
@@ -343,8 +342,6 @@ class Stores:
                     reach.alarm(connection, address.alarm)
                 case "alarm":  # Also one that cannot be read.
                     require_alarm(connection, address.alarm)
-                case "incident":
-                    get_incident(connection, address.incident)
                 case "monitor" | "column" | "explain" | "compare" | "new_alarm":
                     found = reach.monitor(connection, address.monitor)
                     if address.window and address.page in ("monitor", "column", "explain"):

@@ -1,6 +1,6 @@
 """What the pages show, as small frozen values: the types between queries, charts and pages.
 
-Where a store has a value of its own, such as a definition, a delivery or an incident, it stands
+Where a store has a value of its own, such as a definition or a delivery, it stands
 here as it is. Times are aware UTC, windows half-open [start, end), shares lie in 0–1, arrays have
 shape (windows,) with NaN where nothing was measured, and a missing number is None, never 0.
 """
@@ -45,7 +45,7 @@ class AlarmLine:
 
     ``latest`` is what a newer breaching datapoint says, where that is something else.
     ``deliveries`` are those of the newest change that was to be sent, by channel. ``quiet`` says
-    what keeps the alarm from notifying anybody now, ``incident`` is the id of its open incident.
+    what keeps the alarm from notifying anybody now.
     """
 
     name: str
@@ -62,7 +62,6 @@ class AlarmLine:
     deliveries: tuple[Delivery, ...] = ()
     kind: Literal["metric", "composite"] = "metric"
     quiet: tuple[str, ...] = ()
-    incident: str | None = None
     actions_enabled: bool = True
 
 

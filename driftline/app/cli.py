@@ -60,7 +60,6 @@ COMMANDS = {
     "channel": "channel",
     "silence": "silence",
     "delivery": "delivery",
-    "incident": "incident",
     "capture": "capture transfer erasure",
     "truth": "truth",
     "detector": "detector",

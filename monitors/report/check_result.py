@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import datetime
 
 from driftline.baseline.statistics import Statistics
 from driftline.capture.windows.window import Window
@@ -95,8 +94,6 @@ class CheckResult:
     cell_ids: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     # Violations that somebody has marked as expected: no alarm, and in no count.
     expected: tuple[ExpectedViolation, ...] = ()
-    # When a monitor told the oldest of the causes first that it remembers of earlier windows.
-    lasting_since: datetime | None = None
     # Gives the judged rows again; None when they are gone.
     batches: BatchMaker | None = field(default=None, repr=False, compare=False)
     # By column: the reference's cells and counts, by which rows share the blame.

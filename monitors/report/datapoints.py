@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from urllib.parse import quote
 
 from driftline.alerts.metrics.datapoint import Datapoint
@@ -112,9 +111,6 @@ COUNTS = frozenset(
     }
 )
 
-# An alarm that fires for a new cause continues the incident of the causes that last.
-NEWS = frozenset({"new_violations", "new_tickets"})
-
 # CloudWatch takes printable ASCII in names; these stay readable as they are.
 LONGEST_FEATURE = 255 - len("feature_baseline_drift_")
 # What SageMaker publishes for an infinite value, 2.348543e108 in its developer guide (bias drift):
@@ -167,7 +163,6 @@ class _Run:
         causes: Mapping[str, str],
         feature: str | None,
         violations: Sequence[Violation],
-        lasting_since: datetime | None = None,
     ) -> Note:
         """Return what an alarm's message quotes."""
         has_rows = any(
@@ -183,8 +178,6 @@ class _Run:
         note |= current().carrier  # So that an alarm's trace is that of its window.
         if has_rows:  # What `driftline monitor rows` lists; "": of any feature.
             note["rows_of"] = feature or ""
-        if lasting_since is not None and violations:
-            note["lasting_since"] = lasting_since.isoformat()
         if violations:  # Most notes have none, and are stored by the million.
             note["violations"] = [_quoted(one) for one in _ranked(violations)[:QUOTED_MAX]]
         return note
@@ -259,14 +252,13 @@ class _Series:
             values = {name: value for name, value in values.items() if name not in VERDICTS}
         causes = _causes(report.cause, report.plain_cause)
         about = causes, _worst_feature(report), report.violations
-        plain, lasting = self.run.note(*about), self.run.note(*about, report.lasting_since)
-        # An alarm on all violations rings for what is back as well: an incident of its own.
-        notes = dict.fromkeys(NEWS, lasting)
+        plain = self.run.note(*about)
+        notes: dict[str, Note] = {}
         if report.violations:
             names = {None, *(point.name for point in report.points)}
             rest = _about(report.violations, names)
             words = cause_sentence(rest), cause_sentence(rest, has_values=False)
-            notes |= dict.fromkeys(COUNTS, self.run.note(_causes(*words), about[1], rest))
+            notes = dict.fromkeys(COUNTS, self.run.note(_causes(*words), about[1], rest))
         return [
             self.run.point(OWN_METRICS, name, value, notes.get(name, plain))
             for name, value in values.items()

@@ -66,11 +66,6 @@ def with_first_windows(
     return tuple(replace(one, first_window=known.get(cause_identity(one))) for one in violations)
 
 
-def lasting_since(past: Sequence[Mapping[str, datetime]]) -> datetime | None:
-    """Return when the oldest of the remembered causes was told first; None without any."""
-    return min((first for one in past for first in one.values()), default=None)
-
-
 def told_causes(violations: Iterable[Violation], start: datetime) -> dict[str, datetime]:
     """Return by identity where each cause of a window that begins then was told first."""
     return {cause_identity(one): one.first_window or start for one in violations}

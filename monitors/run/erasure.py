@@ -36,8 +36,7 @@ PLAIN_REASONS = (NO_DATA, NO_LABELS)
 # What PostgreSQL keeps of a changed row until its table is written anew.
 CHANGED_TABLES = (
     executions.name, alert_tables.datapoints.name, alert_tables.outbox.name,
-    alert_tables.history.name, alert_tables.alarms.name, alert_tables.incidents.name,
-    alert_tables.attempts.name,
+    alert_tables.history.name, alert_tables.alarms.name, alert_tables.attempts.name,
 )  # fmt: skip
 
 _Run = Row[tuple[object, ...]]
@@ -75,11 +74,11 @@ def clear_windows(
     changed |= {run.id for run in runs if _has_words(run)}
     if dry_run:
         with read_connection(engine) as connection:
-            messages = clear_messages(connection, endpoint, _quoted(runs), dry_run=True)
+            messages = clear_messages(connection, _quoted(runs), dry_run=True)
         return ClearedWindows(len(changed), messages)
     with engine.begin() as connection:
         _clear_rows(connection, runs)
-        messages = clear_messages(connection, endpoint, _quoted(runs))
+        messages = clear_messages(connection, _quoted(runs))
     if changed or messages or not is_again:
         write_anew(engine, CHANGED_TABLES)
     log.info(
@@ -97,7 +96,7 @@ def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
             clear_folder(root, run.folder)
     with engine.begin() as connection:
         _clear_rows(connection, runs)
-        clear_messages(connection, endpoint, _quoted(runs))
+        clear_messages(connection, _quoted(runs))
     write_anew(engine, CHANGED_TABLES)
     log.info("erased from a window judged meanwhile endpoint=%s execution=%s", endpoint, identity)
 
@@ -150,10 +149,7 @@ def _has_words(run: _Run) -> bool:
 
 
 def _quoted(runs: Sequence[_Run]) -> list[QuotedWindow]:
-    return [
-        QuotedWindow(run.monitor, _window(run).stamp, run.window_start, run.cause or "")
-        for run in runs
-    ]
+    return [QuotedWindow(run.monitor, _window(run).stamp, run.window_start) for run in runs]
 
 
 def _window(run: _Run) -> Window:

@@ -32,7 +32,6 @@ from driftline.monitors.executions import WITHOUT_REPORT, Execution
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import (
     REMEMBERED_WINDOWS,
-    lasting_since,
     told_causes,
     with_first_windows,
 )
@@ -344,8 +343,7 @@ def _remembered(length: timedelta) -> int:
 
 def recognize_causes(report: Report, told: Sequence[Mapping[str, datetime]]) -> Report:
     """Record with each violation which window reported it first: what lasts is no news."""
-    violations = with_first_windows(report.violations, told)
-    return replace(report, violations=violations, lasting_since=lasting_since(told))
+    return replace(report, violations=with_first_windows(report.violations, told))
 
 
 def heard_causes(

@@ -22,7 +22,6 @@ from driftline.alerts.counts import Counts
 from driftline.alerts.math.detector import TimeRange
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.notify.deliveries import Delivery
-from driftline.alerts.notify.incidents import Incident
 from driftline.capture.audit.audit import Audit
 from driftline.capture.events.pairing import Outcome
 from driftline.capture.labels.labels import LabelCounts
@@ -304,11 +303,6 @@ SilenceState = shape("SilenceState", "A silence, and what it does.",
     name=str, matchers=[str], alarm_names=[str], starts_at=Time | None, ends_at=Time | None,
     schedule=Values | None, created_by=str, comment=str, status=str, created_at=Time,
     updated_at=Time, expired_at=Time | None)
-ListedIncident = shape(
-    "ListedIncident", "Alarms that went off together, and what they have in common.",
-    Incident, status=Literal["open", "closed"])
-WholeIncident = shape("WholeIncident", "An incident with its messages.",
-    ListedIncident, deliveries=[Delivery])
 User = shape("VersionUser", "A monitor that uses a version; if pinned, whichever is promoted.",
     name=str, pinned=bool)
 _VERSION: dict[str, Any] = {"number": int, "version": str, "created_at": Time,

@@ -1,14 +1,12 @@
-"""Routes of notifications: channels and their log, deliveries, silences, incidents."""
+"""Routes of notifications: channels and their log, deliveries, silences."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter
-from sqlalchemy import Connection
 
-from driftline.alerts.alarms.known import unknown_name
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.channels import enable_channel, get_channel
@@ -21,7 +19,6 @@ from driftline.alerts.notify.deliveries import (
     redeliver,
     require_asked,
 )
-from driftline.alerts.notify.incidents import Incident, get_incident, list_incidents
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.rows import STATUSES
 from driftline.alerts.notify.senders import Transports
@@ -30,7 +27,7 @@ from driftline.alerts.notify.silences import expire_silence
 from driftline.alerts.notify.trial_send import try_channel
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.errors import InputError, NotFoundError
+from driftline.errors import InputError
 from driftline.serving.api.requests import (
     PAGE,
     Fields,
@@ -42,7 +39,6 @@ from driftline.serving.api.requests import (
     page_of,
 )
 from driftline.serving.context import ServerContext
-from driftline.serving.resources import store
 
 
 class PreviewRequest(Fields):
@@ -57,7 +53,6 @@ def router(context: ServerContext) -> APIRouter:
     _add_channels(routes, context)
     _add_deliveries(routes, context)
     _add_silences(routes, context)
-    _add_incidents(routes, context)
     return routes
 
 
@@ -109,7 +104,6 @@ def _add_deliveries(routes: APIRouter, context: ServerContext) -> None:
         status: str | None = None,
         channel: str | None = None,
         carrier: str | None = None,
-        incident: str | None = None,
         start: From = None,
         end: To = None,
         limit: Limit = PAGE,
@@ -125,7 +119,6 @@ def _add_deliveries(routes: APIRouter, context: ServerContext) -> None:
                 status=status,
                 channel=channel,
                 carrier_id=carrier,
-                incident_id=incident,
                 start=start and in_utc(start),
                 end=end and in_utc(end),
                 after=place_of(next_token, datetime, str),
@@ -137,7 +130,6 @@ def _add_deliveries(routes: APIRouter, context: ServerContext) -> None:
                     alarm_name=alarm,
                     channel=channel,
                     carrier_id=carrier,
-                    incident_id=incident,
                 )
         return page_of(found, limit, lambda one: (one.created_at, one.id), Delivery.as_dict)
 
@@ -182,42 +174,3 @@ def _add_silences(routes: APIRouter, context: ServerContext) -> None:
         now = context.now()
         with context.engine.begin() as connection:
             return expire_silence(connection, name, now).as_dict(now)
-
-
-def _add_incidents(routes: APIRouter, context: ServerContext) -> None:
-    @routes.get("/incidents", tags=["incidents"])
-    def incidents(
-        status: Literal["open", "closed"] | None = None,
-        endpoint: str | None = None,
-        start: From = None,
-        end: To = None,
-        limit: Limit = PAGE,
-        next_token: PageToken = None,
-    ) -> dict[str, Any]:
-        """List incidents with their alarms, newest first."""
-        is_open = None if status is None else status == "open"
-        with read_connection(context.engine) as connection:
-            found = list_incidents(
-                connection, is_open=is_open, endpoint=endpoint, since=start and in_utc(start),
-                until=end and in_utc(end), after=place_of(next_token, datetime, str),
-                limit=limit + 1,
-            )  # fmt: skip
-            if endpoint is not None and not found:
-                _require_endpoint(connection, endpoint)
-        return page_of(found, limit, lambda one: (one.opened_at, one.id), Incident.as_dict)
-
-    @routes.get("/incidents/{incident_id}", tags=["incidents"])
-    def incident(incident_id: str) -> dict[str, Any]:
-        """Return one incident, its alarms and its messages."""
-        with read_connection(context.engine) as connection:
-            found = get_incident(connection, incident_id)
-            told = list_deliveries(connection, incident_id=incident_id, limit=1000)
-        return {**found.as_dict(), "deliveries": [one.as_dict() for one in told]}
-
-
-def _require_endpoint(connection: Connection, name: str) -> None:
-    """Refuse an endpoint that is not declared, and that no alarm and no incident is about."""
-    known = {one.name for one in store.list_kind(connection, "Endpoint")}
-    known |= {labels_of(one.definition).get("endpoint", "") for one in list_alarms(connection)}
-    if name not in known and not list_incidents(connection, endpoint=name, limit=1):
-        raise NotFoundError(unknown_name("endpoint", name, known - {""}))

@@ -93,8 +93,6 @@ _PARAMETERS: Mapping[str, tuple[str, object]] = {
     "identity": ("The mark's id.", 1),
     "if-match": ("The ETag that the resource came with.", _ETAG),
     "if-none-match": ("The ETag of an answer that is known; * where it must be new.", _ETAG),
-    "incident": ("Only those of this incident.", "inc_019bc03d4700d725ac4a9d"),
-    "incident_id": ("The incident's id.", "inc_019bc03d4700d725ac4a9d"),
     "inference_id": ("The inference id that the request was accepted with.", "customer-81"),
     "kind": ("Only alarms of this kind.", "metric"),
     "label": ("The column with the label.", "label"),

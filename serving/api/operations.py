@@ -170,8 +170,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /api/v1/deliveries/{message_id}/redeliver": Operation("redeliver", Delivery, (409,)),
     "POST /api/v1/silences/preview": Operation("preview_silence", answers.SilenceEffect),
     "POST /api/v1/silences/{name}/expire": Operation("expire_silence", answers.SilenceState),
-    "GET /api/v1/incidents": Operation("list_incidents", pages(answers.ListedIncident), (404,)),
-    "GET /api/v1/incidents/{incident_id}": Operation("get_incident", answers.WholeIncident),
     # Declared resources.
     "POST /api/v1/apply": Operation(
         "apply_resources", answers.Applied, (404, 409, 412), body=answers.Apply

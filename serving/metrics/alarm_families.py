@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from driftline.alerts.notify.rows import STATUSES
 from driftline.alerts.notify.silences import list_silences
-from driftline.alerts.tables import alarms, channels, datapoints, incidents, metrics, outbox, passes
+from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbox, passes
 from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.serving.metrics.series_cap import SeriesCap
 
@@ -27,13 +27,6 @@ def alarm_families(connection: Connection, cap: SeriesCap, now: datetime) -> Ite
     yield from _states(connection, cap)
     yield _lag(connection, now)
     yield from _messages(connection, cap, now)
-    opened = GaugeMetricFamily(
-        "driftline_incidents_open", "Incidents that are not over, by severity.", labels=["severity"]
-    )
-    by_severity = select(incidents.c.severity, func.count()).where(incidents.c.closed_at.is_(None))
-    for severity, count in connection.execute(by_severity.group_by(incidents.c.severity)):
-        opened.add_metric([severity], count)
-    yield opened
     active = len(list_silences(connection, now, status="ACTIVE"))
     yield GaugeMetricFamily(
         "driftline_silences_active", "Silences that hold messages back now.", value=active

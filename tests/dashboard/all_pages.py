@@ -39,7 +39,7 @@ PAGES = {
     "policed": {
         "alarm": f"/alarms/{quote(LATENCY)}?threshold=204",
         "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
-        "composite": f"/alarms/{quote(BROKEN, safe='')}", "incidents": "/incidents",
+        "composite": f"/alarms/{quote(BROKEN, safe='')}",
         "alarms": "/alarms", "messages": "/messages", "silences": "/silences",
         "paging": "/paging", "channels": "/setup/channels", "no-baselines": "/setup",
     },

@@ -67,7 +67,7 @@ def measured_address(measured):
 
 @pytest.fixture(scope="session")
 def policed_site(tmp_path_factory):
-    """A server with alarms of every kind, incidents, silences and dead messages."""
+    """A server with alarms of every kind, silences and dead messages."""
     with ThreadPoolExecutor(1) as pool:
         context = policed(tmp_path_factory.mktemp("policed"))
         yield pool.submit(context.__enter__).result()

@@ -1,4 +1,4 @@
-"""A whole server with alarms of every kind, incidents, silences and messages nobody took."""
+"""A whole server with alarms of every kind, silences and messages nobody took."""
 
 from __future__ import annotations
 

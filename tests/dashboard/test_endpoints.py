@@ -77,7 +77,6 @@ PAGES = {
     "/jobs?view=schedules": True,
     new_alarm_link(MONITOR, "max_drift_ratio", 1): True,
     "/paging": False,
-    "/incidents": False,
     "/messages": False,
     "/silences": False,
     "/audit": False,
@@ -119,7 +118,7 @@ def test_every_page_is_in_the_table():
     kinds = set(get_args(get_type_hints(Address)["page"]))
 
     named = {parse(*path.partition("?")[::2]).page for path in PAGES}
-    assert kinds - {"incident", "job", "missing"} == named
+    assert kinds - {"job", "missing"} == named
 
 
 @pytest.mark.parametrize("role", ["viewer", "analyst", "operator", "admin"])
@@ -196,7 +195,6 @@ def test_alarms_of_several_metrics_or_others_are_not_theirs(policed_site):
                 stores.alarm(name)
 
     assert {one.name for one in lines.shown} == set(DRIFTS)
-    assert {one.incident for one in lines.shown} == {None}
     assert lines.shown[0].quiet == ("silenced until 1 Jan 2099 00:00",)
     assert "roll-out" not in text
     assert reach.UNTOLD in text

@@ -321,7 +321,6 @@ def test_slashes_of_names_are_told_from_those_of_the_path(ask_stocked, path, sta
     ("path", "said", "link"),
     [
         ("/alarms/a%2Fc", 'Alarm "a/c" does not exist; expected the name of one', "/alarms"),
-        ("/incidents/inc_none", 'Incident "inc_none" does not exist', "/incidents"),
         ("/monitors/mm", 'Monitor "mm" does not exist', "/"),
         (
             "/endpoints/flights/windows/20131118T000000Z",

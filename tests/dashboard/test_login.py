@@ -40,7 +40,7 @@ from tests.dashboard.test_http import CALL, body_for
 from tests.serving.conftest import NOW
 
 SUITE = "/_dash-component-suites/dash/deps/polyfill@7.js"
-PAGES = ["/", "/docs", "/alarms", "/alarms/x", "/incidents", "/messages", "/silences",
+PAGES = ["/", "/docs", "/alarms", "/alarms/x", "/messages", "/silences",
          "/monitors/m", "/monitors/m/columns/c", "/nothing", "/rows.csv?monitor=m",
          "/logout"]  # fmt: skip
 ACTIONS = ["silence", "expire", "redeliver", "switch", "mark", "unmark", "accept", "rebase"]

@@ -7,8 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from driftline.access.principal import system_user
-from tests.dashboard.accessible import axe_faults
-from tests.dashboard.policed_seed import BROKEN, DRIFTS, LATENCY, MAINTENANCE
+from tests.dashboard.policed_seed import BROKEN, LATENCY, MAINTENANCE
 
 pytestmark = pytest.mark.browser
 
@@ -112,20 +111,6 @@ def test_what_is_typed_survives_the_refresh(visit_policed):
     page.evaluate(DRAWN)
 
     expect(box).to_have_value("half a sen")
-
-
-def test_way_from_an_incident_to_its_alarms(visit_policed):
-    seen = visit_policed()
-    page = seen.open("/incidents")
-
-    page.get_by_role("link", name="dep_delay drifts: 3 times its bound").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("dep_delay drifts")
-    assert axe_faults(page) == []
-    page.get_by_role("link", name=DRIFTS[0], exact=True).first.click()
-
-    expect(page.get_by_role("heading", level=1)).to_have_text(DRIFTS[0])
-    expect(page.locator("#quiet")).to_contain_text("silenced by roll-out")
-    seen.check()
 
 
 def test_composite_leads_to_its_alarms_and_its_name_is_only_text(visit_policed):

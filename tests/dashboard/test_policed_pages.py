@@ -1,4 +1,4 @@
-"""Composites, explanations, incidents, messages and silences on the pages, of a whole server."""
+"""Composites, explanations, messages and silences on the pages, of a whole server."""
 
 import itertools
 from collections import Counter
@@ -8,27 +8,22 @@ import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
 
 from driftline.alerts.alarms.records import get_alarm, history
 from driftline.alerts.alarms.rule import Rule
 from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.math.band_models import BandModels
-from driftline.alerts.tables import incidents
 from driftline.dashboard.address import Address, parse
 from driftline.dashboard.app import render
 from driftline.dashboard.charts.alarm import alarm_figure
 from driftline.dashboard.pages import alarm as alarm_page
 from driftline.dashboard.pages import alerts
 from driftline.dashboard.queries.notifications import (
-    read_incident,
-    read_incidents,
     read_messages,
     read_silences,
 )
 from driftline.dashboard.queries.stores import Stores
-from driftline.errors import NotFoundError
 from tests.dashboard.policed_seed import (
     BROKEN,
     DRIFTS,
@@ -68,16 +63,6 @@ def test_list_is_narrowed_by_severity(stores):
     found = stores.alarms(severity="ticket").shown
 
     assert {line.name for line in found} == {ERRORS, DRIFTS[1]}
-
-
-def test_alarms_that_went_off_together_stand_together(stores, policed_site):
-    view = stores.alarms()
-    shared = [one for one in read_incidents(stores) if len(one.alarms) > 1]
-
-    assert [sorted(m.name for m in one.alarms) for one in shared] == [sorted(DRIFTS)]
-    said = texts(render(stores, parse("/incidents")))
-    assert "dep_delay drifts: 3 times its bound" in said
-    assert {line.incident for line in view.shown if line.name in DRIFTS} == {shared[0].id}
 
 
 @pytest.mark.parametrize("name", [BROKEN, LATENCY, ERRORS, LONELY])
@@ -197,27 +182,6 @@ def test_percentiles_are_drawn_as_they_are_judged(stores, policed_site):
     # Eight of ten samples are 80 ms; the 90th percentile is among the two slow ones.
     assert {point.value for point in view.points if point.breaching} == {400.0}
     assert min(point.value for point in view.points) == 200.0
-
-
-def test_incident_page_shows_its_alarms_and_what_was_told(stores, policed_site):
-    with policed_site.engine.connect() as connection:
-        (found,) = connection.scalars(
-            select(incidents.c.id).where(incidents.c.endpoint == "flights")
-        )
-
-    view = read_incident(stores, Address("incident", incident=found))
-
-    assert sorted(one.name for one in view.incident.alarms) == sorted(DRIFTS)
-    assert view.states == dict.fromkeys(DRIFTS, "ALARM")
-    said = texts(render(stores, parse(f"/incidents/{found}")).children)
-    assert "Silence all 2" in said
-    assert "dep_delay" in said
-
-
-def test_unknown_incident_is_not_found(stores):
-    with pytest.raises(NotFoundError):
-        read_incident(stores, Address("incident", incident="inc_none"))
-    assert "does not exist" in texts(render(stores, parse("/incidents/inc_none")))
 
 
 def test_messages_are_counted_and_narrowed(stores):

@@ -17,7 +17,6 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels
-from driftline.alerts.tables import incidents
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -84,8 +83,7 @@ def messages_of(engine: Engine):
 
 
 def texts_of(engine: Engine) -> str:
-    """Return all that messages, histories and incidents say."""
+    """Return all that messages and histories say."""
     with engine.connect() as connection:
         histories = connection.scalars(select(alert_tables.history.c.data)).all()
-        causes = connection.scalars(select(incidents.c.cause)).all()
-    return repr([histories, causes, messages_of(engine)])
+    return repr([histories, messages_of(engine)])

@@ -30,7 +30,6 @@ SAMPLES = {
     "violation": "0",
     "detector_id": "none",
     "message_id": "none",
-    "incident_id": "none",
     "identity": "none",
     "subject": "nobody",
 }

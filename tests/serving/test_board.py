@@ -24,7 +24,7 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
-from driftline.alerts.tables import incidents, passes
+from driftline.alerts.tables import passes
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.monitors.tables import executions
@@ -93,12 +93,6 @@ def fill(connection: Any) -> None:
     put_alarm(connection, AlarmDefinition.from_dict(alarm), NOW)
     put_channel(connection, Channel("hook", "https://example.com/x"), NOW)
     connection.execute(insert(passes).values(cadence_s=60, part=0, judged_until=NOW))
-    connection.execute(
-        insert(incidents).values(
-            id="i", endpoint="late", cause="", features=[], severity="page", onset_at=NOW,
-            opened_at=NOW,
-        )
-    )  # fmt: skip
     connection.execute(
         insert(tables.outbox).values(
             id="msg_1", alarm_id=1, alarm_name="a", state_seq=1, channel="hook", state="ALARM",

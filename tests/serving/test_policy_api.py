@@ -1,4 +1,4 @@
-"""Silences, deliveries and incidents over HTTP, by the client and by the command line."""
+"""Silences and deliveries over HTTP, by the client and by the command line."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -108,17 +108,6 @@ def test_what_was_held_back_is_listed_with_the_reason(told):
     assert "muted" in run(told, "delivery", "get", found["id"])
 
 
-def test_an_incident_says_what_it_is_about(told):
-    with Client(told.url) as client:
-        (found,) = client.incidents(status="open")
-        assert found["features"] == ["dep_delay"]
-        whole = client.incident(found["id"])
-    assert [one["name"] for one in whole["alarms"]] == ["drift"]
-    assert [one["silence"] for one in whole["deliveries"]] == ["roll-out"]
-    assert found["id"] in run(told, "incident", "list", "--json")
-    assert "dep_delay: drifts" in run(told, "incident", "get", found["id"])
-
-
 def test_a_message_is_sent_again_by_hand(told):
     (found,) = told.client.get("/api/v1/deliveries", params={"status": "muted"}).json()["items"]
     output = run(told, "delivery", "redeliver", found["id"])
@@ -172,8 +161,6 @@ def test_a_silence_by_command_line_lives_and_is_ended(told):
     [
         ("POST", "/api/v1/silences/nothing/expire", 404),
         ("GET", "/api/v1/deliveries/nothing", 404),
-        ("GET", "/api/v1/incidents/nothing", 404),
-        ("GET", "/api/v1/incidents?status=half", 400),
         ("GET", "/api/v1/deliveries?limit=0", 400),
         ("GET", "/api/v1/deliveries?status=foo", 400),
     ],

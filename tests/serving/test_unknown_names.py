@@ -46,8 +46,6 @@ def ask(server, words: list[str]) -> tuple[int, str]:
             "silence expire none",
             'silence "none" does not exist; expected the name of one, and there',
         ),
-        ("incident get inc_none", 'incident "inc_none" does not exist; expected an id; driftline'),
-        ("incident list --endpoint none", 'endpoint "none" does not exist; expected the name of'),
     ],
 )
 def test_a_name_that_nothing_has_is_one_sentence(server, yard, words, said):

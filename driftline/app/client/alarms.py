@@ -1,4 +1,4 @@
-"""What a client can ask of alarms, silences, deliveries and incidents."""
+"""What a client can ask of alarms, silences and deliveries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AlarmCalls(MetricCalls):
-    """Calls about metrics, alarms, silences, deliveries and incidents."""
+    """Calls about metrics, alarms, silences and deliveries."""
 
     def alarms(
         self,
@@ -157,20 +157,3 @@ class AlarmCalls(MetricCalls):
     def redeliver(self, message_id: str) -> answers.Delivery:
         """Queue a message again that was given up or held back."""
         return self._post("deliveries", message_id, "redeliver")
-
-    def incidents(
-        self,
-        *,
-        status: Literal["open", "closed"] | None = None,
-        endpoint: str | None = None,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        limit: int | None = 100,
-    ) -> list[answers.ListedIncident]:
-        """List incidents with their alarms, newest first; those open or closed, of a span."""
-        span = {"from": start, "to": end}
-        return self._items("incidents", limit=limit, status=status, endpoint=endpoint, **span)
-
-    def incident(self, incident_id: str) -> answers.WholeIncident:
-        """Return one incident, its alarms and its messages."""
-        return self._get("incidents", incident_id)

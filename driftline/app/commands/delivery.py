@@ -14,8 +14,7 @@ from driftline.app.commands.output import Answer, Table
 delivery = typer.Typer(help="Messages: how they fare, and why.", no_args_is_help=True)
 
 _FIELDS = (
-    "alarm_name", "state", "channel", "kind", "status", "attempts", "created_at", "incident_id",
-    "carrier_id",
+    "alarm_name", "state", "channel", "kind", "status", "attempts", "created_at", "carrier_id",
 )  # fmt: skip
 Id = Annotated[str, typer.Argument(help="Message; `driftline delivery list` names them.")]
 

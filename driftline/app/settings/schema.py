@@ -427,9 +427,7 @@ class Alarms(Section):
     """When people are told."""
 
     poll_s: Amount = _setting(5.0, "seconds between two looks at the metrics")
-    retention_days: Amount = _setting(
-        90.0, "days that history, finished messages and closed incidents are kept"
-    )
+    retention_days: Amount = _setting(90.0, "days that history and finished messages are kept")
 
 
 class Metrics(Section):

@@ -80,7 +80,7 @@ def test_messages_that_were_erased_open_and_close_the_incident_of_their_alarm(
     evaluator.step()
     window = QuotedWindow("quality", "20130101T000000Z", house.day)
     with engine.begin() as connection:
-        assert clear_messages(connection, "flights", [window]) == 2
+        assert clear_messages(connection, [window]) == 2
     deliver(deliverer)
 
     assert sum(service.opened.values()) == 1

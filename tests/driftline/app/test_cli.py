@@ -21,7 +21,6 @@ GROUPS = {
     "job",
     "model",
     "detector",
-    "incident",
     "metric",
     "monitor",
     "silence",
@@ -124,7 +123,7 @@ def test_another_broken_pipe_is_a_defect() -> None:
     assert "driftline: a pipe to another process broke" in found.stderr
 
 
-@pytest.mark.parametrize("name", ["alarm", "channel", "delete", "delivery", "incident", "silence"])
+@pytest.mark.parametrize("name", ["alarm", "channel", "delete", "delivery", "silence"])
 def test_every_command_that_prints_can_print_json(name: str) -> None:
     app = build(name)
     groups = [one.typer_instance for one in app.registered_groups]

@@ -65,8 +65,6 @@ silence expire night
 delivery list
 delivery get msg_1
 delivery redeliver msg_1
-incident list
-incident get 1
 capture stats
 capture stats flights
 capture export flights -o OUT

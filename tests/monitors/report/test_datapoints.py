@@ -71,21 +71,6 @@ def test_a_note_leads_to_rows_where_there_are_any(
     assert note.get("rows_of", "") in ("", link.partition("feature=")[2].removesuffix("#rows"))
 
 
-def test_only_what_counts_news_continues_the_incident_of_a_lasting_cause() -> None:
-    report = Report(
-        kind="data-quality",
-        violations=(violation("temp", has_rows=True),),
-        row_count=480,
-        facts=WindowFacts(Window(START, START + timedelta(days=1)), request_count=24),
-        lasting_since=START - timedelta(days=90),
-    )
-    points = report.datapoints(monitor="dq", endpoint="flights", execution_id="e")
-
-    lasting = {one.name for one in points if "lasting_since" in (one.note or {})}
-
-    assert lasting == {"new_violations", "new_tickets"}
-
-
 def test_an_alarm_on_a_metric_quotes_no_cause_of_another() -> None:
     def broken(name: str) -> Violation:
         fields = {"metric_name": name, "constraint_check_type": "LessThan", "description": ""}

@@ -12,7 +12,6 @@ from driftline.monitors.report.ranking import cause_sentence
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import (
     cause_identity,
-    lasting_since,
     told_causes,
     with_first_windows,
 )
@@ -103,8 +102,6 @@ def test_a_cause_is_told_in_the_first_window_and_remembered_from_there() -> None
     assert [one.first_window for one in first] == [None, None]
     assert [one.first_window for one in second] == [START]
     assert [one.first_window for one in third] == [START, None]
-    assert lasting_since((told,)) == START
-    assert lasting_since(()) is None
 
 
 def test_no_value_of_a_row_is_stored() -> None:

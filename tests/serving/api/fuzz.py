@@ -165,7 +165,6 @@ def things_of(server: Running) -> dict[str, list[Any]]:
     for name, path in (
         ("execution_id", "/api/v1/monitors/{name}/executions"),
         ("message_id", "/api/v1/deliveries"),
-        ("incident_id", "/api/v1/incidents"),
         ("identity", "/api/v1/monitors/{name}/marks"),
     ):
         found[name] = [one["id"] for one in calls[f"GET {path}"][1].json()["items"]]

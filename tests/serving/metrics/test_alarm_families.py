@@ -15,7 +15,7 @@ from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import put_silence
-from driftline.alerts.tables import incidents, passes
+from driftline.alerts.tables import passes
 from driftline.monitors.report.datapoints import DATA_METRICS
 from driftline.serving.metrics.alarm_families import alarm_families, feature_families
 from driftline.serving.metrics.series_cap import SeriesCap
@@ -98,19 +98,12 @@ def test_messages_are_counted_by_every_end_and_the_oldest_open_one_is_timed(conn
     assert found["driftline_oldest_message_seconds"] == {(): 90.0}
 
 
-def test_failing_channels_open_incidents_and_active_silences_are_told(connection):
+def test_failing_channels_and_active_silences_are_told(connection):
     for name, failures in (("well", 0), ("ill", 4)):
         put_channel(connection, Channel(name, "https://example.com/x"), NOW)
         table = tables.channels
         changed = update(table).where(table.c.name == name)
         connection.execute(changed.values(failure_count=failures, enabled=name == "well"))
-    for number, closed in enumerate((None, NOW)):
-        connection.execute(
-            insert(incidents).values(
-                id=f"i{number}", endpoint="e", cause="", features=[], severity="page",
-                onset_at=NOW, opened_at=NOW, closed_at=closed,
-            )
-        )  # fmt: skip
     matchers = [{"name": "alarm", "value": "a"}]
     for name, days in (("now", 0), ("later", 1)):
         spec = {"matchers": matchers, "comment": "c", "created_by": "b"}
@@ -121,7 +114,6 @@ def test_failing_channels_open_incidents_and_active_silences_are_told(connection
 
     assert list(found["driftline_channel_failures"].items()) == [(("ill",), 4.0), (("well",), 0.0)]
     assert found["driftline_channel_enabled"] == {("ill",): 0.0, ("well",): 1.0}
-    assert found["driftline_incidents_open"] == {("page",): 1.0}
     assert found["driftline_silences_active"] == {(): 1.0}
 
 

@@ -94,7 +94,6 @@ class Delivery(TypedDict):
     kind: str
     reason: str | None
     silence: str | None
-    incident_id: str | None
     carrier_id: str | None
 
 class DetectorConfiguration(TypedDict):
@@ -177,13 +176,6 @@ class HistoryRecord(TypedDict):
     history_summary: str
     history_data: dict[str, Any]
 
-class IncidentAlarm(TypedDict):
-    """One alarm of an incident: since when, until when (None: still), how many times."""
-    name: str
-    joined_at: str
-    left_at: str | None
-    count: int
-
 class LastAlarm(TypedDict):
     """When an alarm that has recovered was last in ALARM, and why."""
     cause: str | None
@@ -202,19 +194,6 @@ class LearntModel(TypedDict):
     problem: str | None
     trained_at: str | None
     due_at: str
-
-class ListedIncident(TypedDict):
-    """Alarms that went off together, and what they have in common."""
-    id: str
-    endpoint: str
-    cause: str
-    features: list[str]
-    severity: str
-    onset_at: str
-    opened_at: str
-    closed_at: str | None
-    alarms: list[IncidentAlarm]
-    status: Literal["open", "closed"]
 
 class Metric(TypedDict):
     """One metric."""
@@ -387,10 +366,6 @@ class WarmUp(TypedDict):
 class CarryingDelivery(Delivery):
     """One message, and those that it carries."""
     carries: list[Delivery]
-
-class WholeIncident(ListedIncident):
-    """An incident with its messages."""
-    deliveries: list[Delivery]
 
 ListedAlarm = MetricAlarmState | CompositeAlarmState | UnreadableAlarmState
 

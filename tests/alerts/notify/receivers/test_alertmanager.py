@@ -68,7 +68,7 @@ def test_what_fires_still_fires_when_its_message_was_erased(firing, house, deliv
     window = QuotedWindow("daily", "20130101T000000Z", house.day)
     with house.engine.begin() as connection:
         connection.execute(update(tables.outbox).values(facts={"link": LINK}))
-        assert clear_messages(connection, "flights", [window]) == 1
+        assert clear_messages(connection, [window]) == 1
 
     assert deliverer.resend() == 1
 
