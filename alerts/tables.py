@@ -348,12 +348,3 @@ groups = Table(
     PrimaryKeyConstraint("channel", "key"),
     Index("ix_alerts_groups_due_at", "due_at"),
 )
-
-# Token buckets of channels: how many messages each may send right now.
-rates = Table(
-    "alerts_rates",
-    metadata,
-    Column("channel", String(255), primary_key=True),
-    Column("tokens", Float, nullable=False),
-    Column("time", UtcDateTime, nullable=False),
-)

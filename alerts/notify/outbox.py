@@ -14,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, or_, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.notify.overtaking import WAIT_MAX_S, has_older
-from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.rows import (
     BY_HAND,
     GROUPED_ALARM_ID,
@@ -36,7 +35,6 @@ from driftline.tracing import TRACEPARENT
 LEASE_S = 60.0  # Longer than the longest request.
 _LEASE = Lease(tables.outbox.c.lease_owner, tables.outbox.c.lease_until, timedelta(seconds=LEASE_S))
 _BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.
-_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,62 +63,6 @@ class NotifiedChange(NamedTuple):
     changed_at: datetime
 
 
-class Budget:
-    """The tokens of all channels at one moment; one is taken for each message that is sent.
-
-    A bucket holds a minute's messages and fills evenly. Used by one transaction at a time.
-    """
-
-    def __init__(
-        self, connection: Connection, policies: Mapping[str, ChannelPolicy], now: datetime
-    ) -> None:
-        self._connection = connection
-        self._now = now
-        self._stored = {row.channel for row in connection.execute(select(tables.rates.c.channel))}
-        self._tokens: dict[str, float] = {}
-        self._taken: set[str] = set()
-        limits = {
-            name: float(one.rate_limit_per_minute)
-            for name, one in policies.items()
-            if one.rate_limit_per_minute
-        }
-        found = {row.channel: row for row in connection.execute(select(tables.rates))}
-        for name, limit in limits.items():
-            row = found.get(name)
-            if row is None:
-                self._tokens[name] = limit
-                continue
-            # A clock that was set back adds nothing, and takes nothing away.
-            passed_s = max((now - row.time).total_seconds(), 0.0)
-            self._tokens[name] = min(limit, row.tokens + passed_s * limit / _MINUTE_S)
-
-    @property
-    def empty(self) -> list[str]:
-        """Channels that may get nothing at this moment, by name."""
-        return sorted(name for name, left in self._tokens.items() if left < 1.0)
-
-    def take(self, channel: str) -> bool:
-        """Take a token for one message; False when there is none."""
-        left = self._tokens.get(channel)
-        if left is None:
-            return True
-        if left < 1.0:
-            return False
-        self._tokens[channel] = left - 1.0
-        self._taken.add(channel)
-        return True
-
-    def store(self) -> None:
-        """Write what is left."""
-        for name in sorted(self._taken):
-            values = {"tokens": self._tokens[name], "time": self._now}
-            if name in self._stored:
-                query = update(tables.rates).where(tables.rates.c.channel == name)
-                self._connection.execute(query.values(**values))
-            else:
-                self._connection.execute(insert(tables.rates).values(channel=name, **values))
-
-
 def is_any_due(connection: Connection, now: datetime) -> bool:
     """Whether a pass would find anything; a cheap question for an idle loop."""
     return (
@@ -138,45 +80,35 @@ def claim(
     busy: Mapping[str, int] | None = None,
     share: int | None = None,
 ) -> list[Claim]:
-    """Take messages that are due, at most one of each alarm and channel: the oldest.
-
-    A channel that has had its share of the minute gets none: what is left waits for the next.
-    """
-    advisory_lock(connection, "outbox:claim")  # Who counts what a channel got counts alone.
-    channels = {row.name: row for row in connection.execute(select(tables.channels))}
-    policies = {name: ChannelPolicy.of(row.options) for name, row in channels.items()}
-    budget = Budget(connection, policies, now)
+    """Take messages that are due, at most one of each alarm and channel: the oldest."""
+    # Of one process at a time, so that none passes what another is about to send.
+    advisory_lock(connection, "outbox:claim")
     owner = secrets.token_hex(16)
     taken: list[Claim] = []
     under_way = Counter(busy or {})
     share = share or limit
     silences = Silences(connection)
     full = [name for name, count in under_way.items() if count >= share]
-    for row in connection.execute(_claimable(now, [*budget.empty, *full], 10 * limit)).all():
+    for row in connection.execute(_claimable(now, full, 10 * limit)).all():
         if len(taken) == limit:
             break
         most = 1 if row.failure_count >= _BREAKER_FAILURES else share
-        if (
-            under_way[row.channel] >= most
-            or _is_held_back(connection, silences, row, now)
-            or not budget.take(row.channel)
-        ):
+        if under_way[row.channel] >= most or _is_held_back(connection, silences, row, now):
             continue
         under_way[row.channel] += 1
         if (one := _take(connection, row, owner, now, lease_s)) is not None:
             taken.append(one)
-    budget.store()
     return taken
 
 
-def _claimable(now: datetime, empty: Sequence[str], limit: int) -> Select[tuple[object, ...]]:
+def _claimable(now: datetime, full: Sequence[str], limit: int) -> Select[tuple[object, ...]]:
     table, channels = tables.outbox.c, tables.channels
     return (
         select(tables.outbox, channels.c.failure_count)
         .join(channels, channels.c.name == table.channel)
-        .where(_is_due(now), ~has_older(now), channels.c.enabled, table.channel.not_in(empty))
+        .where(_is_due(now), ~has_older(now), channels.c.enabled, table.channel.not_in(full))
         # Those of failing channels last, so that they do not stand in the others' way; an ALARM
-        # before what else a rate limit holds back. The order of one alarm is kept by `has_older`.
+        # before what else waits. The order of one alarm is kept by `has_older`.
         .order_by(
             channels.c.failure_count,
             case((table.state == "ALARM", 0), else_=1),

@@ -8,8 +8,8 @@
     render    written by the channel's receiver, once for all attempts
     store     a row of the outbox, in the transaction of the change
 
-What was stored then moves on in loops of its own: upkeep.py ends silences and sends groups,
-outbox.py limits how many a channel gets, deliverer.py sends.
+What was stored then moves on in loops of its own: notification_maintenance.py ends silences and
+sends groups, deliverer.py sends what the outbox gives it.
 """
 
 from __future__ import annotations

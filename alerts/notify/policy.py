@@ -1,4 +1,4 @@
-"""How a channel wants its notifications: one by one or grouped, how many a minute."""
+"""How a channel wants its notifications: one by one or grouped."""
 
 from __future__ import annotations
 
@@ -34,9 +34,6 @@ class ChannelPolicy(Options):
     group_wait_s: _Seconds = 30.0
     group_interval_s: _Seconds = 300.0  # Between two notifications of a group with news.
     repeat_interval_s: _Seconds = 4 * 3600.0  # While a group still fires; 0: never.
-    rate_limit_per_minute: Annotated[
-        int, Field(strict=True, ge=0, le=100_000, description="0 (no limit) to 100000")
-    ] = 60
 
     @classmethod
     def of(cls, options: Mapping[str, object] | None) -> ChannelPolicy:

@@ -108,7 +108,7 @@ def alive(parts: list[Installation]) -> list[Installation]:
 
 def declare(first: Installation, receiver: Receiver) -> None:
     first.apply(
-        receiver.channel("each", rate_limit_per_minute=0),
+        receiver.channel("each"),
         *(
             resource(
                 "Alarm", f"alarm-{number}", namespace="Shop", metric_name=f"metric-{number}",

@@ -177,7 +177,6 @@ def test_wrong_questions_get_a_sentence(server, method, path, status):
         ("Silence", {"matchers": ["a=b"]}, "ends_at is missing"),
         ("Silence", {"ends_at": "2999-01-01T00:00:00Z"}, "hold back every message"),
         ("Channel", {"url": "https://a.example/", "group_by": [""]}, "group_by"),
-        ("Channel", {"url": "https://a.example/", "rate_limit_per_minute": -1}, "rate_limit"),
     ],
 )
 def test_a_wrong_declaration_is_refused(server, declare, kind, spec, said):

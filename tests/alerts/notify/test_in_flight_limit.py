@@ -41,7 +41,7 @@ def test_a_slow_receiver_holds_up_nobody_else(
     hangs, told, answer = threading.Event(), threading.Event(), threading.Event()
     receiver.on_request = lambda: (hangs.set(), answer.wait(PATIENCE_S))
     other_receiver.on_request = told.set
-    house.channel("slow", receiver.url, options={"rate_limit_per_minute": 0})
+    house.channel("slow", receiver.url)
     house.channel("pager", other_receiver.url)
     # More than are sent at once.
     for number in range(30):
@@ -70,7 +70,7 @@ def test_a_slow_receiver_holds_up_nobody_else(
 def test_the_loop_delivers_all_in_order_and_each_once(house, engine, clock, evaluator, receiver):
     done = threading.Event()
     receiver.on_request = lambda: done.set() if len(receiver.requests) == 60 else None
-    house.channel("pager", receiver.url, options={"rate_limit_per_minute": 0})
+    house.channel("pager", receiver.url)
     for number in range(30):
         house.alarm(f"drift-{number}", alarm_actions=("pager",), ok_actions=("pager",))
     house.put(1.0, 0.0)
@@ -87,7 +87,7 @@ def test_the_loop_delivers_all_in_order_and_each_once(house, engine, clock, eval
 def test_a_failing_receiver_gets_one_probe_while_that_is_under_way(
     house, engine, clock, evaluator, receiver
 ):
-    house.channel("pager", receiver.url, options={"rate_limit_per_minute": 0})
+    house.channel("pager", receiver.url)
     for number in range(4):
         house.alarm(f"drift-{number}", alarm_actions=("pager",))
     house.put(1.0)

@@ -1,4 +1,4 @@
-"""Groups and limits: what becomes of messages that are not simply sent."""
+"""Groups: what becomes of messages that are not simply sent."""
 
 import json
 from datetime import timedelta
@@ -167,43 +167,6 @@ def test_two_that_tell_groups_tell_each_once(engine, clock, group, day):
     NotificationMaintenance(engine, now=clock).step()
     day()
     assert len(receiver.ids) == 1
-
-
-def test_what_is_beyond_the_limit_waits_and_nothing_is_lost(
-    house, engine, clock, receiver, evaluator, deliverer
-):
-    house.channel("pager", receiver.url, options={"rate_limit_per_minute": 3})
-    for number in range(10):
-        house.alarm(f"a{number}", metric_name="drift", alarm_actions=("pager",))
-    house.put(1)
-    evaluator.step()
-    for _ in range(5):
-        deliverer.step()
-    assert len(receiver.ids) == 3
-    clock.advance(seconds=21)
-    deliverer.step()
-    assert len(receiver.ids) == 4
-    for _ in range(6):
-        clock.advance(seconds=21)
-        deliverer.step()
-    assert sorted(receiver.ids) == sorted(row.id for row in rows(engine))
-
-
-def test_an_alarm_goes_before_the_recoveries_that_the_limit_holds_back(
-    house, clock, receiver, evaluator, deliverer
-):
-    house.channel("pager", receiver.url, options={"rate_limit_per_minute": 1})
-    for number in range(4):
-        house.alarm(f"a{number}", metric_name="calm", ok_actions=("pager",))
-    house.put(0, name="calm")
-    evaluator.step()
-    clock.advance(seconds=1)
-    house.alarm("fire", metric_name="fire", alarm_actions=("pager",))
-    house.put(1, name="fire")
-    evaluator.step()
-    deliverer.step()
-
-    assert [body["data"]["alarm"]["name"] for body in bodies(receiver)] == ["fire"]
 
 
 def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deliverer, policy):

@@ -145,28 +145,6 @@ def test_what_is_sent_again_by_hand_is_sent_in_spite_of_a_silence(
     assert [row.status for row in rows(engine)] == ["delivered"]
 
 
-@both_databases
-def test_what_waits_for_the_limit_is_not_sent_when_it_is_silenced_meanwhile(
-    house, engine, clock, evaluator, deliverer, receiver, silence
-):
-    house.channel("few", receiver.url, options={"rate_limit_per_minute": 1})
-    for name in ("a", "b", "c", "drift"):
-        house.alarm(name, alarm_actions=("few",))
-    house.put(1)
-    evaluator.step()
-    silence()
-    deliverer.step()
-
-    statuses = {row.alarm_name: row.status for row in rows(engine)}
-    assert statuses["drift"] == "muted"
-    assert sorted(statuses[name] for name in "abc") == ["delivered", "pending", "pending"]
-    for _ in range(3):
-        clock.advance(seconds=61)
-        deliverer.step()
-    statuses = {row.alarm_name: row.status for row in rows(engine)}
-    assert statuses == {"a": "delivered", "b": "delivered", "c": "delivered", "drift": "muted"}
-
-
 def test_sns_says_that_the_action_comes_after_a_mute_window(
     house, clock, evaluator, deliverer, receiver, policy, silence
 ):

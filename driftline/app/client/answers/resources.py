@@ -173,7 +173,6 @@ class ChannelSpec(TypedDict):
     group_wait_s: NotRequired[float | None]
     group_interval_s: NotRequired[float | None]
     repeat_interval_s: NotRequired[float | None]
-    rate_limit_per_minute: NotRequired[int | None]
     include_values: NotRequired[bool]
     configuration_changes: NotRequired[bool]
 
