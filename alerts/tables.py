@@ -262,8 +262,6 @@ channels = Table(
     # which signs beside it until the time is up.
     Column("sealed", JSON, nullable=False, default=dict, server_default="{}"),
     Column("previous_secret_until", UtcDateTime),
-    # The line of history up to which it was told what was changed of alarms.
-    Column("announced_id", BigCount),
 )
 
 outbox = Table(

@@ -19,11 +19,9 @@ from driftline.alerts.alarms.reason import INITIAL
 from driftline.alerts.alarms.stored import StoredAlarm, readable
 from driftline.alerts.errors import AlarmError, AlarmInUse
 from driftline.alerts.tables import links
-from driftline.database.locks import advisory_lock, shared_advisory_lock
+from driftline.database.locks import advisory_lock
 from driftline.database.paging import Place, is_behind
 
-# Name of the lock that is shared by all who write what was changed of alarms.
-CHANGING = "alarms:changing"
 # Kinds of alarms, as stored.
 METRIC = "metric"
 COMPOSITE = "composite"
@@ -248,9 +246,6 @@ def history(
 
 def add_history(connection: Connection, *, alarm_id: int, item: HistoryItem) -> None:
     """Write one line of history in the caller's transaction."""
-    if item.type == "ConfigurationUpdate":
-        # PostgreSQL numbers lines before they are stored; see notify/change_events.py.
-        shared_advisory_lock(connection, CHANGING)
     connection.execute(insert(tables.history).values(alarm_id=alarm_id, **item.columns))
 
 

@@ -23,7 +23,6 @@ _PREFIX = "whsec_"
 _SECRET_BYTES = (24, 64)  # Standard Webhooks 1.0.0, "Signing scheme".
 _SECRETS_MAX = 3
 _KEY = re.compile(r"[!-~]{1,255}")
-_POLICIES = ("group_by", "configuration_changes")
 
 # The secret of these types is a key that the service gave, by the name that it has there.
 KEY_FIELDS = {name: one.key for name, one in RECEIVERS.items() if one.key is not None}
@@ -156,10 +155,9 @@ class Channel:
                 f"{where}: content_type {options['content_type']!r}; expected such as "
                 '"application/json", with format "template"'
             )
-        grouped = [key for key in _POLICIES if options.get(key)]
-        if self.receiver.key and grouped:
+        if self.receiver.key and options.get("group_by"):
             raise ChannelError(
-                f"{where}: {grouped[0]} with type {self.type}; expected none, since the service "
+                f"{where}: group_by with type {self.type}; expected none, since the service "
                 "itself groups what belongs to an alarm"
             )
         try:

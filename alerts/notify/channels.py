@@ -101,8 +101,6 @@ def put_channel(
         hidden["previous_secret"] = previous
     values = fresh | {"sealed": _sealed(vault, hidden), "previous_secret_until": until}
     values |= {"enabled": True, "disabled_reason": None, "failure_count": 0}
-    if old.options.get("configuration_changes") is not True:
-        values["announced_id"] = None  # What was changed meanwhile, it did not want to know.
     connection.execute(update(table).where(table.c.name == channel.name).values(**values))
     return channel
 

@@ -21,7 +21,6 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import outbox, resending
 from driftline.alerts.notify.addresses import AddressGuard, Resolver
-from driftline.alerts.notify.change_events import last_settled, queue_change_events, wanting
 from driftline.alerts.notify.channels import open_channels
 from driftline.alerts.notify.deliveries import AttemptRecord, add_attempt, result_of
 from driftline.alerts.notify.outbox import Claim
@@ -95,7 +94,7 @@ class Deliverer:
                 claims: Sequence[Claim] = ()
                 try:
                     claims = await asyncio.to_thread(
-                        self._pass, in_flight.free, in_flight.by_channel
+                        self._claim, in_flight.free, in_flight.by_channel, CHANNEL_AT_ONCE
                     )
                     await self._begin(sender, in_flight, claims)
                     if resent is None or resent.done():
@@ -107,16 +106,11 @@ class Deliverer:
                     await in_flight.wait(stop, self._poll_s)
             await in_flight.end()
 
-    def _pass(self, free: int, busy: Mapping[str, int]) -> Sequence[Claim]:
-        """Do what a pass does at the database; return what is to be sent."""
-        # What was changed of alarms can wait, pages not.
-        with self.failures.noted(Exception):
-            self.queue_change_events()
-        return self._claim(free, busy, CHANNEL_AT_ONCE) if free else ()
-
     def _claim(
         self, limit: int, busy: Mapping[str, int] | None = None, share: int | None = None
     ) -> Sequence[Claim]:
+        if not limit:
+            return ()
         with read_connection(self._engine) as connection:
             if not outbox.is_any_due(connection, self._now()):
                 return ()
@@ -142,19 +136,6 @@ class Deliverer:
         if claims:
             asyncio.run(self._send_all(claims))
         return len(claims)
-
-    def queue_change_events(self) -> int:
-        """Queue what was changed of alarms for channels that want it; return how many messages."""
-        with read_connection(self._engine) as connection:
-            if not wanting(connection):
-                return 0
-        # Of its own: the lock of all who change alarms is given back before anything is written.
-        with read_connection(self._engine) as connection, connection.begin():
-            until = last_settled(connection)
-        if until is None:
-            return 0
-        with self._engine.begin() as connection:
-            return queue_change_events(connection, self._now(), until=until)
 
     def resend(self) -> int:
         """Send Alertmanagers again what still fires, once a minute; return how many alerts."""

@@ -6,7 +6,7 @@ at READ COMMITTED lets two transactions each find nothing and each write; these 
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Function, func, select
+from sqlalchemy import Connection, func, select
 
 
 def advisory_lock(connection: Connection, name: str) -> None:
@@ -22,24 +22,5 @@ def advisory_lock(connection: Connection, name: str) -> None:
         in the same order everywhere.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(_key(name))))
-
-
-def shared_advisory_lock(connection: Connection, name: str) -> None:
-    """Share the lock of a name until the transaction ends; `advisory_lock` excludes all sharers."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock_shared(_key(name))))
-
-
-def try_advisory_lock(connection: Connection, name: str) -> bool:
-    """Take the lock of a name if it is free; False, without a wait, when it is not.
-
-    For chores that may as well be done the next time.
-    """
-    if connection.dialect.name != "postgresql":
-        return True
-    return bool(connection.scalar(select(func.pg_try_advisory_xact_lock(_key(name)))))
-
-
-def _key(name: str) -> Function[int]:
-    return func.hashtextextended(name, 0)
+        key = func.hashtextextended(name, 0)
+        connection.execute(select(func.pg_advisory_xact_lock(key)))

@@ -293,7 +293,6 @@ class ChannelSpec(_ChannelOptions):  # type: ignore[misc] # its fields are those
     """Where messages of alarms go: what every channel takes, and the options of each receiver."""
 
     include_values: bool = False
-    configuration_changes: bool = False
 
 
 class MonitorSpec(Spec):

@@ -138,13 +138,6 @@ def test_a_disabled_channel_is_told_and_enabled(told):
     assert "queued again" in run(told, "delivery", "redeliver", found["id"])
 
 
-def test_the_list_shows_no_state_for_a_change_of_the_configuration(told):
-    assert " ALARM " in run(told, "delivery", "list")
-    with told.context.engine.begin() as connection:
-        connection.execute(update(tables.outbox).values(kind="configuration"))
-    assert " ALARM " not in run(told, "delivery", "list")
-
-
 def test_a_silence_by_command_line_lives_and_is_ended(told):
     said = run(told, "silence", "put", "by-hand", "-m", "severity=page", "--for", "999d")
     assert "holds back 1 alarm until" in said

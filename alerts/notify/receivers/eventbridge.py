@@ -17,11 +17,6 @@ from driftline.alerts.alarms.reason import aws_time
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.notify.event import ACCOUNT, REGION, Event, alarm_arn
 
-# What more the configuration of a metric alarm says, where it is set.
-_WHOLE = (
-    "evaluation_periods", "datapoints_to_alarm", "threshold", "threshold_metric_id",
-    "comparison_operator", "treat_missing_data", "evaluate_low_sample_count_percentile",
-)  # fmt: skip
 _SUPPRESSION = (
     "actions_suppressor",
     "actions_suppressor_wait_period",
@@ -64,36 +59,6 @@ def eventbridge_notice(event: Event, *, message_id: str) -> dict[str, object]:
     """Return EventBridge's form of what CloudWatch has no event for."""
     kind = event.type.replace(".", " ").replace("_", " ").title()
     return _bridge(f"driftline {kind}", "driftline", event.time, message_id, [], event.fields)
-
-
-def configuration_event(
-    operation: str,
-    definition: AnyDefinition,
-    *,
-    message_id: str,
-    time: datetime,
-    state: str,
-    state_changed_at: datetime,
-    state_reason: str = "",
-    previous: AnyDefinition | None = None,
-    previous_at: datetime | None = None,
-) -> dict[str, object]:
-    """Return the event "CloudWatch Alarm Configuration Change"."""
-    now: dict[str, object] = {"value": state, "timestamp": aws_time(state_changed_at)}
-    if operation == "delete" and state_reason:
-        now["reason"] = state_reason
-    detail: dict[str, object] = {
-        "alarmName": definition.alarm_name,
-        "operation": operation,
-        "state": now,
-        "configuration": _whole_configuration(definition, time),
-    }
-    if operation == "update" and previous is not None:
-        detail["previousConfiguration"] = _whole_configuration(previous, previous_at or time)
-    return _bridge(
-        "CloudWatch Alarm Configuration Change", "aws.cloudwatch", time, message_id,
-        [alarm_arn(definition.alarm_name)], detail,
-    )  # fmt: skip
 
 
 def _bridge(
@@ -164,18 +129,3 @@ def _metric_stat(
     metric = {"namespace": namespace, "name": name, "dimensions": dict(dimensions)}
     found: dict[str, object] = {"metric": metric, "period": period, "stat": stat}
     return found | ({"unit": unit} if unit is not None else {})
-
-
-def _whole_configuration(definition: AnyDefinition, time: datetime) -> dict[str, object]:
-    found = _configuration(definition) | {
-        "alarmName": definition.alarm_name,
-        "actionsEnabled": definition.actions_enabled,
-        "timestamp": aws_time(time),
-        "okActions": list(definition.ok_actions),
-        "alarmActions": list(definition.alarm_actions),
-        "insufficientDataActions": list(definition.insufficient_data_actions),
-    }
-    for name in _WHOLE:
-        if (value := getattr(definition, name, None)) is not None:
-            found[to_camel(name)] = value
-    return found

@@ -47,7 +47,7 @@ def delivery_list(
     """
     messages = client.deliveries(alarm=alarm, status=status, channel=channel, limit=limit)
     columns = ["id", "alarm_name", "state", "channel", "status", "attempts", "why"]
-    return Answer(messages, [Table(columns, [_row(one) for one in messages])])
+    return Answer(messages, [Table(columns, [{**one, "why": _why(one)} for one in messages])])
 
 
 @delivery.command("get")
@@ -75,12 +75,6 @@ def delivery_again(client: Client, message: Id) -> Answer:
     """
     queued = client.redeliver(message)
     return Answer(queued, [f"{message} is queued again for {queued['channel']}"])
-
-
-def _row(message: Mapping[str, object]) -> dict[str, object]:
-    """Return a line of the list; a change of the configuration has no state."""
-    state = "-" if message["kind"] == "configuration" else message["state"]
-    return {**message, "state": state, "why": _why(message)}
 
 
 def _why(message: Mapping[str, object]) -> str:

@@ -243,7 +243,6 @@ def test_messages_for_a_service_go_through_the_guard(engine, clock, service):
         ({"secret": ""}, "is no key"),
         ({"format": "slack"}, "only webhooks have formats"),
         ({"options": {"group_by": ["endpoint"]}}, "the service itself groups"),
-        ({"options": {"configuration_changes": True}}, "configuration_changes with type"),
         ({"options": {"labels": {"a": "b"}}}, "labels with type"),
         ({"url": "ftp://x"}, "http"),
     ],

@@ -4,22 +4,6 @@ from sqlalchemy import func, insert, select
 
 from driftline.alerts.tables import metrics
 from driftline.database.engine import read_connection
-from driftline.database.locks import advisory_lock, try_advisory_lock
-
-
-def test_who_only_tries_does_not_wait(engine, backend):
-    if backend == "sqlite":
-        with engine.begin() as connection:
-            advisory_lock(connection, "name")
-            assert try_advisory_lock(connection, "name")
-        return
-    with engine.begin() as first:
-        advisory_lock(first, "name")
-        with engine.begin() as second:
-            assert not try_advisory_lock(second, "name")
-            assert try_advisory_lock(second, "other")
-    with engine.begin() as connection:
-        assert try_advisory_lock(connection, "name")
 
 
 def test_who_only_reads_neither_waits_for_a_writer_nor_holds_one_up(engine):

@@ -74,7 +74,7 @@ def test_apprise_is_asked_about_a_url_again_only_when_it_changed(start, declare,
             return Answer(0, "", is_http=False)
 
         patch.setattr("driftline.serving.provisioning.targets.run_program", run)
-        for more in ({}, {}, {"configuration_changes": True}, {"url": "pover://t1ken@one"}):
+        for more in ({}, {}, {"include_values": True}, {"url": "pover://t1ken@one"}):
             applied = server.apply(declare("Channel", "bell", **BELL | more))
             assert applied.is_success, applied.text
 

@@ -174,7 +174,6 @@ class ChannelSpec(TypedDict):
     group_interval_s: NotRequired[float | None]
     repeat_interval_s: NotRequired[float | None]
     include_values: NotRequired[bool]
-    configuration_changes: NotRequired[bool]
 
 class ChannelStatus(TypedDict):
     """How a channel fares."""
