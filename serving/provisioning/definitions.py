@@ -40,6 +40,12 @@ _SOME_TIME = datetime(2024, 1, 1, tzinfo=UTC)
 _WINDOWS_COMPARED = 60
 # What a channel holds beside the options of its receiver.
 _OWN = frozenset({"type", "url", "secret", "format", *KEY_FIELDS.values()})
+# Services that apprise opens an incident at for the recovery, too, or sends nothing at all; and
+# what to take instead.
+_UNCLOSED = {
+    "pagerduty": "type: pagerduty with routing_key",
+    "opsgenie": "another receiver, such as type: alertmanager",
+}
 
 
 def definition_of(resource: Resource) -> Definition | None:
@@ -105,12 +111,12 @@ def _secret(name: str, spec: ChannelSpec) -> str | None:
         key = getattr(spec, field)
         if key is not None and spec.type != kind:
             raise ChannelError(f"{where}: {field} with type {spec.type}; expected type {kind}")
-        # Apprise opens an incident for the recovery, too, or sends nothing at all.
-        if spec.type == "apprise" and spec.url.lower().startswith(f"{kind}:"):
-            raise ChannelError(
-                f'{where}: url begins with "{kind}:", and apprise closes no incident there; '
-                f"expected type: {kind} with {field}"
-            )
+    service = spec.url.partition(":")[0].lower()
+    if spec.type == "apprise" and service in _UNCLOSED:
+        raise ChannelError(
+            f'{where}: url begins with "{service}:", and apprise closes no incident there; '
+            f"expected {_UNCLOSED[service]}"
+        )
     if spec.type not in KEY_FIELDS:
         secret: str | None = spec.secret
         return secret

@@ -229,10 +229,11 @@ ASKED = {
     ),
     "a message by FTP": declared("Channel", type="webhook", url="ftp://127.0.0.1/etc/shadow"),
     "the database's password as a key": declared(
-        "Channel", type="opsgenie", url="https://evil.example", api_key="env:DRIFTLINE_X"
+        "Channel", type="pagerduty", url="https://evil.example", routing_key="env:DRIFTLINE_X"
     ),
     "a cloud's key as a key": declared(
-        "Channel", type="opsgenie", url="https://evil.example", api_key="env:AWS_SECRET_ACCESS_KEY"
+        "Channel", type="pagerduty", url="https://evil.example",
+        routing_key="env:AWS_SECRET_ACCESS_KEY",
     ),
     "the environment as a URL": declared("Channel", type="webhook", url="file:/proc/self/environ"),
     "a message to ourselves": declared("Channel", type="webhook", url="http://127.0.0.1:1/x"),

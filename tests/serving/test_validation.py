@@ -87,7 +87,7 @@ WRONG = [
     (
         "Channel",
         {"type": "foo"},
-        '"foo"; expected webhook, alertmanager, pagerduty, opsgenie, apprise, command or plugin',
+        '"foo"; expected webhook, alertmanager, pagerduty, apprise, command or plugin',
     ),
     ("Channel", {"url": "https://x.example", "group_by": "a"}, '"a"; expected a list'),
     ("Silence", {"ends_at": "tomorrow"}, '"tomorrow"; expected a time such as 2026-'),

@@ -8,7 +8,6 @@ from __future__ import annotations
 from driftline.alerts.notify.receivers.alertmanager import ALERTMANAGER
 from driftline.alerts.notify.receivers.apprise import APPRISE
 from driftline.alerts.notify.receivers.command import COMMAND
-from driftline.alerts.notify.receivers.opsgenie import OPSGENIE
 from driftline.alerts.notify.receivers.pagerduty import PAGERDUTY
 from driftline.alerts.notify.receivers.plugin import PLUGIN
 from driftline.alerts.notify.receivers.receiver import Receiver
@@ -18,7 +17,6 @@ RECEIVERS: dict[str, Receiver] = {
     "webhook": WEBHOOK,
     "alertmanager": ALERTMANAGER,
     "pagerduty": PAGERDUTY,
-    "opsgenie": OPSGENIE,
     "apprise": APPRISE,
     "command": COMMAND,
     "plugin": PLUGIN,

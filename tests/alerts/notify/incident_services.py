@@ -1,9 +1,8 @@
-"""PagerDuty and Opsgenie as their documents describe them, on this machine.
+"""PagerDuty as its documents describe it, on this machine.
 
 PagerDuty: its OpenAPI document (PagerDuty/api-schema, reference/events-v2/openapiv3.json: fields,
 enumerations, what is required, 202, 400 and 429) and "Events API v2 Overview" (summary of at most
-1,024 characters, dedup_key of 255). Opsgenie: docs.opsgenie.com/docs/alert-api (fields and their
-limits, 202 with a requestId, 422 for a body that is none, 401 for a key that is none).
+1,024 characters, dedup_key of 255).
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler
-from urllib.parse import parse_qs, urlsplit
 
 from tests.servers.answering import served
 
-__all__ = ["KEY", "IncidentService", "opsgenie", "pagerduty"]
+__all__ = ["KEY", "IncidentService", "pagerduty"]
 
 KEY = "e93facc04764012d7bfb002500d5d1a6"  # PagerDuty's own example.
 
@@ -92,50 +90,6 @@ def _answer_event(service: IncidentService, handler: BaseHTTPRequestHandler, bod
                  "dedup_key": event["dedup_key"]}  # fmt: skip
 
 
-def _problem_of_alert(alert: dict[str, object]) -> str | None:
-    limits = {"message": 130, "alias": 512, "description": 15_000, "entity": 512, "source": 100,
-              "user": 100, "note": 25_000, "priority": 2}  # fmt: skip
-    others = {"responders", "visibleTo", "actions", "tags", "details"}
-    if not set(alert) <= set(limits) | others:
-        return f"unknown {set(alert) - set(limits)}"
-    for name, most in limits.items():
-        if name in alert and not (isinstance(alert[name], str) and len(alert[name]) <= most):
-            return name
-    tags, details = alert.get("tags", []), alert.get("details", {})
-    if len(tags) > 20 or any(len(one) > 50 for one in tags):
-        return "tags"
-    if not all(isinstance(value, str) for value in details.values()):
-        return "details"
-    if sum(len(name) + len(value) for name, value in details.items()) > 8000:
-        return "details"
-    if alert.get("priority", "P3") not in ("P1", "P2", "P3", "P4", "P5"):
-        return "priority"
-    return None
-
-
-def _answer_alert(service: IncidentService, handler: BaseHTTPRequestHandler, body: bytes):
-    if handler.headers["authorization"] != f"GenieKey {KEY}":
-        return 401, {"message": "Key format is not valid!", "took": 0.0, "requestId": "r"}
-    url, alert = urlsplit(handler.path), json.loads(body)
-    parts = url.path.split("/")[1:]
-    is_close = len(parts) == 4 and parts[3] == "close"
-    problem = _problem_of_alert(alert)
-    if not is_close and not alert.get("message"):
-        problem = "message"
-    if problem:
-        service.refused.append(problem)
-        return 422, {"message": "Request body is not processable.", "errors": {problem: "wrong"}}
-    if parts[:2] != ["v2", "alerts"] or not (is_close or len(parts) == 2):
-        return 404, {"message": "no such path"}
-    service.requests.append({"path": handler.path, "body": alert})
-    if is_close:
-        assert parse_qs(url.query) == {"identifierType": ["alias"]}
-        service.open.discard(parts[2])
-    else:
-        service.trigger(alert["alias"])
-    return 202, {"result": "Request will be processed", "took": 0.302, "requestId": "43a29c5c"}
-
-
 @contextmanager
 def _serve(answer) -> Iterator[IncidentService]:
     service = IncidentService()
@@ -162,8 +116,3 @@ def _serve(answer) -> Iterator[IncidentService]:
 def pagerduty():
     """Serve PagerDuty's Events API v2."""
     return _serve(_answer_event)
-
-
-def opsgenie():
-    """Serve Opsgenie's Alert API v2."""
-    return _serve(_answer_alert)

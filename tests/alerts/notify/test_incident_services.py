@@ -1,4 +1,4 @@
-"""PagerDuty and Opsgenie open an incident for an ALARM and close it for its OK."""
+"""PagerDuty opens an incident for an ALARM and closes it for its OK."""
 
 import asyncio
 import json
@@ -13,13 +13,11 @@ from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
-from driftline.alerts.notify.receivers.opsgenie import opsgenie_request
 from driftline.alerts.notify.receivers.pagerduty import events_url
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.notify.senders import Transports
 from driftline.alerts.notify.trial_send import try_channel
-from tests.alerts.notify import incident_services
-from tests.alerts.notify.incident_services import KEY
+from tests.alerts.notify.incident_services import KEY, pagerduty
 from tests.alerts.notify.sending import LOOPBACK
 
 # What a service is sent has nothing to do with the database.
@@ -32,12 +30,11 @@ NOTE = {
 }
 
 
-@pytest.fixture(params=["pagerduty", "opsgenie"])
-def service(request, house):
+@pytest.fixture
+def service(house):
     """The service, and an alarm that pages by it."""
-    with getattr(incident_services, request.param)() as running:
-        running.kind = request.param
-        house.channel("oncall", running.url, secret=KEY, type=request.param)
+    with pagerduty() as running:
+        house.channel("oncall", running.url, secret=KEY, type="pagerduty")
         house.alarm(alarm_actions=("oncall",), ok_actions=("oncall",))
         yield running
 
@@ -111,24 +108,14 @@ def test_an_incident_says_the_cause_and_leads_to_the_rows(house, evaluator, deli
 
     (found,) = service.requests
     link = "http://127.0.0.1:8081/monitors/quality?window=20130101T000000Z#rows"
-    if service.kind == "pagerduty":
-        payload = found["payload"]
-        assert found["event_action"] == "trigger"
-        assert found["links"] == [{"href": link, "text": "driftline"}]
-        assert found["client_url"] == link
-        assert payload["severity"] == "critical"
-        assert payload["component"] == payload["source"] == "flights"
-        assert payload["custom_details"]["alarm"]["name"] == "drift"
-        said = payload["summary"]
-    else:
-        alert = found["body"]
-        assert found["path"] == "/v2/alerts"
-        assert alert["priority"] == "P1"
-        assert alert["entity"] == "flights"
-        assert alert["details"]["state"] == "ALARM"
-        assert link in alert["description"]
-        said = alert["message"]
-    assert said.startswith("ALARM: drift: temp: 33% of rows at or below 12")
+    payload = found["payload"]
+    assert found["event_action"] == "trigger"
+    assert found["links"] == [{"href": link, "text": "driftline"}]
+    assert found["client_url"] == link
+    assert payload["severity"] == "critical"
+    assert payload["component"] == payload["source"] == "flights"
+    assert payload["custom_details"]["alarm"]["name"] == "drift"
+    assert payload["summary"].startswith("ALARM: drift: temp: 33% of rows at or below 12")
     assert "EWR" not in json.dumps(found)  # A value of a row, which stays at home.
 
 
@@ -171,7 +158,7 @@ def test_too_many_requests_are_tried_again_and_what_is_invalid_is_not(
     deliver(deliverer)
     assert statuses(engine) == ["delivered"]
 
-    house.channel("oncall", service.url, secret="another-key", type=service.kind)
+    house.channel("oncall", service.url, secret="another-key", type="pagerduty")
     house.put(0, day=1)
     evaluator.step()
     deliver(deliverer)
@@ -183,7 +170,7 @@ def test_the_key_is_in_no_message_no_history_and_no_answer(
 ):
     key, vault = KEY[::-1], Vault("MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=")
     with engine.begin() as connection:
-        oncall = Channel("oncall", service.url, secret=key, type=service.kind)
+        oncall = Channel("oncall", service.url, secret=key, type="pagerduty")
         channels.put_channel(connection, oncall, clock(), vault=vault)
         shown = channels.get_channel(connection, "oncall").as_dict()
         opened = channels.open_channels(connection, ["oncall"], vault, clock())["oncall"]
@@ -198,7 +185,7 @@ def test_the_key_is_in_no_message_no_history_and_no_answer(
 
 
 def test_a_new_key_takes_the_place_of_the_old_one_at_once(house, engine, clock, service):
-    house.channel("oncall", service.url, secret="new", type=service.kind)
+    house.channel("oncall", service.url, secret="new", type="pagerduty")
     with engine.begin() as connection:
         opened = channels.open_channels(connection, ["oncall"], Vault(), clock())["oncall"]
 
@@ -247,10 +234,9 @@ def test_messages_for_a_service_go_through_the_guard(engine, clock, service):
         ({"url": "ftp://x"}, "http"),
     ],
 )
-@pytest.mark.parametrize("kind", ["pagerduty", "opsgenie"])
-def test_what_a_service_cannot_use_is_refused(kind, more, words, backend):
+def test_what_a_service_cannot_use_is_refused(more, words, backend):
     with pytest.raises(ChannelError, match=words) as refused:
-        Channel("oncall", **({"type": kind, "secret": KEY} | more))
+        Channel("oncall", **({"type": "pagerduty", "secret": KEY} | more))
 
     assert KEY not in str(refused.value)
 
@@ -263,7 +249,3 @@ def test_a_service_is_where_its_documents_say_unless_told_otherwise(backend):
     assert events_url("https://events.eu.pagerduty.com/v2/enqueue") == (
         "https://events.eu.pagerduty.com/v2/enqueue"
     )
-    body = json.dumps({"path": "/v2/alerts", "body": {}}).encode()
-    assert opsgenie_request("", body)[0] == "https://api.opsgenie.com/v2/alerts"
-    eu = opsgenie_request("https://api.eu.opsgenie.com/", body)[0]
-    assert eu == "https://api.eu.opsgenie.com/v2/alerts"

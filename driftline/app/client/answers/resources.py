@@ -156,7 +156,7 @@ class ChannelResource(TypedDict):
 
 class ChannelSpec(TypedDict):
     """Where messages of alarms go: what every channel takes, and the options of each receiver."""
-    type: NotRequired[Literal["webhook", "alertmanager", "pagerduty", "opsgenie", "apprise", "command", "plugin"]]
+    type: NotRequired[Literal["webhook", "alertmanager", "pagerduty", "apprise", "command", "plugin"]]
     url: NotRequired[str]
     secret: NotRequired[str | None]
     format: NotRequired[Literal["driftline", "sns", "eventbridge", "cloudevents", "slack", "template"]]
@@ -166,7 +166,6 @@ class ChannelSpec(TypedDict):
     rotation_h: NotRequired[float | None]
     labels: NotRequired[dict[str, str] | None]
     routing_key: NotRequired[str | None]
-    api_key: NotRequired[str | None]
     command: NotRequired[str | None]
     plugin: NotRequired[str | None]
     group_by: NotRequired[list[str] | None]
