@@ -14,7 +14,7 @@ from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.known import unknown_alarm
 from driftline.alerts.alarms.records import COMPOSITE, METRIC, AlarmRecord, find_row, record_of
-from driftline.alerts.alarms.stored import StoredAlarm, UnreadableAlarm, readable, unreadable
+from driftline.alerts.alarms.stored import StoredAlarm, readable
 from driftline.alerts.alarms.suppression import Held
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.metrics.identity import chunks
@@ -51,7 +51,6 @@ class CompositeRecord(StoredAlarm):
 
 
 AnyRecord = AlarmRecord | CompositeRecord
-ListedAlarm = AnyRecord | UnreadableAlarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +91,6 @@ def get_any(connection: Connection, name: str) -> AnyRecord:
     return any_record(_row(connection, name))
 
 
-def get_listed(connection: Connection, name: str) -> ListedAlarm:
-    """Return a stored alarm of any kind, also one that cannot be read; none is UnknownAlarm."""
-    return listed(_row(connection, name))
-
-
 def list_composites(
     connection: Connection, names: Sequence[str] | None = None
 ) -> list[CompositeRecord]:
@@ -129,10 +123,10 @@ def list_any(
     children_of: str | None = None,
     after: str = "",
     limit: int = 100,
-) -> list[ListedAlarm]:
+) -> list[AnyRecord]:
     """Return alarms of all kinds by name, as DescribeAlarms does.
 
-    One whose definition cannot be read is among them, unless a channel or tags are asked for.
+    One whose definition cannot be read is AlarmError, with the mends.
     """
     query = select(alarms).where(alarms.c.name > after).order_by(alarms.c.name)
     if kind is not None:
@@ -147,11 +141,11 @@ def list_any(
     if children_of is not None:
         inner = select(links.c.child).join(alarms, alarms.c.id == links.c.alarm_id)
         query = query.where(alarms.c.name.in_(inner.where(alarms.c.name == children_of)))
-    found: list[ListedAlarm] = []
+    found: list[AnyRecord] = []
     # A page of ten thousand alarms takes a page of rows.
     with connection.execute(query.execution_options(yield_per=min(limit, _ROWS_AT_ONCE))) as rows:
         for row in rows:
-            record = listed(row)
+            record = any_record(row)
             # LIKE knows no case in SQLite; the other two stand inside of the definition.
             if not record.name.startswith(prefix):
                 continue
@@ -230,21 +224,11 @@ def _row(connection: Connection, name: str) -> Row[Any]:
     return row
 
 
-def _is_asked(record: ListedAlarm, channel: str | None, tags: Mapping[str, str] | None) -> bool:
-    if isinstance(record, UnreadableAlarm):
-        return channel is None and not tags
+def _is_asked(record: AnyRecord, channel: str | None, tags: Mapping[str, str] | None) -> bool:
     definition = record.definition
     if channel is not None and channel not in definition.channel_names:
         return False
     return not tags or tags.items() <= dict(definition.tags).items()
-
-
-def listed(row: Row[Any]) -> ListedAlarm:
-    """Read a row of the table of alarms, whatever its kind, also one that cannot be read."""
-    try:
-        return any_record(row)
-    except AlarmError as error:
-        return unreadable(row, error)
 
 
 def any_record(row: Row[Any]) -> AnyRecord:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, InstanceOf, SkipValidation, model_validator
 
-from driftline.alerts.alarms.parts import Alarm, Pairs, StandaloneError, TextField, own_names
+from driftline.alerts.alarms.parts import Alarm, Pairs, TextField, own_names
 from driftline.alerts.alarms.window import (
     CLOCK_PERIODS_S,
     WallClock,
@@ -77,7 +77,7 @@ def _period(given: object) -> object:
 
 def _treatment(given: object) -> object:
     if given not in (None, "missing", "ignore", "breaching", "notBreaching"):
-        raise StandaloneError(
+        raise AlarmError(
             f"The value {given} is not supported for TreatMissingData "
             "parameter. Supported values are [breaching, notBreaching, ignore, missing]."
         )
@@ -86,7 +86,7 @@ def _treatment(given: object) -> object:
 
 def _low_samples(given: object) -> object:
     if given not in (None, "evaluate", "ignore"):
-        raise StandaloneError(
+        raise AlarmError(
             f"Option {given} is not supported. Supported "
             "options for parameter EvaluateLowSampleCountPercentile are evaluate and ignore."
         )

@@ -28,10 +28,6 @@ _PROPAGATION = ("enabled", "included_tag_keys", "excluded_tag_keys")
 _OURS = ("severity", "owner", "evaluation_range")
 
 
-class StandaloneError(AlarmError):
-    """A sentence that names the alarm itself, or is CloudWatch's, on which users match."""
-
-
 def _pairs(given: object, info: ValidationInfo) -> object:
     """Take CloudWatch's list of two-field objects for an object of texts."""
     if isinstance(given, Mapping):
@@ -50,7 +46,7 @@ def _pairs(given: object, info: ValidationInfo) -> object:
 def _named(given: object) -> str:
     if isinstance(given, str) and 1 <= len(given) <= _NAME_MAX and not _CONTROL.search(given):
         return given
-    raise StandaloneError(
+    raise AlarmError(
         f"alarm name {str(given)[:80]!r}; expected 1 to {_NAME_MAX} characters "
         "without control characters"
     )
@@ -86,8 +82,6 @@ class Alarm(Document):
     def __init__(self, /, **fields: object) -> None:
         try:
             super().__init__(**fields)
-        except StandaloneError:
-            raise
         except (AlarmError, DatapointError, ExpressionError) as error:
             raise AlarmError(f'alarm "{fields.get("alarm_name", "")}": {error}') from error
 

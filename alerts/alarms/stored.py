@@ -1,11 +1,11 @@
-"""What is stored of an alarm of any kind, also of one whose definition cannot be read."""
+"""What is stored of an alarm of any kind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
@@ -53,19 +53,6 @@ class StoredAlarm:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnreadableAlarm(StoredAlarm):
-    """Where an alarm stands of which more cannot be read, as when a newer version wrote it."""
-
-    name: str
-    kind: Literal["metric", "composite"]
-    problem: str
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values, named as those of the others."""
-        return {"alarm_name": self.name} | self.state_dict()
-
-
 def readable(row: Row[Any], read: Callable[[Any], T]) -> T:
     """Read the definition of a stored alarm."""
     try:
@@ -79,10 +66,3 @@ def readable(row: Row[Any], read: Callable[[Any], T]) -> T:
             f'alarm "{row.name}": its stored definition cannot be read: {why}; change it and '
             "declare it again (driftline apply), or delete it (driftline alarm delete)"
         ) from error
-
-
-def unreadable(row: Row[Any], error: AlarmError) -> UnreadableAlarm:
-    """Return what can be said of an alarm that `readable` refused."""
-    return UnreadableAlarm(
-        name=row.name, kind=row.kind, problem=str(error), **StoredAlarm.columns(row)
-    )

@@ -15,15 +15,13 @@ from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.composite_records import (
     AnyRecord,
     CompositeRecord,
-    ListedAlarm,
+    any_record,
     list_any,
-    listed,
     states_since,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import MONITOR_DIMENSION, AlarmRecord
 from driftline.alerts.alarms.rule_tree import rule_lines
-from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.counts import count_by
 from driftline.alerts.evaluation import alarm_timeline
 from driftline.alerts.evaluation.explain import Explanation, explain
@@ -140,7 +138,7 @@ def alarms_view(
     notes = {} if is_newest else {row.id: row._asdict() for row in rows}
     lines = [
         alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))
-        for one in reach.shown(map(listed, rows))
+        for one in reach.shown(map(any_record, rows))
     ]
     counts = Counter(count_by(connection, table.state, known))
     everything = count_by(connection, table.state, reach.alarm_rows())
@@ -164,7 +162,7 @@ def _says(text: str) -> ColumnElement[bool]:
 
 
 def alarm_line(
-    connection: Connection, record: ListedAlarm, suppression: Suppression,
+    connection: Connection, record: AnyRecord, suppression: Suppression,
     deliveries: Sequence[Delivery] = (), *, note: Mapping[str, object] | None = None,
 ) -> views.AlarmLine:  # fmt: skip
     """Return how an alarm stands, with the words of the datapoint that made it so.
@@ -172,13 +170,6 @@ def alarm_line(
     Those of a newer one beyond the bound stand beside them, unless ``note`` gives the words of the
     change to this state, as lists do.
     """
-    line = views.AlarmLine(
-        name=record.name, state=record.state, since=record.state_changed_at,
-        severity="page",  # Of one that cannot be read nobody knows; it must not be overlooked.
-        condition="not readable", reason=record.state_reason, deliveries=tuple(deliveries),
-    )  # fmt: skip
-    if isinstance(record, UnreadableAlarm):
-        return replace(line, cause=record.problem, kind=record.kind)
     newest: Mapping[str, object] = {}
     if record.state != "ALARM" or record.state_reason == reach.CHANGED:
         note = {}
@@ -197,8 +188,10 @@ def alarm_line(
     if (deleted := suppression.deleted.get(monitor or "")) is not None:
         latest = f"its monitor was deleted on {moment(deleted)}; no new datapoints come"
         link = latest_link = None
-    return replace(
-        line, severity=rule.severity, condition=condition, cause=cause, link=link,
+    return views.AlarmLine(
+        name=record.name, state=record.state, since=record.state_changed_at,
+        reason=record.state_reason, deliveries=tuple(deliveries),
+        severity=rule.severity, condition=condition, cause=cause, link=link,
         latest=latest, latest_link=latest_link, monitor=monitor,
         kind="metric" if isinstance(rule, AlarmDefinition) else "composite",
         quiet=suppression.quiet(record),
@@ -343,8 +336,7 @@ def _on_same_metric(connection: Connection, record: AlarmRecord) -> list[AlarmRe
         return []
     query = select(alarms_table).where(table.metric_key == key, table.id != record.id)
     rows = connection.execute(query.order_by(table.name))
-    # The list of all tells of those that cannot be read.
-    return reach.shown(one for one in map(listed, rows) if isinstance(one, AlarmRecord))
+    return reach.shown(one for one in map(any_record, rows) if isinstance(one, AlarmRecord))
 
 
 def _condition(rule: AlarmDefinition) -> str:

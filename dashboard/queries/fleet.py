@@ -14,8 +14,7 @@ from sqlalchemy import Connection, select
 from driftline.access.audit import AuditEntry
 from driftline.access.audit import entries as audit_entries
 from driftline.access.principal import CURRENT
-from driftline.alerts.alarms.composite_records import listed
-from driftline.alerts.alarms.stored import UnreadableAlarm
+from driftline.alerts.alarms.composite_records import any_record
 from driftline.alerts.metrics.variants import Variant
 from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import list_silences
@@ -135,8 +134,7 @@ def read_marks(
     silences = () if reach.is_limited() else list_silences(connection, now)
     if silences:
         own = connection.execute(select(alarms).where(alarms.c.endpoint == line.name)).all()
-        labels = [labels_of(one.definition) for one in map(listed, own)
-                  if not isinstance(one, UnreadableAlarm)]  # fmt: skip
+        labels = [labels_of(any_record(row).definition) for row in own]
         for one in silences:
             start, end = one.silence.starts_at, one.expired_at or one.silence.last_end
             if (start is None or start <= now) and any(map(one.silence.fits, labels)):

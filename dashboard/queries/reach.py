@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, tr
 
 from driftline.access.audit import deletions
 from driftline.access.principal import CURRENT
-from driftline.alerts.alarms.composite_records import AnyRecord, ListedAlarm, get_any
+from driftline.alerts.alarms.composite_records import AnyRecord, get_any
 from driftline.alerts.alarms.records import (
     ENDPOINT_DIMENSIONS,
     AlarmRecord,
@@ -42,7 +42,7 @@ PAGES = frozenset((
 ))  # fmt: skip
 UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."
-Listed = TypeVar("Listed", bound=ListedAlarm)
+Listed = TypeVar("Listed", bound=AnyRecord)
 Named = TypeVar("Named", AlarmRecord, MonitorDefinition)
 
 
@@ -69,7 +69,7 @@ def is_reached(endpoint: str) -> bool:
     return not is_limited() or (bool(endpoint) and CURRENT.get().reaches(endpoint))
 
 
-def is_shown(record: ListedAlarm) -> bool:
+def is_shown(record: AnyRecord) -> bool:
     """Whether an alarm is about one metric of an endpoint in reach."""
     if not is_limited():
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from driftline.access.principal import CURRENT
-from driftline.alerts.alarms.composite_records import listed
+from driftline.alerts.alarms.composite_records import any_record
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.address import (
     Address,
@@ -55,7 +55,7 @@ def read_search(stores: Stores, asked: Address) -> SearchView:
         named = select(alarms_table).where(
             reach.alarm_rows(), alarms_table.c.search_text.contains(low, autoescape=True)
         )
-        alarms = [one for one in connection.execute(named) if reach.is_shown(listed(one))]
+        alarms = [one for one in connection.execute(named) if reach.is_shown(any_record(one))]
         newest = select(table.monitor, table.drift_ratios).where(is_of(endpoints))
         rows = connection.execute(newest.join(states, states.c.execution == table.id)).all()
     known = {one.name for one in monitors}

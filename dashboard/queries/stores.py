@@ -340,7 +340,7 @@ class Stores:
                     return  # It offers monitors.
                 case "alarm" if reach.is_limited():
                     reach.alarm(connection, address.alarm)
-                case "alarm":  # Also one that cannot be read.
+                case "alarm":
                     require_alarm(connection, address.alarm)
                 case "monitor" | "column" | "explain" | "compare" | "new_alarm":
                     found = reach.monitor(connection, address.monitor)

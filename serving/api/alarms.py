@@ -12,14 +12,13 @@ from starlette.routing import Match
 
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite_records import (
+    AnyRecord,
     CompositeRecord,
-    ListedAlarm,
-    get_listed,
+    get_any,
     list_any,
 )
 from driftline.alerts.alarms.known import require_alarm, require_past
 from driftline.alerts.alarms.records import HistoryItem, history
-from driftline.alerts.alarms.stored import UnreadableAlarm
 from driftline.alerts.evaluation.explain import explain
 from driftline.alerts.evaluation.replay import preview, replay
 from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
@@ -167,7 +166,7 @@ def _add_questions(routes: APIRouter, context: ServerContext) -> None:
     def alarm_state(name: str) -> dict[str, Any]:
         """Return one alarm of any kind: its definition and where it stands."""
         with _reading(context) as connection:
-            return shown(get_listed(connection, name))
+            return shown(get_any(connection, name))
 
     @routes.get("/alarms/{name:path}/explain")
     def alarm_explain(name: str) -> dict[str, Any]:
@@ -233,10 +232,7 @@ def _add_changes(routes: APIRouter, context: ServerContext) -> None:
         return {"tags": found}
 
 
-def shown(record: ListedAlarm) -> dict[str, Any]:
-    """Return an alarm as plain JSON values, its kind, and why it cannot be read if so."""
-    if isinstance(record, UnreadableAlarm):
-        kind, problem = record.kind, record.problem
-    else:
-        kind, problem = "composite" if isinstance(record, CompositeRecord) else "metric", None
-    return {"name": record.name, "kind": kind, "unreadable": problem, **record.as_dict()}
+def shown(record: AnyRecord) -> dict[str, Any]:
+    """Return an alarm as plain JSON values, and its kind."""
+    kind = "composite" if isinstance(record, CompositeRecord) else "metric"
+    return {"name": record.name, "kind": kind, **record.as_dict()}

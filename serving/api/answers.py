@@ -228,7 +228,7 @@ AlarmStatus = shape("AlarmStatus", "Where an alarm of any kind stands.",
 
 _SHOWN: dict[str, Any] = {"name": str, "kind": Literal["metric", "composite"]}
 MetricAlarmState = shape("MetricAlarmState", "A metric alarm: its definition and where it stands.",
-    AlarmDefinition, AlarmStatus, **_SHOWN, unreadable=None, evaluated_until=Time | None)
+    AlarmDefinition, AlarmStatus, **_SHOWN, evaluated_until=Time | None)
 
 _SUPPRESSED: dict[str, Any] = {
     "actions_suppressed_by": str | None,
@@ -237,13 +237,9 @@ _SUPPRESSED: dict[str, Any] = {
 }
 CompositeAlarmState = shape(
     "CompositeAlarmState", "A composite alarm: its definition and where it stands.",
-    CompositeDefinition, AlarmStatus, **_SHOWN, **_SUPPRESSED, unreadable=None)
-UnreadableAlarmState = shape(
-    "UnreadableAlarmState", "An alarm whose stored definition cannot be read, and why.",
-    AlarmStatus, **_SHOWN, unreadable=str, alarm_name=str)
-
+    CompositeDefinition, AlarmStatus, **_SHOWN, **_SUPPRESSED)
 ListedAlarm = either("ListedAlarm", "An alarm of any kind.",
-    MetricAlarmState | CompositeAlarmState | UnreadableAlarmState)
+    MetricAlarmState | CompositeAlarmState)
 AlarmPage = shape("AlarmPage", "Alarms by name.", items=[ListedAlarm], next_token=str | None)
 HistoryRecord = shape("HistoryRecord", "One line of an alarm's history.",
     alarm_name=str, timestamp=Time, history_item_type=Literal["ConfigurationUpdate",
@@ -356,11 +352,9 @@ _MAYBE: dict[str, Any] = {key: (kind, None) for key, kind in _SUPPRESSED.items()
 AlarmResourceStatus = shape("AlarmResourceStatus", "Where a declared alarm stands.",
     AlarmStatus, alarm_name=str, owner=str, tags=dict[str, str], actions_enabled=bool,
     evaluated_until=(Time | None, None), **_MAYBE)
-AlarmProblem = shape("AlarmProblem", "Why the definition of a declared alarm cannot be read.",
-    problem=str)
 _STATUS: dict[Kind, Any] = {
-    "Alarm": AlarmResourceStatus | AlarmProblem,
-    "CompositeAlarm": AlarmResourceStatus | AlarmProblem,
+    "Alarm": AlarmResourceStatus,
+    "CompositeAlarm": AlarmResourceStatus,
     "Channel": ChannelStatus,
     "Model": ModelStatus,
     "Baseline": BaselineStatus,

@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 
 from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import get_any
-from driftline.alerts.errors import AlarmError
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.silences import get_silence
 from driftline.database.engine import read_connection
@@ -171,10 +170,7 @@ def _status(
     if row.kind == "Endpoint":
         return {**_endpoint_status(reconciler, row.name), **_made(row)}
     if row.kind in ALARM_KINDS:
-        try:
-            record = get_any(connection, row.name).as_dict()
-        except AlarmError as error:  # The others are listed all the same.
-            return {"problem": str(error)}
+        record = get_any(connection, row.name).as_dict()
         found = {key: value for key, value in record.items() if key not in row.spec}
         # Somebody may have switched them meanwhile.
         return found | {"actions_enabled": record["actions_enabled"]}

@@ -69,9 +69,6 @@ def _listed(alarms: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
         for alarm in alarms
     ]
     yield Table(["name", "kind", "state", "since", "actions"], rows)
-    for alarm in alarms:
-        if alarm.get("unreadable"):
-            typer.echo(harmless(f"driftline: {alarm['unreadable']}"), err=True)
 
 
 @alarm.command("get")
@@ -240,8 +237,6 @@ def _switch(client: Client, names: list[str], *, enabled: bool) -> Answer:
 
 def _actions(alarm: Mapping[str, Any]) -> str:
     """Return in a word whether an alarm's actions run."""
-    if alarm.get("unreadable"):
-        return "unreadable"
     if not alarm["actions_enabled"]:
         return "off"
     if alarm.get("actions_suppressed_by"):

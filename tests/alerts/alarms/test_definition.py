@@ -248,7 +248,7 @@ def test_a_band_that_cannot_be_compared_with_is_refused(define, more, message):
         ({"actions_enabled": "yes"}, "actions_enabled 'yes'; expected true or false"),
         (
             {"evaluate_low_sample_count_percentile": "maybe"},
-            r"^Option maybe is not supported\. Supported options for parameter "
+            r"Option maybe is not supported\. Supported options for parameter "
             r"EvaluateLowSampleCountPercentile are evaluate and ignore\.$",
         ),
     ],

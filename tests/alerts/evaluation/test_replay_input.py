@@ -55,12 +55,12 @@ def test_wrong_input_is_one_sentence_with_the_value(name):
         ({"Metrics": [{"Id": "m1"}]}, "Metrics and Period"),
         (
             {"TreatMissingData": "never"},
-            r"^The value never is not supported for TreatMissingData parameter\. Supported values "
+            r"The value never is not supported for TreatMissingData parameter\. Supported values "
             r"are \[breaching, notBreaching, ignore, missing\]\.$",
         ),
         (
             {"EvaluateLowSampleCountPercentile": "never"},
-            r"^Option never is not supported\. Supported options for parameter "
+            r"Option never is not supported\. Supported options for parameter "
             r"EvaluateLowSampleCountPercentile are evaluate and ignore\.$",
         ),
     ],

@@ -75,7 +75,6 @@ class CompositeAlarmState(CompositeAlarmSpec):
     actions_suppressed_by: str | None
     actions_suppressed_reason: str | None
     actions_suppressed_until: str | None
-    unreadable: None
 
 class Delivery(TypedDict):
     """How a message fares, and why."""
@@ -243,7 +242,6 @@ class MetricAlarmState(TypedDict):
     alarm_configuration_updated_timestamp: str
     name: str
     kind: Literal["metric", "composite"]
-    unreadable: None
     evaluated_until: str | None
 
 class MetricMath(TypedDict):
@@ -341,23 +339,6 @@ class TimeRange(TypedDict):
     start_time: str
     end_time: str
 
-class UnreadableAlarmState(TypedDict):
-    """An alarm whose stored definition cannot be read, and why."""
-    state_value: AlarmState
-    state_reason: str
-    state_reason_data: str | None
-    state_updated_timestamp: str
-    state_transitioned_timestamp: str
-    evaluation_state: str | None
-    evaluation_problem: str | None
-    state_seq: int
-    created_at: str
-    alarm_configuration_updated_timestamp: str
-    name: str
-    kind: Literal["metric", "composite"]
-    unreadable: str
-    alarm_name: str
-
 class WarmUp(TypedDict):
     """How long a new alarm waits in INSUFFICIENT_DATA, without actions."""
     warm_up_period_duration_in_minutes: int
@@ -367,7 +348,7 @@ class CarryingDelivery(Delivery):
     """One message, and those that it carries."""
     carries: list[Delivery]
 
-ListedAlarm = MetricAlarmState | CompositeAlarmState | UnreadableAlarmState
+ListedAlarm = MetricAlarmState | CompositeAlarmState
 
 MetricQuery = dict[str, Any]
 

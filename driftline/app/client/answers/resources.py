@@ -14,10 +14,6 @@ ResourceKind = Literal["Model", "Baseline", "Endpoint", "Channel", "Monitor", "A
 Role = Literal["viewer", "analyst", "operator", "admin", "invoke", "ingest"]
 Verdict = Literal["expected", "harmful", "new-normal"]
 
-class AlarmProblem(TypedDict):
-    """Why the definition of a declared alarm cannot be read."""
-    problem: str
-
 class AlarmResource(TypedDict):
     """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules."""
     name: str
@@ -398,7 +394,7 @@ class StoredAlarm(TypedDict):
     updated_at: str | None
     kind: Literal["Alarm"]
     spec: AlarmSpec
-    status: AlarmResourceStatus | AlarmProblem
+    status: AlarmResourceStatus
 
 class StoredBaseline(TypedDict):
     """Reference data, and the roles of its columns."""
@@ -434,7 +430,7 @@ class StoredCompositeAlarm(TypedDict):
     updated_at: str | None
     kind: Literal["CompositeAlarm"]
     spec: CompositeAlarmSpec
-    status: AlarmResourceStatus | AlarmProblem
+    status: AlarmResourceStatus
 
 class StoredEndpoint(TypedDict):
     """A name whose requests are captured; with a model they are answered here, too."""
