@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Self
 
-from pydantic import Field, SkipValidation, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.parts import Alarm, own_names
@@ -20,8 +20,7 @@ _WAIT = (
     f"whole seconds from 0 to {_PERIOD_MAX_S}, 60 for example: an actions_suppressor needs both "
     "periods"
 )
-# Checked beside a suppressor only: older versions stored any other.
-_Seconds = Annotated[SkipValidation[int | None], Field(description=_WAIT)]
+_Seconds = Annotated[int | None, Field(ge=0, le=_PERIOD_MAX_S, description=_WAIT)]
 
 
 class CompositeDefinition(Alarm):
@@ -45,10 +44,8 @@ class CompositeDefinition(Alarm):
         if self.suppressor_name == self.alarm_name:
             raise AlarmError("it is its own actions_suppressor; expected another alarm")
         for key in ("actions_suppressor_wait_period", "actions_suppressor_extension_period"):
-            value = getattr(self, key)
-            if type(value) is not int or not 0 <= value <= _PERIOD_MAX_S:
-                shown = "is missing" if value is None else f"{value!r:.80}"
-                raise AlarmError(f"{key} {shown}; expected {_WAIT}")
+            if getattr(self, key) is None:
+                raise AlarmError(f"{key} is missing; expected {_WAIT}")
         return self
 
     @classmethod

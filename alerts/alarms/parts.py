@@ -104,6 +104,7 @@ class Alarm(Document):
                 raise AlarmError(
                     f"{len(names)} actions for {state}; expected {_ACTIONS_MAX} or fewer, each once"
                 )
+        _check_tags(self.tags)
         _check_propagation(self.action_configuration)
         return self
 
@@ -180,11 +181,8 @@ def _own_propagation(given: Any) -> dict[str, object]:  # noqa: ANN401 - checked
     return found if fields is None else found | {"alarm_tags_propagation": fields}
 
 
-def check_tags(tags: Mapping[str, str]) -> None:
-    """Refuse tags that are too long: AlarmError.
-
-    Where they are given, not where they are read: older versions stored tags of any length.
-    """
+def _check_tags(tags: Mapping[str, str]) -> None:
+    """Refuse tags that are too long: AlarmError."""
     for key, value in tags.items():
         if not 1 <= len(key) <= _TAG_KEY_MAX or len(value) > _TAG_VALUE_MAX:
             raise AlarmError(

@@ -19,7 +19,6 @@ from driftline.alerts.alarms.composite_records import (
     states_since,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.parts import check_tags
 from driftline.alerts.alarms.records import (
     LOOK_AGAIN,
     AlarmRecord,
@@ -89,10 +88,6 @@ def set_tags(
     without: Iterable[str] = (),
 ) -> dict[str, str]:
     """Add tags to an alarm, in place of those of the same keys, and remove others; give all."""
-    try:
-        check_tags(tags or {})
-    except AlarmError as error:
-        raise AlarmError(f'alarm "{name}": {error}') from error
     hold_for_change(connection, [name])
     record = get_any(connection, name)
     gone = set(without)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.parts import check_tags, own_names
+from driftline.alerts.alarms.parts import own_names
 from driftline.alerts.math.query import read_dimensions
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
@@ -95,11 +95,6 @@ def _parse(document: object, number: int) -> Resource:
         raise ResourceError(f"{where}: owner {shown(owner)}; expected text")
     if tags is not None and not _is_texts(tags):
         raise ResourceError(f"{where}: tags {shown(tags)}; expected an object of texts")
-    if kind in ALARM_KINDS:
-        try:
-            check_tags(tags or {})
-        except InputError as error:
-            raise ResourceError(f"{where}: {error}") from error
     return Resource(kind, name, _checked_spec(kind, spec, where), owner, dict(tags or {}))
 
 

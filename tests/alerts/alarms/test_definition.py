@@ -7,7 +7,6 @@ from driftline.alerts.alarms.definition import (
     AlarmDefinition,
     evaluation_range,
 )
-from driftline.alerts.alarms.parts import check_tags
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.math.query import MetricQuery
 from driftline.errors import InputError
@@ -258,39 +257,12 @@ def test_what_put_metric_alarm_refuses_besides_is_refused(define, more, message)
         define(**more)
 
 
-def test_a_definition_of_an_older_version_is_read():
-    older = {
-        "alarm_name": "old",
-        "namespace": "n",
-        "metric_name": "m",
-        "period": 60,
-        "evaluation_periods": 1,
-        "threshold": 1.0,
-        "comparison_operator": "GreaterThanThreshold",
-        "statistic": "Maximum",
-        "dimensions": {},
-        "datapoints_to_alarm": None,
-        "treat_missing_data": None,
-        "unit": None,
-        "alarm_description": "",
-        "actions_enabled": True,
-        "alarm_actions": ["pager"],
-        "ok_actions": [],
-        "insufficient_data_actions": [],
-        "severity": "page",
-        "tags": {},
-        "evaluation_range": None,
-    }
-
-    assert AlarmDefinition.from_dict(older).statistic == "Maximum"
-
-
 @pytest.mark.parametrize("tags", [{"": ""}, {"k" * 129: ""}, {"k": "v" * 257}])
-def test_tags_are_as_long_as_cloudwatchs_and_no_longer(tags):
+def test_tags_are_as_long_as_cloudwatchs_and_no_longer(define, tags):
     # API reference, Tag: a key of 1 to 128 characters, a value of 0 to 256.
-    check_tags({"k" * 128: "v" * 256, "k": ""})
+    define(tags={"k" * 128: "v" * 256, "k": ""})
 
     with pytest.raises(
         AlarmError, match="a key of 1 to 128 characters and a value of 256 or fewer"
     ):
-        check_tags(tags)
+        define(tags=tags)
