@@ -100,14 +100,3 @@ def test_a_wrong_definition_is_refused_in_a_sentence(more, sentence):
         CompositeDefinition.from_dict({"alarm_name": "one", "alarm_rule": "TRUE"} | more)
 
     assert sentence in str(raised.value)
-
-
-@pytest.mark.parametrize("rule", ["FALSE", None])
-@pytest.mark.parametrize("names", [("AlarmRule", "alarm_rule"), ("alarm_rule", "AlarmRule")])
-def test_a_field_in_both_names_is_refused_by_both(names, rule):
-    with pytest.raises(AlarmError, match='"AlarmRule" and "alarm_rule"; expected one of them'):
-        CompositeDefinition.from_dict({"AlarmName": "one", names[0]: "TRUE", names[1]: rule})
-
-
-def test_the_table_of_names_is_made_once():
-    assert CompositeDefinition.aws_names() is CompositeDefinition.aws_names()

@@ -8,20 +8,15 @@ from hypothesis import strategies as st
 
 from driftline.alerts.alarms.alarm import Point, decide, is_breaching, judge
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.measured import measure
 from driftline.alerts.alarms.period_evaluation import (
     Grid,
     Standing,
     evaluate_periods,
-    math_points,
     points,
     step,
 )
 from driftline.alerts.alarms.window import WarmUp
-from driftline.alerts.math.plan import Plan
 from driftline.alerts.math.query import MetricQuery
-from driftline.alerts.math.series import Series
-from driftline.alerts.metrics.distribution import Distribution
 from driftline.alerts.metrics.summary import Summary
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -164,19 +159,6 @@ def test_few_samples_keep_the_state_only_if_they_are_to_be_ignored(current):
     assert taken.state == "ALARM"
 
 
-def test_without_any_data_missing_data_are_treated_however_few_samples_that_is():
-    definition = alarm(extended_statistic="p50", evaluate_low_sample_count_percentile="ignore")
-
-    assert judge(definition, [Point(START)] * 5, "OK").state == "INSUFFICIENT_DATA"
-
-
-def test_enough_samples_in_the_judged_points_are_judged():
-    definition = alarm(extended_statistic="p50", evaluate_low_sample_count_percentile="ignore")
-    judged = [Point(minute(number), 9.0, 7.0) for number in range(5)]
-
-    assert judge(definition, judged, "OK").state == "ALARM"
-
-
 @pytest.mark.parametrize(
     ("is_whole", "current", "values", "at", "expected"),
     [
@@ -202,15 +184,6 @@ def test_a_warm_up_waits_for_a_full_window_or_its_end(is_whole, current, values,
     assert judgement.rule == expected
     if expected == "warm_up":
         assert (after, change) == (standing, None)
-
-
-def test_a_step_without_a_creation_knows_no_warm_up():
-    definition = alarm(warm_up_configuration=warm_up(10, is_whole=True))
-    judged = [Point(minute(number), 9.0, 1.0) for number in range(5)]
-
-    judgement, _, _ = step(definition, Standing(1, "OK", 4), judged, end=minute(5), now=minute(5))
-
-    assert judgement.rule == "full"
 
 
 def test_metrics_of_dynamodb_ignore_missing_data_unless_told():
@@ -265,79 +238,3 @@ def test_walking_in_pieces_is_walking_at_once_and_is_a_step_for_each_period(
         )
         stepped += [] if change is None else [change]
     assert stepped == whole
-
-
-def test_points_of_an_extended_statistic_are_missing_where_no_spread_is_known():
-    definition = alarm(extended_statistic="p90")
-    spread = Distribution.of([1.0, 2.0, 3.0])
-    window = {0: Summary(3, 6, 1, 3, distribution=spread), 1: Summary(3, 6, 1, 3)}
-
-    found = points(definition, window, [minute(number) for number in range(3)])
-
-    assert [point.value for point in found] == [3.0, None, None]
-
-
-def test_math_points_are_put_at_the_starts_of_their_periods():
-    starts = [minute(number) for number in range(3)]
-    second = int(START.timestamp())
-
-    found = math_points(
-        {second: 1.0, second + 120: 3.0, second + 90: 9.0}, starts, lower={second: 0.5}
-    )
-
-    assert [(point.value, point.lower, point.upper) for point in found] == [
-        (1.0, 0.5, None),
-        (None, None, None),
-        (3.0, None, None),
-    ]
-
-
-def test_metric_math_is_measured_from_the_periods_of_its_metrics():
-    queries = (
-        MetricQuery(id="e1", expression="m2 - m1"),
-        *(
-            MetricQuery(
-                id=name,
-                namespace="shop",
-                metric_name=name,
-                stat="Sum",
-                period=60,
-                return_data=False,
-            )
-            for name in ("m1", "m2")
-        ),
-    )
-    definition = AlarmDefinition(
-        alarm_name="gap",
-        metrics=queries,
-        evaluation_periods=1,
-        threshold=1,
-        comparison_operator="GreaterThanThreshold",
-    )
-    found = [{0: summary(1.0), 2: summary(2.0)}, {0: summary(5.0), 1: summary(4.0)}]
-
-    measured = measure(definition, Plan.of(queries), found, [minute(number) for number in range(4)])
-
-    assert [point.value for point in measured] == [4.0, 4.0, -2.0]
-
-
-def test_a_band_is_measured_beside_the_values_with_their_samples():
-    definition = band_alarm("GreaterThanUpperThreshold")
-    second = int(START.timestamp())
-
-    def band(id_, deviations):
-        assert (id_, deviations) == ("m1", 2)
-        return Series.of({second: 9.0}, 60), Series.of({second: 1.0}, 60)
-
-    measured = measure(
-        definition,
-        Plan.of(definition.metrics),
-        [{0: summary(5.0, count=4), 1: summary(6.0)}],
-        [minute(number) for number in range(3)],
-        band,
-    )
-
-    assert measured == [
-        Point(START, 5.0, 4.0, lower=1.0, upper=9.0),
-        Point(minute(1), 6.0, 1.0),
-    ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.alerts.alarms.suppression import NOTHING_HELD, Held, Periods, step
+from driftline.alerts.alarms.suppression import NOTHING_HELD, Periods, step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WAIT, EXTENSION = 2, 3
@@ -102,20 +102,6 @@ def test_the_documented_examples(composite, suppressor, wanted):
 )  # fmt: skip
 def test_what_follows_from_the_rules(composite, suppressor, wanted):
     assert run(composite, suppressor) == wanted
-
-
-def test_without_waits_actions_run_at_once():
-    found = step(NOTHING_HELD, Periods(0, 0), at(5), suppressor="OK", has_changed=True)
-
-    assert (found.held, found.ran_at, found.runs_now) == (NOTHING_HELD, None, True)
-
-
-def test_a_hold_says_what_holds_in_cloudwatchs_words():
-    held = step(NOTHING_HELD, Periods(60, 60), at(0), suppressor="OK", has_changed=True).held
-
-    assert held == Held("WaitPeriod", at(60), is_owed=True)
-    assert held.reason == "Actions suppressed by WaitPeriod"
-    assert NOTHING_HELD.reason is None
 
 
 STATES = st.sampled_from(["OK", "ALARM", "INSUFFICIENT_DATA"])

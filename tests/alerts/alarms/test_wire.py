@@ -62,27 +62,6 @@ def test_a_request_is_read_and_stored_in_snake_case(request_):
     assert AlarmDefinition.from_dict(found.as_dict()) == found
 
 
-def test_what_stands_in_the_request_is_what_is_judged():
-    found, band = from_aws(PLAIN), from_aws(BAND)
-
-    assert (found.statistic, found.statistic_name) == (None, "p99.5")
-    assert found.required_breaches == 3
-    assert found.samples_wanted == 2000.0
-    assert found.propagated_tags == {"team": "a"}
-    assert (band.period, band.watched_id, band.is_band) == (60, "m1", True)
-    assert (band.metric_key, band.statistic_name) == ("", "")
-
-
-def test_our_own_fields_stand_beside_cloudwatchs():
-    found = from_aws(PLAIN | {"severity": "ticket", "owner": "ops", "evaluation_range": 6})
-
-    assert (found.severity, found.owner, found.range_periods) == ("ticket", "ops", 6)
-
-
-def test_null_is_as_good_as_nothing():
-    assert from_aws(PLAIN | {"Metrics": None, "Statistic": None}) == from_aws(PLAIN)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -6,7 +6,7 @@ import json
 from functools import partial
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 
 from driftline.alerts.alarms import records
 from driftline.alerts.alarms.composite import CompositeDefinition
@@ -17,7 +17,7 @@ from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.states import set_state
-from driftline.alerts.tables import alarms, outbox
+from driftline.alerts.tables import outbox
 from tests.servers.postgres import both_databases
 from tests.together import together
 
@@ -152,57 +152,6 @@ def test_composites_of_composites_change_in_one_transaction(yard):
     assert yard.get("top").state_seq == 2
 
 
-def test_the_evaluator_takes_composites_along(yard, engine, clock):
-    yard.house.alarm()
-    yard.put(above="ALARM(drift)")
-    yard.house.put(1.0)
-
-    changes = Evaluator(engine, now=clock).step()
-
-    assert [(one.alarm_name, one.new) for one in changes] == [
-        ("drift", "ALARM"),
-        ("above", "ALARM"),
-    ]
-
-
-@both_databases
-def test_a_stored_period_without_a_suppressor_may_be_any(yard, engine):
-    yard.children("a")
-    yard.put(above="ALARM(a)")
-    old = {"actions_suppressor_wait_period": -1, "actions_suppressor_extension_period": 604_801}
-    stored, row = yard.get("above").definition.as_dict() | old, alarms.c.name == "above"
-    with engine.begin() as connection:  # As older versions stored it.
-        connection.execute(update(alarms).where(row).values(definition=stored))
-
-    yard.set("a", "ALARM")
-
-    assert yard.get("above").state == "ALARM"
-    assert yard.get("above").definition.as_dict().items() >= old.items()
-
-
-def test_an_update_keeps_the_state_until_the_rule_says_otherwise(yard):
-    yard.children("a")
-    yard.put(one="ALARM(a)")
-
-    assert yard.put(one="OK(a)") == []
-    assert yard.put(one="NOT ALARM(a)") == ["one ALARM"]
-    assert yard.get("one").state_reason == (
-        f"{ARN}one was updated and its new alarm rule evaluates to ALARM"
-    )
-    assert yard.put(one="NOT ALARM(a)") == []
-
-
-def test_a_state_set_by_hand_stays_until_a_child_changes(yard):
-    yard.children("a", "b")
-    yard.put(inner="ALARM(a)", outer="ALARM(inner) OR ALARM(b)")
-    assert yard.set("outer", "ALARM") == ["outer ALARM"]
-
-    # A grandchild that leaves the child as it is, is none.
-    assert yard.set("a", "OK") == ["a OK"]
-    assert yard.get("outer").state == "ALARM"
-    assert yard.set("b", "OK") == ["b OK", "outer OK"]
-
-
 @both_databases
 @pytest.mark.parametrize(
     ("rules", "sentence"),
@@ -229,14 +178,6 @@ def test_what_is_not_there_is_refused_and_nothing_is_stored(yard, rules, sentenc
     assert yard.history("other") == []
 
 
-@both_databases
-def test_a_metric_alarm_cannot_take_the_name_of_a_composite(yard):
-    yard.put(one="TRUE")
-
-    with pytest.raises(AlarmError, match="a composite alarm has this name"):
-        yard.house.alarm("one")
-
-
 def test_alarms_on_a_cycle_keep_their_state_until_it_is_broken(yard):
     yard.children("a")
     yard.put(one="ALARM(a)", two="ALARM(one)", above="ALARM(two)")
@@ -253,26 +194,6 @@ def test_alarms_on_a_cycle_keep_their_state_until_it_is_broken(yard):
 
     assert sorted(yard.put(two="FALSE")) == ["above OK", "one ALARM", "two OK"]
     assert {yard.get(name).evaluation_state for name in ("one", "two")} == {None}
-
-
-def test_what_a_composite_looks_at_cannot_be_deleted(yard, engine, clock):
-    yard.children("a", "b", "sup")
-    yard.put(one={"alarm_rule": "ALARM(a) OR ALARM(b)", **SUPPRESSED}, two="ALARM(one)")
-
-    for names, sentence in (
-        (["a"], "Cannot delete a as there are composite alarm(s) depending on it."),
-        (["a", "b"], "Cannot delete a,b as there are composite alarm(s) depending on them."),
-        (["sup"], "Cannot delete sup as there are composite alarm(s) depending on it."),
-        (["one"], "Cannot delete one as there are composite alarm(s) depending on it."),
-    ):
-        with pytest.raises(AlarmInUse) as raised, engine.begin() as connection:
-            records.delete_alarms(connection, names, clock())
-        assert str(raised.value).startswith(sentence)
-    with engine.begin() as connection:
-        records.delete_alarms(connection, ["two", "one", "a"], clock())
-
-    assert yard.history("one")[-1] == ("ConfigurationUpdate", 'Alarm "one" deleted')
-    yard.put(two="ALARM(b)")
 
 
 def test_actions_wait_for_the_suppressor_and_then_run_once(yard, told, clock):
@@ -331,55 +252,6 @@ def test_a_wait_survives_the_process(yard, told, clock, engine):
     assert yard.told("one") == [("ALARM", 2)]
 
 
-def test_without_its_suppressor_a_composite_tells_what_was_held(yard, told, clock):
-    yard.children("a", "sup")
-    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
-    yard.set("sup", "ALARM")
-
-    yard.put(one={"alarm_rule": "ALARM(a)", **told})
-
-    assert yard.told("one") == [("OK", 1)]
-    assert yard.get("one").held.is_owed is False
-
-
-@both_databases
-def test_another_suppressor_begins_the_wait_anew(yard, told, clock):
-    yard.children("a", "sup", "other")
-    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
-    clock.advance(seconds=59)
-
-    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED, "actions_suppressor": "other"})
-    clock.advance(seconds=59)
-    assert yard.release() == []
-    clock.advance(seconds=1)
-    yard.release()
-
-    assert yard.told("one") == [("OK", 1)]
-
-
-@both_databases
-def test_a_clock_that_was_far_ahead_does_not_hold_actions_for_ever(yard, told, clock):
-    yard.children("a", "sup")
-    clock.advance(days=400)
-    yard.put(one={"alarm_rule": "ALARM(a)", **told, **SUPPRESSED})
-    clock.advance(days=-400)
-
-    yard.release()
-
-    assert yard.told("one") == [("OK", 1)]
-
-
-@both_databases
-def test_switched_off_actions_are_not_told_and_hold_nothing(yard, told):
-    yard.children("a")
-    yard.put(one={"alarm_rule": "ALARM(a)", **told, "actions_enabled": False})
-
-    yard.set("a", "ALARM")
-
-    assert yard.get("one").state == "ALARM"
-    assert yard.told("one") == []
-
-
 @both_databases
 def test_two_children_that_change_at_once_are_both_seen(yard, engine, clock):
     """On PostgreSQL each transaction alone would see only its own child in ALARM."""
@@ -389,24 +261,6 @@ def test_two_children_that_change_at_once_are_both_seen(yard, engine, clock):
     together(*(partial(yard.set, name, "ALARM") for name in "ab"))
 
     assert yard.get("both").state == "ALARM"
-
-
-@both_databases
-def test_many_parents_of_one_child_are_refused(yard):
-    yard.children("a")
-    yard.put(**{f"c{number}": "ALARM(a)" for number in range(150)})
-
-    with pytest.raises(AlarmError, match='151 composite alarms look at "a"; expected 150'):
-        yard.put(one_more="ALARM(a)")
-    assert yard.set("a", "ALARM")[150] == "c99 ALARM"
-
-
-def test_a_chain_of_composites_is_followed_to_its_top(yard):
-    yard.children("a")
-    rules = {"c0": "ALARM(a)"} | {f"c{number}": f"ALARM(c{number - 1})" for number in range(1, 40)}
-    yard.put(**rules)
-
-    assert yard.set("a", "ALARM")[-1] == "c39 ALARM"
 
 
 @pytest.fixture
@@ -450,79 +304,3 @@ def test_a_composite_tells_the_cause_of_its_child_and_leads_to_its_rows(yard, pa
     assert body["cause"] == 'temp: temp: 33% of rows at or below 12, mostly "…"'
     assert body["links"]["dashboard"] == ROWS.format("temp")
     assert f"{ARN}wind transitioned to OK at " in body["state"]["reason"]  # CloudWatch's own words.
-
-
-def test_a_composite_tells_the_causes_of_all_that_are_in_alarm_those_of_before_too(yard, paged):
-    yard.children("temp", "wind")
-    yard.put(call={"alarm_rule": "ALARM(temp) AND ALARM(wind)", **PAGER})
-    assert paged(day=1, temp=1, wind=0) == []
-
-    (body,) = paged(day=2, temp=1, wind=1)
-
-    assert body["cause"] == (
-        'wind: wind: 33% of rows at or below 12, mostly "…"; '
-        'temp: temp: 33% of rows at or below 12, mostly "…"'
-    )
-    assert body["links"]["dashboard"] == ROWS.format("wind")
-
-
-def test_a_composite_of_composites_tells_the_cause_at_the_bottom(yard, paged):
-    yard.children("temp")
-    yard.put(inner="ALARM(temp)", outer={"alarm_rule": "ALARM(inner)", **PAGER})
-
-    (body,) = paged(day=1, temp=1)
-
-    assert body["cause"] == 'inner: temp: temp: 33% of rows at or below 12, mostly "…"'
-    assert body["links"]["dashboard"] == ROWS.format("temp")
-
-
-def test_what_a_suppressor_held_is_told_with_its_cause(yard, paged, clock):
-    yard.children("temp", "sup")
-    yard.put(call={"alarm_rule": "ALARM(temp)", **PAGER, **SUPPRESSED})
-    assert paged(day=1, temp=1) == []
-    clock.advance(seconds=61)
-
-    (body,) = paged(day=1)
-
-    assert body["cause"] == 'temp: temp: 33% of rows at or below 12, mostly "…"'
-    assert body["links"]["dashboard"] == ROWS.format("temp")
-
-
-def test_a_child_without_a_cause_gives_its_reason_and_its_page(yard, told, receiver, deliverer):
-    yard.children("a")
-    yard.house.channel("pager", receiver.url)
-    yard.put(call={"alarm_rule": "ALARM(a)", **PAGER})
-
-    yard.set("a", "ALARM")
-    while deliverer.step():
-        pass
-
-    body = json.loads(receiver.requests[-1][1])["data"]
-    assert body["cause"] == "a: by hand"
-    assert body["links"]["dashboard"].endswith("/alarms/a")
-
-
-def test_the_history_keeps_no_values_of_rows_for_composites(yard, paged):
-    yard.children("temp")
-    yard.put(call={"alarm_rule": "ALARM(temp)", **PAGER})
-    paged(day=1, temp=1)
-
-    with yard.engine.begin() as connection:
-        kept = [item.data for item in history(connection) if item.type == "StateUpdate"]
-    assert "EWR" not in str(kept)
-    assert sum("note" in one for one in kept) == 2
-
-
-@pytest.mark.parametrize("has_actions", [False, True], ids=["none", "disabled"])
-def test_a_composite_without_actions_notes_none_as_suppressed(yard, clock, told, has_actions):
-    actions = {**told, "actions_enabled": False} if has_actions else {}
-    yard.children("a", "sup")
-    yard.put(one={"alarm_rule": "ALARM(a)", **SUPPRESSED, **actions})
-
-    yard.set("sup", "ALARM")
-    yard.set("a", "ALARM")
-    clock.advance(seconds=60)
-    yard.release()
-
-    assert yard.get("one").state == "ALARM"
-    assert [item for item in yard.history("one") if item[0] == "Action"] == []

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation.replay import replay
 from tests.alerts.replays import CASES, START, at, states
 
@@ -78,12 +77,6 @@ def test_the_documented_examples_of_suppression_come_out(example, unit_s):
     assert acted(suppressed(composite, suppressor, unit_s), unit_s) == actions
 
 
-def test_a_wait_that_ends_between_two_steps_is_told_by_the_next_one():
-    found = suppressed([(2, "ALARM")], [(0, "OK")], step_s=5)
-
-    assert acted(found) == [(5, "ALARM")]
-
-
 def test_a_composite_of_which_nothing_is_known_begins_without_data_and_is_judged_at_once():
     found = {
         "composite": {"AlarmRule": "ALARM(child)", "OKActions": ["told"]},
@@ -111,40 +104,3 @@ def test_the_actions_of_a_composite_do_not_depend_on_how_often_one_looks(child, 
     often = [action for line in replay(fine) for action in line.actions]
 
     assert [action for line in replay(coarse) for action in line.actions] == often
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"children": []}, "expected lists of states by name"),
-        ({"children": {"other": []}}, 'children without "child"'),
-        ({"children": {"child": [{"time": at(0)}]}}, "expected time and state"),
-        ({"children": {"child": [{"time": at(0), "state": "RED"}]}}, "expected OK, ALARM or"),
-        (
-            {"children": {"child": [{"time": at(0), "state": s} for s in ("OK", "ALARM")]}},
-            "two states at",
-        ),
-        ({"composite": {"AlarmRule": "ALARM("}}, "expected"),
-        ({"datapoints": []}, 'a replay with "datapoints"'),
-    ],
-)
-def test_a_wrong_composite_is_one_sentence(change, message):
-    found = suppressed([], [(0, "OK")])
-    del found["composite"]["ActionsSuppressor"]
-
-    with pytest.raises(AlarmError, match=message):
-        replay(found | change)
-
-
-def test_the_states_that_lines_tell_are_counted_against_the_bound():
-    """A hundred children on each line are a hundred times as much as one."""
-    names = [f"child {number}" for number in range(100)]
-    found = {
-        "composite": {"AlarmRule": " OR ".join(f'ALARM("{name}")' for name in names)},
-        "children": {name: [] for name in names},
-        "start": at(0), "end": at(600), "step_s": 60,
-    }  # fmt: skip
-
-    assert len(list(replay(found, longest=1_000))) == 10
-    with pytest.raises(AlarmError, match="10 evaluations from start to end; expected 9 or fewer"):
-        replay(found, longest=999)

@@ -1,18 +1,15 @@
 """Alarms on plain metrics are judged by the clock, as CloudWatch's."""
 
-import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import event, func, select, update
+from sqlalchemy import func, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.evaluation import passes
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.replay import replay
-from driftline.alerts.tables import passes as pass_table
 from tests.alerts.plants import MINUTE, NOON, Plant
 from tests.servers.postgres import both_databases
 from tests.together import together
@@ -55,19 +52,6 @@ def test_the_window_slides_by_the_minute_not_by_the_period(plant):
 
 
 @both_databases
-def test_nothing_is_judged_twice_between_two_ticks(plant, engine):
-    plant.alarm()
-    plant.to(NOON)
-    plant.to(NOON + timedelta(seconds=20))
-    statements = []
-    event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
-
-    assert plant.to(NOON + timedelta(seconds=25)) == []
-
-    assert not [one for one in statements if "alerts_samples" in one or "UPDATE" in one]
-
-
-@both_databases
 def test_an_evaluator_whose_lease_was_taken_tells_nothing_that_the_other_did_not_see(
     plant, engine, monkeypatch
 ):
@@ -92,17 +76,6 @@ def test_an_evaluator_whose_lease_was_taken_tells_nothing_that_the_other_did_not
     assert plant.state() == "OK"
 
 
-def test_short_periods_are_judged_every_ten_seconds(plant):
-    plant.clock.time = NOON - MINUTE
-    plant.alarm(period=10)
-    plant.to(NOON)
-    second = timedelta(seconds=1)
-    plant.put(50, NOON + 12 * second, period_s=1)
-
-    assert plant.to(NOON + 19 * second) == []
-    assert plant.to(NOON + 20 * second) == [("hot", "ALARM")]
-
-
 @both_databases
 def test_windows_of_several_days_are_judged_once_an_hour(plant):
     plant.alarm(period=86_400, evaluation_periods=2, datapoints_to_alarm=1)
@@ -112,26 +85,6 @@ def test_windows_of_several_days_are_judged_once_an_hour(plant):
 
     assert plant.to(NOON + 59 * MINUTE) == []
     assert plant.to(NOON + 60 * MINUTE) == [("hot", "ALARM")]
-
-
-def test_what_is_flushed_at_the_end_of_a_minute_is_waited_for(plant, engine, clock):
-    plant.alarm()
-    plant.evaluator = Evaluator(engine, now=clock, settle_s=3.0)
-    plant.to(NOON + timedelta(seconds=3))
-    plant.put(50, NOON)
-
-    assert plant.to(NOON + timedelta(seconds=62)) == []
-    assert plant.to(NOON + timedelta(seconds=63)) == [("hot", "ALARM")]
-
-
-def test_ticks_that_were_missed_are_made_up_for_in_order(plant):
-    plant.alarm()
-    plant.put(1, NOON - MINUTE)
-    assert plant.to(NOON) == [("hot", "OK")]
-    for minute, value in enumerate([1, 50, 1]):
-        plant.put(value, NOON + minute * MINUTE)
-
-    assert plant.to(NOON + 3 * MINUTE) == [("hot", "ALARM"), ("hot", "OK")]
 
 
 def test_a_machine_that_slept_wakes_nobody_until_the_writers_had_their_time(plant):
@@ -146,26 +99,6 @@ def test_a_machine_that_slept_wakes_nobody_until_the_writers_had_their_time(plan
     found = plant.to(woken + 2 * MINUTE)
 
     assert sorted(found) == [("breaching", "ALARM"), ("missing", "INSUFFICIENT_DATA")]
-
-
-@both_databases
-def test_a_breach_is_told_at_once_after_a_pause(plant):
-    plant.alarm()
-    plant.put(1, NOON - MINUTE)
-    plant.to(NOON)
-    woken = NOON + timedelta(hours=8)
-    plant.put(50, woken - MINUTE)
-
-    assert plant.to(woken) == [("hot", "ALARM")]
-
-
-def test_silence_counts_for_an_alarm_that_was_made_after_a_pause(plant):
-    plant.to(NOON)
-    woken = NOON + timedelta(hours=8)
-    plant.to(woken)
-    plant.alarm(treat_missing_data="breaching")
-
-    assert plant.to(woken + timedelta(seconds=1)) == [("hot", "ALARM")]
 
 
 def test_metric_math_is_judged_with_its_missing_data(plant):
@@ -191,24 +124,6 @@ def test_metric_math_is_judged_with_its_missing_data(plant):
 
 
 @both_databases
-def test_metric_math_without_a_metric_is_judged_and_stops_no_other(plant, house):
-    plant.alarm("constant", metrics=[{"id": "e1", "expression": "TIME_SERIES(50)", "period": 60}])
-    house.alarm("follower")
-    house.put(1)
-
-    assert sorted(plant.to(NOON)) == [("constant", "ALARM"), ("follower", "ALARM")]
-
-
-def test_percentiles_are_judged(plant):
-    plant.alarm(statistic=None, extended_statistic="p90")
-    plant.put(1, NOON)
-    for value in (1, 1, 50, 50):
-        plant.put(value, NOON)
-
-    assert plant.to(NOON + MINUTE) == [("hot", "ALARM")]
-
-
-@both_databases
 def test_days_of_a_time_zone_are_judged_by_the_clock_also_where_an_hour_is_missing(plant):
     """New York, 2026-03-08, has 23 hours: it ends at 04:00 UTC of the 9th."""
     zone = {"wall_clock_window": {"timezone": "America/New_York"}}
@@ -222,35 +137,6 @@ def test_days_of_a_time_zone_are_judged_by_the_clock_also_where_an_hour_is_missi
 
     assert plant.to(datetime(2026, 3, 9, 3, 59, tzinfo=UTC)) == []
     assert plant.to(datetime(2026, 3, 9, 4, 0, tzinfo=UTC)) == [("hot", "ALARM")]
-
-
-@both_databases
-def test_a_definition_that_changes_is_judged_at_once_by_the_new_one(plant):
-    plant.alarm()
-    plant.put(5, NOON - MINUTE)
-    plant.to(NOON)
-    plant.clock.advance(seconds=10)
-    plant.alarm(threshold=1.0)
-
-    assert plant.to(NOON + timedelta(seconds=11)) == [("hot", "ALARM")]
-
-
-@both_databases
-def test_an_alarm_moves_from_the_clock_to_its_datapoints_and_back(plant, house):
-    plant.alarm()
-    plant.to(NOON)
-    plant.clock.advance(seconds=10)
-    plant.alarm(namespace="Driftline", period=86_400)
-    plant.to(NOON + timedelta(seconds=20))
-    house.put_one(50, day=0, name="load")
-    with plant.engine.begin() as connection:
-        assert connection.scalar(select(tables.alarms.c.cadence_s)) == 0
-    plant.clock.advance(seconds=10)
-    plant.alarm()
-    plant.put(50, NOON)
-
-    plant.to(NOON + timedelta(seconds=40))
-    assert plant.to(NOON + MINUTE) == [("hot", "ALARM")]
 
 
 @both_databases
@@ -271,20 +157,6 @@ def test_an_alarm_that_cannot_be_judged_says_so_and_stops_no_other(plant, engine
         state, problem = connection.execute(query.where(tables.alarms.c.name == "broken")).one()
     assert state == "EVALUATION_ERROR"
     assert "missing" in problem
-
-
-def test_alarms_that_do_not_change_are_not_written(plant, engine):
-    for number in range(20):
-        plant.alarm(f"alarm {number}")
-    plant.put(1, NOON - MINUTE)
-    plant.to(NOON)
-    plant.put(1, NOON)
-    statements = []
-    event.listen(engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
-
-    assert plant.to(NOON + MINUTE) == []
-
-    assert not [one for one in statements if one.startswith("UPDATE alerts_alarms")]
 
 
 @both_databases
@@ -318,74 +190,6 @@ def test_the_part_of_an_evaluator_that_died_is_taken_over_when_its_lease_ends(pl
     assert plant.to(tick) == []
     assert plant.to(tick + timedelta(seconds=passes.LEASE_S - 1)) == []
     assert plant.to(tick + timedelta(seconds=passes.LEASE_S)) == [("hot", "ALARM")]
-
-
-@both_databases
-def test_an_evaluator_at_slow_work_keeps_its_part(plant, engine, clock, monkeypatch):
-    monkeypatch.setattr(passes, "_RENEW_S", 0.01)
-    record = plant.alarm()
-    plant.to(NOON)
-    tick = NOON + MINUTE
-    part = passes.Pass(60, record.id % 8, (tick,))
-    with engine.begin() as connection:
-        assert passes.claim(connection, part, tick, "slow")
-
-    with passes.held(engine, part, "slow", clock):
-        clock.time = tick + timedelta(seconds=passes.LEASE_S)
-        end = clock.time + timedelta(seconds=passes.LEASE_S)
-        while _lease_until(engine, record.id % 8) != end:
-            pass
-
-        with engine.begin() as connection:
-            assert not passes.claim(connection, part, clock.time, "other")
-    with engine.begin() as connection:
-        assert not passes.claim(connection, part, end - timedelta(seconds=1), "other")
-        assert passes.claim(connection, part, end, "other")
-
-
-def _lease_until(engine, part):
-    with engine.begin() as connection:
-        query = select(pass_table.c.lease_until)
-        return connection.scalar(
-            query.where(pass_table.c.part == part, pass_table.c.cadence_s == 60)
-        )
-
-
-# What is judged is the same on both databases; the longer way once, on the cheaper one.
-@pytest.mark.parametrize(
-    ("backend", "period", "hours", "expected"),
-    [
-        ("sqlite", 10, 1, 360),
-        ("sqlite", 60, 2, 60),
-        pytest.param("postgresql", 60, 2, 60, marks=pytest.mark.postgres),
-    ],
-)
-def test_all_ticks_of_the_last_hour_are_made_up_for(plant, period, hours, expected):
-    plant.alarm(period=period)
-    plant.to(NOON)
-    step, end = timedelta(seconds=period), NOON + timedelta(hours=hours)
-    at, value = NOON, 1
-    while at < end:
-        plant.put(value, at, period_s=period)
-        at, value = at + step, 51 - value
-
-    found = plant.to(end)
-
-    assert len(found) == expected
-    assert [state for _, state in found[:4]] in (["OK", "ALARM"] * 2, ["ALARM", "OK"] * 2)
-
-
-@both_databases
-def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_the_ticks(plant, engine):
-    plant.alarm()
-    plant.to(NOON)
-    plant.to(NOON + timedelta(days=365))
-    plant.put(50, NOON)
-
-    plant.clock.time = NOON + MINUTE
-    assert [one.new for one in Evaluator(engine, now=plant.clock).step()] == ["ALARM"]
-    with engine.begin() as connection:
-        assert connection.scalar(select(func.max(pass_table.c.judged_until))) == NOON + MINUTE
 
 
 @pytest.mark.parametrize(
@@ -422,30 +226,3 @@ def test_live_evaluation_and_replay_say_the_same_minute_by_minute(plant, treat):
     }  # fmt: skip
     assert live == [line.state for line in replay(document)]
     assert len(set(live)) > 1
-
-
-def test_the_loop_does_not_sleep_over_a_tick(plant, engine):
-    """The next tick is half a second away, the next look of an idle loop a minute."""
-    plant.clock.time = NOON
-    plant.alarm(period=10, evaluation_range=1)
-    plant.to(NOON)
-    plant.put(50, NOON + timedelta(seconds=3), period_s=1)
-    # Only now: on a busy machine what is above may take as long as a whole period.
-    begun = time.monotonic()
-    ahead = NOON + timedelta(seconds=9.5)
-
-    def now():
-        return ahead + timedelta(seconds=time.monotonic() - begun)
-
-    stop = threading.Event()
-    evaluator = Evaluator(engine, now=now, poll_s=60.0)
-    thread = threading.Thread(target=evaluator.run, args=(stop,))
-    thread.start()
-    while plant.state() != "ALARM" and time.monotonic() < begun + 30:
-        stop.wait(0.05)
-    waited = time.monotonic() - begun
-    stop.set()
-    thread.join()
-
-    assert plant.state() == "ALARM"
-    assert waited < 30

@@ -9,13 +9,12 @@ from sqlalchemy import Engine, func, select
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.composite_records import get_any
-from driftline.alerts.alarms.records import delete_alarms, get_alarm, history
-from driftline.alerts.errors import AlarmError, UnknownAlarm
+from driftline.alerts.alarms.records import delete_alarms, history
+from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.evaluation.states import set_actions_enabled, set_state, set_tags
-from driftline.alerts.tables import history as history_table
+from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.tables import outbox
 from tests.together import together
 
@@ -56,72 +55,6 @@ def test_the_next_evaluation_puts_a_metric_alarm_back(pager, house, evaluator, s
     changes = evaluator.step()
 
     assert [(one.old, one.new, one.seq) for one in changes] == [("ALARM", "OK", 3)]
-
-
-def test_the_same_state_again_is_no_change(pager, house, engine, set_, clock):
-    set_("drift", "ALARM")
-    since = house.get().state_changed_at
-    clock.advance(minutes=1)
-
-    assert set_("drift", "ALARM", "another reason") == []
-
-    record = house.get()
-    assert (record.state_reason, record.state_changed_at) == ("another reason", since)
-    assert record.state_updated_at == clock()
-    with engine.begin() as connection:
-        assert connection.scalar(select(func.count()).select_from(outbox)) == 1
-
-
-@pytest.mark.parametrize(
-    ("state", "more", "sentence"),
-    [
-        ("alarm", {}, 'alarm "drift": state "alarm"; expected one of OK, ALARM, INSUFF'),
-        ("OK", {"reason": "x" * 1024}, "reason of 1024 characters; expected 1023 or fewer"),
-        ("OK", {"reason_data": "x"}, "reason data; expected JSON"),
-        ("OK", {"reason_data": "[" * 4001}, "reason data of 4001 characters; expected 4000"),
-    ],
-    ids=["state", "reason", "no-json", "long-json"],
-)
-def test_what_is_no_state_is_refused(house, set_, state, more, sentence):
-    house.alarm()
-
-    with pytest.raises(AlarmError, match=sentence):
-        set_("drift", state, **more)
-
-
-def test_switched_off_actions_leave_the_state_to_change(pager, house, engine, clock, evaluator):
-    with engine.begin() as connection:
-        set_actions_enabled(connection, ["drift"], clock(), enabled=False)
-        set_actions_enabled(connection, ["drift"], clock(), enabled=False)
-    house.put(1.0)
-    evaluator.step()
-
-    assert (house.get().state, house.get().definition.actions_enabled) == ("ALARM", False)
-    with engine.begin() as connection:
-        assert connection.scalar(select(func.count()).select_from(outbox)) == 0
-        updates = history(connection, "drift", type="ConfigurationUpdate")
-    assert [item.data["type"] for item in updates] == ["Update", "Create"]
-
-
-def test_of_several_alarms_all_or_none_are_switched(house, engine, clock):
-    house.alarm()
-
-    with pytest.raises(UnknownAlarm), engine.begin() as connection:
-        set_actions_enabled(connection, ["drift", "gone"], clock(), enabled=False)
-
-    assert house.get().definition.actions_enabled is True
-
-
-def test_tags_are_changed_and_their_limit_kept(house, engine, clock):
-    house.alarm(tags={"team": "ops"})
-
-    with engine.begin() as connection:
-        assert set_tags(connection, "drift", clock(), tags={"a": "1"}, without=["team"]) == {
-            "a": "1"
-        }
-    with pytest.raises(AlarmError, match="51 tags"), engine.begin() as connection:
-        set_tags(connection, "drift", clock(), tags={f"k{number}": "" for number in range(50)})
-    assert house.get().definition.tags == {"a": "1"}
 
 
 def seqs(engine: Engine, name: str) -> list[int]:
@@ -173,29 +106,6 @@ def test_two_evaluators_and_people_change_each_alarm_once_at_a_time(pager, house
     assert [one.failures.count for one in evaluators] == [0, 0]
 
 
-def test_a_wait_that_is_over_is_let_go_once_by_several_evaluators(house, engine, clock, receiver):
-    house.channel("pager", receiver.url)
-    for name in ("a", "sup"):
-        house.alarm(name)
-    definition = CompositeDefinition(
-        alarm_name="one",
-        alarm_rule="NOT ALARM(a)",
-        alarm_actions=("pager",),
-        actions_suppressor="sup",
-        actions_suppressor_wait_period=60,
-        actions_suppressor_extension_period=60,
-    )
-    with engine.begin() as connection:
-        put_composites(connection, [definition], clock())
-    clock.advance(seconds=60)
-
-    together(*(lambda: composites.release(engine, clock()) for _ in range(4)))
-
-    with engine.begin() as connection:
-        rows = connection.execute(select(outbox.c.alarm_name, outbox.c.state_seq)).all()
-    assert [tuple(row) for row in rows] == [("one", 1)]
-
-
 def test_deleting_and_declaring_at_once_leaves_no_rule_without_its_alarm(house, engine, clock):
     """Of a delete and a rule that names the alarm one is refused; which one, nobody knows."""
     house.channel("pager", "http://127.0.0.1:9/hook")
@@ -221,17 +131,3 @@ def test_deleting_and_declaring_at_once_leaves_no_rule_without_its_alarm(house, 
 
         assert len(refused) == 1
         assert "depending on it" in refused[0] or "do not exist" in refused[0]
-
-
-def test_history_counts_every_change_of_every_kind_once(pager, house, engine, clock, set_):
-    compose(engine, clock(), above="ALARM(drift)")
-    for state in ("OK", "ALARM", "INSUFFICIENT_DATA", "ALARM"):
-        set_("drift", state)
-
-    with engine.begin() as connection:
-        query = select(history_table.c.alarm_name, func.count()).where(
-            history_table.c.type == "StateUpdate"
-        )
-        found = dict(map(tuple, connection.execute(query.group_by(history_table.c.alarm_name))))
-        assert get_alarm(connection, "drift").state_seq == 4
-    assert found == {"drift": 4, "above": 4}

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pytest
 from sqlalchemy import func, select
 
 from driftline.alerts import tables
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.notify import channels, outbox, senders
+from driftline.alerts.notify import channels, senders
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
-from driftline.database.locks import advisory_lock
 from tests.together import together
 
 
@@ -92,26 +88,6 @@ def test_puts_of_the_same_metrics_in_any_order_queue_and_all_arrive(house, engin
         assert connection.scalar(select(func.sum(tables.metrics.c.revision))) == 4 * 8 * 8
 
 
-def test_failures_of_one_channel_marked_at_once_are_all_counted(house, engine, clock, receiver):
-    house.channel("pager", receiver.url)
-    for number in range(4):
-        house.alarm(f"alarm {number}", alarm_actions=("pager",))
-    house.put(1)
-    Evaluator(engine, now=clock).step()
-    receiver.script = [(500, {})] * 4
-
-    Deliverer(engine, now=clock, allow_networks=["127.0.0.0/8"]).step()
-
-    minute = clock().replace(second=0, microsecond=0)
-    with engine.connect() as connection:
-        found = metrics.read(
-            connection, "Driftline", "FailedDeliveries", {"Channel": "pager"},
-            minute, minute + timedelta(minutes=1), 60, "Sum",
-        )  # fmt: skip
-        assert channels.get_channel(connection, "pager").failure_count == 4
-    assert [value for _, value in found] == [4]
-
-
 def test_a_channel_going_away_while_it_is_told_stops_nobody(house, engine, clock, receiver):
     names = [f"channel-{number}" for number in range(8)]
     for name in names:
@@ -135,42 +111,3 @@ def test_a_channel_going_away_while_it_is_told_stops_nobody(house, engine, clock
         assert list_deliveries(connection, status="pending") == []
         assert list_deliveries(connection, status="delivering") == []
         assert channels.list_channels(connection) == []
-
-
-def test_what_is_looked_for_and_then_written_under_a_name_is_written_once(engine):
-    table = tables.channels
-
-    def work() -> None:
-        for number in range(10):
-            with engine.begin() as connection:
-                advisory_lock(connection, f"channel {number}")
-                query = select(table.c.name).where(table.c.url == f"https://{number}")
-                if connection.execute(query).first() is None:
-                    connection.execute(table.insert().values(**row(number)))
-
-    def row(number: int) -> dict[str, object]:
-        time = datetime(2013, 1, 1, tzinfo=UTC)
-        return {
-            "name": secrets.token_hex(4), "url": f"https://{number}", "type": "webhook",
-            "secret": "", "format": "driftline", "created_at": time, "updated_at": time,
-        }  # fmt: skip
-
-    together(work, work, work, work)
-
-    with engine.connect() as connection:
-        assert connection.scalar(select(func.count()).select_from(table)) == 10
-
-
-@pytest.mark.parametrize("text", ["a\0b", "ä\U0001f600"])
-def test_any_text_of_a_receiver_or_a_column_can_be_kept(house, engine, evaluator, deliverer, text):
-    house.channel("pager", "http://127.0.0.1:1")
-    house.alarm("drift", alarm_actions=("pager",), alarm_description=text)
-    house.put(1)
-    evaluator.step()
-    with engine.begin() as connection:
-        (taken,) = outbox.claim(connection, deliverer._now())
-        assert outbox.finish(connection, taken, {"status": "dead", "last_error": text})
-
-    with engine.connect() as connection:
-        (found,) = list_deliveries(connection)
-    assert found.last_error == text.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -80,19 +79,6 @@ def test_newest_first_is_the_default_and_missing_periods_are_absent():
     }
 
 
-def test_members_of_an_array_are_results_of_their_own():
-    asked = DataRequest(
-        queries=(*queries(2), MetricQuery(id="e", expression="METRICS() * 2", label="twice")),
-        start=START, end=START + timedelta(hours=1),
-    )  # fmt: skip
-
-    found = get_metric_data(asked, fetch_sizes([1, 2])).parts
-
-    assert [(part.id, part.label) for part in found] == [
-        ("m0", "m"), ("m1", "m"), ("e", "twice m"), ("e", "twice m"),
-    ]  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -111,25 +97,3 @@ def test_what_is_wrong_with_a_request_is_said(change, said):
         get_metric_data(DataRequest(**given), fetch_sizes([1]))
 
     assert said in str(refused.value)
-
-
-def test_the_start_of_a_request_is_aligned_by_its_metrics_periods():
-    now = START + timedelta(hours=1)
-    asked = DataRequest(queries=queries(2), start=START + timedelta(seconds=47.5), end=now)
-    fine = tuple(
-        one.model_copy(update={"period": 10 * (i + 1)}) for i, one in enumerate(queries(2))
-    )
-
-    assert asked.aligned(now).start == START
-    assert replace(asked, queries=fine).aligned(now).start == START + timedelta(seconds=40)
-
-
-def test_what_an_expression_has_at_hand_counts_as_asked_for():
-    wide = f"SUM(ABS([{','.join(['m0'] * 400)}]))"
-    asked = DataRequest(
-        queries=(*queries(1), MetricQuery(id="e", expression=wide)),
-        start=START, end=START + timedelta(days=30),
-    )  # fmt: skip
-
-    with pytest.raises(ExpressionError, match="points are asked for"):
-        get_metric_data(asked, fetch_sizes([1, 2]))

@@ -73,26 +73,6 @@ def test_operands_that_do_not_go_together_are_refused_before_anything_is_read(te
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("m1", "series"), ("s1 * 2", "scalar"), ("a1 / m1", "array"), ("m1 / a1", "array"),
-        ("SUM(m1)", "scalar"), ("SUM(a1)", "series"), ("METRICS()", "array"),
-        ("ANOMALY_DETECTION_BAND(m1, 3)", "array"), ("LAST(ANOMALY_DETECTION_BAND(m1))", "series"),
-        ("IF(1, 2, 3)", "scalar"), ("IF(m1, 2, 3)", "series"), ("PERIOD(m1)", "scalar"),
-        ("m1 < 3 AND s1", "series"), ("SLICE(a1, 0, 1)", "array"),
-    ],
-)  # fmt: skip
-def test_what_an_expression_gives_is_known_beforehand(text, kind):
-    assert parse(text).kind(KINDS, {"m1"}) == kind
-
-
-def test_a_long_sum_is_no_deep_one():
-    text = "+".join(["m1"] * 600)
-
-    assert len(parse(text).steps) == 1199
-
-
 @pytest.mark.parametrize("opening", ["(", "-", "ABS(", "[", "2^"])
 def test_depth_is_bounded(opening):
     with pytest.raises(ExpressionError, match="more than 50 levels"):
@@ -105,13 +85,6 @@ def test_length_is_bounded():
         parse("m1" + " " * (LONGEST - 1))
     with pytest.raises(ExpressionError, match="the expression is empty"):
         parse(" ")
-
-
-def test_bands_and_references_are_named():
-    expression = parse("IF(m1 > LAST(ANOMALY_DETECTION_BAND(m2, 3)), PERIOD(m3), m1)")
-
-    assert expression.references == {"m1", "m2", "m3"}
-    assert list(expression.bands()) == ["m2"]
 
 
 PIECES = st.sampled_from(

@@ -65,15 +65,6 @@ def test_a_distribution_that_one_point_hides_stays_hidden():
     assert made.spreads == [None]
 
 
-def test_a_steady_hour_costs_next_to_nothing_and_a_random_one_a_column():
-    steady = block(range(60), [((1.0, 0.25, 0.25, 0.25), None)] * 60)
-    values = np.random.default_rng(6).normal(size=60)
-    random = block(range(60), [((1.0, x, x, x), None) for x in values.tolist()])
-
-    assert len(steady.to_bytes()) < 40
-    assert len(random.to_bytes()) < 60 * 8 + 30
-
-
 @pytest.mark.parametrize("data", [b"", b"\x07" + bytes(20), b"\x01\x00\x01\x00\x00\x00nonsense"])
 def test_bytes_that_are_none_of_ours_are_refused(data):
     with pytest.raises(DatapointError, match="block of"):

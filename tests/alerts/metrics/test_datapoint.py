@@ -1,9 +1,9 @@
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
 import pytest
 
 from driftline.alerts.errors import DatapointError
-from driftline.alerts.metrics.datapoint import UNITS, Datapoint, is_on_arrival, metric_key
+from driftline.alerts.metrics.datapoint import UNITS, Datapoint, metric_key
 from driftline.alerts.metrics.distribution import Distribution
 
 TIME = datetime(2013, 1, 1, tzinfo=UTC)
@@ -21,18 +21,8 @@ def test_order_of_dimensions_does_not_make_another_metric():
     assert one != metric_key("n", "m", {"Server": "Prod"})
 
 
-def test_a_single_value_counts_once():
-    assert point(value=2.5).statistics == (1.0, 2.5, 2.5, 2.5)
-
-
 def test_there_are_the_27_units_of_cloudwatch():
     assert len(UNITS) == 27
-
-
-def test_time_of_another_zone_is_given_in_utc():
-    local = datetime(2013, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))
-
-    assert point(time=local).time_utc == TIME
 
 
 @pytest.mark.parametrize(
@@ -98,23 +88,3 @@ def test_several_values_are_summed_up_by_their_counts():
     spread = Distribution.from_bytes(found.spread)
     assert spread.values.tolist() == [1.0, 4.0]
     assert spread.counts.tolist() == [2.0, 1.5]
-
-
-def test_the_spread_of_equal_values_follows_from_the_numbers():
-    assert point(value=None, values=[4.0, 4.0]).spread is None
-    assert point(value=4.0).spread is None
-
-
-@pytest.mark.parametrize(
-    ("namespace", "followed"),
-    [
-        ("Driftline", True),
-        ("Driftline/Delivery", True),
-        ("aws/sagemaker/Endpoints/data-metrics", True),
-        ("AWS/SageMaker", False),
-        ("DriftlineShop", False),
-        ("shop", False),
-    ],
-)
-def test_monitors_and_own_metrics_are_followed_as_they_arrive(namespace, followed):
-    assert is_on_arrival(namespace) is followed

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from driftline.alerts.errors import DatapointError
-from driftline.alerts.metrics import adding, store
+from driftline.alerts.metrics import adding
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.questions import (
     StatisticsRequest,
@@ -46,11 +46,6 @@ def statistics(engine: Engine, now: datetime = NOON + HOUR, **more):
         return metric_statistics(connection, asked(**more), now)
 
 
-def names(engine: Engine, now=NOON, **more) -> list[str]:
-    with engine.connect() as connection:
-        return sorted(one.name for one in aws_metrics(connection, now, **more).metrics)
-
-
 def test_without_a_unit_each_unit_has_a_datapoint_of_its_own(engine: Engine) -> None:
     # Recorded from the service: three datapoints, None, Count and Seconds.
     add(engine, point(1.0), point(2.0, unit="Count"), point(3.0, unit="Seconds"))
@@ -63,34 +58,6 @@ def test_without_a_unit_each_unit_has_a_datapoint_of_its_own(engine: Engine) -> 
         ("Seconds", 3.0),
     ]
     assert [one["average"] for one in statistics(engine, unit="Count")] == [2.0]
-
-
-def test_plain_and_extended_statistics_stand_side_by_side(engine: Engine) -> None:
-    add(engine, point(None, values=[1.0, 2.0, 9.0]))
-
-    (found,) = statistics(engine, statistics=["SampleCount", "Maximum", "p50", "TC(:2)"])
-
-    assert found == {
-        "timestamp": NOON,
-        "unit": "None",
-        "sample_count": 3.0,
-        "maximum": 9.0,
-        "extended_statistics": {"p50": 2.0, "TC(:2)": 2.0},
-    }
-
-
-def test_a_percentile_that_cannot_be_told_is_no_datapoint(engine: Engine) -> None:
-    add(engine, point(None, sample_count=2.0, sum=3.0, minimum=1.0, maximum=2.0))
-
-    assert statistics(engine, statistics=["p50"]) == []
-    assert statistics(engine, statistics=["p50", "Sum"])[0]["sum"] == 3.0
-
-
-def test_a_metric_with_fewer_dimensions_is_another_one(engine: Engine) -> None:
-    add(engine, point(1.0, dimensions={"server": "prod", "domain": "rio"}))
-
-    assert statistics(engine, dimensions={"server": "prod"}) == []
-    assert len(statistics(engine, dimensions={"domain": "rio", "server": "prod"})) == 1
 
 
 def test_the_start_is_included_and_the_end_is_not(engine: Engine) -> None:
@@ -128,17 +95,6 @@ def test_a_wrong_question_is_refused(more, message):
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("second", [0, 1, 59.5])
-def test_1440_datapoints_may_be_asked_for(engine: Engine, second: float) -> None:
-    later = timedelta(seconds=second)
-    add(engine, point(1.0), point(2.0, time=NOON + 24 * HOUR))
-
-    found = statistics(engine, NOON + 25 * HOUR, start=NOON + later, end=NOON + 24 * HOUR + later,
-                       period_s=60)  # fmt: skip
-
-    assert found[0]["timestamp"] == NOON
-
-
 # As documented of StartTime: CloudWatch API reference, GetMetricStatistics and GetMetricData.
 @pytest.mark.parametrize(
     ("age", "periods_s", "wanted"),
@@ -169,47 +125,6 @@ def test_starts_are_rounded_down_by_their_age_and_by_short_periods(age, periods_
     assert (found.date(), found.time().isoformat()) == (start.date(), wanted)
 
 
-def test_a_start_before_1970_is_rounded_down_too():
-    start = datetime(1969, 12, 31, 23, 32, 34, tzinfo=UTC)
-
-    assert aligned_start(start, NOON, [60]) == datetime(1969, 12, 31, 23, tzinfo=UTC)
-
-
-def test_metrics_are_listed_for_two_weeks_after_their_last_datapoint(engine: Engine) -> None:
-    add(engine, point(1.0), point(1.0, "returns", time=NOON - 24 * HOUR))
-    with engine.begin() as connection:
-        one = Datapoint("Driftline", "drift", {}, NOON, 1.0, period_s=3600)
-        store.put(connection, [one], source="monitor:x")
-
-    assert names(engine) == ["drift", "orders", "returns"]
-    assert names(engine, NOON + timedelta(days=13, hours=1)) == ["drift", "orders"]
-    assert names(engine, NOON + timedelta(days=14, minutes=30)) == ["drift"]
-    assert names(engine, only_recent=True) == ["drift", "orders"]
-    assert names(engine, NOON + 3.5 * HOUR, only_recent=True) == ["drift"]
-
-
-def test_a_name_that_is_not_listed_any_more_is_listed_again_with_new_data(engine: Engine) -> None:
-    add(engine, point(1.0))
-    late = NOON + timedelta(days=30)
-    assert names(engine, late) == []
-
-    add(engine, point(1.0, time=late))
-
-    assert names(engine, late) == ["orders"]
-
-
-def test_filters_ask_for_namespace_name_and_dimensions(engine: Engine) -> None:
-    north = {"region": "north", "shop": "1"}
-    add(engine, point(1.0, "a", dimensions=north), point(1.0, "b", dimensions={"region": "south"}))
-    add(engine, Datapoint("other", "c", {}, NOON, 1.0))
-
-    assert names(engine, namespace="shop") == ["a", "b"]
-    assert names(engine, name="b") == ["b"]
-    assert names(engine, dimensions=[("region", None)]) == ["a", "b"]
-    assert names(engine, dimensions=[("region", "north"), ("shop", None)]) == ["a"]
-    assert names(engine, dimensions=[("region", "north"), ("shop", "2")]) == []
-
-
 def test_pages_hold_every_metric_once(engine: Engine) -> None:
     add(engine, *(point(1.0, f"m{n}", dimensions={"odd": str(n % 2)}) for n in range(25)))
     found, token = [], None
@@ -225,12 +140,3 @@ def test_pages_hold_every_metric_once(engine: Engine) -> None:
             token = page.next_token
 
     assert sorted(found) == sorted(f"m{n}" for n in range(25) if n % 2)
-
-
-@pytest.mark.parametrize("token", ["", "x", "-1", "9" * 19, "٣"])
-def test_a_token_that_was_never_given_out_is_refused(engine: Engine, token: str) -> None:
-    with (
-        pytest.raises(DatapointError, match="NextToken is invalid"),
-        engine.connect() as connection,
-    ):
-        aws_metrics(connection, NOON, next_token=token)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, func, select
 
-from driftline.alerts.metrics import adding, store
+from driftline.alerts.metrics import adding
 from driftline.alerts.metrics.datapoint import Datapoint, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.retention import MetricRetention
-from driftline.alerts.tables import blocks, datapoints, requests, samples
+from driftline.alerts.tables import blocks, samples
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -84,12 +84,6 @@ def test_a_complete_hour_is_packed_and_reads_as_before(engine: Engine) -> None:
     assert before[0][59].get("p90") is None
 
 
-def test_an_hour_that_is_not_complete_stays_as_it_is(engine: Engine) -> None:
-    add(engine, *an_hour(NOON))
-
-    assert step(engine, NOON + HOUR + timedelta(minutes=69)).packed == 0
-
-
 def test_what_comes_late_is_read_at_once_and_packed_again(engine: Engine) -> None:
     add(engine, point(1.0, NOON), point(2.0, NOON + timedelta(minutes=5)))
     step(engine, NOON + 3 * HOUR)
@@ -104,16 +98,6 @@ def test_what_comes_late_is_read_at_once_and_packed_again(engine: Engine) -> Non
     with engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(samples)) == 0
         assert connection.scalar(select(func.count()).select_from(blocks)) == 1
-
-
-def test_units_stay_apart_when_packed(engine: Engine) -> None:
-    add(engine, *an_hour(NOON))
-    before = read(engine, NOON, unit="Count")
-
-    step(engine, NOON + 3 * HOUR)
-
-    assert plain(read(engine, NOON, unit="Count")) == plain(before)
-    assert len(before) == 30
 
 
 # CloudWatch User Guide, "Metrics retention": 1 s for 3 h, 60 s for 15 d, 300 s for 63 d,
@@ -158,37 +142,6 @@ def test_rolling_up_loses_resolution_and_nothing_else(engine: Engine) -> None:
     assert levels(engine) == {3600: 2}
 
 
-def test_datapoints_of_monitors_stay_with_their_notes_for_the_year_they_are_of(engine) -> None:
-    def put(day: int) -> None:
-        one = Datapoint(
-            "Driftline", "drift", {}, NOON - day * DAY, 0.5, period_s=86_400, note={"cause": "x"}
-        )
-        with engine.begin() as connection:
-            store.put(connection, [one], source=f"monitor:{day}")
-
-    for day in (5000, 4800, 4546):
-        put(day)
-    assert step(engine, NOON).dropped == 0
-
-    put(4400)
-    put(4000)
-    assert step(engine, NOON).dropped == 3
-    with engine.connect() as connection:
-        assert connection.scalar(select(func.count()).select_from(datapoints)) == 2
-
-
-def test_ids_of_requests_are_forgotten_after_an_hour(engine: Engine) -> None:
-    with engine.begin() as connection:
-        adding.add(connection, [point(1.0, NOON)], "a", now=NOON)
-
-    step(engine, NOON + timedelta(minutes=59))
-    with engine.connect() as connection:
-        assert connection.scalar(select(func.count()).select_from(requests)) == 1
-    step(engine, NOON + timedelta(minutes=61))
-    with engine.connect() as connection:
-        assert connection.scalar(select(func.count()).select_from(requests)) == 0
-
-
 def test_two_at_once_and_a_reader_see_every_point_once(engine: Engine) -> None:
     names = [f"m{number}" for number in range(30)]
     for hour in range(4):
@@ -231,38 +184,3 @@ def test_two_at_once_and_a_reader_see_every_point_once(engine: Engine) -> None:
     assert levels(engine) == {300: 30}
     found = read(engine, NOON, 4 * HOUR, 3600, name="m7")
     assert {index: one.sum for index, one in found.items()} == {0: 1, 1: 1, 2: 1, 3: 1}
-
-
-def test_the_loop_ends_when_told_and_counts_what_failed(engine: Engine) -> None:
-    stop = threading.Event()
-
-    def clock() -> datetime:
-        if retention.failures.count:
-            stop.set()
-            return NOON
-        raise ZeroDivisionError
-
-    retention = MetricRetention(engine, clock, poll_s=0.001)
-    retention.run(stop)
-
-    assert retention.failures.count == 1
-
-
-def test_the_span_of_a_metric_is_known_fresh_packed_and_put(engine: Engine) -> None:
-    def span(name: str = "orders", namespace: str = "shop"):
-        with engine.connect() as connection:
-            found = store.find(connection, namespace, name, {})
-            return None if found is None else store.span(connection, found)
-
-    assert span() is None
-    add(engine, point(1.0, NOON + HOUR), point(1.0, NOON + 5 * HOUR))
-    assert span() == (NOON + HOUR, NOON + 5 * HOUR)
-
-    step(engine, NOON + 9 * HOUR)
-    assert span() == (NOON + HOUR, NOON + 5 * HOUR)
-
-    with engine.begin() as connection:
-        one = Datapoint("Driftline", "drift", {}, NOON, 1.0, period_s=3600)
-        store.put(connection, [one], source="monitor:x")
-        store.put(connection, [], source="monitor:x")
-    assert span("drift", "Driftline") is None

@@ -8,7 +8,6 @@ from sqlalchemy import create_engine
 from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.metrics.statistic import STATISTICS
 from driftline.alerts.tables import metadata
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
@@ -47,22 +46,6 @@ def test_within_a_time_range_only_that_range_is_replaced(engine):
             metrics.put(connection, [point(2, 9)], source="a", time_range=middle)
 
 
-def test_nothing_put_removes_what_was_there(engine):
-    with engine.begin() as connection:
-        metrics.put(connection, [point(0, 1)], source="a")
-        metrics.put(connection, [], source="a")
-
-        assert read(connection) == []
-
-
-def test_a_metric_is_its_exact_set_of_dimensions(engine):
-    with engine.begin() as connection:
-        metrics.put(connection, [point(0, 1)], source="a")
-
-        assert read(connection, dimensions={"a": "1", "b": "2"}) == []
-        assert read(connection, dimensions={"a": "2"}) == []
-
-
 def test_periods_are_half_open_and_empty_ones_absent(engine):
     with engine.begin() as connection:
         metrics.put(
@@ -70,17 +53,6 @@ def test_periods_are_half_open_and_empty_ones_absent(engine):
         )
 
         assert read(connection, period_s=300) == [(0, 3), (5, 4)]
-
-
-def test_each_statistic_is_of_the_periods_values(engine):
-    expected = {"SampleCount": 4, "Average": 2.0, "Sum": 8, "Minimum": -1, "Maximum": 6}
-    with engine.begin() as connection:
-        bundle = point(0, None, sample_count=3, sum=2, minimum=-1, maximum=4)
-        metrics.put(connection, [bundle, point(0.5, 6)], source="a")
-
-        found = {name: read(connection, name)[0][1] for name in STATISTICS}
-
-    assert found == expected
 
 
 def test_units_are_apart_when_asked_for_and_together_otherwise(engine):
@@ -103,19 +75,6 @@ def test_the_latest_note_is_that_of_the_newest_datapoint_with_one(engine):
             connection, "n", "m", {"a": "1"}, before=START + timedelta(minutes=1)
         ) == {"cause": "old"}
         assert metrics.latest_note(connection, "n", "other", {}) is None
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        ({"statistic": "p101"}, "expected one of SampleCount"),
-        ({"minutes": 0}, "StartTime must be less than the parameter EndTime"),
-        ({"period_s": 0}, "period 0 s"),
-    ],
-)
-def test_a_wrong_question_is_refused(engine, more, message):
-    with engine.begin() as connection, pytest.raises(DatapointError, match=message):
-        read(connection, **more)
 
 
 @settings(max_examples=settings.default.max_examples // 2)

@@ -1,15 +1,12 @@
 """Apprise sends to its services, in a process that is closed in."""
 
 import json
-import logging
 import subprocess
 import sys
 
 import pytest
 
 from driftline.alerts.notify import senders
-from driftline.alerts.notify.receivers.apprise_child import _Statuses, _unread
-from driftline.alerts.notify.receivers.refusals import is_final_status
 from tests.alerts.notify.sending import send
 
 
@@ -40,14 +37,6 @@ def test_what_apprise_is_refused_is_told_without_its_url(receiver):
 
     assert answer.problem == "ended with code 77"
     assert answer.text == "the service answered 401\n"
-
-
-@pytest.mark.parametrize(
-    ("status", "is_refused"),
-    [(400, True), (404, True), (408, False), (429, False), (500, False), (503, False)],
-)
-def test_a_status_is_final_or_worth_another_try(status, is_refused):
-    assert is_final_status(status) == is_refused
 
 
 @pytest.mark.parametrize(("status", "is_refused"), [(404, True), (429, False)])
@@ -95,29 +84,6 @@ def test_apprise_never_reaches_metadata_even_where_its_network_is_listed(url):
 
     assert not answer.is_success
     assert answer.text == "address not allowed\n"
-
-
-@pytest.mark.parametrize("secret", ["tgram:/123:TOKEN/chat", "password = hunter2", "pass word://x"])
-def test_what_is_no_address_is_not_told(secret):
-    """It may come from a file, which was named by mistake or to be read."""
-    told = _unread(secret)
-
-    assert told.startswith("there is no scheme that apprise could know; expected an address")
-    assert "hunter2" not in told
-    assert "token" not in told.lower()
-
-
-def test_what_apprise_cannot_read_is_2():
-    answer, _ = send("apprise", url="password = hunter2")
-
-    assert (answer.status, answer.text) == (2, f"{_unread('password = hunter2')}\n")
-
-
-def test_an_address_that_apprise_does_not_know_is_2():
-    answer, _ = send("apprise", url="nosuch://x/y")
-
-    assert answer.status == 2
-    assert answer.text.startswith('apprise knows no scheme "nosuch"; expected one of its services')
 
 
 HOOK = """
@@ -168,11 +134,3 @@ def test_apprise_looks_for_nothing_in_the_home_of_whoever_runs_it(receiver, tmp_
 
     assert answer.is_success
     assert "authorization" not in receiver.requests[0][0]
-
-
-def test_one_target_that_may_still_take_it_is_tried_again() -> None:
-    statuses = _Statuses()
-    for status in (503, 404):
-        statuses.emit(logging.makeLogRecord({"msg": f"Failed to send: error={status}."}))
-
-    assert statuses.all == [503, 404]

@@ -4,14 +4,12 @@ import logging
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
 
-from driftline.alerts import tables
-from driftline.alerts.errors import ChannelError, ChannelInUse, UnknownChannel
+from driftline.alerts.errors import ChannelError, ChannelInUse
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.notify import channels
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.alerts.notify.deliveries import AttemptRecord, add_attempt, list_deliveries
+from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.notification_maintenance import forget
 
 
@@ -86,29 +84,6 @@ def test_a_channel_that_an_alarm_names_cannot_be_deleted(house, engine):
         channels.delete_channel(connection, "pager", house.clock())
 
 
-@pytest.mark.parametrize("definition", [["no object"], "text", {"alarm_actions": None}])
-def test_an_alarm_that_cannot_be_read_keeps_no_channel_from_being_deleted(
-    house, engine, definition
-):
-    house.channel("pager", "https://hooks.example")
-    house.alarm()
-    with engine.begin() as connection:
-        connection.execute(update(tables.alarms).values(definition=definition))
-        channels.delete_channel(connection, "pager", house.clock())
-
-        assert channels.list_channels(connection) == []
-
-
-def test_a_deleted_channel_is_gone(house, engine):
-    house.channel("pager", "https://hooks.example")
-    with engine.begin() as connection:
-        channels.delete_channel(connection, "pager", house.clock())
-
-        assert channels.list_channels(connection) == []
-        with pytest.raises(UnknownChannel, match='channel "pager" does not exist'):
-            channels.delete_channel(connection, "pager", house.clock())
-
-
 def test_what_a_deleted_channel_owed_is_over_and_goes_with_the_rest(house, engine, evaluator):
     house.channel("pager", "https://hooks.example")
     house.alarm(alarm_actions=("pager",))
@@ -123,38 +98,3 @@ def test_what_a_deleted_channel_owed_is_over_and_goes_with_the_rest(house, engin
         forget(connection, house.clock() + timedelta(seconds=1))
 
         assert list_deliveries(connection) == []
-
-
-def test_putting_the_same_channel_again_changes_nothing(house, engine, clock):
-    house.channel("pager", "https://hooks.example")
-    with engine.begin() as connection:
-        before = channels.get_channel(connection, "pager")
-    clock.advance(minutes=1)
-
-    house.channel("pager", "https://hooks.example")
-
-    with engine.begin() as connection:
-        assert channels.get_channel(connection, "pager") == before
-
-
-def test_a_failed_test_stands_until_something_arrives_or_the_channel_is_changed(
-    house, engine, clock
-):
-    def attempted(outcome, error=None):
-        with engine.begin() as connection:
-            attempt = AttemptRecord("m", "pager", 1, clock(), 5, outcome, 400, error, None)
-            add_attempt(connection, attempt)
-            (status,) = channels.list_channels(connection)
-        return status.failed_test
-
-    house.channel("pager", "https://hooks.example")
-
-    assert attempted("test_failed", "answered 400") == "answered 400"
-    assert attempted("test") is None
-    assert attempted("test_failed", "answered 400") == "answered 400"
-    assert attempted("delivered") is None
-    assert attempted("test_failed", "answered 400") == "answered 400"
-    clock.advance(seconds=1)
-    house.channel("pager", "https://hooks.example/mended")
-    with engine.connect() as connection:
-        assert [one.failed_test for one in channels.list_channels(connection)] == [None]

@@ -9,9 +9,6 @@ from hypothesis import strategies as st
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.errors import ChannelError
-from driftline.alerts.notify.channel import Channel
-from driftline.alerts.notify.event import Event
-from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.templates import (
     OUTPUT_MAX,
@@ -56,26 +53,6 @@ def test_cloudevents_has_all_that_the_standard_requires(define):
     assert found["data"]["state"]["new"] == "ALARM"
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-def test_tags_go_where_cloudwatch_puts_them_if_the_alarm_says_so(define, enabled):
-    """CloudWatch User Guide, "Alarm tags in action payloads" and "Alarm events and EventBridge"."""
-    definition = define(
-        tags={"team": "ops", "aws:stack": "1"},
-        action_configuration={"alarm_tags_propagation": {"enabled": enabled}},
-    )
-    sns = json.loads(body(definition, Style(format="sns")).body)
-    told = json.loads(sns["Message"])
-    event = json.loads(body(definition, Style(format="eventbridge")).body)["detail"]
-
-    if enabled:
-        assert told["AlarmTags"] == [{"Key": "team", "Value": "ops"}]
-        assert told["AlarmTagsStatus"] == event["alarmTagsStatus"] == "SUCCESS"
-        assert event["alarmTags"] == {"team": "ops"}
-    else:
-        assert not {"AlarmTags", "AlarmTagsStatus"} & set(told)
-        assert not {"alarmTags", "alarmTagsStatus"} & set(event)
-
-
 def test_slack_gets_a_text_with_a_link_and_nothing_that_it_would_read_as_its_own(define):
     style = Style(format="slack")
     note = NOTE | {"cause": "a <!channel> & b"}
@@ -90,17 +67,6 @@ def test_slack_gets_a_text_with_a_link_and_nothing_that_it_would_read_as_its_own
     assert found["text"].splitlines()[1] == "a &lt;!channel&gt; &amp; b"
 
 
-def test_a_template_sees_the_words_and_the_data(define):
-    template = '{"summary": {{ title|tojson }}, "in": {{ alarm.name|tojson }}, "n": {{ seq + 1 }}}'
-    style = Style(
-        format="template", options={"template": template, "content_type": "application/json"}
-    )
-    message = body(define(), style)
-
-    assert message.content_type == "application/json"
-    assert json.loads(message.body) == {"summary": "ALARM: drift", "in": "drift", "n": 4}
-
-
 def test_a_template_that_fails_still_tells(define, caplog):
     style = Style(format="template", options={"template": "{{ 1 / (seq - 3) }}"})
 
@@ -109,17 +75,6 @@ def test_a_template_that_fails_still_tells(define, caplog):
     assert found["data"]["state"]["new"] == "ALARM"
     assert found["template_error"].startswith("ZeroDivisionError")
     assert "template_failed" in caplog.text
-
-
-def test_loops_filters_and_conditions_are_let_through():
-    found = render_template(
-        "{% for one in alarms %}{{ loop.index }}. {{ one.name|upper }}"
-        '{% if not loop.last %}, {% endif %}{% else %}none{% endfor %} {{ gone.far|default("-") }}'
-        " {{ 'a' if count > 1 else 'b' }} {{ value|round(1) }} {{ names|join('+') }}",
-        {"alarms": [{"name": "x"}, {"name": "y"}], "count": 2, "value": 1.26, "names": ["p", "q"]},
-    )
-
-    assert found == "1. X, 2. Y - a 1.3 p+q"
 
 
 REFUSED = {
@@ -215,46 +170,3 @@ def test_an_alert_is_known_by_labels_of_the_definition_alone(define):
     assert resolved["endsAt"] == "2026-01-15T06:00:00.000Z"
     assert firing["annotations"]["description"] == "temp: 33% below 12"
     assert firing["generatorURL"] == "http://127.0.0.1:8081/monitors/flights#rows"
-
-
-@pytest.mark.parametrize(
-    ("type", "format"),
-    [
-        ("webhook", "driftline"), ("webhook", "sns"), ("webhook", "eventbridge"),
-        ("webhook", "cloudevents"), ("webhook", "slack"), ("webhook", "template"),
-        ("alertmanager", "driftline"), ("apprise", "driftline"), ("command", "driftline"),
-        ("plugin", "driftline"),
-    ],
-)  # fmt: skip
-def test_every_channel_has_words_for_what_is_no_alarm(type, format):  # noqa: A002 - as there
-    event = Event("webhook.test", TIME, "Test of pager", "A test", "http://x/", data={"a": 1})
-    options = {"template": '{"text": {{ text|tojson }}}'} if format == "template" else {}
-
-    message = render_event(event, message_id="m", style=Style(type, format, options))
-
-    assert "A test" in message.body.decode() or "Test of pager" in message.body.decode()
-    json.loads(message.body)
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"type": "alertmanager", "format": "sns"}, "only webhooks have formats"),
-        ({"type": "alertmanager", "secret": "whsec_" + "A" * 32}, "only webhooks sign"),
-        ({"url": "", "type": "apprise"}, "url is missing"),
-        ({"url": "no url", "type": "apprise"}, "none of apprise's"),
-        ({"format": "template"}, "and template together"),
-        ({"options": {"template": "x"}}, "and template together"),
-        ({"options": {"content_type": "text/html"}}, "content_type"),
-        ({"options": {"authorization": "a\nb"}}, "cannot be sent"),
-        ({"options": {"authorization": "env:TOKEN"}}, "not a reference"),
-        ({"options": {"rotation_h": -1}}, "rotation_h -1"),
-        ({"options": {"labels": {"a": "b"}}}, "labels with type webhook"),
-        ({"type": "alertmanager", "options": {"labels": {"a b": "c"}}}, "names of letters"),
-        ({"type": "command", "url": ""}, "command None; expected the name of one"),
-        ({"secret": " ".join(["whsec_" + "A" * 32] * 4)}, "base64 of 24 to 64 bytes"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(fields, words):
-    with pytest.raises(ChannelError, match=words):
-        Channel(**({"name": "pager", "url": "https://hooks.example"} | fields))

@@ -90,20 +90,6 @@ def test_values_of_rows_are_quoted_only_where_the_channel_wants_them(define):
     assert told()["violations"] == [{"feature_name": 'the "best" one', "description": 'mostly "…"'}]
 
 
-def test_the_plain_cause_of_a_note_is_told_where_there_is_one(define):
-    plain = 'the "best" one: mostly "…" of them'
-    note = NOTE | {"cause": 'the "best" one: mostly "a", b" of them', "plain_cause": plain}
-
-    def cause(**options):
-        message = rendered(
-            change(note=note), define(), message_id="msg_1", style=Style(options=options)
-        )
-        return json.loads(message.body)["data"]["cause"]
-
-    assert cause() == plain
-    assert cause(include_values=True) == note["cause"]
-
-
 @pytest.mark.parametrize(
     ("text", "plain"),
     [
@@ -119,29 +105,6 @@ def test_the_plain_cause_of_a_note_is_told_where_there_is_one(define):
 )
 def test_what_is_quoted_is_taken_out(text, plain):
     assert without_values(text) == plain
-
-
-def test_of_long_violations_as_many_are_quoted_as_fit(define):
-    long = [{"feature_name": f"f{number}", "description": "…" * 1000} for number in range(10)]
-
-    found = own(define(), note=NOTE | {"violations": long})["data"]
-
-    assert found["violations"] == long[:5]
-    assert found["datapoints"]
-
-
-def test_the_link_leads_from_the_dashboard_to_the_rows(define):
-    assert own(define())["data"]["links"] == {
-        "dashboard": "http://127.0.0.1:8081/monitors/flights?window=20130115T000000Z"
-        "&feature=carrier#rows"
-    }
-
-
-def test_without_a_note_the_reason_is_the_cause_and_the_link_is_the_alarm_s_page(define):
-    data = own(define(alarm_name="a/b: ü"), note=None)["data"]
-
-    assert data["cause"] == data["state"]["reason"]
-    assert data["links"] == {"dashboard": "http://127.0.0.1:8081/alarms/a%2Fb%3A%20%C3%BC"}
 
 
 @settings(max_examples=20, deadline=None)
@@ -165,16 +128,6 @@ def test_a_body_stays_under_20_kb(violations, size, tags, points):
 
     assert len(body) <= 20_000
     assert json.loads(body)["data"]["state"]["new"] == "ALARM"
-
-
-def test_many_long_dimensions_and_a_long_link_stay_under_the_limit_too(define):
-    dimensions = {f"dimension {number}": "v" * 1000 for number in range(30)}
-    found = change(note={"link": "/monitors/" + "x" * 30_000})
-
-    body = rendered(found, define(dimensions=dimensions), message_id="msg_1").body
-
-    assert len(body) <= 20_000
-    assert json.loads(body)["data"]["metric"]["name"] == "drift"
 
 
 def test_sns_format_is_what_receivers_of_cloudwatch_parse(define):

@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
@@ -147,17 +147,6 @@ def test_what_still_fires_is_told_again(clock, group, day):
     assert len(receiver.ids) == 2
 
 
-def test_groups_of_other_labels_are_told_apart(house, engine, clock, receiver, day):
-    house.channel("pager", receiver.url, options=GROUPED | {"group_by": ["team"]})
-    for name, team in (("a", "x"), ("b", "y"), ("c", "x")):
-        house.alarm(name, metric_name=name, alarm_actions=("pager",), tags={"team": team})
-    day(a=1, b=1, c=1)
-    clock.advance(seconds=31)
-    day()
-    found = sorted([one["name"] for one in body["data"]["alarms"]] for body in bodies(receiver))
-    assert found == [["a", "c"], ["b"]]
-
-
 @both_databases
 def test_two_that_tell_groups_tell_each_once(engine, clock, group, day):
     receiver = group()
@@ -178,18 +167,6 @@ def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deli
         policy.step()
         deliverer.step()
     assert [body["data"]["seq"] for body in bodies(receiver)] == list(range(1, 13))
-
-
-@both_databases
-def test_what_waits_for_a_channel_that_is_disabled_is_given_up(engine, clock, group, day):
-    receiver = group()
-    day(a=1)
-    with engine.begin() as connection:
-        connection.execute(update(tables.channels).values(enabled=False))
-    clock.advance(seconds=31)
-    day()
-    assert receiver.ids == []
-    assert [row.status for row in rows(engine)] == ["dead"]
 
 
 @both_databases

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from driftline.alerts.alarms import records as alarms
-from driftline.alerts.errors import SilenceError, UnknownSilence
+from driftline.alerts.errors import SilenceError
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
 from driftline.alerts.notify.notification_maintenance import NotificationMaintenance
 from driftline.alerts.notify.silence import Silence
@@ -91,24 +91,6 @@ def test_after_a_silence_the_action_of_the_state_then_is_sent_once(
     assert json.loads(body)["data"]["held_back_by"] == "work"
 
 
-@both_databases
-def test_what_was_over_before_the_silence_was_over_is_not_told(
-    house, engine, clock, evaluator, deliverer, receiver, policy, silence
-):
-    # CloudWatch's first scenario of alarm mute rules: ALARM and OK within, no action for OK.
-    house.channel("pager", receiver.url)
-    house.alarm(alarm_actions=("pager",))
-    silence()
-    house.put(1, 0)
-    evaluator.step()
-    clock.advance(hours=1)
-    policy.step()
-    deliverer.step()
-    (row,) = rows(engine)
-    assert (row.status, receiver.ids) == ("muted", [])
-    assert row.finished_at == clock()
-
-
 def test_a_silence_holds_back_what_waits_for_its_next_attempt(
     house, engine, clock, evaluator, deliverer, pager, policy, silence
 ):
@@ -164,39 +146,6 @@ def test_sns_says_that_the_action_comes_after_a_mute_window(
 
 
 @both_databases
-def test_of_two_silences_the_longer_one_counts(
-    house, engine, clock, evaluator, deliverer, pager, policy, silence
-):
-    silence("short")
-    silence("long", ends_at=clock() + timedelta(hours=3))
-    house.put(1)
-    evaluator.step()
-    assert rows(engine)[0].silence == "long"
-    clock.advance(hours=2)
-    policy.step()
-    deliverer.step()
-    assert pager.ids == []
-    clock.advance(hours=1)
-    policy.step()
-    deliverer.step()
-    assert len(pager.ids) == 1
-
-
-@both_databases
-def test_one_silence_takes_over_where_another_ends(
-    house, engine, clock, evaluator, pager, policy, silence
-):
-    silence("first")
-    house.put(1)
-    evaluator.step()
-    clock.advance(minutes=30)
-    silence("second", ends_at=clock() + timedelta(hours=2))
-    clock.advance(minutes=31)
-    policy.step()
-    assert (rows(engine)[0].status, rows(engine)[0].silence) == ("muted", "second")
-
-
-@both_databases
 def test_a_silence_that_is_expired_ends_at_once_and_stays(
     house, engine, clock, evaluator, deliverer, pager, policy, silence
 ):
@@ -213,46 +162,6 @@ def test_a_silence_that_is_expired_ends_at_once_and_stays(
         assert record.as_dict(clock())["status"] == "EXPIRED"
         assert [one.silence.name for one in list_silences(connection, clock())] == ["work"]
         assert list_silences(connection, clock(), status="ACTIVE") == []
-
-
-@pytest.mark.parametrize(
-    ("matcher", "is_muted"),
-    [
-        ("endpoint=flights", True),
-        ("endpoint=cargo", False),
-        ("severity=page", True),
-        ("severity=~ticket|other", False),
-        ("team=ml", True),
-        ("metric=drift", True),
-        ("monitor=daily", False),
-    ],
-)
-def test_matchers_look_at_labels_of_the_alarm(
-    house, engine, evaluator, receiver, silence, matcher, is_muted
-):
-    house.channel("pager", receiver.url)
-    house.alarm(alarm_actions=("pager",), tags={"team": "ml"})
-    silence(matchers=[matcher])
-    house.put(1)
-    evaluator.step()
-    assert (rows(engine)[0].status == "muted") is is_muted
-
-
-def test_a_rule_mutes_in_its_windows_only(
-    house, engine, clock, evaluator, deliverer, pager, silence
-):
-    later = clock() + timedelta(minutes=10)
-    silence(schedule={"expression": f"at({later:%Y-%m-%dT%H:%M})", "duration": "PT1H"})
-    house.put(1)
-    evaluator.step()
-    deliverer.step()
-    assert len(pager.ids) == 1
-    clock.advance(minutes=20)
-    house.put(0, day=1)
-    evaluator.step()
-    assert [row.status for row in rows(engine)] == ["delivered", "muted"]
-    with engine.begin() as connection:
-        assert get_silence(connection, "work").as_dict(clock())["status"] == "ACTIVE"
 
 
 @pytest.mark.parametrize(
@@ -275,22 +184,6 @@ def test_a_rule_mutes_in_its_windows_only(
 def test_a_wrong_silence_is_refused_with_what_was_expected(engine, clock, spec, said):
     with engine.begin() as connection, pytest.raises(SilenceError, match=said):
         put_silence(connection, Silence.read("work", spec), clock())
-
-
-def test_a_silence_is_read_back_as_it_was_written(engine, clock):
-    spec = {
-        "matchers": [{"name": "endpoint", "value": "fl.*", "isRegex": True}, 'team!="a \\"b\\""'],
-        "alarm_names": ["drift"],
-        "schedule": {"expression": "cron(0 2 * * SUN)", "duration": "PT4H", "timezone": "UTC"},
-        "ends_at": "2126-01-01T00:00:00Z",
-        "created_by": "ops",
-        "comment": "weekly update",
-    }
-    with engine.begin() as connection:
-        put_silence(connection, Silence.read("work", spec), clock())
-        found = get_silence(connection, "work").silence
-    assert found == Silence.read("work", spec)
-    assert str(found.matchers[0]) == 'endpoint=~"fl.*"'
 
 
 def test_the_fields_of_a_mute_rule_are_understood_as_cloudwatch_names_them():
@@ -320,9 +213,3 @@ def test_the_fields_of_a_mute_rule_are_understood_as_cloudwatch_names_them():
         "expire_date": "2126-02-01T00:00:00Z",
     }
     assert Silence.read("work", camel) == Silence.read("work", snake)
-
-
-@both_databases
-def test_nobody_expires_what_is_not_there(engine, clock):
-    with engine.begin() as connection, pytest.raises(UnknownSilence):
-        expire_silence(connection, "nothing", clock())

@@ -131,13 +131,6 @@ def test_a_name_that_is_bound_anew_is_asked_once_and_held_to_its_answer(names, r
     assert names.asked == ["hooks.example"] * 3
 
 
-def test_a_name_that_is_not_there_is_told_in_few_words(names):
-    assert send(AddressGuard(resolver=names.resolve), "https://gone.example") == (
-        None,
-        "address could not be resolved",
-    )
-
-
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_failures_and_not_followed(receiver, other_receiver, status):
     receiver.script = [(status, {"location": other_receiver.url})]

@@ -3,8 +3,6 @@
 import json
 from datetime import UTC, datetime
 
-import pytest
-
 from driftline.alerts.alarms.alarm import Point, StateChange
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
@@ -80,22 +78,6 @@ def test_a_metric_alarm_reads_as_recorded():
     }
     assert found["ActionExecutedAfterMuteWindow"] is False
     assert found["StateChangeTime"] == "2021-11-10T02:45:55.640+0000"
-
-
-def test_a_percentile_is_an_extended_statistic():
-    """The form of a mail of 2022-03 (Trigger with StatisticType ExtendedStatistic)."""
-    definition = metric(
-        extended_statistic="p99", evaluate_low_sample_count_percentile="ignore", unit=None
-    )
-
-    trigger = json.loads(told(definition)["Message"])["Trigger"]
-
-    assert trigger["StatisticType"] == "ExtendedStatistic"
-    assert trigger["ExtendedStatistic"] == "p99"
-    assert "Statistic" not in trigger
-    assert trigger["Unit"] is None
-    assert trigger["EvaluateLowSampleCountPercentile"] == "ignore"
-    assert "DatapointsToAlarm" not in trigger
 
 
 MATH = [
@@ -186,11 +168,6 @@ def test_a_composite_alarm_tells_its_rule_and_who_moved_it():
     assert "AlarmConfigurationUpdatedTimestamp" not in found
 
 
-@pytest.mark.parametrize("data", ["{}", "no json", '{"triggeringAlarms":[{}]}', "[1]", ""])
-def test_a_composite_that_was_set_by_hand_has_no_children_to_tell(data):
-    assert json.loads(told(composite(), reason_data=data)["Message"])["TriggeringChildren"] == []
-
-
 def test_what_was_held_back_says_by_what():
     found = json.loads(told(composite(), suppressed_by="WaitPeriod")["Message"])
 
@@ -199,22 +176,6 @@ def test_what_was_held_back_says_by_what():
     assert json.loads(told(metric(), is_after_mute=True)["Message"])[
         "ActionExecutedAfterMuteWindow"
     ]
-
-
-@pytest.mark.parametrize(
-    ("name", "subject"),
-    [
-        ("drift", 'ALARM: "drift" in US East (N. Virginia)'),
-        ("größe, 5%", 'ALARM: "gr_e, 5%" in US East (N. Virginia)'),
-        ("x" * 255, f'ALARM: "{"x" * 63}..." in US East (N. Virginia)'),
-    ],
-    ids=["plain", "not ascii", "long"],
-)
-def test_a_subject_has_at_most_a_hundred_characters_of_ascii(name, subject):
-    found = told(metric(alarm_name=name))
-
-    assert found["Subject"] == subject
-    assert len(subject) <= 100
 
 
 def test_what_is_no_alarm_is_in_the_same_envelope():
@@ -282,36 +243,3 @@ def test_eventbridge_gives_the_event_of_the_user_guide():
             },
         },
     }
-
-
-def test_eventbridge_of_math_names_the_expression_and_its_metrics():
-    metrics = told(math_alarm(), style="eventbridge")["detail"]["configuration"]["metrics"]
-
-    assert metrics[0] == {
-        "id": "e1", "expression": "m1 * 2", "label": "twice", "returnData": True,
-    }  # fmt: skip
-    assert metrics[1]["metricStat"]["metric"]["dimensions"] == {"a": "b"}
-    assert metrics[1]["returnData"] is False
-
-
-def test_eventbridge_of_a_composite_tells_the_rule_and_the_suppressor():
-    definition = composite(
-        actions_suppressor="deploying", actions_suppressor_wait_period=120,
-        actions_suppressor_extension_period=180,
-    )  # fmt: skip
-
-    found = told(definition, style="eventbridge")
-
-    assert found["detail"]["configuration"] == {
-        "alarmRule": "ALARM(a) OR ALARM(b)",
-        "actionsSuppressor": "deploying",
-        "actionsSuppressorWaitPeriod": 120,
-        "actionsSuppressorExtensionPeriod": 180,
-    }
-    assert found["detail"]["previousState"] == {"value": "INSUFFICIENT_DATA"}
-
-
-def test_eventbridge_ids_are_the_same_at_each_rendering():
-    first, second = (told(metric(), style="eventbridge") for _ in range(2))
-
-    assert first == second
