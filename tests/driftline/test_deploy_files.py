@@ -3,7 +3,6 @@
 import configparser
 import http.server
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -396,19 +395,3 @@ def test_the_health_check_says_that_nobody_answers() -> None:
 def healthy(port: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, DEPLOY / "healthy.py", str(port)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def test_programs_of_the_s3_servers_environment_begin_with_its_python(tmp_path: Path) -> None:
-    for name in ("scripts", "requirements"):
-        (tmp_path / name).mkdir()
-    shutil.copy(ROOT / "scripts" / "s3", tmp_path / "scripts")
-    (tmp_path / "requirements" / "s3.txt").write_text("# Nothing, so that nothing is fetched.\n")
-    variables = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHON": sys.executable}
-
-    program = tmp_path / "scripts" / "s3"
-    done = subprocess.run([program], capture_output=True, text=True, env=variables)
-
-    assert done.returncode == 0, done.stderr
-    pip = Path(done.stdout.strip()).parent / "pip"
-    assert Path(pip.read_text().splitlines()[0].removeprefix("#!")).parent == pip.parent
-    assert "pip" in subprocess.run([pip, "--version"], capture_output=True, text=True).stdout

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.slow
 SEED = 6
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.full])]
+)
 def database(request: pytest.FixtureRequest) -> str:
     """Return settings of the database."""
     is_sqlite = request.param == "sqlite"

@@ -49,7 +49,14 @@ def test_a_stopped_installation_ends_every_process_and_leaves_every_row_in_the_f
     assert copied(shop.folder, "alerts_metrics WHERE namespace = 'shop'") == 3
 
 
-@pytest.mark.parametrize("command", ["server", "dashboard", "scheduler", "alarms"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "server",
+        "scheduler",
+        *(pytest.param(one, marks=pytest.mark.full) for one in ("alarms", "dashboard")),
+    ],
+)
 def test_a_process_that_is_stopped_leaves_every_row_in_the_file(
     shop: Installation, command: str
 ) -> None:
