@@ -42,8 +42,7 @@ ROUNDING = 1e-6
 # From this part of a reference's scores, and of its values, on those outside 0 to 1 are no faults.
 FEW = 0.01
 ANY = (-LARGEST, LARGEST)
-# Follows what is said of numbers outside 0 to 1.
-PERCENTS = " (they look like percentages: divide them by 100)"
+NO_PROBABILITIES = "the scores are not probabilities between 0 and 1"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,8 +66,7 @@ class Answers:
     # Where predictions lie, or probabilities; what lies beyond is left out, too, and counted.
     limits: tuple[float, float] = ANY
     impossible: int = 0  # Labelled rows whose prediction lies beyond the limits, or is infinite.
-    percents: int = 0  # As many of these where all of them may be percents.
-    scale: str = ""  # In words, on which other scale all probabilities are, none of which is read.
+    scale: str = ""  # In words, that all probabilities are on another scale: none is read.
     unfit: int = 0  # Rows whose label is no number, for a regression, or names no relevant item.
     texts: str = ""  # Words in place of numbers, by which some have no answer.
     unknown: int = 0  # Rows whose label or answer is no class of the reference.
@@ -295,14 +293,10 @@ def _usable(
         numbers = _told(found)
     if found.problem == "ranking":
         is_label = found.label.astype(np.intp) > 0
-    possible, percents = known, 0
+    possible = known
     if numbers is not None:
         inside = (numbers >= low) & (numbers <= high)
         possible = known & (inside if inside.ndim == 1 else inside.all(axis=1))
-        beyond = numbers[known & ~possible]
-        is_most = 2 * len(beyond) >= np.count_nonzero(known)  # A few are faults of their rows.
-        if found.problem != "regression" and is_most and are_percents(beyond):
-            percents = int(np.count_nonzero(is_label & known & ~possible))
     lacking, fit = found.once(is_label & ~known), is_label & possible
     unweighed = weightless = np.zeros(len(found), dtype=np.bool_)
     if found.weight is not None:
@@ -318,22 +312,9 @@ def _usable(
         unanswered=int(np.count_nonzero(lacking)),
         unanswered_us=None if found.time_us is None else found.time_us[lacking],
         impossible=int(np.count_nonzero(found.once(is_label & known & ~possible))),
-        percents=percents,
         unfit=int(np.count_nonzero(found.once(~is_label))),
         limits=(low, high),
     )
-
-
-def are_percents(scores: Numbers) -> bool:
-    """Whether scores that are no probabilities may be percents: some above 1, all up to 100."""
-    within = (scores >= 0.0) & (scores <= 100.0 * (1.0 + ROUNDING))
-    return bool(len(scores)) and bool(within.all()) and bool((scores > 1.0).any())
-
-
-def why_no_probabilities(scores: Numbers) -> str:
-    """Return a sentence that scores are no probabilities, and what would mend them."""
-    mend = PERCENTS * are_percents(scores)
-    return f"the scores are not probabilities between 0 and 1{mend}"
 
 
 def _limits(found: Answers) -> tuple[float, float]:
@@ -415,7 +396,7 @@ def _binary(
     positives = known_classes(roles.positives, seen)
     reason = ""
     if not positives and seen:
-        chosen = require_positive(seen, roles, rows)
+        chosen = require_positive(seen, roles)
         positives, reason = (chosen.value,), chosen.reason
     positives = positives or ("1",)
     positive = positives[0]

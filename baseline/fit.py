@@ -299,7 +299,7 @@ def fit_source(
     _check_context(signature)
     classes = _classes(signature, profile, roles, model_classes)
     answers = first.outcomes.table()
-    roles, reason = _with_positive(roles, classes, answers)
+    roles, reason = _with_positive(roles, classes)
     signature = _with_levels(signature, profile, roles, classes)
     cells = {
         column.name: column_cells(profile.columns[column.name])
@@ -456,17 +456,15 @@ def _unjudged(
     return {name: why for name, why in found.items() if why is not None}
 
 
-def _with_positive(
-    roles: Roles, classes: tuple[str, ...] | None, answers: pa.Table
-) -> tuple[Roles, str]:
-    """Return the roles with a positive class, if anything tells, and why it was taken."""
+def _with_positive(roles: Roles, classes: tuple[str, ...] | None) -> tuple[Roles, str]:
+    """Return the roles with a positive class, if it is plain, and why it was taken."""
     is_pair = classes is not None and len(classes) == len(roles.probability) == 2
     may_be = roles.problem is None and (is_pair or len(roles.probability) < 2)
     if roles.positive is not None or classes is None or not (may_be or roles.problem == "binary"):
         return roles, ""
     if len(classes) == 1 and roles.problem is None and not roles.probability:
         return roles, ""  # A number that never changes, as likely.
-    found = choose_positive(classes, roles, answers)
+    found = choose_positive(classes)
     return (roles, "") if found is None else (replace(roles, positive=found.value), found.reason)
 
 

@@ -446,7 +446,7 @@ def _require_shares(probability: Sequence[str], table: pa.Table) -> None:
         if is_known and not 0 <= ends["min"] <= ends["max"] <= 1:
             raise InputError(
                 f'probability "{name}": {ends["min"]:g} to {ends["max"]:g}; expected 0 to 1 where '
-                "there is no prediction: bring it there (divide percents by 100), or name a "
+                "there is no prediction: bring it there, or name a "
                 "prediction column"
             )
 

@@ -1,6 +1,6 @@
-"""Which of two classes is the positive one where nobody says so, and why.
+"""Which of two classes is the positive one: the one that is named, or 1 beside 0.
 
-Metrics of a model turn upside down with it: it is never taken by the order of the alphabet.
+Metrics of a model turn upside down with it: of other classes nothing is assumed.
 """
 
 from __future__ import annotations
@@ -8,22 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import pyarrow as pa
-
-from driftline.baseline.outcomes import class_texts
-from driftline.classes import EVENTS, YES, known_classes, positive_word
+from driftline.classes import positive_number
 from driftline.errors import InputError
-from driftline.formats.coercion import coerce
 from driftline.roles import Roles
 
-# A score that ranks the classes alike would look as uneven as this less often.
-LEAST_CHANCE = 1e-3
 MOST_NAMED = 4  # Classes that a question names.
-# Rows that tell it; evenly spaced ones of more.
-MOST_ROWS = 100_000
-# Classes that say no; where only they are seen, what says yes is known all the same.
-OPPOSITES = {"0": "1", "false": "true", "no": "yes"}
+# Where only one class is seen, the positive one is known all the same.
+OF_ONE = {"0": "1", "false": "true", "1": "1", "true": "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +25,30 @@ class PositiveClass:
     reason: str
 
 
-def choose_positive(classes: Sequence[str], roles: Roles, table: pa.Table) -> PositiveClass | None:
-    """Choose among the classes of labels and predictions; None where nothing tells.
-
-    A word that means nothing else decides, then the score, then other words: of a score that is
-    higher for "legit" than for "fraud", the positive class is "legit".
-    """
+def choose_positive(classes: Sequence[str]) -> PositiveClass | None:
+    """Take 1 beside 0 or -1, and true beside false; None of other classes."""
     if len(classes) == 1:
-        value = OPPOSITES.get(classes[0], classes[0])
-        says_yes = value.strip().casefold() in YES | EVENTS
-        reason = (
-            f'beside "{classes[0]}" alone' if value != classes[0] else "the only class there is"
-        )
-        return PositiveClass(value, reason) if says_yes else None
-    word, is_sure = positive_word(classes)
-    found = None if is_sure else _by_score(classes, roles, table)
-    if found is not None or word is None:
-        return found
-    other = next(one for one in classes if one != word)
-    return PositiveClass(word, "means yes" if is_sure else f'by its word, beside "{other}"')
+        [only] = classes
+        value = OF_ONE.get(only)
+        reason = "the only class there is" if value == only else f'beside "{only}" alone'
+        return None if value is None else PositiveClass(value, reason)
+    value = positive_number(classes)
+    if value is None:
+        return None
+    other = next(one for one in classes if one != value)
+    return PositiveClass(value, f'beside "{other}"')
 
 
-def require_positive(classes: Sequence[str], roles: Roles, table: pa.Table) -> PositiveClass:
+def require_positive(classes: Sequence[str], roles: Roles) -> PositiveClass:
     """Return the named positive class, or choose one as `choose_positive` does.
 
     Raises
     ------
     InputError
-        When nothing tells: the question, and the option that answers it.
+        When none is named and there is nothing to choose: the question, and the option to set.
     """
     named = None if roles.positive is None else PositiveClass(roles.positive, "")
-    found = named or choose_positive(classes, roles, table)
+    found = named or choose_positive(classes)
     if found is None:
         raise InputError(positive_question(roles, classes))
     return found
@@ -78,8 +62,8 @@ def positive_question(roles: Roles, classes: Sequence[str]) -> str:
     values = " or ".join(f'"{one}"' for one in classes[:MOST_NAMED]) or "its values"
     values += f" or {len(classes) - MOST_NAMED} more" * (len(classes) > MOST_NAMED)
     return (
-        f'"{name}": which of {values} is the positive class? Neither the words nor a score tell; '
-        'set "positive" to it'
+        f'"{name}": which of {values} is the positive class? Nothing is assumed of it; set '
+        '"positive" to it'
     )
 
 
@@ -94,33 +78,4 @@ def positive_note(value: str, reason: str, area: float | None = None, score: str
     return (
         f'{note}; in the reference its rows have the lower "{score}" (AUC {area:.2f}): if that is '
         "a score of the other class, name that one as positive"
-    )
-
-
-def _by_score(classes: Sequence[str], roles: Roles, table: pa.Table) -> PositiveClass | None:
-    """Return the class whose rows have the higher score, by Mann and Whitney's test."""
-    truth = roles.label if roles.label is not None else roles.prediction
-    if len(classes) != 2 or len(roles.probability) != 1 or truth is None:
-        return None
-    [score] = roles.probability
-    rows = table.take(np.arange(0, table.num_rows, 1 + table.num_rows // MOST_ROWS))
-    texts = class_texts(rows[truth])
-    meant = known_classes(texts.dictionary.to_pylist(), classes)
-    is_last = np.array([*(one == classes[1] for one in meant), False])
-    codes = texts.indices.fill_null(len(meant)).to_numpy(zero_copy_only=False)
-    numbers = coerce(rows[score].combine_chunks(), "double")[0].to_numpy(zero_copy_only=False)
-    known = (codes < len(meant)) & ~np.isnan(numbers)
-    last, first = numbers[known & is_last[codes]], numbers[known & ~is_last[codes]]
-    if not len(last) or not len(first):
-        return None
-    # Slow to import, and only where words do not tell.
-    from scipy import stats
-
-    found = stats.mannwhitneyu(last, first, method="asymptotic")
-    area = float(found.statistic) / (len(last) * len(first))
-    if not found.pvalue < LEAST_CHANCE:
-        return None
-    value = classes[1] if area > 0.5 else classes[0]
-    return PositiveClass(
-        value, f'its rows have the higher "{score}", AUC {max(area, 1.0 - area):.2f}'
     )

@@ -17,26 +17,6 @@ NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d*)(?:\.\d*)?", re.ASCII)
 TRUTH = {"true": 1, "false": 0}
 _DIGITS_MAX = 400
 _ZEROS = re.compile(r"\.0*$")
-# A word of the first row is positive beside one of the second. These mean nothing else, ...
-YES = frozenset(("1", "true", "yes", "y", "t", "positive", "pos"))
-NO = frozenset(("0", "-1", "false", "no", "n", "f", "negative", "neg"))
-# ... while a score may be of either of these.
-EVENTS = frozenset((
-    "abnormal", "accept", "accepted", "anomalous", "anomaly", "approve", "approved", "attack",
-    "bad", "bot", "bought", "cancelled", "canceled", "churn", "churned", "click", "clicked",
-    "converted", "default", "defaulted", "defect", "defective", "delayed", "delinquent", "disease",
-    "fail", "failed",
-    "failure", "faulty", "fraud", "fraudulent", "granted", "high", "infected", "late", "left",
-    "malicious", "malignant", "malware", "phishing", "purchased", "sick", "spam", "success",
-    "suspicious", "toxic", "win",
-))  # fmt: skip
-USUALS = frozenset((
-    "active", "benign", "clean", "current", "declined", "decline", "denied", "deny", "failure",
-    "genuine", "good", "ham", "healthy", "human", "legit", "legitimate", "loss", "low", "normal",
-    "ok", "okay", "ontime", "paid", "pass", "passed", "punctual", "refused", "regular", "reject",
-    "rejected", "repaid", "retained", "safe", "stay", "stayed", "valid",
-))  # fmt: skip
-NEGATION = r"(?:no|not|non)[\W_]*"
 CLOSING = " )]}'\""
 SEPARATORS = "_- .:([{="
 
@@ -115,25 +95,16 @@ def class_order(texts: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted(set(texts)))
 
 
-def positive_word(classes: Sequence[str]) -> tuple[str | None, bool]:
-    """Return which of two classes is positive by what it says, and whether it can mean no other.
+def positive_number(classes: Sequence[str]) -> str | None:
+    """Return which of two classes is a number above 0 beside one that is not: 1 beside 0 or -1.
 
-    Beside 0 the class 1 can not; beside "legit" a score may be of either, also of "fraud". None of
-    words that are no known pair, no "x" and "not x", and no numbers on both sides of 0.
+    So is true beside false. None of all others.
     """
     if len(classes) != 2:
-        return None, False
-    for one, other in (classes, classes[::-1]):
-        mine, its = one.strip().casefold(), other.strip().casefold()
-        upper, lower = _number(one), _number(other)
-        is_above = upper is not None and lower is not None and lower <= 0 < upper
-        if is_above or (mine in YES and its in NO):
-            return one, True
-        is_negated = re.fullmatch(NEGATION + re.escape(mine), its) is not None
-        is_pair = mine in EVENTS and re.sub(r"[\W_]", "", its) in USUALS
-        if is_negated or is_pair or (mine[:1] == ">" and its[:1] == "<"):
-            return one, False
-    return None, False
+        return None
+    numbers = {one: number for one in classes if (number := _number(one)) is not None}
+    above = [one for one, number in numbers.items() if number > 0]
+    return above[0] if len(numbers) == 2 and len(above) == 1 else None
 
 
 def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:

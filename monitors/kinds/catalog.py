@@ -226,4 +226,4 @@ def require_answerable(baseline: Baseline, kind: Kind) -> None:
         return
     is_asked = kind.needs_positive and bool(outcomes.roles.facets)
     if is_asked or outcomes.roles.problem == "binary":
-        require_positive(outcome_classes(outcomes), outcomes.roles, outcomes.table)
+        require_positive(outcome_classes(outcomes), outcomes.roles)

@@ -112,7 +112,8 @@ def test_empty_text_is_no_variant_no_label_and_no_cluster() -> None:
     truth = random.choice(["no", "yes"], 3_000)
     said = np.where(random.random(3_000) < 0.8, truth, "no")
     frame = pd.DataFrame({"truth": truth, "said": said, "variant": ["A", "B", "C"] * 1_000})
-    base = dl.Baseline.fit(frame[["truth", "said"]], label="truth", prediction="said")
+    roles = {"label": "truth", "prediction": "said", "positive": "yes"}
+    base = dl.Baseline.fit(frame[["truth", "said"]], **roles)
     frame.loc[frame.variant == "C", "variant"] = ""
     frame.loc[:299, "truth"] = ""
 

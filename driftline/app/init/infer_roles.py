@@ -366,7 +366,7 @@ class _Guessing:
         if problem != "binary" or len(answer.values) != 2:
             return None
         named = Roles(label=answer.name, probability=roles.probability)
-        found = choose_positive(answer.values, named, self._sample)
+        found = choose_positive(answer.values)
         if found is None:
             if roles.label is not None and roles.has_predictions:
                 # `driftline apply` would refuse the monitor of quality, and all else in the file.

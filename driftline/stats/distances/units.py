@@ -53,14 +53,6 @@ POINTS = 400
 FAR_FACTOR = 50.0
 FAR_OFFSET = 200.0
 
-# The coldest and the hottest air on record, in Kelvin (World Meteorological Organization: -89.2 C
-# at Vostok, 1983; 56.7 C at Furnace Creek, 1913).
-COLDEST_AIR, HOTTEST_AIR = 183.95, 329.85
-# Converted air temperatures may lie so many of the reference's ranges beyond it, as July lies above
-# January to June, and spread at least over so many: by day and night they do, but days of growth
-# that happen to cross the same numbers do not.
-AIR_REACH, AIR_SPREAD = 0.25, 0.1
-
 Numbers = NDArray[np.float64]
 
 
@@ -321,49 +313,6 @@ def _measured(
     return UnitChange(
         f"about {shown} the expected unit", 1 / ratio, 0.0, best.distance_before, after
     )
-
-
-def is_air_temperature(values: Numbers, low: float, high: float) -> bool:
-    """Whether values are air temperatures as the expected ones are, one of both in Kelvin.
-
-    A season's values have no scale of their own, so of other conversions one always fits: between
-    °F and °C, and by factors, they bring back most of what grew.
-
-    Parameters
-    ----------
-    values
-        Values that lie beyond what is expected, shape (n,), finite; False for none.
-    low, high
-        The range of what is expected.
-
-    Returns
-    -------
-    bool
-        True where a conversion from or to Kelvin brings all values back to the range, within a
-        quarter of it, and both are temperatures that air can have.
-
-    References
-    ----------
-    World Meteorological Organization, World Weather and Climate Extremes Archive: temperature.
-    """
-    if values.size == 0:
-        return False
-    room = AIR_REACH * (high - low)
-    for _, factor, offset in CONVERSIONS:
-        if abs(offset) < FAR_OFFSET:
-            continue
-        kelvins = np.array([low, high])
-        if offset < 0:  # The values are in Kelvin, and what is expected is not.
-            kelvins = (kelvins - offset) / factor
-        if kelvins[0] < COLDEST_AIR or kelvins[1] > HOTTEST_AIR:
-            continue
-        converted = values * factor + offset
-        first, last = np.quantile(converted, [0.1, 0.9])
-        if last - first < AIR_SPREAD * (high - low):
-            continue
-        if converted.min() >= low - room and converted.max() <= high + room:
-            return True
-    return False
 
 
 def _is_far(factor: float, offset: float) -> bool:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.answers import ROUNDING, are_percents
+from driftline.baseline.answers import ROUNDING
 from driftline.baseline.outcomes import encoded_values
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.classes import class_text, known_classes
@@ -157,21 +157,15 @@ def _is_numeric(kind: pa.DataType) -> bool:
     return any(one(kind) for one in kinds)
 
 
-def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> tuple[int, int]:
-    """Count probabilities outside 0 to 1 where they make the answer, and infinite predictions.
-
-    And as many where all of them may be percents.
-    """
+def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> int:
+    """Count probabilities outside 0 to 1 where they make the answer, and infinite predictions."""
     name = roles.prediction or answering_score(roles)
     is_class = roles.prediction is not None and roles.problem != "regression"
     if is_class or name not in batch.schema.names:
-        return 0, 0
+        return 0
     numbers = read_numbers(batch, name)
     numbers = numbers[~np.isnan(numbers)]
-    wrong = numbers[~_is_possible(numbers, roles)]
-    is_most = 2 * len(wrong) >= len(numbers)  # A few are faults of their rows.
-    is_percent = roles.problem != "regression" and is_most and are_percents(wrong)
-    return len(wrong), len(wrong) * is_percent
+    return int(np.count_nonzero(~_is_possible(numbers, roles)))
 
 
 def answering_score(roles: Roles) -> str:

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.answers import PERCENTS
 from driftline.baseline.clarify import BIAS_METRICS
 from driftline.baseline.forecasts import holds_lists
 from driftline.baseline.foreign_values import new_class_rows
@@ -33,7 +32,6 @@ from driftline.monitors.kinds.bias.facet_counts import (
     Tally,
     count_batches,
     count_blocks,
-    finite_scores,
     impossible_predictions,
     labelled_count,
 )
@@ -112,14 +110,6 @@ class Plan:
         missing = counts[..., MISSING].sum(axis=(1, 2)).tolist()
         rows = counts.sum(axis=(1, 2, 3)).tolist()
         return replace(found, blocks=list(zip(rows, missing, strict=True)))
-
-    @property
-    def usual_scores(self) -> NDArray[np.float64] | None:
-        """The reference's scores, where they make its answers; None where none are known."""
-        if self.outcomes is None:
-            return None
-        found = finite_scores(self.outcomes.table, self.outcomes.roles)
-        return found if len(found) else None
 
     @property
     def tries_flips(self) -> bool:
@@ -258,7 +248,7 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
 
 def unusable_of(
     tallies: Mapping[Facet, Tally],
-    impossible: tuple[int, int],
+    impossible: int,
     roles: Roles,
     columns: Collection[str],
 ) -> Unusable:
@@ -267,10 +257,9 @@ def unusable_of(
     if not names or not tallies:
         return Unusable()
     counts = next(iter(tallies.values())).counts
-    wrong, percents = impossible
     words = "of infinite size" if roles.problem == "regression" else "outside 0 to 1"
-    words += PERCENTS * (0 < percents == wrong)
-    return Unusable(int(counts.sum()), int(counts[..., MISSING].sum()) - wrong, wrong, words)
+    missing = int(counts[..., MISSING].sum()) - impossible
+    return Unusable(int(counts.sum()), missing, impossible, words)
 
 
 def reference_blocks(

@@ -66,7 +66,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     """Count the judged rows by facet; InputError when a column that the plan needs is missing."""
     seen: set[str] = set()
     ids: list[pa.Array] = []
-    impossible = percents = unknown = timed = 0
+    impossible = unknown = timed = 0
     classes, texts, infinite = Counter[str](), Counter[str](), Counter[str]()
     known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
     numbers, heard = plan.numbers, _heard(plan)
@@ -74,14 +74,13 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     near, scores = SpacedRows(NEIGHBOUR_ROWS), SpacedRows(SCORE_ROWS)
 
     def batches() -> Iterator[pa.RecordBatch]:
-        nonlocal impossible, percents, unknown, classes, times, timed
+        nonlocal impossible, unknown, classes, times, timed
         for batch in context.rows.read(_needed(plan, context)):
             seen.update(batch.schema.names)
             if plan.tries_flips:
                 keep_spaced(near, batch, _plain_types(batch, plan.features))
             keep_spaced(scores, batch, {answering_score(plan.roles): "double"})
-            wrong, as_percents = impossible_predictions(batch, plan.roles)
-            impossible, percents = impossible + wrong, percents + as_percents
+            impossible += impossible_predictions(batch, plan.roles)
             infinite.update(infinite_labels(batch, plan.roles))
             count, foreign = foreign_classes(batch, heard, known)
             unknown, classes = unknown + count, classes + foreign
@@ -108,7 +107,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
         length = rows_length(int(np.ptp(times)), timed, rows)
     unfit = infinite.total()
     unusable = replace(
-        unusable_of(tallies, (impossible, percents), plan.roles, seen), texts=named_values(texts),
+        unusable_of(tallies, impossible, plan.roles, seen), texts=named_values(texts),
         unknown=unknown, unknown_words=named_values(classes), unfit=unfit,
         labels=labelled_count(tallies) + unfit, lost=context.rows.lost_labels,
         repeated=repeated_rows(ids), id_column=plan.roles.id_column,
@@ -126,7 +125,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
 def _on_scale(plan: Plan, window: CountedWindow, scores: NDArray[np.float64]) -> CountedWindow:
     """Leave out all predictions where the scores that make them are on another scale."""
     unusable, near = window.unusable, window.near
-    scale = scale_of(scores, plan.usual_scores, unusable.impossible)
+    scale = scale_of(scores, unusable.impossible)
     if not scale:
         return window
     if len(near):

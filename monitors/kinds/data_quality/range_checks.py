@@ -23,11 +23,10 @@ from driftline.baseline.spacing import SpacedRows
 from driftline.formats.coercion import coerce
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from driftline.monitors.drift_test.significance import MIN_ROWS, Numbers, likelihood_ratio
-from driftline.stats.calendar_regression import SEASON_DAYS, YEAR_DAYS
+from driftline.stats.calendar_regression import SEASON_DAYS
 from driftline.stats.distances.units import (
     APART,
     UnitChange,
-    is_air_temperature,
     suspect_unit,
 )
 
@@ -45,9 +44,6 @@ FAR_RANGES_OF_YEAR = 1.0
 TAIL_RANGES = 3.0
 TAILS = (0.01, 0.99)
 FAR_SHARE = 0.01
-# Or half of the values, further beyond than a yearly wave could yet go (`season_ranges`), where
-# they are the reference's air temperatures in Kelvin, or out of it: growth and peaks go as far.
-MOST_SHARE = 0.5
 # In a segment's own reference the values of these rows were rarer than this, and now they are the
 # rule: then it is the segment that has changed, not its share of the traffic.
 RARE_IN_SEGMENT = 0.25
@@ -147,7 +143,7 @@ def find_implausible(
                 values,
                 reference,
                 window[name],
-                limits=_limits(reference, profiles.get(name), days.get(name)),
+                reach=_reach(reference, profiles.get(name), days.get(name)),
             )
         )
         if one is not None:
@@ -390,45 +386,15 @@ def _in_column(
     return _against_reference(name, predicate, unit, own, reference, len(values))
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
-    """How far beyond the reference's ends what share of the rows is much.
-
-    Or what share of the values, where these are air temperatures in another unit.
-    """
-
-    reach: float
-    share: float
-    is_of_air: bool = False
-
-
-def _limits(
-    reference: ReferenceColumn, profile: ColumnProfile | None, days: float | None
-) -> list[_Limit]:
-    """Return what is implausible of a column whose reference spans so many days."""
+def _reach(reference: ReferenceColumn, profile: ColumnProfile | None, days: float | None) -> float:
+    """Return how far beyond the ends of a reference of so many days values are implausible."""
     cells = reference.cells
     span = (cells.maximum or 0.0) - (cells.minimum or 0.0)
-    far = _Limit(FAR_RANGES * span, FAR_SHARE)
-    if days is None or profile is None or profile.sketch.count == 0:
-        return [far]
+    if days is None or days < SEASON_DAYS or profile is None or profile.sketch.count == 0:
+        return FAR_RANGES * span
     low, high = (one.value for one in profile.quantiles(TAILS))
-    if span > TAIL_RANGES * (high - low):
-        return [far]
-    if days >= SEASON_DAYS:
-        return [_Limit(FAR_RANGES_OF_YEAR * span, FAR_SHARE)]
-    return [far, _Limit(season_ranges(days) * span, MOST_SHARE, is_of_air=True)]
-
-
-def season_ranges(days: float) -> float:
-    """Return how far a season of temperatures may yet go, in ranges of what was seen of it.
-
-    A wave of a year that is seen for T days moves by least where its crest lies in their middle: by
-    A (1 - cos(pi T / year)). What is left of it goes down by A (1 + cos(pi T / year)): cot^2(pi T /
-    2 years) times as far. What moves besides only makes the range wider. At least once its range,
-    further than any part of the reference lay beyond the rest; at most what is far in any case.
-    """
-    unseen = np.tan(np.pi * max(days, 1.0) / (2.0 * YEAR_DAYS)) ** -2
-    return float(np.clip(unseen, FAR_RANGES_OF_YEAR, FAR_RANGES))
+    has_tails = span > TAIL_RANGES * (high - low)
+    return (FAR_RANGES if has_tails else FAR_RANGES_OF_YEAR) * span
 
 
 def _far_out(
@@ -437,27 +403,22 @@ def _far_out(
     reference: ReferenceColumn,
     window: ColumnProfile,
     *,
-    limits: Sequence[_Limit],
+    reach: float,
 ) -> Implausible | None:
-    """Find values that lie far beyond the ends of the reference."""
+    """Find values that lie so far beyond the ends of the reference."""
     low, high = reference.cells.minimum, reference.cells.maximum
     if low is None or high is None or high <= low or window.moments.count == 0:
         return None
     own = values[np.isfinite(values)]
-    for limit in limits:
-        least = max(limit.share * (own.size if limit.is_of_air else len(values)), 3)
-        for predicate, outermost in (
-            (Predicate(name, "gt", high + limit.reach), window.moments.maximum),
-            (Predicate(name, "lt", low - limit.reach), -window.moments.minimum),
-        ):
-            end = float(predicate.value or 0.0)
-            if outermost <= (end if predicate.op == "gt" else -end):
-                continue
-            far = _mask(predicate, own)
-            if far.sum() < least:
-                continue
-            if not limit.is_of_air or is_air_temperature(own[far], low, high):
-                return _against_reference(name, predicate, None, own, reference, len(values))
+    for predicate, outermost in (
+        (Predicate(name, "gt", high + reach), window.moments.maximum),
+        (Predicate(name, "lt", low - reach), -window.moments.minimum),
+    ):
+        end = float(predicate.value or 0.0)
+        if outermost <= (end if predicate.op == "gt" else -end):
+            continue
+        if _mask(predicate, own).sum() >= max(FAR_SHARE * len(values), 3):
+            return _against_reference(name, predicate, None, own, reference, len(values))
     return None
 
 

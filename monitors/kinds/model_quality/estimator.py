@@ -16,7 +16,7 @@ from datetime import timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.baseline.answers import Answers, why_no_probabilities
+from driftline.baseline.answers import NO_PROBABILITIES, Answers
 from driftline.baseline.times import EPOCH
 from driftline.monitors.kinds.model_quality.expected_metrics import (
     SCALES,
@@ -205,7 +205,7 @@ def why_not(reference: Answers) -> str:
         said = reference.probability
         assert said is not None  # As above.
         if said.min() < 0.0 or said.max() > 1.0:
-            return why_no_probabilities(said)
+            return NO_PROBABILITIES
         counts = np.sort(np.bincount(reference.label.astype(np.intp), minlength=2))
         rare = int(counts[-2])
         if rare < LEAST_OF_CLASS:

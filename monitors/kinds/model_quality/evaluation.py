@@ -17,13 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.answers import (
-    ANY,
     LARGEST,
-    PERCENTS,
     Answers,
-    are_percents,
     needed_columns,
-    why_no_probabilities,
 )
 from driftline.baseline.foreign_values import new_class_rows
 from driftline.baseline.outcomes import kept_columns
@@ -481,9 +477,6 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
     said, found = _said(answers), []
     if len(said) and not _is_class(answers):
         found.append(equal_note(len(said), float(said.min()), float(said.max())))
-    scores = answers.probability
-    if scores is not None and answers.limits == ANY and are_percents(scores):
-        found.append(why_no_probabilities(scores))
     if unfit:
         most = math.nan if answers.problem == "ranking" else answers.limits[1]
         label = str(roles.label)
@@ -517,7 +510,7 @@ def _unusable(answers: Answers | None) -> Unusable:
         words = f"beyond {high:.3g}, a million times what is usual, or infinite"
     else:
         words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
-        words = answers.scale or words + PERCENTS * bool(answers.percents)
+        words = answers.scale or words
     return Unusable(
         answers.labelled_count, answers.unanswered, answers.impossible, words,
         answers.texts, answers.unknown, answers.unknown_words,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from driftline.baseline.answers import ROUNDING, Answers, why_no_probabilities
+from driftline.baseline.answers import NO_PROBABILITIES, ROUNDING, Answers
 from driftline.monitors.kinds.model_quality.base_rates import count_odds
 from driftline.monitors.kinds.model_quality.class_metrics import (
     NEGATIVE,
@@ -409,7 +409,7 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
     if not len(said):
         why = "no rows"
     elif said.min() < -ROUNDING or said.max() > 1.0 + ROUNDING:
-        why = why_no_probabilities(said)
+        why = NO_PROBABILITIES
     else:
         why = ""
     if why:

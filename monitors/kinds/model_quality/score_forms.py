@@ -1,7 +1,7 @@
 """Whether the scores of a window came in another form than the reference's.
 
-On another scale, as percents or log-odds, none of them is read: those that lie between 0 and 1 by
-chance mean something else. Or turned: 1 - score in place of score, whose estimates would be taken
+On another scale none of them is read: those that lie between 0 and 1 by chance mean something
+else. Or turned: 1 - score in place of score, whose estimates would be taken
 at their word, and whose area under the curve is as good.
 """
 
@@ -39,7 +39,7 @@ def read_on_scale(
         return answers
     every = read_answers(table, limits=ANY, **named).probability
     assert every is not None  # The reference has scores.
-    if not (scale := scale_of(every, usual, answers.impossible)):
+    if not (scale := scale_of(every, answers.impossible)):
         return answers
     rows = len(answers) + answers.impossible
     return replace(answers.take(slice(0)), impossible=rows, scale=scale)

@@ -534,7 +534,7 @@ def test_predictions_that_lack_at_weekends_alone_are_no_page_at_weekends(
 UNLABELLED = [
     ("a third is missing", put("score", math.nan, 334), "missing_predictions", "334 rows without"),
     ("no score at all", put("score", math.nan), "missing_predictions", "1,000 rows without"),
-    ("percents", put("score", 55.0), "impossible_predictions", "1,000 .* looks like percent"),
+    ("percents", put("score", 55.0), "impossible_predictions", "1,000 .* outside 0 to 1"),
     ("all equal", put("score", 0.5), "equal_predictions", "all 1,000 predictions are equal"),
 ]
 

@@ -150,7 +150,7 @@ def test_probabilities_that_add_up_are_one_for_each_class() -> None:
         (LATE, "binary", "true"),
         (LATE.astype(int), "binary", "1"),
         (LATE.astype(float), "binary", "1"),
-        (np.where(LATE, "Yes", "No"), "binary", "Yes"),
+        (np.where(LATE, "Yes", "No"), "binary", None),
         (np.where(LATE, "a", "b"), "binary", None),
         (BASE["courier"], "multiclass", None),
         (RANDOM.integers(0, 5, N), "multiclass", None),
@@ -176,13 +176,6 @@ def test_two_classes_of_unknown_meaning_that_are_predicted_are_asked_about_at_on
         guess(label=colours, score=RANDOM.random(N))
     assert guess(Roles(positive="red"), label=colours, prediction=colours).roles.positive == "red"
     assert guess(label=colours).roles.positive is None
-
-
-def test_the_positive_class_is_the_one_with_the_higher_probability() -> None:
-    found = guess(label=np.where(LATE, "bad", "good"), score=KM / 100)
-
-    assert found.roles.positive == "bad"
-    assert why(found, "positive")[0].startswith('its rows have the higher "score"')
 
 
 def test_times_are_seen_in_texts_and_the_event_is_chosen_among_them() -> None:

@@ -17,7 +17,6 @@ from driftline.monitors.kinds.data_quality.range_checks import (
     Implausible,
     Sampler,
     find_implausible,
-    season_ranges,
 )
 from driftline.stats.distances.units import one_of, restoring_units, suspect_unit
 from tests.monitors.conftest import weather
@@ -312,85 +311,6 @@ def test_beyond_a_year_of_reference_once_its_range_is_far_where_it_has_no_long_t
     prices = Baseline.fit(pa.table({"price": rng.pareto(1.5, 5_000)}))
     spikes = {"price": np.append(rng.pareto(1.5, 490), np.full(10, 2.5 * _largest(prices)))}
     assert evaluate(spikes, prices, days=330.0) == []
-
-
-@pytest.mark.parametrize(
-    ("days", "spoil", "found"),
-    [
-        (None, lambda x: (x - 32) / 1.8 + 273.15, 0),
-        (90, lambda x: (x - 32) / 1.8 + 273.15, 0),
-        (182, lambda x: (x - 32) / 1.8 + 273.15, 1),
-        (182, lambda x: x * 3.28084, 0),
-        (182, lambda x: x + 150, 0),
-        (182, lambda x: x + 500, 0),
-    ],
-)
-def test_half_of_the_values_in_kelvin_beyond_any_season_are_implausible(
-    days: float | None, spoil, found: int, reference: Baseline, rng: np.random.Generator
-) -> None:
-    values = weather(rng, 300)
-    far = spoil(values["temp"])
-
-    some = evaluate(values | {"temp": np.where(np.arange(300) < 140, far, values["temp"])},
-                    reference, days=days)  # fmt: skip
-    most = evaluate(values | {"temp": np.where(np.arange(300) < 160, far, values["temp"])},
-                    reference, days=days)  # fmt: skip
-
-    assert some == []
-    assert [(one.column, one.unit) for one in most] == [("temp", None)] * found
-
-
-YEAR = np.arange(0, 2 * 365.2425, 1 / 8)  # Every third hour of two years, in days.
-
-
-@pytest.mark.parametrize(
-    ("series", "found"),
-    [
-        (lambda rng: YEAR, 0),
-        (lambda rng: 0.75 * YEAR, 0),
-        (lambda rng: 2.0 * YEAR + rng.normal(0, 1, YEAR.size), 0),
-        (lambda rng: np.exp(-1.5 * np.cos(2 * np.pi * (YEAR - 91) / 365.2425)), 0),
-        (lambda rng: np.where(YEAR % 365.2425 > 335, 400, 100) + rng.normal(0, 9, YEAR.size), 0),
-        (lambda _: np.random.default_rng(6).normal(0, 1, YEAR.size).cumsum(), 0),
-        (lambda rng: _air(rng), 0),
-        (lambda rng: np.where(YEAR < 183, _air(rng), _celsius(rng) + 273.15), 1),
-        (lambda rng: _celsius(rng) + np.where(YEAR < 183, 0, 273.15), 1),
-        (lambda rng: _celsius(rng) + np.where(YEAR < 183, 273.15, 0), 1),
-    ],
-    ids=["growth", "growth across 273", "fast growth", "peaked", "christmas", "walk", "air",
-         "Kelvin for Fahrenheit", "Kelvin for Celsius", "Celsius for Kelvin"],
-)  # fmt: skip
-def test_what_follows_half_a_year_is_implausible_where_it_is_air_in_kelvin(
-    series, found: int, rng: np.random.Generator
-) -> None:
-    values = series(rng)
-    seen = Baseline.fit(pa.table({"x": values[YEAR < 183]}))
-    weeks = [values[(first <= YEAR) & (first + 7 > YEAR)] for first in range(183, 548, 7)]
-
-    assert {len(evaluate({"x": week}, seen, days=183.0)) for week in weeks} == {found}
-
-
-def _air(rng: np.random.Generator) -> np.ndarray:
-    """New York's in degrees Fahrenheit, from January on: season, day and weather."""
-    season = 55 - 23 * np.cos(2 * np.pi * (YEAR - 20) / 365.2425)
-    return season + 8 * np.sin(2 * np.pi * YEAR) + rng.normal(0, 6, YEAR.size)
-
-
-def _celsius(rng: np.random.Generator) -> np.ndarray:
-    return (_air(rng) - 32) / 1.8
-
-
-@pytest.mark.parametrize("days", [73, 120, 180])
-def test_a_season_goes_no_further_than_the_waves_of_any_phase(days: int) -> None:
-    """Laid out day by day, whichever day of the year a reference begins with."""
-    year = np.sin(2 * np.pi * np.arange(3653) / 3652.425)
-    found = []
-    for first in range(0, 3653, 5):
-        seen = np.take(year, np.arange(first, first + 10 * days), mode="wrap")
-        beyond = max(year.max() - seen.max(), seen.min() - year.min())
-        found.append(beyond / (seen.max() - seen.min()))
-
-    assert season_ranges(days) == pytest.approx(max(found), rel=0.02)
 
 
 def _largest(baseline: Baseline) -> float:
