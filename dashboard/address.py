@@ -29,7 +29,7 @@ TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "logs", "c
 SETUP_TABS = ("", "channels", "settings", "tokens")
 """The tabs of the set-up that are pages of their own; the first is its baselines."""
 
-LISTS = ("alarms", "messages", "audit", "silences", "paging", "search", "compare")
+LISTS = ("alarms", "messages", "audit", "silences", "compare")
 """Pages whose paths name nothing else."""
 
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
@@ -69,8 +69,8 @@ class Address:
 
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm",
-        "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare", "search",
-        "setup", "paging", "new_alarm", "window", "missing",
+        "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare",
+        "setup", "new_alarm", "window", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""

@@ -29,12 +29,12 @@ from dash.backends._fastapi import FastAPIDashServer
 from dash.dependencies import ClientsideFunction
 from dash.exceptions import DependencyException
 from fastapi import FastAPI, HTTPException
+from plotly.io.json import to_json_plotly
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.gate import Gate
 from driftline.access.logins import Access
 from driftline.access.principal import CURRENT, Role
-from driftline.dashboard import light
 from driftline.dashboard.actions import Actions
 from driftline.dashboard.address import (
     RANGE,
@@ -59,7 +59,6 @@ from driftline.dashboard.pages import (
     monitor,
     new_alarm,
     overview,
-    search,
     setup,
     window,
 )
@@ -70,7 +69,6 @@ from driftline.dashboard.queries.explained import read_compared, read_explained,
 from driftline.dashboard.queries.jobs import read_job, read_jobs
 from driftline.dashboard.queries.new_alarm import read_new_alarm
 from driftline.dashboard.queries.reach import DeletedError, refused_page
-from driftline.dashboard.queries.search import read_search
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import CompositeView
@@ -95,7 +93,6 @@ PLACES = (
     ("Alerts", " ".join(ui.PLACE_TABS["Alerts"].values())),
     ("Jobs", "/jobs"),
     ("Setup", "/setup /baselines /audit"),
-    ("Search", "/search"),
     ("API", "/docs"),
 )
 """The links on top: words, and the paths that are its own, the first to lead to."""
@@ -247,7 +244,6 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     ),
     "window": lambda stores, at: window.page(read_window(stores, at)),
     "new_alarm": lambda stores, at: new_alarm.page(read_new_alarm(stores, at)),
-    "search": lambda stores, at: search.page(read_search(stores, at)),
     "alarms": lambda stores, at: alerts.alarms_page(
         stores.alarms(at.state, at.text, at.severity, at.number)
     ),
@@ -256,7 +252,6 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
         *notifications.read_messages(stores, at), at, stores.now()
     ),
     "silences": lambda stores, _: alerts.silences_page(*notifications.read_silences(stores)),
-    "paging": lambda stores, _: alerts.paging_page(*notifications.read_paging(stores)),
     "jobs": lambda stores, at: jobs.page(read_jobs(stores, at)),
     "job": lambda stores, at: jobs.job_page(read_job(stores, at)),
     "setup": lambda stores, at: setup.page(read_setup(stores, at)),
@@ -318,8 +313,8 @@ def _dash(stores: Stores) -> Dash:
         """Draw the page of an address, and as of when; where nothing is new, only the latter."""
         address = parse(path or "/", query or "")
         # What reads rows for seconds is not to keep the other pages waiting.
-        is_slow = (address.page in ("explain", "compare") or (address.baseline and address.monitor)
-                   or (address.page, address.tab) == ("window", "rows"))  # fmt: skip
+        place = address.page, address.tab
+        is_slow = address.page in ("explain", "compare") or place == ("window", "rows")
         async with reading if is_slow else free:
             at = f"{local(stores.now()).isoformat(timespec='microseconds')} {zone_name()}"
             drawn, mark = await asyncio.to_thread(_draw, stores, address)
@@ -358,7 +353,7 @@ def _draw(stores: Stores, address: Address) -> tuple[orjson.Fragment, str]:
 
 def _written(drawn: html.Div) -> tuple[orjson.Fragment, str]:
     """Write a page once, with a mark that is equal for equal ones."""
-    text = light.written(drawn)
+    text = to_json_plotly(drawn).encode()
     return orjson.Fragment(text), hashlib.blake2b(text, digest_size=12).hexdigest()
 
 

@@ -98,12 +98,6 @@
 
   // The list of windows closes as a menu does: by Escape, or by a click elsewhere.
   document.addEventListener("keydown", function (event) {
-    if (event.key === "k" && (event.ctrlKey || event.metaKey)) {
-      event.preventDefault();
-      typed = ""; // The box gets the focus when it is drawn.
-      go(along("/search"));
-      return;
-    }
     var menu = event.key === "Escape" && document.querySelector("details.windows[open]");
     if (menu) { menu.open = false; menu.querySelector("summary").focus(); }
   });
@@ -156,8 +150,7 @@
       if (shown !== null) {
         window.scrollTo(0, 0);
         var heading = drawn.querySelector("h1");
-        // Ctrl-K has given it to the box.
-        if (heading && typed === null) heading.focus({ preventScroll: true });
+        if (heading) heading.focus({ preventScroll: true });
       }
       shown = location.pathname;
     }

@@ -1,4 +1,4 @@
-"""The pages of alerts: alarms, notifications, silences, who gets paged; all lists."""
+"""The pages of alerts: alarms, notifications, silences; all lists."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from functools import partial
 from dash import html
 
 from driftline.alerts.notify.deliveries import Delivery
-from driftline.alerts.notify.paging import PagingLine
 from driftline.dashboard.address import Address, alarm_link, link_to, monitor_link
 from driftline.dashboard.pages import alarm_panels
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.queries.notifications import CountedSilence
-from driftline.dashboard.queries.views import AlarmLine, AlarmsView, ChannelLine
+from driftline.dashboard.queries.views import AlarmLine, AlarmsView
 from driftline.dashboard.words import STATES, delivery_words, mid_sentence, moment, plural
 
 SEVERITIES = {None: "any severity", "page": "pages", "ticket": "tickets"}
@@ -24,7 +23,6 @@ NO_NOTIFICATION = (
 )
 ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
 SILENCES_SHOWN = 200
-PAGING_SHOWN = 100
 STATUS = {
     "ACTIVE": ("◌ active", "alarm"),
     "SCHEDULED": ("– scheduled", "none"),
@@ -181,49 +179,3 @@ def _about(entry: CountedSilence) -> ui.Cell:
     values = schedule.as_dict().values() if schedule is not None else ()
     when = [", ".join(str(value) for value in values if value)] * (schedule is not None)
     return ui.over(alarm_panels.about_words(entry[0]), *when)
-
-
-def paging_page(lines: Sequence[PagingLine], channels: Mapping[str, ChannelLine]) -> html.Div:
-    """Lay out whom the alarms of each owner and severity notify, those that no one gets first."""
-    holes = sum(bool(one.unheard) for one in lines)
-    pairs = plural(len(lines), "pair of owner and severity", "pairs of owner and severity")
-    under = f"{pairs}; {holes or 'none'} with alarms that notify no one"
-
-    def channel(name: str, several: int, line: PagingLine) -> ui.Cell:
-        link = html.A(name, href=link_to("messages", channel=name))
-        part = f"{several:,} of {line.alarm_count:,}" if several < line.alarm_count else ""
-        wrong = channels[name].health
-        health = html.Span(f"✕ {wrong}", className="alarm-text") if wrong else None
-        return ui.stack(link, ui.faint(part) if part else None, health)
-
-    def notified(line: PagingLine) -> ui.Cell:
-        told = [channel(*one, line) for one in sorted(line.channels.items())]
-        carried = f"{line.carried:,} followed by a composite alarm"
-        told += [ui.faint(carried, line=True)] * bool(line.carried)
-        return html.Div(told) if told else ui.faint("no one")
-
-    def unheard(line: PagingLine) -> ui.Cell:
-        if not line.unheard:
-            return ui.faint("–")
-        words = html.Span(f"✕ {plural(line.unheard, 'alarm')}", className="alarm-text")
-        link = html.A(line.example, href=alarm_link(line.example), className="clip")
-        return html.Div([words, ui.faint(", such as " if line.unheard > 1 else ": "), link])
-
-    listed = ui.list_panel(
-        "Who is notified when an alarm fires",
-        lines[:PAGING_SHOWN],
-        {
-            "Owner": lambda one: html.B(one.owner) if one.owner else ui.faint("no owner"),
-            "Severity": lambda one: ui.tag(one.severity),
-            "Alarms": lambda one: f"{one.alarm_count:,}",
-            "Channels": notified,
-            "Notify no one": unheard,
-        },
-        *ui.more_of(len(lines) - PAGING_SHOWN),
-        why=[ui.no_alarms()],
-        label="Channels by owner and severity, those that no one gets first",
-        tone=lambda one: "dead" if one.unheard and one.severity == "page" else "",
-        numeric=("Alarms",),
-        note="a deleted or disabled channel takes nothing; silences are not counted",
-    )
-    return ui.place_page("Alerts", "Who gets paged", under, listed)

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from dash import html
 
 from driftline.baseline.store import BaselineVersion
-from driftline.capture.windows.window import Window
 from driftline.dashboard.address import baseline_link, monitor_link
 from driftline.dashboard.pages import parts as ui
-from driftline.dashboard.pages.forms import act_button, ask_form, choice
+from driftline.dashboard.pages.forms import act_button
 from driftline.dashboard.pages.windows import comparison_of
-from driftline.dashboard.queries.setup import TRIED, BaselineView
-from driftline.dashboard.words import count, moment, percent, plural, sentence, span
+from driftline.dashboard.queries.setup import BaselineView
+from driftline.dashboard.words import count, moment, percent, plural
 from driftline.monitors.kinds.data_quality.version_comparison import (
     ColumnComparison,
     VersionComparison,
 )
 from driftline.monitors.run.bound_words import LEVELS_SHOWN
 
-BOUNDS_SHOWN, WINDOWS_SHOWN, COLUMNS_SHOWN = 50, 20, 10
+BOUNDS_SHOWN = 50
 
 
 def page(view: BaselineView) -> html.Div:
@@ -150,7 +148,7 @@ def _picture(view: BaselineView, found: VersionComparison) -> html.Section:
 
 
 def _bounds(view: BaselineView) -> html.Section | None:
-    """List what a version suggests, and what that would have done lately."""
+    """List what a version suggests."""
     if view.pair is not None or view.shown is None:
         return None
     title = f"Suggested bounds of version {view.shown.number}"
@@ -161,45 +159,7 @@ def _bounds(view: BaselineView) -> html.Section | None:
         columns = {"Column or metric": of, "Bound": words}
         body = ui.numbers(label, columns, first=BOUNDS_SHOWN, is_open=True)
     note = "drift without a bound here is judged by the drift test"
-    return ui.panel(title, [*_trial(view), body], note=note, name="bounds")
-
-
-def _trial(view: BaselineView) -> list[ui.Cell]:
-    """Offer to try the version on captured rows, and say what came of it."""
-    names = {one.name: one.name for one in view.monitors}
-    if not names:
-        return []
-    if why := ui.lacking("operator"):
-        return [html.P(["What these would have done: ", why], className="note")]
-    chosen = view.monitor or next(iter(names))
-    question = f"What would these have done in the last {TRIED.days} days?"
-    form = ask_form([choice("monitor", "Monitor", names, chosen)], question, anchor="bounds")
-    found = view.trial
-    if isinstance(found, str):
-        return [form, *([html.P(sentence(found), role="status")] if found else [])]
-    few, vague = found.insufficient_count, found.undecidable_count
-    judged, loud = len(found.verdicts) - few - vague, len(found.alarms)
-    words = ", ".join(f"{name} {several}" for name, several in found.alarms_by_column.items())
-    text = f"{view.monitor} would have judged {plural(judged, 'window')}, {loud or 'none'} with "
-    text += f"drift or gaps{': ' * bool(words)}{words}."
-    text += f" {plural(few, 'window')} had too few rows." * bool(few)
-    text += f" In {plural(vague, 'window')} every column varied too much to judge." * bool(vague)
-    if found.unjudged:
-        text += f" {_names(found.unjudged)}: judged in no window."
-    links: list[ui.Cell] = []
-    for one in found.alarms[: -WINDOWS_SHOWN - 1 : -1]:
-        assert one.start is not None and one.end is not None
-        window = Window(one.start, one.end)
-        href = monitor_link(view.monitor, window=window.stamp)
-        link = html.A(span(window), href=href) if one.start in view.judged else span(window)
-        links.append(html.Li([link, f": {_names([alarm.column for alarm in one.alarms])}"]))
-    more = ui.more_of(loud - WINDOWS_SHOWN)
-    return [form, html.P(text, role="status"), html.Ul(links, className="worded"), *more]
-
-
-def _names(names: Sequence[str]) -> str:
-    rest = f" and {count(len(names) - COLUMNS_SHOWN)} more" * (len(names) > COLUMNS_SHOWN)
-    return f"{', '.join(names[:COLUMNS_SHOWN])}{rest}"
+    return ui.panel(title, [body], note=note, name="bounds")
 
 
 def _promotions(view: BaselineView) -> html.Section:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import yaml
@@ -23,7 +23,6 @@ from driftline.dashboard.pages.overview import firing_list, word_of_monitors
 from driftline.dashboard.pages.setup import entry_panel
 from driftline.dashboard.pages.traffic import traffic_panels
 from driftline.dashboard.queries.fleet import MARKS_SHOWN, TAB_KINDS, EndpointView
-from driftline.dashboard.queries.setup import TRIED
 from driftline.dashboard.queries.views import Mark, MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.run.drift_map import DriftMap
@@ -33,6 +32,9 @@ NAMES = {
     "attribution": "Attribution", "traffic": "Traffic & capture", "logs": "Logs",
     "changes": "Changes",
 }  # fmt: skip
+
+PAST = timedelta(days=30)
+"""How far back the monitor that a page suggests begins: before, no window would be judged."""
 
 UNTOLD_CHANGES = "The audit log is about all endpoints, and you are for some."
 
@@ -138,7 +140,7 @@ def _set_up(view: EndpointView, title: str, kind: str) -> html.Section:
         link = html.A(baseline, href=address.baseline_link(baseline))
         words = f"Not monitored: {kind}: {view.lacked} in the spec of the baseline "
         return ui.panel(title, [why, html.P([words, link, "."])])
-    start = f"{view.now - TRIED:%Y-%m-%dT00:00Z}"  # Of before, no window would be judged.
+    start = f"{view.now - PAST:%Y-%m-%dT00:00Z}"
     spec = {"endpoint": name, "baseline": baseline, "kind": kind, "start": start}
     monitor = f"{name[: 62 - len(kind)].rstrip('-')}-{kind}"  # As `driftline deploy` names it.
     document = {"kind": "Monitor", "name": monitor, "spec": spec}

@@ -18,7 +18,6 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from driftline.access.principal import CURRENT, Role
-from driftline.dashboard import light  # noqa: F401 - its elements.
 from driftline.dashboard import words as say
 from driftline.dashboard.address import ALL, RANGE, parse
 from driftline.dashboard.charts.canvas import Figure
@@ -43,8 +42,7 @@ Numbers = Mapping[str, Iterable[float | str | None] | np.ndarray]
 
 PLACE_TABS: Mapping[str, Mapping[str, str]] = {
     "Alerts": {
-        "Alarms": "/alarms", "Notifications": "/messages",
-        "Silences": "/silences", "Who gets paged": "/paging",
+        "Alarms": "/alarms", "Notifications": "/messages", "Silences": "/silences",
     },
     "Setup": {
         "Baselines": "/setup", "Channels": "/setup/channels", "Settings": "/setup/settings",

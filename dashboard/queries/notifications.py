@@ -1,4 +1,4 @@
-"""Messages, silences and who gets paged, read from the database."""
+"""Messages and silences, read from the database."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from driftline.alerts.counts import count_by
-from driftline.alerts.notify.channels import list_channels
 from driftline.alerts.notify.deliveries import Delivery, list_deliveries
-from driftline.alerts.notify.paging import PagingLine, paging_lines
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import outbox
 from driftline.dashboard.address import RANGE, Address
 from driftline.dashboard.queries.reach import in_range
 from driftline.dashboard.queries.stores import Stores
-from driftline.dashboard.queries.views import ChannelLine
 from driftline.database.engine import read_connection
 
 MESSAGES_SHOWN = 200
@@ -53,12 +50,3 @@ def read_silences(stores: Stores) -> tuple[Sequence[CountedSilence], datetime]:
     ]
     silences.sort(key=lambda entry: (RANKS[entry[1]], -entry[0].updated_at.timestamp()))
     return silences, now
-
-
-def read_paging(stores: Stores) -> tuple[list[PagingLine], dict[str, ChannelLine]]:
-    """Return who is notified by owner and severity, and all channels, named or stored."""
-    with read_connection(stores.engine) as connection:
-        statuses = {one.channel.name: one for one in list_channels(connection)}
-        lines = paging_lines(connection, {name for name, one in statuses.items() if one.enabled})
-    named = {*statuses, *(name for one in lines for name in one.named)}
-    return lines, {name: ChannelLine(name, (), statuses.get(name)) for name in named}

@@ -11,8 +11,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Engine, select
-
 from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.access.principal import CURRENT
 from driftline.access.tokens import Token, list_tokens
@@ -25,15 +23,13 @@ from driftline.dashboard.queries.storage import Storage
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.database.engine import read_connection
-from driftline.errors import DriftlineError, InputError
-from driftline.monitors.backtest.outcome import Backtest
-from driftline.monitors.definitions import MonitorDefinition, get_definition, list_definitions
+from driftline.errors import InputError
+from driftline.monitors.definitions import MonitorDefinition, list_definitions
 from driftline.monitors.kinds.data_quality.version_comparison import (
     VersionComparison,
     compare_versions,
 )
 from driftline.monitors.run.bound_words import suggested_bounds
-from driftline.monitors.tables import executions
 
 SIZE = 50
 """Baselines on a page: of each a folder is listed."""
@@ -43,8 +39,6 @@ ENTRIES_SHOWN = 200
 
 PROMOTED_SHOWN = 50
 COMPARISONS_KEPT = 4
-TRIED = timedelta(days=30)
-"""What of the past a version is tried on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +115,7 @@ def read_audit(stores: Stores, asked: Address) -> list[AuditEntry]:
 class BaselineView:
     """The versions, the newest first, and of two of them what changed, if that is asked for.
 
-    ``bounds`` are those of the version ``shown``; ``trial`` is what ``monitor`` would have done by
-    them, or why that cannot be said; ``judged`` are the starts of windows that it has a page of.
+    ``bounds`` are those of the version ``shown``.
     """
 
     name: str
@@ -135,11 +128,7 @@ class BaselineView:
     found: VersionComparison | None = None
     feature: str | None = None
     shown: BaselineVersion | None = None
-    monitors: tuple[MonitorDefinition, ...] = ()
     bounds: Sequence[tuple[str, str]] = ()  # Of what, and in words.
-    monitor: str = ""
-    trial: Backtest | str = ""
-    judged: frozenset[datetime] = frozenset()
 
 
 def read_baseline(stores: Stores, asked: Address) -> BaselineView:
@@ -166,38 +155,12 @@ def read_baseline(stores: Stores, asked: Address) -> BaselineView:
     shown = next((one for one in known if one.version in (version, in_use)), known[-1])
     if version and not asked.reference:
         shown = store.find_version(storage.root, name, version)
-    replayed = tuple(one for one in using if one.kind_value.judges_columns
-                     and not one.compat and one.preprocess is None)  # fmt: skip
-    trial: Backtest | str = ""
-    judged: frozenset[datetime] = frozenset()
-    if asked.monitor and CURRENT.get().may("operator"):
-        end = now.replace(minute=0, second=0, microsecond=0)
-        trial = _tried(stores.engine, storage, name, shown.version, asked.monitor, end)
-        start = executions.c.window_start
-        query = select(start).where(executions.c.monitor == asked.monitor, start >= end - TRIED)
-        with read_connection(stores.engine) as connection:
-            judged = frozenset(connection.scalars(query))
     outline, may_read = storage.outline(name, shown.version), CURRENT.get().may("analyst")
     bounds = suggested_bounds(outline, shows_values=may_read)
     return BaselineView(
         name, now, tuple(reversed(known)), in_use or "", users, tuple(past), pair, found,
-        asked.feature, shown, replayed, bounds, asked.monitor, trial, judged,
+        asked.feature, shown, bounds,
     )  # fmt: skip
-
-
-@lru_cache(maxsize=COMPARISONS_KEPT)
-def _tried(
-    engine: Engine, storage: Storage, name: str, version: str, monitor: str, end: datetime
-) -> Backtest | str:
-    """Judge the captured rows of 30 days by a version, once an hour; or say why that cannot be."""
-    try:
-        with read_connection(engine) as connection:
-            definition = get_definition(connection, monitor)
-        if definition.baseline != name:
-            return f'monitor "{monitor}" judges by another baseline'
-        return storage.backtest(definition, storage.baseline(name, version), end - TRIED, end)
-    except DriftlineError as error:
-        return str(error)
 
 
 @lru_cache(maxsize=COMPARISONS_KEPT)

@@ -29,11 +29,7 @@ from driftline.capture.tables.storage import open_storage
 from driftline.capture.windows.window import Window, WindowRead, unfit_counts
 from driftline.dashboard.queries import views
 from driftline.dashboard.words import moment
-from driftline.errors import DriftlineError, InputError, NotFoundError, UnavailableError
-from driftline.monitors.backtest.backtest import backtest_captured
-from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.backtest.outcome import Backtest
-from driftline.monitors.definitions import MonitorDefinition
+from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.executions import require_storage
 from driftline.monitors.external.source import UNLIMITED, Access
@@ -57,8 +53,6 @@ log = logging.getLogger(__name__)
 ROWS_SHOWN, COLUMNS_SHOWN = 50, 20
 """Of rows, which row it is and the accused column included; the files have all."""
 CONTRIBUTING_COLUMNS = 12  # As many as a page of 3,000 nodes has room for beside 50 features.
-TRIED_S = 8.0
-"""For so long rows are read to try a version of a baseline."""
 
 TRAFFIC_S, TRAFFIC_SHOWN = 4.0, timedelta(days=14)
 """For so long rows are read to count them by hour, and at most so many of the newest hours."""
@@ -286,21 +280,6 @@ class Storage:
         """Read all rows of a window that meet conditions."""
         read = self.read(line, run, looked_at=[one.column for one in where])
         return selected_batches(read.batches(), where)
-
-    def backtest(
-        self, definition: MonitorDefinition, baseline: Baseline, start: datetime, end: datetime
-    ) -> Backtest:
-        """Judge captured rows by a baseline, as a monitor would have; rows are read for seconds."""
-        until, times = time.monotonic() + TRIED_S, f"--from {start:%Y-%m-%d} --to {end:%Y-%m-%d}"
-        command = f"driftline monitor backtest {definition.name} {times}"
-
-        def limit(_read: int, _total: int | None) -> None:
-            if time.monotonic() > until:
-                raise InputError(f"there are too many rows to read for a page; run: {command}")
-
-        own = self._signature_of(definition.endpoint) or baseline.signature
-        options = BacktestOptions(start, end, bounds=False, progress=limit)
-        return backtest_captured(self.root, definition, baseline, own, options, access=self._access)
 
     def capture_stats(self, endpoint: str, now: datetime) -> EndpointReport | None:
         """Count what was captured of an endpoint, for some seconds; None when it cannot be read."""

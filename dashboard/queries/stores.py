@@ -52,7 +52,7 @@ FIRING_SHOWN = 10
 """Alarms in ALARM on the first page; the list has all."""
 
 STORED = (
-    "overview", "endpoint", "monitor", "column", "explain", "compare", "new_alarm", "search",
+    "overview", "endpoint", "monitor", "column", "explain", "compare", "new_alarm",
     "setup", "baseline", "window",
 )  # fmt: skip
 """Pages that tell of the storage root; the others tell of the database alone."""

@@ -21,7 +21,6 @@ PAGES = {
         "compare": "/compare?monitor=flights-data-quality&b=20131118T000000Z&feature=dewp",
         "window": "/endpoints/flights/windows/20131118T000000Z",
         "window-rows": "/endpoints/flights/windows/20131118T000000Z/rows?where=carrier%3DEDV",
-        "search": "/search?q=flights",
         "new-alarm": f"{MONITOR}/alarm?metric=max_drift_ratio&threshold=1",
         "baseline": "/baselines/flights",
         "strange-name": f"{MONITOR}?feature={quote(HOSTILE)}", "jobs": "/jobs",
@@ -41,7 +40,7 @@ PAGES = {
         "alarm-drift": f"/alarms/{quote(DRIFTS[0])}",
         "composite": f"/alarms/{quote(BROKEN, safe='')}",
         "alarms": "/alarms", "messages": "/messages", "silences": "/silences",
-        "paging": "/paging", "channels": "/setup/channels", "no-baselines": "/setup",
+        "channels": "/setup/channels", "no-baselines": "/setup",
     },
 }  # fmt: skip
 """Pages by their name, by installation."""

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from dash._callback import GLOBAL_CALLBACK_MAP
-from dash.development.base_component import Component
 from sqlalchemy import create_engine
 
 from driftline.access import tables as access_tables
@@ -109,16 +108,6 @@ def test_deep_link_as_first_request_gives_the_page(ask_stocked):
     assert '<html lang="en">' in answer.text
 
 
-def test_a_page_is_written_once_and_its_elements_without_dash(ask_stocked, monkeypatch):
-    walked, walk = [], Component.to_plotly_json
-    monkeypatch.setattr(Component, "to_plotly_json", lambda part: walked.append(part) or walk(part))
-
-    answer = ask_stocked("POST", CALL, json=body_for("/alarms"))
-
-    assert "100%" in answer.text
-    assert len(walked) == answer.text.count('"namespace":"dash_core_components"')
-
-
 def test_unknown_path_is_404_and_still_a_page(ask):
     answer = ask("GET", "/nope/nothing")
 
@@ -209,18 +198,6 @@ def test_call_by_get_is_refused(ask):
     assert ask("GET", CALL).status_code == 405
 
 
-def test_layout_does_not_hold_data(ask):
-    assert "/monitors/" not in ask("GET", "/_dash-layout").text
-
-
-def test_empty_installation_says_what_to_do(ask):
-    answer = ask("POST", CALL, json=body_for("/"))
-
-    assert answer.status_code == 200
-    assert "Nothing is monitored yet" in answer.text
-    assert "driftline deploy" in answer.text
-
-
 def test_unknown_monitor_is_a_page_that_says_so(ask):
     answer = ask("POST", CALL, json=body_for("/monitors/none"))
 
@@ -255,16 +232,6 @@ def test_refresh_without_news_changes_nothing(ask):
     answer = ask("POST", CALL, json=again)
 
     assert answer.status_code == 204 or "page" not in json.loads(answer.text or "{}")
-
-
-def test_bundles_are_compressed_and_kept(ask):
-    page = ask("GET", "/").text
-    path = next(part for part in page.split('"') if "dash_renderer" in part and "/" in part)
-
-    answer = ask("GET", path, headers={"accept-encoding": "gzip"})
-
-    assert answer.headers["content-encoding"] == "gzip"
-    assert "immutable" in answer.headers["cache-control"]
 
 
 def test_unreachable_database_is_said_on_the_page(tmp_path):
@@ -344,14 +311,6 @@ def test_a_page_of_what_does_not_exist_is_404_says_so_and_leads_on(ask_stocked, 
     assert "<!DOCTYPE html>" in answer.text
     assert said in drawn
     assert f"'href': '{link}'" in drawn
-
-
-def test_a_comparison_of_nothing_says_what_it_needs_and_offers_monitors(ask_stocked):
-    drawn = str(ask_stocked("POST", CALL, json=body_for("/compare")).json())
-
-    assert ask_stocked("GET", "/compare").status_code == 200
-    assert "A comparison needs a monitor, and two sets of its rows" in drawn
-    assert "'href': '/compare?monitor=m'" in drawn
 
 
 def test_a_page_is_no_404_only_because_the_database_is_away(tmp_path):

@@ -200,16 +200,6 @@ def test_a_colleague_opens_the_link(visit):
         assert other.get_by_role("main").inner_text() == said
 
 
-def test_any_thing_is_found_by_ctrl_k_and_its_name(visit):
-    with journey(visit(), "/monitors/flights-data-quality", clicks=1) as page:
-        page.keyboard.press("Control+k")
-        expect(page.get_by_role("searchbox", name="Filter")).to_be_focused()
-        page.keyboard.type("carr")
-        hit = page.get_by_role("region", name="Found").get_by_role("link", name="carrier")
-        by_keyboard(page, hit)
-        expect(page.get_by_role("heading", level=1)).to_have_text("carrier")
-
-
 def judged(connection, definition, start, ratios=()):
     """Record a day that was judged without a violation, with how far columns lay from bounds."""
     end = start + DAY
@@ -313,7 +303,6 @@ def test_the_five_worst_of_a_thousand_columns_over_ninety_days(visits, wide):
         ("Fleet", "driftline deploy MODEL --reference DATA --label COL"),
         ("Alerts", "driftline apply -f alarms.yaml"),
         ("Jobs", "No window has been judged yet. Schedules shows when the next one is."),
-        ("Search", "Type a part of a name"),
     ],
 )
 def test_an_empty_installation_says_what_to_do(visits, empty, link, said):

@@ -2,9 +2,9 @@
 
 import pytest
 from playwright.sync_api import expect
-from sqlalchemy import delete, update
+from sqlalchemy import update
 
-from driftline.alerts.tables import attempts, channels
+from driftline.alerts.tables import channels
 from tests.dashboard.accessible import axe_faults
 from tests.dashboard.guarded import guarded
 from tests.dashboard.journey import journey
@@ -24,19 +24,6 @@ def tab(page, name):
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
 
 
-def test_what_the_bounds_of_a_baseline_would_have_done(visit):
-    with journey(visit(), "/", clicks=3) as page:
-        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Setup").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Baselines")
-        page.get_by_role("link", name="flights", exact=True).click()
-        bounds = page.get_by_role("region", name="17 columns and metrics")
-        expect(bounds).to_contain_text("a value in at least 96.4% of rows")
-        page.get_by_role("button", name="What would these have done in the last 30 days?").click()
-        result = page.get_by_role("status").filter(has_text="would have judged")
-        expect(result).to_contain_text("with drift or gaps")
-        assert axe_faults(page) == []
-
-
 def test_a_channel_is_tested_and_a_disabled_one_enabled(visit_policed, policed_site):
     with policed_site.engine.begin() as connection:  # Others that use it may have enabled it.
         off = {"enabled": False, "disabled_reason": "receiver answered 410 Gone"}
@@ -53,20 +40,6 @@ def test_a_channel_is_tested_and_a_disabled_one_enabled(visit_policed, policed_s
         other = page.get_by_role("row").filter(has_text="pager")
         other.get_by_role("button", name="Send a test").click()
         expect(page.locator("#said")).to_contain_text("pager took the test message")
-
-
-def test_the_answer_to_a_failed_test_stands_beside_its_channel(visit_policed, policed_site):
-    with policed_site.engine.begin() as connection:
-        on = {"enabled": True, "disabled_reason": None, "failure_count": 0}
-        connection.execute(update(channels).where(channels.c.name == "gone").values(**on))
-        connection.execute(delete(attempts).where(attempts.c.channel == "gone"))
-    page = visit_policed().open("/setup/channels")
-    row = page.get_by_role("row").filter(has_text="gone")
-    expect(row).to_contain_text("✓ works")
-
-    row.get_by_role("button", name="Send a test").click()
-
-    expect(row).to_contain_text("✕ failed its test: answered 410")
 
 
 def test_a_setting_is_found_with_its_source(visit):
