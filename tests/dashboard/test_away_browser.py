@@ -3,17 +3,14 @@
 import os
 import re
 import signal
-import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import expect
 
-from driftline.dashboard.queries.stores import Stores
-from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
 from tests.dashboard.conftest import Visit, serving
-from tests.dashboard.seed import Seeded, make_engine
+from tests.dashboard.seed import Seeded
 from tests.servers.chromium import PATIENCE_MS
 from tests.servers.installations import ForkedInstallation
 from tests.servers.ports import free_port
@@ -22,11 +19,6 @@ from tests.servers.postgres import open_url
 pytestmark = pytest.mark.browser
 
 MARGIN_S = 5  # The page's clock can be paused at a moment to come only.
-COUNT_CALLS = """() => {
-    const send = window.fetch;
-    window.calls = 0;
-    window.fetch = (...all) => { window.calls += 1; return send(...all); };
-}"""
 NOTHING = "Nothing is monitored yet"
 
 
@@ -118,58 +110,6 @@ def test_a_killed_process_is_said_and_retry_asks_the_one_that_follows(page, proc
         expect(page.locator("#old")).to_be_empty()
 
 
-def test_a_click_without_an_answer_shows_a_bar_then_a_panel_then_the_page(page, process):
-    running, url, _, _ = process
-    opened(page, url)
-    main, away = page.locator("#main"), page.locator("#away")
-    running.send_signal(signal.SIGSTOP)
-    pause(page)
-
-    page.evaluate(COUNT_CALLS)
-    page.get_by_role("link", name="Alerts", exact=True).click()
-    for _ in range(50):  # Dash asks a timer or two later.
-        if page.evaluate("() => window.calls"):
-            break
-        page.clock.run_for(1)
-    page.clock.run_for(100)
-    expect(main).not_to_have_attribute("aria-busy", "true")
-    page.clock.run_for(100)
-    expect(main).to_have_attribute("aria-busy", "true")
-    page.clock.run_for(11_000)
-    expect(away).to_contain_text("No answer for 10 seconds")
-    expect(away.get_by_role("button", name="Retry")).to_be_visible()
-
-    page.clock.resume()
-    running.send_signal(signal.SIGCONT)
-
-    expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
-    expect(away).to_be_empty()
-    expect(main).to_have_attribute("aria-busy", "false")
-
-
-def test_a_page_that_takes_longer_than_the_refresh_appears(page, address, monkeypatch, tmp_path):
-    free = threading.Event()
-    quick = Stores.alarms
-
-    def slow(self, *asked):
-        assert free.wait(60)
-        return quick(self, *asked)
-
-    opened(page, address)
-    monkeypatch.setattr(Stores, "alarms", slow)
-    calls = []
-    page.on(
-        "request", lambda request: calls.append(request) if "_dash-update" in request.url else 0
-    )
-
-    page.get_by_role("link", name="Alerts", exact=True).click()
-    page.clock.run_for(70_000)
-    free.set()
-
-    expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
-    assert len(calls) == 1
-
-
 def test_a_stopped_database_is_said_and_its_return_too(page, postgres, tmp_path):
     engine = open_url(postgres.tcp_url(postgres.lend()))
     with serving(Seeded(engine, str(tmp_path), datetime.now(UTC))) as url:
@@ -186,38 +126,6 @@ def test_a_stopped_database_is_said_and_its_return_too(page, postgres, tmp_path)
 
         expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
     engine.dispose()
-
-
-def test_a_monitor_that_is_deleted_under_its_page_is_said_with_a_way_on(page, tmp_path):
-    engine, now = make_engine(tmp_path / "driftline.db"), datetime.now(UTC)
-    with engine.begin() as connection:
-        put_definition(connection, MonitorDefinition("shop", endpoint="e", baseline="b"), now)
-    with serving(Seeded(engine, str(tmp_path), now)) as url:
-        opened(page, url, "/monitors/shop")
-        expect(page.get_by_role("heading", level=1)).to_have_text("shop")
-        with engine.begin() as connection:
-            delete_definition(connection, "shop", now)
-
-        page.clock.run_for(31_000)
-
-        expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
-        expect(page.get_by_role("main")).to_contain_text('Monitor "shop" does not exist')
-        page.get_by_role("link", name="Go to the Fleet").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text(NOTHING)
-    engine.dispose()
-
-
-def test_an_answer_that_is_an_error_is_said(page, address):
-    opened(page, address)
-    page.route("**/_dash-update-component*", lambda route: route.fulfill(status=502, body="no"))
-
-    page.get_by_role("link", name="Alerts", exact=True).click()
-
-    away = page.locator("#away")
-    expect(away).to_contain_text("The dashboard could not answer (HTTP 502)")
-    page.unroute_all()
-    away.get_by_role("button", name="Retry").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
 
 
 def test_a_form_that_is_being_filled_in_stays_and_the_page_says_how_old_it_is(
@@ -237,23 +145,3 @@ def test_a_form_that_is_being_filled_in_stays_and_the_page_says_how_old_it_is(
     expect(page.locator("#main")).to_have_attribute("data-state", "")
     page.get_by_role("button", name="Refresh now").click()
     expect(page.locator("#old")).to_be_empty()
-
-
-def test_a_form_is_kept_while_plotly_does_not_come_and_the_chart_follows(page, policed_address):
-    held = []
-    page.route("**/plotly*.js*", lambda route: held.append(route))
-    opened(page, policed_address, "/alarms/latency%20high")
-    reason = page.get_by_label("Reason")
-    reason.fill("a new model")
-
-    pause(page)
-    page.clock.run_for(40_000)  # Dash itself gives up after 30 seconds.
-    expect(reason).to_have_value("a new model")
-    for one in held:
-        one.abort()
-    page.unroute("**/plotly*.js*")
-    page.clock.resume()
-
-    expect(page.locator("#timeline.js-plotly-plot, #timeline .js-plotly-plot")).to_be_visible()
-    expect(reason).to_have_value("a new model")
-    assert len(held) == 1

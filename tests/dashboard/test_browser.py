@@ -69,47 +69,6 @@ def test_a_cell_of_the_heat_map_opens_its_window(visit):
     seen.check()
 
 
-def test_another_window_keeps_the_chosen_feature(visit):
-    seen = visit()
-    page = seen.open(f"{MONITOR}?feature=dest")
-
-    page.get_by_role("link", name="Earlier window").click()
-
-    expect(page.locator("#page details.windows summary")).to_contain_text("21 Nov")
-    expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
-    seen.check()
-
-
-def test_tables_are_not_cut_off(visit):
-    seen = visit()
-
-    for path in ("/", BUG):
-        page = seen.open(path)
-        for width in (1241, 1280, 1300, 1440):
-            page.set_viewport_size({"width": width, "height": 900})
-            cut = page.evaluate(
-                """() => [...document.querySelectorAll('.features, .sent, .fleet')].map(
-                    table => table.scrollWidth - table.clientWidth)"""
-            )
-            assert set(cut) == {0}, (path, width)
-
-
-def test_signs_of_a_legend_stay_with_their_words_on_a_phone(visit):
-    page = visit(390).open(MONITOR)
-
-    torn = page.evaluate(
-        """() => [...document.querySelectorAll('.keyed')].filter(entry => {
-            const words = document.createRange();
-            words.selectNodeContents(entry.lastChild);
-            const sign = entry.firstChild.getBoundingClientRect();
-            return sign.top > words.getBoundingClientRect().bottom || sign.right > innerWidth;
-        }).length"""
-    )
-
-    assert page.locator(".keyed").count() >= 5
-    assert torn == 0
-
-
 def test_windows_and_features_by_keyboard_alone(visit):
     seen = visit()
     page = seen.open(MONITOR)
@@ -149,56 +108,6 @@ def test_back_and_reload_keep_what_was_seen(visit):
     seen.check()
 
 
-def test_choice_of_a_feature_does_not_scroll_the_page(visit):
-    seen = visit()
-    page = seen.open(MONITOR)
-    page.evaluate("() => window.scrollTo(0, 300)")
-    page.wait_for_function("() => window.scrollY === 300")
-
-    # As an event, since a click of the tool would bring the link into view first.
-    page.get_by_role("link", name="dest", exact=True).dispatch_event("click", {"button": 0})
-    expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
-
-    assert page.evaluate("() => window.scrollY") == 300
-
-
-def test_times_are_whole_on_a_phone(visit):
-    page = visit(390).open("/alarms")
-
-    cut = page.evaluate(
-        """() => [...document.querySelectorAll('.cards .when')].filter(when => {
-            when.querySelector('.age').textContent = '100 d 23 h ago';
-            const cell = when.closest('td').getBoundingClientRect();
-            return when.querySelector('.age').getBoundingClientRect().right > cell.right;
-        }).length"""
-    )
-
-    assert page.locator(".cards .when").count() > 0
-    assert cut == 0
-
-
-@pytest.mark.parametrize("anchor", ["%E0%A4%A", "%", "none"])
-def test_an_anchor_that_leads_nowhere_does_no_harm(visit, anchor):
-    seen = visit()
-    page = seen.open(f"{MONITOR}#{anchor}")
-
-    expect(page).to_have_title("flights-data-quality, Fri 22 Nov 2013 · driftline")
-    seen.check()
-
-
-@pytest.mark.parametrize(
-    ("scheme", "kept"), [("light", "none"), ("dark", "invert(1) hue-rotate(180deg)")]
-)
-def test_cells_near_zero_of_the_map_of_drift_are_as_the_ground(visit, scheme, kept):
-    seen = visit(1440, scheme)
-    page = seen.open("/endpoints/flights/drift")
-
-    for part in (".heatmaplayer", ".cbfills"):
-        look = page.locator(f"#timeline {part}").first
-        assert look.evaluate("e => getComputedStyle(e).filter") == kept
-    seen.check()
-
-
 def test_theme_is_kept_over_a_reload(visit):
     seen = visit()
     page = seen.open(MONITOR)
@@ -231,15 +140,6 @@ def test_hostile_feature_name_is_only_text(visit):
     seen.check()
 
 
-def test_a_link_to_a_window_that_is_no_longer_kept_leads_to_the_newest(visit):
-    page = visit().open(f"{MONITOR}?window=20120101T000000Z&feature=carrier#rows")
-    expect(page.get_by_role("main")).to_contain_text("or it is no longer kept")
-
-    page.get_by_role("link", name="Newest window of flights-data-quality").click()
-
-    expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
-
-
 def test_what_does_not_exist_is_said(visit):
     seen = visit()
     title = seen.page.get_by_role("heading", level=1)
@@ -249,15 +149,3 @@ def test_what_does_not_exist_is_said(visit):
 
     page.get_by_role("link", name="Go to the Fleet").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("firing")
-
-
-def test_numbers_of_a_figure_are_there_as_a_table(visit):
-    seen = visit()
-    page = seen.open(BUG)
-
-    figure = page.get_by_role("figure", name="Changed most: not seen in the reference")
-    figure.get_by_text("Show as a table").click()
-
-    shares = figure.get_by_role("region")
-    expect(shares).to_contain_text("not seen in the reference")
-    seen.check()

@@ -6,7 +6,6 @@ from playwright.sync_api import expect
 from tests.dashboard.conftest import HOSTILE
 
 pytestmark = pytest.mark.browser
-PAGE = "/monitors/flights-data-quality/explain?window=20131118T000000Z"
 
 
 def test_from_the_rows_of_a_violation_to_what_tells_them_and_to_the_rows(visit):
@@ -29,24 +28,4 @@ def test_from_the_rows_of_a_violation_to_what_tells_them_and_to_the_rows(visit):
     expect(rows.get_by_role("row")).to_have_count(51)
     expect(rows.get_by_role("columnheader").filter(has_text=HOSTILE)).to_be_visible()
     assert page.locator("#page img").count() == 0
-    seen.check()
-
-
-def test_a_selection_is_typed_reloaded_and_corrected(visit):
-    seen = visit()
-    page = seen.open(PAGE)
-    box = page.get_by_role("textbox", name="Rows where")
-    expect(page.get_by_role("main")).to_contain_text("the others are of the")
-
-    box.fill("carrier=UA")
-    page.get_by_role("button", name="Explain").click()
-    expect(page.get_by_role("main")).to_contain_text('where carrier in "UA"')
-    assert "where=carrier%3DUA" in page.url
-    page.reload()
-    seen.drawn()
-    expect(page.get_by_role("main")).to_contain_text('where carrier in "UA"')
-
-    page.get_by_role("textbox", name="Rows where").fill("carrier>UA")
-    page.get_by_role("button", name="Explain").click()
-    expect(page.get_by_role("main")).to_contain_text('"UA" is no number')
     seen.check()

@@ -73,19 +73,6 @@ def test_an_endpoint_without_monitor_is_set_up(seen, site):
         expect(row.get_by_role("link", name="Overdue")).to_be_visible()  # By its start.
 
 
-def test_what_the_workers_of_an_endpoint_printed(seen):
-    with journey(seen, "/", clicks=2) as page:
-        page.get_by_role("link", name="prices", exact=True).click()
-        page.get_by_role("link", name="Logs", exact=True).click()
-        printed = page.get_by_role("region", name="Printed lines, the newest first")
-        lines = printed.get_by_role("row")
-        expect(lines).to_have_count(2)
-        expect(lines.last).to_contain_text("asked about 5 rows")
-
-        page.get_by_role("searchbox", name="Filter").fill("no such words")
-        expect(page.get_by_role("main")).to_contain_text("No line holds this text.")
-
-
 def test_run_now_is_the_scheduler_s_and_outlives_the_tab(seen, visits, url, site):
     with journey(seen, "/", clicks=3) as page:
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Jobs").click()
@@ -154,17 +141,4 @@ def test_a_server_that_does_not_answer_a_button_is_told_with_a_way_on(seen, site
 
     expect(page.locator("#said")).to_be_empty()
     seen.faults = [one for one in seen.faults if "ERR_FAILED" not in one]
-    seen.check()
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_pages_fit_every_screen(visits, url, width, scheme):
-    seen = visits(url, width, scheme)
-
-    for path in ("/jobs", "/jobs?view=schedules&monitor=first&from=x&to=2026-01-15", "/jobs/none"):
-        page = seen.open(path)
-        wide = page.evaluate("() => document.documentElement.scrollWidth - window.innerWidth")
-        assert wide <= 0, path
-        assert page.locator("h1").count() == 1, path
-    seen.faults = [one for one in seen.faults if "404" not in one]  # /jobs/none is none.
     seen.check()

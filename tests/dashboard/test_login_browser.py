@@ -11,7 +11,6 @@ from driftline.access.authentication import COOKIE
 from tests.dashboard.accessible import axe_faults
 from tests.dashboard.guarded import ALARM, guarded
 from tests.dashboard.journey import CLICKS, COUNT_CLICKS
-from tests.dashboard.test_axe_browser import COUNT_SHIFTS, SHIFT
 
 pytestmark = pytest.mark.browser
 
@@ -75,35 +74,6 @@ def test_a_wrong_link_says_so_and_the_form_still_works(visit_guarded, site):
     expect(page.get_by_text("viewer", exact=True)).to_be_visible()
     overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert overflow <= 0
-
-
-def test_nothing_jumps_on_a_phone_when_the_page_of_somebody_logged_in_has_come(visit_guarded, site):
-    seen = visit_guarded(390)
-    page = seen.page
-    page.goto(f"{site.url}/login#token={site.tokens['ana']}")
-    seen.drawn()
-    page.add_init_script(COUNT_SHIFTS)
-
-    seen.open("/alarms")
-    expect(page.locator("#as-of")).to_contain_text("As of")
-    page.wait_for_load_state("networkidle")
-
-    assert page.evaluate("() => window.shift") < SHIFT
-
-
-def test_the_anchor_of_a_link_is_still_there_after_the_log_in(visit_guarded, site):
-    seen = visit_guarded()
-    page = seen.page
-    page.goto(f"{site.url}{ALARM_PATH}#preview")
-    page.get_by_label("Token").fill("wrong")
-    page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("alert")).to_contain_text("This token is not valid")
-
-    page.get_by_label("Token").fill(site.tokens["viewer"])
-    page.get_by_role("button", name="Log in").click()
-    seen.drawn()
-
-    assert page.url == f"{site.url}{ALARM_PATH}#preview"
 
 
 def test_a_viewer_logs_in_and_is_refused_an_edit(visit_guarded, site):

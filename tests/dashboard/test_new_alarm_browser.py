@@ -1,7 +1,5 @@
 """From a chart to an alarm on what it shows, in a real browser, by visible text and labels."""
 
-import re
-
 import pytest
 from playwright.sync_api import expect
 
@@ -29,24 +27,3 @@ def test_would_an_alarm_on_this_chart_have_fired(visit):
         assert "threshold=1000000" in page.url
         assert "severity=ticket" in page.url
         assert axe_faults(page) == []
-
-
-def test_the_form_fits_a_phone(visit):
-    page = visit(390, "dark").open(
-        "/monitors/flights-data-quality/alarm?metric=max_drift_ratio&threshold=1"
-    )
-
-    wide = "() => document.documentElement.scrollWidth - window.innerWidth"
-    expect(page.get_by_role("button", name="Make this alarm")).to_be_visible()
-    assert page.evaluate(wide) <= 0
-    assert axe_faults(page) == []
-
-
-def test_a_title_with_two_blanks_is_written_once_and_the_tab_goes_on(visit):
-    """A browser gives one blank back, so that what was written never seems to stand there."""
-    page = visit().open("/monitors/flights-data-quality/alarm?metric=max%20%20drift&threshold=1")
-
-    expect(page).to_have_title("New alarm on max drift · driftline")
-    page.get_by_role("link", name="flights-data-quality").first.click()
-    expect(page).to_have_url(re.compile("/monitors/flights-data-quality$"))
-    expect(page.get_by_role("link", name="Make an alarm")).to_be_visible()

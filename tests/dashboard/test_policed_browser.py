@@ -57,21 +57,6 @@ def test_refusals_of_the_server_are_said_on_the_page(visit_policed, policed_site
     expect(page.locator("#said")).to_have_class("fault")
 
 
-def test_dead_message_is_sent_again_once_its_channel_is_enabled(visit_policed, policed_site):
-    seen = visit_policed()
-    page = seen.open("/messages?status=dead")
-    rows = page.locator(".sent tbody tr")
-    expect(rows).to_have_count(1)
-
-    # A receiver that answered 410 had it switched off.
-    policed_site.send("POST", "/api/v1/channels/gone/enable", {})
-    rows.get_by_role("button", name=f"Send again {LATENCY} to gone").click()
-
-    expect(page.get_by_role("status")).to_contain_text("Notification to gone is queued again.")
-    expect(page.get_by_text("No notification matches this filter.")).to_be_visible()
-    seen.check()
-
-
 def test_preview_by_the_form_is_part_of_the_address_and_is_saved(visit_policed, changeable):
     seen = visit_policed()
     page = seen.open(path_of(changeable))

@@ -7,18 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.sync_api import expect
 from sqlalchemy import select, update
 
 from driftline.alerts.tables import alarms
 from driftline.dashboard.address import ALL, RANGE, TimeRange, parse, read_range
 from driftline.dashboard.app import render
 from driftline.dashboard.pages import alerts
-from driftline.dashboard.queries import fleet
 from driftline.dashboard.queries.alarms import alarms_view
 from driftline.dashboard.queries.stores import Stores
 from driftline.errors import InputError
-from tests.dashboard.conftest import Visit
 
 NOW = datetime(2013, 11, 23, 3, tzinfo=UTC)
 MONITOR = "flights-data-quality"
@@ -28,20 +25,6 @@ TWO_DAYS = "?from=2013-11-12&to=2013-11-14"
 def page(seeded, path):
     address, _, query = path.partition("?")
     return str(render(Stores(seeded.engine, seeded.root, seeded.now), parse(address, query)))
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "first", "last"),
-    [
-        ("", "", None, None),
-        ("now-24h", "", NOW - timedelta(hours=24), None),
-        ("now-7d", "now", NOW - timedelta(days=7), NOW),
-        ("2013-11-12", "2013-11-13T06:00:00Z", datetime(2013, 11, 12, tzinfo=UTC),
-         datetime(2013, 11, 13, 6, tzinfo=UTC)),
-    ],
-)  # fmt: skip
-def test_a_span_is_told_by_how_long_ago_or_by_its_ends(start, end, first, last):
-    assert read_range(start, end, NOW) == TimeRange(first, last)
 
 
 @pytest.mark.parametrize("asked", [("soon", ""), ("2013-11-14", "2013-11-12"), ("now-7w", "")])
@@ -80,12 +63,6 @@ def test_nothing_in_the_span_is_not_told_as_nothing_at_all(seeded, path):
     assert "No window has been judged yet" not in empty
 
 
-def test_a_window_that_is_asked_for_is_shown_beside_those_of_the_span(seeded):
-    shown = page(seeded, f"/monitors/{MONITOR}{TWO_DAYS}&window=20131118T000000Z")
-
-    assert "shown: Mon 18 Nov 2013" in shown
-
-
 def test_lists_of_alerts_hold_what_changed_in_the_span_and_what_fires(seeded):
     stores = Stores(seeded.engine, seeded.root, seeded.now)
     with seeded.engine.connect() as connection:
@@ -113,49 +90,3 @@ def test_lists_of_alerts_hold_what_changed_in_the_span_and_what_fires(seeded):
     assert {one.state for one in since} <= {"ALARM"}
     shown = page(seeded, "/messages?to=2013-01-01")
     assert "Nothing of this lies in the time that is shown." in shown
-
-
-def test_the_strip_of_requests_on_the_fleet_is_of_the_span(seeded):
-    assert "requests in the newest window" in page(seeded, "/")
-    assert "requests in the newest window" not in page(seeded, "/?to=2013-01-01")
-
-
-def test_a_backfill_is_of_the_span_as_well(seeded):
-    asked = f"/jobs?view=schedules&monitor={MONITOR}&from=now-7d&to=now"
-
-    assert "with a result already" in page(seeded, asked)
-    assert fleet.RANGE.get() is ALL
-
-
-@pytest.mark.browser
-def test_the_span_is_chosen_in_the_bar_and_goes_along(visit):
-    seen: Visit = visit()
-    shown = seen.open("/endpoints/flights")
-    choice = shown.locator("#range")
-    choice.press("Enter")
-    shown.get_by_role("link", name="Last 7 days").press("Enter")
-    shown.wait_for_url("**/endpoints/flights?from=now-7d")
-    shown.get_by_text("windows judged").first.wait_for()
-    assert choice.inner_text() == "Range: Last 7 days"
-    shown.get_by_role("link", name="Jobs", exact=True).click()
-    shown.wait_for_url("**/jobs?from=now-7d")
-    choice.click()
-    shown.get_by_role("button", name="Copy a link").click()
-    # The installation's own clock, to which the page is true.
-    shown.wait_for_url("**/jobs?from=2013-11-16T03%3A00%3A00Z&to=2013-11-23T03%3A00%3A00Z")
-    shown.locator("#said", has_text="fixed").wait_for()
-    seen.check()
-
-
-@pytest.mark.browser
-def test_a_span_that_is_none_leads_back_to_all_that_is_kept(visit, caplog):
-    seen = visit()
-    page = seen.open("/alarms?from=2026-13-99")
-
-    expect(page.locator("h1")).to_have_text("This page cannot be shown")
-    page.get_by_role("link", name="Show all that is kept").click()
-
-    expect(page.locator("h1")).to_have_text("Alarms")
-    assert page.url == seen.address + "/alarms"
-    assert "Traceback" not in caplog.text
-    seen.check()

@@ -1,10 +1,7 @@
 """Figures of a seeded installation's metrics, over its windows and beside each other."""
 
 import math
-from dataclasses import fields, replace
-from datetime import datetime, timedelta
 
-import numpy as np
 import plotly.graph_objects as go
 import pytest
 
@@ -43,24 +40,3 @@ def test_names_from_data_are_escaped_in_every_figure(stores):
         forest_figure(lines, [line.key for line in lines], 0.0),
     ):
         assert "<b>JFK" not in str(figure).replace("<b>DPPL / origin=", "")
-
-
-def test_intervals_of_few_windows_are_as_thin_on_the_axis_as_those_of_many(stores):
-    view = stores.measured("flights-quality", None, None)
-    whole, runs = view.history, view.monitor.runs[6:9]
-    arrays = {one.name: getattr(whole, one.name)[6:9] for one in fields(whole) if
-              isinstance(getattr(whole, one.name), np.ndarray)}  # fmt: skip
-
-    drawn = history_figure(runs, None, [replace(whole, **arrays)], [""] * 3)
-
-    first, last = map(datetime.fromisoformat, drawn["layout"]["xaxis"]["range"])
-    boxes = [one for one in drawn["data"] if one.get("mode") == "none"]
-    left, right = (datetime.fromisoformat(boxes[0]["x"][at]) for at in (0, 1))
-    assert timedelta() < right - left < (last - first) / 150
-
-
-def test_infinite_values_leave_no_gap_in_the_page(stores):
-    view = stores.measured("flights-quality", None, "log_loss")
-
-    assert np.isnan(view.history.value).all()
-    go.Figure(over_time(view))

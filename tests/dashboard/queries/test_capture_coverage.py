@@ -1,16 +1,15 @@
 """How much of what was answered is stored, as the pages of endpoints are told."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from driftline.capture.audit.note import write_note
 from driftline.capture.audit.report import Coverage
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.dashboard.address import RANGE, parse, read_range
+from driftline.dashboard.address import parse
 from driftline.dashboard.pages import endpoint as endpoint_page
-from driftline.dashboard.queries.stores import COUNTED, UNDECLARED, Stores
+from driftline.dashboard.queries.stores import Stores
 from tests.sinking import sink_all
 
 
@@ -68,67 +67,6 @@ def test_the_last_audit_says_what_was_captured(seeded, tmp_path):
     (line,) = Stores(seeded.engine, root, seeded.now).overview().shown
 
     assert line.coverage == Coverage(99, 1)
-
-
-def test_before_the_first_audit_many_endpoints_are_not_counted(seeded, tmp_path, monkeypatch):
-    names = {f"endpoint-{place}": UNDECLARED for place in range(COUNTED + 1)}
-    stores = Stores(seeded.engine, str(tmp_path), seeded.now, declared=lambda: names)
-    asked = []
-    monkeypatch.setattr(stores.storage, "capture_stats", lambda name, now: asked.append(name))
-
-    few = parse("/endpoints/endpoint-0")
-    assert {one.coverage for one in stores.overview().shown} == {None}
-    assert asked == []
-    assert stores.endpoint(few).line.coverage is None
-    assert asked == ["endpoint-0"]
-
-
-@pytest.mark.parametrize(("ages", "shown"), [((20,), [1]), ((0, -200), [1]), ((3, 20), [1])])
-def test_the_hours_that_are_shown_end_now_or_at_an_old_newest_row(tmp_path, seeded, ages, shown):
-    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    root = captured(tmp_path, [now - timedelta(days=days) for days in ages])
-
-    view = Stores(seeded.engine, root, lambda: now).endpoint(parse("/endpoints/orders/traffic"))
-
-    assert [one.stored for one in view.traffic.hours.values()] == shown
-    assert max(view.traffic.hours) == now - timedelta(days=ages[0])
-
-
-@pytest.mark.parametrize(
-    ("ages", "start", "shown", "said"),
-    [
-        ((0, 20), "", [1], "; at most 14 days are shown, here from 16 Feb 2026 13:00"),
-        ((0, 20), "2026-01-01", [1], "; at most 14 days are shown, here from 16 Feb 2026 13:00"),
-        ((20, 40), "2026-01-01", [1], "; at most 14 days are shown, here from 27 Jan 2026 13:00"),
-        ((0, 3), "2026-01-01", [1, 1], ""),
-        ((0, 20), "2026-02-26", [1], ""),
-        ((20,), "2026-02-26", [], ""),
-    ],
-)
-def test_hours_that_are_left_out_of_the_range_are_told(tmp_path, seeded, ages, start, shown, said):
-    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    root = captured(tmp_path, [now - timedelta(days=days) for days in ages])
-    mark = RANGE.set(read_range(start, "", now))
-
-    view = Stores(seeded.engine, root, lambda: now).endpoint(parse("/endpoints/orders/traffic"))
-    text = str(endpoint_page.page(view))
-    RANGE.reset(mark)
-
-    assert [one.stored for one in view.traffic.hours.values()] == shown
-    assert ("are shown, here" in text) == bool(said)
-    assert (f"none lost{said}" in text) == bool(shown)
-
-
-def test_a_range_whose_newest_days_are_empty_says_which_are_shown(tmp_path, seeded):
-    now = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    root = captured(tmp_path, [now, now - timedelta(days=40)])
-    mark = RANGE.set(read_range("2026-01-01", "2026-02-28", now))
-
-    view = Stores(seeded.engine, root, lambda: now).endpoint(parse("/endpoints/orders/traffic"))
-    text = str(endpoint_page.page(view))
-    RANGE.reset(mark)
-
-    assert "No request; at most 14 days are shown, here from 14 Feb 2026 00:00." in text
 
 
 @pytest.mark.parametrize(("role", "sees"), [("viewer", False), ("operator", False),
