@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
@@ -33,18 +32,6 @@ def ended(block: str, stdout: int = subprocess.PIPE) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_threads_and_what_was_registered_come_first_and_nothing_is_freed() -> None:
-    code, output, errors = ended("""
-        def work():
-            threading.main_thread().join()
-            print("a thread")
-        threading.Thread(target=work).start()
-        sys.stderr.write("a complaint")
-    """)
-
-    assert (code, output, errors) == (0, "a thread\nwhat was registered\n", "a complaint")
-
-
 @pytest.mark.parametrize(
     ("leave", "code", "errors"),
     [
@@ -61,11 +48,3 @@ def test_a_process_ends_with_its_code_and_reason(leave: str, code: int, errors: 
     assert found[0] == code
     assert found[1].startswith("what was registered\n")
     assert found[2].endswith(errors)
-
-
-def test_output_that_cannot_be_written_is_told_as_ever() -> None:
-    with Path("/dev/full").open("w") as full:
-        code, _, errors = ended("print('what nobody gets')", full.fileno())
-
-    assert code == 120
-    assert "No space left on device" in errors

@@ -58,31 +58,6 @@ def test_the_tap_pulls_in_the_standard_library_only() -> None:
     assert added - sys.stdlib_module_names - {"driftline"} == set()
 
 
-def test_every_file_is_short_and_says_what_it_is_for() -> None:
-    wrong = [
-        f"{file.relative_to(ROOT)}: {complaint}"
-        for file in SOURCES
-        for complaint in _wrong_in(file)
-    ]
-
-    assert wrong == []
-
-
-def _wrong_in(file: Path) -> list[str]:
-    text = file.read_text()
-    tree = ast.parse(text)
-    lines = len(text.splitlines())
-    long = [
-        f"{node.name} is too long"
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        and (node.end_lineno or 0) - node.lineno >= 70
-    ]
-    return (
-        [f"{lines} lines"] * (lines > 600) + ["no docstring"] * (not ast.get_docstring(tree)) + long
-    )
-
-
 def test_every_page_that_the_source_cites_exists() -> None:
     cited = re.compile(r"(?<![\w/.-])(?:(?:docs|bench|reference)/[\w/-]+|[a-z]+(?:-[a-z]+)+)\.md")
 
@@ -174,44 +149,3 @@ def test_nothing_committed_names_a_registry_or_a_home() -> None:
     ]
 
     assert found == []
-
-
-class Collected:
-    """A plug-in of pytest that notes which tests a run would take, and which it leaves out."""
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.left = {item.nodeid.split("::")[1].split("[")[0] for item in session.items}
-
-    def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        self.deselected = len(items)
-
-
-@pytest.mark.parametrize(
-    ("marker", "file", "left"),
-    [
-        ("s3", "tests/baseline/test_remote_inputs.py", set()),
-        (
-            "browser",
-            "tests/dashboard/test_downloads.py",
-            {
-                "test_all_rows_and_no_others_come_as_files",
-                "test_of_a_window_without_violations_no_feature_is_named",
-                "test_selected_rows_and_no_others_come_with_every_column",
-                "test_what_is_not_there_is_404_with_a_sentence",
-                "test_who_opens_a_wrong_address_of_rows_in_a_browser_reads_one_sentence",
-            },
-        ),
-    ],
-)
-def test_tests_that_need_a_program_are_left_out_by_its_marker(
-    marker: str, file: str, left: set[str]
-) -> None:
-    # Within this process, which has imported what they need; a process costs 6 CPU-s.
-    words = ["-n", "0", "-q", "--collect-only", str(ROOT / file), "-m", f"not {marker}"]
-    apart = ["faulthandler", "threadexception", "unraisableexception", "cacheprovider"]
-    collected = Collected()
-
-    pytest.main([*words, *(f"-pno:{name}" for name in apart)], plugins=[collected])
-
-    assert collected.deselected > 0
-    assert collected.left == left

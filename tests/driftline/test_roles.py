@@ -73,36 +73,6 @@ def test_a_facet_without_column_or_value_is_refused_with_the_form(text):
         Facet.parse(text)
 
 
-def test_a_group_is_named_in_words():
-    assert Facet("sex", ("Female",)).shown == "Female"
-    assert Facet("age", threshold=40.0).shown == "above 40"
-
-
-def test_roles_say_what_people_wrote_in_one_value():
-    roles = Roles.of(label="y", probability="p", exclude="z", positive=1.0, facet=["sex=F", "age"])
-
-    assert roles.probability == ("p",)
-    assert roles.exclude == ("z",)
-    assert roles.positive == "1"
-    assert roles.facets == (Facet("sex", ("F",)), Facet("age"))
-
-
-def test_what_is_left_open_is_taken_from_others():
-    known = Roles.of(label="late", prediction="guess", positive="1", threshold=0.3)
-
-    found = Roles.of(label="y", positive="0").over(known)
-
-    assert found == Roles(label="y", prediction="guess", positive="0", threshold=0.3)
-
-
-def test_a_threshold_that_somebody_wrote_is_taken_also_where_it_is_the_usual_one():
-    known = Roles.of(threshold=0.3)
-
-    assert Roles.of(threshold=0.5).over(known).positive_above == 0.5
-    assert Roles.of().over(known).positive_above == 0.3
-    assert Roles.of().positive_above == 0.5
-
-
 @given(
     label=st.none() | st.text(min_size=1),
     probability=st.lists(st.text(min_size=1), max_size=3),
@@ -121,18 +91,6 @@ def test_roles_survive_being_stored(label, probability, threshold, values):
 
 
 @pytest.mark.parametrize(
-    ("given", "written"),
-    [
-        ({"sex": ["Female"], "age": ["[18,30)"]}, ["sex=Female", "age=[18, 30)"]),
-        ({"sex": "F", "age": 40}, ["sex=F", "age=40"]),
-        ({"sex": None, "region": []}, ["sex", "region"]),
-    ],
-)
-def test_facets_of_a_mapping_keep_their_values(given, written):
-    assert [str(one) for one in Roles.of(facet=given).facets] == written
-
-
-@pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"problem": "rank"}, "binary, multiclass"),
@@ -143,9 +101,3 @@ def test_facets_of_a_mapping_keep_their_values(given, written):
 def test_a_wrong_value_is_one_sentence(wrong, said):
     with pytest.raises(InputError, match=said):
         Roles.of(**wrong)
-
-
-@pytest.mark.parametrize("name", ["facets", "lable"])
-def test_a_role_that_there_is_not_is_named(name: str) -> None:
-    with pytest.raises(InputError, match=f'"{name}": no such role; expected one of label, '):
-        Roles.of(**{name: "x"})

@@ -56,14 +56,6 @@ def test_half_a_character_in_a_file_or_an_argument_is_wrong_use(server: Guarded)
         assert (found.returncode, "surrogate" in found.stderr) == (2, True), found.stderr
 
 
-def test_whole_pairs_are_taken(server: Guarded) -> None:
-    body = '{"name": "pair", "roles": ["viewer"], "endpoints": ["\\ud83d\\ude00"]}'
-
-    assert server.send("POST", "/api/v1/tokens", body).status_code == 201
-    listed = server.ask("GET", "/api/v1/tokens").json()["items"]
-    assert ["\N{GRINNING FACE}"] in [one["endpoints"] for one in listed]
-
-
 def test_a_stored_row_with_half_a_character_does_not_hide_the_others(server: Guarded) -> None:
     with sqlite3.connect(server.folder / "store" / "driftline.db") as database:
         database.execute(

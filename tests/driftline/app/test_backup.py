@@ -7,24 +7,19 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 
-from driftline.app import backup
 from driftline.app.backup import MANIFEST, back_up, restore
 from driftline.app.settings.settings import Settings, load
 from driftline.capture.audit.audit import audit
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.commit_lock import between_commits
-from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.log_files import list_tables
 from driftline.database.engine import using_database
 from driftline.database.migrations import migrate
 from driftline.errors import InputError
@@ -128,50 +123,6 @@ def test_tables_that_are_written_are_copied_between_two_rounds(tmp_path: Path) -
     stored = [_rows(copy) for copy in copies]
     assert stored == sorted(stored)
     assert 0 < stored[-1] <= sink.counters["rows"]
-
-
-def test_a_round_of_commits_that_has_begun_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = settings_in(tmp_path / "house")
-    with using_database(settings.database_url) as engine:
-        migrate(engine)
-    writer = SpoolWriter(settings.spool_dir)
-    for endpoint in ENDPOINTS * 2:
-        record(writer, b"1.5,3,UA\n", endpoint=endpoint)
-    writer.close()
-    half_way, asked, looked = threading.Event(), threading.Event(), threading.Event()
-    append = Dataset.append
-
-    def pausing(dataset: Dataset, *given: Any, **named: Any) -> Any:
-        version = append(dataset, *given, **named)
-        half_way.set()
-        assert asked.wait(60)
-        looked.wait(0.2)  # Whoever does not wait for the round looks now.
-        return version
-
-    def asking(root: str) -> AbstractContextManager[None]:
-        asked.set()
-        return between_commits(root)
-
-    def looking(root: str) -> list[str]:
-        looked.set()
-        return list_tables(root)
-
-    monkeypatch.setattr(Dataset, "append", pausing)
-    monkeypatch.setattr(backup, "between_commits", asking)
-    monkeypatch.setattr(backup, "list_tables", looking)
-    monkeypatch.setattr(backup, "_ATTEMPTS", 1)
-    sink = Sink(settings.root, LocalTransport(settings.spool_dir), lambda _: SIGNATURE)
-    thread = threading.Thread(target=sink.step)
-    thread.start()
-    assert half_way.wait(60)
-
-    made = back_up(settings, tmp_path / "copy", tell)
-    thread.join()
-
-    assert (made.adds_up, made.waiting) == (True, 0)
-    assert _rows(tmp_path / "copy") == 6
 
 
 def _rows(copy: Path) -> int:
@@ -290,22 +241,6 @@ def test_a_database_that_the_backup_says_it_has_not_is_refused(
         restore(away, tmp_path / "copy", tell)
 
 
-def test_one_place_named_twice_is_refused_and_leaves_nothing(
-    settings: Settings, tmp_path: Path
-) -> None:
-    back_up(settings, tmp_path / "copy", tell)
-    other = settings_in(tmp_path / "other")
-    file = tmp_path / "copy" / MANIFEST
-    found = json.loads(file.read_text())
-    found["files"]["root/driftline.db"] = found["files"]["driftline.db"]
-    file.write_text(json.dumps(found))
-    shutil.copy(tmp_path / "copy" / "driftline.db", tmp_path / "copy" / "root")
-
-    with pytest.raises(InputError, match=r"driftline\.db is there already"):
-        restore(other, tmp_path / "copy", tell)
-    assert contents(other.root) == {}
-
-
 def test_a_database_that_comes_to_be_meanwhile_is_left_alone(
     settings: Settings, tmp_path: Path
 ) -> None:
@@ -411,14 +346,6 @@ def test_without_the_database_the_rest_is_copied(settings: Settings, tmp_path: P
     assert not made.has_database
     assert contents(other.root) == contents(settings.root)
     assert audit(other.root, now=lambda: datetime.now(UTC)).adds_up
-
-
-def test_a_folder_without_an_installation_is_one_sentence(tmp_path: Path) -> None:
-    empty = settings_in(tmp_path / "house")
-
-    with pytest.raises(InputError, match="nothing is there yet to back up"):
-        back_up(empty, tmp_path / "copy", tell)
-    assert not (tmp_path / "copy").exists()
 
 
 def test_a_full_folder_of_a_server_that_never_ran_is_refused(

@@ -1,6 +1,5 @@
 import inspect
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -27,20 +26,6 @@ GROUPS = {
     "token",
     "truth",
 }
-
-
-def _help(*command: str) -> str:
-    found = driftline(*command, "--help", env={**os.environ, "COLUMNS": "80"})
-    assert found.returncode == 0, found.stderr
-    return found.stdout
-
-
-def test_help_lists_every_command_within_eighty_columns() -> None:
-    shown = _help()
-
-    assert all(re.search(rf"^  {name}\b", shown, re.MULTILINE) for name in COMMANDS)
-    assert max(map(len, shown.splitlines())) <= 80
-    assert "..." not in shown.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - GROUPS))
@@ -71,14 +56,6 @@ def test_a_crash_is_never_read_as_violations() -> None:
     assert "defect" in found.stderr
 
 
-@pytest.mark.parametrize("name", ["sidecar", "sink"])
-def test_half_of_the_local_transport_says_what_to_run(name: str) -> None:
-    found = driftline(name)
-
-    assert found.returncode == 2
-    assert "driftline up --only capture" in found.stderr
-
-
 @pytest.mark.parametrize(
     "code",
     [
@@ -107,20 +84,6 @@ def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None
     os.close(writer)
 
     assert (found.returncode, found.stderr) == (141, "")
-
-
-def test_another_broken_pipe_is_a_defect() -> None:
-    code = (
-        "import sys; import driftline.app.commands.installation as r\n"
-        "from driftline.app.cli import main\n"
-        "def version(): raise BrokenPipeError(32, 'a worker is gone')\n"
-        "r.version = version; sys.argv = ['driftline', 'version']; main()"
-    )
-
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-
-    assert found.returncode == 3
-    assert "driftline: a pipe to another process broke" in found.stderr
 
 
 @pytest.mark.parametrize("name", ["alarm", "channel", "delete", "delivery", "silence"])

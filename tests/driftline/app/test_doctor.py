@@ -1,8 +1,6 @@
 """The doctor: what it says of an installation that is well, and of each way to be ill."""
 
-import errno
 import json
-import os
 import shutil
 import time
 from dataclasses import replace
@@ -13,7 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 from sqlalchemy import insert, text
 
-from driftline.access.tokens import create_token, token_of_file
+from driftline.access.tokens import token_of_file
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
 from driftline.alerts.notify.channel import Channel
@@ -21,13 +19,10 @@ from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.tables import outbox
 from driftline.app.doctor import Finding, examine, worst
-from driftline.app.processes import clock
 from driftline.app.settings.schema import Kafka
 from driftline.app.settings.settings import Settings, load, override
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
-from driftline.capture.line.kafka import make_topics
-from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
@@ -112,40 +107,6 @@ def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settin
     assert "hushhush" not in f"{found.found}{found.mend}"
 
 
-@pytest.mark.postgres
-@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
-def test_a_server_takes_writes_until_somebody_makes_it_read_only(settings, postgres, is_closed):
-    name = postgres.new_database()
-    if is_closed:
-        postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    environment = {
-        "DRIFTLINE_STORAGE__ROOT": settings.root,
-        "DRIFTLINE_DATABASE__URL": postgres.tcp_url(name),
-    }
-
-    found = findings_of(load(None, environment=environment))["database"]
-    postgres.drop(name)
-
-    assert found.verdict == ("defect" if is_closed else "ok")
-    assert ("read-only" if is_closed else "takes writes") in found.found
-    assert postgres.password not in found.found
-
-
-@pytest.mark.parametrize("url", ["oops", "postgresql://me@host:port/name"])
-def test_a_url_that_is_none_is_a_defect_and_no_end(settings, url):
-    environment = {
-        "DRIFTLINE_STORAGE__ROOT": settings.root,
-        "DRIFTLINE_DATABASE__URL": url,
-    }
-
-    found = findings_of(load(None, environment=environment))
-
-    assert found["database"].verdict == "defect"
-    assert f'"{url}" is no database URL' in found["database"].found
-    assert "disk of the database" not in found
-    assert "server" in found
-
-
 def test_a_store_that_cannot_be_written_is_a_defect(settings, tmp_path):
     (tmp_path / "file").write_text("")
     blocked = load(None, environment={"DRIFTLINE_STORAGE__ROOT": str(tmp_path / "file" / "in")})
@@ -154,32 +115,6 @@ def test_a_store_that_cannot_be_written_is_a_defect(settings, tmp_path):
 
     assert found.verdict == "defect"
     assert "[storage] root" in found.mend
-
-
-def test_a_disk_that_refuses_to_be_looked_at_is_a_defect_and_no_end(settings, monkeypatch):
-    stat, root = Path.stat, settings.root
-
-    def refuse(path, **named):
-        if path.is_relative_to(root):
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
-        return stat(path, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "stat", refuse)
-        found = findings_of(settings)
-
-    for one in ("disk of the store", "disk of the spool", "store", "spool", "database"):
-        assert found[one].verdict == "defect"
-        assert "Input/output error" in found[one].found
-    assert "server" in found
-
-
-def test_a_store_that_others_may_read_is_a_warning(settings):
-    Path(settings.root).chmod(0o755)
-
-    found = findings_of(settings)["store"]
-
-    assert (found.verdict, found.mend) == ("warning", f"chmod -R o= {settings.root}")
 
 
 def test_a_spool_that_others_may_read_is_a_defect(settings):
@@ -235,26 +170,6 @@ def test_a_broker_that_does_not_answer_is_a_defect_without_its_password(settings
     assert "kafka" not in findings_of(settings)  # Nobody is asked for a broker that is not used.
 
 
-@pytest.mark.kafka
-def test_a_topic_that_is_not_there_is_a_defect_and_one_that_is_tells_its_partitions(
-    settings, kafka_broker, topic
-):
-    given = with_kafka(settings, kafka_broker.bootstrap, topic)
-
-    without = findings_of(given)["kafka"]
-    make_topics(KafkaOptions(**given.kafka.model_dump()))
-    there = findings_of(given)["kafka"]
-
-    assert (without.verdict, without.found) == (
-        "defect",
-        f'{kafka_broker.bootstrap}, topic "{topic}": there is no such topic',
-    )
-    assert (there.verdict, there.found) == (
-        "ok",
-        f'{kafka_broker.bootstrap}, topic "{topic}": 3 partitions',
-    )
-
-
 def test_an_overdue_monitor_is_a_defect_that_names_it(settings):
     with open_database(settings.database_url).begin() as connection:
         definition = MonitorDefinition("daily", "flights", "flights", start=NOW - timedelta(days=9))
@@ -297,17 +212,6 @@ def test_what_was_lost_lately_is_counted_with_its_reason(settings):
     assert "spool_max_bytes" in found.mend
 
 
-def test_a_spool_that_is_nearly_full_is_a_warning(settings):
-    writer = SpoolWriter(settings.spool_dir)
-    writer.append({"endpoint": "flights"}, (b"x" * 8000,), wall_ns=time.time_ns())
-    writer.close()
-
-    found = findings_of(override(settings, "capture", "spool_max_bytes", 10_000))["spool"]
-
-    assert found.verdict == "warning"
-    assert "nearly full" in found.found
-
-
 def test_the_last_audit_is_told_and_one_that_does_not_add_up_is_a_defect(settings):
     assert findings_of(settings)["capture audit"].verdict == "ok"
     writer = SpoolWriter(settings.spool_dir)
@@ -327,64 +231,6 @@ def test_the_last_audit_is_told_and_one_that_does_not_add_up_is_a_defect(setting
     assert good.found.startswith("adds up: 3 numbers of 1 spools")
     assert worse.verdict == "defect"
     assert "3 missing" in worse.found
-
-
-def test_a_table_of_losses_that_cannot_be_read_is_a_defect_and_no_end(settings):
-    record_gaps(gap_folder(settings.root), [Gap("a", 1, "flights", "full", 40, 0, None, None)])
-    for file in Path(settings.root, "gaps").rglob("*.parquet"):
-        file.write_bytes(b"broken")
-
-    found = findings_of(settings)
-
-    assert found["capture"].verdict == "defect"
-    assert "server" in found
-
-
-def test_entries_that_were_cut_off_are_named_until_the_sink_has_replaced_them(settings):
-    folder = gap_folder(settings.root)
-    record_gaps(folder, [Gap("s", 1, "flights", "full", 3, 0, None, NOW)])
-    newest = Path(folder.path, "_delta_log", f"{1:020d}.json")
-    newest.write_bytes(b"")
-
-    before = findings_of(settings)["tables"]
-    folder.secure()
-    after = findings_of(settings)["tables"]
-
-    assert before.verdict == "defect"
-    assert f"gaps/{newest.name}" in before.found
-    assert (after.verdict, after.mend.split(",")[0]) == (
-        "warning",
-        "see that driftline capture audit adds up",
-    )
-
-
-def test_what_cannot_be_read_is_not_to_be_thrown_away(settings):
-    record_gaps(gap_folder(settings.root), [Gap("a", 1, "flights", "full", 40, 0, None, None)])
-    for file in Path(settings.root, "gaps").rglob("*.parquet"):
-        file.write_bytes(b"broken")
-    damaged = findings_of(settings)["capture"]
-    options = {
-        "endpoint_url": "http://127.0.0.1:1", "allow_http": "true", "region": "us-east-1",
-        "access_key_id": "a", "secret_access_key": "b",
-    }  # fmt: skip
-    storage = {"root": "s3://models/driftline", "options": options}
-    bucket = settings.storage.model_copy(update=storage)
-    away = findings_of(replace(settings, storage=bucket))
-
-    assert "bring back from a copy" in damaged.mend
-    assert "the storage cannot be reached" in away["store"].found
-    assert (away["capture"].mend, away["capture audit"].mend) == ("see the store", "see the store")
-    assert not any("remove" in one.mend for one in (damaged, *away.values()))
-
-
-def test_a_clock_that_cannot_be_read_is_a_defect_and_no_end(settings, tmp_path):
-    broken = override(settings, "scheduler", "clock", f"file:{tmp_path}/none")
-
-    found = {one.what: one for one in examine(broken, now=clock(broken))}
-
-    assert found["monitors"].verdict == "defect"
-    assert "[scheduler] clock" in found["monitors"].mend
-    assert {"messages", "capture", "server"} <= set(found)
 
 
 def test_messages_given_up_are_a_defect_for_as_long_as_they_are_news(settings):
@@ -440,13 +286,6 @@ def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_pa
     assert json.loads(ill.stdout)["verdict"] == "defect"
 
 
-def test_the_mode_of_access_is_said(settings):
-    found = findings_of(settings)
-
-    assert (found["access"].verdict, found["access"].found[:5]) == ("ok", '"off"')
-    assert "tokens" not in found
-
-
 def test_a_token_file_that_others_may_read_is_a_defect(settings):
     guarded = override(settings, "auth", "mode", "token")
     token_of_file(guarded.token_file)
@@ -469,44 +308,3 @@ def test_a_listener_for_others_whom_nobody_can_name_is_remarked(settings):
     assert (found.verdict, named.verdict) == ("warning", "ok")
     assert found.found.startswith("[server] listen for others")
     assert "set [auth] hosts" in found.mend
-
-
-def test_a_trusted_proxy_without_networks_is_a_defect(settings):
-    found = findings_of(override(settings, "auth", "mode", "proxy"))["access"]
-
-    assert (found.verdict, found.found) == (
-        "defect", '[auth] mode = "proxy" and [auth] proxy_networks is empty',
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("issuer", "words"),
-    [
-        ("", '[auth] mode = "oidc" and [auth] oidc_issuer is empty'),
-        ("http://id.example.org", '[auth] oidc_issuer = "http://id.example.org"'),
-    ],
-)
-def test_a_provider_that_cannot_be_asked_safely_is_a_defect(settings, issuer, words):
-    asked = override(settings, "auth", "mode", "oidc")
-    asked = override(asked, "auth", "oidc_client_id", "driftline")
-    found = findings_of(override(asked, "auth", "oidc_issuer", issuer))["access"]
-
-    assert (found.verdict, found.found) == ("defect", words)
-
-
-def test_a_token_that_never_ends_is_remarked_after_a_year(settings):
-    guarded = override(settings, "auth", "mode", "token")
-    engine = open_database(settings.database_url)
-    now = datetime.now(UTC)
-    with engine.begin() as connection:
-        for name, days, end in (("old", 400, None), ("new", 1, None), ("ends", 400, 800)):
-            made = now - timedelta(days=days)
-            create_token(
-                connection, name, ["viewer"], now=made, created_by="test",
-                expires_at=None if end is None else made + timedelta(days=end),
-            )  # fmt: skip
-    engine.dispose()
-
-    found = findings_of(guarded)["tokens"]
-
-    assert (found.verdict, found.found) == ("warning", "1 older than a year never end: old")

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from driftline.app.cli import build
 from driftline.app.client.connection import refusal
 from driftline.app.exit_codes import exit_code
-from driftline.capture.tables.storage import reaching
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -146,13 +145,6 @@ def test_what_a_server_refuses_has_the_code_of_its_reason(
     assert str(refusal(response)) == "why"
 
 
-def test_a_gateway_before_a_server_that_is_away_is_4() -> None:
-    request = httpx.Request("GET", "http://gateway/api/v1")
-    response = httpx.Response(502, text="<html>Bad Gateway</html>", request=request)
-
-    assert exit_code(refusal(response)) == 4
-
-
 def test_a_locked_database_is_4(tmp_path: Path) -> None:
     file = tmp_path / "rows.db"
     with sqlite3.connect(file) as holder:
@@ -187,24 +179,6 @@ def test_a_database_whose_folder_cannot_be_made_is_4(tmp_path: Path) -> None:
     assert found.returncode == 4, found.stderr
 
 
-@pytest.mark.parametrize("words", ["baseline s3://models/a.csv -o out", "capture audit"])
-def test_a_bucket_that_cannot_be_reached_is_4(words: str, tmp_path: Path) -> None:
-    (tmp_path / "driftline.toml").write_text(f"""
-        [storage]
-        root = "s3://models/driftline"
-        [storage.options]
-        endpoint_url = "http://127.0.0.1:{free_port()}"
-        allow_http = "true"
-        access_key_id = "a"
-        secret_access_key = "b"
-    """)
-
-    found = run(*words.split(), cwd=tmp_path)
-
-    assert found.returncode == 4, found.stderr
-    assert "the storage cannot be reached" in found.stderr
-
-
 def test_an_output_on_a_full_disk_is_4(tmp_path: Path) -> None:
     command = f"{shlex.quote(sys.executable)} -m driftline settings --json > /dev/full"
 
@@ -213,13 +187,6 @@ def test_an_output_on_a_full_disk_is_4(tmp_path: Path) -> None:
     assert found.returncode == 4
     assert "No space left on device" in found.stderr
     assert "Traceback" not in found.stderr
-
-
-def test_a_table_on_a_full_disk_is_4() -> None:
-    with pytest.raises(DriftlineError) as raised, reaching("/data/capture/flights"):
-        raise OSError(28, "No space left on device")
-
-    assert exit_code(raised.value) == 4
 
 
 def test_a_process_of_the_installation_ends_with_the_same_codes(tmp_path: Path) -> None:
@@ -235,12 +202,6 @@ def test_a_process_of_the_installation_ends_with_the_same_codes(tmp_path: Path) 
         codes[found.returncode] = code
 
     assert codes == {2: 2, 4: 4}
-
-
-def test_the_help_lists_the_codes() -> None:
-    found = CliRunner().invoke(build(), ["--help"])
-
-    assert "4 a server, database or disk is not available" in " ".join(found.output.split())
 
 
 class HalfGone(BaseHTTPRequestHandler):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.app.logs import JsonLines, TextLines, configure_logging
+from driftline.app.logs import JsonLines, TextLines
 from driftline.errors import InputError
 
 
@@ -45,17 +45,6 @@ def test_named_values_become_fields_and_numbers_stay_numbers():
     assert found["message"] == "sink commit endpoint=flights records=12 in_s=0.25"
     assert (found["endpoint"], found["records"], found["in_s"]) == ("flights", 12, 0.25)
     assert (found["level"], found["logger"]) == ("info", "driftline.x")
-
-
-def test_values_without_a_name_and_percent_signs_are_no_fields():
-    found = line_of("%s is 100%% done rows=%d", "all", 3)
-
-    assert found["rows"] == 3
-    assert set(found) == {"time", "level", "logger", "message", "rows"}
-
-
-def test_a_field_cannot_take_the_place_of_what_every_line_has():
-    assert line_of("level=%s", "debug")["level"] == "info"
 
 
 def test_an_error_brings_its_trace_in_one_line():
@@ -100,45 +89,12 @@ def test_what_is_raised_from_a_quoting_error_quotes_nothing_either():
     assert "cannot" not in str(line_of("failed", error=error)["exception"])
 
 
-def test_each_error_of_a_group_is_told():
-    group = ExceptionGroup("of tasks", [OSError(28, "No space left"), ValueError("Jane Doe")])
-
-    told = str(line_of("failed", error=group)["exception"])
-
-    assert "ExceptionGroup: of tasks (2 sub-exceptions)" in told
-    assert "OSError: [Errno 28] No space left" in told
-    assert "Jane Doe" not in told
-
-
-def test_an_error_among_its_own_causes_is_told_once():
-    first, second = OSError("first"), OSError("second")
-    first.__cause__, second.__cause__ = second, first
-
-    assert str(line_of("failed", error=first)["exception"]).count("OSError: first") == 1
-
-
-def test_our_own_messages_are_written_whole():
-    def refuse() -> None:
-        raise InputError("threshold 2; expected 0 to 1")
-
-    found = line_of("failed", error=caught(refuse))
-
-    assert str(found["exception"]).endswith(
-        "driftline.errors.InputError: threshold 2; expected 0 to 1"
-    )
-
-
 @given(st.text())
 def test_no_value_can_end_a_line_or_forge_a_field(value):
     found = line_of("request=%s", value)
 
     assert found["request"] == value
     assert set(found) == {"time", "level", "logger", "message", "request"}
-
-
-def test_an_unknown_form_is_refused():
-    with pytest.raises(InputError, match='"text" or "json"'):
-        configure_logging("xml")
 
 
 def test_a_process_logs_to_standard_error_in_the_form_it_is_told():

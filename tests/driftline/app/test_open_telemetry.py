@@ -17,12 +17,11 @@ import pytest
 
 from driftline.app.open_telemetry import asked_by, tracing
 from driftline.capture.tap.tap import Capture
-from driftline.tracing import current, span, traced
+from driftline.tracing import span, traced
 from tests.servers.commands import talking
 from tests.servers.otlp import collecting
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-NAMED = {"OTEL_SERVICE_NAME": "prices"}
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -88,32 +87,6 @@ def test_without_the_extra_one_sentence_says_what_to_install(
     assert 'pip install "driftline[otel]"' in line
 
 
-def test_an_error_is_its_type_and_children_are_below_their_parent(asking: Any) -> None:
-    with collecting() as collector, tracing("scheduler", asking(collector.url)):  # noqa: SIM117
-        with pytest.raises(ValueError, match="secret"), span("window", monitor="m", endpoint=""):
-            with span("reading"):
-                raise ValueError("secret of a row")
-    reading, window = collector.spans
-
-    assert reading.parent == window.id
-    assert window.values == {"driftline.monitor": "m", "error.type": "ValueError"}
-    assert window.is_error
-    assert (window.service, window.process) == ("driftline", "scheduler")
-    assert b"secret" not in collector.raw
-    assert current().traceparent == ""
-
-
-def test_a_name_of_the_service_is_the_users(asking: Any) -> None:
-    with (
-        collecting() as collector,
-        tracing("server", asking(collector.url, **NAMED)),
-        span("window"),
-    ):
-        pass
-
-    assert [one.service for one in collector.spans] == ["prices"]
-
-
 def _call(app: Any, headers: list[tuple[bytes, bytes]]) -> None:
     """Ask an app once."""
 
@@ -165,25 +138,6 @@ def test_an_invocation_continues_the_trace_of_its_caller_and_passes_it_on(
     assert b"sekrit" not in collector.raw
 
 
-def test_an_invocation_that_is_not_sampled_is_passed_on_as_such(
-    tmp_path: Path, asking: Any
-) -> None:
-    with collecting() as collector:
-        inner = _invoked(tmp_path, asking(collector.url, OTEL_TRACES_SAMPLER="always_off"))
-
-    assert inner[b"traceparent"].startswith(f"00-{TRACE}-".encode())
-    assert inner[b"traceparent"].endswith(b"-00")
-    assert collector.spans == []
-
-
-def test_a_record_that_is_dropped_says_so(tmp_path: Path, asking: Any) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with collecting() as collector:
-        _invoked(tmp_path / "file" / "spool", asking(collector.url))
-
-    assert collector.spans[0].events == ["driftline.spool.dropped"]
-
-
 @pytest.mark.parametrize("is_hanging", [True, False], ids=["never answers", "is away"])
 def test_a_dead_collector_costs_spans_and_no_work(
     asking: Any, caplog: pytest.LogCaptureFixture, is_hanging: bool
@@ -211,49 +165,6 @@ def test_a_dead_collector_costs_spans_and_no_work(
     assert sum(lost) == 20_000
     assert len(lost) <= 2  # One in ten minutes, and one at the end.
     assert len(caplog.records) == 1 + len(lost)
-
-
-def test_spans_that_give_way_in_front_of_a_slow_collector_are_counted(
-    asking: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    queue = {"OTEL_BSP_MAX_QUEUE_SIZE": "64", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32"}
-    with collecting() as collector:
-        collector.is_open.clear()
-        with tracing("server", asking(collector.url, **queue)):
-            for _ in range(3_000):
-                with span("window"):
-                    pass
-            collector.is_open.set()
-            _wait_for(lambda: _lost(caplog))
-            told = _lost(caplog)
-
-    assert len(told) == 1
-    assert told[0] >= 3_000 - 64 - 32
-    assert sum(_lost(caplog)) + len(collector.spans) == 3_000
-
-
-def test_spans_that_wait_for_a_collector_are_not_told_as_lost(
-    asking: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    with collecting() as collector, tracing("server", asking(collector.url)):
-        for _ in range(1_000):
-            with span("window"):
-                pass
-
-    assert len(collector.spans) == 1_000
-    assert _lost(caplog) == []
-
-
-def test_a_plug_in_that_is_not_there_stops_no_process(
-    asking: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    name = "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER"
-
-    with tracing("server", asking("http://127.0.0.1:1", **{name: "x"})), span("window") as one:
-        assert one.traceparent == ""
-
-    (line,) = [one.getMessage() for one in caplog.records]
-    assert line.startswith("nothing is traced, for OTEL_… variables cannot be used: ")
 
 
 def _lost(caplog: pytest.LogCaptureFixture) -> list[int]:

@@ -85,31 +85,6 @@ def test_a_bad_rule_is_refused_in_one_sentence(tmp_path: Path, text: str, senten
     assert "\n" not in str(told.value)
 
 
-def test_json_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="not JSON"):
-        load(_file(tmp_path, ""), environment={"DRIFTLINE_CAPTURE__REDACT": "[{"})
-
-
-def test_without_rules_and_names_nothing_is_built(tmp_path: Path) -> None:
-    text = "[capture]\nredact_names = []"
-    assert redactor(load(_file(tmp_path, text), environment={})) is None
-
-
-def test_keys_come_from_a_file_beside_the_settings_and_from_the_environment(tmp_path: Path) -> None:
-    keys = tmp_path / "keys"
-    keys.write_text("# the oldest first\nold:0123456789abcdef\n\nnew: a key with spaces in it \n")
-    keys.chmod(0o600)
-    file = _file(tmp_path, "")
-    file.write_text(f'[capture]\nredact_key_file = "keys"\n{HASH}key = "old"\n{HASH}')
-
-    found = redactor(load(file, environment={}))
-    newest = redactor(load(file, environment={"DRIFTLINE_CAPTURE__REDACT_KEYS": KEY}))
-
-    assert found is not None
-    assert newest is not None
-    assert found.covers("flights")
-
-
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
@@ -173,33 +148,3 @@ def test_a_hash_without_a_key_stops_the_start_in_one_sentence(tmp_path: Path, co
     assert found.returncode == 2
     assert "no key to hash with" in found.stderr
     assert "Traceback" not in found.stderr
-
-
-OPTIONAL = f"{RULE}optional = true\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "is_told"),
-    [
-        (RULE, False),
-        (OPTIONAL, True),
-        (OPTIONAL + RULE, False),
-        (OPTIONAL + RULE.replace('"flights"', '"*"'), False),
-        (OPTIONAL + RULE.replace('"flights"', '"other"'), True),
-        (f'{OPTIONAL}{RULE}side = "response"\n', True),
-        (f'{OPTIONAL}side = "response"\n', True),
-        (OPTIONAL + RULE.replace("/a", ""), False),
-        (OPTIONAL.replace("/a", "column:1"), False),
-        (OPTIONAL.replace("/a", "header:x"), False),
-    ],
-)
-def test_an_endpoint_without_a_rule_that_is_required_is_told_at_the_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, is_told: bool
-) -> None:
-    assert redactor(load(_file(tmp_path, text), environment={})) is not None
-
-    told = [one.getMessage() for one in caplog.records if "optional" in one.getMessage()]
-    assert len(told) == is_told
-    if is_told:
-        assert 'redaction of "flights"' in told[0]
-        assert "one that finds its field is enough" in told[0]

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 from driftline.database.clock import MEASURED_EVERY_S, DatabaseClock
 from tests.servers.ports import free_port
@@ -21,20 +21,6 @@ def test_a_host_whose_clock_is_ahead_tells_the_time_of_the_server(
 
     assert abs(off - (HOUR if backend == "sqlite" else timedelta(0))) < HOUR / 2
     assert ("host_clock_off seconds=3" in caplog.text) == (backend == "postgresql")
-
-
-def test_the_server_is_asked_once_a_minute(engine: Engine, backend: str) -> None:
-    now_s = [0.0]
-    clock = DatabaseClock(engine, monotonic=lambda: now_s[0])
-    asked: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
-
-    for now_s[0] in (0.0, MEASURED_EVERY_S - 1, MEASURED_EVERY_S, MEASURED_EVERY_S + 1):
-        clock()
-
-    assert len([one for one in asked if "clock_timestamp" in one]) == (
-        0 if backend == "sqlite" else 2
-    )
 
 
 @pytest.mark.postgres

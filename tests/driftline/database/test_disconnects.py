@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError, PendingRollbackError, SQLAlchemyError
+from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 
-from driftline.database.disconnects import FailedPasses, is_disconnect
+from driftline.database.disconnects import is_disconnect
 from driftline.errors import UnavailableError
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.serving.resources.endpoints import signature_of
@@ -62,14 +61,6 @@ def test_what_is_done_with_the_remains_of_a_transaction_is_away(engine, postgres
     assert is_disconnect(raised.value)
 
 
-@pytest.mark.parametrize("wrong", ["SELECT nothing", "SELECT 1 / 0", "INSERT INTO t VALUES (1)"])
-def test_a_statement_that_is_wrong_is_not_away(engine, wrong: str) -> None:
-    with pytest.raises(SQLAlchemyError) as raised, engine.connect() as connection:
-        connection.execute(text(wrong))
-
-    assert not is_disconnect(raised.value)
-
-
 def test_a_declaration_waits_for_a_server_that_is_stopped(engine, postgres) -> None:
     assert signature_of(engine, "flights") is None
     postgres.stop()
@@ -101,27 +92,3 @@ def test_a_scheduler_outlives_a_server_that_is_stopped(engine, postgres, tmp_pat
 
     assert scheduler.failures.count >= 3
     assert scheduler.step() == []
-
-
-def test_a_database_that_is_away_is_told_once_and_when_it_is_back(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    passes = FailedPasses(logging.getLogger("driftline.loop"), "evaluator")
-    away = OperationalError("SELECT 1", {}, Exception("connection refused\nIs it running?"))
-
-    with caplog.at_level(logging.INFO):
-        for _ in range(3):
-            passes.failed(away)
-        passes.passed()
-        passes.passed()
-        passes.failed(ValueError("wrong"), "alarm='late'")
-        passes.failed(away)
-
-    assert passes.count == 5
-    assert [record.getMessage() for record in caplog.records] == [
-        "evaluator waits for the database error='connection refused'",
-        "evaluator goes on count=3: the database is back",
-        "evaluator_failed alarm='late' count=4",
-        "evaluator waits for the database error='connection refused'",
-    ]
-    assert [record.exc_info is not None for record in caplog.records] == [False, False, True, False]

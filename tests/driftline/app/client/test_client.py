@@ -66,15 +66,6 @@ def test_what_is_no_address_is_one_sentence_at_once(server: str) -> None:
         Client(server)
 
 
-def test_no_timeout_is_the_usual_one(address: str) -> None:
-    ASKED.clear()
-
-    with Client(address, timeout_s=None) as client:
-        client.delete("Alarm", "a")
-
-    assert ASKED == ["/api/v1/alarms/a"]
-
-
 def test_certificates_are_read_for_a_server_that_shows_one_and_for_no_other() -> None:
     none = trusted_certificates("http://127.0.0.1:8080")
 

@@ -55,15 +55,6 @@ def test_a_file_gives_one_line_for_each_evaluation_and_the_same_bytes_again(tmp_
     assert replay(str(file), "--json").stdout == found.stdout
 
 
-def test_standard_input_is_read_and_only_changes_are_shown_when_asked():
-    found = replay("-", "--changes", "--explain", given=json.dumps(DOCUMENT).encode())
-
-    assert [(line["state"], line["rule"], line["window"]) for line in lines_of(found)] == [
-        ("ALARM", "full", "--X"),
-        ("OK", "full", "-X0"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -101,10 +92,3 @@ def test_wrong_input_is_2_with_one_sentence_and_no_line(monkeypatch, capsys, giv
     assert told.err.startswith("driftline: ")
     assert told.err.count("\n") == 1
     assert sentence in told.err
-
-
-def test_a_file_that_is_not_there_is_2(tmp_path):
-    found = replay(str(tmp_path / "nothing.json"))
-
-    assert found.returncode == 2
-    assert "No such file" in found.stderr

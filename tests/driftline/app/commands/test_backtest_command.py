@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from driftline.app.cli import build
-from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 
 UNTIL = "2024-02-01"
@@ -88,34 +87,6 @@ def test_windows_of_which_none_could_be_judged_are_no_pass(data: str, tmp_path: 
     assert "No window could be judged" in page.read_text(encoding="utf-8")
 
 
-def test_many_windows_share_signs_and_large_numbers_are_written_in_full(data: str) -> None:
-    result = asked(data, "--window", "1h", "--from", "2024-02-06")
-
-    assert "one sign is 1 or 2 windows: · quiet, ▪ some alarm, █ all alarm" in result.stdout
-    assert "e+0" not in result.stdout
-
-
-def test_a_reference_without_times_is_told(data: str, tmp_path: Path) -> None:
-    folder, page = tmp_path / "baseline", tmp_path / "page.html"
-    Baseline.fit(pq.read_table(data).slice(0, 15_000), exclude=["at"]).save(str(folder))
-    given = ("--data", data, "--timestamp", "at", "-o", str(page))
-
-    result = invoke(*given, "--baseline", str(folder))
-
-    assert "the reference has no times, so nobody knows how much its windows vary" in result.stdout
-    assert "the reference has no times" in page.read_text(encoding="utf-8")
-    assert "the reference has no times" not in asked(data).stdout
-
-
-def test_json_holds_each_window(data: str) -> None:
-    result = asked(data, "--json", "--window", "12h")
-
-    found = json.loads(result.stdout)
-    assert found["window"] == "12h"
-    assert found["window_count"] == len(found["windows"]) == 18
-    assert found["alarms_by_column"] == {"sum": 4}
-
-
 def test_a_declared_monitor_gives_timetable_and_budget(data: str, tmp_path: Path) -> None:
     file = tmp_path / "shops.yaml"
     file.write_text(MONITOR)
@@ -155,44 +126,3 @@ def test_wrong_use_is_one_sentence(data: str, words: tuple[str, ...], sentence: 
 
     assert isinstance(result.exception, InputError)
     assert sentence in str(result.exception)
-
-
-@pytest.mark.parametrize(
-    ("line", "sentence"),
-    [
-        ("false_alarms_per_year: lots", "false_alarms_per_year"),
-        ("schedule: {hour: 1}", "schedule"),
-        ("kind: bias", 'kind "bias"; a backtest replays "data-quality" without compat'),
-        ("compat: true", "compat; a backtest replays"),
-    ],
-)
-def test_a_declared_monitor_that_cannot_be_replayed_is_refused(
-    data: str, tmp_path: Path, line: str, sentence: str
-) -> None:
-    file = tmp_path / "shops.yaml"
-    file.write_text(f"kind: Monitor\nname: shops\nspec:\n  endpoint: a\n  baseline: b\n  {line}\n")
-
-    result = asked(data, str(file))
-
-    assert isinstance(result.exception, InputError)
-    assert sentence in str(result.exception)
-
-
-def test_a_baseline_and_roles_for_another_are_refused(data: str, tmp_path: Path) -> None:
-    folder = tmp_path / "baseline"
-    Baseline.fit(data, timestamp="at").save(str(folder))
-    given = ("--data", data, "--timestamp", "at", "--baseline", str(folder))
-
-    result = invoke(*given, "--label", "sum")
-
-    assert isinstance(result.exception, InputError)
-    assert "the baseline has its own roles" in str(result.exception)
-
-
-def test_a_file_with_two_monitors_is_refused(data: str, tmp_path: Path) -> None:
-    file = tmp_path / "two.yaml"
-    file.write_text(f"{MONITOR}---\n{MONITOR}")
-
-    result = asked(data, str(file))
-
-    assert "2 resources of kind Monitor; expected one" in str(result.exception)

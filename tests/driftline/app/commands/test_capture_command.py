@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from driftline.app.commands.capture import _lines
 from driftline.capture.spool.writer import SpoolWriter
 from tests.servers.commands import driftline
 from tests.sinking import sink_all
@@ -69,31 +68,3 @@ def test_tables_that_cannot_be_read_decide_nothing(root: Path) -> None:
 
     assert found.returncode == 3
     assert "Traceback" not in found.stderr
-
-
-def test_the_counts_of_an_endpoint_fit_eighty_columns() -> None:
-    time = "2026-11-20T13:00:00.123456+00:00"
-    many = 12_345_678
-    document = {
-        "endpoint": "flights", "declared": True, "typed": True, "seen": many, "sampled": many,
-        "requests": many, "rows": many, "failed": many, "unparsed": 3, "dropped": many,
-        "paths": ["/predict", "/orders/*/late"],
-        "decoder_faults": many, "shadows": many,
-        "unparsed_by_reason": {"request: row … has … columns; expected": 3},
-        "dropped_by_reason": {"full": many, "torn": 7}, "coverage": 0.99954,
-        "cut": many,
-        "event_times": {"malformed": many, "without_zone": many, "impossible": many},
-        "last_24_h": {"coverage": 0.9999999}, "uncounted_gaps": 1,
-        "gaps": [{"last_time": time, "reason": "power_loss", "records": None}] * 12,
-        "oldest": time, "newest": time, "last_commit": time, "last_arrival": time,
-        "spool": {"size_bytes": many, "segments": 30, "oldest_s": 90_000.5},
-        "size_bytes": many, "files": 120, "retention_days": 90, "erased": many,
-        "forecast": {"bytes_per_day": many, "bytes_at_retention": 90 * many},
-        "audit": {"time": time, "missing": many, "doubled": 0},
-    }  # fmt: skip
-
-    lines = [f"{name:<14}{value}" for name, value in _lines(document)]
-
-    assert max(map(len, lines)) <= 80
-    assert "coverage      99.95%, last 24 h < 100%" in lines
-    assert sum(line.startswith("gap ") for line in lines) == 10

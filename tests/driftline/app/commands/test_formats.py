@@ -52,37 +52,6 @@ def test_what_cannot_be_done_is_said(given: str, said: str) -> None:
         formats_of(given, as_json=False, output=None)
 
 
-@pytest.mark.parametrize("form", ALL)
-def test_one_form_goes_to_standard_output(
-    report: Report, capsys: pytest.CaptureFixture[str], form: Format
-) -> None:
-    show(report, (form,), None)
-
-    begin = {"text": "100 rows, ", "json": "{", "html": "<!doctype html>", "junit": "<?xml"}
-    assert capsys.readouterr().out.lstrip("\n").startswith(begin[form])
-
-
-def test_drift_against_a_reference_without_times_says_so(
-    report: Report, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rng = np.random.default_rng(3)
-    at = np.datetime64("2024-01-01", "us") + np.arange(30_000) * np.timedelta64(60_000_000, "us")
-    timed = pa.table({"at": at, "a": rng.normal(0, 1, 30_000)})
-    dated = dl.Baseline.fit(timed, timestamp="at")
-    moved = timed.slice(0, 2_000).set_column(1, "a", pa.array(rng.normal(5, 1, 2_000)))
-    calm = dl.check(timed.slice(0, 2_000), dl.Baseline.fit(timed, exclude=["at"]))
-
-    show(report, (Format.TEXT,), None)
-    assert "the baseline has no times: drift is judged as if rows were" in capsys.readouterr().out
-    # Known with times, and of no matter where nothing has drifted.
-    known = dl.check(moved, dated)
-    assert not known.passed
-    for one in (known, calm):
-        show(one, (Format.TEXT,), None)
-        assert "no times" not in capsys.readouterr().out
-        assert "times_note" not in one.details
-
-
 def test_pages_and_test_results_lie_in_the_folder(
     report: Report, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -91,26 +60,6 @@ def test_pages_and_test_results_lie_in_the_folder(
     assert capsys.readouterr().out.startswith(f"{report.headline}\n")
     assert (tmp_path / "report.html").read_text() == report.html()
     assert ElementTree.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"
-
-
-def test_a_page_in_the_folder_is_not_printed_too(
-    report: Report, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    show(report, (Format.JUNIT, Format.HTML), str(tmp_path))
-
-    files = f"{tmp_path}/report.html, {tmp_path}/junit.xml"
-    assert capsys.readouterr().out.replace("\n", "") == f"{files}: {report.headline}"
-
-
-def test_no_page_of_an_earlier_run_stays_beside_a_report(report: Report, tmp_path: Path) -> None:
-    (tmp_path / "notes.html").write_text("mine")
-    show(report, (Format.TEXT, Format.HTML, Format.JUNIT), str(tmp_path))
-    show(report, (Format.TEXT, Format.JUNIT), str(tmp_path))
-    assert {one.name for one in tmp_path.iterdir()} == {"notes.html", "junit.xml"}
-
-    show(report, (Format.JSON,), str(tmp_path))
-
-    assert [one.name for one in tmp_path.iterdir()] == ["notes.html"]
 
 
 def test_json_is_the_document(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,17 +122,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     dl.Baseline.fit(timed, timestamp="at").save(folder / "timed")
     pq.write_table(timed.slice(0, 480), folder / "day.parquet")
     return str(folder), "1 of 2 columns could not be judged ("
-
-
-def test_the_first_line_says_what_could_not_be_judged(folders: tuple[str, str]) -> None:
-    folder, _ = folders
-
-    done = driftline("check", f"{folder}/day.parquet", "--baseline", f"{folder}/timed")
-
-    assert done.returncode == 0
-    said = " ".join(done.stdout.split())  # However wide it was.
-    assert said.startswith("480 rows, no violations in 1 of 2 columns; 1 could not be judged (")
-    assert "drift of slow could not be judged (the reference varies too much: " in said
 
 
 def test_fail_on_unjudged_is_exit_code_3(folders: tuple[str, str]) -> None:

@@ -12,8 +12,7 @@ import yaml
 
 from driftline.app.init.dry_run import try_out
 from driftline.app.init.infer_roles import Guess
-from driftline.app.init.scaffold import draft_resources, draft_text, endpoint_name
-from driftline.errors import InputError
+from driftline.app.init.scaffold import draft_resources, draft_text
 from driftline.formats.source import open_source
 from driftline.roles import Facet, Roles
 from driftline.serving.resources.resources import parse_resources
@@ -53,44 +52,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     return folder, json.loads(found.stdout)
 
 
-def test_rows_without_names_are_told_what_not_to_hold(tmp_path: Path) -> None:
-    frame = orders(400).assign(batch_id=[f"B-{n}" for n in range(400)])
-    frame.to_csv(tmp_path / "orders.csv", index=False)
-
-    found = init("orders.csv", cwd=tmp_path)
-    text = (tmp_path / "orders.yaml").read_text()
-
-    for one in (found.stdout, text):
-        (line,) = (
-            line for line in one.splitlines() if "rows without names are read by position" in line
-        )
-        named = line.rpartition(": ")[2].split(", ")
-        assert set(named) == {
-            "batch_id", "order_id", "ordered_at", "late", "predicted_late", "score",
-        }  # fmt: skip
-
-
-def test_a_prediction_without_a_label_is_told(tmp_path: Path) -> None:
-    orders(400).drop(columns="late").to_csv(tmp_path / "orders.csv", index=False)
-
-    found = init("orders.csv", cwd=tmp_path)
-
-    assert "no label was found" in found.stdout
-    assert "--label COL" in found.stdout
-
-
-def test_a_column_of_weights_that_is_named_is_the_baselines(tmp_path: Path) -> None:
-    frame = orders(400)
-    frame.assign(cost=frame["km"] + 1).to_csv(tmp_path / "orders.csv", index=False)
-
-    found = init("orders.csv", "--weight", "cost", cwd=tmp_path)
-    documents = yaml.safe_load_all((tmp_path / "orders.yaml").read_text())
-
-    assert 'weight      "cost": as you say' in found.stdout
-    (baseline,) = (one["spec"] for one in documents if one["kind"] == "Baseline")
-    assert baseline["weight"] == "cost"
-
-
 def test_what_is_written_is_what_the_server_takes(made: tuple[Path, dict[str, Any]]) -> None:
     folder, told = made
     documents = list(yaml.safe_load_all((folder / "My-Orders.yaml").read_text()))
@@ -114,26 +75,6 @@ def test_what_is_written_is_what_the_server_takes(made: tuple[Path, dict[str, An
         "facet": ["country"],
     }
     assert documents[1]["spec"] == {"baseline": "My-Orders"}
-
-
-def test_the_last_tenth_is_checked_against_the_rest(made: tuple[Path, dict[str, Any]]) -> None:
-    _, told = made
-
-    assert told["compared"].startswith("rows from 2026-01-22")
-    assert not told["check"]["passed"]
-    assert told["check"]["violations"][0]["feature_name"] == "km"
-
-
-def test_each_guess_stands_in_the_file_with_its_reason(
-    made: tuple[Path, dict[str, Any]],
-) -> None:
-    folder, told = made
-    lines = (folder / "My-Orders.yaml").read_text().splitlines()
-
-    assert len(told["guesses"]) == 8
-    for guess in told["guesses"]:
-        assert [one for one in lines if one.startswith("#") and guess["reason"] in one]
-    assert any("--channel URL" in line for line in lines)
 
 
 def test_a_file_that_is_there_is_left_alone_until_told(made: tuple[Path, dict[str, Any]]) -> None:
@@ -175,33 +116,6 @@ def test_wrong_use_is_2_and_one_sentence_and_writes_nothing(
     assert sorted(folder.iterdir()) == before
 
 
-@pytest.mark.parametrize(
-    ("timestamp", "rows", "note"),
-    [
-        (None, 2_000, "without an event time"),
-        ("ordered_at", 300, "with too few times"),
-    ],
-)
-def test_without_a_later_part_the_data_is_checked_against_itself(
-    timestamp: str | None, rows: int, note: str
-) -> None:
-    exclude = () if timestamp else ("ordered_at",)
-    found = try_out(open_source(orders(rows)), Roles(timestamp=timestamp, exclude=exclude))
-
-    assert note in found.note
-    assert found.report.row_count == rows
-    assert found.report.passed
-
-
-def test_rows_without_a_time_are_in_no_part() -> None:
-    frame = orders()
-    frame.loc[::10, "ordered_at"] = pd.NaT
-
-    found = try_out(open_source(frame), Roles(timestamp="ordered_at", exclude=("order_id",)))
-
-    assert found.report.row_count == 180
-
-
 def test_init_finds_what_the_last_tenth_of_a_parquet_file_holds(tmp_path: Path) -> None:
     frame = orders(5_000, late_factor=1_000)[["ordered_at", "km"]]
     frame.to_csv(tmp_path / "orders.csv", index=False)
@@ -239,23 +153,6 @@ def test_init_writes_no_file_where_labels_and_predictions_never_meet(tmp_path: P
     assert parse_resources(documents)
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("data/orders.parquet", "orders"),
-        ("My Orders (2).csv", "My-Orders-2"),
-        ("s3://bucket/" + "x" * 80 + ".csv", "x" * 63),
-    ],
-)
-def test_the_name_comes_from_the_file(path: str, expected: str) -> None:
-    assert endpoint_name([path], None) == expected
-
-
-def test_a_glob_alone_gives_no_name() -> None:
-    with pytest.raises(InputError, match="expected --name"):
-        endpoint_name(["data/*.parquet"], None)
-
-
 def test_names_of_any_kind_stay_inside_the_comment() -> None:
     roles = Roles(label="a\nkind: Model", facets=(Facet("b: [", ("x",)),))
     resources = draft_resources(["d.csv"], "d", roles)
@@ -264,29 +161,3 @@ def test_names_of_any_kind_stay_inside_the_comment() -> None:
     text = draft_text(resources, guesses, file=Path("d.yaml"))
 
     assert list(yaml.safe_load_all(text)) == resources
-
-
-def test_init_says_what_is_missing_where_there_is_neither_label_nor_prediction(
-    tmp_path: Path,
-) -> None:
-    pd.DataFrame({"km": [1.5, 2.5] * 100, "hours": [0.5, 0.7] * 100}).to_csv(
-        tmp_path / "a.csv", index=False
-    )
-
-    done = init("a.csv", cwd=tmp_path)
-
-    assert done.returncode == 0, done.stderr
-    assert "only the inputs are monitored" in done.stdout
-    assert "--label COL and --prediction COL" in done.stdout
-
-
-def test_init_prints_each_cause_once(tmp_path: Path) -> None:
-    orders(late_factor=25.4).to_csv(tmp_path / "a.csv", index=False)
-
-    checked = init("a.csv", cwd=tmp_path).stdout.partition("\nchecked ")[2]
-
-    causes = [line.strip() for line in checked.splitlines() if line.startswith("  ")]
-    assert len(causes) == 1
-    assert causes[0].startswith("km: ")
-    assert checked.splitlines()[1] == "200 rows, 1 violation"
-    assert "only the inputs are monitored" not in checked

@@ -4,7 +4,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 import driftline as dl
@@ -98,19 +97,6 @@ def test_signs_that_xml_cannot_hold_are_left_out() -> None:
     assert [one.get("name") for one in suite.iter("testcase")][-1] == "ab<c"
 
 
-def test_a_group_or_output_that_is_violated_is_one_case_and_fails() -> None:
-    table = pa.table({"age": RANDOM.integers(18, 80, 3_000), "says": RANDOM.integers(0, 2, 3_000)})
-    older = table["age"].to_numpy() > 40
-    biased = table.set_column(1, "says", pa.array(np.where(older, 0, table["says"].to_numpy())))
-    baseline = dl.Baseline.fit(table, prediction="says", problem="binary", facet="age=40")
-
-    suite = suite_of(dl.check(biased, baseline, kind="bias"))
-
-    cases = [one.get("name") for one in suite.iter("testcase") if "DPPL" in one.get("name", "")]
-    assert cases == ["age above 40: DPPL"]
-    assert suite.get("failures") == "2"
-
-
 def test_a_metric_without_a_value_has_not_passed() -> None:
     metrics = (
         MetricResult("auc", None, operator="LessThanThreshold", note="undefined: no rows"),
@@ -131,23 +117,3 @@ def test_a_check_that_could_not_be_decided_is_an_error(baseline: dl.Baseline) ->
     assert suite.get("errors") == "1"
     assert "too few to judge" in (suite.findtext(".//error") or "")
     assert suite.get("failures") == "0"
-
-
-def test_several_kinds_are_suites_and_one_that_could_not_be_judged_is_an_error(
-    report: Report,
-) -> None:
-    root = ElementTree.fromstring(junit([report, report], {"bias": 'facet "sex": no column'}))
-
-    names = ["driftline data-quality", "driftline data-quality", "driftline bias"]
-    assert [suite.get("name") for suite in root] == names
-    assert root[2].findtext("testcase/error") == 'facet "sex": no column'
-    for count in ("tests", "failures", "errors"):
-        assert int(root.attrib[count]) == sum(int(suite.attrib[count]) for suite in root)
-    assert SCHEMA["testsuite"][0] <= root[2].attrib.keys()
-
-
-def test_equal_rows_give_equal_bytes(report: Report, baseline: dl.Baseline) -> None:
-    calm = [junit([dl.check(REFERENCE.head(900), baseline)]) for _ in range(2)]
-
-    assert calm[0] == calm[1]
-    assert all("time" not in one.attrib for one in ElementTree.fromstring(calm[0]).iter())

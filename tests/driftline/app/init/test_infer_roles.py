@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from driftline.app.init.infer_roles import Guessed, guess_roles
-from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.roles import Facet, Roles
@@ -124,26 +123,6 @@ def test_a_probability_is_named_so_and_between_0_and_1(
     assert found.roles.prediction is None
 
 
-def test_whole_numbers_that_only_grow_are_left_out() -> None:
-    found = guess(order_no=np.arange(N) * 3 + 10_000)
-
-    assert found.roles.exclude == ("order_no",)
-    assert why(found, "exclude") == ["its whole numbers only grow, as those of a key or counter do"]
-
-
-def test_probabilities_that_add_up_are_one_for_each_class() -> None:
-    parts = RANDOM.dirichlet([1, 1, 1], N)
-    names = ["prob_bike", "prob_car", "prob_foot"]
-    columns = dict(zip(names, parts.T, strict=True))
-
-    together = guess(prediction=BASE["courier"], **columns)
-    apart = guess(prediction=BASE["courier"], **(columns | {"prob_car": KM / 100}))
-
-    assert together.roles.probability == tuple(names)
-    assert "add up to 1" in why(together, "probability")[0]
-    assert apart.roles.probability == ("prob_bike",)
-
-
 @pytest.mark.parametrize(
     ("values", "problem", "positive"),
     [
@@ -224,18 +203,6 @@ def test_without_a_positive_class_no_facets_are_guessed() -> None:
     assert guess(Roles(positive="red"), sex=sex, label=colours).roles.facets == (Facet("sex"),)
 
 
-@pytest.mark.parametrize(
-    ("label", "question"),
-    [
-        (np.resize(["red", "green", "blue"], N), 'which of "blue" or "green" or "red" is'),
-        (KM, "above which number is an answer positive"),
-    ],
-)
-def test_a_facet_asks_for_the_positive_class_at_once(label: Any, question: str) -> None:
-    with pytest.raises(InputError, match=f'facet "sex": .* positive; "label": {question}'):
-        guess(Roles(facets=(Facet("sex"),)), sex=np.resize(["f", "m"], N), label=label)
-
-
 def test_lists_of_texts_are_rankings_and_have_no_facets() -> None:
     """Bias is not measured of rankings: a facet would deploy a monitor that always refuses."""
     shown, clicked = [["a", "b", "c"], ["b", "a", "c"]], [["a"], ["c"]]
@@ -251,49 +218,6 @@ def test_lists_of_texts_are_rankings_and_have_no_facets() -> None:
         guess(Roles(facets=(Facet("sex"),)), sex=np.resize(["m", "w"], N), **items)
 
 
-def test_a_group_of_many_numbers_is_split_where_a_baseline_can_be_made_of_it() -> None:
-    ages = RANDOM.integers(18, 90, N).astype(float)
-    ages[:3] = [np.nan, np.inf, -np.inf]
-    data = open_source(pd.DataFrame({**BASE, "label": LATE, "age": ages}))
-
-    found = guess_roles(data, Roles())
-    resolved = Baseline.of(data, found.roles).outcomes
-
-    assert resolved is not None
-    threshold = resolved.roles.facets[0].threshold
-    assert threshold == pytest.approx(np.nanmedian(ages), abs=1)
-    assert f"{threshold:g}" in why(found, "facet")[0]
-
-
-def test_a_group_of_many_numbers_that_nothing_splits_is_none() -> None:
-    most_at_the_top = np.where(np.arange(N) < 30, np.arange(N), 90)
-
-    assert guess(age=most_at_the_top, label=LATE).roles.facets == ()
-
-
-def test_flags_win_and_are_told_as_such() -> None:
-    given = Roles(
-        label="late", prediction="km", positive="false", exclude=("stops",),
-        facets=(Facet("courier", ("foot",)),), probability=("p",), timestamp="",
-    )  # fmt: skip
-    found = guess(
-        given, late=LATE, label=LATE, p=KM / 100, when=pd.date_range("2026-01-01", periods=N)
-    )
-
-    assert found.roles.label == "late"
-    assert found.roles.timestamp is None
-    assert found.roles.facets == (Facet("courier", ("foot",)),)
-    assert (found.roles.positive, found.roles.problem) == ("false", "binary")
-    assert found.roles.exclude == ("stops", "when")
-    assert {one.role for one in found.guesses if one.is_given} == {
-        "label", "prediction", "probability", "exclude", "facet", "positive",
-    }  # fmt: skip
-
-
-def test_an_empty_flag_says_that_there_is_none() -> None:
-    assert guess(Roles(label=""), arrival=LATE).roles.label is None
-
-
 def test_a_column_that_does_not_exist_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r'label "lat".*did you mean "late"'):
         guess(Roles(label="lat"), late=LATE)
@@ -302,13 +226,6 @@ def test_a_column_that_does_not_exist_is_named_with_the_nearest() -> None:
 def test_no_rows_are_an_error() -> None:
     with pytest.raises(InputError, match="no rows"):
         guess_roles(open_source(pd.DataFrame({"a": pd.Series(dtype=float)})), Roles())
-
-
-def test_a_column_named_as_the_label_goes_before_a_feature_of_like_name() -> None:
-    # "delays" and "predicted_delay" share a stem; "label" says what it is.
-    found = guess(delays=RANDOM.integers(0, 9, N), label=KM * 2, predicted_delay=KM * 1.9)
-
-    assert found.roles.label == "label"
 
 
 def quantiles(stem: str = "", **also: Any) -> dict[str, Any]:
@@ -337,13 +254,3 @@ def test_percentiles_that_the_label_does_not_bear_out_are_features() -> None:
     assert guess(**columns).roles.quantiles == ()  # Nobody knows the label.
     away = {name: values + 5.0 for name, values in columns.items() if name != "minutes"}
     assert guess(Roles(label="minutes"), **columns | away).roles.quantiles == ()
-
-
-def test_given_quantiles_are_checked_and_told() -> None:
-    found = guess(Roles.of(label="minutes", quantiles={0.5: "p50"}), **quantiles())
-
-    assert found.roles.quantiles == ((0.5, "p50"),)
-    assert found.roles.prediction == "p50"
-    assert why(found, "quantile") == ["as you say"]
-    with pytest.raises(InputError, match='quantile "p51": the data has no such column'):
-        guess(Roles.of(quantiles={0.5: "p51"}), **quantiles())
