@@ -112,7 +112,7 @@ def running(tree: Path, folder: Path) -> Iterator[Installation]:
     """Keep `driftline up` running in a folder."""
     port = free_port()
     ports = f"[server]\nport = {port}\n[dashboard]\nport = {free_port()}\n"
-    (folder / "driftline.toml").write_text(ports + "[metrics]\nbackground_port = 0\n")
+    (folder / "driftline.toml").write_text(ports + "[metrics]\nport = 0\n")
     with subprocess.Popen(
         [sys.executable, "-m", "driftline", "up"],
         cwd=folder, env={**os.environ, "PYTHONPATH": str(tree)}, stderr=subprocess.PIPE, text=True,

@@ -243,7 +243,7 @@ def driftline(name: str, tree: Path, made: Made, folder: Path) -> Iterator[Runni
     port = free_port()
     (folder / "driftline.toml").write_text(
         f"[server]\nport = {port}\n[dashboard]\nport = {free_port()}\n"
-        f"[metrics]\nbackground_port = {free_port()}\n[serving]\ntrust_pickle = true\n"
+        f"[metrics]\nport = {free_port()}\n[serving]\ntrust_pickle = true\n"
     )
     command = [sys.executable, "-m", "driftline"]
     bodies = plain("/endpoints/model/invocations", ("csv", "json", "npy"))

@@ -12,6 +12,7 @@ from driftline.errors import InputError
 from driftline.loopback import Scope
 
 SECRET_HEADER = b"x-driftline-proxy-secret"
+USER_HEADER, GROUPS_HEADER = b"x-forwarded-user", b"x-forwarded-groups"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +25,22 @@ class TrustedProxy:
         Of the proxy itself (CIDR), as the connection shows it.
     secret:
         What it sends as ``X-Driftline-Proxy-Secret``.
-    user_header, groups_header:
-        In small letters; the groups separated by commas.
     group_roles:
         The roles of each group. Who is in none may do nothing.
     """
 
     networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
     secret: str
-    user_header: str
-    groups_header: str
     group_roles: Mapping[str, frozenset[Role]]
 
     def principal(self, scope: Scope) -> Principal | None:
         """Return of whom a request of the proxy is; None for anybody else's, whatever it says."""
         if not self._is_proxy(scope):
             return None
-        user = _only(scope, self.user_header.encode("latin-1"))
+        user = _only(scope, USER_HEADER)
         if not user:
             return None
-        groups = _only(scope, self.groups_header.encode("latin-1")) or ""
+        groups = _only(scope, GROUPS_HEADER) or ""
         return Principal(user[:255], roles_of(groups.split(","), self.group_roles), via="proxy")
 
     def peer(self, scope: Scope) -> str | None:

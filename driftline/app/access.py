@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SESSION = timedelta(hours=12)
+"""After which a person must log in again."""
+
 
 def own_hosts(settings: Settings) -> list[str]:
     """Return the names, without port, by which others ask this machine."""
@@ -73,8 +76,6 @@ def trusted_proxy(settings: Settings) -> TrustedProxy:
         return TrustedProxy(
             read_networks(auth.proxy_networks),
             read_token(settings.folder / auth.proxy_secret_file),
-            auth.proxy_user_header.lower(),
-            auth.proxy_groups_header.lower(),
             read_group_roles(auth.group_roles),
         )
     except InputError as error:
@@ -121,7 +122,7 @@ def dashboard_access(settings: Settings, engine: Engine, writer: Engine) -> Acce
     return Access(
         asked,
         writer,
-        length=timedelta(hours=settings.auth.session_h),
+        length=SESSION,
         now=lambda: datetime.now(UTC),
         provider=provider(settings),
         is_https=settings.dashboard.external_url.startswith("https:"),

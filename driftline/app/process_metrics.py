@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STOP_S = 5.0
+PORT_OFFSETS = {"sidecar": 0, "sink": 1, "background": 2, "alarms": 4}
+"""Above [metrics] port; 3 is the port of `driftline proxy`."""
 _SIDECAR = {
     "acked": "Records and gaps that the broker has acknowledged.",
     "failures": "Times that the broker took nothing, and was waited for.",
@@ -115,17 +117,11 @@ class Observation:
     def shown(self) -> Iterator[None]:
         """Answer scrapes as long as the context lasts."""
         chosen = self._settings.metrics
-        ports = {
-            "sidecar": chosen.sidecar_port,
-            "sink": chosen.sink_port,
-            "background": chosen.background_port,
-            "alarms": chosen.alarms_port,
-        }
         with exposed(
             self.registry,
             name=self._name,
             host=chosen.host,
-            port=ports[self._name],
+            port=chosen.port and chosen.port + PORT_OFFSETS[self._name],
             token=chosen.token,
         ):
             yield

@@ -125,8 +125,6 @@ def run_server(settings: Settings, ready: Ready) -> None:
             timeout_s=settings.serving.timeout_s,
             serverless_idle_s=settings.serving.serverless_idle_s,
             max_request_bytes=settings.serving.max_request_bytes,
-            max_request_rows=settings.serving.max_request_rows,
-            max_undeclared_endpoints=settings.capture.max_undeclared_endpoints,
             retention_days=settings.capture.retention_days,
             erasure_days=settings.capture.erasure_days,
             allow_networks=settings.notify.allow_networks,
@@ -369,7 +367,6 @@ def _recording(settings: Settings) -> CapturePlace:
         sampling_percentage=chosen.sampling_percentage,
         durability=chosen.durability,
         on_full=chosen.on_full,
-        max_inflight_bytes=chosen.max_inflight_bytes,
         headers=tuple(chosen.headers),
     )
 
@@ -406,7 +403,6 @@ def _table_maintenance(settings: Settings, engine: Engine) -> TableMaintenance:
         keep_from=lambda: (
             datetime.now(UTC) - timedelta(days=settings.capture.retention_days)
         ).date(),
-        vacuum_after_h=settings.capture.vacuum_after_h,
         signatures=lambda endpoint: signature_of(engine, endpoint),
         served=lambda endpoint: served_models(engine, endpoint),
         windows=partial(clear_windows, engine, settings.root),
@@ -462,7 +458,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             lease_clock=shared, predictors=shelf.open,
             served=partial(served_of, engine),
             poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
-            jitter_s=settings.scheduler.jitter_s, scripts_dir=settings.scheduler.scripts_dir,
+            scripts_dir=settings.scheduler.scripts_dir,
             max_concurrent_runs=settings.scheduler.max_concurrent_runs,
             commands_dir=settings.scheduler.commands_dir,
             retention_days=settings.capture.retention_days,

@@ -22,7 +22,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Protocol
-from zlib import crc32
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -90,7 +89,6 @@ class Scheduler:
         commands_dir: str = "",
         retention_days: float = RETENTION.days,
         access: Access = UNLIMITED,
-        jitter_s: float = 0.0,
         max_concurrent_runs: int = 0,
         asks_models: bool | None = None,  # Only monitors that ask models, or only the others.
         baselines: BaselineCache | None = None,  # That others use as well.
@@ -102,7 +100,6 @@ class Scheduler:
         self.predictors, self.served = predictors, served
         self.scripts_dir, self.commands_dir, self.access = scripts_dir, commands_dir, access
         self.retention = timedelta(days=retention_days)
-        self.jitter_s = jitter_s
         self.asks_models = asks_models
         self.places = Places(engine, max_concurrent_runs, self.lease_clock)
         self.owner = uuid.uuid4().hex
@@ -369,9 +366,7 @@ class Scheduler:
         """Return the time up to which windows are complete, late records included."""
         # The one window of NOW ends with the newest rows: those may still be in the spool.
         least_s = SPOOL_S if definition.timetable.is_once else 0.0
-        # The same for each window of a monitor, so that what comes after it is as late.
-        jitter_s = self.jitter_s * (crc32(definition.name.encode()) % 1000) / 1000
-        return self.now() - timedelta(seconds=max(definition.delay_s, least_s) + jitter_s)
+        return self.now() - timedelta(seconds=max(definition.delay_s, least_s))
 
     def _judge(
         self,

@@ -50,7 +50,7 @@ class UndeclaredEndpoints:
                 self.counters["refused"] += 1
                 raise ConflictError(
                     f'endpoint "{name}" is not declared, and {most} others without a declaration '
-                    "are captured; declare it, or raise [capture] max_undeclared_endpoints"
+                    "are captured; declare it"
                 )
             self._begun.add(name)
             self._names.add(name)

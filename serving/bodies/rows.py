@@ -47,10 +47,7 @@ class RowLimitError(RowsError):
     """A request body has more rows than a request may have."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(
-            f"more than {most} rows; send them in several requests, or raise "
-            "[serving] max_request_rows"
-        )
+        super().__init__(f"more than {most} rows; send them in several requests")
 
 
 def read_columns(

@@ -531,7 +531,7 @@ def test_the_first_page_behind_a_proxy_says_that_the_database_takes_no_changes(p
 def proxied(tmp_path_factory):
     """Pages behind a proxy of this machine, which has found out who asks."""
     proxy = TrustedProxy(
-        read_networks(["127.0.0.0/8"]), "p" * 43, "x-forwarded-user", "x-forwarded-groups",
+        read_networks(["127.0.0.0/8"]), "p" * 43,
         read_group_roles(["staff=viewer", "on-call=operator"]),
     )  # fmt: skip
     with guarded(tmp_path_factory.mktemp("proxied"), proxy=proxy) as found:

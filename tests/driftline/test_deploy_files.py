@@ -4,7 +4,6 @@ import configparser
 import http.server
 import json
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -21,10 +20,10 @@ import typer
 import yaml
 
 from driftline.app.cli import build
+from driftline.app.process_metrics import PORT_OFFSETS
 from driftline.app.settings.schema import is_secret
 from driftline.app.settings.settings import Settings, load, sections
 from driftline.app.up import LAST_LINES_S, ROLES, STOP_S
-from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -69,10 +68,10 @@ def port_of(process: str, settings: Settings) -> int:
     return {
         "server": settings.server.port,
         "dashboard": settings.dashboard.port,
-        "sidecar": metrics.sidecar_port,
-        "sink": metrics.sink_port,
-        "scheduler": metrics.background_port,
-        "alarms": metrics.alarms_port,
+        "sidecar": metrics.port,
+        "sink": metrics.port + PORT_OFFSETS["sink"],
+        "scheduler": metrics.port + PORT_OFFSETS["background"],
+        "alarms": metrics.port + PORT_OFFSETS["alarms"],
     }[process]
 
 
@@ -136,16 +135,6 @@ def test_the_image_holds_all_packages_and_runs_as_nobody_special() -> None:
     require_command([*json.loads(re.findall(r"^CMD (.*)$", last, re.M)[0]), "-c", SETTINGS_FILE])
 
 
-def test_the_image_installs_what_the_tests_ran_with() -> None:
-    pins = {
-        name: set(re.findall(r"^([\w.\[\]-]+==\S+)", (ROOT / name).read_text(), re.M))
-        for name in ("requirements/image.txt", "requirements/dev.txt")
-    }
-
-    assert pins["requirements/image.txt"] <= pins["requirements/dev.txt"]
-    assert any(pin.startswith("psycopg==") for pin in pins["requirements/image.txt"])
-
-
 def test_compose_is_valid() -> None:
     compose_spec.PyCompose((DEPLOY / "compose.yaml").read_text())
 
@@ -185,16 +174,6 @@ def test_secrets_of_compose_are_files() -> None:
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda one: one["metadata"]["name"])
 def test_a_manifest_is_valid(manifest: dict[str, Any]) -> None:
     kubernetes_validate.validate(manifest, "1.33", strict=True)
-
-
-def test_the_kustomization_names_every_manifest() -> None:
-    others = {"kustomization.yaml", "secret.example.yaml"}
-
-    assert {file.name for file in KUBERNETES.glob("*.yaml")} - others == set(
-        KUSTOMIZATION["resources"]
-    )
-    assert KUSTOMIZATION["images"][0]["newTag"] == VERSION
-    assert set(CONTAINERS) == {"migrate", *PROCESSES}
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
@@ -245,39 +224,6 @@ def test_a_container_is_true_of_the_code(name: str, tmp_path: Path) -> None:
             assert probe["httpGet"]["httpHeaders"] == [{"name": "Host", "value": "localhost"}]
 
 
-@pytest.mark.parametrize("name", ["sidecar", "sink", "scheduler", "alarms"])
-def test_prometheus_can_ask_every_process_on_another_machine(name: str, tmp_path: Path) -> None:
-    environments = {
-        DEPLOY / "driftline.toml": SERVICES[name]["environment"],
-        KUBERNETES / "driftline.toml": {
-            one["name"]: one["value"] for one in CONTAINERS[name]["env"]
-        },
-    }
-
-    for file, environment in environments.items():
-        settings = settings_of(file, environment, tmp_path)
-        assert settings.metrics.host == "0.0.0.0"
-        assert settings.metrics.token
-    (port,) = CONTAINERS[name]["ports"]
-    assert port == {"name": "metrics", "containerPort": port_of(name, settings)}
-
-
-def test_services_have_the_names_that_the_settings_know() -> None:
-    settings = load(KUBERNETES / "driftline.toml", environment={})
-    ports = {
-        one["metadata"]["name"]: one["spec"]["ports"][0]["port"]
-        for one in MANIFESTS
-        if one["kind"] == "Service"
-    }
-
-    assert ports == {
-        "driftline-server": settings.server.port,
-        "driftline-dashboard": settings.dashboard.port,
-    }
-    assert settings.server.host in ports
-    assert set(settings.auth.hosts) == set(ports)
-
-
 @pytest.fixture(params=["driftline.service", "driftline@.service"])
 def unit(request: pytest.FixtureRequest) -> Path:
     return DEPLOY / "systemd" / request.param
@@ -305,17 +251,6 @@ def test_a_unit_is_true_of_the_code(unit: Path) -> None:
     assert service["StateDirectory"] == "driftline"
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
-def test_systemd_finds_nothing_in_a_unit(unit: Path, tmp_path: Path) -> None:
-    text = unit.read_text().replace("/opt/driftline/bin/driftline", sys.executable)
-    file = tmp_path / unit.name.replace("@", "@server")
-    file.write_text(text)
-
-    done = subprocess.run(["systemd-analyze", "verify", file], capture_output=True, text=True)
-
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def directives(block: Sequence[dict[str, Any]], name: str) -> Iterator[dict[str, Any]]:
     for one in block:
         if one["directive"] == name:
@@ -337,8 +272,8 @@ def test_the_proxy_takes_the_headers_away_that_say_who_asks() -> None:
     for port in (settings.server.port, settings.dashboard.port):
         block = places[f"http://127.0.0.1:{port}"]
         headers = {one["args"][0]: one["args"][1] for one in directives(block, "proxy_set_header")}
-        assert headers[settings.auth.proxy_user_header] in ("", "$person")
-        assert headers[settings.auth.proxy_groups_header] in ("", "$groups")
+        assert headers["X-Forwarded-User"] in ("", "$person")
+        assert headers["X-Forwarded-Groups"] in ("", "$groups")
         assert headers["X-Forwarded-For"] == "$remote_addr"
         assert headers["Host"] == "$host"
         assert [one["args"] for one in directives(block, "include")] == [
@@ -349,21 +284,6 @@ def test_the_proxy_takes_the_headers_away_that_say_who_asks() -> None:
     assert int(size.removesuffix("m")) << 20 == settings.serving.max_request_bytes
     (patience,) = (one["args"][0] for one in directives(config, "proxy_read_timeout"))
     assert int(patience.removesuffix("s")) > settings.serving.timeout_s
-
-
-def test_the_settings_that_the_proxy_names_are_some(tmp_path: Path) -> None:
-    head = (DEPLOY / "proxy" / "nginx.conf").read_text().split("\n\nuser ")[0]
-    lines = [re.sub(r"^#\s*", "", line) for line in head.splitlines()]
-    written = "\n".join(
-        re.sub(r"^(\[\w+\])\s+", r"\1\n", line) for line in lines if re.match(r"\[|\w+ = ", line)
-    )
-    file = tmp_path / "driftline.toml"
-    file.write_text(written)
-
-    settings = load(file, environment={})
-
-    assert settings.auth.mode == "proxy"
-    assert settings.dashboard.external_url == "https://drift.example.org"
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
@@ -383,13 +303,6 @@ def test_the_health_check_says_what_the_process_answers(status: int, code: int) 
         thread.join()
 
     assert done.returncode == code
-
-
-def test_the_health_check_says_that_nobody_answers() -> None:
-    done = healthy(free_port())
-
-    assert done.returncode == 1
-    assert "refused" in done.stderr
 
 
 def healthy(port: int) -> subprocess.CompletedProcess[str]:

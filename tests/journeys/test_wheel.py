@@ -47,7 +47,7 @@ def test_the_installed_program_runs_from_an_empty_folder(program: Path, tmp_path
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | {
         "DRIFTLINE_SERVER__PORT": str(ports["server"]),
         "DRIFTLINE_DASHBOARD__PORT": str(ports["dashboard"]),
-        "DRIFTLINE_METRICS__BACKGROUND_PORT": str(ports["background"]),
+        "DRIFTLINE_METRICS__PORT": str(ports["background"] - 2),
     }
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:

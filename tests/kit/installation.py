@@ -50,10 +50,7 @@ poll_s = 0.2
 [notify]
 allow_networks = ["127.0.0.0/8"]
 [metrics]
-background_port = 0
-sidecar_port = 0
-sink_port = 0
-alarms_port = 0
+port = 0
 """
 
 

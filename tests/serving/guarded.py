@@ -25,7 +25,7 @@ def guarded(folder: Path, **more: Any) -> Iterator[Running]:
     url = new_sqlite(folder)
     engine = open_url(url)
     proxy = TrustedProxy(
-        read_networks(["127.0.0.0/8"]), PROXY_SECRET, "x-forwarded-user", "x-forwarded-groups",
+        read_networks(["127.0.0.0/8"]), PROXY_SECRET,
         read_group_roles(["staff=viewer"]),
     )  # fmt: skip
     authenticator = knowing(engine, FILE_SECRET, proxy=proxy)

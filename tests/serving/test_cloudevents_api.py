@@ -198,7 +198,7 @@ def test_as_many_endpoints_begin_undeclared_as_the_settings_allow(start, declare
         assert [answer.status_code for answer in refused] == [409, 409]
         assert server.error_of(refused[0])["message"] == (
             'endpoint "third" is not declared, and 2 others without a declaration are captured; '
-            "declare it, or raise [capture] max_undeclared_endpoints"
+            "declare it"
         )
         assert "driftline_undeclared_refused_total 2.0" in server.client.get("/metrics").text
         # Whoever is known, or declared, goes on.

@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 from driftline.capture.tap.secret_names import SECRET_NAMES
 from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError
-from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.loopback import is_loopback
 from driftline.storage import check_options, check_uri, is_remote
 from driftline.validation import nearest
@@ -142,7 +141,6 @@ def _external_url(text: str) -> str:
 Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
 Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]
 Amount = Annotated[float, Field(gt=0), BeforeValidator(_number)]
-AmountOrNone = Annotated[float, Field(ge=0), BeforeValidator(_number)]
 Percentage = Annotated[Amount, Field(le=100)]
 Port = Annotated[Count, Field(le=65535)]
 CountOrNone = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
@@ -235,9 +233,6 @@ class Capture(Section):
         "before", 'record "before" or "after" the last bytes of the response'
     )
     max_body_bytes: Count = _setting(1 << 20, "bytes kept of each body; true lengths always are")
-    max_inflight_bytes: Count = _setting(
-        64 << 20, "bytes kept of all unfinished requests of a process; above it no bodies are"
-    )
     sampling_percentage: Percentage = _setting(
         100.0, "share of requests that is recorded where an endpoint does not say"
     )
@@ -257,18 +252,12 @@ class Capture(Section):
     commit_interval_s: Amount = _setting(
         10.0, "longest time a record waits before it is in the table"
     )
-    max_undeclared_endpoints: CountOrNone = _setting(
-        50, "endpoints that cloud events and imports may begin without a declaration; 0: none"
-    )
     retention_days: Count = _setting(90, "days that captured records and their labels are kept")
     upkeep_interval_s: Amount = _setting(
         60.0, "seconds between two looks for small files to put together and old ones to remove"
     )
     erasure_days: Count = _setting(
         30, "days that what comes under erased ids is dropped; longer than Kafka and spools keep it"
-    )
-    vacuum_after_h: Count = _setting(
-        24, "hours that replaced files stay for who reads an older state of a table"
     )
     redact: Rules = _setting([], "what is taken out of records; see docs/redaction.md")
     redact_names: Texts = _setting(
@@ -324,13 +313,10 @@ class Auth(Section):
     requests_per_minute: CountOrNone = _setting(
         0, "requests that each subject may send in a minute, invocations apart; 0: no limit"
     )
-    session_h: Amount = _setting(12.0, "hours after which a person must log in again")
     proxy_networks: Texts = _setting([], "networks (CIDR) of proxies that say who asks")
     proxy_secret_file: str = _setting(
         "", "file with the secret that such a proxy sends as X-Driftline-Proxy-Secret"
     )
-    proxy_user_header: str = _setting("X-Forwarded-User", "header in which it names the person")
-    proxy_groups_header: str = _setting("X-Forwarded-Groups", "header with the person's groups")
     oidc_issuer: str = _setting("", "https://… address of the provider of OpenID Connect")
     oidc_client_id: str = _setting("", "what the provider knows the dashboard by")
     oidc_client_secret_file: str = _setting(
@@ -375,7 +361,6 @@ class Serving(Section):
         300.0, "seconds without a request after which a worker of a serverless variant ends"
     )
     max_request_bytes: Count = _setting(25 << 20, "bytes a request body may have")
-    max_request_rows: Count = _setting(MAX_REQUEST_ROWS, "rows that an invocation may have")
 
 
 class Scheduler(Section):
@@ -389,9 +374,6 @@ class Scheduler(Section):
     poll_s: Amount = _setting(5.0, "seconds between two looks for work that is due")
     revisit_s: Amount = _setting(
         300.0, "seconds that a window touched by late records or labels waits to be judged again"
-    )
-    jitter_s: AmountOrNone = _setting(
-        0.0, "seconds over which monitors are spread whose windows end together"
     )
     max_concurrent_runs: CountOrNone = _setting(
         0, "windows that all schedulers and servers of the database run at once; 0: no limit"
@@ -439,13 +421,10 @@ class Metrics(Section):
     token: str = _secret(
         "", "token that /metrics of these processes asks for; better by the environment or a file"
     )
-    sidecar_port: CountOrNone = _setting(8082, "port of the sidecar's /metrics; 0: none")
-    sink_port: CountOrNone = _setting(8083, "port of the sink's /metrics; 0: none")
-    background_port: CountOrNone = _setting(
-        8084, "port of /metrics of capture, scheduler and alarms on the embedded default; 0: none"
-    )
-    alarms_port: CountOrNone = _setting(
-        8086, "port of /metrics of alarms in a process of their own; 0: none"
+    port: CountOrNone = _setting(
+        8082,
+        "port of the sidecar's /metrics; the sink's is one above it, that of background two above, "
+        "that of alarms in a process of their own four above; 0: none",
     )
 
     @model_validator(mode="after")

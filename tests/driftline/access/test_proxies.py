@@ -12,8 +12,6 @@ SECRET = "s" * 40
 PROXY = TrustedProxy(
     read_networks(["10.0.0.0/8", "::1/128"]),
     SECRET,
-    "x-forwarded-user",
-    "x-forwarded-groups",
     read_group_roles(["on-call=operator", "on-call = analyst", "staff=viewer"]),
 )
 RIGHT = [

@@ -1,9 +1,5 @@
 """The supervisor: whatever happens to a log, the process that writes it goes on."""
 
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,92 +58,6 @@ def test_a_listener_for_others_is_refused_before_anything_starts(
     assert f'[{section}] host "0.0.0.0": {why}' in found.stderr
     assert len(found.stderr.splitlines()) == 1
     assert [one.name for one in tmp_path.iterdir()] == ["driftline.toml"]
-
-
-def test_the_last_line_tells_that_the_storage_cannot_be_reached(tmp_path: Path) -> None:
-    (tmp_path / "driftline.toml").write_text("""
-        [storage]
-        root = "s3://models/driftline"
-        [storage.options]
-        endpoint_url = "http://127.0.0.1:1"
-        allow_http = true
-        access_key_id = "a"
-        secret_access_key = "b"
-        [metrics]
-        background_port = 0
-    """)
-    command = [sys.executable, "-m", "driftline", "up", "--only", "alarms"]
-
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as up:
-        assert up.stderr is not None
-        deadline = threading.Timer(60, up.kill)
-        deadline.start()
-        told = []
-        for line in up.stderr:
-            told.append(line)
-            if line.startswith("storage "):
-                break
-        deadline.cancel()
-        is_running = up.poll() is None
-        up.send_signal(signal.SIGINT)
-
-    assert told[-2:] == [
-        "ready; Ctrl-C ends it\n",
-        "storage   s3://models/driftline: the storage cannot be reached; see that it runs, or "
-        "correct its endpoint_url; until then what is captured waits in the spool\n",
-    ]
-    assert is_running
-    assert up.returncode == 0
-
-
-SHOW = """
-import sys
-import driftline.app.processes as processes
-
-def run_server(*_):
-    import pyarrow
-    print(pyarrow.default_memory_pool().backend_name)
-
-processes.run_server = run_server
-"""
-
-
-@pytest.mark.parametrize(
-    "start",
-    ["processes.main(['server'])",
-     "sys.argv = ['driftline', 'server']; from driftline.app.cli import main; main()"],
-    ids=["by up", "by itself"],
-)  # fmt: skip
-def test_a_server_hands_freed_memory_back_however_it_is_started(start: str, tmp_path: Path) -> None:
-    """Arrow's own allocators keep it; that of the system is told to give it back."""
-    found = subprocess.run(
-        [sys.executable, "-c", SHOW + start],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-
-    assert found.stdout == "system\n", found.stderr
-
-
-FROZEN = """
-import gc
-import driftline.app.processes as processes
-
-def run_server(settings, ready):
-    print(gc.isenabled(), gc.get_freeze_count())
-    ready()
-    print(gc.isenabled(), gc.get_freeze_count() > 10_000)
-
-processes.run_server = run_server
-processes.main(["server"])
-"""
-
-
-def test_no_process_looks_for_garbage_in_what_it_imports(tmp_path: Path) -> None:
-    found = subprocess.run(
-        [sys.executable, "-c", FROZEN], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-
-    assert found.stdout == "False 0\nTrue True\n", found.stderr
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from driftline.app.exit_codes import INPUT
 from driftline.app.warm_parent import AT_START, UNKNOWN_CODE, ForkedProcess, WarmParent
 from driftline.serving.hosting import fork_server
 from driftline.serving.hosting.model_process import ModelProcess, open_model
-from tests.capture.tap.proxy_tools import until
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "serving"
 
@@ -53,7 +52,7 @@ def running(parent: WarmParent, tmp_path: Path) -> Iterator[ForkedProcess]:
     """A sidecar that looks for its broker until it is ended."""
     settings = tmp_path / "driftline.toml"
     settings.write_text(
-        '[metrics]\nsidecar_port = 0\n[capture]\ntransport = "kafka"\n'
+        '[metrics]\nport = 0\n[capture]\ntransport = "kafka"\n'
         '[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
     )
     with forked(parent, settings) as (process, is_ready):
@@ -124,17 +123,6 @@ def test_a_process_runs_until_it_is_told_to_end(running: ForkedProcess) -> None:
     assert running.poll() == 0
 
 
-def test_a_process_leads_a_session_of_its_own_under_its_name(running: ForkedProcess) -> None:
-    assert os.getsid(running.pid) == running.pid
-    assert Path(f"/proc/{running.pid}/comm").read_text() == "sidecar\n"
-
-
-def test_a_signal_that_ended_a_process_is_its_code(running: ForkedProcess) -> None:
-    running.kill()
-
-    assert running.wait(10) == -signal.SIGKILL
-
-
 def test_the_end_of_its_supervisor_ends_a_process(running: ForkedProcess) -> None:
     running.stdin.close()
 
@@ -181,16 +169,6 @@ def test_processes_outlive_a_killed_parent_and_the_next_has_a_new_one(
     assert second.poll() is None
 
 
-def test_a_stopped_parent_holds_nobody_up(parent: WarmParent, running: ForkedProcess) -> None:
-    os.kill(warm_process_id(running.pid), signal.SIGSTOP)
-    assert parent._control is not None
-    parent._control.settimeout(0.1)
-
-    running.kill()
-
-    assert running.wait(10) == UNKNOWN_CODE
-
-
 def test_what_looks_for_the_secret_finds_it_where_it_is(halves: tuple[str, str]) -> None:
     search = [sys.executable, str(MODELS / "memory_search.py")]
 
@@ -220,117 +198,3 @@ def test_a_model_finds_no_secret_in_its_process(
     assert [name.partition(":")[0] for name in sorted(held)] == [
         "/dev/null", "pipe", "pipe", "socket",
     ]  # fmt: skip
-
-
-def test_two_processes_share_who_forks_their_workers_and_it_ends_with_the_last(
-    own: WarmParent, open_searching: Callable[[], ModelProcess]
-) -> None:
-    first, second = open_searching(), open_searching()
-    assert first.process_id is not None
-    assert second.process_id is not None
-    forks = warm_process_id(first.process_id)
-    assert warm_process_id(second.process_id) == forks
-    servers = list(fork_server._fork_servers()._running.values())
-
-    servers[-2].close()
-
-    until(lambda: not Path(f"/proc/{first.process_id}").exists())
-    assert second(pa.table({"_c0": [0.0]})).tolist() == [0.0]
-    servers[-1].close()
-    until(lambda: not Path(f"/proc/{forks}").exists())
-    third = open_searching().process_id
-    assert third is not None
-    assert warm_process_id(third) != forks
-
-
-def test_a_shared_process_that_forks_workers_is_replaced_when_it_was_stopped(
-    open_searching: Callable[[], ModelProcess], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fork_server, "_ANSWERS_IN_S", 1.0)
-    model = open_searching()
-    assert model.process_id is not None
-    forks = warm_process_id(model.process_id)
-
-    os.kill(forks, signal.SIGSTOP)
-    model.close()
-
-    until(lambda: not Path(f"/proc/{forks}").exists())
-    again = open_searching().process_id
-    assert again is not None
-    assert warm_process_id(again) != forks
-
-
-def test_who_forks_workers_is_replaced_when_it_was_killed_and_outlives_the_warm_parent(
-    own: WarmParent, open_searching: Callable[[], ModelProcess]
-) -> None:
-    first = open_searching().process_id
-    assert first is not None
-    killed = warm_process_id(first)
-
-    os.kill(killed, signal.SIGKILL)
-
-    until(lambda: not Path(f"/proc/{first}").exists())
-    model = open_searching()
-    assert model.process_id is not None
-    forks = warm_process_id(model.process_id)
-    assert forks != killed
-    assert own._process is not None
-    own._process.kill()
-    own._process.wait()
-    assert model(pa.table({"_c0": [0.0]})).tolist() == [0.0]
-    os.kill(forks, signal.SIGKILL)
-    until(lambda: not Path(f"/proc/{model.process_id}").exists())
-    # Nobody is left who could fork one: a process starts its own.
-    last = open_searching().process_id
-    assert last is not None
-    assert warm_process_id(warm_process_id(last)) == os.getpid()
-
-
-def test_a_warm_parent_that_ends_waits_for_who_forks_workers(
-    own: WarmParent, open_searching: Callable[[], ModelProcess]
-) -> None:
-    model = open_searching()
-    assert model.process_id is not None
-    forks = warm_process_id(model.process_id)
-    model.close()
-    fork_server._fork_servers().close()
-
-    own.close()
-
-    assert not Path(f"/proc/{forks}").exists()
-
-
-def test_a_warm_parent_that_ends_kills_who_forks_workers_when_that_was_stopped(
-    own: WarmParent, open_searching: Callable[[], ModelProcess]
-) -> None:
-    model = open_searching()
-    assert model.process_id is not None
-    forks = warm_process_id(model.process_id)
-    os.kill(forks, signal.SIGSTOP)
-
-    own.close()
-
-    until(lambda: not Path(f"/proc/{forks}").exists())
-    until(lambda: not Path(f"/proc/{model.process_id}").exists())
-
-
-def test_what_libraries_read_when_they_are_imported_reaches_the_warm_parent(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    wanted = {
-        "ARROW_USER_SIMD_LEVEL": "AVX2",
-        "MALLOC_TRIM_THRESHOLD_": "1048576",
-        "OPENBLAS_CORETYPE": "Haswell",
-    }
-    for name, value in wanted.items():
-        monkeypatch.setenv(name, value)
-    warm = WarmParent([])
-    try:
-        with forked(warm, tmp_path / "missing.toml") as (process, _):
-            process.wait(10)
-        assert warm._process is not None
-        block = Path(f"/proc/{warm._process.pid}/environ").read_text()
-    finally:
-        warm.close()
-
-    assert wanted.items() <= dict(one.split("=", 1) for one in block.split("\0") if one).items()

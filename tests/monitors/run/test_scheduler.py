@@ -375,25 +375,6 @@ def test_monitors_of_higher_priority_come_first(house, root, reference, clock) -
     assert [run.monitor for run in ran[::2]] == ["higher", "high", "daily", "low"]
 
 
-# Of the clock alone, and of many runs: once, on the cheaper database.
-@pytest.mark.parametrize("backend", ["sqlite"])
-def test_monitors_are_spread_over_the_jitter_and_none_comes_early(
-    house, root, reference, clock
-) -> None:
-    with house.begin() as connection:
-        for number in range(20):
-            put_definition(connection, replace(DAILY, name=f"m{number}"), START)
-    one = scheduler(house, root, reference, clock, jitter_s=600.0)
-    ran: list[int] = []
-    for minute in range(11):
-        clock.time = START + DAY + timedelta(minutes=minute)
-        ran.append(len(one.step()))
-
-    assert sum(ran) == 21
-    assert sum(count > 0 for count in ran) > 5
-    assert ran[0] < 8
-
-
 def test_a_run_that_takes_too_long_has_failed_and_the_next_gets_its_turn(
     house, root, reference, clock, monkeypatch
 ) -> None:
