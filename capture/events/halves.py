@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from driftline.capture.spool.folder import SEGMENT_SUFFIX, lock_file, replace_file
 from driftline.capture.spool.frame import holds_record, seed_of
-from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME
 from driftline.errors import UnavailableError
 
 # In the spool folder; readers of spools pass over names that begin with a dot.
@@ -154,11 +153,6 @@ class Halves:
 
     def was_written(self, taken: Taken, event_id: str) -> bool | None:
         """Whether a record has come to a spool; None when its spool was shipped and is gone."""
-        # First: what waits there goes to a segment, and stores in a page give a file no time.
-        for buffer in self._spool_dir.glob(f"*/{WRITE_BUFFER_NAME}"):
-            with suppress(FileNotFoundError):
-                if holds_record(buffer.read_bytes(), event_id, seed_of(buffer.parent.name)):
-                    return True
         for segment in self._spool_dir.glob(f"*/*{SEGMENT_SUFFIX}"):
             with suppress(FileNotFoundError):  # A reader may remove it meanwhile.
                 is_new = segment.stat().st_mtime_ns >= taken.at_ns - _SLACK_NS

@@ -31,7 +31,6 @@ from driftline.capture.spool.frame import (
     seq_at,
     unpack,
 )
-from driftline.capture.spool.write_buffer import WRITE_BUFFER_NAME, buffered_bytes
 
 # From where the sidecar goes on: what a broker has need not be read again.
 SHIPPED_NAME = "shipped"
@@ -46,9 +45,9 @@ _KIND_AT = 13  # Of a frame: behind magic, length, checksum and version.
 class Backlog:
     """The backlog of a spool folder.
 
-    ``size_bytes``, ``segments``, ``spools``: bytes of all segments and of what waits beside them,
-    how many segments, of how many spools; ``oldest_s``: age in seconds of the oldest record that is
-    neither stored nor with the broker; 0 when none waits.
+    ``size_bytes``, ``segments``, ``spools``: bytes of all segments, how many segments, of how many
+    spools; ``oldest_s``: age in seconds of the oldest record that is neither stored nor with the
+    broker; 0 when none waits.
     """
 
     size_bytes: int = 0
@@ -65,7 +64,7 @@ def measure(folder: Path, *, now_ns: Callable[[], int] = time.time_ns) -> Backlo
         for first in segments_of(spool):
             with suppress(FileNotFoundError):  # Removed meanwhile by the reader.
                 sizes.append(segment_path(spool, first).stat().st_size)
-        size += sum(sizes) + buffered_bytes(spool)
+        size += sum(sizes)
         segments, spools = segments + len(sizes), spools + bool(sizes)
     now = now_ns()
     oldest_ns = oldest_unshipped_ns(folder)
@@ -102,18 +101,14 @@ def oldest_unshipped_ns(folder: Path) -> int | None:
 
 
 def _oldest_of(spool: Path) -> int | None:
-    """Find the first record past the watermark; segments are named by the first number in them.
+    """Return the wall clock of the first record past the watermark.
 
-    The write buffer is looked at first, as what waits there goes to a segment, and never comes from
-    one.
+    Segments are named by the first number in them.
     """
     watermark = max(read_watermark(spool), read_watermark(spool, STORED_NAME))
     segments = segments_of(spool)
     behind = {first for first, following in pairwise(segments) if following <= watermark + 1}
     seed = seed_of(spool.name)
-    buffered = None
-    with suppress(FileNotFoundError, NotADirectoryError):
-        buffered = _first_past(spool / WRITE_BUFFER_NAME, watermark, seed)
     for first in segments:
         if first in behind:
             continue
@@ -121,7 +116,7 @@ def _oldest_of(spool: Path) -> int | None:
             frame = _first_past(segment_path(spool, first), watermark, seed)
             if frame is not None:
                 return frame.wall_ns
-    return None if buffered is None else buffered.wall_ns
+    return None
 
 
 def _first_past(segment: Path, watermark: int, seed: int) -> Frame | None:

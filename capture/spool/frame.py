@@ -23,11 +23,9 @@ _SEQ = struct.Struct("<Q")
 _SEQ_AT = 16  # Behind magic, length, checksum, version, kind and flags.
 _HEAD = struct.Struct("<III")
 _REST = struct.Struct("<BBHQQQIIQQIIHH")
-# What the checksum does not cover, with it; and the rest of the header.
-pack_head, pack_rest = _HEAD.pack, _REST.pack
 HEADER_BYTES = _HEADER.size
-HEAD_BYTES = _HEAD.size  # What the checksum does not cover, with it.
-PADDING = tuple(bytes(count) for count in range(8))
+_HEAD_BYTES = _HEAD.size  # The checksum, and what it does not cover.
+_PADDING = tuple(bytes(count) for count in range(8))
 # Both bodies at SageMaker's 25 MiB with room to spare; a longer length can only be damage.
 MAX_FRAME_BYTES = 80 << 20
 _LARGEST = tuple(
@@ -168,12 +166,12 @@ def pack_parts(
     response_kept = len(response[0]) if len(response) == 1 else sum(map(len, response))
     length = HEADER_BYTES + len(meta) + request_kept + response_kept
     try:
-        rest = pack_rest(VERSION, *numbers, request_kept, response_kept, status, len(meta))
+        rest = _REST.pack(VERSION, *numbers, request_kept, response_kept, status, len(meta))
     except struct.error:
         # A clock before 1970, a status that is none: kept as near as the field goes.
         fields = (*numbers, request_kept, response_kept, status)
         within = [min(max(number, 0), top) for number, top in zip(fields, _LARGEST, strict=True)]
-        rest = pack_rest(VERSION, *within, len(meta))
+        rest = _REST.pack(VERSION, *within, len(meta))
     padding = -length % 8
     chunks = [rest, meta, *request, *response]
     if length <= _SMALL_BYTES:
@@ -182,8 +180,8 @@ def pack_parts(
     checksum = seed
     for chunk in chunks:
         checksum = zlib.crc32(chunk, checksum)
-    head = pack_head(MAGIC, length, checksum)
-    return [head, *chunks, PADDING[padding]], length + padding
+    head = _HEAD.pack(MAGIC, length, checksum)
+    return [head, *chunks, _PADDING[padding]], length + padding
 
 
 def frame_length(data: bytes | memoryview, at: int) -> int | None:
@@ -231,7 +229,7 @@ def walk(data: bytes | memoryview, at: int, max_frames: int, seed: int) -> tuple
             magic != MAGIC
             or not HEADER_BYTES <= length <= MAX_FRAME_BYTES
             or at + padded > end
-            or crc32(view[at + HEAD_BYTES : at + length], seed) != checksum
+            or crc32(view[at + _HEAD_BYTES : at + length], seed) != checksum
         ):
             break
         starts.append(at)
@@ -248,7 +246,7 @@ def unpack(data: bytes | memoryview, at: int, seed: int) -> Frame | None:
     body = at + HEADER_BYTES
     if version != VERSION or HEADER_BYTES + meta_length + request_kept + response_kept != length:
         return None
-    if zlib.crc32(memoryview(data)[at + HEAD_BYTES : at + length], seed) != checksum:
+    if zlib.crc32(memoryview(data)[at + _HEAD_BYTES : at + length], seed) != checksum:
         return None
     request_at = body + meta_length
     response_at = request_at + request_kept

@@ -38,7 +38,7 @@ class Quota:
         self._told_bytes = 0
         self._scan_ns: int | None = None
 
-    def measure(self, now_ns: int, waiting_bytes: int = 0) -> None:
+    def measure(self, now_ns: int) -> None:
         """Measure the free space of the volume, and the folder when that is due."""
         self._budget_bytes -= self._told_bytes - self.left_bytes
         self.left_bytes = self._told_bytes = 0
@@ -47,10 +47,10 @@ class Quota:
         size, free = volume.f_blocks * volume.f_frsize, volume.f_bavail * volume.f_frsize
         keep = kept_free(size) if self._min_free_bytes is None else self._min_free_bytes
         if self._scan_ns is None or now_ns >= self._scan_ns or self._budget_bytes <= 0:
-            self._budget_bytes = self._max_bytes - spool_bytes(self._folder) - waiting_bytes
+            self._budget_bytes = self._max_bytes - spool_bytes(self._folder)
             wait_s = min(max(self._budget_bytes // _FASTEST_BYTES_S, 1), _MAX_SCAN_S)
             self._scan_ns = now_ns + wait_s * _SECOND_NS
-        self.left_bytes = self._told_bytes = min(self._budget_bytes, free - keep - waiting_bytes)
+        self.left_bytes = self._told_bytes = min(self._budget_bytes, free - keep)
         self.is_scarce = self.left_bytes < min(self._max_bytes, size - keep) // _SHARE_SCARCE
 
 

@@ -39,7 +39,6 @@ from driftline.capture.spool.frame import (
 )
 from driftline.capture.spool.quota import COUNTERS_NAME
 from driftline.capture.spool.records import Records, is_whole
-from driftline.capture.spool.write_buffer import WriteBufferReader
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,6 @@ class SpoolReader:
         self._told: dict[tuple[str, str], int] = {}
         self._synced = (0, 0)
         self._synced_names: frozenset[str] = frozenset()
-        self._buffered = WriteBufferReader(folder, self._seed)
 
     def read(self, max_records: int, max_bytes: int = _CHUNK_BYTES) -> list[Frame]:
         """Return the next records and gaps unpacked; empty when there is nothing new."""
@@ -85,7 +83,6 @@ class SpoolReader:
         return records.records()
 
     def _read_into(self, batch: _Found, max_records: int, max_bytes: int) -> None:
-        missed = 0
         while len(batch) < max_records and not self.is_finished:
             # The order matters: what is asked first can only be outdated on the safe side.
             is_dead = not has_writer(self.folder)
@@ -103,24 +100,12 @@ class SpoolReader:
             if not progress and newer:
                 self._enter(newer[0])
                 continue
-            if not progress:
-                assert self._expected is not None
-                data = self._buffered.look(self._expected, is_dead=is_dead, missed=missed)
-                if data is None:
-                    # If the segment has not what was written to it by now, that is gone.
-                    missed = self._buffered.begins
-                    continue
-                progress = self._take(data, batch, max_records - len(batch), is_buffered=True)
-                self._buffered.move(progress)
-            missed = 0
             if progress:
                 max_bytes -= progress
                 if max_bytes <= 0:
                     break
             elif is_dead:
-                # A frame that goes to a segment by itself goes when nothing else waits.
-                is_torn = rest > 0 and not self._is_closed and self._buffered.is_empty
-                batch.add_frames(self._last_words(torn=is_torn))
+                batch.add_frames(self._last_words(torn=rest > 0 and not self._is_closed))
             else:
                 break
 
@@ -143,7 +128,6 @@ class SpoolReader:
         """
         if self._is_synced_by_kernel:
             return
-        self._buffered.sync()  # First: what goes from there to a segment goes to the disk below.
         for first in segments_of(self.folder):
             with suppress(FileNotFoundError):
                 state = (first, segment_path(self.folder, first).stat().st_size)
@@ -196,13 +180,10 @@ class SpoolReader:
         self._offset += at
         return at, rest
 
-    def _take(
-        self, data: bytes, batch: _Found, max_records: int, *, is_buffered: bool = False
-    ) -> int:
+    def _take(self, data: bytes, batch: _Found, max_records: int) -> int:
         """Add the whole frames at the beginning of the data; return where they end.
 
-        Runs of records in sequence, which is nearly all, go on as they lie. A copy of the write
-        buffer may be half of one round and half of the next: it ends where its numbers do.
+        Runs of records in sequence, which is nearly all, go on as they lie.
         """
         starts, end = walk(data, 0, max_records, self._seed)
         if 2 * end < len(data):
@@ -213,11 +194,6 @@ class SpoolReader:
             cut = int(np.argmin(is_sound))
             end, here = starts[cut], here.take(slice(0, cut))
         seqs = here.header["seq"]
-        jumps = np.flatnonzero(seqs[1:] != seqs[:-1] + np.uint64(1))
-        if is_buffered and len(jumps):
-            cut = int(jumps[0]) + 1
-            end, here = starts[cut], here.take(slice(0, cut))
-            seqs = here.header["seq"]
         is_record = here.kind == Kind.RECORD
         follows = is_record[1:] & is_record[:-1] & (seqs[1:] == seqs[:-1] + np.uint64(1))
         borders = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(here)]

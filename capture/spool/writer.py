@@ -18,7 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from driftline.capture.spool.append import Appender
 from driftline.capture.spool.counters import DropCounters, TrafficCounters
 from driftline.capture.spool.folder import SpoolFolder
 from driftline.capture.spool.frame import (
@@ -30,7 +29,6 @@ from driftline.capture.spool.frame import (
     unpack_meta,
 )  # fmt: skip
 from driftline.capture.spool.quota import Quota
-from driftline.capture.spool.write_buffer import WRITE_BUFFER_BYTES, WriteBuffer
 
 if TYPE_CHECKING:
     from driftline.capture.spool.flusher import Flusher
@@ -45,11 +43,11 @@ _QUIET_NS = 60 * SECOND_NS
 _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
 _WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-_RECORD = int(Kind.RECORD)  # An enum costs more.
+_RECORD, _GAP = int(Kind.RECORD), int(Kind.GAP)  # An enum costs more.
 _NOTHING: tuple[bytes, ...] = ()
 
 
-class SpoolWriter(Appender):
+class SpoolWriter:
     """Appends capture records of one process to a spool of its own.
 
     ``folder``: the host's spool folder; all spools in it share one budget; ``max_bytes``: bytes
@@ -59,8 +57,7 @@ class SpoolWriter(Appender):
     can be removed; ``durability``: "process": a record survives the process (page cache);
     "interval": whoever reads the spool also puts it on the disk each second; "request": it is there
     when ``append`` returns; ``on_full``: "drop": records are dropped when the budget is used up;
-    "metadata_only": bodies are left out already when four fifths of it are; ``is_staged``: small
-    frames go by way of mapped pages where the volume allows it; False: by a write each.
+    "metadata_only": bodies are left out already when four fifths of it are.
     """
 
     def __init__(
@@ -73,7 +70,6 @@ class SpoolWriter(Appender):
         segment_s: float = 60.0,
         durability: Durability = "interval",
         on_full: OnFull = "drop",
-        is_buffered: bool = True,
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -86,11 +82,6 @@ class SpoolWriter(Appender):
         self._segment_ns = int(segment_s * SECOND_NS)
         self._omits_bodies = on_full == "metadata_only"
         self._now_ns, self._mono_ns = now_ns, mono_ns
-        # Who waits for the disk at each record would have it write each page twice.
-        is_buffered = is_buffered and durability != "request"
-        self._write_buffer = WriteBuffer(
-            min(WRITE_BUFFER_BYTES, self._segment_bytes) if is_buffered else 0
-        )
         self.traffic = TrafficCounters()
         self._reset()
         call_in_children(self._after_fork)
@@ -141,39 +132,56 @@ class SpoolWriter(Appender):
         ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Safe to call from
         several threads. With ``durability="request"`` it waits for the disk.
         """
-        is_stored = self.append_packed(
-            self._mono_ns(), flags, wall_ns, mono_ns, first_byte_us, total_us, request_bytes,
-            response_bytes, status, meta if isinstance(meta, bytes) else pack_meta(meta), request,
-            response,
-        )  # fmt: skip
+        packed = meta if isinstance(meta, bytes) else pack_meta(meta)
+        with self._lock:
+            is_stored = self._append(
+                flags, (wall_ns, mono_ns, first_byte_us, total_us, request_bytes, response_bytes),
+                status, packed, request, response,
+            )  # fmt: skip
         if is_stored and self.durability == "request":
             self.flusher.wait()
         return is_stored
 
-    def _append_with_care(
-        self, reason: str | None, now: int, flags: int, wall_ns: int, mono_ns: int,
-        first_byte_us: int, total_us: int, request_bytes: int, response_bytes: int, status: int,
+    def _append(
+        self, flags: int, numbers: tuple[int, ...], status: int,
         meta: bytes, request: Sequence[bytes], response: Sequence[bytes],
     ) -> bool:  # fmt: skip
-        if reason is None and now >= self._calm_ns:
-            reason = self._prepare(now)
+        now = self._mono_ns()
+        reason = None if now < self._calm_ns else self._prepare(now)
         if reason is None:
             if self._omits_bodies and self._quota.is_scarce:
                 flags |= omission_flags(request, response)
                 request = response = _NOTHING
             if len(request) + len(response) > _MAX_BUFFERS:
                 request, response = (b"".join(request),), (b"".join(response),)
-            numbers = (
-                _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
-                request_bytes, response_bytes,
-            )  # fmt: skip
-            packed = pack_parts(self._seed, numbers, status, meta, request, response)
-            if (reason := self._put(_RECORD, *packed)) is None:
+            header = (_RECORD, flags, self._next_seq, *numbers)
+            reason = self._put(
+                _RECORD, *pack_parts(self._seed, header, status, meta, request, response)
+            )
+            if reason is None:
                 return True
         size = sum(map(len, request)) + sum(map(len, response)) + len(meta)
         endpoint = unpack_meta(meta).get("endpoint", "")
-        self._count(reason, endpoint, size, wall_ns or self._now_ns())
+        self._count(reason, endpoint, size, numbers[0] or self._now_ns())
         return False
+
+    def _put(self, kind: int, buffers: Sequence[bytes], size: int) -> str | None:
+        """Append a frame whole or not at all; return the reason when it could not be."""
+        try:
+            if os.writev(self._segment, buffers) != size:
+                raise _short_write()
+        except OSError as error:
+            return self._fail(error)
+        self._segment_size += size
+        if kind == _RECORD:
+            self._tell_mended()
+        quota = self._quota
+        quota.left_bytes -= size
+        if quota.left_bytes <= 0 or self._segment_size >= self._segment_bytes:
+            self._calm_ns = 0
+        if kind <= _GAP:
+            self._next_seq += 1
+        return None
 
     @property
     def flusher(self) -> Flusher:
@@ -217,8 +225,7 @@ class SpoolWriter(Appender):
             is_due = self._segment >= 0 or self._drops.has_pending
             self._retry_ns = 0  # The last time to write down what was dropped.
             if is_due and self._prepare(self._mono_ns()) is None:
-                if self._write(self._plain(Kind.CLOSE), b"") is None:
-                    self._write_buffer.remove()
+                self._write(self._plain(Kind.CLOSE), b"")
                 if self.durability == "request":
                     with suppress(OSError):
                         os.fdatasync(self._segment)
@@ -239,7 +246,6 @@ class SpoolWriter(Appender):
 
     def _close_files(self) -> None:
         self._drops.close()
-        self._write_buffer.close()
         for descriptor in (self._segment, *self._retired):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -267,7 +273,7 @@ class SpoolWriter(Appender):
             self._checked_ns = now
             try:
                 self._look_for_removal()
-                self._quota.measure(now, self._write_buffer.used)
+                self._quota.measure(now)
             except OSError as error:
                 return self._fail(error)
         if self._quota.left_bytes <= 0:
@@ -288,7 +294,6 @@ class SpoolWriter(Appender):
 
     def _look_for_removal(self) -> None:
         """Restart when the file being written was removed, and report that."""
-        self._write_buffer.look_for_removal()
         if self._segment < 0 or os.fstat(self._segment).st_nlink:
             return
         assert self._spool is not None
@@ -304,21 +309,15 @@ class SpoolWriter(Appender):
             if self._spool is None:
                 self._open_spool()
             assert self._spool is not None
-            if self._segment >= 0:
-                self._clear_write_buffer()
             self._give_up_segment()
-            is_waiting = self._write_buffer.used > 0
-            first_seq = self._write_buffer.first_seq if is_waiting else self._next_seq
-            self._segment = self._spool.open_segment(first_seq)
+            self._segment = self._spool.open_segment(self._next_seq)
         except OSError as error:
             return self._fail(error)
         self._is_new_segment = True
         self._segment_size = 0
         self._segment_born_ns = now
         header = self._spool.header(self.durability)
-        if (reason := self._write(self._plain(Kind.SEGMENT), header)) is None:
-            self._write_buffer.open(self._spool.path, self._quota)
-        return reason
+        return self._write(self._plain(Kind.SEGMENT), header)
 
     def _open_spool(self) -> None:
         self._spool = SpoolFolder(
@@ -399,6 +398,14 @@ class SpoolWriter(Appender):
                 self._give_up_segment()
             self._segment = -1
         return self._reason
+
+
+def _short_write() -> OSError:
+    """Return the error of a write that took less than all.
+
+    Near a full volume a write first returns a short count without an error.
+    """
+    return OSError(errno.ENOSPC, "short write: the volume is full")
 
 
 def call_in_children(method: Callable[[], None]) -> None:

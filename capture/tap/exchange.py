@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from time import monotonic_ns
 
 from driftline.capture.spool.frame import Flag
@@ -10,6 +10,7 @@ from driftline.capture.tap.asgi import (
     CAME_KEY,
     REQUEST_ID_HEADER,
     REQUEST_ID_KEY,
+    HeaderList,
     Message,
     Receive,
     Scope,
@@ -44,10 +45,6 @@ _ANSWERED = {
 }
 
 Chunks = list[bytes | bytearray]
-_NONE: Chunks = []  # Shared, so never added to: most exchanges need but one list of their own.
-Common = Mapping[tuple[bytes, ...], bytes]
-_NOTHING: Common = {}
-_new = object.__new__
 
 
 def begin(
@@ -64,45 +61,19 @@ def begin(
     words, at = recorder.traffic.words, known.at
     words[at] += 1
     recorder.requests += 1
-    common: Common = recorder.common
     request_id = scope.get(REQUEST_ID_KEY)
     if request_id is None and (state := scope.get("state")):
         request_id = state.get(REQUEST_ID_KEY)
     if not request_id or not isinstance(request_id, str):
         request_id = new_id()
-    elif not request_id.isascii() or "\0" in request_id:
-        common = _NOTHING  # Its meta has to be looked at.
     scope[REQUEST_ID_KEY] = request_id
     headers = scope["headers"]
     if not known.is_all and not is_chosen(known.threshold, headers, request_id):
         return None, scope, telling(request_id, send)
     words[at + 1] += 1
     recorder.sampled += 1
-    exchange = _new(Exchange)  # Without ``__init__``, which is called from C.
-    exchange._recorder = recorder
-    exchange._known = known
-    exchange._receive = receive
-    exchange._send = send
-    exchange._request_id = request_id.encode("utf-8", "replace")
-    interesting = recorder.interesting
-    exchange._seen = given = []
-    for name, value in headers:
-        if name in interesting:
-            given.append(name)
-            given.append(value)
-    exchange._given_count = len(given)
-    exchange._is_app = is_app = known.target.is_app
-    exchange._left_out = _REQUEST_CUT if is_app and _is_rowless(given, _TYPE, _TENSORS) else 0
-    exchange.is_open = True
-    exchange._common = common
-    exchange._request = exchange._response = _NONE
-    exchange._length = None
-    exchange._flags = known.flags
-    exchange._status = exchange._first_ns = exchange.inflight_bytes = exchange._request_bytes = (
-        exchange._request_kept
-    ) = exchange._response_bytes = exchange._response_kept = 0
-    exchange._wall_ns = (known.flags and scope.get(CAME_KEY)) or recorder.now_ns()
-    exchange._mono_ns = monotonic_ns()
+    wall_ns = (known.flags and scope.get(CAME_KEY)) or recorder.now_ns()
+    exchange = Exchange(recorder, known, receive, send, request_id, headers, wall_ns)
     seen = without_bypasses(scope) if "extensions" in scope else scope
     return exchange, seen, exchange.send
 
@@ -115,7 +86,6 @@ class Exchange:
     """
 
     __slots__ = (
-        "_common",
         "_first_ns",
         "_flags",
         "_given_count",
@@ -140,30 +110,41 @@ class Exchange:
         "inflight_bytes",
         "is_open",
     )
-    _common: Common
-    _first_ns: int
-    _flags: int
-    _given_count: int
-    _is_app: bool
-    _known: KnownTarget
-    _left_out: int
-    _length: bytes | None
-    _mono_ns: int
-    _receive: Receive
-    _recorder: Recorder
-    _request: Chunks
-    _request_bytes: int
-    _request_id: bytes
-    _request_kept: int
-    _response: Chunks
-    _response_bytes: int
-    _response_kept: int
-    _seen: list[bytes]
-    _send: Send
-    _status: int
-    _wall_ns: int
-    inflight_bytes: int
-    is_open: bool
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        known: KnownTarget,
+        receive: Receive,
+        send: Send,
+        request_id: str,
+        headers: HeaderList,
+        wall_ns: int,
+    ) -> None:
+        self._recorder = recorder
+        self._known = known
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id.encode("utf-8", "replace")
+        self._seen: list[bytes] = []
+        for name, value in headers:
+            if name in recorder.interesting:
+                self._seen += (name, value)
+        self._given_count = len(self._seen)
+        self._is_app = known.target.is_app
+        is_rowless = self._is_app and _is_rowless(self._seen, _TYPE, _TENSORS)
+        self._left_out = _REQUEST_CUT if is_rowless else 0
+        self._request: Chunks = []
+        self._response: Chunks = []
+        self._request_bytes = self._request_kept = 0
+        self._response_bytes = self._response_kept = 0
+        self._length: bytes | None = None
+        self._flags = known.flags
+        self._status = self._first_ns = 0
+        self._wall_ns = wall_ns
+        self._mono_ns = monotonic_ns()
+        self.is_open = True
+        self.inflight_bytes = 0
 
     async def receive(self) -> Message:
         """Hand a message of the request on, keeping a reference to its bytes."""
@@ -171,24 +152,9 @@ class Exchange:
         if self.is_open:
             try:
                 if body := message.get("body"):
-                    size = len(body)
-                    recorder = self._recorder
-                    if (
-                        type(body) is bytes
-                        and not self._request_bytes
-                        and size <= recorder.max_body_bytes
-                        and recorder.inflight_bytes <= recorder.max_inflight_bytes
-                    ):
-                        # Nearly always a request comes at once; the same as ``_keep`` does.
-                        self._request = [body]
-                        self._request_bytes = self._request_kept = size
-                        self.inflight_bytes += size
-                        recorder.inflight_bytes += size
-                    else:
-                        self._request_bytes += size
-                        self._request = self._request or []
-                        kept = self._keep(self._request, body, self._request_kept, _REQUEST_CUT)
-                        self._request_kept += kept
+                    self._request_bytes += len(body)
+                    kept = self._keep(self._request, body, self._request_kept, _REQUEST_CUT)
+                    self._request_kept += kept
                 elif message["type"] == "http.disconnect":
                     self._flags |= Flag.CLIENT_GONE
             except Exception as error:  # noqa: BLE001 - capture must never fail a request.
@@ -203,45 +169,7 @@ class Exchange:
                 message = self._note_start(message)
             elif kind == "http.response.body" and self.is_open:
                 recorder = self._recorder
-                body = message.get("body", b"")
-                if (
-                    not self._first_ns
-                    and not self._flags
-                    and not self._left_out
-                    and recorder.is_plain
-                    and not message.get("more_body")
-                    and type(body) is bytes
-                    and len(body) <= recorder.max_body_bytes
-                    and recorder.inflight_bytes <= recorder.max_inflight_bytes
-                ):
-                    # Nearly always an answer goes at once, and is never in flight. What ``_write``
-                    # does, in one piece: a call costs more than most of it.
-                    now, began_ns, known = monotonic_ns(), self._mono_ns, self._known
-                    took_us = (now - began_ns) // 1000
-                    flags = 0
-                    common = self._common.get(tuple(self._seen))
-                    if common is not None:
-                        meta = known.described + self._request_id + common
-                    else:
-                        meta, flags = recorder.meta(
-                            known, self._request_id, self._seen, self._given_count
-                        )
-                    is_stored = recorder.spool.append_whole(
-                        now, flags, self._wall_ns, began_ns, took_us, self._status, meta,
-                        self._request, body,  # type: ignore[arg-type]
-                    )  # fmt: skip
-                    self.is_open = False
-                    # What ``finish`` and ``count`` do; nothing is left for ``finish`` then.
-                    self._request = _NONE
-                    recorder.inflight_bytes -= self.inflight_bytes
-                    self.inflight_bytes = 0
-                    recorder.faults_in_a_row = 0
-                    if is_stored:
-                        recorder.stored += 1
-                    else:
-                        recorder.dropped += 1
-                    return self._send(message)
-                self._note_body(body)
+                self._note_body(message.get("body", b""))
                 # With Content-Length the client has all of it before the last message, if that
                 # one is empty.
                 if not message.get("more_body") or self._is_complete():
@@ -343,7 +271,6 @@ class Exchange:
             self._flags |= _STREAMED
         if body:
             self._response_bytes += len(body)
-            self._response = self._response or []
             kept = self._keep(self._response, body, self._response_kept, _RESPONSE_CUT)
             self._response_kept += kept
 
@@ -376,26 +303,24 @@ class Exchange:
         ended_ns = monotonic_ns()
         began_ns = self._mono_ns
         recorder = self._recorder
-        request, response = self._request, self._response
         # Of what cannot hold rows nothing is kept, and so nothing is cut.
         left_out = self._left_out
-        request = _NONE if left_out & _REQUEST_CUT else request
-        response = _NONE if left_out & _RESPONSE_CUT else response
+        request = [] if left_out & _REQUEST_CUT else self._request
+        response = [] if left_out & _RESPONSE_CUT else self._response
         meta, flag = recorder.meta(self._known, self._request_id, self._seen, self._given_count)
-        is_stored = recorder.spool.append_packed(
-            ended_ns,
-            (self._flags & ~left_out) | flag,
-            self._wall_ns,
-            began_ns,
-            ((self._first_ns or ended_ns) - began_ns) // 1000,
-            (ended_ns - began_ns) // 1000,
-            self._request_bytes,
-            self._response_bytes,
-            self._status,
+        is_stored = recorder.spool.append(
             meta,
             # A bytearray is there only behind very many chunks.
             request if len(request) <= _MAX_CHUNKS else [b"".join(request)],  # type: ignore[arg-type]
             response if len(response) <= _MAX_CHUNKS else [b"".join(response)],  # type: ignore[arg-type]
+            flags=(self._flags & ~left_out) | flag,
+            wall_ns=self._wall_ns,
+            mono_ns=began_ns,
+            first_byte_us=((self._first_ns or ended_ns) - began_ns) // 1000,
+            total_us=(ended_ns - began_ns) // 1000,
+            request_bytes=self._request_bytes,
+            response_bytes=self._response_bytes,
+            status=self._status,
         )
         self.is_open = False
         recorder.count(is_stored)

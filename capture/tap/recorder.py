@@ -88,7 +88,6 @@ class Recorder:
         self.max_inflight_bytes = max_inflight_bytes
         self.is_before = is_before
         self.waits_for_disk = spool.durability == "request"
-        self.is_plain = is_before and not self.waits_for_disk
         self.now_ns = now_ns
         self.traffic = spool.traffic
         self.interesting = headers | _COLUMNS.keys() | {_EVENT_TIME}

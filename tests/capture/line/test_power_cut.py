@@ -64,7 +64,7 @@ class Work:
         transport = LocalTransport(spool_dir, sync_interval_s=0)
         sink = Sink(root, transport, lambda _: self.signature)
         for number in range(rounds):
-            writer = SpoolWriter(spool_dir, segment_bytes=2_000, is_buffered=bool(number % 2))
+            writer = SpoolWriter(spool_dir, segment_bytes=2_000)
             writer.traffic.slot("flights")  # As the tap does.
             for request in range(8):
                 name = f"r{number}-{request}"

@@ -18,7 +18,7 @@ from driftline.capture.spool import writer as spool_module
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, find_frame, frame_length, seed_of
 from driftline.capture.spool.writer import SpoolWriter
-from tests.capture.spool.write_buffer_tools import Clock
+from tests.capture.spool.spool_tools import Clock
 
 Write = Callable[..., bool]
 RECORDS = 40
@@ -144,7 +144,7 @@ def test_whatever_the_disk_says_is_counted_and_passes(
     spool_dir: Path, write: Write, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
 ) -> None:
     clock = Clock()
-    writer = SpoolWriter(spool_dir, mono_ns=clock, is_buffered=False)
+    writer = SpoolWriter(spool_dir, mono_ns=clock)
     write(writer)
 
     def refusing(*_: Any) -> int:
@@ -167,7 +167,7 @@ def test_a_segment_removed_under_its_writer_is_a_counted_hole(
     spool_dir: Path, write: Write
 ) -> None:
     clock = Clock()
-    writer = SpoolWriter(spool_dir, mono_ns=clock, is_buffered=False)
+    writer = SpoolWriter(spool_dir, mono_ns=clock)
     (write(writer), write(writer))
     (spool,) = spool_dir.iterdir()
     reader = SpoolReader(spool)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +22,10 @@ from driftline.capture.spool.follower import SpoolFollower, SpoolReader
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.errors import ConflictError
+from tests.capture.spool.spool_tools import spool_of
+from tests.servers.commands import talking
 
 Write = Callable[..., bool]
-
-
-def spool_of(folder: Path) -> Path:
-    (spool,) = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return spool
 
 
 def filled(spool_dir: Path, write: Write, count: int = 20, **options: int) -> SpoolWriter:
@@ -92,7 +90,7 @@ def test_a_torn_tail_of_a_dead_writer_is_one_counted_record(spool_dir: Path, wri
 def test_a_damaged_record_in_the_middle_is_a_gap_and_the_rest_is_read(
     spool_dir: Path, write: Write
 ) -> None:
-    filled(spool_dir, write, 9, is_buffered=False)
+    filled(spool_dir, write, 9)
     (segment,) = spool_of(spool_dir).glob("*.dls")
     data = bytearray(segment.read_bytes())
     at = data.index(b"000004")
@@ -372,6 +370,87 @@ while True:
     assert len(read) == len(set(read))
     assert told <= set(read)
     assert len(set(read) - told) <= 6  # At most the one that was written but not told.
+
+
+@pytest.mark.parametrize("steps", [1, 7, 100, 10_000])
+def test_what_is_written_while_it_is_read_is_read_once(
+    spool_dir: Path, write: Write, steps: int
+) -> None:
+    writer = SpoolWriter(spool_dir, segment_bytes=40_000)
+    chance = random.Random(steps)
+    found: list[Frame] = []
+    reader = None
+    for number in range(1, 1_001):
+        assert write(writer, b"x" * chance.choice((10, 10, 300, 3_000, 9_000)), status=number)
+        reader = reader or SpoolReader(spool_of(spool_dir))
+        if number % steps == 0:
+            found += reader.read(chance.choice((1, 1_000)))
+    writer.close()
+    assert reader is not None
+    while not reader.is_finished:
+        found += reader.read(1_000)
+
+    assert [frame.status for frame in found] == list(range(1, 1_001))
+
+
+def test_threads_share_a_spool_while_one_reads(spool_dir: Path, write: Write) -> None:
+    writer = SpoolWriter(spool_dir, segment_bytes=100_000)
+    write(writer, b"0")
+
+    def work(number: int) -> None:
+        for count in range(1_500):
+            assert write(writer, b"%d:%d" % (number, count))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    reader = SpoolReader(spool_of(spool_dir))
+    found: list[Frame] = []
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        found += reader.read(500)
+    while more := reader.read(5_000):
+        found += more
+
+    assert kinds(found) == [(Kind.RECORD, seq) for seq in range(1, 4_502)]
+    assert len({frame.request for frame in found}) == 4_501
+
+
+KILLED = """
+import os, sys
+from driftline.capture.spool.writer import SpoolWriter
+writer = SpoolWriter(sys.argv[1], segment_bytes=60_000)
+number = 0
+while True:
+    body = b"%d:" % number + b"x" * (number * 37 % 5_000)
+    assert writer.append(b"endpoint\\0f", [body], [b"answer"], status=200)
+    os.write(1, b"%d\\n" % number)
+    number += 1
+"""
+
+
+def test_a_writer_killed_at_any_moment_while_one_reads_loses_nothing(
+    spool_dir: Path, pytestconfig: pytest.Config
+) -> None:
+    chance = random.Random(11)
+    for _ in range(12 if pytestconfig.getoption("full") else 6):
+        shutil.rmtree(spool_dir, ignore_errors=True)
+        with talking(KILLED, spool_dir) as (writer, _, printed):
+            lines = [printed.readline()]
+            reader = SpoolReader(spool_of(spool_dir))
+            found: list[Frame] = []
+            stop = threading.Timer(chance.uniform(0.01, 0.3), writer.kill)
+            stop.start()
+            told = threading.Thread(target=lines.extend, args=(printed,))
+            told.start()
+            while not reader.is_finished:
+                found += reader.read(chance.choice((3, 1_000)))
+            told.join()
+
+        stored = [int(frame.request.partition(b":")[0]) for frame in found if frame.kind == 1]
+        assert stored == list(range(len(stored)))
+        assert len(lines) <= len(stored) <= len(lines) + 1
+        gaps = [(f.meta["reason"], f.meta["records"]) for f in found if f.kind == Kind.GAP]
+        assert gaps in ([], [("torn", "1")])
 
 
 def test_no_more_is_read_at_once_than_was_asked_for(spool_dir: Path, write: Write) -> None:

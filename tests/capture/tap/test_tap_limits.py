@@ -267,7 +267,7 @@ def test_kept_headers_are_a_column_of_the_table(
     assert found == [[("accept", "a:b"), ("x-request-id", "café")], None, [("accept", "x")]]
 
 
-@pytest.mark.parametrize(("durability", "count"), [("process", 0), ("interval", 2)])
+@pytest.mark.parametrize(("durability", "count"), [("process", 0), ("interval", 1)])
 def test_who_reads_puts_on_the_disk_what_is_wanted_there(
     spool_dir: Path, monkeypatch: pytest.MonkeyPatch, durability: Any, count: int
 ) -> None:

@@ -179,7 +179,7 @@ def test_the_spool_is_as_old_as_its_oldest_record_that_waits(context, segment_by
 
 def test_what_waits_behind_damage_counts_and_damage_alone_does_not(context):
     hour_ago_ns = time.time_ns() - 3600 * 10**9
-    writer = SpoolWriter(context.spool_dir, is_buffered=False)
+    writer = SpoolWriter(context.spool_dir)
     writer.append({"endpoint": "flights"}, wall_ns=hour_ago_ns - 3600 * 10**9)
     (segment,) = context.spool_dir.glob("*/*.dls")
     size = segment.stat().st_size
