@@ -112,12 +112,6 @@ def seed_of(spool_id: str) -> int:
     return zlib.crc32(spool_id.encode("ascii"))
 
 
-def omission_flags(request: Sequence[bytes], response: Sequence[bytes]) -> int:
-    """Return the flags for bodies left out, so that they are not read as empty."""
-    cut = Flag.REQUEST_TRUNCATED * any(request) | Flag.RESPONSE_TRUNCATED * any(response)
-    return int(Flag.BODY_OMITTED | cut) if cut else 0
-
-
 def pack_meta(pairs: Mapping[str, str]) -> bytes:
     """Write names and values, parted by NUL; what does not fit 64 KiB is cut value by value."""
     parts: list[str] = []

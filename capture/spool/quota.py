@@ -11,7 +11,6 @@ from pathlib import Path
 COUNTERS_NAME = "counters"  # Of fixed size, one a spool: no part of the budget.
 _SHARE_FREE = 0.05
 _MAX_FREE = 1 << 30
-_SHARE_SCARCE = 5
 _SECOND_NS = 1_000_000_000
 _MAX_SCAN_S = 10
 # Adding up a folder of many segments takes milliseconds; it is done again before all processes of
@@ -24,13 +23,11 @@ class Quota:
 
     ``folder``: the host's spool folder; all spools in it share one budget; ``min_free_bytes``:
     bytes that must stay free on the volume; None: 5% of it, at most 1 GiB; ``left_bytes``: what
-    may still be written; whoever writes takes it off; ``is_scarce``: less than a fifth of the
-    budget is left, so bodies had better be left out.
+    may still be written; whoever writes takes it off.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int | None) -> None:
         self.left_bytes = 0
-        self.is_scarce = False
         self._folder = folder
         self._max_bytes = max_bytes
         self._min_free_bytes = min_free_bytes
@@ -51,7 +48,6 @@ class Quota:
             wait_s = min(max(self._budget_bytes // _FASTEST_BYTES_S, 1), _MAX_SCAN_S)
             self._scan_ns = now_ns + wait_s * _SECOND_NS
         self.left_bytes = self._told_bytes = min(self._budget_bytes, free - keep)
-        self.is_scarce = self.left_bytes < min(self._max_bytes, size - keep) // _SHARE_SCARCE
 
 
 def kept_free(volume_bytes: int) -> int:

@@ -16,13 +16,12 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from driftline.capture.spool.counters import DropCounters, TrafficCounters
 from driftline.capture.spool.folder import SpoolFolder
 from driftline.capture.spool.frame import (
     Kind,
-    omission_flags,
     pack_meta,
     pack_parts,
     seed_of,
@@ -30,13 +29,9 @@ from driftline.capture.spool.frame import (
 )  # fmt: skip
 from driftline.capture.spool.quota import Quota
 
-if TYPE_CHECKING:
-    from driftline.capture.spool.flusher import Flusher
-
 log = logging.getLogger(__name__)
 
-Durability = Literal["process", "interval", "request"]
-OnFull = Literal["drop", "metadata_only"]
+Durability = Literal["process", "interval"]
 
 SECOND_NS = 1_000_000_000
 _QUIET_NS = 60 * SECOND_NS
@@ -44,7 +39,6 @@ _MAX_BUFFERS = 512  # IOV_MAX is 1024 on Linux.
 _WORTH_FREEING_BYTES, _MAX_NS = 4 << 10, (1 << 63) - 1
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _RECORD, _GAP = int(Kind.RECORD), int(Kind.GAP)  # An enum costs more.
-_NOTHING: tuple[bytes, ...] = ()
 
 
 class SpoolWriter:
@@ -55,9 +49,7 @@ class SpoolWriter:
     ``min_free_bytes``: bytes that must stay free on the volume; None: 5% of it, at most 1 GiB;
     ``segment_bytes``, ``segment_s``: size and age at which a new segment begins, so that old ones
     can be removed; ``durability``: "process": a record survives the process (page cache);
-    "interval": whoever reads the spool also puts it on the disk each second; "request": it is there
-    when ``append`` returns; ``on_full``: "drop": records are dropped when the budget is used up;
-    "metadata_only": bodies are left out already when four fifths of it are.
+    "interval": whoever reads the spool also puts it on the disk each second.
     """
 
     def __init__(
@@ -69,7 +61,6 @@ class SpoolWriter:
         segment_bytes: int = 64 << 20,
         segment_s: float = 60.0,
         durability: Durability = "interval",
-        on_full: OnFull = "drop",
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -80,7 +71,6 @@ class SpoolWriter:
         # Small against the budget: what is shipped is removed by whole segments.
         self._segment_bytes = min(segment_bytes, max(max_bytes // 8, 1))
         self._segment_ns = int(segment_s * SECOND_NS)
-        self._omits_bodies = on_full == "metadata_only"
         self._now_ns, self._mono_ns = now_ns, mono_ns
         self.traffic = TrafficCounters()
         self._reset()
@@ -92,8 +82,6 @@ class SpoolWriter:
         self._segment = -1
         self._segment_size = 0
         self._segment_born_ns = 0
-        self._retired: list[int] = []
-        self._is_new_segment = False
         self._seed = 0
         self._next_seq = 1
         self._quota = Quota(
@@ -110,7 +98,6 @@ class SpoolWriter:
         self._open_again_ns: int | None = None
         self.traffic.detach()
         self._drops = DropCounters(self.traffic)
-        self._flusher: Flusher | None = None
 
     def append(
         self,
@@ -130,17 +117,14 @@ class SpoolWriter:
         """Write one record; False when it was dropped (and counted).
 
         ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Safe to call from
-        several threads. With ``durability="request"`` it waits for the disk.
+        several threads.
         """
         packed = meta if isinstance(meta, bytes) else pack_meta(meta)
         with self._lock:
-            is_stored = self._append(
+            return self._append(
                 flags, (wall_ns, mono_ns, first_byte_us, total_us, request_bytes, response_bytes),
                 status, packed, request, response,
             )  # fmt: skip
-        if is_stored and self.durability == "request":
-            self.flusher.wait()
-        return is_stored
 
     def _append(
         self, flags: int, numbers: tuple[int, ...], status: int,
@@ -149,9 +133,6 @@ class SpoolWriter:
         now = self._mono_ns()
         reason = None if now < self._calm_ns else self._prepare(now)
         if reason is None:
-            if self._omits_bodies and self._quota.is_scarce:
-                flags |= omission_flags(request, response)
-                request = response = _NOTHING
             if len(request) + len(response) > _MAX_BUFFERS:
                 request, response = (b"".join(request),), (b"".join(response),)
             header = (_RECORD, flags, self._next_seq, *numbers)
@@ -182,17 +163,6 @@ class SpoolWriter:
         if kind <= _GAP:
             self._next_seq += 1
         return None
-
-    @property
-    def flusher(self) -> Flusher:
-        """The flusher of ``durability="request"``."""
-        if self._flusher is None:
-            # Only here: it brings asyncio, which a batch job may not have loaded.
-            from driftline.capture.spool.flusher import Flusher
-
-            with self._lock:
-                self._flusher = self._flusher or Flusher(self._unflushed)
-        return self._flusher
 
     def count_drop(self, reason: str, endpoint: str) -> None:
         """Count a record that never came to ``append``; the next gap frame tells it."""
@@ -226,18 +196,15 @@ class SpoolWriter:
             self._retry_ns = 0  # The last time to write down what was dropped.
             if is_due and self._prepare(self._mono_ns()) is None:
                 self._write(self._plain(Kind.CLOSE), b"")
-                if self.durability == "request":
-                    with suppress(OSError):
-                        os.fdatasync(self._segment)
             if is_due and self._spool is None:
                 log.error(
                     "capture ends and could write nothing, all is lost folder=%s dropped=%d",
                     self.folder, self.dropped,
                 )  # fmt: skip
             self._close_files()
-            kept = self._lock, self._flusher
+            lock = self._lock
             self._reset()
-            self._lock, self._flusher = kept
+            self._lock = lock
 
     def _after_fork(self) -> None:
         """Close the parent's files in a forked child; a later append begins a new spool."""
@@ -246,19 +213,15 @@ class SpoolWriter:
 
     def _close_files(self) -> None:
         self._drops.close()
-        for descriptor in (self._segment, *self._retired):
-            if descriptor >= 0:
-                os.close(descriptor)
+        self._close_segment()
         if self._spool is not None:
             self._spool.close()
-        self._segment = -1
 
     def _prepare(self, now: int) -> str | None:
         """Ensure an open segment with room, and no unreported drop; return why not."""
         self._calm_ns = 0
         reason = self._make_room(now) or self._tell_gaps()
-        is_omitting = self._omits_bodies and self._quota.is_scarce
-        if reason is None and self._checked_ns is not None and not is_omitting:
+        if reason is None and self._checked_ns is not None:
             self._calm_ns = min(
                 self._checked_ns + SECOND_NS, self._segment_born_ns + self._segment_ns
             )
@@ -298,7 +261,7 @@ class SpoolWriter:
             return
         assert self._spool is not None
         log.error("capture segment removed under its writer spool=%s", self._spool.spool_id)
-        self._give_up_segment()
+        self._close_segment()
         if not self._spool.is_there():
             self._close_files()
             self._spool, self._next_seq, self._is_lost = None, 1, True
@@ -309,11 +272,10 @@ class SpoolWriter:
             if self._spool is None:
                 self._open_spool()
             assert self._spool is not None
-            self._give_up_segment()
+            self._close_segment()
             self._segment = self._spool.open_segment(self._next_seq)
         except OSError as error:
             return self._fail(error)
-        self._is_new_segment = True
         self._segment_size = 0
         self._segment_born_ns = now
         header = self._spool.header(self.durability)
@@ -325,26 +287,10 @@ class SpoolWriter:
         )
         self._seed = seed_of(self._spool.spool_id)
 
-    def _give_up_segment(self) -> None:
-        """Close the segment; with ``durability="request"`` once it is synced."""
-        if self._segment >= 0:
-            if self.durability == "request":
-                self._retired.append(self._segment)
-            else:
-                os.close(self._segment)
-        self._segment = -1
-
-    def _unflushed(self) -> list[int]:
-        """Return descriptors of files and folders that may not be on the disk yet."""
-        with self._lock:
-            if self._segment >= 0:
-                self._retired.append(os.dup(self._segment))
-                if self._is_new_segment and self._spool is not None:
-                    folders = (self._spool.path, self.folder)
-                    self._retired += [os.open(folder, os.O_RDONLY) for folder in folders]
-                    self._is_new_segment = False
-            files, self._retired = self._retired, []
-            return files
+    def _close_segment(self) -> None:
+        segment, self._segment = self._segment, -1
+        if segment >= 0:
+            os.close(segment)
 
     def _plain(self, kind: Kind) -> tuple[int, ...]:
         now = max(self._now_ns(), 0)
@@ -395,8 +341,7 @@ class SpoolWriter:
             except OSError:
                 log.warning("torn frame left for the reader spool=%s", self.spool_id)
             with suppress(OSError):
-                self._give_up_segment()
-            self._segment = -1
+                self._close_segment()
         return self._reason
 
 

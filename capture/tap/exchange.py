@@ -168,15 +168,13 @@ class Exchange:
             if kind == "http.response.start":
                 message = self._note_start(message)
             elif kind == "http.response.body" and self.is_open:
-                recorder = self._recorder
                 self._note_body(message.get("body", b""))
                 # With Content-Length the client has all of it before the last message, if that
                 # one is empty.
                 if not message.get("more_body") or self._is_complete():
-                    if not recorder.is_before:
+                    if not self._recorder.is_before:
                         return self._send_then_write(message)
-                    if self._write() and recorder.waits_for_disk:
-                        return self._send_when_safe(message)
+                    self._write()
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._fault(error)
         return self._send(message)
@@ -217,11 +215,6 @@ class Exchange:
             self._write()
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._fault(error)
-
-    async def _send_when_safe(self, message: Message) -> None:
-        """Answer once the record is synced; other requests go on meanwhile."""
-        await self._recorder.until_safe()
-        await self._send(message)
 
     def _note_start(self, message: Message) -> Message:
         if self._status:
@@ -299,7 +292,7 @@ class Exchange:
         recorder.inflight_bytes += size
         return size
 
-    def _write(self) -> bool:
+    def _write(self) -> None:
         ended_ns = monotonic_ns()
         began_ns = self._mono_ns
         recorder = self._recorder
@@ -324,7 +317,6 @@ class Exchange:
         )
         self.is_open = False
         recorder.count(is_stored)
-        return is_stored
 
 
 def _is_rowless(seen: list[bytes], name: bytes, tensors: bytes) -> bool:

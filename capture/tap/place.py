@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast, get_args
 from urllib.parse import unquote, urlsplit
 
-from driftline.capture.spool.writer import Durability, OnFull, SpoolWriter
+from driftline.capture.spool.writer import Durability, SpoolWriter
 from driftline.capture.tap.target import DEFAULT_HEADERS
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,6 @@ class CapturePlace:
     append: Append = "before"
     sampling_percentage: float = 100.0
     durability: Durability = "interval"
-    on_full: OnFull = "drop"
     max_inflight_bytes: int = 64 << 20
     headers: tuple[str, ...] = DEFAULT_HEADERS
 
@@ -55,7 +54,6 @@ class CapturePlace:
             self.spool_dir,
             max_bytes=self.spool_max_bytes,
             durability=self.durability,
-            on_full=self.on_full,
             now_ns=now_ns,
         )
 
@@ -83,7 +81,6 @@ def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
         max_inflight_bytes=_count(values, "max_inflight_bytes", usual.max_inflight_bytes),
         append=_one_of(Append, values.get("capture.append"), usual.append),
         durability=_one_of(Durability, values.get("capture.durability"), usual.durability),
-        on_full=_one_of(OnFull, values.get("capture.on_full"), usual.on_full),
         sampling_percentage=_share(values.get("capture.sampling_percentage")),
         headers=usual.headers if headers is None else tuple(_parts(headers)),
     )

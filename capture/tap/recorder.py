@@ -87,7 +87,6 @@ class Recorder:
         self.max_body_bytes = max_body_bytes
         self.max_inflight_bytes = max_inflight_bytes
         self.is_before = is_before
-        self.waits_for_disk = spool.durability == "request"
         self.now_ns = now_ns
         self.traffic = spool.traffic
         self.interesting = headers | _COLUMNS.keys() | {_EVENT_TIME}
@@ -172,14 +171,6 @@ class Recorder:
             self.stored += 1
         else:
             self.dropped += 1
-
-    async def until_safe(self) -> None:
-        """Wait until the disk has what was written; the event loop goes on meanwhile."""
-        flusher = self.spool.flusher
-        try:
-            await flusher.wait_async()
-        except RuntimeError:
-            flusher.wait()  # The server runs on another loop than asyncio's.
 
     def meta(
         self,

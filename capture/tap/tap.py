@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from driftline.capture.spool.writer import Durability, OnFull
+from driftline.capture.spool.writer import Durability
 from driftline.capture.tap.asgi import App, Message, Receive, Scope, Send
 from driftline.capture.tap.exchange import begin
 from driftline.capture.tap.place import CapturePlace, find_place
@@ -59,9 +59,8 @@ class Capture:
         ``endpoint``, ``paths`` and ``sampling_percentage``.
     now_ns
         Wall clock, in nanoseconds.
-    spool_max_bytes, durability, on_full
-        See ``SpoolWriter``. With "request" an answer waits until the disk has its record; other
-        requests go on meanwhile.
+    spool_max_bytes, durability
+        See ``SpoolWriter``.
     max_inflight_bytes
         Bytes kept of the bodies of all unfinished requests; above it metadata alone is recorded.
     headers
@@ -96,7 +95,6 @@ class Capture:
         now_ns: Callable[[], int] = time.time_ns,
         spool_max_bytes: int | None = None,
         durability: Durability | None = None,
-        on_full: OnFull | None = None,
         max_inflight_bytes: int | None = None,
         headers: Sequence[str] | None = None,
         place: CapturePlace | None = None,
@@ -114,9 +112,9 @@ class Capture:
         if append not in (None, "before", "after"):
             raise InputError(f'capture: append "{append}"; expected "before" or "after"')
         if durability not in (None, *get_args(Durability)):
-            raise InputError(f'capture: durability "{durability}"; expected {_either(Durability)}')
-        if on_full not in (None, *get_args(OnFull)):
-            raise InputError(f'capture: on_full "{on_full}"; expected {_either(OnFull)}')
+            raise InputError(
+                f'capture: durability "{durability}"; expected "process" or "interval"'
+            )
         if route is None:
             if endpoint is None:
                 raise InputError("capture: neither endpoint nor route; expected one of them")
@@ -181,10 +179,6 @@ class Capture:
             await send(message)
 
         return closing
-
-
-def _either(choice: Any) -> str:  # noqa: ANN401 - a Literal
-    return " or ".join(f'"{arg}"' for arg in get_args(choice))
 
 
 def posts_to(paths: Sequence[str] | None, target: CaptureTarget) -> Route:

@@ -76,7 +76,7 @@ MENDS = {
     "misuse": "see the log of the app for what dl.Logger was given that is no row",
     "corrupt": "check the disk of the spool",
     "torn": "nothing: a server was killed while it wrote",
-    "power_loss": 'nothing, or [capture] durability = "request" where no record may be lost',
+    "power_loss": "nothing: what was answered in the last second before the power failed is lost",
     "removed": "let nobody remove files from the spool",
     "receiver_killed": "nothing: a server was killed while it wrote an event",
     "receiver_damaged": "check the disk of the spool, and let nobody remove files from it",

@@ -366,7 +366,6 @@ def _recording(settings: Settings) -> CapturePlace:
         append=chosen.append,
         sampling_percentage=chosen.sampling_percentage,
         durability=chosen.durability,
-        on_full=chosen.on_full,
         headers=tuple(chosen.headers),
     )
 

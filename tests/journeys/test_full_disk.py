@@ -132,15 +132,13 @@ def fill_by_a_neighbour(app: Shop, volume: Path) -> Callable[[], None]:
     return (volume / "other").unlink
 
 
-@pytest.mark.parametrize(
-    ("fill", "policy"), [(fill_by_asking, "drop"), (fill_by_a_neighbour, "metadata_only")]
-)
+@pytest.mark.parametrize("fill", [fill_by_asking, fill_by_a_neighbour])
 def test_a_full_disk_costs_counted_records_and_no_answer(
-    tmp_path: Path, volume: Path, fill: Callable[[Shop, Path], Callable[[], None]], policy: str
+    tmp_path: Path, volume: Path, fill: Callable[[Shop, Path], Callable[[], None]]
 ) -> None:
     spool = volume / "spool"
     sink = storing(tmp_path / "sink", spool)
-    with serving(tmp_path, spool, on_full=policy, spool_max_bytes=str(64 << 20)) as app:
+    with serving(tmp_path, spool, spool_max_bytes=str(64 << 20)) as app:
         free = fill(app, volume)
         assert app.counted("dropped")
         before = app.counted("stored")
@@ -152,12 +150,11 @@ def test_a_full_disk_costs_counted_records_and_no_answer(
     adds_up(app, sink, spool)
 
 
-@pytest.mark.parametrize("policy", ["drop", "metadata_only"])
-def test_a_used_up_budget_costs_counted_records_and_no_answer(tmp_path: Path, policy: str) -> None:
+def test_a_used_up_budget_costs_counted_records_and_no_answer(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     sink = storing(tmp_path / "sink", spool)
-    with serving(tmp_path, spool, on_full=policy, spool_max_bytes="200000") as app:
-        app.ask(100 if policy == "drop" else 500)
+    with serving(tmp_path, spool, spool_max_bytes="200000") as app:
+        app.ask(100)
         assert app.counted("dropped") > 20
         before = app.counted("stored")
         with sink:

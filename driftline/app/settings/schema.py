@@ -240,14 +240,10 @@ class Capture(Section):
         list(DEFAULT_HEADERS),
         "request headers recorded beside content type and ids; never such as carry credentials",
     )
-    durability: Literal["process", "interval", "request"] = _setting(
+    durability: Literal["process", "interval"] = _setting(
         "interval",
         'when a record is on the disk: "process" (when the kernel likes), "interval" (within a '
-        'second), "request" (before the answer)',
-    )
-    on_full: Literal["drop", "metadata_only"] = _setting(
-        "drop",
-        'with a full spool records are dropped; "metadata_only": bodies already at four fifths',
+        "second)",
     )
     commit_interval_s: Amount = _setting(
         10.0, "longest time a record waits before it is in the table"

@@ -11,14 +11,12 @@ from driftline.capture.line.envelope import read_envelope, write_records
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
-    Flag,
     Frame,
     Kind,
     find_frame,
     frame_bytes,
     frame_length,
     holds_record,
-    omission_flags,
     pack,
     pack_meta,
     seed_of,
@@ -116,12 +114,6 @@ def test_a_record_of_two_bodies_of_25_mib_goes_through_spool_message_and_reader(
     assert (spool_id, frame.kind) == (delivery.spool_id, Kind.RECORD)
     assert frame.request == request
     assert frame.response == response
-
-
-def test_only_bodies_that_were_there_are_said_to_be_left_out() -> None:
-    assert omission_flags([], []) == omission_flags([b""], [b"", b""]) == 0
-    assert omission_flags([b"a"], []) == Flag.BODY_OMITTED | Flag.REQUEST_TRUNCATED
-    assert omission_flags([b""], [b"", b"b"]) == Flag.BODY_OMITTED | Flag.RESPONSE_TRUNCATED
 
 
 def test_a_whole_frame_is_the_record_of_its_own_event_alone() -> None:

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import pytest
-
 from driftline.capture.spool.counters import Drop, DropCounters, read_drops
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind
@@ -251,14 +249,6 @@ def test_closing_ends_the_spool_and_a_later_record_begins_another(
 
     assert counts == [1, 1]
     assert sorted(reader.is_finished for reader in readers) == [False, True]
-
-
-@pytest.mark.parametrize("durability", ["process", "request"])
-def test_both_durabilities_store(spool_dir: Path, write: Write, durability: str) -> None:
-    writer = SpoolWriter(spool_dir, durability=durability)  # type: ignore[arg-type] # parametrised
-
-    assert write(writer)
-    assert len(frames_of(spool_dir)) == 1
 
 
 def test_past_the_slots_of_the_page_drops_are_counted_together(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ TOML = {
     "bucket": '[storage]\nroot = "s3://bucket/a"\n[capture]\nheaders = []\n',
     "bucket and folder": (
         '[storage]\nroot = "s3://bucket/a"\nlocal_dir = "here"\n'
-        '[capture]\nheaders = ["X-Team", "accept"]\non_full = "metadata_only"\n'
-        'durability = "request"\nsampling_percentage = 12.5\nmax_inflight_bytes = 1000\n'
+        '[capture]\nheaders = ["X-Team", "accept"]\n'
+        'durability = "process"\nsampling_percentage = 12.5\nmax_inflight_bytes = 1000\n'
     ),
     "none": "",
     "absent": None,
@@ -78,7 +78,6 @@ VARIABLES = {
 REFUSED = {
     "DRIFTLINE_STORAGE__ROOT": [""],
     "DRIFTLINE_CAPTURE__DURABILITY": ["never"],
-    "DRIFTLINE_CAPTURE__ON_FULL": ["block"],
     "DRIFTLINE_CAPTURE__SAMPLING_PERCENTAGE": ["all", "0", "101"],
     "DRIFTLINE_CAPTURE__SPOOL_MAX_BYTES": ["many", "0", "-1", "1234567.8"],
     "DRIFTLINE_CAPTURE__APPEND": ["never"],
@@ -86,7 +85,7 @@ REFUSED = {
 
 
 SAME = (
-    "spool_max_bytes", "max_body_bytes", "append", "durability", "on_full", "sampling_percentage",
+    "spool_max_bytes", "max_body_bytes", "append", "durability", "sampling_percentage",
     "max_inflight_bytes",
 )  # fmt: skip
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from driftline.capture.spool import flusher
 from driftline.capture.spool.counters import Traffic, TrafficCounters, read_counters
 from driftline.capture.spool.follower import SpoolReader
-from driftline.capture.spool.frame import Flag, Kind
+from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.quota import COUNTERS_NAME
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
@@ -87,8 +86,7 @@ def test_a_trace_is_sampled_as_a_whole(tmp_path: Path, call: Call) -> None:
     ("options", "message"),
     [
         ({"headers": "accept"}, "expected a list"),
-        ({"durability": "never"}, '"process" or "interval" or "request"'),
-        ({"on_full": "block"}, '"drop" or "metadata_only"'),
+        ({"durability": "never"}, '"process" or "interval"'),
     ],
 )
 def test_wrong_options_are_one_sentence(options: dict[str, Any], message: str) -> None:
@@ -116,31 +114,6 @@ def call_once(tap: Any, body: bytes) -> None:
         pass
 
     asyncio.run(tap({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send))
-
-
-def test_bodies_are_omitted_at_four_fifths_of_the_budget_and_records_dropped_at_all_of_it(
-    spool_dir: Path,
-) -> None:
-    writer = SpoolWriter(spool_dir, max_bytes=100_000, on_full="metadata_only", mono_ns=seconds())
-
-    stored = [writer.append({"endpoint": "f"}, [b"x" * 1_000], [b"y"]) for _ in range(400)]
-
-    found = [frame for frame in frames_of(spool_dir) if frame.kind == Kind.RECORD]
-    whole = [frame for frame in found if frame.request]
-    omitted = [frame for frame in found if not frame.request]
-    assert 60 < len(whole) < 85
-    assert {frame.flags for frame in whole} == {0}
-    assert {frame.flags for frame in omitted} == {
-        Flag.BODY_OMITTED | Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED
-    }
-    assert len(omitted) > 40
-    assert stored.count(False) == 400 - len(found) == writer.dropped > 0
-
-
-def seconds() -> Callable[[], int]:
-    """Make a clock on which a second passes with each look."""
-    now = iter(range(10**18, 10**19, 10**9))
-    return lambda: next(now)
 
 
 def test_requests_are_counted_where_they_outlive_the_process(spool_dir: Path, call: Call) -> None:
@@ -183,73 +156,6 @@ def test_more_endpoints_than_the_page_holds_are_counted_together() -> None:
 
     assert len(set(places)) == 51
     assert places[50:] == [counters.slot("")] * 10
-
-
-def test_an_answer_waits_for_the_disk_and_others_go_on_meanwhile(
-    spool_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from threading import Event
-
-    sync, is_syncing, may_sync = os.fdatasync, Event(), Event()
-
-    def slow(file: int) -> None:
-        is_syncing.set()
-        assert may_sync.wait(10)
-        sync(file)
-
-    monkeypatch.setattr(flusher.os, "fdatasync", slow)
-    tap: Any = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir, durability="request")
-    sent: list[str] = []
-
-    async def ask(name: str) -> None:
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": name.encode()}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(f"{name} {message['type'].rsplit('.')[-1]}")
-
-        await tap({"type": "http", "method": "POST", "path": "/", "headers": []}, receive, send)
-
-    async def run() -> None:
-        first = asyncio.create_task(ask("first"))
-        while not is_syncing.is_set():
-            await asyncio.sleep(0)
-        rest = [asyncio.create_task(ask(f"{number}")) for number in range(20)]
-        while len(sent) < 21:
-            await asyncio.sleep(0)
-        assert not any("body" in one for one in sent)
-        may_sync.set()
-        await asyncio.gather(first, *rest)
-
-    asyncio.run(run())
-
-    assert sum("body" in one for one in sent) == 21
-    assert len(frames_of(spool_dir)) == 21
-
-
-def test_a_disk_that_does_not_take_a_record_is_told_and_the_answer_goes_out(
-    spool_dir: Path, call: Call, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def broken(_file: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(flusher.os, "fdatasync", broken)
-    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir, durability="request")
-
-    answers = [call(tap, b"x")[1]["body"] for _ in range(3)]
-
-    assert answers == [b"a"] * 3
-    assert caplog.text.count("before records are on the disk") == 1
-
-
-def test_segments_that_end_are_on_the_disk_before_their_answers(spool_dir: Path) -> None:
-    writer = SpoolWriter(spool_dir, durability="request", segment_bytes=1)
-
-    assert all(writer.append({"endpoint": "f"}, [b"x"]) for _ in range(5))
-    writer.close()
-
-    assert len(list(spool_dir.glob("*/*.dls"))) >= 5
-    assert len(frames_of(spool_dir)) == 5
 
 
 def test_kept_headers_are_a_column_of_the_table(
