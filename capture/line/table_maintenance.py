@@ -34,8 +34,7 @@ from driftline.capture.tables.dataset import Dataset, gap_folder, list_endpoints
 from driftline.capture.tables.delta_log import added_since
 from driftline.capture.tables.redecoding import decode_again
 from driftline.capture.tables.retention import expire, vacuum
-from driftline.capture.tables.storage import reaching
-from driftline.capture.tables.table import LOG_KEPT, LOG_RETENTION, NO_TABLE, DeltaFolder
+from driftline.capture.tables.table import NO_TABLE, DeltaFolder
 from driftline.capture.tables.writer_name import WriterName
 from driftline.errors import DriftlineError
 from driftline.signature import Signature
@@ -177,7 +176,6 @@ class TableMaintenance:
             self.counters["compacted"] += compact(folder, closed_before, stop)
         finally:
             if is_due:
-                _shorten_log(folder)
                 self.counters["vacuumed"] += vacuum(folder, self._vacuum_after_h, self._now())
 
     def _sweep(self) -> None:
@@ -217,19 +215,6 @@ class TableMaintenance:
 
     def _truth(self, endpoint: str) -> DeltaFolder:
         return label_folder(self._root, endpoint, writer=self._writer)
-
-
-def _shorten_log(folder: DeltaFolder) -> None:
-    """Set log retention on a table that an older version made."""
-    folder.refresh()
-    table = folder.table
-    if table is None or table.metadata().configuration.get(LOG_RETENTION) == LOG_KEPT:
-        return
-    try:
-        with reaching(folder.uri):
-            table.alter.set_table_properties({LOG_RETENTION: LOG_KEPT})
-    finally:
-        folder.refresh()
 
 
 def _give_way() -> None:

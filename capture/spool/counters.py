@@ -87,7 +87,7 @@ class TrafficCounters:
 
 
 def read_counters(path: Path) -> list[Traffic]:
-    """Read the counts of a writer, alive or dead; none from a missing or older file."""
+    """Read the counts of a writer, alive or dead; none from a missing file."""
     try:
         page = path.read_bytes()[TRAFFIC_AT : TRAFFIC_AT + PAGE_BYTES]
     except (FileNotFoundError, NotADirectoryError):

@@ -39,8 +39,8 @@ _KEPT_TABLES = 8
 _ATTEMPTS = 5
 # Entries of the log that a checkpoint covers are kept this long: of who looks for news more rarely,
 # all rows count as new. With a commit each ten seconds it is some 9,000 of them.
-LOG_RETENTION = "delta.logRetentionDuration"
-LOG_KEPT = "interval 24 hours"
+_LOG_RETENTION = "delta.logRetentionDuration"
+_LOG_KEPT = "interval 24 hours"
 
 
 _Entry = tuple[int | None, int | None] | bytes
@@ -423,7 +423,7 @@ class DeltaFolder:
                 schema,
                 mode="ignore",
                 partition_by=parts,
-                configuration={LOG_RETENTION: LOG_KEPT},
+                configuration={_LOG_RETENTION: _LOG_KEPT},
                 storage_options=self._options,
             )
         except CommitFailedError:

@@ -223,5 +223,4 @@ def _document(counts: Counts) -> dict[str, list[int]]:
 
 
 def _counts_of(document: dict[str, list[int]]) -> Counts:
-    """Read the counts of a note; older ones have only the first two or three."""
     return {name: Coverage(*numbers) for name, numbers in document.items()}
