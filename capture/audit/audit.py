@@ -1,72 +1,56 @@
 """The audit: every number that a spool has given is stored once, or counted as lost.
 
-A spool numbers records and gaps from 1 without holes, so that what is missing, and what is there
-twice, can be proved. For each spool that any table has ever seen:
+A spool numbers records and gaps from 1 without holes, so that counts tell what is missing. For each
+spool that any table has ever seen:
 
     last number = numbers stored + numbers of gaps + erased + expired + in flight
 
-Accounts (``account``) tell at once where that holds; only a spool where it does not is looked at
-number by number. Nothing is taken for lost that may still be on its way: a number is final once the
-sink has said that all tables have what came up to it.
+Nothing is taken for lost that may still be on its way: a number is final once the sink has said
+that all tables have what came up to it. A full audit looks at each number, and says which are
+missing or stored twice.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from driftline.capture.audit.account import (
-    EMPTY,
-    Account,
-    Run,
-    account_of,
-    length_of,
-    run_account,
-    runs_account,
-    runs_of,
-)
-from driftline.capture.audit.ledger import Ledger, read_ledger
-from driftline.capture.audit.stock import Stock, take_stock
-from driftline.capture.erasure.erasures import erased_sequences
+from driftline.capture.audit.counting import Limits, Stored, count_files, first_rows
+from driftline.capture.audit.losses import dropped_by_endpoint, uncounted_by_endpoint
+from driftline.capture.audit.spools import KnownSpool, read_spools, write_spools
+from driftline.capture.erasure.erasures import erased_sequences, removal_version
 from driftline.capture.spool.backlog import STORED_NAME, read_watermark
-from driftline.capture.tables.dataset import (
-    FIRST_COLUMNS,
-    IS_FIRST,
-    META_SCHEMA,
-    Dataset,
-    Gap,
-    read_gaps,
-)
-from driftline.capture.tables.storage import reaching
+from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, list_endpoints, read_gaps
+from driftline.capture.tables.delta_log import Watermarks, read_watermarks
+from driftline.capture.tables.table import DeltaFolder
 
-log = logging.getLogger(__name__)
-
-# Numbers of one spool that are looked at together: 32 MiB.
+# Numbers that are looked at together: 32 MiB.
 _WINDOW = 1 << 25
 _MAX_RUNS = 100
+_ATTEMPTS = 3
 # A gap stands for one number, but for these, which stand for as many as they lost.
-_WIDE = frozenset({"corrupt", "missing", "poison"})
+_WIDE = frozenset({"corrupt", "poison"})
 _SPOOL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ALL = (1 << 63) - 1
+_NONE = np.empty(0, np.int64)
+
+# The first and the last of some consecutive numbers.
+Run = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class SpoolAudit:
-    """One spool that was looked at number by number.
+    """One spool whose numbers do not add up, or not yet.
 
     ``last``: the last number that a table has seen; ``missing``, ``doubled``: how many numbers are
     nowhere, and how many are there more than once; ``in_flight``: how many are not stored yet, with
-    the sink half-way through them; ``torn``: requests whose rows are not all there, or there twice;
-    ``missing_runs``, ``doubled_runs``: where they are, as first and last number; the first runs of
-    them.
+    the sink half-way through them; ``missing_runs``, ``doubled_runs``: where they are, as first and
+    last number, by a full audit; the first runs of them.
     """
 
     spool_id: str
@@ -75,25 +59,30 @@ class SpoolAudit:
     missing: int
     doubled: int
     in_flight: int
-    torn: int
     missing_runs: tuple[Run, ...] = ()
     doubled_runs: tuple[Run, ...] = ()
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether each of its numbers is stored once, or told of."""
+        return not (self.missing or self.doubled or self.in_flight)
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
     """What an audit has found.
 
-    ``time``, ``is_full``: when it was made, and whether everything was read anew; ``spools``,
+    ``time``, ``is_full``: when it was made, and whether each number was looked at; ``spools``,
     ``numbers``: how many spools there are, and how many numbers they have given as far as tables
     saw them; ``stored``, ``gaps``, ``erased``, ``expired``, ``in_flight``: where these are: in
     tables, told by gaps, erased on request, removed by retention, on their way; ``missing``,
-    ``doubled``, ``torn``: what does not add up (see ``SpoolAudit``); ``damaged``: files of tables
-    that are gone or not what was written; ``topic_losses``: gaps that tell of records lost in a
-    topic, whose number nobody counted; ``found``: the spools that were looked at number by number;
-    ``requests``: requests that each endpoint's table has held, those removed by retention included;
-    ``undecodable``: requests of each endpoint's table that were cut, or that a fault of the decoder
-    kept from becoming rows.
+    ``doubled``: what does not add up (see ``SpoolAudit``); ``damaged``: files of tables that are
+    gone or not what was written; ``topic_losses``: gaps that tell of records lost in a topic, whose
+    number nobody counted; ``found``: the spools that do not add up; ``requests``: requests that
+    each endpoint's table has held, those removed by retention included; ``undecodable``: requests
+    of each endpoint's table that were cut, or that a fault of the decoder kept from becoming rows;
+    ``dropped``, ``uncounted``: records of each endpoint that gaps count as lost, and gaps of
+    unknown size.
     """
 
     time: datetime
@@ -107,17 +96,18 @@ class Audit:
     in_flight: int
     missing: int
     doubled: int
-    torn: int
     damaged: tuple[str, ...]
     topic_losses: int
     found: tuple[SpoolAudit, ...]
     requests: Mapping[str, int]
     undecodable: Mapping[str, int]
+    dropped: Mapping[str, int]
+    uncounted: Mapping[str, int]
 
     @property
     def adds_up(self) -> bool:
         """Whether nothing is missing, doubled or damaged."""
-        return not (self.missing or self.doubled or self.torn or self.damaged)
+        return not (self.missing or self.doubled or self.damaged)
 
     def by_endpoint(self, of: Callable[[SpoolAudit], int]) -> dict[str, int]:
         """Sum the findings by endpoint; a spool of several endpoints counts for each."""
@@ -134,93 +124,113 @@ def audit(
     now: Callable[[], datetime],
     spool_dir: Path | None = None,
     full: bool = False,
-    max_runs: int | None = _MAX_RUNS,
 ) -> Audit:
     """Audit all that was ever captured below a storage root."""
-    ledger = read_ledger(root)
-    book = _Book(root, ledger, spool_dir)
-    book.look(full=full)
-    if book.suspects():
-        # What a sink was just committing is complete at a second look, or known to be on its way.
-        book.look(full=False)
-    spools = tuple(book.examined(max_runs))
-    ledger.write(root)
-    made = book.sums()
+    book = _Book(root, spool_dir)
+    spools = list(book.examined() if full else book.counted())
+    write_spools(root, book.known(spools))
+    dropped, uncounted = book.lost()
     return Audit(
         time=now(),
         is_full=full,
-        **made,
+        **book.sums(),
         missing=sum(spool.missing for spool in spools),
         doubled=sum(spool.doubled for spool in spools),
-        torn=sum(spool.torn for spool in spools),
         in_flight=sum(spool.in_flight for spool in spools),
-        damaged=tuple(sorted(book.stock.damaged)),
-        found=spools,
-        requests=book.requests(),
-        undecodable=ledger.undecodable(),
+        damaged=tuple(sorted(book.damaged)),
+        found=tuple(spool for spool in spools if not spool.adds_up),
+        requests=book.requests,
+        undecodable=book.undecodable,
+        dropped=dropped,
+        uncounted=uncounted,
     )
 
 
+@dataclass(slots=True)
+class _Marks:
+    """The watermarks of all tables, by spool.
+
+    ``stored``, ``settled``: up to which number a spool's records are in some table, and in all;
+    ``expired``: how many of its requests retention has removed; ``endpoints``: the tables that have
+    had records of it.
+    """
+
+    stored: dict[str, int] = field(default_factory=dict)
+    settled: dict[str, int] = field(default_factory=dict)
+    expired: dict[str, int] = field(default_factory=dict)
+    endpoints: dict[str, set[str]] = field(default_factory=dict)
+
+
 class _Book:
-    """Accounts of all spools side by side."""
+    """All spools side by side: what they gave, and where it is.
 
-    def __init__(self, root: str, ledger: Ledger, spool_dir: Path | None) -> None:
+    First up to where everything is stored, then the tables, then what was told of: each is written
+    before the one that is looked at earlier can say so.
+    """
+
+    def __init__(self, root: str, spool_dir: Path | None) -> None:
         self._root = root
-        self._ledger = ledger
-        self._spool_dir = spool_dir if spool_dir is not None and spool_dir.is_dir() else None
-        self._notes: dict[str, int] = {}
-        self._before: frozenset[str] = frozenset()
-        self._last: dict[str, int] = {}
-        self.stock = Stock()
+        self._marks = _Marks()
+        self._stored = Stored()
+        self._files: dict[str, list[str]] = {}
+        self._erased: dict[str, np.ndarray] = {}
+        self.damaged: set[str] = set()
+        self.requests: dict[str, int] = {}
+        self.undecodable: dict[str, int] = {}
+        self._earlier = read_spools(root)
+        for endpoint in list_endpoints(root):
+            self._read_marks(endpoint, Dataset(root, endpoint).catch_up())
+        self._final = self._final_numbers(spool_dir)
+        self._count_rows()
+        self._gaps = read_gaps(root)
+        self._told = {name: told for name, told in numbers_of(self._gaps) if _is_spool(name)}
+        self._last = self._last_numbers()
 
-    def look(self, *, full: bool) -> None:
-        """Bring the accounts up to date with the tables.
-
-        First up to where everything is stored, then the tables, then what was told of: each is
-        written before the one that is looked at earlier can say so.
-        """
-        self._notes, self._before = self._read_notes(), frozenset(self._last)
-        self.stock = take_stock(self._root, self._ledger, full=full)
-        self._held = self._ledger.held()
-        gaps = read_gaps(self._root)
-        self._gaps = {
-            spool_id: numbers for spool_id, numbers in numbers_of(gaps) if _is_spool(spool_id)
-        }
-        self._topic_losses = sum(not _is_spool(gap.spool_id) for gap in gaps)
-        self._erased = erased_sequences(self._root)
-        verified = self._ledger.verified
-        self._last = {
-            spool_id: max(self.stock.stored.get(spool_id, 0), verified.get(spool_id, 0))
-            for spool_id in sorted({*self.stock.stored, *verified, *self._held, *self._erased})
-            if _is_spool(spool_id)
-        }
-        for spool_id, numbers in self._erased.items():
-            # The sink drops what is to be erased, and no watermark may tell that it came.
-            if spool_id in self._last and len(numbers):
-                self._last[spool_id] = max(self._last[spool_id], int(numbers[-1]))
-
-    def suspects(self) -> list[str]:
-        """Return the spools whose numbers are not exactly 1 to the last one; check the others."""
-        suspects = []
+    def counted(self) -> Iterator[SpoolAudit]:
+        """Compare the counts of each spool with the numbers that it has given."""
         for spool_id, last in self._last.items():
-            expired = self._ledger.expired.get(spool_id, EMPTY)
-            account = self._account(spool_id).plus(expired)
-            is_known = expired.numbers == self.stock.expired_of(spool_id)
-            is_whole = account.is_same_set(self._whole(spool_id, last))
-            if is_known and is_whole and not account.torn:
-                self._ledger.verified[spool_id] = last
-            else:
-                suspects.append(spool_id)
-        return suspects
+            final = min(self._final.get(spool_id, 0), last)
+            beside = [of.get(spool_id, _NONE) for of in (self._told, self._erased)]
+            told = sum(len(numbers) for numbers in beside)
+            told_final = sum(int(np.count_nonzero(numbers <= final)) for numbers in beside)
+            short = final - self._stored.final[spool_id] - told_final
+            later = last - final - self._stored.later[spool_id] - (told - told_final)
+            expired = self._marks.expired.get(spool_id, 0)
+            # What retention took was final, but where nobody says up to where numbers are.
+            over = expired - max(short, 0) if expired > max(short, 0) else 0
+            yield SpoolAudit(
+                spool_id,
+                self._names(spool_id),
+                last,
+                missing=max(short - expired, 0),
+                doubled=max(-short, 0) + max(over - later, 0),
+                in_flight=max(later - over, 0),
+            )
 
-    def examined(self, max_runs: int | None) -> Iterator[SpoolAudit]:
-        """Look at each suspect number by number."""
-        for spool_id in self.suspects():
-            spool = self._examine(spool_id, max_runs)
-            if spool.missing or spool.doubled or spool.torn or spool.in_flight:
-                yield spool
-            else:
-                self._ledger.verified[spool_id] = spool.last
+    def examined(self) -> Iterator[SpoolAudit]:
+        """Look at each number of each spool."""
+        missing: dict[str, list[Run]] = {spool_id: [] for spool_id in self._last}
+        doubled: dict[str, list[Run]] = {spool_id: [] for spool_id in self._last}
+        for starts, covers in self._covers():
+            for spool_id, cover in covers.items():
+                missing[spool_id] += runs_of(cover == 0, starts[spool_id])
+                doubled[spool_id] += runs_of(cover > 1, starts[spool_id])
+        for spool_id, last in self._last.items():
+            final = self._final.get(spool_id, 0)
+            lost = [(first, min(end, final)) for first, end in missing[spool_id] if first <= final]
+            absent, expired = length_of(lost), self._marks.expired.get(spool_id, 0)
+            left = max(absent - expired, 0)
+            over = max(expired - absent, 0)
+            yield SpoolAudit(
+                spool_id,
+                self._names(spool_id),
+                last,
+                missing=left,
+                doubled=length_of(doubled[spool_id]),
+                in_flight=max(length_of(missing[spool_id]) - absent - over, 0),
+                missing_runs=tuple(lost[:_MAX_RUNS]) if left else (),
+                doubled_runs=tuple(doubled[spool_id][:_MAX_RUNS]),
+            )
 
     def sums(self) -> dict[str, int]:
         """Add up over all spools."""
@@ -228,109 +238,129 @@ class _Book:
         return {
             "spools": len(names),
             "numbers": sum(names.values()),
-            "stored": sum(self._held.get(name, EMPTY).numbers for name in names),
-            "gaps": sum(len(self._gaps.get(name, ())) for name in names),
+            "stored": sum(self._stored.final[name] + self._stored.later[name] for name in names),
+            "gaps": sum(len(self._told.get(name, ())) for name in names),
             "erased": sum(len(self._erased.get(name, ())) for name in names),
-            "expired": sum(self.stock.expired_of(name) for name in names),
-            "topic_losses": self._topic_losses,
+            "expired": sum(self._marks.expired.get(name, 0) for name in names),
+            "topic_losses": sum(not _is_spool(gap.spool_id) for gap in self._gaps),
         }
 
-    def requests(self) -> dict[str, int]:
-        """Count the requests that each endpoint's table holds or has held."""
-        counts = self._ledger.requests()
-        for endpoint, spools in self.stock.expired.items():
-            expired = sum(spools.values()) - self.stock.expired_shadows[endpoint]
-            counts[endpoint] = counts.get(endpoint, 0) + expired
-        return counts
+    def lost(self) -> tuple[dict[str, int], dict[str, int]]:
+        """Return, by endpoint, the records that gaps count, and the gaps of unknown size."""
+        names = {gap.spool_id: self._names(gap.spool_id) for gap in self._gaps}
+        return dropped_by_endpoint(self._gaps, names), uncounted_by_endpoint(self._gaps, names)
 
-    def _account(self, spool_id: str) -> Account:
-        total = self._held.get(spool_id, EMPTY)
-        for by_spool in (self._gaps, self._erased):
-            if spool_id in by_spool:
-                total = total.plus(account_of(by_spool[spool_id]))
-        return total
+    def known(self, spools: Sequence[SpoolAudit]) -> dict[str, KnownSpool]:
+        """Return what a later audit has to know of each spool, should its tables forget it."""
+        return {
+            spool.spool_id: KnownSpool(
+                spool.last if spool.adds_up else self._complete(spool.spool_id), spool.endpoints
+            )
+            for spool in spools
+        }
 
-    def _whole(self, spool_id: str, last: int) -> Account:
-        """Return the account of 1 to a last number, from where the last audit ended."""
-        earlier = self._ledger.digests.get(spool_id, EMPTY)
-        if earlier.numbers > last:
-            earlier = EMPTY
-        whole = earlier.plus(run_account(earlier.numbers + 1, last))
-        self._ledger.digests[spool_id] = whole
-        return whole
+    def _complete(self, spool_id: str) -> int:
+        """Return up to which number an earlier audit found a spool complete."""
+        earlier = self._earlier.get(spool_id)
+        return 0 if earlier is None else earlier.complete
 
-    def _examine(self, spool_id: str, max_runs: int | None) -> SpoolAudit:
-        endpoints = tuple(self._ledger.carried.get(spool_id, ()))
-        last, final = self._last[spool_id], self._final(spool_id)
-        missing: list[Run] = []
-        doubled: list[Run] = []
-        for start in range(1, last + 1, _WINDOW):
-            cover = self._cover(spool_id, start, min(start + _WINDOW, last + 1))
-            missing += runs_of(cover == 0, start)
-            doubled += runs_of(cover > 1, start)
-        lost = [(first, min(end, final)) for first, end in missing if first <= final]
-        absent, expired = length_of(lost), self.stock.expired_of(spool_id)
-        if absent == expired:  # From now on it is known which ones these were.
-            self._ledger.expired[spool_id] = runs_account(lost)
-        left = max(absent - expired, 0)
-        return SpoolAudit(
-            spool_id=spool_id,
-            endpoints=endpoints,
-            last=last,
-            missing=left,
-            doubled=length_of(doubled),
-            in_flight=length_of(missing) - absent,
-            torn=self._held.get(spool_id, EMPTY).torn,
-            missing_runs=tuple(lost[:max_runs]) if left else (),
-            doubled_runs=tuple(doubled[:max_runs]),
+    def _names(self, spool_id: str) -> tuple[str, ...]:
+        """Return the endpoints whose tables have had records of a spool."""
+        earlier = self._earlier.get(spool_id)
+        names = self._marks.endpoints.get(spool_id, set())
+        return tuple(sorted(names.union(() if earlier is None else earlier.endpoints)))
+
+    def _read_marks(self, endpoint: str, folder: DeltaFolder) -> Watermarks:
+        """Take the watermarks of a table in; ``endpoint`` is empty for the table of gaps."""
+        watermarks = read_watermarks(folder)
+        pairs = (watermarks.stored, self._marks.stored), (watermarks.settled, self._marks.settled)
+        for theirs, mine in pairs:
+            for spool_id, seq in theirs.items():
+                mine[spool_id] = max(mine.get(spool_id, 0), seq)
+        for spool_id in watermarks.stored if endpoint else ():
+            self._marks.endpoints.setdefault(spool_id, set()).add(endpoint)
+        return watermarks
+
+    def _final_numbers(self, spool_dir: Path | None) -> dict[str, int]:
+        """Return up to which number each spool's records are surely in all tables, or lost."""
+        before = {*self._earlier, *self._marks.stored}
+        notes = _read_notes(spool_dir)
+        self._read_marks("", gap_folder(self._root).catch_up())
+        final = dict(self._marks.settled)
+        complete = {spool_id: spool.complete for spool_id, spool in self._earlier.items()}
+        for numbers in (complete, notes or {}):
+            for spool_id, seq in numbers.items():
+                final[spool_id] = max(final.get(spool_id, 0), seq)
+        if notes is not None:
+            # Known before, and gone from this host now: stored as a whole by then.
+            final.update(dict.fromkeys(before - notes.keys(), _ALL))
+        return final
+
+    def _count_rows(self) -> None:
+        """Count the rows of all tables, as of one state of what was erased."""
+        for _ in range(_ATTEMPTS):
+            version = removal_version(self._root)
+            self._erased = erased_sequences(self._root)
+            self._stored = Stored()
+            self._marks.expired.clear()
+            for of in (self._files, self.damaged, self.requests, self.undecodable):
+                of.clear()
+            for endpoint in list_endpoints(self._root):
+                self._count_table(Dataset(self._root, endpoint).catch_up())
+            if removal_version(self._root) == version:
+                return
+
+    def _count_table(self, dataset: Dataset) -> None:
+        if dataset.table is None:
+            return
+        endpoint, expired = dataset.endpoint, self._marks.expired
+        watermarks = self._read_marks(endpoint, dataset)
+        for spool_id, count in watermarks.expired.items():
+            expired[spool_id] = expired.get(spool_id, 0) + count
+        stored, self._files[endpoint] = count_files(
+            dataset, self.damaged, Limits(self._final, self._erased)
         )
+        self._stored.include(stored)
+        gone = sum(watermarks.expired.values()) - sum(watermarks.expired_shadows.values())
+        self.requests[endpoint] = stored.requests + gone
+        self.undecodable[endpoint] = stored.undecodable
 
-    def _cover(self, spool_id: str, start: int, stop: int) -> np.ndarray:
-        """Count how often each number of a window is stored, or told of; 2 stands for more."""
-        cover = np.zeros(stop - start, np.uint8)
-        gaps = self._gaps.get(spool_id, np.empty(0, np.int64))
-        inside = gaps[(gaps >= start) & (gaps < stop)]
-        for numbers in chain(self._stored(spool_id, start, stop), [inside]):
-            at, counts = np.unique(numbers - start, return_counts=True)
-            cover[at] = np.minimum(cover[at] + np.minimum(counts, 2), 2)
-        erased = self._erased.get(spool_id)
-        if erased is not None:  # One that is still there is about to go.
-            inside = erased[(erased >= start) & (erased < stop)] - start
-            cover[inside] = np.maximum(cover[inside], 1)
-        return cover
+    def _last_numbers(self) -> dict[str, int]:
+        """Return the last number of each spool that any table has seen."""
+        last: dict[str, int] = {}
+        seen: list[dict[str, int]] = [
+            self._marks.stored,
+            self._marks.settled,
+            {spool_id: spool.complete for spool_id, spool in self._earlier.items()},
+            # The sink drops what is to be erased, and no watermark may tell that it came.
+            *(
+                {name: int(numbers.max()) for name, numbers in of.items() if len(numbers)}
+                for of in (self._told, self._erased)
+            ),
+        ]
+        for numbers in seen:
+            for spool_id, seq in numbers.items():
+                if _is_spool(spool_id):
+                    last[spool_id] = max(last.get(spool_id, 0), seq)
+        return dict(sorted(last.items()))
 
-    def _stored(self, spool_id: str, start: int, stop: int) -> Iterator[np.ndarray]:
-        """Return the numbers of a window that the tables hold."""
-        schema = pa.schema(
-            [META_SCHEMA.field(name) for name in ("spool_id", "spool_seq", *FIRST_COLUMNS)]
-        )
-        seq = pc.field("spool_seq")
-        wanted = (pc.field("spool_id") == spool_id) & IS_FIRST & (seq >= start) & (seq < stop)
-        for endpoint, files in self.stock.files.items():
-            if not files:
-                continue
-            folder = Dataset(self._root, endpoint)
-            data = folder.read_files(files, schema)
-            with reaching(folder.uri):
-                for batch in data.to_batches(columns=["spool_seq"], filter=wanted):
-                    if len(batch):
-                        yield batch["spool_seq"].to_numpy()
+    def _covers(self) -> Iterator[tuple[dict[str, int], dict[str, np.ndarray]]]:
+        """Yield how often each number is stored, or told of, some spools at once; 2 for more.
 
-    def _final(self, spool_id: str) -> int:
-        """Return up to which number a spool's records are surely in all tables, or lost."""
-        is_here = self._spool_dir is not None
-        if is_here and spool_id in self._before and spool_id not in self._notes:
-            # Known at the look before, and gone when this one began: stored as a whole by then.
-            return self._last[spool_id]
-        verified = self._ledger.verified.get(spool_id, 0)
-        return max(self.stock.settled.get(spool_id, 0), verified, self._notes.get(spool_id, 0))
-
-    def _read_notes(self) -> dict[str, int]:
-        """Return, per spool of this host, the number up to which the sink has stored everything."""
-        if self._spool_dir is None:
-            return {}
-        spools = (path for path in self._spool_dir.iterdir() if _is_spool(path.name))
-        return {spool.name: read_watermark(spool, STORED_NAME) for spool in spools}
+        With where the numbers of each spool begin.
+        """
+        for group in _groups(self._last):
+            starts = {spool_id: start for spool_id, start, _ in group}
+            covers = {spool_id: np.zeros(stop - start, np.uint8) for spool_id, start, stop in group}
+            for endpoint, files in self._files.items():
+                for spool_id, numbers in first_rows(Dataset(self._root, endpoint), files, covers):
+                    _add(covers[spool_id], numbers - starts[spool_id])
+            for spool_id, cover in covers.items():
+                _add(cover, self._told.get(spool_id, _NONE) - starts[spool_id])
+                erased = self._erased.get(spool_id, _NONE) - starts[spool_id]
+                at = erased[(erased >= 0) & (erased < len(cover))]
+                cover[at] = np.maximum(cover[at], 1)  # One that is still there is about to go.
+            yield starts, covers
 
 
 def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
@@ -342,6 +372,50 @@ def numbers_of(gaps: Sequence[Gap]) -> Iterator[tuple[str, np.ndarray]]:
         runs_by_spool.setdefault(gap.spool_id, []).append(numbers)
     for spool_id, runs in runs_by_spool.items():
         yield spool_id, np.concatenate(runs)
+
+
+def runs_of(chosen: np.ndarray, start: int) -> list[Run]:
+    """Return the runs of chosen numbers of a window that begins at ``start``."""
+    edges = np.flatnonzero(np.diff(chosen, prepend=False, append=False))
+    return [
+        (start + int(a), start + int(b) - 1) for a, b in zip(edges[::2], edges[1::2], strict=True)
+    ]
+
+
+def length_of(runs: Sequence[Run]) -> int:
+    """Count the numbers in runs that do not overlap."""
+    return sum(last - first + 1 for first, last in runs)
+
+
+def _groups(last: Mapping[str, int]) -> Iterator[list[tuple[str, int, int]]]:
+    """Yield spools with the half-open span of numbers to look at, so many numbers together."""
+    group: list[tuple[str, int, int]] = []
+    room = _WINDOW
+    for spool_id, end in last.items():
+        for start in range(1, end + 1, _WINDOW):
+            size = min(_WINDOW, end + 1 - start)
+            if group and size > room:
+                yield group
+                group, room = [], _WINDOW
+            group.append((spool_id, start, start + size))
+            room -= size
+    if group:
+        yield group
+
+
+def _add(cover: np.ndarray, places: np.ndarray) -> None:
+    """Count numbers in, each by its place; those outside are of another window."""
+    inside = places[(places >= 0) & (places < len(cover))]
+    at, counts = np.unique(inside, return_counts=True)
+    cover[at] = np.minimum(cover[at] + np.minimum(counts, 2), 2)
+
+
+def _read_notes(spool_dir: Path | None) -> dict[str, int] | None:
+    """Return, per spool of this host, the number up to which the sink has stored everything."""
+    if spool_dir is None or not spool_dir.is_dir():
+        return None
+    spools = (path for path in spool_dir.iterdir() if _is_spool(path.name))
+    return {spool.name: read_watermark(spool, STORED_NAME) for spool in spools}
 
 
 def _is_spool(name: str) -> bool:

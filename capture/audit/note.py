@@ -1,18 +1,14 @@
-"""The last audit as a document below the storage root: for metrics, doctor and the pages.
-
-Also what was dropped by then, so that the next audit can tell what was dropped since.
-"""
+"""The last audit as a document below the storage root: for metrics, doctor and the pages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from driftline.capture.audit.audit import Audit
-from driftline.capture.audit.ledger import FOLDER, read_ledger
-from driftline.capture.tables.dataset import Gap, read_gaps
+from driftline.capture.audit.spools import FOLDER
 from driftline.capture.tables.storage import get_file, put_file
 
 LAST = "last.json"
@@ -24,50 +20,15 @@ def document_of(audit: Audit) -> dict[str, Any]:
     return {
         **document,
         "time": audit.time.isoformat(),
-        "requests": dict(audit.requests),
         "adds_up": audit.adds_up,
         "missing_by_endpoint": audit.by_endpoint(lambda spool: spool.missing),
-        "doubled_by_endpoint": audit.by_endpoint(lambda spool: spool.doubled + spool.torn),
+        "doubled_by_endpoint": audit.by_endpoint(lambda spool: spool.doubled),
     }
 
 
-def note_audit(root: str, audit: Audit) -> dict[str, Any]:
-    """Keep an audit as the last one, with what was dropped by then; return its document."""
-    gaps = read_gaps(root)
-    carried = read_ledger(root).carried
-    endpoints_of = {gap.spool_id: carried.get(gap.spool_id, []) for gap in gaps}
-    document = {
-        **document_of(audit),
-        "dropped": dropped_by_endpoint(gaps, endpoints_of),
-        "uncounted": uncounted_by_endpoint(gaps, endpoints_of),
-    }
-    write_note(root, document)
-    return document
-
-
-def dropped_by_endpoint(
-    gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]]
-) -> dict[str, int]:
-    """Sum the records that gaps count, by endpoint."""
-    return _summed(gaps, endpoints_of, lambda gap: gap.records or 0)
-
-
-def uncounted_by_endpoint(
-    gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]]
-) -> dict[str, int]:
-    """Count the gaps of unknown size, by endpoint."""
-    return _summed(gaps, endpoints_of, lambda gap: int(gap.records is None))
-
-
-def _summed(
-    gaps: Iterable[Gap], endpoints_of: Mapping[str, Iterable[str]], count: Callable[[Gap], int]
-) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for gap in gaps:
-        names = (gap.endpoint,) if gap.endpoint else endpoints_of.get(gap.spool_id, ())
-        for name in names:
-            sums[name] = sums.get(name, 0) + count(gap)
-    return sums
+def note_audit(root: str, audit: Audit) -> None:
+    """Keep an audit as the last one."""
+    write_note(root, document_of(audit))
 
 
 def write_note(root: str, document: Mapping[str, Any], name: str = LAST) -> None:

@@ -1,7 +1,7 @@
 """Copies what this machine holds of an installation while it runs, and puts it back.
 
 The order leaves nothing dangling: the database before the documents that its rows name, for those
-are written first; the audit's ledger before the tables that it has added up; all tables as they
+are written first; the audits' notes before the tables that they counted; all tables as they
 were between two rounds of commits. The manifest comes last: without it a copy is none.
 """
 
@@ -27,7 +27,7 @@ from deltalake import DeltaTable
 from driftline import __version__
 from driftline.app.settings.settings import Settings
 from driftline.capture.audit.audit import Audit, audit
-from driftline.capture.audit.ledger import FOLDER as AUDIT
+from driftline.capture.audit.spools import FOLDER as AUDIT
 from driftline.capture.spool.folder import replace_file, sync_path
 from driftline.capture.tables.commit_lock import LOCK_NAME, between_commits
 from driftline.capture.tables.log_files import KEPT_SUFFIX, LOG, list_tables

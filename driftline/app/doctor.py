@@ -81,7 +81,6 @@ MENDS = {
     "receiver_killed": "nothing: a server was killed while it wrote an event",
     "receiver_damaged": "check the disk of the spool, and let nobody remove files from it",
     "poison": "see the topic of dead letters for who sends what is no letter",
-    "missing": "nothing: an audit missed them, and somebody has accepted that",
     "retention": "let the topic keep records for longer than a sink may be away",
     "unreadable": "see that all processes are of one version",
 }
@@ -507,8 +506,8 @@ def _logs(root: str) -> Finding:
         shown = ", ".join(broken[:_MAX_SHOWN])
         found = f"{len(broken)} files are gone or cannot be read: {shown}"
         mend = (
-            "bring them back from a copy; where there is none, have them counted as lost: "
-            "driftline capture audit --full --accept"
+            "bring them back from a copy; where there is none, delete what is left of them and run "
+            "DeltaTable(path).repair() of the package deltalake, which takes them out of the table"
         )
         return Finding("tables", "defect", found, mend)
     if kept:
@@ -543,11 +542,11 @@ def _audit(root: str, store: Finding) -> Finding:
     age = datetime.now(UTC) - made
     shown = f"{found['numbers']:,} numbers of {found['spools']:,} spools, {_span(age)} ago"
     if not found["adds_up"]:
-        what = ", ".join(f"{found[one]:,} {one}" for one in ("missing", "doubled", "torn"))
+        what = ", ".join(f"{found[one]:,} {one}" for one in ("missing", "doubled"))
         files = f", {len(found['damaged'])} files gone" if found["damaged"] else ""
         mend = (
-            "driftline capture audit says which; bring the files back from a copy, or, where there "
-            "is none, have them counted as lost: driftline capture audit --accept"
+            "driftline capture audit --full says which; bring the files back from a copy: what "
+            "stays missing counts against coverage"
         )
         return Finding("capture audit", "defect", f"does not add up ({what}{files}): {shown}", mend)
     if age > LATE_AUDIT:

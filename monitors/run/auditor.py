@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,15 +22,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.capture.audit.audit import Audit, audit
-from driftline.capture.audit.note import (
-    dropped_by_endpoint,
-    note_audit,
-    read_note,
-    write_note,
-)
+from driftline.capture.audit.losses import dropped_by_endpoint
+from driftline.capture.audit.note import note_audit, read_note, write_note
 from driftline.capture.audit.report import RECENT, Coverage
 from driftline.capture.spool.backlog import measure
-from driftline.capture.tables.dataset import Gap, read_gaps
+from driftline.capture.tables.dataset import read_gaps
 from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError
 
@@ -88,8 +84,8 @@ class Auditor:
                 continue
             if not found.adds_up:
                 log.error(
-                    "capture does not add up missing=%d doubled=%d torn=%d damaged_files=%d",
-                    found.missing, found.doubled, found.torn, len(found.damaged),
+                    "capture does not add up missing=%d doubled=%d damaged_files=%d",
+                    found.missing, found.doubled, len(found.damaged),
                 )  # fmt: skip
 
     def step(self) -> Audit:
@@ -99,15 +95,16 @@ class Auditor:
             now=self._now,
             spool_dir=self._spool_dir if self._is_local else None,
         )
-        counts = _counts(found, note_audit(self._root, found))
-        before = self._before(found.time, counts, read_gaps(self._root))
+        note_audit(self._root, found)
+        counts = _counts(found)
+        before = self._before(found.time, counts)
         hour = _hour(found.time)
         with self._engine.begin() as connection:
             points = self._points(found, counts, before)
             metrics.put(connection, points, source=f"audit/{hour.isoformat()}")
         return found
 
-    def _before(self, time: datetime, counts: Counts, gaps: list[Gap]) -> Counts:
+    def _before(self, time: datetime, counts: Counts) -> Counts:
         """Return the counts at the end of the hour before; a second run starts there too.
 
         Where there are none, drops of the last day count as new, and older ones as known.
@@ -116,6 +113,7 @@ class Auditor:
         hour = _hour(time).isoformat()
         if note is None:
             since = time - RECENT
+            gaps = read_gaps(self._root)
             new = dropped_by_endpoint(
                 (gap for gap in gaps if gap.last_time is None or gap.last_time >= since), {}
             )
@@ -136,7 +134,7 @@ class Auditor:
 
     def _points(self, found: Audit, counts: Counts, before: Counts) -> list[Datapoint]:
         missing = found.by_endpoint(lambda one: one.missing)
-        doubled = found.by_endpoint(lambda one: one.doubled + one.torn)
+        doubled = found.by_endpoint(lambda one: one.doubled)
         for file in found.damaged:
             endpoint = file.partition("/")[0]
             missing[endpoint] = max(missing.get(endpoint, 0), 1)
@@ -179,24 +177,23 @@ class Auditor:
 
 _CAUSES = {
     "CaptureMissing": "{:,} captured records are in no table and counted nowhere; "
-    "driftline capture audit says which",
+    "driftline capture audit --full says which",
     "CaptureDoubled": "{:,} captured records are stored more than once; "
-    "driftline capture audit says which",
+    "driftline capture audit --full says which",
     "CaptureDropped": "{:,} records could not be captured; driftline capture stats says why",
 }
 
 
-def _counts(found: Audit, document: Mapping[str, Any]) -> Counts:
+def _counts(found: Audit) -> Counts:
     """Return for each endpoint what was ever stored, dropped, and left undecoded."""
-    dropped, uncounted = document["dropped"], document["uncounted"]
     return {
         name: Coverage(
             found.requests.get(name, 0),
-            dropped.get(name, 0),
+            found.dropped.get(name, 0),
             found.undecodable.get(name, 0),
-            uncounted.get(name, 0),
+            found.uncounted.get(name, 0),
         )
-        for name in sorted({*found.requests, *dropped})
+        for name in sorted({*found.requests, *found.dropped})
     }
 
 

@@ -88,35 +88,27 @@ def decode(
 def make_audit(
     config_file: options.SettingsFile = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Read everything anew, not only what is new.")
-    ] = False,
-    is_accepted: Annotated[
-        bool,
-        typer.Option("--accept", help="Count what is missing as lost, when no copy is left."),
+        bool, typer.Option("--full", help="Look at each number, and say which are missing.")
     ] = False,
 ) -> Answer:
-    """Prove that every number a spool has given is stored once, or counted as lost.
+    """Check that every number a spool has given is stored once, or counted as lost.
 
     Reads the storage root of the settings; needs no server. Exit code 0: it adds up; 1: records are
     missing or doubled, or a file is gone; 3: it could not be decided; 4: the storage is not
-    available. With --accept, what is missing becomes gaps and files that are gone leave their
-    table: later audits add up again.
+    available.
 
     Example: driftline capture audit --full
     """
     # Imported here: the other commands on captured rows ask a server.
-    from driftline.capture.audit.accepting import accept
     from driftline.capture.audit.audit import audit
-    from driftline.capture.audit.note import note_audit
+    from driftline.capture.audit.note import document_of, note_audit
 
     settings = options.load_process_settings(config_file)
     use_options(settings.storage.options)
     spool_dir = settings.spool_dir if settings.capture.transport == "local" else None
-    if is_accepted:
-        accept(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir)
     found = audit(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir, full=full)
-    document = note_audit(settings.root, found)
-    return Answer(document, _audit_lines(found), code=0 if found.adds_up else 1)
+    note_audit(settings.root, found)
+    return Answer(document_of(found), _audit_lines(found), code=0 if found.adds_up else 1)
 
 
 def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
@@ -205,7 +197,7 @@ def _growth(forecast: Mapping[str, Any]) -> str:
 def _audit_lines(found: Audit) -> Iterator[str]:
     verdict = "adds up" if found.adds_up else "DOES NOT ADD UP"
     yield f"{verdict}: {found.numbers:,} numbers of {found.spools:,} spools"
-    for name in ("stored", "gaps", "erased", "expired", "in_flight", "missing", "doubled", "torn"):
+    for name in ("stored", "gaps", "erased", "expired", "in_flight", "missing", "doubled"):
         yield f"{name.replace('_', ' '):<12}{getattr(found, name):>16,}"
     if found.topic_losses:
         yield f"a topic lost records before they were read, {found.topic_losses} times"

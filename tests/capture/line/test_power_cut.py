@@ -100,7 +100,7 @@ def check(cut: Cut, signature: Signature) -> None:
     assert cut.stored <= set(ids), sorted(cut.stored - set(ids))
     assert cut.labelled <= keys
     assert len(ids) == len(set(ids)), "stored twice"
-    assert found.adds_up, (found.missing, found.doubled, found.torn, found.damaged)
+    assert found.adds_up, (found.missing, found.doubled, found.damaged)
     if cut.answered - set(ids):
         assert coverage is None or coverage < 1, "rows are missing"
 

@@ -61,7 +61,7 @@ def contents(root: str) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in Path(root).rglob("*")
-        if path.is_file() and not path.name.startswith(("driftline.db", ".commits", "ledger"))
+        if path.is_file() and not path.name.startswith(("driftline.db", ".commits", "spools"))
     }
 
 

@@ -176,12 +176,13 @@ class LastAudit(TypedDict):
     in_flight: int
     missing: int
     doubled: int
-    torn: int
     damaged: list[str]
     topic_losses: int
     found: list[SpoolAudit]
     requests: dict[str, int]
     undecodable: dict[str, int]
+    dropped: dict[str, int]
+    uncounted: dict[str, int]
     adds_up: bool
     missing_by_endpoint: dict[str, int]
     doubled_by_endpoint: dict[str, int]
@@ -212,14 +213,13 @@ class NewToken(TypedDict):
     token: str
 
 class SpoolAudit(TypedDict):
-    """One spool that was looked at number by number."""
+    """One spool whose numbers do not add up, or not yet."""
     spool_id: str
     endpoints: list[str]
     last: int
     missing: int
     doubled: int
     in_flight: int
-    torn: int
     missing_runs: list[list[Any]]
     doubled_runs: list[list[Any]]
 
