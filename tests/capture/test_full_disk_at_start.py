@@ -71,13 +71,3 @@ def test_what_a_full_disk_dropped_is_written_down_at_the_end(tmp_path: Path, vol
 
     assert found["dropped_by_reason"] == {"full": 200}
     assert "200 records lost" in said
-
-
-def test_what_no_spool_could_count_is_logged_at_the_end(
-    volume: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with dl.Logger("shop", spool_dir=volume / "spool") as log:
-        for number in range(200):
-            log({"km": number}, 1)
-
-    assert "dropped=200" in caplog.text

@@ -168,17 +168,6 @@ def test_one_side_is_masked_or_left_out_without_the_other(
     assert set(table["response_body"]) == {answer}
 
 
-def test_stats_say_under_which_paths_an_app_was_captured(
-    shop: tuple[Installation, pd.DataFrame],
-) -> None:
-    installation, _ = shop
-
-    said = installation.done("capture", "stats", "shop").split()
-
-    paths = ["/login", "/oauth/token", "/rows", "/users/*/predict", "/predict"]
-    assert [word for word in said if word.startswith("/")] == paths
-
-
 def test_a_feature_with_the_name_of_a_secret_can_be_kept(tmp_path: Path) -> None:
     settings = '[capture]\nredact_names = ["*password*"]'
     with Installation(tmp_path, settings, is_forked=True) as found:

@@ -1,15 +1,12 @@
 """Requests by hour, variant and client, counted from what a spool and a sink have written."""
 
-import tracemalloc
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from driftline.capture.audit import traffic
-from driftline.capture.audit.traffic import CLIENTS_MAX, HOUR, OTHERS, Times, read_traffic, steps_of
+from driftline.capture.audit.traffic import CLIENTS_MAX, HOUR, OTHERS, read_traffic
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from tests.sinking import sink_all
@@ -61,24 +58,6 @@ def test_the_largest_clients_are_named_and_requests_without_a_name_are_of_none(t
     assert found.variants["blue"].stored == CLIENTS_MAX + 250
 
 
-def test_without_time_what_came_first_is_counted_and_the_newest_day_comes_first(tmp_path):
-    for days in (2, 0, 1):
-        writer = SpoolWriter(tmp_path / f"spool{days}")
-        at = NOON - timedelta(days=days)
-        writer.append({"endpoint": "orders"}, status=200, wall_ns=int(at.timestamp() * 1e9))
-        writer.close()
-        sink_all(str(tmp_path / "root"), tmp_path / f"spool{days}")
-
-    root, start = str(tmp_path / "root"), NOON - timedelta(days=2)
-    found = read_traffic(root, "orders", start, NOON + HOUR, (), 0.0)
-    whole = read_traffic(root, "orders", start, NOON + HOUR, (), 10.0)
-    last = read_traffic(root, "orders", NOON, NOON + HOUR, (), 0.0)
-
-    assert ([*found.hours], found.is_cut) == ([NOON], True)
-    assert ([*whole.hours], whole.is_cut) == ([start, NOON - timedelta(days=1), NOON], False)
-    assert ([*last.hours], last.is_cut) == ([NOON], False)
-
-
 def test_rows_that_are_stored_twice_are_duplicates(root):
     rows = Dataset(root, "orders").open().to_table()
     Dataset(root, "orders", writer="again").append(rows, {"again": 1})
@@ -97,31 +76,3 @@ def test_copies_that_shadows_answer_are_left_out_and_a_client_may_be_named_by_no
     found = read_traffic(root, "orders", NOON, NOON + 3 * HOUR, (), 10.0)
 
     assert (found.hours, found.variants, found.clients) == ({}, {}, {})
-
-
-def test_little_is_kept_of_each_request_while_others_are_read(root, monkeypatch):
-    rows = Dataset(root, "orders").open().to_table(columns=traffic._COLUMNS)
-    many = rows.take(np.arange(20_000) % rows.num_rows).combine_chunks()
-    (batch,) = many.to_batches()
-    held = []
-
-    def batches(*_):
-        for _ in range(20):
-            held.append(tracemalloc.get_traced_memory()[0] + pa.total_allocated_bytes())
-            yield batch
-
-    monkeypatch.setattr(traffic, "_newest_first", batches)
-    tracemalloc.start()
-    found = read_traffic(root, "orders", NOON, NOON + 3 * HOUR, (), 60.0)
-    tracemalloc.stop()
-
-    assert sum(one.stored for one in found.hours.values()) == 20 * 20_000
-    assert (held[-1] - held[1]) / (18 * 20_000) < 32
-
-
-def test_quantiles_of_times_are_told_within_two_percent():
-    times = Times(np.bincount(steps_of(1_000.0 * np.arange(1, 101))))
-
-    assert times.quantile_ms(0.5) == pytest.approx(50, rel=0.03)
-    assert times.quantile_ms(0.99) == pytest.approx(99, rel=0.03)
-    assert Times().quantile_ms(0.5) is None

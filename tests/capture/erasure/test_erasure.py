@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -157,13 +156,6 @@ def test_an_event_id_takes_its_labels_and_leaves_those_of_others(
     assert ask(event_ids=("e9",)).endpoints["flights"].labels == 1
 
 
-def test_labels_alone_can_be_erased(root: str, ask: Erase) -> None:
-    put(root, "flights", pa.table({"key": [ID], "label": ["1"]}), lambda: DAY)
-
-    assert ask(ID).endpoints == {"flights": EndpointErased(labels=1, files=1)}
-    assert files_with(root, ID.encode()) == []
-
-
 def test_what_the_sink_could_not_see_is_removed_by_the_upkeep(
     root: str, spool_dir: Path, stored: SpoolWriter, ask: Erase, drain: Drain
 ) -> None:
@@ -297,14 +289,3 @@ def test_only_the_endpoint_that_is_named_is_touched(
     assert list(found.endpoints) == ["hotels"]
     assert "e7" in events(root)
     assert pl.read_delta(Dataset(root, "hotels").uri).is_empty()
-
-
-def test_the_sequences_that_are_left_and_those_that_went_are_all_of_them(
-    root: str, stored: SpoolWriter, ask: Erase
-) -> None:
-    ask(ID, "other-3", event_ids=("e12", "e13"))
-
-    left = pl.read_delta(Dataset(root, "flights").uri)["spool_seq"].unique().to_numpy()
-    gone = erased_sequences(root)[stored.spool_id]
-
-    assert sorted(np.concatenate([left, gone]).tolist()) == list(range(1, 21))

@@ -17,7 +17,6 @@ from tests.capture.events.event_tools import (
     RESPONSE,
     STRUCTURED_REQUEST,
     STRUCTURED_RESPONSE,
-    binary,
     parts,
 )
 
@@ -60,14 +59,6 @@ def test_a_batch_is_a_list_of_structured_events() -> None:
     )
 
     assert [event.is_request for event in found] == [False, True]
-
-
-def test_data_of_any_bytes_stays_as_it_is() -> None:
-    body = bytes(range(256))
-
-    (found,) = read_events(*parts(binary("request", body, content_type="application/octet-stream")))
-
-    assert found.data == body
 
 
 @pytest.mark.parametrize(

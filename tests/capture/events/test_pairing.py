@@ -22,7 +22,6 @@ from driftline.capture.spool.frame import Flag, Frame, Kind
 from driftline.capture.tables.dataset import Dataset, read_gaps
 from driftline.capture.tap.place import CapturePlace
 from driftline.capture.tap.target import CaptureTarget
-from driftline.errors import UnavailableError
 from tests.servers.commands import talking
 
 TARGET = CaptureTarget("flights")
@@ -173,24 +172,6 @@ def test_of_too_many_halves_the_oldest_are_written_alone(spool_dir: Path) -> Non
     pairing.close()
 
 
-def test_a_long_body_is_cut_and_its_length_told(spool_dir: Path) -> None:
-    pairing = Pairing(CapturePlace(spool_dir, max_body_bytes=10))
-    send(pairing, event("a", "q", b"x" * 100), event("a", "r", b"y" * 100))
-    pairing.close()
-
-    (found,) = frames(spool_dir)
-    assert (found.request, found.request_bytes, found.response_bytes) == (b"x" * 10, 100, 100)
-    assert found.flags == Flag.REQUEST_TRUNCATED | Flag.RESPONSE_TRUNCATED
-
-
-def test_nothing_is_made_before_the_first_event(spool_dir: Path) -> None:
-    pairing = Pairing(CapturePlace(spool_dir))
-    pairing.sweep()
-    pairing.close()
-
-    assert not spool_dir.exists()
-
-
 def test_files_of_halves_are_for_their_owner_only(pairing: Pairing, spool_dir: Path) -> None:
     send(pairing, event("a", "q"))
 
@@ -232,38 +213,6 @@ def test_a_line_that_a_full_disk_cuts_spoils_no_other(
 
     assert halves.taken() == [second]
     halves.close()
-
-
-@pytest.mark.parametrize("name", ["_open_journal", "rename"])
-def test_a_journal_that_cannot_be_shortened_is_written_on(
-    spool_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr("driftline.capture.events.halves._MAX_JOURNAL_BYTES", 1)
-    halves = Halves(spool_dir)
-    first, second, third = (Taken("a" * 64, "qr", number, "-") for number in range(3))
-    halves.take(first)
-
-    def refuse(*_args: object) -> int:
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    with monkeypatch.context() as scarce:
-        scarce.setattr(Halves if name == "_open_journal" else Path, name, refuse)
-        with pytest.raises(OSError, match="Too many"):
-            halves.forget_before(1)
-    halves.take(second)
-    assert halves.taken() == [first, second]
-
-    halves.forget_before(1)
-    halves.take(third)
-    assert halves.taken() == [second, third]
-    halves.close()
-
-
-def test_a_second_receiver_of_the_same_folder_is_refused(pairing: Pairing, spool_dir: Path) -> None:
-    send(pairing, event("a", "q"))
-
-    with pytest.raises(UnavailableError, match="another process receives"):
-        send(Pairing(CapturePlace(spool_dir)), event("b", "q"))
 
 
 def test_a_full_spool_drops_the_record_and_counts_it(spool_dir: Path, root: str) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -17,8 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from driftline.capture.labels.files import read_label_body, read_label_file
 from driftline.capture.labels.records import LabelNames
@@ -105,28 +99,6 @@ def test_all_rows_of_a_request_stand_in_one_record(
     assert found == [("e", row, label) for row, label in enumerate(expected)]
 
 
-@given(
-    st.lists(
-        st.lists(st.one_of(st.integers(), st.booleans(), st.floats(allow_nan=False)), min_size=1)
-    )
-)
-def test_rows_are_counted_within_their_request(requests: list[list[Any]]) -> None:
-    lines = [sagemaker(json.dumps(rows), "JSON", f"e{at}") for at, rows in enumerate(requests)]
-    expected = [
-        (f"e{at}", row, json.dumps(label))
-        for at, rows in enumerate(requests)
-        for row, label in enumerate(rows)
-    ]
-
-    assert body("[" + ",".join(lines) + "]", "json") == expected
-
-
-def test_a_list_in_one_piece_is_read_under_any_name(tmp_path: Path) -> None:
-    (tmp_path / "labels.jsonl").write_text("[" + sagemaker("1") + ",\n" + sagemaker("0") + "]")
-
-    assert labels(read_label_file(tmp_path / "labels.jsonl")) == [("e", 0, "1"), ("e", 0, "0")]
-
-
 def test_plain_objects_may_have_any_of_three_ids_and_many_labels() -> None:
     text = """
         {"id": "a", "label": 1}
@@ -136,16 +108,6 @@ def test_plain_objects_may_have_any_of_three_ids_and_many_labels() -> None:
 
     assert body(text) == [("a", 0, "1"), ("c", 2, "x"), ("7", 1, "true"), ("7", 2, None)]
     assert body('{"key": "k", "y": 0.5}', id="key", label="y") == [("k", 0, "0.5")]
-
-
-def test_csv_is_text_as_it_stands_there(tmp_path: Path) -> None:
-    text = '\ufeffevent_id,other,label,row_index\r\n007,x,"a, b",\r\n"l\nm",y,1.0,3\r\nz,,,0\r\n'
-    expected = [("007", 0, "a, b"), ("l\nm", 3, "1.0"), ("z", 0, "")]
-    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text.encode()))
-
-    assert body(text, "csv") == expected
-    assert labels(read_label_file(tmp_path / "packed.csv.gz")) == expected
-    assert body("id,label\n", "csv") == body("id,label", "csv") == []
 
 
 def test_parquet_of_any_plain_type_is_read(tmp_path: Path) -> None:
@@ -196,48 +158,6 @@ def test_parquet_ids_and_labels_are_the_texts_of_their_values(
     assert labels(read_label_file(tmp_path / "typed.parquet")) == [(text, 0, text)]
 
 
-@pytest.mark.parametrize(
-    ("column", "text"),
-    [
-        (pa.array([0.3], pa.float32()), "0.3"),
-        (pa.array([1e20]), "1e+20"),
-        (pa.array([20260115123.0]), "2.0260115123e+10"),
-        (pa.array([-0.0]), "-0"),
-        (pa.array([float("nan")]), None),
-        (pa.array([""]), ""),
-    ],
-)
-def test_parquet_labels_alone_may_be_fractions_or_nothing(
-    tmp_path: Path, column: pa.Array, text: str | None
-) -> None:
-    pq.write_table(pa.table({"id": ["a"], "label": column}), tmp_path / "typed.parquet")
-
-    assert labels(read_label_file(tmp_path / "typed.parquet")) == [("a", 0, text)]
-
-
-@pytest.mark.parametrize("twice", ["id", "label"])
-def test_a_parquet_column_that_stands_twice_is_named(tmp_path: Path, twice: str) -> None:
-    columns = ["id", "label", twice]
-    table = pa.Table.from_arrays([pa.array(["a"])] * 3, columns)
-    pq.write_table(table, tmp_path / "twice.parquet")
-
-    with pytest.raises(
-        InputError, match=rf'twice\.parquet: column "{twice}" stands twice; expected it once$'
-    ):
-        labels(read_label_file(tmp_path / "twice.parquet"))
-
-
-@pytest.mark.parametrize("text", ["id,label\na,K\xf6ln\n", '\n{"id": "a", "label": "K\xf6ln"}'])
-def test_labels_in_another_encoding_are_to_be_saved_anew(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "labels"
-    file.write_bytes(text.encode("latin-1"))
-
-    with pytest.raises(InputError, match=r"labels: line 2 is not UTF-8; save it as UTF-8$"):
-        labels(read_label_file(file))
-    with pytest.raises(InputError, match=r"body: line 2 is not UTF-8; save it as UTF-8$"):
-        body(file.read_bytes(), "csv" if text.startswith("id") else "jsonlines")
-
-
 def test_ids_that_pandas_made_floats_are_the_whole_numbers_that_they_were(tmp_path: Path) -> None:
     file = tmp_path / "floats.parquet"
     frame = pd.DataFrame(
@@ -274,26 +194,6 @@ def test_parquet_with_lists_of_lists_or_as_ids_is_refused(tmp_path: Path) -> Non
 
         with pytest.raises(InputError, match=r"of type list.*expected one value a row"):
             labels(read_label_file(tmp_path / "lists.parquet"))
-
-
-@pytest.mark.parametrize("make", [lambda n: sagemaker("1", key=f"e{n}"), lambda n: f"e{n},1"])
-def test_long_files_come_in_parts_with_true_line_numbers(
-    tmp_path: Path, make: Callable[[int], str]
-) -> None:
-    is_csv = make(0) == "e0,1"
-    lines = [make(number) for number in range(90_000 if not is_csv else 1_000_000)]
-    header = ["id,label"] if is_csv else []
-    file = tmp_path / "long"
-    file.write_text("\n".join([*header, *lines]))
-
-    parts = list(read_label_file(file))
-    file.write_text("\n".join([*header, *lines, "{,,"]))
-
-    assert len(parts) > 1
-    assert sum(part.num_rows for part in parts) == len(lines)
-    assert parts[-1]["key"][-1].as_py() == f"e{len(lines) - 1}"
-    with pytest.raises(InputError, match=f"long: line {len(header) + len(lines) + 1} "):
-        list(read_label_file(file))
 
 
 @pytest.mark.parametrize(
@@ -346,59 +246,6 @@ def test_what_is_no_label_is_named_with_its_place(
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonlines"])
-def test_one_column_cannot_be_two_things(form: TextFormat) -> None:
-    text = "id,label\na,1\n" if form == "csv" else '{"id": "a", "label": 1}'
-
-    with pytest.raises(InputError, match='"id" is named for two of id, label and row index'):
-        body(text, form, label="id")
-
-
-def test_text_of_other_dialects_is_read_as_everywhere() -> None:
-    assert body("id;label\na;1\n", "csv") == [("a", 0, "1")]
-    assert body("id;label\na;1,5\nb;-,25e1\n", "csv") == [("a", 0, "1.5"), ("b", 0, "-.25e1")]
-    assert body('id,label\na,"1,5"\n', "csv") == [("a", 0, "1,5")]
-    assert body("id,label\r1,2\r3,4\r", "csv") == [("1", 0, "2"), ("3", 0, "4")]
-    assert body('{"id": "a", "label": 1} {"id": "b", "label": 2}') == [("a", 0, "1"), ("b", 0, "2")]
-
-
-def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "broken").write_bytes(b"PAR1 and nothing else")
-
-    with pytest.raises(InputError, match=r"broken: not readable as Parquet"):
-        list(read_label_file(tmp_path / "broken"))
-
-
-def test_half_a_character_is_kept_as_a_question_mark() -> None:
-    assert body(sagemaker("\ud800")) == [("e", 0, "?")]
-
-
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"absent\.csv: cannot be read"):
         list(read_label_file(tmp_path / "absent.csv"))
-
-
-def test_a_refused_file_leaves_no_reader_behind_that_holds_up_the_exit(tmp_path: Path) -> None:
-    with gzip.open(tmp_path / "bad.csv.gz", "wb", 1) as file:
-        file.write(b"id,label,row_index\ncsv,true,-1\n")
-        for _ in range(10):
-            file.write(b"csv,true,0\n" * 400_000)
-    program = (
-        "import sys\n"
-        "from driftline.capture.labels.files import read_label_file\n"
-        "from driftline.errors import InputError\n"
-        "try:\n"
-        "    list(read_label_file(sys.argv[1]))\n"
-        "except InputError as error:\n"
-        "    sys.exit(2)\n"
-    )
-
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "bad.csv.gz")],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-    assert (done.returncode, done.stderr) == (2, "")

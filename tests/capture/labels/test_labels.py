@@ -14,7 +14,6 @@ import pytest
 from driftline.capture.labels.labels import LabelCounts, label_folder, put
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.compaction import compact
 from driftline.capture.windows.window import Labels, Window, WindowRead, read_window
 from driftline.errors import InputError
 from driftline.signature import ColumnType, Signature
@@ -106,17 +105,6 @@ def test_the_label_received_last_wins_by_whatever_id(root: str, signature: Signa
     load(root, ("e1", "1"), at=second)
 
     assert values(root, signature) == [0, 1, None]
-
-
-@pytest.mark.usefixtures("three")
-def test_within_a_load_and_at_one_moment_the_later_label_wins(
-    root: str, signature: Signature
-) -> None:
-    counts = load(root, ("e0", "0"), ("e1", "0"), ("e0", "1"))
-    load(root, ("e1", "1"))
-
-    assert counts == LabelCounts(received=3, stored=2, duplicates=1, empty=0, conflicts=1)
-    assert values(root, signature) == [1, 1, None]
 
 
 @pytest.mark.usefixtures("three")
@@ -225,53 +213,6 @@ def test_labels_that_one_load_contradicts_for_an_id_of_several_requests_are_of_n
     assert corrected.digest != read.digest
 
 
-def test_failed_requests_have_no_rows_and_so_no_labels(
-    root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    write(writer, event_id="good")
-    write(writer, event_id="bad", status=500)
-    drain()
-    load(root, ("good", "1"), ("bad", "1"))
-
-    read = labelled(root, signature)
-
-    assert (read.row_count, read.labelled_count, read.stray_label_count) == (1, 1, 0)
-
-
-def test_a_window_of_failed_requests_only_and_one_of_nothing_have_no_labels(
-    root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
-) -> None:
-    load(root, ("bad", "1"))
-    missing = labelled(root, signature)
-    write(SpoolWriter(spool_dir), event_id="bad", status=500)
-    drain()
-
-    failed = labelled(root, signature)
-
-    for read in (missing, failed):
-        assert (read.row_count, read.labelled_count) == (0, 0)
-        assert read.table().schema.names[-2:] == ["late", "unfit"]
-        assert read.table().num_rows == 0
-
-
-def test_labels_come_day_by_day_in_the_order_of_the_rows(
-    root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    for number in reversed(range(0, 72, 8)):
-        at = DAY.start + timedelta(hours=number)
-        write(writer, b"%d,1,a" % number, at=at, event_id=f"e{number}")
-    drain()
-    load(root, *((f"e{number}", str(number)) for number in range(0, 72, 16)))
-
-    long = Window(DAY.start, DAY.start + timedelta(days=3))
-    table = read_window(root, "flights", long, signature, labels=LATE).table()
-
-    assert table["temp"].to_pylist() == [float(number) for number in range(0, 72, 8)]
-    assert table["late"].to_pylist() == [0, None, 16, None, 32, None, 48, None, 64]
-
-
 def test_the_digest_does_not_depend_on_files_and_loads(
     tmp_path: Path, root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
 ) -> None:
@@ -290,24 +231,6 @@ def test_the_digest_does_not_depend_on_files_and_loads(
     one, many = labelled(root, signature), labelled(str(tmp_path / "other"), signature)
     assert one.digest == many.digest
     assert one.table() == many.table()
-
-
-def test_many_small_loads_are_put_together_and_lose_nothing(
-    root: str, spool_dir: Path, write: Write, drain: Drain, signature: Signature
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    for number in range(70):
-        write(writer, event_id=f"e{number}", at=NOON + timedelta(minutes=number))
-    drain()
-
-    for number in range(70):
-        load(root, (f"e{number}", str(number)))
-
-    folder = label_folder(root, "flights")
-    assert compact(folder, "2013-01-01") == 70
-    assert folder.table is not None
-    assert len(folder.table.file_uris()) == 1
-    assert values(root, signature) == list(range(70))
 
 
 def test_loads_at_the_same_time_all_arrive_in_some_order(root: str) -> None:
@@ -347,19 +270,3 @@ def test_a_load_with_a_label_of_nothing_is_refused_whole(
         load(root, ("e1", "1"), row)
 
     assert label_folder(root, "flights").table is None
-
-
-def test_labels_of_other_days_are_not_opened(
-    root: str, three: SpoolWriter, signature: Signature
-) -> None:
-    # The day before the window is read, since clocks may differ; older days are not.
-    load(root, ("e0", "1"), at=DAY.start - timedelta(hours=1))
-    load(root, ("e1", "1"), at=DAY.start - timedelta(hours=25))
-
-    assert values(root, signature) == [1, None, None]
-
-
-@pytest.mark.parametrize("name", ["temp", "prediction", "event_id", "unfit"])
-def test_a_name_that_is_taken_is_refused(root: str, signature: Signature, name: str) -> None:
-    with pytest.raises(InputError, match=f'"{name}" is a column already'):
-        read_window(root, "flights", DAY, signature, labels=Labels(name, "int64"))

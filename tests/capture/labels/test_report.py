@@ -19,7 +19,6 @@ from driftline.capture.labels.report import DayCoverage, LabelReport, label_repo
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.storage import StorageError
 from driftline.capture.tap.logger import Logger
 from driftline.capture.windows.window import Labels, Window, read_window
 from tests.capture.conftest import SIGNATURE, record
@@ -101,32 +100,6 @@ def test_two_answers_for_one_row_are_a_conflict_and_the_same_again_is_none(root:
     assert (as_text.conflicts, as_text.unfit) == (3, None)
 
 
-@pytest.mark.usefixtures("captured")
-def test_true_and_false_are_unfit_only_where_labels_are_amounts(root: str) -> None:
-    load(root, ("e0", "true"), ("e1", "2.5", 0), ("e2", "FALSE"))
-
-    amounts = label_report(root, "flights", "double", are_amounts=True)
-
-    assert (amounts.unfit, label_report(root, "flights", "double").unfit) == (2, 0)
-
-
-@pytest.mark.usefixtures("captured")
-def test_two_labels_of_one_load_for_one_row_are_a_conflict_and_the_last_one_counts(
-    root: str,
-) -> None:
-    load(root, ("e0", "1"), ("e2", "1"), ("e0", "0"), ("e2", " 1 "), ("e0", "1"), ("e0", "0"))
-
-    found = report(root)
-    window = read_window(root, "flights", DAY, SIGNATURE, labels=Labels("late", "int64"))
-
-    # Said of e0 that it is 1, and last that it is 0; of e2 the same twice.
-    assert (found.conflicts, found.conflict_ids) == (1, ("e0",))
-    assert (found.labels, found.places, found.labelled_rows) == (3, 2, 2)
-    assert window.table()["late"].to_pylist()[0] == 0
-    load(root, ("e0", "1"), after=timedelta(days=4))
-    assert report(root).conflicts == 1
-
-
 def test_labels_of_requests_that_sampling_left_out_are_told_apart(
     root: str, spool_dir: Path, drain: Callable[..., Sink]
 ) -> None:
@@ -145,22 +118,6 @@ def test_labels_of_requests_that_sampling_left_out_are_told_apart(
     assert 100 < len(captured) < 300
     assert (found.labelled_rows, found.places) == (len(captured), 2000)
     assert (found.unsampled, found.unmatched) == (2000 - len(captured), 0)
-
-
-@pytest.mark.usefixtures("captured")
-def test_without_sampling_no_label_is_taken_for_left_out(root: str) -> None:
-    load(root, *((f"nobody-{number}", "1") for number in range(50)))
-
-    found = report(root)
-
-    assert (found.unsampled, found.unmatched, found.labelled_rows) == (0, 50, 0)
-
-
-@pytest.mark.usefixtures("captured")
-def test_labels_of_another_type_are_counted(root: str) -> None:
-    load(root, ("e0", "many"), ("e2", "2"))
-
-    assert report(root).unfit == 1
 
 
 @pytest.mark.usefixtures("captured")
@@ -188,14 +145,6 @@ def test_how_late_labels_are_is_told_from_the_event_on(root: str) -> None:
     assert delay["median"] == delay["longest"] == 2 * 86_400
     # The label of e2 came an hour before its request.
     assert delay["p95"] == pytest.approx(2 * 86_400)
-
-
-def test_without_labels_or_records_there_is_nothing_to_tell(root: str) -> None:
-    nothing = report(root)
-    load(root, ("early", "1"))
-
-    assert nothing == LabelReport(0, 0, 0, 0, (), 0, (), None, 0, (), 0, None, ())
-    assert (report(root).unmatched, report(root).days) == (1, ())
 
 
 LABELS = st.lists(
@@ -296,12 +245,3 @@ def _filled(folder: Path) -> Path:
     record(writer, event_id="e2", at=NOON + timedelta(days=1))
     sink_all(folder / "root", folder / "spool", lambda _: SIGNATURE)
     return folder / "root"
-
-
-def test_a_file_that_is_gone_meanwhile_is_told_and_no_fault(root: str) -> None:
-    load(root, ("e0", "1"))
-    (file,) = Path(root).rglob("*.parquet")
-    file.unlink()
-
-    with pytest.raises(StorageError, match="truth"):
-        report(root)

@@ -7,7 +7,6 @@ import uuid
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -183,10 +182,3 @@ def test_redaction_changes_what_has_rules_and_leaves_the_rest_as_it_lies(
         else frame
         for frame in frames
     ]
-
-
-@pytest.mark.parametrize("redactor", [None, Eraser()])
-def test_frames_without_rules_are_not_even_copied(redactor: Eraser | None) -> None:
-    given = Delivery.of(SPOOLS[0], [Frame(Kind.RECORD, 0, 1, 0, 0, 0, 0, 0, 0, 200, {})])
-
-    assert redacted(given, redactor) is given

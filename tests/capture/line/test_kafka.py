@@ -11,10 +11,9 @@ from pathlib import Path
 
 import confluent_kafka
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaTimeoutError
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from driftline.capture.line.kafka import connect, kafka_sender
+from driftline.capture.line.kafka import kafka_sender
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.line.sidecar import Sidecar
 from driftline.capture.line.sink import Sink
@@ -26,7 +25,6 @@ from driftline.signature import Signature
 from tests.capture.conftest import record
 from tests.capture.line.kafka_tools import options, ship_all, sink_until, stored, wait_until
 from tests.servers.kafka import KafkaBroker
-from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.kafka
 
@@ -205,18 +203,6 @@ def test_a_sidecar_that_is_stopped_while_the_broker_is_away_ends_and_loses_nothi
     line.sink_until_stored("a", "b")
 
     assert stored(line.root).num_rows == 2
-
-
-@pytest.mark.parametrize("kind", [KafkaAdminClient, KafkaConsumer])
-def test_a_client_that_reaches_no_broker_leaves_no_thread_behind(
-    kind: Callable[..., object],
-) -> None:
-    before = set(threading.enumerate())
-
-    with pytest.raises(KafkaTimeoutError):
-        connect(kind, bootstrap_servers=f"127.0.0.1:{free_port()}", bootstrap_timeout_ms=100)
-
-    assert set(threading.enumerate()) <= before
 
 
 def test_what_nobody_can_read_becomes_a_counted_gap_and_stops_nothing(line: Line) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -12,11 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from driftline.capture.line.envelope import write
-from driftline.capture.spool.frame import HEADER_BYTES, Flag, Frame, Kind
-from driftline.capture.spool.records import HEADER
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.signature import Signature
 from tests.capture.conftest import record
 from tests.capture.line.kafka_tools import options, ship_all
 from tests.servers.kafka import KafkaBroker
@@ -50,33 +45,3 @@ def test_the_program_in_the_document_decodes_a_message_of_a_real_broker(
     assert "'reason': 'full'" in heads[1]
     assert bodies == ["b'1.5,3,UA' b'1,0.25'", "b'' b''", "b'2.5,4,AA' b'0,0.125'"]
     assert len(code.splitlines()) <= 22
-
-
-def test_the_document_names_every_header_of_a_message() -> None:
-    frame = Frame(Kind.RECORD, 0, 1, 5, 0, 0, 0, 0, 0, 200, {"endpoint": "e"})
-    headers = {name for name, _ in write(str(uuid.uuid4()), [frame]).headers}
-
-    assert headers <= set(re.findall(r"`(dl\.\w+)`", KAFKA))
-
-
-def test_the_document_has_every_field_of_a_frame_at_its_offset() -> None:
-    rows = re.findall(r"^\| (\d+) \| (u\d+)? ?\| ", KAFKA, flags=re.MULTILINE)
-    assert HEADER.names is not None and HEADER.fields is not None
-    kinds = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}
-    fields = [(str(HEADER.fields[name][1]), HEADER[name].itemsize) for name in HEADER.names]
-
-    assert rows == [*((at, kinds[size]) for at, size in fields), (str(HEADER_BYTES), "")]
-
-
-def test_the_document_names_every_flag_with_its_bit() -> None:
-    rows = re.findall(r"^\| (\d+) \| `([A-Z_]+)` \|", CAPTURE, flags=re.MULTILINE)
-
-    assert {name: int(bit) for bit, name in rows} == {one.name: one.value for one in Flag}
-
-
-def test_the_signature_in_the_document_is_one_that_driftline_reads_and_writes() -> None:
-    (text,) = re.findall(r"```json\n(.*?)```", CAPTURE, flags=re.DOTALL)
-
-    found = Signature.from_json(text)
-
-    assert json.loads(found.to_json()) == json.loads(text)

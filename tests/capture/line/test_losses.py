@@ -146,15 +146,3 @@ def test_all_segments_are_put_on_the_disk_whether_they_are_read_or_not(
         tail.receive(10)
 
     assert synced == [file.stat().st_ino for file in sorted(spool_dir.glob("*/*.dls"))]
-
-
-def test_a_window_of_all_time_opens_only_days_that_have_rows(
-    root: str, spool_dir: Path, drain: Drain, write: Write, signature: Signature
-) -> None:
-    write(SpoolWriter(spool_dir))
-    drain()
-
-    ever = Window(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
-    found = read_window(root, "flights", ever, signature)
-
-    assert found.table().num_rows == found.row_count == 1

@@ -69,25 +69,3 @@ def test_what_is_settled_never_goes_back(root: str) -> None:
 
     assert read_watermarks(gap_folder(root)).settled == {spool: 9}
     assert gap_folder(root).open() is not None
-
-
-def test_notes_are_few_however_many_commits_there_are(
-    root: str, spool_dir: Path, write: Write
-) -> None:
-    now_s = 0.0
-    transport = LowWatermarkTransport(LocalTransport(spool_dir), root, monotonic=lambda: now_s)
-    sink = Sink(root, transport, lambda _: SIGNATURE)
-    writer = SpoolWriter(spool_dir)
-    for _ in range(5):
-        write(writer)
-        sink.step()
-        now_s += 10.0
-    folder = gap_folder(root)
-    assert folder.table is not None
-    assert folder.table.version() == 2  # Made in two entries, and one note.
-    now_s += 60.0
-    sink.step()  # Nothing came: what is left is noted all the same.
-    folder.refresh()
-    transport.close()
-
-    assert set(read_watermarks(folder).settled.values()) == {5}

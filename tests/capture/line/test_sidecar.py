@@ -87,29 +87,6 @@ def test_what_was_not_taken_is_sent_later_and_only_that(spool_dir: Path) -> None
     assert shelf.seqs() == [1, 2, 3, 4, 5]
 
 
-def test_while_nothing_is_taken_the_memory_is_bounded_and_the_disk_keeps_all(
-    spool_dir: Path,
-) -> None:
-    shelf = Shelf()
-    shelf.is_open = False
-    sidecar = Sidecar(spool_dir, shelf)
-    with closing(SpoolWriter(spool_dir)) as writer:
-        for _ in range(100):
-            record(writer, request=bytes(1 << 20))
-    for _ in range(20):
-        with pytest.raises(UnavailableError):
-            sidecar.step()
-
-    assert sidecar._waiting_bytes() <= 40 << 20
-    shelf.is_open = True
-    while sidecar.step():
-        pass
-    stop = threading.Event()
-    stop.set()
-    sidecar.run(stop)
-    assert shelf.seqs() == list(range(1, 101))
-
-
 def test_drops_that_a_shipped_gap_told_are_not_told_again(spool_dir: Path) -> None:
     shelf = Shelf()
     writer = SpoolWriter(spool_dir)

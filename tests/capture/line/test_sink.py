@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import threading
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from deltalake import DeltaTable
 
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.report import document_of, report
@@ -61,57 +59,6 @@ def test_a_table_that_was_lost_is_filled_again_from_what_lies_in_the_spool(
     assert counted(root, "flights").requests == 3
 
 
-def test_a_note_that_cannot_be_written_stops_nothing(
-    root: str,
-    spool_dir: Path,
-    write: Write,
-    drain: Callable[..., Sink],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr("driftline.capture.spool.backlog.replace_file", refuse)
-    writer = SpoolWriter(spool_dir, segment_bytes=1)
-    write(writer)
-    for _ in range(5):
-        write(writer)
-
-    last = drain()
-
-    assert last.counters["gaps"] == 0
-    assert counted(root, "flights").requests == 6
-
-
-def test_each_endpoint_has_a_table_of_its_own(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    for number in range(30):
-        write(writer, endpoint=f"e{number % 3}")
-    drain()
-
-    assert [counted(root, f"e{number}").requests for number in range(3)] == [10, 10, 10]
-
-
-def test_a_sink_at_rest_holds_no_table_open(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
-) -> None:
-    def held() -> int:
-        gc.collect()
-        return sum(isinstance(one, DeltaTable) for one in gc.get_objects())
-
-    writer = SpoolWriter(spool_dir)
-    for number in range(3):
-        write(writer, endpoint=f"e{number}")
-    before = held()
-
-    sink = drain()
-
-    assert sink.counters["commits"] == 3
-    assert held() == before
-
-
 def test_when_one_table_was_committed_and_the_other_not_both_end_up_exact(
     root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
 ) -> None:
@@ -145,21 +92,6 @@ def test_the_same_sink_goes_on_after_storage_trouble(
 
     assert sink.step() == 2
     assert counted(root, "flights").requests == 2
-
-
-def test_bodies_lie_on_the_first_row_only(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
-) -> None:
-    write(SpoolWriter(spool_dir), b"1,1,a\n2,2,b", b"1,0.5\n0,0.5", event_id="e1")
-    drain()
-
-    data = Dataset(root, "flights").open()
-    assert data is not None
-    names = ["event_id", "row_index", "request_body", "response_body", "request_bytes"]
-    assert data.to_table(names).to_pylist() == [
-        dict(zip(names, ["e1", 0, b"1,1,a\n2,2,b", b"1,0.5\n0,0.5", 11], strict=True)),
-        dict(zip(names, ["e1", 1, None, None, None], strict=True)),
-    ]
 
 
 def test_an_endpoint_without_a_signature_is_kept_raw_and_typed_later(
@@ -236,24 +168,6 @@ def test_a_decoder_fault_counts_against_coverage_everywhere(
     assert audited.undecodable == {"flights": 1}
     window = read_window(root, "flights", Window(at, at + timedelta(hours=1)), signature)
     assert (window.request_count, window.unparsed_count, window.fault_count) == (4, 2, 1)
-
-
-def test_sixty_thousand_short_rows_in_one_body_are_stored_with_the_body_once(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
-) -> None:
-    count = 60_000
-    body = b"1.5,3,U\n" * count
-    assert len(body) == 480_000
-    write(SpoolWriter(spool_dir), body, b"1,0.25\n" * count)
-    drain()
-
-    data = Dataset(root, "flights").open()
-    assert data is not None
-    found = data.to_table(["row_index", "request_body", "feature_carrier", "parse_error"])
-    found = found.sort_by("row_index")
-    assert found["feature_carrier"].to_pylist() == ["U"] * count
-    assert found["parse_error"].null_count == count
-    assert found["request_body"].to_pylist() == [body, *[None] * (count - 1)]
 
 
 ODD = {
@@ -372,17 +286,6 @@ def test_a_spool_whose_writer_ended_goes_once_it_is_stored(
 
     assert [path.name for path in spool_dir.iterdir() if path.is_dir()] == []
     assert counted(root, "flights").requests == 1
-
-
-def test_segments_go_as_they_are_stored(
-    spool_dir: Path, write: Write, drain: Callable[..., Sink]
-) -> None:
-    writer = SpoolWriter(spool_dir, segment_bytes=2_000)
-    for _ in range(100):
-        write(writer)
-    drain()
-
-    assert len(list(spool_dir.rglob("*.dls"))) == 1
 
 
 def test_run_commits_by_age_and_by_number_and_the_rest_when_stopped(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,6 @@ from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.delivery import Delivery
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset, read_gaps
-from driftline.capture.tables.storage import StorageError
 from driftline.signature import Signature
 from tests.capture.counts import counted
 from tests.capture.line.kafka_tools import wait_until
@@ -75,27 +72,6 @@ def test_an_endpoint_that_fails_does_not_stop_the_others_and_loses_nothing(
     assert seqs(root, "e0") == [1, 3, 6, 8]
     assert [(gap.seq, gap.reason) for gap in read_gaps(root)] == [(5, "full")]
     assert (sink.counters["records"], sink.counters["gaps"]) == (8, 1)
-
-
-def test_records_of_an_endpoint_that_fails_are_in_memory_within_bounds(
-    root: str, spool_dir: Path, write: Write, signature: Signature
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    for _ in range(100):
-        write(writer, endpoint="e1")
-
-    def lookup(_: str) -> Signature:
-        raise KeyError("nobody thought of this")
-
-    sink = Sink(root, LocalTransport(spool_dir), lookup, commit_records=20)
-    for _ in range(5):
-        with pytest.raises(KeyError):
-            sink.step()
-
-    assert sink._pending_records == 20
-    sink._signatures = lambda _: signature
-    assert sink.step() == 100
-    assert seqs(root, "e1") == list(range(1, 101))
 
 
 class Trickle(LocalTransport):
@@ -157,43 +133,3 @@ def test_what_nobody_thought_of_while_writing_is_counted_and_tried_again(
 
     assert sink.counters["failures"] == 1
     assert seqs(root, "flights") == [1]
-
-
-def test_packed_bodies_are_committed_by_what_they_expand_to(
-    root: str,
-    spool_dir: Path,
-    write: Write,
-    signature: Signature,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    largest = 0
-    build = sinks.build_rows
-
-    def watched(records: sinks.Records, *rest: Any, **more: Any) -> object:
-        nonlocal largest
-        largest = max(largest, len(records))
-        return build(records, *rest, **more)
-
-    monkeypatch.setattr(sinks, "build_rows", watched)
-    writer = SpoolWriter(spool_dir)
-    # 900,000 bytes each: a hundred take 90 MB when they are unpacked, and 100 KB before.
-    packed = gzip.compress(b"1.5,3," + b"UA" * 450_000)
-    for number in range(100):
-        odd = number == 41
-        write(writer, b"not gzip" if odd else packed, request_encoding="gzip")
-    sink = Sink(root, LocalTransport(spool_dir), lambda _: signature)
-    blocked = Path(root, "capture", "flights")
-    blocked.parent.mkdir(parents=True)
-    blocked.write_text("in the way")
-    with pytest.raises(StorageError):
-        sink.step()
-    blocked.unlink()
-
-    assert sink.step() == 100
-    assert largest <= 40
-    assert sink.counters["commits"] >= 3
-    data = Dataset(root, "flights").open()
-    assert data is not None
-    found = data.to_table(["spool_seq", "feature_temp"]).sort_by("spool_seq")
-    assert found["spool_seq"].to_pylist() == list(range(1, 101))
-    assert found["feature_temp"].to_pylist() == [None if n == 41 else 1.5 for n in range(100)]

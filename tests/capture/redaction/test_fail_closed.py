@@ -201,27 +201,6 @@ def test_a_rule_that_fails_in_an_unforeseen_way_leaves_nothing_and_stops_nobody(
     assert "secret" not in caplog.text
 
 
-def test_a_failure_is_told_once_and_names_the_mend(caplog: pytest.LogCaptureFixture) -> None:
-    cleaner = Redactor([rule("/ssn")])
-
-    with caplog.at_level(logging.WARNING):
-        cleaner.frames([frame(b'{"x":"secret"}')] * 3)
-
-    assert caplog.text.count("failed, bodies are left out") == 1
-    assert "optional = true" in caplog.text
-    assert "secret" not in caplog.text
-    assert cleaner.counters["redaction_failed"] == 3
-
-
-def test_the_table_says_why_a_body_is_not_there() -> None:
-    signature = Signature(features=(Column("a", "feature_a", "string"),))
-    failed = applied(frame(b'{"a":1', kind=JSON), rule("/a"))
-
-    found = decode(Records.of([(str(uuid.UUID(int=7)), failed)]), signature)
-
-    assert found.errors == ["request: left out, for it could not be redacted"]
-
-
 def test_a_hash_fits_a_text_column_and_is_unfit_for_a_number() -> None:
     signature = Signature(
         features=(Column("a", "feature_a", "string"), Column("b", "feature_b", "double"))

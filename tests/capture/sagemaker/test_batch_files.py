@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from driftline.capture.sagemaker.batch_files import (
     BatchObject,
     Manifest,
-    batch_rows,
     pair_lines,
     pair_objects,
     read_manifest,
@@ -36,14 +34,6 @@ def pairs(
     found = [line for _, line in pair_lines(output, given, ONE)]
     assert not any(isinstance(line, LineError) for line in found)
     return [line for line in found if isinstance(line, CaptureLine)]
-
-
-def test_a_manifest_says_of_what_and_when_by_its_place() -> None:
-    text = '[{"prefix": "s3://bucket/path/"}, "a.csv", "b/c.csv"]'
-
-    found = read_manifest("s3://dest/input/2022/08/30/00/x.json", text)
-
-    assert found == Manifest(False, HOUR, "s3://bucket/path/", ("a.csv", "b/c.csv"))
 
 
 @pytest.mark.parametrize(
@@ -135,34 +125,6 @@ def test_lines_that_have_no_partner_are_told() -> None:
     assert [type(line) for _, line in odd] == [LineError, LineError]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"a": "\\ud800", "SageMakerInferenceId": "x"}',
-        '{"SageMakerInferenceId": "\\ud800", "a": 1}',
-    ],
-)
-def test_half_a_character_is_a_bad_line_and_stops_nothing(text: str) -> None:
-    odd, good = pair_lines(numbered(text, "1"), None, ONE)
-
-    assert "surrogate" in str(odd[1])
-    assert isinstance(good[1], CaptureLine)
-
-
-def test_objects_find_each_other_in_a_time_that_grows_with_their_number() -> None:
-    names = [f"part/{at}.csv" for at in range(20_000)]
-    manifests = [
-        Manifest(False, HOUR, "s3://in/", tuple(names)),
-        Manifest(True, HOUR, "s3://out/job/", tuple(f"{name}.out" for name in names)),
-    ]
-    start = time.process_time()
-
-    found = pair_objects(manifests)
-
-    assert time.process_time() - start < 5
-    assert [one.input for one in found] == [f"s3://in/{name}" for name in names]
-
-
 def test_requests_become_lines_and_are_read_back(tmp_path: Path) -> None:
     lines = [
         read_line(line)
@@ -220,13 +182,3 @@ def test_what_an_hour_has_no_more_goes_with_its_manifests(tmp_path: Path) -> Non
     assert (fewer.written, fewer.unchanged, fewer.removed) == (2, 2, 2)
     assert none.removed == 4
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
-
-
-def test_bodies_that_cannot_be_lines_are_left_out() -> None:
-    csv = Side(b"1\n2", "text/csv", "CSV")
-
-    assert batch_rows(CaptureLine("e", HOUR, csv, Side(b"1", "text/csv", "CSV"))) is None
-    assert batch_rows(CaptureLine("e", HOUR, csv, None)) is None
-    assert batch_rows(CaptureLine("e", None, csv, csv)) is None
-    found = batch_rows(CaptureLine("e", HOUR, csv, Side(b"[1,\n2]", "application/json", "JSON")))
-    assert found is None

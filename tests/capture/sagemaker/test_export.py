@@ -10,7 +10,6 @@ import pyarrow.fs as pafs
 import pytest
 
 from driftline.capture.line.sink import Sink
-from driftline.capture.sagemaker import capture_files
 from driftline.capture.sagemaker.capture_files import (
     FileCounts,
     read_capture_lines,
@@ -21,7 +20,6 @@ from driftline.capture.sagemaker.export import captured_hours, captured_lines, c
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.storage import StorageError
 from driftline.errors import InputError
 from driftline.formats.capture_line import write_line
 from tests.capture.counts import counted
@@ -198,13 +196,6 @@ def test_an_export_is_read_as_lines_of_a_table_of_its_own(root: str, out: Path) 
     assert counted(root, "other").requests == 44
 
 
-def test_a_target_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-
-    with pytest.raises(InputError, match="cannot be written"):
-        write_hour(str(tmp_path / "file"), "e", "v", NOON, [b"{}"])
-
-
 def test_files_of_other_forms_give_their_records(tmp_path: Path) -> None:
     import gzip
 
@@ -227,29 +218,3 @@ def test_files_of_other_forms_give_their_records(tmp_path: Path) -> None:
     (tmp_path / "packed.jsonl.gz").write_bytes(damaged)
     with pytest.raises(InputError, match="cannot be read"):
         list(read_capture_lines(system, str(tmp_path / "packed.jsonl.gz"), "x"))
-
-
-def test_lines_behind_one_that_is_too_long_are_given(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(capture_files, "MAX_LINE_BYTES", 100)
-    monkeypatch.setattr(capture_files, "_BLOCK_BYTES", 64)
-    lines = [b"first", b"x" * 500, b"second", b"y" * 300, b"third", b"fourth"]
-    (tmp_path / "some.jsonl").write_bytes(b"\n".join(lines))
-
-    found = list(read_capture_lines(pafs.LocalFileSystem(), str(tmp_path / "some.jsonl"), "some"))
-
-    assert [number for number, _ in found] == [1, 2, 3, 4, 5, 6]
-    assert [line for _, line in found if len(line) < 100] == [lines[at] for at in (0, 2, 4, 5)]
-
-
-def test_a_file_that_is_gone_meanwhile_is_told_and_no_fault(root: str) -> None:
-    lines = sample_lines("capture/capture.jsonl")
-    store_lines(root, "moved", lines[:1], None)
-    (file,) = Path(root).rglob("*.parquet")
-    file.unlink()
-
-    with pytest.raises(StorageError, match="moved"):
-        captured_hours(root, "moved", None, NOW)
-    with pytest.raises(StorageError, match="moved"):
-        store_lines(root, "moved", lines, None)

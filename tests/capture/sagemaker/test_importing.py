@@ -19,13 +19,11 @@ from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.sink import Sink
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.redaction.rules import Rule
-from driftline.capture.sagemaker.importing import LineStore, Stored, store_lines
+from driftline.capture.sagemaker.importing import Stored, store_lines
 from driftline.capture.spool.frame import Flag
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.delta_log import read_watermarks
 from driftline.capture.windows.window import Window, read_window
-from driftline.errors import UnavailableError
 from driftline.signature import Column, Signature
 from tests.capture.sagemaker.sagemaker_tools import SAMPLES, sample_lines
 from tests.servers.commands import talking
@@ -83,13 +81,6 @@ def test_the_same_lines_again_change_nothing(root: str, name: str) -> None:
     assert table(root).num_rows == len(lines)
 
 
-def test_without_a_signature_bodies_are_kept_raw(root: str) -> None:
-    stored = store_lines(root, "moved", [line("e")], None)
-
-    assert (stored.imported, stored.unparsed) == (1, 1)
-    assert table(root)["request_body"].to_pylist() == [b"1,2,3,4,5,6,7"]
-
-
 def test_a_bad_line_is_named_and_stops_nothing(root: str) -> None:
     lines = [
         line("a"),
@@ -136,19 +127,6 @@ def test_what_would_be_stored_as_something_else_is_no_record(
     assert (stored.imported, [bad.index for bad in stored.bad]) == (1, [1])
     assert told in stored.bad[0].reason
     assert store_lines(root, "moved", lines, SEVEN).known == 1
-
-
-def test_marks_add_up_for_an_audit(root: str) -> None:
-    store_lines(root, "moved", [line("a"), b"bad", line("b")], SEVEN)
-    store_lines(root, "moved", [line("b"), line("c"), line("c")], SEVEN)
-
-    rows = table(root)
-    marks = read_watermarks(Dataset(root, "moved")).stored
-
-    assert sum(marks.values()) == rows.num_rows == 3
-    for spool, mark in marks.items():
-        held = rows.filter(pa.compute.equal(rows["spool_id"], spool))["spool_seq"].to_pylist()
-        assert sorted(held) == list(range(1, mark + 1))
 
 
 def test_an_audit_finds_nothing_missing(root: str) -> None:
@@ -225,39 +203,6 @@ for at in range(0, len(lines), 20):
     store_lines(root, "moved", lines[at : at + 20], None)
     print(at, flush=True)
 """
-
-
-def test_two_who_store_piece_by_piece_under_one_name_store_each_line_once(root: str) -> None:
-    lines = [line(f"e{number:02}") for number in range(20)]
-    one, other = (LineStore(root, "moved", variant="v", redactor=None, name="job") for _ in "ab")
-
-    one.store(lines[0:5], SEVEN)
-    # Of who takes over behind the third line, in other pieces, while the first one goes on.
-    assert other.store(lines[3:9], SEVEN).imported == 4
-    assert one.store(lines[5:12], SEVEN).imported == 3
-    bad = other.store([*lines[9:12], b"{", *lines[12:14]], SEVEN)
-    assert (bad.imported, bad.known, len(bad.bad)) == (2, 3, 1)
-    assert one.store(lines[12:20], SEVEN).imported == 6
-    # Of one whose output was lost: it begins anew, piece by piece.
-    third = LineStore(root, "moved", variant="v", redactor=None, name="job")
-    assert [third.store(lines[at : at + 5], SEVEN).known for at in range(0, 20, 5)] == [5] * 4
-
-    rows = table(root)
-    assert sorted(rows["event_id"].to_pylist()) == [f"e{number:02}" for number in range(20)]
-    assert len(set(rows["spool_id"].to_pylist())) == 1
-    assert sorted(rows["spool_seq"].to_pylist()) == list(range(1, 21))
-
-
-def test_who_stores_alone_does_not_read_again_what_it_stored(root: str) -> None:
-    store = LineStore(root, "moved", variant="v", redactor=None, name="job")
-    store.store([line("a")], SEVEN)
-    for file in Path(root).rglob("*.parquet"):
-        if "_delta_log" not in file.parts:
-            file.unlink()  # Whoever reads ids fails from here on.
-
-    assert store.store([line("b")], SEVEN).imported == 1
-    with pytest.raises(UnavailableError):
-        LineStore(root, "moved", variant="v", redactor=None, name="job").store([line("c")], SEVEN)
 
 
 def test_an_import_that_is_killed_goes_on_to_each_record_once(root: str, tmp_path: Path) -> None:

@@ -17,12 +17,10 @@ from driftline.formats.capture_line import (
     Side,
     encoding_of,
     read_line,
-    read_record,
     write_line,
 )
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
 
-NOON = datetime(2026, 1, 15, 12, tzinfo=UTC)
 CSV = Side(b"1,2", "text/csv", "CSV")
 
 
@@ -43,16 +41,6 @@ def test_a_sample_is_read_as_it_stands() -> None:
     assert line.request.content.startswith(b"132,10,182.9,")
     assert line.response == Side(b"0.036397725343704224", "text/csv; charset=utf-8", "CSV")
     assert line.inference_id is None
-
-
-def test_ids_and_attributes_of_the_caller_stand_before_the_time() -> None:
-    line = CaptureLine("e", NOON, CSV, None, "order-1", ("a=1",))
-
-    assert write_line(line) == (
-        '{"captureData":{"endpointInput":{"observedContentType":"text/csv","mode":"INPUT",'
-        '"data":"1,2","encoding":"CSV"}},"eventMetadata":{"eventId":"e","customAttributes":["a=1"],'
-        '"inferenceId":"order-1","inferenceTime":"2026-01-15T12:00:00Z"},"eventVersion":"0"}'
-    )
 
 
 def test_records_that_labels_were_merged_into_are_read_too() -> None:
@@ -131,12 +119,6 @@ def test_what_is_no_record_is_told_in_one_sentence(text: str, told: str) -> None
 
     assert told in str(refused.value)
     assert "\n" not in str(refused.value)
-
-
-def test_a_data_set_may_have_lines_without_a_time() -> None:
-    record = json.loads((FIXTURES / "capture/capture.jsonl").read_text().split("\n")[0])
-
-    assert read_record(record, needs_time=False).time is None
 
 
 _texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)

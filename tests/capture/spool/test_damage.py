@@ -202,29 +202,6 @@ def test_a_folder_removed_under_its_writer_is_made_anew_and_told(
     assert (gap.seq, record.seq) == (1, 2)
 
 
-def test_a_volume_that_is_made_read_only_costs_counted_records(tmp_path: Path) -> None:
-    if os.geteuid():
-        pytest.skip("only root mounts volumes")
-    mount = f"mount -t tmpfs -o size=1m tmpfs {tmp_path}"
-    assert os.system(mount) == 0
-    clock = Clock()
-    try:
-        with closing(SpoolWriter(tmp_path / "spool", mono_ns=clock, segment_s=1)) as writer:
-            assert writer.append({"endpoint": "f"}, [b"x"])
-            (segment,) = tmp_path.glob("spool/*/*.dls")
-            segment.unlink()  # A file open for writing would keep the volume from being changed.
-            writer._close_files()
-            writer._reset()
-            assert os.system(f"mount -o remount,ro {tmp_path}") == 0
-            assert not writer.append({"endpoint": "f"}, [b"x"])
-            assert os.system(f"mount -o remount,rw {tmp_path}") == 0
-            clock.ns += 2 * 10**9
-            assert writer.append({"endpoint": "f"}, [b"x"])
-            assert writer.dropped == 1
-    finally:
-        os.system(f"umount --lazy {tmp_path}")
-
-
 @pytest.mark.parametrize("wall_ns", [-1, -(1 << 70), 0, 1 << 62, 1 << 70])
 def test_a_clock_that_jumps_costs_no_record(spool_dir: Path, wall_ns: int) -> None:
     writer = SpoolWriter(spool_dir, now_ns=lambda: wall_ns)

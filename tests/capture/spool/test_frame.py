@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.envelope import read_envelope, write_records
-from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import (
     HEADER_BYTES,
     Frame,
@@ -22,7 +18,6 @@ from driftline.capture.spool.frame import (
     seed_of,
     unpack,
 )
-from driftline.capture.spool.writer import SpoolWriter
 
 SEED = seed_of("01890000-0000-7000-8000-000000000001")
 chunks = st.lists(st.binary(max_size=300), max_size=5)
@@ -90,30 +85,6 @@ def test_meta_past_the_limit_is_cut_value_by_value() -> None:
 
 def test_nul_in_a_value_cannot_forge_another_name() -> None:
     assert pack_meta({"inference_id": "x\0endpoint\0other"}) == b"inference_id\0xendpointother"
-
-
-def test_a_record_of_two_bodies_of_25_mib_goes_through_spool_message_and_reader(
-    tmp_path: Path,
-) -> None:
-    # SageMaker's own limit of a payload, InvokeEndpoint's Body: 26,214,400 bytes.
-    size = 25 << 20
-    request, response = b"q" * size, b"r" * size
-    writer = SpoolWriter(tmp_path)
-    assert writer.append(
-        {"endpoint": "flights"}, [request], [response], request_bytes=size, response_bytes=size
-    )
-    writer.close()
-    follower = SpoolFollower(tmp_path)
-    (delivery,) = follower.receive(10)
-    follower.close()
-
-    envelope = write_records(delivery.spool_id, delivery.records)
-    spool_id, records = read_envelope(envelope.value, envelope.headers)
-
-    (frame,) = records.frames()
-    assert (spool_id, frame.kind) == (delivery.spool_id, Kind.RECORD)
-    assert frame.request == request
-    assert frame.response == response
 
 
 def test_a_whole_frame_is_the_record_of_its_own_event_alone() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.spool.frame import Frame, Kind, pack, pack_meta, seed_of
+from driftline.capture.spool.frame import Frame, Kind, pack, seed_of
 from driftline.capture.spool.records import Records
 
 SPOOLS = [str(uuid.UUID(int=number)) for number in (7, 8, 9)]
@@ -91,12 +91,3 @@ def test_any_bytes_as_meta_are_read_as_the_frame_reads_them(metas: list[bytes]) 
 
     assert found.meta("k").to_pylist() == [frame.meta.get("k") for frame in found.frames()]
     assert found.request.to_pylist() == [b"r"] * len(metas)
-
-
-def test_a_mask_that_keeps_all_costs_nothing() -> None:
-    found = Records.of(
-        (SPOOLS[0], Frame(Kind.RECORD, 0, n, 0, 0, 0, 0, 0, 0, 200, {})) for n in (1, 2)
-    )
-
-    assert found.take(np.array([True, True])) is found
-    assert pack_meta({}) == b""

@@ -8,15 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
-from driftline.capture.spool.counters import Drop, DropCounters, read_drops
+from driftline.capture.spool.counters import read_drops
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind
 from driftline.capture.spool.writer import SpoolWriter
 from tests.capture.spool.spool_tools import Clock
-from tests.together import together
 
 Write = Callable[..., bool]
 
@@ -30,13 +28,6 @@ def frames_of(folder: Path) -> list[Frame]:
     return found
 
 
-def test_nothing_is_made_before_the_first_record(spool_dir: Path) -> None:
-    writer = SpoolWriter(spool_dir)
-
-    assert writer.spool_id is None
-    assert not spool_dir.exists()
-
-
 def test_numbers_that_a_field_cannot_hold_are_kept_as_near_as_it_goes(spool_dir: Path) -> None:
     writer = SpoolWriter(spool_dir)
 
@@ -44,16 +35,6 @@ def test_numbers_that_a_field_cannot_hold_are_kept_as_near_as_it_goes(spool_dir:
 
     (found,) = frames_of(spool_dir)
     assert (found.wall_ns, found.status) == (0, (1 << 16) - 1)
-
-
-def test_records_are_numbered_from_one_without_holes(spool_dir: Path, write: Write) -> None:
-    writer = SpoolWriter(spool_dir)
-
-    assert all(write(writer, b"%d" % number) for number in range(100))
-
-    found = frames_of(spool_dir)
-    assert [frame.seq for frame in found] == list(range(1, 101))
-    assert [frame.request for frame in found] == [b"%d" % number for number in range(100)]
 
 
 def test_the_spool_is_closed_to_other_users(spool_dir: Path, write: Write) -> None:
@@ -121,20 +102,6 @@ os._exit(0)
         reader.read(10)
 
         assert reader.is_finished
-
-
-def test_threads_share_a_writer(spool_dir: Path, write: Write) -> None:
-    writer = SpoolWriter(spool_dir)
-
-    def work(number: int) -> None:
-        for count in range(200):
-            write(writer, b"%d:%d" % (number, count))
-
-    together(*(partial(work, number) for number in range(4)))
-
-    found = frames_of(spool_dir)
-    assert [frame.seq for frame in found] == list(range(1, 801))
-    assert len({frame.request for frame in found}) == 800
 
 
 def test_a_body_of_very_many_chunks_is_whole(spool_dir: Path) -> None:
@@ -249,20 +216,3 @@ def test_closing_ends_the_spool_and_a_later_record_begins_another(
 
     assert counts == [1, 1]
     assert sorted(reader.is_finished for reader in readers) == [False, True]
-
-
-def test_past_the_slots_of_the_page_drops_are_counted_together(tmp_path: Path) -> None:
-    counters = DropCounters()
-    counters.attach(tmp_path / "counters")
-    for time, endpoint in enumerate([*range(40), 0, 39], 1):
-        counters.count("full disk", str(endpoint), 10, time)
-    counters.count("no room", "", 10, 43)  # Of no endpoint, and there is no slot for it either.
-    counters.close()
-
-    found = read_drops(tmp_path / "counters")
-
-    # A page of 4096 bytes holds a head of 16 and 34 slots of 16 + 64 + 5 * 8 bytes; the last is
-    # that of all others: seven endpoints, one of them twice, and none.
-    assert [drop.endpoint for drop in found] == [*map(str, range(33)), ""]
-    assert found[0] == Drop("full disk", "0", 2, 20, 1, 41)
-    assert found[-1] == Drop("full", "", 9, 90, 34, 43)

@@ -1,7 +1,6 @@
 """The lock of a round of commits is everybody's who shares a root, and stops no capture."""
 
 import errno
-import fcntl
 import os
 from pathlib import Path
 
@@ -23,33 +22,6 @@ def refuse_to_open(monkeypatch: pytest.MonkeyPatch, number: int, *, all_modes: b
     monkeypatch.setattr(os, "open", refuse)
 
 
-def test_the_file_is_as_open_to_others_as_the_umask_has_it(tmp_path: Path) -> None:
-    before = os.umask(0o002)
-    try:
-        with committing(str(tmp_path)):
-            pass
-    finally:
-        os.umask(before)
-
-    assert (tmp_path / LOCK_NAME).stat().st_mode & 0o777 == 0o664
-
-
-def test_a_file_that_may_only_be_read_is_locked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / LOCK_NAME).touch()
-    refuse_to_open(monkeypatch, errno.EACCES, all_modes=False)
-
-    with (
-        (tmp_path / LOCK_NAME).open() as other,
-        committing(str(tmp_path)),
-        pytest.raises(BlockingIOError),
-    ):
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    assert not caplog.records
-
-
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
 def test_a_file_that_is_refused_stops_no_commit_but_a_backup(
     tmp_path: Path,
@@ -68,22 +40,6 @@ def test_a_file_that_is_refused_stops_no_commit_but_a_backup(
     (said,) = caplog.messages
     assert f"{tmp_path}/.commits: {os.strerror(number)}; commits go on without this lock" in said
     with pytest.raises(StorageError, match=os.strerror(number)), between_commits(str(tmp_path)):
-        pass
-
-
-def test_a_file_system_without_locks_stops_no_commit_but_a_backup(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def refuse(_descriptor: int, _how: int) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-
-    with committing(str(tmp_path)):
-        pass
-
-    assert "No locks available; commits go on" in caplog.text
-    with pytest.raises(StorageError, match="No locks available"), between_commits(str(tmp_path)):
         pass
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,13 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.compaction import TARGET_BYTES, compact, worth_merging
-from driftline.capture.tables.dataset import Dataset, Gap, gap_folder, read_gaps, record_gaps
+from driftline.capture.tables.compaction import compact
+from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.delta_log import read_watermarks
 from driftline.capture.tables.retention import EXPIRED, expire, vacuum
 from driftline.capture.tables.rewriting import Held, OvertakenError, held_files, rewrite
@@ -189,16 +187,6 @@ def test_rows_from_before_a_column_was_added_have_null_there(
     assert found.rows() == [("old", 1.5, None, None), ("new", 1.5, "UA", 0.25)]
 
 
-def test_gaps_are_put_together_too(root: str) -> None:
-    folder = gap_folder(root)
-    for seq in range(1, 71):
-        record_gaps(folder, [Gap("s", seq, "flights", "full", 2, 100, DAY, DAY)])
-    before = read_gaps(root)
-
-    assert compact(folder, CLOSED) == 70
-    assert read_gaps(root) == before and len(before) == 70
-
-
 def test_a_file_that_is_gone_stops_the_compaction_and_changes_nothing(stored: DeltaFolder) -> None:
     victim = next(Path(stored.path).rglob("*.parquet"))
     victim.unlink()
@@ -209,45 +197,6 @@ def test_a_file_that_is_gone_stops_the_compaction_and_changes_nothing(stored: De
 
     assert DeltaTable(stored.uri).version() == version
     assert len(list(Path(stored.path).rglob("*.parquet"))) == 11
-
-
-@given(
-    sizes=st.lists(st.integers(1, 2 * TARGET_BYTES), max_size=200),
-    is_open=st.booleans(),
-)
-def test_what_is_chosen_is_small_enough_and_never_outweighs_the_rest(
-    sizes: list[int], is_open: bool
-) -> None:
-    files = [Held(f"{number}", "p", 1, size) for number, size in enumerate(sizes)]
-
-    chosen = worth_merging(files, is_open=is_open)
-
-    assert len(chosen) != 1
-    assert all(file.size < TARGET_BYTES // 2 for file in chosen)
-    if chosen:
-        *smaller, largest = sorted(file.size for file in chosen)
-        assert largest <= sum(smaller) * (1 if is_open else 8)
-        assert len(chosen) >= (64 if is_open else 2)
-        assert sum(smaller) + largest <= 8 * TARGET_BYTES
-
-
-@given(arrivals=st.lists(st.integers(1, 200_000), min_size=1, max_size=400))
-@settings(max_examples=20, deadline=None)
-def test_however_files_come_few_are_left_and_each_byte_is_moved_few_times(
-    arrivals: Sequence[int],
-) -> None:
-    files: list[Held] = []
-    moved = 0
-    for number, size in enumerate(arrivals):
-        files.append(Held(f"{number}", "p", 1, size))
-        chosen = worth_merging(files, is_open=True)
-        if chosen:
-            total = sum(file.size for file in chosen)
-            moved += total
-            files = [file for file in files if file not in chosen]
-            files.append(Held(f"m{number}", "p", 1, total))
-    assert len(files) < 128
-    assert moved <= sum(arrivals) * 9  # log2 of the 400 files
 
 
 def test_retention_counts_what_it_takes_by_spool_in_the_same_commit(

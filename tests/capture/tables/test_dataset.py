@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +23,7 @@ from driftline.capture.tables.dataset import (
     record_gaps,
     table_schema,
 )
-from driftline.capture.tables.delta_log import last_commit, read_watermarks
+from driftline.capture.tables.delta_log import read_watermarks
 from driftline.capture.tables.rows import build_rows
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import WatermarkMovedError
@@ -69,24 +68,6 @@ def test_rows_and_marks_come_together(root: str, signature: Signature) -> None:
 
     assert read_watermarks(Dataset(root, "flights")).stored == {SPOOL: 3}
     assert counted(root, "flights").rows == 3
-
-
-def test_the_last_commit_is_told_from_its_own_entry(
-    root: str, signature: Signature, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As deltalake's history tells it, which would stop all threads until the storage answers."""
-    assert last_commit(Dataset(root, "flights")) is None
-    dataset = Dataset(root, "flights")
-    for seq in (1, 2):
-        dataset.append(rows(signature, seq), {SPOOL: seq})
-    assert dataset.table is not None
-    stamp = dataset.table.history(1)[0]["timestamp"]
-    monkeypatch.delattr(DeltaTable, "history")
-
-    expected = datetime.fromtimestamp(stamp / 1000, UTC)
-    assert last_commit(dataset) == counted(root, "flights").last_commit == expected
-    Path(root, "capture/flights/_delta_log", f"{dataset.table.version():020d}.json").unlink()
-    assert last_commit(dataset) is None
 
 
 def test_a_mark_that_is_there_already_is_refused(root: str, signature: Signature) -> None:
@@ -201,12 +182,6 @@ def test_an_unknown_kind_of_root_is_an_input_error() -> None:
         Dataset("gopher://x", "flights")
 
 
-def test_a_file_uri_is_the_same_as_its_path(root: str, signature: Signature) -> None:
-    Dataset(f"file://{root}", "flights").append(rows(signature, 1), {SPOOL: 1})
-
-    assert counted(root, "flights").rows == 1
-
-
 def test_stats_count_requests_rows_failures_and_gaps(
     root: str, spool_dir: Path, write: Callable[..., bool], drain: Callable[..., object]
 ) -> None:
@@ -235,13 +210,6 @@ def test_stats_count_requests_rows_failures_and_gaps(
     )
 
 
-def test_an_endpoint_without_a_table_has_counts_of_zero(root: str) -> None:
-    stats = counted(root, "flights")
-
-    assert (stats.requests, stats.rows, stats.gaps, stats.oldest) == (0, 0, (), None)
-    assert not os.path.exists(root)  # noqa: PTH110
-
-
 def test_gaps_are_recorded_once(root: str) -> None:
     gaps = [
         Gap(SPOOL, 4, "flights", "full", 7, 70, datetime(2013, 1, 1, tzinfo=UTC), None),
@@ -255,28 +223,6 @@ def test_gaps_are_recorded_once(root: str) -> None:
     assert read_gaps(root) == gaps
 
 
-def test_who_has_read_a_table_reads_its_news_only(root: str, signature: Signature) -> None:
-    """The log's older entries are gone: whoever read them again would fail."""
-    writer = Dataset(root, "flights")
-    for seq in (1, 2, 3):
-        writer.append(rows(signature, seq), {SPOOL: seq})
-    assert _row_count(root) == 3
-    log = Path(writer.path, "_delta_log")
-    writer.append(rows(signature, 4), {SPOOL: 4})
-    (log / f"{1:020d}.json").unlink()
-
-    assert _row_count(root) == 4
-    with ThreadPoolExecutor() as another:
-        # Each thread keeps its own: this one has read nothing yet.
-        assert isinstance(another.submit(_row_count, root).exception(), StorageError)
-
-
-def _row_count(root: str) -> int:
-    data = Dataset(root, "flights").open()
-    assert data is not None
-    return int(data.count_rows())
-
-
 def test_a_table_made_anew_is_read_anew(root: str, signature: Signature) -> None:
     for seqs in ((1, 2, 3), (7,)):
         dataset = Dataset(root, "flights")
@@ -287,19 +233,6 @@ def test_a_table_made_anew_is_read_anew(root: str, signature: Signature) -> None
         shutil.rmtree(dataset.path)
 
     assert counted(root, "flights").rows == 0
-
-
-def test_reading_does_not_move_what_a_writer_sees(root: str, signature: Signature) -> None:
-    """Else a sink that lost its place would take another's rows for its own."""
-    first, second = (Dataset(root, "flights") for _ in range(2))
-    first.append(rows(signature, 1), {SPOOL: 1})
-    assert second.watermark(SPOOL) == 1
-    first.append(rows(signature, 2), {SPOOL: 2})
-
-    assert counted(root, "flights").rows == 2
-    with pytest.raises(WatermarkMovedError):
-        second.append(rows(signature, 2), {SPOOL: 2})
-    assert counted(root, "flights").rows == 2
 
 
 def test_writers_that_make_the_table_at_the_same_moment_share_it(

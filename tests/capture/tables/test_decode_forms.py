@@ -173,13 +173,6 @@ def test_answers_of_known_servers_are_read(document: Any) -> None:
     assert answers(found) == [(0, 0.25), (1, 0.75)]
 
 
-def test_tensorflow_answers_nan_and_it_is_a_number() -> None:
-    found = decode([frame(b"1,2,3", CSV, b'{"predictions": [[1, NaN]]}', JSON)], NUMBERS)
-
-    assert found.errors == [None]
-    assert repr(answers(found)) == "[(1, nan)]"
-
-
 def binary(
     tensors: list[tuple[str, list[int], str, bytes]], key: str = "inputs"
 ) -> tuple[bytes, int]:
@@ -222,26 +215,6 @@ def test_tensors_as_binary_data_are_read() -> None:
     assert features(found) == ROWS
 
 
-@pytest.mark.parametrize(
-    ("kind", "data", "values"),
-    [
-        ("BOOL", b"\0\1\7", (0, 1, 1)),
-        ("INT16", struct.pack("<3h", -1, 0, 300), (-1, 0, 300)),
-        ("UINT64", struct.pack("<3Q", 1, 2, 3), (1, 2, 3)),
-        ("FP64", struct.pack("<3d", 0.1, -2, 1e300), (0.1, -2, 1e300)),
-        ("BF16", struct.pack("<3H", 0x3F80, 0xC000, 0x4049), (1, -2, 3.140625)),
-    ],
-)
-def test_binary_tensors_of_every_width_are_read(
-    kind: str, data: bytes, values: tuple[float, ...]
-) -> None:
-    body, length = binary([("input-0", [1, 3], kind, data)])
-
-    found = decode([binary_frame(body, length)], NUMBERS)
-
-    assert numbers(found) == [values]
-
-
 def test_arrays_of_numpy_are_read_together_and_told_apart() -> None:
     matrix = np.array([[1.5, 2, 3], [4, 5, 6]])
     arrays = [
@@ -260,16 +233,6 @@ def test_arrays_of_numpy_are_read_together_and_told_apart() -> None:
         (1.5, 2, 3), (4, 5, 6), (1.5, 2, 3), (4, 5, 6), (7, 8, 9), (1, 0, 1),
         (11.5, 12, 13), (14, 15, 16), (1, 2, 3),
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "array", [np.array([0, 1]), np.array([[0.0, 0.25], [1, 0.75]]), np.array([[0], [1]], np.int8)]
-)
-def test_answers_may_be_arrays_of_numpy(array: Any) -> None:
-    found = decode([frame(b"1,2,3\n4,5,6", CSV, npy(array), NPY)], NUMBERS)
-
-    assert found.errors == [None]
-    assert found.columns["prediction"].to_pylist() == [0, 1]
 
 
 def test_a_structured_array_carries_texts_and_the_id() -> None:
@@ -304,13 +267,6 @@ def test_every_encoding_is_undone() -> None:
     found = decode([frame(data, encoding=name) for name, data in packed.items()], SIGNATURE)
 
     assert features(found) == ROWS[:1] * len(packed)
-
-
-def test_a_body_of_one_byte_is_not_deflated() -> None:
-    # The first of the two bytes with which RFC 1950 begins.
-    [error] = decode([frame(b"\x78", encoding="deflate")], SIGNATURE).errors
-
-    assert "cannot be unpacked" in str(error)
 
 
 def test_what_has_no_type_is_known_by_its_first_bytes() -> None:
@@ -388,20 +344,6 @@ def test_frames_that_pandas_writes_are_read(orient: Any, rows: int) -> None:
     assert numbers(found) == [(1.5, 2, 3), (4, 5, 6)][:rows]
     assert answers(found) == [(0, 0.25), (1, 0.75)][:rows]
     assert not any(found.unfit.to_pylist())
-
-
-def test_redacted_columns_of_lists_leave_the_others_readable() -> None:
-    bodies = [
-        {"a": None, "b": [2, 5], "c": [3, 6]},  # null
-        {"b": [2, 5], "c": [3, 6]},  # drop
-        {"a": "***", "b": [2, 5], "c": [3, 6]},  # mask
-    ]
-
-    found = decode([frame(json.dumps(body).encode(), JSON) for body in bodies], NUMBERS)
-
-    assert numbers(found) == [(None, 2, 3), (None, 5, 6)] * 3
-    told = [dict(row) for row in found.unfit.to_pylist()]
-    assert told == [{}, {}, {}, {}, {"a": '["***"]'}, {}]
 
 
 def test_texts_that_mlserver_writes_in_base64_are_unpacked() -> None:

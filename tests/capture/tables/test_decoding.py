@@ -70,15 +70,6 @@ def test_what_is_encoded_in_any_form_is_decoded_to_the_same_rows(
     assert found.unfit.to_pylist() == [[]] * len(found.unfit)
 
 
-def test_plain_bodies_are_joined_and_still_told_apart() -> None:
-    frames = [frame(b"%d,%d,UA\n%d,%d,AA" % (n, n, n, n)) for n in range(500)]
-
-    found = decode(frames, SIGNATURE)
-
-    assert set(found.row_counts) == {2}
-    assert found.columns["feature_count"].to_pylist() == [n // 2 for n in range(1_000)]
-
-
 def test_one_bad_body_stops_no_other() -> None:
     frames = [
         frame(b"1,1,a"),
@@ -126,12 +117,6 @@ def test_values_that_do_not_fit_are_kept_as_text_under_their_name() -> None:
     assert not (found.flags & Flag.REQUEST_UNPARSED).any()
 
 
-def test_a_field_that_is_not_there_is_missing() -> None:
-    found = decode([frame(b'{"instances": [{"carrier": "UA"}]}', JSON)], SIGNATURE)
-
-    assert features(found) == [(None, None, "UA")]
-
-
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
@@ -158,16 +143,6 @@ def test_answers_are_read_in_the_forms_of_servers(body: bytes, kind: str) -> Non
 
     assert outputs(found) == [("yes", 0.25, 0.75), ("no", 0.9, 0.1)]
     assert found.errors == [None]
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [(b"yes\nno", CSV), (b'["yes", "no"]', JSON), (b'{"predictions": ["yes", "no"]}', JSON)],
-)
-def test_an_answer_may_be_the_prediction_alone(body: bytes, kind: str) -> None:
-    found = decode([frame(b"1,1,a\n2,2,b", CSV, body, kind)], SIGNATURE)
-
-    assert outputs(found) == [("yes", None, None), ("no", None, None)]
 
 
 def test_failed_requests_are_not_read_and_are_no_parse_errors() -> None:
@@ -199,13 +174,6 @@ def test_packed_bodies_are_unpacked_within_a_bound() -> None:
     assert "unpacks to more than" in str(found.errors[1])
     assert "cannot be unpacked" in str(found.errors[2])
     assert 'content-encoding "compress"' in str(found.errors[3])
-
-
-def test_without_a_signature_records_are_kept_raw() -> None:
-    found = decode([frame(b"1"), frame(b"2", status=404)], None)
-
-    assert found.columns == {}
-    assert found.errors == ["the endpoint has no signature", None]
 
 
 @given(st.lists(st.tuples(st.sampled_from([CSV, JSON, LINES, ""]), st.binary(max_size=60))))

@@ -49,7 +49,3 @@ def test_a_young_table_is_judged_by_the_days_it_has(
 
     assert found.days == 2
     assert found.bytes_per_day and found.bytes_at_retention == 90 * found.bytes_per_day
-
-
-def test_an_endpoint_without_a_table_takes_nothing(root: str) -> None:
-    assert forecast(root, "nobody", retention_days=90, now=NOW) == Forecast(0, None, None, 0)

@@ -148,23 +148,6 @@ def test_a_checkpoint_without_the_entries_before_it_is_never_taken_away(
         Dataset(root, "flights").open()
 
 
-def test_an_entry_that_another_process_has_replaced_meanwhile_is_left_as_it_is(
-    log: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry, table = log / f"{2:020d}.json", str(log.parent)
-    entry.write_bytes(TORN)
-    found = damaged_entries(table)
-    secure(table)
-    mended = entry.read_bytes()
-
-    # What this process has found is out of date by now.
-    monkeypatch.setattr(log_files, "damaged_entries", lambda _table: found)
-    secure(table)
-
-    assert entry.read_bytes() == mended
-    assert (log / f"{entry.name}.damaged").read_bytes() == TORN
-
-
 def test_processes_that_mend_one_table_at_once_stand_in_nobodys_way(log: Path) -> None:
     table, together = str(log.parent), Barrier(2)
 

@@ -19,7 +19,6 @@ from driftline.capture.line.sink import Sink
 from driftline.capture.line.table_maintenance import TableMaintenance
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
-from driftline.capture.tables.delta_log import added_since
 from driftline.capture.tables.part_file import ROW_GROUP_ROWS
 from driftline.capture.tables.redecoding import Redecoded, decode_again
 from driftline.capture.tables.retention import expire
@@ -234,19 +233,6 @@ def test_two_decoders_at_once_make_each_row_once(
     assert [process.wait() for process in processes] == [0, 0]
     assert [row["spool_seq"] for row in rows_of(root)] == [*range(1, 41)]
     assert all(row["prediction"] == 1 for row in rows_of(root))
-
-
-def test_a_commit_of_decoding_is_news_and_compaction_is_none(
-    root: str, spool_dir: Path, write: Write, drain: Drain
-) -> None:
-    write(SpoolWriter(spool_dir), at=AT)
-    drain(None)
-    folder = Dataset(root, "flights")
-    before = added_since(folder, -1).version
-
-    decode_again(Dataset(root, "flights"), SIGNATURE)
-
-    assert len(added_since(folder, before).files) == 1
 
 
 def test_a_request_that_lies_in_two_row_groups_is_not_doubled(

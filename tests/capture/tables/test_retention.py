@@ -16,7 +16,6 @@ from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.storage import StorageError
-from tests.capture.counts import counted
 
 OLD = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,19 +47,6 @@ def test_days_before_the_first_to_keep_go_and_do_not_return(
     assert again.counters["records"] == 0
 
 
-def test_nothing_goes_when_all_is_young(
-    root: str, spool_dir: Path, write: Callable[..., bool], drain: Callable[..., Sink]
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    write(writer, at=NEW)
-    drain()
-
-    maintenance = _expire(root, spool_dir, date(2026, 2, 1))
-
-    assert maintenance.counters["expired"] == 0
-    assert counted(root, "flights").requests == 1
-
-
 def test_labels_go_a_day_after_the_rows_that_they_may_belong_to(root: str, spool_dir: Path) -> None:
     first_kept = datetime(2026, 2, 1, 12, tzinfo=UTC)
     for days in (-30, -2, -1, 0, 28):
@@ -75,17 +61,6 @@ def test_labels_go_a_day_after_the_rows_that_they_may_belong_to(root: str, spool
     kept = ["2026-01-31", "2026-02-01", "2026-03-01"]
     assert sorted(found["received_date"].unique()) == kept
     assert (len(found), maintenance.counters["expired_labels"]) == (6, 4)
-
-
-def test_labels_can_be_given_after_others_were_removed(root: str, spool_dir: Path) -> None:
-    labels = pa.table({"key": ["e0"], "label": ["1"]})
-    put(root, "flights", labels, lambda: OLD)
-    _expire(root, spool_dir, NEW.date())
-
-    put(root, "flights", labels, lambda: NEW)
-
-    found = pl.read_delta(label_folder(root, "flights").uri)
-    assert found.select("received_date", "load_number").rows() == [("2026-03-01", 2)]
 
 
 def test_a_damaged_table_does_not_stop_the_upkeep_of_the_others(

@@ -18,7 +18,6 @@ import pytest
 from deltalake import DeltaTable
 
 from driftline import storage
-from driftline.capture.audit.note import read_note, write_note
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool.writer import SpoolWriter
@@ -28,7 +27,6 @@ from driftline.capture.tables.retention import expire, vacuum
 from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import WatermarkMovedError
 from driftline.errors import UnavailableError
-from driftline.formats.location import locate
 from driftline.signature import Signature
 from driftline.storage import use_options
 from tests.capture.counts import counted
@@ -226,18 +224,6 @@ def _said(error: pytest.ExceptionInfo) -> str:
     return said
 
 
-def test_a_bucket_that_is_not_there_is_named_in_one_sentence(root: str) -> None:
-    bucket = "s3://dl-there-is-none"
-
-    with pytest.raises(StorageError) as reading:
-        counted(f"{bucket}/store", "flights")
-    with pytest.raises(UnavailableError) as writing:
-        (locate(bucket) / "report.json").write(b"{}")
-
-    assert "there is no such bucket; make it, or correct the URI" in _said(reading)
-    assert "there is no such bucket; make it, or correct the URI" in _said(writing)
-
-
 def test_wrong_keys_are_told_in_one_sentence(root: str, s3_server: S3Server) -> None:
     use_options(s3_server.options | {"access_key_id": "somebody-else"})
 
@@ -295,10 +281,3 @@ def test_small_files_are_put_together_and_old_days_go_from_the_bucket(
     assert expired == 30
     assert counted(root, "flights").rows == 0
     assert Dataset(root, "flights").watermark("spool") == 30
-
-
-def test_the_note_of_an_audit_is_kept_in_the_bucket(root: str) -> None:
-    write_note(root, {"made": 1})
-    write_note(root, {"made": 2})
-
-    assert read_note(root) == {"made": 2}

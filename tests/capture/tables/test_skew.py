@@ -57,22 +57,6 @@ def test_a_time_that_cannot_be_is_that_of_arrival_and_says_so(
     assert frame["event_time"].astype("datetime64[ns, UTC]")[0] == pd.Timestamp(ARRIVAL)
 
 
-@pytest.mark.parametrize(
-    "told",
-    [EPOCH, ARRIVAL - timedelta(days=4000), ARRIVAL, ARRIVAL + timedelta(days=366)],
-)
-def test_old_records_and_days_to_come_are_stored_where_they_belong(
-    root: str, spool_dir: Path, drain: Callable[..., Sink], told: datetime
-) -> None:
-    record(SpoolWriter(spool_dir), at=ARRIVAL, event_time_us=microseconds(told))
-    drain()
-
-    found = stored(root)
-    assert found["event_time"].to_list() == [told]
-    assert found["event_date"].to_list() == [told.date().isoformat()]
-    assert not found["flags"][0] & Flag.EVENT_TIME_SUSPECT
-
-
 def test_late_records_go_to_their_day_which_is_put_together_again(
     root: str, spool_dir: Path, drain: Callable[..., Sink]
 ) -> None:

@@ -27,8 +27,6 @@ from driftline.capture.audit.report import report
 from driftline.capture.line.sink import Sink
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import read_gaps
-from driftline.capture.tap.target import CaptureTarget
-from driftline.errors import InputError
 from driftline.signature import Column, Signature
 from tests.capture.counts import counted
 from tests.capture.tap.test_tap import frames_of
@@ -108,33 +106,6 @@ def test_several_rows_of_any_kind_are_one_record(
 
     assert len(frames_of(spool_dir)) == 1
     assert read(spool_dir) == [(*ROWS[0], True, 0.75), (*ROWS[1], False, 0.25)]
-
-
-@pytest.mark.parametrize(
-    ("prediction", "probability"),
-    [
-        ({"late": True, "score": 0.75}, None),
-        ({"said_late": True}, 0.75),
-        (np.array([True]), np.array([0.75])),
-        (np.bool_(True), np.array([[0.75]])),
-    ],
-)
-def test_an_answer_to_one_row_may_name_its_outputs(
-    spool_dir: Path, prediction: Any, probability: Any
-) -> None:
-    dl.Logger("flights", spool_dir=spool_dir)([1.5, "UA"], prediction, probability=probability)
-
-    assert read(spool_dir) == [(1.5, "UA", True, 0.75)]
-
-
-@pytest.mark.parametrize("features", [[1.5, "UA"], [[1.5, "UA"]]], ids=["one", "several"])
-def test_a_row_may_be_recorded_without_a_prediction(spool_dir: Path, features: Any) -> None:
-    log = dl.Logger("flights", spool_dir=spool_dir)
-
-    log(features)
-
-    assert read(spool_dir) == [(1.5, "UA", None, None)]
-    assert log.counters["misused"] == 0
 
 
 def test_a_record_tells_its_circumstances(spool_dir: Path) -> None:
@@ -315,15 +286,6 @@ def test_sampling_chooses_by_the_inference_id_as_the_tap_does(spool_dir: Path) -
     assert 80 < len(kept) < 160  # As in test_tap: fixed ids, no chance involved.
 
 
-def test_empty_batches_are_nothing(spool_dir: Path) -> None:
-    log = dl.Logger("f", spool_dir=spool_dir)
-
-    log([], [])
-    log(FRAME[:0], [])
-
-    assert log.counters == {"calls": 2, "stored": 0, "dropped": 0, "misused": 0}
-
-
 def test_threads_lose_nothing_and_count_right(spool_dir: Path) -> None:
     log = dl.Logger("f", spool_dir=spool_dir)
     events: list[str] = []
@@ -361,29 +323,3 @@ def test_forks_and_kills_lose_nothing(tmp_path: Path) -> None:
     assert sorted(frame.meta["event_id"] for frame in frames) == sorted(found.stdout.split())
     assert sorted(json.loads(frame.request)[0]["temp"] for frame in frames) == [0, 1, 2, 3, 4]
     assert len(list(spool.iterdir())) == 4
-
-
-@pytest.mark.parametrize("name", ["", "../x", "a b", None])
-def test_a_wrong_name_is_one_sentence_at_once(name: Any) -> None:
-    with pytest.raises(InputError, match="not a name"):
-        dl.Logger(name)
-
-
-def test_the_logger_pulls_in_the_standard_library_only() -> None:
-    code = "import driftline, sys; driftline.Logger; print(*sys.modules)"
-    found = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
-
-    loaded = {name.split(".")[0] for name in found.stdout.split()}
-    assert loaded & {"numpy", "pandas", "pyarrow", "polars", "httpx", "pydantic"} == set()
-
-
-@pytest.mark.parametrize("share", [-1, 101, math.nan, "many", []])
-def test_a_wrong_share_is_one_sentence_at_once(share: Any) -> None:
-    with pytest.raises(InputError, match="expected 0 to 100"):
-        dl.Logger("flights", sampling_percentage=share)
-
-
-def test_a_share_of_another_library_is_written_as_a_number() -> None:
-    target = CaptureTarget("flights", sampling_percentage=np.float64(50))
-
-    assert repr(target.sampling_percentage) == "50.0"

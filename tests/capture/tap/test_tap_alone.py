@@ -126,19 +126,6 @@ def test_relative_folders_count_from_where_the_settings_file_really_lies(
     assert found == load(environment={}).spool_dir == expected / "spool"
 
 
-def test_percent_signs_of_a_uri_are_read_and_of_a_path_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for text, expected in (
-        ("file:///tmp/a%20b", Path("/tmp/a b/spool")),
-        ("a%20b", tmp_path / "a%20b" / "spool"),
-    ):
-        environment = {"DRIFTLINE_STORAGE__ROOT": text}
-        assert find_place(environment).spool_dir == expected
-        assert load(environment=environment).spool_dir == expected
-
-
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values]
 )
@@ -213,14 +200,6 @@ def test_paths_inside_a_mounted_app_are_its_own(spool_dir: Path) -> None:
     assert ask(app, "/api/predict", b"1").text == "1"
 
     assert [frame.request for frame in frames_of(spool_dir)] == [b"1"]
-
-
-@pytest.mark.parametrize(
-    ("paths", "message"), [("/predict", r"expected a list such as"), (["predict"], "such as")]
-)
-def test_wrong_paths_are_one_sentence_at_once(paths: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        dl.Capture(answering(b"a"), endpoint="f", paths=paths)
 
 
 def test_an_unwritable_spool_is_counted_and_told_once_and_the_app_answers(

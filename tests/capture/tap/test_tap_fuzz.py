@@ -11,13 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import driftline as dl
-from driftline.capture.spool.frame import Flag, Kind
-from driftline.capture.tap.asgi import REQUEST_ID_KEY
+from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.tap import Capture
 from tests.capture.tap.test_tap import answering, frames_of
 
@@ -92,59 +89,6 @@ def test_any_request_passes_unchanged_and_is_stored_or_counted(
         assert frame.request_bytes == len(b"".join(request))
 
 
-@given(
-    given_headers=headers, request=bodies, answer_headers=headers,
-    answer=st.binary(max_size=400), limit=st.sampled_from([0, 100, 1 << 20]),
-    status=st.integers(0, 70_000), request_id=st.text(min_size=1, max_size=40),
-)  # fmt: skip
-def test_the_quick_way_and_the_general_one_record_the_same(
-    given_headers: list[tuple[bytes, bytes]],
-    request: list[bytes],
-    answer_headers: list[tuple[bytes, bytes]],
-    answer: bytes,
-    limit: int,
-    status: int,
-    request_id: str,
-) -> None:
-    app = answering(answer, status=status, headers=answer_headers)
-    found, sent = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for name, is_quick in (("quick", True), ("general", False)):
-            tap = Capture(
-                app,
-                endpoint="f",
-                spool_dir=Path(folder) / name,
-                max_body_bytes=limit,
-                now_ns=lambda: 7,
-            )
-            tap._recorder.is_plain = is_quick
-            known = with_id(tap, request_id)
-            # The second finds its segment open.
-            sent += [asked(known, request, given_headers) for _ in range(2)]
-            assert tap._recorder.inflight_bytes == 0
-            assert tap.counters["stored"] == tap.counters["requests"] == 2
-            found.append(
-                [
-                    frame._replace(mono_ns=0, first_byte_us=0, total_us=0)
-                    for frame in frames_of(Path(folder) / name)
-                    if frame.kind == Kind.RECORD
-                ]
-            )
-
-    assert found[0] == found[1]
-    assert len(found[0]) == 2
-    assert all(one == sent[0] for one in sent)
-
-
-def with_id(app: Any, request_id: str) -> Any:
-    """Return an app that has been told the request's id."""
-
-    async def called(scope: Message, receive: Any, send: Any) -> None:
-        await app({**scope, REQUEST_ID_KEY: request_id}, receive, send)
-
-    return called
-
-
 def test_a_cut_request_keeps_its_true_length_when_the_answer_is_whole(
     spool_dir: Path, call: Call
 ) -> None:
@@ -159,46 +103,6 @@ def test_a_cut_request_keeps_its_true_length_when_the_answer_is_whole(
         assert (frame.request, frame.request_bytes) == (b"x" * 10, 50)
         assert (frame.response, frame.response_bytes) == (b"a", 1)
         assert frame.flags == Flag.REQUEST_TRUNCATED
-
-
-def test_a_flood_of_headers_is_a_record(spool_dir: Path, call: Call) -> None:
-    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
-    flood = [(b"x-%d" % number, b"v" * 100) for number in range(20_000)]
-
-    call(tap, b"x", headers=[*flood, (b"accept", b"w" * 100_000)])
-
-    (frame,) = frames_of(spool_dir)
-    assert frame.request == b"x"
-    assert frame.meta["endpoint"] == "f"
-    assert 100 < len(frame.meta["headers"]) < 65_536
-
-
-@pytest.mark.parametrize("limit", [1 << 20, 25 << 20])
-def test_bodies_of_25_mib_pass_and_are_kept_to_the_limit(
-    spool_dir: Path, call: Call, limit: int
-) -> None:
-    body = os.urandom(1 << 20) * 25
-    tap = Capture(answering(body), endpoint="f", spool_dir=spool_dir, max_body_bytes=limit)
-
-    sent = call(tap, *(body[at : at + 65_536] for at in range(0, len(body), 65_536)))
-
-    (frame,) = frames_of(spool_dir)
-    assert sent[1]["body"] == body
-    assert (frame.request, frame.response) == (body[:limit], body[:limit])
-    assert (frame.request_bytes, frame.response_bytes) == (25 << 20, 25 << 20)
-
-
-def test_thousands_of_tiny_chunks_are_one_body(spool_dir: Path, call: Call) -> None:
-    parts = [b"%05d," % number for number in range(5_000)]
-    tap = Capture(answering(*parts), endpoint="f", spool_dir=spool_dir)
-
-    sent = call(tap, *parts)
-
-    (frame,) = frames_of(spool_dir)
-    assert frame.request == frame.response == b"".join(parts)
-    assert frame.flags == Flag.STREAMED
-    assert len(sent) == 5_001
-    assert tap._recorder.inflight_bytes == 0
 
 
 def test_workers_forked_before_and_after_the_first_record_each_count_for_themselves(
@@ -236,12 +140,3 @@ def test_workers_forked_before_and_after_the_first_record_each_count_for_themsel
     assert len(list(spool_dir.glob("*-*"))) == 4
     assert tap.counters["stored"] == 3
     assert len({frame.meta["event_id"] for frame in found}) == 48
-
-
-def test_records_go_on_after_a_gap_when_the_logger_shares_the_folder(spool_dir: Path) -> None:
-    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
-    with dl.Logger("f", spool_dir=spool_dir) as logger:
-        logger([1, 2], 0)
-        asked(tap, [b"x"], [])
-
-    assert [frame.kind for frame in frames_of(spool_dir)] == [Kind.RECORD, Kind.RECORD]

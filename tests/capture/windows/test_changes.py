@@ -20,14 +20,12 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.compaction import compact
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.retention import expire, vacuum
-from driftline.capture.tables.storage import StorageError
 from driftline.capture.windows.changes import Changes, Position, changes
 from driftline.capture.windows.window import Labels, Window, read_window
 from tests.capture.conftest import SIGNATURE, record
 from tests.sinking import sink_all
 
 Drain = Callable[..., Sink]
-Write = Callable[..., bool]
 DAY = datetime(2013, 1, 15, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 LATER = DAY + timedelta(days=30)
@@ -55,15 +53,6 @@ def stored(root: str, spool_dir: Path, drain: Drain) -> SpoolWriter:
             drain()
     drain()
     return writer
-
-
-def test_who_never_looked_gets_a_position_and_no_hours(root: str, stored: SpoolWriter) -> None:
-    load(root, "e1")
-
-    first = look(root, None)
-
-    assert first.hours == ()
-    assert look(root, first.position) == first
 
 
 def test_what_comes_after_a_look_at_nothing_is_seen(
@@ -122,16 +111,6 @@ def test_a_label_whose_record_is_not_stored_yet_is_not_lost(
     window = Window(DAY + 3 * HOUR, DAY + 4 * HOUR)
     read = read_window(root, "flights", window, SIGNATURE, labels=Labels("late", "int64"))
     assert (read.row_count, read.labelled_count) == (2, 1)
-
-
-def test_hours_outside_of_what_is_asked_for_are_left_out(root: str, stored: SpoolWriter) -> None:
-    since = look(root, None).position
-    load(root, "e0", "e2", "e3", "e5")
-
-    found = look(root, since, before=DAY + 5 * HOUR, after=DAY + 2.2 * HOUR)
-
-    assert found.hours == (DAY + 2 * HOUR, DAY + 3 * HOUR)
-    assert look(root, since, after=DAY + timedelta(days=1)).hours == ()
 
 
 def test_compaction_and_retention_are_no_changes(
@@ -194,32 +173,6 @@ def test_a_table_made_anew_counts_as_all_changed(root: str, stored: SpoolWriter)
 
     assert len(found.hours) == 24
     assert found.position == look(root, None).position
-
-
-def test_days_before_the_records_of_the_labels_are_not_searched(
-    root: str, stored: SpoolWriter, drain: Drain
-) -> None:
-    """The old day's file is damaged: whoever searched it would fail."""
-    old = DAY - timedelta(days=20)
-    record(stored, event_id="old", at=old, inference_id="twice")
-    record(stored, event_id="new", at=DAY, inference_id="twice")
-    drain()
-    since = look(root, None).position
-    load(root, "e1", "e4")
-    folder = Path(Dataset(root, "flights").path, f"event_date={old:%Y-%m-%d}")
-    (file,) = folder.glob("*.parquet")
-    whole = file.read_bytes()
-    file.write_bytes(b"damaged")
-
-    found = look(root, since)
-    load(root, "twice")
-    with pytest.raises(StorageError):
-        look(root, found.position)
-    file.write_bytes(whole)
-
-    assert found.hours == (DAY + HOUR, DAY + 4 * HOUR)
-    # An inference id may be that of several records, however far apart.
-    assert look(root, found.position).hours == (old, DAY)
 
 
 @pytest.mark.parametrize("days", [0, 1, 3, 5, 6, 20, 200])

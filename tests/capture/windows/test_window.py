@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,10 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.windows.window import Window, read_window, unfit_counts
 from driftline.errors import InputError
 from driftline.serving.provisioning.signatures import succeed
-from driftline.signature import Column, ColumnType, Signature
+from driftline.signature import ColumnType, Signature
 
 Write = Callable[..., bool]
 DAY = Window(datetime(2013, 1, 15, tzinfo=UTC), datetime(2013, 1, 16, tzinfo=UTC))
-
-
-def test_a_window_is_named_by_its_start_in_utc() -> None:
-    east = timezone(timedelta(hours=2))
-
-    window = Window(datetime(2013, 1, 15, 2, tzinfo=east), datetime(2013, 1, 16, 2, tzinfo=east))
-
-    assert window == DAY
-    assert window.stamp == "20130115T000000Z"
-    assert str(window) == "[2013-01-15T00:00:00Z, 2013-01-16T00:00:00Z)"
 
 
 @pytest.mark.parametrize(
@@ -176,37 +166,6 @@ def test_one_more_record_changes_the_digest(
     assert before == again != after
 
 
-def test_a_long_window_comes_day_by_day_in_order(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    for hour in reversed(range(0, 96, 6)):
-        write(writer, b"%d,1,a" % hour, at=DAY.start + timedelta(hours=hour))
-    drain()
-    window = Window(DAY.start + timedelta(hours=6), DAY.start + timedelta(hours=66))
-
-    batches = list(read_window(root, "flights", window, signature).batches())
-
-    assert [batch["temp"].to_pylist() for batch in batches] == [
-        [6.0, 12.0, 18.0],
-        [24.0, 30.0, 36.0, 42.0],
-        [48.0, 54.0, 60.0],
-    ]
-
-
-def test_a_column_that_the_table_lacks_is_all_null(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
-) -> None:
-    write(SpoolWriter(spool_dir))
-    drain()
-    wider = Signature((*signature.features, Column("new", "feature_new", "string")))
-
-    table = read_window(root, "flights", DAY, wider).table()
-
-    assert table["new"].to_pylist() == [None]
-    assert table.schema.field("new").type == pa.string()
-
-
 def test_an_endpoint_or_a_day_without_records_is_an_empty_window(
     root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
 ) -> None:
@@ -219,11 +178,6 @@ def test_an_endpoint_or_a_day_without_records_is_an_empty_window(
         assert (read.row_count, read.request_count, list(read.batches())) == (0, 0, [])
         assert read.table().schema.names[0] == "temp"
     assert missing.digest == empty.digest
-
-
-def test_an_unknown_column_is_named_with_the_known_ones(root: str, signature: Signature) -> None:
-    with pytest.raises(InputError, match='no column "wind"; expected one of temp, Dep Delay'):
-        read_window(root, "flights", DAY, signature, columns=["wind"])
 
 
 @pytest.mark.parametrize(
