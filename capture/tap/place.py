@@ -78,7 +78,6 @@ def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
         usual,
         spool_max_bytes=_count(values, "spool_max_bytes", usual.spool_max_bytes),
         max_body_bytes=_count(values, "max_body_bytes", usual.max_body_bytes),
-        max_inflight_bytes=_count(values, "max_inflight_bytes", usual.max_inflight_bytes),
         append=_one_of(Append, values.get("capture.append"), usual.append),
         durability=_one_of(Durability, values.get("capture.durability"), usual.durability),
         sampling_percentage=_share(values.get("capture.sampling_percentage")),

@@ -61,7 +61,7 @@ TOML = {
     "bucket and folder": (
         '[storage]\nroot = "s3://bucket/a"\nlocal_dir = "here"\n'
         '[capture]\nheaders = ["X-Team", "accept"]\n'
-        'durability = "process"\nsampling_percentage = 12.5\nmax_inflight_bytes = 1000\n'
+        'durability = "process"\nsampling_percentage = 12.5\n'
     ),
     "none": "",
     "absent": None,
@@ -86,7 +86,6 @@ REFUSED = {
 
 SAME = (
     "spool_max_bytes", "max_body_bytes", "append", "durability", "sampling_percentage",
-    "max_inflight_bytes",
 )  # fmt: skip
 
 
