@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
-from driftline.app.demo.pace import ClockFile
+from driftline.app.demo.home import ClockFile
 from driftline.app.processes import _loops
 from driftline.app.settings.schema import Scheduler, Storage
 from driftline.app.settings.settings import Settings

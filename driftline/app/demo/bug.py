@@ -32,6 +32,7 @@ class Planted:
 
     table: pa.Table
     rows: Mapping[str, np.ndarray]  # By faulty column: which rows, booleans of shape (rows,).
+    shift: timedelta
 
 
 def bug_days(shift: timedelta) -> list[datetime]:
@@ -51,7 +52,16 @@ def plant(table: pa.Table, shift: timedelta) -> Planted:
         celsius = pc.round(pc.divide(pc.subtract(table[name], 32.0), 1.8), ndigits=1)
         found = _put(found, name, pc.if_else(cold, celsius, table[name]))
         rows[name] = pc.and_(cold, pc.is_valid(table[name])).to_numpy()
-    return Planted(found, rows)
+    return Planted(found, rows, shift)
+
+
+def told(shift: timedelta) -> str:
+    """Return what the fault is and on which days, as somebody who looks for it is told."""
+    first, *_, last = bug_days(shift)
+    return (
+        f"planted fault, {first:%d %B} to {last:%d %B %Y}: {AIRPORT} sends "
+        f"{' and '.join(CELSIUS_COLUMNS)} in Celsius, and {CARRIER} comes as {WRONG_CARRIER}"
+    )
 
 
 def _put(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:

@@ -1,7 +1,7 @@
 """Compares every stage of the demo with the one before it, as far as possible by other means.
 
-The client's own ledger stands against the Delta table, read by deltalake alone; the documents on
-disk against the datapoints; the alarms' histories against the messages that the receiver counted.
+The client's own account stands against the Delta table, read by deltalake alone; the documents on
+disk against the datapoints; the alarms' histories against the messages that the pager counted.
 """
 
 from __future__ import annotations
@@ -9,36 +9,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine
 
-from driftline.alerts.metrics import store as metrics
-from driftline.app.demo.bug import Planted
-from driftline.app.demo.flights import LABEL, Request, is_between
-from driftline.app.demo.installation import MOST_ITEMS, Installation
-from driftline.app.demo.labels import LabelFeed
-from driftline.app.demo.pace import Cadence
-from driftline.app.demo.receiver import Receiver
-from driftline.app.demo.replay import Ledger, Replay
+from driftline.app.client.client import Client
+from driftline.app.demo.bug import bug_days
+from driftline.app.demo.flights import LABEL, is_between
+from driftline.app.demo.receiver import Pager
+from driftline.app.demo.replay import Replay, Traffic
 from driftline.app.demo.resources import (
     ALARMS,
-    DAY_S,
+    DAY,
     ENDPOINT,
     NAMESPACE,
-    cadences,
     channels_of,
     dimensions,
     monitor_of,
 )
-from driftline.database.engine import read_connection
 
 SHOWN_ROWS = 50
 TABLE_WIDTH = 80
@@ -46,28 +39,12 @@ TABLE_WIDTH = 80
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One comparison."""
+    """One comparison of two counts."""
 
     stage: str
     expected: int
     found: int
     about: str
-
-    @property
-    def agrees(self) -> bool:
-        """Whether both counts are equal."""
-        return self.expected == self.found
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What the demo sends."""
-
-    start: datetime
-    end: datetime
-    requests: Sequence[Request]
-    planted: Planted
-    faulty_days: Sequence[datetime]  # Their midnights, of those that are replayed.
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,223 +55,144 @@ class Run:
     traffic: Traffic
     resources: Sequence[Mapping[str, Any]]
     replay: Replay
-    labels: LabelFeed
-    receiver: Receiver
-    installation: Installation
+    pager: Pager
+    client: Client
+
+    def windows(self, monitor: str) -> dict[datetime, Mapping[str, Any]]:
+        """Return a monitor's completed execution of each window, by the window's start."""
+        return {
+            datetime.fromisoformat(one["window_start"]): one
+            for one in self.client.executions(monitor, limit=None)
+            if one["is_current"] and one["status"].startswith("Completed")
+        }
 
 
-def reconcile(run: Run, engine: Engine) -> list[Check]:
+def reconcile(run: Run) -> list[Check]:
     """Compare all stages; the order is that of a request's way to the pager."""
-    executions = run.installation.windows(monitor_of("data-quality"))
-    return [
-        *_requests(run.root, run.traffic, run.replay.ledger),
-        *_windows(run, engine, executions),
-        *_labels(run),
-        *_weeks(run),
-        *_alarms(run),
-        *_planted(run, executions),
-    ]
+    return [*requests(run), *_windows(run), *_labels(run), *_alarms(run), *_planted(run)]
 
 
-def show(checks: Sequence[Check], console: Console) -> None:
-    """Print the comparisons as a table."""
+def show(checks: Sequence[Check], console: Console) -> bool:
+    """Print the comparisons as a table; return whether all agree."""
     table = Table("stage", box=None, pad_edge=False)
     table.add_column("expected", justify="right")
     table.add_column("found", justify="right")
     table.add_column("")
     table.add_column("from", overflow="fold")
-    for check in checks:
-        mark = "ok" if check.agrees else "[bold red]DIFFERS[/]"
-        table.add_row(check.stage, f"{check.expected:,}", f"{check.found:,}", mark, check.about)
+    for one in checks:
+        mark = "ok" if one.expected == one.found else "[bold red]DIFFERS[/]"
+        table.add_row(one.stage, f"{one.expected:,}", f"{one.found:,}", mark, one.about)
     console.print(table, width=min(TABLE_WIDTH, console.width))
+    return all(one.expected == one.found for one in checks)
 
 
-def _requests(root: Path, traffic: Traffic, ledger: Ledger) -> list[Check]:
+def requests(run: Run) -> list[Check]:
     """Compare requests sent, answered and stored; rows sent and stored."""
-    served = ledger.served()
-    answered = {answer.event_id for answer in ledger.answers}
-    rows_sent = traffic.planted.table.num_rows
-    table = DeltaTable(str(root / "capture" / ENDPOINT)).to_pyarrow_table(
+    answers, sent = run.replay.answers, run.traffic.planted.table.num_rows
+    served = {one.request for one in answers if one.status == 200}
+    answered = {one.event_id for one in answers}
+    table = DeltaTable(str(run.root / "capture" / ENDPOINT)).to_pyarrow_table(
         columns=["event_id", "row_index", "status"]
     )
     stored = set(pc.unique(table["event_id"]).to_pylist())
-    predicted = table.filter(pc.less(table["status"], 400))
-    pairs = predicted.group_by(["event_id", "row_index"]).aggregate([])
+    rows = table.filter(pc.less(table["status"], 400))
+    once = rows.group_by(["event_id", "row_index"]).aggregate([])
     # An attempt whose answer was lost may have been captured or not: both are right.
-    extra = max(0, len(stored - answered) - ledger.lost_count)
+    extra = max(0, len(stored - answered) - len(run.replay.lost))
+    found = len(stored & answered) + extra
+    asked = len(run.traffic.requests)
     return [
-        Check(
-            "requests answered",
-            len(traffic.requests),
-            len({answer.request_index for answer in served}),
-            "sent; answered with predictions",
-        ),
-        Check(
-            "requests stored",
-            len(answered),
-            len(stored & answered) + extra,
-            "answers' ids; event ids in table",
-        ),
-        Check("rows stored", rows_sent, predicted.num_rows, "sent; rows in the Delta table"),
-        Check("rows stored once", rows_sent, pairs.num_rows, "sent; distinct (event id, row)"),
+        Check("requests answered", asked, len(served), "sent; answered with predictions"),
+        Check("requests stored", len(answered), found, "answers' ids; event ids in table"),
+        Check("rows stored", sent, rows.num_rows, "sent; rows in the Delta table"),
+        Check("rows stored once", sent, once.num_rows, "sent; distinct (event id, row)"),
     ]
 
 
-def _windows(
-    run: Run, engine: Engine, executions: Mapping[datetime, Mapping[str, Any]]
-) -> list[Check]:
+def _windows(run: Run) -> list[Check]:
     """Compare windows judged, rows in them, violations in documents and in datapoints."""
-    days = [run.traffic.start + timedelta(days=day) for day in range(run.replay.day_count)]
-    completed = [
-        executions[day]
-        for day in days
-        if day in executions and executions[day]["status"].startswith("Completed")
-    ]
-    counts = [_violation_count(run.root / one["folder"]) for one in completed]
-    with read_connection(engine) as connection:
-        points = dict(
-            metrics.read(
-                connection, NAMESPACE, "violations", dimensions("data-quality"), run.traffic.start,
-                run.traffic.end, DAY_S, "Sum",
-            )
-        )  # fmt: skip
+    checks = []
+    for one in run.traffic.cadences:
+        name, due = one.monitor.removeprefix(f"{ENDPOINT}-"), len(one.ends(run.traffic.end))
+        done = len(run.windows(one.monitor))
+        checks.append(Check(f"windows: {name}", due, done, "windows due; completed executions"))
+    days = run.windows(monitor_of("data-quality"))
+    rows, sent = sum(one["row_count"] for one in days.values()), run.traffic.planted.table.num_rows
+    files = [run.root / one["folder"] / "report.json" for one in days.values()]
+    counts = [json.loads(file.read_text(encoding="utf-8"))["violation_count"] for file in files]
+    asked = {
+        "namespace": NAMESPACE, "metric_name": "violations",
+        "dimensions": dimensions("data-quality"), "period": round(DAY.total_seconds()),
+        "start_time": run.traffic.start.isoformat(), "end_time": run.traffic.end.isoformat(),
+        "statistics": ["Sum"],
+    }  # fmt: skip
+    points = run.client.send("POST", "/api/v1/metrics/statistics", asked)["datapoints"]
+    sums = [round(point["sum"]) for point in points]
+    said = "documents on disk; datapoints"
     return [
-        Check("windows judged", len(days), len(completed), "days replayed; completed executions"),
-        Check(
-            "rows judged",
-            run.traffic.planted.table.num_rows,
-            sum(one["row_count"] for one in completed),
-            "sent; rows of all windows",
-        ),
-        Check(
-            "violations published",
-            sum(counts),
-            round(sum(points.values())),
-            "documents on disk; datapoints",
-        ),
-        Check(
-            "days with violations",
-            sum(map(bool, counts)),
-            sum(value > 0 for value in points.values()),
-            "documents on disk; datapoints",
-        ),
+        *checks,
+        Check("rows judged", sent, rows, "sent; rows of all windows"),
+        Check("violations published", sum(counts), sum(sums), said),
+        Check("days with violations", sum(map(bool, counts)), sum(map(bool, sums)), said),
     ]
 
 
 def _labels(run: Run) -> list[Check]:
     """Compare the labels that were known, loaded, stored, and measured against."""
-    table = run.traffic.planted.table
-    known = _known_labels(table, run.traffic.start, run.labels.known_until)
+    known = _known(run, run.traffic.start, run.replay.labels_until)
     truth = run.root / "truth" / ENDPOINT
     stored = DeltaTable(str(truth)).to_pyarrow_table(columns=["key"]).num_rows if known else 0
-    executions = run.installation.windows(monitor_of("model-quality"))
-    judged = sorted(executions)
-    windows = [cadence for cadence in _cadences(run) if cadence.monitor.endswith("model-quality")]
-    ends = windows[0].ends(run.traffic.end)
-    measured = _known_labels(table, windows[0].first, ends[-1]) if ends else 0
-    reports = [run.installation.report(executions[start]["id"]) for start in judged]
+    weeks = run.windows(monitor_of("model-quality"))
+    measured = sum(run.client.report(one["id"])["labelled_count"] for one in weeks.values())
+    (cadence,) = (one for one in run.traffic.cadences if one.monitor.endswith("model-quality"))
+    ends = cadence.ends(run.traffic.end)
+    labelled = _known(run, cadence.first, ends[-1]) if ends else 0
     return [
         Check("labels stored", known, stored, "known two days later; rows of the truth table"),
-        Check(
-            "labels measured against",
-            measured,
-            sum(report["labelled_count"] for report in reports),
-            "of the labelled weeks' flights; model quality's reports",
-        ),
+        Check("labels measured", labelled, measured, "of the labelled weeks; model quality"),
     ]
 
 
-def _known_labels(table: pa.Table, start: datetime, end: datetime) -> int:
+def _known(run: Run, start: datetime, end: datetime) -> int:
     """Count the flights of a span that did arrive, from the data alone."""
+    table = run.traffic.planted.table
     return len(table.filter(is_between(table, start, end))[LABEL].drop_null())
-
-
-def _weeks(run: Run) -> list[Check]:
-    """Count the windows of the weekly monitors."""
-    found = []
-    for cadence in _cadences(run)[1:]:
-        done = run.installation.windows(cadence.monitor).values()
-        completed = sum(one["status"].startswith("Completed") for one in done)
-        found.append(
-            Check(
-                f"weeks of {cadence.monitor.removeprefix(f'{ENDPOINT}-')}",
-                len(cadence.ends(run.traffic.end)),
-                completed,
-                "weeks that are due; completed executions",
-            )
-        )
-    return found
-
-
-def _cadences(run: Run) -> list[Cadence]:
-    return cadences(run.traffic.start, run.traffic.end)
-
-
-def _violation_count(folder: Path) -> int:
-    """Return how many things a report on disk tells; several checks may notice one of them."""
-    count: int = json.loads((folder / "report.json").read_text(encoding="utf-8"))["violation_count"]
-    return count
 
 
 def _alarms(run: Run) -> list[Check]:
     """Compare changes of state, their history, the messages that follow, and what came."""
-    alarms = run.installation.alarm_statuses()
-    told = 0
-    changes = 0
-    for name in ALARMS:
-        for item in run.installation.alarm_history(name, limit=MOST_ITEMS):
-            if item["history_item_type"] == "StateUpdate":
-                changes += 1
-                told += len(
-                    channels_of(run.resources, name, item["history_data"]["newState"]["stateValue"])
-                )
-    delivered = [one for one in run.installation.messages() if one["status"] == "delivered"]
+    counted = sum(alarm["status"]["state_seq"] for alarm in run.client.list("Alarm"))
+    states = [
+        (name, item["history_data"]["newState"]["stateValue"])
+        for name in ALARMS
+        for item in run.client.alarm_history(name, limit=None, type="StateUpdate")
+    ]
+    due = sum(len(channels_of(run.resources, name, state)) for name, state in states)
+    delivered = len(run.client.deliveries(status="delivered", limit=None))
+    received, refused = len(run.pager.ids), run.pager.refused_count
     return [
-        Check(
-            "alarm changes",
-            sum(alarm["state_seq"] for alarm in alarms),
-            changes,
-            "counts of the alarms; their history",
-        ),
-        Check("messages delivered", told, len(delivered), "changes that have actions; outbox"),
-        Check(
-            "messages received",
-            len(delivered),
-            len(run.receiver.pages),
-            "outbox; webhook ids at the receiver",
-        ),
-        Check("messages refused", 0, run.receiver.refused_count, "wrong signature or form"),
+        Check("alarm changes", counted, len(states), "counts of the alarms; their history"),
+        Check("messages delivered", due, delivered, "changes that have actions; outbox"),
+        Check("messages received", delivered, received, "outbox; webhook ids at the receiver"),
+        Check("messages refused", 0, refused, "wrong signature or form"),
     ]
 
 
-def _planted(run: Run, executions: Mapping[datetime, Mapping[str, Any]]) -> list[Check]:
+def _planted(run: Run) -> list[Check]:
     """Find the planted fault as the top cause of its days, and its rows among those shown."""
-    if not run.traffic.faulty_days:
-        return []
-    first_row = {
-        answer.event_id: run.traffic.requests[answer.request_index].first
-        for answer in run.replay.ledger.served()
-    }
-    top = shown = planted = 0
-    for day in run.traffic.faulty_days:
-        execution = executions.get(day)
-        if execution is None:
-            continue
-        violations = run.installation.report(execution["id"])["violations"]
-        causes = [one["feature_name"] for one in violations]
-        if not causes or causes[0] not in run.traffic.planted.rows:
-            continue
-        top += 1
-        mask = run.traffic.planted.rows[causes[0]]
-        rows = run.installation.first_rows(execution["id"], 0, limit=SHOWN_ROWS)["rows"]
-        shown += len(rows)
-        planted += sum(bool(mask[first_row[row["event_id"]] + row["row_index"]]) for row in rows)
+    planted, executions = run.traffic.planted, run.windows(monitor_of("data-quality"))
+    days = [day for day in bug_days(planted.shift) if day >= run.traffic.start]
+    first = {one.event_id: run.traffic.requests[one.request].first for one in run.replay.answers}
+    top = shown = right = 0
+    for execution in (executions[day] for day in days if day in executions):
+        violations = run.client.report(execution["id"])["violations"]
+        cause = violations[0]["feature_name"] if violations else None
+        if cause in planted.rows:
+            rows = run.client.first_rows(execution["id"], 0, limit=SHOWN_ROWS)["rows"]
+            top, shown = top + 1, shown + len(rows)
+            mask = planted.rows[cause]
+            right += sum(bool(mask[first[row["event_id"]] + row["row_index"]]) for row in rows)
     return [
-        Check(
-            "planted fault found",
-            len(run.traffic.faulty_days),
-            top,
-            "its days; days as top cause",
-        ),
-        Check("planted rows shown", shown, planted, "rows shown; planted among them"),
+        Check("planted fault found", len(days), top, "its days; days as top cause"),
+        Check("planted rows shown", shown, right, "rows shown; planted among them"),
     ]

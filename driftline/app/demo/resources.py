@@ -1,13 +1,9 @@
-"""What the demo declares: the same documents, sent the same way, as any user of driftline would.
-
-They are written as YAML into the demo's folder, so that one can read them, change them and send
-them again with ``driftline apply``.
-"""
+"""What the demo declares: the documents that any user would write, applied the same way."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,121 +11,71 @@ from typing import Any
 import yaml
 
 from driftline.app.demo.flights import EVENT_TIME, LABEL
-from driftline.app.demo.labels import LABELS_KNOWN_AFTER
 from driftline.app.demo.model import PREDICTION, PROBABILITY
-from driftline.app.demo.pace import Cadence
 
 ENDPOINT = "flights"
 CHANNEL = "pager"
-OWNER = "departures-team"
-FACET = "origin"
-DAY_S = 86_400
 NAMESPACE = "Driftline"
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
-# A week's labels are all there a day after the last of them are known.
+LABELS_KNOWN_AFTER = timedelta(days=2)
+# A week's labels are all loaded a day after the last of them are known.
 LABELLED_AFTER = LABELS_KNOWN_AFTER + DAY
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-
-# By kind: length of the windows, and how long after its end one is judged.
+# By kind of monitor: the length of its windows, and how long after its end one is judged.
 WINDOWS = {
     "data-quality": (DAY, timedelta()),
     "model-quality": (WEEK, LABELLED_AFTER),
     "bias": (WEEK, LABELLED_AFTER),
     "attribution": (WEEK, timedelta()),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """One alarm: on which metric of which kind of monitor, and how loud."""
-
-    name: str
-    kind: str
-    metric: str
-    severity: str
-    about: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-
 TWO_OF_EIGHT = {"evaluation_periods": 8, "datapoints_to_alarm": 2}
-# A page for what no season can do and for measured loss of quality; a ticket for each new cause;
-# and a page when nothing is heard. One cause shall ring once: N is so long that an alarm does not
-# end and begin anew with every day or week that is a little better (docs/why/false-alarms.md).
-WATCHES = (
-    Watch(
-        "flights: broken input",
-        "data-quality",
-        "pages",
-        "page",
-        "Input that no season explains: a new level, a change of unit, missing values.",
+# By alarm: kind of monitor, metric, severity, and what differs from `_alarm`. A page for
+# what no season can do and for measured loss of quality, a ticket for each new cause. N is so long
+# that an alarm does not end and fire again with every better day (docs/why/false-alarms.md).
+ALARMS: Mapping[str, tuple[str, str, str, Mapping[str, Any]]] = {
+    "flights: broken input": (
+        "data-quality", "pages", "page",
         {"treat_missing_data": "notBreaching", "ok_actions": [CHANNEL]},
     ),
-    Watch(
-        "flights: drift",
-        "data-quality",
-        "new_tickets",
-        "ticket",
-        "Data differ from the reference in a way that no day before has told.",
-        # After a gap it is in OK, so that the next new cause is heard.
+    # After a gap it is in OK, so that the next new cause fires.
+    "flights: drift": (
+        "data-quality", "new_tickets", "ticket",
         {"treat_missing_data": "notBreaching", "evaluation_range": 1},
     ),
-    Watch(
-        "flights: no traffic judged",
-        "data-quality",
-        "rows",
-        "page",
-        "A day has passed without a row that the monitor could judge.",
+    "flights: no traffic judged": (
+        "data-quality", "rows", "page",
         {
-            "comparison_operator": "LessThanThreshold",
-            "threshold": 1.0,
+            "comparison_operator": "LessThanThreshold", "threshold": 1.0,
             "treat_missing_data": "breaching",
         },
     ),
-    Watch(
-        "flights: loss of quality",
-        "model-quality",
-        "pages",
-        "page",
-        "Measured against the labels, the model had lost its skill in one of the last four weeks.",
-        {"evaluation_periods": 4, "ok_actions": [CHANNEL]},
+    "flights: loss of quality": (
+        "model-quality", "pages", "page", {"evaluation_periods": 4, "ok_actions": [CHANNEL]},
     ),
-    Watch(
-        "flights: lower scores",
-        "model-quality",
-        "tickets",
-        "ticket",
-        "Scores that move with the share of late flights were below the reference's in two of the "
-        "last eight weeks.",
-        TWO_OF_EIGHT,
-    ),
-    Watch(
-        "flights: bias",
-        "bias",
-        "violations",
-        "ticket",
-        "The airports were treated more unequally than in the reference in two of the last eight "
-        "weeks.",
-        TWO_OF_EIGHT,
-    ),
-    Watch(
-        "flights: attribution",
-        "attribution",
-        "violations",
-        "ticket",
-        "The model decided by other features than in the reference in two of the last eight weeks.",
-        TWO_OF_EIGHT,
-    ),
-)
-ALARMS = tuple(watch.name for watch in WATCHES)
+    "flights: lower scores": ("model-quality", "tickets", "ticket", TWO_OF_EIGHT),
+    "flights: bias": ("bias", "violations", "ticket", TWO_OF_EIGHT),
+    "flights: attribution": ("attribution", "violations", "ticket", TWO_OF_EIGHT),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """When the windows of one monitor are due."""
+
+    monitor: str
+    first: datetime
+    length: timedelta
+    delay: timedelta  # From a window's end until it is judged.
+
+    def ends(self, until: datetime) -> list[datetime]:
+        """Return the ends of all windows that are due at or before a moment."""
+        count = max(0, (until - self.delay - self.first) // self.length)
+        return [self.first + (index + 1) * self.length for index in range(count)]
 
 
 def monitor_of(kind: str) -> str:
     """Name the demo's monitor of a kind."""
     return f"{ENDPOINT}-{kind}"
-
-
-# Which monitor each alarm watches.
-WATCHED = {watch.name: monitor_of(watch.kind) for watch in WATCHES}
 
 
 def dimensions(kind: str) -> dict[str, str]:
@@ -146,107 +92,61 @@ def cadences(start: datetime, end: datetime) -> list[Cadence]:
 
 
 def declare(
-    *,
-    model_file: Path,
-    reference_file: Path,
-    start: datetime,
-    end: datetime,
-    receiver_url: str,
-    secret: str,
+    *, model: Path, reference: Path, start: datetime, end: datetime, pager_url: str, secret: str
 ) -> list[dict[str, Any]]:
     """Return the demo's resources, ready to be applied all or nothing."""
     baseline = {
-        "data": str(reference_file),
-        "model": ENDPOINT,
-        "label": LABEL,
-        "prediction": PREDICTION,
-        "probability": PROBABILITY,
-        "timestamp": EVENT_TIME,
-        "problem": "binary",
-        "positive": "1",
-        "facet": FACET,
-    }
+        "data": str(reference), "model": ENDPOINT, "label": LABEL, "prediction": PREDICTION,
+        "probability": PROBABILITY, "timestamp": EVENT_TIME, "problem": "binary", "positive": "1",
+        "facet": "origin",
+    }  # fmt: skip
     endpoint = {"model": ENDPOINT, "baseline": ENDPOINT, "trust_event_time": True}
+    # The pager stays on this machine, so it may be sent values of rows.
+    pager = {"type": "webhook", "url": pager_url, "secret": secret, "include_values": True}
     return [
-        _resource("Model", ENDPOINT, {"path": str(model_file)}),
+        _resource("Model", ENDPOINT, {"path": str(model)}),
         _resource("Baseline", ENDPOINT, baseline),
         _resource("Endpoint", ENDPOINT, endpoint),
-        *(
-            _monitor(kind, cadence, end)
-            for kind, cadence in zip(WINDOWS, cadences(start, end), strict=True)
-        ),
-        _resource("Channel", CHANNEL, _to_pager(receiver_url, secret)),
-        *(_alarm(watch) for watch in WATCHES),
+        *(_monitor(*pair, end) for pair in zip(WINDOWS, cadences(start, end), strict=True)),
+        _resource("Channel", CHANNEL, pager),
+        *(_resource("Alarm", name, _alarm(*about)) for name, about in ALARMS.items()),
     ]
-
-
-def _to_pager(url: str, secret: str) -> dict[str, Any]:
-    """Return the spec of the demo's channel: it stays on this machine, so it may quote values."""
-    return {"type": "webhook", "url": url, "secret": secret, "include_values": True}
 
 
 def channels_of(resources: Sequence[Mapping[str, Any]], alarm: str, state: str) -> list[str]:
-    """Name the channels that are told when an alarm gets into a state."""
+    """Name the channels that are notified when an alarm gets into a state."""
     key = {"ALARM": "alarm_actions", "OK": "ok_actions"}.get(state, "insufficient_data_actions")
-    return [
-        channel
-        for resource in resources
-        if resource["kind"] == "Alarm" and resource["name"] == alarm
-        for channel in resource["spec"].get(key, [])
-    ]
+    (spec,) = (one["spec"] for one in resources if (one["kind"], one["name"]) == ("Alarm", alarm))
+    return list(spec.get(key, []))
 
 
 def write(resources: Sequence[Mapping[str, Any]], file: Path) -> None:
-    """Write resources as YAML documents; only the owner may read them, for they hold a secret."""
+    """Write resources as YAML for their owner alone, since they hold a secret."""
     file.touch(mode=0o600)
-    text = yaml.safe_dump_all([dict(resource) for resource in resources], sort_keys=False)
-    file.write_text(text, encoding="utf-8")
-
-
-def read(file: Path) -> list[dict[str, Any]]:
-    """Read resources back, as ``driftline apply`` does."""
-    return list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    file.write_text(yaml.safe_dump_all(resources, sort_keys=False), encoding="utf-8")
 
 
 def _monitor(kind: str, cadence: Cadence, end: datetime) -> dict[str, Any]:
     """Declare the monitor of a kind: daily, or weekly on the weekday on which the replay ends."""
     weekday = "*" if cadence.length == DAY else WEEKDAYS[end.weekday()]
     spec = {
-        "kind": kind,
-        "endpoint": ENDPOINT,
-        "baseline": ENDPOINT,
-        "schedule": f"cron(0 0 ? * {weekday} *)",
-        "delay_s": cadence.delay.total_seconds(),
+        "kind": kind, "endpoint": ENDPOINT, "baseline": ENDPOINT,
+        "schedule": f"cron(0 0 ? * {weekday} *)", "delay_s": cadence.delay.total_seconds(),
         "start": cadence.first.isoformat(),
-    }
+    }  # fmt: skip
     return _resource("Monitor", cadence.monitor, spec)
 
 
-def _alarm(watch: Watch) -> dict[str, Any]:
-    length, _ = WINDOWS[watch.kind]
+def _alarm(kind: str, metric: str, severity: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     spec = {
-        "alarm_description": watch.about,
-        "namespace": NAMESPACE,
-        "metric_name": watch.metric,
-        "dimensions": dimensions(watch.kind),
-        "severity": watch.severity,
-        "statistic": "Maximum",
-        "period": round(length.total_seconds()),
-        "evaluation_periods": 1,
-        "datapoints_to_alarm": 1,
-        "comparison_operator": "GreaterThanThreshold",
-        "threshold": 0.0,
-        "treat_missing_data": "ignore",
-        "alarm_actions": [CHANNEL],
-    }
-    return _resource("Alarm", watch.name, {**spec, **watch.fields})
+        "namespace": NAMESPACE, "metric_name": metric, "dimensions": dimensions(kind),
+        "severity": severity, "statistic": "Maximum",
+        "period": round(WINDOWS[kind][0].total_seconds()), "evaluation_periods": 1,
+        "datapoints_to_alarm": 1, "comparison_operator": "GreaterThanThreshold", "threshold": 0.0,
+        "treat_missing_data": "ignore", "alarm_actions": [CHANNEL],
+    }  # fmt: skip
+    return {**spec, **fields}
 
 
 def _resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "kind": kind,
-        "name": name,
-        "owner": OWNER,
-        "tags": {"purpose": "demo"},
-        "spec": spec,
-    }
+    return {"kind": kind, "name": name, "owner": "departures-team", "spec": spec}

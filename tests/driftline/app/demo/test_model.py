@@ -143,8 +143,8 @@ def test_drift_that_stays_is_one_ticket(
 def _changes(name: str, starts: list[datetime], values: list[float]) -> list[str]:
     """Return the states that an alarm of the demo takes over periods with these values."""
     declared = declare(
-        model_file=Path("m"), reference_file=Path("r"), start=starts[0], end=starts[-1],
-        receiver_url="http://127.0.0.1:9/", secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        model=Path("m"), reference=Path("r"), start=starts[0], end=starts[-1],
+        pager_url="http://127.0.0.1:9/", secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     )  # fmt: skip
     spec = next(one["spec"] for one in declared if one["name"] == name)
     data = [
