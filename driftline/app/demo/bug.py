@@ -60,7 +60,8 @@ def told(shift: timedelta) -> str:
     first, *_, last = bug_days(shift)
     return (
         f"planted fault, {first:%d %B} to {last:%d %B %Y}: {AIRPORT} sends "
-        f"{' and '.join(CELSIUS_COLUMNS)} in Celsius, and {CARRIER} comes as {WRONG_CARRIER}"
+        f"{' and '.join(CELSIUS_COLUMNS)} in Celsius, and {CARRIER} comes as {WRONG_CARRIER}; "
+        "not planted: the data package has no weather for the last day"
     )
 
 
