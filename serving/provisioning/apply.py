@@ -245,10 +245,6 @@ class Applier:
             for entry in plan.of_kind("Baseline"):
                 _require_same_version(connection, entry)
             _hold_alarms(connection, plan)
-            is_of_models = bool(plan.of_kind("Model") or plan.of_kind("Endpoint"))
-            if is_of_models:
-                # What an older version left without a line is known for this moment only.
-                note_served(connection, self._context.now())
             for entry in plan.planned:
                 resource = entry.resource
                 if resource.kind != "Endpoint":
@@ -261,7 +257,7 @@ class Applier:
                 require_captured(connection, entry)
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
-            if is_of_models:
+            if plan.of_kind("Model") or plan.of_kind("Endpoint"):
                 note_served(connection, self._context.now(), begun)
             if any(entry.spec["depends_on"] for entry in plan.of_kind("Monitor")):
                 require_order(connection)  # Another server may have changed some since the plan.

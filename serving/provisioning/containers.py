@@ -33,13 +33,12 @@ def check_containers(
     limits: dict[str, int] = {}
     for hostname, name in containers_of(spec.model_dump()).items():
         one = spec_of(name)
-        mode = one.get("mode", SINGLE_MODEL)  # Stored before there were others.
-        if mode != SINGLE_MODEL:
+        if (mode := one["mode"]) != SINGLE_MODEL:
             raise ResourceError(
                 f'{resource}: container "{hostname}" is Model "{name}" of mode {mode}; expected '
                 f"one of mode {SINGLE_MODEL}"
             )
-        if one.get("memory_size_in_mb") is not None:
+        if one["memory_size_in_mb"] is not None:
             limits[hostname] = one["memory_size_in_mb"]
     most, whose = spec.memory_size_in_mb, "memory_size_in_mb is"
     if most is None:

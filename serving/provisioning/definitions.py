@@ -172,7 +172,7 @@ def require_order(connection: Connection, resources: Sequence[Resource] = ()) ->
     Those that are declared count in place of those that are stored.
     """
     stored = store.list_kind(connection, "Monitor")
-    waits = {row.name: row.spec.get("depends_on", []) for row in stored}
+    waits = {row.name: row.spec["depends_on"] for row in stored}
     waits |= {
         one.name: one.spec.depends_on for one in resources if isinstance(one.spec, MonitorSpec)
     }

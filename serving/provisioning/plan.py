@@ -288,10 +288,8 @@ def _check_target_model(
         for variant in variants
         if spec.variant in (None, variant["variant_name"])
     ]
-    hostnames = [
-        one for model in models if model.get("mode") == DIRECT for one in containers_of(model)
-    ]
-    is_many = any(model.get("mode") == MULTI_MODEL for model in models)
+    hostnames = [one for model in models if model["mode"] == DIRECT for one in containers_of(model)]
+    is_many = any(model["mode"] == MULTI_MODEL for model in models)
     if variants and not is_many and name not in hostnames:
         listed = (
             f"the containers {', '.join(hostnames)}"
@@ -320,7 +318,7 @@ def _check_modes(
         if not is_queued and not is_serverless:
             continue
         name = variant["model_name"]
-        mode = _spec_of(connection, "Model", name, declared).get("mode", SINGLE_MODEL)
+        mode = _spec_of(connection, "Model", name, declared)["mode"]
         field, modes = "async_inference_config", [SINGLE_MODEL, SERIAL]
         if is_serverless:
             field, modes = "serverless_config", [SINGLE_MODEL]
@@ -458,13 +456,10 @@ def _differences(
     before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return one line for each change."""
-    # What was stored by an older version lacks what it did not know.
-    known = {name: one.get_default() for name, one in type(resource.spec).model_fields.items()}
-    known |= before.spec
     lines = [
         line
         for key, value in spec.items()
-        for line in _lines(f"spec.{key}", _said(known.get(key)), _said(value))
+        for line in _lines(f"spec.{key}", before.spec.get(key), value)
     ]
     lines += _lines("owner", before.owner, resource.owner)
     lines += _lines("tags", dict(before.tags), dict(resource.tags))
@@ -475,13 +470,6 @@ def _differences(
     }
     lines += [changed[key] for key, value in content.items() if before.made.get(key) != value]
     return tuple(lines)
-
-
-def _said(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return a value without the fields that say nothing, which older versions did not store."""
-    if isinstance(value, Mapping):
-        return {key: _said(one) for key, one in value.items() if one is not None}
-    return [_said(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _candidate(name: str, spec: Mapping[str, Any]) -> str:

@@ -423,7 +423,7 @@ def _declared(spec: Mapping[str, Any], baseline: Made | None) -> Signature | Non
 def _roles(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a baseline's spec decides about the result, besides the data's bytes.
 
-    What is not said and what is said to be nothing are the same: older versions stored less.
+    What is not said and what is said to be nothing are the same.
     """
     apart = ("data", "promote", "rolling")
     return {key: one for key, one in spec.items() if key not in apart and one not in (None, [])}

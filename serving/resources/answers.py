@@ -11,7 +11,6 @@ from driftline.signature import LISTS, Column
 
 def answers_several(description: Mapping[str, Any]) -> bool:
     """Whether a model says that it answers several values a row."""
-    # .get: of models that were applied before, nobody knows.
     return (description.get("answer_width") or 1) > 1
 
 

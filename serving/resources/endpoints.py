@@ -320,7 +320,7 @@ def _desired(
         signature=endpoint.made.get("signature"),
         positive=endpoint.made.get("positive"),
         instance_count=variant["initial_instance_count"],
-        sampling_percentage=spec.get("sampling_percentage"),
+        sampling_percentage=spec["sampling_percentage"],
         trust_event_time=spec["trust_event_time"],
         generation=endpoint.generation,
         command=command,
@@ -330,14 +330,13 @@ def _desired(
         many=many,
         containers=_containers(endpoint, variant, model, models),
         is_serial=spec_mode(model.spec) == SERIAL,
-        answers_later=spec.get("async_inference_config"),
+        answers_later=spec["async_inference_config"],
         serverless=_serverless(variant, model),
     )
 
 
 def _serverless(variant: Mapping[str, Any], model: store.Stored) -> Serverless | None:
-    # .get: variants that were stored before there could be serverless ones.
-    found = variant.get("serverless_config")
+    found = variant["serverless_config"]
     if found is None or spec_mode(model.spec) != SINGLE_MODEL:
         return None
     memory = found["memory_size_in_mb"] << 20
@@ -371,13 +370,12 @@ def _containers(
 
 def spec_mode(spec: Mapping[str, Any]) -> str:
     """Return the mode of a stored Model."""
-    return str(spec.get("mode", "SingleModel"))  # .get: as in _many
+    return str(spec["mode"])
 
 
 def _many(model: store.Stored, signature: str | None) -> ManyModels | None:
     spec = model.spec
-    # .get: specs that were stored before there could be many.
-    if spec.get("mode") != MULTI_MODEL:
+    if spec["mode"] != MULTI_MODEL:
         return None
     return ManyModels(
         prefix=spec["model_data_prefix"],
@@ -400,9 +398,7 @@ def declared_endpoints(
     """Return all declared endpoints by name: baseline, if any, last deployment, owner and tags."""
     with read_connection(engine) as connection:
         rows = store.list_kind(connection, "Endpoint")
-    return {
-        one.name: (one.spec.get("baseline"), deployed_at(one), one.owner, one.tags) for one in rows
-    }
+    return {one.name: (one.spec["baseline"], deployed_at(one), one.owner, one.tags) for one in rows}
 
 
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:

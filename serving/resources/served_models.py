@@ -20,16 +20,15 @@ from driftline.database.engine import read_connection
 from driftline.monitors.answering_models import Served
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import key_of
-from driftline.serving.resources.specs import shadows_of, variants_and_shadows, variants_of
+from driftline.serving.resources.specs import shadows_of, variants_of
 
 # Of one endpoint; what is older is dropped.
 CHANGES_KEPT = 50
 
 
-def note_served(connection: Connection, now: datetime, begun: datetime | None = None) -> None:
+def note_served(connection: Connection, now: datetime, begun: datetime) -> None:
     """Add a line to each endpoint that serves other models than its last line says.
 
-    The first line of an endpoint that a version without such lines applied is of its last change.
     The line also says when the change was ``begun``, which may have made baselines as well.
     """
     models = store.list_kind(connection, "Model")
@@ -38,7 +37,6 @@ def note_served(connection: Connection, now: datetime, begun: datetime | None = 
         for model in models
         if "file" in model.made  # Not of many models, nor of containers.
     }
-    changed = {key_of("Model", model.name): model.updated_at for model in models}
     for endpoint in store.list_kind(connection, "Endpoint"):
         line: dict[str, Any] = {
             key: {
@@ -61,17 +59,9 @@ def note_served(connection: Connection, now: datetime, begun: datetime | None = 
         if idle or "idle" in last:
             line["idle"] = idle
         if last != {**last, **line}:
-            since = now if lines else _last_change(endpoint, changed) or now
-            at = {"since": since.isoformat(), **({"begun": begun.isoformat()} if begun else {})}
+            at = {"since": now.isoformat(), "begun": begun.isoformat()}
             served = [*lines, {**at, **line}][-CHANGES_KEPT:]
             store.put_made(connection, replace(endpoint, made={**endpoint.made, "served": served}))
-
-
-def _last_change(endpoint: store.Stored, models: Mapping[str, datetime | None]) -> datetime | None:
-    """Return when the endpoint or one of its models was last changed."""
-    named = {key_of("Model", one["model_name"]) for one in variants_and_shadows(endpoint.spec)}
-    moments = (endpoint.updated_at, *(models.get(one) for one in named))
-    return max((one for one in moments if one is not None), default=None)
 
 
 def deployed_at(endpoint: store.Stored) -> datetime | None:
@@ -95,12 +85,11 @@ def served_by(made: Mapping[str, Any], variant: str | None) -> Sequence[Served]:
         if variant is not None:
             models = frozenset({named[variant]} if variant in named else ())
         if callers and (not found or (models, callers) != (found[-1].models, found[-1].callers)):
-            begun = line.get("begun")
             found.append(
                 Served(
                     datetime.fromisoformat(line["since"]),
                     models,
-                    None if begun is None else datetime.fromisoformat(begun),
+                    datetime.fromisoformat(line["begun"]),
                     callers,
                 )
             )

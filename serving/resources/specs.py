@@ -103,18 +103,15 @@ class ModelSpec(Spec):
 
 def containers_of(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return the models of a stored Model's containers, by hostname, in their order."""
-    # .get: specs that were stored before there were containers.
-    found = spec.get("containers", ())
     return {
         one["container_hostname"] or f"container-{number}": one["model_name"]
-        for number, one in enumerate(found, start=1)
+        for number, one in enumerate(spec["containers"], start=1)
     }
 
 
 def command_of(spec: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, int | None]:
     """Return the command of a stored model and the bytes that it may use; None for neither."""
-    # .get: specs that were stored before there were commands.
-    command, memory = spec.get("command"), spec.get("memory_size_in_mb")
+    command, memory = spec["command"], spec["memory_size_in_mb"]
     return None if command is None else tuple(command), None if memory is None else memory << 20
 
 
@@ -250,17 +247,15 @@ def variants_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
                 "model_name": spec["model"],
                 "initial_variant_weight": 1.0,
                 "initial_instance_count": spec["initial_instance_count"],
-                # .get: specs that were stored before there were serverless endpoints.
-                "serverless_config": spec.get("serverless_config"),
+                "serverless_config": spec["serverless_config"],
             }
         ]
-    # .get: specs that were stored before there could be several.
-    return list(spec.get("production_variants", ()))
+    return list(spec["production_variants"])
 
 
 def shadows_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the fields of a stored endpoint's shadow; none where it has no shadow."""
-    return list(spec.get("shadow_production_variants", ()))  # .get: as above
+    return list(spec["shadow_production_variants"])
 
 
 def variants_and_shadows(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:

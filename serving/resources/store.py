@@ -222,8 +222,7 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
     """Name what a resource cannot be without: kind and name of each."""
     found: list[tuple[Kind, Any]] = []
     if kind == "Baseline":
-        # .get: those that were stored before it could be named.
-        found = [("Model", spec.get("model"))]
+        found = [("Model", spec["model"])]
     elif kind == "Model":
         found = [("Model", name) for name in containers_of(spec).values()]
     elif kind == "Endpoint":
@@ -233,8 +232,7 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
         found = [
             ("Endpoint", spec["endpoint"]),
             ("Baseline", baseline_and_pin(spec["baseline"])[0]),
-            # .get: those that were stored before it could be named.
-            *(("Monitor", name) for name in spec.get("depends_on", ())),
+            *(("Monitor", name) for name in spec["depends_on"]),
         ]
     elif kind in ALARM_KINDS:
         lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")

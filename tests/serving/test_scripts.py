@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select
-
-from driftline.serving.tables import resources as resources_table
 
 SCRIPT = """
 def preprocess_handler(inference_record):
@@ -188,28 +185,3 @@ def test_a_changed_script_makes_its_baseline_anew(
     assert {one["action"] for one in again["changes"]} == {"unchanged"}
     told = {one["kind"]: one["fields"] for one in changed["changes"]}
     assert told["Baseline"] == ["the preprocess script has changed"]
-
-
-def test_what_an_older_version_stored_is_not_changed_by_applying_it_again(
-    start, declare: Any, folder: Path, tmp_path: Path
-) -> None:
-    data = str(folder / "reference.jsonl")
-    wanted = [
-        declare("Baseline", "places", data=data),
-        declare("Endpoint", "places", baseline="places"),
-        declare("Monitor", "places", endpoint="places", baseline="places"),
-    ]
-    new = {"segments", "preprocess", "postprocess", "rules", "compat", "deequ_ties", "command"}
-    with start(tmp_path) as server:
-        assert server.apply(*wanted).status_code == 200
-        with server.engine.begin() as connection:
-            for row in connection.execute(select(resources_table)).all():
-                older = {key: value for key, value in row.spec.items() if key not in new}
-                connection.execute(
-                    resources_table.update()
-                    .where(resources_table.c.name == row.name, resources_table.c.kind == row.kind)
-                    .values(spec=older)
-                )
-        again = server.apply(*wanted).json()
-
-    assert [one["fields"] for one in again["changes"]] == [[], [], []]

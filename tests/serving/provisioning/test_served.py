@@ -1,15 +1,11 @@
 """Which models an endpoint served, and since when, as applies change them."""
 
 import shutil
-from datetime import UTC, datetime
 
-import pytest
 import sklearn.base
 import skops.io
 from sklearn.linear_model import LogisticRegression
-from sqlalchemy import select
 
-from driftline.serving import tables as serving_tables
 from driftline.serving.resources.model_files import model_digest
 
 
@@ -50,43 +46,3 @@ def test_it_is_known_which_models_an_endpoint_served_and_since_when(
     assert replaced == ([before, after], 2)  # Who changes the endpoint is not held up by it.
     assert renamed == ([before, after], 3)
     assert served() == ([before, after, before], 3)
-
-
-@pytest.mark.parametrize("changed", ["Model", "Endpoint"])
-def test_what_an_older_version_served_is_known_when_another_model_is_applied(
-    shared, trained, declare, tmp_path, changed
-):
-    name = f"older-{changed.lower()}"
-    file, other = tmp_path / "model.skops", tmp_path / "other.skops"
-    turned = sklearn.base.clone(trained.model).set_params(classify=LogisticRegression(C=0.001))
-    shutil.copyfile(trained.file, file)
-    skops.io.dump(turned.fit(trained.inputs, trained.frame["late"]), other)
-    first, second = (
-        declare("Model", name, path=str(file)),
-        declare("Model", f"{name}-2", path=str(other)),
-    )
-    endpoint = declare("Endpoint", name, model=name)
-    shared.apply(first, second, endpoint)
-    table, last = serving_tables.resources, datetime(2026, 1, 2, tzinfo=UTC)
-    own = (table.c.kind == "Endpoint") & (table.c.name == name)
-    with shared.engine.begin() as connection:
-        made = dict(connection.execute(select(table.c.made).where(own)).scalar_one())
-        del made["served"]
-        connection.execute(table.update().where(own).values(made=made))
-        mine = table.c.name.in_([name, f"{name}-2"])
-        connection.execute(table.update().where(mine).values(updated_at=last))
-
-    if changed == "Model":
-        shutil.copyfile(other, file)
-        shared.apply(first)
-    else:
-        shared.apply(declare("Endpoint", name, model=f"{name}-2"))
-
-    lines = shared.client.get(f"/api/v1/endpoints/{name}").json()["status"]["served"]
-    digests = [line["variants"]["AllTraffic"] for line in lines]
-    assert digests == [model_digest(one) for one in (trained.file, other)]
-    assert (
-        datetime.fromisoformat(lines[0]["since"])
-        == last
-        < datetime.fromisoformat(lines[1]["since"])
-    )

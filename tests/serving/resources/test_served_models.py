@@ -5,6 +5,11 @@ import pytest
 from driftline.serving.resources.served_models import deployed_at, served_by
 from driftline.serving.resources.store import Stored
 
+
+def at(day):
+    return dict.fromkeys(("since", "begun"), f"2026-01-0{day}T00:00:00+00:00")
+
+
 LINES = [
     (1, {"blue": "1"}, {}),
     (2, {"blue": "1"}, {"green": "2"}),
@@ -14,8 +19,7 @@ LINES = [
 ]
 MADE = {
     "served": [
-        {"since": f"2026-01-0{day}T00:00:00+00:00", "variants": variants, "shadows": shadows}
-        for day, variants, shadows in LINES
+        {**at(day), "variants": variants, "shadows": shadows} for day, variants, shadows in LINES
     ]
 }
 
@@ -41,12 +45,7 @@ def test_models_are_told_of_callers_and_of_one_variant(variant, expected):
 def test_callers_get_no_variant_without_weight():
     both = {"blue": "1", "green": "2"}
     lines = [{"variants": both, "idle": ["green"]}, {"variants": both, "idle": ["blue"]}]
-    made = {
-        "served": [
-            {"since": f"2026-01-0{day}T00:00:00+00:00", "shadows": {}, **line}
-            for day, line in enumerate(lines, 1)
-        ]
-    }
+    made = {"served": [{**at(day), "shadows": {}, **line} for day, line in enumerate(lines, 1)]}
 
     assert [one.models for one in served_by(made, None)] == [{"1"}, {"2"}]
     green = [(one.models, one.callers) for one in served_by(made, "green")]
