@@ -83,48 +83,6 @@ def test_measures_are_those_of_the_rows(base: dl.Baseline) -> None:
     assert any("left out" in line for line in accuracy.lines)
 
 
-@pytest.mark.parametrize(
-    ("mean", "said"),
-    [(0.0840131, "0.084"), (-133.724, "-134"), (20_512.4, "20,500"), (0.117683, "0.118")],
-)
-def test_means_are_written_with_three_figures(mean: float, said: str) -> None:
-    values = np.tile([mean - 1e-9, mean + 1e-9], 200)
-    found = dl.compare(
-        pd.DataFrame({"variant": ["A", "A", "B", "B"] * 100, "n": values}), metric="n"
-    )
-
-    assert "n: higher is better" in found.lines
-    assert f"A: n {said} (200 rows)" in found.lines
-
-
-def test_means_that_are_near_each_other_have_the_figures_that_tell_them_apart() -> None:
-    values = np.tile([1_200.4, 1_200.6, 1_197.4, 1_197.6], 100)
-    found = dl.compare(
-        pd.DataFrame({"variant": ["A", "A", "B", "B"] * 100, "n": values}), metric="n"
-    )
-
-    assert "A: n 1200.5 (200 rows)" in found.lines
-    assert "B: n 1197.5 (200 rows)" in found.lines
-
-
-def test_empty_text_is_no_variant_no_label_and_no_cluster() -> None:
-    random = np.random.default_rng(6)
-    truth = random.choice(["no", "yes"], 3_000)
-    said = np.where(random.random(3_000) < 0.8, truth, "no")
-    frame = pd.DataFrame({"truth": truth, "said": said, "variant": ["A", "B", "C"] * 1_000})
-    roles = {"label": "truth", "prediction": "said", "positive": "yes"}
-    base = dl.Baseline.fit(frame[["truth", "said"]], **roles)
-    frame.loc[frame.variant == "C", "variant"] = ""
-    frame.loc[:299, "truth"] = ""
-
-    found = dl.compare(frame.assign(key=""), base, metric="accuracy", cluster="key")
-
-    assert [(one.variant, one.rows, one.units) for one in found.variants] == [
-        ("A", 900, 900), ("B", 900, 900),
-    ]  # fmt: skip
-    assert found.left_out == 1_200
-
-
 def test_errors_of_numbers_are_compared() -> None:
     random = np.random.default_rng(4)
     variant = random.choice(["a", "b", "c"], 9_000)
@@ -173,18 +131,6 @@ def test_what_cannot_be_compared_is_one_sentence(
         dl.compare(frame, base, **{"metric": "brier", **change})  # type: ignore[arg-type]
 
 
-def test_labels_in_words_are_named_where_the_baseline_has_numbers() -> None:
-    frame = answers(300, 5).assign(late=lambda rows: rows["late"].astype(int))
-    numbers = dl.Baseline.fit(frame, label="late", probability="chance")
-    words = frame.assign(late=frame["late"].map({0: "low", 1: "high"}))
-    often = {text: int((words["late"] == text).sum()) for text in ("low", "high")}
-
-    with pytest.raises(InputError, match=r'numbers where the data have "late" = ') as told:
-        dl.compare(words, numbers, metric="brier")
-
-    assert all(f'"late" = "{text}" ({count}x)' in str(told.value) for text, count in often.items())
-
-
 def test_variants_are_compared_by_what_their_answers_cost(base: dl.Baseline) -> None:
     frame = answers(20_000, 4)
     turned = (frame["variant"] == "blue") & (frame.index % 3 == 0)
@@ -205,73 +151,6 @@ def rows(*parts: tuple[str, int, list[float]]) -> pd.DataFrame:
         [(variant, START + day * DAY, value) for variant, day, part in parts for value in part],
         columns=["variant", "t", "m"],
     )
-
-
-@pytest.mark.parametrize(
-    ("frame", "alpha", "why"),
-    [
-        # Each has 1,000 rows, but only four lie on a day with both; or 2 beside 1,000.
-        (
-            rows(
-                ("a", 0, [0, 1] * 500), ("b", 1, [0, 1] * 500),
-                ("a", 2, [0, 0.001]), ("b", 2, [1, 1.001]),
-            ),
-            0.05, "fewer than 100 requests of one of them on days with both",
-        ),
-        (
-            rows(
-                ("a", 0, [0, 0.001] * 500), ("b", 0, [1, 1.001]),
-                ("b", 1, [1, 1.001] * 500), ("a", 1, [0, 0.001]),
-            ),
-            0.05, "fewer than 100 requests of one of them on days with both",
-        ),
-        (rows(("a", 0, [0] * 200), ("b", 0, [1] * 200)), 0.05, "no variation within either"),
-        (rows(("a", 0, [0, 1] * 99), ("b", 0, [8, 9] * 99)), 1e-200, "limits are not finite"),
-    ],
-)  # fmt: skip
-def test_nothing_is_decided_by_limits_that_do_not_hold(
-    frame: pd.DataFrame, alpha: float, why: str
-) -> None:
-    found = dl.compare(frame, metric="m", timestamp="t", alpha=alpha)
-
-    assert found.decision == "undecided"
-    assert why in found.differences[0].why_not
-
-
-def test_values_too_large_to_square_are_left_out() -> None:
-    frame = rows(("a", 0, [0, 1] * 200), ("b", 0, [0, 1] * 200), ("b", 0, [1e308, -1e200]))
-
-    found = dl.compare(frame, metric="m")
-
-    assert (found.left_out, found.variants[1].mean) == (2, 0.5)
-
-
-def test_variants_come_by_name_and_periods_as_texts_or_dates() -> None:
-    frame = rows(("b", 1, [1, 2] * 100), ("a", 1, [0, 1] * 100), ("a", 2, [5]), ("c", 0, [5]))
-    start, end = START + DAY, (START + 2 * DAY)
-
-    told = [
-        dl.compare(frame, metric="m", timestamp="t", start=one, end=other)
-        for one, other in ((start, end), (f"{start}", end.isoformat()), (start.date(), end.date()))
-    ]
-
-    assert told[0] == told[1] == told[2]
-    assert [one.variant for one in told[0].variants] == ["a", "b"]
-    assert told[0].differences[0].difference == 1
-
-
-def test_values_that_never_vary_are_told_at_once() -> None:
-    found = dl.compare(rows(("a", 0, [0] * 200), ("b", 0, [1] * 200)), metric="m", timestamp="t")
-
-    assert found.summary == (
-        "cannot be decided: m does not vary within any variant (a 0, b 1), and more such rows "
-        "decide nothing (400 rows)"
-    )
-
-
-def test_quality_without_a_baseline_is_one_sentence() -> None:
-    with pytest.raises(InputError, match="takes a baseline that was made with label"):
-        dl.compare(answers(100, 5), metric="accuracy")
 
 
 def test_captured_rows_are_compared_by_the_labels_that_came(

@@ -71,16 +71,6 @@ def test_answers_that_are_missing_are_told_from_labels_that_have_not_come() -> N
     assert "b lacks it in 29.4%" in found.differences[0].why_not
 
 
-def test_a_variant_that_lacks_every_row_of_some_days_is_told() -> None:
-    frame = measured(3)
-    frame.loc[(frame["variant"] == "blue") & (frame["t"] >= START + 7 * DAY), "m"] = np.nan
-
-    found = dl.compare(frame, metric="m", timestamp="t")
-
-    assert found.lacking_differences[0].high < -0.2
-    assert "blue lacks it in 28.9%" in found.summary
-
-
 @pytest.mark.parametrize("share", [0.002, 0.1, 0.5])
 def test_values_that_lack_at_random_are_no_finding(share: float) -> None:
     told = [
@@ -91,28 +81,6 @@ def test_values_that_lack_at_random_are_no_finding(share: float) -> None:
     wrong = sum(not one.low <= 0 <= one.high for each in told for one in each.lacking_differences)
     assert stats.binom.sf(wrong - 1, 40, 0.05) > 1e-6
     assert not any(one.differences[0].why_not for one in told)
-
-
-def test_a_few_more_are_told_and_decide_nothing_away() -> None:
-    frame = measured(5, green=0.006, rows=60_000)
-    frame.loc[frame["variant"] == "green", "m"] += 0.2
-
-    found = dl.compare(frame, metric="m", timestamp="t")
-
-    assert found.lacking_differences[0].low > 0
-    assert (found.decision, found.winner) == ("winner", "green")
-
-
-def test_a_variant_without_any_value_is_told_beside_the_others() -> None:
-    frame = measured(6)
-    frame.loc[:999, "variant"] = "red"
-    frame.loc[:999, "m"] = np.nan
-
-    found = dl.compare(frame, metric="m", timestamp="t")
-
-    assert [one.variant for one in found.variants] == ["blue", "green"]
-    assert "without a value: 1,000 of 1,000 rows of red" in found.lines
-    assert [one.low > 0.9 for one in found.lacking_differences if one.second == "red"] == [True] * 2
 
 
 def test_what_no_row_answers_is_one_sentence() -> None:
@@ -132,58 +100,6 @@ def test_what_no_row_answers_is_one_sentence() -> None:
     early = pd.DataFrame({"y": [None] * 100, "p": [0.3] * 100, "variant": ["a", "b"] * 50})
     with pytest.raises(InputError, match="no row has a label yet"):
         dl.compare(early, base, metric="accuracy")
-
-
-def test_a_forecast_counts_by_all_of_its_values() -> None:
-    random = np.random.default_rng(9)
-    y = random.normal(size=(2_000, 3))
-    variant = random.choice(["a", "b"], 2_000)
-    # Of b the first value is far off, and the last, which stood for all, is right.
-    off = np.where((variant == "b")[:, None], [3.0, 0.0, 0.0], 0.1) * random.choice(
-        [-1, 1], (2_000, 1)
-    )
-    frame = pd.DataFrame({"y": list(y), "said": list(y + off), "variant": variant})
-    base = dl.Baseline.fit(frame[["y", "said"]], label="y", prediction="said")
-
-    found = dl.compare(frame, base, metric="mae")
-
-    assert [one.mean for one in found.variants] == pytest.approx([0.1, 1.0])
-
-
-def test_labels_of_forecasts_that_have_not_come_lack_nothing() -> None:
-    random = np.random.default_rng(1)
-    known = random.normal(size=(3_000, 4)).cumsum(axis=1)
-    said = known + random.normal(size=known.shape)
-    variant = random.choice(["blue", "green"], len(known))
-    said[variant == "blue"] += 2.0
-    rows = pd.DataFrame({"label": list(known), "said": list(said)})
-    baseline = dl.Baseline.fit(rows, label="label", prediction="said")
-    late = (variant == "blue") & (np.arange(len(rows)) % 2 == 0)
-
-    for none in (None, [None] * 4, []):
-        labels = [none if gone else one for gone, one in zip(late, known, strict=True)]
-        found = dl.compare(
-            rows.assign(label=pd.Series(labels), variant=variant), baseline, metric="mae"
-        )
-
-        assert (found.winner, found.lacks) == ("green", ())
-
-
-def test_classes_that_the_reference_never_has_are_told() -> None:
-    random = np.random.default_rng(1)
-    label = random.integers(0, 2, 2_000)
-    said = np.where(random.random(2_000) < 0.8, label, 1 - label)
-    rows = pd.DataFrame({"label": label, "said": said})
-    baseline = dl.Baseline.fit(rows, label="label", prediction="said")
-    variant = random.choice(["blue", "green"], len(rows))
-    odd = rows.assign(variant=variant, label=np.where(variant == "blue", 7, label))
-
-    found = dl.compare(odd, baseline, metric="accuracy")
-
-    told = 'with a class that the reference never has (label "label" = "7"'
-    assert told in found.unknown
-    assert found.unknown in str(found)
-    assert not dl.compare(rows.assign(variant=variant), baseline, metric="accuracy").unknown
 
 
 @pytest.mark.parametrize(
@@ -206,30 +122,3 @@ def test_the_lead_that_a_hidden_half_percent_makes_names_no_winner(
     assert 0.005 < lack.lacking / lack.rows < 0.007
     assert lack.words in found.summary
     assert "could be the difference" in found.summary
-
-
-def test_nor_is_no_difference_said_that_hidden_rows_could_make() -> None:
-    frame = measured(11, rows=400_000)
-    frame["m"] = frame["m"] ** 2
-    hidden = (frame["variant"] == "blue") & (frame["m"] > 7.5)
-    frame.loc[hidden, "m"] = np.nan
-
-    whole = dl.compare(frame.dropna(), metric="m", timestamp="t", margin=0.08)
-    found = dl.compare(frame, metric="m", timestamp="t", margin=0.08)
-
-    assert (whole.decision, found.decision) == ("no difference", "undecided")
-
-
-def test_words_in_place_of_numbers_are_named() -> None:
-    random = np.random.default_rng(12)
-    label = random.integers(0, 2, 2_000)
-    rows = pd.DataFrame({"label": label, "said": label})
-    baseline = dl.Baseline.fit(rows, label="label", prediction="said")
-    variant = random.choice(["a", "b", "c"], len(rows))
-    odd = rows.assign(variant=variant, label=np.where(variant == "c", "maybe", label.astype(str)))
-
-    found = dl.compare(odd, baseline, metric="accuracy")
-
-    assert f'no number, as the baseline has: "label" = "maybe" ({sum(variant == "c"):,}x)' in (
-        found.unknown
-    )

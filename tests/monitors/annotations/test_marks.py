@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from sqlalchemy import Engine
 
@@ -17,21 +16,17 @@ from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.errors import ConflictError, InputError
 from driftline.monitors.annotations.annotation import Annotation, annotation_of
 from driftline.monitors.annotations.store import (
     annotations_between,
-    get_annotation,
     list_annotations,
     put_annotation,
     withdraw_annotation,
 )
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
-from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.executions import Execution
-from driftline.monitors.run.apply_annotations import with_annotations, without_expected
 from driftline.monitors.run.execution import Job, run
-from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START, Append, weather
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
@@ -79,14 +74,6 @@ def test_a_mark_covers_what_it_names(changed, covered: bool) -> None:
     assert replace(EXPECTED, **changed).covers("wind", DRIFT, WINDOW) is covered
 
 
-def test_a_mark_lasts_until_its_date() -> None:
-    lasting = replace(EXPECTED, until=START + 3 * DAY)
-
-    assert [lasting.includes(day(number)) for number in range(-1, 5)] == [
-        False, True, True, True, False, False,
-    ]  # fmt: skip
-
-
 def test_the_newest_mark_that_stands_counts() -> None:
     whole = replace(EXPECTED, id=1)
     named = replace(EXPECTED, id=2, verdict="harmful", feature="wind")
@@ -98,43 +85,6 @@ def test_the_newest_mark_that_stands_counts() -> None:
     assert annotation_of(marks, "temp", DRIFT, day(1)) is None
 
 
-def test_only_what_is_expected_makes_it_another_question() -> None:
-    harmful = replace(EXPECTED, id=1, verdict="harmful")
-    expected = replace(EXPECTED, id=2)
-
-    assert with_annotations("rows", [harmful], WINDOW) == "rows"
-    assert with_annotations("rows", [expected], day(1)) == "rows"
-    one, two = (
-        with_annotations("rows", found, WINDOW) for found in ([expected], [expected, harmful])
-    )
-    assert len({"rows", one, two}) == 3
-    assert with_annotations("rows", [harmful, expected], WINDOW) == two
-
-
-def test_windows_that_were_expected_to_drift_bring_no_rows_to_longer_spans() -> None:
-    past = [
-        WindowCounts(one.start, one.end, 7, {"wind": np.array([3, 4]), "temp": np.array([7])})
-        for one in (day(0), day(1))
-    ]
-
-    found = without_expected(past, [replace(EXPECTED, id=1, feature="wind")])
-
-    assert [one.cells["wind"].tolist() for one in found] == [[0, 0], [3, 4]]
-    assert [one.cells["temp"].tolist() for one in found] == [[7], [7]]
-
-
-def test_days_that_were_expected_to_differ_bring_none_to_longer_spans() -> None:
-    days = DaySums(np.array([3]), np.array([[1.0]]), np.array([[24.0]]))
-    past = [
-        WindowCounts(one.start, one.end, 7, {}, {}, {"wind": days, "temp": days})
-        for one in (day(0), day(1))
-    ]
-
-    found = without_expected(past, [replace(EXPECTED, id=1, feature="wind", check=None)])
-
-    assert [sorted(one.days) for one in found] == [["temp"], ["temp", "wind"]]
-
-
 @pytest.fixture
 def put(engine: Engine) -> Callable[[Annotation], Annotation]:
     def once(mark: Annotation) -> Annotation:
@@ -142,41 +92,6 @@ def put(engine: Engine) -> Callable[[Annotation], Annotation]:
             return put_annotation(connection, mark)
 
     return once
-
-
-def test_marks_are_kept_as_they_were_made_newest_first(engine: Engine, put) -> None:
-    first = put(replace(EXPECTED, feature="wind", check=DRIFT, until=START + 9 * DAY))
-    second = put(
-        replace(
-            EXPECTED, verdict="new-normal", version_before="v1", version_after="v2", rows=day(3)
-        )
-    )
-    put(replace(EXPECTED, monitor="other"))
-
-    with engine.connect() as connection:
-        found = list_annotations(connection, "daily")
-        with pytest.raises(NotFoundError, match='monitor "daily" has no mark 99'):
-            get_annotation(connection, "daily", 99)
-
-    assert found == [second, first]
-    assert first == replace(
-        EXPECTED, feature="wind", check=DRIFT, until=START + 9 * DAY, id=first.id
-    )
-
-
-def test_marks_are_found_by_the_windows_that_they_reach(engine: Engine, put) -> None:
-    lasting = put(replace(EXPECTED, until=START + 3 * DAY))
-    short = put(replace(EXPECTED, window=day(1)))
-
-    with engine.connect() as connection:
-
-        def found(first: int, last: int) -> list[Annotation]:
-            return annotations_between(connection, "daily", START + first * DAY, START + last * DAY)
-
-        assert found(1, 2) == [short, lasting]
-        assert found(2, 3) == [lasting]
-        assert found(3, 9) == []
-        assert found(-3, 0) == []
 
 
 def test_a_mark_is_withdrawn_once_and_stays_as_history(engine: Engine, put) -> None:
@@ -240,21 +155,6 @@ def test_an_expected_violation_is_listed_and_alarms_no_more(
     assert "wind" in {one["feature_name"] for one in report["expected_violations"]}
     assert report["expected_violations"][0]["mark"]["reason"] == "a sale"
     assert report["decided"]
-
-
-def test_what_is_not_named_alarms_on(judge, put, root: str, append: Append, rng) -> None:
-    values = weather(rng, 400)
-    values["wind"], values["temp"] = values["wind"] * 1000, values["temp"] * 1000
-    append(0, values)
-
-    put(replace(EXPECTED, feature="wind"))
-    found = judge()
-
-    report = told(root, found)
-    assert found.status == "CompletedWithViolations"
-    assert {one["feature_name"] for one in report["expected_violations"]} == {"wind"}
-    assert "temp" in {one["feature_name"] for one in report["violations"]}
-    assert "wind" not in {one["feature_name"] for one in report["violations"]}
 
 
 def test_a_later_verdict_makes_it_alarm_again(judge, put, append: Append, rng) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -15,7 +14,7 @@ import pytest
 from driftline.baseline.store import Baseline
 from driftline.baseline.value_runs import TimeOrder
 from driftline.monitors.day_test.day_counter import DayCounter
-from driftline.monitors.day_test.day_test import DayFinding, DayTest, day_scales
+from driftline.monitors.day_test.day_test import DayFinding, DayTest
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -116,115 +115,6 @@ def test_a_mended_fault_is_told_no_more() -> None:
     assert weeks[9:] == [{}] * 7
 
 
-@pytest.mark.parametrize("weeks_before", [0, 3])
-def test_a_fault_that_begins_in_a_later_week_is_told_from_one_that_was_there(
-    weeks_before: int,
-) -> None:
-    begin = START + weeks_before * WEEK
-
-    def broken(one: pd.DataFrame) -> pd.DataFrame:
-        turned = one["temp"].shift(8).bfill()
-        return one.assign(temp=one["temp"].where(one["at"] < begin, turned))
-
-    weeks = found(broken, weeks=weeks_before + 2)
-
-    assert [one["temp"].begins_later for one in weeks if one] == [weeks_before > 0] * 2
-
-
-@pytest.mark.parametrize(
-    ("length", "longest"),
-    [(None, 64), (WEEK, 64), (6 * HOUR, 64), (5 * HOUR, 128), (HOUR, 512), (HOUR / 4, 2048)],
-)
-def test_spans_of_short_windows_reach_16_days(length: timedelta | None, longest: int) -> None:
-    assert day_scales(length)[-1] == longest
-
-
-@pytest.fixture(scope="module")
-def by_the_hour() -> DayTest:
-    return replace(day_test(), length=HOUR, budget=Budget(1.0, 8766.0), scales=day_scales(HOUR))
-
-
-@pytest.mark.parametrize(("moved_h", "told"), [(0, []), (8, [128, 256, 384, 512])])
-def test_by_the_hour_a_cycle_that_lies_elsewhere_is_told_where_a_long_span_ends(
-    by_the_hour: DayTest, moved_h: int, told: list[int]
-) -> None:
-    begin = datetime(1970, 1, 1, tzinfo=UTC) + 512 * HOUR * 942  # 8 January 2025.
-    part = rows().assign(temp=rows()["temp"].shift(moved_h))
-    part = part[part["at"] >= begin][:512]
-    windows = [
-        counted(by_the_hour, part[at : at + 1], begin + at * HOUR, HOUR) for at in range(512)
-    ]
-
-    found = {
-        at + 1: by_the_hour.judge(one, windows[:at]).findings for at, one in enumerate(windows)
-    }
-
-    assert [count for count, one in found.items() if one] == told
-    assert {name for one in found.values() for name in one} <= {"temp"}
-    for count in told:  # The older windows added up tell as much.
-        window, past = windows[count - 1], windows[: count - 1]
-        older = [WindowCounts.of_days(past[at : at + 64]) for at in range(0, count - 64, 64)]
-        again = by_the_hour.judge(window, (*older, *past[-63:])).findings["temp"]
-        assert again.score == found[count]["temp"].score
-        assert again.mean == pytest.approx(found[count]["temp"].mean)
-        assert again.p_value == pytest.approx(found[count]["temp"].p_value)
-
-
-def counted_hours(test: DayTest, part: pd.DataFrame, begin: datetime) -> list[WindowCounts]:
-    places = ((part["at"] - begin) // HOUR).to_numpy()
-    return [counted(test, rows, begin + at * HOUR, HOUR) for at, rows in part.groupby(places)]
-
-
-SPANS_BEGIN = datetime(1970, 1, 1, tzinfo=UTC) + 512 * HOUR * 942  # 8 January 2025.
-
-
-def test_steps_over_the_edges_of_windows_are_missed_by_none() -> None:
-    """Rows each quarter of an hour, whose value changes on the hour: within one it never steps."""
-    times = pd.date_range(SPANS_BEGIN - 90 * 24 * HOUR, periods=(90 * 24 + 128) * 4, freq="15min")
-    hourly = np.random.default_rng(2).normal(20, 3, len(times) // 4)
-    made = pd.DataFrame({"at": times, "load": np.repeat(hourly, 4)})
-    test = learnt_from(made[made["at"] < SPANS_BEGIN])
-    test = replace(test, length=HOUR, budget=Budget(1.0, 8766.0), scales=day_scales(HOUR))
-    windows = counted_hours(test, made[made["at"] >= SPANS_BEGIN], SPANS_BEGIN)
-
-    result = test.judge(windows[-1], windows[:-1])
-
-    assert result.findings == {}
-    assert result.judged == {"load"}
-
-
-@pytest.mark.parametrize("begins", [0, 128])
-def test_by_the_hour_a_cycle_that_moved_is_told_at_each_span_and_whether_it_began_with_one(
-    begins: int,
-) -> None:
-    made = sales("2024-10-01", 99 + 11, minutes=2)
-    moved = sales("2024-10-01", 99 + 11, moved_h=8, minutes=2)
-    since = SPANS_BEGIN + begins * HOUR
-    made["amount"] = made["amount"].where(made["at"] < since, moved["amount"])
-    test = learnt_from(made[made["at"] < SPANS_BEGIN])
-    test = replace(test, length=HOUR, budget=Budget(1.0, 8766.0), scales=day_scales(HOUR))
-    windows = counted_hours(test, made[made["at"] >= SPANS_BEGIN], SPANS_BEGIN)
-
-    first = test.judge(windows[127], windows[:127]).findings
-    second = test.judge(windows[255], windows[:255]).findings["amount"]
-
-    assert second.score in (CLOCK_COS, CLOCK_SIN)
-    assert bool(first) == (begins == 0)
-    assert second.begins_later == (begins > 0)
-
-
-def test_steps_are_not_compared_where_three_times_as_many_rows_come() -> None:
-    thrice = [rows().assign(at=rows()["at"] + timedelta(minutes=20 * part)) for part in range(3)]
-    part = pd.concat(thrice).sort_values("at", ignore_index=True)
-    test = day_test()
-    weeks = [START + place * WEEK for place in range(4)]
-    windows = [
-        counted(test, part[(part["at"] >= at) & (part["at"] < at + WEEK)], at) for at in weeks
-    ]
-
-    assert [test.judge(one, windows[:at]).findings for at, one in enumerate(windows)] == [{}] * 4
-
-
 def test_a_storm_of_a_day_is_no_finding() -> None:
     def storm(one: pd.DataFrame) -> pd.DataFrame:
         is_storm = one["at"] < START + timedelta(days=1)
@@ -256,17 +146,6 @@ def test_summer_time_is_no_finding_and_a_cycle_that_moved_is(moved_h: int, is_fo
     assert loud == [is_found] * 6
 
 
-def test_a_window_of_three_days_is_not_judged() -> None:
-    test = day_test()
-    part = rows()[(rows()["at"] >= START) & (rows()["at"] < START + timedelta(days=3))]
-    window = counted(test, part, START)
-    alone = DayTest(test.references, test.blocks, test.steps)
-
-    assert (
-        alone.judge(WindowCounts(None, None, len(part), {}, {}, window.days)).judged == frozenset()
-    )
-
-
 @pytest.mark.parametrize(("days", "is_known"), [(26, False), (28, True)])
 def test_a_reference_of_less_than_27_days_tells_nothing(days: int, is_known: bool) -> None:
     assert bool(day_test(days).groups) is is_known
@@ -287,11 +166,3 @@ def test_parts_of_a_window_add_up() -> None:
     for name, one in whole.items():
         assert merged[name].sums == pytest.approx(one.sums)
         assert merged[name].rows.tolist() == one.rows.tolist()
-
-
-def test_hours_without_a_reference_are_judged_without_error() -> None:
-    test = day_test()
-    rng = np.random.default_rng(0)
-    later = rows()[rows()["at"] >= START][:168].assign(pressure=rng.normal(size=168) * 1e9)
-
-    assert test.judge(counted(test, later, START)).judged

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.baseline.learnt_days import LearntDays
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
@@ -77,19 +76,6 @@ def test_what_they_do_not_lead_to_expect_is_told_with_them(given: Baseline) -> N
     )
 
 
-def test_it_is_kept_with_the_baseline(given: Baseline, tmp_path) -> None:
-    given.save(tmp_path / "b")
-    kept = Baseline.load(tmp_path / "b")
-    week = rides(371, 7, holidays={371, 372, 373, 374, 375})
-
-    assert kept.signature.context == ("holiday", "region")
-    assert isinstance(kept.learnt_days, LearntDays)
-    assert [part.context for part in kept.learnt_days.parts] == [
-        part.context for part in given.learnt_days.parts
-    ]
-    assert told(check(week, kept)) == []
-
-
 @pytest.mark.parametrize(
     ("roles", "words"),
     [
@@ -102,8 +88,3 @@ def test_what_cannot_be_context_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         Baseline.fit(reference[:100], timestamp="at", **roles)
-
-
-def test_a_check_cannot_name_another_one(given: Baseline, reference: pd.DataFrame) -> None:
-    with pytest.raises(InputError, match='context "riders": a check judges the columns'):
-        check(reference[:500], given, context="riders")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from tests.monitors.drift_test.simulation.changes import unfold
 from tests.monitors.drift_test.simulation.monitors import Monitor, simulate
-from tests.monitors.drift_test.simulation.verdicts import first_alarm, incidents, judge
+from tests.monitors.drift_test.simulation.verdicts import first_alarm, judge
 
 # The seeds of these tests are not those of the making of the rule.
 SEED = 501
@@ -60,14 +59,3 @@ def test_a_change_is_found_soon(pytestconfig: pytest.Config, change: str, window
 
         assert delay is not None
         assert delay <= windows
-
-
-def test_an_alarm_is_a_column_that_was_not_in_violation_before() -> None:
-    violated = np.array([[1, 0], [1, 1], [0, 1], [1, 1]], dtype=bool)
-
-    assert incidents(violated).tolist() == [
-        [True, False],
-        [False, True],
-        [False] * 2,
-        [True, False],
-    ]

@@ -97,18 +97,6 @@ def test_a_file_that_comes_with_an_older_time_of_change_is_found(tmp_path: Path)
     assert changed(source, position).hours == (START + DAY,)
 
 
-def test_a_file_that_is_gone_touches_the_days_of_the_look_back(tmp_path: Path) -> None:
-    write_parquet(tmp_path / "scores", table(0))
-    write_parquet(tmp_path / "scores", table(1))
-    declared = {"path": str(tmp_path / "scores"), "timestamp": "at", "look_back_days": 2}
-    source = ExternalSource.of(declared)
-    position = changed(source).position
-
-    (tmp_path / "scores" / "0.parquet").unlink()
-
-    assert changed(source, position).hours[0] == END - 2 * DAY
-
-
 def test_a_delta_table_that_is_put_together_touches_the_hours_it_moved(tmp_path: Path) -> None:
     for day in (0, 1):
         write_delta(tmp_path / "scores", table(day))
@@ -158,29 +146,3 @@ def test_a_query_touches_the_days_of_the_look_back_when_it_counts_other_rows(
 
     assert (still.position, still.hours) == (position, ())
     assert (hours[0], hours[-1]) == (END - DAY, END - HOUR)
-
-
-def test_rows_that_come_to_a_query_all_the_time_touch_their_own_hours_alone(tmp_path: Path) -> None:
-    def insert(moment: datetime) -> None:
-        with sqlite3.connect(tmp_path / "scores.db") as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS t (at text)")
-            connection.execute("INSERT INTO t VALUES (?)", (f"{moment:%Y-%m-%d %H:%M:%S}",))
-
-    for hours in range(1, 60):
-        insert(END - hours * HOUR)
-    access = Access({"warehouse": f"sqlite:///{tmp_path}/scores.db"})
-    query = "SELECT at FROM t WHERE at >= :start AND at < :end"
-    source = ExternalSource.of({"query": query, "connection": "warehouse", "timestamp": "at"})
-    position = changed(source, access=access).position
-
-    insert(END)  # In the hour that is not over.
-    still = changed(source, position, access=access)
-    hour = changed(source, position, access=access, before=END + HOUR)
-    day = changed(source, hour.position, access=access, before=END + DAY)
-    insert(END - 5 * HOUR)
-    late = changed(source, hour.position, access=access, before=END + DAY)
-
-    assert still.hours == ()
-    assert hour.hours == (END,)
-    assert (day.hours[0], len(day.hours)) == (END + HOUR, 23)
-    assert late.hours[0] == END - 6 * DAY

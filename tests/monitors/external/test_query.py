@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
-import threading
-import time as clock
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine, make_url, text
@@ -25,12 +21,6 @@ ENDLESS = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
     "SELECT max(i) FROM n",
     "postgresql": "SELECT pg_sleep(60)",
-}
-# Each part comes within 0.2 s; all of them do not.
-IN_PARTS = {
-    "sqlite": "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n",
-    "postgresql": "SELECT g AS x, CASE WHEN g % 10000 = 1 THEN pg_sleep(0.1) END "
-    "FROM generate_series(1, 40000) g",
 }
 # Would end long after the tests: no statement has a limit from its first row on.
 WITHOUT_LIMIT = """SELECT g AS x, CASE
@@ -77,51 +67,12 @@ def test_a_query_that_takes_too_long_is_ended(url: str, engine: Engine) -> None:
         rows_of(url, ENDLESS[engine.dialect.name], timeout_s=0.2)
 
 
-def test_a_query_that_takes_too_long_in_parts_is_ended(url: str, engine: Engine) -> None:
-    with pytest.raises(InputError, match=r"took longer than 0\.2 s; expected less"):
-        rows_of(url, IN_PARTS[engine.dialect.name], timeout_s=0.2)
-
-
 def test_a_query_cannot_switch_its_limit_off(url: str, engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("SQLite's limit is no setting")
 
     with pytest.raises(InputError, match=r"took longer than 0\.2 s; expected less"):
         rows_of(url, WITHOUT_LIMIT, timeout_s=0.2)
-
-
-def test_the_time_that_the_reader_takes_counts_too(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    query = (
-        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 30000) "
-        "SELECT x FROM n"
-    )
-    with (
-        pytest.raises(InputError, match=r"took longer than 600 s; expected less"),
-        running(query, url, "warehouse", window=WINDOW, zone="UTC", timeout_s=600) as rows,
-    ):
-        batches = rows.batches(["x"])
-        assert next(batches).num_rows == 10_000
-        late = SimpleNamespace(monotonic=lambda: clock.monotonic() + 600)
-        monkeypatch.setattr("driftline.monitors.external.query.clock", late)
-        next(batches)
-
-
-def test_what_watches_the_time_ends_with_the_query(url: str, engine: Engine) -> None:
-    def watching() -> int:
-        return [one.name for one in threading.enumerate()].count("query-deadline")
-
-    with running(SELECT, url, "warehouse", window=WINDOW, zone="UTC", timeout_s=60.0) as rows:
-        assert watching() == (engine.dialect.name == "postgresql")  # SQLite asks us the time.
-        assert sum(one.num_rows for one in rows.batches(["x"])) == 1
-    assert watching() == 0
-    with pytest.raises(InputError, match="took longer"):
-        rows_of(url, ENDLESS[engine.dialect.name], timeout_s=0.2)
-    with pytest.raises(InputError, match="nowhere"):
-        rows_of(url, "SELECT x FROM nowhere")
-
-    assert watching() == 0
 
 
 def test_a_query_that_is_wrong_is_told_without_the_password(
@@ -148,17 +99,6 @@ def test_a_sqlite_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
         rows_of(f"sqlite:///{tmp_path}/scores.db")
 
     assert not [*tmp_path.iterdir()]
-
-
-def test_a_file_is_read_as_it_is_and_keeps_its_journal(tmp_path: Path) -> None:
-    file = tmp_path / "scores.db"
-    with sqlite3.connect(file) as connection:
-        connection.execute("CREATE TABLE t (x integer, scored_at text)")
-    before = file.read_bytes()
-
-    assert rows_of(f"sqlite:///{file}") == []
-    assert file.read_bytes() == before
-    assert [*tmp_path.iterdir()] == [file]
 
 
 @pytest.mark.parametrize(

@@ -61,19 +61,6 @@ def test_an_id_that_is_null_joins_nothing_and_takes_no_label_away(tmp_path: Path
     assert found == {"a": 0, "b": 1, "c": 1, None: None}
 
 
-def test_a_label_with_a_time_beats_one_without(tmp_path: Path) -> None:
-    assert labels_of(tmp_path, ["a"], [("a", 0, START), ("a", 1, None)]) == {"a": 0}
-
-
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_of_labels_with_one_time_the_same_counts_whatever_their_files_are_called(
-    tmp_path: Path, order: tuple[int, int]
-) -> None:
-    found = labels_of(tmp_path, ["a"], *([("a", label, START)] for label in order))
-
-    assert found == {"a": 1}
-
-
 @pytest.mark.parametrize(
     "turn", [datetime(2024, 10, 27, 1, tzinfo=UTC), datetime(2024, 3, 31, 1, tzinfo=UTC)]
 )

@@ -256,29 +256,6 @@ def test_rows_that_the_owner_took_back_are_judged_without_them_but_never_none(
     assert f"execution {corrected.id}, which saw them, stands" in emptied.failure_reason
 
 
-def test_a_delta_table_is_read_as_it_was_when_it_was_opened(tmp_path: Path, rng) -> None:
-    folder = tmp_path / "scores"
-    write_delta(pa.table(scores(rng, 300)), folder)
-    table = FileTable(str(folder), Access())
-    write_delta(pa.table(scores(rng, 100)), folder)
-
-    rows = sum(batch.num_rows for batch in table.batches([TIME]))
-
-    assert rows == 300
-
-
-def test_a_folder_that_changes_while_it_is_read_is_read_again_later(tmp_path: Path, rng) -> None:
-    folder = tmp_path / "scores"
-    write_parquet(pa.table(scores(rng, 300)), folder)
-    table = FileTable(str(folder), Access())
-    batches = table.batches([TIME])
-    next(batches)
-    write_parquet(pa.table(scores(rng, 100)), folder)
-
-    with pytest.raises(UnavailableError, match="files changed while they were read"):
-        list(batches)
-
-
 def test_only_row_groups_that_may_hold_the_window_are_read(
     tmp_path: Path, rng, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -300,19 +277,6 @@ def test_only_row_groups_that_may_hold_the_window_are_read(
     ]
 
 
-def test_a_column_that_only_newer_files_have_is_missing_in_the_older_ones(
-    judge, root: str, tmp_path: Path, rng
-) -> None:
-    folder = tmp_path / "scores"
-    write_parquet(pa.table(scores(rng, 200)).drop_columns(["wind"]), folder)
-    source = write_parquet(pa.table(scores(rng, 200)), folder)
-
-    statistics = json.loads(documents(root, judge(source))["statistics.json"])
-
-    (wind,) = [one for one in statistics["features"] if one["name"] == "wind"]
-    assert wind["numerical_statistics"]["common"] == {"num_present": 200, "num_missing": 200}
-
-
 def test_times_without_a_zone_are_of_the_zone_that_is_named(judge, tmp_path: Path, rng) -> None:
     moments = [START + timedelta(minutes=30), START + timedelta(hours=23, minutes=30)] * 200
     local = pa.array(moments, pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
@@ -330,50 +294,6 @@ def test_times_without_a_zone_are_of_the_zone_that_is_named(judge, tmp_path: Pat
             for zone in ("UTC", "Europe/Berlin")
         ]
         assert counts == [0, 200]
-
-
-def test_rows_without_a_time_are_counted_and_told(
-    judge, engine: Engine, root: str, tmp_path: Path, rng
-) -> None:
-    rows = scores(rng, 400)
-    rows[TIME] = pa.array([None] * 30 + rows[TIME].to_pylist()[30:], pa.timestamp("us", "UTC"))
-    execution = judge(write_parquet(pa.table(rows), tmp_path / "scores"))
-
-    assert execution.row_count == 370
-    assert report(root, execution)["unparsed_count"] == 30
-
-
-def test_an_empty_window_and_an_empty_folder_have_no_data(judge, tmp_path: Path, rng) -> None:
-    source = write_parquet(pa.table(scores(rng, 400)), tmp_path / "scores")
-    (tmp_path / "nothing").mkdir()
-
-    later = judge(source, window=Window(START + 5 * DAY, START + 6 * DAY))
-    empty = judge({"path": str(tmp_path / "nothing")})
-
-    assert (later.status, empty.status) == ("NoData", "NoData")
-
-
-def test_a_column_that_the_table_has_lost_is_told_as_missing(
-    judge, root: str, tmp_path: Path, rng
-) -> None:
-    rows = pa.table(scores(rng, 400)).drop_columns(["wind"])
-
-    execution = judge(write_parquet(rows, tmp_path / "scores"))
-
-    (violation,) = report(root, execution)["violations"]
-    assert violation["constraint_check_type"] == "missing_column_check"
-    assert "wind" in execution.cause
-
-
-@both_databases
-def test_values_of_another_type_are_told(judge, root: str, tmp_path: Path, rng) -> None:
-    rows = scores(rng, 400)
-    rows["wind"] = ["strong"] * 400
-
-    execution = judge(write_parquet(pa.table(rows), tmp_path / "scores"))
-
-    checks = {one["constraint_check_type"] for one in report(root, execution)["violations"]}
-    assert checks == {"data_type_check"}
 
 
 @pytest.mark.parametrize(
@@ -433,24 +353,6 @@ def test_a_file_that_is_perhaps_still_written_is_waited_for(
     assert "begun" in failed.failure_reason
 
 
-def test_a_file_of_another_form_is_named_at_once_in_the_failed_run(
-    judge, tmp_path: Path, rng
-) -> None:
-    source = write_parquet(pa.table(scores(rng, 400)), tmp_path / "scores")
-    (tmp_path / "scores" / "z27.parquet").write_text("garbage")
-
-    failed = judge(source)
-
-    assert (failed.status, failed.failure_type) == ("Failed", "InputError")
-    assert "z27.parquet: its content is CSV, and Parquet in 1 of 2 files" in failed.failure_reason
-
-
-def test_a_pipe_is_no_table(judge, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-
-    assert "a pipe with a name" in judge({"path": str(tmp_path / "pipe")}).failure_reason
-
-
 @both_databases
 @pytest.mark.parametrize("write", [write_parquet, write_csv, write_sqlite])
 def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until_they_come(
@@ -482,22 +384,3 @@ def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until
     assert (until_then["labelled_count"], report(root, judged)["labelled_count"]) == (0, 400)
     assert {metric["name"].split("_")[0] for metric in until_then["metrics"]} == {"estimated"}
     assert (judged.status, judged.failure_reason) == ("Completed", None)
-
-
-def test_of_several_labels_of_one_id_the_newest_counts(
-    judge, root: str, tmp_path: Path, rng
-) -> None:
-    rows = scores(rng, 400)
-    wrong = {**rows, "late": 1 - rows["late"]}
-    source = write_parquet(pa.table(rows).drop_columns(["late"]), tmp_path / "scores")
-    for day, truth in ((1, wrong), (2, rows)):
-        known = pa.array([START + day * DAY] * 400)
-        columns = {"id": truth["request_id"], "truth": truth["late"], "known": known}
-        write_parquet(pa.table(columns), tmp_path / "truth")
-    labels = {"path": str(tmp_path / "truth"), "id": "id", "label": "truth"}
-
-    ambiguous = judge({**source, "labels": labels}, "model-quality")
-    newest = judge({**source, "labels": {**labels, "timestamp": "known"}}, "model-quality")
-
-    assert "several labels that differ; name the column of their times" in ambiguous.failure_reason
-    assert newest.status == "Completed"

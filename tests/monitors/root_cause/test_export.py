@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,9 @@ from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
+from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.root_cause.contributions import Contribution, weigh
-from driftline.monitors.root_cause.export import contributing_batches, written
+from driftline.monitors.root_cause.export import written
 from tests.monitors.conftest import weather
 
 
@@ -94,59 +93,6 @@ def test_over_several_violations_each_weighs_by_its_blame() -> None:
     np.testing.assert_allclose(share, [0, 0.1, 0.1 + 0.4, 0.4])
 
 
-def test_without_blame_or_cells_all_rows_bear_the_same() -> None:
-    rows = pa.record_batch({"a": [1.0, 2.0, 3.0]})
-    shares = weigh([rows], [Contribution("a", Predicate("a", "lt", 9.0), 0.0)], {})
-    np.testing.assert_allclose(shares.of(rows)[1], [1 / 3] * 3)
-
-
-def test_the_rows_behind_any_violation_are_written_once(
-    reference: Baseline, spoilt: pd.DataFrame, tmp_path: Path
-) -> None:
-    report = check(spoilt, reference)
-
-    count = report.export(None, tmp_path / "all.parquet")
-
-    table = pa.Table.from_pandas(spoilt)
-    masks = [one.predicate.mask(table).to_numpy(zero_copy_only=False)
-             for one in report.violations if one.predicate is not None]  # fmt: skip
-    found = pq.read_table(tmp_path / "all.parquet").to_pandas()
-    assert count == len(found) == np.logical_or.reduce(masks).sum()
-    assert found["row"].is_unique
-    assert found["share_of_blame"].sum() == pytest.approx(1.0)
-    assert found["share_of_blame"].min() >= 0
-
-
-def test_lists_and_columns_of_our_names_are_written_too() -> None:
-    rows = pa.record_batch({
-        "row": ["a", "b"], "share_of_blame": [7, 8], "x": [1.0, 2.0], "v": [[0.5, 1.0], None],
-    })  # fmt: skip
-    references: dict[str, ReferenceColumn] = {}
-    contributions = [Contribution("x", Predicate("x", "gt", 1.5), 1.0)]
-
-    text = b"".join(
-        written(contributing_batches(lambda: iter([rows]), contributions, references), "csv")
-    )
-
-    assert text.decode().splitlines() == [
-        '"driftline_row","driftline_share_of_blame","x","row","share_of_blame","v"',
-        '1,1,2,"b",8,',
-    ]
-
-
-def test_nothing_that_meets_the_condition_gives_a_file_without_rows() -> None:
-    rows = pa.record_batch({"x": [1.0]})
-    contributions = [Contribution("x", Predicate("x", "gt", 5.0), 1.0)]
-    for batches in ([rows], []):
-        body = b"".join(
-            written(
-                contributing_batches(lambda found=batches: iter(found), contributions, {}),
-                "parquet",
-            )
-        )
-        assert pq.read_table(pa.BufferReader(body)).num_rows == 0
-
-
 def test_what_cannot_be_written_is_refused_and_nothing_is_left(
     reference: Baseline, spoilt: pd.DataFrame, tmp_path: Path
 ) -> None:
@@ -160,22 +106,6 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_left(
     with pytest.raises(InputError, match="has no rows behind it"):
         missing.export(index, tmp_path / "rows.csv")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "text"),
-    [
-        (pa.list_(pa.timestamp("us", "UTC")), [datetime(2024, 1, 2, tzinfo=UTC)],
-         '"[""2024-01-02T00:00:00+00:00""]"'),
-        (pa.list_(pa.binary()), [b"a\xff"], '"[""61ff""]"'),
-        (pa.binary(), b"a\xff", '"61ff"'),
-        (pa.map_(pa.string(), pa.int64()), [("a", 1)], '"[[""a"", 1]]"'),
-    ],
-)  # fmt: skip
-def test_whatever_rows_hold_can_be_written_as_text(kind, value, text):
-    batch = pa.RecordBatch.from_arrays([pa.array([value, None], kind)], names=["x"])
-
-    assert b"".join(written(iter([batch]), "csv")).decode().splitlines() == ['"x"', text, ""]
 
 
 def test_a_formula_that_somebody_sent_is_text_in_csv_and_as_it_was_in_parquet() -> None:

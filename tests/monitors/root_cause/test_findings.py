@@ -13,17 +13,15 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import text_cells
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window, read_window
+from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.findings import with_faults, word_violation
+from driftline.monitors.kinds.data_quality.findings import word_violation
 from driftline.monitors.kinds.data_quality.judgement import Judgement
-from driftline.monitors.report.ranking import cause_sentence
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import Draft, Fault, Onset, Violation
-from driftline.monitors.root_cause import row_sample as sample
+from driftline.monitors.results.violation import Draft, Onset, Violation
 from driftline.monitors.root_cause.search import began_before
 from driftline.monitors.run.captured_window import evaluate_captured, read_captured
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -66,17 +64,6 @@ def test_a_pair_is_named_with_its_shares_counted_on_all_rows(reference: Baseline
     assert not {"UA", "EWR"} & set(report.plain_cause.replace('"', " ").split())
 
 
-def test_of_more_rows_than_are_kept_the_shares_are_those_of_all(
-    reference: Baseline, rng, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sample, "ROWS_MAX", 1_500)
-    rows, inside = planted_pair(rng, 6_001)
-
-    report = check(pa.table(rows), reference)
-
-    assert_pair_is_named(report, rows, inside)
-
-
 def test_the_hour_of_a_new_level_is_told(
     root: str, reference: Baseline, append: Append, rng
 ) -> None:
@@ -92,39 +79,6 @@ def test_the_hour_of_a_new_level_is_told(
     assert found.onset.start == START + timedelta(hours=14)
     assert found.to_dict()["onset"]["text"] == "since 2024-01-01 14:00 UTC"
     assert 'new level "EVX", since 2024-01-01 14:00 UTC' in found.cause
-
-
-@pytest.mark.parametrize(
-    ("onset", "told"),
-    [
-        (None, "drifted over the last 2 windows, since 2024-01-01 00:00 UTC"),
-        (
-            Onset(START - DAY, None, 1.0, 0.0),
-            "drifted over the last 2 windows, since 2023-12-31 00:00 UTC",
-        ),
-    ],
-)
-def test_one_beginning_is_told_not_the_span_s_too(onset: Onset | None, told: str) -> None:
-    draft = Draft(
-        "temp", "baseline_drift_check", "", "drifted over the last 2 windows",
-        severity="ticket", since=START,
-    )  # fmt: skip
-    nothing = Judgement((), {}, {}, {}, alpha=0.1)
-
-    assert word_violation(draft, None, {}, nothing, onset).cause == told
-
-
-def test_a_new_level_of_the_whole_day_has_no_hour(
-    root: str, reference: Baseline, append: Append, rng
-) -> None:
-    rows = weather(rng, 2_880)
-    rows["carrier"] = np.where(rows["carrier"] == "EV", "EVX", rows["carrier"])
-    append(0, rows)
-
-    found = judged(root, reference).violations[0]
-
-    assert found.onset is None
-    assert "since" not in found.cause
 
 
 def test_gaps_are_put_down_to_the_caller_that_sends_them(
@@ -148,20 +102,6 @@ def test_gaps_are_put_down_to_the_caller_that_sends_them(
     assert "etl-7" not in found.plain_cause
 
 
-def test_a_change_of_unit_is_named_where_it_lies(reference: Baseline, rng) -> None:
-    rows = weather(rng, 4_000)
-    at = rows["origin"] == "JFK"
-    rows["wind"] = np.where(at, rows["wind"] * 1000, rows["wind"])
-
-    found = next(
-        one for one in check(pa.table(rows), reference).violations if one.feature_name == "wind"
-    )
-
-    assert "looks like 1,000 times the expected unit" in found.cause
-    assert found.segment is not None
-    assert found.segment.words == 'origin = "JFK"'
-
-
 def test_the_window_in_which_it_began_is_told(reference: Baseline, rng) -> None:
     column = reference_columns(reference)["temp"]
     cells = column.cells
@@ -179,74 +119,6 @@ def test_the_window_in_which_it_began_is_told(reference: Baseline, rng) -> None:
     assert found.start == START + 5 * DAY
     assert began_before(above, column, days[:5], days[5]) is None, "it began in this one"
     assert began_before(None, column, days[:-1], days[-1]) is None
-
-
-def test_a_window_gives_its_rows_with_other_columns_of_the_table(
-    root: str, reference: Baseline, append: Append, rng
-) -> None:
-    rows: dict = weather(rng, 50)
-    append(0, rows | {"headers": [[("x-client", str(index))] for index in range(50)]})
-    read = read_window(root, "flights", Window(START, START + DAY), reference.signature)
-
-    more, alone = (
-        read.with_columns(["spool_seq", "headers"]).table(),
-        read.only(["headers"]).table(),
-    )
-
-    assert more.column_names == [*read.schema.names[:-1], "spool_seq", "headers", "unfit"]
-    assert more.drop_columns(["spool_seq", "headers"]).equals(read.table())
-    assert alone.column_names == ["headers"]
-    assert [dict(one)["x-client"] for one in alone["headers"].to_pylist()] == [
-        str(index) for index in range(50)
-    ]
-
-
-def test_one_row_of_junk_is_one_sentence_in_the_pager(rng: np.random.Generator) -> None:
-    columns = {f"column {number}": rng.normal(0, 1, 1_000) for number in range(59)}
-    baseline = Baseline.fit(pd.DataFrame(columns).assign(age=rng.integers(0, 60, 1_000)))
-    now = pd.DataFrame(columns).head(334).astype(object)
-    now.loc[7] = "junk"
-
-    report = check(now.astype(str).assign(age=99), baseline)
-
-    told, own = report.cause.split("; ")
-    assert len(report.violations) >= 60
-    assert told.startswith("59 columns (column 0, column 1, column 2, …): ")
-    assert own.startswith("age: ")
-    assert report.plain_cause.startswith("59 columns (column 0, column 1, column 2, …): ")
-    assert "junk" not in report.plain_cause
-
-
-def test_features_with_causes_of_their_own_are_told_by_name() -> None:
-    def violation(name: str, cause: str, row: int) -> Violation:
-        rows = ({"row": row},)
-        return Violation(name, "data_type_check", "", cause=cause, row_count=1, first_rows=rows)
-
-    found = [violation(name, "no number", 7) for name in "abcd"]
-    found += [violation("e", "no number", 8), violation("f", "empty", 7)]
-
-    assert cause_sentence(found) == "4 columns (a, b, c, …): no number; e: no number; f: empty"
-    assert cause_sentence(found[:2]) == "a: no number; b: no number"
-    assert cause_sentence([*found, *(violation(name, name, 9) for name in "gh")]).endswith(
-        "; f: empty; and 2 more"
-    )
-
-
-def test_a_baseline_that_does_not_fit_is_told_apart_and_whole() -> None:
-    advice = f"b differs; {'so ' * 90}take another: driftline monitor baseline m --from a --to b"
-    fit = Violation("Baseline", "baseline_fit_check", "", severity="ticket", cause=advice)
-    junk = Violation("a", "data_type_check", "", cause="no number")
-
-    assert cause_sentence([fit, junk]) == f"a: no number. The baseline does not fit yet: {advice}"
-    assert cause_sentence([fit]) == f"The baseline does not fit yet: {advice}"
-
-
-def test_a_long_cause_is_cut_between_its_parts() -> None:
-    long = f'12% of rows 17 or above, looks like mm, carrier = "{"UA " * 90}"'
-
-    told = cause_sentence([Violation("a", "unit_change_check", "", cause=long)])
-
-    assert told == "a: 12% of rows 17 or above, looks like mm, …"
 
 
 CARRIERS = ["AA", "MQ", "UA", "B6", "DL"]
@@ -304,36 +176,6 @@ def test_gaps_that_are_new_to_their_rows_page(usual: Baseline, rng, where: str) 
     assert found
     assert {one.severity for one in found} == {"page"}
     assert not any("mix" in one.cause for one in found)
-
-
-def test_gaps_beyond_what_another_mix_explains_page(usual: Baseline, rng) -> None:
-    rows = fleet(rng, 900, [0.15, 0.13, 0.28, 0.23, 0.21])
-    rows.loc[rng.random(900) < 0.15, "seats"] = None
-
-    assert {one.severity for one in gaps(check(rows, usual))} == {"page"}
-
-
-def test_gaps_of_failed_rows_page_though_a_status_tells_them_too(rng) -> None:
-    def calls(rows: int, failing: float) -> pd.DataFrame:
-        shares = [1 - failing, failing / 2, failing / 2]
-        status = rng.choice(["ok", "timeout", "refused"], rows, p=shares)
-        return pd.DataFrame({"status": status, "seats": rng.normal(size=rows)}).assign(
-            seats=lambda one: one["seats"].where(one["status"] == "ok")
-        )
-
-    found = gaps(check(calls(900, 0.3), Baseline.fit(calls(12_000, 0.02))))
-
-    assert {one.severity for one in found} == {"page"}
-    assert not any("mix" in one.cause for one in found)
-
-
-def test_a_kind_of_fault_stays_with_the_check_it_is_about() -> None:
-    drafts = tuple(Draft("v", check, "", "") for check in ("completeness_check", "rule"))
-    fault = Fault("decimal_comma", "commas")
-
-    found = with_faults(Judgement(drafts, {}, {}, {}, alpha=0.1), {"v": fault})
-
-    assert [one.fault for one in found.drafts] == [None, fault]
 
 
 def test_the_hour_of_known_values_is_told_where_no_hour_of_the_reference_had_as_many() -> None:

@@ -34,25 +34,6 @@ def test_conditions_survive_an_address(conditions):
 
 
 @pytest.mark.parametrize(
-    ("condition", "text"),
-    [
-        (Predicate("temp", "between", 1.5, below=3.0), "temp>=1.5;temp<3.0"),
-        (Predicate("carrier", "eq", "U;A=1"), "carrier=U%3BA%3D1"),
-        (Predicate("  two words  ", "lt", 3.0), "%20%20two words%20%20<3.0"),
-        (Predicate("שלום", "eq", "größer"), "שלום=größer"),
-        (Predicate("stops", "eq", 2.0), "stops>=2.0;stops<=2.0"),
-        (
-            Predicate("temp", "lt", 3.0, within=Predicate("origin", "eq", "EWR")),
-            "origin=EWR;temp<3.0",
-        ),
-        (Predicate("temp", "unfit", "double"), None),
-    ],
-)
-def test_conditions_of_violations_are_written_where_they_have_a_form(condition, text):
-    assert where_text([condition]) == text
-
-
-@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("temp>=x", '"x" is no number'),
@@ -83,25 +64,6 @@ def test_any_text_is_read_or_refused(text):
         return
 
 
-def test_rows_that_take_too_long_a_text_are_not_led_to():
-    assert (
-        where_text([Predicate("carrier", "not_in", values=("a name of 20 letters",) * 100)]) is None
-    )
-
-
-@pytest.mark.parametrize("text", ["temp=%227%22", "temp!=warm", "temp=7,warm"])
-def test_texts_beside_a_column_of_numbers_are_refused(text):
-    with pytest.raises(InputError, match="is no number, as temp holds"):
-        parse_where(text, {"temp": "double", "carrier": "string"})
-
-
-@pytest.mark.parametrize(
-    "text", ["temp=7", "temp=", "temp!=", "temp>=7", "carrier=%22UA%22", "free=x"]
-)
-def test_what_fits_its_column_is_taken(text):
-    assert parse_where(text, {"temp": "int64", "carrier": "string", "free": None})
-
-
 @pytest.mark.parametrize(
     ("text", "rows"),
     [
@@ -121,8 +83,3 @@ def test_numbers_and_truth_values_are_equal_however_they_are_written(text, rows)
     found = selected(pa.RecordBatch.from_pydict(columns), parse_where(text, types))
 
     assert found.column("row").to_pylist() == rows
-
-
-def test_what_is_no_truth_value_is_refused():
-    with pytest.raises(InputError, match='"yes" is no truth value, as b holds; expected true'):
-        parse_where("b=yes", {"b": "bool"})

@@ -41,32 +41,6 @@ def test_a_change_by_a_level_that_is_gone_is_told_as_that() -> None:
     assert str(place(check(late, baseline), "lead")).startswith("all of the increase where meal")
 
 
-def test_a_level_under_another_name_explains_no_change(reference: Baseline) -> None:
-    rows = hotels(np.random.default_rng(9), 6_000)
-    lacked = rows.children.isna() & (rows.hotel == "resort")
-    mended = np.random.default_rng(10).random(6_000) < 0.93
-    rows["children"] = rows.children.mask(lacked & mended, 1.0)
-    rows["hotel"] = rows.hotel.replace("resort", "RESORT")
-
-    segment = place(check(rows, reference), "children")
-
-    assert segment is None or segment.change.grew_from is None
-
-
-def test_one_of_several_levels_that_are_gone_explains_no_change() -> None:
-    """Half of the partners, among them one whose bookings lack children: so a day its weekdays."""
-
-    def sold(seed: int, rows: int) -> pd.DataFrame:
-        found = hotels(np.random.default_rng(seed), rows)
-        lacking = np.arange(rows) % np.where(found.partner == "h", 2, 50) == 0
-        return found.assign(children=found.adr.mask(lacking))
-
-    rows = sold(2, 8_000)
-    few = rows[rows.partner.isin(list("abcd"))]
-
-    assert named(check(few, Baseline.fit(sold(1, ROWS))), "children").segment is None
-
-
 def test_a_level_that_vanished_is_named_and_none_that_gained_by_it(reference: Baseline) -> None:
     rows = hotels(np.random.default_rng(11), 4_000)
 
@@ -77,13 +51,3 @@ def test_a_level_that_vanished_is_named_and_none_that_gained_by_it(reference: Ba
     assert str(found.predicate) == 'partner = "c"'
     assert found.row_count == 0
     assert len(report.rows(found)) == 0
-
-
-def test_two_levels_that_vanished_are_told_together(reference: Baseline) -> None:
-    rows = hotels(np.random.default_rng(12), 6_000)
-
-    (found,) = check(rows[~rows.partner.isin(["c", "f"])], reference).violations
-
-    gone = '"c" (reference 12.8%) and "f" (reference 12.2%) gone'
-    assert found.cause == f"levels {gone}, the others keep their proportions"
-    assert "12" not in found.plain_cause.partition("…")[0]

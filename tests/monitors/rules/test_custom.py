@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 
 from driftline.errors import InputError
-from driftline.monitors.rules import catalog
 from driftline.monitors.rules.reach import Reach
 from driftline.monitors.rules.ruleset import RuleSet, outcome_drafts
 from tests.plugged import plugged_in
@@ -123,24 +122,6 @@ def test_a_function_gets_its_own_keys_and_ours_hold_as_for_all() -> None:
     ]
     assert told(check="acme_even", column="n", mostly=0.7) == []
     assert told(check="acme_even", column="n", where="n != 3") == []
-
-
-def test_whole_numbers_0_and_1_are_truth_values() -> None:
-    rules = RuleSet.of([{"check": "acme_zero"}]).start()
-    rules.update(BATCH)
-
-    assert [one.what for one in outcome_drafts(rules.result())] == [
-        "50% of rows that fail acme_zero"
-    ]
-
-
-def test_a_class_judges_all_rows_together_and_in_parts() -> None:
-    assert told(check="acme_Total", column="n", most=14) == ["sum 15"]
-    assert told(check="acme_Total", column="n", most=15) == []
-
-
-def test_what_is_installed_can_be_listed() -> None:
-    assert {f"acme_{name}" for name in NAMES} <= set(catalog.plugged_in())
 
 
 @pytest.mark.parametrize(

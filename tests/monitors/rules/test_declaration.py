@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.errors import InputError
 from driftline.monitors.rules.ruleset import RuleSet, outcome_drafts
-from tests.monitors.rules.test_rules import NOW, ROWS, outcomes, rule
+from tests.monitors.rules.test_rules import NOW, ROWS, rule
 
 
 @pytest.mark.parametrize(
@@ -120,24 +117,3 @@ def test_any_rule_is_taken_or_refused_in_words(check: str, keys: dict[str, objec
         outcome_drafts(counters.result())
     except InputError as error:
         assert str(error)
-
-
-def test_a_later_rule_of_the_same_name_replaces_an_earlier_one() -> None:
-    first = RuleSet.of([rule("row_count", min=1, name="rows"), "age > 0"])
-    second = RuleSet.of(["age > 0", rule("row_count", min=100, name="rows")])
-
-    both = first.plus(second).to_list()
-
-    assert [one.get("min") for one in both] == [100, None]
-
-
-def test_spans_are_written_in_days_hours_minutes_and_seconds() -> None:
-    for text, seconds in (("1d 12h", 129_600), ("90 minutes", 5_400), ("1.5h", 5_400), ("45s", 45)):
-        last = NOW - timedelta(seconds=seconds)
-        batch = pa.record_batch({"t": [last]})
-        late = pa.record_batch({"t": [last - timedelta(seconds=1)]})
-
-        (fresh,) = outcomes([rule("freshness", column="t", max_age=text)], batch)
-        (stale,) = outcomes([rule("freshness", column="t", max_age=text)], late)
-
-        assert (fresh.tally.is_broken, stale.tally.is_broken) == (False, True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -14,7 +13,6 @@ from hypothesis import strategies as st
 
 from driftline.errors import InputError
 from driftline.monitors.rules.expression import Expression
-from driftline.monitors.rules.functions import FUNCTIONS
 
 BATCH = pa.record_batch(
     {
@@ -136,24 +134,6 @@ def test_kinds_that_do_not_go_together_are_told_in_one_sentence(text: str, part:
     assert "\n" not in str(raised.value)
 
 
-def test_columns_are_named_in_order_once_and_without_functions() -> None:
-    found = Expression('len(`Int\'l Plan`) > min(b, a) + b and "`t`" != text(digits)')
-
-    assert found.columns == ("Int'l Plan", "b", "a", "digits")
-
-
-def test_a_column_may_be_called_as_a_function_is() -> None:
-    batch = pa.record_batch({"min": [1, 5], "len": [3, 3]})
-
-    assert Expression("min(min, len) == min").evaluate(batch).to_pylist() == [True, False]
-
-
-def test_every_function_is_described() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
-
-    assert [name for name in FUNCTIONS if f"`{name}(" not in page] == []
-
-
 NUMBERS = st.one_of(
     st.none(), st.integers(-50, 50), st.floats(-100, 100, allow_nan=False, width=32)
 )
@@ -209,9 +189,3 @@ def test_any_text_is_a_condition_or_one_sentence(text: str) -> None:
         assert str(error)
     except KeyError as error:  # A name that is no column of the batch; the rule says it.
         assert str(error)
-
-
-def test_times_with_a_zone_are_compared_in_utc() -> None:
-    batch = pa.record_batch({"t": pa.array([datetime(2024, 1, 1, 12, tzinfo=UTC)])})
-
-    assert Expression("t == '2024-01-01T13:00:00+01:00'").evaluate(batch).to_pylist() == [True]

@@ -137,22 +137,6 @@ def test_a_window_is_judged_by_rules_and_its_rows_are_found_from_the_document(
         assert rows.column("event_id").to_pylist() == ["a-20", "a-300"]
 
 
-def test_the_same_window_gives_the_same_bytes_whenever_it_is_judged(
-    engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
-) -> None:
-    store.put(root, "flights", reference, lambda: NOW)
-    append(0, weather(rng, 400))
-    documents = []
-    for name in ("one", "two"):
-        definition = replace(DEFINITION, name=name)
-        done = run(
-            Job(engine, root, definition, WINDOW, now=lambda: NOW, signature=reference.signature)
-        )
-        documents.append((Path(root) / done.folder / "report.json").read_bytes())
-
-    assert documents[0] == documents[1]
-
-
 def with_own_names(rng: np.random.Generator) -> Baseline:
     """Fit a reference with an id, a time, a label and an excluded column of other names."""
     rows = 2000
@@ -197,85 +181,6 @@ def test_a_rule_on_the_endpoints_id_or_time_judges_what_the_requests_came_with(
     assert sorted(one["constraint_check_type"] for one in report["violations"]) == [
         "freshness_check", "pattern_check",
     ]  # fmt: skip
-
-
-def test_an_id_that_two_requests_share_is_not_unique_and_its_rows_are_found(
-    engine: Engine, root: str, rng: np.random.Generator
-) -> None:
-    reference = with_own_names(rng)
-    store.put(root, "flights", reference, lambda: NOW)
-    ids = [f"o{number // 2}" for number in range(400)]
-    ids[20:22] = ids[10:12]
-    append_requests(root, reference, weather(rng, 400), ids)
-
-    report = rule_report(engine, root, reference, [{"check": "unique", "column": "order"}])
-
-    (violation,) = report["violations"]
-    assert violation["feature_name"] == "order"
-    # Of 200 requests two share their id; each stands for all of its rows.
-    assert violation["description"].startswith("2 of 200 rows")
-    condition = read_condition(violation["predicate"])
-    window = read_whole(
-        root, "flights", WINDOW, reference.signature, reference, looked_at=condition.columns
-    )
-    condition = with_rows(condition, window.batches)
-    rows = matching_rows(window.batches(), condition, limit=10)
-    assert rows.column("event_id").to_pylist() == ["e5", "e10"]
-
-
-def test_an_id_is_its_requests_alone_where_its_rows_are_read_in_two_pieces(
-    engine: Engine, root: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("driftline.capture.windows.window._BATCH_ROWS", 101)
-    reference = with_own_names(rng)
-    store.put(root, "flights", reference, lambda: NOW)
-    append_requests(root, reference, weather(rng, 400), [f"o{at // 2}" for at in range(400)])
-
-    report = rule_report(engine, root, reference, [{"check": "unique", "column": "order"}])
-
-    assert report["violations"] == []
-    assert report["details"]["rules"][0]["judged_count"] == 200
-
-
-def test_rows_that_are_sent_again_are_alike_whatever_else_rules_look_at(
-    engine: Engine, root: str, rng: np.random.Generator
-) -> None:
-    reference = with_own_names(rng)
-    store.put(root, "flights", reference, lambda: NOW)
-    values = weather(rng, 400)
-    for name in values:
-        values[name][300] = values[name][20]
-    append_requests(root, reference, values, [f"o{number // 2}" for number in range(400)])
-
-    report = rule_report(
-        engine, root, reference,
-        [
-            {"check": "duplicate_rows"},
-            {"check": "unique", "column": "order"},
-            "asked_at >= '2024-01-01'",
-        ],
-    )  # fmt: skip
-
-    (violation,) = report["violations"]
-    assert violation["constraint_check_type"] == "duplicate_rows_check"
-    assert violation["description"].startswith("2 of 400 rows")
-
-
-@pytest.mark.parametrize("column", ["late", "remark"])
-def test_a_rule_on_what_is_never_captured_is_not_judged_and_no_violation(
-    engine: Engine, root: str, rng: np.random.Generator, column: str
-) -> None:
-    reference = with_own_names(rng)
-    store.put(root, "flights", reference, lambda: NOW)
-    append_requests(root, reference, weather(rng, 400), [None] * 400)
-
-    report = rule_report(engine, root, reference, [{"check": "not_null", "column": column}])
-
-    (told,) = report["details"]["rules"]
-    assert report["violations"] == []
-    assert (told["passed"], told["found"]) == (
-        None, f"not judged: {column} is not in captured rows",
-    )  # fmt: skip
 
 
 def rule_report(engine: Engine, root: str, reference: Baseline, rules: list) -> dict:

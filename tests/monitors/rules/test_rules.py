@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.errors import InputError
 from driftline.monitors.results.violation import Draft
 from driftline.monitors.rules.ruleset import Outcome, RuleSet, outcome_drafts
 
@@ -185,83 +184,6 @@ def test_the_rows_that_break_a_rule_are_found_and_told(
 )
 def test_rules_on_all_rows_together_are_told(declared: object, told: str | None) -> None:
     assert [one.what for one in drafts(declared)] == ([] if told is None else [told])
-
-
-def test_bounds_beyond_64_bits_are_numbers_too() -> None:
-    (found,) = outcomes([rule("bounds", column="age", min=-(2**70), max=2**70)])
-
-    assert (found.tally.judged_count, found.tally.is_broken) == (5, False)
-    with pytest.raises(InputError, match="a number below 1e300"):
-        RuleSet.of([rule("bounds", column="age", min=-(10**400))])
-
-
-def test_a_time_to_come_does_not_make_old_data_fresh() -> None:
-    days = [datetime(2024, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)]
-    batch = pa.record_batch({"day": days})
-
-    (found,) = outcomes([rule("freshness", column="day", max_age="1d")], batch)
-
-    assert found.tally.is_broken
-    assert "newest time is 2024-01-01" in found.tally.words
-
-
-@pytest.mark.parametrize(
-    ("mostly", "is_broken"), [(1.0, True), (0.61, True), (0.6, False), (0.0, False)]
-)
-def test_mostly_is_the_smallest_share_that_must_be_right(mostly: float, is_broken: bool) -> None:
-    (found,) = outcomes([rule("bounds", column="age", min=0, max=120, mostly=mostly)])
-
-    assert (found.tally.judged_count, found.tally.broken_count) == (5, 2)
-    assert found.tally.is_broken == is_broken
-
-
-@pytest.mark.parametrize(
-    ("keys", "severity"),
-    [({}, "page"), ({"severity": "ticket"}, "ticket"), ({"severity": "page"}, "page")],
-)
-def test_a_rule_pages_when_much_is_wrong_or_when_it_says_so(
-    keys: dict[str, object], severity: str
-) -> None:
-    assert [one.severity for one in drafts(rule("not_null", column="id", **keys))] == [severity]
-
-
-def test_a_single_odd_row_is_a_ticket() -> None:
-    batch = pa.record_batch({"x": [-1.0, *[1.0] * 99]})
-
-    (found,) = outcome_drafts(outcomes([rule("non_negative", column="x")], batch))
-
-    assert (found.severity, found.share) == ("ticket", 0.01)
-
-
-def test_what_a_violation_is_of_is_its_columns_or_the_rule() -> None:
-    found = drafts(
-        rule("row_count", min=7),
-        rule("duplicate_rows", ignore=["id", "age", "price", "code", "mixed", "day"]),
-        rule("expression", expression="price <= age", name="cheap"),
-        rule("not_null", column="id"),
-        lambda batch: np.arange(batch.num_rows) > 0,
-    )
-
-    assert [one.feature for one in found[:4]] == ["Row count", "Duplicate rows", "price, age", "id"]
-    assert found[2].what.startswith("cheap: ")
-    assert found[2].description == (
-        'cheap: 2 of 4 rows where "price <= age" does not hold. '
-        'Expected: all where "price <= age" holds.'
-    )
-    assert broken_rows(found[4]) == [0]
-
-
-def test_a_column_of_the_baseline_that_is_gone_breaks_the_rule() -> None:
-    (found,) = outcomes([rule("not_null", column="gone")], known=["gone"])
-
-    assert [one.what for one in outcome_drafts([found])] == [
-        "cannot be judged, the data have no column gone"
-    ]
-
-
-def test_a_column_that_nobody_knows_is_wrong_use_with_the_nearest_name() -> None:
-    with pytest.raises(InputError, match=r'no column "agee" \(did you mean "age"\?\)'):
-        outcomes([rule("not_null", column="agee")])
 
 
 def test_no_rows_break_no_rule_but_the_number_of_rows() -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from pyarrow import fs
 
@@ -19,7 +16,7 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.formats.location import Location
 from driftline.monitors.rules import reading
-from driftline.monitors.rules.reach import EVERYTHING, Reach, load_function
+from driftline.monitors.rules.reach import Reach
 from driftline.monitors.rules.reading import read_rules
 from driftline.monitors.rules.ruleset import RuleSet
 from tests.servers.commands import driftline
@@ -64,46 +61,6 @@ def test_a_function_marks_rows(reference: Baseline) -> None:
     assert report.rows(violation, limit=50)["price"].tolist() == list(range(990, 1000))
 
 
-def test_a_function_judges_the_table_as_a_whole(reference: Baseline) -> None:
-    def holds(table: pa.Table) -> object:
-        return pc.max(table["price"]).as_py() < 1000
-
-    def fails(table: pa.Table) -> object:
-        return np.bool_(table.num_rows > 1000)
-
-    def tells(table: pa.Table) -> object:
-        assert table.num_rows > 1000, "too few rows"
-        return True
-
-    report = dl.check(ROWS, reference, checks=[holds, fails, tells])
-
-    assert [one.cause for one in report.violations] == ["fails does not hold", "too few rows"]
-    assert [one["passed"] for one in report.declared_rules] == [True, False, False]
-
-
-def test_a_function_sees_all_rows_at_once(reference: Baseline) -> None:
-    seen = []
-
-    def look(table: pa.Table) -> bool:
-        seen.append((table.num_rows, table.column_names))
-        return True
-
-    dl.check(pd.concat([ROWS] * 200), reference, checks=[look])
-
-    assert seen == [(200_000, ["price", "kind"])]
-
-
-def test_a_function_of_a_file_is_named_by_both(reference: Baseline, file: Path) -> None:
-    report = dl.check(
-        ROWS, reference,
-        checks=[f"{file}:enough"],
-        rules=[{"check": f"{file}:cheap", "name": "cheap", "most": 989, "mostly": 0.985}],
-    )  # fmt: skip
-
-    assert [one.cause for one in report.violations] == ["only 1,000 rows"]
-    assert [one["broken_count"] for one in report.declared_rules] == [10, 0]
-
-
 def test_the_command_line_runs_functions_of_a_rule_file(
     reference: Baseline, file: Path, tmp_path: Path
 ) -> None:
@@ -125,18 +82,6 @@ RULES = """
 - {check: foreign_key, column: kind, table: known.csv}
 - {check: foreign_key, column: kind, table: 'file:/kept/known.csv'}
 """
-
-
-@pytest.mark.parametrize("scheme", ["", "file:", "file://"])
-def test_what_a_rule_file_names_lies_beside_it_however_it_is_named(
-    scheme: str, tmp_path: Path
-) -> None:
-    (tmp_path / "rules.yaml").write_text(RULES)
-
-    function, *tables = read_rules(f"{scheme}{tmp_path}/rules.yaml").to_list()
-
-    assert function["check"] == f"{tmp_path}/checks.py:cheap"
-    assert [one["table"] for one in tables] == [f"{tmp_path}/known.csv", "file:/kept/known.csv"]
 
 
 def test_a_rule_file_in_a_bucket_reads_tables_beside_it_and_runs_nothing(
@@ -206,19 +151,6 @@ def test_a_baseline_runs_no_function(reference: Baseline, file: Path, tmp_path: 
     assert "which no baseline can hold" in done.stderr
 
 
-def test_a_monitor_in_a_notebook_takes_functions_and_saves_none(
-    reference: Baseline, file: Path, tmp_path: Path
-) -> None:
-    monitor = dl.Monitor(reference, checks=[cheap])
-
-    assert [one.feature_name for one in monitor.check(ROWS, time="2026-01-01").violations] == [
-        "cheap"
-    ]
-    for checks in ([cheap], [f"{file}:cheap"]):
-        with pytest.raises(InputError, match="which no document can hold"):
-            dl.Monitor(reference, checks=checks).save(tmp_path / "monitor")
-
-
 def test_errors_of_a_function_on_the_server_quote_nothing(file: Path) -> None:
     file.write_text("def f(table):\n    raise ValueError('Ada')\n")
     reach = Reach(script=lambda name: file.parent / name, discreet=True)
@@ -248,49 +180,3 @@ def test_a_function_that_ends_the_process_fails_as_any_other(
         dl.check(ROWS, reference, checks=[f"{file}:f"])
 
     assert sentence in str(raised.value)
-
-
-def test_a_file_changed_within_its_second_is_run_anew_and_leaves_nothing_beside_it(
-    tmp_path: Path,
-) -> None:
-    file, found = tmp_path / "checks.py", []
-    for number in (1, 2):
-        file.write_text(f"def number(): return {number}")
-        os.utime(file, (1_700_000_000, 1_700_000_000))
-        found.append(load_function(EVERYTHING, f"{file}:number")())
-
-    assert found == [1, 2]
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_files_hold_data_classes_and_files_of_one_name_do_not_meet(
-    reference: Baseline, file: Path, tmp_path: Path
-) -> None:
-    text = """
-from __future__ import annotations
-from dataclasses import dataclass, fields
-import sys
-
-@dataclass
-class Limit:
-    most: float = {most}
-
-def f(table):
-    assert sys.modules[Limit.__module__].Limit is Limit
-    return table["price"].to_numpy() < Limit().most
-"""
-    other = tmp_path / "other" / file.name
-    other.parent.mkdir()
-    for path, most in ((file, 990), (other, 980)):
-        path.write_text(text.format(most=most))
-    before = {*sys.modules}
-
-    report = dl.check(ROWS, reference, checks=[f"{file}:f", f"{other}:f"])
-
-    assert [one["broken_count"] for one in report.declared_rules] == [10, 20]
-    assert all(name.startswith("_driftline_checks_") for name in {*sys.modules} - before)
-    file.write_text("raise ValueError")
-    with pytest.raises(InputError, match="cannot be loaded"):
-        dl.check(ROWS, reference, checks=[f"{file}:f"])
-    kept = [one for name, one in sys.modules.items() if name.startswith("_driftline_checks_")]
-    assert file not in [Path(str(one.__file__)) for one in kept]

@@ -16,9 +16,8 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext, Compat
-from driftline.monitors.definitions import DefinitionError, MonitorDefinition
 from driftline.monitors.kind import kind_named
-from driftline.monitors.kinds.bias.clarify import NONE_PREDICTED, clarify_metrics
+from driftline.monitors.kinds.bias.clarify import clarify_metrics
 from driftline.monitors.kinds.bias.metrics import Pair
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
@@ -149,13 +148,6 @@ def test_what_has_no_meaning_has_smclarifys_value(pair: Pair, wanted: dict) -> N
     assert {name: found[name].value for name in wanted} == pytest.approx(wanted, abs=1e-7)
 
 
-def test_a_model_that_says_no_to_all_loses_all_metrics_of_predictions_with_clarifys_words() -> None:
-    found = clarify_metrics(pair_of((0, 0, 5, 5), (0, 0, 2, 8)), stratified=False)
-
-    assert {one.reason for name, one in found.items() if one.value is None} == {NONE_PREDICTED}
-    assert found["CI"].value == 0.0
-
-
 def sagemaker_folder(folder: Path) -> str:
     folder.mkdir()
     (folder / "analysis.json").write_text((FIXTURES / "aws-analysis.json").read_text())
@@ -213,53 +205,6 @@ def test_what_sagemaker_sums_in_another_order_breaks_nothing(
     assert {one.name for one in report.metrics if one.violated} == broken
 
 
-def test_by_its_interval_a_metric_that_reaches_the_allowed_range_is_not_told(
-    tmp_path: Path,
-) -> None:
-    report = dl.check(
-        aws_window(), sagemaker_folder(tmp_path / "b"), kind="bias", prediction="predicted",
-        group="Age", compat=Compat(bias_intervals=True),
-    )  # fmt: skip
-
-    assert {one.name for one in report.metrics if one.violated} == {"DCA", "SD", "GE", "TE"}
-    for one in report.metrics:
-        if one.violated and one.name != "TE":  # Which is infinite, and has no interval.
-            assert one.low > abs(one.reference) or one.high < -abs(one.reference)
-
-
-def test_a_document_alone_says_either_way_why_it_has_no_flip_test(tmp_path: Path) -> None:
-    folder = sagemaker_folder(tmp_path / "b")
-    like_clarify, usual = (
-        dl.check(aws_window(), folder, kind="bias", prediction="predicted", compat=compat)
-        for compat in (True, False)
-    )
-
-    for report in (like_clarify, usual):
-        [flip] = [one for one in report.metrics if one.name == "FT"]
-        assert (flip.value, flip.reference) == (None, pytest.approx(-1 / 30))
-        assert flip.note == (
-            "undefined: the flip test needs a baseline made from data, with numeric features"
-        )
-    assert [one.name for one in like_clarify.unjudged if "FT" in one.name] == ["Sex = 0: FT"]
-    assert usual.passed, "without compat FT is shown, and nobody set a limit"
-
-
-def test_what_the_document_limits_and_the_window_does_not_give_is_told(tmp_path: Path) -> None:
-    rows = aws_window()
-    at = rows.column_names.index("predicted")
-    nobody = rows.set_column(at, "predicted", pa.array([0] * rows.num_rows))
-
-    report = dl.check(
-        nobody, sagemaker_folder(tmp_path / "b"), kind="bias", compat=True,
-        prediction="predicted", group="Age",
-    )  # fmt: skip
-
-    lost = {one.name for one in report.metrics if one.value is None and one.reference is not None}
-    assert {"DPPL", "DI", "AD", "FT"} <= lost
-    assert f"no violations; {len(lost)} metrics could not be computed: " in report.summary
-    assert {one.name.rpartition(": ")[2] for one in report.unjudged} == lost
-
-
 def table(**columns: list) -> pa.Table:
     return pa.table(columns)
 
@@ -307,11 +252,3 @@ def test_captured_rows_without_ground_truth_are_left_out_as_the_merge_does() -> 
     values = {one.name: one.value for one in report.metrics}
     assert values["CI"] == pytest.approx((5 - 3) / 8)
     assert values["DPPL"] == pytest.approx(4 / 5 - 1 / 3)
-
-
-def test_a_monitor_of_bias_may_be_sagemakers() -> None:
-    known = {"name": "m", "endpoint": "e", "baseline": "b", "kind": "bias"}
-
-    assert MonitorDefinition(**known, compat=True).compat
-    with pytest.raises(DefinitionError, match="deequ_ties"):
-        MonitorDefinition(**known, compat=True, deequ_ties=True)

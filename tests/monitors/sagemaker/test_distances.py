@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from driftline.baseline.constraints import MonitoringConfig
-from driftline.baseline.sketch import QuantileSketch
-from driftline.errors import InputError
-from driftline.monitors.sagemaker.distances import level_distance, measure, sketch_distance
+from driftline.monitors.sagemaker.distances import level_distance, sketch_distance
 
 SIMPLE = MonitoringConfig(comparison_method="Simple")
 ROBUST = MonitoringConfig(comparison_method="Robust")
@@ -121,29 +118,6 @@ def test_chi_squared_of_fewer_than_two_levels_has_no_verdict_as_deequs(reference
     assert level_distance("x", reference, window, chi("Robust")) is None
 
 
-@given(st.floats(0.001, 0.999))
-def test_chi_squared_is_violated_exactly_where_its_p_value_is_below_the_threshold(
-    threshold: float,
-) -> None:
-    reference, window, *_ = CASES["common levels"]
-
-    found = level_distance("x", reference, window, chi("Robust", threshold))
-
-    assert found is not None
-    assert found.p_value is not None
-    if not math.isclose(found.p_value, threshold, rel_tol=1e-9):
-        assert (found.value > found.bound) == (found.p_value < threshold)
-
-
-@pytest.mark.parametrize("threshold", [0.0, 1.0])
-def test_chi_squared_has_a_bound_at_either_end(threshold: float) -> None:
-    found = level_distance("x", {"a": 50, "b": 50}, {"a": 20, "b": 80}, chi("Robust", threshold))
-
-    assert found is not None
-    assert math.isfinite(found.bound)
-    assert (found.value > found.bound) == (threshold == 1.0)
-
-
 @pytest.mark.parametrize(
     ("values", "total", "collapsed"), [([3, 3, 3, 7, 7, 9], 6, 3), ([1, 1, 2], 3, 2)]
 )
@@ -176,53 +150,6 @@ def test_a_value_on_two_levels_keeps_its_highest_weight_alone_as_in_deequ() -> N
     assert wrong.value == 3 / 5
 
 
-def bernoulli(share: float, rows: int) -> np.ndarray:
-    return (np.arange(rows) < share * rows).astype(float)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "distance"),
-    [
-        (bernoulli(0.14, 5000), bernoulli(0.60, 5000), 0.46),
-        (np.arange(5000) % 10, np.where(np.arange(5000) % 50 < 40, 0, np.arange(5000) % 10), 0.7),
-    ],
-    ids=["two values", "ten digits"],
-)
-def test_deequ_is_blind_to_a_change_among_few_values(first, second, distance) -> None:
-    # Issue 392: the distance of the sets of distinct values is 0.
-    sides = []
-    for values in (first, second):
-        sketch = QuantileSketch()
-        sketch.update(np.random.default_rng(0).permutation(values.astype(float)))
-        sides.append([level.tolist() for level in sketch.levels])
-
-    right = sketch_distance("x", *sides, SIMPLE)
-    wrong = sketch_distance("x", *sides, SIMPLE, deequ_ties=True)
-
-    assert right is not None
-    assert wrong is not None
-    assert right.value == pytest.approx(distance, abs=0.03)
-    assert wrong.value == 0.0
-
-
-@pytest.mark.parametrize("rows", [60, 200])
-def test_deequ_raises_false_alarms_on_whole_numbers(rows: int) -> None:
-    # Lognormal rounded to whole numbers, 9,999 rows against a window of the same distribution.
-    rng = np.random.default_rng(rows)
-    alarms = {False: 0, True: 0}
-    for _ in range(10):
-        sides = []
-        for count in (9999, rows):
-            sketch = QuantileSketch()
-            sketch.update(np.round(rng.lognormal(3, 1, count)))
-            sides.append([level.tolist() for level in sketch.levels])
-        for ties in alarms:
-            found = sketch_distance("x", *sides, ROBUST, deequ_ties=ties)
-            assert found is not None
-            alarms[ties] += found.value > found.bound
-    assert alarms == {False: 0, True: 10}
-
-
 numbers = st.lists(st.integers(-9, 9).map(float), min_size=2, max_size=60)
 
 
@@ -233,34 +160,3 @@ def test_up_to_2050_values_the_distance_is_kolmogorov_and_smirnovs(first, second
     assert found is not None
     expected = stats.ks_2samp(first, second, method="asymp").statistic
     assert found.value == pytest.approx(expected, abs=1e-12)
-
-
-@given(numbers, numbers)
-def test_the_rows_that_are_named_differ_by_the_distance(first, second) -> None:
-    found = sketch_distance("x", [first], [second], SIMPLE)
-
-    assert found is not None
-    assert found.share_window - found.share_reference == pytest.approx(found.value, abs=1e-12)
-    value = found.predicate.value
-    assert isinstance(value, float)
-    below = found.predicate.op == "le"
-    for side, share in ((first, found.share_reference), (second, found.share_window)):
-        meet = [one <= value if below else one > value for one in side]
-        assert share == pytest.approx(np.mean(meet), abs=1e-12)
-
-
-@pytest.mark.parametrize("levels", [[], [[]], [[], []]])
-def test_an_empty_side_has_no_distance(levels) -> None:
-    assert sketch_distance("x", levels or [[]], [[1.0]], SIMPLE) is None
-    assert sketch_distance("x", [[1.0]], levels or [[]], SIMPLE) is None
-    assert level_distance("x", {}, {"a": 1}, SIMPLE) is None
-    assert level_distance("x", {"a": 1}, {}, SIMPLE) is None
-
-
-@pytest.mark.parametrize("levels", [["x"], [["NaN", 1.0]], [[1.0, None]]], ids=str)
-def test_a_broken_document_is_named(levels: object) -> None:
-    good = {"numerical_statistics": {"distribution": {"kll": {"sketch": {"data": [[1.0]]}}}}}
-    bad = {"numerical_statistics": {"distribution": {"kll": {"sketch": {"data": levels}}}}}
-
-    with pytest.raises(InputError, match='statistics: feature "x" is not as SageMaker writes it'):
-        measure("x", bad, good, SIMPLE, deequ_ties=False)

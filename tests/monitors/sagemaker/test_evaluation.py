@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
@@ -20,7 +17,6 @@ from tests.churn import captured_churn
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CHURN = FIXTURES / "monitors" / "training-dataset-with-header.csv"
 INPUTS = FIXTURES / "monitors" / "test-dataset-input-cols.csv"
-DOCUMENTS = ("statistics.json", "constraints.json", "constraint_violations.json", "report.json")
 TEXT = (
     "Data type match requirement is not met. Expected data type: Integral, "
     "Expected match: 100.0%. Observed: Only {}% of data is Integral."
@@ -66,14 +62,6 @@ def test_it_has_60_violations_with_deequs_ties_as_well(churn: Baseline, traffic:
     assert found.to_dict()["details"] == {"compat": {"deequ_ties": True, "bias_intervals": False}}
 
 
-def test_violations_stand_in_the_order_of_the_constraints(report: Report, churn: Baseline) -> None:
-    names = [one.name for one in churn.constraints.features]
-
-    found = [names.index(one.feature_name) for one in report.violations]
-
-    assert found == sorted(found)
-
-
 def test_rows_behind_a_wrong_type_are_found_by_their_text(report: Report) -> None:
     violation = next(one for one in report.violations if one.feature_name == "State_AL")
 
@@ -85,22 +73,6 @@ def test_rows_behind_a_wrong_type_are_found_by_their_text(report: Report) -> Non
     ]  # fmt: skip
     assert all("." in text for text in rows["State_AL"])
     assert sum(one.share_of_blame for one in report.violations) == pytest.approx(1)
-
-
-def test_the_order_of_processes_leaves_no_trace(
-    churn: Baseline, traffic: Path, report: Report
-) -> None:
-    found = check(traffic, churn, compat=True, jobs=2)
-
-    for name, text in report.documents().items():
-        assert found.documents()[name] == text
-    assert set(report.documents()) == set(DOCUMENTS)
-
-
-def test_a_report_of_compat_is_shown_like_any_other(report: Report) -> None:
-    assert "Churn" in report.html()
-    assert report.comparison("Day Mins") is not None
-    assert len(report.features) == len(report.results)
 
 
 @pytest.fixture
@@ -188,33 +160,3 @@ def test_the_churn_baseline_is_the_one_that_sagemaker_printed(churn: Baseline) -
         assert len(kll["buckets"]) == 10
         assert sum(bucket["count"] for bucket in kll["buckets"]) == 2333.0
     assert churn.statistics.item_count == 2333
-
-
-@pytest.mark.parametrize(
-    "values",
-    [["true", "false"], ["1", "2"], ["1.5", "2"], ["a", "b"], ["", "a"], ["", ""], ["1e3", "2e3"]],
-    ids=["booleans", "whole", "mixed", "text", "gaps", "empty", "exponents"],
-)
-def test_a_baseline_is_kept_by_its_own_data_but_for_whole_numbers_among_fractions(
-    tmp_path: Path, values: list[str]
-) -> None:
-    file = tmp_path / "rows.csv"
-    file.write_text("x,y\n" + "".join(f"{value},1\n" for value in values) * 200)
-
-    report = check(file, Baseline.fit(file, compat=True), compat=True)
-
-    # As in the job of 2019, whose amounts of money were half of them written without a point.
-    assert report.passed == (values != ["1.5", "2"])
-    assert [one.constraint_check_type for one in report.violations] in ([], ["data_type_check"])
-
-
-@pytest.mark.parametrize(("lowest", "expected"), [(3.0, True), (0.0, True), (-0.5, False)])
-def test_the_sign_suggested_for_a_window_is_that_of_its_own_values(
-    lowest: float, expected: bool
-) -> None:
-    baseline = Baseline.fit(pa.table({"x": np.linspace(5.0, 10.0, 300)}), compat=True)
-
-    report = check(pa.table({"x": np.linspace(lowest, 10.0, 300)}), baseline, compat=True)
-
-    (feature,) = json.loads(report.files["constraints.json"])["features"]
-    assert feature["num_constraints"] == {"is_non_negative": expected}

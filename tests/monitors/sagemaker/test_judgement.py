@@ -17,7 +17,7 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.documents import profile_from_statistics, signature_from_constraints
 from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import DriftlineError
 from driftline.monitors.check import check
 from driftline.monitors.check_context import Compat
 from driftline.monitors.report.report import Report
@@ -76,24 +76,6 @@ def test_values_of_another_type_are_counted_one_by_one(
     assert ("x", "data_type_check", TYPE.format(expected, "100.0", share, expected)) in found(
         report
     )
-
-
-def test_the_share_that_must_match_is_the_constraints(tmp_path: Path) -> None:
-    config = {"datatype_check_threshold": 0.5}
-    known = baseline(tmp_path / "b", {"name": "x", "inferred_type": "Integral"}, config=config)
-
-    assert judged(tmp_path, "x\n1\n0.5\n", known).passed
-    assert found(judged(tmp_path, "x\n1\n0.5\n0.7\n", known)) == [
-        ("x", "data_type_check", TYPE.format("Integral", "50.0", "33.33333333333333", "Integral"))
-    ]
-
-
-@pytest.mark.parametrize("values", ["\n\n", "x,1\ny,2\n"])
-def test_what_was_empty_in_the_reference_may_be_anything(tmp_path: Path, values: str) -> None:
-    known = baseline(tmp_path / "b", {"name": "a", "inferred_type": "Unknown"},
-                     {"name": "b", "inferred_type": "Unknown"})  # fmt: skip
-
-    assert judged(tmp_path, "a,b\n" + (values if "," in values else ",\n,\n"), known).passed
 
 
 def test_the_texts_of_a_job_of_2019_come_out_to_the_byte(tmp_path: Path) -> None:
@@ -200,13 +182,6 @@ def test_overrides_hold_wherever_they_stand(
     assert json.loads(Baseline.load(tmp_path / "b").constraints.to_json()) == document
 
 
-def test_nothing_is_judged_where_the_constraints_are_switched_off(tmp_path: Path) -> None:
-    config = {"evaluate_constraints": "Disabled"}
-    known = baseline(tmp_path / "b", {"name": "x", "inferred_type": "Integral"}, config=config)
-
-    assert judged(tmp_path, "x,y\na,b\n", known).passed
-
-
 def drifting(rows: int = 1000) -> tuple[pa.Table, pa.Table]:
     rng = np.random.default_rng(7)
     return (
@@ -233,79 +208,6 @@ def test_a_drift_is_told_with_a_distance_that_sagemakers_page_reads(tmp_path: Pa
     assert numbers.predicate is not None
     share = np.mean(np.asarray(window["x"]) > numbers.predicate.value)
     assert numbers.row_count == round(share * 1000)
-
-
-def test_a_column_whose_type_is_wrong_is_not_compared(tmp_path: Path) -> None:
-    fitted = Baseline.fit(pa.table({"x": np.arange(500)}), compat=True)
-
-    report = check(pa.table({"x": np.arange(500) + 0.5}), fitted, compat=True)
-
-    assert [one.constraint_check_type for one in report.violations] == ["data_type_check"]
-    assert [one.note for one in report.results] == ["data_type_check"]
-
-
-def test_text_and_numbers_have_no_distance_from_each_other(tmp_path: Path) -> None:
-    reference = "x\n" + "".join(f"{row}.5\n" for row in range(300))
-    (tmp_path / "r.csv").write_text(reference)
-    fitted = Baseline.fit(tmp_path / "r.csv", compat=True)
-    document = json.loads(fitted.constraints.to_json())
-    document["monitoring_config"]["datatype_check_threshold"] = 0.5
-    fitted.save(tmp_path / "b")
-    (tmp_path / "b" / "constraints.json").write_text(json.dumps(document))
-
-    report = judged(tmp_path, reference + "N/A\n", tmp_path / "b")
-
-    assert report.passed
-    assert report.results[0].note == "no_distribution"
-    assert report.statistics is not None
-    assert report.statistics.features["x"]["inferred_type"] == "String"
-
-
-def test_columns_that_the_user_named_as_ids_are_not_compared() -> None:
-    table = pa.table({"id": np.arange(500), "x": np.arange(500)})
-    later = pa.table({"id": np.arange(500) + 5000, "x": np.arange(500)})
-
-    report = check(later, Baseline.fit(table, id_column="id", compat=True), compat=True)
-
-    assert report.passed
-    assert [one.note for one in report.results] == ["id", ""]
-
-
-def test_a_baseline_without_constraints_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "analysis.json").write_text('{"pre_training_bias_metrics": {}}')
-
-    with pytest.raises(InputError, match="no constraints of data quality"):
-        check(pa.table({"a": [1]}), tmp_path, kind="data-quality", compat=True)
-
-
-def test_a_window_without_rows_cannot_be_decided(tmp_path: Path) -> None:
-    known = baseline(tmp_path / "b", {"name": "x", "inferred_type": "Integral"})
-
-    report = check(pa.table({"x": pa.array([], pa.int64())}), known, compat=True)
-
-    assert not report.decided
-
-
-def test_a_threshold_of_nothing_makes_no_ratio() -> None:
-    config = {"distribution_constraints": {"comparison_threshold": 0.0}}
-    fitted = Baseline.fit(pa.table({"x": np.arange(500)}), compat=True)
-    document = {**json.loads(fitted.constraints.to_json()), "monitoring_config": config}
-    changed = Constraints.from_dict(document)
-    fitted = Baseline(fitted.signature, fitted.profile, fitted.statistics, changed, fitted.cells)
-
-    report = check(pa.table({"x": np.arange(500) + 100}), fitted, compat=True)
-
-    assert [one.constraint_check_type for one in report.violations] == ["baseline_drift_check"]
-    assert report.max_drift_ratio is None
-    assert "exceeds threshold: 0.0" in report.violations[0].description
-    json.loads(report.documents()["report.json"])
-
-
-def test_segments_are_refused() -> None:
-    table = pa.table({"x": ["a", "b"] * 50})
-
-    with pytest.raises(InputError, match="segments with compat"):
-        check(table, Baseline.fit(table, compat=True), compat=True, segments=["x"])
 
 
 WRONG = (

@@ -13,9 +13,7 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
-from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.check_context import Compat
 from driftline.monitors.definitions import DefinitionError, MonitorDefinition
 from driftline.monitors.report.report import Report
 
@@ -145,16 +143,6 @@ def test_attributions_are_held_against_the_limit_of_scikit_learns_score(
             "constraint_check_type": "feature_attribution_drift_check",
             "description": f"Feature attribution drift {shown.value!r} exceeds threshold 0.9",
         }
-
-
-def test_repeated_values_are_counted_by_data_quality_alone(errors: Baseline) -> None:
-    with pytest.raises(InputError, match=r'deequ_ties with kind "model-quality"'):
-        check(
-            str(FIXTURE / "baseline_dataset.csv"), errors,
-            kind="model-quality", compat=Compat(deequ_ties=True),
-        )  # fmt: skip
-    with pytest.raises(InputError, match=r'compat with kind "outliers"; SageMaker has no such'):
-        check(str(FIXTURE / "baseline_dataset.csv"), errors, kind="outliers", compat=True)
 
 
 def test_monitors_of_these_kinds_take_compat() -> None:

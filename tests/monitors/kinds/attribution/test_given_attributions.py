@@ -48,38 +48,6 @@ def test_ready_attributions_are_judged_without_a_model(rng: np.random.Generator)
     assert report.details["method"] == "given"
 
 
-@pytest.mark.parametrize("value", [None, np.nan, np.inf, 1e300])
-def test_rows_without_a_number_for_each_feature_are_left_out_and_counted(
-    value: float | None, rng: np.random.Generator
-) -> None:
-    rows = pa.table({name: rng.normal(size=1_000) for name in "abc"})
-    faulty = rows["a"].to_pylist()
-    faulty[:300] = [value] * 300
-    told: list[str] = []
-
-    clean = explain_reference(open_source(rows), Baseline.fit(rows), None)
-    window = rows.set_column(0, "a", pa.array(faulty, pa.float64()))
-    made = explain_reference(open_source(window), Baseline.fit(window), None, told=told.append)
-    report = judged(clean, window)
-
-    # The other 700 are the reference's own rows: nothing has changed.
-    assert report.passed
-    note = "300 of 1,000 rows left out: an attribution of theirs is missing, or no number"
-    assert report.details["answers_note"] == note
-    assert told == [note]
-    assert judged(made, rows).passed
-    json.dumps(report.to_dict(), allow_nan=False)
-
-
-def test_rows_of_which_none_has_numbers_are_refused(rng: np.random.Generator) -> None:
-    rows = pa.table({name: rng.normal(size=400) for name in "ab"})
-    baseline = explain_reference(open_source(rows), Baseline.fit(rows), None)
-    window = rows.set_column(0, "a", pa.array([np.nan] * 400))
-
-    with pytest.raises(InputError, match=r"none of 400 rows has a number for each of a, b"):
-        judged(baseline, window)
-
-
 def test_clarifys_folder_and_clarifys_document_are_compared(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     (tmp_path / "base" / "analysis.json").write_text(CLARIFY)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 
 from driftline.monitors.kinds.attribution.drift import Finding, compare, settle
@@ -41,18 +39,3 @@ def test_a_window_of_zeros_beside_a_reference_of_few_others_is_no_constant_model
 
     assert not settled(reference, with_flag(1, 300, 0, others=0.0)).level
     assert settled(reference, with_flag(1, 3_000, 0, others=0.0)).level
-
-
-def test_the_rows_of_many_features_are_not_copied_as_a_whole() -> None:
-    sides = []
-    for seed in (0, 1):
-        rows = np.random.default_rng(seed).exponential(size=(2_000, 200)).astype(np.float32)
-        sides.append(Importance.of_rows([f"f{at}" for at in range(200)], rows))
-
-    tracemalloc.start()
-    found = compare(*sides, ANY_ORDER)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-
-    assert found.is_judged
-    assert most < 3e6, "all rows as doubles are 6.4 MB"

@@ -1,26 +1,22 @@
 """Which model explains a window, which ones answered it, and what its outputs are called."""
 
-import json
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.linear_model import LogisticRegression
 
-import driftline as dl
 from driftline.app.commands.junit import junit
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.formats.source import open_source
 from driftline.monitors.answering_models import Served
 from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.attribution.evaluation import evaluate, suggest
+from driftline.monitors.kinds.attribution.evaluation import evaluate
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.shapley import Contributions
-from driftline.monitors.report.side_tables import side_tables
 from driftline.monitors.rows import Rows, WindowFacts
 from tests.monitors.kinds.attribution.leaning import START, judged, model, weather
 
@@ -145,36 +141,6 @@ def test_a_model_that_answers_the_opposite_is_a_violation_however_alike_its_size
     assert clarify.passed
 
 
-def test_a_function_is_judged_with_a_baseline_of_a_model_file(
-    reference: Baseline, rng: np.random.Generator
-) -> None:
-    baseline = named_model(reference, "digest", "probability")
-
-    assert judged(baseline, weather(rng, 500), predict=model).passed
-    report = judged(baseline, weather(rng, 500, d=30), predict=model)
-
-    assert report.decided
-    assert "shares" in {one.feature_name for one in report.violations}
-    [level] = [one for one in report.metrics if one.name == "level"]
-    assert level.note == "incomparable: the units of a function are not known"
-    assert level.bound is None
-
-
-def test_another_method_is_not_compared_at_all(
-    reference: Baseline, rng: np.random.Generator
-) -> None:
-    stored = Attributions.from_arrow(reference.attributions)
-    other = replace(stored, making=replace(stored.making, method="tree_path_dependent"))
-
-    report = judged(
-        replace(reference, attributions=other.to_arrow()), weather(rng, 99), predict=model
-    )
-
-    assert [one.value for one in report.metrics] == [None]
-    assert 'explained by "tree_path_dependent"' in report.metrics[0].note
-    assert report.row_count == 99
-
-
 @dataclass(frozen=True)
 class OwnWay(Named):
     """The model as one that explains itself by a way that no other has."""
@@ -205,77 +171,3 @@ def test_a_model_of_another_way_is_compared_by_permutations(rng: np.random.Gener
     assert stored.background.num_rows == 0
     # As many rows as a window's 60,000 model rows explain, against ten.
     assert len(stored.permuted.rows["label0"]) == 60_000 // (2 * 10 * 4)
-
-
-def test_a_model_that_explains_itself_is_asked_for_more_rows_of_a_reference() -> None:
-    rows = weather(np.random.default_rng(1), 6_000)
-    fitted = Baseline.fit(rows)
-
-    own = explain_reference(open_source(rows), fitted, OwnWay("own"))
-    asked = explain_reference(open_source(rows), fitted, Named("asked"), background=1)
-
-    counts = [Attributions.from_arrow(one.attributions).rows["label0"] for one in (own, asked)]
-    assert [len(one) for one in counts] == [5_000, 2_000]
-
-
-def test_every_class_of_several_is_judged_under_its_own_label(rng: np.random.Generator) -> None:
-    def three(rows: pa.Table) -> np.ndarray:
-        score = np.column_stack(
-            [rows["a"].to_numpy(), rows["b"].to_numpy(), 0 * rows["a"].to_numpy()]
-        )
-        weights = np.exp(score)
-        return weights / weights.sum(axis=1, keepdims=True)
-
-    rows = weather(rng, 1_500)
-    baseline = explain_reference(open_source(rows), Baseline.fit(rows), three, background=3)
-
-    report = judged(baseline, weather(rng, 400), predict=lambda rows: three(rows)[:, [1, 0, 2]])
-
-    labels = json.loads(suggest(baseline)["analysis.json"])["explanations"]["kernel_shap"]
-    assert list(labels) == ["label0", "label1", "label2"]
-    assert {one.document["label"] for one in report.violations} == {"label0", "label1"}
-    assert {one.feature_name for one in report.violations} >= {"label0: shares", "label1: shares"}
-
-
-def test_classes_have_the_names_that_a_fitted_estimator_gives_them(
-    rng: np.random.Generator,
-) -> None:
-    rows = weather(rng, 400).drop_columns("carrier").to_pandas()
-    sorts = np.select([rows["a"] > 0.5, rows["b"] > 0.5], ["late", "early"], "on time")
-    fitted = LogisticRegression().fit(rows, sorts)
-    named = dl.Baseline.fit(rows, predict=fitted.predict_proba)
-    unnamed = dl.Baseline.fit(rows, predict=lambda table: fitted.predict_proba(table))
-
-    report = dl.check(rows, named, predict=fitted.predict_proba)
-    # Of a version before, or of the estimator behind a function.
-    older = dl.check(rows, unnamed, predict=fitted.predict_proba)
-    behind = dl.check(rows, named, predict=lambda table: fitted.predict_proba(table))
-
-    levels = {"early: level", "late: level", "on time: level"}
-    assert {one.shown for one in report.metrics if one.name == "level"} == levels
-    assert {*report.details["rows"]} == {"early", "late", "on time"}
-    assert older.passed
-    assert behind.passed
-    assert behind.decided
-
-
-def test_the_class_of_an_only_output_is_told_where_people_read(
-    reference: Baseline, rng: np.random.Generator
-) -> None:
-    @dataclass(frozen=True)
-    class OfTwo(Named):
-        positive: str = "late"
-
-    rows = weather(rng, 300)
-
-    two = judged(named_model(reference, "one"), rows, predict=OfTwo("one"))
-    value = judged(reference, rows, predict=model)
-
-    assert {one.label for one in two.shown_metrics} == {"late"}
-    assert {row[0] for table in side_tables(two) for row in table.rows} == {"late"}
-    # Whoever reads them by SageMaker's name goes on doing so.
-    assert {one.label for one in two.metrics} == {"label0"}
-    assert {one.label for one in value.shown_metrics} == {""}
-    assert [head for table in side_tables(value) for head, _ in table.heads] == [
-        "row", "answer", "contributions",
-    ]  # fmt: skip

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeRegressor
 
-from driftline.errors import InputError
-from driftline.monitors.kinds.attribution.shapley import asked_rows, explain
+from driftline.monitors.kinds.attribution.shapley import explain
 
 Model = Callable[[np.ndarray], np.ndarray]
 
@@ -109,41 +108,6 @@ def test_the_importances_of_a_tree_agree_with_all_coalitions(rng: np.random.Gene
     assert np.abs(found - truth).max() < 1.0
 
 
-def test_the_cut_into_calls_changes_nothing_and_bounds_each_call(
-    rows: np.ndarray, background: np.ndarray
-) -> None:
-    sizes: list[int] = []
-
-    def model(values: np.ndarray) -> np.ndarray:
-        sizes.append(len(values))
-        return np.column_stack([values.prod(axis=1), values.max(axis=1)])
-
-    whole = explain(table(rows), table(background), asked(model), seed=1)
-    asked_in_all = sum(sizes)
-    sizes.clear()
-    parts = explain(table(rows), table(background), asked(model), seed=1, max_rows=37)
-
-    np.testing.assert_array_equal(whole.values, parts.values)
-    assert whole.values.shape == (60, 2, 4)
-    assert max(sizes) <= 37
-    # The two ends of the walks are asked once.
-    assert asked_in_all == sum(sizes) == 60 * asked_rows(4, 5) + 60 + 5
-
-
-def test_steps_that_change_nothing_are_not_asked() -> None:
-    rows = np.eye(20)
-    sizes: list[int] = []
-
-    def model(values: np.ndarray) -> np.ndarray:
-        sizes.append(len(values))
-        return values @ np.arange(20.0)
-
-    found = explain(table(rows), table(np.zeros((3, 20))), asked(model), seed=0)
-
-    assert sizes == [20 + 3, 0] or sizes == [20 + 3]
-    np.testing.assert_allclose(found.values[:, 0], np.diag(np.arange(20.0)))
-
-
 def test_text_and_gaps_are_replaced_by_the_background_rows_value() -> None:
     seen: list[pa.Table] = []
     rows = pa.table({"carrier": ["UA", None], "temp": [None, 4.0], "n": pa.array([1, 2])})
@@ -159,17 +123,3 @@ def test_text_and_gaps_are_replaced_by_the_background_rows_value() -> None:
     np.testing.assert_array_equal(found.values[:, 0], [[3, 0, 0], [-2, 0, 0]])
     assert {one.schema for one in seen} == {rows.schema}
     assert pa.concat_tables(seen)["temp"].null_count > 0
-
-
-@pytest.mark.parametrize(
-    ("answer", "complaint"),
-    [
-        (lambda x: x[:3, 0], r"answered \(3,\)"),
-        (lambda x: x[:, 0] * np.nan, "no number"),
-        (lambda x: np.where(x[:, 0] > 0, "yes", "no"), "no numbers .* predict_proba"),
-        (lambda x: x[:, :, None], "expected"),
-    ],
-)
-def test_an_answer_of_another_shape_is_refused(answer: Model, complaint: str) -> None:
-    with pytest.raises(InputError, match=complaint):
-        explain(table(np.ones((9, 2))), table(np.zeros((1, 2))), asked(answer), seed=0)

@@ -17,13 +17,11 @@ from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import StandardScaler
 
 import driftline as dl
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution.categories import categories_of
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.tree_methods import TreeMethod, explaining_itself
 
@@ -102,21 +100,6 @@ def test_a_notebooks_trees_are_judged_by_their_own_way_and_by_any_other() -> Non
     assert Attributions.from_arrow(baseline.attributions).permuted is not None
 
 
-def test_lightgbms_columns_keep_their_blanks_in_a_baseline() -> None:
-    rows = TRAIN.rename(columns={"a": "bill amt"})[["b", "bill amt", "c"]]
-    model: Any = lightgbm.LGBMRegressor(n_estimators=9, verbose=-1).fit(rows, SCORE)
-
-    baseline = dl.Baseline.fit(rows, predict=model.predict)
-
-    assert Attributions.from_arrow(baseline.attributions).features == ("b", "bill amt", "c")
-    found = explaining_itself(model.predict)
-    assert isinstance(found, TreeMethod)
-    table = pa.Table.from_pandas(rows[["c", "bill amt", "b"]])
-    values = found.contributions(table, table.slice(0, 0))
-    told = values.values.sum(axis=2)[:, 0] + values.expected
-    np.testing.assert_allclose(told, model.predict(rows), rtol=1e-3, atol=1e-4)
-
-
 @pytest.mark.parametrize("kind", [xgboost.XGBClassifier, lightgbm.LGBMClassifier])
 @pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_models_of_categories_get_them_again(kind: Callable[..., Any]) -> None:
@@ -166,84 +149,6 @@ def test_only_margins_whose_sigmoid_is_the_probability_are_log_odds(model: Any, 
     assert Attributions.from_arrow(baseline.attributions).making.units == "margin"
 
 
-@pytest.mark.parametrize("given", ["auto", ["size"]])
-def test_which_columns_of_lightgbm_are_categories_is_known_or_not_said(given: Any) -> None:
-    rng = np.random.default_rng(6)
-    rows = pd.DataFrame({
-        "size": rng.integers(0, 9, 900), "word": pd.Categorical(rng.choice(["u", "v"], 900)),
-    })  # fmt: skip
-    if given == "auto":
-        rows["size"] = pd.Categorical(rows["size"], ordered=True)  # A number to the model.
-    model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1)
-    model.fit(rows, (rows["word"] == "u") * 1, categorical_feature=given)
-
-    assert categories_of(model) == {}
-
-
-def test_trees_of_another_unit_are_another_model_which_is_judged() -> None:
-    model = xgboost.XGBClassifier(n_estimators=9).fit(TRAIN, NUMBER)
-    forest = RandomForestClassifier(5, max_depth=3).fit(TRAIN, NUMBER)
-    turned = RandomForestClassifier(5, max_depth=3).fit(
-        TRAIN.rename(columns={"a": "c", "c": "a"})[["a", "b", "c"]], NUMBER
-    )
-    baseline = dl.Baseline.fit(TRAIN, predict=model.predict_proba)
-
-    alike, other = (
-        dl.check(frame(600, 3), baseline, predict=one.predict_proba) for one in (forest, turned)
-    )
-
-    for report in (alike, other):
-        assert report.decided
-        assert str(report.details["model_note"]).endswith('units of "margin", now of "probability"')
-        [level] = [one for one in report.metrics if one.name == "level"]
-        assert (level.bound, level.note) == (None, "incomparable: another model")
-    assert "shares" in {one.feature_name for one in other.violations}
-    assert all(one.cause.startswith("the model changed, and ") for one in other.violations)
-
-
-@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
-@pytest.mark.parametrize("form", [TRAIN, TRAIN.to_numpy()], ids=["names", "places"])
-def test_scaled_trees_take_no_background(scaler: Any, form: Any) -> None:
-    model = make_pipeline(scaler, RandomForestClassifier(5, max_depth=3)).fit(form, LATE)
-    baseline = dl.Baseline.fit(TRAIN, predict=model.predict_proba)
-
-    report = dl.check(frame(600, 3), baseline, predict=model.predict_proba)
-
-    assert (report.details["method"], report.passed) == ("tree_path_dependent", True)
-
-
-def test_a_baseline_by_permutations_is_compared_by_permutations() -> None:
-    model = HistGradientBoostingClassifier(max_iter=9).fit(TRAIN, LATE)
-    baseline = dl.Baseline.fit(TRAIN, predict=lambda rows: model.predict_proba(rows))
-
-    by_method = dl.check(frame(600, 3), baseline, predict=model.predict_proba)
-    by_function = dl.check(frame(600, 3), baseline, predict=lambda rows: model.predict_proba(rows))
-
-    assert by_method.details["method"] == "permutation"
-    values = [[one.value for one in report.metrics] for report in (by_method, by_function)]
-    assert values[0] == values[1]
-
-
-def test_only_the_method_whose_answers_trees_explain_counts() -> None:
-    trees = RandomForestClassifier(5, max_depth=3).fit(TRAIN, LATE)
-    linear = LogisticRegression().fit(TRAIN, LATE)
-    boosted = xgboost.XGBRegressor(booster="gblinear").fit(TRAIN, SCORE)
-
-    predict: Any
-    for predict in (
-        trees.predict, trees.predict_log_proba, linear.predict_proba, boosted.predict, len,
-    ):  # fmt: skip
-        assert explaining_itself(predict) is predict
-
-
-def test_what_trees_refuse_is_not_explained() -> None:
-    model = GradientBoostingRegressor(n_estimators=9).fit(TRAIN, SCORE)
-    baseline = dl.Baseline.fit(TRAIN, predict=model.predict)
-
-    with pytest.raises(InputError, match="the model refused the rows: ValueError: Input X contain"):
-        dl.check(frame(600, 3).assign(a=np.nan), baseline, predict=model.predict)
-
-
 class OtherScale(lightgbm.LGBMRegressor):
     """Trains and predicts on another scale than its rows have."""
 
@@ -266,20 +171,3 @@ def test_trees_that_do_not_explain_the_rows_themselves_are_asked_as_any_function
     ):
         predict = model.fit(rows, labels).predict
         assert explaining_itself(predict) is predict
-
-
-def test_what_xgboost_takes_for_missing_is_missing_in_its_contributions() -> None:
-    rng = np.random.default_rng(3)
-    rows = pd.DataFrame({name: rng.normal(size=400) for name in "abc"})
-    gone = rng.random(400) < 0.4
-    labels = np.where(gone, 1.0, (rows["a"] > 0) | (rows["b"] < -0.5))
-    rows.loc[gone, "a"] = -999.0
-    model = xgboost.XGBRegressor(n_estimators=5, missing=-999.0).fit(rows, labels)
-    table = pa.Table.from_pandas(rows, preserve_index=False)
-
-    explained = explaining_itself(model.predict)
-    assert isinstance(explained, TreeMethod)
-    found = explained.contributions(table, table)
-
-    sums = found.values[:, 0].sum(axis=1) + found.expected[0]
-    assert sums == pytest.approx(model.predict(rows), abs=1e-4)

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import re
 import resource
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +18,6 @@ import pyarrow as pa
 import pytest
 from sqlalchemy import Engine, select
 
-import driftline as dl
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.tables import datapoints
 from driftline.baseline import store
@@ -29,7 +27,6 @@ from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.windows.window import Window
 from driftline.dashboard.pages.measured import page
 from driftline.dashboard.queries.stores import Stores
-from driftline.errors import InputError
 from driftline.monitors.check_context import Command
 from driftline.monitors.definitions import (
     DefinitionError,
@@ -278,19 +275,6 @@ def test_message_and_violations_decide_the_status(
     assert execution.page_count == ("ticket" not in text and status != "Completed")
 
 
-def test_records_with_and_without_a_variant_are_all_given(
-    judge: Callable[..., Execution], root: str, reference: Baseline
-) -> None:
-    store_lines(root, "flights", [line(0.25), line(1.25)], reference.signature, variant="")
-
-    execution = judge(
-        "files = pathlib.Path(env['dataset_source']).rglob('*.jsonl')\n"
-        "message('Failed: ' + str(sum(len(file.open().readlines()) for file in files)))\n"
-    )
-
-    assert execution.failure_reason == "own.py failed: Failed: 12"
-
-
 def test_the_same_program_is_asked_once_and_a_changed_one_again(
     judge: Callable[..., Execution],
 ) -> None:
@@ -298,17 +282,6 @@ def test_the_same_program_is_asked_once_and_a_changed_one_again(
 
     assert again.id == first.id
     assert (first.status, changed.status) == ("Completed", "CompletedWithViolations")
-
-
-def test_records_that_nobody_could_read_are_given_to_a_command(
-    judge: Callable[..., Execution], root: str, reference: Baseline
-) -> None:
-    shutil.rmtree(f"{root}/capture")
-    store_lines(root, "flights", [line(one, '"') for one in range(3)], reference.signature)
-
-    execution = judge("")
-
-    assert (execution.status, execution.row_count) == ("Completed", 3)
 
 
 def test_documents_are_kept_and_give_way_to_an_erasure(
@@ -425,28 +398,6 @@ def test_a_command_that_fills_the_disk_is_ended(
     assert told(judge, text) == reason
 
 
-def test_no_folder_is_left_of_a_command_however_deep_it_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with process.work_folder() as place:
-        monkeypatch.chdir(place)
-        for _ in range(1100):
-            Path("a").mkdir()
-            os.chdir("a")
-        monkeypatch.undo()
-
-    assert not place.exists()
-
-
-def test_what_a_command_prints_goes_nowhere(
-    judge: Callable[..., Execution], capfd: pytest.CaptureFixture[str]
-) -> None:
-    text = "for _ in range(64): os.write(1, b'secret row' * (1 << 21))\nsys.stderr.write('secret')"
-
-    assert judge(text).status == "Completed"
-    assert "".join(capfd.readouterr()) == ""
-
-
 def test_a_program_with_an_interpreter_of_its_own_runs_without_a_shell(
     judge: Callable[..., Execution], commands: Path
 ) -> None:
@@ -490,8 +441,3 @@ def test_what_cannot_go_together_is_told(more: dict[str, object], reason: str) -
         replace(DEFINITION, **more)
 
     assert reason in str(found.value)
-
-
-def test_a_check_has_no_records_to_give_to_a_command(reference: Baseline) -> None:
-    with pytest.raises(InputError, match="expected a monitor of an endpoint"):
-        dl.check(pa.table({"x": [1.0], "said": [1]}), reference, kind="command")

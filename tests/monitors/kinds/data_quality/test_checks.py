@@ -57,10 +57,6 @@ def test_a_level_that_never_came_pages_however_the_weeks_differ(baseline: Baseli
     assert told(check(week, baseline)) == []
 
 
-def test_a_few_rows_of_it_do_not(baseline: Baseline) -> None:
-    assert told(check(renamed(winds(7, 370), 4), baseline)) == []
-
-
 def test_nor_where_the_reference_lacks_seasons_or_has_rare_levels() -> None:
     week = renamed(winds(7, 370), 17)
     rare = winds(360)

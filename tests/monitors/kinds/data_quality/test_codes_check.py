@@ -5,7 +5,6 @@ What was exchanged is known by construction; where codes keep no company, nobody
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -162,34 +161,6 @@ def weather(levels: list[float], hours: int, spread: float, *, seed: int) -> pd.
     return pd.DataFrame({"ts": at, "sensor": sensor, "warm": warm})
 
 
-def test_no_other_violation_is_placed_by_codes_that_stand_for_others(reference: Baseline) -> None:
-    rows = flights(2, 3_000)
-    far = rows["airline"] == "CC"
-    rows.loc[far, "wind"] += 30
-    right = next(one for one in check(rows, reference).violations if one.feature_name == "wind")
-
-    window = check(exchanged(rows), reference)
-    wrong = next(one for one in window.violations if one.feature_name == "wind")
-
-    assert right.segment is not None
-    assert "airline" in [one.column for one in right.segment.predicates]
-    assert told(window)
-    columns = [] if wrong.segment is None else [one.column for one in wrong.segment.predicates]
-    assert "airline" not in columns
-
-
-def test_a_column_that_is_not_to_be_judged_is_not(reference: Baseline) -> None:
-    constraints = reference.constraints
-    off = ({"evaluate_constraints": "Disabled"},)
-    features = tuple(
-        replace(one, overrides=off) if one.name == "airline" else one
-        for one in constraints.features
-    )
-    quiet = replace(reference, constraints=replace(constraints, features=features))
-
-    assert told(check(exchanged(flights(2, 3_000)), quiet)) == []
-
-
 def test_codes_of_unequal_shares_have_no_segment_where_the_net_change_lies() -> None:
     """Of two airlines one flies to "far" nearly alone; elsewhere both have equal shares."""
 
@@ -220,23 +191,3 @@ def test_codes_of_unequal_shares_have_no_segment_where_the_net_change_lies() -> 
     assert one.segment is None
     assert "elsewhere" not in one.cause
     assert any(found.segment and found.segment.words == 'dest = "far"' for found in there)
-
-
-def test_exchanged_columns_are_no_copied_days() -> None:
-    rng = np.random.default_rng(3)
-    hours = pd.date_range("2024-01-01", periods=24 * 45, freq="h", tz="UTC").repeat(5)
-    rows = pd.DataFrame(
-        {
-            "ts": hours,
-            "hour": hours.hour,
-            "weekday": hours.day_of_week,
-            "fare": np.round(rng.gamma(3, 10, len(hours)), 2),
-        }
-    )
-    reference = Baseline.fit(rows[: 24 * 38 * 5], timestamp="ts")
-    week = rows[24 * 38 * 5 :].rename(columns={"hour": "weekday", "weekday": "hour"})
-
-    found = check(week, reference).violations
-
-    assert any(one.fault and one.fault.kind == "columns_exchanged" for one in found)
-    assert "copied_day_check" not in {one.constraint_check_type for one in found}

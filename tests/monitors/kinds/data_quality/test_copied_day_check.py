@@ -75,38 +75,3 @@ def test_a_day_served_again_is_told_of_a_file_and_a_usual_one_is_not() -> None:
 
     assert "24 of 24 hours until 2026-03-10 00:00 UTC" in cause
     assert told(check(week, baseline)) == []
-
-
-def test_what_stands_still_for_two_days_is_no_copy() -> None:
-    rows = weather(70)
-    baseline = dl.Baseline.fit(rows[: 60 * 24], timestamp="at")
-
-    assert told(check(rows[60 * 24 : 67 * 24].assign(temp=12.5), baseline)) == []
-
-
-@pytest.mark.parametrize("stray", ["1700-01-01", "1970-01-01", "9999-12-31"])
-def test_one_stray_time_leaves_days_unjudged_and_the_rest_judged(stray: str) -> None:
-    rows = weather(70)
-    baseline = dl.Baseline.fit(rows[: 60 * 24], timestamp="at")
-    week = rows[60 * 24 : 67 * 24].astype({"at": "datetime64[us, UTC]"}).reset_index(drop=True)
-    week.loc[5, "at"] = pd.Timestamp(stray, tz="UTC").as_unit("us")
-
-    report = check(week.assign(temp=week["temp"].mask(week.index % 2 == 0)), baseline)
-
-    assert told(report) == []
-    assert "completeness_check" in {one.constraint_check_type for one in report.violations}
-
-
-@pytest.mark.parametrize("minutes", [0, 15, 30, 45])
-def test_windows_within_an_hour_are_judged(minutes: int) -> None:
-    rows = weather(70)
-    quarter = timedelta(minutes=15)
-    monitor = dl.Monitor(dl.Baseline.fit(rows[: 60 * 24], timestamp="at"), period=quarter)
-    start = START + 60 * DAY + timedelta(minutes=minutes)
-    times = start + pd.to_timedelta(np.arange(90), unit="s")
-    window = pd.DataFrame({"temp": rows["temp"][:90].mask(rows.index[:90] % 2 == 0), "at": times})
-
-    report = monitor.check(window, time=start)
-
-    assert told(report) == []
-    assert "completeness_check" in {one.constraint_check_type for one in report.violations}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -73,25 +72,6 @@ def test_nothing_is_told_of_rows_as_they_are(baseline: Baseline) -> None:
     assert told(check(readings(3, 7), baseline)) == []
 
 
-def test_a_station_whose_rows_are_of_one_hour_is_not_frozen(baseline: Baseline) -> None:
-    window = readings(4, 7)
-    first = window[window["station"] == "south"].iloc[[0]]
-    rows = pd.concat([window[window["station"] != "south"], *[first] * 40]).sort_values("at")
-
-    assert told(check(rows, baseline)) == []
-
-
-def test_a_feature_that_is_frozen_on_one_day_alone_is_not_told_of_a_week(
-    baseline: Baseline,
-) -> None:
-    window = readings(5, 7)
-    is_first = window["at"] < START + pd.Timedelta(days=2)
-    rows = window[is_first | (window["station"] != "south")].copy()
-    rows["temp"] = rows["temp"].mask(rows["station"] == "south", 11.5)
-
-    assert told(check(rows, baseline)) == []
-
-
 @pytest.mark.parametrize(("days", "count"), [(70, 0), (365, 1)])
 def test_a_season_at_an_end_of_the_range_is_not_frozen(days: int, count: int) -> None:
     reference, window = readings(6, days), readings(7, 7)
@@ -99,43 +79,3 @@ def test_a_season_at_an_end_of_the_range_is_not_frozen(days: int, count: int) ->
     window["wind"] = window["wind"].mask(window["station"] == "south", smallest)
 
     assert len(told(check(window, Baseline.fit(reference, timestamp="at")))) == count
-
-
-def test_a_value_beyond_the_range_is_no_season() -> None:
-    """Seasons go back to the same end; where a sensor froze is chance."""
-    reference, window = readings(6, 70), readings(7, 7)
-    largest = reference["wind"].max()
-    window["wind"] = window["wind"].mask(window["station"] == "south", largest + 0.7)
-
-    ((feature, _, cause),) = told(check(window, Baseline.fit(reference, timestamp="at")))
-    assert (feature, cause.startswith(f"always {largest + 0.7:.1f} in")) == ("wind", True)
-
-
-def test_a_column_that_is_not_to_be_judged_is_not_frozen(baseline: Baseline) -> None:
-    window = readings(2, 7)
-    window["temp"] = window["temp"].mask(window["station"] == "south", 11.5)
-    assert told(check(window, baseline))
-
-    features = tuple(
-        replace(one, overrides=({"evaluate_constraints": "Disabled"},))
-        if one.name == "temp"
-        else one
-        for one in baseline.constraints.features
-    )
-    constraints = replace(baseline.constraints, features=features)
-
-    assert told(check(window, replace(baseline, constraints=constraints))) == []
-
-
-@pytest.mark.parametrize(("columns", "count"), [(["temp"], 0), (["temp", "wind"], 1)])
-def test_one_of_two_columns_is_frozen_where_the_other_lives_on(
-    columns: list[str], count: int
-) -> None:
-    """Of one column alone nothing says that the station's rows are not of one time."""
-    kept = ["station", *columns, "at"]
-    baseline = Baseline.fit(readings(8, 70)[kept], timestamp="at")
-    window = readings(9, 7)[kept]
-    window["temp"] = window["temp"].mask(window["station"] == "south", 11.5)
-
-    assert len(told(check(window, baseline))) == count
-    assert told(check(readings(10, 7)[kept], baseline)) == []

@@ -103,22 +103,3 @@ def test_whole_numbers_that_only_grow_are_not_judged(numbers) -> None:
 
     assert report.violations == ()
     assert "order_no (its whole numbers only grow" in report.details["unjudged_note"]
-
-
-def test_numbers_that_rise_in_each_file_but_not_over_all_are_judged(tmp_path) -> None:
-    for part in range(3):
-        numbers = np.arange(ROWS) * 7 + part
-        numbered(numbers, part).to_parquet(tmp_path / f"{part}.parquet")
-
-    assert Baseline.fit(tmp_path).signature.get("order_no").unjudged is None
-
-
-@pytest.mark.parametrize(
-    "numbers", [SHUFFLED * 97, np.sort(SHUFFLED // 2), np.arange(ROWS)[::-1] * 5]
-)
-def test_distinct_or_sorted_measurements_are_judged(numbers) -> None:
-    baseline = Baseline.fit(numbered(numbers, 1))
-
-    report = check(numbered(numbers + 10 * ROWS * 97, 2), baseline)
-
-    assert {one.feature_name for one in report.violations} == {"order_no"}

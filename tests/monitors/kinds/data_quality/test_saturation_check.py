@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
-from scipy import stats
 
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
-from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.data_quality.evaluation import evaluate
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.violation import Violation
-from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 WEEKS = 16
@@ -75,38 +69,6 @@ def test_a_sensor_that_saturates_is_told_with_its_rows(
     assert found.segment is None
 
 
-def test_coarse_numbers_that_thin_out_to_their_edge_are_held_against_their_usual_counts() -> None:
-    """Wind in whole knots: at its limit come as many rows as a step below it, where few were."""
-
-    def with_wind(rows: pd.DataFrame) -> pd.DataFrame:
-        ranks = np.random.default_rng(len(rows)).permutation(len(rows)) + 0.5
-        return rows.assign(wind=stats.poisson.ppf(ranks / len(rows), 11))
-
-    reference = Baseline.fit(with_wind(weather(6, 26)), timestamp="at")
-    week = with_wind(weather(7, 1))
-    capped = week.assign(wind=week["wind"].clip(upper=15.0))
-    shares = capped["wind"].value_counts(normalize=True)
-    assert shares[12] < shares[15] < 1.5 * shares[12]
-
-    assert told(check(week, reference)) == []
-    assert [one.feature_name for one in told(check(capped, reference))] == ["wind"]
-
-
-def test_one_day_at_the_edge_is_weather(baseline: Baseline) -> None:
-    week = weather(4, 1)
-    week.loc[48:71, "temp"] = week["temp"].max()
-
-    assert told(check(week, baseline)) == []
-
-
-def test_what_stands_still_or_is_shorter_than_a_week_is_not_asked_for(baseline: Baseline) -> None:
-    week = weather(5, 1)
-    capped = week.assign(temp=week["temp"].clip(upper=week["temp"].quantile(0.5)))
-
-    assert told(check(week.assign(temp=15.0), baseline)) == []
-    assert told(check(capped[:120], baseline)) == []
-
-
 @pytest.mark.parametrize(("weeks", "count"), [(16, 0), (52, 1)])
 def test_a_season_that_the_reference_has_not_seen_saturates_nothing(weeks: int, count: int) -> None:
     """Heating is 0 where it is warm: hardly ever in the reference, on most hours of a summer."""
@@ -119,31 +81,3 @@ def test_a_season_that_the_reference_has_not_seen_saturates_nothing(weeks: int, 
     report = check(summer, Baseline.fit(reference, timestamp="at"))
 
     assert [one.feature_name for one in told(report)] == ["heat"] * count
-
-
-def test_flags_and_ratings_do_not_saturate() -> None:
-    def rows(weeks: int, share: float) -> pd.DataFrame:
-        rng = np.random.default_rng(8)
-        found = weather(9, weeks)
-        size = len(found)
-        stars = np.where(rng.random(size) < share, 5, rng.integers(1, 5, size))
-        return found.assign(flag=(rng.random(size) < share).astype(int), stars=stars)
-
-    assert told(check(rows(1, 0.6), Baseline.fit(rows(52, 0.1), timestamp="at"))) == []
-
-
-def test_a_week_without_a_sunday_is_a_week() -> None:
-    """Of a window whose length is known; of a file nobody knows it."""
-    reference = weather(1, WEEKS)
-    open_days = reference["at"].dt.day_of_week < 6
-    baseline = Baseline.fit(reference[open_days], timestamp="at")
-    week = weather(3, 1)
-    week = week[week["at"].dt.day_of_week < 6]
-    week = week.assign(temp=week["temp"].clip(upper=week["temp"].quantile(0.75)))
-    table = pa.Table.from_pandas(week.rename(columns={"at": EVENT_TIME}), preserve_index=False)
-    window = Window(START, START + timedelta(weeks=1))
-
-    facts = WindowFacts(window)
-    report = evaluate(CheckContext(baseline, Rows(lambda: iter(table.to_batches()), facts=facts)))
-
-    assert [one.feature_name for one in told(report)] == ["temp"]

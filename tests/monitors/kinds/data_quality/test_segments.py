@@ -19,7 +19,6 @@ from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.data_quality.segments import segment_plan
-from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
 from tests.monitors.conftest import weather
 
@@ -49,27 +48,6 @@ def within(report: Report) -> set[tuple[str, str, str]]:
         for one in report.violations
         if one.within
     }
-
-
-def test_a_column_that_is_named_twice_is_counted_once(reference: Baseline) -> None:
-    changed = window(2)
-    changed["temp"] = changed["temp"] + 5 * (changed["origin"] == "EWR")
-
-    once = judged(changed, reference, segments=["origin"])
-    twice = judged(changed, reference, segments=["origin", "origin"])
-
-    assert twice.to_dict() == once.to_dict()
-
-
-def test_rows_without_a_value_are_no_violation_of_their_own_segment(reference: Baseline) -> None:
-    changed = window(2)
-    changed["origin"] = np.where(np.arange(3000) < 300, None, changed["origin"])
-
-    report = judged(changed, reference)
-
-    assert [one.row_count for one in report.segments if one.level == "empty"] == [300]
-    assert "origin" in {one.feature_name for one in report.violations}
-    assert within(report) == set()
 
 
 def test_places_that_always_differed_pass(reference: Baseline) -> None:
@@ -137,83 +115,6 @@ def test_its_rows_are_those_of_the_segment(changed: Report) -> None:
     assert found.first_rows[0]["row"] == rows.index[0]
 
 
-def test_gaps_of_one_place_are_found_there(changed: Report) -> None:
-    assert ('origin = "EWR"', "temp", "completeness_check") in within(changed)
-
-
-def test_the_headline_is_what_ails_all_rows_not_a_small_segment(reference: Baseline) -> None:
-    values = window(8)
-    few = np.flatnonzero(values["origin"] == "LGA")[150:]
-    values = {name: np.delete(one, few) for name, one in values.items()}
-    # Of the same weight: only the share of the rows can tell them apart.
-    values["temp"] = values["temp"] + 30
-    values["wind"] = np.where(values["origin"] == "LGA", values["wind"] * 3, values["wind"])
-
-    report = judged(values, reference)
-
-    small = [one for one in report.violations if one.within == 'origin = "LGA"']
-    assert {one.feature_name for one in small} >= {"wind"}
-    assert all(one.share_of_blame <= one.segment.share_of_rows < 0.1 for one in small)
-    assert report.cause.startswith("temp: ")
-    assert not report.cause.startswith("temp: where")
-
-
-def test_what_is_missing_evenly_is_told_once(reference: Baseline) -> None:
-    values = window(9)
-    values["temp"] = np.where(np.arange(3000) % 4 == 0, np.nan, values["temp"])
-    values["wind"] = np.where(
-        (values["origin"] == "JFK") & (np.arange(3000) % 2 == 0), np.nan, values["wind"]
-    )
-
-    report = judged(values, reference)
-
-    told = {one.feature: [finding.first.within for finding in one.findings]
-            for one in violated_features(report.violations)}  # fmt: skip
-    assert "temp" in {feature for _, feature, _ in within(report)}
-    assert told["temp"] == [""]
-    assert told["wind"] == ["", 'origin = "JFK"']
-
-
-def test_values_without_a_reference_are_listed_and_keep_to_the_constraints_only(
-    changed: Report,
-) -> None:
-    other = next(one for one in changed.segments if one.level == "other")
-
-    assert (other.name, other.row_count, other.note) == ("origin other", 60, "no_reference")
-    assert other.max_drift_ratio is None
-    own = [one.constraint_check_type for one in changed.violations if one.within == other.name]
-    assert own == ["completeness_check"]
-
-
-def test_a_segment_of_few_rows_is_listed_as_too_small(reference: Baseline) -> None:
-    values = window(5)
-    few = np.flatnonzero(values["origin"] == "EWR")[20:]
-    values = {name: np.delete(one, few) for name, one in values.items()}
-
-    report = judged(values, reference)
-
-    small = next(one for one in report.segments if one.level == "EWR")
-    assert (small.row_count, small.note) == (20, "insufficient_data")
-
-
-@pytest.mark.parametrize("jobs", [2])
-def test_processes_give_the_same_bytes(reference: Baseline, tmp_path: Path, jobs: int) -> None:
-    values = window(6, 30_000)
-    values["wind"] = np.where(values["origin"] == "JFK", values["wind"] * 1.3, values["wind"])
-
-    one, two = judged(values, reference), judged(values, reference, jobs=jobs)
-
-    assert one.documents() == two.documents()
-    assert within(one)
-
-
-def test_none_can_be_asked_for(reference: Baseline) -> None:
-    report = judged(window(2), reference, segments=())
-
-    assert report.segments == ()
-    assert "segments" in report.to_dict()
-
-
 def test_a_segment_that_the_baseline_lacks_is_told_with_the_mend(reference: Baseline) -> None:
     with pytest.raises(
         InputError, match=r'segment "carrier": .* \(expected one of origin\); make it again'
@@ -242,6 +143,7 @@ def test_the_budget_is_shared_not_multiplied(reference: Baseline) -> None:
     assert whole.false_alarms_per_year == pytest.approx(2.0)
 
 
+@pytest.mark.full
 def test_unchanged_data_alarm_no_more_often_than_the_budget_says() -> None:
     # 8 windows, a budget of half a false alarm for each: at most 4 are expected, and more than 16
     # by chance (Poisson) in about one of a million.

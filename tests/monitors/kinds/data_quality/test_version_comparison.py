@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from driftline.baseline.store import Baseline
-from driftline.monitors.check import check
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
 
 
@@ -57,17 +56,6 @@ def test_a_change_is_told_with_its_distance_its_interval_and_the_levels(before):
     assert column(found, "seats").changes == ()
 
 
-def test_a_number_is_counted_as_a_check_of_the_rows_would_count_it(before):
-    other = frame(2).assign(temp=lambda one: one["temp"] + 3)
-
-    found = column(compare_versions(before, Baseline.fit(other)), "temp").result
-    checked = next(one for one in check(other, before).results if one.feature == "temp")
-
-    assert found.set == checked.set
-    assert found.share_window == pytest.approx(checked.share_window, abs=0.01)
-    assert found.distance == pytest.approx(checked.distance, abs=0.01)
-
-
 def test_columns_that_are_new_gone_or_of_another_type_have_changed(before):
     other = frame(2).assign(seats=lambda one: "s" + one["seats"].astype(str), gate="A")
 
@@ -78,25 +66,6 @@ def test_columns_that_are_new_gone_or_of_another_type_have_changed(before):
     assert column(found, "seats").result.note == "another type"
     assert column(found, "temp").changes == ("the column is gone",)
     assert (column(found, "temp").type_after, found.new_columns) == (None, ("gate",))
-
-
-def test_what_constraints_demand_is_told_and_is_no_change_by_itself(before):
-    other = frame(2)
-    other.loc[0, "temp"] = np.nan
-
-    found = compare_versions(before, Baseline.fit(other))
-
-    assert found.changed == ()
-    assert column(found, "temp").constraints == ("completeness: 1.0 -> 0.99975",)
-
-
-def test_both_versions_lie_beside_each_other_on_the_cells_of_the_first(before):
-    found = compare_versions(before, Baseline.fit(frame(2)))
-    drawn = found.comparison("temp")
-
-    assert (drawn.reference_rows, drawn.window_rows) == (4000, 4000)
-    assert drawn.window == pytest.approx(drawn.reference, abs=0.03)
-    assert found.comparison("unheard") is None
 
 
 def test_constraints_alone_cannot_be_compared(before):

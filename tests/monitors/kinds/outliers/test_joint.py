@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.distance import mahalanobis
 
-from driftline.monitors.kinds.outliers.joint import SHRINKAGE, cross_fitted, fit_joint
+from driftline.monitors.kinds.outliers.joint import SHRINKAGE, fit_joint
 
 NAMES = 4
 
@@ -58,41 +58,3 @@ def test_the_pair_that_does_not_go_together_is_named() -> None:
 
     assert [{int(one), int(two)} for one, two in zip(odd, other, strict=True)] == [{0, 1}, {2, 3}]
     assert nats[0] > nats[1] > 0
-
-
-def test_columns_that_are_one_are_measured() -> None:
-    one = scores(1_000, seed=4)[:1]
-    joint = fit_joint(np.concatenate([one, one]))
-
-    assert joint is not None
-    same, apart = joint.distance(np.array([[2.0, 2.0], [2.0, -2.0]]).T)
-    assert same < 5 < 100 < apart
-
-
-def test_too_little_gives_no_correlation() -> None:
-    assert fit_joint(scores(1_000, seed=5)[:1]) is None
-    assert fit_joint(scores(10, seed=6)) is None
-    assert fit_joint(np.zeros((3, 1_000))) is None
-    assert cross_fitted(scores(30, seed=7)) is None
-
-
-def test_a_sample_is_as_far_from_the_middle_as_new_rows_are() -> None:
-    """Thirty columns of 400 rows: measured on itself, the sample would lie too near."""
-    random = np.random.default_rng(8)
-    known, new = random.normal(size=(30, 400)), random.normal(size=(30, 20_000))
-    joint, crossed = fit_joint(known), cross_fitted(known)
-
-    assert joint is not None and crossed is not None
-    fresh = joint.distance(new)
-    assert joint.distance(known).mean() < fresh.mean() < crossed.mean() * 1.02
-
-
-def test_columns_that_hardly_ever_vary_are_not_looked_at_along_others() -> None:
-    """Six of 300 rows: a half of the sample may hold none, and would tell of no distance."""
-    seldom = np.random.default_rng(9).permutation(np.r_[np.full(6, 2.3), np.zeros(294)])
-    known = np.concatenate([scores(300, seed=10), seldom[None]])
-
-    joint = fit_joint(known)
-
-    assert joint is not None
-    assert joint.columns.tolist() == [0, 1, 2, 3]

@@ -80,20 +80,6 @@ def test_what_breaks_off_leaves_the_old_file(scorer: RowScorer, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_another_ending_is_refused_before_anything_is_read(
-    scorer: RowScorer, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match=r"ends in \.parquet or \.csv"):
-        next(write_scored(iter(()), scorer, tmp_path / "scored.xlsx"))
-
-
-def test_a_column_of_that_name_is_not_overwritten(scorer: RowScorer, tmp_path: Path) -> None:
-    table = rows(10, seed=4).append_column("reason", pa.array(["mine"] * 10))
-
-    with pytest.raises(InputError, match='a column "reason" already'):
-        list(write_scored(iter(table.to_batches()), scorer, tmp_path / "scored.csv"))
-
-
 def test_the_command_shows_the_worst_and_writes_all(baseline: Baseline, tmp_path: Path) -> None:
     frame = rows(500, seed=5).to_pandas()
     frame.loc[42] = 1e6, -1e6
@@ -115,30 +101,3 @@ def test_the_command_shows_the_worst_and_writes_all(baseline: Baseline, tmp_path
     assert refused.returncode == 2
     assert "is one of the files to be scored" in refused.stderr
     assert (tmp_path / "rows.parquet").read_bytes() == before
-
-
-def test_data_of_other_columns_are_refused_also_where_nothing_is_written(scorer: RowScorer) -> None:
-    other = pa.record_batch({"something": [1.0]})
-
-    with pytest.raises(InputError, match="none of the baseline's"):
-        list(write_scored(iter([other]), scorer, None))
-
-
-def test_a_folder_that_is_not_there_is_told_before_anything_is_read(
-    scorer: RowScorer, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match="no such folder"):
-        next(write_scored(iter(()), scorer, tmp_path / "nowhere" / "scored.csv"))
-
-
-def test_columns_that_the_data_lack_are_named(baseline: Baseline, tmp_path: Path) -> None:
-    frame = rows(50, seed=6).to_pandas()
-    gone = frame.columns[0]
-    frame.drop(columns=gone).to_parquet(tmp_path / "rows.parquet")
-    baseline.save(tmp_path / "known")
-    asked = ("outliers", "rows.parquet", "--baseline", "known")
-
-    done = driftline(*asked, "--json", cwd=tmp_path)
-
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["missing_columns"] == [gone]
