@@ -17,12 +17,10 @@ from scipy import special
 from tests.monitors.drift_test.simulation.columns import clusters, seasonal, walk
 from tests.monitors.drift_test.simulation.history import ColumnHistory, counted, spread
 from tests.monitors.drift_test.simulation.monitors import Monitor
-from tests.monitors.drift_test.simulation.mutations import CHANGES, SMALL_CHANGES
+from tests.monitors.drift_test.simulation.mutations import CHANGES
 from tests.monitors.drift_test.simulation.rows import DAY_H, Rows, Traffic
 
-__all__ = ["BASES", "FIND_DAYS", "HARD_BASES", "Drift", "steady", "unfold"]
-
-# A change must be found within so many days (the issue's number).
+# A change must be found within so many days.
 FIND_DAYS = 14
 LEVEL_SHARES = (0.4, 0.3, 0.15, 0.1, 0.05)
 # How long nothing changes after the reference, in windows, before hours are added by chance.
@@ -59,10 +57,6 @@ BASES: Mapping[str, tuple[Base, Traffic, str]] = {
     "sessions": (_sessions, "even", "sessions of 1 to 10 rows share half the variance"),
     "memory": (_with_memory(1.0), "even", "a tenth of the variance has a memory of an hour"),
 }
-# Here a small change is lost in what the column does by itself: shown, with no bound.
-HARD_BASES: Mapping[str, tuple[Base, Traffic, str]] = {
-    "slow": (_with_memory(6.0), "even", "a tenth of the variance has a memory of 6 hours"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ def unfold(monitor: Monitor, base: str, change: str, seed: int) -> Drift:
     calm_h = CALM_WINDOWS[monitor.length_h] * monitor.length_h
     calm_h += int(rng.integers(0, 7 * DAY_H)) // monitor.length_h * monitor.length_h
     onset_h = monitor.reference_hours + calm_h
-    one, hours = {**CHANGES, **SMALL_CHANGES}[change], onset_h + FIND_DAYS * DAY_H
+    one, hours = CHANGES[change], onset_h + FIND_DAYS * DAY_H
     rows, column = _drawn(monitor, base, hours, rng, text=one.text)
     first = rows.first_of(onset_h)
     since = rows.hour[first:] - onset_h
@@ -95,18 +89,6 @@ def unfold(monitor: Monitor, base: str, change: str, seed: int) -> Drift:
     values = np.concatenate([column[:first], changed])
     moved = counted("x0", values, rows, monitor.reference_hours, rng)
     return Drift(_beside(moved, monitor, rows, rng), calm_h // monitor.length_h)
-
-
-def steady(monitor: Monitor, base: str, seed: int) -> Mapping[str, ColumnHistory]:
-    """Draw a history of columns of one base, numbers and levels in turn, that do not change."""
-    rng = _generator(monitor, base, seed)
-    found = {}
-    for place in range(monitor.columns):
-        rows, values = _drawn(
-            monitor, base, monitor.hours, rng, text=place % 2 == 1, traffic_seed=seed
-        )
-        found[f"x{place}"] = counted(f"x{place}", values, rows, monitor.reference_hours, rng)
-    return found
 
 
 def _generator(monitor: Monitor, what: str, seed: int) -> np.random.Generator:
@@ -121,13 +103,11 @@ def _drawn(
     rng: np.random.Generator,
     *,
     text: bool,
-    traffic_seed: int | None = None,
 ) -> tuple[Rows, np.ndarray]:
-    """Draw a base's column and its rows; columns of one history have the same rows."""
-    draw, traffic, _ = {**BASES, **HARD_BASES}[base]
+    """Draw a base's column and its rows."""
+    draw, traffic, _ = BASES[base]
     per_hour = monitor.window_rows / monitor.length_h
-    chance = rng if traffic_seed is None else _generator(monitor, "rows", traffic_seed)
-    rows = Rows.drawn(chance, hours, per_hour, traffic)
+    rows = Rows.drawn(rng, hours, per_hour, traffic)
     z = draw(rng, rows)
     empty = rng.random(rows.total) < 0.01
     if text:

@@ -15,8 +15,6 @@ from scipy import signal
 
 from tests.monitors.drift_test.simulation.rows import DAY_H, Rows, Traffic, hour_of_day, is_weekend
 
-__all__ = ["KINDS", "Draw", "Kind", "autocorrelated", "clusters", "seasonal"]
-
 Draw = Callable[[np.random.Generator, Rows, int], np.ndarray]
 
 

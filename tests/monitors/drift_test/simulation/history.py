@@ -17,8 +17,6 @@ from driftline.baseline.cells import Cells, number_cells, text_cells
 from driftline.monitors.drift_test.drift import ReferenceColumn
 from tests.monitors.drift_test.simulation.rows import Rows
 
-__all__ = ["ColumnHistory", "counted", "spread"]
-
 # Of so many values cells are chosen; the product's sketch is about as exact.
 CELL_SAMPLE = 100_000
 

@@ -14,8 +14,6 @@ from tests.monitors.drift_test.simulation.columns import KINDS
 from tests.monitors.drift_test.simulation.history import ColumnHistory, counted, spread
 from tests.monitors.drift_test.simulation.rows import DAY_H, Rows
 
-__all__ = ["Monitor", "simulate"]
-
 # Above so many rows an hour, and for more columns, counts are drawn from the cells' shares.
 ROWS_DRAWN = 1500
 COLUMNS_DRAWN = 10
@@ -70,12 +68,6 @@ class Monitor:
     def hours(self) -> int:
         """Hours of reference and watch, together."""
         return self.reference_hours + round(self.years * YEAR_H / DAY_H) * DAY_H
-
-    @property
-    def words(self) -> str:
-        """Short name for tables."""
-        length = "hourly" if self.length_h == 1 else "daily"
-        return f"{length}, {self.window_rows:,} rows, {self.reference_days} d, {self.columns} col."
 
     def generator(self, seed: int) -> np.random.Generator:
         """Return the random numbers of one run: other seeds and monitors have others."""

@@ -14,8 +14,6 @@ from scipy import special
 
 from tests.monitors.drift_test.simulation.rows import DAY_H
 
-__all__ = ["CHANGES", "SMALL_CHANGES", "Change"]
-
 Random = np.random.Generator
 Mutation = Callable[[Random, np.ndarray, np.ndarray, int], np.ndarray]
 CENTRE, DEVIATION = 50.0, 10.0
@@ -100,12 +98,4 @@ CHANGES: Mapping[str, Change] = {
     "unit": Change(_unit, "unit x 1000"),
     "gradual": Change(_ramp, "mean + 1 sd, in even steps over 7 days"),
     "burst": Change(_burst, "mean + 1.5 sd for 6 hours (daily windows: for a day)"),
-}
-SMALL_CHANGES: Mapping[str, Change] = {
-    "small mean": Change(_shift(0.25), "mean + 0.25 sd"),
-    "small variance": Change(_widen(1.2), "sd x 1.2"),
-    "small tail": Change(_fatten(0.02), "top 2% become 4%"),
-    "small swap": Change(_swap(0.3), "30% of the rows of two levels swap them", text=True),
-    "few unseen": Change(_replace(0.005, NEW_LEVEL), "0.5% of rows with a new level", text=True),
-    "few missing": Change(_replace(0.02, np.nan), "2% more rows empty"),
 }

@@ -9,8 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = ["DAY_H", "START", "Rows", "Traffic", "hour_of_day", "is_weekend"]
-
 # A Monday; hours are counted from here.
 START = datetime(2024, 1, 1, tzinfo=UTC)
 DAY_H = 24

@@ -21,8 +21,6 @@ from tests.monitors.drift_test.simulation.history import ColumnHistory
 from tests.monitors.drift_test.simulation.monitors import Monitor
 from tests.monitors.drift_test.simulation.rows import START
 
-__all__ = ["Verdicts", "incidents", "judge"]
-
 START_H = int(START.timestamp()) // 3600
 
 
