@@ -85,7 +85,7 @@ def _followed(
 
 def _text(one: Mapping[str, Any]) -> str:
     at = one["time"].replace("+00:00", "Z")
-    where = "/".join(filter(None, (one["variant"], one.get("container"))))  # Of older servers none.
+    where = "/".join(filter(None, (one["variant"], one["container"])))
     return f"{at} {where} {one['worker']} {one['message']}"
 
 

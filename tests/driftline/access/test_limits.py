@@ -1,7 +1,6 @@
 """Limits per minute, by a clock of the test."""
 
 import asyncio
-import logging
 from datetime import UTC, datetime
 
 import pytest
@@ -59,25 +58,6 @@ def test_a_dead_token_sent_for_ever_counts_once() -> None:
             limit.failed("10.0.0.7", "dead")
 
     limit.failed("10.0.0.7", "another")
-
-
-def test_the_log_says_once_a_minute_how_many_were_refused(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    clock = Clock()
-    limit = FailureLimit(1, clock)
-    for minute in range(2):
-        clock.now_s += 60
-        limit.failed("10.0.0.7", f"wrong {minute}")
-        for number in range(50):
-            with pytest.raises(TooManyError, match="come again in 60 s"):
-                limit.failed("10.0.0.7", f"new {number}")
-
-    messages = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
-    assert messages == [
-        "wrong_secrets peer=10.0.0.7 refused=1",
-        "wrong_secrets peer=10.0.0.7 refused=50",
-    ]
 
 
 def test_guesses_are_refused_and_a_right_token_passes(tmp_path) -> None:

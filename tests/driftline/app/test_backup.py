@@ -229,34 +229,6 @@ def test_a_name_that_leads_out_of_its_folder_is_refused(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_database_that_the_backup_says_it_has_not_is_refused(
-    settings: Settings, tmp_path: Path
-) -> None:
-    back_up(settings, tmp_path / "copy", tell)
-    away = settings_in(tmp_path / "away", '[database]\nurl = "postgresql://localhost/x"')
-    file = tmp_path / "copy" / MANIFEST
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"has_database": False}))
-
-    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
-        restore(away, tmp_path / "copy", tell)
-
-
-def test_a_database_that_comes_to_be_meanwhile_is_left_alone(
-    settings: Settings, tmp_path: Path
-) -> None:
-    back_up(settings, tmp_path / "copy", tell)
-    theirs = tmp_path / "apart.db"
-    other = settings_in(tmp_path / "other", f'[database]\nurl = "sqlite:///{theirs}"')
-
-    def begin(_done: int, _total: int | None) -> None:
-        theirs.write_bytes(b"of a server that was started")
-
-    with pytest.raises(InputError, match=r"apart\.db is there already"):
-        restore(other, tmp_path / "copy", begin)
-    assert contents(other.root) == {}
-    assert theirs.read_bytes() == b"of a server that was started"
-
-
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_link_to_a_folder_is_refused_before_anything_is_copied(
     settings: Settings, tmp_path: Path, is_there: bool
@@ -268,27 +240,6 @@ def test_a_link_to_a_folder_is_refused_before_anything_is_copied(
     with pytest.raises(InputError, match=f"{documents} is a link to what the backup would not"):
         back_up(settings, tmp_path / "copy", tell)
     assert not (tmp_path / "copy").exists()
-
-
-def test_links_to_spool_table_and_database_do_no_harm(settings: Settings, tmp_path: Path) -> None:
-    expected, rows = contents(settings.root), rows_of(settings)
-    for path in (
-        settings.spool_dir,
-        Path(settings.root, "capture", "loans"),
-        Path(settings.root, "driftline.db"),
-        Path(settings.root, "channels.key"),
-    ):
-        if path == settings.spool_dir:
-            path.mkdir(exist_ok=True)
-        path.rename(tmp_path / path.name)
-        path.symlink_to(tmp_path / path.name)
-
-    made = back_up(settings, tmp_path / "copy", tell)
-    other = settings_in(tmp_path / "other")
-    restore(other, tmp_path / "copy", tell)
-
-    assert "root/driftline.db" not in made.files
-    assert (contents(other.root), rows_of(other)) == (expected, rows)
 
 
 @pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
@@ -346,12 +297,3 @@ def test_without_the_database_the_rest_is_copied(settings: Settings, tmp_path: P
     assert not made.has_database
     assert contents(other.root) == contents(settings.root)
     assert audit(other.root, now=lambda: datetime.now(UTC)).adds_up
-
-
-def test_a_full_folder_of_a_server_that_never_ran_is_refused(
-    settings: Settings, tmp_path: Path
-) -> None:
-    shutil.move(Path(settings.root, "driftline.db"), tmp_path)
-
-    with pytest.raises(InputError, match="not there yet; run: driftline migrate"):
-        back_up(settings, tmp_path / "copy", tell)
