@@ -73,7 +73,7 @@ def test_selected_rows_and_no_others_come_with_every_column(address: str, asked)
         ({"monitor": "none"}, "none"),
         ({"window": "20000101T000000Z"}, "window"),
         ({"feature": "no such"}, "no such"),
-        ({"feature": "distance"}, 'no rows are kept behind "distance"'),
+        ({"feature": "wind_speed"}, 'no rows are kept behind "wind_speed"'),
     ],
 )
 def test_what_is_not_there_is_404_with_a_sentence(address: str, asked, change, sentence) -> None:
