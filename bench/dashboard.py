@@ -100,7 +100,6 @@ PAGES = {
     "Jobs": "/jobs",
     "Baselines": "/setup",
     "A baseline of 1,000 features": "/baselines/wide",
-    "Its bounds, tried on 30 days": "/baselines/small?monitor=m000",
     "Settings": "/setup/settings",
 }
 """What is measured, by its address."""
