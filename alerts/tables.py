@@ -134,7 +134,7 @@ alarms = Table(
     Column("seen_revision", BigCount, nullable=False, default=0),
     Column("seen_at", UtcDateTime, nullable=False),
     # "metric" or "composite"; the names of both are unique together.
-    Column("kind", String(16), nullable=False, default="metric", server_default="metric"),
+    Column("kind", String(16), nullable=False, default="metric"),
     # The last word on the state, also where it only confirmed it; none: when it changed.
     Column("state_updated_at", UtcDateTime),
     # CloudWatch's EvaluationState, and the sentence that says what is wrong.
@@ -149,7 +149,7 @@ alarms = Table(
     Column("cadence_s", Integer),
     # What lists sort and filter by: of the definition, kept beside it, since ten thousand of them
     # take seconds to read. Names in the dimensions of one metric; none where there is no such.
-    Column("severity", String(16), nullable=False, server_default="page"),
+    Column("severity", String(16), nullable=False, default="page"),
     Column("monitor", FreeText),
     Column("endpoint", FreeText),
     # In small letters, each text on a line of its own.
@@ -257,10 +257,10 @@ channels = Table(
     Column("disabled_reason", Text),
     Column("failure_count", Integer, nullable=False, default=0),
     # What a type of channel needs beyond url and secret; how its messages are held and grouped.
-    Column("options", JSON, nullable=False, default=dict, server_default="{}"),
+    Column("options", JSON, nullable=False, default=dict),
     # What else is secret, encrypted: a url with a token, a header, the secret before this one,
     # which signs beside it until the time is up.
-    Column("sealed", JSON, nullable=False, default=dict, server_default="{}"),
+    Column("sealed", JSON, nullable=False, default=dict),
     Column("previous_secret_until", UtcDateTime),
 )
 
@@ -286,11 +286,11 @@ outbox = Table(
     Column("last_response", FreeText),
     Column("finished_at", UtcDateTime),
     # "change": of one alarm's state; "group" and "reminder" carry the changes that name them.
-    Column("kind", String(16), nullable=False, default="change", server_default="change"),
+    Column("kind", String(16), nullable=False, default="change"),
     # Why the message is in its status, for people.
     Column("reason", FreeText),
     # What silences and groups look at (labels), and what a message that carries it says of it.
-    Column("facts", JSON, nullable=False, default=dict, server_default="{}"),
+    Column("facts", JSON, nullable=False, default=dict),
     Column("silence", String(255)),
     Column("group_key", Text),
     Column("carrier_id", String(64)),

@@ -64,7 +64,7 @@ class Pager:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
                 """Log nothing; what came is counted."""
 
         return Handler

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import httpx
 
@@ -117,8 +118,8 @@ class Replay:
         for alarm in self._client.list("Alarm"):
             due = ends[monitor_of(ALARMS[alarm["name"]][0])]
             until = alarm["status"].get("evaluated_until")
-            reached = due and until and datetime.fromisoformat(until)
-            if due and (not reached or reached < due[-1] - timedelta(seconds=1)):
+            reached = self._traffic.start if until is None else datetime.fromisoformat(until)
+            if due and reached < due[-1] - timedelta(seconds=1):
                 return f"{alarm['name']} is evaluated until {until}"
         waiting = [one["id"] for one in self._deliveries() if one["status"] in UNDELIVERED]
         return f"{len(waiting)} messages are not delivered" if waiting else ""
@@ -177,7 +178,7 @@ class Replay:
         try:
             with http, ThreadPoolExecutor(SENDERS) as senders:
                 for day in self._days:
-                    list(senders.map(lambda index: self._send(http, index), day))
+                    list(senders.map(partial(self._send, http), day))
                     if self._stop.is_set():
                         return
                     # The table takes what is answered in its order.
