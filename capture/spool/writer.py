@@ -120,31 +120,23 @@ class SpoolWriter:
         several threads.
         """
         packed = meta if isinstance(meta, bytes) else pack_meta(meta)
+        if len(request) + len(response) > _MAX_BUFFERS:
+            request, response = (b"".join(request),), (b"".join(response),)
         with self._lock:
-            return self._append(
-                flags, (wall_ns, mono_ns, first_byte_us, total_us, request_bytes, response_bytes),
-                status, packed, request, response,
-            )  # fmt: skip
-
-    def _append(
-        self, flags: int, numbers: tuple[int, ...], status: int,
-        meta: bytes, request: Sequence[bytes], response: Sequence[bytes],
-    ) -> bool:  # fmt: skip
-        now = self._mono_ns()
-        reason = None if now < self._calm_ns else self._prepare(now)
-        if reason is None:
-            if len(request) + len(response) > _MAX_BUFFERS:
-                request, response = (b"".join(request),), (b"".join(response),)
-            header = (_RECORD, flags, self._next_seq, *numbers)
-            reason = self._put(
-                _RECORD, *pack_parts(self._seed, header, status, meta, request, response)
-            )
+            now = self._mono_ns()
+            reason = None if now < self._calm_ns else self._prepare(now)
             if reason is None:
-                return True
-        size = sum(map(len, request)) + sum(map(len, response)) + len(meta)
-        endpoint = unpack_meta(meta).get("endpoint", "")
-        self._count(reason, endpoint, size, numbers[0] or self._now_ns())
-        return False
+                numbers = (
+                    _RECORD, flags, self._next_seq, wall_ns, mono_ns, first_byte_us, total_us,
+                    request_bytes, response_bytes,
+                )  # fmt: skip
+                frame = pack_parts(self._seed, numbers, status, packed, request, response)
+                reason = self._put(_RECORD, *frame)
+            if reason is not None:
+                size = sum(map(len, request)) + sum(map(len, response)) + len(packed)
+                endpoint = unpack_meta(packed).get("endpoint", "")
+                self._count(reason, endpoint, size, wall_ns or self._now_ns())
+        return reason is None
 
     def _put(self, kind: int, buffers: Sequence[bytes], size: int) -> str | None:
         """Append a frame whole or not at all; return the reason when it could not be."""
