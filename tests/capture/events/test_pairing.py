@@ -128,12 +128,6 @@ def test_repetitions_are_known_after_a_restart(spool_dir: Path) -> None:
     assert len(frames(spool_dir)) == 1
 
 
-def test_other_components_and_services_are_other_pairs(pairing: Pairing, spool_dir: Path) -> None:
-    send(pairing, event("a", "q", component="predictor"), event("a", "r", component="transformer"))
-
-    assert pairing.counters["stored"] == 0
-
-
 def test_a_half_is_written_alone_after_the_window_and_its_other_half_too(
     pairing: Pairing, spool_dir: Path, clock: Clock
 ) -> None:

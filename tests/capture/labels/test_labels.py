@@ -247,14 +247,6 @@ def test_loads_at_the_same_time_all_arrive_in_some_order(root: str) -> None:
     assert len(set(rows["key"].to_pylist())) == 20
 
 
-def test_labels_that_are_not_known_yet_are_counted_and_not_stored(root: str) -> None:
-    counts = load(root, ("e0", "1"), ("e1", None), ("e2", " "))
-    nothing = load(root, ("e1", None))
-
-    assert counts == LabelCounts(received=3, stored=1, duplicates=0, empty=2)
-    assert nothing == LabelCounts(received=1, stored=0, duplicates=0, empty=1)
-
-
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -121,18 +121,6 @@ def test_what_is_sent_arrives_once_and_in_order(line: Line) -> None:
     assert read_gaps(line.root) == []
 
 
-def test_the_table_says_how_far_in_the_topic_it_is(line: Line) -> None:
-    spool_id = line.write("a", "b")
-    ship_all(line.options, line.spool_dir)
-    line.sink_until_stored("a", "b")
-
-    table = Dataset(line.root, "flights").table
-    assert table is not None
-    marks = [table.transaction_version(f"k/{line.options.topic}/{at}") for at in range(4)]
-    assert sorted(mark for mark in marks if mark is not None) == [0]
-    assert table.transaction_version(f"s/{spool_id}") == 2
-
-
 def test_what_was_committed_is_not_read_again_after_a_restart(line: Line) -> None:
     line.write("a", "b")
     ship_all(line.options, line.spool_dir)

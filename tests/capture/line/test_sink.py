@@ -77,23 +77,6 @@ def test_when_one_table_was_committed_and_the_other_not_both_end_up_exact(
     assert [counted(root, f"e{number}").requests for number in range(2)] == [10, 10]
 
 
-def test_the_same_sink_goes_on_after_storage_trouble(
-    root: str, spool_dir: Path, write: Write, signature: Signature
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    write(writer)
-    Path(root).write_text("in the way")
-    sink = Sink(root, LocalTransport(spool_dir), lambda _: signature)
-    with pytest.raises(StorageError):
-        sink.step()
-
-    Path(root).unlink()
-    write(writer)
-
-    assert sink.step() == 2
-    assert counted(root, "flights").requests == 2
-
-
 def test_an_endpoint_without_a_signature_is_kept_raw_and_typed_later(
     root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
 ) -> None:
@@ -260,20 +243,6 @@ def test_what_nobody_thought_of_is_found_by_halving_and_counted_before_the_marks
     assert seqs(root) == [1, 2, 3, 4, 6, 7, 9, 10]
     found = [(gap.seq, gap.endpoint, gap.reason, gap.records) for gap in read_gaps(root)]
     assert found == [(5, "flights", "unreadable", 1), (8, "other", "unreadable", 1)]
-
-
-def test_gaps_are_stored_once(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink]
-) -> None:
-    writer = SpoolWriter(spool_dir)
-    write(writer)
-    writer.count_drop("full", "flights")
-    write(writer)
-    drain()
-    drain()
-
-    (gap,) = read_gaps(root)
-    assert (gap.reason, gap.endpoint, gap.records, gap.seq) == ("full", "flights", 1, 2)
 
 
 def test_a_spool_whose_writer_ended_goes_once_it_is_stored(

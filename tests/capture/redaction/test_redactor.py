@@ -137,12 +137,6 @@ def test_pointers_reach_every_element_and_names_with_signs() -> None:
     assert found == {"instances": [{"-": 3}, {}], "list": [[1, None], [3, None]]}
 
 
-def test_a_star_is_every_member_of_an_object_too() -> None:
-    assert document({"people": {"x": {"n": 1}, "y": {"n": 2}}}, rule("/people/*/n", "null")) == {
-        "people": {"x": {"n": None}, "y": {"n": None}}
-    }
-
-
 def test_json_lines_are_changed_line_by_line() -> None:
     given = frame(b'{"a":1,"b":2}\n\n{"a":3}\r\n', kind="application/jsonlines")
 

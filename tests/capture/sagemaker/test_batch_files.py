@@ -105,26 +105,6 @@ def test_what_a_job_joined_is_parted_again() -> None:
     assert csv.response == Side(b"0.5", "text/csv", "CSV")
 
 
-def test_without_ids_a_line_is_known_by_its_place() -> None:
-    first = pairs(numbered("0.5", "0.6"), numbered("1", "2"))
-    again = pairs(numbered("0.5", "0.6"), numbered("1", "2"))
-
-    assert first == again
-    assert first[0].event_id != first[1].event_id
-    assert first[0].time == HOUR
-
-
-def test_lines_that_have_no_partner_are_told() -> None:
-    short = list(pair_lines(numbered("0.5", "0.6"), numbered("1"), ONE))
-    long = list(pair_lines(numbered("0.5"), numbered("1", "2"), ONE))
-    odd = list(pair_lines([(1, b"\xff"), (2, b"{")], None, ONE))
-
-    assert isinstance(short[1][1], LineError)
-    assert long[1] == (2, long[1][1])
-    assert "no line for line 2" in str(long[1][1])
-    assert [type(line) for _, line in odd] == [LineError, LineError]
-
-
 def test_requests_become_lines_and_are_read_back(tmp_path: Path) -> None:
     lines = [
         read_line(line)

@@ -168,20 +168,6 @@ def test_what_failed_or_was_cut_is_left_out_and_counted(
     assert [line.event_id for line in lines] == ["whole"]
 
 
-def test_variants_are_told_apart(root: str, out: Path) -> None:
-    lines = sample_lines("capture/capture.jsonl")
-    store_lines(root, "moved", lines[:10], None, variant="blue")
-    store_lines(root, "moved", lines[10:], None, variant="green")
-
-    hours = captured_hours(root, "moved", None, NOW)
-    only = captured_hours(root, "moved", None, NOW, variant="blue")
-
-    assert [(hour.variant, hour.lines) for hour in hours] == [("blue", 10), ("green", 34)]
-    assert only == hours[:1]
-    assert exported(root, "moved", out).lines == 44
-    assert {path.split("/")[1] for path in files(out)} == {"blue", "green"}
-
-
 def test_an_export_is_read_as_lines_of_a_table_of_its_own(root: str, out: Path) -> None:
     lines = sample_lines("capture/capture.jsonl")
     store_lines(root, "moved", lines, None)

@@ -38,28 +38,6 @@ def kinds(frames: list[Frame]) -> list[tuple[int, int]]:
     return [(frame.kind, frame.seq) for frame in frames]
 
 
-def test_a_living_spool_is_followed(spool_dir: Path, write: Write) -> None:
-    writer = filled(spool_dir, write, 3)
-    reader = SpoolReader(spool_of(spool_dir))
-
-    first = reader.read(100)
-    nothing = reader.read(100)
-    write(writer, b"later")
-    second = reader.read(100)
-
-    assert [len(first), len(nothing), len(second)] == [3, 0, 1]
-    assert not reader.is_finished
-
-
-def test_a_frame_larger_than_a_step_is_read(spool_dir: Path, write: Write) -> None:
-    writer = SpoolWriter(spool_dir)
-    write(writer, b"x" * 300_000)
-
-    (found,) = SpoolReader(spool_of(spool_dir)).read(10, 1_000)
-
-    assert len(found.request) == 300_000
-
-
 def test_a_torn_tail_of_a_dead_writer_is_one_counted_record(spool_dir: Path, write: Write) -> None:
     filled(spool_dir, write, 5).close()
     (segment,) = spool_of(spool_dir).glob("*.dls")
@@ -324,14 +302,3 @@ def test_a_writer_killed_at_any_moment_while_one_reads_loses_nothing(
         assert len(lines) <= len(stored) <= len(lines) + 1
         gaps = [(f.meta["reason"], f.meta["records"]) for f in found if f.kind == Kind.GAP]
         assert gaps in ([], [("torn", "1")])
-
-
-def test_no_more_is_read_at_once_than_was_asked_for(spool_dir: Path, write: Write) -> None:
-    writer = filled(spool_dir, write, 20)
-    writer.close()
-    reader = SpoolReader(spool_of(spool_dir))
-
-    # The first time only the head of the spool's first segment is read.
-    found = [[frame.seq for frame in reader.read(100, max_bytes=1)] for _ in range(21)]
-
-    assert found == [[], *([number] for number in range(1, 21))]

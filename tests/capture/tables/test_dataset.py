@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,7 +24,6 @@ from driftline.capture.tables.dataset import (
 )
 from driftline.capture.tables.delta_log import read_watermarks
 from driftline.capture.tables.rows import build_rows
-from driftline.capture.tables.storage import StorageError
 from driftline.capture.tables.table import WatermarkMovedError
 from driftline.errors import InputError
 from driftline.signature import Column, Signature
@@ -107,20 +105,6 @@ def test_sinks_of_different_spools_do_not_disturb_each_other(
     assert read_watermarks(Dataset(root, "flights")).stored == {SPOOL: 2, other: 1}
 
 
-def test_a_new_column_is_added_and_old_rows_have_none(root: str, signature: Signature) -> None:
-    Dataset(root, "flights").append(rows(signature, 1), {SPOOL: 1})
-    wider = replace(
-        signature, outputs=(*signature.outputs, Column("x", "x", "double", "probability"))
-    )
-
-    Dataset(root, "flights").append(rows(wider, 2), {SPOOL: 2})
-
-    data = Dataset(root, "flights").open()
-    assert data is not None
-    assert data.to_table(["spool_seq", "x"]).num_rows == 2
-    assert data.schema.field("x").type == pa.float64()
-
-
 @pytest.mark.parametrize("own", [["feature_new"], ["feature_new", "feature_own"]])
 def test_writers_that_add_columns_at_the_same_moment_both_store_their_rows(
     root: str, signature: Signature, own: list[str]
@@ -168,15 +152,6 @@ def test_sweeping_removes_only_own_files_that_no_commit_knows(
     assert counted(root, "flights").rows == 1
 
 
-def test_a_root_that_cannot_be_written_is_retriable(tmp_path: Path, signature: Signature) -> None:
-    (tmp_path / "root").write_text("a file")
-
-    with pytest.raises(StorageError) as caught:
-        Dataset(str(tmp_path / "root"), "flights").append(rows(signature, 1), {SPOOL: 1})
-
-    assert caught.value.retriable
-
-
 def test_an_unknown_kind_of_root_is_an_input_error() -> None:
     with pytest.raises(InputError, match="expected a folder, or a URI"):
         Dataset("gopher://x", "flights")
@@ -221,18 +196,6 @@ def test_gaps_are_recorded_once(root: str) -> None:
     assert record_gaps(gap_folder(root), gaps) == 0
 
     assert read_gaps(root) == gaps
-
-
-def test_a_table_made_anew_is_read_anew(root: str, signature: Signature) -> None:
-    for seqs in ((1, 2, 3), (7,)):
-        dataset = Dataset(root, "flights")
-        for seq in seqs:
-            dataset.append(rows(signature, seq), {SPOOL: seq})
-        assert counted(root, "flights").rows == len(seqs)
-        assert Dataset(root, "flights").watermark(SPOOL) == seqs[-1]
-        shutil.rmtree(dataset.path)
-
-    assert counted(root, "flights").rows == 0
 
 
 def test_writers_that_make_the_table_at_the_same_moment_share_it(

@@ -7,7 +7,6 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -151,16 +150,6 @@ ANSWERS: dict[str, Any] = {
         ]
     },
 }  # fmt: skip
-
-
-def test_a_label_that_is_a_column_of_the_data_is_no_answer() -> None:
-    echoed = replace(NUMBERS.features[0], name="label", column="feature_label")
-    signature = replace(NUMBERS, features=(*NUMBERS.features[1:], echoed))
-    body = json.dumps({"label": 7, "p": 0.25}).encode()
-
-    found = decode([frame(b"2,3,7", CSV, body, JSON)], signature)
-
-    assert answers(found) == [(None, 0.25)]
 
 
 @pytest.mark.parametrize("document", ANSWERS.values(), ids=ANSWERS)

@@ -145,21 +145,6 @@ def test_answers_are_read_in_the_forms_of_servers(body: bytes, kind: str) -> Non
     assert found.errors == [None]
 
 
-def test_failed_requests_are_not_read_and_are_no_parse_errors() -> None:
-    found = decode([frame(b"1,1,a", status=400), frame(b"1,1,a", status=503)], SIGNATURE)
-
-    assert features(found) == [(None, None, None)] * 2
-    assert found.errors == [None, None]
-    assert found.flags.tolist() == [0, 0]
-
-
-def test_cut_bodies_are_not_read() -> None:
-    found = decode([frame(b"1,1,a", flags=Flag.REQUEST_TRUNCATED)], SIGNATURE)
-
-    assert features(found) == [(None, None, None)]
-    assert "bytes were kept" in str(found.errors[0])
-
-
 def test_packed_bodies_are_unpacked_within_a_bound() -> None:
     frames = [
         frame(gzip.compress(b"1,1,a"), encoding="gzip"),

@@ -146,24 +146,6 @@ def test_an_event_time_may_come_in_the_usual_forms(spool_dir: Path, moment: Any)
     assert frame.meta["event_time_us"] == "1358208000000000"
 
 
-@pytest.mark.parametrize("moment", ["yesterday", 17, pd.NaT])
-def test_what_is_no_time_is_counted_and_the_record_is_kept(
-    root: str, spool_dir: Path, drain: Callable[..., Sink], caplog: pytest.LogCaptureFixture,
-    moment: Any,
-) -> None:  # fmt: skip
-    log = dl.Logger("flights", spool_dir=spool_dir)
-    for _ in range(2):
-        log([1, "a"], 1, event_time=moment)
-    frames = frames_of(spool_dir)
-    log.close()
-    drain(SIGNATURE)
-
-    assert [frame.flags for frame in frames] == [Flag.EVENT_TIME_MALFORMED] * 2
-    assert (log.counters["stored"], log.counters["malformed_times"]) == (2, 2)
-    assert report(root, "flights", now=datetime.now(UTC)).event_times["malformed"] == 2
-    assert len(caplog.records) == 1
-
-
 @pytest.mark.parametrize(
     "moment",
     [
@@ -265,15 +247,6 @@ def test_nothing_at_all_raises(features: Any, prediction: Any, probability: Any)
 
 
 QUIET = dl.Logger("flights", spool_dir="/proc/no-such-folder/spool")
-
-
-def test_an_unwritable_spool_is_counted(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    log = dl.Logger("flights", spool_dir=tmp_path / "file" / "spool")
-
-    log([1, "a"], 1)
-
-    assert (log.counters["stored"], log.counters["dropped"]) == (0, 1)
 
 
 def test_sampling_chooses_by_the_inference_id_as_the_tap_does(spool_dir: Path) -> None:

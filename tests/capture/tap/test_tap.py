@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from driftline.capture.spool.follower import SpoolReader
-from driftline.capture.spool.frame import Flag, Frame, Kind
+from driftline.capture.spool.frame import Flag, Frame
 from driftline.capture.tap.asgi import REQUEST_ID_KEY
 from driftline.capture.tap.tap import Capture
 from driftline.capture.tap.target import CaptureTarget
@@ -326,24 +326,6 @@ def test_the_log_names_the_kind_and_place_of_a_fault_and_no_payload(
     assert "UnicodeDecodeError" in caplog.text
     assert "broken:" in caplog.text
     assert "secret" not in caplog.text
-
-
-def test_a_message_that_breaks_the_recording_is_still_passed_on(
-    spool_dir: Path, call: Call
-) -> None:
-    async def app(scope: Message, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(None, None)]})
-        await send({"type": "http.response.body", "body": b"a"})
-
-    tap = Capture(app, endpoint="flights", spool_dir=spool_dir)
-
-    sent = call(tap, b"x")
-
-    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
-    assert tap.counters["faults"] == 1
-    tap.spool.append({"endpoint": "flights"})
-    gap = frames_of(spool_dir)[0]
-    assert (gap.kind, gap.meta["reason"], gap.meta["records"]) == (Kind.GAP, "tap_error", "1")
 
 
 @pytest.mark.parametrize(

@@ -107,24 +107,6 @@ def test_the_spool_is_where_the_service_looks(
                 assert getattr(found, name) == getattr(expected.capture, name)
 
 
-@pytest.mark.parametrize("is_linked", [False, True])
-def test_relative_folders_count_from_where_the_settings_file_really_lies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_linked: bool
-) -> None:
-    home, work = tmp_path / "home of settings", tmp_path / "work"
-    home.mkdir()
-    work.mkdir()
-    (home / "driftline.toml").write_text('[storage]\nroot = "a root"\n')
-    if is_linked:
-        (work / "driftline.toml").symlink_to(home / "driftline.toml")
-    monkeypatch.chdir(work)
-
-    found = find_place({}).spool_dir
-
-    expected = home / "a root" if is_linked else work / ".driftline"
-    assert found == load(environment={}).spool_dir == expected / "spool"
-
-
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values]
 )

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import tempfile
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.tap import Capture
 from tests.capture.tap.test_tap import answering, frames_of
 
-Call = Callable[..., list[dict[str, Any]]]
 Message = dict[str, Any]
 
 
@@ -87,56 +81,3 @@ def test_any_request_passes_unchanged_and_is_stored_or_counted(
         assert frame.response in (b"", (b"".join(answer) + b"end")[:limit])
         assert frame.meta["endpoint"] == "f"
         assert frame.request_bytes == len(b"".join(request))
-
-
-def test_a_cut_request_keeps_its_true_length_when_the_answer_is_whole(
-    spool_dir: Path, call: Call
-) -> None:
-    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir, max_body_bytes=10)
-
-    for _ in range(2):
-        call(tap, b"x" * 50)
-
-    frames = frames_of(spool_dir)
-    assert len(frames) == 2
-    for frame in frames:
-        assert (frame.request, frame.request_bytes) == (b"x" * 10, 50)
-        assert (frame.response, frame.response_bytes) == (b"a", 1)
-        assert frame.flags == Flag.REQUEST_TRUNCATED
-
-
-def test_workers_forked_before_and_after_the_first_record_each_count_for_themselves(
-    spool_dir: Path,
-) -> None:
-    tap = Capture(answering(b"a"), endpoint="f", spool_dir=spool_dir)
-
-    def work(number: int, count: int) -> None:
-        # As a worker of a pre-forking server: threads that ask at the same time.
-        threads = [
-            threading.Thread(
-                target=lambda: [asked(tap, [b"%d" % number], []) for _ in range(count)]
-            )
-            for _ in range(3)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    children = []
-    for number in range(3):
-        if (child := os.fork()) == 0:
-            work(number, 5)
-            os.kill(os.getpid(), signal.SIGKILL)
-        children.append(child)
-        asked(tap, [b"parent"], [])
-    for child in children:
-        os.waitpid(child, 0)
-
-    found = frames_of(spool_dir)
-    counts = {body: len([f for f in found if f.request == body]) for body in (b"0", b"1", b"2")}
-    assert counts == {b"0": 15, b"1": 15, b"2": 15}
-    assert len([frame for frame in found if frame.request == b"parent"]) == 3
-    assert len(list(spool_dir.glob("*-*"))) == 4
-    assert tap.counters["stored"] == 3
-    assert len({frame.meta["event_id"] for frame in found}) == 48

@@ -192,18 +192,3 @@ def test_what_the_tap_cannot_write_is_a_counted_fault(
     assert sent[0]["status"] == odd
     assert (tap.counters["stored"], tap.counters["faults"]) == (0, 1)
     assert tap.spool.dropped == 1
-
-
-def test_an_app_that_answers_twice_is_recorded_once(spool_dir: Path, call: Call) -> None:
-    once = answering(b"a", headers=[(b"content-type", b"text/csv")])
-
-    async def twice(scope: Any, receive: Any, send: Any) -> None:
-        await once(scope, receive, send)
-        await once(scope, receive, send)
-
-    tap = Capture(twice, endpoint="f", spool_dir=spool_dir)
-    call(tap, b"x")
-
-    (frame,) = frames_of(spool_dir)
-    assert (frame.response, frame.meta["response_content_type"]) == (b"a", "text/csv")
-    assert tap._recorder.inflight_bytes == 0

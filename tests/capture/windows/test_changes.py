@@ -55,22 +55,6 @@ def stored(root: str, spool_dir: Path, drain: Drain) -> SpoolWriter:
     return writer
 
 
-def test_what_comes_after_a_look_at_nothing_is_seen(
-    root: str, spool_dir: Path, drain: Drain
-) -> None:
-    empty = look(root, None)
-    assert empty == Changes(Position(-1, -1), ())
-    record(SpoolWriter(spool_dir), at=DAY + 5 * HOUR, event_id="e0")
-    drain()
-
-    records = look(root, empty.position)
-    load(root, "e0")
-    labels = look(root, records.position)
-
-    assert records.hours == labels.hours == (DAY + 5 * HOUR,)
-    assert look(root, labels.position).hours == ()
-
-
 def test_new_records_touch_their_hours_only(root: str, stored: SpoolWriter, drain: Drain) -> None:
     since = look(root, None).position
     record(stored, at=DAY + 1.9 * HOUR)
@@ -173,19 +157,6 @@ def test_a_table_made_anew_counts_as_all_changed(root: str, stored: SpoolWriter)
 
     assert len(found.hours) == 24
     assert found.position == look(root, None).position
-
-
-@pytest.mark.parametrize("days", [0, 1, 3, 5, 6, 20, 200])
-def test_records_of_any_age_are_found(root: str, spool_dir: Path, drain: Drain, days: int) -> None:
-    at = DAY + timedelta(days=3) - timedelta(days=days)
-    record(SpoolWriter(spool_dir), event_id="one", at=at)
-    drain()
-    since = look(root, None).position
-    load(root, "one", "nobody")
-
-    assert look(root, since).hours == (at,)
-    assert look(root, since, after=at).hours == (at,)
-    assert look(root, since, after=at + HOUR).hours == ()
 
 
 Step = tuple[str, int, int]

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from driftline.capture.line.sink import Sink
@@ -110,20 +109,6 @@ def test_late_means_come_in_after_the_window_or_a_given_time(
     assert (default.late_count, later.late_count) == (2, 1)
 
 
-def test_unfit_values_are_counted_by_name_in_any_slice(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
-) -> None:
-    write(SpoolWriter(spool_dir), b"x,y,a\n1,z,b\n1,1,c", b"1,1\n1,1\n1,1")
-    drain()
-
-    (batch,) = read_window(root, "flights", DAY, signature).batches()
-
-    assert unfit_counts(batch) == {"Dep Delay": 2, "temp": 1}
-    assert unfit_counts(batch.slice(1, 1)) == {"Dep Delay": 1}
-    assert unfit_counts(batch.slice(2)) == {}
-    assert unfit_counts(pa.record_batch({"temp": [1.0]})) == {}
-
-
 def test_neither_files_nor_their_order_change_what_is_read(
     tmp_path: Path, write: Write, signature: Signature
 ) -> None:
@@ -164,20 +149,6 @@ def test_one_more_record_changes_the_digest(
     after = read_window(root, "flights", DAY, signature).digest
 
     assert before == again != after
-
-
-def test_an_endpoint_or_a_day_without_records_is_an_empty_window(
-    root: str, spool_dir: Path, write: Write, drain: Callable[..., Sink], signature: Signature
-) -> None:
-    missing = read_window(root, "flights", DAY, signature)
-    write(SpoolWriter(spool_dir), at=DAY.end)
-    drain()
-    empty = read_window(root, "flights", DAY, signature)
-
-    for read in (missing, empty):
-        assert (read.row_count, read.request_count, list(read.batches())) == (0, 0, [])
-        assert read.table().schema.names[0] == "temp"
-    assert missing.digest == empty.digest
 
 
 @pytest.mark.parametrize(
