@@ -1,1 +1,1 @@
-"""What became of every record: counts, and the proof that none is missing."""
+"""Coverage: what became of every record, and what is missing."""

@@ -1,4 +1,4 @@
-"""Commands that count what was captured, and prove that nothing is missing."""
+"""Commands that count what was captured, and what is missing."""
 
 from __future__ import annotations
 
