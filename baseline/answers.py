@@ -6,7 +6,6 @@ answer is made of the probability, if there is one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,13 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from driftline.baseline.forecasts import holds_lists, read_forecasts, unknown_labels
 from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
 from driftline.baseline.outcomes import class_texts, held_classes, kept_columns
 from driftline.baseline.pairing import require_common_classes, require_numbers
 from driftline.baseline.positive import require_positive
 from driftline.baseline.predicate import UNFIT
-from driftline.baseline.rankings import read_rankings
 from driftline.classes import class_order, classes_of_columns, known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.formats.coercion import MISSING, coerce, from_array
@@ -51,8 +48,7 @@ class Answers:
 
     problem: Problem
     # Shape (rows,): places in `classes`, or values for a regression; the positive class is 1.
-    label: NDArray[np.generic]  # Of rankings: how many items are relevant.
-    # Of rankings: whether a relevant one stands at each of the first places, shape (rows, places).
+    label: NDArray[np.generic]
     answer: NDArray[np.generic]
     classes: tuple[str, ...]  # In order; of two the positive one last. Empty for a regression.
     # Of the positive class, shape (rows,), or of each class, shape (rows, classes).
@@ -67,17 +63,12 @@ class Answers:
     limits: tuple[float, float] = ANY
     impossible: int = 0  # Labelled rows whose prediction lies beyond the limits, or is infinite.
     scale: str = ""  # In words, that all probabilities are on another scale: none is read.
-    unfit: int = 0  # Rows whose label is no number, for a regression, or names no relevant item.
+    unfit: int = 0  # Rows whose label is no number, for a regression.
     texts: str = ""  # Words in place of numbers, by which some have no answer.
     unknown: int = 0  # Rows whose label or answer is no class of the reference.
     unknown_words: str = ""
     # When those without answer were, shape (unanswered,), as `time_us`.
     unanswered_us: NDArray[np.int64] | None = None
-    # Of forecasts, whose values are the rows here: how many steps ahead, shape (rows,).
-    step: Codes | None = None
-    forecast_count: int = 0  # Of forecasts: rows of which any value has a label, read or not.
-    naive_error: float = math.nan  # Of forecasts: what MASE measures errors in; the reference's.
-    lot: float = math.nan  # Of rankings: mean NDCG with labels dealt to other rows by lot.
     weight: Numbers | None = None  # How much each counts, above 0, shape (rows,); None: all alike.
     unweighed: int = 0  # Labelled rows whose weight is missing, negative or infinite.
     weightless: int = 0  # Those whose weight is 0, which count nothing.
@@ -86,40 +77,10 @@ class Answers:
     levels: tuple[float, ...] = ()
 
     @property
-    def units(self) -> Codes | None:
-        """Each value's forecast, 0 ..., shape (rows,); None where each row is by itself."""
-        if self.step is None:
-            return None
-        return np.asarray(np.unique(self.places, return_inverse=True)[1], dtype=np.intp)
-
-    @property
-    def keys(self) -> NDArray[np.int64]:
-        """What each row, or value of a forecast, is found by among others, rising."""
-        places = self.places.astype(np.int64)
-        return places if self.step is None else (places << 32) + self.step
-
-    @property
     def labelled_count(self) -> int:
-        """Rows of the data that have a label; of forecasts any value's."""
-        if self.step is not None:
-            return self.forecast_count
+        """Rows of the data that have a label."""
         left_out = self.unanswered + self.impossible + self.unweighed + self.weightless
         return len(self) + left_out
-
-    @property
-    def row_count(self) -> int:
-        """Rows of the data that are measured: forecasts, where each has several values."""
-        return len(self) if self.step is None else len(np.unique(self.places))
-
-    def once(self, among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which rows are among some, shape (rows,); of a forecast the first value alone."""
-        if self.step is None or not among.any():
-            return among
-        chosen = np.flatnonzero(among)
-        is_first = np.diff(self.places[chosen], prepend=-1) != 0
-        found = np.zeros(len(self), dtype=np.bool_)
-        found[chosen[is_first]] = True
-        return found
 
     def __len__(self) -> int:
         return len(self.label)
@@ -133,7 +94,6 @@ class Answers:
             probability=None if self.probability is None else self.probability[rows],
             time_us=None if self.time_us is None else self.time_us[rows],
             places=self.places[rows],
-            step=None if self.step is None else self.step[rows],
             weight=None if self.weight is None else self.weight[rows],
             quantiles=None if self.quantiles is None else self.quantiles[rows],
         )
@@ -181,24 +141,12 @@ def read_answers(
     assert roles.label is not None  # It was checked just now.
     if any_label:
         place = table.column_names.index(roles.label)
-        is_forecast = problem == "regression" and holds_lists(table, roles.prediction)
-        labels = (
-            unknown_labels(table[roles.prediction])
-            if is_forecast
-            else _labels_of_all(table[roles.label], classes)
-        )
-        table = table.set_column(place, roles.label, labels)
+        table = table.set_column(place, roles.label, _labels_of_all(table[roles.label], classes))
     kept = np.flatnonzero(is_labelled(table[roles.label], problem))
     named = {*kept_columns(roles), "event_time", UNFIT}
     rows = table.select([name for name in table.column_names if name in named])
     if len(kept) < len(table):
         rows = rows.take(pa.array(kept))
-    if problem == "regression" and (
-        holds_lists(rows, roles.label) or holds_lists(rows, roles.prediction)
-    ):
-        return _forecasts(rows, roles, kept, limits)
-    if problem == "ranking":
-        return _rankings(rows, roles, kept)
     labels, said = held_classes(rows, roles.label), held_classes(rows, roles.prediction)
     require_common_classes(labels, said, roles, problem, reference)
     if problem == "regression":
@@ -242,37 +190,6 @@ def is_labelled(column: pa.ChunkedArray, problem: Problem) -> NDArray[np.bool_]:
     return np.asarray(pc.fill_null(present, False), np.bool_)
 
 
-def _forecasts(
-    rows: pa.Table, roles: Roles, kept: Codes, limits: tuple[float, float] | None
-) -> Answers:
-    assert roles.label is not None
-    assert roles.prediction is not None  # A regression has no other answer.
-    found = read_forecasts(rows, roles.label, roles.prediction)
-    quantiles = [read_forecasts(rows, roles.label, one).answer for one in roles.quantile_columns]
-    times = read_times(rows, roles)
-    answers = Answers(
-        "regression", found.label, found.answer, (), None,
-        None if times is None else times[found.row], 0, kept[found.row],
-        weight=None if (weight := _weights(rows, roles)) is None else weight[found.row],
-        step=found.step, naive_error=found.naive_error,
-        forecast_count=len(np.unique(found.row)), levels=roles.levels,
-        quantiles=np.column_stack(quantiles) if quantiles else None,
-    )  # fmt: skip
-    return _usable(answers, _known(answers), limits)
-
-
-def _rankings(rows: pa.Table, roles: Roles, kept: Codes) -> Answers:
-    if roles.label is None or roles.prediction is None:
-        raise InputError("model quality: rankings are predictions; give prediction")
-    weight = _weights(rows, roles)
-    found = read_rankings(rows, roles.label, roles.prediction, weight)
-    answers = Answers(
-        "ranking", found.relevant, found.hits, (), None, read_times(rows, roles), 0, kept,
-        lot=found.lot, weight=weight,
-    )  # fmt: skip
-    return _usable(answers, found.is_answered, ANY)
-
-
 def _labels_of_all(column: pa.ChunkedArray, classes: Sequence[str]) -> pa.Array:
     if not classes:
         return pa.array(np.zeros(len(column)))
@@ -291,13 +208,11 @@ def _usable(
     if found.problem == "regression":
         is_label = np.abs(found.label.astype(np.float64)) <= high
         numbers = _told(found)
-    if found.problem == "ranking":
-        is_label = found.label.astype(np.intp) > 0
     possible = known
     if numbers is not None:
         inside = (numbers >= low) & (numbers <= high)
         possible = known & (inside if inside.ndim == 1 else inside.all(axis=1))
-    lacking, fit = found.once(is_label & ~known), is_label & possible
+    lacking, fit = is_label & ~known, is_label & possible
     unweighed = weightless = np.zeros(len(found), dtype=np.bool_)
     if found.weight is not None:
         unweighed = fit & ~(np.isfinite(found.weight) & (found.weight >= 0.0))
@@ -307,12 +222,12 @@ def _usable(
         kept = replace(kept, time_us=None)
     return replace(
         kept,
-        unweighed=int(np.count_nonzero(found.once(unweighed))),
-        weightless=int(np.count_nonzero(found.once(weightless))),
+        unweighed=int(np.count_nonzero(unweighed)),
+        weightless=int(np.count_nonzero(weightless)),
         unanswered=int(np.count_nonzero(lacking)),
         unanswered_us=None if found.time_us is None else found.time_us[lacking],
-        impossible=int(np.count_nonzero(found.once(is_label & known & ~possible))),
-        unfit=int(np.count_nonzero(found.once(~is_label))),
+        impossible=int(np.count_nonzero(is_label & known & ~possible)),
+        unfit=int(np.count_nonzero(~is_label)),
         limits=(low, high),
     )
 

@@ -134,8 +134,8 @@ class EstimationCollector:
         """Return None where the reference lacks label or answer, or names no features."""
         if outcomes is None or outcomes.roles.label is None or outcomes.roles.problem is None:
             return None
-        if not outcomes.roles.has_predictions or signature.has_lists:
-            return None  # Errors of lists are not foretold.
+        if not outcomes.roles.has_predictions:
+            return None
         features = {one.name for one in signature.features if one.role == "feature"}
         own = {
             name: one for name, one in cells.items()

@@ -29,7 +29,6 @@ from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import Traits, derivations
 from driftline.baseline.engine import Engine, InProcess
 from driftline.baseline.estimation import EstimationCollector, EstimationRows
-from driftline.baseline.forecasts import find_forecasts
 from driftline.baseline.gather import Meter, gather
 from driftline.baseline.hour_marks import HourMarker
 from driftline.baseline.losses import LevelLosses, LossCounter, LossReading
@@ -45,7 +44,6 @@ from driftline.baseline.origin import (
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, resolve
 from driftline.baseline.positive import choose_positive
 from driftline.baseline.profile import Profile
-from driftline.baseline.rankings import find_rankings
 from driftline.baseline.row_digests import RowDigests, choosing_columns
 from driftline.baseline.row_profile import RowProfile, RowReading
 from driftline.baseline.sample import RowSample, RowSampler
@@ -280,8 +278,8 @@ def fit_source(
     positive value may be one that only the model answers: one of `model_classes`.
     """
     source, roles = split_probabilities(source, roles)
-    roles, lists = find_rankings(source, roles.with_point)
-    signature = infer_signature(source.schema, roles, lists or find_forecasts(source, roles))
+    roles = roles.with_point
+    signature = infer_signature(source.schema, roles)
     segments = [find_column(name, source.schema.names, what="segment") for name in segments]
     meter = Meter(progress, source.row_count, readings=2)
     place = engine or InProcess()
@@ -493,7 +491,7 @@ def _classes(
     signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
 ) -> tuple[str, ...] | None:
     """Return the values of label and prediction, in order; None of quantities."""
-    if roles.problem == "regression" or signature.has_lists:
+    if roles.problem == "regression":
         return None
     names = [c.name for c in signature.columns if c.role in ("label", "prediction")]
     sides: dict[str | None, set[str]] = {}

@@ -20,7 +20,7 @@ from driftline.formats.location import Location
 # What a document of model quality holds in place of "features".
 QUALITY_KEYS = tuple(
     f"{kind}_{what}"
-    for kind in ("regression", "binary_classification", "multiclass_classification", "ranking")
+    for kind in ("regression", "binary_classification", "multiclass_classification")
     for what in ("metrics", "constraints")
 )
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")

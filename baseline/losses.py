@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from driftline.baseline.answers import Answers, Numbers, read_answers
 from driftline.baseline.cells import Cells
 from driftline.baseline.outcomes import Outcomes, outcome_classes, probability_classes
-from driftline.baseline.rankings import ndcg
 from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.roles import Problem, Roles
@@ -84,7 +83,7 @@ class LossReading:
             return None  # Whoever asks for a check of quality is told what is wrong.
         names = [roles.label, roles.prediction, *roles.probability]
         types = {
-            name: column.compared_type for name in names
+            name: column.type for name in names
             if name is not None and (column := signature.get(name)) is not None
         }  # fmt: skip
         known = outcome_classes(outcomes)
@@ -142,12 +141,10 @@ class LossCounter:
 
 
 def row_losses(answers: Answers) -> Numbers:
-    """Return each row's loss: squared error, Brier's score, 0 and 1, or 1 - NDCG."""
+    """Return each row's loss: squared error, Brier's score, or 0 and 1."""
     found: Numbers
     if answers.problem == "regression":
         found = (answers.label.astype(np.float64) - answers.answer.astype(np.float64)) ** 2
-    elif answers.problem == "ranking":
-        found = 1.0 - ndcg(answers.label.astype(np.intp), answers.answer.astype(np.bool_))
     elif answers.probability is None:
         found = (answers.label != answers.answer).astype(np.float64)
     elif answers.problem == "binary":

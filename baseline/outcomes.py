@@ -17,12 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.folder import from_ipc, to_ipc
-from driftline.baseline.forecasts import look_like_items
 from driftline.baseline.pairing import require_numbers
 from driftline.baseline.spacing import SpacedRows
 from driftline.classes import class_text, known_classes, merged_classes, number_text
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES, is_list
 from driftline.formats.coercion import coerce
 from driftline.roles import Facet, Problem, Roles
 from driftline.signature import Column, ColumnType, Signature
@@ -34,15 +32,10 @@ NEIGHBOURS = b"driftline.neighbours"
 OUTCOMES_FORMAT = 4
 # Columns of quantiles that cross in more of the reference's rows are named the other way round.
 MOST_CROSSED = 0.9
-# What a regression predicts: a number, or one for each step ahead.
-NUMBERS = ("double", "int64", "list<double>")
+NUMBERS = ("double", "int64")
 SHARES = (
     'label "%s" holds only 0 and 1, and prediction "%s" values between them, which are judged as '
     'amounts; if they are probabilities, name "%s" as the probability in place of the prediction'
-)
-ITEMS = (
-    'label "%s" holds fewer numbers than prediction "%s" in each row, all of them whole, and they '
-    "are judged as forecasts, step by step; if they are items, give the problem as ranking"
 )
 UNANSWERED = (
     '%s "%s": none of %s rows of the reference has a value, so that no prediction can be judged '
@@ -187,7 +180,7 @@ def encoded_values(plain: pa.Array) -> pa.DictionaryArray:
 
 def outcome_classes(outcomes: Outcomes) -> tuple[str, ...]:
     """Return what labels and predictions of the reference hold, as classes; none of numbers."""
-    if outcomes.roles.problem in ("regression", "ranking"):
+    if outcomes.roles.problem == "regression":
         return ()
     names = (outcomes.roles.label, outcomes.roles.prediction)
     return merged_classes([one for name in names for one in held_classes(outcomes.table, name)])
@@ -204,6 +197,7 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
     """Decide from the reference what its owner left open."""
     classes = _classes(signature)
     problem = roles.problem or _problem(roles, signature, classes)
+    _require_one_value(roles, table)
     _require_weights(roles, table)
     positives = roles.positives
     if problem is None and roles.label is not None:
@@ -216,14 +210,8 @@ def resolve(roles: Roles, signature: Signature, table: pa.Table) -> Roles:
         _require_regression(roles, table)
         if roles.problem is None and _are_shares_of_classes(roles, table):
             log.warning(SHARES, roles.label, roles.prediction, roles.prediction)
-        if roles.problem is None and look_like_items(table, roles.label, roles.prediction):
-            log.warning(ITEMS, roles.label, roles.prediction)
-    elif problem == "ranking":
-        _require_no_classes(roles)
-    elif problem is not None:
-        _require_no_lists(roles, table, problem)
-        if problem == "binary" and roles.positive is not None:
-            _require_classes(roles, table)
+    elif problem == "binary" and roles.positive is not None:
+        _require_classes(roles, table)
     probability = roles.probability
     if problem == "binary" and roles.prediction is None:
         _require_shares(probability, table)
@@ -280,7 +268,7 @@ class OutcomeCollector:
             return
         for columns, kept in ((self._columns, self._rows), (self._near, self._near_rows)):
             if columns:
-                keep_spaced(kept, batch, {one.name: one.compared_type for one in columns})
+                keep_spaced(kept, batch, {one.name: one.type for one in columns})
 
     def merge(self, other: OutcomeCollector) -> OutcomeCollector:
         """Return what is kept of the rows of both, the other's after these."""
@@ -339,14 +327,14 @@ def _problem(roles: Roles, signature: Signature, classes: tuple[str, ...]) -> Pr
     if roles.probability or len(classes) == 2:
         return "binary"
     column = signature.get(roles.prediction) if roles.prediction else None
-    is_number = column is not None and column.compared_type in NUMBERS
+    is_number = column is not None and column.type in NUMBERS
     return "regression" if is_number else "multiclass"
 
 
 def _require_regression(roles: Roles, table: pa.Table) -> None:
     """Refuse texts where numbers are compared, and several values as their threshold."""
     for role, name in (("label", roles.label), ("prediction", roles.prediction)):
-        if name is not None and table[name].type != ARROW_TYPES["list<double>"]:
+        if name is not None:
             require_numbers(table[name], role, name)
     _require_rising_quantiles(roles, table)
     if roles.also_positive:
@@ -359,8 +347,6 @@ def _require_regression(roles: Roles, table: pa.Table) -> None:
 def _require_rising_quantiles(roles: Roles, table: pa.Table) -> None:
     """Refuse quantiles whose columns are named the other way round."""
     for (level, name), (above, other) in pairwise(roles.quantiles):
-        if is_list(table[name].type) or is_list(table[other].type):
-            continue
         low, high = (coerce(table[one], "double")[0] for one in (name, other))
         crossed = pc.mean(pc.greater(low, high)).as_py() or 0.0
         if crossed > MOST_CROSSED:
@@ -373,13 +359,26 @@ def _require_rising_quantiles(roles: Roles, table: pa.Table) -> None:
 
 def _are_shares_of_classes(roles: Roles, table: pa.Table) -> bool:
     """Whether amounts look like probabilities: the labels are 0 and 1, the answers between them."""
-    if roles.label is None or roles.prediction is None or is_list(table[roles.prediction].type):
+    if roles.label is None or roles.prediction is None:
         return False
     label, answer = (coerce(table[name], "double")[0] for name in (roles.label, roles.prediction))
     known, ends = {*pc.unique(label).to_pylist()} - {None}, pc.min_max(answer).as_py()
     if known != {0.0, 1.0} or ends["min"] is None or ends["min"] < 0.0 or ends["max"] > 1.0:
         return False
     return bool({*pc.unique(answer).to_pylist()} - {None, 0.0, 1.0})
+
+
+def _require_one_value(roles: Roles, table: pa.Table) -> None:
+    """Refuse lists that came as texts, as those of CSV files do."""
+    for role, name in (("label", roles.label), ("prediction", roles.prediction)):
+        if name is None or not pa.types.is_string(table[name].type):
+            continue
+        texts = held_classes(table, name)
+        if texts and all(one.startswith("[") and one.endswith("]") for one in texts):
+            raise InputError(
+                f'{role} "{name}" holds lists, such as {texts[0][:40]}; expected one value a row: '
+                "give each step or item of a list a row of its own"
+            )
 
 
 def _require_weights(roles: Roles, table: pa.Table) -> None:
@@ -395,16 +394,6 @@ def _require_weights(roles: Roles, table: pa.Table) -> None:
         )
 
 
-def _require_no_classes(roles: Roles) -> None:
-    """Refuse a positive class or probabilities of rankings, which have neither."""
-    if roles.positives:
-        raise InputError(f"positive {', '.join(roles.positives)}: a ranking has no positive class")
-    if roles.probability:
-        raise InputError(
-            f'probability "{roles.probability[0]}": a ranking has no probability; leave it out'
-        )
-
-
 def _require_classes(roles: Roles, table: pa.Table) -> None:
     """Refuse a positive class among amounts, of which it can only be a threshold."""
     if roles.label is None or not pa.types.is_floating(table[roles.label].type):
@@ -416,16 +405,6 @@ def _require_classes(roles: Roles, table: pa.Table) -> None:
             f"expected two classes. Leave the problem out, or say regression, and labels "
             f"and predictions above positive {roles.positive} are positive, as in Clarify's file"
         )
-
-
-def _require_no_lists(roles: Roles, table: pa.Table, problem: Problem) -> None:
-    """Refuse lists where classes are compared."""
-    for role, name in (("label", roles.label), ("prediction", roles.prediction)):
-        if name is not None and is_list(table[name].type):
-            raise InputError(
-                f'{role} "{name}" holds lists, and the problem is {problem}; lists of numbers are '
-                "forecasts (problem: regression), lists of items rankings (problem: ranking)"
-            )
 
 
 def _tell_unanswered(roles: Roles, table: pa.Table) -> None:

@@ -11,11 +11,17 @@ from typing import Literal
 import pyarrow as pa
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES, is_vector, missing_of, plain_type, unit_of
+from driftline.formats.arrow_types import (
+    ARROW_TYPES,
+    is_list,
+    is_vector,
+    missing_of,
+    plain_type,
+    unit_of,
+)
 from driftline.formats.source import Source, part_names
 from driftline.roles import Roles
 from driftline.signature import (
-    LISTS,
     OUTPUT_ROLES,
     Column,
     ColumnType,
@@ -44,14 +50,9 @@ def column_type(found: pa.DataType) -> ColumnType:
     """Return the signature's type for an Arrow type; what is no number, bool or time is text."""
     plain = plain_type(found)
     for kind, wanted in ARROW_TYPES.items():
-        if plain == wanted and kind not in LISTS:
+        if plain == wanted:
             return kind
     return "string"
-
-
-def list_type(found: pa.DataType) -> ColumnType | None:
-    """Return the type of a column of lists of numbers, such as forecasts; None of any other."""
-    return "list<double>" if is_vector(found) else None
 
 
 def signature_of(types: Mapping[str, ColumnType]) -> Signature:
@@ -83,32 +84,37 @@ def split_probabilities(source: Source, roles: Roles) -> tuple[Source, Roles]:
     return source.with_parts(name, count), replace(roles, probability=part_names(name, count))
 
 
-def infer_signature(
-    schema: pa.Schema, roles: Roles | None = None, lists: Mapping[str, ColumnType] | None = None
-) -> Signature:
-    """Make the signature of a data set from its Arrow schema and the roles the user names.
-
-    Where answers or labels are `lists` that the schema does not tell, their types say so.
-    """
+def infer_signature(schema: pa.Schema, roles: Roles | None = None) -> Signature:
+    """Make the signature of a data set from its Arrow schema and the roles the user names."""
     named = roles or Roles()
     names = list(schema.names)
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
         raise InputError(f'column "{twice[0]}" stands twice in the data; rename one of the two')
     found = _roles(named, names)
     inputs = [name for name in names if found.get(name) not in OUTPUT_ROLES]
-    held = {name: list_type(schema.field(name).type) for name in names} | dict(lists or {})
+    for name, role in found.items():
+        _require_one_value(schema.field(name).type, role, name)
     features = tuple(
-        _column(schema, name, column, found.get(name, "feature"), named, held[name])
+        _column(schema, name, column, found.get(name, "feature"), named)
         for name, column in zip(inputs, column_names(inputs), strict=True)
     )
     outputs = (
-        *_outputs(schema, named.prediction, named.probability, held),
-        *_quantiles(schema, named, held),
+        *_outputs(schema, named.prediction, named.probability),
+        *_quantiles(schema, named),
     )
     return Signature(
         features, outputs, event_time=named.timestamp, inference_id=named.id_column,
         context=named.context,
     )  # fmt: skip
+
+
+def _require_one_value(kind: pa.DataType, role: Role, name: str) -> None:
+    """Refuse lists where a row has one answer, or one label."""
+    if role in ("label", *OUTPUT_ROLES) and (is_list(kind) or is_vector(kind)):
+        raise InputError(
+            f'{role} "{name}" holds lists; expected one value a row: give each step or item of a '
+            "list a row of its own"
+        )
 
 
 def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
@@ -156,9 +162,7 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
     return found
 
 
-def _column(
-    schema: pa.Schema, name: str, column: str, role: Role, roles: Roles, held: ColumnType | None
-) -> Column:
+def _column(schema: pa.Schema, name: str, column: str, role: Role, roles: Roles) -> Column:
     """Make a column of the data; codes are judged as text, whatever type they have."""
     kind = _type(schema, name, roles.timestamp)
     if role == "weight" and kind not in ("int64", "double"):
@@ -167,8 +171,7 @@ def _column(
     unit, missing = (unit_of(field), missing_of(field)) if is_feature else (None, None)
     if name in roles.categorical and kind != "string":
         return Column(name, column, "string", role, data_type=kind, unit=unit, missing=missing)
-    held = held if role == "label" else None
-    return Column(name, column, kind, role, data_type=held, unit=unit, missing=missing)
+    return Column(name, column, kind, role, unit=unit, missing=missing)
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:
@@ -181,14 +184,11 @@ def _outputs(
     schema: pa.Schema,
     prediction: str | None,
     probabilities: Sequence[str],
-    held: Mapping[str, ColumnType | None],
 ) -> tuple[Column, ...]:
     found: list[Column] = []
     if prediction is not None:
         kind = column_type(schema.field(prediction).type)
-        found.append(
-            Column(prediction, "prediction", kind, "prediction", data_type=held[prediction])
-        )
+        found.append(Column(prediction, "prediction", kind, "prediction"))
     if len(probabilities) == 1:
         found.append(Column(probabilities[0], "probability", "double", "probability"))
     elif probabilities:
@@ -200,19 +200,15 @@ def _outputs(
     return tuple(found)
 
 
-def _quantiles(
-    schema: pa.Schema, roles: Roles, held: Mapping[str, ColumnType | None]
-) -> tuple[Column, ...]:
+def _quantiles(schema: pa.Schema, roles: Roles) -> tuple[Column, ...]:
     """Describe the quantiles beside the prediction."""
     names = [name for name in roles.quantile_columns if name != roles.prediction]
     columns = column_names((slug(name) for name in names), prefix="quantile")
     kinds = [column_type(schema.field(name).type) for name in names]
     for name, kind in zip(names, kinds, strict=True):
-        if kind not in ("int64", "double") and held[name] is None:
-            raise InputError(
-                f'quantile "{name}": the column holds {kind}; expected numbers, or lists of them'
-            )
+        if kind not in ("int64", "double"):
+            raise InputError(f'quantile "{name}": the column holds {kind}; expected numbers')
     return tuple(
-        Column(name, column, kind, "quantile", data_type=held[name])
+        Column(name, column, kind, "quantile")
         for name, column, kind in zip(names, columns, kinds, strict=True)
     )

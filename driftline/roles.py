@@ -20,7 +20,7 @@ from driftline.errors import InputError
 # Above which probability an answer without prediction is positive, where nobody says otherwise.
 THRESHOLD = 0.5
 
-Problem = Literal["binary", "multiclass", "regression", "ranking"]
+Problem = Literal["binary", "multiclass", "regression"]
 
 # What joins facets of which a row is at once, where it is not in quotation marks.
 JOINT = " & "

@@ -15,11 +15,7 @@ from typing import Any, Literal, get_args
 
 from driftline.errors import InputError
 
-ColumnType = Literal[
-    "int64", "double", "string", "bool", "timestamp", "list<double>", "list<string>"
-]
-# Of forecasts and rankings: only what a model answers, and its labels, may be lists.
-LISTS: tuple[ColumnType, ...] = ("list<double>", "list<string>")
+ColumnType = Literal["int64", "double", "string", "bool", "timestamp"]
 Role = Literal[
     "feature", "label", "prediction", "probability", "quantile", "id", "timestamp", "excluded",
     "weight",
@@ -59,8 +55,8 @@ class Column:
         Names in the capture table under which earlier versions stored it as another type, newest
         first.
     data_type
-        Type of the values in the data and for the model, where the column was declared categorical,
-        or holds lists, and is judged as text; None: `type` is both.
+        Type of the values in the data and for the model, where the column was declared categorical
+        and is judged as text; None: `type` is both.
     unjudged
         Why the values are not judged, where the column is neither id, time nor excluded.
     unit
@@ -108,21 +104,11 @@ class Column:
                 f'column "{self.name}": role "{self.role}"; '
                 f"expected one of {', '.join(get_args(Role))}"
             )
-        if self.sent_type in LISTS and self.role not in ("label", *OUTPUT_ROLES):
-            raise InputError(
-                f'column "{self.name}": type "{self.sent_type}" in the role {self.role}; expected '
-                "lists only as prediction, probability, quantile or label"
-            )
 
     @property
     def sent_type(self) -> ColumnType:
         """The type of the values in the data and for the model."""
         return self.data_type or self.type
-
-    @property
-    def compared_type(self) -> ColumnType:
-        """The type in which labels and answers are compared: lists stay lists, codes are texts."""
-        return self.sent_type if self.sent_type in LISTS else self.type
 
     def as_dict(self) -> dict[str, Any]:
         """Return the column as plain JSON values, without what is unset."""
@@ -229,24 +215,13 @@ class Signature:
         """What an answer holds, in order: the outputs; where none is named, what labels predict."""
         return self.outputs or tuple(one for one in self.features if one.role == "label")[:1]
 
-    @property
-    def has_lists(self) -> bool:
-        """Whether answers or labels are lists."""
-        return any(column.sent_type in LISTS for column in self.columns)
-
     def get(self, name: str) -> Column | None:
         """Find a column by the user's name for it."""
         return next((column for column in self.columns if column.name == name), None)
 
     def as_sent(self) -> Signature:
         """Return the signature with the types that values have in the data and for the model."""
-        return replace(
-            self,
-            features=tuple(column.as_sent() for column in self.features),
-            outputs=tuple(
-                column.as_sent() if column.sent_type in LISTS else column for column in self.outputs
-            ),
-        )
+        return replace(self, features=tuple(column.as_sent() for column in self.features))
 
     def as_captured(self) -> Signature:
         """Return the signature by which requests and answers of an app are read.
@@ -257,7 +232,7 @@ class Signature:
         sent = self.as_sent()
         name = free_name("prediction", {column.name for column in self.columns})
         outputs = tuple(
-            Column(name, "prediction", one.compared_type, "prediction", classes=one.classes)
+            Column(name, "prediction", one.type, "prediction", classes=one.classes)
             if one.role == "label"
             else one
             for one in sent.answers

@@ -12,8 +12,6 @@ import pyarrow.compute as pc
 from driftline.capture.labels.labels import LABEL_SCHEMA
 from driftline.capture.labels.records import MAX_ROW_INDEX, LabelNames, label_table
 from driftline.errors import InputError
-from driftline.formats.arrow_types import is_list, is_vector
-from driftline.formats.cells import as_text
 from driftline.formats.csv.errors import quote_problem
 from driftline.formats.csv.files import CsvFile, stream_csv_file
 from driftline.formats.data_files import form_of
@@ -107,22 +105,12 @@ def _from_parquet(place: Location, names: LabelNames) -> Iterator[pa.Table]:
     schema = pa.schema([dataset.schema.field(name) for name in wanted])
     done = 0
     for batch in scanned(dataset.replace_schema(schema), place.shown, schema):
-        if _is_list_of_values(batch.schema.field(names.label).type):  # Of forecasts and rankings.
-            at = batch.schema.get_field_index(names.label)
-            texts = [None if one is None else as_text(one) for one in batch.column(at).to_pylist()]
-            batch = batch.set_column(at, names.label, pa.array(texts, pa.string()))
         columns = [
             _as_texts(_as_ids(column, name, place.shown) if name in ids else column, name, place)
             for name, column in zip(wanted, batch.columns, strict=True)
         ]
         yield _from_columns(pa.table(columns, names=wanted), ids, place.shown, names, done)
         done += batch.num_rows
-
-
-def _is_list_of_values(found: pa.DataType) -> bool:
-    """Whether these are lists of numbers or of texts."""
-    is_of_texts = is_list(found) and found.value_type in (pa.string(), pa.large_string())
-    return is_of_texts or is_vector(found)
 
 
 def _as_ids(column: pa.Array, name: str, shown: str) -> pa.Array:

@@ -164,8 +164,7 @@ def _disputed(
     # What one load said of a row twice is stored only where it differs, under the number before.
     of_last_load = (received == received[newest]) & (number >= number[newest] - 1)
     values = from_array(truth["label"].combine_chunks(), kind).values  # "1" and "1.0" are one.
-    said = truth["label"].combine_chunks() if pa.types.is_list(values.type) else values
-    codes = said.dictionary_encode(null_encoding="encode").indices.to_numpy()
+    codes = values.dictionary_encode(null_encoding="encode").indices.to_numpy()
     pairs = np.unique(np.stack([at, codes])[:, of_last_load], axis=1)
     return (requests > 1) & (np.bincount(pairs[0], minlength=len(last.slots)) > 1)
 
@@ -212,9 +211,6 @@ def _hash(hasher: hashlib.blake2b, rows: pa.Table) -> None:
     """Add the rows' values to a hash, independent of buffers and chunks."""
     for column in rows.columns:
         hasher.update(pc.is_valid(column).to_numpy().tobytes())
-        if pa.types.is_list(column.type):
-            hasher.update(json.dumps(column.to_pylist()).encode())
-            continue
         if pa.types.is_string(column.type):
             # Texts in order of appearance, then which one each row has: both are the rows' own.
             coded = column.combine_chunks().dictionary_encode()

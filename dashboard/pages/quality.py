@@ -28,7 +28,6 @@ TILES = {
     "binary": ("auc", "brier_skill", "precision", "recall"),
     "multiclass": ("accuracy", "weighted_f1", "macro_auc", "brier_skill"),
     "regression": ("mae", "rmse", "r2", "mape"),
-    "ranking": ("ndcg_at_10", "map_at_10", "recall_at_10", "mrr"),
 }
 """The four metrics of each kind of problem that stand first."""
 

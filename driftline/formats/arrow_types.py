@@ -22,8 +22,6 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
     "bool": pa.bool_(),
     "timestamp": UTC_MICROSECONDS,
-    "list<double>": pa.list_(pa.float64()),
-    "list<string>": pa.list_(pa.string()),
 }
 
 # The largest power of ten, and the largest whole number, that float64 holds exactly.

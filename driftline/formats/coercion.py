@@ -28,8 +28,7 @@ from driftline.formats.cells import (
     read_cell,
 )
 from driftline.formats.hashing import vector_texts
-from driftline.formats.lists import listed, read_lists
-from driftline.signature import LISTS, ColumnType
+from driftline.signature import ColumnType
 
 MISSING = pa.array(sorted(NO_VALUES), pa.string())
 _TRUTHS = pa.array(list(TRUTH_VALUES))
@@ -100,10 +99,7 @@ def from_array(array: pa.Array, kind: ColumnType, *, are_amounts: bool = False) 
 
 
 def from_values(values: Sequence[object], kind: ColumnType) -> Coerced:
-    """Read the values of one JSON field; objects never fit, and lists only columns of lists."""
-    if kind in LISTS:
-        column, lost = listed(values, kind)
-        return Coerced(column, lost, [as_text(values[row]) for row in lost])
+    """Read the values of one JSON field; objects and lists never fit."""
     try:
         # Arrow would cut 1.5 to a whole number, and take 17 for a time.
         is_whole = kind == "int64" and set(map(type, values)) <= _WHOLE_OR_MISSING
@@ -185,15 +181,11 @@ def _read(
         array = array.cast(pa.string())  # Exact, where float64 is not beyond 2^53.
     elif pa.types.is_uint64(array.type) and kind == "double":
         array = array.cast(pa.float64(), safe=False)
-    if kind == "list<string>" and array.type == ARROW_TYPES[kind]:
-        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array, None
     plain = plain_array(array)
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), ARROW_TYPES[kind]), None
     if isinstance(array, pa.ChunkedArray):
         array = plain
-    if kind in LISTS:
-        return read_lists(plain, kind)
     if pa.types.is_list(plain.type):
         plain = vector_texts(plain)
     if pa.types.is_string(plain.type):

@@ -23,7 +23,6 @@ from driftline.formats.arrow_types import (
     with_missing,
 )
 from driftline.formats.buffered import spooled
-from driftline.formats.coercion import coerce
 from driftline.formats.data_files import data_files, form_of
 from driftline.formats.dialect import AS_FOUND, Dialect
 from driftline.formats.formats import FORMATS
@@ -35,6 +34,7 @@ from driftline.formats.frames import (
     is_pandas,
     with_index,
 )
+from driftline.formats.lists import read_lists
 from driftline.formats.media_types import TEXT_MEDIA_TYPES
 from driftline.formats.opening import read_head
 from driftline.formats.parquet.files import delta_dataset, scanned
@@ -105,7 +105,7 @@ class Source:
         if not is_vector(kind) and not pa.types.is_string(kind):
             return 0
         for batch in self.batches():
-            lists, unfit = coerce(batch.column(name), "list<double>")
+            lists, unfit = read_lists(batch.column(name))
             lengths = Counter(pc.list_value_length(lists.drop_null()).to_pylist())
             if unfit or lengths:
                 is_lists = lengths.total() > unfit
@@ -134,7 +134,7 @@ class Source:
 
         def read() -> Iterator[pa.RecordBatch]:
             for batch in self.reader():
-                lists = coerce(batch.column(name), "list<double>")[0]
+                lists = read_lists(batch.column(name))[0]
                 is_whole = pc.equal(pc.list_value_length(lists), count)
                 fit = pc.if_else(is_whole, lists, pa.scalar([None] * count, lists.type))
                 flat = fit.fill_null([None] * count).flatten()

@@ -64,10 +64,9 @@ def label_sample(every: Answers, answers: Answers, reference: Answers | None) ->
         The reference's labelled rows. Where a window's labelled rows are more like them than all of
         its rows are, labels come as they came there, such as of accepted applications alone.
     """
-    every, reference = _once(every), None if reference is None else _once(reference)
     has_label = np.isin(every.places, answers.places)
     labelled = int(np.count_nonzero(has_label))
-    if every.problem == "ranking" or not 0 < labelled < len(every):
+    if not 0 < labelled < len(every):
         return ALL_LABELS
     said, usual = _said(every, reference)
     spread = said.std(axis=0)
@@ -92,7 +91,7 @@ def best_labels(every: Answers, answers: Answers) -> Iterator[Answers]:
     These are its own answers; what hangs on the share of positives (AUC, Brier skill) can be better
     where other numbers of the highest scores are the positive ones, and never where lower ones are.
     """
-    place = np.searchsorted(every.keys, answers.keys)
+    place = np.searchsorted(every.places, answers.places)
     missing = np.ones(len(every), np.bool_)
     missing[place] = False
     label = every.answer.copy()
@@ -108,18 +107,6 @@ def best_labels(every: Answers, answers: Answers) -> Iterator[Answers]:
             least = np.quantile(every.probability[missing], 1.0 - share)
             positive = (every.probability >= least).astype(label.dtype)
             yield replace(every, label=np.where(missing, positive, label))
-
-
-def _once(answers: Answers) -> Answers:
-    """Return forecasts as one row each, of the mean that they foretell: their values hang together.
-
-    Labels of the first steps come first, which says nothing of the forecasts that have some.
-    """
-    if answers.step is None:
-        return answers
-    _, first, unit = np.unique(answers.places, return_index=True, return_inverse=True)
-    mean = np.bincount(unit, answers.answer.astype(np.float64)) / np.bincount(unit)
-    return replace(answers.take(first), answer=mean, step=None)
 
 
 def _chance(said: Numbers, has_label: np.ndarray, time_us: np.ndarray | None) -> Numbers:

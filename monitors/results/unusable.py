@@ -82,7 +82,6 @@ class Unusable:
     # Of a reference, rows and missing predictions of each block as long as the window.
     blocks: Sequence[tuple[int, int]] = ()
     has_quantiles: bool = False  # Then rows that lack any of them are missing, too.
-    has_steps: bool = False  # Then rows that lack some step are; their others count.
     noun: str = "prediction"  # What the rows hold.
     repeated: int = 0  # Rows with the id of an earlier one, each of which counts.
     id_column: str | None = None
@@ -165,8 +164,7 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     """Return the count, and a note on what was left out and in which state the answers are."""
     what = "prediction or quantile" if window.has_quantiles else "prediction"
     parts = [
-        f"{'steps of ' * window.has_steps}{plural(window.missing, 'row')} without a {what}"
-        * bool(window.missing),
+        f"{plural(window.missing, 'row')} without a {what}" * bool(window.missing),
         f"{plural(window.impossible, window.noun)} {window.words}" * bool(window.impossible),
     ]
     if window.unweighed:
@@ -200,10 +198,8 @@ def equal_note(count: int, lowest: float, highest: float, what: str = "predictio
 def unfit_note(rows: pa.Table, label: str, count: int, most: float) -> str:
     """Describe labels that no metric can use: their values, and what was expected.
 
-    `most` is the largest size of a number, NaN of rankings, whose labels name relevant items.
+    `most` is the largest size of a number.
     """
-    if math.isnan(most):
-        return f"{plural(count, 'label')} left out: no relevant item"
     words = words_for_numbers(rows, (label,), are_amounts=True)
     far = numbers_beyond(rows, label, most)
     why = [f"no number: {named_values(words)}"] * bool(words)
@@ -300,9 +296,6 @@ def _judged(
     left = "they are left out of all metrics"
     if name == MISSING:
         words = "lack a prediction or quantile" if window.has_quantiles else "have no prediction"
-        if window.has_steps:
-            words = words.replace("have no", "lack a") + " for some steps"
-            left = "those steps are left out of all metrics"
         left = f"no number: {window.texts}; " * bool(window.texts) + left
     elif name == UNWEIGHED:
         words = "have no weight, or one that is negative or infinite"

@@ -169,7 +169,7 @@ def labels_of(reference: Baseline) -> Labels | None:
     features, outcomes = reference.signature.features, reference.outcomes
     found = next((feature for feature in features if feature.role == "label"), None)
     are_amounts = outcomes is not None and outcomes.roles.problem == "regression"
-    return None if found is None else Labels(found.name, found.compared_type, are_amounts)
+    return None if found is None else Labels(found.name, found.type, are_amounts)
 
 
 def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:

@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers, is_labelled, read_answers
-from driftline.baseline.forecasts import has_steps, holds_lists
 from driftline.baseline.foreign_values import named_values, words_for_numbers
 from driftline.baseline.losses import row_losses
 from driftline.baseline.outcomes import (
@@ -189,8 +188,6 @@ class Asked:
         roles = self._outcomes.roles
         assert roles.label is not None
         assert roles.problem is not None, "a baseline's is settled"
-        if roles.problem == "regression" and holds_lists(table, roles.label):
-            return has_steps(table[roles.label])
         return is_labelled(table[roles.label], roles.problem)
 
     def _answers(self, table: pa.Table) -> Answers:
@@ -199,7 +196,7 @@ class Asked:
         roles = replace(outcomes.roles, weight=None, quantiles=())
         problem = roles.problem
         assert problem is not None, "a baseline's is settled"
-        kinds = {one.name: one.compared_type for one in self.baseline.signature.columns}
+        kinds = {one.name: one.type for one in self.baseline.signature.columns}
         typed = pa.table(
             {
                 name: coerce(table[name].combine_chunks(), kinds[name])[0]
@@ -221,7 +218,7 @@ class Asked:
         if self.baseline is None or not self.is_quality:
             return Counter()
         columns = self.baseline.signature.columns
-        numbers = {one.name for one in columns if one.compared_type in ("int64", "double")}
+        numbers = {one.name for one in columns if one.type in ("int64", "double")}
         roles = self._outcomes.roles
         return words_for_numbers(
             table, numbers & {roles.label, roles.prediction, *roles.probability}
@@ -229,8 +226,6 @@ class Asked:
 
     def _measure(self, answers: Answers) -> Numbers:
         """Return the measure of each labelled row."""
-        if answers.problem == "ranking":
-            raise InputError("rankings are not compared; expected classes or numbers as answers")
         is_number = answers.problem == "regression"
         if self.costs is not None and not is_number:
             prices = self.costs.matrix(answers.classes)

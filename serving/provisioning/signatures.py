@@ -14,7 +14,6 @@ from driftline.errors import InputError
 from driftline.serving.hosting.formats.model_format import BODIES
 from driftline.serving.resources.answers import answers_several, require_width
 from driftline.signature import (
-    LISTS,
     Column,
     ColumnType,
     Role,
@@ -38,7 +37,7 @@ def endpoint_signature(
     require_match(inputs, description)
     positive = positive_class(declared, description, chosen=chosen)
     _require_classes(declared, description["classes"], chosen)
-    made = _with_lists(declared, description, _outputs(description, positive))
+    made = _of_one_value(declared, description, _outputs(description, positive))
     outputs = _named(declared.outputs, made)
     taken = {column.name for column in inputs}
     free = tuple(replace(column, name=free_name(column.name, taken)) for column in outputs)
@@ -108,7 +107,7 @@ def job_signature(
     roles = {column.role for column in made}
     # What the model does not answer, such as a probability, stays empty.
     named = [column for column in table.outputs if column.role in roles]
-    made = _named(named, _with_lists(table, description, made))
+    made = _named(named, _of_one_value(table, description, made))
     taken = {column.name for column in table.features}
     known = {column.column: column for column in table.outputs}
     outputs = []
@@ -325,24 +324,16 @@ def _outputs(description: Mapping[str, Any], positive: str | None) -> list[Colum
     return found
 
 
-def _with_lists(
+def _of_one_value(
     declared: Signature, description: Mapping[str, Any], outputs: list[Column]
 ) -> list[Column]:
-    """Type the prediction as the list that the reference's is, or its label.
-
-    Not every model says whether it answers one value for a row or several.
-    """
+    """Return the outputs; none of a model of several values a row, which no column holds."""
     roles: tuple[Role, ...] = ("prediction", "label")
     known = [one for role in roles for one in declared.columns if one.role == role]
     if description["classes"]:
         return outputs
     require_width(known[0] if known else None, description)
-    if known and known[0].sent_type not in LISTS:
-        return outputs
-    if not known and not answers_several(description):
-        return outputs
-    own: ColumnType = "list<string>" if outputs[0].type == "string" else "list<double>"
-    return [replace(outputs[0], type=known[0].sent_type if known else own), *outputs[1:]]
+    return [] if answers_several(description) else outputs
 
 
 def _named(declared: Sequence[Column], outputs: Sequence[Column]) -> list[Column]:

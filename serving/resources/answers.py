@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from driftline.errors import InputError
-from driftline.signature import LISTS, Column
+from driftline.signature import Column
 
 
 def answers_several(description: Mapping[str, Any]) -> bool:
@@ -15,18 +15,18 @@ def answers_several(description: Mapping[str, Any]) -> bool:
 
 
 def require_width(column: Column | None, description: Mapping[str, Any]) -> None:
-    """Refuse a model of several values a row where the prediction, or the label, is one value.
+    """Refuse a model of several values a row beside a prediction, or label, of one value.
 
     Raises
     ------
     InputError
-        Naming the column, how many values the model answers, and what would be taken.
+        Naming the column, and how many values the model answers.
     """
-    if column is None or column.sent_type in LISTS or not answers_several(description):
+    if column is None or not answers_several(description):
         return
     width = description["answer_width"]
     raise InputError(
         f'the model answers {width} values a row; the {column.role} "{column.name}" is one '
-        f"({column.sent_type}); expected a column of lists of {width} values as the reference's "
-        "label or prediction, or a model of one value a row"
+        f"({column.sent_type}); expected a model of one value a row: give each value a model and "
+        "an endpoint of its own"
     )

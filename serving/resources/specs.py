@@ -152,7 +152,7 @@ class BaselineSpec(Spec):
     exclude: list[str] = []
     categorical: list[str] = []
     context: list[str] = []
-    problem: Literal["binary", "multiclass", "regression", "ranking"] | None = None
+    problem: Literal["binary", "multiclass", "regression"] | None = None
     positive: str | int | float | bool | list[str | int | float | bool] | None = None
     threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
     facet: str | list[str] | None = None

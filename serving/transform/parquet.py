@@ -131,6 +131,14 @@ def _type(kind: pa.DataType) -> ColumnType:
     return "string"
 
 
+# A model may answer several values a row.
+ANSWER_TYPES: Mapping[str, pa.DataType] = {
+    **ARROW_TYPES,
+    "list<double>": pa.list_(pa.float64()),
+    "list<string>": pa.list_(pa.string()),
+}
+
+
 class TableAssembly:
     """Writes rows as the model is sent them, and what it answers as columns."""
 
@@ -143,7 +151,7 @@ class TableAssembly:
     ) -> None:  # fmt: skip
         self._inputs = [column.name for column in signature.inputs]
         self._is_joined = spec.data_processing.join_source == "Input"
-        fields = [("prediction", ARROW_TYPES[description["class_type"]])]
+        fields = [("prediction", ANSWER_TYPES[description["class_type"]])]
         if description["has_probability"]:
             classes = description["classes"]
             several = column_names(classes, prefix="probability")
@@ -210,7 +218,7 @@ class TableAssembly:
         return found
 
 
-def list_type(answer: bytes) -> ColumnType | None:
+def list_type(answer: bytes) -> str | None:
     """Return the type of an answer's first value if that is a list, which is JSON in CSV."""
     cell = next(iter(next(csv.reader(io.StringIO(answer.decode())), ())), "")
     try:

@@ -52,25 +52,14 @@ def test_shares_named_as_predictions_of_0_and_1_are_told(
 
 
 @pytest.mark.parametrize(
-    ("labels", "problem", "is_told"),
-    [
-        ([[3], [7, 2]], None, True),
-        ([[3], [7, 2]], "regression", False),
-        ([[3], [7, 2]], "ranking", False),
-        ([[3], [7, 2, 9]], None, False),  # Once as many: steps.
-        ([[3.5], [7, 2]], None, False),
-        ([[3, None], [7, None]], None, False),  # What is still to come.
-    ],
+    "held", [[[1.0, 2.0]], [["a", "b"]], ["[1, 2]"]], ids=["numbers", "texts", "csv"]
 )
-def test_items_that_are_read_as_forecasts_are_told(
-    labels: list[list[float]], problem: str | None, is_told: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    table = pa.table({"y": labels * 50, "said": [[7, 3, 2], [9, 2, 7]] * 50, "x": range(100)})
+def test_lists_where_a_row_has_one_label_and_one_answer_are_refused(held):
+    table = pa.table({"x": range(60), "y": [1.0] * 60, "said": held * 60})
 
-    Baseline.fit(table, label="y", prediction="said", problem=problem)
-
-    told = 'label "y" holds fewer numbers than prediction "said" in each row, all of them whole'
-    assert (told in caplog.text) is is_told
+    for roles in ({"label": "y", "prediction": "said"}, {"label": "said", "prediction": "y"}):
+        with pytest.raises(InputError, match=r'"said" holds lists.*expected one value a row'):
+            Baseline.fit(table, **roles)
 
 
 def test_label_answers_and_groups_are_kept_and_nothing_else():

@@ -107,20 +107,6 @@ def test_with_labels_all_that_they_tell_is_as_fitted_on_the_rows(roles: dict[str
     assert replace(made, documents=expected.documents).version == expected.version
 
 
-def test_forecasts_are_counted_anew_without_their_labels() -> None:
-    def table(count: int) -> pa.Table:
-        ahead = [[float(at % 7), float(at % 5)] for at in range(count)]
-        return pa.table({"x": np.arange(float(count)), "said": ahead, "y": ahead})
-
-    before = Baseline.fit(table(600), label="y", prediction="said")
-
-    after = renewed(before, open_source(table(900).drop_columns(["y"])), event_time=None)
-
-    assert after.profile is not None
-    assert after.profile.row_count == 900
-    assert after.outcomes is before.outcomes
-
-
 def test_it_is_kept_as_it_was_made(after: Baseline, tmp_path: Path) -> None:
     after.save(tmp_path)
 

@@ -258,7 +258,7 @@ def test_classes_are_written_the_same_however_they_are_given(label, positive, cl
         ),
         (
             {"problem": "sorting"},
-            'problem "sorting"; expected binary, multiclass, regression, ranking',
+            'problem "sorting"; expected binary, multiclass, regression',
         ),
         ({"timestamp": "carrier"}, "expected such as 2013-01-15T06:00:00Z"),
     ],

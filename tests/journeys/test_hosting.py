@@ -6,20 +6,15 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import skops.io
 import yaml
-from sklearn.linear_model import LinearRegression
-from sklearn.metrics import mean_absolute_error
 
-import driftline as dl
-from tests.kit.data import ORDERS, TODAY, YESTERDAY, fit, labelled, normal, stream
+from tests.kit.data import ORDERS, fit, labelled, stream
 from tests.kit.installation import Installation
 from tests.kit.resources import resource
 from tests.kit.waiting import wait
@@ -243,43 +238,3 @@ def test_files_are_scored_by_a_command_and_by_a_job(shop: Installation) -> None:
         (file,) = folder.glob("*.out")
         scored = pd.read_csv(file, header=None)
         assert scored[0].tolist() == expected(OLD)
-
-
-def test_forecasts_of_several_numbers_are_judged_by_their_labels(shop: Installation) -> None:
-    columns = {"load": normal(50, 10), "temp": normal(15, 5)}
-    past, today = (stream(columns, rows=600, seed=seed) for seed in (1, 2))
-    steps = np.arange(1, 5) / 10
-
-    def came(rows: pd.DataFrame, seed: int) -> np.ndarray:
-        middle = rows["load"].to_numpy()[:, None] + rows["temp"].to_numpy()[:, None] * steps
-        return middle + np.random.default_rng(seed).normal(0, 1, middle.shape)
-
-    model = LinearRegression().fit(past, came(past, 3))
-    truth = came(today, 4) + 3.0  # Loads have risen since.
-    reference = past.assign(next=list(came(past, 3)), said=list(model.predict(past)))
-    shop.deploy("load", model, reference, "--label", "next", "--prediction", "said")
-    start = TODAY - timedelta(days=2)
-    shop.apply(
-        resource("Endpoint", "load", model="load", baseline="load", trust_event_time=True),
-        resource(
-            "Monitor", "quality", endpoint="load", baseline="load", kind="model-quality",
-            schedule="cron(0 0 ? * * *)", start=start.isoformat(),
-        ),
-    )  # fmt: skip
-
-    answer = shop.invoke("load", today, at=YESTERDAY + timedelta(hours=6), inference_id="today",
-                         headers={"Accept": "application/json"})  # fmt: skip
-    said = [one["prediction"] for one in answer.json()["predictions"]]
-    shop.captured("load", 1)
-    with dl.Client(shop.url) as client:
-        client.put_truth("load", {"today": truth.tolist()})
-
-    def is_labelled() -> dict[str, Any] | None:
-        found = shop.reports("quality").get(YESTERDAY)
-        return found if found and found["labelled_count"] == len(today) else None
-
-    report = shop.wait(is_labelled, within_s=120)
-    np.testing.assert_allclose(said, model.predict(today), rtol=1e-12)
-    mae = next(one["value"] for one in report["metrics"] if one["name"] == "mae")
-    assert mae == pytest.approx(mean_absolute_error(truth, said), abs=1e-9)
-    assert "mae" in {one["feature_name"] for one in report["violations"]}

@@ -1,4 +1,4 @@
-"""What an app of one's own answers beside one number: quantiles of forecasts, rankings, weights.
+"""What an app of one's own answers beside one number: quantiles of forecasts, weights.
 
 Captured by a tap, labelled later, judged by a schedule, and shown on the monitor's page.
 """
@@ -36,15 +36,14 @@ import driftline as dl
 from fastapi import FastAPI
 
 app = FastAPI()
-for name in ("loads", "fares", "songs", "tips"):
+for name in ("loads", "fares", "tips"):
     app.add_middleware(dl.Capture, endpoint=name, paths=(f"/{name}",))
 
 
 @app.post("/loads")
 def loads(row: dict) -> dict:
-    middle = [row["load"] + row["temp"] * step / 10 for step in range(1, 5)]
-    return {"p10": [one - 1.28 for one in middle], "p50": middle,
-            "p90": [one + 1.28 for one in middle]}
+    middle = row["load"] + row["temp"] / 10
+    return {"p10": middle - 1.28, "p50": middle, "p90": middle + 1.28}
 
 
 @app.post("/fares")
@@ -56,23 +55,17 @@ def fares(row: dict) -> dict:
 def tips(row: dict) -> dict:
     return {"predictions": [{"said": [row["km"], 2 * row["km"]]}]}
 
-
-@app.post("/songs")
-def songs(row: dict) -> dict:
-    first = row["taste"]
-    return {"shown": [f"song {(first + place) % 40}" for place in range(12)]}
 """
-HORIZON, ROWS, PAST = 4, 300, 2_000
+ROWS, PAST = 300, 2_000
 
 
 def loads(seed: int, rows: int, noise: float) -> tuple[pd.DataFrame, np.ndarray]:
     """Draw loads and temperatures, what the app forecasts of them, and what came."""
     rng = np.random.default_rng(seed)
     asked = pd.DataFrame({"load": rng.normal(50, 10, rows), "temp": rng.normal(15, 5, rows)})
-    steps = np.arange(1, HORIZON + 1)
-    middle = asked["load"].to_numpy()[:, None] + asked["temp"].to_numpy()[:, None] * steps / 10
-    said = {"p10": list(middle - 1.28), "p50": list(middle), "p90": list(middle + 1.28)}
-    return asked.assign(**said, next=list(middle + rng.normal(0, noise, middle.shape))), middle
+    middle = asked["load"].to_numpy() + asked["temp"].to_numpy() / 10
+    said = {"p10": middle - 1.28, "p50": middle, "p90": middle + 1.28}
+    return asked.assign(**said, next=middle + rng.normal(0, noise, rows)), middle
 
 
 def fares(seed: int, rows: int, more: float) -> pd.DataFrame:
@@ -81,15 +74,6 @@ def fares(seed: int, rows: int, more: float) -> pd.DataFrame:
     km, counted = rng.exponential(5, rows), rng.choice([1.0, 20.0], rows)
     paid = 3 + 2 * km + rng.normal(0, 1, rows) + more * (counted > 1)
     return pd.DataFrame({"km": km, "counted": counted, "said": 3 + 2 * km, "paid": paid})
-
-
-def songs(seed: int, rows: int, last: int) -> pd.DataFrame:
-    """Draw listeners; two songs that they like, of the first `last` that are shown."""
-    rng = np.random.default_rng(seed)
-    taste = rng.integers(0, 40, rows)
-    shown = [[f"song {(one + place) % 40}" for place in range(12)] for one in taste]
-    liked = [[row[at] for at in rng.choice(last, 2, replace=False)] for row in shown]
-    return pd.DataFrame({"taste": taste, "shown": shown, "liked": liked})
 
 
 @dataclass(frozen=True)
@@ -170,9 +154,9 @@ def test_quantiles_of_forecasts_are_judged_and_shown(own: Served) -> None:
         quantiles={0.1: "p10", 0.5: "p50", 0.9: "p90"},
     )  # fmt: skip
 
-    came, found = np.stack(rows["next"].to_list()), values(report)
+    came, found = rows["next"].to_numpy(), values(report)
     told = {0.1: middle - 1.28, 0.5: middle, 0.9: middle + 1.28}
-    losses = [mean_pinball_loss(came.ravel(), q.ravel(), alpha=a) for a, q in told.items()]
+    losses = [mean_pinball_loss(came, q, alpha=a) for a, q in told.items()]
     within = (came >= told[0.1]) & (came <= told[0.9])
     assert found["pinball_loss"] == pytest.approx(np.mean(losses), rel=1e-9)
     assert found["interval_coverage[0.8]"] == pytest.approx(within.mean(), rel=1e-9)
@@ -203,19 +187,6 @@ def test_rows_that_stand_for_many_count_so_often(own: Served) -> None:
     assert values(report)["mae"] == pytest.approx(expected, rel=1e-9)
     assert expected > 1.4 * mean_absolute_error(rows["paid"], rows["said"])
     assert "mae" in {one["feature_name"] for one in report["violations"]}
-
-
-def test_rankings_are_judged_by_what_was_liked(own: Served) -> None:
-    past, rows = songs(5, PAST, 5), songs(6, ROWS, 10)
-
-    report = own.judged("songs", past, rows, ["taste"], "liked", prediction="shown")
-
-    gains = []
-    for shown, liked in zip(rows["shown"], rows["liked"], strict=True):
-        places = np.array([shown.index(one) for one in liked]) + 1
-        gains.append((1 / np.log2(places + 1)).sum() / (1 + 1 / np.log2(3)))
-    assert values(report)["ndcg_at_10"] == pytest.approx(np.mean(gains), rel=1e-9)
-    assert "ndcg_at_10" in {one["feature_name"] for one in report["violations"]}
 
 
 def test_lists_where_the_reference_has_numbers_are_said_to_be_that(own: Served) -> None:

@@ -208,20 +208,6 @@ def test_a_signature_may_be_declared_by_hand(server: Any, declare: Declare) -> N
     assert [one.name for one in found.columns] == ["km", "p"]
 
 
-@pytest.mark.parametrize("has_prediction", [True, False])
-def test_the_forecasts_of_ones_own_app_are_captured_as_lists(has_prediction: bool) -> None:
-    texts = {"type": "string", "data_type": "list<double>"}
-    load = Column("load", "feature_load", role="label", **texts)
-    said = Column("said", "prediction", role="prediction", **texts)
-
-    found = Signature((load,), (said,) if has_prediction else ()).as_captured()
-
-    assert [(one.role, one.type, one.data_type) for one in found.columns] == [
-        ("label", "list<double>", None),
-        ("prediction", "list<double>", None),
-    ]
-
-
 @pytest.mark.parametrize(
     ("named", "expected"),
     [

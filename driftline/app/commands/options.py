@@ -109,7 +109,7 @@ ROLES: dict[str, Any] = {
         _column("--weight", "Column by which rows count in model quality; as in the baseline."),
     ],
     "problem": Annotated[
-        Literal["binary", "multiclass", "regression", "ranking"] | None,
+        Literal["binary", "multiclass", "regression"] | None,
         typer.Option("--problem", help="What the model answers."),
     ],
     "positive": Annotated[

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from driftline.baseline.origin import Growth, are_keys, name_words
-from driftline.baseline.schema import column_type, list_type
+from driftline.baseline.schema import column_type
 from driftline.classes import class_text
+from driftline.formats.arrow_types import is_list
 from driftline.formats.coercion import coerce
-from driftline.signature import LISTS, ColumnType
+from driftline.signature import ColumnType
 
 SHOWN_VALUES = 50
 PROBED_TEXTS = 1_000
@@ -41,9 +42,9 @@ class ColumnFacts:
 
 def look_at(name: str, column: pa.ChunkedArray) -> ColumnFacts:
     """Look at one column of a sample, of a plain type; missing values are no values."""
-    kind = list_type(column.type) or column_type(column.type)
+    kind = column_type(column.type)
     present = column.drop_null()
-    if kind in LISTS:
+    if is_list(column.type):
         present = pa.chunked_array([coerce(present, "string")[0]])
     if kind == "double":
         present = present.filter(pc.invert(pc.is_nan(present)))

@@ -19,12 +19,10 @@ from driftline.app.init.infer_quantiles import are_quantiles, named_quantiles
 from driftline.baseline.origin import OF_KEY, origin_reason
 from driftline.baseline.outcomes import MAX_FACET_NUMBERS
 from driftline.baseline.positive import choose_positive, positive_question
-from driftline.baseline.rankings import hold_rankings
 from driftline.baseline.schema import find_column
 from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.roles import Facet, Problem, Roles
-from driftline.signature import LISTS
 
 SAMPLE_ROWS = 200_000
 # As signatures list classes (baseline/fit.py); more values than these are no classes.
@@ -151,10 +149,8 @@ class _Guessing:
         if roles.positive is None and given.facets and (answer is not None or probability):
             question = positive_question(roles, answer.values if answer is not None else ())
             asked = f'facet "{given.facets[0]}": bias compares how often answers are positive'
-            if roles.problem == "ranking":
-                raise InputError(f"{asked}; rankings have no classes: leave the facet out")
             raise InputError(f"{asked}; {question}")
-        has_classes = roles.positive is not None and roles.problem not in ("regression", "ranking")
+        has_classes = roles.positive is not None and roles.problem != "regression"
         facets = given.facets or (self._facets() if has_classes else ())
         return Guessed(replace(roles, facets=facets), tuple(self._found))
 
@@ -339,14 +335,8 @@ class _Guessing:
         count = answer.distinct_count
         most = MAX_INTEGER_CLASSES if answer.kind == "int64" else MAX_CLASSES
         problem: Problem
-        columns = [self._sample[one] for one in (roles.label, roles.prediction) if one]
         if roles.quantiles:
             problem, reason = "regression", "quantiles are of numbers"
-        elif len(columns) == 2 and not roles.probability and hold_rankings(columns):
-            named = f'"{roles.prediction}" and "{roles.label}"'
-            problem, reason = "ranking", f"{named} hold lists of texts: rankings"
-        elif answer.kind in LISTS:
-            problem, reason = "regression", f'"{answer.name}" holds lists of numbers: forecasts'
         elif count == 2:
             problem, reason = "binary", f'"{answer.name}" has two values'
         elif answer.kind in ("int64", "string", "bool") and 2 < count <= most:

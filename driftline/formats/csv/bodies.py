@@ -24,7 +24,7 @@ from driftline.formats.cells import NO_VALUES
 from driftline.formats.coercion import Coerced, from_array, is_plainly_read
 from driftline.formats.shapes.cells import rows_of_cells
 from driftline.formats.shapes.responses import ROUNDED, AnswerRows
-from driftline.signature import LISTS, Column, ColumnType
+from driftline.signature import Column, ColumnType
 
 # Python's own bound of a quoted text, for the whole process; bodies are bounded by the tap.
 csv.field_size_limit(1 << 30)
@@ -215,7 +215,7 @@ def _parse(text: bytes, fields: int, columns: Sequence[Column]) -> list[Coerced]
 
 def _direct_type(kind: ColumnType) -> pa.DataType:
     """Return what Arrow reads a column as; times it reads otherwise than we do, lists not."""
-    return pa.string() if kind == "timestamp" or kind in LISTS else ARROW_TYPES[kind]
+    return pa.string() if kind == "timestamp" else ARROW_TYPES[kind]
 
 
 def _typed(values: pa.Array, kind: ColumnType, text: bytes) -> Coerced | None:

@@ -22,7 +22,7 @@ from driftline.formats.shapes.requests import (
     split_frame,
 )
 from driftline.formats.shapes.tensors import is_tensors, read_tensors
-from driftline.signature import LISTS, Column, Signature
+from driftline.signature import Column, Signature
 
 _MAX_TOLD = 5
 # How far probabilities that were rounded on the way may be from adding up to one.
@@ -65,25 +65,10 @@ class AnswerRows:
         self._classes = self._known_classes(signature)
         self._class_count = max(len(self._classes), len(self._chances), 2)
         self._plans: Plans[_Key] = Plans(self._plan)
-        self._lists = [at for at, column in enumerate(self.columns) if column.type in LISTS]
-        self._is_list = len(self._lists) == len(self.columns) == 1
 
     def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
         """Return the rows of one JSON document; there are never extras."""
-        if self._is_list:
-            return self._list_rows(document), ()
-        # Of a row's lists, a list of lists may hold the outputs of one row, or of several.
-        found = None if self._lists else self._quickly(document)
-        return found or self._carefully(document), ()
-
-    def _list_rows(self, document: object) -> Sequence[Row]:
-        """Read answers that are lists: a list of lists holds several, any other is one."""
-        found = self._framed(document)
-        told = self._by_name(found)[0] if isinstance(found, dict) else found
-        is_one = not isinstance(told, list) or not any(isinstance(x, list | dict) for x in told)
-        entries = [told] if is_one or not isinstance(told, list) else told
-        require_rows(len(entries))
-        return [self._by_name(one) if isinstance(one, dict) else [one] for one in entries]
+        return self._quickly(document) or self._carefully(document), ()
 
     def _quickly(self, document: object) -> Sequence[Row] | None:
         """Read lists of values, and of objects of plain values."""
@@ -135,8 +120,6 @@ class AnswerRows:
         if isinstance(found, dict):
             found = self._as_records(found)
         entries = found if isinstance(found, list) else [found]
-        if self._lists and self._is_row(entries):
-            entries = [entries]
         require_rows(len(entries))
         lists = [entry for entry in entries if isinstance(entry, list)]
         places = self.places(lists) if len(lists) == len(entries) else None
@@ -164,32 +147,15 @@ class AnswerRows:
         tensors = read_tensors(found, 1)
         if len(tensors) == 1 and tensors[0].name not in self._known:
             return tensors[0].rows
-        lists = self._names_of_lists()
         return {
-            tensor.name: [
-                row[0] if len(row) == 1 and tensor.name not in lists else row for row in tensor.rows
-            ]
+            tensor.name: [row[0] if len(row) == 1 else row for row in tensor.rows]
             for tensor in tensors
         }
-
-    def _names_of_lists(self) -> set[str]:
-        """Name the outputs of lists, the prediction by all its names."""
-        columns = [self.columns[at] for at in self._lists]
-        said = self._said if any(column.role == "prediction" for column in columns) else ()
-        return {*(column.name for column in columns), *said}
-
-    def _is_row(self, entries: Sequence[object]) -> bool:
-        """Whether entries are the outputs of one row, those of lists among them."""
-        return len(entries) == len(self.columns) and all(
-            _is_flat(entries[at]) for at in self._lists
-        )
 
     def _as_records(self, found: dict[str, object]) -> object:
         """Turn an object of columns (``{"late": [0, 1], "p": [0.2, 0.7]}``) into rows."""
         told = self._prediction_of(found)
         columns = {name: value for name, value in found.items() if name in self._known}
-        if any(_is_flat(columns[name]) for name in self._names_of_lists() & columns.keys()):
-            return found  # {"p10": [1, 2], "p90": [3, 4]}: what one row's lists hold.
         lists = [value for value in columns.values() if isinstance(value, list)]
         is_nested = all(isinstance(value, list) for values in lists for value in values)
         if not lists or len(lists) < len(columns):
@@ -300,7 +266,7 @@ class AnswerRows:
         chances = next((entry[key] for key in _PROBABILITY_KEYS if key in entry), None)
         row: list[object] = []
         for column in self.columns:
-            is_plain = column.type in LISTS or not isinstance(entry.get(column.name), list | dict)
+            is_plain = not isinstance(entry.get(column.name), list | dict)
             if column.name in entry and is_plain:
                 row.append(entry[column.name])
             elif column.role == "prediction":
@@ -327,11 +293,6 @@ class AnswerRows:
             return next((chances[key] for key in _keys_of(column) if key in chances), None)
         is_alone = len(self._chances) == 1
         return chances if at == 0 and (isinstance(chances, list) or is_alone) else None
-
-
-def _is_flat(value: object) -> bool:
-    """Whether a value is a list of plain ones: a list of one row, and not those of several."""
-    return isinstance(value, list) and not any(isinstance(one, list | dict) for one in value)
 
 
 def _add_up(row: Sequence[object]) -> bool:

@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.clarify import BIAS_METRICS
-from driftline.baseline.forecasts import holds_lists
 from driftline.baseline.foreign_values import new_class_rows
 from driftline.baseline.outcomes import (
     Outcomes,
@@ -197,11 +196,6 @@ def plan_of(baseline: Baseline, roles: Roles) -> Plan:
         )
     settled = replace(roles, facets=facets)
     own = outcomes.roles
-    if holds_lists(outcomes.table, own.prediction) or holds_lists(outcomes.table, own.label):
-        what = "rankings" if own.problem == "ranking" else "lists of numbers"
-        raise InapplicableKindError(
-            f"bias: the answers are {what}; bias is measured of classes and numbers"
-        )
     _check_answers(settled, outcome_classes(outcomes))
     # The reference's columns under its own names; what is positive is the same on both sides.
     own = replace(
@@ -342,10 +336,6 @@ def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:
 def _check_answers(roles: Roles, classes: Sequence[str] = ()) -> None:
     if roles.label is None and roles.prediction is None and not roles.probability:
         raise InapplicableKindError(NO_ANSWERS)
-    if roles.problem == "ranking":
-        raise InapplicableKindError(
-            "bias: the answers are rankings; bias is measured of classes and numbers"
-        )
     if roles.positive is None:
         raise InputError(positive_question(roles, classes))
     if roles.problem == "multiclass" and roles.prediction is None and roles.probability:

@@ -106,12 +106,11 @@ def blocks_of(
 def kept_blocks(context: CheckContext, expected: Expectation, answers: Answers) -> list[Blocks]:
     """Return `blocks_of` a context's window, measured once for windows of one length.
 
-    What a user's own functions measure may be another thing at the next window, as may be which
-    steps ahead have labels.
+    What a user's own functions measure may be another thing at the next window.
     """
     length, extras = context.rows.length, expected.judged
     make = partial(blocks_of, expected.answers, answers, length, extras)
-    if length is None or not len(answers) or extras.own or expected.steps_note:
+    if length is None or not len(answers) or extras.own:
         return make()
     return context.kept(("quality blocks", context.roles, length), make)
 

@@ -97,9 +97,8 @@ class Costs:
 
     def measure(self, answers: Answers, clusters: Codes | None = None) -> Measure:
         """Measure the mean cost of a row."""
-        if answers.problem in ("regression", "ranking"):
-            what = "numbers" if answers.problem == "regression" else "rankings"
-            raise InputError(f"{KEY} with {what} as answers; expected classes")
+        if answers.problem == "regression":
+            raise InputError(f"{KEY} with numbers as answers; expected classes")
         prices = self.matrix(answers.classes).ravel()
         scale = Range(float(prices.min()), float(prices.max()))
         if not len(answers):

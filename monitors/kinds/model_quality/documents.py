@@ -31,7 +31,6 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
     is_coverage,
     is_of_quantiles,
 )
-from driftline.monitors.kinds.model_quality.ranking_metrics import RANKING_METRICS
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
 from driftline.roles import Problem
 from driftline.validation import nearest
@@ -48,7 +47,6 @@ HEADINGS: Mapping[Problem, str] = {
     "regression": "regression",
     "binary": "binary_classification",
     "multiclass": "multiclass_classification",
-    "ranking": "ranking",
 }
 # Below so many rows SageMaker gives no standard deviation; from there on that of five subsamples.
 DEVIATION_ROWS = 200
@@ -101,13 +99,12 @@ ORDER: Mapping[Problem, tuple[str, ...]] = {
         "brier_skill",
         "log_loss",
     ),
-    "ranking": RANKING_METRICS,
 }
 # What SageMaker does not measure.
 EXTRAS = frozenset(
     {
         *("balanced_accuracy", "brier", "brier_skill", "log_loss", "accuracy_skill"),
-        *(*MACRO, *AREAS, *ERRORS, *RANKING_METRICS, COST),
+        *(*MACRO, *AREAS, *ERRORS, COST),
     }
 )
 RATES = ("true_positive_rate", "true_negative_rate", "false_positive_rate", "false_negative_rate")
@@ -116,7 +113,6 @@ CONSTRAINED: Mapping[Problem, tuple[str, ...]] = {
     "regression": ("mae", "mse", "rmse", "r2"),
     "binary": ("recall", "precision", "accuracy", *RATES, "auc", *SCORES, "brier_skill"),
     "multiclass": ("accuracy", *WEIGHTED, "balanced_accuracy", "accuracy_skill", "brier_skill"),
-    "ranking": RANKING_METRICS,
 }
 RISING = frozenset({"mae", "mse", "rmse", "false_positive_rate", "false_negative_rate", PINBALL})
 

@@ -69,19 +69,6 @@ def error_metrics(label: Numbers, answer: Numbers, table: Rows) -> dict[str, Mea
     }
 
 
-def scaled_error(label: Numbers, answer: Numbers, table: Rows, naive_error: float) -> Measure:
-    """Measure MASE: the mean error in units of the naive forecast's, shape (rows,).
-
-    Below 1 the forecasts beat "as the last value was", by the reference's labels.
-    """
-    if not len(label) or not naive_error > 0:
-        why = "the reference's labels do not move"
-        if math.isnan(naive_error):
-            why = "no label of the reference holds two values"
-        return undefined(why if len(label) else "no rows", "error")
-    return _mean(np.abs(answer - label) / naive_error, table)
-
-
 def _mean(losses: Numbers, table: Rows) -> Measure:
     mean = table.mean(losses)
     return table.measure(mean, losses - mean, "error")

@@ -6,7 +6,6 @@ Thresholds and documents are SageMaker's; judgement.py and skill.py decide (docs
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,7 +13,6 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from driftline.baseline.answers import (
     LARGEST,
@@ -28,8 +26,6 @@ from driftline.baseline.predicate import UNFIT
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.classes import known_classes
 from driftline.errors import InputError
-from driftline.formats.arrow_types import plain_type
-from driftline.formats.coercion import coerce
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.model_quality.blocks import (
@@ -50,7 +46,6 @@ from driftline.monitors.kinds.model_quality.documents import (
 from driftline.monitors.kinds.model_quality.estimates import estimate_window
 from driftline.monitors.kinds.model_quality.expectation import (
     Expectation,
-    at_steps,
     expectation,
     reference_answers,
 )
@@ -73,7 +68,7 @@ from driftline.monitors.kinds.model_quality.metrics import (
     positive_share,
 )
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
-from driftline.monitors.kinds.model_quality.parts import outputs_note, part_points, part_results
+from driftline.monitors.kinds.model_quality.parts import part_points, part_results
 from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
 from driftline.monitors.kinds.model_quality.score_forms import read_on_scale
 from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
@@ -95,7 +90,6 @@ from driftline.monitors.results.unusable import (
 from driftline.monitors.results.violation import JsonValue, plural
 from driftline.monitors.rows import Rows as WindowRows
 from driftline.roles import Roles
-from driftline.signature import LISTS, ColumnType
 
 CONSTRAINTS = "constraints.json"
 # The seed of SageMaker's random subsamples in a reference; windows have the context's.
@@ -113,7 +107,7 @@ def suggest(
     """Return SageMaker's documents of the reference; none when it lacks label or answer.
 
     Metrics of the user's own stand behind SageMaker's, and are listed, and so are prices. With
-    `compat` metrics that SageMaker does not have are left out; of rankings it has none at all.
+    `compat` metrics that SageMaker does not have are left out.
     """
     try:
         answers = reference_answers(baseline)
@@ -123,7 +117,7 @@ def suggest(
         return {}
     measures = Extras(own=functions, costs=costs).measure(answers)
     names = [one.name for one in functions]
-    if compat and answers.problem != "ranking":
+    if compat:
         measures = {name: one for name, one in measures.items() if is_sagemakers(name)}
     spread = deviations(answers, SUGGEST_SEED) | {name: measures[name].error for name in names}
     return {
@@ -164,26 +158,24 @@ def _reference_notes(baseline: Baseline, expected: Expectation) -> dict[str, str
     found = {
         "classes_note": "" if baseline.outcomes is None else baseline.outcomes.classes_note,
         "far_note": far_note(expected.answers),
-        "outputs_note": outputs_note(expected.answers),
     }
     return {name: note for name, note in found.items() if note}
 
 
 def evaluate(context: CheckContext) -> Report:
     """Judge rows that have labels, all or some of them."""
-    whole = expectation(context)
-    _refuse_compat(context, whole)
-    window = _read_window(context, whole)
+    expected = expectation(context)
+    _refuse_compat(context)
+    window = _read_window(context, expected)
     table, answers, every = window.table, window.answers, window.every
-    expected, answers = at_steps(whole, answers)
     blocks = kept_blocks(context, expected, answers)
     like_sagemaker = context.compat is not None
-    sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, whole.answers)
+    sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
     if only := expected.only_class(answers):
         sample = replace(sample, words=f"{only}; {sample.words}")
-    found = _judged(context, expected, replace(window, answers=answers), blocks, sample)
-    unusable = [] if like_sagemaker else _judged_unusable(context, whole, answers, every)
-    parts = () if like_sagemaker else part_results(answers, whole)
+    found = _judged(context, expected, window, blocks, sample)
+    unusable = [] if like_sagemaker else _judged_unusable(context, expected, answers, every)
+    parts = () if like_sagemaker else part_results(answers, expected)
     estimates = estimate_window(
         context, expected, table, answers, read=window.read, has_label=window.has_label,
         sample=sample, realised=found.results,
@@ -193,10 +185,8 @@ def evaluate(context: CheckContext) -> Report:
     spread = {name: value for name, value in drawn.items() if name in found.measures}
     violations = describe_violations(
         answers, expected, found.results, spread, is_each_told=like_sagemaker,
-        place=find_loss_segment(
-            answers, table, expected.answers, context.baseline,
-            has_all_steps=not expected.steps_note,
-        ), also=unusable,
+        place=find_loss_segment(answers, table, expected.answers, context.baseline),
+        also=unusable,
     )  # fmt: skip
     left = _left_out(context, expected, window, answers, only)
     details = _details(
@@ -225,16 +215,15 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details,
             **times_note(context, expected, table, blocks),
-            **_reference_notes(context.baseline, whole),
+            **_reference_notes(context.baseline, expected),
             **_sample_note(found),
-            **({"steps_note": expected.steps_note} if expected.steps_note else {}),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
         },
     )
 
 
-def _refuse_compat(context: CheckContext, expected: Expectation) -> None:
+def _refuse_compat(context: CheckContext) -> None:
     """Refuse to judge as SageMaker does what it has no metrics of."""
     if context.compat is None:
         return
@@ -247,13 +236,6 @@ def _refuse_compat(context: CheckContext, expected: Expectation) -> None:
         raise InputError(
             f"quantiles {', '.join(context.roles.quantile_columns)} with compat: SageMaker has no "
             "metrics of quantiles; leave compat out, or make a baseline without quantiles"
-        )
-    known = expected.answers
-    kind = "rankings" if expected.problem == "ranking" else ""
-    kind = "forecasts" if known is not None and known.step is not None else kind
-    if kind:
-        raise InputError(
-            f"compat sagemaker: SageMaker has no metrics of {kind}; judge them without compat"
         )
 
 
@@ -313,29 +295,14 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
     if estimation is not None:
         wanted |= {*estimation.cells}
     parts, has_label = [], False
-    unfit: Counter[str] = Counter()
-    given: Counter[str] = Counter()
-    lists = {
-        one.name: one.compared_type
-        for one in context.baseline.signature.columns
-        if one.sent_type in LISTS
-    }
     for batch in context.rows.read(sorted(filter(None, wanted))):
         has_label |= label in batch.schema.names
         if label is not None and label not in batch.schema.names:
             # Labels are to come, and until then quality is estimated where it can be.
             batch = batch.append_column(label, pa.nulls(len(batch)))
         needed_columns(context.roles, batch.schema.names)
-        batch = _with_lists(batch, lists, label, expected.problem, unfit, given)
         parts.append(pa.table({name: _held(batch[name], is_text=name in texts)
                                for name in batch.schema.names}))  # fmt: skip
-    for name, count in unfit.items():
-        if count and count == given[name]:
-            role = "label" if name == label else "prediction"
-            raise InputError(
-                f'{role} "{name}": none of {plural(count, "value")} is a list; the baseline has '
-                "lists there: expected lists, or their JSON text, such as [0.5, 2]"
-            )
     if parts:
         whole = pa.concat_tables(parts, promote_options="permissive")
         return whole.unify_dictionaries(), has_label
@@ -349,33 +316,6 @@ def _held(column: pa.Array, *, is_text: bool) -> pa.Array:
     if is_text:
         return column.dictionary_encode() if pa.types.is_string(column.type) else column
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-
-
-def _with_lists(
-    batch: pa.RecordBatch,
-    lists: Mapping[str, ColumnType],
-    label: str | None,
-    problem: str,
-    misfits: Counter[str],
-    given: Counter[str],
-) -> pa.RecordBatch:
-    """Read lists that came as texts, as those of CSV files do.
-
-    Also count, by column, how many values were no list, and how many there were. Of a ranking such
-    a label is one of no relevant item, which is counted.
-    """
-    for name, kind in lists.items():
-        at = batch.schema.get_field_index(name)
-        if at < 0 or not pa.types.is_string(plain_type(batch.schema.field(at).type)):
-            continue
-        values, unfit = coerce(batch.column(at), kind)
-        misfits[name] += unfit
-        given[name] += unfit + len(values) - values.null_count
-        if unfit and name == label and problem == "ranking":
-            is_none = pc.and_(values.is_null(), batch.column(at).is_valid())
-            values = pc.if_else(is_none, pa.scalar([], values.type), values)
-        batch = batch.set_column(at, name, values)
-    return batch
 
 
 def _points(
@@ -406,11 +346,8 @@ def _details(
     """Return the confusion matrix, calibration and what the judgement rests on."""
     found: dict[str, JsonValue] = {
         "problem": expected.problem,
-        "labelled_rows": answers.row_count,
-        # A forecast counts once, though some of its values may be fit and others not.
-        "rows_without_label": rows
-        - answers.labelled_count
-        - answers.unfit * (answers.step is None),
+        "labelled_rows": len(answers),
+        "rows_without_label": rows - answers.labelled_count - answers.unfit,
         "rows_without_answer": every.unanswered,
         "unfit_labels": answers.unfit,
         **left,
@@ -430,10 +367,10 @@ def _details(
             f"{plural(answers.weightless, 'row')} of {expected.roles.weight} 0 count nothing"
         )
     if answers.weight is not None and len(answers):
-        worth = effective_rows(answers.weight[answers.once(np.ones(len(answers), np.bool_))])
+        worth = effective_rows(answers.weight)
         found["weight_note"] = (
             f"each row counts by its {expected.roles.weight}: "
-            f"{plural(answers.row_count, 'row')} {'is' if answers.row_count == 1 else 'are'} worth "
+            f"{plural(len(answers), 'row')} {'is' if len(answers) == 1 else 'are'} worth "
             f"{worth:,.0f} that count alike"
         )
     if every.quantiles is not None:
@@ -478,11 +415,7 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
     if len(said) and not _is_class(answers):
         found.append(equal_note(len(said), float(said.min()), float(said.max())))
     if unfit:
-        most = math.nan if answers.problem == "ranking" else answers.limits[1]
-        label = str(roles.label)
-        is_flat = answers.step is None
-        values = table if is_flat else pa.table({label: pc.list_flatten(table[label])})
-        found.append(unfit_note(values, label, unfit, most))
+        found.append(unfit_note(table, str(roles.label), unfit, answers.limits[1]))
     found.append(crossing_details(answers, roles.quantile_columns)[1])
     return found
 
@@ -516,7 +449,6 @@ def _unusable(answers: Answers | None) -> Unusable:
         answers.texts, answers.unknown, answers.unknown_words,
         "as classes of their own" if answers.problem == "multiclass" else "as negative",
         unweighed=answers.unweighed, has_quantiles=answers.quantiles is not None,
-        has_steps=answers.step is not None,
     )  # fmt: skip
 
 
@@ -524,9 +456,8 @@ def _with_labels(predictions: Unusable, answers: Answers | None) -> Unusable:
     """Add how many labels no metric can use."""
     if answers is None:
         return predictions
-    # A forecast counts once, though some of its values may be fit and others not.
-    others = answers.unfit * (answers.step is None)
-    return replace(predictions, labels=answers.labelled_count + others, unfit=answers.unfit)
+    labels = answers.labelled_count + answers.unfit
+    return replace(predictions, labels=labels, unfit=answers.unfit)
 
 
 def _judged_unusable(
@@ -553,7 +484,7 @@ def _judged_equal(
 ) -> list[JudgedUnusable]:
     """Judge predictions that are all equal against how often the reference's are that."""
     said = _said(answers)
-    if answers.problem == "ranking" or reference is None or not len(said):
+    if reference is None or not len(said):
         return []
     if said.min() != said.max():
         return []

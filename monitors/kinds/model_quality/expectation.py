@@ -40,11 +40,6 @@ from driftline.roles import Problem, Roles
 from driftline.stats.clusters import cluster_rows
 from driftline.stats.intervals import may_lack
 
-# A step ahead with this part of the labels that the fullest step has lacks none.
-ALIKE = 0.99
-# One with less than this part of the rows of the reference's fullest step is hardly in it.
-HARDLY = 0.1
-
 
 @dataclass(frozen=True)
 class Expectation:
@@ -63,8 +58,6 @@ class Expectation:
     classes: tuple[str, ...] = ()
     positive_reason: str = ""  # Why the reference's positive class is taken as that.
     extras: Extras = field(default_factory=Extras)  # What is measured beside the usual metrics.
-    # Of forecasts with labels to come: at which steps the reference was measured; "": at all.
-    steps_note: str = ""
 
     @property
     def judged(self) -> Extras:
@@ -140,55 +133,6 @@ def expectation(context: CheckContext) -> Expectation:
         problem, roles, constraints, measures, own, answers, chances, classes, reason,
         extras,
     )  # fmt: skip
-
-
-def at_steps(expected: Expectation, answers: Answers) -> tuple[Expectation, Answers]:
-    """Measure the reference at the steps ahead that a window's forecasts have labels of.
-
-    Errors grow with the step, so steps whose labels are still to come are left out of the
-    reference, too, and those with fewer labels count as much less. Steps that the reference hardly
-    has are left out on both sides, and no label is judged where a window has none but theirs.
-    """
-    known = expected.answers
-    if known is None or known.step is None or answers.step is None or not len(answers):
-        return expected, answers
-    size = int(max(known.step.max(initial=0), answers.step.max())) + 1
-    came = np.bincount(answers.step, answers.weight, size)
-    usual = np.bincount(known.step, known.weight, size)
-    share = np.divide(came, usual, out=np.zeros(size), where=usual > 0)
-    is_had = usual >= HARDLY * usual.max()
-    is_alike = (share[usual > 0] >= ALIKE * share.max()).all() and not came[usual == 0].any()
-    if is_alike:
-        return expected, answers
-    if not share[is_had].any():
-        note = "all labels with an answer are at steps ahead that the reference never or hardly has"
-        return replace(expected, steps_note=f"{note}: nothing can be judged"), answers.take(
-            slice(0)
-        )
-    each = np.where(is_had, share / share[is_had].max(), 0.0)[known.step]
-    # Not a part of the rows: of few rows that would be none of a step that the window has.
-    weight = each if known.weight is None else known.weight * each
-    kept = replace(known, weight=weight).take(each > 0.0)
-    if known.weight is None and (each[each > 0.0] == 1.0).all():
-        kept = replace(kept, weight=None)
-    answers = answers.take(is_had[answers.step])
-    measures = expected.extras.measure(kept, cluster_rows(kept.time_us))
-    constraints = {
-        name: one
-        if name in expected.own or name not in measures
-        else replace(one, threshold=measures[name].value)
-        for name, one in expected.constraints.items()
-        if name in expected.own or name not in measures or not measures[name].undefined
-    }
-    note = (
-        "some steps ahead have fewer labels with an answer than in the reference, as where they "
-        "are still to come, or are hardly in it: the reference's steps count as the window's, and "
-        "steps that it hardly has are left out"
-    )
-    changed = replace(
-        expected, answers=kept, measures=measures, constraints=constraints, steps_note=note
-    )
-    return changed, answers
 
 
 def _of_asked_class(

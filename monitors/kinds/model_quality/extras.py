@@ -59,9 +59,8 @@ class Extras:
     ) -> dict[str, Measure]:
         """Measure the metrics of the problem, and these; with `values_only` no more than needed."""
         found = measure_answers(answers, clusters)
-        together = answers.units if clusters is None else clusters
         for one in self.own:
-            found[one.name] = one.measure(answers, together, value_only=values_only)
+            found[one.name] = one.measure(answers, clusters, value_only=values_only)
         if self.costs is not None:
             found[COST] = self.costs.measure(answers, clusters)
         if answers.problem != "multiclass":

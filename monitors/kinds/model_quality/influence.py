@@ -231,30 +231,15 @@ class Rows:
         self,
         count: int,
         clusters: Codes | None = None,
-        units: Codes | None = None,
         weights: Numbers | None = None,
     ) -> None:
         self.count = count
         self.weights = relative_weights(weights)  # Of mean 1, shape (rows,); None: all count alike.
         self.worth = float(count) if self.weights is None else effective_rows(self.weights)
-        self._units: Codes | None = None
-        if units is not None and count:
-            # Values of one unit, such as a forecast's, are added up first: the unit is the row.
-            _, first, self._units = np.unique(units, return_index=True, return_inverse=True)
-            self.count = len(first)
-            clusters = None if clusters is None else clusters[first]
-            self.worth = float(self.count)
-            if self.weights is not None:
-                self.worth = effective_rows(self.weights[first])
         # Each row's cluster, 0 ..., shape (rows,); None: every row is its own.
         self.clusters = clusters
         sizes = np.bincount(clusters) if clusters is not None and count else np.empty(0, np.intp)
         self.cluster_count = int(np.count_nonzero(sizes))
-
-    @property
-    def has_units(self) -> bool:
-        """Whether several values are of one row, as those of a forecast are."""
-        return self._units is not None
 
     def mean(self, values: Numbers) -> float:
         """Return the mean of each row's value, shape (rows,)."""
@@ -277,12 +262,9 @@ class Rows:
     def measure(
         self, value: float, influence: Numbers, scale: Scale, support: float | None = None
     ) -> Measure:
-        """Make a measure of a value and of what each row, or value, adds to it, shape (rows,)."""
+        """Make a measure of a value and of what each row adds to it, shape (rows,)."""
         if self.weights is not None:
             influence = influence * self.weights
-        if self._units is not None:
-            share = self.count / len(influence)
-            influence = np.bincount(self._units, influence).astype(np.float64) * share
         # No BLAS here: its threads wait by spinning, and this is too little work for several.
         squares = float(np.einsum("i,i->", influence, influence))
         sums: Numbers | None = (

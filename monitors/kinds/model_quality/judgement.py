@@ -32,7 +32,6 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
     covers_less,
     widest_interval,
 )
-from driftline.monitors.kinds.model_quality.ranking_metrics import MAP, NDCG, RANKING_METRICS
 from driftline.monitors.kinds.model_quality.skill import (
     TOLERANCE,
     Verdict,
@@ -64,7 +63,7 @@ from driftline.stats.clusters import DECIDING_CLUSTERS, cluster_rows
 SKILL_BUDGET = 0.75
 SKILL = frozenset(
     {"auc", "balanced_accuracy", "brier_skill", "accuracy_skill", "mae", "mse", "rmse", "r2"}
-) | {*RANKING_METRICS, PINBALL}
+) | {PINBALL}
 ERRORS = frozenset({"mae", "mse", "rmse", PINBALL})
 # Which answers that are right make better, or leave as they are; labels that are the prediction are
 # not the best of the other quantiles.
@@ -543,7 +542,7 @@ def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
     """Return "page" for lost skill, "ticket" for what another share of positives explains."""
     value = results[name].value
     is_negative = value is not None and value < 0
-    if name in ("auc", "balanced_accuracy", NDCG, MAP):
+    if name in ("auc", "balanced_accuracy"):
         return "page"
     if name in BEYOND_GUESSING:
         return "page" if is_negative else "ticket"

@@ -63,9 +63,6 @@ KIND = Kind(
         MetricSpec("weighted_auc", "weighted AUC", "the same, by each class's share of the labels"),
         MetricSpec("mape", "MAPE", "mean of |error| / |label|; 0.1 is 10%"),
         MetricSpec("smape", "sMAPE", "mean of 2 |error| / (|label| + |prediction|)"),
-        MetricSpec(
-            "mase", "MASE", 'mean error over that of "as the last value was"; forecasts only'
-        ),
         MetricSpec("median_absolute_error", "median absolute error"),
         MetricSpec("cost", "mean cost", "what a row costs on average, by your prices"),
         MetricSpec("max_error", "largest error"),
@@ -81,14 +78,8 @@ KIND = Kind(
             "interval_coverage", "interval coverage", "share of labels within the central interval"
         ),
         MetricSpec("interval_width", "interval width", "mean width of the central interval"),
-        MetricSpec("ndcg_at_10", "NDCG@10", "gain of the first ten places over the best order's"),
-        MetricSpec("map_at_10", "MAP@10", "mean of rankings' average precision in ten places"),
-        MetricSpec("recall_at_10", "recall@10", "share of relevant items in the first ten places"),
-        MetricSpec(
-            "hit_rate_at_10", "hit rate@10", "share of rankings with a relevant item in ten places"
-        ),
     ),
-    headline_metrics=("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1", "ndcg_at_10"),
+    headline_metrics=("auc", "accuracy", "rmse", "mae", "weighted_f1", "f1"),
     panels=("quality",),
     default_alarms=(
         {

@@ -34,10 +34,6 @@ HOUR = "hour of the day (UTC)"
 # A column with more rare and new values than this in one window is no segment to name.
 RARE_MAX = 200
 NO_LOSSES = "not narrowed down: the baseline has no errors by segment; fit it anew"
-STEPS_LACK = (
-    "not narrowed down: the baseline has errors by segment of all steps together, and some steps "
-    "lack labels"
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,8 +56,6 @@ def find_loss_segment(
     table: pa.Table,
     reference: Answers | None,
     baseline: Baseline,
-    *,
-    has_all_steps: bool = True,
 ) -> Named:
     """Return the segment that holds most of the added loss, or why none can be named.
 
@@ -73,13 +67,9 @@ def find_loss_segment(
         The reference's answers, for its hours.
     baseline
         With losses by level; older ones, and those without rows, have none.
-    has_all_steps
-        False of forecasts some of whose steps lack labels: they are those of no level.
     """
     if not len(answers):
         return Named()
-    if not has_all_steps:
-        return Named(words=STEPS_LACK)
     own = row_losses(answers)
     texts = [
         one for one in baseline.signature.features
@@ -119,9 +109,9 @@ def _best(columns: Sequence[_Column], effect: float, loss: str) -> Segment | Non
 def _effect(answers: Answers, losses: Numbers) -> float:
     """Return how many times more a mean loss varies than that of independent rows."""
     mean = float(losses.mean())
-    table = Rows(len(losses), cluster_rows(answers.time_us), answers.units)
+    table = Rows(len(losses), cluster_rows(answers.time_us))
     found = table.measure(mean, losses - mean, "error")
-    alone = found.independent if answers.step is None else float(losses.var()) / len(losses)
+    alone = found.independent
     return max(found.variance / alone, 1.0) if alone > 0 else 1.0
 
 
@@ -215,6 +205,4 @@ def _segment(column: _Column, found: AddedLoss, at: int, loss: str) -> Segment:
 def _loss_name(answers: Answers) -> str:
     if answers.problem == "regression":
         return "mean squared error"
-    if answers.problem == "ranking":
-        return "mean 1 - NDCG"
     return ERROR_SHARE if answers.probability is None else "Brier score"

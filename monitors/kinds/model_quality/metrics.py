@@ -26,7 +26,7 @@ from driftline.monitors.kinds.model_quality.class_metrics import (
     f_limits,
     macro_metrics,
 )
-from driftline.monitors.kinds.model_quality.error_metrics import error_metrics, scaled_error
+from driftline.monitors.kinds.model_quality.error_metrics import error_metrics
 from driftline.monitors.kinds.model_quality.influence import (
     TINY,
     Codes,
@@ -39,7 +39,6 @@ from driftline.monitors.kinds.model_quality.influence import (
     undefined,
 )
 from driftline.monitors.kinds.model_quality.quantile_metrics import quantile_metrics
-from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG, ranking_metrics
 from driftline.monitors.results.metric import UNBOUNDED
 from driftline.stats.intervals import Limits, seen_count_limit, wilson
 
@@ -67,19 +66,11 @@ def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str
     """Measure everything that the problem of some answers has metrics for."""
     if answers.problem == "regression":
         came, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
-        found = regression_metrics(came, said, clusters, answers.units, answers.weight)
-        if answers.step is None and answers.quantiles is None:
-            return found
-        table = Rows(len(came), clusters, answers.units, answers.weight)
-        if answers.step is not None:
-            found["mase"] = scaled_error(came, said, table, answers.naive_error)
+        found = regression_metrics(came, said, clusters, answers.weight)
         if answers.quantiles is not None:
+            table = Rows(len(came), clusters, weights=answers.weight)
             found |= quantile_metrics(came, answers.quantiles, answers.levels, table)
         return found
-    if answers.problem == "ranking":
-        table = Rows(len(answers), clusters, weights=answers.weight)
-        relevant, hits = answers.label.astype(np.intp), answers.answer.astype(np.bool_)
-        return ranking_metrics(relevant, hits, table)
     label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
     if answers.problem == "binary":
         return binary_metrics(
@@ -105,8 +96,6 @@ def by_lot(answers: Answers) -> dict[str, float]:
         mae = _mean_distance(label, said, table.weights)
         r2 = 1.0 - mse / max(spread, TINY)
         return {"mae": mae, "mse": mse, "rmse": math.sqrt(mse), "r2": r2}
-    if answers.problem == "ranking":
-        return {NDCG: answers.lot}
     classes = len(answers.classes)
     share, answered = _class_shares(answers)
     right = float(share @ answered)
@@ -185,12 +174,11 @@ def regression_metrics(
     label: Numbers,
     answer: Numbers,
     clusters: Codes | None = None,
-    units: Codes | None = None,
     weights: Numbers | None = None,
 ) -> dict[str, Measure]:
     """Measure mae, mse, rmse, r2 (of labels that differ), then others, of finite values (rows,)."""
     rows = len(label)
-    table = Rows(rows, clusters, units, weights)
+    table = Rows(rows, clusters, weights)
     more = error_metrics(label, answer, table)
     if not rows:
         return {

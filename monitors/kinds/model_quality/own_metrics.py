@@ -306,8 +306,6 @@ def _parameters(function: Function) -> list[str]:
 
 def _columns(answers: Answers) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
     """Return labels and predictions: 1 for the positive class of two, classes, or numbers."""
-    if answers.problem == "ranking":
-        raise InputError("metrics of one's own take classes or numbers; the answers are rankings")
     if answers.problem == "regression":
         return answers.label.astype(np.float64), answers.answer.astype(np.float64)
     if answers.problem == "binary":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,14 +170,7 @@ def _mean(values: Numbers, table: Rows, scale: Scale) -> Measure:
 def _share(chosen: NDArray[np.bool_], table: Rows) -> Measure:
     if not len(chosen):
         return undefined("no rows", "share")
-    if not table.has_units:
-        return table.tally(chosen.astype(np.intp), 2).ratio([0, 1], [1, 1], "share", "no rows")
-    found = _mean(chosen.astype(np.float64), table, "share")
-    # As many rows as independent ones that would vary so: values of one forecast hang together.
-    rows, spread = found.support, found.value * (1.0 - found.value)
-    if spread > 0.0 and found.independent > 0.0:
-        rows = min(max(spread / found.independent, rows), float(len(chosen)))
-    return replace(found, support=rows)
+    return table.tally(chosen.astype(np.intp), 2).ratio([0, 1], [1, 1], "share", "no rows")
 
 
 def crossing_details(answers: Answers, columns: Sequence[str]) -> tuple[int, str]:
@@ -187,12 +179,12 @@ def crossing_details(answers: Answers, columns: Sequence[str]) -> tuple[int, str
         return 0, ""
     crossing = np.diff(answers.quantiles, axis=1) < 0.0
     is_crossing: NDArray[np.bool_] = np.asarray(crossing.any(axis=1))
-    rows = int(np.count_nonzero(answers.once(is_crossing)))
+    rows = int(np.count_nonzero(is_crossing))
     if not rows:
         return 0, ""
     worst = int(crossing.sum(axis=0).argmax())
     low, high = columns[worst : worst + 2]
-    share = percent(rows / answers.row_count)
+    share = percent(rows / len(answers))
     return rows, f'{plural(rows, "row")} ({share}) with crossing quantiles: "{low}" above "{high}"'
 
 

@@ -32,8 +32,6 @@ def read_on_scale(
 ) -> Answers:
     """Read answers; none whose scores all are on another scale, also where these lie in 0 to 1."""
     answers = read_answers(table, limits=None if known is None else known.limits, **named)
-    if known is not None:
-        answers = replace(answers, naive_error=known.naive_error)
     usual = None if known is None else known.probability
     if not answers.impossible or usual is None or not len(usual):
         return answers

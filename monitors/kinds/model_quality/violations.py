@@ -19,7 +19,6 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
     same_coverages,
     width_of,
 )
-from driftline.monitors.kinds.model_quality.ranking_metrics import NDCG
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.results.unusable import JudgedUnusable
 from driftline.monitors.results.violation import Violation, percent, share_blame
@@ -40,8 +39,8 @@ GUESSING = {
     "r2": "worse than always saying the mean",
 }
 # Beside which metric a reader wants to see whether ranking still holds.
-RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2", "ranking": NDCG}
-SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy", NDCG: "NDCG@10"}
+RANKING = {"binary": "auc", "multiclass": "accuracy", "regression": "r2"}
+SHOWN = {"auc": "AUC", "r2": "r2", "accuracy": "accuracy"}
 
 
 def describe_violations(

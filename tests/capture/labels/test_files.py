@@ -172,22 +172,6 @@ def test_ids_that_pandas_made_floats_are_the_whole_numbers_that_they_were(tmp_pa
             labels(read_label_file(file))
 
 
-@pytest.mark.parametrize("label", [[1.5, None], ["b", "a"]], ids=["forecast", "ranking"])
-def test_the_label_of_a_forecast_or_ranking_is_a_list_in_every_form(
-    tmp_path: Path, label: list[object]
-) -> None:
-    pq.write_table(pa.table({"id": ["a"], "label": [label]}), tmp_path / "lists.parquet")
-    text = json.dumps(label)
-
-    found = [
-        *labels(read_label_file(tmp_path / "lists.parquet")),
-        *body(f'{{"id": "a", "label": [{text}]}}'),
-        *body('id,label\na,"{}"\n'.format(text.replace('"', '""')), "csv"),
-    ]
-
-    assert found == [("a", 0, text)] * 3
-
-
 def test_parquet_with_lists_of_lists_or_as_ids_is_refused(tmp_path: Path) -> None:
     for odd in ({"id": ["a"], "label": [[["x"]]]}, {"id": [[1]], "label": [1]}):
         pq.write_table(pa.table(odd), tmp_path / "lists.parquet")

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
 from sqlalchemy import Engine
@@ -17,7 +16,6 @@ from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.capture.labels.labels import put
-from driftline.capture.tables.dataset import Dataset
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
@@ -446,80 +444,3 @@ def test_a_header_without_rows_is_not_said_to_lack_columns(tmp_path: Path, compa
     assert report.summary == "no rows; nothing could be judged"
     note = "no rows" if compat else "insufficient_data"
     assert {one.feature: one.note for one in report.results} == {"a": note, "b": note}
-
-
-def test_forecasts_are_stored_as_lists_and_judged_by_labels_that_came(
-    engine: Engine, root: str
-) -> None:
-    """Labels come as JSON texts; three of 400 are none."""
-    rng = np.random.default_rng(3)
-
-    def draw(rows: int, worse: float = 0.0) -> dict[str, np.ndarray]:
-        load = 50 + rng.normal(0, 5, (rows, 1)) + rng.normal(0, 1, (rows, 4))
-        said = load + rng.normal(0, 1 + worse, (rows, 4))
-        return {"km": rng.normal(size=rows), "load": list(load), "said": list(said)}
-
-    baseline = Baseline.fit(pd.DataFrame(draw(4_000)), label="load", prediction="said")
-    store.put(root, "flights", baseline, lambda: START)
-    rows, sent = draw(ROWS, worse=2.0), baseline.signature.as_sent()
-    append_day(root, sent, 0, {"km": rows["km"], "said": rows["said"]})
-    labels = [json.dumps(one.tolist()) for one in rows["load"]]
-    labels[3:6] = ["n/a", "soon", "[1, {}]"]
-    keys = pa.array([f"a-{place}" for place in range(ROWS)])
-    index = pa.array([0] * ROWS, pa.int32())
-    table = pa.table({"key": keys, "row_index": index, "label": labels})
-    put(root, "flights", table, lambda: START + 2 * DAY)
-
-    execution = run(Job(
-        engine, root, MonitorDefinition("daily", "flights", "flights", kind="model-quality"),
-        WINDOW, now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=sent,
-    ))  # fmt: skip
-
-    report = json.loads(Path(root, execution.folder, "report.json").read_text())
-    assert Dataset(root, "flights").schema().field("prediction").type == pa.list_(pa.float64())
-    assert (report["labelled_count"], report["unfit_label_count"]) == (ROWS - 3, 2)
-    counted = [place for place in range(ROWS) if place not in (3, 4, 5)]
-    errors = np.abs(np.stack(rows["load"]) - np.stack(rows["said"]))[counted]
-    found = {one["name"]: one["value"] for one in report["metrics"] if not one.get("label")}
-    assert found["mae"] == pytest.approx(errors.mean(), rel=1e-12)
-    assert execution.status == "CompletedWithViolations"
-
-
-def test_rankings_are_stored_as_lists_and_judged_by_labels_that_came(
-    engine: Engine, root: str
-) -> None:
-    """The relevant item stands first in the reference, and third in the window."""
-    rng = np.random.default_rng(3)
-
-    def draw(rows: int, place: int) -> dict[str, list[list[str]] | np.ndarray]:
-        items = [[f"item {one}" for one in rng.permutation(30)[:5]] for _ in range(rows)]
-        at = np.where(rng.random(rows) < 0.8, place, 4)
-        label = [[row[one]] for row, one in zip(items, at, strict=True)]
-        return {"km": rng.normal(size=rows), "clicked": label, "shown": items}
-
-    reference = pd.DataFrame(draw(4_000, 0))
-    baseline = Baseline.fit(reference, label="clicked", prediction="shown")
-    store.put(root, "flights", baseline, lambda: START)
-    rows, sent = draw(ROWS, 2), baseline.signature.as_sent()
-    append_day(root, sent, 0, {"km": rows["km"], "shown": rows["shown"]})
-    keys = pa.array([f"a-{place}" for place in range(ROWS)])
-    index = pa.array([0] * ROWS, pa.int32())
-    labels = [json.dumps(one) for one in rows["clicked"]]
-    table = pa.table({"key": keys, "row_index": index, "label": labels})
-    put(root, "flights", table, lambda: START + 2 * DAY)
-
-    execution = run(Job(
-        engine, root, MonitorDefinition("daily", "flights", "flights", kind="model-quality"),
-        WINDOW, now=lambda: datetime(2024, 2, 1, tzinfo=UTC), signature=sent,
-    ))  # fmt: skip
-
-    report = json.loads(Path(root, execution.folder, "report.json").read_text())
-    assert Dataset(root, "flights").schema().field("prediction").type == pa.list_(pa.string())
-    gains = [
-        1 / np.log2(said.index(one) + 2)
-        for (one,), said in zip(rows["clicked"], rows["shown"], strict=True)
-    ]
-    found = {one["name"]: one["value"] for one in report["metrics"]}
-    assert found["ndcg_at_10"] == pytest.approx(np.mean(gains), rel=1e-12)
-    assert report["labelled_count"] == ROWS
-    assert execution.status == "CompletedWithViolations"

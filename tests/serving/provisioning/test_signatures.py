@@ -230,18 +230,6 @@ def test_one_of_several_positive_values_is_the_models(chosen):
 NUMBERS = {**BINARY, "class_type": "double", "classes": [], "has_probability": False}
 
 
-@pytest.mark.parametrize("kind", ["list<double>", "list<string>"])
-@pytest.mark.parametrize("role", ["prediction", "label"])
-def test_a_prediction_is_the_list_that_the_reference_holds(kind, role):
-    column = Column("y", "answer", kind, role)
-    is_label = role == "label"
-    declared = Signature((*INPUTS, column) if is_label else INPUTS, () if is_label else (column,))
-
-    (found,) = endpoint_signature(declared, NUMBERS).outputs
-
-    assert (found.name, found.type) == ("prediction" if is_label else "y", kind)
-
-
 SEVERAL = {**NUMBERS, "kind": "estimator", "answer_width": 2}
 
 
@@ -250,27 +238,13 @@ def test_several_values_a_row_are_refused_where_the_reference_has_one(role):
     column = Column("y", "answer", "double", role)
     is_label = role == "label"
     declared = Signature((*INPUTS, column) if is_label else INPUTS, () if is_label else (column,))
-    sentence = rf'2 values a row; the {role} "y" is one \(double\); expected a column of lists'
+    sentence = rf'2 values a row; the {role} "y" is one \(double\); expected a model of one value'
 
     for make in (endpoint_signature, lambda *given: job_signature(*given, {})):
         with pytest.raises(InputError, match=sentence):
             make(declared, SEVERAL)
     assert endpoint_signature(declared, {**SEVERAL, "answer_width": 1}).outputs[0].type == "double"
-
-
-def test_several_values_a_row_are_a_list_where_the_reference_has_one_or_nothing():
-    listed = Signature((*INPUTS, Column("y", "answer", "list<double>", "label")))
-
-    for declared in (listed, Signature(INPUTS)):
-        assert endpoint_signature(declared, SEVERAL).outputs[0].type == "list<double>"
-    with pytest.raises(InputError, match=r"types: numbers against lists of 2 numbers"):
-        of_variants("", {**SEVERAL, "answer_width": 1}, SEVERAL)
-
-
-def test_classes_are_no_lists_whatever_is_declared():
-    declared = Signature((*INPUTS, Column("y", "answer", "list<double>", "label")))
-
-    assert endpoint_signature(declared, BINARY).outputs[0].type == "int64"
+    assert endpoint_signature(Signature(INPUTS), SEVERAL).outputs == ()
 
 
 def test_rows_of_a_job_have_the_tables_columns_and_what_its_model_answers():

@@ -112,7 +112,7 @@ class BaselineSpec(TypedDict):
     exclude: NotRequired[list[str]]
     categorical: NotRequired[list[str]]
     context: NotRequired[list[str]]
-    problem: NotRequired[Literal["binary", "multiclass", "regression", "ranking"] | None]
+    problem: NotRequired[Literal["binary", "multiclass", "regression"] | None]
     positive: NotRequired[str | int | float | bool | list[str | int | float | bool] | None]
     threshold: NotRequired[float]
     facet: NotRequired[str | list[str] | None]

@@ -203,21 +203,6 @@ def test_without_a_positive_class_no_facets_are_guessed() -> None:
     assert guess(Roles(positive="red"), sex=sex, label=colours).roles.facets == (Facet("sex"),)
 
 
-def test_lists_of_texts_are_rankings_and_have_no_facets() -> None:
-    """Bias is not measured of rankings: a facet would deploy a monitor that always refuses."""
-    shown, clicked = [["a", "b", "c"], ["b", "a", "c"]], [["a"], ["c"]]
-    items = {"prediction": shown * (N // 2), "label": clicked * (N // 2)}
-
-    found = guess(sex=np.resize(["m", "w"], N), **items)
-
-    assert found.roles.problem == "ranking"
-    assert found.roles.positive is None
-    assert found.roles.facets == ()
-    assert why(found, "problem") == ['"prediction" and "label" hold lists of texts: rankings']
-    with pytest.raises(InputError, match="rankings have no classes: leave the facet out"):
-        guess(Roles(facets=(Facet("sex"),)), sex=np.resize(["m", "w"], N), **items)
-
-
 def test_a_column_that_does_not_exist_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r'label "lat".*did you mean "late"'):
         guess(Roles(label="lat"), late=LATE)

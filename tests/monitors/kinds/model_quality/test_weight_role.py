@@ -11,11 +11,8 @@ import pytest
 from sklearn import metrics as peer
 
 import driftline as dl
-from driftline.baseline.answers import read_answers
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds.model_quality.metrics import by_lot, measure_answers
-from driftline.monitors.kinds.model_quality.violations import shown_number
 from driftline.roles import Roles
 
 ROLES = {"label": "late", "prediction": "said", "probability": "chance", "positive": 1}
@@ -202,51 +199,6 @@ def test_without_labels_nothing_is_estimated(weighted: Baseline) -> None:
     assert "rows have weights, which estimates without labels do not take" in str(
         report.details["estimate_note"]
     )
-
-
-def test_forecasts_count_by_the_weight_of_their_row() -> None:
-    rng = np.random.default_rng(9)
-    came = rng.normal(size=(400, 3))
-    said = came + rng.normal(size=(400, 3))
-    weight = rng.exponential(size=400)
-    table = pa.table({"came": came.tolist(), "said": said.tolist(), "w": weight, "x": weight})
-
-    baseline = dl.Baseline.fit(table, label="came", prediction="said", weight="w")
-    report = dl.check(table, baseline, kind="model-quality")
-
-    found = {one.name: one for one in report.metrics if not one.label}
-    wanted = np.average(np.abs(came - said).mean(axis=1), weights=weight)
-    assert found["mae"].value == pytest.approx(wanted, abs=1e-12)
-    assert shown_number(found["mae"].reference) == shown_number(found["mae"].value)
-
-
-def test_rankings_count_by_their_weight_and_so_do_those_by_lot() -> None:
-    rng = np.random.default_rng(11)
-    items = np.array([f"item {place}" for place in range(20)])
-    came = [items[rng.choice(20, rng.integers(1, 4), replace=False)].tolist() for _ in range(60)]
-    said = [items[rng.permutation(20)].tolist() for _ in came]
-    weight = np.where(rng.random(60) < 0.2, 9.0, 1.0)
-    weight[7] = np.nan
-    table = pa.table({"came": came, "said": said, "w": weight, "x": np.arange(60.0)})
-
-    def ndcg(wanted: list[str], shown: list[str]) -> float:
-        relevant = [[float(one in wanted) for one in shown]]
-        return float(peer.ndcg_score(relevant, [np.arange(20.0)[::-1]], k=10))
-
-    roles = Roles(label="came", prediction="said", weight="w", problem="ranking")
-    answers = read_answers(table, roles, "ranking")
-    assert (answers.row_count, answers.unweighed) == (59, 1)
-    found = measure_answers(answers)["ndcg_at_10"]
-    every = np.array([[ndcg(wanted, shown) for shown in said] for wanted in came])
-    known = np.nan_to_num(weight)
-    assert found.value == pytest.approx(np.average(np.diag(every), weights=known), abs=1e-12)
-    lot = known @ every @ known / known.sum() ** 2
-    assert by_lot(answers)["ndcg_at_10"] == pytest.approx(lot, abs=1e-12)
-
-    baseline = dl.Baseline.fit(table.slice(8), label="came", prediction="said", weight="w")
-    report = dl.check(table.slice(8), baseline, kind="model-quality")
-    value = next(one.value for one in report.metrics if one.name == "ndcg_at_10")
-    assert value == pytest.approx(np.average(np.diag(every)[8:], weights=known[8:]), abs=1e-12)
 
 
 def test_requests_of_an_own_app_carry_the_weight(weighted: Baseline) -> None:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn import metrics as peer
 
 from driftline.baseline.answers import Answers
@@ -237,24 +236,6 @@ def test_whole_weights_are_repeated_rows(problem: str) -> None:
     assert by_lot(weighted) == pytest.approx(by_lot(repeated))
     if problem != "regression":
         assert confusion_matrix(weighted) == confusion_matrix(repeated)
-
-
-def test_forecasts_are_weighted_one_by_one() -> None:
-    rng = np.random.default_rng(8)
-    place = np.repeat(np.arange(60), rng.integers(1, 5, 60))
-    label, of_row = rng.normal(size=len(place)), rng.exponential(size=60)
-    said = label + rng.normal(size=60)[place] + rng.normal(size=len(place))
-
-    found = regression_metrics(label, said, None, place, of_row[place])["mae"]
-
-    error = np.abs(label - said)
-    assert found.value == pytest.approx(np.average(error, weights=of_row[place]))
-    # Linearised variance of a ratio of sums over forecasts, by Student's quantile.
-    moved = np.bincount(place, of_row[place] * (error - found.value)) / of_row[place].sum()
-    quantile = stats.t.ppf(0.975, (moved @ moved) ** 2 / (moved**4).sum())
-    wanted = float(moved @ moved) * (quantile / stats.norm.ppf(0.975)) ** 2
-    assert found.variance == pytest.approx(wanted)
-    assert found.support == pytest.approx(of_row.sum() ** 2 / (of_row @ of_row))
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=60))
