@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -16,16 +14,12 @@ from hypothesis import strategies as st
 from driftline.baseline.analyzer import (
     KINDS,
     KindCounter,
-    analyzed,
     kinds_of,
     marked,
     open_texts,
-    values_of,
 )
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError
-from driftline.formats.source import Files, open_source
 from driftline.signature import Column, Signature
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -128,36 +122,12 @@ def test_parts_add_up_in_whatever_way_they_are_put_together(first, second, third
         assert merged.counts["x"].tolist() == whole.counts["x"].tolist()
 
 
-def test_rows_of_parts_without_a_column_have_no_value_in_it() -> None:
-    first, second = KindCounter(), KindCounter()
-    first.update(pa.record_batch({"a": ["1", "2"]}))
-    second.update(pa.record_batch({"b": ["x"]}))
-
-    merged = first.merge(second)
-
-    assert {name: counts.tolist() for name, counts in merged.counts.items()} == {
-        "a": [1, 0, 2, 0, 0],
-        "b": [2, 0, 0, 0, 1],
-    }
-    assert list(first.counts) == ["a"]
-
-
 def lost(**columns: list[object]) -> pa.RecordBatch:
     """A captured window's rows; "unfit" holds what did not fit its column, row by row."""
     unfit = columns.pop("unfit")
     arrays = {name: pa.array(values) for name, values in columns.items()}
     arrays["unfit"] = pa.array(unfit, pa.map_(pa.string(), pa.string()))
     return pa.record_batch(arrays)
-
-
-def test_what_capture_found_unfit_is_of_the_type_of_its_text() -> None:
-    batch = lost(x=[1, None, None, None], unfit=[[], [("x", "0.5")], [("x", "no")], None])
-
-    assert [KINDS[code] for code in kinds_of(batch, "x")] == [
-        "Integral", "Fractional", "String", "Unknown",
-    ]  # fmt: skip
-    assert values_of(batch, "x", "double").to_pylist() == [1.0, 0.5, None, None]
-    assert values_of(batch, "x", "string").to_pylist() == ["1", "0.5", "no", None]
 
 
 def test_values_of_a_wrong_type_are_marked_beside_what_capture_had_marked() -> None:
@@ -172,30 +142,6 @@ def test_values_of_a_wrong_type_are_marked_beside_what_capture_had_marked() -> N
     assert marked(batch, {}) is batch
 
 
-def test_a_column_of_exponents_is_text_to_sagemaker_and_numbers_to_us() -> None:
-    # A file of the SDK's own tests: its last column is written as 1.200000000000000000e+01.
-    file = FIXTURES / "monitors" / "exponents.csv"
-    with file.open(newline="") as lines:
-        last = Counter("e+" in row[-1] for row in csv.reader(lines))
-    assert last[True] > 100
-
-    ours, theirs = Baseline.fit(file), Baseline.fit(file, compat=True)
-
-    assert ours.statistics.features["_c9"]["inferred_type"] == "Fractional"
-    block = theirs.statistics.features["_c9"]
-    assert block["inferred_type"] == "String"
-    counts = {one["value"]: one["count"] for one in _buckets(block)}
-    assert counts["1.200000000000000000e+01"] > 50
-    assert theirs.constraints.feature("_c9").domains is not None
-    names = [f"_c{index}" for index in range(9)]
-    for name in names:
-        assert theirs.statistics.features[name] == ours.statistics.features[name]
-
-
-def _buckets(block: dict) -> list[dict]:
-    return block["string_statistics"]["distribution"]["categorical"]["buckets"]
-
-
 @pytest.mark.parametrize("compat", [False, True])
 def test_the_documents_of_a_real_job_are_reproduced_byte_for_byte(compat: bool) -> None:
     found = Baseline.fit(FIXTURES / "baseline" / "quality.csv", compat=compat)
@@ -203,37 +149,6 @@ def test_the_documents_of_a_real_job_are_reproduced_byte_for_byte(compat: bool) 
     expected = FIXTURES / "baseline"
     assert found.statistics.to_json() == (expected / "quality.statistics.json").read_text()
     assert found.constraints.to_json() == (expected / "quality.constraints.good.json").read_text()
-
-
-def test_text_of_a_file_stays_text(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("zip,share,flag,when\n01234,1.0,true,2024-01-01\n9,2,,x\n")
-
-    source = open_texts(tmp_path / "a.csv")
-
-    assert pa.Table.from_batches(source.batches()).to_pylist() == [
-        {"zip": "01234", "share": "1.0", "flag": "true", "when": "2024-01-01"},
-        {"zip": "9", "share": "2", "flag": "", "when": "x"},
-    ]
-
-
-def test_text_of_files_without_names_stays_text(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("01234,1.0\n9,2\n")
-
-    source = open_texts(Files(tmp_path / "a.csv", names=["zip", "share"]))
-
-    assert pa.Table.from_batches(source.batches()).to_pylist() == [
-        {"zip": "01234", "share": "1.0"},
-        {"zip": "9", "share": "2"},
-    ]
-
-
-def test_a_column_of_times_may_be_read_as_times(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("when,x\n2024-01-01,1\n2024-01-02,2\n")
-
-    assert str(analyzed(tmp_path / "a.csv").schema.field("when").type) == "string"
-    found = Baseline.fit(tmp_path / "a.csv", timestamp="when", compat=True)
-    assert found.signature.get("when").type == "timestamp"
-    assert found.blocks is not None
 
 
 def capture(path: Path, *records: tuple[str, str], encoding: tuple[str, str] = ("CSV", "CSV")):
@@ -285,43 +200,3 @@ def test_captured_columns_are_named_by_position_output_first(tmp_path: Path) -> 
         {"label": "1e-3", "n": "12", "share": "0.5", "name": "x"},
         {"label": "0.25", "n": "13", "share": "2", "name": "y"},
     ]
-
-
-@pytest.mark.parametrize(
-    ("known", "names"),
-    [
-        ({"n": "int64", "share": "double", "name": "string"}, ["n", "share", "name", "_c3"]),
-        ({"a": "int64"}, ["a", "_c1", "_c2", "_c3"]),
-        (dict.fromkeys("abcdef", "int64"), ["a", "b", "c", "d"]),
-    ],
-    ids=["baseline without target", "fewer", "more"],
-)
-def test_a_baseline_of_another_width_shifts_the_columns_as_with_sagemaker(
-    tmp_path: Path, known, names
-) -> None:
-    file = capture(tmp_path / "c.jsonl", ("12,0.5,x", "1"))
-
-    assert open_texts(file, signature(**known)).schema.names == names
-
-
-@pytest.mark.parametrize("encoding", [("CSV", "JSON"), ("JSON", "CSV")])
-def test_sides_of_two_encodings_fail_as_with_sagemaker(tmp_path: Path, encoding) -> None:
-    # The text of issue 2785 of the SageMaker SDK.
-    data = {"CSV": "1", "JSON": "[1]"}
-    file = capture(tmp_path / "c.jsonl", (data[encoding[0]], data[encoding[1]]), encoding=encoding)
-
-    with pytest.raises(
-        InputError,
-        match=f"Encoding mismatch: Encoding is {encoding[0]} for endpointInput, but Encoding is "
-        f"{encoding[1]} for endpointOutput. We currently only support the same type",
-    ):
-        open_texts(file, signature(a="int64", b="int64"))
-    assert open_source(file).schema.names == ["_c0", "_c1"]
-
-
-def test_captured_json_keeps_its_names(tmp_path: Path) -> None:
-    file = capture(tmp_path / "c.jsonl", ('{"a": 1, "b": 2.5}', '{"y": 1}'), encoding=("JSON",) * 2)
-
-    found = pa.Table.from_batches(open_texts(file, signature(a="int64", b="int64")).batches())
-
-    assert found.to_pylist() == [{"y": "1", "a": "1", "b": "2.5"}]

@@ -46,12 +46,6 @@ def test_hours_merge_to_utc_days():
     assert days["x"].dtype == np.int64
 
 
-def test_blocks_of_one_hour_are_the_hours():
-    found = BlockCounts(np.array([5, 9]), {"x": np.array([[2, 0], [0, 2]], dtype=np.int32)})
-
-    assert found.blocks(timedelta(hours=1))["x"].tolist() == [[2, 0], [0, 2]]
-
-
 def test_a_ragged_end_is_no_block():
     hours = np.arange(49)
     counts = {"x": np.full((49, 1), 10, dtype=np.int32)}
@@ -63,10 +57,6 @@ def test_a_ragged_end_is_no_block():
 def test_blocks_are_whole_hours(length):
     with pytest.raises(InputError, match="expected a whole number of hours"):
         counted([(0, 0)]).blocks(length)
-
-
-def test_no_rows_give_no_blocks():
-    assert counted([]).blocks(timedelta(days=1))["x"].shape == (0, 3)
 
 
 def test_hours_older_than_three_years_are_let_go():

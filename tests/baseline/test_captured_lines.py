@@ -57,37 +57,6 @@ def test_sides_of_a_record_that_do_not_match_are_named(tmp_path):
         open_source(write(tmp_path, "a.jsonl", line))
 
 
-def test_blank_fields_of_captured_csv_are_empty(tmp_path):
-    lines = [
-        '{"captureData":{"endpointInput":{"data":"' + data + '","encoding":"CSV"}}}'
-        for data in ("1,,2013-01-01", ",2.5,")
-    ]
-
-    found = rows(open_source(write(tmp_path, "a.jsonl", "\n".join(lines))))
-
-    assert found["_c0"] == [1, None]
-    assert found["_c1"] == [None, 2.5]
-    assert found["_c2"][1] is None
-
-
-def captured(data: str) -> str:
-    return json.dumps({"captureData": {"endpointInput": {"data": data, "encoding": "CSV"}}})
-
-
-def test_text_of_captured_csv_is_as_it_was_sent(tmp_path):
-    lines = "\n".join(map(captured, (" UA ,1, ", "AA,2,x\r\n")))
-
-    found = rows(open_source(write(tmp_path, "a.jsonl", lines)))
-
-    assert found == {"_c0": [" UA ", "AA"], "_c1": [1, 2], "_c2": [" ", "x"]}
-
-
-@pytest.mark.parametrize("data", ['1,"b\n2,c', '1,"b"c\n2,d'])
-def test_a_wrong_quote_in_captured_csv_is_an_error(tmp_path, data):
-    with pytest.raises(InputError, match=r"line 1: record \? is not readable"):
-        open_source(write(tmp_path, "a.jsonl", captured(data)))
-
-
 def merged(sent: str, answer: str, truth: str, encoding: str = "CSV") -> str:
     sides = {"endpointInput": sent, "endpointOutput": answer}
     data = {name: {"data": data, "encoding": "CSV"} for name, data in sides.items()}
@@ -108,11 +77,6 @@ def test_names_of_the_input_and_the_label_leave_the_answer_its_columns(tmp_path)
     assert found == {
         "_c0": [1, 0], "_c1": [0.9, 0.2], "age": [41, 42], "income": [10, 11], "label": [1, 0],
     }  # fmt: skip
-
-
-def test_a_wider_input_is_no_label_of_its_own(tmp_path):
-    with pytest.raises(InputError, match=r"line 2: .*3 values of input, expected 2 as in the fir"):
-        named(tmp_path, ["a", "b", "y"], merged("1,2", "0.5", "1"), merged("1,2,0", "0.5", "1"))
 
 
 @pytest.mark.parametrize(

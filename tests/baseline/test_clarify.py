@@ -6,11 +6,9 @@ import json
 
 import pytest
 
-from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
-from driftline.baseline.store import Baseline
+from driftline.baseline.clarify import answers_of_config, roles_of_config
 from driftline.errors import InputError
 from driftline.roles import Facet
-from tests.monitors.kinds.bias.adult import aws_validation
 
 # As the SDK writes it for the public example of the bias monitor (DataConfig, BiasConfig,
 # ModelConfig, ModelPredictedLabelConfig).
@@ -83,12 +81,6 @@ def test_the_predictors_answers_are_roles_of_data_that_holds_them(
     assert (roles.prediction, roles.probability) == found
 
 
-def test_a_position_is_an_answer_only_beside_named_features() -> None:
-    bare = {"predictor": {"label": 0}}
-
-    assert answers_of_config(json.dumps(bare), lambda: ["_c0", "_c1"]).prediction is None
-
-
 @pytest.mark.parametrize(
     ("methods", "metrics"),
     [
@@ -105,13 +97,6 @@ def test_metrics_that_are_asked_for_are_read(methods: dict, metrics: tuple[str, 
     assert roles_of_config(json.dumps({**CONFIG, "methods": methods})).bias_metrics == metrics
 
 
-def test_metrics_that_are_no_list_are_refused() -> None:
-    methods = {"pre_training_bias": {"methods": "CI"}}
-
-    with pytest.raises(InputError, match="pre_training_bias: methods 'CI'; expected"):
-        roles_of_config(json.dumps({**CONFIG, "methods": methods}))
-
-
 @pytest.mark.parametrize(
     ("stage", "name", "known"),
     [("pre_training_bias", "DPPL", "CDDL, CI"), ("post_training_bias", "DPL", "AD, CDDPL, DAR")],
@@ -123,50 +108,6 @@ def test_a_metric_that_its_stage_does_not_have_is_refused(
 
     with pytest.raises(InputError, match=f'{stage}: "{name}" is no .* some of {known}, '):
         roles_of_config(json.dumps({**CONFIG, "methods": methods}))
-
-
-def test_a_facet_of_ours_names_several_columns_and_intervals() -> None:
-    both = {"name_or_index": ["Sex", 0], "value_or_threshold": [[0], ["[18,30)"]]}
-
-    roles = roles_of_config(json.dumps({**CONFIG, "facet": [both]}))
-
-    assert roles.facets == (Facet.parse("Sex=0 & Age=[18,30)"),)
-    short = {**both, "value_or_threshold": [0]}
-    with pytest.raises(InputError, match="a list of values for each"):
-        roles_of_config(json.dumps({**CONFIG, "facet": [short]}))
-
-
-def test_columns_may_be_numbered() -> None:
-    config = {**CONFIG, "label": 3, "facet": [{"name_or_index": 2}, {"name_or_index": 0,
-              "value_or_threshold": [40]}], "group_variable": 1}  # fmt: skip
-
-    roles = roles_of_config(json.dumps(config).encode())
-
-    assert (roles.label, roles.group) == ("Target", "Workclass")
-    assert roles.facets == (Facet("Sex"), Facet("Age", ("40",)))
-
-
-def test_a_number_becomes_a_value_or_a_threshold_by_the_data() -> None:
-    config = {**CONFIG, "facet": [{"name_or_index": "Sex", "value_or_threshold": [0]},
-              {"name_or_index": "Age", "value_or_threshold": [40]}]}  # fmt: skip
-
-    baseline = Baseline.of(aws_validation(), roles_of_config(json.dumps(config)))
-
-    assert baseline.outcomes.roles.facets == (Facet("Sex", ("0",)), Facet("Age", (), 40.0))
-
-
-def test_the_label_of_json_is_an_expression_whose_name_stands_last() -> None:
-    config = {**CONFIG, "dataset_type": "application/json", "label": "instances[*].label"}
-
-    assert roles_of_config(json.dumps(config)).label == "Target"
-
-
-def test_the_names_of_columns_are_read() -> None:
-    assert headers_of_config(json.dumps(CONFIG)) == ("Age", "Workclass", "Sex", "Target")
-    assert headers_of_config('{"label": "y"}') == ()
-    for wrong in ('{"headers": "Age"}', '{"headers": [1, 2]}', '{"headers": 7}'):
-        with pytest.raises(InputError, match="expected a list of names"):
-            headers_of_config(wrong)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,7 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.column_order import (
-    PAIR_CAP,
     OrderCounter,
-    candidate_pairs,
 )
 from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.store import Baseline
@@ -53,24 +51,6 @@ def test_a_year_of_reference_keeps_the_pairs_of_one_range_that_hold(
     assert order.worst_week == pytest.approx(2 / 168), "1 January 2025 ends a week that began then"
 
 
-def test_a_shorter_reference_and_one_without_times_keep_none(rng: np.random.Generator) -> None:
-    for rows in (weather(rng, 300), weather(rng, 340).assign(at=None)):
-        timestamp = None if rows["at"].isna().all() else "at"
-        found = Baseline.fit(rows.dropna(axis=1), timestamp=timestamp).rows
-        assert found is not None
-        assert found.orders == ()
-
-
-def test_one_stray_time_makes_no_year(rng: np.random.Generator) -> None:
-    rows = weather(rng, 60)
-    rows.loc[0, "at"] = pd.Timestamp(0, tz="UTC")
-
-    found = Baseline.fit(rows, timestamp="at").rows
-
-    assert found is not None
-    assert found.orders == ()
-
-
 def test_what_is_saved_is_read_again_and_a_newer_format_is_refused(
     rng: np.random.Generator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -92,17 +72,6 @@ def test_what_is_saved_is_read_again_and_a_newer_format_is_refused(
             RowProfile.from_json(wrong)
 
 
-def test_a_column_made_anew_keeps_no_order() -> None:
-    counter = OrderCounter.start([("a", "b"), ("c", "d")])
-    counter.update(pa.record_batch({name: [4.0 - at] * 30 for at, name in enumerate("abcd")}))
-    profile = RowProfile(counter.orders())
-
-    left = profile.without(["b"])
-    assert left is not None
-    assert [one.pair for one in left.orders] == [("c", "d")]
-    assert left.without(["c"]) is None
-
-
 @pytest.mark.parametrize("cut", [0, 1, 17, 60])
 def test_parts_add_up_to_the_whole(rng: np.random.Generator, cut: int) -> None:
     a, b = rng.normal(size=60), rng.normal(size=60)
@@ -120,21 +89,3 @@ def test_parts_add_up_to_the_whole(rng: np.random.Generator, cut: int) -> None:
     assert merged.totals() == whole.totals() == {("a", "b"): (known.sum(), (a < b).sum())}
     assert merged.days.tolist() == whole.days.tolist()
     assert merged.broken.tolist() == whole.broken.tolist()
-
-
-def test_of_a_thousand_columns_only_the_closest_pairs_are_kept(rng: np.random.Generator) -> None:
-    steps = rng.gamma(2, 1, size=(1024, 1000)).cumsum(axis=1) + rng.normal(0, 90, size=(1024, 1))
-    sample = pa.table({f"x{at}": steps[:, at] for at in range(1000)})
-
-    found = candidate_pairs(sample)
-
-    assert len(found) == PAIR_CAP
-    assert all(int(upper[1:]) > int(lower[1:]) for upper, lower in found)
-
-
-def test_columns_without_numbers_or_that_are_equal_are_no_pair() -> None:
-    values = np.arange(200.0)
-    sample = pa.table({"a": values, "same": values, "none": pa.nulls(200, pa.float64())})
-
-    assert candidate_pairs(sample) == ()
-    assert candidate_pairs(sample.select(["none", "a"])) == ()

@@ -34,18 +34,6 @@ def test_rows_of_no_known_value_count_as_the_usual_mix() -> None:
     assert found.on_other_cells().shares(np.ones((2, 9), np.int64)).tolist() == [[0.4]]
 
 
-def test_levels_beyond_the_most_frequent_are_one_group() -> None:
-    counts = {f"r{at:02}": 100 - at for at in range(20)}
-    cells = text_cells("region", "string", counts, complete=True, row_count=2_000)
-    held = np.array([*counts.values(), *[0] * (cells.size - 20)])
-
-    groups = ContextGroups.of(cells, held).groups
-
-    assert groups[:CONTEXT_GROUPS].count(BASE) in (0, 1)
-    assert len(set(groups[CONTEXT_GROUPS:20])) == 1
-    assert len(set(groups[:20])) == CONTEXT_GROUPS + 1
-
-
 def test_numbers_are_grouped_with_their_neighbours_and_empty_ones_apart() -> None:
     values = np.arange(1_000.0)
     cells = number_cells("load", "double", values, np.ones(values.size))
@@ -61,15 +49,3 @@ def test_numbers_are_grouped_with_their_neighbours_and_empty_ones_apart() -> Non
     assert (groups == groups[-2]).sum() == 1
     assert groups[0] == groups[1], "below the reference's least number"
     assert groups[-3] == groups[-4] == kept[-1], "and above its greatest"
-
-
-def test_a_holiday_written_as_0_and_1_is_two_groups() -> None:
-    values = np.array([0.0, 1.0])
-    cells = number_cells("holiday", "int64", values, np.array([97.0, 3.0]))
-    held = np.bincount(
-        np.searchsorted(cells.edges, values, side="right"), weights=[97, 3], minlength=cells.size
-    )
-
-    groups = np.array(ContextGroups.of(cells, held).groups)
-
-    assert sorted(groups[held > 0]) == [BASE, 0]

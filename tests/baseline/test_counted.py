@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from driftline.baseline.cells import number_cells, text_cells
-from driftline.baseline.column import ColumnProfile
 from driftline.baseline.texts import counted_texts
 from driftline.formats.source import open_source
 
@@ -25,19 +24,6 @@ def test_texts_are_counted_in_order_of_appearance(texts: list[str | None]) -> No
         text for text in texts if text
     )
     assert values.to_pylist() == list(dict.fromkeys(text for text in texts if text))
-
-
-def test_a_dictionary_that_holds_a_value_twice_is_counted_by_value() -> None:
-    codes = pa.array([0, 1, 2, None, 3, 2], pa.int8())
-    column = ColumnProfile("x", "string")
-    column.update(pa.DictionaryArray.from_arrays(codes, pa.array(["a", "b", "a", None])))
-    assert column.levels.ranked() == [("a", 3), ("b", 1)]
-    assert column.missing_count == 2
-
-
-def test_truth_values_are_counted_as_texts() -> None:
-    values, counts = counted_texts(pa.array([True, None, True, False]))
-    assert (values.to_pylist(), counts.tolist()) == (["true", "false"], [2, 1])
 
 
 @given(NUMBERS)

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import distributed
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -113,36 +112,9 @@ def test_rows_from_memory_are_carried_to_the_workers(cluster: DaskProcesses, fol
     assert found.version == Baseline.fit(table).version
 
 
-def test_many_rows_from_memory_are_carried_without_a_warning(
-    cluster: DaskProcesses, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(parts, "PART_ROWS", 4 << 20)
-    part = next(stream_parts(pa.table({"x": np.zeros(4 << 20)}).to_batches()))
-    assert next(DaskCluster(cluster.address).map(whose, [part]))[1] == 4 << 20
-
-
-def test_parts_are_shared_among_the_workers_and_results_keep_their_order(
-    cluster: DaskProcesses,
-) -> None:
-    engine = DaskCluster(cluster.address)
-    found = list(engine.map(whose, carried(40)))
-    assert {process for process, _ in found} == {one.pid for one in cluster.workers}
-    assert list(engine.map(partial(fail, at=99), carried(30))) == list(range(30))
-
-
 def test_an_error_on_a_worker_is_the_error_of_the_whole(cluster: DaskProcesses) -> None:
     with pytest.raises(InputError, match="row 5 is wrong"):
         list(DaskCluster(cluster.address).map(partial(fail, at=5), carried(12)))
-
-
-def test_without_an_address_the_client_of_this_process_is_asked(
-    cluster: DaskProcesses, folder: Path
-) -> None:
-    with distributed.Client(cluster.address):
-        found = Baseline.fit(folder / "before.parquet", engine="dask")
-    assert found.version == Baseline.fit(folder / "before.parquet").version
-    with pytest.raises(InputError, match=r"which scheduler\? Expected dask:ADDRESS"):
-        Baseline.fit(folder / "before.parquet", engine="dask")
 
 
 def test_nobody_at_the_address_is_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,21 +143,6 @@ def test_workers_of_another_driftline_are_refused_and_none_at_all_are_not_awaite
     monkeypatch.setattr(dask_engine, "CONNECT_S", 2)  # Who is there may answer later.
     with pytest.raises(UnavailableError, match=r"the scheduler tcp.* has no workers"):
         list(engine.map(whose, carried(1)))
-
-
-def test_the_last_worker_that_knows_the_task_may_be_lost_too(cluster: DaskProcesses) -> None:
-    def parts() -> Iterator[IpcPart]:
-        """Lose a worker when Dask, tidying up, has left the task to it alone."""
-        with distributed.Client(cluster.address, set_as_default=False) as client:
-            processes = client.run(os.getpid)
-            holders: list[str] = []
-            while len(holders) != 1:
-                client.amm.run_once()
-                holders = [worker for worker, keys in client.has_what().items() if keys]
-            os.kill(processes[holders[0]], signal.SIGKILL)
-        yield from carried(5)
-
-    assert [rows for _, rows in DaskCluster(cluster.address).map(whose, parts())] == [1] * 5
 
 
 def test_a_worker_that_is_lost_is_replaced_by_another_and_a_lost_scheduler_is_a_sentence(

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,18 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
 
-from driftline.app.cli import build
-from driftline.baseline import engine as engine_module
 from driftline.baseline.engine import (
-    IN_FLIGHT,
     Engine,
-    Flight,
     InProcess,
     ProcessPool,
-    Tell,
-    open_engine,
 )
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
@@ -150,19 +142,6 @@ def test_whatever_else_a_check_is_asked_comes_out_the_same(
     assert not alone.passed
 
 
-def test_rows_from_memory_are_carried_to_the_processes() -> None:
-    one = Baseline.fit(frame(), **ROLES)
-    assert Baseline.fit(frame(), **ROLES, jobs=2).version == one.version
-    spoiled = frame()
-    spoiled.loc[8_000:, "origin"] = "XXX"
-    found = check(spoiled, one, jobs=2)
-    assert found.documents() == check(spoiled, one).documents()
-    violation = next(one for one in found.violations if one.feature_name == "origin")
-    assert violation.row_count == 4_000
-    assert violation.first_rows[0] == {"row": 8_000}
-    assert set(found.rows(violation)["origin"]) == {"XXX"}
-
-
 def test_counts_are_those_of_one_single_part(
     folder: Path, one: Baseline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,27 +174,6 @@ def test_counts_are_those_of_one_single_part(
     np.testing.assert_array_equal(one.blocks.hours, single.blocks.hours)
 
 
-def test_results_come_in_the_parts_order_from_more_than_this_process() -> None:
-    found = list(ProcessPool(2).map(count_rows, carried(40)))
-    assert [rows for _, rows in found] == [1] * 40
-    assert os.getpid() not in {process for process, _ in found}
-    assert list(ProcessPool(2).map(partial(fail, at=99), carried(40))) == list(range(40))
-
-
-@pytest.mark.parametrize("engine", [InProcess(), ProcessPool(2)], ids=["here", "two"])
-def test_parts_are_not_taken_far_ahead_of_the_results(engine: Engine) -> None:
-    taken = []
-
-    def watched() -> Iterator[IpcPart]:
-        for part in carried(30):
-            taken.append(part)
-            yield part
-
-    for number, _ in enumerate(engine.map(count_rows, watched()), 1):
-        assert len(taken) <= number + 2 * IN_FLIGHT
-    assert number == 30
-
-
 @pytest.mark.parametrize("engine", [InProcess(), ProcessPool(2)], ids=["here", "two"])
 def test_an_error_in_a_part_is_the_error_of_the_whole(engine: Engine) -> None:
     with pytest.raises(InputError, match="row 5 is wrong"):
@@ -226,133 +184,6 @@ def test_a_process_that_dies_is_a_sentence_and_the_next_reading_works() -> None:
     with pytest.raises(UnavailableError, match=r"one of 2 processes ended .* fewer jobs"):
         list(ProcessPool(2).map(die, carried(4)))
     assert len(list(ProcessPool(2).map(count_rows, carried(4)))) == 4
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_progress_counts_every_row_of_both_readings(folder: Path, jobs: int) -> None:
-    told: list[tuple[int, int | None]] = []
-    baseline = Baseline.fit(
-        folder / "before.parquet", jobs=jobs, progress=lambda *now: told.append(now)
-    )
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1] == (2 * ROWS, 2 * ROWS)
-    assert len(told) > 10
-    told.clear()
-    check(folder / "before.parquet", baseline, jobs=jobs, progress=lambda *now: told.append(now))
-    assert told[-1] == (ROWS, ROWS)
-
-
-@pytest.mark.parametrize(
-    ("engine", "jobs", "sentence"),
-    [
-        ("spark", None, 'engine "spark"; expected local, dask or dask:ADDRESS'),
-        ("local:2", None, 'engine "local:2"; expected'),
-        ("local", -1, "jobs -1; expected 1 or more, or 0"),
-        ("dask:tcp://here:1", 2, "jobs 2 with dask:tcp://here:1: .* leave jobs out"),
-    ],
-)
-def test_an_engine_that_is_none_is_refused(engine: str, jobs: int | None, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence):
-        open_engine(engine, jobs)
-
-
-def test_no_jobs_are_one_for_each_core() -> None:
-    found = open_engine("local", 0)
-    cores = len(os.sched_getaffinity(0))
-    assert found == InProcess() if cores == 1 else isinstance(found, ProcessPool)
-
-
-def test_another_kind_refuses_an_engine_that_it_would_not_use(folder: Path, one: Baseline) -> None:
-    with pytest.raises(InputError, match='kind "model-quality" is read in one process'):
-        check(folder / "after.parquet", one, kind="model-quality", jobs=2)
-
-
-class Threads:
-    """Another engine: the protocol is one method."""
-
-    def map(
-        self, task: Callable[[Part], object], parts: Iterable[Part], tell: Tell | None = None
-    ) -> Iterator[object]:
-        with ThreadPoolExecutor(3) as pool:
-            flight: Flight[Future[object]] = Flight(3, tell)
-            for part in parts:
-                while flight.full:
-                    yield flight.land(flight.first.result())
-                carried = part.portable()
-                flight.start(pool.submit(task, carried), carried)
-            while flight.futures:
-                yield flight.land(flight.first.result())
-
-
-def test_an_engine_of_the_users_own_is_one_method(folder: Path, one: Baseline) -> None:
-    found = Baseline.fit(folder / "before.parquet", **ROLES, engine=Threads())
-    assert found.version == one.version
-    report = check(folder / "after.parquet", one, engine=Threads())
-    assert report.documents() == check(folder / "after.parquet", one).documents()
-
-
-def test_what_is_carried_at_once_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "CARRIED_BYTES", 1_000)
-    flight: Flight[int] = Flight(100, None)
-    assert not flight.full
-    for number, part in enumerate(carried(9)):
-        assert part.weight > 200
-        flight.start(number, part)
-        if flight.full:
-            break
-    assert 2 <= len(flight.futures) <= 6
-    flight.land(None)
-    assert not flight.full
-
-
-def test_the_command_line_has_the_same_words(folder: Path, tmp_path: Path) -> None:
-    def run(*words: str) -> tuple[int, str]:
-        done = CliRunner().invoke(build(), [*words])
-        return done.exit_code, done.output
-
-    before, after = str(folder / "before.parquet"), str(folder / "after.parquet")
-    for jobs, place in (("1", "one"), ("2", "two")):
-        words = ("--label", "late", "--jobs", jobs, "-o", str(tmp_path / place))
-        code, told = run("baseline", before, *words)
-        assert code == 0, told
-    names = sorted(file.name for file in (tmp_path / "one").iterdir())
-    for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    code, told = run("check", after, "--baseline", str(tmp_path / "one"), "--jobs", "2")
-    assert code == 1, told
-    assert "delay" in told
-    with pytest.raises(InputError, match=r"^jobs -1; expected 1 or more"):
-        CliRunner().invoke(build(), ["baseline", before, "-o", place, "--jobs", "-1"],
-                           catch_exceptions=False)  # fmt: skip
-
-
-SCRIPT = """
-import sys
-import driftline as dl
-from driftline.formats import parts
-parts.PART_ROWS = 2_048
-print(dl.Baseline.fit(sys.argv[1], jobs=2, label="late", timestamp="at").version)
-"""
-
-
-@pytest.mark.parametrize("form", ["file", "stdin"])
-def test_a_script_without_a_guard_and_one_without_a_file_use_processes(
-    folder: Path, tmp_path: Path, form: str
-) -> None:
-    script = tmp_path / "mine.py"
-    script.write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, str(script) if form == "file" else "-", str(folder / "before.parquet")],
-        input=SCRIPT if form == "stdin" else None,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    expected = Baseline.fit(folder / "before.parquet", label="late", timestamp="at").version
-    assert done.stdout.split() == [expected]
-    assert done.stderr == ""
 
 
 KILLED = """

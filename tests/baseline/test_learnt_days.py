@@ -54,18 +54,6 @@ def learnt(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, ...]]]:
     return calls
 
 
-def test_a_check_learns_nothing_anew(tmp_path: Path, learnt: list[tuple[str, ...]]) -> None:
-    baseline = Baseline.fit(rows()[: 24 * DAYS], timestamp="at")
-    baseline.save(tmp_path)
-    assert learnt == [("temp", "pressure", "wind", "sky")]
-
-    dl.check(later(), baseline)
-    dl.check(later(), baseline)
-    dl.check(later(), str(tmp_path))
-
-    assert len(learnt) == 1
-
-
 def test_results_are_those_of_a_baseline_that_keeps_nothing(tmp_path: Path) -> None:
     fitted().save(tmp_path)
     loaded = Baseline.load(tmp_path)
@@ -79,32 +67,6 @@ def test_results_are_those_of_a_baseline_that_keeps_nothing(tmp_path: Path) -> N
 
     assert [*reports[0]["details"]["day_test"]["findings"]] == ["temp"]
     assert json.dumps(reports[0]) == json.dumps(reports[1]) == json.dumps(reports[2])
-
-
-def test_a_folder_without_it_has_the_same_version(
-    tmp_path: Path, learnt: list[tuple[str, ...]]
-) -> None:
-    fitted().save(tmp_path)
-    (tmp_path / "learnt-days.arrow").unlink()
-
-    loaded = Baseline.load(tmp_path)
-    dl.check(later(), loaded)
-
-    assert loaded.version == fitted().version
-    assert len(learnt) == 1
-
-
-def test_other_columns_are_learnt_anew(tmp_path: Path, learnt: list[tuple[str, ...]]) -> None:
-    fitted().save(tmp_path)
-    place = tmp_path / "constraints.json"
-    constraints = json.loads(place.read_text())
-    (temp,) = (one for one in constraints["features"] if one["name"] == "temp")
-    temp["inferred_type"] = "String"
-    place.write_text(json.dumps(constraints))
-
-    dl.check(later(), str(tmp_path))
-
-    assert learnt == [("pressure", "wind", "sky")]
 
 
 def test_what_rests_on_another_profile_is_not_heeded(tmp_path: Path) -> None:
@@ -132,7 +94,3 @@ def test_a_baseline_whose_learnt_days_are_damaged_learns_them_anew(
     file.write_bytes(file.read_bytes()[:-40] if data is None else data)
 
     assert Baseline.load(tmp_path).learnt_days is None
-
-
-def test_a_short_reference_teaches_nothing() -> None:
-    assert Baseline.fit(rows()[: 24 * 20], timestamp="at").learnt_days is None

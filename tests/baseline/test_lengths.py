@@ -52,19 +52,3 @@ def test_quantiles_are_exact_below_256_and_within_a_128th_above(values, share):
 
 def test_counted_values_are_as_if_each_had_come():
     assert state(counted([3, 5, 3], [2, 4, 1])) == state(counted([3] * 3 + [5] * 4))
-
-
-def test_all_lengths_that_there_can_be_need_few_bins():
-    rng = np.random.default_rng(1)
-
-    found = counted((2.0 ** rng.uniform(0, 31, 200_000)).astype(np.int64))
-
-    # 256 lengths of their own, then 128 bins for each further binary digit.
-    assert len(found.lengths) <= 256 + 23 * 128
-
-
-def test_without_values_there_is_no_mean():
-    empty = LengthCounts()
-    assert math.isnan(empty.mean)
-    assert (empty.count, empty.minimum, empty.maximum, empty.quantile(0.5)) == (0, 0, 0, 0)
-    assert state(empty.merge(counted([7]))) == state(counted([7]).merge(empty))

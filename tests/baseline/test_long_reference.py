@@ -12,10 +12,8 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.blocks import DAYS_KEPT, BlockCounts
-from driftline.baseline.renewal import Change, with_columns_anew
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.formats.source import open_source
 from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.reference_model import Expectation, ReferenceModel
 from driftline.monitors.drift_test.spans import Span
@@ -111,14 +109,6 @@ def test_windows_of_hours_are_judged_nearly_as_with_all_hours(hours: int, scale:
     assert np.median(found.effect / known.effect) == pytest.approx(1.0, abs=0.2)
 
 
-def test_a_span_that_fills_no_day_is_judged_as_the_next_longer() -> None:
-    model = ReferenceModel.of(reference_columns(fitted()), counts_of(fitted()), HOUR)
-
-    assert model.seasonal is not None
-    for hours, longer in ((5, 6), (16, 24), (32, 48), (72, 72)):
-        assert model.seasonal.at(hours) is model.seasonal.at(longer)
-
-
 def test_a_folder_has_what_was_kept(tmp_path: Path) -> None:
     fitted().save(tmp_path)
 
@@ -136,63 +126,9 @@ def test_a_folder_has_what_was_kept(tmp_path: Path) -> None:
         assert np.array_equal(found.let_go.weeks[name], known.let_go.weeks[name])
 
 
-def test_it_takes_less_room(tmp_path: Path) -> None:
-    sizes = []
-    for name, one in (("thinned", fitted()), ("whole", whole())):
-        one.save(tmp_path / name)
-        sizes.append((tmp_path / name / "profile.arrow").stat().st_size)
-
-    assert sizes[0] < 0.75 * sizes[1]
-
-
-@pytest.mark.parametrize(("days", "pace"), [(92, 30), (200, 1)], ids=["a quarter", "few rows"])
-def test_what_is_short_or_small_keeps_all_hours(days: int, pace: int) -> None:
-    found = counts_of(Baseline.fit(rows(days, pace), timestamp="at"))
-
-    assert not found.is_thinned
-    assert len(found.hours) == 24 * days
-
-
 def test_without_what_was_learnt_of_its_days_it_is_refused(tmp_path: Path) -> None:
     fitted().save(tmp_path)
     (tmp_path / "learnt-days.arrow").unlink()
 
     with pytest.raises(InputError, match=r"learnt-days.arrow: it is missing.*from a backup"):
         Baseline.load(tmp_path)
-
-
-def test_what_was_learnt_is_that_of_all_hours() -> None:
-    found, known = fitted().learnt_days, whole().learnt_days
-
-    assert found is not None
-    assert known is not None
-    assert found.to_bytes(b"profile") == known.to_bytes(b"profile")
-    (part,) = found.only(["y", "level"]).parts
-    whole_part = known.parts[0]
-    assert tuple(part.scores) == ("y", "level")
-    places = np.concatenate([np.r_[whole_part.places[one]] for one in part.scores])
-    assert part.names == tuple(whole_part.names[at] for at in places)
-    assert np.array_equal(part.variation.row_variance, whole_part.variation.row_variance[places])
-    for length, one in whole_part.variation.lengths.items():
-        assert np.array_equal(part.variation.lengths[length].variance, one.variance[places])
-    assert found.only(["none"]).parts == ()
-
-
-def test_a_column_is_made_anew_beside_those_of_a_long_reference() -> None:
-    begin = START + timedelta(days=200)
-    fresh = rows(40, 5, begin=begin, mean=2.0).select(["at", "x"])
-    change = Change(("x",), begin, begin + timedelta(days=40), "ann", "moved", begin)
-
-    found = with_columns_anew(fitted(), open_source(fresh), change, event_time="at")
-
-    own, alone = counts_of(found).of("x"), Baseline.fit(fresh, timestamp="at")
-    assert own is not None
-    assert np.array_equal(own.counts["x"], counts_of(alone).counts["x"])
-    assert np.array_equal(
-        counts_of(found).by_day.counts["y"], counts_of(whole()).by_day.counts["y"]
-    )
-    assert found.learnt_days is not None
-    by_column = {name: one for one in found.learnt_days.parts for name in one.scores}
-    assert {*by_column} == {*NAMES, "level"}
-    assert by_column["x"].variation.span_days == 40
-    assert by_column["y"].variation.span_days == DAYS

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,18 +70,6 @@ def test_parts_add_up_to_the_whole(tmp_path) -> None:
     assert Baseline.fit(tmp_path, **roles, jobs=2).version == parts.version
 
 
-def test_a_baseline_without_them_loads_and_keeps_its_version(tmp_path) -> None:
-    roles = {"label": "y", "probability": "chance", "problem": "binary"}
-    older = replace(Baseline.fit(answered(500), **roles), losses=None)
-    older.save(tmp_path / "older")
-
-    again = Baseline.load(tmp_path / "older")
-
-    assert again.losses is None
-    assert again.version == older.version
-    assert not (tmp_path / "older" / "losses.arrow").exists()
-
-
 def test_what_is_saved_loads_as_it_was(tmp_path) -> None:
     fitted = Baseline.fit(answered(500), label="y", probability="chance", problem="binary")
     fitted.save(tmp_path / "b")
@@ -92,11 +78,6 @@ def test_what_is_saved_loads_as_it_was(tmp_path) -> None:
 
     assert again.version == fitted.version
     assert again.losses["seg"].sums.tolist() == fitted.losses["seg"].sums.tolist()
-
-
-@pytest.mark.parametrize("roles", [{}, {"label": "y"}, {"prediction": "y"}])
-def test_without_labels_and_answers_there_are_none(roles) -> None:
-    assert Baseline.fit(answered(100).drop(columns="chance"), **roles).losses is None
 
 
 def test_damaged_losses_are_one_sentence() -> None:

@@ -1,7 +1,6 @@
 """Profiles of parts against the profile of all rows: what is equal, and what is within an error."""
 
 import math
-import pickle
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from driftline.baseline import distinct, texts
 from driftline.baseline.profile import Profile
 from driftline.baseline.quantiles import rank_error
-from driftline.errors import InputError
 from driftline.signature import Column, Signature
 
 SIGNATURE = Signature(
@@ -107,22 +105,6 @@ def test_it_is_so_too_when_levels_and_shapes_overflow(first, second, third):
                 assert counted.count(level) - error <= count <= counted.count(level)
 
 
-def test_texts_that_two_parts_hold_in_full_are_counted_when_they_overflow_together():
-    parts = []
-    for start in (0, 3000):
-        values = [f"N{index}" for index in range(start, start + 3000)]
-        parts.append(profile_of([(None, None, value, None, None, None) for value in values]))
-    assert all(part.columns["c"].levels.is_exact for part in parts)
-
-    merged = parts[0].merge(parts[1]).columns["c"]
-
-    assert not merged.levels.is_exact
-    # Bar-Yossef et al. 2002: standard error 1/sqrt(4096) = 1.6%.
-    assert merged.distinct_count == pytest.approx(6000, rel=0.05)
-    assert merged.text.lengths.count == 6000
-    assert merged.text.shapes.ranked()[0] == ("A9999", 5000)
-
-
 def hours_of_rows(seed, hours):
     rng = np.random.default_rng(seed)
     start = datetime(2013, 1, 1, tzinfo=UTC)
@@ -172,36 +154,6 @@ def test_the_hours_of_ten_days_merge_to_the_profile_of_all_of_them(ten_days):
     assert vectors.dimensions.averages == pytest.approx(both.dimensions.averages, abs=1e-12)
 
 
-def test_three_days_and_the_seven_that_follow_are_all_ten(ten_days):
-    whole, parts = ten_days
-
-    days, rest = Profile.merged(parts[: 24 * 3]), Profile.merged(parts[24 * 3 :])
-
-    assert facts(days.merge(rest)) == facts(whole)
-
-
-def test_memory_stays_bounded_whatever_the_cardinality():
-    profile, sizes = Profile.empty(SIGNATURE), []
-    for part in range(12):
-        count = 20_000
-        at = np.arange(part * count, (part + 1) * count)
-        profile.update(
-            pa.record_batch(
-                {
-                    "n": at * 1.5,
-                    "k": at * 2**40,
-                    "c": pa.array([f"{x:09}" * (300 if x % 20_000 < 40 else 1) for x in at]),
-                    "t": pa.array(at * 3_600_000_000, pa.timestamp("us", "UTC")),
-                }
-            )
-        )
-        sizes.append(len(pickle.dumps(profile)))
-
-    assert sizes[-1] < 1.2 * sizes[3] < 1_500_000
-    for name in "nkct":
-        assert profile.columns[name].distinct_count == pytest.approx(240_000, rel=0.06)
-
-
 def test_whole_numbers_on_the_border_of_what_a_float_holds_are_told_apart():
     profile = Profile.empty(Signature((Column("k", "feature_k", "int64"),)))
     profile.update(pa.record_batch({"k": [2**53 - 1, 2**53, 2**53 + 1, -(2**63), 2**63 - 1]}))
@@ -210,19 +162,3 @@ def test_whole_numbers_on_the_border_of_what_a_float_holds_are_told_apart():
     # Each came once, though two of them are one and the same float.
     for found in profile.columns["k"].frequent():
         assert found.lower == 1
-
-
-def test_long_ids_that_one_float_holds_are_told_apart():
-    ids = pa.array(np.arange(2**60, 2**60 + 3000))
-    profile = Profile.empty(SIGNATURE)
-    profile.update(pa.record_batch({"k": ids}))
-
-    assert profile.columns["k"].distinct_count == 3000
-
-
-def test_profiles_of_other_columns_do_not_merge():
-    other = Profile.empty(Signature(SIGNATURE.features[:2]))
-    with pytest.raises(InputError, match='column "b" is in one of the profiles only'):
-        profile_of([]).merge(other)
-    with pytest.raises(InputError, match="no profiles to merge"):
-        Profile.merged([])

@@ -53,8 +53,3 @@ def test_blocks_agree_with_numpy_beyond_the_sequential_part():
 
     assert moments.mean == pytest.approx(values.mean(), rel=1e-12)
     assert moments.deviation == pytest.approx(values.std(), rel=1e-9)
-
-
-def test_nothing_has_no_mean():
-    assert math.isnan(Moments().mean)
-    assert math.isnan(Moments().deviation)

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 
 from driftline.app.init.infer_roles import guess_roles
-from driftline.baseline.origin import OF_FOLDERS, origin_reason
+from driftline.baseline.origin import origin_reason
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
 from driftline.roles import Roles
@@ -72,11 +71,6 @@ def test_what_only_looks_like_it_is_judged(name, values) -> None:
     assert origin_reason(name, values) is None
 
 
-def test_a_folder_named_by_a_part_of_a_date_is_no_data() -> None:
-    assert origin_reason("year", ["2025", "2026"], is_partition=True) is not None
-    assert origin_reason("country", ["FR", "DE"], is_partition=True) is None
-
-
 @pytest.fixture
 def nights(tmp_path: Path) -> Path:
     """A table of a folder a night, and one more that came later."""
@@ -87,46 +81,6 @@ def nights(tmp_path: Path) -> Path:
         rows = {"x": random.normal(10, 2, 500), "kind": random.choice(["a", "b"], 500)}
         pd.DataFrame(rows).to_parquet(folder / "part.parquet")
     return tmp_path
-
-
-def test_the_column_of_a_folders_name_does_not_page_every_night(nights: Path) -> None:
-    baseline = Baseline.fit(nights / "table")
-
-    for day in (*sorted((nights / "table").iterdir()), nights / "today"):
-        report = check(day, baseline)
-        assert report.violations == (), day
-        (line,) = (one for one in report.results if one.feature == "ds")
-        assert line.note == OF_FOLDERS
-
-
-def test_a_file_outside_the_folders_lacks_no_column(nights: Path) -> None:
-    baseline = Baseline.fit(nights / "table")
-    (file,) = (nights / "today").glob("*/part.parquet")
-    elsewhere = file.rename(nights / "elsewhere.parquet")
-
-    assert check(elsewhere, baseline).violations == ()
-    assert check(pd.read_parquet(elsewhere), baseline).violations == ()
-
-
-def test_a_new_night_is_still_looked_at(nights: Path) -> None:
-    baseline = Baseline.fit(nights / "table")
-    baseline.save(nights / "baseline")
-    spoilt = pd.read_parquet(nights / "today").astype({"ds": str}).assign(kind="c", ds=None)
-
-    found = check(spoilt, Baseline.load(nights / "baseline"))
-
-    assert {one.feature_name for one in found.violations} == {"kind", "ds"}
-
-
-def test_a_baseline_for_compat_has_the_constraints_of_all_columns(tmp_path: Path) -> None:
-    rows = pd.DataFrame({"day": [20261116, 20261117] * 50, "file": ["a.csv"] * 100})
-    rows.to_csv(tmp_path / "a.csv", index=False)
-
-    baseline = Baseline.fit(tmp_path / "a.csv", compat=True)
-
-    day, file = baseline.constraints.features
-    assert (day.is_non_negative, file.domains) == (True, ("a.csv",))
-    assert all(one.unjudged is None for one in baseline.signature.features)
 
 
 def test_a_day_that_is_declared_to_be_a_code_is_judged(nights: Path) -> None:
@@ -145,75 +99,5 @@ def test_init_leaves_out_what_a_baseline_would_not_judge(tmp_path: Path) -> None
     assert [one.reason for one in found.guesses if one.role == "exclude"] == [GROWS]
 
 
-def test_what_is_not_judged_is_told(nights: Path) -> None:
-    report = check(nights / "today", Baseline.fit(nights / "table"))
-
-    assert report.details["unjudged_note"] == f"not judged: ds ({OF_FOLDERS})"
-
-
-CODES = np.array([1, 2, 3, 7])
-
-
 def codes(values: object) -> pd.DataFrame:
     return pd.DataFrame({"x": np.linspace(0, 1, 500), "code": values})
-
-
-@pytest.mark.parametrize("way", [np.int64, np.float64, str])
-def test_a_new_code_is_a_new_level_written_as_the_code(way, tmp_path: Path) -> None:
-    random = np.random.default_rng(4)
-    baseline = Baseline.fit(codes(random.choice(CODES, 500)), categorical=["code"])
-    assert baseline.signature.get("code").data_type == "int64"
-    today = codes(random.choice([1, 2, 3, 7, 9], 500).astype(way))
-    today.to_csv(tmp_path / "today.csv", index=False)
-
-    for data in (today, tmp_path / "today.csv"):
-        report = check(data, baseline)
-        assert {one.constraint_check_type for one in report.violations} == {
-            "categorical_values_check", "baseline_drift_check",
-        }  # fmt: skip
-        assert all('new level "9"' in one.cause for one in report.violations)
-    assert check(codes(random.choice(CODES, 500)), baseline).passed
-
-
-def test_codes_are_the_same_with_zeros_before_them_and_with_gaps(tmp_path: Path) -> None:
-    random = np.random.default_rng(5)
-    drawn = random.choice(CODES, 2_000)
-    (tmp_path / "a.csv").write_text("\n".join(["code,x", *(f"{one:03d},1.5" for one in drawn)]))
-    baseline = Baseline.fit(tmp_path / "a.csv", categorical=["code"])
-
-    for data in (tmp_path / "a.csv", codes(np.where(np.arange(500) < 1, np.nan, drawn[:500]))):
-        assert not any(one.severity == "page" for one in check(data, baseline).violations)
-
-
-def test_a_code_has_no_other_role_and_is_settled_with_the_baseline() -> None:
-    rows = codes(CODES.repeat(125))
-
-    with pytest.raises(InputError, match='"code" is given as label and as categorical'):
-        Baseline.fit(rows, label="code", categorical=["code"])
-    with pytest.raises(InputError, match='categorical "cod": the data has no such column'):
-        Baseline.fit(rows, categorical="cod")
-    baseline = Baseline.fit(rows, categorical="code")
-    assert check(rows, baseline, categorical=["code"]).passed
-    with pytest.raises(InputError, match='categorical "x": a check judges the columns'):
-        check(rows, baseline, categorical=["x"])
-
-
-def test_init_takes_whole_numbers_for_codes_by_their_name() -> None:
-    rows = (
-        codes(CODES.repeat(125)).rename(columns={"code": "store_code"}).assign(stops=[1, 2] * 250)
-    )
-
-    found = guess_roles(open_source(rows), Roles())
-
-    assert found.roles.categorical == ("store_code",)
-    (told,) = (one for one in found.guesses if one.role == "categorical")
-    assert told.reason == 'named like a code ("code"), with 4 values'
-
-
-def test_new_values_of_an_excluded_column_are_no_violation() -> None:
-    values = {"x": np.arange(300.0), "run": ["a", "b", "c"] * 100}
-    fitted = Baseline.fit(pd.DataFrame(values), exclude="run")
-
-    report = check(pd.DataFrame(values | {"run": ["d"] * 300}), fitted)
-
-    assert not report.violations

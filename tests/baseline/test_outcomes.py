@@ -69,10 +69,6 @@ def test_label_answers_and_groups_are_kept_and_nothing_else():
     assert outcomes.table.num_rows == outcomes.row_count == 60
 
 
-def test_without_answers_and_groups_there_are_no_outcomes():
-    assert Baseline.fit(PEOPLE, label="hired").outcomes is None
-
-
 def test_the_kind_of_problem_is_what_the_answers_are():
     assert roles_of(**ANSWERS).problem == "binary"
     assert roles_of(label="grade", prediction="guess").problem == "multiclass"
@@ -93,10 +89,6 @@ def test_a_number_of_many_values_is_split_by_a_threshold_whatever_its_type():
         assert found == (Facet("age", (), 40.0),)
 
 
-def test_a_number_of_few_values_is_a_category():
-    assert roles_of(**ANSWERS, facet="grade=2.0").facets == (Facet("grade", ("2",)),)
-
-
 @pytest.mark.parametrize(
     ("facet", "said"),
     [
@@ -109,13 +101,6 @@ def test_a_number_of_few_values_is_a_category():
 def test_a_group_that_the_reference_cannot_have_is_one_sentence(facet, said):
     with pytest.raises(InputError, match=said):
         Baseline.fit(PEOPLE, **ANSWERS, facet=facet)
-
-
-def test_columns_without_a_value_are_said_to_have_none():
-    rows = PEOPLE.assign(sex=None)
-
-    with pytest.raises(InputError, match='facet "sex": no row of the reference has a value; fill'):
-        Baseline.fit(rows, **ANSWERS, facet="sex=F")
 
 
 def test_outcomes_survive_being_saved(tmp_path):
@@ -142,14 +127,6 @@ def test_equal_classes_of_other_types_have_equal_texts():
     ):
         assert class_texts(values).to_pylist() == ["1", "0", None]
     assert class_texts(pa.array(["True", "true", "x"])).to_pylist() == ["true", "true", "x"]
-
-
-@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
-def test_empty_text_is_no_class(kind):
-    texts = class_texts(pa.array(["a", "", None, "a"], kind))
-
-    assert texts.to_pylist() == ["a", None, None, "a"]
-    assert texts.dictionary.to_pylist() == ["a"]
 
 
 @pytest.mark.parametrize("sizes", [[100], [1, 7, 30, 62], [3] * 33 + [1]])

@@ -64,29 +64,6 @@ def test_an_index_is_a_column_at_every_door_where_it_has_a_name(
     assert not any(result.violations for result in found.values())
 
 
-def test_row_numbers_are_no_column(tmp_path: Path) -> None:
-    baseline = dl.Baseline.fit(stream(ORDERS, rows=1_500, seed=1))
-    numbered = stream(ORDERS, rows=3_000, seed=2).sample(1_500, random_state=1)
-
-    found = {door: dl.check(data, baseline) for door, data in doors(numbered, tmp_path).items()}
-
-    assert {door: result.passed for door, result in found.items()} == dict.fromkeys(found, True)
-    assert not any(result.violations for result in found.values())
-
-
-def test_an_index_of_times_can_be_named_as_the_time_of_the_rows(tmp_path: Path) -> None:
-    rows = stream(ORDERS, rows=1_500, start="2026-01-01T00:00Z").set_index("time")
-    rows.to_parquet(tmp_path / "rows.parquet")
-
-    signatures = [
-        dl.Baseline.fit(data, timestamp="time").signature
-        for data in (rows, tmp_path / "rows.parquet")
-    ]
-
-    assert signatures[0] == signatures[1]
-    assert signatures[0].event_time == "time"
-
-
 def test_a_column_of_the_same_name_counts_and_not_the_index(tmp_path: Path) -> None:
     rows = stream(ORDERS, rows=1_500)
     rows = rows.set_index("city", drop=False)

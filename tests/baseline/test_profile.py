@@ -121,14 +121,6 @@ def test_null_nan_inf_blank_and_unfit_are_five_different_things():
     assert n.completeness == 0.6
 
 
-def test_values_found_unfit_before_are_present_not_missing():
-    profile = Profile.empty(SIGNATURE)
-    profile.update(pa.record_batch({"n": pa.array([1.0, None, None])}), {"n": 1})
-
-    column = profile.columns["n"]
-    assert (column.present_count, column.missing_count, column.unfit_count) == (2, 1, 1)
-
-
 def test_columns_that_never_came_and_columns_nobody_knows_are_named():
     profile = Profile.empty(SIGNATURE)
     kept = pa.array([[]], pa.map_(pa.string(), pa.string()))
@@ -137,30 +129,6 @@ def test_columns_that_never_came_and_columns_nobody_knows_are_named():
     assert profile.missing == ("k", "c", "b", "t")
     assert profile.extra == ("new",)
     assert profile.columns["k"].missing_count == 1
-
-
-def test_without_rows_nothing_is_missing():
-    assert Profile.empty(SIGNATURE).missing == ()
-
-
-def test_profiles_counted_on_other_cells_do_not_merge():
-    one = profile_of([(1.0, 1, "a", True, None)])
-    cells = {"n": column_cells(one.columns["n"])}
-
-    with pytest.raises(InputError, match='"n": the two profiles were counted on other cells'):
-        one.merge(Profile.empty(SIGNATURE, cells))
-
-
-def test_the_lengths_of_texts_are_known():
-    profile = profile_of([(None, None, "UA", None, None), (None, None, "EVX", None, None)])
-
-    lengths = profile.columns["c"].text.lengths
-    assert (lengths.minimum, lengths.maximum, lengths.mean) == (2, 3, 2.5)
-
-
-def test_a_foreign_arrow_table_is_refused():
-    with pytest.raises(InputError, match="no driftline profile"):
-        Profile.from_arrow(pa.table({"x": [1]}))
 
 
 def test_a_profile_of_a_newer_format_is_refused():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from driftline.baseline.frequent import NUMBER_CAP, NumberCounts, frequent_numbers
+from driftline.baseline.frequent import NumberCounts, frequent_numbers
 from driftline.baseline.moments import Moments
 from driftline.baseline.quantiles import quantiles, rank_error
 from driftline.baseline.sketch import QuantileSketch
@@ -81,11 +81,6 @@ def test_few_values_have_exact_quantiles():
     assert median.lower == median.value == median.upper == np.sort(values)[999]
 
 
-def test_without_values_quantiles_are_nan():
-    (median,) = quantiles(QuantileSketch(), Moments(), [0.5])
-    assert np.isnan([median.value, median.lower, median.upper]).all()
-
-
 def counted(values):
     found = NumberCounts()
     found.update(np.sort(np.asarray(values, float)))
@@ -119,20 +114,3 @@ def test_among_measurements_a_filled_in_value_is_found_with_bounds():
     assert only.value == -999.0
     assert only.lower <= 60_000 <= only.upper
     assert not only.is_exact
-
-
-@pytest.mark.parametrize("size", [NUMBER_CAP, NUMBER_CAP + 1])
-def test_whether_numbers_are_counted_does_not_depend_on_how_they_came(size):
-    values = np.arange(size, dtype=float)
-
-    whole = counted(RNG.permutation(values))
-    merged = counted(values[:700]).merge(counted(values[600:]))
-
-    assert whole.is_complete == merged.is_complete == (size <= NUMBER_CAP)
-    assert len(whole.values) == len(merged.values) == (size if size <= NUMBER_CAP else 0)
-
-
-def test_minus_zero_and_zero_are_one_number():
-    found = counted([0.0, -0.0, 0.0])
-    assert found.values.tolist() == [0.0]
-    assert found.counts.tolist() == [3]

@@ -10,10 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.profile import Profile
 from driftline.baseline.renewal import Change, changes_of, with_columns_anew
 from driftline.baseline.store import Baseline
-from driftline.errors import InputError
 from driftline.formats.source import open_source
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -93,33 +91,6 @@ def test_every_other_column_is_as_it_was(before: Baseline, after: Baseline) -> N
     assert after.blocks.hours is before.blocks.hours
 
 
-def test_how_the_named_column_hung_together_with_others_is_forgotten(after: Baseline) -> None:
-    assert after.sample is not None
-    assert after.segments is not None
-    assert sorted(after.sample.codes) == ["place", "y"]
-    assert sorted(after.segments.counts["place"]) == ["place", "y"]
-
-
-def test_a_vector_is_forgotten_with_any_column_of_it() -> None:
-    vector = np.random.default_rng(1).normal(size=(2_000, 64))
-    table = rows(2_000)
-    for place, numbers in enumerate(vector.T):
-        table = table.append_column(f"emb_{place}", pa.array(numbers))
-    before = Baseline.fit(table, timestamp="time")
-    assert before.sample is not None
-    assert before.sample.derived is not None
-    moved = pa.table({"time": rows(900, LATER)["time"], "emb_5": rows(900)["x"]})
-    change = Change(("emb_5",), LATER, LATER + timedelta(days=7), "ann", "moved", LATER)
-
-    after = with_columns_anew(before, open_source(moved), change, event_time="time")
-
-    assert after.sample is not None
-    # Seen from a direction that the new column stretches, the old rows are no measure.
-    assert after.sample.derived is None
-    assert "emb_4" in after.sample.codes
-    assert "emb_5" not in after.sample.codes
-
-
 def test_it_is_kept_as_it_was_made_with_author_and_reason(
     before: Baseline, after: Baseline, tmp_path: Path
 ) -> None:
@@ -134,26 +105,3 @@ def test_it_is_kept_as_it_was_made_with_author_and_reason(
     assert found.blocks is not None
     assert sorted(found.blocks.counts) == ["place", "y"]
     assert [sorted(one.counts) for one in found.blocks.apart] == [["x"]]
-
-
-def test_changes_follow_one_another(after: Baseline) -> None:
-    second = anew(anew(after, ["y"]), ["x"], mean=5.0)
-
-    assert [one["columns"] for one in changes_of(second)] == [["x"], ["y"], ["x"]]
-    assert second.blocks is not None
-    parts = [sorted(one.counts) for one in (second.blocks, *second.blocks.apart)]
-    assert parts == [["place"], ["y"], ["x"]]
-    assert Profile.from_arrow(second.profile.to_arrow()).row_count == 2_000  # type: ignore[union-attr]  # It was fitted.
-
-
-def test_all_columns_anew_have_hours_of_their_own(before: Baseline) -> None:
-    found = anew(before, ["x", "y", "place"]).blocks
-
-    assert found is not None
-    assert sorted(found.counts) == ["place", "x", "y"]
-    assert found.apart == ()
-
-
-def test_a_column_that_is_not_compared_is_refused(before: Baseline) -> None:
-    with pytest.raises(InputError, match='column "time" cannot be made anew; expected one of x'):
-        anew(before, ["time"])

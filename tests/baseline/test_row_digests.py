@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from driftline.baseline.row_digests import (
-    MOST_DECIMALS,
-    NO_NUMBER,
     ROW_LIMIT,
     RowDigests,
-    choosing_columns,
-    decimals_of,
 )
 from driftline.baseline.row_profile import RowProfile
 from driftline.baseline.store import Baseline
 
 HOUR_US = 3_600_000_000
-
-
-@given(st.lists(st.decimals(-1000, 1000, places=3).map(Decimal.normalize), max_size=50))
-def test_decimals_are_those_that_a_number_is_written_with(written: list[Decimal]) -> None:
-    """As decimal.Decimal has them; of more than seven digits those of the float32 count."""
-    expected = [min(max(-one.as_tuple().exponent, 0), MOST_DECIMALS) for one in written]
-
-    found = decimals_of(np.array([float(one) for one in written], np.float64))
-
-    assert found.tolist() == expected
-    singles = np.array([float(one) for one in written], np.float32).astype(np.float64)
-    assert decimals_of(singles).tolist() == expected
-
-
-def test_what_is_no_number_has_no_decimals_and_errors_of_arithmetic_count_for_nothing() -> None:
-    found = decimals_of(np.array([np.nan, np.inf, 0.1 + 0.2, 1e300, -0.0]))
-
-    assert found.tolist() == [NO_NUMBER, NO_NUMBER, 1, 0, 0]
 
 
 def rows(count: int, seed: int = 3) -> pa.RecordBatch:
@@ -76,43 +49,6 @@ def test_repeats_are_those_that_pandas_counts() -> None:
     assert extras_by_day.tolist() == (by_day > 1).groupby("day").sum().tolist()
 
 
-@pytest.mark.parametrize(
-    "column",
-    [
-        pa.array(np.zeros(40_000)),
-        pa.nulls(40_000, pa.float64()),
-        pa.array([[1.0, 2.0]] * 40_000, pa.list_(pa.float32())),
-    ],
-    ids=["zeros", "nulls", "lists"],
-)
-def test_rows_that_are_all_alike_are_thinned_to_none_and_not_for_ever(column: pa.Array) -> None:
-    found = RowDigests(("x",), ("x",))
-    found.update(pa.record_batch({"x": column, "y": column}))
-
-    assert len(found.keys) == 0 or len(np.unique(found.keys)) == 1
-
-
-def test_what_is_frequent_makes_no_repeats_of_a_window() -> None:
-    """One combination is a fifth of all rows: in the reference it is thinned away, not here."""
-    rng = np.random.default_rng(5)
-
-    def share(count: int) -> float:
-        x = np.where(rng.random(count) < 0.2, 1.0, rng.random(count))
-        found = RowDigests(("x",), ("x",))
-        found.update(pa.record_batch({"x": x}))
-        (different,), (several,) = found.extras()
-        return float(several / different)
-
-    assert share(100_000) < 0.001
-    assert share(7_000) < 0.001
-
-
-def test_single_precision_has_the_decimals_that_it_was_written_with() -> None:
-    prices = np.array([19.99, 0.5, 1 / 3], np.float32).astype(np.float64)
-
-    assert decimals_of(prices).tolist() == [2, 1, MOST_DECIMALS]
-
-
 @pytest.mark.parametrize("cuts", [[1], [40_000], [7, 30_000, 30_001], range(5_000, 60_000, 5_000)])
 def test_which_rows_are_kept_does_not_depend_on_how_they_are_cut(cuts: list[int]) -> None:
     batch, whole = rows(60_000), digests()
@@ -133,26 +69,6 @@ def test_which_rows_are_kept_does_not_depend_on_how_they_are_cut(cuts: list[int]
     assert np.sort(merged.decimals, axis=0).tolist() == np.sort(whole.decimals, axis=0).tolist()
 
 
-def test_the_share_of_repeats_among_chosen_rows_is_that_of_all() -> None:
-    numbers = np.arange(200_000, dtype=np.float64)
-    numbers[:6_000] = numbers[-6_000:]
-    found = RowDigests(("x",), ("x",))
-    for at in range(0, 200_000, 50_000):
-        found.update(pa.record_batch({"x": numbers[at : at + 50_000]}))
-
-    (count,), (extras,) = found.extras()
-
-    assert count > ROW_LIMIT / 3
-    # Of 12,500 rows or so 375 are expected, with a deviation of less than 20.
-    assert abs(extras / count - 0.03) < 6 * 0.0016
-
-
-def test_the_fewest_columns_that_tell_rows_apart_choose_them() -> None:
-    assert choosing_columns({"a": 3, "b": 5000, "c": 400, "d": 200}) == ("b", "c")
-    assert choosing_columns({"a": 3, "b": 2}) == ("a", "b")
-    assert choosing_columns({}) == ()
-
-
 def test_a_baseline_keeps_repeats_and_decimals_and_reads_them_again() -> None:
     table = rows(3_000).to_pandas().assign(id=[f"r{at}" for at in range(3_000)])
     baseline = Baseline.fit(table, timestamp="at", id="id")
@@ -168,7 +84,3 @@ def test_a_baseline_keeps_repeats_and_decimals_and_reads_them_again() -> None:
     assert RowProfile.from_json(found.to_json()) == found
     left = found.without(["number"])
     assert left == RowProfile(ids=found.ids)
-
-
-def test_of_few_rows_nothing_is_kept() -> None:
-    assert Baseline.fit(pd.DataFrame({"x": np.arange(99.0)})).rows is None

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from driftline.baseline.cells import number_cells, text_cells
-from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.baseline.sample import RowSampler, sample_from_table, sample_to_table
 from driftline.baseline.store import Baseline
@@ -105,16 +104,6 @@ def test_rows_that_are_all_alike_are_sampled_as_often_as_others() -> None:
     assert share == pytest.approx(0.75, abs=6 * np.sqrt(0.75 * 0.25 / 20_000))
 
 
-def test_columns_and_times_that_are_missing_are_empty() -> None:
-    batch = pa.record_batch({"x": pa.array([1.0, None])})
-
-    found = sampler(batch).result()
-
-    assert found.codes["t"].tolist() == [CELLS["t"].size - 2] * 2
-    assert found.codes["x"][1] == CELLS["x"].size - 2
-    assert found.hours.tolist() == [UNKNOWN_HOUR] * 2
-
-
 def test_a_sample_is_read_as_it_was_written() -> None:
     sample = sampler(rows(300)).result()
 
@@ -152,60 +141,3 @@ def test_a_baseline_keeps_its_sample_and_no_value_in_it(tmp_path) -> None:
     assert found.sample is not None
     assert len(found.sample) == 200
     assert all(codes.dtype == np.uint8 for codes in found.sample.codes.values())
-
-
-def test_a_baseline_of_before_has_no_sample(tmp_path) -> None:
-    Baseline.fit(pa.table({"x": np.arange(200.0)})).save(tmp_path)
-    (tmp_path / "sample.arrow").unlink()
-
-    assert Baseline.load(tmp_path).sample is None
-
-
-@pytest.mark.parametrize(
-    "array",
-    [
-        pa.array([10**18] * 2, pa.timestamp("us")),
-        pa.array([2**31 - 1] * 2, pa.date32()),
-        pa.array([2**62] * 2, pa.duration("s")),
-        pa.array([[10**18]] * 2, pa.list_(pa.timestamp("us", "UTC"))),
-        pa.array([10**18] * 2, pa.timestamp("us")).dictionary_encode(),
-    ],
-    ids=lambda array: str(array.type),
-)
-def test_times_that_python_does_not_have_stop_no_reading(array: pa.Array) -> None:
-    batch = pa.record_batch({"x": pa.array([1.0, 2.0]), "other": array})
-
-    assert len(sampler(batch).result()) == 2
-
-
-def test_parts_that_begin_alike_in_the_judged_columns_keep_other_rows() -> None:
-    """Files of the same endpoint may begin alike; their ids differ."""
-    parts = [rows(30_000).append_column("id", pa.array([name] * 30_000)) for name in "ab"]
-
-    one, other = (sampler(part).result() for part in parts)
-
-    assert not np.array_equal(one.codes["x"], other.codes["x"])
-
-
-def test_rows_of_a_merged_sampler_come_after_those_before() -> None:
-    first, second, third = rows(300), rows(200, seed=1), rows(100, seed=2)
-
-    found = sampler(first).merge(sampler(second)).merge(sampler(third)).result()
-
-    whole = [value for batch in (first, second, third) for value in batch.column("x").to_pylist()]
-    np.testing.assert_array_equal(found.codes["x"], CELLS["x"].assign(pa.array(whole)))
-    assert found.hours.tolist() == [
-        minute // 60 for count in (300, 200, 100) for minute in range(count)
-    ]
-
-
-def test_a_column_without_a_name_is_not_taken_for_the_hours() -> None:
-    cells = {"": replace(CELLS["x"], column="")}
-    batch = rows(500).rename_columns(["", "t", "when"])
-
-    found = RowSampler(cells, "when")
-    found.update(batch)
-    sample = found.result()
-
-    np.testing.assert_array_equal(sample.codes[""], CELLS["x"].assign(batch.column("")))
-    np.testing.assert_array_equal(sample.hours, np.arange(500) // 60)

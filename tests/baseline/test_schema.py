@@ -3,7 +3,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.schema import column_type, infer_signature, inferred_type
+from driftline.baseline.schema import column_type, infer_signature
 from driftline.errors import InputError
 from driftline.formats.source import open_source
 from driftline.roles import Roles
@@ -49,12 +49,6 @@ def test_roles_are_those_that_were_named_and_the_rest_are_features():
     assert (signature.event_time, signature.inference_id) == ("when", "ID")
 
 
-def test_one_probability_for_each_class_has_a_column_for_each():
-    signature = infer_signature(SCHEMA, Roles(probability=("score", "delay (min)")))
-
-    assert [c.column for c in signature.outputs] == ["probability_score", "probability_delay_min"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -79,13 +73,6 @@ def test_a_wrong_role_is_one_sentence_with_the_mend(arguments, message):
 def test_a_column_that_stands_twice_is_refused():
     with pytest.raises(InputError, match='"a" stands twice'):
         infer_signature(pa.schema([("a", pa.int64()), ("a", pa.int64())]))
-
-
-def test_types_are_named_as_sagemaker_names_them():
-    names = [inferred_type(kind, 1) for kind in ("int64", "double", "string", "bool", "timestamp")]
-
-    assert names == ["Integral", "Fractional", "String", "String", "String"]
-    assert inferred_type("double", 0) == "Unknown"
 
 
 def test_what_is_no_number_bool_or_time_is_text():

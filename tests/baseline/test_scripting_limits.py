@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from driftline.baseline.scripting import (
@@ -18,8 +14,8 @@ from driftline.baseline.scripting import (
     preprocessed_records,
     script_in,
 )
-from driftline.errors import InputError, NotFoundError, UndecidedError
-from tests.baseline.test_scripting import GUIDE_ZFILL, Write, capture, line, script, table
+from driftline.errors import InputError, UndecidedError
+from tests.baseline.test_scripting import Write, capture, line, script, table
 
 __all__ = ["script"]  # A fixture.
 
@@ -104,18 +100,6 @@ def test_a_hang_names_the_line_it_hangs_in(tmp_path: Path, script: Write) -> Non
         preprocessed_records([line(0, "1")], place, limits=Limits(record_s=0.5))
 
 
-def test_a_slow_batch_is_no_hang(script: Write) -> None:
-    place = script(
-        "import time\ndef preprocess_handler(record):\n    time.sleep(0.02)\n    return {'a': 1}\n"
-    )
-
-    source = preprocessed_records(
-        [line(index, "1") for index in range(100)], place, limits=Limits(record_s=1.0)
-    )
-
-    assert source.row_count == 100
-
-
 def test_a_discreet_error_does_not_quote_the_record(script: Write) -> None:
     place = script(
         "def preprocess_handler(record):\n    return float(record.endpoint_input.data)\n"
@@ -154,18 +138,6 @@ def test_what_a_script_prints_is_no_answer(
     assert capfd.readouterr().err == '{"columns": 1}\n'
 
 
-def test_a_frame_has_no_lines(script: Write) -> None:
-    place = script(GUIDE_ZFILL)
-
-    with pytest.raises(InputError, match="expected paths of capture lines"):
-        preprocessed(pa.table({"a": [1]}), place)
-
-
-def test_a_missing_script_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"gone\.py: no such file"):
-        preprocessed(str(tmp_path), tmp_path / "gone.py")
-
-
 def test_the_guides_postprocess_handler_runs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,29 +172,3 @@ def test_only_files_of_the_installations_folder_are_scripts(tmp_path: Path, name
         script_in(str(folder), name)
 
     assert os.fspath(script_in(str(folder), "good.py")) == str(folder / "good.py")
-
-
-def test_an_installation_without_a_folder_runs_no_scripts() -> None:
-    with pytest.raises(InputError, match=r"this installation runs none; .*scripts_dir"):
-        script_in("", "good.py")
-
-
-@pytest.fixture
-def many_files() -> Iterator[None]:
-    """As many open files as select(2) can name, and some more."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 4096), before[1]))
-    with ExitStack() as stack, open(os.devnull) as one:  # noqa: PTH123 - its number is wanted
-        for _ in range(1100):
-            stack.callback(os.close, os.dup(one.fileno()))
-        yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def test_a_script_runs_in_a_process_of_many_open_files(
-    tmp_path: Path, script: Write, many_files: None
-) -> None:
-    data = capture(tmp_path / "a.jsonl", [line(0, "1"), line(1, "2")])
-
-    text = "def preprocess_handler(record):\n    return {'a': 1}\n"
-    assert table(preprocessed(data, script(text))).num_rows == 2

@@ -54,13 +54,6 @@ def test_the_same_profile_gives_the_same_bytes_and_comes_back_whole():
     assert again.columns["t"].times.count == 2
 
 
-def test_others_read_the_bytes_as_a_plain_arrow_file():
-    table = ipc.open_file(pa.BufferReader(DATA)).read_all()
-
-    assert table.column("name").to_pylist() == ["n", "c", "t", "v"]
-    assert table.column("row_count").to_pylist() == [3] * 4
-
-
 def test_a_flipped_bit_anywhere_is_one_sentence():
     for at in range(len(DATA)):
         damaged = bytearray(DATA)
@@ -126,28 +119,6 @@ def test_notes_of_a_wrong_type_are_one_sentence(note, value):
 
     with pytest.raises(InputError, match=f"the profile is damaged \\({note} that is no"):
         Profile.from_arrow(table.replace_schema_metadata({KEY: json.dumps(notes)}))
-
-
-@pytest.mark.parametrize(
-    "name", ["row_count", "average", "name", "level_counts", "time_spans", "hashes"]
-)
-def test_a_column_without_what_every_column_has_is_one_sentence(name):
-    table = small_profile().to_arrow()
-    place = table.schema.get_field_index(name)
-    field = table.schema.field(place)
-
-    with pytest.raises(InputError, match=rf"the profile is damaged \(no {name}\)"):
-        Profile.from_arrow(table.set_column(place, field, pa.nulls(len(table), field.type)))
-
-
-def test_counts_of_other_values_are_one_sentence():
-    table = small_profile().to_arrow()
-    place = table.schema.get_field_index("level_counts")
-    field = table.schema.field(place)
-    found = table.set_column(place, field, pa.array([[1, 2, 3]] * len(table), field.type))
-
-    with pytest.raises(InputError, match="level_counts of another length than level_values"):
-        Profile.from_arrow(found)
 
 
 def test_a_data_set_is_profiled_in_one_call():

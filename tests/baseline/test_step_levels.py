@@ -79,55 +79,8 @@ def test_steps_within_levels_are_those_of_each_sensor_alone() -> None:
     assert counted(strange)["x"].counts.sum() == 2 * 3 * 23
 
 
-@pytest.mark.parametrize("size", [7, 50])
-def test_batches_that_follow_each_other_lose_no_step(size: int) -> None:
-    table = rows(3)
-
-    parts = counted(*(table[at : at + size] for at in range(0, len(table), size)))["x"]
-
-    whole = counted(table)["x"]
-    assert parts.codes.tolist() == whole.codes.tolist()
-    assert parts.counts.tolist() == whole.counts.tolist()
-
-
-def test_a_batch_without_the_texts_has_no_steps() -> None:
-    assert counted(rows(3).drop(columns="sensor")) == {}
-
-
 def test_numbers_step_within_the_sensor_that_tells_them() -> None:
     assert within(rows()) == {"x": "sensor"}
-
-
-def test_of_many_sensors_those_with_most_rows_step() -> None:
-    rng = np.random.default_rng(0)
-    parts = []
-    for at in range(55):
-        walk = 20 * at + np.cumsum(rng.normal(size=24 * 28))
-        times = pd.date_range("2026-01-01", periods=len(walk), freq="h", tz="UTC")
-        parts.append(pd.DataFrame({"at": times, "sensor": f"s{at:02}", "x": walk}))
-    table = pd.concat(parts).sort_values("at", kind="stable")
-
-    profile = Baseline.fit(table, timestamp="at").profile
-
-    assert profile is not None
-    steps = profile.columns["x"].steps
-    assert steps is not None
-    assert steps.within == "sensor"
-    assert steps.totals.sum() == 50 * 28 * 23
-
-
-def test_a_state_is_no_sensor() -> None:
-    one = rows()[rows()["sensor"] == "a"].drop(columns="sensor")
-    # Prices are nearer to each other while it is fair, and it stays so for hours.
-    one["x"] = one["x"] + np.where(one["sky"] == "fair", 100, 0)
-
-    assert within(one) == {}
-
-
-def test_what_a_level_always_holds_does_not_step() -> None:
-    table = rows().assign(x=rows()["sensor"].map({"a": 1.0, "b": 7.0, "c": 9.0}))
-
-    assert within(table) == {}
 
 
 def test_a_profile_keeps_the_levels_and_refuses_those_that_it_does_not_hold() -> None:

@@ -45,14 +45,6 @@ def test_steps_are_those_within_a_day_by_quarters_of_an_octave() -> None:
     assert found.counts.tolist() == expected.to_numpy().tolist()
 
 
-def test_missing_values_and_long_gaps_are_no_steps() -> None:
-    rows = hourly(1)
-    rows.loc[5, "x"] = np.nan
-
-    assert counted(rows)["x"].counts.sum() == 23 - 2
-    assert counted(rows.drop(index=range(10, 14)))["x"].counts.sum() == 23 - 2 - 5
-
-
 @given(st.integers(1, 4), st.integers(0, 9))
 def test_parts_of_whole_days_add_up(cut: int, seed: int) -> None:
     rows = hourly(5, seed)
@@ -65,20 +57,6 @@ def test_parts_of_whole_days_add_up(cut: int, seed: int) -> None:
         whole.codes.tolist(),
     )
     assert parts.counts.tolist() == whole.counts.tolist()
-
-
-def test_of_parts_whose_times_overlap_nothing_is_known() -> None:
-    rows = hourly(2)
-
-    assert counted(rows[::2], rows[1::2]) == {}
-
-
-def test_the_order_of_rows_in_a_batch_does_not_matter() -> None:
-    rows = hourly(2)
-
-    mixed = counted(rows.sample(frac=1, random_state=1))["x"]
-
-    assert mixed.counts.tolist() == counted(rows)["x"].counts.tolist()
 
 
 def test_a_baseline_keeps_steps_from_27_days_on_and_reads_them_back() -> None:
@@ -95,24 +73,3 @@ def test_a_baseline_keeps_steps_from_27_days_on_and_reads_them_back() -> None:
     assert again.codes.tolist() == steps.codes.tolist()
     assert again.days.rows.tolist() == steps.days.rows.tolist()
     assert np.allclose(again.days.sums, steps.days.sums, rtol=1e-6)
-
-
-def test_two_years_of_steps_of_a_column_are_small() -> None:
-    profile = Baseline.fit(hourly(730), timestamp="at").profile
-    assert profile is not None
-    with_steps = len(profile.to_bytes())
-    for column in profile.columns.values():
-        column.steps = None
-
-    assert with_steps - len(profile.to_bytes()) < 20 * 1024
-
-
-def test_steps_that_no_double_holds_are_not_counted() -> None:
-    rows = hourly(3)
-    rows.loc[[5, 7], "x"] = 1e308
-    rows.loc[[6, 8], "x"] = -1e308  # Of which pandas and numpy warn, and warnings are errors here.
-
-    counts = counted(rows)["x"].counts
-
-    # 23 steps a day; three between these four rows are endless.
-    assert counts.sum() == 3 * 23 - 3

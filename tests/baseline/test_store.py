@@ -1,6 +1,4 @@
-import json
 import shutil
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,14 +8,8 @@ import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import (
-    OUTLINE,
-    PROFILE,
-    SIGNATURE,
-    STATISTICS,
     Baseline,
     get,
-    list_versions,
-    newest,
     put,
     versions,
 )
@@ -79,24 +71,6 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
         assert again.blocks.counts[name].tolist() == counts.tolist()
 
 
-def test_a_column_of_a_part_is_that_of_the_whole(fitted, tmp_path):
-    put(str(tmp_path), "b", fitted, lambda: START)
-    whole = get(str(tmp_path), "b")
-
-    outline = get(str(tmp_path), "b", parts=OUTLINE)
-    some = get(str(tmp_path), "b", None, (SIGNATURE, STATISTICS, PROFILE), ["temp"])
-    bare = get(str(tmp_path), "b", None, (SIGNATURE, PROFILE), ["temp"])
-
-    assert (outline.signature, outline.constraints) == (whole.signature, whole.constraints)
-    assert (outline.profile, outline.cells, outline.version) == (None, {}, whole.version)
-    assert list(some.profile.columns) == list(bare.profile.columns) == ["temp"]
-    found, known = (one.profile.columns["temp"] for one in (some, whole))
-    assert (found.moments, found.sketch.count) == (known.moments, known.sketch.count)
-    assert found.cell_counts.tolist() == known.cell_counts.tolist()
-    assert bare.cells["temp"] == whole.cells["temp"]
-    assert bare.profile.columns["temp"].sketch.count == 0
-
-
 def test_a_folder_keeps_nothing_of_the_baseline_that_lay_in_it(fitted, tmp_path):
     fitted.save(tmp_path)
     (tmp_path / "notes.txt").write_text("of the user")
@@ -151,11 +125,6 @@ def test_the_same_data_gives_the_same_version_and_other_data_another(fitted):
     assert Baseline.fit(flights(5999), **arguments).version != fitted.version
 
 
-def test_only_features_and_outputs_are_judged(fitted):
-    assert set(fitted.cells) == {"carrier", "tail", "temp", "seats", "score"}
-    assert set(fitted.statistics.features) == set(flights(1).columns)
-
-
 def test_the_reference_is_counted_exactly_on_its_own_cells(fitted):
     frame = pa.table({"temp": flights()["temp"]})
     cells = fitted.cells["temp"]
@@ -165,87 +134,11 @@ def test_the_reference_is_counted_exactly_on_its_own_cells(fitted):
     assert counts.tolist() == cells.count(frame["temp"]).tolist()
 
 
-def test_values_seen_once_count_as_unseen_in_the_reference(fitted):
-    once = (flights()["tail"].value_counts() == 1).sum()
-    cells = fitted.cells["tail"]
-
-    counts = fitted.profile.columns["tail"].cell_counts
-
-    unseen = cells.names.index("not seen in the reference")
-    assert counts[unseen] == once > 0
-    assert counts.sum() == 6000
-    assert cells.count(pa.array(flights()["tail"]))[unseen] == 0
-
-
 def test_hour_counts_add_up_to_the_counts_of_the_reference(fitted):
     for name, counts in fitted.blocks.counts.items():
         assert (counts.sum(axis=0) == fitted.profile.columns[name].cell_counts).all()
     days = fitted.blocks.blocks(timedelta(days=1))["temp"]
     assert days.sum(axis=1).tolist() == [144] * 41 + [96]
-
-
-def test_without_an_event_time_there_are_no_blocks():
-    assert Baseline.fit(pa.table({"x": [1.0, 2.0]})).blocks is None
-
-
-def test_times_that_came_as_text_are_read_as_times():
-    table = pa.table(
-        {"when": ["2013-01-01T00:30:00Z", "2013-01-01 01:30Z", "soon"], "x": [1, 2, 3]}
-    )
-
-    found = Baseline.fit(table, timestamp="when")
-
-    assert found.signature.get("when").type == "timestamp"
-    assert found.profile.columns["when"].unfit_count == 1
-    assert found.blocks.counts["x"].sum() == 2
-
-
-def test_data_that_can_be_read_once_is_fitted_the_same():
-    table = pa.table({"x": np.arange(1000.0), "c": ["a", "b"] * 500})
-
-    assert Baseline.fit(table.to_reader(100)).version == Baseline.fit(table).version
-
-
-def test_progress_counts_each_row_in_both_readings():
-    told = []
-
-    Baseline.fit(
-        pa.table({"x": [1.0, 2.0]}), progress=lambda done, total: told.append((done, total))
-    )
-
-    assert told == [(2, 4), (4, 4)]
-
-
-def test_levels_and_classes_are_in_the_signature(fitted):
-    assert fitted.signature.get("carrier").levels == ("AA", "DL", "UA")
-    assert fitted.signature.get("tail").levels is None
-    assert fitted.signature.get("score").classes == ("true",)
-
-
-def test_the_positive_class_is_the_last():
-    table = pa.table({"y": ["no", "yes", "maybe"], "p": ["no", "no", "yes"], "s": [0.1, 0.2, 0.9]})
-
-    found = Baseline.fit(table, label="y", prediction="p", probability="s", positive="no").signature
-
-    assert found.get("p").classes == ("maybe", "yes", "no")
-    assert found.get("s").classes == ("no",)
-
-
-@pytest.mark.parametrize(
-    ("label", "positive", "classes"),
-    [
-        ([True, False], True, ("false", "true")),
-        ([True, False], "False", ("true", "false")),
-        ([0.0, 1.0], 0.0, ("1", "0")),
-        ([0, 1], "1", ("0", "1")),
-    ],
-)
-def test_classes_are_written_the_same_however_they_are_given(label, positive, classes):
-    table = pa.table({"y": label, "p": label})
-
-    found = Baseline.fit(table, label="y", prediction="p", positive=positive)
-
-    assert found.signature.get("p").classes == classes
 
 
 @pytest.mark.parametrize(
@@ -268,24 +161,10 @@ def test_wrong_arguments_give_one_sentence(arguments, message):
         Baseline.fit(flights(10), **arguments)
 
 
-def test_the_id_is_named_as_the_command_and_resource_files_name_it():
-    rows = flights(200)
-
-    assert Baseline.fit(rows, id="id").signature == Baseline.fit(rows, id_column="id").signature
-    with pytest.raises(InputError, match='id "id" and id_column "tail"; expected one of the two'):
-        Baseline.fit(rows, id="id", id_column="tail")
-
-
 @pytest.mark.parametrize("name", ["carrier", "seats"])
 def test_an_id_whose_values_come_again_and_again_is_refused(name):
     with pytest.raises(InputError, match=f'id "{name}": .* different values in 6,000 rows; exp'):
         Baseline.fit(flights(), id=name)
-
-
-def test_an_id_may_stand_twice_where_rows_do():
-    rows = flights(3000)
-
-    assert Baseline.fit(pd.concat([rows, rows[:100]]), id="id").signature.inference_id == "id"
 
 
 def test_times_of_which_only_some_have_a_zone_are_refused():
@@ -297,11 +176,6 @@ def test_times_of_which_only_some_have_a_zone_are_refused():
     for mixed in (rows.assign(time=objects), pa.concat_tables(texts)):
         with pytest.raises(InputError, match='"time": some times have a zone and some have none'):
             Baseline.fit(mixed, timestamp="time")
-
-
-def test_data_without_rows_is_refused():
-    with pytest.raises(InputError, match="holds no rows"):
-        Baseline.fit(pa.table({"x": pa.array([], pa.float64())}))
 
 
 @pytest.fixture
@@ -340,39 +214,6 @@ def test_a_saved_folder_without_our_own_files_works_like_sagemakers(fitted, tmp_
     assert carrier.cell_counts.tolist() == own.cell_counts.tolist()
     assert found.signature.get("seats").type == "int64"
     assert "tail" not in found.cells
-
-
-def test_a_folder_whose_profile_is_gone_compares_no_label_id_or_time(fitted, tmp_path):
-    fitted.save(tmp_path)
-    (tmp_path / "profile.arrow").unlink()
-
-    found = Baseline.load(tmp_path)
-
-    assert not {"late", "id", "time"} & set(found.cells)
-    assert {"carrier", "temp", "seats", "score"} <= set(found.cells)
-
-
-def test_statistics_of_a_column_that_the_signature_lacks_are_one_sentence(fitted, tmp_path):
-    fitted.save(tmp_path)
-    (tmp_path / "profile.arrow").unlink()
-    document = json.loads((tmp_path / "signature.json").read_text())
-    document["features"] = [one for one in document["features"] if one["name"] != "temp"]
-    (tmp_path / "signature.json").write_text(json.dumps(document))
-
-    with pytest.raises(InputError, match='"temp" is not in signature'):
-        Baseline.load(tmp_path)
-
-
-def test_without_the_sketch_the_ten_buckets_are_the_cells(sagemaker):
-    document = json.loads((sagemaker / "statistics.json").read_text())
-    for feature in document["features"]:
-        del feature["numerical_statistics"]["distribution"]["kll"]["sketch"]
-    (sagemaker / "statistics.json").write_text(json.dumps(document))
-
-    found = Baseline.load(sagemaker)
-
-    counts = found.profile.columns["_c0"].cell_counts
-    assert counts[1:-3].tolist() == [24, 0, 0, 0, 0, 21, 0, 0, 0, 55]
 
 
 def test_constraints_alone_are_a_baseline_without_drift(sagemaker):
@@ -427,32 +268,6 @@ def test_versions_are_kept_in_order_and_each_once(fitted, tmp_path):
     assert get(str(tmp_path), "flights", first).signature == fitted.signature
 
 
-def test_versions_stand_in_the_order_in_which_they_were_made_when_a_clock_was_set_back(tmp_path):
-    clock = iter([START, START - timedelta(days=1), START + timedelta(days=1)])
-    made = [
-        put(str(tmp_path), "x", Baseline.fit(pa.table({"x": [value]})), lambda: next(clock))
-        for value in (1.0, 2.0, 3.0)
-    ]
-
-    known = list_versions(str(tmp_path), "x")
-
-    assert [(one.number, one.version) for one in known] == list(enumerate(made, 1))
-    assert newest(str(tmp_path), "x") == made[-1]
-
-
-def test_a_version_stays_the_same_where_another_program_wrote_its_documents(fitted, tmp_path):
-    version = put(str(tmp_path), "flights", fitted, lambda: START)
-    (file,) = tmp_path.rglob("profile.arrow")
-    file.unlink()  # As one that kept less.
-
-    known = get(str(tmp_path), "flights")
-
-    assert Baseline.load(file.parent).version != version
-    assert known.version == version
-    assert put(str(tmp_path), "flights", known, lambda: START) == version
-    assert replace(known, documents={"analysis.json": "{}"}).version != version
-
-
 def test_a_version_that_was_cut_off_is_not_there(fitted, tmp_path):
     version = put(str(tmp_path), "flights", fitted, lambda: START)
     (tmp_path / "baselines" / "flights" / version / "version.json").unlink()
@@ -499,40 +314,3 @@ def test_a_killed_writer_leaves_only_whole_versions(tmp_path):
     assert told <= set(kept)
     for version in kept:
         assert get(str(tmp_path), "x", version).version == version
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("statistics.json", '{"dataset": [], "features": []}'),
-        ("statistics.json", '{"dataset": {"item_count": "x"}, "features": []}'),
-        ("statistics.json", '{"dataset": {"item_count": Infinity}, "features": []}'),
-        ("signature.json", '{"features": [5]}'),
-        ("signature.json", '{"features": [], "version": "x"}'),
-        ("signature.json", '{"features": [{"name": "a", "column": 5, "type": "double"}]}'),
-    ],
-)
-def test_a_document_with_odd_values_is_named(sagemaker, name, content):
-    (sagemaker / name).write_text(content)
-
-    with pytest.raises(InputError, match=name):
-        Baseline.load(sagemaker)
-
-
-@pytest.mark.parametrize("count", ["-1", "1e300", "Infinity"])
-def test_counts_that_cannot_be_are_refused(sagemaker, count):
-    text = (sagemaker / "statistics.json").read_text()
-    (sagemaker / "statistics.json").write_text(
-        text.replace('"num_missing" : 0', f'"num_missing" : {count}')
-    )
-
-    with pytest.raises(InputError, match="as SageMaker writes it"):
-        Baseline.load(sagemaker)
-
-
-def test_a_folder_that_cannot_be_made_is_named(fitted, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-
-    for folder in (tmp_path / "file", tmp_path / "file" / "inside"):
-        with pytest.raises(InputError, match="cannot be written"):
-            fitted.save(folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
 import os
 import signal
@@ -10,11 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import duckdb
-import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -22,10 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from driftline.baseline.analyzer import open_texts
-from driftline.errors import InputError, UnavailableError
+from driftline.errors import InputError
 from driftline.formats import buffered as spool
 from driftline.formats import source
-from driftline.formats.buffered import SUFFIX
 from driftline.formats.source import open_source
 
 TABLE = pa.table({"a": list(range(1000)), "c": ["x", "y"] * 500})
@@ -34,15 +30,6 @@ TABLE = pa.table({"a": list(range(1000)), "c": ["x", "y"] * 500})
 def rows(data: object) -> dict[str, list[object]]:
     found = data if isinstance(data, source.Source) else open_source(data)
     return pa.Table.from_batches(found.batches(), found.schema).to_pydict()
-
-
-def spools() -> int:
-    """Return how many files of what came once this process has open, names or none."""
-    found = 0
-    for one in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # Closed meanwhile, as that of the listing is.
-            found += SUFFIX in str(one.readlink())
-    return found
 
 
 def once(table: pa.Table) -> object:
@@ -83,19 +70,6 @@ def test_what_comes_once_can_be_read_again(
     assert rows(found) == rows(found) == TABLE.to_pydict()
 
 
-def test_a_spool_goes_with_its_last_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 0)
-    before = spools()
-
-    found = open_source(TABLE.to_reader())
-    made = spools() - before
-    del found
-    gc.collect()
-
-    assert made == 1
-    assert spools() == before
-
-
 KILLED = """
 import os, signal
 import pyarrow as pa
@@ -118,27 +92,6 @@ def test_a_killed_process_leaves_nothing_of_what_came_once(tmp_path: Path) -> No
 
     assert done.returncode == -signal.SIGKILL, done.stderr[-2_000:]
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_without_room_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr(spool.SpoolFile, "__init__", lambda self: None)
-    monkeypatch.setattr(spool.SpoolFile, "path", Path("/dev/full"), raising=False)
-
-    with pytest.raises(UnavailableError, match="set TMPDIR to a folder with room"):
-        open_source(TABLE.to_reader())
-
-
-def test_dictionaries_that_change_on_the_way_are_spooled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "IN_MEMORY_BYTES", 0)
-    batches = [
-        pa.record_batch({"c": pa.array(values).dictionary_encode()})
-        for values in (["x", "y"], ["z", "x"])
-    ]
-
-    found = open_source(pa.RecordBatchReader.from_batches(batches[0].schema, batches))
-
-    assert rows(found) == {"c": ["x", "y", "z", "x"]}
 
 
 @pytest.mark.parametrize("compression", [None, "lz4"])
@@ -174,59 +127,12 @@ def test_a_second_arrow_stream_in_one_file_is_not_passed_over(tmp_path: Path) ->
         rows(tmp_path / "two")
 
 
-def test_a_file_that_promises_texts_and_has_none_is_a_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"c": ["Köln"] * 9}), path, compression="none", use_dictionary=False)
-    path.write_bytes(path.read_bytes().replace("Kö".encode(), b"K\xff\xff"))
-
-    with pytest.raises(InputError, match="a file is broken or gone"):
-        rows(path)
-
-
-def test_a_column_without_a_value_in_one_arrow_file_takes_the_type_of_another(
-    tmp_path: Path,
-) -> None:
-    none = pa.table({"a": pa.nulls(1), "l": pa.nulls(1), "n": pa.nulls(1)})
-    some = pa.table({"a": [1], "l": [[0.5]], "n": pa.nulls(1)})
-    for number, table in enumerate((none, some)):
-        with pa.ipc.new_file(tmp_path / f"{number}.arrow", table.schema) as writer:
-            writer.write_table(table)
-
-    found = open_source(tmp_path)
-
-    assert rows(found) == {"a": [None, 1], "l": [None, [0.5]], "n": [None, None]}
-
-
 def test_parquet_files_that_disagree_on_a_type_are_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"a": ["x"]}), tmp_path / "2.parquet")
 
     with pytest.raises(InputError, match=r'column "a" is string in .*2\.parquet and int64 in'):
         open_source(tmp_path)
-
-
-def test_packed_text_is_told_by_its_bytes_not_its_name(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes(gzip.compress(b"a\n1\n") + gzip.compress(b"2\n"))
-
-    assert rows(path) == {"a": [1, 2]}
-
-
-def test_pandas_is_taken_over_by_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("driftline.formats.frames.BATCH_ROWS", 3)
-    frame = pd.DataFrame(
-        {
-            "x": [1.5, None, 3.0, 4.0],
-            "c": pd.Categorical(["a", "b", "a", "b"]),
-            "o": [1, "two", None, 4.5],
-        }
-    )
-
-    assert rows(frame) == {
-        "x": [1.5, None, 3.0, 4.0],
-        "c": ["a", "b", "a", "b"],
-        "o": ["1", "two", None, "4.5"],
-    }
 
 
 def piped(data: bytes) -> Iterator[str]:
@@ -258,12 +164,6 @@ def test_what_comes_by_a_pipe_is_read_as_often_as_needed(form: str) -> None:
         assert rows(open_texts(path))["b"] == ["x"] * 50_000
 
 
-def test_errors_in_what_is_piped_name_the_pipe() -> None:
-    for path in piped(b"a,b\n1\n"):
-        with pytest.raises(InputError, match=f"^{path}: line 2 has 1 field"):
-            open_source(path)
-
-
 def test_a_dash_is_what_is_piped_into_the_process() -> None:
     code = """
 from driftline.baseline.analyzer import open_texts
@@ -277,12 +177,3 @@ print(open_source("-").row_count, open_texts("-").schema.names)
 
     assert done.stdout == "2 ['a', 'b']\n", done.stderr
     assert not done.stderr
-
-
-def test_a_named_pipe_and_a_device_are_told_what_they_are(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe")
-
-    with pytest.raises(InputError, match="a pipe with a name; expected a file, or - with < PIPE"):
-        open_source(tmp_path / "pipe")
-    with pytest.raises(InputError, match="neither a file nor a folder nor a pipe"):
-        open_source("/dev/zero")

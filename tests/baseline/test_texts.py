@@ -84,11 +84,6 @@ def test_long_texts_are_kept_by_their_start_and_stay_apart():
     assert all(len(text) < 250 and text.startswith("x" * 200 + "… #") for text in found[1:])
 
 
-def test_texts_that_are_short_stay_the_same_array():
-    array = pa.array(["a", "b" * 1024])
-    assert shortened(array) is array
-
-
 def test_long_texts_are_counted_on_the_cells_made_of_them_and_found_again():
     rows = pa.array([None, *(["x" * 5000 + str(index) for index in range(3)] * 100)])
     column = ColumnProfile("t", "string")

@@ -1,6 +1,3 @@
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,17 +49,6 @@ def test_the_longest_gap_is_exact_or_says_that_it_may_be_longer(values):
         assert gap.end_us - gap.start_us == true
 
 
-def test_hours_without_rows_are_found():
-    hours = [hour for hour in range(24 * 365) if not 5000 <= hour < 5030]
-    found = summary_of([hour * 3600 * SECOND + 17 for hour in hours])
-
-    assert found.gap.length == timedelta(hours=31)
-    assert found.gap.is_exact
-    assert found.minimum == datetime(1970, 1, 1, 0, 0, 0, 17, tzinfo=UTC)
-    assert found.maximum == datetime(1970, 12, 31, 23, 0, 0, 17, tzinfo=UTC)
-    assert found.count == len(hours)
-
-
 def test_memory_is_bounded_even_over_all_times_that_64_bits_hold():
     rng = np.random.default_rng(3)
     found = summary_of(rng.integers(-(2**63), 2**63 - 1, 50_000))
@@ -76,8 +62,3 @@ def test_times_that_no_calendar_has_are_not_made_up():
     assert TimeSummary().minimum is None
     assert TimeSummary().gap is None
     assert summary_of([5]).gap is None
-
-
-def test_the_widths_are_multiples_of_each_other_and_the_last_holds_all():
-    assert all(b % a == 0 for a, b in pairwise(WIDTHS_US))
-    assert 2**64 // WIDTHS_US[-1] + 2 <= STRETCH_CAP

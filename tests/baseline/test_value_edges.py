@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,16 +44,6 @@ def test_parts_in_any_order_add_up_to_the_whole(
         assert found.at_edge.tolist() == whole.at_edge.tolist()
 
 
-def test_the_day_with_most_numbers_at_the_edge_is_told_apart() -> None:
-    found = counted([(0, 5), (0, 5), (0, 5), (1, 5), (1, 1), (2, 4), (2, None), (2, np.nan)])
-
-    edges, shares, beside = found.whole()
-
-    assert edges.tolist() == [[-1.0], [5.0]]
-    assert shares[:, 0] == pytest.approx([1 / 6, 4 / 6])
-    assert beside[:, 0] == pytest.approx([0.0, 1 / 6])
-
-
 def hourly(weeks: int) -> pd.DataFrame:
     """Values that reach 100 in every other week, for six hours of one day and one of another."""
     hour = np.arange(24 * 7 * weeks)
@@ -75,16 +64,3 @@ def test_a_baseline_keeps_the_largest_shares_of_weeks_that_reach_the_edge_and_ot
     assert largest == EdgeShares("x", True, 100.0, 14, (7 / 168, 1 / 168), (1 / 168, 0.0))
     assert (smallest.is_largest, smallest.value) == (False, 50.000006)
     assert RowProfile.from_json(baseline.rows.to_json()) == baseline.rows
-
-
-@pytest.mark.parametrize("weeks", [1, 11])
-def test_of_fewer_weeks_nothing_is_known(weeks: int) -> None:
-    baseline = Baseline.fit(hourly(weeks), timestamp="at")
-
-    assert baseline.rows is None or baseline.rows.edges == ()
-
-
-def test_a_document_made_before_has_no_edges() -> None:
-    known = RowProfile.from_json('{"format":1,"orders":[],"rows":null,"ids":null,"decimals":[]}')
-
-    assert known.edges == ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 import numpy as np
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline.profile import Profile
-from driftline.baseline.value_runs import VALUE_CAP, TimeOrder, ValueRuns
+from driftline.baseline.value_runs import TimeOrder, ValueRuns
 from driftline.signature import Column, Signature
 
 MINUTE_US = 60_000_000
@@ -58,45 +57,6 @@ def test_parts_in_any_order_add_up_to_the_whole(
         assert (merged.first_length, merged.last_length) == (whole.first_length, whole.last_length)
 
 
-def test_rows_of_one_time_have_no_order() -> None:
-    times = np.repeat(np.arange(6), 2) * MINUTE_US
-    numbers = np.array([5, 5, 5, 5, 5, 7, 7, 5, 5, 5, 5, 5], np.float64)
-
-    found = ValueRuns.of(times, numbers)
-
-    assert found.time_count == 6
-    assert listed(found) == {5.0: 2}, "two values at one time end a run"
-
-
-def test_parts_that_overlap_in_time_say_nothing() -> None:
-    one, other = runs_of([1.0] * 9), runs_of([1.0] * 9, first_minute=4)
-
-    assert not one.merge(other).is_ordered
-    assert not one.merge(other).merge(runs_of([1.0], first_minute=99)).is_ordered
-
-
-def test_of_many_values_those_with_the_longest_runs_are_kept() -> None:
-    numbers = [float(value) for value in range(200) for _ in range(2 + value)]
-
-    found = runs_of(numbers)
-
-    assert len(found.values) == VALUE_CAP
-    assert found.longest(199.0) == 201
-    assert found.longest(0.0) == 2 + 200 - VALUE_CAP, "at most as long as the shortest kept"
-    assert found.longest_of_others({199.0}) == 200
-
-
-def test_rows_are_put_in_the_order_of_their_times() -> None:
-    base = datetime(2026, 1, 1, tzinfo=UTC)
-    minutes = [3, 0, None, 2, 1]
-    times = pa.array([None if m is None else base + timedelta(minutes=m) for m in minutes])
-
-    found = TimeOrder.of(times).runs(pa.array([9, 4, 4, 9, 4]))
-
-    assert listed(found) == {4.0: 2, 9.0: 2}
-    assert (found.first_value, found.last_value) == (4.0, 9.0)
-
-
 @pytest.mark.parametrize("size", [1, 7, 50])
 def test_a_profile_keeps_runs_where_it_is_given_an_order_and_writes_them(size: int) -> None:
     profile = Profile.empty(Signature((Column("n", "feature_n", "int64"),)))
@@ -109,12 +69,3 @@ def test_a_profile_keeps_runs_where_it_is_given_an_order_and_writes_them(size: i
 
     assert listed(read) == {3.0: 30, 4.0: 2, 5.0: 17}
     assert (read.time_count, read.end_us, read.last_length) == (49, 49 * MINUTE_US, 17)
-
-
-def test_a_profile_without_runs_comes_back_without() -> None:
-    table = Profile.empty(Signature((Column("n", "feature_n", "int64"),))).to_arrow()
-
-    found = Profile.from_arrow(table)
-
-    assert found.columns["n"].runs.time_count == 0
-    assert found.to_arrow().equals(table, check_metadata=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.baseline.vectors import Dimensions, VectorSummary
+from driftline.baseline.vectors import VectorSummary
 from driftline.formats.hashing import vector_texts
 
 number = st.none() | st.floats(-1e3, 1e3) | st.sampled_from([math.nan, math.inf, 0.0])
@@ -74,20 +74,6 @@ def test_embeddings_are_summed_up_by_dimension():
     assert found.dimensions.deviations == pytest.approx(exact.std(axis=0), rel=1e-9)
     assert found.norms.mean == pytest.approx(np.linalg.norm(exact, axis=1).mean())
     assert (found.lengths.minimum, found.lengths.maximum, found.odd_count) == (768, 768, 0)
-
-
-def test_only_the_first_dimensions_are_kept_however_long_the_lists():
-    found = summary_of([[1.0] * 10_000, [2.0] * 5])
-
-    assert len(found.dimensions) == 4096
-    assert found.lengths.maximum == 10_000
-    assert found.norms.maximum == 100.0
-
-
-def test_no_lists_no_dimensions():
-    assert summary_of([None]).count == 0
-    assert len(summary_of([[], []]).dimensions) == 0
-    assert len(Dimensions().merge(Dimensions())) == 0
 
 
 def test_short_lists_are_written_out_and_long_ones_told_apart():

@@ -119,21 +119,6 @@ def test_text_that_does_not_fit_is_told(text: str, kind: ColumnType) -> None:
     assert unfit == {1: text}
 
 
-def test_fractions_are_not_cut_to_integers() -> None:
-    assert as_lists(from_values([1, 2.5, 3.0], "int64")) == ([1, None, 3], {1: "2.5"})
-
-
-def test_a_number_is_a_text_and_a_list_is_no_number() -> None:
-    assert as_lists(from_values(["a", 7, 7.0, True], "string")) == (["a", "7", "7.0", "true"], {})
-    assert as_lists(from_values([1.0, [2]], "double")) == ([1.0, None], {1: "[2]"})
-
-
-def test_lone_surrogates_do_not_stop_the_column() -> None:
-    values, unfit = as_lists(from_values(["a", "\ud800"], "string"))
-
-    assert (values, unfit) == (["a", "?"], {})
-
-
 @given(
     st.lists(any_value, max_size=4),
     any_value,
@@ -147,16 +132,6 @@ def test_a_value_is_read_and_told_as_if_it_stood_alone(
     found, told = as_lists(from_values([*others, value], kind))
 
     assert (repr(found[-1]), told.get(len(others))) == (repr(alone), alone_told.get(0))
-
-
-def test_truth_values_beside_numbers_are_told_as_such() -> None:
-    assert as_lists(from_values([True, 1, 1.0], "timestamp"))[1] == {0: "true", 1: "1", 2: "1.0"}
-
-
-def test_a_whole_number_that_is_too_large_takes_none_beside_it_along() -> None:
-    numbers = pa.array([2**60, 2**63 + 1], pa.uint64())
-
-    assert as_lists(from_array(numbers, "int64")) == ([2**60, None], {1: str(2**63 + 1)})
 
 
 @pytest.mark.parametrize("unit", ["s", "us"])

@@ -1,6 +1,4 @@
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from uuid import UUID
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -109,31 +107,6 @@ def test_each_arrow_type_has_one_plain_type(found, plain):
     assert plain_array(pa.nulls(2, found)).type == plain
 
 
-def test_plain_values_stay_what_they_are():
-    wide = pa.array([Decimal("1.2"), None], pa.decimal128(38, 18))
-    assert plain_array(wide).to_pylist() == [1.2, None]
-    assert plain_array(pa.array(["a", None, "a"]).dictionary_encode()).to_pylist() == [
-        "a",
-        None,
-        "a",
-    ]
-    assert plain_array(pa.array([date(2013, 1, 1)])).to_pylist() == [
-        datetime(2013, 1, 1, tzinfo=UTC)
-    ]
-    assert plain_array(pa.array([["a"], None])).to_pylist() == ['["a"]', None]
-    assert plain_array(pa.array([[1, 2], None])).to_pylist() == [[1, 2], None]
-    assert plain_array(pa.array([b"ok", None])).to_pylist() == ["ok", None]
-    assert plain_array(pa.array([b"\xff", b"ok"])).to_pylist() == ["0xff", "ok"]
-    assert plain_array(pa.array([2**64 - 1, 5], pa.uint64())).to_pylist() == [None, 5]
-    assert plain_array(pa.chunked_array([[1], [2]])).to_pylist() == [1, 2]
-
-
-def test_durations_are_seconds_and_ids_are_written_out():
-    assert plain_array(pa.array([timedelta(seconds=90), None])).to_pylist() == [90.0, None]
-    one = UUID("12345678-1234-5678-1234-567812345678")
-    assert plain_array(pa.array([one.bytes], pa.uuid())).to_pylist() == [str(one)]
-
-
 @pytest.mark.parametrize(
     "kind",
     [
@@ -153,12 +126,3 @@ def test_times_beyond_the_reach_of_microseconds_are_no_other_times(kind):
     found = plain_array(far)
 
     assert found.to_pylist() == [None, datetime(1970, 1, 1, tzinfo=UTC), None, None, None]
-
-
-def test_decimals_and_unsigned_numbers_keep_their_value() -> None:
-    # 2^53 + 1 is the first whole number that float64 does not have.
-    beyond = [Decimal("9007199254740993"), None]
-
-    assert coerced(beyond, "int64", pa.decimal128(20, 0)) == ([9007199254740993, None], 0)
-    assert coerced(beyond, "string", pa.decimal128(20, 0)) == (["9007199254740993", None], 0)
-    assert coerced([2**63], "double", pa.uint64()) == ([2.0**63], 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from driftline.capture.spool.frame import Flag
@@ -76,17 +74,6 @@ def test_the_id_in_a_body_is_the_inference_id_of_a_request_of_one_row() -> None:
     assert [error for error in found.errors if error] == ["response: 1 rows; the request had 2"]
 
 
-def test_the_id_is_found_behind_however_many_fields_that_nobody_knows() -> None:
-    signature = Signature(APP.features, APP.outputs, inference_id="order")
-    asked = {"km": 1.5, **{f"x{at}": at for at in range(100)}, "order": "A-7"}
-    bodies = [json.dumps(asked).encode(), json.dumps({"instances": [asked], "id": 1}).encode()]
-
-    found = decode([frame(body, JSON) for body in bodies], signature)
-
-    assert found.inference_ids.to_pylist() == ["A-7", "A-7"]
-    assert [len(row) for row in found.unfit.to_pylist()] == [63, 63]
-
-
 @pytest.mark.parametrize(
     ("asked", "body"),
     [
@@ -104,38 +91,6 @@ def test_answers_to_several_rows_are_read_row_by_row(asked: bytes, body: bytes) 
     assert found.columns["feature_km"].to_pylist() == [1.0, 2.0]
     assert found.columns["prediction"].to_pylist() == [True, False]
     assert found.columns["probability"].to_pylist() == [0.7, 0.2]
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [(b"0.7", JSON), (b"[0.7]", JSON), (b"0.7", "text/plain; charset=utf-8"),
-     (b'{"anything": 0.7}', JSON)],
-)  # fmt: skip
-def test_a_bare_number_is_the_only_output_there_is(body: bytes, kind: str) -> None:
-    minutes = Signature(
-        features=(Column("km", "feature_km", "double"),),
-        outputs=(Column("minutes", "prediction", "double", role="prediction"),),
-    )
-
-    found = decode([frame(b'{"km": 1.5}', JSON, body, kind)], minutes)
-
-    assert found.errors == [None]
-    assert found.columns["prediction"].to_pylist() == [0.7]
-
-
-def test_an_answer_with_none_of_the_outputs_counts_as_unparsed() -> None:
-    found = answered(b'{"status": "ok", "detail": {"late": true}}')
-
-    assert found.errors == ["response: row 1 has none of the signature's outputs (said_late, p)"]
-    assert found.flags.tolist() == [Flag.RESPONSE_UNPARSED]
-
-
-def test_which_of_two_probabilities_is_meant_is_not_guessed() -> None:
-    found = answered(b'{"late": true, "probability": [0.3, 0.7]}')
-
-    assert found.columns["prediction"].to_pylist() == [True]
-    assert found.columns["probability"].to_pylist() == [None]
-    assert [dict(row) for row in found.unfit.to_pylist()] == [{"p": "[0.3, 0.7]"}]
 
 
 def test_an_answer_with_other_rows_than_the_request_is_told_and_not_used() -> None:

@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 
 from driftline.formats.arrow_types import UTC_MICROSECONDS
 from driftline.formats.body_columns import Bodies, Reading, Wanted
-from driftline.formats.body_limits import BodyError
 from driftline.formats.cells import MisfitError, read_cell
 from driftline.formats.coercion import Coerced, _one_by_one, from_array
 from driftline.formats.csv.bodies import _read_carefully, read_csv
 from driftline.formats.shapes.requests import RequestRows
 from driftline.formats.shapes.responses import AnswerRows
 from driftline.signature import Column, ColumnType, Role, Signature
-from tests.driftline.formats.decode_tools import CSV, JSON, SIGNATURE, decode, features, frame
+from tests.driftline.formats.decode_tools import JSON, SIGNATURE, decode, features, frame
 
 # By turns of the profile: 50 examples in each run, 500 at full length.
 TWICE = settings(max_examples=2 * settings().max_examples)
@@ -212,25 +211,3 @@ def test_one_hostile_body_leaves_the_others_in_bulk(monkeypatch: pytest.MonkeyPa
 
     assert careful == list(range(200, 206))
     assert features(found)[:200] == [(float(n), n, "UA") for n in range(200)]
-
-
-def test_a_first_line_of_names_is_a_header_in_any_order() -> None:
-    bodies = [
-        b"temp,count,carrier\n1.5,2,UA\n",
-        b"carrier,temp,count\nUA,1.5,2\n",
-        b"id,carrier,temp,count\n7,UA,1.5,2\n",
-        b'"carrier","temp","count"\r\n"UA",1.5,2\r\n',
-        b"\xef\xbb\xbftemp,count,carrier\n1.5,2,UA\n",
-        b"\xef\xbb\xbf1.5,2,UA\n",
-    ]
-
-    found = decode([frame(body, CSV) for body in bodies], SIGNATURE)
-
-    assert features(found) == [(1.5, 2, "UA")] * len(bodies)
-
-
-def test_a_plan_is_never_made_of_what_cannot_be_read() -> None:
-    finder = RequestRows(SHAPED)
-
-    with pytest.raises(BodyError, match="none of the signature's fields"):
-        finder.take([{"unknown": 1}])

@@ -79,18 +79,6 @@ def test_which_class_a_probability_is_of_is_told_and_not_guessed(
         assert "numbers a row that add up to one" in str(found.errors[0])
 
 
-@pytest.mark.parametrize("body", [b"[[0, 1.0], [1, 0.0]]", b"0,1.0\n1,0.0"])
-@pytest.mark.parametrize("signature", [of_two(("0", "1"), "0"), of_two(None, None)])
-def test_a_whole_number_before_a_fraction_is_a_prediction_with_its_probability(
-    body: bytes, signature: Signature
-) -> None:
-    found = decode([frame(b"1\n2", CSV, body, CSV if b"[" not in body else JSON)], signature)
-
-    assert found.errors == [None]
-    assert found.columns["prediction"].to_pylist() == [0, 1]
-    assert found.columns["probability"].to_pylist() == [1.0, 0.0]
-
-
 @pytest.mark.parametrize("body", [b"[[1, 1e-17], [0.3, 0.7]]", b"1,1e-17\n0.3,0.7"])
 def test_a_fraction_in_the_place_of_the_prediction_makes_probabilities_of_all(body: bytes) -> None:
     # JavaScript and Go write a probability of 1.0 as 1.
@@ -101,65 +89,6 @@ def test_a_fraction_in_the_place_of_the_prediction_makes_probabilities_of_all(bo
     assert found.errors == [None]
     assert found.columns["probability"].to_pylist() == [1.0, 0.3]
     assert found.columns["prediction"].to_pylist() == [None, None]
-
-
-def test_a_pair_that_may_be_both_is_told() -> None:
-    # The class 1 with a probability 0 of the class 0, or the probabilities 1 and 0 of both.
-    found = decode([frame(b"1", CSV, b"[[1.0, 0.0]]", JSON)], of_two(("0", "1"), "0"))
-
-    assert "a prediction and its probability, or two probabilities" in str(found.errors[0])
-    assert found.columns["probability"].to_pylist() == [None]
-
-
-def test_one_row_that_does_not_add_up_to_one_makes_pairs_of_all() -> None:
-    body = b"[[0.0, 1.0], [1.0, 0.75]]"
-
-    found = decode([frame(b"1\n2", CSV, body, JSON)], of_two(("0", "1"), "1"))
-
-    assert found.columns["prediction"].to_pylist() == [0, 1]
-    assert found.columns["probability"].to_pylist() == [1.0, 0.75]
-
-
-@pytest.mark.parametrize(
-    ("body", "kind"),
-    [(b"[[0.2, 0.3, 0.5]]", JSON), (b"0.2,0.3,0.5", CSV), (npy(np.array([[0.2, 0.3, 0.5]])), NPY)],
-)
-def test_probabilities_of_several_classes_without_a_prediction_are_no_prediction(
-    body: bytes, kind: str
-) -> None:
-    signature = Signature(
-        (Column("a", "feature_a", "double"),),
-        (
-            Column("prediction", "prediction", "double", role="prediction"),
-            *(Column(f"p_{n}", f"probability_{n}", "double", role="probability") for n in "abc"),
-        ),
-    )
-
-    found = decode([frame(b"1", CSV, body, kind)], signature)
-
-    assert found.errors == [None]
-    assert [found.columns[f"probability_{n}"].to_pylist() for n in "abc"] == [[0.2], [0.3], [0.5]]
-    assert found.columns["prediction"].to_pylist() == [None]
-    less = decode([frame(b"1", CSV, b"0.2,0.3", CSV)], signature)
-    assert less.errors == ["response: 2 values a row; expected 1 or 4"]
-
-
-def test_probabilities_by_class_go_to_the_column_of_that_one_class() -> None:
-    answer = b'{"predictions": [{"prediction": "yes", "probabilities": {"no": 0.25, "yes": 0.75}}]}'
-
-    def decoded(*columns: Column) -> list[object]:
-        outputs = (Column("prediction", "prediction", "string", role="prediction"), *columns)
-        signature = Signature(features=SIGNATURE.features, outputs=outputs)
-        found = decode([frame(b"1.5,2,UA\n", CSV, answer, JSON)], signature)
-        return [found.columns[column.column].to_pylist()[0] for column in columns]
-
-    def column(name: str, *classes: str) -> Column:
-        place = f"probability_{name}"
-        return Column(name, place, "double", role="probability", classes=classes or None)
-
-    assert decoded(column("p0", "no"), column("p1", "yes")) == [0.25, 0.75]
-    # A column of several classes is no one of them, and one of none goes by its name.
-    assert decoded(column("p", "no", "yes"), column("yes")) == [None, 0.75]
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,13 @@ import resource
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.fs as fs
 import pytest
 from deltalake import write_deltalake
 
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.data_files import data_files
-from driftline.formats.location import Location, locate
+from driftline.formats.location import locate
 from driftline.formats.source import open_source
-from tests.servers.s3 import S3Server
 
 FILES = (
     "a.csv",
@@ -51,70 +49,12 @@ def test_a_pattern_means_the_same_in_a_bucket_as_in_a_folder(
     assert found == _names(f"{tmp_path}/{pattern}", str(tmp_path))
 
 
-@pytest.mark.s3
-def test_names_of_objects_may_hold_what_means_something_in_urls(s3_root: str) -> None:
-    (locate(s3_root) / "a#b?c.csv").write(b"a,b\n1,2\n")
-
-    assert locate(f"{s3_root}/a#b?c.csv").read() == b"a,b\n1,2\n"
-
-
 def _names(pattern: str, root: str) -> list[str]:
     base = locate(root).path
     try:
         return sorted(one.path[len(base) + 1 :] for one in data_files(pattern))
     except NotFoundError:
         return []
-
-
-@pytest.mark.s3
-def test_files_of_a_bucket_are_shown_as_they_are_typed(s3_root: str) -> None:
-    (locate(s3_root) / "day=1/a.csv").write(b"a,b\n1,2\n")
-
-    assert [one.shown for one in data_files(s3_root)] == [f"{s3_root}/day=1/a.csv"]
-    assert [one.shown for one in data_files(f"{s3_root}/*/a.csv")] == [f"{s3_root}/day=1/a.csv"]
-
-
-@pytest.mark.s3
-def test_a_folder_of_a_bucket_is_removed_with_all_in_it(s3_root: str, s3_server: S3Server) -> None:
-    for name in ("a/b/1", "a/b/2", "a/c/3"):
-        (locate(s3_root) / name).write(b"x")
-
-    (locate(s3_root) / "a/b").remove(above=2)
-    (locate(s3_root) / "none").remove()
-
-    assert locate(s3_root).folders() == ["a"]
-    assert (locate(s3_root) / "a/c/3").read() == b"x"
-
-
-def test_a_folder_is_removed_with_those_above_that_are_empty_then(tmp_path: Path) -> None:
-    place = Location(fs.LocalFileSystem(), str(tmp_path / "a/b/c"), "c")
-    (place / "file").write(b"x")
-    (tmp_path / "beside").mkdir()
-
-    place.remove(above=3)
-
-    assert [one.name for one in tmp_path.iterdir()] == ["beside"]
-
-
-@pytest.mark.parametrize(
-    "name", ["b.CSV", "b.csv.bz2", "b.csv.zst", "b.csv.lz4", "b.Csv.Gz", "b.tab"]
-)
-def test_no_file_of_a_folder_is_passed_over_for_how_its_name_is_written(
-    tmp_path: Path, name: str
-) -> None:
-    for one in ("a.csv", name, "README.md"):
-        (tmp_path / one).write_text("x,y\n1,2\n")
-
-    assert _names(str(tmp_path), str(tmp_path)) == ["a.csv", name]
-
-
-@pytest.mark.parametrize("pattern", ["", "/**/*.csv"], ids=["folder", "glob"])
-def test_what_a_link_leads_to_again_is_read_once(tmp_path: Path, pattern: str) -> None:
-    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
-    (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
-    (tmp_path / "loop").symlink_to(tmp_path)
-
-    assert _names(f"{tmp_path}{pattern}", str(tmp_path)) == ["a.csv"]
 
 
 def test_a_delta_table_among_others_is_refused_for_its_files_that_no_longer_count(

@@ -34,22 +34,3 @@ def test_jumps_are_found_and_their_upper_side_is_returned() -> None:
 
     assert (found > places).all()
     assert found == pytest.approx(places, abs=2 * ERROR)
-
-
-def test_what_never_rises_has_no_root() -> None:
-    found = first_beyond(lambda x: x - np.array([2.0, 0.5]), np.zeros(2), np.ones(2), error=ERROR)
-
-    assert np.isnan(found[0])
-    assert found[1] == pytest.approx(0.5, abs=ERROR)
-
-
-def test_few_steps_suffice() -> None:
-    steps = []
-
-    def function(x: np.ndarray) -> np.ndarray:
-        steps.append(1)
-        return np.expm1(3 * x) - np.linspace(0.1, 10, 1000)
-
-    first_beyond(function, np.zeros(1000), np.ones(1000), error=ERROR)
-
-    assert len(steps) < 16  # Halving takes 27.

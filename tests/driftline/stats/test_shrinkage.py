@@ -47,62 +47,6 @@ def test_shrunken_variances_lie_nearer_to_the_truth(rng: np.random.Generator) ->
     assert found == pytest.approx(best, rel=0.05)
 
 
-def test_each_group_is_shrunken_by_itself(rng: np.random.Generator) -> None:
-    equal = 5.0 * rng.chisquare(FREEDOM, 50) / FREEDOM
-    wild = drawn(rng, 50, 2.0, 1.0)
-    group = np.repeat([0, 1], 50)
-
-    both = shrink_variances(np.concatenate([equal, wild]), FREEDOM, group).variance
-    alone = [
-        shrink_variances(one, FREEDOM, np.zeros(50, np.int64)).variance for one in (equal, wild)
-    ]
-
-    assert both == pytest.approx(np.concatenate(alone))
-    assert np.ptp(both[:50]) < np.ptp(equal) / 3
-
-
-def test_variances_without_spread_beyond_chance_share_one() -> None:
-    found = shrink_variances(np.full(9, 3.0), FREEDOM, np.zeros(9, np.int64)).variance
-
-    assert np.ptp(found) == 0
-    # Of equal estimates: their logarithm is less by digamma's bias than that of the truth.
-    assert found == pytest.approx(3.0, rel=0.05)
-
-
-def test_few_estimates_and_those_of_nothing_stay_as_they_are() -> None:
-    found = shrink_variances(np.array([1.0, 4.0, 0.0]), FREEDOM, np.array([0, 0, 0]))
-
-    assert found.variance.tolist() == [1.0, 4.0, 0.0]
-    assert found.prior.tolist() == [0.0]
-
-
-def test_no_variance_falls_below_what_its_own_blocks_leave_possible() -> None:
-    variance = np.array([1.0] * 40 + [4.0])
-
-    found = shrink_variances(variance, FREEDOM, np.zeros(41, np.int64))
-
-    lowest = FREEDOM / stats.chi2.ppf(0.999, FREEDOM)
-    assert found.variance[-1] == pytest.approx(lowest * 4.0)
-    assert found.is_lowest.tolist() == [False] * 40 + [True]
-
-
-def test_estimates_of_many_blocks_move_less_than_those_of_few() -> None:
-    variance, freedom = np.array([0.1, 1.0, 10.0, 3.0, 3.0]), np.array([5, 5, 5, 5, 500])
-
-    found = shrink_variances(variance, freedom, np.zeros(5, np.int64)).variance
-
-    assert abs(found[4] - 3.0) < abs(found[3] - 3.0) / 50
-
-
-def test_means_of_squares_have_the_freedom_of_their_blocks(rng: np.random.Generator) -> None:
-    squares = rng.normal(size=(400, 20, 3)) ** 2
-
-    assert freedom_of_means(squares[:, 0]) == pytest.approx(400.0, rel=0.3)
-    # Means over 20 independent ones of each block know 20 times as much, equal ones no more.
-    assert freedom_of_means(squares.mean(axis=1)) == pytest.approx(8000.0, rel=0.3)
-    assert np.isinf(freedom_of_means(np.ones((5, 3)))).all()
-
-
 @pytest.mark.parametrize("shared", [0.0, 0.5, 0.95])
 def test_the_freedom_is_no_more_than_the_estimates_truly_have(
     rng: np.random.Generator, shared: float

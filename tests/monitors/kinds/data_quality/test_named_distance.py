@@ -17,11 +17,8 @@ from driftline.baseline import store
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.dashboard.pages.parts import bullet
-from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.report_document import read_report
 from tests.monitors.conftest import DAY, START, Append, weather
 
 
@@ -67,44 +64,6 @@ def test_it_decides_in_place_of_the_drift_test_both_ways(
         f"Baseline drift distance: {float(found.distance)!r} exceeds threshold: 0.0001"
     )
     assert violation.ratio == found.ratio == found.distance / 1e-4
-
-
-def test_every_view_names_the_distance_that_decided(
-    reference: Baseline, rows: pd.DataFrame, tmp_path: Path
-) -> None:
-    moved = rows.assign(temp=rows["temp"] + 4.0)
-
-    report = dl.check(moved, named(reference, "temp", "energy", 0.01))
-
-    found = line(report, "temp")
-    words = f"energy {found.distance:.3g} (limit 0.01)"
-    assert found.method == "energy"
-    assert report.violations[0].cause.startswith(f"{words}: ")
-    report.save(tmp_path)
-    report.to_html(tmp_path / "report.html")
-    assert words in (tmp_path / "report.html").read_text()
-    assert words in report._repr_html_()
-    document = json.loads((tmp_path / "report.json").read_text())
-    (feature,) = (one for one in read_report(document).features if one.feature == "temp")
-    assert (feature.method, feature.ratio) == ("energy", found.ratio)
-    assert "energy" in str(bullet(feature.distance, feature.bound, feature.method))
-
-
-@pytest.mark.parametrize(
-    ("method", "threshold", "sentence"),
-    [
-        ("wasserstein", None, "expected comparison_threshold beside it"),
-        ("wasserstein", 0, "comparison_threshold is 0; expected a number above 0"),
-        ("wasserstein", "1", "comparison_threshold is '1'; expected a number above 0"),
-    ],
-)
-def test_a_wrong_limit_is_told_when_the_document_is_read(
-    reference: Baseline, method: str, threshold: object, sentence: str
-) -> None:
-    with pytest.raises(InputError) as raised:
-        named(reference, "temp", method, threshold)
-
-    assert sentence in str(raised.value)
 
 
 def test_a_monitor_judges_by_it_from_the_first_window_on(
