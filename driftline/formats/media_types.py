@@ -27,13 +27,11 @@ _ROWS = (
     "",
     "text/plain",
     "application/x-npy",
-    "application/vnd.apache.arrow.file",
-    "application/vnd.apache.arrow.stream",
 )
 # Types that say that a body has no rows; of others that are unknown the first bytes tell.
 ROWLESS = re.compile(
     r"(image|audio|video|multipart)/.+|text/(event-stream|html)"
-    r"|application/(pdf|x-parquet|vnd\.apache\.parquet)"
+    r"|application/(pdf|x-parquet|vnd\.apache\.(parquet|arrow\.(file|stream)))"
 )
 # The default of clients, which also send JSON under it.
 FORM = "application/x-www-form-urlencoded"
