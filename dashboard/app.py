@@ -29,7 +29,7 @@ from dash.backends._fastapi import FastAPIDashServer
 from dash.dependencies import ClientsideFunction
 from dash.exceptions import DependencyException
 from fastapi import FastAPI, HTTPException
-from plotly.io.json import to_json_plotly
+from plotly.utils import PlotlyJSONEncoder
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.gate import Gate
@@ -260,6 +260,10 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
 }
 
 
+_PLAIN = PlotlyJSONEncoder().default
+_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
 class _Server(FastAPIDashServer):
     """Dash's FastAPI backend without its process-wide catch-all and without WebSockets.
 
@@ -353,7 +357,7 @@ def _draw(stores: Stores, address: Address) -> tuple[orjson.Fragment, str]:
 
 def _written(drawn: html.Div) -> tuple[orjson.Fragment, str]:
     """Write a page once, with a mark that is equal for equal ones."""
-    text = to_json_plotly(drawn).encode()
+    text = orjson.dumps(drawn, _PLAIN, _JSON)
     return orjson.Fragment(text), hashlib.blake2b(text, digest_size=12).hexdigest()
 
 
