@@ -353,7 +353,7 @@ def test_one_row_with_all_the_weight_leaves_no_spread_to_explain() -> None:
     label, answer = np.random.default_rng(1).normal(size=(2, 50))
     weight = np.r_[1e12, np.ones(49)]
 
-    found = regression_metrics(label, answer, None, None, weight)
+    found = regression_metrics(label, answer, None, weight)
 
     # Beside it the other labels spread by next to nothing: scikit-learn says -13,271,721.
     assert found["r2"].undefined == "one row has all the weight"
