@@ -55,14 +55,16 @@ def plant(table: pa.Table, shift: timedelta) -> Planted:
     return Planted(found, rows, shift)
 
 
-def told(shift: timedelta) -> str:
-    """Return what the fault is and on which days, as somebody who looks for it is told."""
-    first, *_, last = bug_days(shift)
-    return (
-        f"planted fault, {first:%d %B} to {last:%d %B %Y}: {AIRPORT} sends "
-        f"{' and '.join(CELSIUS_COLUMNS)} in Celsius, and {CARRIER} comes as {WRONG_CARRIER}; "
-        "not planted: the data package has no weather for the last day"
-    )
+def told(shift: timedelta, start: datetime) -> str:
+    """Return what is planted in a replay from a start on, and what is no fault of the demo's."""
+    replayed = [day for day in bug_days(shift) if day >= start]
+    fault = "no planted fault (its days come before the first day replayed)"
+    if replayed:
+        fault = (
+            f"planted fault, {replayed[0]:%d %B} to {replayed[-1]:%d %B %Y}: {AIRPORT} sends "
+            f"{' and '.join(CELSIUS_COLUMNS)} in Celsius, and {CARRIER} comes as {WRONG_CARRIER}"
+        )
+    return f"{fault}; not planted: the data package has no weather for the last day"
 
 
 def _put(table: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:

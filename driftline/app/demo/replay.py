@@ -129,16 +129,23 @@ class Replay:
         self._count()
         whole = sum(needed <= self._stored for needed in tuple(self._needed))
         target = self._traffic.start + whole * DAY
-        for one in self._traffic.cadences:
-            # One window may be due and a day more: an alarm waits a day for a missing datapoint.
-            ahead = one.length + one.delay + DAY
-            if self._judged[one.monitor] + ahead < target:
-                target = min(target, self._judged_until(one.monitor) + ahead)
+        # Only the monitor that is furthest behind holds the clock back: the others are not asked.
+        slowest = min(self._traffic.cadences, key=self._limit)
+        if self._limit(slowest) < target:
+            self._judged_until(slowest.monitor)
+        target = min(target, *map(self._limit, self._traffic.cadences))
         # Windows are run when their end has passed, so the clock stands a moment after midnight.
         target += timedelta(minutes=1)
         if target > self._clock.time:
             self._load_labels(target - LABELS_KNOWN_AFTER)
             self._clock.advance(target)
+
+    def _limit(self, one: Cadence) -> datetime:
+        """Return how far the clock may go for one monitor.
+
+        One window may be due and a day more: an alarm waits a day for a missing datapoint.
+        """
+        return self._judged[one.monitor] + one.length + one.delay + DAY
 
     def _count(self) -> None:
         now = time.monotonic()

@@ -91,7 +91,7 @@ def _play(
     cadences = resources.cadences(begin, end)
     traffic = Traffic(begin, end, flights.requests_of(planted.table), planted, cadences)
     say(f"{planted.table.num_rows:,} flights read, {len(traffic.requests):,} requests made of them")
-    say(bug.told(year.shift))
+    say(bug.told(year.shift, begin))
     trained, model_file = model.train(year.reference()), home.folder / "flights.skops"
     reference_file = home.folder / "reference.parquet"
     model.save(trained.estimator, model_file)
