@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -67,37 +65,6 @@ def test_versions_are_listed_with_what_they_are_made_of_and_who_uses_them(server
     assert (missing.status_code, "flights" in missing.text) == (404, True)
 
 
-def test_pages_of_versions_hold_each_once_whoever_numbered_it_and_whatever_is_made_meanwhile(
-    server, declare, tmp_path
-):
-    root, path = server.context.root, "/api/v1/baselines/paged/versions"
-    file = tmp_path / "paged.parquet"
-    make_frame(seed=20).to_parquet(file, index=False)
-    server.apply(declare("Baseline", "paged", data=str(file)))
-
-    def make(minute: int, **number: int) -> None:
-        """Keep a version as two servers at one moment (one number), or an older program (none)."""
-        made = Baseline.fit(make_frame().assign(temp=float(minute)))
-        at = NOW + timedelta(minutes=minute)
-        version = baselines.put(root, "paged", made, lambda: at)
-        mark = server.root / "baselines" / "paged" / version / "version.json"
-        mark.write_text(json.dumps({"version": version, "created_at": at.isoformat(), **number}))
-
-    for minute, number in ((1, {"number": 2}), (2, {"number": 2}), (3, {}), (4, {"number": 4})):
-        make(minute, **number)
-    expected = baselines.versions(root, "paged")[::-1]
-    found, token = [], ""
-    while token is not None:
-        asked = {"limit": 1, **({"next_token": token} if token else {})}
-        page = server.client.get(path, params=asked).json()
-        found += [one["version"] for one in page["items"]]
-        token = page["next_token"]
-        make(10 + len(found))
-
-    assert len(expected) == 5
-    assert found == expected
-
-
 def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
     first, second = baselines.versions(server.context.root, "flights")
     before = versions_in_use(server)
@@ -125,34 +92,6 @@ def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
     assert [one["action"] for one in noted["items"]].count("promote") == len(history)
 
 
-def test_a_monitor_can_be_pinned_to_another_version_and_follow_again(server, declare):
-    def pin(baseline: str):
-        return server.apply(declare("Monitor", "stays", endpoint="flights", baseline=baseline))
-
-    first, second = baselines.versions(server.context.root, "flights")
-    pin("FLIGHTS@2")
-    pinned = versions_in_use(server)["stays"]
-    shown = server.client.get("/api/v1/monitors/stays").json()
-    wrong = pin("flights@7")
-    refused = server.client.delete("/api/v1/baselines/flights")
-    renewed = server.client.post(
-        "/api/v1/monitors/stays/baseline",
-        json={"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"},
-    )
-    kept = versions_in_use(server)["stays"]
-    pin("flights")
-    followed = versions_in_use(server)["stays"]
-    pin("flights@1")
-
-    assert (pinned, kept) == (second, second)
-    assert shown["status"]["baseline_pinned"] is True
-    assert (wrong.status_code, "no version" in wrong.text) == (404, True)
-    assert refused.status_code == 409
-    assert renewed.status_code == 409
-    assert "declare baseline: flights to have it follow" in server.error_of(renewed)["message"]
-    assert followed == first
-
-
 def test_changed_data_make_a_candidate_where_promotion_is_manual(server, tmp_path, declare):
     file = tmp_path / "other.parquet"
     spec = {"data": str(file), "promote": "manual"}
@@ -171,47 +110,6 @@ def test_changed_data_make_a_candidate_where_promotion_is_manual(server, tmp_pat
     assert again.json()["changes"][0]["action"] == "unchanged"
     with server.engine.connect() as connection:
         assert store.get(connection, "Baseline", "other").made["version"] == known[0]
-
-
-def test_the_commands_list_show_compare_and_promote(server):
-    code, changed = run(server, "compare", "flights", "1", "2")
-    same, _ = run(server, "compare", "flights", "1", "1")
-    _, found = run(server, "compare", "flights", "1", "2", "--json")
-    run(server, "promote", "flights", "2")
-    _, listed = run(server, "list")
-    _, shown = run(server, "show", "flights")
-    run(server, "promote", "flights", "1")
-
-    assert (code, same) == (1, 0)
-    assert "1 column changed: temp" in changed
-    assert "sd higher" in changed
-    (temp,) = (one for one in json.loads(found)["columns"] if one["changes"])
-    assert temp["feature"] == "temp"
-    assert temp["share_low"] < temp["share_window"] < temp["share_high"]
-    second = baselines.versions(server.context.root, "flights")[1]
-    assert second in listed
-    assert "stays (pinned)" in shown
-    assert "came into use" in shown
-
-
-def test_a_version_of_rows_that_have_not_come_yet_is_refused(server):
-    asked = {"endpoint": "flights", "from": "2026-01-14T00:00:00Z", "to": "2026-01-16T00:00:00Z"}
-
-    answer = server.client.post(f"{PATH}/versions", json=asked)
-
-    assert answer.status_code == 400
-    assert "is not over yet" in server.error_of(answer)["message"]
-
-
-def test_data_beside_the_commands_make_a_baseline_as_before(trained, tmp_path):
-    command = build("baseline")
-    for words in (["baseline"], ["baseline", "fit"]):
-        folder = tmp_path / str(len(words))
-        asked = [*words, str(trained.reference), "--label", "late", "-o", str(folder)]
-        done = CliRunner().invoke(command, asked)
-
-        assert done.exit_code == 0, done.output
-        assert Baseline.load(folder).profile.row_count == 600
 
 
 def test_a_version_that_comes_into_use_during_an_apply_stays_in_use(server, declare, monkeypatch):

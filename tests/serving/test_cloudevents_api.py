@@ -7,7 +7,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from driftline.capture.events.halves import FOLDER
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import Flag, Kind
 from driftline.capture.tables.dataset import list_endpoints
@@ -86,19 +85,6 @@ def test_the_address_can_name_the_endpoint_and_the_mode(server) -> None:
     assert len(records(server, "elsewhere")) == 1
 
 
-def test_structured_mode_waits_as_a_file(server) -> None:
-    headers, body = parts(STRUCTURED_REQUEST)
-
-    answer = server.client.post(
-        "/v1/cloudevents?endpoint=waits",
-        content=body,
-        headers={"content-type": headers["content-type"]},
-    )
-
-    assert answer.json() == {"events": 1, "outcomes": ["waiting"]}
-    assert list((Path(server.context.spool_dir) / FOLDER).glob("*.half"))
-
-
 @pytest.mark.parametrize(
     ("headers", "sentence"),
     [
@@ -134,15 +120,6 @@ def test_a_batch_with_one_bad_event_stores_none(server) -> None:
     assert records(server, "batched") == []
 
 
-def test_a_body_above_the_limit_and_a_wrong_mode_are_refused(server) -> None:
-    headers = {**BINARY, "ce-id": "a"}
-
-    large = server.client.post("/v1/cloudevents", content=b"x" * 100_001, headers=headers)
-    mode = server.client.post("/v1/cloudevents?expect=all", content=b"x", headers=headers)
-
-    assert (large.status_code, mode.status_code) == (413, 400)
-
-
 def test_a_page_of_another_site_is_refused(server) -> None:
     answer = server.client.post(
         "/v1/cloudevents",
@@ -151,22 +128,6 @@ def test_a_page_of_another_site_is_refused(server) -> None:
     )
 
     assert answer.status_code == 403
-
-
-def test_what_was_taken_is_counted_for_prometheus(server) -> None:
-    spoken(server, binary("request", b"1", query="?endpoint=counted&expect=request"))
-
-    told = server.client.get("/metrics").text
-
-    assert "driftline_cloud_events_total" in told
-    assert "driftline_cloud_unpaired_total 0.0" in told
-
-
-def test_the_route_is_documented(server) -> None:
-    document = server.client.get("/openapi.json").json()
-
-    assert "KServe" in document["paths"]["/v1/cloudevents"]["post"]["description"]
-    assert "/v1/cloudevents" in server.client.get("/docs").text
 
 
 def _event(server, name: str) -> httpx.Response:
@@ -221,13 +182,3 @@ def test_what_is_captured_counts_after_a_new_start_and_a_declaration_makes_room(
     with start(tmp_path, max_undeclared_endpoints=1) as server:
         assert server.apply(declare("Endpoint", "first", signature=signature)).is_success
         assert _event(server, "second").is_success
-
-
-def test_labels_of_an_endpoint_that_nobody_knows_begin_none(server) -> None:
-    answer = server.client.post(
-        "/api/v1/endpoints/invented/truth",
-        content=b"id,label\na,1\n",
-        headers={"content-type": "text/csv"},
-    )
-
-    assert answer.status_code == 404

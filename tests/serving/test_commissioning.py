@@ -11,10 +11,7 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from driftline.baseline import store as baselines
-from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
-from driftline.errors import UnavailableError
 from driftline.monitors.captured_baseline import spans_left
 from driftline.serving.provisioning.renewal import move_version
 from driftline.serving.provisioning.rolling import Rolling, rolling_window
@@ -235,27 +232,6 @@ def test_a_version_that_was_used_once_is_not_used_again_by_a_server_that_starts_
     assert rolled.in_use == rolled.first
 
 
-def test_a_version_that_was_made_but_not_used_is_used_by_a_server_that_starts_anew(rolled):
-    rolled.failing = [UnavailableError("the database is away")]
-    asyncio.run(rolled.rolling(promote="always").step())
-    before = rolled.in_use
-
-    asyncio.run(rolled.rolling(promote="always").step())
-
-    assert before == rolled.first
-    assert rolled.in_use not in (None, rolled.first)
-
-
-def test_a_time_with_too_few_rows_is_read_once(rolled, caplog):
-    rolling = rolled.rolling(length="1d")
-
-    for _ in range(2):
-        asyncio.run(rolling.step())
-
-    said = [one.getMessage() for one in caplog.records if rolled.name in one.getMessage()]
-    assert [one for one in said if "480 rows were captured" in one] == said[-1:]
-
-
 def test_a_version_that_cannot_be_used_now_is_tried_again_without_being_made_again(rolled, caplog):
     rolled.failing = [OperationalError("UPDATE t", {"p": "secret"}, Exception("secret")), OSError()]
     rolling = rolled.rolling(promote="always")
@@ -268,47 +244,6 @@ def test_a_version_that_cannot_be_used_now_is_tried_again_without_being_made_aga
     said = [one.getMessage() for one in caplog.records if rolled.name in one.getMessage()]
     assert [one for one in said if one.endswith("not used: OperationalError")]
     assert "secret" not in caplog.text
-
-
-def test_what_is_declared_anew_holds_for_a_version_that_waits_to_be_used(rolled):
-    rolled.failing = [UnavailableError("the database is away")]
-    rolling = rolled.rolling(promote="always")
-    asyncio.run(rolling.step())
-    rolled.rolling(promote="manual")
-
-    asyncio.run(rolling.step())
-
-    assert len(rolled.asked) == 1
-    assert rolled.in_use == rolled.first
-
-
-def test_another_length_is_read_at_the_next_look(rolled):
-    rolling = rolled.rolling(length="2d", promote="manual")
-    asyncio.run(rolling.step())
-    rolled.rolling(length="3d", promote="manual")
-
-    asyncio.run(rolling.step())
-
-    kept = baselines.list_versions(rolled.server.context.root, rolled.name)
-    starts = [one.origin["from"] for one in kept if one.version != rolled.first]
-    assert len(set(starts)) == 2
-
-
-def test_a_version_is_given_up_once_somebody_has_another_one_used(rolled):
-    rolled.failing = [UnavailableError("the database is away")]
-    rolling = rolled.rolling(promote="always")
-    asyncio.run(rolling.step())
-    made = rolled.asked[0][0]
-    rolled.now += timedelta(minutes=1)
-    frame = Baseline.fit(make_frame(seed=9), label="late")
-    other = baselines.put(rolled.server.context.root, rolled.name, frame, lambda: rolled.now)
-    rolled.use(other)
-
-    for _ in range(3):
-        asyncio.run(rolling.step())
-
-    assert rolled.asked == [(made, rolled.first)] * 2
-    assert rolled.in_use == other
 
 
 def test_what_is_left_of_a_time_is_what_no_window_covers():
@@ -330,21 +265,3 @@ def test_a_rolling_time_stays_the_same_until_the_next_is_due():
     assert rolling_window(spec, monday + timedelta(days=8, hours=23)).end == monday
     assert rolling_window(spec, monday + timedelta(days=9)).end == monday + timedelta(days=7)
     assert rolling_window(spec, monday + timedelta(days=9)).length == timedelta(days=30)
-
-
-def test_a_look_that_failed_is_logged_and_followed_by_the_next(monkeypatch, caplog):
-    looks = []
-
-    class Watched(Rolling):
-        async def step(self) -> None:
-            looks.append(len(looks))
-            if len(looks) == 1:
-                raise KeyError("version")
-            raise asyncio.CancelledError
-
-    monkeypatch.setattr("driftline.serving.provisioning.rolling.LOOK_S", 0.0)
-    with pytest.raises(asyncio.CancelledError):
-        asyncio.run(Watched(None, None).run())
-
-    assert looks == [0, 1]
-    assert "KeyError: 'version'" in caplog.text

@@ -1,7 +1,5 @@
 """Health is what a write says, not what a question is answered."""
 
-import asyncio
-import errno
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +12,13 @@ import httpx
 import pytest
 from sqlalchemy import event
 
-from driftline.database.engine import POOL_TIMEOUT_S, read_connection
+from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health, disks
 from driftline.storage import bucket_failure, disk_failure
 from tests.servers.postgres import new_sqlite, open_url
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
-STARLETTES_THREADS = 40
 
 
 @pytest.fixture
@@ -72,13 +69,6 @@ def test_a_database_that_is_read_only_is_reported_though_it_answers(start, tmp_p
     assert "readonly" in answer.json()["database"]
     assert (alive.status_code, alive.json()["status"]) == (200, "impaired")
     assert "driftline_database_up 0.0" in metrics
-
-
-def test_a_database_that_somebody_writes_to_for_long_takes_writes(context):
-    with context.engine.begin() as writing:
-        writing.exec_driver_sql("PRAGMA user_version = 1")
-
-        assert Health(context).look() == {}
 
 
 def test_a_bucket_that_does_not_answer_is_told_and_no_server_leaves_its_service(
@@ -161,33 +151,6 @@ def test_a_disk_that_is_full_takes_no_writes_and_then_does_again(tmp_path):
         os.system(f"umount --lazy {tmp_path}")
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
-def test_a_disk_that_refuses_to_be_looked_at_takes_no_writes(tmp_path, monkeypatch, number):
-    def refuse(*_args, **_named):
-        raise OSError(number, os.strerror(number))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "stat", refuse)
-        failure = disk_failure(tmp_path)
-
-    assert os.strerror(number) in failure
-
-
-def test_a_look_that_fails_is_a_problem_and_the_next_one_is_made(context, monkeypatch):
-    def fail(_engine):
-        raise RuntimeError("no such luck")
-
-    moment = [0.0]
-    health = Health(context, monotonic=lambda: moment[0])
-    with monkeypatch.context() as patch:
-        patch.setattr("driftline.serving.health.write_failure", fail)
-        failed = health.look()
-    moment[0] += 60.0
-
-    assert failed == {"health": "the look at the stores failed: no such luck"}
-    assert health.look() == health.last == {}
-
-
 def test_while_a_disk_hangs_whoever_asks_is_told_so_and_waits_for_nothing(
     context, monkeypatch, hanging
 ):
@@ -206,20 +169,6 @@ def test_while_a_disk_hangs_whoever_asks_is_told_so_and_waits_for_nothing(
 
     assert asked == last == {"stores": "no answer yet"}
     assert looking.result() == health.last == {"disks": ["full"] * len(disks(context))}
-
-
-def test_who_asks_often_is_told_what_the_last_look_has_found(context):
-    moment = [0.0]
-    health = Health(context, monotonic=lambda: moment[0])
-    assert health.look() == {}
-    context.engine.dispose()
-    Path(context.engine.url.database).write_bytes(b"no database" * 1000)
-
-    fresh = health.look()
-    moment[0] += 60.0
-
-    assert fresh == {}
-    assert "database" in health.look()
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/healthz"])
@@ -244,55 +193,3 @@ def test_a_probe_waits_for_no_request_and_no_connection(start, tmp_path, until, 
         assert not any(request.done() for request in waiting)
         held.close()
         assert all(request.result().status_code == 200 for request in waiting)
-
-
-def test_who_finds_all_connections_in_use_is_told_so_while_waiting(start, tmp_path, until):
-    with start(tmp_path) as server, ExitStack() as held:
-        until(lambda: server.client.get("/readyz").is_success)
-        pool = server.engine.pool
-        usual_s, pool._timeout = pool._timeout, 0.01
-        for _ in range(pool.size() + pool._max_overflow):
-            held.enter_context(read_connection(server.engine))
-
-        answer = server.client.get("/api/v1/installation")
-
-    assert usual_s == POOL_TIMEOUT_S < 10
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert "all connections to the database are in use" in server.error_of(answer)["message"]
-
-
-def test_on_sqlite_each_thread_of_the_server_may_have_a_connection(context):
-    assert context.engine.pool.size() + context.engine.pool._max_overflow > STARLETTES_THREADS
-
-
-def test_a_pool_without_a_free_connection_is_no_problem_of_the_database(context):
-    with ExitStack() as held:
-        for _ in range(context.engine.pool.size() + context.engine.pool._max_overflow):
-            held.enter_context(read_connection(context.engine))
-
-        assert Health(context).look() == {}
-
-
-def test_a_probe_that_a_disk_keeps_waiting_is_told_what_was_found_before(
-    context, monkeypatch, hanging
-):
-    begun, freed = hanging
-
-    async def ask_often():
-        return [await health.ask() for _ in range(3)]
-
-    monkeypatch.setattr("driftline.serving.health.MOMENT_S", 0.01)
-    moment = [0.0]
-    health = Health(context, monotonic=lambda: moment[0])
-
-    early = asyncio.run(ask_often())
-    assert begun.wait(20)
-    threads = [one.name for one in threading.enumerate()].count("health")
-    moment[0] += 60.0
-    late = asyncio.run(ask_often())
-    freed.set()
-
-    assert (early, late) == ([{}] * 3, [{"stores": "no answer yet"}] * 3)
-    assert threads == 1
-    monkeypatch.setattr("driftline.serving.health.MOMENT_S", 60.0)
-    assert asyncio.run(health.ask()) == {"disks": ["full"] * len(disks(context))}

@@ -96,13 +96,6 @@ def test_each_new_database_has_an_id_of_its_own_and_keeps_it(tmp_path):
     assert installation_id(first) == before != installation_id(second)
 
 
-def test_looking_for_the_id_of_an_installation_creates_no_database(tmp_path):
-    settings = settle(tmp_path / "never", 9001)
-
-    assert installation_id(settings) is None
-    assert [entry.name for entry in settings.folder.iterdir()] == ["driftline.toml"]
-
-
 def test_apply_writes_into_no_other_installation_than_that_of_the_folder(
     server, another, resources, tmp_path, monkeypatch
 ):
@@ -119,30 +112,6 @@ def test_apply_writes_into_no_other_installation_than_that_of_the_folder(
         f"run: driftline up; to use this server, add --server {server.url}"
     )
     assert channels(server) == []
-
-
-def test_the_settings_file_of_an_installation_that_was_never_started_owns_no_server(
-    server, resources, tmp_path, monkeypatch
-):
-    settle(tmp_path / "never", server.port)
-    monkeypatch.chdir(tmp_path)
-
-    with pytest.raises(WrongServerError, match=r"never/driftline\.toml, which was never started"):
-        run("apply", "-f", resources, "-c", "never/driftline.toml")
-
-    assert channels(server) == []
-
-
-def test_a_database_in_the_working_folder_is_an_installation_without_a_settings_file(
-    server, resources, tmp_path, monkeypatch
-):
-    (tmp_path / "mine" / ".driftline").mkdir(parents=True)
-    new_database(tmp_path / "mine" / ".driftline" / "driftline.db")
-    monkeypatch.chdir(tmp_path / "mine")
-    monkeypatch.setenv("DRIFTLINE_SERVER__PORT", str(server.port))
-
-    with pytest.raises(WrongServerError, match=rf"the one in {tmp_path}/mine/\.driftline; "):
-        run("apply", "-f", resources)
 
 
 @pytest.mark.usefixtures("taken_back")
@@ -178,20 +147,6 @@ def test_a_server_that_the_user_names_is_the_one_that_is_meant(
 
     assert f"server: {server.url} (data in {server.root})" in done.stderr
     assert channels(server) == ["pager"]
-
-
-@pytest.mark.usefixtures("taken_back")
-def test_where_nothing_is_installed_any_server_will_do_and_is_named(
-    server, resources, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DRIFTLINE_SERVER__PORT", str(server.port))
-
-    done = run("apply", "-f", resources)
-
-    assert f"server: {server.url} (data in {server.root})" in done.stderr
-    assert channels(server) == ["pager"]
-    assert run("get", "channel").stderr == ""  # What only reads has nothing to say.
 
 
 def server_commands(group=None, path=()) -> Iterator[tuple[tuple[str, ...], set[str]]]:

@@ -1,20 +1,13 @@
 """What models print, as the API and the command line show it: of real workers, and of one's own."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from typer.testing import CliRunner
 
 from driftline.access.tokens import create_token, new_secret
-from driftline.app.cli import build
 from driftline.app.client.client import Client
-from driftline.errors import ForbiddenError, InputError, NotFoundError
+from driftline.errors import ForbiddenError, NotFoundError
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running
 from tests.serving.guarded import knowing
@@ -111,21 +104,6 @@ def test_lines_come_with_time_variant_and_worker(ask, client, until):
     assert born["time"] < lines[1]["time"] < lines[0]["time"]
 
 
-def test_the_last_words_of_a_worker_and_the_first_of_the_next_are_there(ask, client, until):
-    before = client.logs("echo", variant="blue", limit=1)[0]["worker"]
-    assert ask("die").status_code == 503
-
-    def seen():
-        found = client.logs("echo", variant="blue", limit=20)
-        last = [one for one in found if one["message"] == "last words"]
-        born = [one for one in found if one["message"].startswith("loaded by")]
-        return (last and born[0]["worker"] not in {one["worker"] for one in last}) and last
-
-    last = until(seen)
-    assert before in {one["worker"] for one in last}
-    assert ask("alive").text == "alive"
-
-
 @pytest.mark.parametrize(
     ("body", "how"),
     [
@@ -154,22 +132,6 @@ def test_a_worker_that_is_lost_over_a_request_is_told_of_and_the_endpoint_goes_o
     assert [lost["green"][key] for key in ("count", "last")] == [before + 2, how]
     assert lost["green"]["last_at"] <= lines()[0]["time"]
     assert lost["blue"] is None or lost["blue"]["last"] != how or body == "die"
-
-
-def test_a_worker_that_ends_while_it_loads_is_told_of(server, ask, client, until):
-    ask("hello", endpoint="quiet")
-    (worker,) = {one["worker"] for one in client.logs("quiet", limit=20)}
-    server.gate.touch()
-    os.kill(worker, signal.SIGKILL)
-    until(
-        lambda: (
-            "the worker was ended by signal 11 (SIGSEGV) while it loaded"
-            in texts(client.logs("quiet", limit=20))
-        )
-    )
-    server.gate.unlink()
-
-    until(lambda: ask("alive", endpoint="quiet").status_code == 200)
 
 
 def test_the_environment_of_the_server_is_not_to_be_printed(ask, client, until):
@@ -215,78 +177,6 @@ def test_who_may_see_an_endpoint_may_read_its_lines_and_no_others(server, client
         assert twice.status_code == 403, twice.text
     with Client(server.url, token=other) as caller, pytest.raises(ForbiddenError):
         caller.logs("echo")
-
-
-@pytest.mark.parametrize("name", ["none", "..", "%2e%2e", "/etc", "a" * 64, ""])
-def test_other_names_are_refused(name, client):
-    with pytest.raises((NotFoundError, InputError)):
-        client.logs(name)
-
-
-def test_a_variant_that_an_endpoint_does_not_have_is_refused(server, client, until):
-    until(lambda: client.logs("echo", variant="BLUE"))  # Case does not count.
-    with pytest.raises(NotFoundError, match=r"it has blue, green$"):
-        client.logs("ECHO", variant="red")
-    x, out = ({"name": name, "column": name, "type": "double"} for name in ("x", "y"))
-    answer = server.apply(
-        resource("Endpoint", "theirs", signature={"features": [x], "outputs": [out]})
-    )
-    assert answer.status_code == 200, answer.text
-    with pytest.raises(NotFoundError, match=r'no variant "red"; an app of its own answers for it$'):
-        client.logs("theirs", variant="red")
-
-
-def test_the_command_shows_them_oldest_first(server, ask, client, monkeypatch, until):
-    monkeypatch.setenv("DRIFTLINE_AUTH__TOKEN", SECRET)
-    ask("\x1b[2Jone"), ask("two")
-    until(lambda: texts(client.logs("echo", limit=1)) == ["asked two"])
-
-    def run(*words):
-        return CliRunner().invoke(build("logs"), ["logs", *words, "--server", server.url])
-
-    found = run("echo", "--lines", "2", "--variant", "blue")
-    lines = found.stdout.splitlines()
-    assert found.exit_code == 0, found.stderr
-    assert [line.split(" ", 3)[1::2] for line in lines] == [
-        ["blue", r"asked \x1b[2Jone"], ["blue", "asked two"],
-    ]  # fmt: skip
-    listed = json.loads(run("echo", "--lines", "2", "--variant", "blue", "--json").stdout)
-    assert texts(listed) == ["asked \\x1b[2Jone", "asked two"]
-    none = run("echo", "--since", "2999-01-01")
-    assert none.stdout == ""
-    assert none.stderr == "no lines; here is what echo's workers print\n"
-    wrong = run("echo", "--since", "soon")
-    assert "expected a time such as" in str(wrong.exception)
-
-
-def test_following_shows_each_line_once(server, ask, tmp_path, until):
-    for number in range(5):
-        ask(f"before {number}")
-    until(lambda: "asked before 4" in texts_of(server))
-    words = ["logs", "echo", "--follow", "--lines", "2", "--json", "--server", server.url]
-    out = tmp_path / "out"
-    with out.open("w") as stdout:
-        env = {**os.environ, "DRIFTLINE_AUTH__TOKEN": SECRET}
-        command = [sys.executable, "-m", "driftline", *words]
-        process = subprocess.Popen(command, stdout=stdout, env=env, cwd=tmp_path)
-    try:
-        until(lambda: "before 4" in out.read_text())
-        for number in range(30):
-            ask(f"while {number}", ("blue", "green")[number % 2])
-        until(lambda: "while 29" in out.read_text())
-        until(lambda: out.read_text().count("while") == 30)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-
-    shown = [json.loads(line)["message"] for line in out.read_text().splitlines()]
-    assert shown[:2] == ["asked before 3", "asked before 4"]
-    assert sorted(shown[2:]) == sorted(f"asked while {number}" for number in range(30))
-
-
-def texts_of(server):
-    with Client(server.url, token=SECRET) as client:
-        return texts(client.logs("echo"))
 
 
 def test_an_endpoint_takes_its_lines_along(server, client, until):

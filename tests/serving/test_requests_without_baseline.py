@@ -2,7 +2,6 @@
 
 import importlib
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from tests.serving.hosting.formats.mlflow_models import save
 ROWS = stream({"km": (10, 3), "rain_mm": (2, 1)}, rows=300, seed=4)
 TEXTS = stream({"city": ["Bonn", "Kiel"], "day": ["Mon", "Sun"]}, rows=300, seed=4)
 FEW = ROWS[:3]
-OPINIONS = ["good x", "bad y", "good 7, really"]
 
 
 MODULES = Path(__file__).parents[1] / "fixtures" / "serving"
@@ -130,33 +128,6 @@ def test_rows_with_names_are_answered_by_name(server, endpoint, shape):
     assert found == pytest.approx(expected)
 
 
-def test_a_classifier_whose_names_are_catboosts_answers_classes_by_name(server):
-    turned = [{"rain_mm": 9.0, "km": 1.0}, {"rain_mm": 1.0, "km": 9.0}]
-
-    answer = server.invoke("classes", turned, headers={"accept": "text/csv"})
-
-    assert [line.split(",")[0] for line in answer.text.splitlines()] == ["late", "on time"]
-
-
-def test_a_header_is_no_row_to_a_model_of_texts(server):
-    answer = server.invoke("texts", TEXTS[:3].to_csv(index=False))
-
-    assert len(numbers(answer)) == 3
-
-
-@pytest.mark.parametrize("endpoint", ["array", "tensor", "numbered"])
-def test_objects_are_refused_where_the_model_names_no_columns(server, endpoint):
-    named = {"rain_mm": 2.0, "km": 10.0}
-
-    for body in (named, [named], {"instances": [named]}):
-        answer = server.invoke(endpoint, body)
-        assert answer.status_code == 400
-        assert "by position" in answer.text
-
-    assert numbers(server.invoke(endpoint, "10,2\n")) == pytest.approx([18.0])
-    assert server.invoke(endpoint, [[10, 2]]).status_code == 200
-
-
 @pytest.mark.parametrize(("endpoint", "width"), [("lone", 1), ("array", 2), ("tensor", 2)])
 @pytest.mark.parametrize("rows", [1, 3])
 def test_one_tensor_is_taken_by_position_whatever_its_width(server, endpoint, width, rows):
@@ -166,74 +137,6 @@ def test_one_tensor_is_taken_by_position_whatever_its_width(server, endpoint, wi
     answer = server.invoke(endpoint, {"inputs": [tensor]}, headers={"accept": "text/csv"})
 
     assert numbers(answer) == pytest.approx([20.0 if width == 1 else 18.0] * rows)
-
-
-@pytest.mark.parametrize("endpoint", of_opinions())
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_model_of_texts_gets_one_text_a_row(server, endpoint, count):
-    sent = OPINIONS[:count]
-    rows = [[text] for text in sent]
-    tensor = {"name": "input-0", "shape": [count], "datatype": "BYTES", "data": sent}
-    array = io.BytesIO()
-    np.save(array, np.array(rows))
-    bodies = [
-        (sent, "application/json"),
-        (rows, "application/json"),
-        ({"instances": sent}, "application/json"),
-        ({"inputs": [tensor]}, "application/json"),
-        ("".join(f"{json.dumps(row)}\n" for row in rows), "application/jsonlines"),
-        (pd.DataFrame(rows).to_csv(index=False, header=False), "text/csv"),
-        (array.getvalue(), "application/x-npy"),
-    ]
-    model = joblib.load(server.folder / f"{endpoint}.joblib")
-
-    for body, kind in bodies:
-        answer = server.invoke(endpoint, body, headers={"content-type": kind, "accept": "text/csv"})
-        assert answer.status_code == 200, answer.text
-        found = pd.read_csv(io.StringIO(answer.text), header=None)
-        assert found[0].tolist() == model.predict(sent).tolist()
-        assert found[1].tolist() == pytest.approx(model.predict_proba(sent)[:, 1].tolist())
-
-
-@pytest.mark.parametrize(
-    ("body", "word"),
-    [
-        ([{"text": "good x"}], "by position"),
-        ({"text": ["good x", "bad y"]}, "by position"),
-        ([["good x", "bad y"]], "2 values"),
-        ("good x, really\n", "one text a row"),
-    ],
-)
-def test_a_model_of_texts_refuses_rows_with_names_or_several_values(server, body, word):
-    answer = server.invoke("counts", body)
-
-    assert answer.status_code == 400
-    assert word in answer.text
-
-
-def test_a_model_of_texts_answers_the_same_with_a_baseline(server):
-    said = pd.DataFrame({"text": ["good x", "bad y"] * 50, "label": [1, 0] * 50})
-    said.to_parquet(server.folder / "said.parquet")
-    spec = {"data": str(server.folder / "said.parquet"), "label": "label"}
-    server.apply(
-        {"kind": "Baseline", "name": "said", "spec": spec},
-        {"kind": "Endpoint", "name": "said", "spec": {"model": "counts", "baseline": "said"}},
-    )
-    model = joblib.load(server.folder / "counts.joblib")
-
-    for body in ("good x\n", "text\ngood x\n", [{"text": "good x"}]):
-        answer = server.invoke("said", body, headers={"accept": "text/csv"})
-        assert answer.status_code == 200, answer.text
-        found = pd.read_csv(io.StringIO(answer.text), header=None)
-        assert found[1].tolist() == pytest.approx(model.predict_proba(["good x"])[:, 1].tolist())
-
-
-def test_texts_are_refused_where_nothing_says_what_the_model_takes(server):
-    answer = server.invoke("unsaid", [["good x"]])
-
-    assert answer.status_code == 400
-    assert "does not say" in answer.text
-    assert numbers(server.invoke("unsaid", "10,2\n")) == pytest.approx([18.0])
 
 
 @pytest.mark.parametrize(
@@ -248,23 +151,3 @@ def test_a_row_that_does_not_fit_is_refused_by_the_models_names(server, body, wo
 
     assert answer.status_code == 400
     assert word in answer.text
-
-
-@pytest.mark.parametrize("model", ["numbers", "classes"])
-def test_a_model_with_catboosts_names_takes_a_baseline(server, model):
-    labels = ["on time", "late"] * 150 if model == "classes" else (2 * ROWS["km"]).tolist()
-    ROWS.assign(label=labels).to_parquet(server.folder / f"{model}.parquet")
-    name = f"{model}-with-baseline"
-
-    server.apply(
-        {
-            "kind": "Baseline",
-            "name": name,
-            "spec": {"data": str(server.folder / f"{model}.parquet"), "label": "label"},
-        },
-        {"kind": "Endpoint", "name": name, "spec": {"model": model, "baseline": name}},
-    )
-
-    answer = server.invoke(name, [{"rain_mm": 1.0, "km": 9.0}], headers={"accept": "text/csv"})
-    assert answer.status_code == 200
-    assert answer.text.startswith("on time" if model == "classes" else "17")

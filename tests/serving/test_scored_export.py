@@ -93,36 +93,3 @@ def test_each_row_has_its_ids_and_its_score(
     ]
     # The capture files are what they are without scores.
     assert sorted(one.suffix for one in (tmp_path / "out").rglob("*.*")) == [".jsonl"] * EVENTS
-
-
-def test_programs_are_told_and_hours_without_rows_write_nothing(server, moved, baseline, tmp_path):
-    file = tmp_path / "scored.parquet"
-    asked = ["capture", "export", moved[0], "-o", tmp_path / "out", "--json"]
-    scores = ["--scores", baseline, "--scores-to", file]
-
-    whole = driftline(server, *asked, *scores)
-    never = driftline(server, *asked, "--from", "2022-04-19", "--to", "2022-04-20", *scores)
-
-    assert json.loads(whole[1])["scores"] == {"file": str(file), "rows": 12, "outliers": 1}
-    assert json.loads(never[1])["scores"]["rows"] == 0, never[2]
-    assert len(pd.read_parquet(file)) == 12
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["--scores", "known"], "belong together"),
-        (["--scores-to", "scored.csv"], "belong together"),
-        (["--scores", "known", "--scores-to", "scored.xlsx"], "ends in .parquet or .csv"),
-    ],
-)
-def test_what_cannot_be_scored_is_refused_before_anything_is_written(
-    server, moved, tmp_path, options, sentence
-):
-    code, _, said = driftline(
-        server, "capture", "export", moved[0], "-o", tmp_path / "out", *options
-    )
-
-    assert code == 2
-    assert sentence in said
-    assert not (tmp_path / "out").exists()

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from driftline.app.client.client import Client
-from driftline.baseline import store as baselines
 from driftline.monitors.external.source import Access
 from driftline.serving.resources.reach import Reach
 
@@ -97,27 +96,6 @@ def test_model_quality_joins_labels_of_another_file(applied, client):
     assert client.report(ran["id"])["labelled_count"] == 480
 
 
-def test_an_alarm_on_it_has_sagemakers_dimensions_of_batch_monitors(applied, client):
-    (alarm,) = [one for one in client.list("Alarm") if one["name"] == "scores: any violation"]
-
-    assert alarm["spec"]["dimensions"] == {"MonitoringSchedule": "scores-data-quality"}
-
-
-def test_a_backtest_replays_a_table(applied):
-    asked = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
-    answer = applied.client.post("/api/v1/monitors/scores-data-quality/backtest", json=asked)
-
-    assert answer.status_code == 200, answer.text
-
-
-def test_what_needs_captured_rows_is_refused_in_a_sentence(applied):
-    asked = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
-    answer = applied.client.post("/api/v1/monitors/scores-data-quality/baseline", json=asked)
-
-    assert answer.status_code == 400
-    assert "the monitor reads a table" in applied.error_of(answer)["message"]
-
-
 def test_a_version_is_made_of_the_table_that_a_monitor_reads(applied, client, data, declare):
     source = {"path": str(data / "reference.parquet"), "timestamp": "scored_at"}
     monitor = declare("Monitor", "of-reference", source=source, baseline="scores")
@@ -130,25 +108,6 @@ def test_a_version_is_made_of_the_table_that_a_monitor_reads(applied, client, da
 
     assert made["row_count"] == 3_120
     assert made["origin"]["source"] == source["path"]
-
-
-def test_a_version_is_made_of_the_labelled_rows_of_a_table(applied, client, data, declare):
-    rows = pd.read_parquet(data / "reference.parquet")
-    rows.loc[:1_999, "late"] = None
-    rows.to_parquet(data / "partly.parquet")
-    source = {"path": str(data / "partly.parquet"), "timestamp": "scored_at"}
-    monitor = declare("Monitor", "of-partly", source=source, baseline="scores")
-    assert applied.apply(monitor).status_code == 200
-    start = DAY - timedelta(days=30)
-
-    made = client.make_baseline_version(
-        "scores", monitor="of-partly", start=start, end=start + timedelta(days=1), labels=True
-    )
-
-    assert made["row_count"] == 4_000
-    assert made["origin"]["rows_read"] == 6_000
-    outcomes = baselines.get(applied.context.root, "scores", made["version"]).outcomes
-    assert outcomes.table["late"].to_pylist().count(1) == rows["late"].sum()
 
 
 def test_a_password_is_in_no_answer_document_or_log(applied, client, data, caplog):
@@ -185,24 +144,3 @@ def test_a_source_that_cannot_be_read_is_refused_when_it_is_declared(
 
     assert answer.status_code == 400
     assert told in applied.error_of(answer)["message"]
-
-
-def test_a_table_of_a_rule_that_may_not_be_read_is_refused_when_it_is_declared(applied, declare):
-    rule = {"check": "foreign_key", "column": "carrier", "table": "/etc/passwd"}
-
-    answer = applied.apply(
-        declare("Monitor", "wrong", endpoint="e", baseline="scores", rules=[rule])
-    )
-
-    assert answer.status_code == 400
-    assert 'Monitor "wrong": /etc/passwd: in none of the' in applied.error_of(answer)["message"]
-
-
-@pytest.mark.parametrize(
-    "spec", [{}, {"endpoint": "e", "source": {"path": "/a", "timestamp": "at"}}]
-)
-def test_a_monitor_has_an_endpoint_or_a_source(applied, declare, spec):
-    answer = applied.apply(declare("Monitor", "wrong", baseline="scores", **spec))
-
-    assert answer.status_code == 400
-    assert "expected endpoint or source, one of them" in applied.error_of(answer)["message"]

@@ -11,7 +11,6 @@ from driftline.app.client.client import Client
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.redaction.rules import Rule
 from driftline.capture.tables.dataset import Dataset
-from driftline.errors import InputError, NotFoundError, UnavailableError
 from tests.capture.counts import counted
 from tests.capture.sagemaker.sagemaker_tools import FIXTURES, SAMPLES, sample_lines
 from tests.servers import commands
@@ -79,41 +78,6 @@ def test_rules_of_redaction_hold_for_what_is_imported(server, declare, bucket):
     assert all(row["response_body"] for row in rows)
 
 
-def test_a_folder_is_imported_once_and_what_is_bad_is_named(server, moved, bucket):
-    code, shown, _ = driftline(server, "capture", "import", bucket, "--endpoint", moved, "--json")
-    again, told, said = driftline(server, "capture", "import", bucket, "--endpoint", moved)
-
-    assert (code, again) == (0, 0), shown + said
-    found = json.loads(shown)
-    assert (found["lines"], found["imported"], found["known"]) == (52, 49, 2)
-    assert found["bad"] == 1
-    # Those with 69 or 3 features do not fit seven.
-    assert found["unparsed"] == 5
-    (bad,) = found["bad_lines"]
-    assert bad["place"].endswith("odd.jsonl:2")
-    assert bad["reason"].startswith("no JSON")
-    assert told.startswith(f"0 records imported into {moved} (0 rows) of 52 lines; 51 there")
-    assert "odd.jsonl:2: no JSON" in said
-    assert stored(server, moved).requests == 49
-    rows = Dataset(server.context.root, moved).open().to_table(["variant"])
-    assert rows["variant"].to_pylist().count("blue") == 3
-
-
-def test_files_without_any_record_are_refused_and_a_reason_is_told_once(server, moved, tmp_path):
-    (tmp_path / "notes.md").write_text("# Notes\n" * 15)
-
-    code, shown, said = driftline(
-        server, "capture", "import", tmp_path / "notes.md", "--endpoint", moved
-    )
-
-    assert code == 2
-    assert "15 bad" in shown
-    assert said.count("no JSON") == 1
-    assert "notes.md:3 …: no JSON" in said
-    assert "(15 lines)" in said
-    assert "none of 15 lines is a record; expected SageMaker's capture lines" in said
-
-
 def test_what_was_imported_is_exported_as_it_was(server, moved, tmp_path):
     for name in SAMPLES:
         (tmp_path / "in").mkdir(exist_ok=True)
@@ -160,18 +124,6 @@ def test_an_hour_that_was_erased_goes_from_what_was_exported(server, moved, tmp_
     assert tmp_path / "notes.txt" in left
 
 
-def test_an_endpoint_that_nobody_declared_keeps_them_raw_and_says_so(server, tmp_path):
-    name = f"free-{uuid.uuid4().hex[:8]}"
-    file = FIXTURES / "capture/captured-data.jsonl"
-
-    code, shown, said = driftline(server, "capture", "import", file, "--endpoint", name)
-
-    assert code == 0
-    assert "2 kept raw" in shown
-    assert "no signature" in said
-    assert stored(server, name).requests == 2
-
-
 def test_what_retention_would_remove_is_said_before_and_needs_a_word(start, tmp_path):
     file = FIXTURES / "capture/captured-data.jsonl"
     with start(tmp_path / "short") as server:
@@ -185,59 +137,6 @@ def test_what_retention_would_remove_is_said_before_and_needs_a_word(start, tmp_
         assert before == 0
         assert taken[0] == 0
         assert stored(server, "old").requests == 2
-
-
-def test_the_clock_of_an_old_record_is_that_of_its_line(server, moved):
-    with Client(server.url) as client:
-        body = b"\n".join(sample_lines("baseline/capture.csv.jsonl"))
-        answer = client.import_lines(moved, body, variant="blue")
-
-        assert (answer["imported"], answer["bad"]) == (3, [])
-        hours = client.captured_hours(moved)["items"]
-        assert [(hour["start"], hour["variant"], hour["lines"]) for hour in hours] == [
-            ("2022-04-18T00:00:00+00:00", "blue", 3)
-        ]
-        found = client.captured_lines(moved, hour=hours[0]["start"], variant="blue")
-        assert b"\n".join(found) == body
-
-
-def test_wrong_use_is_told_in_one_sentence(server, moved, tmp_path):
-    with Client(server.url) as client:
-        with pytest.raises(InputError, match="variant"):
-            client.import_lines(moved, b"{}", variant="../up")
-        with pytest.raises(InputError, match="endpoint"):
-            client.import_facts("no name")
-        with pytest.raises(NotFoundError, match="nobody"):
-            client.captured_hours("nobody")
-        with pytest.raises(NotFoundError, match="nobody"):
-            list(client.captured_lines("nobody", hour="2026-01-01T00:00:00Z", variant="v"))
-        assert client.import_lines(moved, b"", variant="v")["lines"] == 0
-    with Client("http://127.0.0.1:1") as client, pytest.raises(UnavailableError):
-        list(client.captured_lines("x", hour="2026-01-01T00:00:00Z", variant="v"))
-    answer = server.client.post(
-        f"/api/v1/endpoints/{moved}/capture/lines",
-        content="1",
-        headers={"content-type": "text/csv"},
-    )
-    assert answer.status_code == 415
-    code, _, said = driftline(server, "capture", "import", tmp_path / "no", "--endpoint", moved)
-    assert (code, said.count("\n")) == (2, 1)
-
-
-def test_a_line_beyond_the_servers_limit_is_bad_by_itself(server, moved, tmp_path):
-    first, second = sample_lines("capture/captured-data.jsonl")
-    long = first.replace(b"1.0, 2.0", b"1" * 3_200_000).replace(b"12b73486", b"00000000")
-    (tmp_path / "long.jsonl").write_bytes(b"\n".join([first, long, second]))
-
-    # One line a request, as when lines are that long.
-    code = commands.driftline(
-        "capture", "import", tmp_path / "long.jsonl", "--endpoint", moved, "--server", server.url,
-        "--json", first="import driftline.app.commands.transfer as t; t.CHUNK_BYTES = 1_000_000",
-    )  # fmt: skip
-
-    found = json.loads(code.stdout)
-    assert (found["imported"], found["bad"]) == (2, 1)
-    assert found["bad_lines"][0]["place"].endswith("long.jsonl:2")
 
 
 def test_a_batch_goes_out_and_comes_in(server, declare, moved, tmp_path):

@@ -2,19 +2,17 @@
 
 import os
 import signal
-from datetime import timedelta
 
-import pyarrow.parquet as pq
 import pytest
 
 from driftline.app.client.client import Client
 from driftline.app.transforming import start_transform
 from driftline.capture.tables.dataset import Dataset
-from driftline.errors import ConflictError, InputError, NotFoundError
+from driftline.errors import InputError
 from driftline.monitors.external.source import Access
 from driftline.serving.resources.reach import Reach
 from tests.servers.commands import ForkedTransform
-from tests.serving.conftest import NOW, make_frame, resource
+from tests.serving.conftest import make_frame, resource
 from tests.serving.guarded import FILE_SECRET, bearer, guarded
 
 ROWS = 4000
@@ -107,29 +105,6 @@ def test_a_job_scores_as_the_endpoint_does(server, client, inputs, until):
     assert [one["transform_job_name"] for one in listed] == ["as-flights"]
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"endpoint_name": "flihgts"}, 'Endpoint "flihgts" does not exist'),
-        ({"model_name": "flights"}, "expected one of model_name and endpoint_name"),
-        ({"transform_output": {"s3_output_path": "/tmp/elsewhere"}}, "[serving] output_dirs"),
-        ({"transform_output": {"s3_output_path": "outputs"}}, "is relative"),
-        (
-            {"transform_input": {"data_source": {"s3_data_source": {"s3_uri": "/etc/passwd"}}}},
-            "a file of the system",
-        ),
-        ({"transform_job_name": "../up"}, "transform_job_name"),
-    ],
-)
-def test_what_cannot_be_is_refused_at_once(server, client, inputs, change, sentence):
-    with pytest.raises(InputError) as refused:
-        client.create_transform_job(spec(server, "never", inputs) | change)
-
-    assert sentence in str(refused.value)
-    with pytest.raises(NotFoundError):
-        client.transform_job("never")
-
-
 def test_outputs_do_not_leave_their_folder_by_a_link(server, client, inputs, tmp_path, until):
     folder = server.root / "outputs" / "linked"
     folder.mkdir(parents=True)
@@ -141,30 +116,6 @@ def test_outputs_do_not_leave_their_folder_by_a_link(server, client, inputs, tmp
     assert job["transform_job_status"] == "Failed"
     assert "not in a folder for outputs" in job["failure_reason"]
     assert not (tmp_path / "escaped").exists()
-
-
-def test_a_name_is_used_once(server, client, inputs, until):
-    client.create_transform_job(spec(server, "once", inputs))
-
-    with pytest.raises(ConflictError, match="exists already"):
-        client.create_transform_job(spec(server, "Once", inputs))
-    ended(client, "once", until)
-    with pytest.raises(ConflictError, match="has ended already"):
-        client.stop_transform_job("once")
-
-
-def test_a_stopped_job_leaves_whole_outputs_only(server, client, tmp_path, until):
-    (tmp_path / "a.csv").write_text("0\n")
-    (tmp_path / "b.csv").write_text("0.1\n" * 600)
-    client.create_transform_job(slowly(server, "stopped", tmp_path))
-    until(lambda: client.transform_job("stopped")["progress"] is not None)
-    folder = server.root / "outputs" / "stopped"
-    until(lambda: (folder / ".b.csv.out.part").exists())
-
-    assert client.stop_transform_job("stopped")["transform_job_status"] == "Stopping"
-
-    assert ended(client, "stopped", until)["transform_job_status"] == "Stopped"
-    assert sorted(one.name for one in folder.iterdir()) == ["a.csv.out"]
 
 
 def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp_path, until):
@@ -184,31 +135,6 @@ def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp
     table = Dataset(str(server.root), "flights").open().to_table(["variant", "event_id"])
     assert set(table["variant"].to_pylist()) == {"transform"}
     assert len(set(table["event_id"].to_pylist())) == table.num_rows == 300
-
-
-def test_a_job_is_not_captured_among_rows_of_a_variant_of_its_name(server, client, tmp_path):
-    (tmp_path / "one.csv").write_text("0\n")
-    variants = [{"variant_name": "transform", "model_name": "slow"}]
-    server.apply(resource("Endpoint", "mixed", production_variants=variants))
-
-    with pytest.raises(InputError, match='"mixed", which has a variant "transform"'):
-        client.create_transform_job(
-            slowly(server, "mixed", tmp_path, data_capture_config={"endpoint_name": "mixed"})
-        )
-    assert server.client.delete("/api/v1/endpoints/mixed").status_code == 204
-
-
-def test_a_job_keeps_the_model_that_it_began_with(server, client, trained, tmp_path, until):
-    (tmp_path / "slow.csv").write_text("0.1\n" * 60)
-    client.create_transform_job(slowly(server, "kept", tmp_path))
-    until(lambda: client.transform_job("kept")["progress"] is not None)
-    (old,) = (server.root / "models" / "slow").iterdir()
-
-    assert server.client.delete("/api/v1/models/slow").status_code == 204
-    assert old.exists()
-
-    assert ended(client, "kept", until)["transform_job_status"] == "Completed"
-    until(lambda: not old.exists())
 
 
 def test_whoever_may_not_see_rows_sees_no_record_in_a_reason(trained, tmp_path, until):
@@ -236,41 +162,3 @@ def test_whoever_may_not_see_rows_sees_no_record_in_a_reason(trained, tmp_path, 
 
     assert "record 1 (UA,EWR,secret,1)" in job["failure_reason"]
     assert "secret" not in seen["failure_reason"]
-
-
-def test_a_monitor_on_the_outputs_finds_a_planted_fault(server, client, trained, tmp_path, until):
-    """Nightly scoring of Parquet; one night one carrier has another code."""
-    for day in (1, 2):
-        night = make_frame(800, seed=day).drop(columns="late")
-        night["scored_at"] = [
-            NOW - timedelta(days=3 - day) + timedelta(minutes=at) for at in range(len(night))
-        ]
-        if day == 2:
-            night.loc[400:, "carrier"] = "EVX"
-        night.to_parquet(tmp_path / f"night-{day}.parquet", index=False)
-        job = spec(
-            server, f"night-{day}", tmp_path / f"night-{day}.parquet",
-            data_processing={"join_source": "Input"},
-        )  # fmt: skip
-        job["transform_input"] |= {"content_type": "application/x-parquet", "split_type": "None"}
-        job["transform_output"] = {"s3_output_path": str(server.root / "outputs" / "nightly")}
-        client.create_transform_job(job)
-        assert ended(client, f"night-{day}", until)["failure_reason"] is None
-    written = pq.read_table(server.root / "outputs" / "nightly" / "night-2.parquet")
-    assert written.column_names[-3:] == ["scored_at", "prediction", "probability"]
-    monitor = resource(
-        "Monitor", "nightly", baseline="flights", schedule="cron(0 0 ? * * *)",
-        source={"path": str(server.root / "outputs" / "nightly"), "timestamp": "scored_at"},
-    )  # fmt: skip
-    assert server.apply(monitor).status_code == 200
-
-    found = {}
-    for day in (1, 2):
-        start = NOW - timedelta(days=3 - day)
-        ran = client.run_monitor("nightly", start=start, end=start + timedelta(days=1))
-        report = client.report(ran["id"])
-        found[day] = {one["feature_name"] for one in report["violations"]}
-        assert ran["row_count"] == 800
-
-    assert "carrier" not in found[1]
-    assert "carrier" in found[2]

@@ -59,27 +59,6 @@ def test_a_withdrawn_model_is_no_longer_served(server):
     assert ask(server, "south.skops").status_code == 200
 
 
-def test_what_is_put_in_place_of_a_withdrawn_model_is_served(server):
-    file = server.folder / "models" / "again.skops"
-    skops.io.dump(MODEL, file)
-    assert float(ask(server, "again.skops").text) == pytest.approx(10.0)
-    file.unlink()
-    server.wait(lambda: ask(server, "again.skops").status_code == 404)
-
-    skops.io.dump(LinearRegression().fit(ROWS, ROWS["rain_mm"]), file)
-
-    assert float(ask(server, "again.skops").text) == pytest.approx(2.0)
-
-
-def test_an_unknown_endpoint_does_not_name_the_others(server):
-    answer = server.invoke("secret-projects", "10,2\n")
-
-    assert answer.status_code in (400, 404)
-    assert "secret-projects" in answer.text
-    assert "stores" not in answer.text
-    assert '"secret-project"' not in answer.text
-
-
 @pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
 def test_a_number_that_json_does_not_have_is_wrong_use(server, number):
     variant = {"variant_name": "a", "model_name": "slow", "initial_variant_weight": "NUMBER"}
@@ -128,37 +107,6 @@ def test_half_of_a_surrogate_pair_is_refused_wherever_it_stands(server, text, st
     )  # fmt: skip
 
     assert answer.status_code == status, answer.text
-
-
-@pytest.mark.parametrize(
-    "number", ["NaN", "-Infinity", "1e999", "1E+0400", "1" + "0" * 400 + ".0", "1" * 250 + "e99"]
-)
-def test_a_number_above_all_floats_is_refused_over_http(server, number):
-    body = (
-        '{"resources": [{"kind": "Channel", "name": "c", '
-        f'"spec": {{"url": "https://x.example", "headers": {number}}}}}]}}'
-    )
-
-    answer = server.request(
-        "POST", "/api/v1/apply", content=body, headers={"content-type": "application/json"}
-    )
-
-    assert answer.status_code == 400
-    assert "headers" in answer.text
-    assert "finite" in answer.text
-
-
-@pytest.mark.parametrize(
-    "spec", ["&a {b: *a}", "{a: &a [*a]}", "{!!timestamp 2026-01-01: x}", "{a: !!set {b, c}}"]
-)
-def test_yaml_that_json_cannot_hold_is_wrong_use(server, spec):
-    (server.folder / "odd.yaml").write_text(f"kind: Channel\nname: c\nspec: {spec}\n")
-
-    answer = server.cli("apply", "-f", "odd.yaml")
-
-    assert answer.returncode == 2
-    assert "odd.yaml" in answer.stderr
-    assert len(answer.stderr.splitlines()) == 1
 
 
 def test_a_command_that_waits_for_a_job_that_is_stopped_did_not_succeed(server):

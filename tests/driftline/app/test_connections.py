@@ -185,15 +185,6 @@ def swept(connection: _Answered, ended: Mock) -> Callable[[float], bool]:
     return is_ended
 
 
-def test_a_head_that_begins_long_after_an_answer_has_the_time_of_a_first_one() -> None:
-    connection = _Answered()
-    is_closed = swept(connection, connection.transport.abort)
-
-    assert [is_closed(0), is_closed(60)] == [False, False]
-    connection.is_between_requests = False  # A part of a head came.
-    assert [is_closed(61), is_closed(70), is_closed(72)] == [False, False, True]
-
-
 def test_a_connection_is_kept_for_a_while_after_its_last_answer() -> None:
     connection = _Answered()
     is_closed = swept(connection, connection.transport.close)
@@ -264,45 +255,6 @@ def test_a_handshake_that_is_not_finished_is_closed(
         connection.sendall(hello[: len(hello) // 2] if is_begun else b"")
 
         assert _is_ended(connection)
-
-
-def test_handshakes_above_the_limit_make_room(
-    tls: tuple[Path, Path], trusting: ssl.SSLContext
-) -> None:
-    with _running(Connections(10), _App(), tls) as port, ExitStack() as kept:
-        idle = [kept.enter_context(_connect(port)) for _ in range(30)]
-
-        assert all(_is_ended(one) for one in idle[:20])
-        client = http.client.HTTPSConnection(
-            "127.0.0.1", port, timeout=PATIENCE_S, context=trusting
-        )
-        assert _ask(client) == b"4"
-        client.close()
-
-
-def test_a_request_that_comes_with_the_end_of_the_handshake_is_answered(
-    tls: tuple[Path, Path], trusting: ssl.SSLContext
-) -> None:
-    client, received, sent = _greeting(trusting)
-    with _running(Connections(10), _App(), tls) as port, _connect(port) as connection:
-        connection.sendall(sent.read())
-        while True:
-            received.write(connection.recv(1 << 16))
-            try:
-                client.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                continue
-        client.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nfour")
-        connection.sendall(sent.read())
-        answer = b""
-        while not answer.endswith(b"\r\n\r\n4"):
-            try:
-                answer += client.read(1 << 16)
-            except ssl.SSLWantReadError:
-                received.write(connection.recv(1 << 16))
-
-    assert answer.startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 64])

@@ -7,8 +7,6 @@ import json
 import re
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -201,33 +199,3 @@ def test_a_key_without_a_certificate_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="without tls_cert_file; set both, or none"):
         found.tls_files(found.dashboard)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's account of mappings")
-def test_who_answers_lets_go_of_libraries_at_rest() -> None:
-    code = """if True:
-        import os, re, signal, threading, time
-        import pyarrow.compute
-        from driftline import mapped_files
-        from driftline.app import listener
-
-        mapped_files._LOOK_S, mapped_files._WORK_S, listener._REST = 0.01, 0, 10
-
-        def files():
-            return int(re.search(r"RssFile:\\s+(\\d+)", open("/proc/self/status").read())[1])
-
-        def watch():
-            while files() > before * 0.7:
-                time.sleep(0.01)
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        async def app(scope, receive, send):
-            assert scope["type"] == "lifespan"
-
-        before = files()
-        ready = threading.Thread(target=watch).start
-        listener.serve(app, listener.listen("test", "127.0.0.1", 0), ready)
-        print("rested")
-    """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.stdout, done.returncode) == ("rested\n", 0), done.stderr

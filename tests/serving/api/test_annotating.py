@@ -90,25 +90,6 @@ def test_a_server_that_begins_judges_what_a_killed_one_left(server, after: int) 
     assert [count for _, count in after_it] == [count - 2 for _, count in before]
 
 
-def test_the_new_normal_and_taking_it_back_are_finished_too(server) -> None:
-    before = verdicts(server)
-    resume = resumed(server)
-    die(server, "new-normal", "distance", after=0)
-    left = verdicts(server)
-    resume()
-    renewed = verdicts(server)
-    (mark,) = server.client.get(f"{PATH}/marks").json()["items"]
-    die(server, "withdrawn", str(mark["id"]), after=0)
-    taken_back = waiting(server)
-    resume()
-
-    assert left == before
-    assert {version for version, _ in renewed} == {mark["baseline_version_after"]}
-    assert taken_back == ["new-normal"]
-    assert verdicts(server) == before
-    assert waiting(server) == []
-
-
 def test_a_server_that_ends_leaves_the_rest_to_the_next(server) -> None:
     before = verdicts(server)
     die(server, "expected", "distance", after=0)
@@ -120,13 +101,6 @@ def test_a_server_that_ends_leaves_the_rest_to_the_next(server) -> None:
     assert (waiting(server), verdicts(server)) == (["expected"], before)
 
 
-def test_a_mark_that_was_done_is_not_done_again(server) -> None:
-    body = {"window": "20260112T000000Z", "verdict": "expected", "reason": "r", "author": "ann"}
-    assert server.client.post(f"{PATH}/marks", json=body).status_code == 200
-
-    assert waiting(server) == []
-
-
 def resumed(server: Running) -> Callable[..., None]:
     shelf = ModelShelf(server.engine, server.context.root, trust_pickle=False)
 
@@ -134,19 +108,3 @@ def resumed(server: Running) -> Callable[..., None]:
         resume_marks(server.context, shelf, stop or threading.Event())
 
     return resume
-
-
-def test_another_kind_of_monitor_makes_no_new_normal(server) -> None:
-    kind = {"kind": "joint", "endpoint": "flights", "baseline": "flights"}
-    server.apply({"kind": "Monitor", "name": "pairs", "spec": kind})
-    window = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"}
-    server.client.post("/api/v1/monitors/pairs/run", json=window)
-    before = server.client.get(PATH).json()["status"]["baseline_version"]
-    body = {"window": "20260112T000000Z", "verdict": "new-normal", "reason": "r", "author": "ann",
-            "feature": "temp"}  # fmt: skip
-
-    refused = server.client.post("/api/v1/monitors/pairs/marks", json=body)
-
-    assert refused.status_code == 400
-    assert "expected one of the kind data-quality" in server.error_of(refused)["message"]
-    assert server.client.get(PATH).json()["status"]["baseline_version"] == before

@@ -4,7 +4,6 @@ from typing import get_args
 
 import pytest
 
-from driftline.app.client.client import Client
 from driftline.serving.api.declared import Collection
 from driftline.serving.api.openapi import operations_of
 from tests.serving.api_yard import ALARM, POINTS, SPAN, populated
@@ -119,43 +118,3 @@ def test_a_wrong_token_is_refused_by_every_list(server, token):
         answer = server.client.get(path.replace("{collection}", "alarms"), params=asked)
         is_number = token == "WzFd" and answer.status_code == 200
         assert answer.status_code == 400 or is_number, path
-
-
-def test_resources_are_listed_by_prefix_owner_and_tags(server):
-    tagged = {**resource("Alarm", "tag_1", **ALARM), "owner": "ada", "tags": {"team": "a", "x": ""}}
-    assert server.apply(tagged, resource("Alarm", "Tag_1", **ALARM)).status_code == 200
-    with Client(server.url) as client:
-        found = {
-            "prefix": client.list("Alarm", prefix="tag_"),
-            "no pattern": client.list("Alarm", prefix="%"),
-            "no case": client.list("Monitor", prefix="QUAL"),
-            "owner": client.list("Alarm", owner="ada"),
-            "tags": client.list("Alarm", tags={"team": "a", "x": ""}),
-            "other tag": client.list("Alarm", tags={"team": "b"}),
-        }
-
-    assert {key: [one["name"] for one in items] for key, items in found.items()} == {
-        "prefix": ["tag_1"],
-        "no pattern": [],
-        "no case": ["quality"],
-        "owner": ["tag_1"],
-        "tags": ["tag_1"],
-        "other tag": [],
-    }
-
-
-def test_executions_are_listed_by_status_and_window(server):
-    with Client(server.url) as client:
-        all_of_them = client.executions("quality", limit=None)
-        starts = sorted({one["window_start"] for one in all_of_them})
-        statuses = {one["status"] for one in all_of_them}
-        some = {one: client.executions("quality", statuses=[one]) for one in statuses}
-        params = {"from": starts[0], "to": starts[1]}
-        path = "/api/v1/monitors/quality/executions"
-        first = server.client.get(path, params=params).json()["items"]
-        wrong = server.client.get(path, params={"status": "Odd"})
-
-    assert len(starts) > 1
-    assert sum(map(len, some.values())) == len(all_of_them)
-    assert {one["window_start"] for one in first} == {starts[0]}
-    assert wrong.status_code == 400

@@ -1,7 +1,6 @@
 """Asynchronous endpoints: accepted, answered by files, captured, told of; past kills."""
 
 import json
-import time
 from datetime import timedelta
 from pathlib import Path
 from unittest import mock
@@ -12,7 +11,6 @@ from sqlalchemy import select, update
 from driftline.alerts import tables as alert_tables
 from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
-from driftline.errors import NotFoundError
 from driftline.serving.asynchronous import dispatch
 from driftline.serving.asynchronous.queue import claim
 from driftline.serving.resources.reach import Reach
@@ -115,32 +113,6 @@ def test_a_file_is_answered_by_a_file(server, client, trained, folder, until):
     assert {"InvocationsProcessed", "TimeInBacklog", "ApproximateBacklogSize"} <= metrics
 
 
-@pytest.mark.parametrize("has_body", [True, False])
-def test_types_and_places_that_boto3_names_hold(server, client, trained, folder, until, has_body):
-    (folder / "objects" / "flights" / "five.csv").write_text(trained.csv(slice(5)))
-    named = {
-        "x-amzn-sagemaker-content-type": "text/csv", "x-amzn-sagemaker-accept": "application/json",
-        "x-amzn-sagemaker-filename": f"{has_body}.json",
-        "x-amzn-sagemaker-s3outputpathextension": "2026/march/",
-    }  # fmt: skip
-    if not has_body:
-        named["x-amzn-sagemaker-inputlocation"] = str(folder / "objects" / "flights" / "five.csv")
-
-    accepted = server.client.post(
-        "/endpoints/flights/async-invocations",
-        content=trained.csv(slice(5)) if has_body else b"", headers=named,
-    )  # fmt: skip
-
-    assert accepted.status_code == 202, accepted.text
-    found = ended(client, "flights", accepted.json()["InferenceId"], until)
-    assert (found["status"], found["failure_reason"]) == ("Completed", None)
-    file = Path(found["output_location"])
-    assert file.parent == folder / "objects" / "flights" / "2026" / "march"
-    assert file.name.endswith(f"_{has_body}.json")
-    assert len(json.loads(file.read_bytes())["predictions"]) == 5
-    assert Path(found["failure_location"]).parent == folder / "objects" / "flights"
-
-
 def test_answers_of_one_name_replace_neither_one_another_nor_the_input(
     server, client, trained, folder, until
 ):
@@ -165,33 +137,6 @@ def test_answers_of_one_name_replace_neither_one_another_nor_the_input(
     assert [one.exists() for one in answers] == [False, True]
 
 
-def test_what_the_model_refuses_has_a_failure_file(server, client, folder, until):
-    inference = client.invoke_async("flights", b"UA,EWR,far,1\n", content_type="text/csv")
-
-    found = ended(client, "flights", inference, until)
-
-    assert found["status"] == "Failed"
-    assert '"far" is not a number' in found["failure_reason"]
-    written = json.loads(Path(found["failure_location"]).read_text())
-    assert written["reason"] == found["failure_reason"]
-    assert not Path(found["output_location"]).exists()
-    with server.engine.begin() as connection:
-        bodies = connection.scalars(select(alert_tables.outbox.c.body)).all()
-    (told,) = (body for body in bodies if inference.encode() in body)
-    assert b"inference.failed" in told
-    assert b'"far"' not in told.replace(b"\\", b"")
-
-
-def test_a_missing_file_is_a_failure_and_no_refusal(client, folder, until):
-    inference = client.invoke_async(
-        "flights",
-        content_type="text/csv",
-        input_location=str(folder / "objects" / "flights" / "gone.csv"),
-    )
-
-    assert "no such file" in ended(client, "flights", inference, until)["failure_reason"]
-
-
 @pytest.mark.parametrize(
     ("body", "headers", "sentence"),
     [
@@ -211,16 +156,6 @@ def test_what_cannot_be_accepted_is_refused_at_once(server, body, headers, sente
 
     assert answer.status_code == 400
     assert sentence in server.error_of(answer)["message"]
-
-
-def test_an_endpoint_answers_in_one_way_only(server, client):
-    answer = server.invoke("flights", "UA,EWR,1,1")
-
-    assert answer.status_code == 400
-    assert "async-invocations" in server.error_of(answer)["message"]
-    assert ask(server, "nosuch", b"1").status_code == 404
-    with pytest.raises(NotFoundError):
-        client.async_invocation("flights", "nosuch")
 
 
 def test_a_request_may_take_its_time_and_no_longer(server, client, until):
@@ -267,57 +202,6 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
     answered = ended(client, "slow", first, until)
     assert answered["status"] == "Completed"
     assert found["ended_at"] < answered["ended_at"]
-
-
-def test_one_under_way_whose_lease_ran_out_is_not_ended_as_too_late(server, client, until):
-    """As after a database that was away for longer than a lease, and a time that has passed."""
-    first = client.invoke_async("slow", b"1.5\n", content_type="text/csv")
-    table = async_requests.c
-
-    def is_taken():
-        with server.engine.begin() as connection:
-            owner = select(table.lease_owner).where(table.inference_id == first)
-            return connection.scalar(owner) is not None
-
-    until(is_taken)
-    with server.engine.begin() as connection:
-        connection.execute(
-            update(async_requests)
-            .where(table.inference_id == first)
-            .values(lease_until=table.received_at, expires_at=table.received_at)
-        )
-    after = client.invoke_async("slow", b"0\n", content_type="text/csv")
-
-    assert ended(client, "slow", first, until)["status"] == "Completed"
-    assert ended(client, "slow", after, until)["status"] == "Completed"
-
-
-def test_many_that_are_too_late_are_told_one_after_the_other(server, client, until):
-    """Their files are written by threads that requests of all endpoints need."""
-    busy = client.invoke_async("slow", b"2\n", content_type="text/csv")
-    late = [client.invoke_async("slow", b"0\n", content_type="text/csv") for _ in range(6)]
-    write, at_once, under_way = dispatch.AsyncInvocations._write, [], []
-
-    def slow_write(self, where, content):
-        under_way.append(where)
-        at_once.append(len(under_way))
-        time.sleep(0.05)
-        write(self, where, content)
-        under_way.remove(where)
-
-    with mock.patch.object(dispatch.AsyncInvocations, "_write", slow_write):
-        with server.engine.begin() as connection:
-            table = async_requests.c
-            connection.execute(
-                update(async_requests)
-                .where(table.inference_id.in_(late))
-                .values(expires_at=table.received_at)
-            )
-        found = [ended(client, "slow", one, until) for one in late]
-        assert {one["status"] for one in found} == {"Expired"}
-
-    assert at_once == [1] * 6
-    assert ended(client, "slow", busy, until)["status"] == "Completed"
 
 
 def test_outputs_go_where_requests_may_write_only(server, folder):

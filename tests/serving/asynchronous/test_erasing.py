@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import select
 
 from driftline.alerts import tables as alert_tables
 from driftline.app.client.client import Client
-from driftline.capture.tables.dataset import Dataset
-from driftline.serving.asynchronous.erasing import clear_requests, remove_files
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests
 from tests.serving.asynchronous.test_endpoint import ended, endpoint
@@ -117,65 +115,3 @@ def test_a_body_that_waits_is_told_as_erased_and_never_answered(server, client, 
             select(async_requests.c.content).where(async_requests.c.inference_id == waiting)
         ).all()
     assert contents == [None]
-
-
-def test_a_request_that_the_model_has_is_neither_answered_nor_captured(
-    server, client, folder, until
-):
-    asked = client.invoke_async("slow", b"1.5\n", **CSV)
-    leased = async_requests.c.lease_owner.is_not(None)
-
-    def is_asked():
-        with server.engine.begin() as connection:
-            return connection.execute(select(async_requests).where(leased)).all()
-
-    until(is_asked)
-    client.erase(inference_ids=[asked])
-    # Of an endpoint that asks one at a time: this one begins when that one is over.
-    after = client.invoke_async("slow", b"0\n", **CSV)
-    assert ended(client, "slow", after, until)["status"] == "Completed"
-
-    assert client.async_invocation("slow", asked)["status"] == "Erased"
-    assert len(messages_of(server, asked)) == 1
-    assert [one.name for one in folder.rglob("*") if asked in one.name] == []
-    server.sink_all()
-    rows = Dataset(str(server.root), "slow").open(None, None).to_table().to_pylist()
-    assert [one["inference_id"] for one in rows] == [after]
-
-
-def test_rows_that_go_take_their_answers_along(server, client, folder, until):
-    mine = client.invoke_async("flights", f"UA,{SECRET},100,1\n".encode(), **CSV)
-    other = client.invoke_async("flights", b"UA,EWR,100,1\n", **CSV)
-    answers = [ended(client, "flights", one, until)["output_location"] for one in (mine, other)]
-    server.sink_all()
-
-    gone = client.erase(endpoint="flights", where=f"origin == '{SECRET}'")
-
-    assert (gone["endpoints"]["flights"]["requests"], gone["invocations"]) == (1, 1)
-    assert [Path(one).exists() for one in answers] == [False, True]
-
-
-def test_files_go_again_once_no_server_can_still_be_writing_them(server, client, folder, until):
-    inference = client.invoke_async("flights", b"UA,EWR,100,1\n", **CSV)
-    answer = Path(ended(client, "flights", inference, until)["output_location"])
-    now = server.context.lease_clock()
-    # As a server that took it and was killed behind the file.
-    table = async_requests.c
-    with server.engine.begin() as connection:
-        connection.execute(delete(alert_tables.outbox))
-        connection.execute(
-            update(async_requests).values(status="Queued", ended_at=None, lease_owner="dead",
-                                          lease_until=now.replace(year=now.year + 1))
-        )  # fmt: skip
-    clear_requests(server.engine, None, [inference], now)
-    assert remove_files(server.engine, now) == 0
-    assert not answer.exists()
-    answer.write_text("written by the one that was killed")
-    with server.engine.begin() as connection:
-        connection.execute(update(async_requests).values(lease_until=now))
-
-    assert remove_files(server.engine, now) == 1
-
-    assert not answer.exists()
-    with server.engine.begin() as connection:
-        assert connection.scalars(select(table.ended_at)).all() == [now]

@@ -9,46 +9,6 @@ from hypothesis import strategies as st
 from driftline.serving.bodies.predictions import Answer, write_answer
 
 
-def test_csv_has_a_line_a_row_with_quotes_where_needed():
-    answer = Answer(["a,b", "c"], [[0.25], [1.0]])
-
-    assert write_answer(answer, "csv") == b'"a,b",0.25\nc,1.0\n'
-
-
-def test_csv_of_many_classes_has_a_probability_each():
-    assert write_answer(Answer([2], [[0.1, 0.2, 0.7]]), "csv") == b"2,0.1,0.2,0.7\n"
-
-
-def test_booleans_are_written_alike_everywhere():
-    assert write_answer(Answer([True, False]), "csv") == b"true\nfalse\n"
-
-
-def test_json_holds_predictions():
-    found = json.loads(write_answer(Answer([1, 0], [[0.9], [0.2]]), "json"))
-
-    assert found == {
-        "predictions": [
-            {"prediction": 1, "probability": 0.9},
-            {"prediction": 0, "probability": 0.2},
-        ]
-    }
-
-
-def test_json_lines_have_a_row_a_line():
-    lines = write_answer(Answer(["a"], [[0.1, 0.2, 0.7]]), "jsonlines").splitlines()
-
-    assert [json.loads(line) for line in lines] == [
-        {"prediction": "a", "probability": [0.1, 0.2, 0.7]}
-    ]
-
-
-def test_what_is_not_finite_is_no_value():
-    answer = Answer([float("nan"), float("inf")])
-
-    assert json.loads(write_answer(answer, "json"))["predictions"] == [{"prediction": None}] * 2
-    assert write_answer(answer, "csv") == b'""\n""\n'
-
-
 def test_a_part_is_the_rows_between():
     part = Answer([1, 2, 3], [[0.1], [0.2], [0.3]]).part(1, 2)
 

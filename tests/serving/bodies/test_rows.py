@@ -1,14 +1,12 @@
 import json
 import math
 import string
-import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.formats.body_limits import MAX_ROWS
 from driftline.formats.shapes.requests import RequestRows
 from driftline.serving.bodies.rows import RowLimitError, RowsError, read_columns, read_numbers
 from driftline.signature import Column, Signature
@@ -142,65 +140,6 @@ def test_without_a_signature_the_limit_of_rows_is_the_same(name: str) -> None:
         read_columns(body, form, None, 10)
 
 
-def test_lines_within_quotes_are_one_row() -> None:
-    rows = rows_of(Column("a", "feature_a", "string"))
-
-    found = read_columns(b'"' + b"line\n" * 50 + b'"\n', "csv", rows, 10)
-
-    assert len(found["a"]) == 1
-
-
-def test_no_row_beyond_the_limit_is_read() -> None:
-    """What lies behind it is no CSV, and nobody gets to know."""
-    with pytest.raises(RowLimitError):
-        read_columns(b"1\n" * 11 + b'"1"2\n', "csv", _one_column(10), 10)
-
-
-@pytest.mark.parametrize("name", ["lists", "columns", "tensors"])
-def test_a_request_may_hold_more_rows_than_its_record(name: str) -> None:
-    count = MAX_ROWS + 1
-    form, body = _bodies(count)[name]
-
-    assert len(read_columns(body, form, _one_column(count), count)["n"]) == count
-
-
-def test_nothing_is_kept_of_long_names_of_fields():
-    rows = RequestRows(Signature((Column("a", "feature_0", "double"),)), is_strict=True)
-    tracemalloc.start()
-    try:
-        for number in range(10):
-            body = json.dumps({"a": 1, f"{number}{'a' * 1_000_000}": 2}).encode()
-            assert read_columns(body, "json", rows)["a"].tolist() == [1.0]
-        kept, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-
-    assert kept < 2_000_000
-
-
-def test_json_lines_give_a_row_a_line():
-    body = b'["UA", 1, 2.5, true]\n{"carrier": "AA", "distance": 2, "temp": null, "is_hub": null}\n'
-
-    with pytest.raises(RowsError, match="expected one of the two"):
-        read_columns(body, "jsonlines", COLUMNS)
-    found = read_columns(b'["UA", 1, 2.5, true]\n["AA", 2, null, null]\n', "jsonlines", COLUMNS)
-
-    assert found["carrier"].tolist() == ["UA", "AA"]
-    assert found["is_hub"].tolist() == [True, None]
-
-
-def test_a_byte_order_mark_and_a_header_with_all_names_are_passed_over():
-    marked = b"\xef\xbb\xbf"
-    header = b"is_hub,id,carrier,temp,distance\r\ntrue,9,UA,2,1\r\n"
-    for body in (b"UA,1,2,true", header):
-        found = read_columns(marked + body, "csv", COLUMNS, 1)
-        assert [values.tolist() for values in found.values()] == [["UA"], [1], [2.0], [True]]
-    found = read_columns(marked + b'["UA", 1, 2, true]', "json", COLUMNS)
-    assert found["carrier"].tolist() == ["UA"]
-    with pytest.raises(RowsError, match="more than 1 rows"):
-        read_columns(header * 2, "csv", COLUMNS, 1)
-
-
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
@@ -263,23 +202,6 @@ def test_whole_numbers_keep_all_digits_and_gaps_make_them_fractions():
 
     assert whole["n"].tolist() == [large]
     assert gaps["n"].dtype == np.float64
-
-
-def test_without_a_signature_columns_are_numbers_or_text():
-    found = read_columns(b"UA,1.5\nAA,\n", "csv", None)
-
-    assert found["_c0"].tolist() == ["UA", "AA"]
-    assert found["_c1"].dtype == np.float64
-
-
-times = rows_of(Column("t", "feature_t", "timestamp"))
-
-
-def test_times_become_utc():
-    found = read_columns(b'[["2013-01-15T06:00:00+02:00"], [null]]', "json", times)
-
-    assert found["t"][0] == np.datetime64("2013-01-15T04:00:00", "us")
-    assert np.isnat(found["t"][1])
 
 
 values = st.one_of(
@@ -365,28 +287,6 @@ def test_a_row_of_numbers_in_json_is_read_as_columns_are(row):
     if found is not None:
         columns = read_columns(body, "json", NUMBERS, 10)
         np.testing.assert_array_equal(np.array([found]), np.array([*columns.values()]).T)
-
-
-@pytest.mark.parametrize(
-    ("body", "form", "found"),
-    [
-        (b"1.5,-2e3\n", "csv", [1.5, -2000.0]),
-        (b"1,nan", "csv", [1.0, math.nan]),
-        (b'{"instances": [[1, 2.5]]}', "json", [1.0, 2.5]),
-        (b'{"a": 1, "b": 2}', "json", [1.0, 2.0]),
-        (b"1,\n", "csv", None),
-        (b'1,"2"\n', "csv", None),
-        (b"1,2\n3,4\n", "csv", None),
-        (b"[[1, null]]", "json", None),
-        (b"[[1, 9007199254740993123456789]]", "json", [1.0, 9.007199254740993e24]),
-        (b"[[1, 1" + b"0" * 400 + b"]]", "json", None),
-        (b"[" * 100_000, "json", None),
-        (b"[[1, true]]", "json", None),
-        (b"1,2,3", "csv", None),
-    ],
-)
-def test_only_usual_rows_of_numbers_are_read_without_columns(body, form, found):
-    assert repr(read_numbers(body, form, NUMBERS)) == repr(found)
 
 
 def test_missing_truth_values_reach_the_model_as_the_reference_has_them():

@@ -14,7 +14,6 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC, SVR
-from xgboost import XGBRegressor
 
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import describe
@@ -55,14 +54,6 @@ def test_models_of_one_value_a_row_say_so(last, values):
     assert describe(words(last).fit(ROWS, values)).answer_width == 1
 
 
-def test_a_booster_of_several_targets_says_so_whatever_columns_it_takes():
-    rows = ROWS.astype({"word": "category"})
-    model = XGBRegressor(n_estimators=2, enable_categorical=True)
-
-    assert describe(model.fit(rows, VALUES)).answer_width == 2
-    assert describe(model.fit(rows, VALUES[:, 0])).answer_width == 1
-
-
 CLASSIFIERS = [RidgeClassifier(), MLPClassifier(max_iter=2), OneVsRestClassifier(SVC())]
 
 
@@ -71,23 +62,3 @@ CLASSIFIERS = [RidgeClassifier(), MLPClassifier(max_iter=2), OneVsRestClassifier
 def test_classifiers_of_several_labels_a_row_are_refused(last):
     with pytest.raises(ModelError, match="answers 2 values a row; expected one"):
         describe(words(last).fit(ROWS, (VALUES > 0).astype(int)))
-
-
-@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-@pytest.mark.parametrize("last", CLASSIFIERS, ids=lambda model: type(model).__name__)
-def test_classifiers_of_one_label_of_several_classes_answer_one_value(last):
-    model = words(last).fit(ROWS, ["a", "b", "c"] * 10)
-
-    assert describe(model).answer_width == 1
-    assert describe(model).classes == ("a", "b", "c")
-
-
-class Foreign:
-    """Not asked before it has to answer: nobody knows what it does then."""
-
-    def predict(self, rows):
-        raise AssertionError
-
-
-def test_of_a_foreign_model_nobody_knows():
-    assert describe(Foreign()).answer_width is None

@@ -5,7 +5,6 @@ import importlib
 import math
 import os
 import signal
-import socket
 from pathlib import Path
 
 import joblib
@@ -15,7 +14,6 @@ import pytest
 from driftline.errors import UnavailableError
 from driftline.serving.hosting import child as child_module
 from driftline.serving.hosting.child import Child, LateError, Launch, WorkerLostError
-from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe_model
 from tests.serving.conftest import MODULES
@@ -130,55 +128,6 @@ class Sent(asyncio.Transport):
         self.writes.append(data)
 
 
-class Unforked:
-    """A process that is still to be forked, by one that has been stopped."""
-
-    @property
-    def process_id(self):
-        raise AssertionError("whoever waits here holds up the event loop")
-
-    def end(self):
-        pass
-
-    def collect(self, grace_s):
-        pass
-
-
-def test_the_event_loop_goes_on_while_a_process_is_still_to_be_forked():
-    end, theirs = socket.socketpair()
-
-    async def load():
-        child = Child()
-        child._process = Unforked()
-        await child._loop.create_connection(lambda: child, sock=end)
-        try:
-            await child.load(Launch("m.joblib"), timeout_s=0.01)
-        finally:
-            await child.stop()
-
-    with theirs, pytest.raises(WorkerLostError, match=r"not loaded after 0\.01 s"):
-        asyncio.run(load())
-
-
-def test_requests_of_one_turn_are_sent_together_and_each_gets_its_reply():
-    async def asked():
-        child, sent = Child(), Sent()
-        child.connection_made(sent)
-        asks = [
-            asyncio.create_task(child.ask("csv", "csv", b"%d" % at, math.inf, alone=False))
-            for at in (1, 2)
-        ]
-        while not sent.writes:
-            await asyncio.sleep(0)
-        ((first, one), (second, two)) = FrameReader().feed(sent.writes[0])
-        for header, body in ((second, two), (first, one)):
-            reply = {"id": header["id"], "status": 200, "type": "text/csv"}
-            child.data_received(pack(reply, body * 2))
-        return [reply.body for reply in await asyncio.gather(*asks)], len(sent.writes)
-
-    assert asyncio.run(asked()) == ([b"11", b"22"], 1)
-
-
 def test_each_gives_up_at_its_own_deadline_and_only_the_oldest_was_first():
     async def asked():
         child = Child()
@@ -199,22 +148,3 @@ def test_each_gives_up_at_its_own_deadline_and_only_the_oldest_was_first():
         return late
 
     assert asyncio.run(asked()) == [(3, False), (0, True), (2, False)]
-
-
-def test_who_asks_gives_up_at_the_deadline_and_a_later_reply_is_nobodys():
-    async def asked():
-        child, sent = Child(), Sent()
-        child.connection_made(sent)
-        loop = asyncio.get_running_loop()
-        with pytest.raises(TimeoutError):
-            await child.ask("csv", "csv", b"1", loop.time(), alone=False)
-        waiting = child.waiting_count
-        in_time = asyncio.create_task(child.ask("csv", "csv", b"2", loop.time() + 60, alone=False))
-        while len(sent.writes) < 2:
-            await asyncio.sleep(0)
-        frames = [frame for write in sent.writes for frame in FrameReader().feed(write)]
-        for header, body in frames:
-            child.data_received(pack({"id": header["id"], "status": 200, "type": "text/csv"}, body))
-        return waiting, (await in_time).body
-
-    assert asyncio.run(asked()) == (0, b"2")

@@ -1,22 +1,17 @@
 """Several containers behind one endpoint: named by requests, or one after another."""
 
-import json
 import os
 import signal
-import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from sklearn.linear_model import LogisticRegression
 
 from driftline.capture.tables.dataset import Dataset
-from driftline.serving.metrics.traffic import Answered, Traffic, _points
 from driftline.serving.resources.reach import Reach
 from tests.serving.conftest import NOW, make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
@@ -55,11 +50,6 @@ def models(folder, trained):
         resource("Model", "other", path=str(other)),
         resource("Baseline", "flights", data=str(trained.reference), label="late"),
     ]
-
-
-def printed(server, endpoint):
-    items = server.client.get("/api/v1/logs", params={"endpoint": endpoint}).json()["items"]
-    return [(one["variant"], one["container"], one["message"]) for one in items]
 
 
 def containers(**named):
@@ -103,12 +93,6 @@ def test_a_pipeline_hands_the_answer_of_one_to_the_next(server, trained):
     found = [line.split(",") for line in answer.text.split()]
     assert [float(one[1]) for one in found] == pytest.approx(expected)
     assert server.invoke("line", trained.csv(slice(0, 1)), accept="application/json").json()
-
-
-def test_what_a_container_prints_is_told_with_its_name(server, trained, until):
-    server.invoke("line", trained.csv(slice(0, 1)))
-
-    until(lambda: ("AllTraffic", "first", "prepares") in printed(server, "line"))
 
 
 @pytest.mark.parametrize(
@@ -181,28 +165,6 @@ def test_containers_answer_as_different_models(server, trained):
     assert answers["blue"] != answers["green"]
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "name", "sentence"),
-    [
-        (
-            "both",
-            None,
-            "has the containers blue, green; name one by the header X-Amzn-SageMaker-Target",
-        ),
-        ("both", "red", 'Hostname is "red"; endpoint "both" has blue, green'),
-        ("both", "../blue", 'Hostname is "../blue"'),
-        ("both", "x" * 5000, 'Hostname is "' + "x" * 63 + '"; endpoint'),
-        ("line", "first", 'is given, and endpoint "line" has no containers to choose from'),
-    ],
-)
-def test_a_wrong_container_is_refused(server, trained, endpoint, name, sentence):
-    headers = {} if name is None else {HOSTNAME: name}
-    answer = server.invoke(endpoint, trained.csv(slice(0, 1)), **headers)
-
-    assert answer.status_code == 400, answer.text
-    assert sentence in server.error_of(answer)["message"]
-
-
 def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained, until):
     before = len(captured(server, "line", "model"))
     victims = [int(worker) for worker in server.worker_ids()]
@@ -224,113 +186,6 @@ def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained, unt
 
     assert failed == []
     assert len(captured(server, "line", "model")) == before + len(answered)
-
-
-def test_metrics_are_told_by_container(server):
-    traffic = Traffic(server.engine, lambda: NOW)
-    for status in (200, 424):
-        asked = (("blue", 0.2, 200), ("green", 0.1, status))
-        traffic.observe(Answered(status, "line", "AllTraffic", 0.3, containers=asked), 0.3)
-
-    ((key, minute),) = traffic._minutes.items()
-    points = [one for one in _points(key, minute) if "ContainerName" in one.dimensions]
-    latencies = {
-        one.dimensions["ContainerName"]: one for one in points if one.name == "ContainerLatency"
-    }
-    assert latencies["blue"].values == [200_000.0]
-    assert latencies["blue"].counts == [2.0]
-    sums = {
-        (one.dimensions["ContainerName"], one.name): np.dot(one.values, one.counts)
-        for one in points
-        if one.name.startswith("Invocation")
-    }
-    assert sums == {
-        ("blue", "Invocations"): 2, ("green", "Invocations"): 2,
-        ("blue", "Invocation4XXErrors"): 0, ("green", "Invocation4XXErrors"): 1,
-        ("blue", "Invocation5XXErrors"): 0, ("green", "Invocation5XXErrors"): 0,
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("spec", "sentence"),
-    [
-        ({"containers": containers(a="score", b="other")}, "spec.containers in mode SingleModel"),
-        ({"mode": "Direct"}, "has 0 entries; mode Direct takes 2 to 15"),
-        (
-            {"mode": "Serial", "containers": containers(a="score")},
-            "has 1 entries; mode Serial takes 2",
-        ),
-        (
-            {"mode": "Serial", "containers": containers(**{f"c{n}": "score" for n in range(16)})},
-            "15",
-        ),
-        ({"mode": "Serial", "containers": containers(a="score", A="score")}, "stands twice"),
-        ({"mode": "Direct", "containers": [{"model_name": "score"}] * 2}, "needs it of all"),
-        (
-            {"mode": "Serial", "containers": [*containers(a="score"), {"model_name": "score"}]},
-            "1 have no container_hostname; expected all, or none",
-        ),
-        (
-            {"mode": "Direct", "containers": containers(a="score", b="none")},
-            '"none" does not exist',
-        ),
-        (
-            {"mode": "Direct", "containers": containers(a="score", b="line")},
-            "of mode Serial; expected",
-        ),
-        (
-            {"mode": "Direct", "path": "/x", "containers": containers(a="score", b="other")},
-            "spec.path in mode Direct, which has no use for it",
-        ),
-        (
-            {"mode": "Direct", "containers": containers(**{"a/../b": "score", "b": "other"})},
-            "hostname",
-        ),
-    ],
-)
-def test_specs_that_cannot_be_are_refused(server, spec, sentence):
-    refused = server.apply(resource("Model", "wrong", **spec))
-
-    assert refused.status_code == 400
-    assert sentence in server.error_of(refused)["message"]
-
-
-def test_what_memory_cannot_hold_is_refused_with_the_sum(server, tmp_path):
-    (tmp_path / "m").mkdir()
-    (tmp_path / "m" / "serve.py").write_text("raise SystemExit(3)")
-    given = {"path": str(tmp_path / "m"), "command": [sys.executable, "serve.py"]}
-    parts = [
-        resource("Model", name, memory_size_in_mb=600, **given) for name in ("large", "larger")
-    ]
-    spec = {"mode": "Direct", "containers": containers(a="large", b="larger")}
-
-    limited = server.apply(*parts, resource("Model", "too-much", memory_size_in_mb=1000, **spec))
-    parts[0]["spec"]["memory_size_in_mb"] = 1 << 20
-    machine = server.apply(*parts, resource("Model", "too-much", **spec))
-
-    assert limited.status_code == machine.status_code == 400
-    assert server.error_of(limited)["message"] == (
-        'Model "too-much": its containers may use 1,200 MiB together (a 600 + b 600), '
-        "memory_size_in_mb is 1,000 MiB; lower their memory_size_in_mb, or take containers out"
-    )
-    assert "1,049,176 MiB together" in server.error_of(machine)["message"]
-
-
-def test_containers_of_other_columns_do_not_share_a_baseline(server, tmp_path, trained):
-    frame = trained.frame[["distance"]]
-    skops.io.dump(make_small(frame, trained.frame["late"]), tmp_path / "small.skops")
-    refused = server.apply(
-        resource("Model", "small", path=str(tmp_path / "small.skops")),
-        resource("Model", "odd", mode="Direct", containers=containers(a="score", b="small")),
-        resource("Endpoint", "odd", model="odd", baseline="flights"),
-    )
-
-    assert refused.status_code == 400
-    assert 'container "AllTraffic/b": the model\'s columns' in server.error_of(refused)["message"]
-
-
-def make_small(frame, label):
-    return LogisticRegression().fit(frame, label)
 
 
 def test_a_container_is_kept_while_it_is_needed_and_followed_when_it_changes(
@@ -363,25 +218,3 @@ def test_a_pipeline_may_answer_later_and_a_choice_may_not(server):
 
     assert refused.status_code == 400
     assert 'Model "both" of mode Direct; expected' in server.error_of(refused)["message"]
-
-
-def test_a_monitor_of_no_such_container_is_refused(server):
-    refused = server.apply(
-        resource("Monitor", "red", endpoint="both", baseline="flights", target_model="red")
-    )
-
-    assert "has the containers blue, green" in server.error_of(refused)["message"]
-
-
-def test_how_it_fares_is_told(server):
-    found = server.client.get("/api/v1/endpoints/both").json()["status"]
-    assert (found["state"], found["variants"][0]["instance_count"]) == ("InService", 1)
-    jobs = {
-        "transform_job_name": "march", "model_name": "line",
-        "transform_input": {
-            "data_source": {"s3_data_source": {"s3_uri": "/tmp/x.csv"}}, "content_type": "text/csv",
-        },
-        "transform_output": {"s3_output_path": "/tmp/out"},
-    }  # fmt: skip
-    assert server.client.post("/api/v1/transform-jobs", json=jobs).status_code == 400
-    assert json.loads(server.client.get("/readyz").text)["status"] == "ready"

@@ -5,10 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
-    GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
-    RandomForestClassifier,
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
@@ -110,12 +108,6 @@ def test_few_rows_are_answered_as_by_the_model_without_asking_it(fitted, count):
     assert_same(answer, fitted, rows)
 
 
-def test_more_rows_are_answered_by_the_model(fitted):
-    rows = frame(FEW + 1, seed=3)
-
-    assert_same(Predictor(fitted).predict(columns_of(rows)), fitted, rows)
-
-
 @pytest.mark.parametrize(
     ("name", "value"), [("temp", np.nan), ("temp", np.inf), ("carrier", None), ("carrier", "B6")]
 )
@@ -164,36 +156,6 @@ def test_missing_numbers_go_the_way_that_trees_learned():
     assert_same(answer, model, rows)
 
 
-def test_a_tie_is_decided_by_the_model():
-    values = np.array([[-1.0], [1.0]])
-    model = LogisticRegression(fit_intercept=False).fit(values, ["no", "yes"])
-    asked = []
-    predictor = Predictor(model)
-    predictor._predict = lambda rows: asked.append(rows) or model.predict(rows)
-
-    answer = predictor.predict({"a": np.array([0.0, 2.0])})
-
-    assert answer.predictions == model.predict([[0.0], [2.0]]).tolist()
-    assert len(asked) == 1
-
-
-class Doubtful(LogisticRegression):
-    """A class derived from a known one may answer anything."""
-
-    def predict_proba(self, rows):
-        return super().predict_proba(rows)[:, ::-1]
-
-
-def test_what_is_derived_from_a_known_model_is_asked_itself():
-    values = np.random.default_rng(7).normal(size=(50, 2))
-    model = Doubtful().fit(values, values[:, 0] > 0)
-    rows = values[:4]
-
-    answer = Predictor(model).predict({"a": rows[:, 0], "b": rows[:, 1]})
-
-    assert_same(answer, model, rows)
-
-
 def test_a_model_that_differs_on_sample_rows_is_asked_itself():
     values = np.random.default_rng(8).normal(size=(50, 2))
     model = LogisticRegression().fit(values, values[:, 0] > 0)
@@ -202,16 +164,3 @@ def test_a_model_that_differs_on_sample_rows_is_asked_itself():
     predictor = Predictor(model)
 
     assert predictor._few_rows is None
-
-
-@pytest.mark.parametrize("kind", [RandomForestClassifier, GradientBoostingClassifier])
-def test_forests_are_asked_once_for_class_and_probability(kind):
-    values = np.random.default_rng(9).normal(size=(200, 3))
-    model = kind(n_estimators=10, random_state=0).fit(values, values[:, 0] > 0)
-    predictor = Predictor(model)
-    rows = values[np.abs(model.predict_proba(values)[:, 0] - 0.5) > 0.01][:100]
-    predictor._predict = refuse
-
-    answer = predictor.predict({name: rows[:, at] for at, name in enumerate("abc")})
-
-    assert_same(answer, model, rows)

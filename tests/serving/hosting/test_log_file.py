@@ -1,13 +1,11 @@
 """Log files of workers: bounded, told apart, read from the end, deleted with their endpoint."""
 
-import os
 import stat
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
-from driftline.serving.hosting.log_file import LARGEST_BYTES, LogFile, remove_unused
+from driftline.serving.hosting.log_file import LARGEST_BYTES, LogFile
 from driftline.serving.hosting.log_lines import read_lines
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
@@ -74,33 +72,6 @@ def test_lines_come_newest_first_and_in_pages(file, held, tmp_path, clock):
     assert len(messages(tmp_path / "flights", variant="Green")) == 34
 
 
-def test_times_of_a_file_grow_when_the_clock_does_not(file, tmp_path, clock):
-    file.write(1, ["first"])
-    clock[0] -= timedelta(seconds=9)
-    file.write(1, ["second"])
-
-    second, first = read_lines(tmp_path / "flights", limit=2)
-    assert second.time - first.time == timedelta(microseconds=1)
-
-
-def test_what_is_no_line_is_passed_over(file, tmp_path):
-    file.write(1, ["before"])
-    with file.path.open("ab") as stream:
-        stream.write(b'{"time":"2026\n[]\nnull\n{"time":"x"}\n\xff\n')
-    file.write(1, ["after"])
-
-    assert messages(tmp_path / "flights") == ["after", "before"]
-
-
-def test_two_servers_have_a_file_each(file, held, tmp_path):
-    other = held(tmp_path / "flights")
-    for one in (file, other):
-        one.write(1, ["here"])
-
-    assert [one.path.name for one in (file, other)] == ["blue.0.log", "blue.1.log"]
-    assert messages(tmp_path / "flights") == ["here", "here"]
-
-
 def test_names_lead_out_of_no_folder(held, tmp_path):
     held(tmp_path, "a/../b").write(1, ["x"])
 
@@ -117,31 +88,3 @@ def test_files_are_deleted_when_nobody_prints_any_more(tmp_path):
     file.let_go()
 
     assert not (tmp_path / "flights").exists()
-
-
-def test_what_was_deleted_while_no_server_ran_is_removed(held, tmp_path):
-    held(tmp_path / "used").write(1, ["x"])
-    for name in ("gone", "flights"):
-        one = LogFile(tmp_path / name, "blue")
-        one.hold()
-        one.write(1, ["x"])
-        one.let_go()
-    (tmp_path / "flights.0.log").write_text("of a trial")
-
-    remove_unused(tmp_path, {"flights"})
-
-    assert {one.name for one in tmp_path.iterdir()} == {"flights", "used", "flights.0.log"}
-    remove_unused(tmp_path / "none", set())
-
-
-def test_a_disk_that_takes_nothing_stops_nobody(held, tmp_path):
-    (tmp_path / "flights").write_text("in the way")
-    held(tmp_path / "flights").write(1, ["lost"])
-
-    full = held(tmp_path / "full")
-    full.write(1, ["kept"])
-    with Path("/dev/full").open("wb") as device:
-        os.dup2(device.fileno(), full._file.stream.fileno())
-    full.write(1, ["lost"])
-
-    assert messages(tmp_path / "full") == ["kept"]

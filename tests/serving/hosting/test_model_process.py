@@ -1,7 +1,5 @@
-import importlib
 import os
 import signal
-import socket
 import threading
 from pathlib import Path
 
@@ -21,7 +19,6 @@ from driftline.baseline import store as baselines
 from driftline.baseline.schema import infer_signature
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError, UnavailableError
-from driftline.formats.arrow_types import as_fitted
 from driftline.formats.shapes.requests import RequestRows
 from driftline.formats.source import open_source
 from driftline.monitors.check import check
@@ -32,13 +29,11 @@ from driftline.monitors.kinds.attribution.explaining import (
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.own_methods import own_method
 from driftline.monitors.kinds.attribution.sampling import as_known
-from driftline.serving.bodies.rows import NO_TEXT, read_columns
+from driftline.serving.bodies.rows import read_columns
 from driftline.serving.hosting.child import Launch
-from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.model_process import ModelProcess, ModelShelf, open_model
 from driftline.serving.hosting.predictor import Predictor
 from driftline.serving.hosting.questions import columns_of
-from driftline.serving.hosting.worker import LEAVES
 
 NAMES = ("x", "y", "z")
 
@@ -134,98 +129,6 @@ def test_a_model_that_hangs_is_ended_in_time(slow_model):
         os.kill(running, 0)
 
 
-@pytest.mark.parametrize("is_said_at_once", [True, False])
-def test_a_process_that_ends_of_its_own_will_is_replaced_before_the_next_question(
-    is_said_at_once,
-):
-    process, theirs = ModelProcess(Launch(""), "m"), []
-
-    def start():
-        ours, end = socket.socketpair()
-        process._link, process._reader, process._said = ours, FrameReader(), []
-        theirs.append(end)
-        if len(theirs) == 2:
-            end.sendall(pack({"id": 3, "status": 200, "shape": [1, 1]}, np.ones(1).tobytes()))
-
-    process._start = start
-    start()
-    first = pack({"id": 1, "status": 200, "shape": [1, 1]}, np.zeros(1).tobytes())
-    theirs[0].sendall(first + pack(LEAVES) if is_said_at_once else first)
-
-    assert process(pa.table({"_c0": [0.0]})) == [0.0]
-    if not is_said_at_once:
-        theirs[0].sendall(pack(LEAVES))
-    theirs[0].close()
-    assert process(pa.table({"_c0": [0.0]})) == [1.0]
-
-    process.close()
-    theirs[1].close()
-
-
-def test_a_model_that_writes_between_the_answers_is_ended(tmp_path, monkeypatch):
-    (tmp_path / "chatty.py").write_text(
-        "import os, stat\n"
-        "def is_socket(fd):\n"
-        "    try:\n"
-        "        return stat.S_ISSOCK(os.fstat(fd).st_mode)\n"
-        "    except OSError:\n"
-        "        return False\n"
-        "class Chatty:\n"
-        "    n_features_in_ = 1\n"
-        "    def predict(self, rows):\n"
-        "        (link,) = filter(is_socket, range(3, 100))\n"
-        "        os.write(link, bytes([0, 0, 0, 2, 0, 0, 0, 0]) + b'{}')\n"
-        "        return [0.0] * len(rows)\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    joblib.dump(importlib.import_module("chatty").Chatty(), tmp_path / "m.joblib")
-
-    with open_model(tmp_path / "m.joblib", trust_pickle=True) as process:
-        with pytest.raises(UnavailableError, match="answered what was not asked"):
-            process(pa.table({"_c0": [0.0]}))
-
-        assert process.process_id is None
-
-
-def test_a_worker_does_not_start_what_a_models_n_jobs_asks_for(tmp_path, monkeypatch):
-    (tmp_path / "parallel_model.py").write_text(
-        "import joblib\n"
-        "class Parallel:\n"
-        "    n_features_in_ = 1\n"
-        "    def predict(self, rows):\n"
-        "        here = joblib.parallel.Parallel(n_jobs=8, prefer='threads')\n"
-        "        ask = joblib.delayed(joblib.parallel.threading.get_ident)\n"
-        "        asked = len(set(here(ask() for _ in range(100))))\n"
-        "        return [100.0 * asked + joblib.effective_n_jobs(-1)] * len(rows)\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    joblib.dump(importlib.import_module("parallel_model").Parallel(), tmp_path / "m.joblib")
-
-    with open_model(tmp_path / "m.joblib", trust_pickle=True) as process:
-        assert process(pa.table({"_c0": [0.0]})) == [101.0]
-
-
-@pytest.mark.parametrize("target", [1, 2, 3])
-def test_linear_boosters_weigh_values_beside_the_backgrounds_mean(numbers, target):
-    kind = xgboost.XGBRegressor if target == 1 else xgboost.XGBClassifier
-    model = kind(booster="gblinear", n_estimators=9, n_jobs=1).fit(numbers[0], numbers[target])
-    rows = numbers[0].to_numpy()
-
-    own = own_method(model)
-    values, base = own.contribute(rows, rows[:50])
-
-    assert (own.name, own.units) == ("linear", "margin")
-    weights = model.get_booster().get_score(importance_type="weight")
-    moved = rows - rows[:50].mean(axis=0)
-    assert values == pytest.approx(
-        moved[:, None, :] * np.reshape(list(weights.values()), (3, -1)).T, rel=1e-3, abs=1e-4
-    )
-    margin = model.predict(numbers[0], output_margin=True).reshape(len(rows), -1)
-    assert values.sum(axis=2) + base == pytest.approx(margin, rel=1e-3, abs=1e-4)
-
-
 def test_boosted_trees_explain_themselves_and_the_parts_sum_to_the_margin(numbers):
     frame, score, late, third = numbers
     models = [
@@ -304,52 +207,6 @@ def test_a_linear_model_behind_a_scaler_explains_itself_in_its_process(numbers, 
     assert same.decided
 
 
-def test_a_model_that_mixes_columns_or_hides_its_form_is_asked_by_rows(trained, numbers):
-    frame, _, late, _ = numbers
-    coded = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
-
-    assert own_method(trained.model) is None
-    assert own_method(coded.fit(frame, late)) is None
-
-
-def test_the_first_of_two_classes_is_explained_when_it_is_the_positive_one(numbers):
-    frame, _, late, _ = numbers
-    model = LogisticRegression().fit(frame, late)
-    columns = columns_of(pa.Table.from_pandas(frame))
-
-    found = Predictor(model, positive="0").numbers(columns)
-
-    np.testing.assert_allclose(found[:, 0], model.predict_proba(frame)[:, 0])
-
-
-def test_columns_come_as_those_of_an_invocation():
-    table = pa.table(
-        {
-            "text": pa.array(["UA", "", None]),
-            "whole": pa.array([1, None, 3]),
-            "full": pa.array([1, 2, 3]),
-            "truth": pa.array([True, None, False]),
-            "number": pa.array([0.5, None, 1.5]),
-            "time": pa.array([0, None, 2], pa.timestamp("us", "UTC")),
-            "fine": pa.array([0, None, 2], pa.timestamp("ns", "UTC")),
-        }
-    )
-    read = as_fitted(pa.field("read", pa.bool_()), None, "nan")
-    table = table.append_column(read, table["truth"])
-
-    found = columns_of(table)
-
-    assert repr(found["text"].tolist()) == f"['UA', {NO_TEXT}, {NO_TEXT}]"
-    assert found["whole"].dtype == np.float64
-    assert np.isnan(found["whole"][1])
-    assert found["full"].dtype == np.int64
-    assert found["truth"].tolist() == [True, None, False]
-    assert repr(found["read"].tolist()) == "[True, nan, False]"
-    assert np.isnan(found["number"][1])
-    assert found["time"].dtype == np.dtype("datetime64[us]")
-    assert found["fine"].dtype == np.dtype("datetime64[ns]")
-
-
 READS = {
     "csv": (lambda frame, file: frame.to_csv(file, index=False), pd.read_csv),
     "jsonl": (
@@ -386,33 +243,6 @@ def test_a_model_gets_missing_truth_values_as_pandas_reads_them(form, kind, tmp_
 
     np.testing.assert_allclose(np.ravel(found), expected)
     np.testing.assert_allclose(monitored, expected)
-
-
-@pytest.mark.parametrize("form", READS)
-def test_a_missing_text_is_answered_alone_as_among_others(form, tmp_path):
-    random, file = np.random.default_rng(0), tmp_path / f"rows.{form}"
-    frame = pd.DataFrame({"city": random.choice(["Bern", None], 90), "x": random.normal(size=90)})
-    write, read = READS[form]
-    write(frame, file)
-    rows = read(file)
-    late = rows["city"].isna() ^ (rows["x"] > 1)
-    encode = make_column_transformer((OneHotEncoder(), ["city"]), remainder="passthrough")
-    model = make_pipeline(encode, LogisticRegression()).fit(rows, late)
-    expected = model.predict_proba(rows)[:, 1]
-    source, predictor = open_source(file), Predictor(model)
-    signature = infer_signature(source.schema)
-    expect = RequestRows(signature, is_strict=True)
-
-    bodies = frame.to_csv(index=False, header=False).splitlines()
-    alone = [
-        predictor.predict(read_columns(body.encode(), "csv", expect)).probabilities
-        for body in bodies
-    ]
-    table = pa.Table.from_batches(source.batches())
-    asked = [predictor.numbers(columns_of(table.slice(at, 1))) for at in range(len(frame))]
-
-    np.testing.assert_allclose(np.ravel(alone), expected)
-    np.testing.assert_allclose(np.ravel(asked), expected)
 
 
 def test_a_baseline_that_names_a_model_is_explained_at_apply_and_kept_on_a_shelf(

@@ -9,7 +9,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import LinearSVC
 
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.predictor import Predictor, describe, load_predictor
+from driftline.serving.hosting.predictor import Predictor, load_predictor
 
 
 def columns_of(frame):
@@ -64,40 +64,6 @@ def test_what_is_no_fitted_model_is_refused(held, sentence, tmp_path):
         load_predictor(tmp_path / "m.pkl", trust_pickle=True)
 
 
-class Duck:
-    """Looks like an estimator, and is none of scikit-learn's."""
-
-    def fit(self, rows):
-        return self
-
-    def predict(self, rows):
-        return np.zeros(len(rows))
-
-
-def test_a_model_needs_no_more_than_predict():
-    assert describe(Duck()).kind == "estimator"
-
-
-def test_a_regression_answers_numbers_without_probability():
-    rows, _ = numbers()
-    predictor = Predictor(LinearRegression().fit(rows, rows.sum(axis=1)))
-
-    answer = predictor.predict({f"_c{i}": rows[:2, i] for i in range(3)})
-
-    np.testing.assert_allclose(answer.predictions, rows[:2].sum(axis=1))
-    assert answer.probabilities is None
-
-
-def test_a_classifier_without_probabilities_answers_classes_only():
-    rows, labels = numbers()
-    predictor = Predictor(LinearSVC().fit(rows, np.array(["a", "b", "c"])[labels]))
-
-    answer = predictor.predict({f"_c{i}": rows[:2, i] for i in range(3)})
-
-    assert set(answer.predictions) <= {"a", "b", "c"}
-    assert answer.probabilities is None
-
-
 def test_the_probability_of_two_classes_is_the_positive_ones(trained):
     columns = columns_of(trained.frame.head(3))
 
@@ -134,13 +100,6 @@ def test_a_model_that_answers_other_many_than_rows_is_refused():
             ask(columns)
 
 
-class _Ranker:
-    """Recommends a row's number of items."""
-
-    def predict(self, rows):
-        return [["b", "a"][: int(row[0])] for row in np.asarray(rows)]
-
-
 def test_a_regression_of_several_values_answers_a_list_for_each_row():
     rows = np.arange(12.0).reshape(6, 2)
     columns = {"_c0": rows[:, 0], "_c1": rows[:, 1]}
@@ -151,13 +110,6 @@ def test_a_regression_of_several_values_answers_a_list_for_each_row():
         said = Predictor(model).predict(columns).predictions
         np.testing.assert_allclose(said, expected, atol=1e-12)
     np.testing.assert_array_equal(Predictor(wide).numbers(columns), wide.predict(rows))
-
-
-@pytest.mark.parametrize("counts", [[1.0, 2.0, 0.0], [2.0, 2.0, 2.0]])
-def test_lists_may_differ_in_length(counts):
-    answer = Predictor(_Ranker()).predict({"_c0": np.array(counts)})
-
-    assert list(answer.predictions) == [["b", "a"][: int(count)] for count in counts]
 
 
 def test_no_nan_is_answered_as_a_probability():

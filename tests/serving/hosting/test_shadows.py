@@ -1,7 +1,5 @@
 """A shadow behind an endpoint: asked copies, captured, and never in a caller's way."""
 
-import os
-import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,8 +18,6 @@ from driftline.app.client.client import Client
 from driftline.capture.audit.report import report
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tables.dataset import Dataset
-from driftline.serving.hosting.model_process import ModelShelf
-from driftline.serving.resources import store
 from tests.serving.conftest import NOW
 from tests.serving.hosting.test_variants import HEADER, ROW, Traffic, variant
 
@@ -158,31 +154,6 @@ def test_a_caller_cannot_ask_a_shadow(server: Any, put: Any) -> None:
     assert "green" not in server.error_of(answer)["message"].partition("has blue")[2]
 
 
-def test_a_shadow_whose_worker_is_killed_costs_no_request(
-    server: Any, put: Any, until: Any
-) -> None:
-    others = set(server.worker_ids())
-    name = put(variant("blue", model_name="right"), shadow=None)
-    until(lambda: len(set(server.worker_ids()) - others) == 1)
-    blue = set(server.worker_ids())
-    put(variant("blue", model_name="right"), shadow=variant("green", model_name="wrong"))
-    until(lambda: len(set(server.worker_ids()) - blue) == 1)
-    (green,) = set(server.worker_ids()) - blue
-
-    with Traffic(server.url, name) as traffic:
-        until(lambda: len(traffic.answers) > 50)
-        os.kill(green, signal.SIGKILL)
-        until(lambda: len(set(server.worker_ids()) - blue - {green}) == 1)
-        before = state_of(server, name)["green"]["mirrored"]
-        until(lambda: state_of(server, name)["green"]["mirrored"] > before + 20)
-
-    shadow = settled(server, name, until)
-    assert set(traffic.answers) == {(200, "blue")}
-    assert shadow["mirrored"] + shadow["dropped"] == len(traffic.answers)
-    found = Counter(row["variant"] for row in records(server, name))
-    assert found == {"blue": len(traffic.answers), "green": shadow["mirrored"]}
-
-
 def test_a_shadow_that_hangs_or_crashes_holds_no_caller_up(
     server: Any, put: Any, until: Any, caplog: Any
 ) -> None:
@@ -208,27 +179,6 @@ def test_a_shadow_that_hangs_or_crashes_holds_no_caller_up(
     assert server.invoke(name, "1").status_code == 200
 
 
-def test_a_shadow_that_cannot_start_is_told_of_and_holds_nobody_up(
-    server: Any, put: Any, declare: Any, slow_model: Any, until: Any
-) -> None:
-    answer = server.apply(declare("Model", "gone", path=str(slow_model)))
-    assert answer.status_code == 200, answer.text
-    file = server.client.get("/api/v1/models/gone").json()["status"]["file"]
-    (server.root / file).write_bytes(b"no model")
-    name = put(
-        variant("blue", model_name="quick"), shadow=variant("green", model_name="gone"),
-        baseline=None,
-    )  # fmt: skip
-
-    answers = [server.invoke(name, "1") for _ in range(20)]
-    shadow = state_of(server, name)["green"]
-
-    assert {answer.status_code for answer in answers} == {200}
-    assert (shadow["mirrored"], shadow["dropped"], shadow["instance_count"]) == (0, 20, 0)
-    assert shadow["problem"]
-    assert server.client.get("/readyz").status_code == 200
-
-
 def test_a_shadow_is_promoted_and_a_variant_is_renamed_without_a_failed_request(
     server: Any, put: Any, until: Any
 ) -> None:
@@ -252,28 +202,6 @@ def test_a_shadow_is_promoted_and_a_variant_is_renamed_without_a_failed_request(
     assert Counter(variant for _, variant in traffic.answers[at : at + 30])["blue"] <= 2
     assert promoted == workers
     assert set(state_of(server, name)) == {"third", "fourth"}
-
-
-def test_a_shadow_that_is_not_ready_when_it_is_promoted_takes_over_when_it_is(
-    server: Any, put: Any, until: Any
-) -> None:
-    blue, slow = variant("blue", model_name="quick"), variant("green", model_name="slow")
-    name = put(blue, shadow=slow, baseline=None)
-    until(lambda: state_of(server, name)["green"]["instance_count"] == 1)
-
-    # Each copy ends the shadow's worker, so that it is promoted while it has none.
-    for _ in range(5):
-        assert server.invoke(name, "-1").status_code == 200
-    settled(server, name, until)
-    put(slow, shadow=None, baseline=None)  # Its worker is started again only after a pause.
-    answers = []
-
-    def is_promoted() -> bool:
-        answers.append(server.invoke(name, "0"))
-        return answers[-1].headers.get(HEADER) == "green"
-
-    until(is_promoted)
-    assert {answer.status_code for answer in answers} == {200}
 
 
 def test_a_monitor_of_the_shadow_finds_its_fault_and_others_do_not_see_it(
@@ -331,65 +259,3 @@ def test_a_monitor_of_the_shadow_finds_its_fault_and_others_do_not_see_it(
     assert (compared.decision, compared.winner) == ("winner", "blue")
     assert [one.rows for one in compared.variants] == [len(sent)] * 2
     assert compared.differences[0].units == len(sent)
-
-
-def test_attribution_of_a_shadows_monitor_asks_the_shadow(server: Any, put: Any) -> None:
-    name = put(variant("blue", model_name="right"), shadow=variant("green", model_name="wrong"))
-
-    shelf = ModelShelf(server.engine, str(server.root), trust_pickle=True)
-    with closing(shelf), server.engine.connect() as connection:
-        own, other = (
-            store.get(connection, "Model", one).made["digest"] for one in ("right", "wrong")
-        )
-        found = {}
-        for asked in (None, "blue", "green"):
-            process = shelf.open(name, asked)
-            assert process is not None
-            with process as model:
-                found[asked] = model.model
-
-    assert found == {None: own, "blue": own, "green": other}
-
-
-@pytest.mark.parametrize(
-    ("spec", "told"),
-    [
-        ({"production_variants": [variant("a"), variant("b")]}, "beside 2 production variants"),
-        ({"production_variants": []}, "spec.shadow_production_variants without spec.model"),
-        ({"production_variants": [variant("GREEN")]}, "differ by more than case"),
-        ({"production_variants": [variant("a", 0.5)]}, "expected 0 to 1"),
-        ({"production_variants": [variant("a", 0)]}, "expected 0 to 1"),
-        ({"model": "right", "shadow_production_variants": [variant("a"), variant("b")]}, "most 1"),
-    ],
-)  # fmt: skip
-def test_what_no_shadow_can_be_of_is_refused(
-    server: Any, declare: Any, spec: dict[str, Any], told: str
-) -> None:
-    shadows = [variant("green", model_name="wrong")]
-    full = {"baseline": "flights", "shadow_production_variants": shadows, **spec}
-    answer = server.apply(declare("Endpoint", "refused", **full))
-
-    assert answer.status_code == 400
-    assert told in server.error_of(answer)["message"]
-
-
-def test_a_shadow_answers_what_the_variant_answers_and_its_model_stays_declared(
-    server: Any, declare: Any
-) -> None:
-    spec = {"model": "right", "shadow_production_variants": [variant("green", model_name="quick")]}
-    unlike = server.apply(declare("Endpoint", "unlike", baseline="flights", **spec))
-    spec["shadow_production_variants"][0]["model_name"] = "wrong"
-    short = server.apply(declare("Endpoint", "short", baseline="flights", **spec))
-    again = server.apply(declare("Endpoint", "short", baseline="flights", **spec), dry_run=True)
-    deleted = server.client.delete("/api/v1/models/wrong")
-    plain = server.apply(
-        declare("Endpoint", "plain", model="right", baseline="flights"), dry_run=True
-    )
-
-    assert unlike.status_code == 400
-    assert 'variant "green"' in server.error_of(unlike)["message"]
-    assert short.status_code == 200, short.text
-    assert [change["action"] for change in again.json()["changes"]] == ["unchanged"]
-    assert deleted.status_code == 409
-    assert plain.status_code == 200
-    assert server.client.delete("/api/v1/endpoints/short").status_code < 300

@@ -22,12 +22,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tap.target import CaptureTarget
-from driftline.errors import ConflictError
 from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.pool import Limits, Pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.resources.endpoints import DesiredVariant
-from driftline.serving.resources.specs import variants_of
 
 ROW = "UA,EWR,1400,39.02"
 HEADER = "x-amzn-invoked-production-variant"
@@ -111,18 +109,6 @@ def test_shares_are_the_weights_by_their_sum(weights: tuple[float, ...]) -> None
     assert not found[~is_drawn].any()
 
 
-def test_nothing_is_drawn_where_all_weights_are_0() -> None:
-    with pytest.raises(ConflictError, match="all variants"):
-        served(0, 0).by_weight(0.5)
-
-
-def test_an_endpoint_stored_before_there_were_variants_has_one() -> None:
-    old = {"model": "m", "variant": "AllTraffic", "initial_instance_count": None}
-
-    assert [one["model_name"] for one in variants_of(old)] == ["m"]
-    assert variants_of({**old, "model": None}) == []
-
-
 def test_requests_are_dealt_by_weight_and_captured_as_what_answered(
     server: Any, put: Any, request: Any
 ) -> None:
@@ -143,15 +129,6 @@ def test_requests_are_dealt_by_weight_and_captured_as_what_answered(
     }  # fmt: skip
 
 
-def test_a_plan_names_each_weight_that_changes(put: Any) -> None:
-    put(variant("blue", 9), variant("green", 1))
-
-    changed = put(variant("blue", 8), variant("green", 1)).json()["changes"]
-
-    name = "spec.production_variants[0].initial_variant_weight"
-    assert changed[0]["fields"] == [f"{name}: 9.0 -> 8.0"]
-
-
 def test_a_variant_is_asked_by_its_name_whatever_its_weight(server: Any, put: Any) -> None:
     put(variant("blue", 1), variant("green", 0))
 
@@ -160,27 +137,6 @@ def test_a_variant_is_asked_by_its_name_whatever_its_weight(server: Any, put: An
         assert answer.status_code == 200
         assert answer.headers[HEADER] == name.lower()
     assert {server.invoke("flights", ROW).headers[HEADER] for _ in range(50)} == {"blue"}
-
-
-def test_an_unknown_variant_is_refused_with_those_that_there_are(server: Any, put: Any) -> None:
-    put(variant("blue"), variant("green"))
-
-    answer = server.invoke("flights", ROW, x_amzn_sagemaker_target_variant="red")
-
-    assert answer.status_code == 400
-    assert "blue, green" in server.error_of(answer)["message"]
-    assert HEADER not in answer.headers
-
-
-def test_weights_of_0_are_said_where_no_variant_is_named(server: Any, put: Any) -> None:
-    put(variant("blue", 0), variant("green", 0))
-
-    answer = server.invoke("flights", ROW)
-
-    assert answer.status_code == 409
-    assert "weight 0" in server.error_of(answer)["message"]
-    named = server.invoke("flights", ROW, x_amzn_sagemaker_target_variant="green")
-    assert named.status_code == 200
 
 
 class Traffic:
@@ -242,21 +198,6 @@ def test_new_weights_and_counts_cost_no_request_and_restart_nobody(
     assert set(server.worker_ids()) == set(before)
 
 
-def test_a_variant_joins_and_leaves_while_requests_come(server: Any, put: Any, until: Any) -> None:
-    put(variant("blue"))
-    with Traffic(server.url) as traffic:
-        until(lambda: len(traffic.answers) > 20)
-        put(variant("blue", 1), variant("green", 100))
-        until(lambda: traffic.answers[-1][1] == "green")
-        put(variant("green"))
-        at = len(traffic.answers)
-        until(lambda: len(traffic.answers) > at + 50)
-
-    assert {status for status, _ in traffic.answers} == {200}
-    assert Counter(name for _, name in traffic.answers[at:])["blue"] <= 2
-    until(lambda: len(server.worker_ids()) == 1)
-
-
 def test_a_request_whose_body_is_late_is_answered_by_the_variant_that_it_began_with(
     server: Any, put: Any, until: Any
 ) -> None:
@@ -291,20 +232,6 @@ def test_a_killed_worker_of_one_variant_costs_no_request(server: Any, put: Any, 
         until(lambda: {name for _, name in traffic.answers[at:]} == {"blue", "green"})
 
     assert {status for status, _ in traffic.answers} == {200}
-
-
-def test_the_short_form_and_variants_may_follow_each_other(
-    server: Any, put: Any, declare: Any, until: Any
-) -> None:
-    put(variant("blue"))
-    until(lambda: len(server.worker_ids()) == 1)  # Green's has gone.
-    workers = server.worker_ids()
-
-    same = declare("Endpoint", "flights", model="blue", variant="blue", baseline="flights")
-    answer = server.apply(same)
-
-    assert answer.status_code == 200
-    assert server.worker_ids() == workers
 
 
 def test_variants_that_exclude_each_other_are_refused_and_nothing_changes(

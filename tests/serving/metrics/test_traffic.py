@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
@@ -16,7 +15,7 @@ from driftline.app.client.client import Client
 from driftline.errors import InputError
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.metrics import traffic
-from driftline.serving.metrics.traffic import HIT, INSTANCES, NAMESPACE, Answered, Loading, Traffic
+from driftline.serving.metrics.traffic import INSTANCES, NAMESPACE, Answered, Traffic
 from tests.clock import Clock
 from tests.serving.conftest import NOW
 
@@ -80,24 +79,6 @@ def test_each_minute_is_told_with_its_errors_and_times(engine: Engine) -> None:
     assert read(engine, "OverheadLatency")[0].get("p99") == pytest.approx(5_000)
 
 
-def test_a_busy_minute_keeps_its_percentiles_within_half_a_percent(engine: Engine) -> None:
-    counted = Traffic(engine, Clock(NOW))
-    times = np.random.default_rng(6).lognormal(-4, 1, 20_001)
-
-    def work() -> None:
-        for seconds in times:
-            counted.observe(ok(float(seconds)), float(seconds) + 0.001)
-
-    asyncio.run(run_while(counted, work))
-
-    found = read(engine, "ModelLatency")[0]
-    assert found.sample_count == len(times)
-    assert found.get("Average") == pytest.approx(times.mean() * 1e6, rel=0.005)
-    for p in (1, 50, 99, 99.9):
-        true = np.percentile(times, p, method="inverted_cdf") * 1e6
-        assert found.get(f"p{p}") == pytest.approx(true, rel=0.005001)
-
-
 def test_what_could_not_be_written_is_written_once_later(engine, monkeypatch) -> None:
     clock = Clock(NOW)
     counted = Traffic(engine, clock)
@@ -125,44 +106,6 @@ def test_what_could_not_be_written_is_written_once_later(engine, monkeypatch) ->
     assert len(set(attempts)) == 1
     assert read(engine, "Invocations")[0].sum == 1.0
     assert counted.counters == {"left_out": 0, "failures": 2}
-
-
-def test_what_there_is_no_room_for_is_counted(engine: Engine, monkeypatch) -> None:
-    clock = Clock(NOW)
-    counted = Traffic(engine, clock)
-    monkeypatch.setattr(traffic, "_MINUTES_MAX", 3)
-    monkeypatch.setattr(traffic, "_MINUTES_AT_ONCE", 1)
-
-    def fail(_request_id, _part):
-        raise OperationalError("x", None, Exception())
-
-    counted._store = fail
-
-    def work() -> None:
-        for _ in range(5):
-            counted.observe(ok(), 0.02)
-            counted.observe(ok(), 0.02)
-            clock.time += timedelta(minutes=1)
-
-    asyncio.run(run_while(counted, work))
-    assert counted.counters["left_out"] == 4
-
-    asyncio.run(run_while(counted, work))
-    assert counted.counters["left_out"] == 14
-    assert sum(len(part) for _, part in counted._waiting) == 3
-
-
-def test_what_no_metric_can_be_made_of_holds_up_nothing(engine: Engine) -> None:
-    counted = Traffic(engine, Clock(NOW))
-
-    def work() -> None:
-        counted.observe(Answered(200, "Größe", "all", 0.01), 0.02)
-
-    asyncio.run(run_while(counted, work))
-    asyncio.run(run_while(counted, lambda: counted.observe(ok(), 0.02)))
-
-    assert counted.counters == {"left_out": 1, "failures": 0}
-    assert read(engine, "Invocations")[0].sum == 1.0
 
 
 def test_a_server_tells_of_its_endpoints_when_it_stops(start, trained, tmp_path) -> None:
@@ -229,35 +172,3 @@ def test_what_workers_use_is_told_of_the_minute_that_is_over(
     # What was refused before the model was asked is no error of the model's.
     failed = read(engine, "InvocationModelErrors", **canary)[0]
     assert (failed.sum, failed.sample_count) == (1.0, 2.0)
-
-
-def test_what_it_took_to_have_one_of_many_models_is_told_by_sagemakers_names(
-    engine: Engine,
-) -> None:
-    workers = Workers("flights", "all", [], model_counts=(3, 5))
-    counted = Traffic(engine, Clock(NOW), lambda: [workers])
-
-    def work() -> None:
-        for _ in range(3):
-            counted.observe(ok()._replace(loading=HIT), 0.01)
-        missed = Loading(
-            is_hit=False, wait_s=0.5, download_s=0.1, load_s=0.3, unload_s=(0.01, 0.02)
-        )
-        counted.observe(ok()._replace(loading=missed), 0.6)
-        # One that came while the model was being loaded for another.
-        counted.observe(ok()._replace(loading=Loading(is_hit=False, wait_s=0.2)), 0.3)
-
-    asyncio.run(counted._sample())
-    asyncio.run(counted._sample())
-    asyncio.run(run_while(counted, work))
-
-    hits = read(engine, "ModelCacheHit")[0]
-    assert (hits.sum, hits.sample_count, hits.get("Average")) == (3.0, 5.0, 0.6)
-    for name, count, total_us in (
-        ("ModelLoadingWaitTime", 2, 700_000), ("ModelDownloadingTime", 1, 100_000),
-        ("ModelLoadingTime", 1, 300_000), ("ModelUnloadingTime", 2, 30_000),
-    ):  # fmt: skip
-        found = read(engine, name)[0]
-        assert (name, found.sample_count, found.sum) == (name, count, pytest.approx(total_us))
-    loaded = read(engine, "LoadedModelCount", namespace=INSTANCES)[0]
-    assert (loaded.sample_count, loaded.minimum, loaded.maximum) == (2, 3.0, 5.0)

@@ -2,7 +2,7 @@ import pytest
 
 from driftline.errors import InputError
 from driftline.roles import Facet, Roles
-from driftline.serving.provisioning.deploy import deploy_resources, left_out, monitor_resources
+from driftline.serving.provisioning.deploy import deploy_resources, monitor_resources
 from driftline.serving.resources.resources import parse_resources
 from tests.alerts.replays import document, states
 
@@ -46,21 +46,6 @@ def test_a_reference_brings_baseline_monitor_and_alarms():
     parse_resources(found)
 
 
-def test_the_alarm_on_news_is_silent_in_a_gap_so_that_it_hears_the_next():
-    found = monitor_resources("flights", Roles(), has_model=False)
-
-    (drift,) = [one["spec"] for one in found if one["spec"].get("metric_name") == "new_tickets"]
-
-    judged = document(
-        [1.0, None, 1.0],
-        more={"evaluation_range": drift.get("evaluation_range", 0)},
-        EvaluationPeriods=drift["evaluation_periods"],
-        TreatMissingData=drift["treat_missing_data"],
-    )
-    assert states(judged) == ["ALARM", "OK", "ALARM"]
-    parse_resources(found)
-
-
 @pytest.mark.parametrize("kind", ["model-quality", "bias"])
 def test_labels_that_come_three_windows_late_are_heard(kind):
     roles = Roles(label="late", prediction="guess", facets=(Facet("origin"),))
@@ -95,32 +80,6 @@ def test_roles_bring_the_kinds_of_monitor_that_they_allow():
     assert kinds(answers, has_model=True)[-1] == "attribution"
 
 
-def test_roles_are_written_as_a_baseline_declares_them():
-    roles = Roles.of(
-        label="y", probability=["p", "q"], threshold=0.3, facet=["sex=F", "age"], group="job"
-    )
-
-    found = deploy_resources(model="/m.skops", name="a", reference="/t.parquet", roles=roles)
-
-    assert found[1]["spec"] == {
-        "data": "/t.parquet",
-        "model": "a",
-        "label": "y",
-        "probability": ["p", "q"],
-        "threshold": 0.3,
-        "facet": ["sex=F", "age"],
-        "group": "job",
-    }
-    parse_resources(found)
-
-
-def test_a_long_name_leaves_room_for_the_monitors():
-    found = deploy_resources(model="/m.skops", name="a" * 63, reference="/t.parquet")
-
-    assert len(found[3]["name"]) == 63
-    parse_resources(found)
-
-
 def test_wrong_names_and_roles_without_data_are_said():
     with pytest.raises(InputError, match="expected letters, digits"):
         deploy_resources(model="/m.skops", name="a b")
@@ -142,13 +101,3 @@ def test_a_deployed_model_is_served_and_monitored(start, trained, tmp_path):
         assert {one["action"] for one in first.json()["changes"]} == {"create"}
         assert {one["action"] for one in second.json()["changes"]} == {"unchanged"}
         assert server.invoke("late", trained.csv(slice(3))).status_code == 200
-
-
-def test_what_is_not_monitored_is_named_with_what_it_needs() -> None:
-    assert dict(left_out(Roles.of(label="late"))) == {
-        "model-quality": "the reference needs the true answer and the model's; name a label and "
-        "a prediction or probability",
-        "bias": "the reference needs groups to compare and answers; name a facet, and a label "
-        "or a prediction",
-    }
-    assert not left_out(Roles.of(label="late", prediction="said", facet="sex=F"))

@@ -6,7 +6,6 @@ import pytest
 from driftline.errors import InputError
 from driftline.serving.provisioning.provisioner import make_endpoint
 from driftline.serving.provisioning.signatures import (
-    bodies_signature,
     endpoint_signature,
     job_signature,
     positive_class,
@@ -79,37 +78,6 @@ def test_many_classes_have_a_probability_each():
     ]
 
 
-@pytest.mark.parametrize(
-    ("names", "expected"),
-    [
-        (["p_z", "p_x", "p_y"], ["p_x", "p_y", "p_z"]),
-        (["first", "second", "third"], ["first", "second", "third"]),
-    ],
-)
-def test_names_of_probabilities_meet_their_classes_else_the_models_order(names, expected):
-    declared = Signature(
-        INPUTS,
-        tuple(Column(one, f"probability_{one}", "double", "probability") for one in names),
-    )
-    description = {**BINARY, "class_type": "string", "classes": ["x", "y", "z"]}
-
-    found = endpoint_signature(declared, description)
-
-    assert [(one.name, one.column, one.classes) for one in found.outputs[1:]] == [
-        (name, f"probability_{name}", (of,)) for name, of in zip(expected, "xyz", strict=True)
-    ]
-
-
-def test_an_input_called_prediction_does_not_hide_the_prediction():
-    declared = Signature((Column("prediction", "feature_prediction", "double"),))
-
-    found = endpoint_signature(
-        declared, {**BINARY, "feature_names": ["prediction"], "has_probability": False}
-    )
-
-    assert [one.name for one in found.outputs] == ["prediction_2"]
-
-
 def test_the_positive_class_is_the_references_or_the_second():
     declared = Signature(
         INPUTS, (Column("p", "probability", "double", "probability", classes=("0",)),)
@@ -133,35 +101,6 @@ def test_a_model_with_other_columns_is_refused_by_their_names():
             ),
             BINARY,
         )
-
-
-# lightgbm, LGBMClassifier.fit: "Found whitespace in feature_names, replace with underlines".
-UNDERLINED = {**BINARY, "feature_names": ["b", "mean_radius"]}
-
-
-def blank(*names, **fields):
-    return Signature(
-        (INPUTS[1], *(Column(name, f"feature_{name}", "double", **fields) for name in names))
-    )
-
-
-def test_a_model_with_underlines_for_blanks_takes_the_columns_with_blanks():
-    known = blank("mean radius")
-
-    assert endpoint_signature(known, UNDERLINED).inputs == known.inputs
-    described = {**UNDERLINED, "kind": "classifier"}
-    assert [one.name for one in job_signature(known, described, {}).features] == [
-        "b", "mean radius"
-    ]  # fmt: skip
-    with pytest.raises(InputError, match='string as "mean radius", the signature has double'):
-        endpoint_signature(known, {**UNDERLINED, "feature_types": ["string", "string"]})
-    with pytest.raises(InputError, match=r'"mean radius": .* are none of the model\'s categories'):
-        endpoint_signature(
-            blank("mean radius", levels=("x", "y")),
-            {**UNDERLINED, "categories": {"mean_radius": ("k", "m")}},
-        )
-    with pytest.raises(InputError, match="the model does not know mean radius; exclude"):
-        endpoint_signature(blank("mean radius", "mean_radius"), UNDERLINED)
 
 
 def test_a_change_of_type_is_a_new_version_and_a_new_column():
@@ -217,16 +156,6 @@ def test_a_model_that_answers_other_classes_than_the_reference_is_refused():
         endpoint_signature(loans("0", "1"), description, chosen=1)
 
 
-@pytest.mark.parametrize("chosen", [[1, "approve"], ["approve", "1"]])
-def test_one_of_several_positive_values_is_the_models(chosen):
-    description = {**WORDS, "feature_names": ["x"], "feature_count": 1}
-
-    found = endpoint_signature(loans("0", "1"), description, chosen=chosen)
-
-    assert positive_class(None, description, chosen=chosen) == "approve"
-    assert found.outputs[-1].classes == ("approve",)
-
-
 NUMBERS = {**BINARY, "class_type": "double", "classes": [], "has_probability": False}
 
 
@@ -247,25 +176,6 @@ def test_several_values_a_row_are_refused_where_the_reference_has_one(role):
     assert endpoint_signature(Signature(INPUTS), SEVERAL).outputs == ()
 
 
-def test_rows_of_a_job_have_the_tables_columns_and_what_its_model_answers():
-    about = {**BINARY, "kind": "classifier", "feature_names": ["b", "a"]}
-    answer = Column("late", "prediction", "double", "prediction")
-
-    found = job_signature(Signature(INPUTS, (answer,)), about, {})
-
-    assert [one.name for one in found.inputs] == ["b", "a"]  # In which CSV has them for it.
-    assert [(one.name, one.type, one.classes) for one in found.outputs] == [
-        ("late", "double", ("0", "1")),
-        ("probability", "double", ("1",)),
-    ]
-    without = {**about, "has_probability": False}
-    assert [one.name for one in job_signature(found, without, {}).outputs] == ["late"]
-    with pytest.raises(InputError, match='model answers text as "late", which is double there'):
-        job_signature(Signature(INPUTS, (answer,)), {**about, "class_type": "string"}, {})
-    bodies = Signature(INPUTS, (answer,))
-    assert job_signature(bodies, {**about, "kind": "bodies"}, {}) is bodies
-
-
 def of_variants(label, *descriptions):
     """Return what is made of an endpoint of variants, and a signature (with a label) or none."""
     spec = {"baseline": None, "signature": None}
@@ -283,73 +193,9 @@ BODIES = {
 }  # fmt: skip
 
 
-def test_values_of_the_reference_that_a_model_does_not_know_are_counted_in_the_log(caplog):
-    declared = Signature((INPUTS[0], replace(INPUTS[1], levels=("Bern", "Oslo", "Rome"))))
-    spec = {"baseline": None, "signature": json.loads(declared.to_json())}
-    models = {
-        one: {"description": {**NAMED, "categories": {"b": known}}}
-        for one, known in (("blue", ["Basel", "Rome"]), ("green", ["Rome", "Oslo", "Bern"]))
-    }
-
-    make_endpoint("late", spec, models, None, None)
-
-    assert caplog.messages == [
-        "endpoint=late variant=blue column=b event=values-unknown-to-the-model count=2 of=3"
-    ]
-
-
 @pytest.mark.parametrize("label", ["string", "int64", None])
 def test_a_model_that_answers_bodies_is_captured_as_the_variant_beside_it(label):
     alone = of_variants(label, NAMED)
 
     assert of_variants(label, NAMED, BODIES) == of_variants(label, BODIES, NAMED) == alone
     assert alone["positive"] == "good"
-
-
-@pytest.mark.parametrize(
-    ("label", "roles", "names"),
-    [
-        ({"type": "string", "levels": ("bad", "good")}, {}, ["prediction", "probability"]),
-        ({"type": "string", "levels": ("a", "b", "c")}, {}, ["prediction"]),
-        ({"type": "bool"}, {}, ["prediction", "probability"]),
-        ({"type": "int64"}, {}, ["prediction"]),
-        ({"type": "int64"}, {"positive": 1}, ["prediction", "probability"]),
-        ({"type": "int64"}, {"problem": "binary"}, ["prediction", "probability"]),
-        ({"type": "bool"}, {"problem": "multiclass"}, ["prediction"]),
-        ({"type": "double"}, {"positive": 40}, ["prediction"]),  # A threshold.
-    ],
-)
-def test_a_model_that_answers_bodies_may_answer_the_probability_of_one_of_two_classes(
-    label, roles, names
-):
-    declared = Signature((*INPUTS, Column("late", "feature_late", role="label", **label)))
-    made = bodies_signature(declared, roles)
-
-    assert [one.name for one in made.outputs] == names
-    table = replace(declared, outputs=made.outputs[:1])  # Of an endpoint without a model.
-    assert job_signature(table, BODIES, roles) == made
-
-
-def test_a_variants_probability_has_a_column_beside_one_that_answers_none():
-    silent = {**NAMED, "class_type": "bool", "has_probability": False}
-    assert outputs_of(of_variants("bool", silent)) == ["prediction"]
-    alone = ["prediction", "probability"]
-    assert outputs_of(of_variants("bool", BODIES)) == alone
-
-    assert outputs_of(of_variants("bool", silent, BODIES)) == alone
-    assert outputs_of(of_variants("bool", BODIES, silent)) == alone
-
-
-def outputs_of(made):
-    return [one.name for one in Signature.from_json(made["signature"]).outputs]
-
-
-def test_variants_that_answer_other_things_are_told_what_each_answers():
-    numbers = {**BINARY, "kind": "estimator", "class_type": "double", "classes": []}
-    numbers["has_probability"] = False
-    with pytest.raises(InputError, match=r'"v0" and "v1" .*types: bad, good against numbers; exp'):
-        of_variants("string", NAMED, numbers)
-    with pytest.raises(
-        InputError, match=r'"v0" and "v1" .*types: numbers against texts, as the re'
-    ):
-        of_variants("string", numbers, BODIES)

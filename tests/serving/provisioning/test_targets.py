@@ -1,12 +1,9 @@
 import asyncio
-import json
 
 import pytest
 
-from driftline.alerts.notify.receivers.receiver import Answer
-from driftline.serving.provisioning.targets import ASKING_MAX, require_reachable, require_ways
-from driftline.serving.resources.resources import Resource, ResourceError
-from driftline.serving.resources.specs import ChannelSpec
+from driftline.serving.provisioning.targets import require_reachable
+from driftline.serving.resources.resources import ResourceError
 
 
 @pytest.mark.parametrize(
@@ -60,46 +57,3 @@ def test_apply_asks_and_changes_nothing(start, declare, tmp_path) -> None:
     assert 'add "127.0.0.0/8" to [notify] allow_networks' in server.error_of(refused)["message"]
     assert left == []
     assert taken.status_code == 200
-
-
-BELL = {"type": "apprise", "url": "pover://t0ken@one"}
-
-
-def test_apprise_is_asked_about_a_url_again_only_when_it_changed(start, declare, tmp_path) -> None:
-    with start(tmp_path) as server, pytest.MonkeyPatch.context() as patch:
-        asked = []
-
-        async def run(_argv, body, **_more) -> Answer:
-            asked.append(json.loads(body)["to_read"])
-            return Answer(0, "", is_http=False)
-
-        patch.setattr("driftline.serving.provisioning.targets.run_program", run)
-        for more in ({}, {}, {"include_values": True}, {"url": "pover://t1ken@one"}):
-            applied = server.apply(declare("Channel", "bell", **BELL | more))
-            assert applied.is_success, applied.text
-
-    assert asked == [["pover://t0ken@one"], ["pover://t1ken@one"]]
-
-
-def test_many_who_apply_at_once_start_two_programs_at_a_time(monkeypatch) -> None:
-    running, most = 0, 0
-
-    async def run(*_given, **_more) -> Answer:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        for _ in range(10):  # Others come to their turn meanwhile.
-            await asyncio.sleep(0)
-        running -= 1
-        return Answer(0, "", is_http=False)
-
-    async def apply_at_once() -> None:
-        turns = asyncio.Semaphore(ASKING_MAX)
-        bell = Resource("Channel", "bell", ChannelSpec(**BELL))
-        given = {"commands": {}, "allow_networks": [], "turns": turns}
-        await asyncio.gather(*(require_ways([bell], **given) for _ in range(8)))
-
-    monkeypatch.setattr("driftline.serving.provisioning.targets.run_program", run)
-    asyncio.run(apply_at_once())
-
-    assert most == ASKING_MAX == 2

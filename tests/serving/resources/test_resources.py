@@ -45,12 +45,6 @@ def test_the_body_of_put_metric_alarm_declares_the_same_alarm():
     assert parsed(AWS) == parsed(OWN, tags={"team": "shop"})
 
 
-def test_dimensions_are_taken_as_a_list_beside_own_names():
-    spec = OWN | {"dimensions": [{"name": "region", "value": "north"}]}
-
-    assert parsed(spec) == parsed(OWN)
-
-
 def test_the_body_of_put_composite_alarm_declares_the_same_alarm():
     body = {"AlarmName": "slow", "AlarmRule": "ALARM(a)", "AlarmActions": ["pager"]}
     own = {"alarm_rule": "ALARM(a)", "alarm_actions": ["pager"]}
@@ -75,11 +69,6 @@ def test_what_is_wrong_in_it_is_said(change, said):
         parsed(AWS | change)
 
     assert said in str(caught.value)
-
-
-def test_tags_in_both_places_are_refused():
-    with pytest.raises(ResourceError, match="expected one of them"):
-        parsed(AWS, tags={"team": "other"})
 
 
 @pytest.mark.parametrize("model", [ChannelSpec, Fields])

@@ -31,27 +31,3 @@ def test_resources_of_the_documents_fit(page, tmp_path):
             wrong += [(resource["name"], one.message) for one in READER.iter_errors(resource)]
 
     assert wrong == []
-
-
-@pytest.mark.parametrize(
-    ("wrong", "place", "words"),
-    [
-        ({"kind": "Monitr"}, "kind", "Monitr"),
-        ({"kind": "Model", "name": "m", "spec": {"path": "m.skops", "pth": 1}}, "spec", "pth"),
-        ({"kind": "Baseline", "name": "b", "spec": {}}, "spec", '"data" is a required'),
-        ({"kind": "Model", "name": "m", "spec": {"path": "m"}, "status": {}}, "", "status"),
-        ({"kind": "Baseline", "name": "b", "spec": {"data": "d", "problem": "b"}}, "spec", "b"),
-    ],
-)
-def test_what_is_wrong_is_told_at_its_place_and_of_its_kind(wrong, place, words):
-    errors = [(list(one.instance_path), one.message) for one in READER.iter_errors([wrong])]
-
-    assert any(place in [*path, ""] and words in message for path, message in errors), errors
-    assert all(path[0] == 0 for path, _ in errors)
-
-
-def test_cloudwatchs_names_of_an_alarms_fields_fit():
-    spec = {"MetricName": "Load", "Namespace": "Own", "EvaluationPeriods": 1}
-
-    assert READER.is_valid({"kind": "Alarm", "name": "a/b c", "spec": spec})
-    assert not READER.is_valid({"kind": "Alarm", "name": "a", "spec": {"metric_nme": "Load"}})

@@ -6,7 +6,6 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
 from driftline.capture.tables.dataset import Dataset
 from driftline.serving.hosting.child import Launch
@@ -163,94 +162,6 @@ def test_a_process_that_ends_over_a_checkpoint_leaves_each_row_once(
     found = table(server, "nightly")
     found = found[found["event_time"] == when]
     assert sorted(found["feature_distance"]) == list(range(len(frame)))
-
-
-def test_outputs_are_assembled_as_inputs_are_split_unless_said(tmp_path):
-    path = {"s3_output_path": str(tmp_path)}
-    joined = {"data_processing": {"join_source": "Input"}}
-    found = spec("joined", "/data", tmp_path, "nightly", transform_output=path, **joined)
-    assert found.transform_output.assemble_with == "Line"
-    with pytest.raises(ValidationError, match="must be the same"):
-        output = {**path, "assemble_with": "None"}
-        spec("joined", "/data", tmp_path, "nightly", transform_output=output, **joined)
-
-
-def test_a_job_of_a_model_alone_says_where_it_is_captured(tmp_path):
-    with pytest.raises(ValidationError, match="data_capture_config of a job with model_name"):
-        spec("alone", "/data", tmp_path, endpoint_name=None, model_name="flights")
-
-
-def test_rows_of_a_model_alone_have_what_the_model_answers(server, trained, tmp_path):
-    # No baseline says that it answers probabilities, and its columns come in another order.
-    turned = trained.frame[[*reversed(COLUMNS), "late"]]
-    turned.to_parquet(tmp_path / "turned.parquet", index=False)
-    answer = server.apply(
-        resource("Baseline", "turned", data=str(tmp_path / "turned.parquet"), label="late"),
-        resource("Endpoint", "turned", baseline="turned"),
-    )
-    assert answer.status_code == 200, answer.text
-    frame = trained.inputs.head(50)
-    frame.to_csv(tmp_path / "rows.csv", header=False, index=False)
-    outputs = server.root / "outputs"
-    alone = {"endpoint_name": None, "model_name": "flights"}
-
-    job = spec("by-model", tmp_path / "rows.csv", outputs, "turned", **alone)
-    answer = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
-    assert answer.status_code == 200, answer.text
-    around = Surroundings(
-        tmp_path, lambda: NOW, threading.Event(),
-        capture=capture_into(server.engine, str(server.root), None),
-    )  # fmt: skip
-    owned, model = OwnedJob(server.engine, "by-model", "here"), JobModel(Launch(str(trained.file)))
-    assert run_job(owned, lambda _job: model, around) == "Completed"
-
-    found = table(server, "turned").sort_values("row_index")
-    assert found["parse_error"].isna().all()
-    assert found["feature_origin"].tolist() == frame["origin"].tolist()
-    assert found["prediction"].tolist() == trained.model.predict(frame).tolist()
-    expected = trained.model.predict_proba(frame)[:, 1]
-    np.testing.assert_allclose(found["probability"], expected)
-
-
-def test_a_lease_that_is_renewed_as_the_job_ends_is_no_fault(
-    server, trained, tmp_path, monkeypatch
-):
-    ended, renewed = threading.Event(), threading.Event()
-
-    class Owned(OwnedJob):
-        def renew(self, now):
-            is_over = ended.is_set()
-            try:
-                super().renew(now)
-            finally:
-                if is_over:
-                    renewed.set()
-
-        def end(self, *arguments):
-            super().end(*arguments)
-            ended.set()
-            assert renewed.wait(30)
-
-    monkeypatch.setattr("driftline.serving.transform.run._RENEW_S", 0.01)
-    trained.inputs.head(5).to_csv(tmp_path / "rows.csv", header=False, index=False)
-    signature = signature_of(server.engine, "flights").to_json()
-    job = spec("ending", tmp_path / "rows.csv", tmp_path)
-    with server.engine.begin() as connection:
-        create_job(connection, job, by="ada", now=NIGHT, signature=signature)
-    around = Surroundings(tmp_path, lambda: NOW, threading.Event())
-    model = JobModel(Launch(str(trained.file), signature=signature))
-
-    assert run_job(Owned(server.engine, "ending", "here"), lambda _job: model, around) == (
-        "Completed"
-    )
-
-
-def test_a_job_is_captured_as_a_declared_endpoint_only(server, tmp_path):
-    job = spec("nowhere", "/data", server.root / "outputs", "night")
-    answer = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
-
-    assert answer.status_code == 404
-    assert '"night" does not exist' in server.error_of(answer)["message"]
 
 
 def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_path):

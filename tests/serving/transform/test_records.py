@@ -2,12 +2,10 @@ import csv
 import gzip
 import io
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.records import all_ends, read_batches
@@ -86,42 +84,3 @@ def test_packed_text_is_cut_alike_from_any_place(tmp_path):
     half = found[1]
     again = read_all(tmp_path / "packed.csv.gz", packed, half.end, half.first + half.count)
     assert [one.content for one in again] == [one.content for one in expected[2:]]
-
-
-def test_header_and_mark_are_left_out_and_numbers_are_those_of_the_lines(tmp_path):
-    file = tmp_path / "rows.csv"
-    file.write_bytes(b'\xef\xbb\xbf"a\nb",c\n1,2\n3,4\n\n\n')
-
-    (batch,) = read_all(file, spec_of(skip_header=True))
-
-    assert (batch.content, batch.first, batch.count) == (b"1,2\n3,4\n", 2, 2)
-
-
-def test_a_last_record_needs_no_line_end(tmp_path):
-    (tmp_path / "rows.csv").write_bytes(b"1,2\n3,4")
-
-    (batch,) = read_all(tmp_path / "rows.csv", spec_of())
-
-    assert batch.ends.tolist() == np.array([4, 7]).tolist()
-
-
-@pytest.mark.parametrize("content", [b"", b"\n\n", b"head\n"])
-def test_a_file_without_records_has_no_batch(tmp_path, content):
-    (tmp_path / "rows.csv").write_bytes(content)
-
-    assert read_all(tmp_path / "rows.csv", spec_of(skip_header=content == b"head\n")) == []
-
-
-def test_a_record_larger_than_the_payload_is_named(tmp_path):
-    (tmp_path / "rows.csv").write_bytes(b'1,2\n"' + b"x\n" * (1 << 20))
-
-    with pytest.raises(InputError, match=r"record 2 is larger.*a quote in it may lack its end"):
-        read_all(tmp_path / "rows.csv", spec_of(max_payload_in_mb=1))
-
-
-def test_a_whole_file_must_fit_the_payload(tmp_path):
-    (tmp_path / "rows.json").write_bytes(b" " * (2 << 20))
-    spec = spec_of(content_type="application/json", split_type="None", max_payload_in_mb=1)
-
-    with pytest.raises(InputError, match="split_type is None"):
-        read_all(tmp_path / "rows.json", spec)

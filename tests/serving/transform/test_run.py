@@ -5,17 +5,14 @@ import signal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import skops.io
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LogisticRegression
 
-from driftline.serving.transform.parquet import list_type, signature_of_schema
 from tests.servers.commands import driftline, python
 
 NAMES = ["a", "b", "c"]
-KILLED = "import sys; from tests.serving.transform.killed_job import main; main(*sys.argv[1:])"
 
 
 def transform(*arguments, **more):
@@ -122,57 +119,6 @@ def test_a_folder_of_parquet_becomes_one_with_predictions(place, rows, model, mo
     assert list(found) == [*NAMES, "id", "prediction", "probability"]
     assert found["prediction"].tolist() == labels.tolist()
     assert np.allclose(found["probability"], chances, rtol=1e-12)
-
-
-def test_answers_of_several_values_are_lists_in_parquet(place, rows):
-    model = LinearRegression().fit(rows[NAMES], rows[["a", "b"]] * 2)
-    skops.io.dump(model, place / "two.skops")
-    rows[:100].to_parquet(place / "hundred.parquet", index=False)
-
-    done = transform(place / "two.skops", place / "hundred.parquet", "-o", place / "two")
-
-    assert done.returncode == 0, done.stderr
-    found = pq.read_table(place / "two" / "hundred.parquet")["prediction"]
-    assert found.type.value_type == "double"
-    assert np.allclose(found.to_pylist(), rows.loc[:99, ["a", "b"]] * 2)
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (b"1.5\n2\n", None),
-        (b'"[1.5, null]"\n', "list<double>"),
-        (b'"[""a"", null]"\n', "list<string>"),
-        (b"[a]\n", None),
-        (b"", None),
-    ],
-)
-def test_lists_are_told_by_the_first_answer(answer, kind):
-    assert list_type(answer) == kind
-
-
-def test_missing_truth_values_of_parquet_reach_the_model_as_pandas_reads_them():
-    frame = pd.DataFrame({"a": pd.Series([True, None], dtype="boolean"), "b": [True, None]})
-
-    found = signature_of_schema(pa.Schema.from_pandas(frame), None)
-
-    assert [(one.type, one.missing) for one in found.inputs] == [("bool", "nan"), ("bool", None)]
-
-
-def test_times_of_parquet_reach_the_model_in_their_unit():
-    found = signature_of_schema(pa.schema([("a", pa.timestamp("ns")), ("b", pa.date32())]), None)
-
-    assert [(one.type, one.unit) for one in found.inputs] == [
-        ("timestamp", "ns"), ("timestamp", None),
-    ]  # fmt: skip
-
-
-def test_a_parquet_column_with_blanks_is_the_one_that_lightgbm_writes_with_underlines():
-    schema = pa.schema([("b", pa.string()), ("mean radius", pa.float64())])
-
-    found = signature_of_schema(schema, ("mean_radius", "b"))
-
-    assert [column.name for column in found.inputs] == ["mean radius", "b"]
 
 
 def test_a_failing_record_is_named_and_its_file_has_no_output(place, rows, model_file):

@@ -14,15 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from driftline.orphans import children, descendants
-from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
-from driftline.serving.hosting.command.process import CommandProcess
+from driftline.orphans import descendants
+from driftline.serving.hosting.child import Launch, LoadError, WorkerLostError
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.log_lines import read_lines
 from driftline.serving.hosting.pool import Limits, Pool, describe_model
 
 PROGRAM = Path(__file__).parents[3] / "fixtures" / "serving" / "container.py"
-SECRET = "token-hunter2"
 
 
 @pytest.fixture
@@ -94,15 +92,6 @@ def test_a_command_finds_what_the_contract_says_and_no_setting_of_ours(
     assert not Path(about["environ"]["SAGEMAKER_BASE_DIR"]).exists()
 
 
-def test_requests_are_answered_at_the_same_time(launch):
-    async def act(child):
-        return await asyncio.gather(*(ask(child, b"meet") for _ in range(4)))
-
-    replies, _ = asyncio.run(with_child(launch(), act))
-
-    assert sorted(int(reply.body) for reply in replies) == [0, 1, 2, 3]
-
-
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -120,17 +109,6 @@ def test_what_goes_wrong_in_the_command_is_told_and_it_goes_on(body, message, la
 
     assert (refused.status, refused.code, well.status) == (424, "model_error", 200)
     assert refused.message.startswith(message)
-
-
-def test_it_is_not_explained(launch):
-    async def act(child):
-        child._write({"id": 7, "op": "about"}, b"")
-        child._waiting[7] = future = asyncio.get_running_loop().create_future()
-        return await future
-
-    reply, _ = asyncio.run(with_child(launch(), act))
-
-    assert (reply.status, "cannot be explained" in reply.message) == (400, True)
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed", "shot", "lost"])
@@ -182,22 +160,6 @@ def test_nothing_is_left_of_it_when_the_server_is_killed(launch, tmp_path, until
     until(lambda: not any(map(is_running, processes)))
 
 
-def test_what_it_prints_is_in_its_file_and_nowhere_else(launch, prints, tmp_path, caplog, until):
-    caplog.set_level("DEBUG")
-
-    with pytest.raises(LoadError) as error:
-        asyncio.run(with_child(launch("exit"), None, prints))
-
-    assert str(error.value) == (
-        "the command ended with exit code 7 before GET /ping answered 200 on port "
-        f"{str(error.value).partition('port ')[2].partition(' ')[0]} (SAGEMAKER_BIND_TO_PORT); "
-        f"what it printed is in {tmp_path / 'logs' / 'flights.0.log'}"
-    )
-    until(lambda: prints.path.exists() and SECRET in prints.path.read_text())
-    assert SECRET not in caplog.text
-    assert (tmp_path / "logs" / "flights.0.log").stat().st_mode & 0o077 == 0
-
-
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -210,15 +172,6 @@ def test_what_it_prints_is_in_its_file_and_nowhere_else(launch, prints, tmp_path
 def test_what_cannot_be_run_is_refused_in_a_sentence(changes, sentence, launch):
     with pytest.raises(LoadError, match=sentence):
         asyncio.run(with_child(launch(**changes), None))
-
-
-def test_one_that_never_gets_ready_is_ended_when_its_time_is_over(launch, prints, until):
-    with pytest.raises(LoadError, match=r"was not loaded after 15 s"):
-        asyncio.run(describe_model(launch("never"), timeout_s=15, prints=prints))
-
-    until(lambda: SECRET in prints.path.read_text())
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    assert "container.py never" not in listed.stdout
 
 
 def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, prints, tmp_path):
@@ -251,31 +204,6 @@ def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, p
     assert [told.count(how) for how in (killed, "the command ended with exit code 3")] == [3, 2]
 
 
-def test_one_that_hangs_over_its_requests_is_replaced_and_told_of(launch, prints):
-    async def act():
-        usual = Limits(timeout_s=60, wait_s=60)
-        pool = Pool("flights", launch(), usual, prints=prints)
-        await pool.start()
-        first = json.loads((await pool.invoke("text/csv", "", b"who")).body)["pid"]
-        pool.limits = Limits(timeout_s=2, wait_s=60)
-        try:
-            with pytest.raises(Exception, match="did not answer within 2 s"):
-                await pool.invoke("text/csv", "", b"hang")
-            pool.limits = usual
-            return first, json.loads((await pool.invoke("text/csv", "", b"who")).body)["pid"]
-        finally:
-            await pool.stop()
-
-    first, second = asyncio.run(act())
-
-    assert first != second
-    assert not is_running(first)
-    assert prints.lost is not None
-    assert (prints.lost.count, prints.lost.last) == (
-        1, "the worker did not answer within 2 s and was ended",
-    )  # fmt: skip
-
-
 def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
     script = (
         "import json, socket, sys\n"
@@ -292,37 +220,3 @@ def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
 
         assert b"the command did not answer 3 pings and was ended" in ours.recv(1 << 16)
         assert ours.recv(1 << 16) == b""
-
-
-def test_a_port_of_another_program_is_not_taken_for_the_commands(tmp_path, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as others:
-        process = object.__new__(CommandProcess)
-        process.port = others.getsockname()[1]
-        with subprocess.Popen(["sleep", "60"]) as sleeper:
-            process._process = sleeper
-            assert process.listeners() == (False, True)
-            sleeper.kill()
-    with socket.create_server(("0.0.0.0", 0)) as own:
-        process.port = own.getsockname()[1]
-        monkeypatch.setattr(CommandProcess, "process_id", os.getpid())
-        assert process.listeners() == (True, False)
-
-
-def test_processes_know_their_children_and_theirs():
-    with subprocess.Popen(["sh", "-c", "sleep 60 & echo $!; wait"], stdout=subprocess.PIPE) as one:
-        assert one.stdout is not None
-        sleeper = int(one.stdout.readline())
-        assert one.pid in children(os.getpid())
-        assert {one.pid, sleeper} <= descendants(os.getpid())
-        os.kill(sleeper, signal.SIGKILL)
-
-
-def test_a_child_without_a_command_is_killed_as_ever():
-    async def act():
-        child = await Child.start()
-        process = child.process_id
-        child.kill()
-        await child.stop()
-        return process
-
-    assert not is_running(asyncio.run(act()))

@@ -94,26 +94,6 @@ def test_a_command_is_applied_invoked_captured_and_judged(
     assert SECRET not in caplog.text
 
 
-def test_a_changed_command_is_tried_before_the_old_one_goes(
-    server, declare, trained, folder, tmp_path, until
-):
-    first, *others = declared(declare, trained, folder)
-    assert server.apply(first, *others).status_code == 200
-    old = who(server)
-
-    broken = server.apply(declared(declare, trained, folder, "exit")[0])
-    assert broken.status_code == 400
-    message = server.error_of(broken)["message"]
-    assert message.startswith('Model "flights": the command ended with exit code 7 before')
-    assert SECRET not in message
-    assert who(server)["pid"] == old["pid"]
-
-    changed = server.apply(declared(declare, trained, folder, "stubborn")[0])
-    assert changed.status_code == 200, changed.text
-    assert who(server)["pid"] != old["pid"]
-    until(lambda: not Path(f"/proc/{old['pid']}").exists())
-
-
 def test_an_installation_that_trusts_no_commands_runs_none(
     start, declare, trained, folder, tmp_path, until
 ):
@@ -130,49 +110,3 @@ def test_an_installation_that_trusts_no_commands_runs_none(
             "lets whoever may apply resources run any program"
             in server.error_of(refused)["message"]
         )
-
-
-@pytest.mark.parametrize(
-    ("spec", "sentence"),
-    [
-        ({"command": []}, "command"),
-        ({"command": "python serve.py"}, "command"),
-        ({"command": ["x"], "memory_size_in_mb": 1}, "memory_size_in_mb"),
-        ({"command": ["python", "x"], "path": "/etc"}, "files of the system"),
-        ({"command": ["python", "x"], "path": "late"}, "relative path"),
-        ({"command": ["python", "x"], "path": "/no/such/model"}, "no regular file"),
-    ],
-)
-def test_specs_that_cannot_be_are_refused(spec, sentence, server, declare, folder):
-    refused = server.apply(declare("Model", "flights", **{"path": str(folder), **spec}))
-
-    assert refused.status_code == 400
-    assert sentence in server.error_of(refused)["message"]
-
-
-def test_its_answers_are_not_explained(server, declare, trained, folder):
-    model, baseline, *_ = declared(declare, trained, folder)
-    baseline["spec"]["model"] = "flights"
-
-    refused = server.apply(model, baseline)
-
-    assert refused.status_code == 400
-    assert "cannot be explained" in server.error_of(refused)["message"]
-
-
-def test_transform_jobs_take_no_commands(server, declare, trained, folder, tmp_path):
-    assert server.apply(*declared(declare, trained, folder)[:1]).status_code == 200
-    job = {
-        "transform_job_name": "late",
-        "model_name": "flights",
-        "transform_input": {
-            "data_source": {"s3_data_source": {"s3_uri": [str(trained.reference)]}},
-            "content_type": "application/x-parquet",
-        },
-        "transform_output": {"s3_output_path": str(tmp_path / "out")},
-    }
-
-    refused = server.client.post("/api/v1/transform-jobs", json=job)
-
-    assert refused.status_code == 400, refused.text
-    assert 'model "flights" is a command' in server.error_of(refused)["message"]

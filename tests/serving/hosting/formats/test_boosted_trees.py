@@ -1,5 +1,3 @@
-import sys
-
 import lightgbm
 import numpy as np
 import pandas as pd
@@ -51,19 +49,6 @@ def test_files_of_boosted_trees_answer_as_the_model_that_was_saved(
         np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-6)
     else:
         assert answer.probabilities is None
-
-
-def test_columns_with_blanks_are_found_by_name_where_lightgbm_has_underlines(tmp_path):
-    values, _ = numbers(300, 3)
-    rows = pd.DataFrame(values, columns=["bill amt", "b", "mean radius"])
-    model = lightgbm.LGBMRegressor(n_estimators=5, n_jobs=1, verbose=-1)
-    model.fit(rows, values[:, 0] - 3 * values[:, 2])
-    model.booster_.save_model(tmp_path / "m.txt")
-    predictor = load_predictor(tmp_path / "m.txt", trust_pickle=False)
-
-    answer = predictor.predict({name: rows[name].to_numpy() for name in sorted(rows)})
-
-    np.testing.assert_allclose(answer.predictions, model.predict(rows), rtol=1e-6)
 
 
 @pytest.mark.parametrize("words", [["Zürich", "Bern", "Rome"], ["Ab", "Zé"], ["é", "è"], ["日本"]])
@@ -129,49 +114,3 @@ def test_files_of_models_of_categories_get_them_again(name, kind, tmp_path):
     missing = rows.assign(word=pd.Categorical([None] * 300, list("abc")))
     expected = model.predict_proba(missing)[:, 1:]
     np.testing.assert_allclose(unknown.probabilities, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [("m.json", xgboost.XGBClassifier), ("m.txt", lightgbm.LGBMClassifier)]
-)
-def test_truth_values_may_be_missing(name, kind, tmp_path):
-    values, codes = numbers(300, 1)
-    truth = np.array([True, False, None], object)[codes[:300]]
-    rows = pd.DataFrame({"w": values[:, 0], "open": pd.array(truth, "boolean")})
-    quiet = {"verbose": -1} if name == "m.txt" else {}
-    model = kind(n_estimators=5, n_jobs=1, **quiet).fit(rows, (codes == 1).astype(int))
-    (model.booster_ if name == "m.txt" else model).save_model(tmp_path / name)
-    predictor = load_predictor(tmp_path / name, trust_pickle=False)
-
-    for some in (slice(None), np.flatnonzero(codes == 2)[:1]):  # One row, without its value.
-        columns = {"w": values[some, 0], "open": truth[some]}
-        expected = model.predict_proba(rows.iloc[some])[:, 1:]
-        answer = predictor.predict(columns)
-        np.testing.assert_allclose(answer.probabilities, expected, rtol=1e-6)
-        np.testing.assert_allclose(predictor.numbers(columns), expected, rtol=1e-6)
-
-
-def test_boosted_trees_that_answer_no_probabilities_are_refused(tmp_path):
-    values, labels = numbers()
-    model = xgboost.XGBClassifier(n_estimators=2, objective="binary:hinge")
-    model.fit(values, labels > 0).save_model(tmp_path / "m.json")
-
-    with pytest.raises(ModelError, match=r"m\.json answers no probabilities.*binary:logistic"):
-        load_predictor(tmp_path / "m.json", trust_pickle=False)
-
-
-@pytest.mark.parametrize(
-    ("name", "library"), [("m.json", "xgboost"), ("m.ubj", "xgboost"), ("m.txt", "lightgbm")]
-)
-def test_boosted_trees_ask_for_their_library_and_a_broken_file_is_one_sentence(
-    name, library, tmp_path, monkeypatch
-):
-    (tmp_path / name).write_text('{"a": 1}')
-    with pytest.raises(ModelError, match=rf"{name} cannot be read \([^\n]*\)$"):
-        load_predictor(tmp_path / name, trust_pickle=False)
-
-    monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(
-        ModelError, match=rf"{name} is a model of {library}, which is not installed"
-    ):
-        load_predictor(tmp_path / name, trust_pickle=False)

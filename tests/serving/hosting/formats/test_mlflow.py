@@ -1,6 +1,5 @@
 """MLflow's model folders, saved and read by the real library."""
 
-import subprocess
 import sys
 
 import lightgbm
@@ -57,19 +56,6 @@ def test_lightgbms_underlines_are_the_blanks_of_the_signature(tmp_path):
     assert np.ravel(chances) == pytest.approx(model.predict_proba(rows)[:, 1], rel=1e-6)
 
 
-@pytest.mark.parametrize("flavor", ["xgboost", "lightgbm"])
-def test_a_bare_booster_is_read_as_files_of_its_library_are(flavor, tmp_path):
-    model = MODELS[flavor]()
-    booster = model.get_booster() if flavor == "xgboost" else model.booster_
-    folder = save(flavor, booster, tmp_path / "m")
-
-    answer = load_predictor(folder, trust_pickle=True).predict(COLUMNS)
-
-    assert np.ravel(answer.probabilities) == pytest.approx(
-        model.predict_proba(ROWS)[:, 1], rel=1e-6
-    )
-
-
 def test_a_python_function_answers_what_it_makes_of_a_typed_frame(tmp_path):
     rows = pd.DataFrame({"n": np.array([1, 2], "int32"), "word": ["x", "y"], "x": [0.5, 1.5]})
     model = doubling(lambda frame: [f"{kind}" for kind in frame.dtypes][: len(frame)])
@@ -85,16 +71,6 @@ def test_a_python_function_answers_what_it_makes_of_a_typed_frame(tmp_path):
     sent["n"] = np.array([3.0, np.nan])
     with pytest.raises(ModelError, match='column "n" takes integer'):
         predictor.predict(sent)
-
-
-@pytest.mark.parametrize("missing", [None, np.nan])
-def test_a_missing_truth_value_is_refused_where_the_signature_takes_none(missing, tmp_path):
-    rows = pd.DataFrame({"ok": [True, False]})
-    model = doubling(lambda frame: frame["ok"] * 2.0)
-    folder = save("pyfunc", model, tmp_path / "m", rows=rows, answers=[2.0, 0.0])
-
-    with pytest.raises(ModelError, match=r'column "ok" takes boolean \(a value is missing\)'):
-        load_predictor(folder, trust_pickle=True).predict({"ok": np.array([True, missing])})
 
 
 @pytest.mark.parametrize(
@@ -128,37 +104,6 @@ def test_what_python_functions_return_becomes_a_value_a_row(answer, expected, tm
     sent = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 4.0])}
 
     assert load_predictor(folder, trust_pickle=True).predict(sent).predictions == expected
-
-
-def test_a_python_function_without_a_signature_gets_the_columns_as_they_are_named(tmp_path):
-    folder = save("pyfunc", doubling(lambda rows: rows["a"] + rows["b"]), tmp_path / "m")
-
-    sent = {"a": np.array([1.0]), "b": np.array([2.0])}
-
-    assert load_predictor(folder, trust_pickle=True).predict(sent).predictions == [3.0]
-
-
-def test_a_signature_names_the_columns_of_a_model_that_was_fitted_on_an_array(tmp_path):
-    model = LogisticRegression().fit(ROWS.to_numpy(), LATE)
-    folder = save("sklearn", model, tmp_path / "m", rows=ROWS, answers=LATE)
-
-    predictor = load_predictor(folder, trust_pickle=True)
-
-    assert predictor.description.feature_names == ("a", "b")
-    chances = np.ravel(predictor.predict(COLUMNS).probabilities)
-    assert chances == pytest.approx(model.predict_proba(ROWS.to_numpy())[:, 1])
-
-
-def test_a_table_of_numbers_is_a_signature_too(tmp_path):
-    model = doubling(lambda rows: [str(rows.dtype)] * len(rows))
-    folder = save(
-        "pyfunc", model, tmp_path / "m", rows=ROWS.to_numpy("float32"), answers=np.array(["a"])
-    )
-
-    predictor = load_predictor(folder, trust_pickle=True)
-
-    assert predictor.description.feature_count == 2
-    assert predictor.predict({"a": np.ones(2), "b": np.ones(2)}).predictions == ["float32"] * 2
 
 
 @pytest.mark.parametrize(
@@ -222,27 +167,3 @@ def test_without_the_library_a_sentence_says_how_to_get_it(tmp_path, monkeypatch
 
     with pytest.raises(ModelError, match=r"not installed where models run.*mlflow-skinny\)"):
         load_model(tmp_path, trust_pickle=True)
-
-
-def test_reading_a_model_leaves_no_trace_in_its_folder_or_where_we_are(tmp_path):
-    (tmp_path / "beside.py").write_text("FACTOR = 2\n")
-    script = (
-        "import sys\nfrom tests.serving.hosting.formats.mlflow_models import doubling, save\n"
-        "def answer(rows):\n    import beside\n    return rows['a'] * beside.FACTOR\n"
-        "from pathlib import Path\n"
-        "save('pyfunc', doubling(answer), Path('m'), code_paths=['../beside.py'])\n"
-        "before = sorted(Path().rglob('*'))\n"
-        "from driftline.serving.hosting.predictor import load_predictor\nimport numpy as np\n"
-        "found = load_predictor(Path('m'), trust_pickle=True).predict({'a': np.array([2.0])})\n"
-        "assert found.predictions == [4.0], found\n"
-        "assert sorted(Path().rglob('*')) == before, sorted(Path().rglob('*'))\n"
-    )
-    (tmp_path / "here").mkdir()
-
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", script], cwd=tmp_path / "here", check=False, text=True,
-        env={"PYTHONPATH": str(__file__).partition("/tests/")[0], "PATH": "/usr/bin:/bin"},
-        stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr

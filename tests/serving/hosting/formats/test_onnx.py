@@ -3,23 +3,19 @@
 import sys
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import pytest
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from driftline.errors import InputError
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import load_predictor
-from driftline.serving.provisioning.signatures import require_match
-from driftline.signature import Column
 
 VALUES = np.random.default_rng(3).normal(size=(200, 3)).astype(np.float32)
 SCORE = VALUES[:, 0] + VALUES[:, 1]
@@ -56,26 +52,6 @@ def test_a_classifier_answers_as_scikit_learn_does(kind, classes, zipmap, tmp_pa
     is_clear = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2] > 1e-4
     said = np.array(answer.predictions)
     np.testing.assert_array_equal(said[is_clear], model.predict(VALUES)[is_clear])
-
-
-@pytest.mark.parametrize("zipmap", [True, False])
-@pytest.mark.parametrize("rows", [1, 200])
-def test_label_and_probabilities_are_of_one_run(rows, zipmap, tmp_path, monkeypatch):
-    model = LogisticRegression().fit(VALUES, SCORE > 0)
-    converted = to_onnx(model, VALUES, options={id(model): {"zipmap": zipmap}})
-    predictor, asked = load(converted, tmp_path), []
-    run = onnxruntime.InferenceSession.run
-    monkeypatch.setattr(
-        onnxruntime.InferenceSession, "run", lambda *args: asked.append(args[1]) or run(*args)
-    )
-
-    answer = predictor.predict(columns(VALUES[:rows]))
-
-    assert [len(outputs) for outputs in asked] == [2]
-    assert list(answer.predictions) == model.predict(VALUES[:rows]).tolist()
-    np.testing.assert_allclose(
-        np.ravel(answer.probabilities), model.predict_proba(VALUES[:rows])[:, 1], atol=1e-5
-    )
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
@@ -140,18 +116,6 @@ def test_a_regressor_answers_numbers(rows, tmp_path):
     np.testing.assert_allclose(answer.predictions, model.predict(VALUES[:7]), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", [LinearRegression, RandomForestRegressor])
-@pytest.mark.parametrize("width", [1, 2])
-def test_a_regressor_says_how_many_values_it_answers_whatever_its_shape(kind, width, tmp_path):
-    targets = np.column_stack([SCORE, -SCORE])[:, :width]
-    model = kind().fit(VALUES, targets if width > 1 else SCORE)
-
-    predictor = load(to_onnx(model, VALUES), tmp_path)
-
-    assert predictor.description.answer_width == width
-    assert np.shape(predictor.predict(columns(VALUES[:3])).predictions) == (3, 2)[:width]
-
-
 def mixed():
     """Fit and convert a pipeline of text and numbers, each an input by name."""
     random = np.random.default_rng(4)
@@ -180,24 +144,6 @@ def test_inputs_by_name_are_the_columns(tmp_path):
     np.testing.assert_allclose(
         np.ravel(answer.probabilities), model.predict_proba(frame)[:, 1], atol=1e-5
     )
-
-
-def test_names_and_types_are_held_against_the_signature():
-    about = {
-        "feature_names": ("carrier", "distance"),
-        "feature_count": 2,
-        "feature_types": ("string", "double"),
-    }
-    carrier, distance = Column("carrier", "f1", "string"), Column("distance", "f2", "int64")
-
-    require_match([distance, carrier], about)
-    with pytest.raises(InputError, match="the signature lacks carrier"):
-        require_match([distance], about)
-    with pytest.raises(InputError, match='takes double as "distance", the signature has string'):
-        require_match([carrier, Column("distance", "f2", "string")], about)
-    by_place = {"feature_names": None, "feature_count": 2, "feature_types": ("double", "double")}
-    with pytest.raises(InputError, match='takes double as "carrier", the signature has string'):
-        require_match([carrier, distance], by_place)
 
 
 def test_values_that_do_not_fit_are_refused_by_the_inputs_name(tmp_path):

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 import zipfile
 
 import numpy as np
@@ -9,7 +7,6 @@ import pytest
 import skops.io
 from sklearn.cluster import FeatureAgglomeration
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -194,78 +191,3 @@ def test_a_zip_that_is_no_model_is_one_sentence(tmp_path):
 
     with pytest.raises(ModelError, match=r"m\.skops"):
         load_predictor(tmp_path / "m.skops", trust_pickle=False)
-
-
-def test_what_scikit_learn_finds_on_its_way_stays_out_until_a_model_needs_it():
-    code = (
-        "import sys; import driftline.serving.hosting.worker; "
-        "print({'dask', 'pytest', 'rich', 'numpy.f2py', 'sklearn.gaussian_process'} "
-        "& set(sys.modules)); "
-        "from sklearn.utils import all_estimators; print(len(all_estimators())); "
-        "import dask.array; from sklearn.externals.array_api_compat.dask import array; "
-        "print(array.__name__)"
-    )
-
-    plain = "from sklearn.utils import all_estimators; print(len(all_estimators()))"
-
-    done, count = (
-        subprocess.run([sys.executable, "-c", one], capture_output=True, text=True, check=True)
-        for one in (code, plain)
-    )
-
-    assert done.stdout.splitlines() == [
-        "set()",
-        count.stdout.strip(),
-        "sklearn.externals.array_api_compat.dask.array",
-    ]
-
-
-def test_every_estimator_is_trusted_though_skops_is_told_of_none(tmp_path):
-    random = np.random.default_rng(5)
-    rows, labels = random.normal(size=(30, 3)), random.integers(0, 2, 30)
-    model = GaussianProcessClassifier().fit(rows, labels)
-    skops.io.dump(model, tmp_path / "m.skops")
-    code = (
-        "import sys; from pathlib import Path; "
-        "from driftline.serving.hosting.predictor import load_predictor; "
-        "from skops.io import _trusted_types as trusted; "
-        "loaded = load_predictor(Path(sys.argv[1]), trust_pickle=False); "
-        "print(type(loaded.model).__name__, trusted.SKLEARN_ESTIMATOR_TYPE_NAMES)"
-    )
-    run = [sys.executable, "-c", code, str(tmp_path / "m.skops")]
-
-    done = subprocess.run(run, capture_output=True, text=True, check=True)
-
-    assert done.stdout == "GaussianProcessClassifier []\n"
-
-
-@pytest.mark.parametrize("names", ["SCIPY_UFUNC_TYPE_NAMES", "NUMPY_UFUNC_TYPE_NAMES"])
-def test_skops_knows_the_functions_of_arrays_as_in_any_program(names):
-    """Source: skops' own list in a process that imports nothing of ours."""
-    shown = f"from skops.io import _trusted_types, _utils; print(_trusted_types.{names}); "
-    shown += "print(_utils.whichmodule.__qualname__)"
-    theirs, ours = (
-        subprocess.run(
-            [sys.executable, "-c", f"import {module}; {shown}"],
-            capture_output=True, text=True, check=True,
-        ).stdout
-        for module in ("skops.io", "driftline.serving.hosting.formats.skops")
-    )  # fmt: skip
-    assert ours == theirs and ours.count("numpy." if "NUMPY" in names else "scipy.") > 80
-
-
-def test_reading_a_model_looks_through_no_other_modules():
-    """They lie in memory that processes share until somebody counts a reference there."""
-    code = (
-        "import sys, types\n"
-        "asked = []\n"
-        "class Other(types.ModuleType):\n"
-        "    def __getattribute__(self, name):\n"
-        "        if not name.startswith('__'): asked.append(name)\n"
-        "        return super().__getattribute__(name)\n"
-        "sys.modules['other'] = Other('other')\n"
-        "import driftline.serving.hosting.formats.skops\n"
-        "print(asked)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"

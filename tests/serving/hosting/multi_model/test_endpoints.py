@@ -1,6 +1,5 @@
 """Many models behind one endpoint: loaded when asked, recorded under their names."""
 
-import json
 import os
 import pickle
 import signal
@@ -13,14 +12,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
 from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.capture.tables.dataset import Dataset
-from driftline.serving.resources.reach import Reach
 from tests.serving.conftest import NOW
 from tests.serving.hosting.formats.archives import pack
 from tests.serving.hosting.multi_model.conftest import store_frame
@@ -54,29 +51,6 @@ def test_answered_requests_are_captured_under_their_models(stores: Any, ask: Any
     rows = Dataset(str(server.root), "stores").open().to_table(["model", "prediction"]).to_pylist()
     assert sorted(row["model"] for row in rows) == sorted(sent)
     assert all(row["prediction"] in (0, 1) for row in rows)
-
-
-def test_a_request_without_a_model_is_refused(stores: Any, ask: Any) -> None:
-    server = stores()
-
-    answer = ask(server, None)
-
-    assert answer.status_code == 400
-    assert "X-Amzn-SageMaker-Target-Model" in json.loads(answer.text)["error"]["message"]
-
-
-def test_an_endpoint_of_many_models_does_not_answer_later(
-    stores: Any, declare: Any, tmp_path: Path
-) -> None:
-    server = stores(reach=Reach(outputs=(str(tmp_path),)))
-    later = {"output_config": {"s3_output_path": str(tmp_path)}}
-
-    refused = server.apply(
-        declare("Endpoint", "later", model="stores", async_inference_config=later)
-    )
-
-    assert refused.status_code == 400
-    assert "expected a Model of mode SingleModel" in server.error_of(refused)["message"]
 
 
 def test_hostile_names_reach_no_file_and_are_counted(
@@ -213,48 +187,6 @@ def predict_fn(data, model):
 """
 
 
-def test_a_prediction_that_takes_long_holds_up_no_other_model(
-    stores: Any, ask: Any, prefix: Path, tmp_path: Path, until: Any
-) -> None:
-    json_answer = {"accept": "application/json"}
-    began, go = tmp_path / "began", tmp_path / "go"
-    code = WAITING.format(began=str(began), go=str(go))
-    for name in ("a", "b"):
-        pack(prefix / f"{name}.tar.gz", {"code/inference.py": code})
-    server = stores(is_signed=False, trust_pickle=True, workers=1, timeout_s=120)
-    (first,) = server.worker_ids()
-    ask(server, "north/00.skops")
-
-    with ThreadPoolExecutor(4) as callers:
-        hanging = callers.submit(ask, server, "a.tar.gz", more=json_answer)
-        until(began.exists)
-        # Some wait behind it by now, others come later.
-        others = [callers.submit(ask, server, f"north/{number:02}.skops") for number in (0, 1)]
-        assert {one.result().status_code for one in others} == {200}
-        assert ask(server, "north/02.skops").status_code == 200
-        assert not hanging.done()
-        # Where it is asked again, that is where others are asked no more than they must.
-        again = callers.submit(ask, server, "a.tar.gz", more=json_answer)
-        go.touch()
-        assert hanging.result().text == f"[{first}]"
-        (lane,) = {int(again.result().text[1:-1])} - {first}
-        go.unlink()
-        began.unlink()
-        later = callers.submit(ask, server, "a.tar.gz", more=json_answer)
-        until(began.exists)
-        assert {ask(server, f"north/{number:02}.skops").status_code for number in range(9)} == {200}
-        assert not later.done()
-        go.touch()
-        assert later.result().text == f"[{lane}]"
-    assert {first, lane} == set(server.worker_ids())  # None was ended.
-    server.sink_all()
-    rows = Dataset(str(server.root), "stores").open().to_table(["model", "status"]).to_pylist()
-    assert Counter(row["model"] for row in rows if row["status"] == 200) == {
-        "a.tar.gz": 3, "north/00.skops": 3, "north/01.skops": 2, "north/02.skops": 2,
-        **{f"north/{number:02}.skops": 1 for number in range(3, 9)},
-    }  # fmt: skip
-
-
 def test_a_model_that_hangs_for_ever_ends_its_worker_alone(
     stores: Any, ask: Any, prefix: Path, tmp_path: Path, until: Any
 ) -> None:
@@ -282,52 +214,6 @@ def test_a_model_that_hangs_for_ever_ends_its_worker_alone(
     assert hung
     until(lambda: not hung.intersection(server.worker_ids()))
     assert ask(server, "north/00.skops").status_code == 200
-
-
-SHORT = """
-import time
-def model_fn(folder): return None
-def predict_fn(data, model):
-    time.sleep(0.05)
-    return [1]
-"""
-
-
-def test_many_short_predictions_in_a_row_are_no_long_one(
-    stores: Any, ask: Any, prefix: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    pack(prefix / "a.tar.gz", {"code/inference.py": SHORT})
-    server = stores(is_signed=False, trust_pickle=True, workers=1)
-    ask(server, "a.tar.gz")
-
-    with ThreadPoolExecutor(40) as callers:
-        answers = [callers.submit(ask, server, "a.tar.gz") for _ in range(80)]
-        assert {one.result().status_code for one in answers} == {200}
-
-    assert "long-prediction" not in caplog.text
-
-
-FRAGILE = """
-import os
-def model_fn(folder): return None
-def predict_fn(data, model):
-    if "999" in str(data): os._exit(3)
-    return [1]
-"""
-
-
-def test_a_row_that_ends_the_worker_does_not_refuse_its_model_to_others(
-    stores: Any, ask: Any, prefix: Path
-) -> None:
-    pack(prefix / "a.tar.gz", {"code/inference.py": FRAGILE})
-    server = stores(is_signed=False, trust_pickle=True, workers=1)
-
-    assert ask(server, "a.tar.gz").status_code == 200
-    poison = ask(server, "a.tar.gz", row="999,0,0")
-
-    assert poison.status_code != 200
-    assert "its worker ended over this request" in server.error_of(poison)["message"]
-    assert ask(server, "a.tar.gz").status_code == 200
 
 
 def test_a_monitor_of_one_model_finds_what_is_wrong_with_its_rows(
@@ -403,111 +289,3 @@ def test_memory_and_its_metrics_follow_what_is_asked(stores: Any, ask: Any, pref
     assert told("ModelLoadingTime")[0] == 5
     assert told("ModelDownloadingTime")[0] == 4  # The file of 01 was still there.
     assert told("ModelUnloadingTime")[0] == 3
-
-
-CODE = """
-import os, beside
-def model_fn(folder): return os.environ["SM_MODEL_DIR"] == folder
-def predict_fn(data, model): return [beside.WORD, model]
-"""
-
-
-def test_archives_have_modules_of_their_own_and_leave_no_folder_behind(
-    stores: Any, ask: Any, prefix: Path, tmp_path: Path, monkeypatch: Any
-) -> None:
-    unpacked = tmp_path / "tmp" / f"driftline-models-{os.getuid()}"
-    unpacked.parent.mkdir()
-    monkeypatch.setenv("TMPDIR", str(unpacked.parent))
-    monkeypatch.setattr("tempfile.tempdir", str(unpacked.parent))
-    (unpacked / "killed").mkdir(mode=0o700, parents=True)
-    unpacked.chmod(0o700)
-    (unpacked / "killed.lock").touch()
-    for number in range(6):
-        members = {"code/inference.py": CODE, "code/beside.py": f"WORD = {number}"}
-        # Of 4 MiB, so that two fit.
-        pack(prefix / f"{number}.tar.gz", {**members, "numbers": os.urandom(4 << 20)})
-    server = stores(is_signed=False, trust_pickle=True, memory_limit_mb=16)
-
-    for number in (0, 1, 0, 2, 3, 4, 5):
-        answer = ask(server, f"{number}.tar.gz", more={"accept": "application/json"})
-        assert (answer.status_code, answer.text) == (200, f"[{number}, 1]")
-    refused = pack(prefix / "bad.tar.gz", {"code/inference.py": "import beside"})
-    assert ask(server, refused.name).status_code == 424
-
-    assert not (unpacked / "killed").exists()
-    # Of those in memory, of the one that last made room, and of the one that was refused.
-    assert len([one for one in unpacked.iterdir() if one.is_dir()]) <= 4
-    server.sink_all()
-    rows = Dataset(str(server.root), "stores").open().to_table(["model"]).to_pylist()
-    assert Counter(row["model"] for row in rows)["0.tar.gz"] == 2
-    stores.stop()
-    assert list(unpacked.iterdir()) == []
-
-
-def test_an_archive_with_nothing_but_a_model_is_alike_with_files(
-    stores: Any, ask: Any, prefix: Path, store_models: Any
-) -> None:
-    pack(prefix / "a.tar.gz", {"m.skops": store_models[0].read_bytes()})
-    server = stores(trust_pickle=True)
-
-    assert ask(server, "a.tar.gz").text == ask(server, "north/00.skops").text
-
-
-BODY_CODE = "def input_fn(body, kind): return kind\ndef predict_fn(data, model): return [data]\n"
-
-
-@pytest.mark.parametrize("archive", ["a.tar.gz", "z.tar.gz"])  # Before or after the plain models.
-def test_models_with_functions_and_without_stand_below_one_prefix(
-    stores: Any, ask: Any, prefix: Path, store_models: Any, archive: str
-) -> None:
-    members = {"m.skops": store_models[0].read_bytes(), "code/inference.py": BODY_CODE}
-    pack(prefix / archive, members)
-    server = stores(is_signed=False, trust_pickle=True)
-
-    plain = partial(ask, server, "north/00.skops")
-    assert plain().text.startswith("1,0.")
-    rows = json.dumps([[0.5, 0.1, 0.0]])
-    answer = plain(rows, {"content-type": "application/json"})
-    assert answer.json()["predictions"][0]["prediction"] == 1
-    assert plain(more={"accept": "application/json"}).json() == answer.json()
-    assert plain(more={"content-type": "image/png"}).status_code == 415
-    assert plain(more={"accept": "image/png"}).status_code == 406
-    # What has functions reads any type, and answers JSON unless it is asked for another one.
-    typed = ask(server, archive, more={"content-type": "text/csv; header=absent"})
-    assert typed.json() == ["text/csv; header=absent"]
-
-
-@pytest.mark.parametrize("archive", ["a.tar.gz", "z.tar.gz"])
-def test_where_models_are_alike_functions_and_rows_are_told_apart(
-    stores: Any, ask: Any, prefix: Path, store_models: Any, archive: str
-) -> None:
-    members = {"m.skops": store_models[0].read_bytes(), "code/inference.py": BODY_CODE}
-    pack(prefix / archive, members)
-    server = stores(trust_pickle=True)
-
-    refused = ask(server, archive)
-
-    assert refused.status_code == 424
-    one, others = "bodies, by functions of its own (code/inference.py)", "rows of columns"
-    assert f"it takes {one}, the endpoint's models take {others}" in refused.text
-    assert ask(server, "north/00.skops").status_code == 200  # Most are so, be it the first or not.
-
-
-def test_what_most_models_answer_is_expected_of_all(
-    stores: Any,
-    ask: Any,
-    prefix: Path,
-) -> None:
-    frame = store_frame().assign(sold=lambda found: found["sold"].map({0: "no", 1: "yes"}))
-    (prefix / "a").mkdir()
-    for number, columns in enumerate([["price"], ["price", "stock"]]):
-        odd = LogisticRegression().fit(frame[columns], frame["sold"])
-        skops.io.dump(odd, prefix / "a" / f"{number}.skops")
-    server = stores()
-
-    assert ask(server, "north/11.skops").status_code == 200
-    refused = ask(server, "a/0.skops", row="0.5")
-    assert refused.status_code == 424
-    assert (
-        "it answers no, yes with probabilities, the endpoint's models answer 0, 1" in refused.text
-    )

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from driftline.errors import InputError, NotFoundError, UnavailableError
+from driftline.errors import InputError, NotFoundError
 from driftline.serving.hosting.multi_model.file_cache import (
     COPIES,
     FileCache,
-    TooLargeForDiskError,
 )
 from driftline.serving.resources.reach import Reach
 from tests.servers.s3 import S3Server
@@ -66,33 +65,6 @@ def test_who_was_asked_for_longest_ago_makes_room_on_the_disk(models: Path, tmp_
 
     assert using(models, tmp_path, work) == {"a.skops", "c.skops", "d.skops"}
     assert list((tmp_path / COPIES).iterdir()) == []
-
-
-def test_of_many_who_ask_at_once_one_copies(models: Path, tmp_path: Path) -> None:
-    async def work(files: FileCache) -> list[float | None]:
-        return await asyncio.gather(*(fetch(files, "a.skops") for _ in range(50)))
-
-    taken = using(models, tmp_path, work)
-
-    assert len([one for one in taken if one is not None]) == 1
-
-
-def test_what_is_being_loaded_stays_and_what_never_fits_is_told(
-    models: Path, tmp_path: Path
-) -> None:
-    async def work(files: FileCache) -> None:
-        async with files.copy("a.skops") as first:
-            with pytest.raises(UnavailableError, match="ask again"):
-                await fetch(files, "b.skops")
-            assert first.path.exists()
-        await fetch(files, "b.skops")
-        assert not first.path.exists()
-        (models / "huge.skops").write_bytes(b"x" * 4 * SIZE)
-        with pytest.raises(TooLargeForDiskError, match="disk_limit_mb"):
-            async with files.copy("huge.skops"):
-                pass
-
-    using(models, tmp_path, work, disk=SIZE + 1)
 
 
 def test_what_is_dropped_is_copied_anew_and_stays_for_who_uses_it(
@@ -153,26 +125,6 @@ def test_links_pipes_and_folders_are_no_models(models: Path, tmp_path: Path) -> 
         assert files.used_bytes == 0
 
     using(models, tmp_path, work)
-
-
-def test_copies_of_a_server_that_was_killed_are_removed_and_those_of_others_stay(
-    models: Path, tmp_path: Path
-) -> None:
-    left = tmp_path / COPIES / "dead"
-    left.mkdir(parents=True)
-    (left / "x.skops").touch()
-    left.with_suffix(".lock").touch()
-
-    async def work(files: FileCache) -> None:
-        await fetch(files, "a.skops")
-        other = FileCache(str(models), tmp_path, 3 * SIZE, lambda _: None)
-        await fetch(other, "b.skops")
-        assert copies(tmp_path) == {"a.skops", "b.skops"}
-        await other.close()
-        assert copies(tmp_path) == {"a.skops"}
-
-    using(models, tmp_path, work)
-    assert not left.exists()
 
 
 @pytest.mark.s3
