@@ -53,15 +53,3 @@ def answered_in(served: Sequence[Served], window: Window) -> list[Served]:
 def are_known(answered: Sequence[Served], known: Sequence[frozenset[str]]) -> bool:
     """Whether what was learnt of some models, time after time, holds of those that answered."""
     return all(one.models <= models for one in answered for models in known)
-
-
-def known_from(served: Sequence[Served], answered: Sequence[Served]) -> datetime | None:
-    """Return from when on anything may hold of models that answered; None: at any time.
-
-    Nothing but their own window where no other ever was of all of them.
-    """
-    if not answered:
-        return None
-    return min(
-        (one.since for one in served if are_known(answered, [one.models])), default=None
-    ) or max(one.since for one in answered)

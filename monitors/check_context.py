@@ -83,9 +83,6 @@ class PastWindows:
     # Before those in `counts`: their sums of days alone, of many windows in one; where windows are
     # short and a long span ends with the one that is judged.
     days: Sequence[WindowCounts] = ()
-    # Start of the last window before that labels were held against estimates of, where they
-    # contradict them: whatever is estimated since then is off as well.
-    denied_since: datetime | None = None
     # When the answers came about that estimates were learnt of. None: no model was changed, or that
     # is not known.
     calibrated: Sequence[Window] = ()

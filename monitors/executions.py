@@ -48,6 +48,7 @@ EMPTY = "NoData"
 # Somebody cancelled it before it had a result.
 STOPPED = "Stopped"
 WITHOUT_REPORT = (FAILED, EMPTY, STOPPED)
+UNJUDGED = (*WITHOUT_REPORT, INSUFFICIENT)
 # The same question is asked again.
 UNFINISHED = (FAILED, STOPPED)
 Status = Literal[
@@ -256,7 +257,7 @@ def record(
 
 def state_of(status: str, failure_reason: str | None, violation_count: int) -> WindowState:
     """Return in a word how a window stands."""
-    if status in WITHOUT_REPORT and (failure_reason or "").startswith(NO_LABELS):
+    if status in UNJUDGED and (failure_reason or "").startswith(NO_LABELS):
         return "unlabelled"
     match status:
         case "Failed":

@@ -50,7 +50,6 @@ from driftline.monitors.executions import COMPLETED, Execution
 from driftline.monitors.kinds.catalog import asked_kind, settle_roles
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.cause_identity import REMEMBERED_WINDOWS
-from driftline.monitors.results.metric import ESTIMATES_DENIED
 from driftline.monitors.rows import EVENT_TIME, Rows, WindowFacts
 from driftline.monitors.rules.declaration import in_brief
 from driftline.monitors.rules.reach import EVERYTHING, scripts_named
@@ -65,7 +64,6 @@ from driftline.monitors.run.past_windows import (
     read_history,
     recognize_causes,
     store_history,
-    verdicts_needed,
 )
 from driftline.monitors.tables import count_layouts, executions, metadata, window_counts
 from driftline.monitors.window_history.store import Key
@@ -77,13 +75,12 @@ DAY = timedelta(days=1)
 # Over which schedules count their windows, too.
 FOUR_YEARS = timedelta(days=1461)
 NAME = "Monitor"
-# 1: without what labels said of estimates.
-MONITOR_FORMAT = 2
+MONITOR_FORMAT = 1
 STATE, BASELINE = "monitor.json", "baseline"
 # What a document holds of each table; the other columns are the same in all rows.
 SPAN = ("window_start", "window_end", "row_count")
 TABLES: Mapping[str, tuple[Table, tuple[str, ...]]] = {
-    "windows": (executions, (*SPAN, "told_causes", "estimates_denied")),
+    "windows": (executions, (*SPAN, "told_causes")),
     "layouts": (count_layouts, ("id", "columns")),
     "counts": (window_counts, (*SPAN, "layout", "counts")),
 }
@@ -97,7 +94,7 @@ class Monitor:
 
     What it keeps is bounded: of each column how many rows lie in each of its cells, for windows of
     the last 90 days, and at least 64 of them; which causes the last 128 windows had, of short ones
-    more; and whether labels contradicted estimates. No row is kept, but for kind "joint": those of
+    more. No row is kept, but for kind "joint": those of
     the last 15 windows, 20,000 at most.
 
     Parameters
@@ -378,10 +375,8 @@ class Monitor:
         told = {**told, **{key: min(one, told.get(key, one)) for key, one in earlier.items()}}
         oldest = moment_before(span.start, max(RETENTION, REMEMBERED_WINDOWS * span.length))
         is_old = table.window_start < oldest
-        kept = verdicts_needed(connection, span)
-        connection.execute(delete(executions).where(same | (is_old & table.id.not_in(kept))))
-        denied = report.details.get(ESTIMATES_DENIED)
-        values = {**execution, "told_causes": told or None, "estimates_denied": denied}
+        connection.execute(delete(executions).where(same | is_old))
+        values = {**execution, "told_causes": told or None}
         connection.execute(insert(executions).values(values))
         store_history(connection, history=history, window=span, report=report, retention=RETENTION)
         used = select(window_counts.c.layout)

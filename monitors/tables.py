@@ -16,7 +16,6 @@ from sqlalchemy import (
     Table,
     Text,
     false,
-    text,
 )
 
 from driftline.database.columns import CONSTRAINT_NAMES, BigCount, FreeText, UtcDateTime
@@ -98,8 +97,6 @@ executions = Table(
     Column("cause", FreeText),
     # By the digest of each cause, when the window began that told it first.
     Column("told_causes", JSON(none_as_null=True)),
-    # Whether the window's labels contradict what was estimated without them; null: not tested.
-    Column("estimates_denied", Boolean),
     # Distance over bound by column, of those that were judged; null: another check is violated.
     Column("drift_ratios", JSON(none_as_null=True)),
     # What was read, by versions and digests; lines of how it went, without any value of a row.
@@ -110,14 +107,6 @@ executions = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime, nullable=False),
     Index(None, "monitor", "window_start"),
-    # The windows of a monitor whose labels told something of estimates: few of many.
-    Index(
-        "ix_monitors_executions_tested",
-        "monitor",
-        "window_start",
-        sqlite_where=text("estimates_denied IS NOT NULL"),
-        postgresql_where=text("estimates_denied IS NOT NULL"),
-    ),
     # For the list of all runs, the newest first, and of those in some state.
     Index(None, "started_at"),
     Index(None, "status", "started_at"),

@@ -18,6 +18,8 @@ UNDEFINED = "undefined: "
 REFERENCE_LACKS = f"{UNDEFINED}the reference has no "
 TOO_VARIABLE = "too_variable: "
 CANNOT_ESTIMATE = "cannot estimate: "
+# The key of the details of a window whose quality is estimated.
+ESTIMATED_ROWS = "estimated_rows"
 UNFAIR_LABELS = "unrepresentative_labels: "
 NO_REFERENCE = "no_reference"
 # Of the flip test, which takes ties as scikit-learn's tree does, and smclarify with it.
@@ -28,8 +30,6 @@ UNCOVERED = "uncovered_note"
 NEITHER = ("share_", "level")
 # The key of the details that lists metrics beyond their bounds that such labels leave unjudged.
 WITHHELD = "withheld_violations"
-# The key of the details that says whether labels contradict estimates; absent: labels do not tell.
-ESTIMATES_DENIED = "estimates_denied"
 # The key of the details that counts rows with the id of an earlier one; absent: there are none.
 REPEATED = "repeated_id_rows"
 # And the key, and the metric, of predictions that no metric can use, such as infinite ones.

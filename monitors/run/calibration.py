@@ -6,9 +6,12 @@ file, explained for another model, or of captured rows without labels. The first
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.baseline.answers import read_times
 from driftline.baseline.outcomes import Outcomes
@@ -18,10 +21,11 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.answering_models import Served
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
-from driftline.monitors.run.past_windows import OutcomesReader, has_same_labels
 from driftline.stats.blocks import NO_TIME
 
 MOMENT = timedelta(microseconds=1)
+# Of a baseline's name and version; None where nobody has kept it.
+OutcomesReader = Callable[[str, str], Outcomes | None]
 
 
 def learnt_in(
@@ -88,3 +92,17 @@ def _changes_around(made_at: datetime, served: Sequence[Served]) -> list[datetim
 
 def _moment(at: datetime) -> Window:
     return Window(at, at + MOMENT)
+
+
+def has_same_labels(one: Outcomes, other: Outcomes) -> bool:
+    """Whether two baselines learnt of the same labels and answers."""
+    return bool(_known(one.table).equals(_known(other.table)))
+
+
+def _known(table: pa.Table) -> pa.Table:
+    """Return a table with nothing in place of NaN, which equals no NaN, not even itself."""
+    for at, column in enumerate(table.columns):
+        if pa.types.is_floating(column.type):
+            filled = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+            table = table.set_column(at, table.schema.field(at), filled)
+    return table

@@ -58,6 +58,7 @@ from driftline.monitors.executions import (
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.report.datapoints import failed_datapoints
 from driftline.monitors.report.report import Report
+from driftline.monitors.results.metric import ESTIMATED_ROWS
 from driftline.monitors.results.unjudged import REASONS
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rules.reach import Reach
@@ -338,8 +339,7 @@ def read_context(
             return earlier
         history = read_history(
             connection, definition, baseline, window, row_count=read.row_count,
-            annotations=annotations, outcomes_of=outcomes_of,
-            served=served, learnt=learnt,
+            annotations=annotations, learnt=learnt,
         )  # fmt: skip
     pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
     context = RunContext(
@@ -423,7 +423,9 @@ def refuse_empty_window(context: RunContext, report: Report) -> Report:
 
 def refuse_unlabelled(context: RunContext, report: Report) -> Report:
     """End the run where no label has come and nothing could be estimated without."""
-    reason = "" if report.decided else nothing_to_judge(context.job.definition, context.read)
+    if report.decided or ESTIMATED_ROWS in report.details:
+        return report
+    reason = nothing_to_judge(context.job.definition, context.read)
     if reason and (why := report.details.get("estimate_note")):
         reason += f"; {why}"
     return _unless(reason, context, report)
@@ -503,6 +505,10 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
         job.definition, job.window, context.baseline.version, context.read.digest, report,
         finished=job.now(), lasted=context.progress.lasted,
     )  # fmt: skip
+    if not report.decided and ESTIMATED_ROWS in report.details:
+        # Estimates are shown, and the window still waits for its labels.
+        reason = nothing_to_judge(job.definition, context.read)
+        execution = replace(execution, failure_reason=reason or None)
     for name, text in report.documents().items():
         (locate(job.root) / execution.folder / name).write(text.encode())
     points = report.datapoints(

@@ -72,8 +72,6 @@ def _history_digest(history: WindowHistory) -> str:
     if history.first_windows is not None:
         found.update(repr(history.first_windows.identity).encode())
     found.update(repr([sorted(one.items()) for one in history.told]).encode())
-    if history.denied_since is not None:  # Older digests know of none.
-        found.update(str(history.denied_since).encode())
-    for span in history.calibrated:  # Nor of these.
+    for span in history.calibrated:
         found.update(f"{span.start} {span.end}\n".encode())
     return found.hexdigest()

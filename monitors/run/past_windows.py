@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-from sqlalchemy import ColumnElement, Connection, Row, Select, exists, select, true, update
+from sqlalchemy import ColumnElement, Connection, exists, select, update
 
-from driftline.baseline.answers import read_times
-from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.sample import SAMPLE_ROWS
 from driftline.baseline.store import Baseline
-from driftline.baseline.times import EPOCH
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import EXPECTED, Annotation
-from driftline.monitors.answering_models import Served, answered_in, are_known, known_from
 from driftline.monitors.check_context import EarlierRows, PastWindows
 from driftline.monitors.day_test.day_test import LEAST_SPAN, day_scales
 from driftline.monitors.definitions import MonitorDefinition
@@ -35,7 +26,6 @@ from driftline.monitors.results.cause_identity import (
     told_causes,
     with_first_windows,
 )
-from driftline.monitors.results.metric import ESTIMATES_DENIED
 from driftline.monitors.run.apply_annotations import without_expected
 from driftline.monitors.tables import executions
 from driftline.monitors.window_history.first_windows import (
@@ -49,13 +39,6 @@ from driftline.monitors.window_history.store import Key, forget, put, read
 EARLIER_WINDOWS = SCALES[-1] - 1
 # As long as capture keeps rows, when nobody says otherwise.
 RETENTION = timedelta(days=90)
-# Tested windows that are looked through: what lies before so many is forgotten.
-MOST_TESTED = 1_000
-# Windows whose labels agree with estimates clear a denial since which none denied, together, with
-# so many times its rows, and each of so many of them: in a small drift single ones agree by chance.
-TOGETHER, HALF = 7.0, 0.5
-# Of a baseline's name and version; None where nobody has kept it.
-OutcomesReader = Callable[[str, str], Outcomes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +53,12 @@ class WindowHistory:
     # Of each window before, in order of time: its causes, and where each was told first.
     told: tuple[Mapping[str, datetime], ...] = ()
     days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
-    denied_since: datetime | None = None  # See `PastWindows`.
     calibrated: tuple[Window, ...] = ()  # See `PastWindows`.
 
     def past(self, rows: EarlierRows | None, drift_tests: DriftTestCache | None) -> PastWindows:
         """Return it as a kind is given it, with the rows to pool."""
         return PastWindows(
-            self.counts, rows, self.first_windows, drift_tests, self.days, self.denied_since,
-            self.calibrated,
+            self.counts, rows, self.first_windows, drift_tests, self.days, self.calibrated,
         )  # fmt: skip
 
 
@@ -89,14 +70,11 @@ def read_history(
     *,
     row_count: int,
     annotations: Sequence[Annotation],
-    outcomes_of: OutcomesReader = lambda name, version: None,
-    served: Sequence[Served] = (),
     learnt: Sequence[Window] = (),
 ) -> WindowHistory:
-    """Read what is stored of the windows before one; `outcomes_of` reads another baseline's.
+    """Read what is stored of the windows before one.
 
-    `served` and `learnt` are which models answered since when, and when those answers came about
-    that the baseline's estimates were learnt of, where that is known.
+    `learnt` is when the answers came about that the baseline's estimates were learnt of.
     """
     key, ids = Key.of(definition, baseline.version), cell_ids(baseline)
     counts = read(connection, key, window.start, ids, limit=EARLIER_WINDOWS)
@@ -115,7 +93,6 @@ def read_history(
         first,
         told,
         _days_before(connection, key, window, ids, annotations),
-        _denied_since(connection, definition, baseline, window, outcomes_of, served),
         (*learnt,),
     )
 
@@ -196,146 +173,6 @@ def read_told(
     )
 
 
-def _denied_since(
-    connection: Connection,
-    definition: MonitorDefinition,
-    baseline: Baseline,
-    window: Window,
-    outcomes_of: OutcomesReader,
-    served: Sequence[Served],
-) -> datetime | None:
-    """Return the start of the last window before one whose labels deny estimates.
-
-    Later labels that agree clear that where they are of as many rows, nearly. A new version clears
-    it only with labels of its own that are newer: one whose labels stayed estimates what was
-    denied, and so does one of labels that are older than the denied window. Windows that other
-    models answered say nothing of estimates by the same labels.
-    """
-    outcomes = baseline.outcomes
-    if baseline.estimation is None or outcomes is None or not definition.kind_value.uses_labels:
-        return None
-    table, answered = executions.c, answered_in(served, window)
-    since = known_from(served, answered)
-    query = tested_windows(
-        table.monitor == definition.name,
-        table.endpoint == definition.endpoint,
-        table.window_end <= window.start,
-        true() if since is None else table.window_end > since,
-    )
-    newest = query.limit(MOST_TESTED).subquery()
-    if connection.scalar(select(newest.c.id).where(newest.c.estimates_denied).limit(1)) is None:
-        return None
-
-    @cache
-    def version_of(name: str, version: str) -> str:
-        known = None if version == baseline.version else outcomes_of(name, version)
-        is_alike = known is not None and has_same_labels(known, outcomes)
-        return baseline.version if is_alike else version
-
-    def tested() -> Iterator[tuple[str, Row[Any]]]:
-        for row in connection.execute(query.limit(MOST_TESTED)):
-            before = answered_in(served, Window(row.window_start, row.window_end))
-            if are_known(answered, [one.models for one in before]):
-                yield version_of(row.baseline, row.baseline_version), row
-
-    for version, denied, _ in uncleared(tested(), window, baseline.version):
-        if version == baseline.version or _are_all_before(denied.start, outcomes):
-            return denied.start
-    return None
-
-
-def verdicts_needed(connection: Connection, window: Window) -> list[str]:
-    """Return the executions that say whether labels deny estimates.
-
-    Those of the first window that denies them, unless later ones clear it, and of all since.
-    """
-    rows = connection.execute(tested_windows().limit(MOST_TESTED)).all()
-    denied = [span.start for _, span, _ in uncleared((("", row) for row in rows), window, "")]
-    return [row.id for row in rows if denied and row.window_start >= min(denied)]
-
-
-def uncleared(
-    tested: Iterable[tuple[str, Row[Any]]], window: Window, current: str
-) -> list[tuple[str, Window, float]]:
-    """Return denied windows that no later ones clear, of their own version or of the current one.
-
-    The last first, with the rows that they count for; `tested` has the last first, too. Rows that
-    lie in two windows agree once.
-    """
-    newest: dict[tuple[str, Window], Row[Any]] = {}
-    for version, row in tested:  # A window that was judged again counts as it was last.
-        newest.setdefault((version, Window(row.window_start, row.window_end)), row)
-    # By version: rows of windows since the last denial.
-    agreed: defaultdict[str, list[int]] = defaultdict(list)
-    until: dict[str, datetime] = {}  # When the last window ends that counts.
-    held: list[tuple[str, Window, float]] = []
-    for (version, span), row in reversed(newest.items()):
-        if row.estimates_denied:
-            agreed[version].clear()
-            rows = row.row_count * min(1.0, window.length / span.length)  # A longer one's share.
-            # What clears a denial of so many rows clears those of fewer before it.
-            held = [one for one in held if one[0] != version or one[2] > rows]
-            held.append((version, span, rows))
-            until[version] = span.end
-        elif version not in until or span.start >= until[version]:
-            agreed[version].append(row.row_count)
-            until[version] = span.end
-            held = [
-                one for one in held
-                if version not in (one[0], current) or not _clear(agreed[version], one[2])
-            ]  # fmt: skip
-    return held[::-1]
-
-
-def _clear(agreed: Sequence[int], denied: float) -> bool:
-    """Whether windows of so many rows, whose labels agree with estimates, clear a denial."""
-    return sum(rows for rows in agreed if rows >= HALF * denied) >= TOGETHER * denied
-
-
-def has_same_labels(one: Outcomes, other: Outcomes) -> bool:
-    """Whether two baselines learnt of the same labels and answers."""
-    return bool(_known(one.table).equals(_known(other.table)))
-
-
-def _known(table: pa.Table) -> pa.Table:
-    """Return a table with nothing in place of NaN, which equals no NaN, not even itself."""
-    for at, column in enumerate(table.columns):
-        if pa.types.is_floating(column.type):
-            filled = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-            table = table.set_column(at, table.schema.field(at), filled)
-    return table
-
-
-def _are_all_before(moment: datetime, outcomes: Outcomes) -> bool:
-    """Whether all labels are of rows before a moment; not where no row says its time."""
-    times = read_times(outcomes.table, outcomes.roles)
-    return times is not None and EPOCH + timedelta(microseconds=int(times.max())) < moment
-
-
-def tested_windows(
-    *conditions: ColumnElement[bool],
-) -> Select[tuple[str, str, str, datetime, datetime, bool, int]]:
-    """Select windows whose labels were held against estimates, the last first, as judged last.
-
-    Not as they stand: a run that fails judges nothing, and takes no verdict back.
-    """
-    table = executions.c
-    order = table.window_start.desc(), table.window_end.desc(), table.finished_at.desc()
-    return (
-        select(
-            table.id,
-            table.baseline,
-            table.baseline_version,
-            table.window_start,
-            table.window_end,
-            table.estimates_denied,
-            table.row_count,
-        )
-        .where(*conditions, table.estimates_denied.is_not(None))
-        .order_by(*order)
-    )
-
-
 def _remembered(length: timedelta) -> int:
     """Return how many windows a cause is remembered for: twice the longest span."""
     return max(REMEMBERED_WINDOWS, 2 * day_scales(length)[-1])
@@ -362,11 +199,10 @@ def heard_causes(
 
 
 def store_told(connection: Connection, execution: Execution, report: Report) -> None:
-    """Store with an execution the causes that it told, and whether labels deny estimates."""
+    """Store with an execution the causes that it reported."""
     told = heard_causes(connection, execution.monitor, report, execution.window)
     query = update(executions).where(executions.c.id == execution.id)
-    denied = report.details.get(ESTIMATES_DENIED)
-    connection.execute(query.values(told_causes=told or None, estimates_denied=denied))
+    connection.execute(query.values(told_causes=told or None))
 
 
 def store_history(

@@ -1,15 +1,13 @@
-"""A window's quality before its labels come, and whether those that came agree with it.
+"""A window's quality before its labels come, shown with an interval and never judged.
 
-Estimates are judged while fewer than half of the rows have a label. They are withheld, and say why,
-where the window's inputs lie outside of the reference's, and where labels contradict them: its own,
-or those of an earlier window, until labels of a later one agree. Labels deny by a test, and by what
-they violate where estimates of the same rows did not see it.
+Estimates are withheld, and the report says why, where the window's inputs lie outside of the
+reference's, where another model answered, and where the window's own labels contradict them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +18,6 @@ from driftline.baseline.answers import Answers
 from driftline.baseline.estimation import EstimationRows
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.significance import MIN_ROWS
-from driftline.monitors.kinds.model_quality.blocks import Blocks, kept_blocks
 from driftline.monitors.kinds.model_quality.estimator import (
     Estimate,
     Estimator,
@@ -30,48 +27,35 @@ from driftline.monitors.kinds.model_quality.estimator import (
 )
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.kinds.model_quality.judgement import GUESSED_AUC, judged_result
+from driftline.monitors.kinds.model_quality.judgement import GUESSED_AUC
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
 from driftline.monitors.kinds.model_quality.score_forms import why_turned
-from driftline.monitors.kinds.model_quality.stale_estimates import why_other_model, why_stale
-from driftline.monitors.kinds.model_quality.violations import (
-    same_metrics,
-    same_words,
-    shown_number,
-)
+from driftline.monitors.kinds.model_quality.stale_estimates import why_other_model
+from driftline.monitors.kinds.model_quality.violations import shown_number
 from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.metric import (
     CANNOT_ESTIMATE,
-    ESTIMATES_DENIED,
+    ESTIMATED_ROWS,
     MetricPoint,
     MetricResult,
 )
 from driftline.monitors.results.unusable import far_note
-from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
+from driftline.monitors.results.violation import JsonValue, percent, plural
 
 PREFIX = "estimated_"
-ESTIMATE_CHECK = "estimate_check"
-# Of the year's budget, for estimates that are too bad, and as much for those that labels deny.
+# Of the year's budget: how often labels may contradict right estimates by chance.
 BUDGET_SHARE = 0.1
-# From so many labelled rows on labels are judged, and estimates only shown beside them.
+# From so many labelled rows on nobody misses an estimate.
 ENOUGH_LABELS = 0.5
 # As likely at most is it that predictions are all equal by chance.
 EQUAL_BY_CHANCE = 1e-6
 # From so many on estimates are held against labels, whatever those still to come may say.
 NEARLY_ALL_LABELS = 0.9
-# Labels that lie so far apart less often by chance do not clear what earlier ones denied.
-AGREEMENT = 0.05
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
 MOST_OUTSIDE = 0.1
 WEIGHTED = "rows have weights, which estimates without labels do not take"
 UNLEARNT = (
     "the size of errors could not be learnt from the reference's {:,} rows: their mean is taken"
-)
-# So few predictions may be far off for the others to be asked without them.
-FEW_FAR = 0.05
-CONCEPT_DRIFT = (
-    ": outcomes no longer follow from inputs as in the reference (concept drift); make a new "
-    "baseline"
 )
 # So many columns are named.
 MOST_NAMED = 3
@@ -85,7 +69,6 @@ class WindowEstimates:
     """What is estimated of a window."""
 
     results: tuple[MetricResult, ...] = ()
-    violations: tuple[Violation, ...] = ()
     details: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @property
@@ -168,26 +151,19 @@ def _estimates(
     if reason := reason or _strangers(reference, answers, scored):
         return _withheld(expected, reason, is_quiet=is_labelled)
     reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)
-    reason = reason or _why_equal(reference, scored)
-    labels = _Labels()
+    reason = reason or _why_equal(reference, scored) or why_other_model(context)
+    beside: dict[str, JsonValue] = {}
     if not reason:
-        labels = _held_against_labels(
-            context, expected, estimator, taught, answers, scored, own, realised
-        )
-        reason = labels.reason or ("" if labels.denies is False else why_stale(context))
+        beside, reason = _beside_labels(context, estimator, answers, scored, own)
     if reason:
-        told = () if labels.violation is None else (labels.violation,)
-        withheld = _withheld(expected, reason, is_quiet=is_labelled and not told)
-        return replace(withheld, violations=told, details={**withheld.details, **labels.details})
+        withheld = _withheld(expected, reason, is_quiet=is_labelled)
+        shown: dict[str, JsonValue] = {"estimates": beside} if beside else {}
+        return replace(withheld, details={**withheld.details, **shown})
     estimates = estimator.estimate(scored, own[scored.places])
-    # As long as all of the rows, not as those whose labels have come.
-    blocks = [] if is_labelled else kept_blocks(context, expected, scored)
-    results = _results(context, expected, scored, estimator, estimates, blocks, is_labelled)
-    violations = _violations(results, expected)
+    results = _results(expected, len(scored), estimates)
     details: dict[str, JsonValue] = {
-        "estimated_rows": len(scored),
-        "estimates": {},
-        **labels.details,
+        ESTIMATED_ROWS: len(scored),
+        "estimates": beside,
         "estimates_are_calibrated": estimator.learnt.is_kept,
         "calibration_error": estimator.learnt.error,
         "calibration_error_before": estimator.learnt.error_without,
@@ -198,7 +174,7 @@ def _estimates(
         details["loss_models"] = dict(losses.shares)
         if note and not estimator.learnt.is_kept:
             details["estimate_note"] = f"{note}; {UNLEARNT.format(estimator.rows)}"
-    return WindowEstimates(results, violations, details)
+    return WindowEstimates(results, details)
 
 
 def _estimator(
@@ -327,105 +303,21 @@ def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:
     return "; ".join(words)
 
 
-@dataclass(frozen=True, slots=True)
-class _Labels:
-    """What labels say of estimates of the same rows."""
+def _beside_labels(
+    context: CheckContext, estimator: Estimator, answers: Answers, scored: Answers, own: Numbers
+) -> tuple[dict[str, JsonValue], str]:
+    """Lay labels beside the estimates of the same rows; and why they contradict these, or "".
 
-    beside: Mapping[str, JsonValue] = field(default_factory=dict)
-    violation: Violation | None = None  # Of this window's estimates.
-    denies: bool | None = None  # Also those of later windows; None: labels do not tell.
-
-    @property
-    def reason(self) -> str:
-        """Why the window's estimates are withheld; "" where labels do not contradict them."""
-        if self.violation is None:
-            return ""
-        return f"labels that came contradict the estimates: {self.violation.cause}"
-
-    @property
-    def details(self) -> dict[str, JsonValue]:
-        """What of it is told and stored."""
-        found: dict[str, JsonValue] = {"estimates": dict(self.beside)} if self.beside else {}
-        return found if self.denies is None else {**found, ESTIMATES_DENIED: self.denies}
-
-
-def _held_against_labels(
-    context: CheckContext,
-    expected: Expectation,
-    estimator: Estimator,
-    taught: Answers,
-    answers: Answers,
-    scored: Answers,
-    own: Numbers,
-    realised: Mapping[str, MetricResult],
-) -> _Labels:
-    """Lay labels beside estimates of the same rows, and test these where nearly all have come.
-
-    What labels of half of the rows violate, they deny as well where it lies beyond the estimate.
+    They are tested where nearly all have come, whatever those still to come may say.
     """
     if len(answers) < MIN_ROWS:
-        return _Labels()
-    found = estimator.estimate(answers, own[answers.places])
+        return {}, ""
+    estimates = estimator.estimate(answers, own[answers.places])
     chances: Mapping[str, float] = {}
     if len(answers) >= NEARLY_ALL_LABELS * len(scored):
         chances = estimator.p_values(answers, scored, own)
-    beside, denied = _compare(context, answers, found, chances)
-    far = _far_off(taught, scored)
-    has_few_far = 0.0 < far.mean() <= FEW_FAR
-    near_answers, near_found = answers, found
-    if has_few_far:
-        near_answers = answers.take(~np.isin(answers.places, scored.places[far]))
-        near_found = estimator.estimate(near_answers, own[near_answers.places])
-    is_worse = len(answers) >= ENOUGH_LABELS * len(scored)
-    is_worse &= _is_worse(near_answers, near_found, realised)
-    denies: bool | None = is_worse or None
-    if denied is None:
-        if _agree(chances) and not any(one.violated for one in realised.values()):
-            denies = False
-        return _Labels(beside, None, denies)
-    denies = True
-    if has_few_far and not is_worse:
-        near = scored.take(~far)
-        chances = estimator.p_values(near_answers, near, own)
-        if _compare(context, near_answers, found, chances)[1] is None:
-            # Rows without such predictions are estimated as before.
-            denies = False if _agree(chances) else None
-            denied = replace(denied, cause=_far_words(denied, taught, scored, far))
-    if why := expected.only_class(answers) or why_other_model(context):
-        denied = replace(denied, cause=denied.cause.replace(CONCEPT_DRIFT, f": {why}"))
-    return _Labels(beside, denied, denies)
-
-
-def _is_worse(
-    answers: Answers, estimates: Mapping[str, Estimate], realised: Mapping[str, MetricResult]
-) -> bool:
-    """Whether a metric that labels violate is worse than the interval of its estimate."""
-    violated = [one for one in realised.values() if one.violated and one.name in estimates]
-    if len(answers) < MIN_ROWS or not violated:
-        return False
-    said = realised_on_scale(answers)
-    for one in violated:
-        value, estimate = said.get(one.name, (math.nan, 0.0))[0], estimates[one.name]
-        is_lower = one.operator == "LessThanThreshold"
-        if value < estimate.low if is_lower else value > estimate.high:
-            return True
-    return False
-
-
-def _agree(chances: Mapping[str, float]) -> bool:
-    """Whether labels are such as estimates expect, all metrics together: else they are in doubt."""
-    return bool(chances) and min(chances.values()) * len(chances) >= AGREEMENT
-
-
-def _compare(
-    context: CheckContext,
-    answers: Answers,
-    estimates: Mapping[str, Estimate],
-    chances: Mapping[str, float],
-) -> tuple[dict[str, JsonValue], Violation | None]:
-    """Lay what labels say beside the estimates of the same rows; a violation where all deny it."""
     beside: dict[str, JsonValue] = {}
-    denied: list[tuple[float, str, Estimate, float]] = []
+    contradicted: list[tuple[float, str]] = []
     realised = realised_on_scale(answers)
     names = [name for name in estimates if name in realised]
     alpha = context.budget.per_window * BUDGET_SHARE / max(len(names), 1)
@@ -437,48 +329,12 @@ def _compare(
             "p_value": p_value,
         }  # fmt: skip
         if p_value is not None and p_value < alpha:
-            denied.append((p_value, name, one, value))
-    if not denied:
-        return beside, None
-    _, name, one, value = min(denied, key=lambda each: each[0])
-    words = f"{SHOWN.get(name, name)} {shown_number(value)} where {_range(one)} was estimated"
-    description = f"Metric {name} with {value:.4g} was outside its estimate {_range(one)}"
-    return beside, Violation(
-        feature_name=PREFIX + name,
-        constraint_check_type=ESTIMATE_CHECK,
-        description=description,
-        severity="ticket",
-        row_count=len(answers),
-        cause=words + CONCEPT_DRIFT,
-        fields={
-            "constraint_check_type": ESTIMATE_CHECK,
-            "description": description,
-            "metric_name": PREFIX + name,
-        },
-    )
-
-
-def _far_off(reference: Answers, scored: Answers) -> NDArray[np.bool_]:
-    """Mark predictions of a regression further outside the reference's than these are apart."""
-    if reference.problem != "regression":
-        return np.zeros(len(scored), dtype=np.bool_)
-    low, high = reference.answer.min(), reference.answer.max()
-    reach = high - low
-    return np.asarray((scored.answer < low - reach) | (scored.answer > high + reach))
-
-
-def _far_words(
-    denied: Violation, reference: Answers, scored: Answers, far: NDArray[np.bool_]
-) -> str:
-    """Describe that a few far predictions alone deny an estimate: that is no concept drift."""
-    words = denied.cause.partition(CONCEPT_DRIFT)[0]
-    worst = scored.answer[far][np.argmax(np.abs(scored.answer[far]))]
-    low, high = (shown_number(float(one(reference.answer))) for one in (np.min, np.max))
-    return (
-        f"{words}: {plural(int(far.sum()), 'prediction')} far outside of the reference's {low} to "
-        f"{high} ({shown_number(float(worst))}); without {'it' if far.sum() == 1 else 'them'} "
-        "labels agree with the estimates"
-    )
+            said = f"{SHOWN.get(name, name)} {shown_number(value)}"
+            words = f"{said} where {_range(one)} was estimated"
+            contradicted.append((p_value, words))
+    if not contradicted:
+        return beside, ""
+    return beside, f"labels contradict the estimates: {min(contradicted)[1]}"
 
 
 def _withheld(expected: Expectation, reason: str, *, is_quiet: bool = False) -> WindowEstimates:
@@ -486,66 +342,24 @@ def _withheld(expected: Expectation, reason: str, *, is_quiet: bool = False) -> 
     note = f"{CANNOT_ESTIMATE}{reason}"
     names = [] if is_quiet else [HEADLINE[expected.problem]]
     results = tuple(MetricResult(PREFIX + name, None, note=note) for name in names)
-    return WindowEstimates(results, (), {"estimate_note": note})
+    return WindowEstimates(results, {"estimate_note": note})
 
 
 def _results(
-    context: CheckContext,
-    expected: Expectation,
-    scored: Answers,
-    estimator: Estimator,
-    estimates: Mapping[str, Estimate],
-    blocks: list[Blocks],
-    is_labelled: bool,
+    expected: Expectation, rows: int, estimates: Mapping[str, Estimate]
 ) -> tuple[MetricResult, ...]:
-    """Return each estimate, judged against the reference's realised value where labels are few."""
-    judged = [name for name in estimates if name in expected.constraints]
-    alpha = context.budget.per_window * BUDGET_SHARE / max(len(judged), 1)
-    found = []
-    for name, one in estimates.items():
-        constraint, reference = expected.constraints.get(name), expected.measures.get(name)
-        result = MetricResult(
+    """Return each estimate with the reference's value beside it; nothing is judged."""
+    measures = {name: expected.measures.get(name) for name in estimates}
+    return tuple(
+        MetricResult(
             PREFIX + name, one.value, one.low, one.high,
-            reference=reference.value if reference and math.isfinite(reference.value) else None,
-            count=len(scored),
-        )  # fmt: skip
-        if constraint is not None and not is_labelled:
-            measure = estimator.as_measure(name, one, scored)
-            result = replace(result, operator=constraint.operator)
-            result = judged_result(
-                name, result, expected, blocks, measure, measure, rows=len(scored), alpha=alpha
-            )
-        found.append(result)
-    return tuple(found)
-
-
-def _violations(results: Sequence[MetricResult], expected: Expectation) -> tuple[Violation, ...]:
-    """Make a violation of each violated estimate; those that say the same share one."""
-    violated = [one for one in results if one.violated]
-    also = same_metrics(violated, expected.own, PREFIX)
-    told = [one for one in violated if not any(one in same for same in also.values())]
-    return tuple(_violation(one, also.get(one.name, ())) for one in told)
-
-
-def _violation(one: MetricResult, same: Sequence[MetricResult]) -> Violation:
-    assert one.value is not None  # It is violated.
-    assert one.reference is not None  # It was held against it.
-    description = f"Metric {one.name} with {one.value:.4g} was {one.operator} '{one.reference:.4g}'"
-    name = one.name.removeprefix(PREFIX)
-    return Violation(
-        feature_name=one.name,
-        constraint_check_type=one.operator,
-        description=description,
-        severity="ticket",
-        row_count=one.count,
-        cause=f"estimated {SHOWN.get(name, name)} {_range(one)} where the reference has "
-        f"{shown_number(one.reference)}; {f'{same_words(same)}; ' * bool(same)}labels are to come",
-        fields={
-            "constraint_check_type": one.operator,
-            "description": description,
-            "metric_name": one.name,
-        },
-    )
+            reference=known.value
+            if (known := measures[name]) and math.isfinite(known.value)
+            else None,
+            count=rows,
+        )
+        for name, one in estimates.items()
+    )  # fmt: skip
 
 
 def _note(

@@ -24,7 +24,7 @@ from driftline.monitors.kinds.model_quality.expected_metrics import (
     expected_metrics,
     realised_outcome,
 )
-from driftline.monitors.kinds.model_quality.influence import Measure, Numbers
+from driftline.monitors.kinds.model_quality.influence import Numbers
 from driftline.monitors.kinds.model_quality.loss_models import losses_of
 from driftline.monitors.kinds.model_quality.outcome_models import Learnt, learn_outcomes
 from driftline.monitors.kinds.model_quality.skill import (
@@ -157,16 +157,6 @@ class Estimator:
             is_open = min(away) < 0.0 < max(away)
             found[name] = 1.0 if is_open else max(one.p_value(one.centre + each) for each in away)
         return found
-
-    def as_measure(self, name: str, estimate: Estimate, answers: Answers) -> Measure:
-        """Return an estimate as what labels would measure, no surer than its interval."""
-        scale = SCALES[answers.problem][name]
-        spread = estimate.variation.reach(LEVEL, estimate.known) / 1.96
-        value = estimate.value
-        slope = value * (1.0 - value) if scale in ("share", "score") else value
-        slope = 1.0 - value if scale == "skill" else slope
-        variance = (spread * slope) ** 2
-        return Measure(value, variance, variance, float(len(answers)), scale)
 
 
 def realised_on_scale(answers: Answers) -> dict[str, tuple[float, float]]:

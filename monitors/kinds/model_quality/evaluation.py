@@ -194,7 +194,7 @@ def evaluate(context: CheckContext) -> Report:
     )
     return Report(
         kind="model-quality",
-        violations=(*violations, *estimates.violations),
+        violations=violations,
         metrics=(
             # Without labels there is nothing but estimates, and that is told once.
             *(() if estimates.results and not len(answers) else found.results.values()),

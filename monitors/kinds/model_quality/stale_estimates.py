@@ -1,8 +1,4 @@
-"""Why estimates of a window do not hold any more: another model answers, or labels denied them.
-
-They are learnt of the answers of a model, and say nothing of those of another one. Labels of a
-window that agree with them bring none back: of a model that is worse, few labels agree as well.
-"""
+"""Why estimates of a window do not hold: another model answered than they were learnt of."""
 
 from __future__ import annotations
 
@@ -22,11 +18,6 @@ UNWEIGHTED = (
     "the baseline is of what callers got, and this variant is another model; it is estimated when "
     "it has weight, with a baseline made since then, of its labelled rows or under a new name"
 )
-
-
-def why_stale(context: CheckContext) -> str:
-    """Return why nothing is estimated of a window whose own labels do not tell; "" if it is."""
-    return why_other_model(context) or _denied_before(context)
 
 
 def why_other_model(context: CheckContext) -> str:
@@ -72,15 +63,3 @@ def changed(served: Sequence[Served], calibrated: Sequence[Window], window: Wind
 
 def _shown(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
-
-
-def _denied_before(context: CheckContext) -> str:
-    """Return that labels of an earlier window deny estimates since; "" where none deny them."""
-    since = context.past.denied_since
-    if since is None:
-        return ""
-    return (
-        f"labels of the window of {_shown(since)} contradict the estimates, and those of later "
-        "windows (half of its rows or more each, nine tenths of them with labels, seven times its "
-        "rows in all) do not yet agree with them"
-    )

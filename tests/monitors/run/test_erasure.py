@@ -180,7 +180,7 @@ def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
                 "id": name, "kind": "joint", "endpoint": "flights", "definition_version": 1,
                 "window_start": START + first * DAY, "window_end": START + end * DAY,
                 "is_current": True, "violation_count": 1, "max_drift_ratio": None, "folder": "",
-                "cause": PLACE, "started_at": NOW, "finished_at": NOW, "estimates_denied": None,
+                "cause": PLACE, "started_at": NOW, "finished_at": NOW,
                 "worse_count": None,
             }  # fmt: skip
             connection.execute(executions.insert().values(found))
