@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pyarrow as pa
 import pytest
 
 import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.kind import kind_named
-from driftline.monitors.kinds.catalog import save_kind
 from tests.monitors.people import people, score, turned, unfair
 
 FOUR = ["data-quality", "model-quality", "bias", "attribution"]
@@ -59,17 +55,6 @@ def test_all_kinds_are_read_as_one_report_is(whole: Baseline) -> None:
         reports.rows("nothing")
 
 
-def test_what_a_notebook_reads_names_no_flag_of_the_command_line(plain: Baseline) -> None:
-    reports = dl.check_all(people(1_000, 3), plain)
-    said = [*reports.left_out.values(), *reports.refused.values(), reports.summary]
-    for wrong in ({"label": "hired", "positive": "perhaps"}, {"label": "hired", "facet": "sex"}):
-        with pytest.raises(InputError) as told:
-            dl.check(people(1_000, 3), plain, kind="bias", **wrong)
-        said.append(str(told.value))
-
-    assert not [one for one in said if "--" in one]
-
-
 def test_what_the_baseline_holds_nothing_for_is_named_and_no_failure(plain: Baseline) -> None:
     reports = dl.check_all(people(1_000, 3).drop(columns=["score", "hired"]), plain)
 
@@ -79,13 +64,6 @@ def test_what_the_baseline_holds_nothing_for_is_named_and_no_failure(plain: Base
     assert "name a facet" in reports.left_out["bias"]
     assert reports.decided
     assert reports.passed
-
-
-def test_attributions_need_the_model_that_made_the_reference(whole: Baseline) -> None:
-    reports = dl.check_all(people(1_000, 3), whole)
-
-    assert "name the model" in reports.left_out["attribution"]
-    assert reports.passed, reports.summary
 
 
 def test_rows_that_lack_what_a_kind_needs_have_not_passed(whole: Baseline) -> None:
@@ -128,13 +106,6 @@ def test_each_option_goes_to_the_kind_that_takes_it(whole: Baseline) -> None:
         dl.check_all(THEN, whole, kinds=["bias", "model-quality"], rules=["age < 18"])
 
 
-def test_an_option_asks_for_the_kind_that_takes_it(plain: Baseline) -> None:
-    with pytest.raises(InputError, match="the baseline holds no labels and answers"):
-        dl.check_all(THEN, plain, metrics=[wrong_share])
-    with pytest.raises(InputError, match="the baseline has no attributions"):
-        dl.check_all(THEN, plain, predict=score)
-
-
 def test_rows_that_come_only_once_are_judged_by_every_kind(whole: Baseline) -> None:
     table = pa.Table.from_pandas(unfair(1_000, 2))
     once = pa.RecordBatchReader.from_batches(table.schema, table.to_batches(max_chunksize=300))
@@ -143,38 +114,3 @@ def test_rows_that_come_only_once_are_judged_by_every_kind(whole: Baseline) -> N
 
     again = dl.check_all(table, whole, kinds=FOUR, predict=turned)
     assert found.to_dict() == again.to_dict()
-
-
-def test_a_mistyped_role_is_no_reason_to_judge_less(whole: Baseline) -> None:
-    with pytest.raises(InputError, match='label "hird"'):
-        dl.check_all(people(500, 3), whole, label="hird")
-
-
-def test_a_folder_of_one_kind_serves_the_kinds_that_it_can(whole: Baseline, tmp_path: Path) -> None:
-    save_kind(whole, kind_named("bias"), str(tmp_path))
-
-    reports = dl.check_all(people(1_000, 3), tmp_path)
-
-    assert list(reports) == ["model-quality", "bias"]
-    assert "holds analysis.json only" in reports.left_out["data-quality"]
-    assert {"outliers", "joint"} < set(reports.left_out)
-
-
-def test_where_no_kind_can_be_judged_the_baselines_own_says_why(
-    whole: Baseline, tmp_path: Path
-) -> None:
-    table = pa.table({"age": [0.4, -0.5, 0.6] * 100, "income": [0.1, 0.1, -0.1] * 100})
-    save_kind(Baseline.fit(table, predict=score), kind_named("attribution"), str(tmp_path))
-
-    with pytest.raises(InputError, match="made by asking a model"):
-        dl.check_all(table, tmp_path)
-
-
-def test_sagemaker_has_no_monitors_of_outliers_or_joint_drift(whole: Baseline) -> None:
-    like = dl.Compat(deequ_ties=True)
-
-    reports = dl.check_all(people(1_000, 3), whole, compat=like)
-
-    assert list(reports) == ["data-quality", "model-quality", "bias"]
-    assert "SageMaker has no such monitor" in reports.left_out["joint"]
-    assert reports["data-quality"].details["compat"]["deequ_ties"] is True

@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
@@ -21,13 +20,6 @@ DATA = pa.table(
         "says": [0, 1] * 200,
     }
 )
-
-
-@pytest.fixture(scope="module")
-def settled() -> Baseline:
-    return Baseline.fit(
-        DATA, label="late", prediction="says", id_column="key", timestamp="at", exclude=["note"]
-    )
 
 
 @pytest.mark.parametrize("kind", ["data-quality", "model-quality"])
@@ -60,43 +52,10 @@ def test_a_time_is_taken_where_a_check_reads_it_and_refused_elsewhere() -> None:
         check(DATA, baseline, timestamp="at")
 
 
-@pytest.mark.parametrize("kind", ["data-quality", "model-quality"])
-def test_what_the_baseline_says_may_be_said_again(settled: Baseline, kind: str) -> None:
-    same: dict[str, Any] = {"id_column": "key", "timestamp": "at", "exclude": ["note"]}
-
-    assert not check(DATA, settled, kind=kind, **same).violations
-
-
-def test_the_id_may_be_named_as_the_command_names_it(settled: Baseline) -> None:
-    assert not check(DATA, settled, id="key").violations
-
-
-@pytest.mark.parametrize(
-    ("roles", "said"),
-    [
-        ({"label": "LATE"}, 'label "LATE": the data has no such column; did you mean "late"?'),
-        ({"probability": ["says", "sayss"]}, 'probability "sayss": the data has no such column'),
-        ({"facet": "nowt=x"}, 'facet "nowt": the data has no such column'),
-    ],
-)
-def test_a_column_that_there_is_not_is_told_where_the_kind_reads_none(
-    settled: Baseline, roles: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(InputError, match=said.replace("?", r"\?")):
-        check(DATA, settled, **roles)
-
-
 @pytest.mark.parametrize("reference", [DATA, None, 3], ids=["table", "nothing", "number"])
 def test_what_is_no_baseline_is_told_how_to_become_one(reference: Any) -> None:
     with pytest.raises(InputError, match=r"make one with dl\.Baseline\.fit"):
         check(DATA, reference)
-
-
-def test_the_face_hands_on_what_a_check_takes(settled: Baseline) -> None:
-    budget = dl.Budget(false_alarms_per_year=50)
-
-    assert check(DATA, settled, budget=budget).alpha > check(DATA, settled).alpha
-    assert check(DATA, settled, compat=dl.Compat(deequ_ties=True)).row_count == 400
 
 
 @pytest.mark.parametrize("labels", [[None] * 400, ["yes"] * 40 + [None] * 360])

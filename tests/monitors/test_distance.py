@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -81,37 +80,6 @@ def test_sketches_are_within_the_error_that_they_state() -> None:
     assert found["psi"].value == pytest.approx(rows["psi"].value, abs=0.005)
 
 
-def test_on_a_baselines_cells_merged_hours_are_the_whole_to_the_last_digit() -> None:
-    reference = dl.Baseline.fit(pa.table({"x": NUMBERS}))
-
-    def counted(*parts: np.ndarray) -> Profile:
-        found = []
-        for part in parts:
-            profile = Profile.empty(reference.signature, reference.cells)
-            profile.update(pa.table({"x": part}))
-            found.append(profile)
-        return Profile.merged(found)
-
-    known = reference.profile.columns["x"]
-    whole, parts = counted(MOVED).columns["x"], counted(*np.split(MOVED, 4)).columns["x"]
-
-    for name in ("psi", "js_divergence", "hellinger", "chi_squared", "total_variation"):
-        one = dl.distance(name, known, whole)
-        assert one == dl.distance(name, known, parts)
-        assert one == dl.distance(name, known, MOVED)  # Rows are counted on the same cells.
-
-
-def test_nothing_to_compare_is_an_error_and_no_zero() -> None:
-    for empty in ([], [None, None], np.array([np.nan])):
-        for name in ("wasserstein", "psi"):
-            with pytest.raises(UndecidedError, match="expected some on both sides"):
-                dl.distance(name, NUMBERS, empty)
-        assert dl.distances(NUMBERS, empty)["psi"].value is None
-    with pytest.raises(UndecidedError, match="expected rows on both sides"):
-        dl.distance("missing", [1.0], [])
-    assert dl.distance("missing", [1.0], [None]).value == 1.0
-
-
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -141,32 +109,6 @@ def test_edges_give_finite_numbers_or_a_reason(first, second) -> None:
         assert same[name].value in (None, pytest.approx(0.0, abs=1e-12)), name
 
 
-def test_unit_changes_are_named() -> None:
-    for spoilt, words in (
-        (NUMBERS * 1_000, "1,000 times the expected unit"),
-        (NUMBERS / 10_000, "1/10,000 of the expected unit"),
-        (-NUMBERS, "the opposite sign"),
-        ((NUMBERS - 32) / 1.8, "Celsius instead of Fahrenheit"),
-    ):
-        found = dl.distance("unit_change", NUMBERS, spoilt)
-        assert words in found.note
-        assert found.value > 0.9
-    assert dl.distance("unit_change", NUMBERS, MOVED).value == 0.0
-
-
-def test_a_season_has_no_unit() -> None:
-    """January's and July's degrees in New York: 35.6 and 80.1 on average, deviations 10.2 and 7.1.
-
-    Divided by 2.2 July's would lie near January's.
-    """
-    rng = np.random.default_rng(9)
-    january, july = rng.normal(35.6, 10.2, 5_000), rng.normal(80.1, 7.1, 5_000)
-
-    for first, second in ((january, july), (july, january)):
-        found = dl.distance("unit_change", first, second)
-        assert (found.value, found.note) == (0.0, "no known conversion fits")
-
-
 @pytest.mark.parametrize(
     ("name", "first", "second", "sentence"),
     [
@@ -189,17 +131,6 @@ def test_a_wrong_question_is_answered_in_one_sentence(name, first, second, sente
 
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize("sides", [(["a", "b"], [None, None]), ([], ["a", "b"])])
-def test_texts_beside_no_values_have_no_distance(sides: tuple[list[str], list[str]]) -> None:
-    with pytest.raises(UndecidedError, match="distance of no values"):
-        dl.distance("psi", *sides)
-
-    measured = dl.distances(*sides)
-
-    assert measured["total_variation"].value is None
-    assert "expected some on both sides" in measured["total_variation"].note
 
 
 MODULE = """
@@ -244,26 +175,3 @@ def test_other_packages_add_distances_by_name() -> None:
     assert dl.distance("acme_whole", ["a"], ["b"]).note == "ours"
     with pytest.raises(UndecidedError, match="too few"):
         dl.distance("acme_shy", [1.0], [1.0])
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("acme_broken", 'distance "acme_broken" failed: RuntimeError: no luck; fix'),
-        ("acme_endless", 'distance "acme_endless" gave nan; expected a finite number'),
-        ("acme_empty", 'distance "acme_empty" gave nan; expected a finite number'),
-        ("acme_nothing", "acme_distances:nothing is no function; expected one"),
-        ("acme_gone", "acme_distances:gone cannot be loaded (AttributeError"),
-    ],
-)
-def test_a_defect_of_a_plugin_is_one_sentence(name: str, sentence: str) -> None:
-    with pytest.raises(InputError) as raised:
-        dl.distance(name, [1.0], [1.0])
-
-    assert sentence in str(raised.value)
-
-
-def test_the_page_names_every_distance() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "distances.md").read_text()
-
-    assert [name for name in catalog.DISTANCES if f"`{name}`" not in page] == []

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
-import driftline as dl
 from driftline.baseline.predicate import Predicate
 from driftline.monitors.explained import FALSE_ALARM, explain
 from tests.monitors.conftest import weather
@@ -42,21 +39,6 @@ def test_what_tells_the_selected_rows_comes_first_with_its_segment(reference) ->
     )
     assert found.listed.num_rows == 50
     assert min(found.listed["temp"].to_pylist()) > 90
-
-
-def test_of_few_rows_the_columns_whose_shares_are_farthest_apart_come_first(reference) -> None:
-    rows = weather(np.random.default_rng(4), 40)
-    selected = rows["carrier"] == rows["carrier"][0]
-
-    found = explained(reference, rows, [Predicate("carrier", "eq", rows["carrier"][0])])
-
-    assert 3 <= int(selected.sum()) <= 20
-    level = [one for one in found.columns if not one.is_selecting and one.effect == 0]
-    apart = [float(np.abs(one.selected - one.others).max()) for one in level]
-    assert len(level) > 1
-    assert apart == sorted(apart, reverse=True)
-    names = [one.column for one in level]
-    assert names != sorted(names)  # Which chance would say of them all.
 
 
 def test_random_rows_differ_no_more_often_than_chance_allows(reference) -> None:
@@ -96,16 +78,6 @@ def test_all_or_none_selected_leaves_nothing_to_compare(reference, limit: float)
     assert (found.columns, found.compared, found.row_count) == ((), 0, 300)
 
 
-def test_the_time_is_kept_and_told(reference) -> None:
-    rows, ticks = weather(np.random.default_rng(2), 9000), count()
-
-    found = explained(
-        reference, rows, [Predicate("temp", "gt", 60.0)], within_s=3.5, clock=lambda: next(ticks)
-    )
-
-    assert (found.is_cut, found.row_count) == (True, 3000)
-
-
 def test_conditions_hold_together(reference) -> None:
     rows = weather(np.random.default_rng(2), 4000)
     where = [Predicate("temp", "gt", 60.0), Predicate("origin", "in", values=("EWR", "JFK"))]
@@ -115,23 +87,3 @@ def test_conditions_hold_together(reference) -> None:
     chosen = (rows["temp"] > 60) & (rows["origin"] != "LGA")
     assert found.selected_count == int(chosen.sum())
     assert {one.column for one in found.columns if one.is_selecting} == {"temp", "origin"}
-
-
-def test_outputs_that_follow_from_the_selection_are_no_finding_and_no_segment() -> None:
-    random = np.random.default_rng(11)
-    rows = {"temp": random.normal(60, 10, 4000), "carrier": random.choice(["UA", "B6"], 4000)}
-    chance = np.where(rows["carrier"] == "UA", 0.3, 0.6) + random.uniform(-0.2, 0.2, 4000)
-    rows |= {"probability": chance, "prediction": (chance >= 0.5).astype(int)}
-    rows["late"] = (random.uniform(0, 1, 4000) < chance).astype(int)
-    roles = {"label": "late", "prediction": "prediction", "probability": "probability"}
-    reference = dl.Baseline.fit(pa.table(rows), problem="binary", **roles)
-    late, low = Predicate("late", "in", values=("1",)), Predicate("probability", "lt", 0.5)
-
-    missed, labelled = explained(reference, rows, [late, low]), explained(reference, rows, [late])
-
-    told = {one.column: (one.is_selecting, one.follows, one.differs) for one in missed.columns}
-    assert missed.columns[0].column == "carrier"
-    assert told["prediction"] == (False, True, False)
-    assert missed.place.segment.words == 'carrier = "UA"'
-    # By the label alone nothing of the model's answers is settled.
-    assert {one.column for one in labelled.columns if one.follows} == set()

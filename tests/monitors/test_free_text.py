@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import driftline as dl
 from tests.servers.commands import driftline
 
 ROWS = 3000
@@ -85,33 +84,3 @@ def test_cut_and_encoded_texts_are_found_by_their_length(folder: Path) -> None:
         rows.assign(review=rows["key"]),
     ):
         assert set(_findings(folder, changed)) == {"review"}
-
-
-def test_a_column_of_many_values_in_too_few_rows_is_said_not_to_be_judged() -> None:
-    rng = np.random.default_rng(3)
-    reference = pd.DataFrame({"user": [f"u{one}" for one in rng.zipf(1.4, 20_000) % 100_000]})
-    ok = reference.sample(40, random_state=1).reset_index(drop=True)
-    report = dl.check(ok, dl.Baseline.fit(reference))
-    assert [one.name for one in report.unjudged] == []  # Most rows have a counted value.
-    few = pd.DataFrame({"user": [f"u{one}" for one in rng.integers(0, 900, 20_000)]})
-    report = dl.check(few.head(60), dl.Baseline.fit(few))
-    assert [one.name for one in report.unjudged] == ["user"]
-
-
-def _half_empty(rows: int, seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    texts = [f"{' '.join(rng.choice(WORDS, 5))} {one}" for one in rng.integers(0, 10**9, rows)]
-    empty = rng.random((2, rows)) < 0.4
-    return pd.DataFrame(
-        {"blank": np.where(empty[0], "", texts), "none": pd.Series(texts).mask(empty[1])}
-    )
-
-
-def test_new_texts_among_many_empty_cells_are_no_finding_from_the_same_source() -> None:
-    found = []
-    for seed in range(2):
-        baseline = dl.Baseline.fit(_half_empty(8000, seed))
-        for window in range(4):
-            report = dl.check(_half_empty(ROWS, 10 + 4 * seed + window), baseline)
-            found += [one.cause for one in report.violations]
-    assert not found

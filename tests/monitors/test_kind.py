@@ -50,14 +50,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(place)
 
 
-def test_a_kind_stands_in_the_table_under_its_own_name() -> None:
-    assert tuple(one.name for one in all_kinds()) == tuple(KINDS)
-
-
-def test_a_kind_is_named_in_letters_of_any_size() -> None:
-    assert kind_named(" Data_Quality").name == "data-quality"
-
-
 def test_an_unknown_kind_names_the_known_ones() -> None:
     with pytest.raises(InputError, match='kind "quality"; expected one of data-quality, model'):
         kind_named("quality")
@@ -115,9 +107,3 @@ def test_a_kind_that_cannot_be_loaded_stops_no_other(
     with engine.connect() as connection:
         assert [row.name for row in list_definitions(connection)] == ["whole"]
         assert [row.definition.name for row in list_states(connection)] == ["whole"]
-
-
-def test_several_kinds_at_once_are_refused_in_a_sentence() -> None:
-    told = r"kind \"\['bias', 'outliers'\]\"; expected one of data-.*; several are judged by .*all"
-    with pytest.raises(InputError, match=told):
-        kind_named(["bias", "outliers"])  # type: ignore[arg-type]

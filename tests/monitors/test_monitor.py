@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import driftline as dl
-from driftline.baseline import store
-from driftline.capture.windows.window import Window
 from driftline.errors import InputError, NotFoundError
 from driftline.formats.source import open_source
 from driftline.monitors.kinds.attribution.explaining import explain_reference
@@ -140,32 +137,6 @@ def test_a_folder_with_another_baseline_is_refused(
         dl.Monitor.load(folder)
 
 
-def test_a_monitor_is_loaded_though_its_baseline_would_be_written_in_other_bytes_today(
-    stopped: Path, tmp_path: Path
-) -> None:
-    """As by an older driftline, or another version of a library that writes documents."""
-    state = json.loads((stopped / "monitor.json").read_text())
-    (written,) = (stopped / "baseline").iterdir()
-    older = tmp_path / "older"
-    shutil.copytree(written, older / "baseline" / "new")
-    constraints = older / "baseline" / "new" / "constraints.json"
-    constraints.write_text(json.dumps(json.loads(constraints.read_text())))
-    version = store.written_version(constraints.parent)
-    constraints.parent.rename(older / "baseline" / version)
-    state = {**state, "baseline_version": version}
-    del state["digest"]
-    (older / "monitor.json").write_text(json.dumps({**state, "digest": _digest(state)}))
-
-    monitor, known = dl.Monitor.load(older), dl.Monitor.load(stopped)
-    monitor.save(tmp_path / "again")
-
-    rows, time = hourly(3, 20.0), START + 3 * DAY
-    again = dl.Monitor.load(tmp_path / "again")
-    found = [one.check(rows, time=time).documents() for one in (known, monitor, again)]
-    assert version != written.name
-    assert found[0] == found[1] == found[2]
-
-
 def test_a_folder_of_a_newer_version_is_refused(stopped: Path, tmp_path: Path) -> None:
     content = json.loads((stopped / "monitor.json").read_text())
     (tmp_path / "monitor.json").write_text(json.dumps({**content, "format": 3}))
@@ -239,54 +210,6 @@ def test_a_rule_that_is_a_function_cannot_be_saved(small: dl.Baseline, tmp_path:
 
     with pytest.raises(InputError, match="a rule is a function, which no document can hold"):
         monitor.save(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "time",
-    [
-        "2024-01-02",
-        "2024-01-02T01:00:00+01:00",
-        datetime(2024, 1, 2),  # noqa: DTZ001 - A naive time is UTC.
-        date(2024, 1, 2),
-        pd.Timestamp("2024-01-02"),
-        np.datetime64("2024-01-02", "ns"),
-    ],
-)
-def test_a_window_is_named_by_its_start_in_utc(small: dl.Baseline, time: object) -> None:
-    report = dl.Monitor(small).check(hourly(1), time=time)
-
-    assert report.window == Window(START + DAY, START + 2 * DAY)
-
-
-def test_a_window_may_end_where_it_is_told(small: dl.Baseline) -> None:
-    report = dl.Monitor(small).check(hourly(1), time=START, until="2024-02-01")
-
-    assert report.window == Window(START, START + 31 * DAY)
-
-
-@pytest.mark.parametrize("time", ["Monday", pd.NaT, None, "9999-12-31T12:00"])
-def test_what_is_no_time_is_refused(small: dl.Baseline, time: object) -> None:
-    with pytest.raises(InputError, match=r"^time "):
-        dl.Monitor(small).check(hourly(1), time=time)
-
-
-@pytest.mark.parametrize("period", [timedelta(0), 7, "1D"])
-def test_what_is_no_length_is_refused(small: dl.Baseline, period: timedelta) -> None:
-    with pytest.raises(InputError, match="expected a timedelta such as"):
-        dl.Monitor(small, period=period)
-
-
-def test_a_forgotten_period_is_warned_of(
-    small: dl.Baseline, caplog: pytest.LogCaptureFixture
-) -> None:
-    monitor, week = dl.Monitor(small), pa.concat_tables([hourly(day) for day in range(7)])
-
-    monitor.check(week, time=START)
-    monitor.check(hourly(0).slice(0, 6), time=START + timedelta(hours=6))
-
-    assert "most rows are of other times, from 2024-01-01T00:00:00" in caplog.messages[0]
-    assert "overlaps [2024-01-01T00:00:00Z, 2024-01-02T00:00:00Z)" in caplog.messages[-1]
-    assert all("dl.Monitor(…, period=)" in one for one in caplog.messages)
 
 
 def test_a_window_without_rows_is_undecided_and_leaves_nothing(small: dl.Baseline) -> None:

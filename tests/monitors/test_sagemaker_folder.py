@@ -54,25 +54,6 @@ def test_constraints_alone_judge_all_but_drift(
     assert checks(report) == {("carrier", "categorical_values_check")}
 
 
-def test_constraints_can_switch_comparisons_off(
-    sagemaker_folder: Path, rng: np.random.Generator
-) -> None:
-    file = sagemaker_folder / "constraints.json"
-    found = json.loads(file.read_text())
-    for feature in found["features"]:
-        if feature["name"] == "temp":
-            off = {"distribution_constraints": {"perform_comparison": "Disabled"}}
-            feature["monitoring_config_overrides"] = off
-    file.write_text(json.dumps(found))
-    values = weather(rng, 1000)
-    values["temp"] = values["temp"] + 25
-
-    report = check(pa.table(values), sagemaker_folder)
-
-    assert report.passed
-    assert report.features.set_index("feature").loc["temp", "note"] == "comparison_disabled"
-
-
 def test_a_threshold_of_a_tenth_counts_where_somebody_wrote_it(
     sagemaker_folder: Path, rng: np.random.Generator
 ) -> None:

@@ -21,7 +21,7 @@ from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import Job, run
-from tests.monitors.conftest import DAY, START, Append, append_day, run_day, weather
+from tests.monitors.conftest import DAY, START, Append, weather
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 DAYS = 6
@@ -95,36 +95,6 @@ def test_the_backtest_of_a_captured_period_is_what_the_executions_said(
     assert [bool(one.alarms) for one in found.verdicts] == [False, False, False, True, True, True]
 
 
-def ages(rng: np.random.Generator, days: int, stay: int = 0) -> dict[str, np.ndarray]:
-    """Visitors, a row a minute: a few stay for five hours, one for so many rows."""
-    rows = 1440 * days
-    lengths = np.where(rng.random(rows) < 0.002, 300, rng.integers(1, 8, rows))
-    found = np.repeat(rng.integers(18, 80, rows), lengths)[:rows].astype(float)
-    found[50 : 50 + stay] = 33.0
-    return {"age": found}
-
-
-def test_a_long_visit_is_no_drift_as_in_the_executions(
-    engine: Engine, root: str, rng: np.random.Generator
-) -> None:
-    first = np.datetime64("2023-12-01", "us")
-    at = first + np.arange(30 * 1440) * np.timedelta64(60_000_000, "us")
-    visited = Baseline.fit(pa.table({"at": at, **ages(rng, 30)}), timestamp="at")
-    store.put(root, "flights", visited, clock)
-    live = []
-    for day in range(3):
-        append_day(root, visited.signature, day, ages(rng, 1, stay=750 if day == 1 else 0))
-        execution = run_day(engine, root, visited, DEFINITION, day, now=clock)
-        report = json.loads((Path(root) / execution.folder / "report.json").read_text())
-        age = next(one for one in report["features"] if one["feature"] == "age")
-        live.append(age["bound"] is not None and age["distance"] > age["bound"])
-    options = BacktestOptions(start=START, end=START + 3 * DAY)
-
-    found = backtest_captured(root, DEFINITION, visited, visited.signature, options)
-
-    assert [bool(one.alarms) for one in found.verdicts] == live == [False, False, False]
-
-
 def test_other_windows_than_the_monitors_can_be_tried(
     captured, root: str, reference: Baseline
 ) -> None:
@@ -156,14 +126,3 @@ def test_what_cannot_be_replayed_is_refused(
         backtest_captured(
             root, replace(DEFINITION, **change), reference, reference.signature, options
         )
-
-
-def test_a_captured_period_has_a_start_and_an_end(root: str, reference: Baseline) -> None:
-    with pytest.raises(InputError, match='monitor "daily": no from or to'):
-        backtest_captured(
-            root, DEFINITION, reference, reference.signature, BacktestOptions(start=START)
-        )
-
-
-def test_a_rate_is_read_by_no_clock() -> None:
-    assert spans_of("rate(1 day)", "Europe/Berlin") == spans_of("rate(1 day)")

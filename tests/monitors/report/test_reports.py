@@ -78,36 +78,6 @@ def test_reports_are_found_by_kind_and_a_missing_one_says_why() -> None:
             reports[kind]
 
 
-def test_each_violation_knows_its_kind(judged: Reports) -> None:
-    assert {one.kind for one in judged.violations} == set(judged)
-    for one in judged.violations:
-        assert replace(one, kind="") in judged[one.kind].violations
-        assert repr(one).startswith(f"<Violation {one.kind}: {one.feature_name}")
-
-
-def test_a_line_for_each_kind_says_what_it_found() -> None:
-    reports = reports_of(LOUD, CALM, refused={"model-quality": "no answers"}, left_out={"j": "no"})
-
-    assert str(reports).splitlines() == [
-        f"data-quality: {LOUD.summary}",
-        f"bias: {CALM.summary}",
-        "model-quality: not judged: no answers",
-        "j: left out: no",
-    ]
-    assert repr(reports) == f"<Reports {reports.headline}>"
-
-
-def test_the_shape_has_each_kinds_own_report(judged: Reports) -> None:
-    found = json.loads(json.dumps(judged.to_dict(), allow_nan=False))
-
-    assert found["reports"] == {
-        name: json.loads(report.documents()["report.json"]) for name, report in judged.items()
-    }
-    assert found["violation_count"] == sum(one.violation_count for one in judged.values())
-    assert found["passed"] is False
-    assert found["baseline_version"] == judged["bias"].baseline_version
-
-
 def test_documents_lie_in_a_folder_for_each_kind(judged: Reports, tmp_path: Path) -> None:
     judged.save(tmp_path)
 
@@ -129,17 +99,6 @@ def test_no_report_of_an_earlier_run_stays_where_its_kind_is_not_judged_now(
     )
 
 
-def test_violations_of_a_single_kind_do_not_stay_beside_the_reports(
-    judged: Reports, tmp_path: Path
-) -> None:
-    judged["bias"].save(tmp_path)
-
-    judged.save(tmp_path)
-
-    assert not (tmp_path / "constraint_violations.json").exists()
-    assert (tmp_path / "bias" / "constraint_violations.json").exists()
-
-
 def test_reports_are_not_saved_over_a_baseline(judged: Reports, tmp_path: Path) -> None:
     dl.Baseline.fit(people(100, 1)).save(tmp_path / "bias")
     before = {one.name: one.read_bytes() for one in (tmp_path / "bias").iterdir()}
@@ -149,13 +108,3 @@ def test_reports_are_not_saved_over_a_baseline(judged: Reports, tmp_path: Path) 
 
     assert {one.name: one.read_bytes() for one in (tmp_path / "bias").iterdir()} == before
     assert [one.name for one in tmp_path.iterdir()] == ["bias"]
-
-
-def test_a_notebook_shows_a_line_for_each_kind_and_folds_the_rest(judged: Reports) -> None:
-    cell = judged._repr_html_()
-
-    for name, report in judged.items():
-        assert "<td style" in cell
-        assert f"<details><summary>{name}</summary>{report._repr_html_()}</details>" in cell
-    assert "<script" not in cell
-    assert "<style" not in cell

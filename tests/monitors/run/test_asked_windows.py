@@ -9,9 +9,9 @@ from sqlalchemy import Engine, select
 
 from driftline.baseline import store
 from driftline.capture.windows.window import Window
-from driftline.errors import ConflictError, UnavailableError
+from driftline.errors import UnavailableError
 from driftline.monitors import tables
-from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import scheduler as module
 from driftline.monitors.run.asked_windows import ask, list_asked
 from driftline.monitors.run.cancel import cancel
@@ -90,24 +90,6 @@ def test_a_window_that_cannot_be_run_is_kept_with_the_reason_and_tried_again(
     assert (at_once, ran(scheduler)) == ([SECOND], [FIRST])
 
 
-def test_a_window_asked_for_while_it_is_run_is_run_once_more(house, scheduler, monkeypatch) -> None:
-    scheduler.step()
-    wish(house, FIRST)
-    honest = module.run
-
-    def meanwhile(job):
-        done = honest(job)
-        wish(house, FIRST, now=NOW + timedelta(seconds=1))
-        return done
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "run", meanwhile)
-        first = ran(scheduler)
-
-    assert (first, waiting(house)) == ([FIRST], [FIRST])
-    assert (ran(scheduler), waiting(house)) == ([FIRST], [])
-
-
 def test_a_cancelled_window_is_run_again_when_it_is_asked_for(house, scheduler) -> None:
     cancel(house, DAILY, Window(NOW - DAY, NOW), by="ada", now=NOW)
     scheduler.step()
@@ -116,25 +98,3 @@ def test_a_cancelled_window_is_run_again_when_it_is_asked_for(house, scheduler) 
     (again,) = scheduler.step()
 
     assert again.status == "Completed"
-
-
-def test_what_waits_is_taken_back_one_by_one_or_at_once(house, scheduler) -> None:
-    scheduler.step()
-    wish(house, FIRST, SECOND, HALF)
-
-    one = cancel(house, DAILY, SECOND, by="ada", now=NOW)
-    rest = cancel(house, DAILY, None, by="ada", now=NOW)
-
-    assert [(Window(x.window_start, x.window_end), x.status) for x in one] == [(SECOND, "Stopped")]
-    assert [Window(x.window_start, x.window_end) for x in rest] == [HALF, FIRST]
-    assert (waiting(house), ran(scheduler)) == ([], [])
-    with pytest.raises(ConflictError, match="no window is being judged"):
-        cancel(house, DAILY, None, by="ada", now=NOW)
-
-
-def test_a_removed_monitor_takes_what_was_asked_of_it_along(house) -> None:
-    wish(house, FIRST)
-    with house.begin() as connection:
-        delete_definition(connection, "daily", NOW)
-
-    assert waiting(house) == []

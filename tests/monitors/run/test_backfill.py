@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, select
 
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import get_alarm, put_alarm
@@ -77,21 +77,6 @@ def test_windows_that_the_schedule_has_passed_are_missed_until_they_were_run(
     assert days(missed(house, root, again=True).windows) == [0, 1, 2, 3]
 
 
-def test_another_definition_another_baseline_and_a_failure_are_run_anew(
-    house, root, reference, engine
-) -> None:
-    run_all(house, root, reference, missed(house, root).windows)
-    with house.begin() as connection:
-        failed = tables.executions.c.window_start == START + DAY
-        connection.execute(update(tables.executions).where(failed).values(status="Failed"))
-    after_failure = missed(house, root).windows
-    with house.begin() as connection:
-        put_definition(connection, replace(NEW, false_alarms_per_year=2.0), MADE)
-    after_change = missed(house, root).windows
-
-    assert (days(after_failure), days(after_change)) == ([1], [0, 1, 2, 3])
-
-
 @pytest.mark.parametrize("expects", [True, False])
 def test_an_alarm_that_has_judged_nothing_yet_does_not_judge_what_is_backfilled(
     house, root, reference, expects: bool
@@ -117,13 +102,6 @@ def test_an_alarm_that_has_judged_nothing_yet_does_not_judge_what_is_backfilled(
     with house.connect() as connection:
         assert get_alarm(connection, "any").state == "OK"
         assert len(connection.execute(select(tables.executions)).all()) == 5
-
-
-def test_a_schedule_that_cuts_nothing_names_the_command_that_runs_one_window(house, root) -> None:
-    definition = replace(NEW, schedule="external")
-
-    with pytest.raises(InputError, match="driftline monitor run daily --from T --to T"):
-        missed_windows(house, root, definition, SPAN, again=False)
 
 
 def test_a_span_of_too_many_windows_is_refused(house, root) -> None:

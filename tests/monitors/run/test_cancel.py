@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, event, select, update
+from sqlalchemy import Engine, select, update
 
 from driftline.alerts.tables import datapoints
 from driftline.baseline import store
@@ -19,19 +17,15 @@ from driftline.errors import ConflictError
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import execution as runs
-from driftline.monitors.run import progress as module
 from driftline.monitors.run.cancel import cancel, pending
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.progress import (
     GONE_AFTER,
     Progress,
-    Stopped,
-    ask_to_stop,
     list_runs,
     log_of,
 )
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.sagemaker.execution_summary import as_summary
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_databases
 
@@ -108,21 +102,6 @@ def test_a_run_that_is_cancelled_ends_in_its_stage_and_leaves_nothing(
     assert log[-1] == "stopped"
 
 
-def test_a_cancelled_window_is_not_run_by_itself_but_by_whoever_asks(
-    job: Job, cancelled_at, monkeypatch
-) -> None:
-    cancelled_at("evaluating")
-    scheduler(job, START + DAY).step()
-    monkeypatch.undo()
-
-    later = scheduler(job, START + 2 * DAY).step()
-    again = run(job)
-
-    assert [(one.window_start, one.status) for one in later] == [(START + DAY, "NoData")]
-    assert again.status == "Completed"
-    assert rows(job.engine) == [("Completed", True), ("NoData", True), ("Stopped", False)]
-
-
 @both_databases
 def test_a_window_that_waits_ends_at_once_and_is_passed_by(job: Job) -> None:
     (waiting,) = pending(job.engine, DAILY, START + DAY)
@@ -152,19 +131,6 @@ def test_a_result_that_stands_outlives_a_cancelled_run(job: Job, append: Append,
     assert rows(job.engine) == [(before.status, True)]
 
 
-def test_a_run_of_a_window_that_is_not_over_is_ended_and_leaves_it_to_the_schedule(
-    job: Job, cancelled_at, monkeypatch
-) -> None:
-    cancelled_at("evaluating", START + DAY / 2)
-
-    stopped = run(job)
-    monkeypatch.undo()
-    (later,) = scheduler(job, START + DAY).step()
-
-    assert (stopped.status, stopped.failure_reason) == ("Stopped", "stopped; no result")
-    assert (later.window_start, later.status) == (START, "Completed")
-
-
 @pytest.mark.parametrize(
     ("window", "words"),
     [
@@ -178,31 +144,6 @@ def test_what_cannot_be_cancelled_is_said(job: Job, window: Window | None, words
 
     with pytest.raises(ConflictError, match=words):
         cancel(job.engine, DAILY, window, by="ada", now=START + 2 * DAY)
-
-
-@both_databases
-def test_windows_are_cancelled_though_the_first_of_them_ends_meanwhile(
-    job: Job, append: Append, rng
-) -> None:
-    append(1, weather(rng, 400))
-    later = Window(START + DAY, START + 2 * DAY)
-    judged = [Progress(job.engine, "daily", one, 10.0, lambda: 0.0) for one in (WINDOW, later)]
-
-    with ExitStack() as first, judged[1].written():
-        first.enter_context(judged[0].written())
-        for one in judged:
-            one.tick()
-
-        def end(*_: object) -> None:
-            first.close()
-            run(job)
-
-        # Once the windows that are being judged have been listed.
-        event.listen(job.engine, "after_cursor_execute", end, once=True)
-        (done,) = cancel(job.engine, DAILY, None, by="ada", now=NOW)
-
-    assert (done.window_start, done.status) == (later.start, "Stopping")
-    assert rows(job.engine) == [("Completed", True), ("Stopped", True)]
 
 
 @both_databases
@@ -227,36 +168,6 @@ def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_
 
 
 @both_databases
-def test_a_run_that_stood_still_for_long_still_finds_that_it_was_cancelled(job: Job) -> None:
-    progress = Progress(job.engine, "daily", WINDOW, 10.0, lambda: 0.0)
-    progress.tick()
-    with job.engine.begin() as connection:
-        assert ask_to_stop(connection, "daily", WINDOW, "ada")
-        long_ago = datetime.now(UTC) - DAY
-        connection.execute(update(tables.runs).values(seen_at=long_ago))
-
-    progress.tick()
-
-    with pytest.raises(Stopped):
-        progress.check()
-
-
-@both_databases
-def test_when_a_run_was_seen_goes_by_the_clock_of_the_database(job: Job, monkeypatch) -> None:
-    """A host whose clock is behind is not taken for dead by the others, nor they by it."""
-    monkeypatch.setattr(module, "database_time", lambda _: datetime.now(UTC) + DAY)
-    timer = iter([0.0, 90.0])
-    progress = Progress(job.engine, "daily", WINDOW, 100.0, lambda: next(timer))
-    progress.tick()
-
-    with job.engine.begin() as connection:
-        (seen,) = list_runs(connection, "daily")
-        assert ask_to_stop(connection, "daily", WINDOW, "ada")
-    assert seen.seen_at > datetime.now(UTC) + DAY / 2
-    assert seen.seen_at - seen.started_at == timedelta(seconds=90)
-
-
-@both_databases
 def test_an_execution_keeps_what_it_read_and_how_it_went(job: Job) -> None:
     done = run(job)
 
@@ -274,29 +185,3 @@ def test_an_execution_keeps_what_it_read_and_how_it_went(job: Job) -> None:
     assert log[-2:] == [
         "recording", "Completed: Job completed successfully with no violations.",
     ]  # fmt: skip
-
-
-JOB = "Job completed successfully with"
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "shown"),
-    [
-        ("Completed", None, (f"Completed: {JOB} no violations.", None)),
-        ("CompletedWithViolations", None, (f"CompletedWithViolations: {JOB} 60 violations.", None)),
-        ("NoData", "Job inputs had no data", (None, "Job inputs had no data")),
-        ("InsufficientData", None, (None, "too few rows")),
-        ("Stopped", "stopped by ada", (None, None)),
-        ("Failed", "x" * 2000, (None, "x" * 1024)),
-    ],
-)
-def test_an_execution_in_the_words_of_boto3(job: Job, status, reason, shown) -> None:
-    done = replace(
-        run(job), status=status, failure_reason=reason, violation_count=60, cause="too few rows"
-    )
-
-    found = as_summary(done)
-
-    assert (found["ExitMessage"], found["FailureReason"]) == shown
-    is_known = status in ("Completed", "CompletedWithViolations", "Stopped")
-    assert found["MonitoringExecutionStatus"] == (status if is_known else "Failed")

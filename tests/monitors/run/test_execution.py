@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from sqlalchemy import Engine, select, text
 
 from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
-from driftline.baseline.constraints import Constraints
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.expunging import expunge
 from driftline.capture.spool.frame import Flag
@@ -113,22 +111,6 @@ def test_a_window_that_is_as_the_reference_completes(
     assert value(engine, "unjudged") == [0.0]
 
 
-def test_a_run_takes_real_time_also_where_the_clock_leaps_a_day(
-    engine: Engine, root: str, reference: Baseline, append: Append, rng
-) -> None:
-    store.put(root, "flights", reference, clock)
-    append(0, weather(rng, 400))
-    days, seconds = count(), count()
-    job = Job(
-        engine, root, DEFINITION, WINDOW, now=lambda: clock() + next(days) * DAY,
-        signature=reference.signature, timer=lambda: float(next(seconds)),
-    )  # fmt: skip
-
-    execution = run(job)
-
-    assert timedelta() < execution.finished_at - execution.started_at < timedelta(minutes=1)
-
-
 @both_databases
 def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
     judge, engine: Engine, append: Append, rng
@@ -195,19 +177,6 @@ def test_a_cause_is_told_again_once_it_is_forgotten(
             86_400, "Sum",
         )  # fmt: skip
     assert [bool(number) for _, number in found] == [True, False, True]
-
-
-@both_databases
-def test_metrics_of_features_are_sagemakers(judge, engine: Engine, append: Append, rng) -> None:
-    values = weather(rng, 400)
-    append(0, values)
-
-    judge()
-
-    space = "aws/sagemaker/Endpoints/data-metrics"
-    assert value(engine, "feature_non_null_temp", space) == [1.0]
-    assert 0 <= value(engine, "feature_baseline_drift_temp", space)[0] < 0.2
-    assert value(engine, "feature_data_temp", space)[0] == pytest.approx(values["temp"].sum())
 
 
 def test_the_same_question_about_the_same_rows_is_answered_once(
@@ -286,14 +255,6 @@ def test_who_read_fewer_rows_and_records_later_does_not_have_the_last_word(
         assert get_execution(connection, slow.id).is_current
 
 
-@both_databases
-def test_another_version_of_the_definition_is_another_question(judge, append: Append, rng) -> None:
-    append(0, weather(rng, 100))
-    changed = MonitorDefinition("daily", endpoint="flights", baseline="flights", version=2)
-
-    assert judge().id != judge(changed).id
-
-
 def test_a_window_without_rows_has_no_data_and_is_tried_again(
     judge, engine: Engine, append: Append, rng
 ) -> None:
@@ -305,30 +266,6 @@ def test_a_window_without_rows_has_no_data_and_is_tried_again(
     assert (empty.status, empty.failure_reason) == ("NoData", "Job inputs had no data")
     assert filled.status == "Completed"
     assert value(engine, "failed") == [0.0]
-
-
-def test_a_window_of_requests_that_are_not_decoded_yet_says_so(judge, append: Append, rng) -> None:
-    raw = [int(Flag.REQUEST_UNPARSED | Flag.RESPONSE_UNPARSED)] * 60
-    append(0, {**weather(rng, 60), "flags": raw})
-
-    execution = judge()
-
-    assert (execution.status, execution.row_count) == ("Failed", 0)
-    assert execution.failure_reason == (
-        "Job inputs had no data: none of 60 captured requests could be decoded so far; the window "
-        "is judged again once they are (driftline capture decode flights)"
-    )
-
-
-def test_a_window_without_rows_has_datapoints_that_say_so_and_has_not_failed(
-    judge, engine: Engine
-) -> None:
-    judge()
-    judge()
-
-    assert value(engine, "failed") == [0.0]
-    assert value(engine, "rows") == [0.0]
-    assert value(engine, "violations") == []
 
 
 def test_a_monitor_without_baseline_fails_with_the_reason(judge) -> None:
@@ -385,67 +322,11 @@ def test_running_again_after_the_record_was_lost_writes_the_same_bytes(
     assert file.read_bytes() == before
 
 
-def test_rows_outside_the_window_do_not_count(judge, append: Append, rng) -> None:
-    append(0, weather(rng, 100))
-    append(1, weather(rng, 70))
-
-    execution = judge(window=Window(START + DAY, START + DAY + timedelta(days=1)))
-
-    assert execution.row_count == 70
-
-
-@both_databases
-@pytest.mark.parametrize(
-    ("kind", "status", "said"),
-    [
-        # The labels may still come: nothing has failed.
-        ("model-quality", "NoData", "no ground truth has come"),
-        ("bias", "Failed", "facet"),
-        ("attribution", "Failed", "no attributions"),
-    ],
-)
-def test_what_a_kind_cannot_judge_is_recorded_once_with_the_reason(
-    judge, engine: Engine, append: Append, rng, kind: str, status: str, said: str
-) -> None:
-    append(0, weather(rng, 400))
-
-    execution = judge(MonitorDefinition("daily", endpoint="flights", baseline="flights", kind=kind))
-
-    assert execution.status == status
-    assert said in str(execution.failure_reason)
-    assert value(engine, "failed") == [float(status == "Failed")]
-
-
 def names(engine: Engine, prefix: str) -> set[str]:
     """Metrics of SageMaker's namespace that begin so."""
     with engine.connect() as connection:
         found = connection.execute(text("SELECT name FROM alerts_metrics")).scalars()
         return {one.removeprefix(prefix) for one in found if one.startswith(prefix)}
-
-
-@both_databases
-@pytest.mark.parametrize("is_on", [True, False], ids=["one off", "one on"])
-@pytest.mark.parametrize("place", ["", "string_constraints", "num_constraints"])
-@pytest.mark.parametrize("compat", [False, True])
-def test_a_feature_may_be_left_out_of_the_metrics(
-    engine: Engine, root: str, reference: Baseline, append: Append, rng, is_on, place, compat
-) -> None:
-    switches = ("Enabled", "Disabled") if is_on else ("Disabled", "Enabled")
-    document = json.loads(reference.constraints.to_json())
-    document["monitoring_config"]["emit_metrics"] = switches[0]
-    inside = next(one for one in document["features"] if one["name"] == "wind")
-    inside = inside.setdefault(place, {}) if place else inside
-    inside["monitoring_config_overrides"] = {"emit_metrics": switches[1]}
-    changed = replace(reference, constraints=Constraints.from_dict(document))
-    store.put(root, "flights", changed, clock)
-    append(0, weather(rng, 400))
-
-    monitor = replace(DEFINITION, compat=compat)
-    run(Job(engine, root, monitor, WINDOW, now=clock, signature=reference.signature))
-
-    others = {"temp", "stops", "origin", "carrier"}
-    assert names(engine, "feature_non_null_") == (others if is_on else {"wind"})
-    assert value(engine, "rows") == [400.0]
 
 
 def test_a_monitor_judges_as_sagemaker_does_when_it_is_declared_so(
@@ -471,25 +352,6 @@ def test_a_monitor_judges_as_sagemaker_does_when_it_is_declared_so(
     assert found[1]["description"] == ("Value: 0.9975 does not meet the constraint requirement! ")
 
 
-def test_what_capture_found_unfit_is_of_a_wrong_type_with_sagemaker_too(
-    judge, root: str, append: Append, rng
-) -> None:
-    values = weather(rng, 400)
-    values["stops"] = np.array([*values["stops"][:-4].astype(object), None, None, None, None])
-    values["unfit"] = np.array([[]] * 396 + [[("stops", "0.5")]] * 4, dtype=object)
-    append(0, values)
-
-    execution = judge(replace(DEFINITION, compat=True))
-
-    found = json.loads((Path(root) / execution.folder / "constraint_violations.json").read_text())[
-        "violations"
-    ]
-    assert [one["description"] for one in found] == [
-        "Data type match requirement is not met. Expected data type: Integral, Expected match: "
-        "100.0%. Observed: Only 99.0% of data is Integral."
-    ]
-
-
 @both_databases
 def test_a_window_with_too_little_data_is_no_pass(
     judge, engine: Engine, append: Append, rng
@@ -504,14 +366,3 @@ def test_a_window_with_too_little_data_is_no_pass(
     assert value(engine, "rows") == [12.0]
     # Zero would be a verdict.
     assert value(engine, "violations") == value(engine, "pages") == []
-
-
-@both_databases
-def test_what_was_judged_is_told_not_to_be_insufficient(
-    judge, engine: Engine, append: Append, rng
-) -> None:
-    append(0, weather(rng, 400))
-
-    judge()
-
-    assert value(engine, "insufficient") == [0.0]

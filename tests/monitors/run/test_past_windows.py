@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine
 
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
@@ -21,8 +19,7 @@ from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.data_quality.day_checks import windows_before
 from driftline.monitors.run import captured_window, execution
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.past_windows import cell_ids, read_history, read_told
-from driftline.monitors.tables import executions
+from driftline.monitors.run.past_windows import cell_ids, read_history
 from driftline.monitors.window_history.store import Key, put, read
 from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -136,24 +133,6 @@ def test_the_windows_before_are_handed_to_the_judgement_in_order(
     assert seen == [[], [0], [0], [0, 1, 2]]
 
 
-def test_a_window_of_late_rows_is_remembered_anew(judge, append: Append, rng, remembered) -> None:
-    append(0, weather(rng, 60))
-    append(1, weather(rng, 60))
-    judge(0)
-    judge(1)
-    append(0, weather(rng, 40), spool="late")
-
-    judge(0)
-
-    assert remembered() == [(0, 100), (1, 60)]
-
-
-@both_databases
-def test_a_window_without_rows_is_not_remembered(judge, remembered) -> None:
-    assert judge(0).status == "NoData"
-    assert remembered() == []
-
-
 def test_counts_go_when_the_rows_do_but_not_before_the_longest_span_can_miss_them(
     judge, append: Append, rng, remembered
 ) -> None:
@@ -163,113 +142,3 @@ def test_counts_go_when_the_rows_do_but_not_before_the_longest_span_can_miss_the
 
     # The longest span is 64 windows: of day 70, those that end after day 7.
     assert remembered() == [(10, 60), (70, 60)]
-
-
-def test_what_sagemaker_is_asked_for_remembers_nothing(
-    judge, append: Append, rng, remembered
-) -> None:
-    append(0, weather(rng, 60))
-    judge(0, replace(DEFINITION, compat=True))
-
-    assert remembered() == []
-
-
-def test_the_same_past_gives_the_same_report(judge, root: str, append: Append, rng) -> None:
-    windows = [weather(rng, 80) for _ in range(5)]
-    for day, rows in enumerate(windows):
-        append(day, rows)
-    live = [judge(day) for day in range(5)]
-    again = MonitorDefinition("filled", endpoint="flights", baseline="flights")
-
-    filled = [judge(day, again) for day in range(5)]
-
-    def documents(found: list[Execution]) -> list[str]:
-        return [Path(root, one.folder, "report.json").read_text() for one in found]
-
-    assert documents(filled) == documents(live)
-
-
-def test_a_window_of_a_lifetime_reaches_back_no_further_than_times_do(
-    engine: Engine, root: str, reference: Baseline, append: Append, rng
-) -> None:
-    baselines.put(root, "flights", reference, clock)
-    append(0, weather(rng, 60))
-    window = Window(datetime(1985, 1, 1, tzinfo=UTC), datetime(2050, 1, 1, tzinfo=UTC))
-
-    found = run(Job(engine, root, DEFINITION, window, now=clock, signature=reference.signature))
-
-    assert found.row_count == 60
-
-
-def broken(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    values = weather(rng, 300)
-    return {**values, "wind": values["wind"] * 1000}
-
-
-@pytest.fixture
-def told(engine: Engine, reference: Baseline):
-    def read_day(
-        day: int, version: str = reference.version, *, length: timedelta = DAY, **fields: object
-    ) -> int:
-        definition = replace(DEFINITION, **fields)
-        window = Window(START + day * DAY, START + day * DAY + length)
-        with engine.connect() as connection:
-            return len(read_told(connection, definition, version, window))
-
-    return read_day
-
-
-def test_causes_are_remembered_of_one_endpoint_and_one_version_of_its_baseline(
-    judge, told, append: Append, rng
-) -> None:
-    append(0, broken(rng))
-    judge(0)
-
-    assert told(1) == 1
-    assert told(1, endpoint="trains") == 0
-    assert told(1, "another") == 0
-    # Twice the longest span of hours, 512 of them.
-    assert told(41, length=HOUR, schedule="external") == 1
-    assert told(44, length=HOUR, schedule="external") == 0
-
-
-def test_a_span_that_somebody_asked_for_tells_the_timetable_nothing(
-    engine: Engine, root: str, reference: Baseline, told, append: Append, rng
-) -> None:
-    baselines.put(root, "flights", reference, clock)
-    append(0, broken(rng))
-    append(1, broken(rng))
-    for start, end in ((START, START + DAY / 2), (START + DAY / 2, START + 1.5 * DAY)):
-        window = Window(start, end)
-        run(Job(engine, root, DEFINITION, window, now=clock, signature=reference.signature))
-
-    assert told(1) == told(2) == 0
-    assert told(2, schedule="external") == 2
-
-
-@both_databases
-def test_what_was_told_stays_told_when_its_window_fails_later(
-    judge, told, engine: Engine, append: Append, rng
-) -> None:
-    append(0, broken(rng))
-    judge(0)
-    with engine.begin() as connection:
-        connection.execute(update(executions).values(is_current=False))
-
-    assert told(1) == 1
-
-
-def test_a_cause_that_an_older_window_brings_up_later_is_still_news(
-    judge, told, append: Append, rng
-) -> None:
-    append(0, weather(rng, 60))
-    append(1, weather(rng, 60))
-    judge(0)
-    judge(1)
-    append(0, broken(rng), spool="late")
-
-    assert judge(0).violation_count
-    assert told(2) == 0, "no alarm looks back"
-    append(2, broken(rng))
-    judge(2)
-    assert told(3) == 1

@@ -10,7 +10,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, event, func, select, update
+from sqlalchemy import Engine, func, select
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
@@ -21,7 +21,7 @@ from driftline.monitors.run import places as module
 from driftline.monitors.run.places import WAITING, Places
 from driftline.monitors.run.scheduler import Scheduler
 from tests.clock import Clock
-from tests.monitors.conftest import DAY, START
+from tests.monitors.conftest import START
 
 LEASE = timedelta(minutes=5)
 
@@ -45,18 +45,6 @@ def test_no_more_than_the_limit_have_a_place(two: Places) -> None:
     assert two.take("c", "c", 0)
 
 
-def test_without_a_limit_nothing_is_written(engine: Engine, clock: Clock) -> None:
-    statements: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
-    free = Places(engine, 0, clock)
-
-    with free.of_request(0), free.renewed("a", "a"):
-        assert free.take("a", "a", 0)
-    free.release("a", "a")
-
-    assert statements == []
-
-
 def test_the_higher_priority_comes_first_and_gets_the_place_of_a_lower_one(two: Places) -> None:
     for name in "ab":
         two.take(name, name, 0)
@@ -65,49 +53,6 @@ def test_the_higher_priority_comes_first_and_gets_the_place_of_a_lower_one(two: 
     assert not two.take("a", "a", 0)  # At its next window it gives way.
     assert two.take("urgent", "c", 5)
     assert two.take("b", "b", 0)
-
-
-def test_what_no_longer_waits_holds_up_nobody(two: Places, clock: Clock) -> None:
-    for name in "ab":
-        two.take(name, name, 0)
-    two.take("urgent", "c", 5)
-    two.release("b", "b")
-    assert not two.take("b", "b", 0)
-
-    clock.time += WAITING
-
-    assert two.take("b", "b", 0)
-
-
-def test_any_scheduler_takes_the_turn_that_another_waits_for(two: Places) -> None:
-    for name in "ab":
-        two.take(name, name, 0)
-    assert not two.take("monitor:urgent", "waiting", 5)
-    two.release("a", "a")
-
-    assert two.take("monitor:urgent", "another", 5)
-
-
-def test_requests_and_schedulers_of_one_priority_take_turns(two: Places, clock: Clock) -> None:
-    for name in "ab":
-        two.take(name, name, 0)
-    clock.advance(seconds=1)
-    assert not two.take("request", "request", 0, is_request=True)
-    clock.advance(seconds=1)
-    two.release("a", "a")
-
-    assert two.take("b", "b", 0)  # It was there before.
-    assert not two.take("c", "c", 0)  # It was not.
-    assert two.take("request", "request", 0, is_request=True)
-
-
-def test_schedulers_of_one_priority_do_not_wait_for_each_other(two: Places, clock: Clock) -> None:
-    for name in "abc":
-        two.take(name, name, 0)
-        clock.advance(seconds=1)
-    two.release("a", "a")
-
-    assert two.take("d", "a", 0)
 
 
 def test_the_place_of_one_that_died_is_free_when_its_lease_has_run_out(
@@ -142,24 +87,6 @@ def test_a_place_is_renewed_however_long_a_window_takes(
         assert [two.take(name, name, 0) for name in "cd"] == [True, False]
 
 
-def test_a_place_that_was_renewed_a_moment_later_is_one(two: Places, clock: Clock) -> None:
-    for name in "ab":
-        two.take(name, name, 0)
-    clock.advance(seconds=-1)  # Read before the others renewed theirs.
-
-    assert not two.take("c", "c", 0)
-
-
-def test_a_row_of_a_clock_that_was_far_ahead_is_no_place(two: Places, clock: Clock) -> None:
-    for name in "ab":
-        two.take(name, name, 0)
-    with two.engine.begin() as connection:
-        ahead = START + 2 * LEASE + timedelta(seconds=1)
-        connection.execute(update(tables.places).values(expires_at=ahead))
-
-    assert two.take("c", "c", 0)
-
-
 def test_a_request_waits_for_its_place_and_is_told_to_come_again(two: Places, monkeypatch) -> None:
     monkeypatch.setattr(module, "REQUEST_S", 0.5)
     for name in "ab":
@@ -179,20 +106,6 @@ def test_a_request_waits_for_its_place_and_is_told_to_come_again(two: Places, mo
     two.release("b", "b")
     with two.engine.connect() as connection:
         assert set(connection.scalars(select(tables.places.c.work))) == {"c"}
-
-
-@pytest.mark.parametrize("limit", [0, 1])
-def test_a_database_that_goes_away_hides_no_error_of_a_request(
-    engine: Engine, clock: Clock, caplog: pytest.LogCaptureFixture, limit: int
-) -> None:
-    mine = Places(engine, limit, clock)
-
-    with pytest.raises(ValueError, match="mine"), mine.of_request(0):
-        tables.places.drop(engine)
-        raise ValueError("mine")
-
-    said = [one.getMessage().partition(":")[0] for one in caplog.records]
-    assert said == ["place of a request kept until its lease ends"] * limit
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -254,41 +167,3 @@ def schedulers(engine: Engine, tmp_path, clock: Clock):
     return lambda: Scheduler(
         engine, root, lambda _: signature, now=clock, max_concurrent_runs=1
     )  # fmt: skip
-
-
-def test_a_scheduler_without_a_place_leaves_what_is_due_to_its_next_look(
-    engine: Engine, schedulers, clock: Clock
-) -> None:
-    one = schedulers()
-    clock.time = START + 2 * DAY
-    one.places.take("request", "request", 1000, is_request=True)
-    assert one.step() == []
-    with engine.connect() as connection:
-        assert connection.scalar(select(func.count(tables.leases.c.owner))) == 0
-
-    one.places.release("request", "request")
-
-    assert [run.monitor for run in schedulers().step()] == ["high", "high", "low", "low"]
-    with engine.connect() as connection:
-        assert connection.scalar(select(func.count(tables.places.c.work))) == 0
-
-
-def test_a_turn_ends_where_something_more_urgent_waits(schedulers, clock: Clock) -> None:
-    clock.time = START + 3 * DAY
-    one = schedulers()
-    turn = one._run_monitor  # Between two windows of a turn there is no other place to look from.
-    ran = []
-
-    def interrupted(state, stop):
-        for execution in turn(state, stop):
-            yield execution
-            if execution.monitor == "low":
-                one.places.take("request", "request", 1, is_request=True)
-
-    one._run_monitor = interrupted
-    ran += one.step()
-
-    assert [run.monitor for run in ran] == ["high"] * 3 + ["low"]
-    one.places.release("request", "request")
-    clock.time += WAITING
-    assert [run.monitor for run in one.step()] == ["low"]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine
 
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
@@ -16,9 +15,7 @@ from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, Annotat
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import pooled_window
-from driftline.monitors.tables import executions
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.servers.postgres import both_databases
 
 JOINT = MonitorDefinition("together", endpoint="flights", baseline="flights", kind="joint")
 
@@ -81,17 +78,6 @@ def test_windows_are_pooled_as_far_as_they_adjoin(stretch) -> None:
     assert stretch(4) is None
 
 
-def test_no_more_rows_are_pooled_than_are_sampled(stretch) -> None:
-    assert stretch(3, row_count=20_000 - 80) == (1, 3)
-    assert stretch(3, row_count=20_000) is None
-
-
-def test_windows_that_were_judged_otherwise_are_not_pooled(stretch) -> None:
-    assert stretch(3, version="another") is None
-    assert stretch(3, replace(JOINT, endpoint="others")) is None
-    assert stretch(3, replace(JOINT, kind="data-quality")) is None
-
-
 def test_a_window_that_was_expected_to_drift_ends_the_stretch(stretch) -> None:
     def mark(verdict: str) -> Annotation:
         return Annotation("together", day(1), verdict, "a sale", "A. N.", clock())
@@ -101,15 +87,3 @@ def test_a_window_that_was_expected_to_drift_ends_the_stretch(stretch) -> None:
     assert stretch(3, annotations=(expected,)) == (2, 3)
     assert stretch(3, annotations=(expected.withdrawn("A. N.", clock()),)) == (0, 3)
     assert stretch(3, annotations=(mark(HARMFUL),)) == (0, 3)
-
-
-@both_databases
-def test_a_window_that_failed_ends_the_stretch(stretch, engine: Engine) -> None:
-    with engine.begin() as connection:
-        connection.execute(
-            update(executions)
-            .where(executions.c.window_start == START + DAY)
-            .values(status="Failed", row_count=0)
-        )
-
-    assert stretch(3) == (2, 3)

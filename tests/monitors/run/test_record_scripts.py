@@ -18,8 +18,6 @@ from driftline.capture.sagemaker.importing import store_lines
 from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
-    get_definition,
-    put_definition,
 )
 from driftline.monitors.executions import Execution
 from tests.monitors.conftest import DAY, START, run_day
@@ -168,71 +166,6 @@ def test_a_failing_script_fails_the_run_and_quotes_no_record(
     assert execution.status == "Failed"
     assert (execution.failure_reason or "").endswith("bad.py, line 2: ValueError (record 1)")
     assert (execution.failure_type, execution.failure_record) == ("ValueError", 1)
-
-
-def test_the_postprocess_handler_finds_the_documents(
-    judge: Callable[..., Execution], root: str, folder: Path, tmp_path: Path
-) -> None:
-    put(root, lines(np.random.default_rng(8), 500))
-    (folder / "post.py").write_text(
-        "import json, os, shutil\n"
-        "def postprocess_handler():\n"
-        f"    shutil.copytree(os.environ['output_path'], {str(tmp_path / 'seen')!r})\n"
-    )
-
-    execution = judge(replace(DEFINITION, postprocess="post.py"))
-
-    kept = Path(root) / execution.folder / "report.json"
-    assert execution.status == "Completed"
-    assert (tmp_path / "seen" / "report.json").read_bytes() == kept.read_bytes()
-
-
-def test_a_script_that_drops_all_records_leaves_nothing_to_judge(
-    judge: Callable[..., Execution], root: str, folder: Path
-) -> None:
-    put(root, lines(np.random.default_rng(8), 50))
-    (folder / "pre.py").write_text("def preprocess_handler(record):\n    return []\n")
-
-    execution = judge()
-
-    assert execution.status == "Failed"
-    assert execution.failure_reason == (
-        "Job inputs had no data: pre.py gave no row for any of its records"
-    )
-
-
-@pytest.mark.parametrize(
-    ("row", "status"),
-    [
-        ("{'temp': 50, 'event_id': record.event_metadata.event_id}", "CompletedWithViolations"),
-        ("{'temp': 50, 'event_id': 'mine'}", "Failed"),
-        ("{'temp': 50, 'row_index': 7}", "Failed"),
-    ],
-)
-def test_a_scripts_column_is_never_replaced_by_our_ids(
-    judge: Callable[..., Execution], root: str, folder: Path, row: str, status: str
-) -> None:
-    put(root, lines(np.random.default_rng(8), 50))
-    (folder / "pre.py").write_text(f"def preprocess_handler(record):\n    return {row}\n")
-
-    execution = judge()
-
-    assert execution.status == status
-    assert status != "Failed" or "expected another name" in str(execution.failure_reason)
-
-
-def test_a_definition_keeps_its_segments_and_scripts(engine: Engine) -> None:
-    wanted = replace(DEFINITION, segments=("place",), postprocess="post.py")
-    with engine.begin() as connection:
-        first = put_definition(connection, wanted, clock())
-        found = get_definition(connection, "daily")
-        changed = put_definition(connection, replace(wanted, segments=()), clock())
-        none = put_definition(connection, replace(wanted, segments=None), clock())
-
-    assert found == first
-    assert found.segments == ("place",)
-    assert (first.version, changed.version, none.version) == (1, 2, 3)
-    assert none.segments is None
 
 
 @pytest.mark.parametrize(

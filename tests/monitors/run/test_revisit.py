@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, insert, select
 
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import get_alarm, history, put_alarm
+from driftline.alerts.alarms.records import get_alarm, put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
-from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.labels.labels import put as put_labels
-from driftline.capture.windows.changes import Position
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution
@@ -104,68 +101,6 @@ def test_the_window_of_late_records_is_judged_again_and_no_other(one, house, lat
     assert one.step() == []
 
 
-def test_its_datapoints_are_replaced(one, house, late) -> None:
-    late(1)
-    one.step()
-
-    with house.connect() as connection:
-        found = metrics.read(
-            connection, "Driftline", "rows", DIMENSIONS, START, START + 3 * DAY, 86_400, "Sum"
-        )
-    assert [value for _, value in found] == [60, 120, 60]
-
-
-def test_nothing_new_is_nothing_to_do(one, clock) -> None:
-    for _ in range(3):
-        clock.time += RESTED
-        assert one.step() == []
-
-
-def test_records_for_windows_to_come_touch_none(one, late, clock, append, rng) -> None:
-    append(3, weather(rng, 60))
-
-    assert one.step() == []
-    clock.time += DAY
-    assert days(one.step()) == [3]
-    clock.time += RESTED
-    assert one.step() == []
-
-
-def position_of(engine: Engine) -> int | None:
-    with engine.connect() as connection:
-        return connection.scalar(select(tables.leases.c.seen_capture))
-
-
-@both_databases
-def test_what_touches_nothing_is_looked_at_once(one, house, late, clock, append, rng) -> None:
-    before = position_of(house)
-    append(3, weather(rng, 60))
-    clock.time += RESTED
-    assert one.step() == []
-    after = position_of(house)
-    late(1)
-    clock.time += RESTED
-
-    assert before is not None
-    assert after == before + 1
-    assert days(one.step()) == [1]
-
-
-@both_databases
-@pytest.mark.parametrize("moved", ["owner", "done_until", "seen_capture"])
-def test_a_position_moves_only_while_a_monitor_stands_as_it_was_read(one, house, moved) -> None:
-    with house.connect() as connection:
-        read = list_states(connection)[0]
-    assert read.position is not None
-    values = {"owner": "other", "done_until": START, "seen_capture": read.position.capture + 5}
-    with house.begin() as connection:
-        connection.execute(update(tables.leases).values({moved: values[moved]}))
-    stands = position_of(house)
-
-    assert not lease.move(house, read, Position(99, 99))
-    assert position_of(house) == stands
-
-
 @both_databases
 def test_a_window_is_judged_again_once_in_a_while_however_often_it_is_touched(
     one, late, clock
@@ -184,29 +119,6 @@ def test_a_window_is_judged_again_once_in_a_while_however_often_it_is_touched(
     assert too_soon == []
     assert days(later) == [1, 2]
     assert [found.row_count for found in later] == [180, 120]
-
-
-def test_due_windows_do_not_wait_for_those_that_rest(one, late, clock, append, rng) -> None:
-    late(1)
-    one.step()
-    late(1)
-    append(3, weather(rng, 60))
-    clock.time = START + 4 * DAY
-    one.lease_clock = Clock(START + 3 * DAY + RESTED / 2)
-
-    assert days(one.step()) == [3]
-    one.lease_clock.time += RESTED
-    assert days(one.step()) == [1]
-
-
-def test_many_windows_are_judged_again_turn_by_turn(one, late, monkeypatch) -> None:
-    monkeypatch.setattr(scheduler, "WINDOWS_PER_TURN", 2)
-    for day in range(3):
-        late(day)
-
-    turns = [days(one.step()) for _ in range(3)]
-
-    assert turns == [[0, 1], [2], []]
 
 
 @both_databases
@@ -237,23 +149,6 @@ def test_two_schedulers_judge_each_touched_window_again_once(
     assert [executions_of(house, day) for day in range(3)] == [[(False, 60), (True, 120)]] * 3
 
 
-def test_a_window_that_cannot_be_judged_again_now_is_not_forgotten(one, root, late, clock) -> None:
-    late(1)
-    folder = Path(root, "executions")
-    folder.rename(Path(root, "elsewhere"))
-    folder.write_text("in the way")
-    blocked = one.step()
-    folder.unlink()
-    Path(root, "elsewhere").rename(folder)
-    resting = one.step()
-    clock.time += RESTED
-
-    assert blocked == []
-    assert one.failures.count == 1
-    assert resting == []
-    assert days(one.step()) == [1]
-
-
 def test_a_changed_definition_judges_touched_windows_by_what_it_says_now(
     one, house, late, clock
 ) -> None:
@@ -273,19 +168,6 @@ def test_a_new_schedule_judges_only_windows_that_it_has_run_itself(one, house, l
     late(1)
 
     assert one.step() == []
-
-
-@both_databases
-def test_a_monitor_of_before_the_upgrade_begins_to_look_now(one, house, late) -> None:
-    with house.begin() as connection:
-        connection.execute(update(tables.leases).values(seen_capture=None, seen_truth=None))
-    late(0)
-    first = one.step()
-    late(1)
-
-    assert first == []
-    one.lease_clock = Clock(START + 4 * DAY)
-    assert days(one.step()) == [1]
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("data-quality", []), ("model-quality", [1])])
@@ -348,21 +230,3 @@ def test_another_verdict_on_the_newest_window_reaches_the_alarm(alarm, one, late
     one.step()
 
     assert (before, alarm()) == ("OK", "ALARM")
-
-
-@both_databases
-def test_another_verdict_on_an_old_window_changes_what_is_drawn_and_tells_nobody(
-    alarm, one, house, late
-) -> None:
-    before = alarm()
-    late(0)
-    one.step()
-
-    assert (before, alarm()) == ("OK", "OK")
-    with house.connect() as connection:
-        changes = history(connection, "any", type="StateUpdate")
-        found = metrics.read(
-            connection, "Driftline", "violations", DIMENSIONS, START, START + DAY, 86_400, "Sum"
-        )
-    assert len(changes) == 1
-    assert found[0][1] > 0

@@ -17,15 +17,12 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, select, update
 
-from driftline.alerts.metrics import store as metrics
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import WindowRead
 from driftline.monitors import tables
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run import lease
-from driftline.monitors.run.captured_window import read_captured
 from driftline.monitors.run.execution import Job
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.scheduler import Scheduler
@@ -88,12 +85,6 @@ def test_days_of_another_clock_are_its_windows(house, root, reference, clock) ->
     assert ran[0].window_start == start
 
 
-def test_nothing_is_run_before_its_window_is_over(house, root, reference, clock) -> None:
-    clock.time = START + DAY - timedelta(seconds=1)
-
-    assert scheduler(house, root, reference, clock).step() == []
-
-
 def test_missed_windows_are_caught_up_in_order(house, root, reference, clock) -> None:
     one = scheduler(house, root, reference, clock)
     clock.time = START + DAY
@@ -118,59 +109,6 @@ def test_a_window_waits_for_the_delay_of_its_monitor(house, root, reference, clo
 
     assert early == []
     assert len(one.step()) == 1
-
-
-def test_a_monitor_without_start_begins_with_the_window_it_was_made_in(
-    house, root, reference, clock
-) -> None:
-    with house.begin() as connection:
-        made = START + 3 * DAY + timedelta(hours=7)
-        put_definition(
-            connection, MonitorDefinition("new", endpoint="flights", baseline="flights"), made
-        )
-    clock.time = START + 5 * DAY
-
-    ran = [one for one in scheduler(house, root, reference, clock).step() if one.monitor == "new"]
-
-    assert [one.window_start for one in ran] == [START + 3 * DAY, START + 4 * DAY]
-
-
-def test_a_window_without_rows_is_no_data_and_the_next_is_run(
-    house, root, reference, clock
-) -> None:
-    clock.time = START + 8 * DAY
-
-    ran = scheduler(house, root, reference, clock).step()
-
-    assert [one.status for one in ran] == ["Completed"] * 6 + ["NoData"] * 2
-
-
-@both_databases
-@pytest.mark.parametrize(
-    ("made_on", "expected"),
-    [
-        # Made in the evening of the sixth day, without any traffic from then on.
-        (6, [(7, 0.0)]),
-        # Made in the evening of the fifth day, whose morning was captured already.
-        (5, [(5, 60.0), (6, 0.0), (7, 0.0)]),
-    ],
-)
-def test_silence_counts_from_the_first_whole_window_of_a_new_monitor(
-    house, root, reference, clock, made_on: int, expected: list[tuple[int, float]]
-) -> None:
-    new = MonitorDefinition("new", endpoint="flights", baseline="flights")
-    with house.begin() as connection:
-        put_definition(connection, new, START + made_on * DAY + timedelta(hours=19))
-    clock.time = START + 8 * DAY
-
-    scheduler(house, root, reference, clock).step()
-
-    dimensions = {"Endpoint": "flights", "MonitoringSchedule": "new"}
-    with house.connect() as connection:
-        found = metrics.read(
-            connection, "Driftline", "rows", dimensions, START, START + 9 * DAY, 86_400, "Sum"
-        )
-    assert [((time - START).days, rows) for time, rows in found] == expected
 
 
 @both_databases
@@ -209,31 +147,6 @@ def test_now_runs_once_over_its_window(
 
 
 @both_databases
-def test_a_monitor_that_is_made_to_run_now_runs_once_more(house, root, reference, clock) -> None:
-    one = scheduler(house, root, reference, clock)
-    clock.time = START + 2 * DAY
-    assert len(one.step()) == 2
-    with house.begin() as connection:
-        now = replace(DAILY, schedule="NOW", start=None)
-        put_definition(connection, now, clock.time)
-    clock.time += timedelta(seconds=15)
-
-    ran = one.step()
-
-    assert [(run.window_start, run.window_end) for run in ran] == [(START + DAY, START + 2 * DAY)]
-    assert one.step() == []
-
-
-@both_databases
-def test_schedules_that_others_drive_are_left_alone(house, root, reference, clock) -> None:
-    with house.begin() as connection:
-        connection.execute(update(tables.definitions).values(schedule="external"))
-    clock.time = START + 5 * DAY
-
-    assert scheduler(house, root, reference, clock).step() == []
-
-
-@both_databases
 def test_a_lease_that_another_holds_is_respected_until_it_runs_out(
     house, root, reference, clock
 ) -> None:
@@ -267,19 +180,6 @@ def test_a_broken_monitor_does_not_keep_others_from_running(house, root, referen
     ran = scheduler(house, root, reference, clock).step()
 
     assert "daily" in {one.monitor for one in ran}
-
-
-def test_the_loop_ends_when_it_is_told(house, root, reference, clock) -> None:
-    clock.time = START + 2 * DAY
-    stop = threading.Event()
-    loop = threading.Thread(
-        target=scheduler(house, root, reference, clock, poll_s=0.01).run, args=(stop,)
-    )
-    loop.start()
-    stop.set()
-    loop.join(timeout=60)
-
-    assert not loop.is_alive()
 
 
 WORKER = """
@@ -395,30 +295,6 @@ def test_a_run_that_takes_too_long_has_failed_and_the_next_gets_its_turn(
         assert connection.execute(select(tables.leases.c.owner)).all() == [(None,)]
 
 
-def test_reading_counts_towards_the_limit_of_a_run(
-    house, root, reference, clock, monkeypatch
-) -> None:
-    with house.begin() as connection:
-        put_definition(connection, replace(DAILY, timeout_s=30.0), START)
-    seconds = 0.0
-
-    def read_slowly(*given: object) -> WindowRead:
-        nonlocal seconds
-        seconds += 40
-        return read_captured(*given)
-
-    monkeypatch.setattr("driftline.monitors.run.execution.read_captured", read_slowly)
-    timed = partial(Job, timer=lambda: seconds)
-    monkeypatch.setattr("driftline.monitors.run.scheduler.Job", timed)
-    clock.time = START + DAY
-
-    (ran,) = scheduler(house, root, reference, clock).step()
-
-    assert (ran.status, (ran.failure_reason or "")[:16]) == ("Failed", "ended after 30 s")
-    with house.connect() as connection:
-        assert connection.scalar(select(tables.leases.c.done_until)) == START + DAY
-
-
 def test_a_window_that_cannot_be_run_is_tried_again_later_and_says_why(
     house, root, reference, clock
 ) -> None:
@@ -477,46 +353,6 @@ def test_a_lease_is_renewed_as_long_as_a_run_lasts(
     monkeypatch.setattr(one._baselines, "get", read_slowly)
 
     assert len(one.step()) == 1
-
-
-@both_databases
-def test_a_clock_that_is_set_back_has_windows_run_when_they_have_ended(
-    house, root, reference, clock
-) -> None:
-    one = scheduler(house, root, reference, clock)
-    clock.time = START + 3 * DAY
-    first = one.step()
-    clock.time = START + DAY
-    back = one.step()
-    clock.time = START + 4 * DAY
-
-    again = one.step()
-
-    assert (len(first), back, len(again)) == (3, [], 3)
-    assert [one.id for one in again[:2]] == [one.id for one in first[1:]]
-
-
-def test_the_model_is_opened_for_attribution_only_and_closed_again(
-    house, root, reference, clock
-) -> None:
-    with house.begin() as connection:
-        kinds = ("attribution", "data-quality")
-        for kind in kinds:
-            put_definition(
-                connection, replace(DAILY, name=f"of-{kind}", kind=kind, variant="blue"), START
-            )
-    opened: list[str] = []
-
-    @contextmanager
-    def open_model(endpoint: str, variant: str | None) -> Iterator[Predictor]:
-        opened.append(f"{endpoint} {variant}")
-        yield lambda rows: np.zeros(rows.num_rows)
-        opened.append("closed")
-
-    clock.time = START + DAY
-    scheduler(house, root, reference, clock, predictors=open_model).step()
-
-    assert opened == ["flights blue", "closed"]
 
 
 def test_a_model_that_is_slow_to_answer_holds_up_no_other_monitor(

@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, event, insert, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Engine, insert, update
 
 from driftline.capture.windows.changes import Position
 from driftline.capture.windows.window import Window
@@ -18,8 +17,7 @@ from driftline.monitors.definitions import (
     tell_left_out,
 )
 from driftline.monitors.run.overdue import overdue
-from driftline.monitors.run.scheduler import Scheduler
-from driftline.monitors.run.status import MonitorStates, list_states
+from driftline.monitors.run.status import list_states
 from driftline.monitors.tables import definitions, leases
 from tests.monitors.conftest import DAY, START
 
@@ -55,12 +53,6 @@ def test_a_monitor_that_has_never_run_stands_at_its_start(engine, declare):
     assert found.next_window() == Window(START, START + DAY)
 
 
-def test_without_a_start_it_stands_where_the_schedule_fired_before_it_was_made(engine, declare):
-    declare(start=None)
-
-    assert state(engine).begin == START
-
-
 def test_one_that_has_run_stands_where_its_lease_says(engine, declare):
     declare(owner="somebody")
     with engine.begin() as connection:
@@ -93,12 +85,6 @@ def test_a_window_is_overdue_ten_minutes_after_it_could_have_been_run(engine, de
     ]
 
 
-def test_of_many_missed_windows_the_oldest_is_told(engine, declare):
-    declare()
-
-    assert late(engine, START + 9 * DAY) == [("daily", Window(START, START + DAY))]
-
-
 def test_one_run_is_overdue_until_it_was_made(engine, declare):
     declare(schedule="NOW")
     window = Window(START, START + timedelta(hours=7))
@@ -117,14 +103,6 @@ def test_what_has_no_window_to_come_is_never_overdue(engine, declare, schedule):
     assert late(engine, START + 900 * DAY) == []
 
 
-def test_one_that_is_up_to_date_is_not_overdue(engine, declare):
-    declare()
-    with engine.begin() as connection:
-        connection.execute(insert(leases).values(monitor="daily", done_until=START + 9 * DAY))
-
-    assert late(engine, START + 9 * DAY + 2 * GRACE) == []
-
-
 def test_a_stored_monitor_that_does_not_parse_is_told_once_and_the_others_run(
     engine, declare, caplog
 ) -> None:
@@ -139,54 +117,3 @@ def test_a_stored_monitor_that_does_not_parse_is_told_once_and_the_others_run(
         assert [one.definition.name for one in list_states(connection)] == ["daily"]
         assert [one.name for one in list_definitions(connection)] == ["daily"]
     assert caplog.text.count("monitor=broken cannot be read") == 1
-
-
-def test_a_look_at_two_hundred_monitors_is_one_query(engine, declare, root):
-    for number in range(200):
-        declare(name=f"monitor-{number}")
-    one = Scheduler(engine, root, lambda _: None, now=lambda: START + DAY / 2)
-    one.step()
-    asked: list[str] = []
-    event.listen(engine, "before_cursor_execute", lambda *what: asked.append(what[2]))
-
-    assert one.step() == []
-
-    (query,) = (text for text in asked if not text.startswith("BEGIN"))
-    assert "rules" not in query  # Definitions are read when they change.
-
-
-def test_the_next_look_sees_what_changed_at_the_same_moment(engine, declare):
-    states = MonitorStates()
-    declare()
-    declare(name="other")
-    with engine.connect() as connection:
-        before = states.read(connection)
-    declare(priority=7)
-    with engine.begin() as connection:
-        connection.execute(insert(leases).values(monitor="other", done_until=START + DAY))
-    declare(priority=8)
-    with engine.connect() as connection:
-        daily, other = states.read(connection)
-        again = states.read(connection)
-
-    assert (before[0].definition.priority, daily.definition.priority) == (0, 8)
-    assert (before[1].begin, other.begin) == (START, START + DAY)
-    assert again[0] is daily
-    assert again[1] is other
-
-
-def test_a_look_that_failed_hides_no_monitor_from_the_next(engine, declare):
-    states = MonitorStates()
-    declare()
-
-    def fail(_connection, _cursor, statement, parameters, *_):
-        if " IN (" in statement:
-            raise OperationalError(statement, parameters, Exception("database is locked"))
-
-    event.listen(engine, "before_cursor_execute", fail)
-    with engine.connect() as connection, pytest.raises(OperationalError):
-        states.read(connection)
-    event.remove(engine, "before_cursor_execute", fail)
-
-    with engine.connect() as connection:
-        assert [one.definition.name for one in states.read(connection)] == ["daily"]

@@ -15,7 +15,7 @@ from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.formats.source import open_source
-from driftline.monitors.definitions import DefinitionError, MonitorDefinition, put_definition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.run import execution as runs
 from driftline.monitors.run.execution import Job, run
@@ -94,14 +94,6 @@ def test_a_window_is_explained_as_long_as_its_monitor_allows(job: Job, shown: li
     assert f" {done} of 900 rows" in said
 
 
-def test_without_a_limit_all_rows_are_explained_and_how_far_is_seen(
-    job: Job, shown: list[str]
-) -> None:
-    assert note(replace(job, definition=replace(LIMITED, time_limit_s=None))) is None
-    assert shown[-1] == "explaining: 900 of 900 rows"
-    assert max(map(len, shown)) <= len("explaining: 1,000 of 1,000 rows")  # As the table holds.
-
-
 @both_databases
 def test_a_run_that_takes_too_long_ends_while_its_model_is_asked(job: Job) -> None:
     asked_s = [0.0]
@@ -131,18 +123,3 @@ def test_a_repeated_run_says_that_time_may_have_allowed_fewer_rows(job: Job) -> 
 
     assert not repeated.is_same
     assert repeated.notes == ("the time limit for explanations may have allowed other rows",)
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"kind": "bias"}, 'time_limit_s with kind "bias"; expected "attribution"'),
-        ({"time_limit_s": 0.0}, "time_limit_s 0.0; expected more than 0"),
-        ({"time_limit_s": -1.0}, "expected more than 0"),
-        ({"time_limit_s": 86_401.0}, "at most 86,400 seconds"),
-        ({"time_limit_s": float("nan")}, "expected more than 0"),
-    ],
-)
-def test_a_limit_that_means_nothing_is_refused(fields: dict[str, object], said: str) -> None:
-    with pytest.raises(DefinitionError, match=said):
-        replace(LIMITED, **fields)

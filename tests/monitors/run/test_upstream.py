@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from sqlalchemy import Engine, event, select, update
+from sqlalchemy import Engine, select
 
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
@@ -18,14 +18,12 @@ from driftline.monitors import tables
 from driftline.monitors.definitions import (
     DefinitionError,
     MonitorDefinition,
-    get_definition,
     put_definition,
 )
 from driftline.monitors.executions import UNFINISHED, Execution
 from driftline.monitors.run import lease
-from driftline.monitors.run.cancel import cancel, pending
+from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
 from driftline.monitors.schedule import due_windows
@@ -97,20 +95,6 @@ def test_a_window_comes_behind_those_of_the_monitor_that_it_depends_on(
     ]  # fmt: skip
 
 
-def test_what_waits_says_for_whom_and_is_overdue_with_that_reason(house, scheduler, clock) -> None:
-    put(house, replace(FIRST, delay_s=7200), SECOND)
-    clock.time = START + 2 * HOUR
-
-    assert scheduler().step() == []
-
-    with house.connect() as connection:
-        found = {one.monitor: one.failure for one in overdue(connection, clock.time)}
-        second = get_definition(connection, "second")
-    assert found == {"second": 'waits for monitor "first"'}
-    (waiting,) = pending(house, second, clock.time)
-    assert (waiting.start, waiting.end, waiting.waits_for) == (START, START + HOUR, "first")
-
-
 # What waits for what is the same on both databases; each is asked once, the cheaper one for all.
 @pytest.mark.parametrize(
     ("backend", "schedule"),
@@ -173,97 +157,6 @@ def test_a_window_whose_upstream_failed_is_not_run_until_both_are_backfilled(
     assert [one.status for one in again] == [status, "NoData", "NoData", "NoData"]
 
 
-@both_databases
-def test_a_result_that_stands_is_not_taken_back_by_its_upstream(house, tmp_path, clock) -> None:
-    put(house, FIRST, SECOND)
-    clock.time, window = START + HOUR, Window(START, START + HOUR)
-    job = Job(
-        house, str(tmp_path), FIRST, window, now=clock, keeps_order=True,
-        signature=store.get(str(tmp_path), "b").signature,
-    )  # fmt: skip
-    run(job)
-    before = run(replace(job, definition=SECOND))
-    with house.begin() as connection:
-        of_first = tables.executions.c.monitor == "first"
-        connection.execute(update(tables.executions).where(of_first).values(status="Failed"))
-
-    assert run(replace(job, definition=SECOND)) == before
-
-
-@both_databases
-def test_windows_that_the_upstream_passes_by_are_not_run(house, scheduler, clock) -> None:
-    put(house, replace(FIRST, catch_up="last"), SECOND)
-    clock.time = START + 3 * HOUR
-
-    ran = until_still(scheduler())
-
-    assert told(ran) == [
-        ("first", 3, "NoData"), ("second", 1, "Stopped"), ("second", 2, "Stopped"),
-        ("second", 3, "NoData"),
-    ]  # fmt: skip
-    assert "passed by its windows from 2024-03-01T00:00:00+00:00 on" in ran[1].failure_reason
-
-
-def test_windows_before_the_upstream_began_do_not_wait_for_it(house, scheduler, clock) -> None:
-    put(house, replace(FIRST, start=START + 2 * HOUR), SECOND)
-    clock.time = START + 3 * HOUR
-
-    ran = told(until_still(scheduler()))
-
-    assert ran == [("first", 3, "NoData")] + [("second", hour, "NoData") for hour in (1, 2, 3)]
-
-
-def test_windows_of_an_older_schedule_of_the_upstream_are_results_too(
-    house, scheduler, clock
-) -> None:
-    put(house, replace(FIRST, schedule="rate(4 hours)"))
-    clock.time = START + 4 * HOUR
-    one = scheduler()
-    until_still(one)
-    put(house, FIRST, replace(SECOND, schedule="rate(6 hours)"))
-    clock.time = START + 6 * HOUR
-
-    assert told(until_still(one)) == [
-        ("first", 5, "NoData"), ("first", 6, "NoData"), ("second", 6, "NoData"),
-    ]  # fmt: skip
-
-
-@both_databases
-def test_windows_wait_for_the_runs_that_somebody_else_starts(
-    house, scheduler, clock, tmp_path
-) -> None:
-    outside = replace(FIRST, schedule="external")
-    put(house, outside, SECOND)
-    one = scheduler()
-    clock.time = START + 2 * HOUR
-    assert one.step() == []
-
-    job = Job(
-        house, str(tmp_path), outside, Window(START, START + HOUR), now=clock,
-        signature=store.get(str(tmp_path), "b").signature,
-    )  # fmt: skip
-    run(job)
-    assert told(until_still(one)) == [("second", 1, "NoData")]
-    run(replace(job, window=Window(START + HOUR, START + 2 * HOUR), definition=replace(
-        outside, baseline="none"
-    )))  # fmt: skip
-    assert told(until_still(one)) == [("second", 2, "Failed")]
-
-
-@both_databases
-def test_one_that_nobody_can_read_is_waited_for(house, scheduler, clock) -> None:
-    put(house, FIRST, SECOND)
-    with house.begin() as connection:
-        of_first = tables.definitions.c.name == "first"
-        connection.execute(update(tables.definitions).where(of_first).values(kind="no-such"))
-    clock.time = START + HOUR
-
-    assert scheduler().step() == []
-    with house.connect() as connection:
-        (late,) = overdue(connection, clock.time + HOUR)
-    assert late.failure == 'waits for monitor "first"'
-
-
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -276,21 +169,6 @@ def test_one_that_nobody_can_read_is_waited_for(house, scheduler, clock) -> None
 def test_a_wrong_dependency_is_one_sentence(changes, sentence) -> None:
     with pytest.raises(DefinitionError, match=f'^monitor "second": depends_on {sentence}'):
         replace(SECOND, **changes)
-
-
-def test_the_look_of_a_scheduler_asks_nothing_for_each_monitor(house, scheduler, clock) -> None:
-    put(house, replace(FIRST, delay_s=86_400))
-    one, counts, statements = scheduler(), [], []
-    event.listen(house, "before_cursor_execute", lambda *given: statements.append(given[2]))
-    clock.time = START + HOUR
-    for number in (2, 40):
-        put(house, *(replace(SECOND, name=f"m{one}") for one in range(number)))
-        one.step()  # Reads the definitions that are new.
-        statements.clear()
-        one.step()
-        counts.append(len(statements))
-
-    assert counts[0] == counts[1] <= 2
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -36,36 +35,11 @@ def test_what_is_unpacked_is_what_was_packed(cells: dict[str, list[int]]) -> Non
     assert runs == counts.last_runs
 
 
-def test_counts_of_the_former_format_have_no_runs() -> None:
-    _, layout = window({"a": [1, 2], "b": [3]})
-    # As it was written until windows remembered runs: one byte a count, compressed.
-    written = b"\x01\x01" + zlib.compress(bytes([1, 2, 3]), 9)
-
-    found, runs, *_ = unpack(written, layout)
-
-    assert {name: one.tolist() for name, one in found.items()} == {"a": [1, 2], "b": [3]}
-    assert runs == {}
-
-
 @pytest.mark.parametrize("greatest", [255, 256, 65_535, 65_536, 2**32 - 1, 2**32])
 def test_a_count_at_the_edge_of_a_width_is_not_cut(greatest: int) -> None:
     counts, layout = window({"a": [0, greatest]})
 
     assert unpack(pack(counts, layout), layout)[0]["a"].tolist() == [0, greatest]
-
-
-def test_another_cell_or_another_order_is_another_layout() -> None:
-    ids = {"a": "1", "b": "2"}
-    counts = {"a": np.zeros(2, np.int64), "b": np.zeros(3, np.int64)}
-    of = [
-        Layout.of(WindowCounts(None, None, 0, counts), ids),
-        Layout.of(WindowCounts(None, None, 0, dict(reversed(counts.items()))), ids),
-        Layout.of(WindowCounts(None, None, 0, counts), {**ids, "b": "3"}),
-        Layout.of(WindowCounts(None, None, 0, {"a": counts["a"]}), ids),
-    ]
-
-    assert of[0].id == of[1].id
-    assert len({one.id for one in of}) == 3
 
 
 def test_a_format_of_later_is_refused_with_the_mend() -> None:
@@ -84,20 +58,6 @@ def test_counts_of_other_cells_are_refused() -> None:
 
     with pytest.raises(InputError, match="are 4 numbers; expected 5"):
         unpack(data, other)
-
-
-def test_a_year_of_hourly_windows_with_25_columns_stays_small() -> None:
-    # 200 rows an hour on 43 cells of equal share, as an equi-depth baseline counts numbers.
-    rng = np.random.default_rng(7)
-    counts, layout = window({f"column {number}": [0] * 43 for number in range(25)})
-
-    def drawn() -> WindowCounts:
-        cells = {name: rng.multinomial(200, np.ones(43) / 43) for name in counts.cells}
-        return replace(counts, cells=cells)
-
-    sizes = [len(pack(drawn(), layout)) for _ in range(50)]
-
-    assert 24 * 365 * np.mean(sizes) < 6_000_000
 
 
 def test_the_scores_of_days_come_back_beside_the_counts() -> None:
@@ -129,7 +89,3 @@ def test_marks_of_hours_come_back_with_and_without_days() -> None:
 
         assert {name: own.tolist() for name, own in marks.items()} == {"b": [0, 255, 3]}
         assert (cells["a"].tolist(), runs, [*of_days]) == ([1, 2], counts.last_runs, [*one.days])
-
-
-def test_without_scores_of_days_an_earlier_version_can_read_it() -> None:
-    assert pack(*window({"a": [1, 2]}))[0] == 2

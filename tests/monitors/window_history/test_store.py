@@ -7,7 +7,7 @@ from datetime import datetime
 
 import numpy as np
 import pytest
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, select
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.definitions import MonitorDefinition, delete_definition, put_definition
@@ -137,28 +137,6 @@ def test_what_a_monitor_remembers_goes_with_it(connection: Connection) -> None:
 
     left = connection.execute(select(window_counts.c.monitor)).scalars().all()
     assert left == ["other"]
-
-
-# PostgreSQL scans a table as small as this.
-@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
-def test_the_last_windows_are_found_by_the_primary_key(engine: Engine) -> None:
-    with engine.connect() as connection:
-        plan = connection.exec_driver_sql(
-            "EXPLAIN QUERY PLAN SELECT * FROM monitors_window_counts WHERE monitor = 'daily' AND "
-            "window_start < '2024' ORDER BY window_start DESC, window_end DESC LIMIT 63"
-        ).all()
-
-    assert "USING INDEX" in str(plan)
-    assert "TEMP B-TREE" not in str(plan)
-
-
-def test_layouts_are_said_once(connection: Connection) -> None:
-    for day in range(4):
-        put(connection, KEY, window(day), IDS)
-
-    table = connection.exec_driver_sql("SELECT count(*) FROM monitors_count_layouts")
-    assert table.scalar_one() == 1
-    assert connection.scalar(select(func.count()).select_from(window_counts)) == 4
 
 
 def test_scores_of_days_serve_the_version_of_the_baseline_that_they_were_made_with(

@@ -107,60 +107,9 @@ def test_a_reference_without_a_usable_prediction_lets_no_model_pass(compat: bool
         assert notes["DPPL"] == "undefined: the reference has no usable prediction"
 
 
-SCORED = {"probability": "score", "label": "y", "positive": 1, "problem": "binary",
-          "facet": "sex=F"}  # fmt: skip
-
-
 def scored(seed: int, **columns: object) -> pa.Table:
     rng = np.random.default_rng(seed)
     score = rng.uniform(size=3_000)
     found = {"sex": rng.choice(["F", "M"], 3_000), "score": score}
     labels = (rng.uniform(size=3_000) < score).astype(np.int64)
     return pa.table({**found, "y": labels, **columns})
-
-
-@pytest.mark.parametrize(
-    ("columns", "name", "lack", "note"),
-    [
-        ({"score": np.full(3_000, 0.3)}, "DI", "predicted positives", "no prediction is positive"),
-        ({"score": np.full(3_000, 0.8)}, "DRR", "predicted negatives", "every prediction is"),
-        ({"y": np.ones(3_000, np.int64)}, "SD", "observed negatives", 'the class "1"'),
-    ],
-)
-def test_what_a_reference_of_one_kind_lacks_is_no_lack_of_rows(
-    columns: dict[str, object], name: str, lack: str, note: str
-) -> None:
-    report = dl.check(scored(2), Baseline.fit(scored(1, **columns), **SCORED), kind="bias")
-
-    [found] = [one for one in report.metrics if one.name == name]
-    assert found.value is not None and found.bound is None
-    assert found.note == f"undefined: the reference has no {lack}"
-    assert f"F: {name}" in [one.name.rpartition("= ")[2] for one in report.unjudged]
-    assert "too small" not in report.headline
-    assert "metrics could not be compared: sex = F: " in report.headline
-    assert f"(the reference has no {lack})" in report.headline
-    assert note in report.details["classes_note"]
-
-
-@pytest.mark.parametrize("score", [np.full(3_000, np.nan), pa.nulls(3_000, pa.float64())])
-def test_a_reference_without_any_score_says_so_when_it_is_made(
-    score: object, caplog: pytest.LogCaptureFixture
-) -> None:
-    baseline = Baseline.fit(scored(1, score=score), **SCORED)
-
-    told = 'probability "score": none of 3,000 rows of the reference has a value'
-    assert caplog.text.count(told) == 1
-    assert not dl.check(scored(2), baseline, kind="bias").decided
-
-
-def test_a_reference_that_lacks_half_of_its_scores_is_noted() -> None:
-    score = np.where(np.arange(3_000) % 2, np.nan, scored(1)["score"].to_numpy())
-
-    half = dl.check(scored(2), Baseline.fit(scored(1, score=score), **SCORED), kind="bias")
-    whole = dl.check(scored(2), Baseline.fit(scored(1), **SCORED), kind="bias")
-
-    assert half.details["lacking_note"] == (
-        '1,500 of 3,000 rows of the reference have no usable prediction ("score"): metrics of '
-        "predictions are held beside the others alone"
-    )
-    assert not {"lacking_note", "classes_note"} & {*whole.details}

@@ -21,7 +21,7 @@ from tests.monitors.kinds.bias.adult import (
     expected,
     people,
 )
-from tests.monitors.kinds.bias.cases import COLUMNS, metric, sample, unfair, with_column
+from tests.monitors.kinds.bias.cases import metric, sample, unfair, with_column
 
 
 def test_the_reference_is_written_as_clarify_writes_it(reference: Baseline) -> None:
@@ -45,11 +45,6 @@ def test_the_reference_is_written_as_clarify_writes_it(reference: Baseline) -> N
         found = {one["name"]: one["value"] for one in entry["metrics"]}
         assert found.pop("FT", None) is None  # The features are texts.
         assert found == pytest.approx(wanted)
-
-
-def test_there_is_no_document_without_groups_or_answers() -> None:
-    assert bias.suggest(Baseline.fit(people(), **COLUMNS)) == {}
-    assert bias.suggest(Baseline.fit(people(), facet="sex=Female")) == {}
 
 
 def test_labels_alone_are_enough_for_a_document_of_labels() -> None:
@@ -146,11 +141,6 @@ def test_a_limit_that_is_no_number_is_refused(reference: Baseline, value: object
 
     with pytest.raises(InputError, match=r"analysis\.json"):
         dl.check(sample(100), edited, kind="bias")
-
-
-def test_a_document_of_brackets_is_refused(reference: Baseline) -> None:
-    with pytest.raises(InputError, match=r"analysis\.json"):
-        dl.check(sample(100), replace(reference, documents={ANALYSIS: "[" * 100_000}), kind="bias")
 
 
 def test_a_baseline_with_groups_writes_clarifys_document(

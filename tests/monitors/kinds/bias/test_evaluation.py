@@ -8,18 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
 import driftline as dl
-from driftline.baseline.outcomes import outcome_columns
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
-from driftline.monitors.kinds.bias.evaluation import detectable, suggest
+from driftline.monitors.kinds.bias.evaluation import suggest
 from driftline.monitors.kinds.bias.report import chance_of_table
-from driftline.monitors.results.metric import INSUFFICIENT
-from driftline.roles import Facet
 from tests.monitors.kinds.bias.adult import (
     expected,
     people,
@@ -147,45 +143,6 @@ def test_metrics_of_labels_rest_on_labelled_rows_and_say_how_many(reference: Bas
     assert any("with a positive answer" in text for text in report.details["warnings"])
 
 
-def test_labels_alone_say_what_windows_of_some_sizes_find() -> None:
-    reference = Baseline.fit(people(), label="income", positive=1, facet="sex=Female")
-
-    [few, many] = detectable(reference)
-
-    [value] = [
-        one.value for one in dl.check(people(), reference, kind="bias").metrics if one.name == "DPL"
-    ]
-    for line in (few, many):
-        assert "sex = Female: DPL at 0.2" in line or "sex = Female: DPL at 0.3" in line
-        assert f"(now {value:.3g})" in line
-    assert few != many
-
-
-def timed_reference() -> Baseline:
-    table = people()
-    times = pa.array(np.arange(table.num_rows) * 30 * 86_400_000_000 // table.num_rows)
-    timed = table.append_column("at", times.cast(pa.timestamp("us", "UTC")))
-    return Baseline.fit(timed, label="income", positive=1, facet="sex=Female", timestamp="at")
-
-
-def test_a_timed_reference_says_what_no_number_of_rows_finds() -> None:
-    *sizes, least = detectable(timed_reference())
-
-    assert [line.split(" ")[0] for line in sizes] == ["1,000", "10,000"]
-    assert least.startswith("beside days of this reference no number of rows a day finds less than")
-    assert "sex = Female: DPL at 0." in least
-
-
-def test_a_reference_beside_whose_days_nothing_is_found_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("driftline.monitors.kinds.bias.evaluation.findable", lambda *_: [])
-
-    *_, least = detectable(timed_reference())
-
-    assert least == "beside days of this reference no number of rows a day finds any change"
-
-
 def test_the_chance_of_uneven_labels_is_scipys() -> None:
     rng = np.random.default_rng(20261123)
     tables = [rng.integers(1, most, (2, 2)) for most in (3, 30, 3_000) for _ in range(100)]
@@ -193,28 +150,6 @@ def test_the_chance_of_uneven_labels_is_scipys() -> None:
     for table in tables:
         expected = stats.chi2_contingency(table).pvalue
         assert chance_of_table(table) == pytest.approx(expected, rel=1e-9, abs=1e-300)
-
-
-def test_too_few_rows_are_said_to_be_too_few(reference: Baseline) -> None:
-    report = dl.check(sample(60), reference, kind="bias")
-
-    assert not report.violations
-    assert not report.decided
-    assert {one.note for one in report.metrics if one.name != "FT"} == {INSUFFICIENT}
-    assert report.details["groups"][0]["group"]["rows"] < 30
-
-
-@pytest.mark.parametrize("answer", [0, 1])
-def test_a_model_that_always_says_the_same_is_measured_all_the_same(
-    reference: Baseline, answer: int
-) -> None:
-    table = with_column(sample(3_000), "predicted", np.full(3_000, answer))
-
-    report = dl.check(table, reference, kind="bias")
-
-    assert metric(report, "DPPL").value == 0
-    assert metric(report, "DI").note == ("" if answer else "undefined: no_predicted_positives")
-    json.loads(report.documents()[ANALYSIS])
 
 
 def test_a_facet_that_is_empty_or_renamed_is_told_not_guessed(reference: Baseline) -> None:
@@ -300,13 +235,6 @@ def test_what_the_reference_does_not_hold_cannot_be_asked_for(
         dl.check(sample(500), reference, kind="bias", **named)
 
 
-def test_an_identifier_is_no_group() -> None:
-    table = people().append_column("id", pa.array([f"p{i}" for i in range(people().num_rows)]))
-
-    with pytest.raises(InputError, match="more than 10,000 values"):
-        dl.check(table, Baseline.fit(table, **COLUMNS, facet="id"), kind="bias")
-
-
 def test_a_baseline_without_groups_cannot_be_asked() -> None:
     with pytest.raises(InputError, match="facet"):
         dl.check(sample(500), Baseline.fit(people(), **COLUMNS), kind="bias")
@@ -320,33 +248,11 @@ def test_saving_and_loading_changes_nothing(reference: Baseline, tmp_path: Path)
     assert loaded.documents() == dl.check(unfair(), reference, kind="bias").documents()
 
 
-def test_a_text_cannot_be_split_by_a_threshold() -> None:
-    with pytest.raises(InputError, match="split numbers"):
-        Baseline.fit(people(), **COLUMNS, facet=Facet("sex", (), 1.0))
-
-
-def test_captured_windows_need_just_the_columns_that_the_reference_knows(
-    reference: Baseline,
-) -> None:
-    wanted = outcome_columns(reference.outcomes.roles)
-
-    found = dl.check(unfair().select(list(wanted)), reference, kind="bias")
-
-    assert found.documents() == dl.check(unfair(), reference, kind="bias").documents()
-
-
 def test_rows_that_lack_what_is_compared_are_refused(reference: Baseline) -> None:
     with pytest.raises(InputError, match='"sex": the data has no such column, but '):
         dl.check(sample(2_000).drop_columns(["sex"]), reference, kind="bias")
     with pytest.raises(InputError, match='neither answers nor labels; expected "predicted", "inc'):
         dl.check(sample(2_000).drop_columns(["income", "predicted"]), reference, kind="bias")
-
-
-def test_labels_alone_judge_nothing_and_say_so(reference: Baseline) -> None:
-    report = dl.check(sample(2_000).drop_columns(["predicted"]), reference, kind="bias")
-
-    assert not report.decided
-    assert report.summary.endswith('nothing could be judged: the data has no column "predicted"')
 
 
 def test_a_positive_class_that_there_is_not_is_named(reference: Baseline) -> None:
@@ -403,76 +309,6 @@ def test_labels_alone_are_judged(is_document: bool) -> None:
     assert dl.check(labels(4_000, 3, 0.10), baseline, kind="bias").passed
 
 
-def test_labels_are_only_shown_beside_predictions(reference: Baseline) -> None:
-    report = dl.check(sample(4_000), reference, kind="bias")
-
-    assert {one.name for one in report.metrics if one.judged} == {"DPPL", "DI", "RD", "SD"}
-
-
-def test_labels_in_other_words_than_the_references_are_refused() -> None:
-    baseline = Baseline.fit(labels(4_000, 1, 0.10), label="hired", facet="sex=Female")
-    window = labels(4_000, 2, 0.10)
-    said = np.where(window["hired"].to_numpy() == 1, "yes", "no")
-
-    with pytest.raises(
-        InputError, match='label "hired" holds no, yes, and the reference only 0, 1'
-    ):
-        dl.check(with_column(window, "hired", said), baseline, kind="bias")
-
-
-def test_two_groups_that_are_each_others_others_are_told_once() -> None:
-    both = Baseline.fit(people(), **COLUMNS, facet="sex")
-
-    report = dl.check(unfair(), both, kind="bias")
-
-    women = {name: metric(report, name) for name in ("RD", "DI")}
-    assert all(one.violated for one in women.values())
-    assert {one.feature_name.partition(":")[0] for one in report.violations} == {"sex = Female"}
-    for name, one in women.items():
-        other = metric(report, name, "Male")
-        assert other.value == pytest.approx(-one.value if name == "RD" else 1 / one.value)
-        assert not other.judged
-
-    document = json.loads(both.documents["analysis.json"])
-    [_, male] = document["post_training_bias_metrics"]["facets"]["sex"]
-    for line in male["metrics"]:
-        line["value"] = 0.01 if line["name"] == "DPPL" else line["value"]
-    limited = replace(both, documents={**both.documents, "analysis.json": json.dumps(document)})
-    own = dl.check(unfair(), limited, kind="bias")
-    assert metric(own, "DPPL", "Male").severity == "page"  # A limit of one's own is told.
-
-
-def test_three_groups_are_judged_each() -> None:
-    rng = np.random.default_rng(2)
-    table = pa.table({
-        "g": rng.choice(["a", "b", "c"], 3_000), "said": rng.integers(0, 2, 3_000),
-    })  # fmt: skip
-    report = dl.check(
-        table, Baseline.fit(table, prediction="said", positive=1, facet="g"), kind="bias"
-    )
-
-    assert all(metric(report, "DPPL", group).judged for group in "abc")
-
-
-def test_a_group_of_which_no_row_came_is_called_absent_not_small() -> None:
-    rng = np.random.default_rng(2)
-    table = pa.table({
-        "g": rng.choice(["a", "b", "c"], 3_000), "said": rng.integers(0, 2, 3_000),
-    })  # fmt: skip
-    reference = Baseline.fit(table, prediction="said", positive=1, facet="g")
-
-    absent = dl.check(table.filter(pc.not_equal(table["g"], "c")), reference, kind="bias")
-    alone = dl.check(table.filter(pc.equal(table["g"], "c")), reference, kind="bias")
-
-    assert metric(absent, "DPPL", "a").judged
-    assert metric(absent, "DPPL", "c").note == "undefined: no row of the group came"
-    assert "g = c: DPPL (no row of the group came)" in absent.summary
-    assert "too small" not in absent.summary
-    assert metric(alone, "DPPL", "c").note == "undefined: no row of others came"
-    assert not alone.decided
-    assert "no row of the group came; no row of others came" in alone.summary
-
-
 def test_a_group_that_the_reference_never_had_is_measured_and_counted_as_unjudged() -> None:
     both = Baseline.fit(people(), **COLUMNS, facet="sex")
     window = sample(4_000)
@@ -500,67 +336,3 @@ def test_a_group_that_the_reference_never_had_is_measured_and_counted_as_unjudge
     assert "the reference has no rows of it" in report.unjudged_text
     assert report.passed
     assert "the reference has no rows of it" in report.html()
-
-
-@pytest.mark.parametrize("facet", ["clubs", "ids"])
-def test_few_rows_that_lack_what_few_of_the_reference_have_pass(facet: str) -> None:
-    # Every hundredth row has a club; of 8,000 ids hardly one ever came twice.
-    clubs = [("a" if at % 200 else "b") if at % 100 == 0 else None for at in range(8_000)]
-    ids = [f"u{at}" for at in range(7_990)] + ["u0"] * 10
-    whole = (
-        sample(8_000).append_column("clubs", pa.array(clubs)).append_column("ids", pa.array(ids))
-    )
-    both = Baseline.fit(whole, **COLUMNS, facet=["sex", facet])
-    window = sample(2_000, 7)
-    window = window.append_column("clubs", pa.nulls(2_000, pa.string()))
-    window = window.append_column("ids", pa.array([f"v{at}" for at in range(2_000)]))
-
-    assert dl.check(window.slice(0, 200), both, kind="bias").passed
-    assert dl.check(window, both, kind="bias").passed == (facet == "ids")
-
-
-def test_a_facet_of_new_values_alone_is_no_pass_beside_one_that_is_judged() -> None:
-    both = Baseline.fit(people(), **COLUMNS, facet=["sex", "age=40"])
-    window = sample(2_000)
-    lower = with_column(window, "sex", [one.lower() for one in window["sex"].to_pylist()])
-
-    report = dl.check(lower, both, kind="bias")
-
-    assert metric(report, "DPPL", "(40, 90]").judged
-    assert not report.violations
-    assert not report.decided
-    assert not report.passed
-    assert report.summary == (
-        "2,000 rows; nothing was judged of sex, as no row has a value that the reference has"
-    )
-    assert "sex = male (" in report.details["new_groups_note"]
-
-
-@pytest.mark.parametrize(
-    ("kept", "said"), [(1, "1 row of 2,000 has"), (20, "20 rows of 2,000 have")]
-)
-def test_a_few_rows_of_known_values_are_no_pass_either(kept: int, said: str) -> None:
-    both = Baseline.fit(people(), **COLUMNS, facet=["sex", "age=40"])
-    window = sample(2_000)
-    sexes = window["sex"].to_pylist()
-    lower = [one if at < kept else one.lower() for at, one in enumerate(sexes)]
-
-    report = dl.check(with_column(window, "sex", lower), both, kind="bias")
-
-    assert not report.passed
-    assert f"nothing was judged of sex, as {said} a value that the reference has" in report.summary
-
-
-def test_where_nothing_is_judged_the_values_of_the_facet_are_the_reason() -> None:
-    window = sample(2_000)
-    lower = with_column(window, "sex", [one.lower() for one in window["sex"].to_pylist()])
-    # Beside a text there is no flip test, whose reason came first.
-    people_of, rows = (
-        table.append_column("club", pa.array(["a"] * len(table))) for table in (people(), lower)
-    )
-
-    report = dl.check(rows, Baseline.fit(people_of, **COLUMNS, facet="sex"), kind="bias")
-
-    assert report.summary == (
-        "2,000 rows; nothing could be judged of sex, as no row has a value that the reference has"
-    )

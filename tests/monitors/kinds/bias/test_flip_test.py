@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import driftline as dl
 from driftline.baseline.store import ANALYSIS, Baseline
-from driftline.monitors.kinds.bias.clarify import reference_groups
 from driftline.monitors.kinds.bias.evaluation import suggest
 from driftline.monitors.kinds.bias.flip_test import FlipRows
-from driftline.monitors.kinds.bias.plan import plan_of
 from tests.monitors.kinds.bias.adult import expected, with_numbers
 from tests.monitors.kinds.bias.cases import metric
 
@@ -123,59 +120,6 @@ def test_metrics_that_clarifys_configuration_leaves_out_are_neither_written_nor_
     assert {one.name for one in report.metrics} == {"CI", "DPPL"}
 
 
-def test_metrics_that_clarifys_configuration_leaves_out_are_judged_by_default() -> None:
-    rng = np.random.default_rng(5)
-
-    def answers(*, is_worse: bool) -> pa.Table:
-        female = rng.random(6_000) < 0.4
-        label = rng.integers(0, 2, 6_000)
-        said = np.where(rng.random(6_000) < 0.1, 1 - label, label)
-        if is_worse:  # As many positives as before, for others.
-            said[female] = rng.permutation(said[female])
-        return pa.table({"sex": np.where(female, "F", "M"), "y": label, "said": said})
-
-    usual, window = answers(is_worse=False), answers(is_worse=True)
-    roles = {"label": "y", "prediction": "said", "positive": "1", "facet": {"sex": ["F"]}}
-    baseline = Baseline.fit(usual, **roles)
-    asked = replace(baseline.outcomes.roles, bias_metrics=("DI",))
-    baseline = replace(baseline, outcomes=replace(baseline.outcomes, roles=asked))
-    baseline = replace(baseline, documents={ANALYSIS: suggest(baseline)[ANALYSIS]})
-
-    report = dl.check(window, baseline, kind="bias")
-
-    assert {"sex = F: RD", "sex = F: SD"} <= {one.feature_name for one in report.violations}
-    assert not dl.check(answers(is_worse=False), baseline, kind="bias").violations
-
-
-def test_what_compat_suggests_is_no_limit_of_a_check_without_it(tmp_path: Path) -> None:
-    table = people(2_000, 1, bias=0.5)
-    labels = pa.array([None if row % 7 == 0 else y for row, y in enumerate(table["y"].to_pylist())])
-    table = table.set_column(table.column_names.index("y"), "y", labels)
-    like_clarify, usual = (Baseline.fit(table, **ROLES, compat=one) for one in (True, False))
-    like_clarify.save(tmp_path)
-    window = people(2_000, 2, bias=0.5)
-
-    report = dl.check(window, tmp_path, kind="bias")
-
-    assert suggested_flips(like_clarify)["f"] < 0 < suggested_flips(usual)["f"]
-    assert report.metrics == dl.check(window, usual, kind="bias").metrics
-    assert dl.check(table, tmp_path, kind="bias", compat=True).passed
-
-
-def test_the_baseline_keeps_what_its_own_value_needs(tmp_path: Path) -> None:
-    baseline = Baseline.fit(people(2_000, 2), **ROLES)
-    baseline.save(str(tmp_path))
-
-    report = dl.check(people(2_000, 3, bias=1.0), str(tmp_path), kind="bias")
-
-    found = metric(report, "FT", "f")
-    assert found.reference == pytest.approx(0.0, abs=0.03)
-    assert found.low > found.reference_high
-    document = json.loads(report.documents()["analysis.json"])
-    entries = document["post_training_bias_metrics"]["facets"]["sex"][0]["metrics"]
-    assert [one["value"] for one in entries if one["name"] == "FT"] == [found.value]
-
-
 def test_its_error_is_how_much_samples_differ() -> None:
     values, errors = [], []
     for seed in range(60):
@@ -188,17 +132,6 @@ def test_its_error_is_how_much_samples_differ() -> None:
 
     # A standard deviation of 60 values is off by a third once in some ten thousand times.
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.35)
-
-
-def test_the_reference_is_measured_as_clarify_does_without_an_error_that_nobody_asks_for() -> None:
-    table = people(600, 1)
-    baseline = Baseline.fit(table, **ROLES)
-
-    [group] = reference_groups(plan_of(baseline, baseline.outcomes.roles))
-
-    wanted = -by_sklearn(table, np.ones(3))
-    assert (group.flip.value, group.flip.error) == (pytest.approx(wanted, abs=1e-12), 0.0)
-    assert metric(dl.check(table, baseline, kind="bias", compat=True), "FT", "f").low < wanted
 
 
 def test_features_of_text_are_refused_by_name() -> None:
@@ -221,23 +154,3 @@ def test_a_limit_that_somebody_wrote_is_judged() -> None:
     assert metric(dl.check(people(2_000, 6), limited, kind="bias"), "FT", "f").severity is None
     broken = metric(dl.check(people(2_000, 6, bias=1.0), limited, kind="bias"), "FT", "f")
     assert broken.severity == "page"
-
-
-def test_without_features_or_in_an_empty_window_nothing_is_tried() -> None:
-    table = people(500, 7)
-    bare = table.select(["sex", "y", "p"])
-
-    assert "FT" not in {
-        one.name for one in dl.check(bare, Baseline.fit(bare, **ROLES), kind="bias").metrics
-    }
-    lacking = dl.check(table.drop_columns(["one"]), Baseline.fit(table, **ROLES), kind="bias")
-    assert "FT" not in {one.name for one in lacking.metrics if one.value is not None}
-
-
-def test_a_window_without_predictions_names_the_column_and_no_other_cause() -> None:
-    baseline, window = Baseline.fit(people(2_000, 5), **ROLES), people(1_000, 6)
-
-    report = dl.check(window.drop_columns(["p"]), baseline, kind="bias")
-
-    assert metric(report, "FT", "f").note == "undefined: no_predictions"
-    assert report.summary == ('1,000 rows; nothing could be judged: the data has no column "p"')

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 import driftline as dl
-from driftline.baseline.store import ANALYSIS, Baseline
+from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.roles import Facet
 from tests.monitors.kinds.bias.adult import expected, people
@@ -40,21 +39,6 @@ def test_two_columns_give_the_numbers_of_one_column_of_both(joint: Baseline, com
     assert metric(report, "DPPL", "Female & Black").facet == "sex & race"
 
 
-def test_intervals_are_groups_of_their_own(joint: Baseline) -> None:
-    ages = people()["age"].to_numpy()
-    bins = np.array(["young", "middle", "old"])[np.digitize(ages, [30, 50])]
-    table = people().append_column("bin", pa.array(bins))
-    of_texts = Baseline.fit(table, **COLUMNS, facet="bin=young", group="education")
-
-    by_hand = dl.check(table, of_texts, kind="bias")
-    report = dl.check(people(), joint, kind="bias")
-
-    for one in by_hand.metrics:
-        assert metric(report, one.name, "[17, 30)").value == one.value
-    [row] = [one for one in report.details["groups"] if one["facet_value"] == "[30, 50)"]
-    assert row["group"]["rows"] == np.sum((ages >= 30) & (ages < 50))
-
-
 def test_a_change_of_young_women_alone_names_them_and_their_rows(
     joint: Baseline, tmp_path: Path
 ) -> None:
@@ -75,20 +59,6 @@ def test_a_change_of_young_women_alone_names_them_and_their_rows(
     rows = report.rows(worst, limit=None)
     assert set(rows["sex"]) == {"Female"}
     assert rows["age"].max() < 30
-
-
-def test_a_document_alone_names_the_same_groups(joint: Baseline, tmp_path: Path) -> None:
-    (tmp_path / ANALYSIS).write_text(joint.documents[ANALYSIS])
-
-    alone = dl.check(
-        people(), str(tmp_path), kind="bias", prediction="predicted", group="education"
-    )
-    whole = dl.check(people(), joint, kind="bias")
-
-    for one in alone.metrics:
-        [same] = [x for x in whole.metrics if (x.name, x.group) == (one.name, one.group)]
-        assert one.value == same.value
-    assert alone.passed
 
 
 def test_each_pair_of_values_is_a_group_and_small_ones_say_so() -> None:
@@ -131,24 +101,6 @@ def test_a_row_without_one_of_the_values_is_in_no_group(joint: Baseline) -> None
 def test_a_facet_that_the_reference_cannot_have_is_refused(facet: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         Baseline.fit(people(), **COLUMNS, facet=facet)
-
-
-def test_a_group_that_several_facets_name_is_told_once_and_with_all_its_columns() -> None:
-    def rows(seed: int, fewer: float) -> pa.Table:
-        rng = np.random.default_rng(seed)
-        sex, race = rng.choice(["F", "M"], 9_000), rng.choice(["A", "B"], 9_000)
-        chance = np.where((sex == "F") & (race == "A"), 0.5 - fewer, 0.5)
-        said = (rng.random(9_000) < chance).astype(np.int64)
-        return pa.table({"sex": sex, "race": race, "late": rng.integers(0, 2, 9_000), "said": said})
-
-    both = ["sex=F & race=A", "race=A & sex=F", "sex=F,F", "sex", "sex=F"]
-    baseline = Baseline.fit(rows(1, 0.0), label="late", prediction="said", facet=both)
-
-    report = dl.check(rows(2, 0.35), baseline, kind="bias")
-
-    told = [(one.facet, one.facet_value) for one in report.metrics if one.name == "DPPL"]
-    assert told == [("sex & race", "F & A"), ("sex", "F"), ("sex", "M")]
-    assert str(report.violations[0].predicate) == 'sex in "F" and race in "A"'
 
 
 def test_a_facet_of_one_column_twice_is_refused() -> None:

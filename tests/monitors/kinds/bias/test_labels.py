@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.kinds.bias.facet_counts import labelled_count
-from driftline.monitors.kinds.bias.labels import fairly_labelled
-from driftline.monitors.kinds.bias.plan import plan_of
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample
-from tests.monitors.kinds.bias.cases import metric, sample, unfair, with_column
+from tests.monitors.kinds.bias.cases import metric, sample, with_column
 
 LABELLED = ("RD", "SD")
 
@@ -66,62 +59,3 @@ def test_labels_at_random_or_of_one_group_more_often_are_judged(
 
     assert all(metric(report, name).judged for name in LABELLED)
     assert report.passed
-
-
-def test_labels_in_order_of_time_are_judged(reference: Baseline) -> None:
-    table = sample(6_000, 5)
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    times = pa.array([start + timedelta(minutes=at) for at in range(6_000)])
-    table = table.append_column("event_time", times)
-
-    report = ask(labelled(table, np.arange(6_000) < 4_000), reference)
-
-    assert all(metric(report, name).judged for name in LABELLED)
-
-
-def test_bias_that_no_missing_label_could_mend_stays_a_violation(reference: Baseline) -> None:
-    table = unfair(12_000)
-    lacks = (table["predicted"].to_numpy() == 1) & (np.random.default_rng(6).random(12_000) < 0.04)
-
-    report = ask(labelled(table, ~lacks), reference)
-
-    assert metric(report, "RD").violated
-
-
-def test_labels_that_come_as_in_the_reference_are_judged() -> None:
-    table = sample(12_000, 7)
-    chosen = labelled(table, of_accepted_men(table))
-    baseline = Baseline.fit(
-        chosen, label="income", prediction="predicted", positive=1, facet="sex=Female"
-    )
-    window = sample(6_000, 8)
-
-    report = ask(labelled(window, of_accepted_men(window)), baseline)
-
-    assert all(metric(report, name).judged for name in LABELLED)
-
-
-def test_documents_alone_are_guarded_too(reference: Baseline) -> None:
-    alone = replace(reference, outcomes=None)
-    table = sample(6_000, 4)
-
-    report = check(
-        labelled(table, of_accepted_men(table)), alone, kind="bias",
-        label="income", prediction="predicted", positive=1, facet="sex=Female",
-    )  # fmt: skip
-
-    assert metric(report, "SD").note.startswith("unrepresentative_labels: ")
-
-
-def test_spans_of_windows_add_up_no_labels_that_are_a_chosen_sample(reference: Baseline) -> None:
-    assert reference.outcomes is not None
-    plan = plan_of(reference, reference.outcomes.roles)
-    [facet] = plan.counted
-
-    chosen = fairly_labelled(plan, plan.reference, [LabelSample(chance=1e-9)])
-
-    assert labelled_count(chosen) == 0
-    assert np.array_equal(
-        chosen[facet].counts.sum(axis=2), plan.reference[facet].counts.sum(axis=2)
-    )
-    assert fairly_labelled(plan, plan.reference, [ALL_LABELS]) == plan.reference

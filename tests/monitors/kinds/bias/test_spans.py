@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,13 +9,10 @@ import pyarrow as pa
 import pytest
 
 import driftline as dl
-from driftline.baseline.store import ANALYSIS, Baseline
-from driftline.capture.windows.window import Window
+from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test import SCALES
-from driftline.monitors.kinds.bias.evaluation import suggest
-from driftline.monitors.kinds.bias.plan import plan_of
-from driftline.monitors.kinds.bias.spans import later_windows, scale_budget, window_counts
+from driftline.monitors.kinds.bias.spans import scale_budget
 from driftline.monitors.report.report import Report
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -61,21 +57,6 @@ def test_a_bias_that_no_window_proves_is_found_over_windows(fair: Baseline) -> N
     assert not last.passed
 
 
-def test_metrics_that_clarifys_configuration_leaves_out_are_judged_over_windows(
-    fair: Baseline,
-) -> None:
-    assert fair.outcomes is not None
-    asked = replace(fair.outcomes.roles, bias_metrics=("DI",))
-    baseline = replace(fair, outcomes=replace(fair.outcomes, roles=asked))
-    few = replace(baseline, documents={ANALYSIS: suggest(baseline)[ANALYSIS]})
-
-    found, usual = (watched(one, 10, {}, usual=0.04) for one in (few, fair))
-
-    told = [[one.feature_name for one in report.violations] for report in found]
-    assert told == [[one.feature_name for one in report.violations] for report in usual]
-    assert any(told)
-
-
 def test_windows_without_a_change_and_one_bad_day_tell_nothing_more(fair: Baseline) -> None:
     reports = watched(fair, 18, {6: 0.25}, usual=0.0)
 
@@ -93,47 +74,3 @@ def test_a_year_of_all_spans_takes_the_budget_of_a_year() -> None:
 
     assert spent == pytest.approx(1.0)
     assert scale_budget(budget, 1, remembers=False) == budget
-
-
-def test_a_monitors_own_windows_tell_how_little_days_differ() -> None:
-    # Days of 500 rows leave open that days differ by a point and a half, so five are no proof.
-    past = pa.concat_tables(
-        [
-            rows(day, 500).append_column("time", pa.array([START + (day - 60) * DAY] * 500))
-            for day in range(60)
-        ]
-    )
-    baseline = Baseline.fit(past, prediction="said", positive=1, facet="sex=F", timestamp="time")
-    monitor = dl.Monitor(baseline, kind="bias")
-
-    reports = [
-        monitor.check(rows(100 + day, 40_000, 0.05 * (day >= 12)), time=START + day * DAY)
-        for day in range(14)
-    ]
-
-    assert dl.check(rows(112, 40_000, 0.05), baseline, kind="bias").passed
-    assert all(one.passed for one in reports[:12])
-    # A change is none of the windows that the next one is held beside.
-    for one in reports[12:]:
-        assert {found.fields["metric_name"] for found in one.violations} == {"DPPL", "DI"}
-        assert not any("over the last" in found.cause for found in one.violations)
-
-
-def test_windows_of_the_references_own_days_and_of_other_lengths_are_none_since(
-    fair: Baseline,
-) -> None:
-    dated = rows(1, 500).append_column("time", pa.array([START] * 500))
-    timed = Baseline.fit(dated, prediction="said", positive=1, facet="sex=F", timestamp="time")
-
-    def counted(baseline: Baseline, days: list[tuple[int, int]]) -> list[tuple[int, ...] | None]:
-        assert baseline.outcomes is not None
-        plan = plan_of(baseline, baseline.outcomes.roles)
-        windows = [
-            window_counts(plan, plan.reference, 500, Window(START + a * DAY, START + b * DAY))
-            for a, b in days
-        ]
-        found = later_windows(plan, windows[-1], windows[:-1])
-        return [None if one is None else one.shape for one in found]
-
-    assert counted(timed, [(-1, 0), (0, 1), (2, 4), (4, 5), (8, 9), (6, 7)]) == [(2, 2, 3, 3)]
-    assert counted(fair, [(4, 5), (6, 7)]) == [None]

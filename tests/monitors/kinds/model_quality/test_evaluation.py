@@ -13,22 +13,16 @@ import pytest
 from driftline.baseline.store import QUALITY_CONSTRAINTS, QUALITY_STATISTICS, Baseline
 from driftline.errors import InputError
 from driftline.monitors.check import check
-from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.model_quality.evaluation import (
     NAMESPACE,
-    detectable,
-    evaluate,
     suggest,
 )
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import INSUFFICIENT
 from tests.monitors.kinds.model_quality.cases import (
-    BINARY,
     DAY_ROWS,
     FIXTURE,
     REFERENCE_DAYS,
     ask,
-    context_of,
     flights,
     of,
     severities,
@@ -203,42 +197,6 @@ def test_rows_without_label_do_not_count(reference: Baseline) -> None:
     assert report.row_count == 7 * DAY_ROWS
 
 
-@pytest.mark.parametrize("rows", [0, 12])
-def test_too_few_labels_are_said_and_judge_nothing(reference: Baseline, rows: int) -> None:
-    report = ask(reference, flights(7, 11).slice(0, rows))
-
-    assert not report.violations
-    assert not report.decided
-    assert {one.note for one in report.metrics} == {INSUFFICIENT}
-    assert report.details["needed"]["auc"] == (f"30 labelled rows with an answer; there are {rows}")
-
-
-def test_a_metric_of_too_few_positives_is_not_judged_but_the_others_are(
-    reference: Baseline,
-) -> None:
-    table = flights(7, 12)
-    few = np.zeros(table.num_rows, np.int64)
-    few[:4] = 1
-
-    report = ask(reference, table.set_column(2, "late", pa.array(few)))
-
-    assert of(report)["recall"].note == INSUFFICIENT
-    assert of(report)["true_negative_rate"].note == ""
-    assert report.details["needed"]["recall"] == "10 rows that it rests on; there are 4"
-
-
-def test_what_is_not_defined_has_no_value_and_a_note(reference: Baseline) -> None:
-    table = flights(7, 13)
-    never = table.set_column(3, "said", pa.array(np.zeros(table.num_rows, np.int64)))
-
-    report = ask(reference, never)
-
-    assert of(report)["precision"].value is None
-    assert of(report)["precision"].note == "undefined: no predicted positives"
-    document = json.loads(report.files["statistics.json"])["binary_classification_metrics"]
-    assert document["precision"]["value"] == "NaN"
-
-
 def test_a_missing_answer_is_made_of_the_probability_strictly_above_the_threshold() -> None:
     chance = [0.5, 0.51, 0.2, 0.9] * 10
     table = pa.table({"late": ["no", "yes", "no", "yes"] * 10, "chance": chance})
@@ -253,19 +211,6 @@ def test_a_missing_answer_is_made_of_the_probability_strictly_above_the_threshol
         "yes": {"no": 0, "yes": 20},
     }
     assert high.details["confusion_matrix"]["yes"] == {"no": 10, "yes": 10}
-
-
-def test_a_threshold_of_a_half_is_taken_where_the_baseline_has_another() -> None:
-    chance = [0.2, 0.4, 0.2, 0.9] * 10
-    table = pa.table({"late": ["no", "yes", "no", "yes"] * 10, "chance": chance})
-    roles = {"label": "late", "probability": "chance", "problem": "binary", "positive": "yes"}
-    baseline = Baseline.fit(table, **roles, threshold=0.3)
-
-    own = check(table, baseline, kind="model-quality")
-    half = check(table, baseline, kind="model-quality", threshold=0.5)
-
-    assert own.details["confusion_matrix"]["yes"] == {"no": 0, "yes": 20}
-    assert half.details["confusion_matrix"]["yes"] == {"no": 10, "yes": 10}
 
 
 def test_labels_and_answers_are_compared_as_classes_whatever_their_types() -> None:
@@ -287,18 +232,6 @@ def test_labels_and_answers_are_compared_as_classes_whatever_their_types() -> No
     assert of(report)["accuracy"].value == 1.0
     assert flags.details["positive"] == "1"  # As the reference names the class.
     assert flags.details["positive_share"] == 0.5
-
-
-def test_what_says_yes_is_known_where_only_no_is_seen(tmp_path: Path) -> None:
-    line = '{"threshold": 0.9, "comparison_operator": "LessThanThreshold"}'
-    text = f'{{"binary_classification_constraints": {{"accuracy": {line}}}}}'
-    (tmp_path / "constraints.json").write_text(text)
-    table = pa.table({"late": [0] * 50, "said": [0] * 50})
-
-    report = check(table, str(tmp_path), label="late", prediction="said")
-
-    assert report.details["positive"] == "1"
-    assert report.passed
 
 
 def test_reports_are_the_same_bytes_for_the_same_rows(reference: Baseline) -> None:
@@ -340,89 +273,8 @@ def test_the_segment_that_loses_most_is_named(reference: Baseline) -> None:
     assert 'all of the added loss where origin = "LGA" (Brier score from 0.' in report.cause
 
 
-def test_a_baseline_of_another_kind_says_what_it_lacks() -> None:
-    baseline = Baseline.fit(flights(2, 1))
-
-    with pytest.raises(InputError, match="holds no labels and answers"):
-        check(flights(1, 2), baseline, kind="model-quality", label="late", prediction="said")
-
-
-def test_a_broken_threshold_is_named(reference: Baseline) -> None:
-    text = '{"binary_classification_constraints": {"auc": {"threshold": "high"}}}'
-
-    with pytest.raises(InputError, match="constraint \"auc\": threshold 'high'"):
-        ask(replace(reference, documents={QUALITY_CONSTRAINTS: text}), flights(1, 2))
-
-
 def test_data_that_do_not_change_stay_silent_from_day_to_day(reference: Baseline) -> None:
     # A budget of one a year allows 0.03 in these ten windows; two have a chance under 1e-3.
     found = sum(len(ask(reference, flights(1, 1000 + day), days=1).violations) for day in range(10))
 
     assert found < 2
-
-
-def test_a_baseline_says_which_losses_windows_find(reference: Baseline) -> None:
-    few, many = detectable(reference)
-
-    assert few.startswith("1,000 labelled rows a day find, nine times in ten, ")
-    assert many.startswith("10,000 labelled rows a day find, nine times in ten, ")
-    assert "AUC at 0." in many and "(now 0." in many
-    assert detectable(replace(reference, outcomes=None)) == []
-
-
-def test_days_that_labels_by_lot_would_pass_are_not_judged() -> None:
-    def fickle(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-        """Each day has a relation of its own of outcome to score, at times the opposite one."""
-        each = np.repeat(rng.normal(0, 1.2, len(columns["logit"]) // DAY_ROWS), DAY_ROWS)
-        columns["truth"] = -1.2 + (columns["logit"] + 1.2) * each
-
-    def by_lot(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-        columns["truth"] = rng.permutation(columns["truth"])
-
-    def far_off(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-        columns["truth"] = columns["logit"] - 2.0
-        columns["logit"] += 7.0
-
-    baseline = Baseline.fit(flights(REFERENCE_DAYS, 1, change=fickle), **BINARY)
-
-    report = ask(baseline, flights(1, 50, change=by_lot), days=1)
-
-    assert all("too_variable: " in of(report)[name].note for name in ("auc", "brier_skill"))
-    assert not report.violations
-    assert detectable(baseline)[1] == (
-        "10,000 labelled rows a day: no loss can be told from how the days of the reference differ"
-    )
-    timeless = Baseline.fit(
-        flights(REFERENCE_DAYS, 1, change=by_lot), **{**BINARY, "timestamp": None}
-    )
-    assert detectable(timeless)[-1] == (
-        "10,000 labelled rows a day: no loss can be told, since the rows of the reference allow "
-        "guessing"
-    )
-    # What is absurd is told all the same.
-    assert "brier_skill" in severities(ask(baseline, flights(1, 51, change=far_off), days=1))
-
-
-def test_scores_worse_than_guessing_are_told_as_surely_as_days_vary() -> None:
-    def fickle(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-        """Each day has a relation of its own of outcome to score, at times hardly any."""
-        each = np.repeat(rng.normal(1.0, 0.5, len(columns["logit"]) // DAY_ROWS), DAY_ROWS)
-        columns["truth"] = -1.2 + (columns["logit"] + 1.2) * each
-
-    def turned(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-        columns["truth"] = -1.2 - 0.8 * (columns["logit"] + 1.2)
-
-    baseline = Baseline.fit(flights(60, 1, change=fickle), **BINARY)
-    context = context_of(baseline, flights(1, 50, change=turned), days=1)
-
-    seldom, daily = (
-        evaluate(replace(context, budget=Budget(1.0, windows))) for windows in (365 / 7, 365)
-    )
-
-    assert severities(seldom)["brier_skill"] == "page"
-    assert any("worse than guessing the base rate" in one.cause for one in seldom.violations)
-    assert of(seldom)["brier_skill"].value < of(seldom)["brier_skill"].bound < 0
-    # What chance brings once in 250 windows is no alarm where a year has 365.
-    assert "brier_skill" not in severities(daily)
-    calm = [ask(baseline, flights(1, 100 + k, change=fickle), days=1) for k in range(6)]
-    assert not any("brier_skill" in severities(one) for one in calm)

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from click.testing import Result
 from sklearn import metrics as peer
-from typer.testing import CliRunner
 
 import driftline as dl
-from driftline.app.cli import build
 from driftline.baseline.answers import Answers
 from driftline.errors import InputError
 from driftline.monitors.kinds.model_quality.metrics import measure_answers
@@ -79,10 +74,6 @@ def blind(columns, rng) -> None:  # type: ignore[no-untyped-def]
 def check(reference: dl.Baseline, metrics: object, change=None, seed: int = 5) -> Report:  # type: ignore[no-untyped-def]
     window = flights(7, seed, first=100, change=change)
     return dl.check(window, reference, metrics=metrics)
-
-
-def told(*words: str) -> Result:
-    return CliRunner().invoke(build(words[0]), words)
 
 
 @pytest.mark.parametrize(
@@ -186,54 +177,6 @@ def test_a_function_that_fails_says_so_and_harms_no_other(reference: dl.Baseline
     assert [of(found)[one.name] for one in plain.metrics] == [*plain.metrics]
 
 
-def test_the_first_line_names_the_functions_that_could_not_be_computed(
-    reference: dl.Baseline,
-) -> None:
-    def careless(labels: np.ndarray, predictions: np.ndarray) -> float:
-        raise ValueError("no luck")
-
-    def nothing(labels: np.ndarray, predictions: np.ndarray) -> float:
-        return float("nan")
-
-    def new(labels: np.ndarray, predictions: np.ndarray) -> float:
-        return float("nan") if len(labels) > 20_000 else float(predictions.mean())
-
-    both, early = check(reference, [careless, nothing]), check(reference, [new])
-
-    expected = "2 metrics could not be computed: careless, nothing (careless failed: ValueError"
-    assert expected in both.summary
-    assert {"careless", "nothing"} <= {one.name for one in both.unjudged}
-    assert of(early)["new"].value is not None
-    assert "1 metric could not be computed: new (in the reference: new returned nan" in str(early)
-
-
-def test_classes_that_only_look_like_numbers_are_texts() -> None:
-    rows = replace(answers(300, 1, "multiclass"), classes=("¹", "²", "3"))
-
-    found = read_metrics([peer.accuracy_score])[0].measure(rows)
-
-    assert found.value == (rows.label == rows.answer).mean()
-
-
-@pytest.mark.parametrize(
-    ("function", "why"),
-    [
-        (lambda labels, said: float(said.sum()), "the value grows with their number"),
-        (lambda labels, said: float(np.abs(labels - said).max()), "make most of its variance"),
-        (lambda labels, said: 0.25, "none of them changes the value"),
-    ],
-)
-def test_what_rows_cannot_bound_has_no_interval(function: Callable[..., float], why: str) -> None:
-    rows = answers(2_000, 1, "regression")
-    rows.answer[:] = np.abs(rows.answer) ** 3
-    (own,) = read_metrics({"own": function})
-
-    found = own.measure(rows)
-
-    assert why in found.unbounded
-    assert np.isnan(found.interval).all()
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -256,18 +199,6 @@ def test_metrics_that_are_none_are_refused(
         check(reference, given)
 
 
-def test_a_list_may_hold_names_beside_functions(reference: dl.Baseline) -> None:
-    report = check(reference, [peer.matthews_corrcoef, {"gain": profit}])
-    names = {one.name for one in report.metrics}
-    assert {"matthews_corrcoef", "gain"} <= names and "profit" not in names
-
-
-def test_other_kinds_have_no_metrics_of_ones_own(reference: dl.Baseline) -> None:
-    for more in ({"kind": "data-quality"}, {"compat": True}):
-        with pytest.raises(InputError, match="metrics with"):
-            dl.check(flights(2, 1), reference, metrics=[profit], **more)
-
-
 def test_a_baseline_keeps_the_names_and_finds_again_what_can_be_found(tmp_path: Path) -> None:
     file = tmp_path / "own.py"
     file.write_text(MODULE.replace("acme_profit", "gain"))
@@ -285,33 +216,3 @@ def test_a_baseline_keeps_the_names_and_finds_again_what_can_be_found(tmp_path: 
         assert of(one)["mean_score"].reference == pytest.approx(0.283, abs=0.01)
         assert of(one)["gain"].value == of(again)["gain"].value
     assert of(again)["gain"].value == of(again)["acme_profit"].value
-
-
-def test_a_reference_without_answers_has_nothing_to_measure() -> None:
-    with pytest.raises(InputError, match="metrics: the reference needs the true answer"):
-        dl.Baseline.fit(flights(2, 1), label="late", metrics=[profit])
-
-
-def test_the_command_line_takes_functions_of_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    loud = MODULE.replace("acme_profit", "gain").replace("    return", "    print(3)\n    return")
-    Path("own.py").write_text(f"print('loaded'){loud}")
-    pq.write_table(flights(28, 1), "train.parquet")
-    pq.write_table(flights(7, 2), "today.parquet")
-    roles = ("--label", "late", "--prediction", "said", "--timestamp", "time")
-    kind = ("--kind", "model-quality")
-
-    made = told("baseline", "train.parquet", "-o", "base", *kind, *roles,
-                "--metric", "own.py:gain=lower")  # fmt: skip
-    found = told("check", "today.parquet", "--baseline", "base", "--metric", "acme_profit",
-                 "--json")  # fmt: skip
-
-    assert (made.exit_code, found.exit_code) == (0, 0)
-    assert "loaded" in made.stderr
-    assert "loaded" not in made.stdout
-    metrics = {one["name"]: one for one in json.loads(found.stdout)["metrics"]}
-    assert metrics["gain"]["operator"] == "GreaterThanThreshold"
-    assert metrics["acme_profit"]["operator"] == "LessThanThreshold"
-    assert metrics["gain"]["value"] == metrics["acme_profit"]["value"]

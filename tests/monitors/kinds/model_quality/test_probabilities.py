@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -138,19 +137,6 @@ def test_a_column_named_as_a_number_of_lists_is_refused(place: int) -> None:
         Baseline.fit(both, label="truth", probability="chances")
 
 
-def test_lists_beside_columns_of_all_their_numbers_are_passed_over() -> None:
-    rows = in_lists(chances(1, IN_ORDER), as_text=False)
-    fitted = Baseline.fit(rows, label="truth", probability="chances")
-    plain = chances(2, {one: f"chances[{at}]" for at, one in enumerate(CLASSES)})
-
-    found, expected = (
-        check(one, fitted, kind="model-quality")
-        for one in (plain.append_column("chances", rows["chances"]), plain)
-    )
-
-    assert numbers(found) == numbers(expected)
-
-
 def test_lists_of_another_length_are_no_probabilities() -> None:
     rows = in_lists(chances(1, IN_ORDER), as_text=False)
     lists = rows["chances"].to_pylist()
@@ -225,17 +211,6 @@ def test_of_two_classes_neither_of_which_is_known_as_positive_both_are_measured(
     assert named.outcomes.roles.problem == "binary"
 
 
-def test_signatures_of_before_have_no_classes_and_are_read_in_order() -> None:
-    names = {"early": "first", "late": "second", "on time": "third"}
-    roles = {"label": "truth", "probability": list(names.values())}
-    fitted = Baseline.fit(chances(1, names), **roles)
-    outputs = tuple(replace(one, classes=None) for one in fitted.signature.outputs)
-    old = replace(fitted, signature=replace(fitted.signature, outputs=outputs))
-
-    expected = check(chances(2, names), fitted, kind="model-quality")
-    assert numbers(check(chances(2, names), old, kind="model-quality")) == numbers(expected)
-
-
 def rare(rows: int, seed: int, factor: float) -> pa.Table:
     rng = np.random.default_rng(seed)
     chance = 1 / (1 + np.exp(-rng.normal(-5.0, 1.5, rows)))
@@ -281,20 +256,6 @@ def test_of_log_odds_none_is_read(has_label: bool) -> None:
     assert "estimate_note" not in found.details or not has_label
     assert [one.feature_name for one in other.violations] == ["impossible_predictions"]
     assert "have a prediction on another scale (" in other.cause
-
-
-def test_compat_says_why_nothing_of_a_window_in_percent_could_be_judged() -> None:
-    roles = {"label": "late", "prediction": "said", "probability": "chance"}
-    usual = Baseline.fit(rare(40_000, 1, 1.0), **roles)
-
-    found = check(rare(20_000, 2, 100.0), usual, kind="model-quality", compat=True)
-
-    assert not found.violations  # SageMaker has no such check.
-    assert not found.decided
-    assert found.summary == (
-        "20,000 rows; nothing could be judged: left out of the metrics: 20,000 predictions on "
-        "another scale (7,969 rows outside 0 to 1), of 20,000 rows"
-    )
 
 
 def scored(chance: np.ndarray, seed: int, scores: np.ndarray | None = None) -> pa.Table:

@@ -107,15 +107,6 @@ def test_without_times_the_rows_own_variance_decides() -> None:
     assert report.details["reference_blocks"] == []
 
 
-def test_a_window_longer_than_a_tenth_of_the_reference_is_judged_by_shorter_blocks(
-    reference: Baseline,
-) -> None:
-    month = ask(reference, flights(28, 18), days=28)
-
-    assert month.passed
-    assert [one["count"] for one in month.details["reference_blocks"]] == [3, 6, 12, 24]
-
-
 def test_one_fact_of_several_names_is_one_violation() -> None:
     def shy(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
         columns["logit"] -= 2.0
@@ -132,28 +123,6 @@ def test_one_fact_of_several_names_is_one_violation() -> None:
     assert names.isdisjoint(severities(own))
     assert names <= {*severities(sagemakers), "recall"}
     assert all(of(own)[name].violated for name in names)
-
-
-@pytest.mark.parametrize(
-    ("sent", "words"),
-    [
-        ("[1.5, 2.5]", '"said" = a list where the reference has one number (300x)'),
-        ("soon", '"said" = "soon" (300x)'),
-    ],
-)
-def test_what_capture_found_in_place_of_a_number_is_named(sent: str, words: str) -> None:
-    # An endpoint answers a list for each row, and its reference has one value.
-    value = np.random.default_rng(1).normal(size=2_000)
-    usual = pa.table({"value": value, "said": value + np.roll(value, 1)})
-    fitted = Baseline.fit(usual, label="value", prediction="said", problem="regression")
-    unfit = pa.array([[("said", sent)]] * 300, pa.map_(pa.string(), pa.string()))
-    window = pa.table({"value": value[:300], "said": pa.nulls(300, pa.float64()), "unfit": unfit})
-
-    report = ask(fitted, window)
-
-    (found,) = report.violations
-    assert f"no number: {words}" in found.cause
-    assert words in str(report.details["answers_note"])
 
 
 @pytest.mark.parametrize("classes", ["no yes", "a b c"])
@@ -179,30 +148,3 @@ def test_empty_text_is_neither_a_label_nor_an_answer(
         assert (found.metrics, found.labelled_count) == (told.metrics, told.labelled_count)
         assert found.details["rows_without_label"] == 400 * (blank == "truth")
         assert found.details["rows_without_answer"] == 400 * (blank == "said")
-
-
-def test_several_classes_of_which_one_came_are_measured_and_not_judged_by_it() -> None:
-    one = pd.DataFrame({"truth": ["a"] * 300, "said": ["a"] * 300})
-    roles = {"label": "truth", "prediction": "said", "problem": "multiclass"}
-    baseline = Baseline.fit(one, **roles)
-
-    report = check(one, baseline, kind="model-quality")
-
-    assert report.passed
-    score = of(report)["weighted_f1"]
-    assert (score.value, score.low) == (1.0, None)
-    assert "all are of one class" in score.unbounded
-
-
-def test_truth_values_are_no_labels_of_a_regression(regression: Baseline) -> None:
-    window = values(7, 3)
-    truth = [("True" if row % 10 < 4 else str(one)) for row, one in enumerate(window["truth"])]
-    given = window.set_column(1, "truth", pa.array(truth))
-    wanted = window.set_column(1, "truth", pa.array([one.replace("True", "x") for one in truth]))
-
-    report, other = ask(regression, given), ask(regression, wanted)
-
-    rows = window.num_rows
-    assert report.details["unfit_labels"] == sum(row % 10 < 4 for row in range(rows))
-    assert [one.value for one in report.metrics] == [one.value for one in other.metrics]
-    assert 'no number: "truth" = "True" (840x)' in str(report.details)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.model_quality.documents import BOTH, read_constraints
-from driftline.monitors.kinds.model_quality.evaluation import detectable
 from driftline.monitors.kinds.model_quality.expectation import Expectation, expectation
 from driftline.monitors.kinds.model_quality.influence import Rows
 from driftline.monitors.kinds.model_quality.judgement import judge_quality
@@ -31,7 +29,6 @@ from driftline.monitors.kinds.model_quality.quantile_metrics import (
 )
 from driftline.monitors.rows import Rows as WindowRows
 from driftline.roles import Roles
-from driftline.serving.provisioning.signatures import endpoint_signature
 
 LEVELS = {0.1: "p10", 0.5: "p50", 0.9: "p90"}
 Z = float(stats.norm.ppf(0.9))
@@ -150,19 +147,6 @@ def test_intervals_that_become_too_wide_are_a_ticket(baseline: Baseline) -> None
     assert "the 80% intervals are too wide" in found.cause
 
 
-def test_quantiles_that_all_lie_too_low_are_told_as_one(baseline: Baseline) -> None:
-    plain = dl.Baseline.fit(
-        rows(10_000, 1), label="demand", prediction="p50", quantiles={0.5: "p50", 0.9: "p90"}
-    )
-
-    report = dl.check(rows(2_000, 4, shift=-0.7), plain, kind=KIND)
-
-    (found,) = (one for one in report.violations if "coverage" in one.feature_name)
-    assert "quantile is too low" in found.cause
-    assert "the same as coverage[0." in found.cause
-    assert found.severity == "page"  # No interval is measured, and the upper end covers less.
-
-
 @pytest.fixture(scope="module")
 def expected(baseline: Baseline) -> Expectation:
     assert baseline.outcomes is not None
@@ -186,19 +170,6 @@ def test_clean_windows_are_quiet(pytestconfig: pytest.Config, expected: Expectat
     assert len(loud) <= most
 
 
-def test_every_planted_narrowing_is_found_at_2000_rows(expected: Expectation) -> None:
-    for seed in range(50):
-        names = violated(expected, rows(2_000, 5_000 + seed, width=NARROW))
-        assert "interval_coverage[0.8]" in names
-
-
-def test_the_bound_says_what_windows_find(baseline: Baseline) -> None:
-    first, _ = detectable(baseline)
-
-    assert "interval_coverage[0.8] at 0.7" in first
-    assert "pinball_loss at 0.3" in first
-
-
 def test_both_sides_of_a_coverage_survive_the_document(baseline: Baseline) -> None:
     text = baseline.documents[QUALITY_CONSTRAINTS]
 
@@ -210,35 +181,6 @@ def test_both_sides_of_a_coverage_survive_the_document(baseline: Baseline) -> No
     assert line["comparison_operator"] == BOTH
     with pytest.raises(InputError, match=f"expected LessThanThreshold, .*, or {BOTH}"):
         read_constraints(text.replace(BOTH, "Around"))
-
-
-def test_a_side_written_by_hand_is_taken_at_its_word(baseline: Baseline) -> None:
-    document = json.loads(baseline.documents[QUALITY_CONSTRAINTS])
-    lines = document["regression_constraints"]
-    lines.clear()
-    lines["interval_coverage[0.8]"] = {
-        "threshold": 0.75, "comparison_operator": "LessThanThreshold",
-    }  # fmt: skip
-    own = replace(baseline, documents={QUALITY_CONSTRAINTS: json.dumps(document)})
-
-    assert dl.check(rows(2_000, 6, width=2.0), own, kind=KIND).passed
-    report = dl.check(rows(2_000, 6, width=NARROW), own, kind=KIND)
-    assert "below the threshold 0.75" in report.violations[0].cause
-
-
-def test_a_high_level_is_judged_below_where_nothing_above_could_be_told() -> None:
-    def high(count: int, seed: int) -> pa.Table:
-        table = rows(count, seed)
-        middle, top = table["p50"].to_numpy(), table["p90"].to_numpy()
-        return with_column(table, "p90", pa.array(middle + (top - middle) * 2.3263 / Z))
-
-    own = dl.Baseline.fit(high(5_000, 1), label="demand", prediction="p50", quantiles={0.99: "p90"})
-    for seed in (11, 12, 13):
-        report = dl.check(high(300, seed), own, kind=KIND)
-        (found,) = (one for one in report.metrics if one.name == "coverage[0.99]")
-        assert found.note == ""
-        assert found.operator == "LessThanThreshold"
-        assert found.bound is not None
 
 
 def test_crossing_quantiles_are_counted_and_said(baseline: Baseline) -> None:
@@ -258,26 +200,6 @@ def test_crossing_quantiles_are_counted_and_said(baseline: Baseline) -> None:
     assert "answers_note" not in plain.details
 
 
-def test_rows_that_lack_a_quantile_are_left_out_and_told(baseline: Baseline) -> None:
-    table = rows(2_000, 8)
-    values = table["p90"].to_pylist()
-    values[:300] = [None] * 299 + [float("inf")]
-
-    report = dl.check(
-        with_column(table, "p90", pa.array(values, pa.float64())), baseline, kind=KIND
-    )
-
-    found = {one.name: one for one in report.metrics}
-    kept = table.slice(300)
-    wanted = np.mean(kept["demand"].to_numpy() <= kept["p90"].to_numpy())
-    assert found["coverage[0.9]"].value == pytest.approx(wanted, abs=EXACT)
-    assert "299 rows without a prediction or quantile" in str(report.details["answers_note"])
-    causes = " ".join(one.cause for one in report.violations)
-    assert "14.9% of 2,000 rows lack a prediction or quantile" in causes
-    with pytest.raises(InputError, match='quantile "p90": the data has no such column'):
-        dl.check(table.drop(["p90"]), baseline, kind=KIND)
-
-
 def test_quantiles_are_weighted_with_their_rows() -> None:
     weight = np.random.default_rng(9).exponential(size=3_000)
     table = rows(3_000, 9).append_column("w", pa.array(weight))
@@ -291,37 +213,6 @@ def test_quantiles_are_weighted_with_their_rows() -> None:
     assert found["pinball_loss[0.1]"] == pytest.approx(wanted, abs=EXACT)
     wanted = np.average(label <= said, weights=weight)
     assert found["coverage[0.1]"] == pytest.approx(wanted, abs=EXACT)
-
-
-def test_the_median_is_the_prediction_and_both_may_be_one_column(baseline: Baseline) -> None:
-    assert baseline.outcomes is not None
-    assert baseline.outcomes.roles.prediction == "p50"
-    assert baseline.outcomes.roles.problem == "regression"
-    assert [one.role for one in baseline.signature.outputs] == [
-        "prediction",
-        "quantile",
-        "quantile",
-    ]
-    assert [one.column for one in baseline.signature.outputs] == [
-        "prediction", "quantile_p10", "quantile_p90",
-    ]  # fmt: skip
-    alone = dl.Baseline.fit(
-        rows(500, 1).drop(["p10", "p50"]), label="demand", prediction="p90", quantiles={0.9: "p90"}
-    )
-    assert [one.role for one in alone.signature.outputs] == ["prediction"]
-
-
-def test_quantiles_are_judged_as_answers_and_are_no_inputs(baseline: Baseline) -> None:
-    assert [one.name for one in baseline.signature.inputs] == ["x"]
-    table = rows(2_000, 10)
-    halved = pa.array(table["p90"].to_numpy() / 2.0)
-
-    report = dl.check(with_column(table, "p90", halved), baseline)
-
-    assert [one.feature_name for one in report.violations] == ["p90"]
-    assert [one.name for one in baseline.signature.as_captured().outputs] == [
-        "p50", "p10", "p90",
-    ]  # fmt: skip
 
 
 def test_a_baseline_with_quantiles_survives(baseline: Baseline, tmp_path: Path) -> None:
@@ -364,51 +255,3 @@ def test_roles_read_quantiles_as_people_write_them() -> None:
 def test_levels_that_make_no_sense_are_refused(written: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         Roles.of(quantiles=written)
-
-
-def test_what_has_no_quantiles_says_so(baseline: Baseline) -> None:
-    table = rows(500, 11)
-
-    with pytest.raises(
-        InputError, match="quantiles with problem binary: quantiles are of forecast"
-    ):
-        Roles.of(quantiles=LEVELS, problem="binary")
-    with pytest.raises(InputError, match="quantiles with probability: quantiles are of forecasts"):
-        Roles.of(quantiles=LEVELS, probability="score")
-    with pytest.raises(InputError, match="quantiles p10, p90 without a prediction: name the point"):
-        dl.Baseline.fit(table, label="demand", quantiles={0.1: "p10", 0.9: "p90"})
-    with pytest.raises(InputError, match="quantiles p10, p50, p90 with compat: SageMaker has no"):
-        dl.check(table, baseline, kind=KIND, compat=True)
-    with pytest.raises(InputError, match='column "x" is given as quantile and as categorical'):
-        dl.Baseline.fit(
-            table, label="demand", prediction="p50", quantiles={0.1: "x"}, categorical=["x"]
-        )
-    texts = with_column(table, "p10", pa.array(["a"] * 500))
-    with pytest.raises(InputError, match='quantile "p10": the column holds string; expected num'):
-        dl.Baseline.fit(texts, label="demand", quantiles=LEVELS)
-    with pytest.raises(InputError, match="quantiles p10, p50, p90: a model that is served here"):
-        dl.deploy("model.pkl", reference=table.to_pandas(), label="demand", quantiles=LEVELS)
-    with pytest.raises(InputError, match="quantiles p10, p90: the model answers one prediction"):
-        endpoint_signature(baseline.signature, {"classes": []})
-
-
-def test_a_metric_of_ones_own_may_not_be_named_like_one_of_quantiles(baseline: Baseline) -> None:
-    def pinball_loss(labels: np.ndarray, said: np.ndarray) -> float:
-        return float(np.abs(labels - said).mean())
-
-    table = rows(2_000, 12)
-    with pytest.raises(InputError, match='metric "pinball_loss": driftline measures one of this'):
-        dl.check(table, baseline, metrics=[pinball_loss])
-    found = dl.check(table, baseline, metrics=["mean_pinball_loss"])
-    assert "mean_pinball_loss" in {one.name for one in found.metrics}
-    plain = dl.Baseline.fit(table, label="demand", prediction="p50", metrics=[pinball_loss])
-    assert "pinball_loss" in {one.name for one in dl.check(table, plain, kind=KIND).metrics}
-
-
-def test_levels_named_the_wrong_way_round_are_refused() -> None:
-    with pytest.raises(InputError, match='"p90" is above "p10" in 100% of the rows') as told:
-        Baseline.fit(
-            rows(300, 1), label="demand", prediction="p50", quantiles={0.9: "p10", 0.1: "p90"}
-        )
-
-    assert str(told.value).endswith('{0.1: "p10", 0.9: "p90"}?')

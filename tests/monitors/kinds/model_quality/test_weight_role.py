@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from sklearn import metrics as peer
 import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.roles import Roles
 
 ROLES = {"label": "late", "prediction": "said", "probability": "chance", "positive": 1}
 
@@ -136,43 +134,6 @@ def test_a_baseline_with_weights_survives(weighted: Baseline, tmp_path: Path) ->
     assert found.table.equals(outcomes.table.combine_chunks())
 
 
-def test_roles_hold_a_weight_as_one_name() -> None:
-    named = Roles.of(label="late", weight="stands_for")
-
-    assert Roles.from_dict(json.loads(json.dumps(named.to_dict()))) == named
-
-
-def test_segments_hold_what_rows_lost_whatever_they_weigh(weighted: Baseline) -> None:
-    plain = dl.Baseline.fit(rows(6_000, 1).drop(["stands_for"]), **ROLES)
-
-    assert weighted.losses is not None
-    assert plain.losses is not None
-    assert np.array_equal(weighted.losses["origin"].sums, plain.losses["origin"].sums)
-
-
-def test_own_metrics_are_given_weights_or_say_that_they_take_none(weighted: Baseline) -> None:
-    def hit_rate(labels: np.ndarray, said: np.ndarray, sample_weight: np.ndarray) -> float:
-        return float(np.average(labels == said, weights=sample_weight))
-
-    def plain_rate(labels: np.ndarray, said: np.ndarray) -> float:
-        return float(np.mean(labels == said))
-
-    table = rows(3_000, 6)
-    report = dl.check(table, weighted, metrics=[hit_rate, "matthews_corrcoef"])
-
-    found = {one.name: one for one in report.metrics}
-    assert found["hit_rate"].value == pytest.approx(found["accuracy"].value)
-    wanted = peer.matthews_corrcoef(
-        table["late"].to_numpy(), table["said"].to_numpy(),
-        sample_weight=table["stands_for"].to_numpy(),
-    )  # fmt: skip
-    assert found["matthews_corrcoef"].value == pytest.approx(wanted)
-    refused = dl.check(table, weighted, metrics=[plain_rate])
-    (plain,) = (one for one in refused.metrics if one.name == "plain_rate")
-    assert plain.value is None
-    assert plain.note.endswith("plain_rate has no parameter sample_weight, and rows have weights")
-
-
 def test_what_does_not_take_weights_says_so(weighted: Baseline) -> None:
     table = rows(3_000, 7)
     plain = dl.Baseline.fit(table, **ROLES, exclude=["stands_for"])
@@ -189,58 +150,3 @@ def test_what_does_not_take_weights_says_so(weighted: Baseline) -> None:
         dl.Baseline.fit(table, **ROLES, weight="late")
     with pytest.raises(InputError, match='weight "stands_for": a model that is served here is se'):
         dl.deploy("model.pkl", reference=table.to_pandas(), **ROLES, weight="stands_for")
-
-
-def test_without_labels_nothing_is_estimated(weighted: Baseline) -> None:
-    table = rows(3_000, 8).drop(["late"])
-
-    report = dl.check(table, weighted, kind="model-quality")
-
-    assert "rows have weights, which estimates without labels do not take" in str(
-        report.details["estimate_note"]
-    )
-
-
-def test_requests_of_an_own_app_carry_the_weight(weighted: Baseline) -> None:
-    found = weighted.signature.as_captured()
-
-    assert [one.name for one in found.inputs] == ["origin", "stands_for"]
-
-
-@pytest.mark.parametrize("scale", [1e300, 1e-300, 5e-324])
-def test_the_unit_of_weights_says_nothing(weighted: Baseline, scale: float) -> None:
-    table = rows(3_000, 2)
-    scaled = with_weights(table, pa.array(table["stands_for"].to_numpy() * scale))
-
-    notes = [
-        dl.check(one, weighted, kind="model-quality").details["weight_note"]
-        for one in (table, scaled)
-    ]
-
-    assert notes[0] == notes[1]
-
-
-def test_a_window_of_zero_weights_says_so(weighted: Baseline) -> None:
-    report = dl.check(
-        with_weights(rows(500, 2), pa.array(np.zeros(500))), weighted, kind="model-quality"
-    )
-
-    assert not report.decided
-    assert report.summary == (
-        "500 rows; nothing could be judged: 500 rows of stands_for 0 count nothing"
-    )
-
-
-@pytest.mark.parametrize("weight", [0.0, -1.0, np.nan, np.inf])
-def test_a_reference_of_which_no_row_counts_is_refused(weight: float) -> None:
-    table = with_weights(rows(500, 1), pa.array(np.full(500, weight)))
-
-    with pytest.raises(InputError, match='weight "stands_for": no row has one above 0'):
-        dl.Baseline.fit(table, **ROLES, weight="stands_for")
-
-
-@pytest.mark.parametrize("role", ["weight", "label", "prediction", "timestamp"])
-@pytest.mark.parametrize("name", [5, ["a"]])
-def test_a_column_that_is_no_text_is_refused_in_a_sentence(role: str, name: object) -> None:
-    with pytest.raises(InputError, match=f"{role} .* expected the name of a column, a text"):
-        dl.Baseline.fit(rows(50, 1), **{role: name})

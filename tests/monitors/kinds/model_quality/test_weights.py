@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,21 +10,16 @@ from numpy.typing import NDArray
 from sklearn import metrics as peer
 
 from driftline.baseline.answers import Answers
-from driftline.monitors.kinds.model_quality.costs import Costs
 from driftline.monitors.kinds.model_quality.extras import Extras
 from driftline.monitors.kinds.model_quality.influence import Measure
 from driftline.monitors.kinds.model_quality.metrics import (
     binary_metrics,
     by_lot,
-    calibration,
     confusion_matrix,
     measure_answers,
     multiclass_metrics,
-    regression_metrics,
 )
 from driftline.monitors.kinds.model_quality.roc import precision_recall_curve, rank, roc_curve
-from driftline.stats.intervals import median_limits
-from driftline.stats.weighted_median import weighted_median, weighted_median_limits
 
 Numbers = NDArray[np.float64]
 BETAS = {"f0_5": 0.5, "f1": 1.0, "f2": 2.0}
@@ -195,31 +188,6 @@ def test_curves_with_weights_are_scikit_learns() -> None:
 
 
 @pytest.mark.parametrize("problem", ["regression", "binary", "multiclass"])
-@pytest.mark.parametrize("weight", [1.0, 0.3, 1e-12, 3e200])
-def test_equal_weights_change_no_bit(problem: str, weight: float) -> None:
-    rows = 500
-    clusters = np.arange(rows) // 20
-    names = {"binary": ("no", "yes"), "multiclass": ("b", "a")}.get(problem)
-    costs = None if names is None else Costs({}, {names: 2.0})
-    extras = Extras(of_class=("recall[a]", "auc[a]"), costs=costs)
-    plain = answers(problem, rows)
-    weighted = answers(problem, rows, np.full(rows, weight))
-
-    for given_clusters in (None, clusters):
-        wanted = extras.measure(plain, given_clusters)
-        found = extras.measure(weighted, given_clusters)
-
-        assert found.keys() == wanted.keys()
-        for name, one in wanted.items():
-            same = found[name]
-            assert (same.value, same.variance, same.independent, same.support) == (
-                one.value, one.variance, one.independent, one.support,
-            ), name  # fmt: skip
-            assert same.interval == one.interval or math.isnan(one.interval[0])
-    assert by_lot(weighted) == by_lot(plain)
-
-
-@pytest.mark.parametrize("problem", ["regression", "binary", "multiclass"])
 def test_whole_weights_are_repeated_rows(problem: str) -> None:
     times = np.random.default_rng(5).integers(1, 4, 400)
     weighted = answers(problem, 400, times.astype(np.float64))
@@ -236,33 +204,6 @@ def test_whole_weights_are_repeated_rows(problem: str) -> None:
     assert by_lot(weighted) == pytest.approx(by_lot(repeated))
     if problem != "regression":
         assert confusion_matrix(weighted) == confusion_matrix(repeated)
-
-
-@given(st.lists(st.floats(-5, 5), min_size=1, max_size=60))
-def test_limits_of_a_median_with_equal_weights_are_those_without(values: list[float]) -> None:
-    ordered = np.sort(np.array(values))
-
-    assert weighted_median(ordered, np.ones(len(values))) == np.median(ordered)
-    assert weighted_median_limits(ordered, np.ones(len(values))) == median_limits(ordered)
-
-
-def test_calibration_counts_rows_by_their_weights() -> None:
-    one = answers("binary", 3_000, np.random.default_rng(3).exponential(size=3_000))
-    assert one.probability is not None
-    assert one.weight is not None
-    label = one.label == 1
-
-    bins = calibration(label, one.probability, one.weight)
-
-    first = one.probability <= np.quantile(one.probability, 0.1)
-    weight = one.weight[first]
-    assert bins[0]["count"] == first.sum()
-    assert bins[0]["share"] == pytest.approx(np.average(label[first], weights=weight))
-    wanted = np.average(one.probability[first], weights=weight)
-    assert bins[0]["probability"] == pytest.approx(wanted)
-    plain = calibration(label, one.probability)
-    assert bins[4]["high"] - bins[4]["low"] > plain[4]["high"] - plain[4]["low"]
-    assert calibration(label, one.probability, np.full(len(label), 4.0)) == plain
 
 
 def drawn(problem: str, rows: int, rng: np.random.Generator) -> Answers:
@@ -330,32 +271,3 @@ def test_intervals_of_uneven_weights_hold_the_truth(
     found = covered(problem, names, 1_500, times)
 
     assert all(low <= share <= high for share in found.values()), found
-
-
-def test_negatives_that_stand_for_many_are_bounded_by_what_they_are_worth() -> None:
-    # One negative of twenty was kept: of 2,000 kept rows half are positive, of the rest 5%.
-    rng = np.random.default_rng(7)
-    rows, held, widths = 2_000, 0, []
-    for _ in range(400):
-        label = rng.random(rows) < 0.5
-        said = rng.random(rows) < np.where(label, 0.7, 0.1)
-        found = binary_metrics(label, said, weights=np.where(label, 1.0, 20.0))["precision"]
-        low, high = found.interval
-        held += low <= 0.7 / (0.7 + 20 * 0.1) <= high
-        widths.append(high - low)
-
-    assert 0.93 <= held / 400 <= 0.98
-    # Of 800 rows said positive some 100 are wrong, each for twenty others.
-    assert np.mean(widths) == pytest.approx(2 * 1.96 * 0.0195, rel=0.1)
-
-
-def test_one_row_with_all_the_weight_leaves_no_spread_to_explain() -> None:
-    label, answer = np.random.default_rng(1).normal(size=(2, 50))
-    weight = np.r_[1e12, np.ones(49)]
-
-    found = regression_metrics(label, answer, None, weight)
-
-    # Beside it the other labels spread by next to nothing: scikit-learn says -13,271,721.
-    assert found["r2"].undefined == "one row has all the weight"
-    wanted = peer.mean_absolute_error(label, answer, sample_weight=weight)
-    assert found["mae"].value == pytest.approx(wanted, abs=1e-12)
