@@ -511,10 +511,10 @@ def _read_state(place: Location) -> dict[str, Any]:
     except (ValueError, RecursionError):
         content = None
     written = content.get("format") if isinstance(content, dict) else None
-    if isinstance(written, int) and written > MONITOR_FORMAT:
+    if isinstance(written, int) and written != MONITOR_FORMAT:
         raise InputError(
-            f"{file.shown}: format {written}; expected {MONITOR_FORMAT} at most: a newer "
-            "driftline wrote it, so upgrade this one"
+            f"{file.shown}: format {written}; expected {MONITOR_FORMAT}: another version of "
+            "driftline wrote it"
         )
     if not isinstance(content, dict) or content.pop("digest", None) != _digest(content):
         raise InputError(

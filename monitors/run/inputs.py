@@ -52,9 +52,6 @@ def inputs_of(
 
 def _definition_digest(definition: MonitorDefinition) -> str:
     asked = {name: getattr(definition, name) for name in JUDGING}
-    for name in ("variant", "target_model"):
-        if asked[name] is None:  # Older digests know of none.
-            del asked[name]
     text = json.dumps(asked, sort_keys=True, default=_plain)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -93,7 +93,7 @@ def kept_run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowR
         ratio=entry["ratio"],
         baseline_version=entry["baseline_version"],
         request_count=entry["requests"],
-        worse_count=entry.get("worse"),  # Entries of before have none.
+        worse_count=entry["worse"],
         **found,
     )
 

@@ -31,15 +31,11 @@ from driftline.monitors.schedule import UTC_NAME
 from driftline.monitors.tables import count_layouts, window_counts
 from driftline.stats.day_scores import DaySums
 
-WINDOW_COUNTS_FORMAT = 4
-# Without runs, scores of days, and marks of hours.
-WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS = 1, 2, 3
-FORMATS = (WITHOUT_RUNS, WITHOUT_DAYS, WITHOUT_MARKS, WINDOW_COUNTS_FORMAT)
+WINDOW_COUNTS_FORMAT = 1
 # Bytes of one count: the fewest that hold the window's greatest.
 WIDTHS = (1, 2, 4, 8)
 HEAD_SIZE = 2
-# From format 3 on each part but the last begins with its bytes: counts, scores of days, marks of
-# hours.
+# The counts and the scores of days begin with the number of their bytes; marks of hours come last.
 COUNTS_SIZE = 4
 NO_RUN, NO_COUNTS = LastRun(0, 0), np.empty(0, np.int64)
 
@@ -194,16 +190,9 @@ def pack(counts: WindowCounts, layout: Layout) -> bytes:
     greatest = int(flat.max(initial=0))
     width = next(one for one in WIDTHS if greatest < 1 << (8 * one))
     packed = zlib.compress(flat.astype(f"<u{width}").tobytes(), 9)
-    parts = [
-        packed,
-        _pack_days(counts.days, names) if counts.days else b"",
-        _pack_marks(counts.marks, names) if counts.marks else b"",
-    ]
-    while not parts[-1]:
-        parts.pop()
-    *sized, last = parts
-    head = bytes([WITHOUT_DAYS + len(sized), width])
-    return head + b"".join(map(_with_size, sized)) + last
+    days = _pack_days(counts.days, names) if counts.days else b""
+    marks = _pack_marks(counts.marks, names) if counts.marks else b""
+    return bytes([WINDOW_COUNTS_FORMAT, width]) + _with_size(packed) + _with_size(days) + marks
 
 
 def unpack(
@@ -215,20 +204,16 @@ def unpack(
     dict[str, Marks],
 ]:
     """Read what `pack` wrote by column: counts, last runs, scores of days, marks."""
-    if len(data) < HEAD_SIZE or data[0] not in FORMATS or data[1] not in WIDTHS:
+    if len(data) < HEAD_SIZE or data[0] != WINDOW_COUNTS_FORMAT or data[1] not in WIDTHS:
         raise InputError(
             f"counts of a window begin with {bytes(data[:HEAD_SIZE]).hex() or 'nothing'}; expected "
-            f"format {WINDOW_COUNTS_FORMAT}: a newer driftline wrote them, so upgrade this "
-            "process, too"
+            f"format {WINDOW_COUNTS_FORMAT}: another version of driftline wrote them"
         )
-    parts, last = [], data[HEAD_SIZE:]
-    for _ in range(WITHOUT_DAYS, data[0]):
-        part, last = _sized(last)
-        parts.append(part)
-    packed, days, marks = (*parts, last, b"", b"")[:3]
+    packed, rest = _sized(data[HEAD_SIZE:])
+    days, marks = _sized(rest)
     flat = np.frombuffer(zlib.decompress(packed), f"<u{data[1]}").astype(np.int64)
     names, size = [name for name, _, _ in layout.columns], layout.cell_count
-    expected = size + (2 * len(names) if data[0] != WITHOUT_RUNS else 0)
+    expected = size + 2 * len(names)
     if flat.size != expected:
         raise InputError(
             f"counts of a window are {flat.size} numbers; expected {expected}, as their layout says"

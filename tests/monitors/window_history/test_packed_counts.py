@@ -42,11 +42,11 @@ def test_a_count_at_the_edge_of_a_width_is_not_cut(greatest: int) -> None:
     assert unpack(pack(counts, layout), layout)[0]["a"].tolist() == [0, greatest]
 
 
-def test_a_format_of_later_is_refused_with_the_mend() -> None:
+def test_another_format_is_refused() -> None:
     data = pack(*window({"a": [1, 2]}))
     _, layout = window({"a": [1, 2]})
 
-    with pytest.raises(InputError, match=r"begin with 0901; expected format 4: .* upgrade"):
+    with pytest.raises(InputError, match=r"begin with 0901; expected format 1: another version"):
         unpack(b"\x09" + data[1:], layout)
     with pytest.raises(InputError, match="begin with nothing"):
         unpack(b"", layout)

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.answers import Answers
 from driftline.baseline.store import Baseline
 from tests.monitors.kinds.model_quality.cases import (
     BINARY,
@@ -44,18 +43,6 @@ def labelled(table: pa.Table, come: Come, seed: int = 0) -> pa.Table:
     return table.set_column(table.column_names.index("late"), "late", late)
 
 
-def scores(rows: int, rng: np.random.Generator, problem: str = "binary") -> Answers:
-    """Rows of a day, whose scores hang on the hour, and on the request: four rows each."""
-    hour = np.arange(rows) * 24 // rows
-    logit = np.sin(hour / 4) + np.repeat(rng.normal(size=rows // 4), 4) + rng.normal(size=rows)
-    chance = 1 / (1 + np.exp(-logit))
-    times = np.arange(rows, dtype=np.int64) * (86_400_000_000 // rows)
-    label = (rng.random(rows) < chance).astype(np.intp)
-    said = (chance > 0.5).astype(np.intp) if problem == "binary" else np.exp(2.0 * logit)
-    shown = chance if problem == "binary" else None
-    return Answers(problem, label, said, ("0", "1"), shown, times, 0, np.arange(rows))
-
-
 @pytest.mark.parametrize("come", [positives_first, of_low_scores])
 def test_labels_that_come_by_outcome_or_score_violate_nothing(
     reference: Baseline, come: Come
@@ -64,14 +51,13 @@ def test_labels_that_come_by_outcome_or_score_violate_nothing(
         report = ask(reference, labelled(flights(7, 60 + seed), come, seed))
 
         assert not report.violations
-        assert report.passed == ("withheld_violations" not in report.details)
+        assert not (report.passed and "withheld_violations" in report.details)
     note = of(report)["auc"].note
     assert note.startswith("unrepresentative_labels: ")
     assert " of the rows have labels, their mean score is 0." in note
     why_not = "could not be judged (labels so far are not a representative sample"
     assert f"{why_not})" in report.unjudged_line
     assert f"{why_not}: " in report.unjudged_text
-    assert of(report)["estimated_auc"].bound is not None  # Which is judged in their place.
 
 
 def by_lot(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
@@ -101,7 +87,6 @@ def test_a_loss_that_missing_labels_could_mend_is_undecided_not_passed(
 
     assert not report.violations
     assert "auc" in report.details["withheld_violations"]
-    assert of(report)["estimated_auc"].bound is not None  # Which passed.
     assert not report.decided
     assert not report.passed
     assert report.summary.startswith(
