@@ -81,6 +81,7 @@ def test_a_click_on_a_bar_explains_its_rows(visit):
     page = seen.open("/monitors/flights-data-quality?window=20131118T000000Z&feature=carrier")
     figure = page.locator("#comparison .nsewdrag")
     expect(figure).to_be_attached()
+    figure.scroll_into_view_if_needed()
     box = figure.bounding_box()
 
     # Far right of every bar, in the first one's row.
