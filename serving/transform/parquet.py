@@ -133,7 +133,7 @@ def _type(kind: pa.DataType) -> ColumnType:
 
 # A model may answer several values a row.
 ANSWER_TYPES: Mapping[str, pa.DataType] = {
-    **ARROW_TYPES,
+    **{str(name): kind for name, kind in ARROW_TYPES.items()},
     "list<double>": pa.list_(pa.float64()),
     "list<string>": pa.list_(pa.string()),
 }

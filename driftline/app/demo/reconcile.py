@@ -187,7 +187,7 @@ def _planted(run: Run) -> list[Check]:
     for execution in (executions[day] for day in days if day in executions):
         violations = run.client.report(execution["id"])["violations"]
         cause = violations[0]["feature_name"] if violations else None
-        if cause in planted.rows:
+        if cause is not None and cause in planted.rows:
             rows = run.client.first_rows(execution["id"], 0, limit=SHOWN_ROWS)["rows"]
             top, shown = top + 1, shown + len(rows)
             mask = planted.rows[cause]
