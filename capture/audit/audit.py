@@ -36,7 +36,6 @@ _ATTEMPTS = 3
 # A gap stands for one number, but for these, which stand for as many as they lost.
 _WIDE = frozenset({"corrupt", "poison"})
 _SPOOL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ALL = (1 << 63) - 1
 _NONE = np.empty(0, np.int64)
 
 # The first and the last of some consecutive numbers.
@@ -283,7 +282,7 @@ class _Book:
 
     def _final_numbers(self, spool_dir: Path | None) -> dict[str, int]:
         """Return up to which number each spool's records are surely in all tables, or lost."""
-        before = {*self._earlier, *self._marks.stored}
+        before, stored = {*self._earlier, *self._marks.stored}, dict(self._marks.stored)
         notes = _read_notes(spool_dir)
         self._read_marks("", gap_folder(self._root).catch_up())
         final = dict(self._marks.settled)
@@ -292,8 +291,10 @@ class _Book:
             for spool_id, seq in numbers.items():
                 final[spool_id] = max(final.get(spool_id, 0), seq)
         if notes is not None:
-            # Known before, and gone from this host now: stored as a whole by then.
-            final.update(dict.fromkeys(before - notes.keys(), _ALL))
+            # Known before, and gone from this host now: stored as a whole, as far as the tables
+            # told by then. Those of another host go on.
+            for spool_id in before - notes.keys():
+                final[spool_id] = max(final.get(spool_id, 0), stored.get(spool_id, 0))
         return final
 
     def _count_rows(self) -> None:
