@@ -273,7 +273,7 @@ class Monitor:
         Raises
         ------
         InputError
-            When there is none, it is damaged, a newer driftline wrote it, or a rule names a file of
+            When there is none, it is damaged or of another format, or a rule names a file of
             functions or a table that is not among ``tables``: nothing of it is run or read.
         """
         content = _read_state(locate(folder))

@@ -106,7 +106,7 @@ def list_composites(
         ]
     found = []
     for row in rows:
-        with suppress(AlarmError):  # `list_any` tells of it.
+        with suppress(AlarmError):  # The evaluator tells of it.
             found.append(_composite(row))
     return sorted(found, key=lambda one: one.name)
 

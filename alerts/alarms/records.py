@@ -168,7 +168,7 @@ def list_alarms(
         query = query.where(tables.alarms.c.monitor == monitor)
     found = []
     for row in connection.execute(query):
-        with suppress(AlarmError):  # `list_any` tells of it.
+        with suppress(AlarmError):  # The evaluator tells of it.
             found.append(record_of(row))
     return found
 

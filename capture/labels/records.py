@@ -108,9 +108,7 @@ def _of_plain(record: Mapping[str, Any], names: LabelNames) -> tuple[str, list[T
     if type(first) is not int or not 0 <= first <= MAX_ROW_INDEX:
         raise TruthError(f"{names.row_index} {shown_value(first)}; expected a whole number from 0")
     values = label if isinstance(label, list) else [label]
-    # In a list of labels, one for each row, a list is the label of one row: of its forecast.
-    texts = [as_text(value) if isinstance(value, list) else label_text(value) for value in values]
-    return _key(key), texts, first
+    return _key(key), [label_text(value) for value in values], first
 
 
 def _of_sagemaker(

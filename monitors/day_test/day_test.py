@@ -79,8 +79,6 @@ class DayFinding:
     unit: float
     is_level: bool
     explained: str  # What was taken out, in words.
-    # Whether the windows before the span lie clearly nearer to what is expected.
-    begins_later: bool
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -193,7 +191,7 @@ class DayTest:
                 reached |= own
                 now |= own if any(scale == one for one, _ in spans) else set()
             for scale, windows in spans:
-                for one in _found(group, windows, past, self._alpha(scale, scales)):
+                for one in _found(group, windows, self._alpha(scale, scales)):
                     if one.score in self._unseen:
                         continue
                     known = findings.get(one.column)
@@ -258,10 +256,9 @@ def day_scales(length: timedelta | None) -> tuple[int, ...]:
 def _found(
     group: ReferenceDays,
     windows: Sequence[WindowCounts],
-    past: Sequence[WindowCounts],
     alpha: float,
 ) -> list[DayFinding]:
-    """Judge one span of windows, the last first; `past` are those before the last, or more."""
+    """Judge one span of windows, the last first."""
     days, sums, rows = _gathered(group, windows)
     first, width = _extent(windows[-1], windows[0], days)
     if width < LEAST_SPAN / DAY or len(days) < FILLED * width:
@@ -279,8 +276,6 @@ def _found(
     if hit.any() and len(windows) > 1:
         hit &= ~_is_nearer(group, _last_day(windows), mean)
     since = windows[-1].start or EPOCH + first * DAY
-    before = [one for one in past if hit.any() and one.start is not None and one.start < since]
-    begins_later = _is_nearer(group, before, mean) if before else np.zeros_like(hit)
     names, units = group.names, group.units
     found = []
     for at in np.flatnonzero(hit).tolist():
@@ -291,7 +286,7 @@ def _found(
             DayFinding(
                 column, score, float(mean[at]), float(test.error[at]), float(test.freedom[at]),
                 float(test.p_value[at]), alpha, round(width), since, float(units[at]),
-                score not in NUMBER_SCORES, explained, bool(begins_later[at]),
+                score not in NUMBER_SCORES, explained,
             )
         )  # fmt: skip
     return found

@@ -88,8 +88,7 @@ class ColumnDrift:
 
         The drift test sets the bound (`Cases.limits` in `scan.py`). Where constraints name a
         distance, `_Work.measure` in `kinds/data_quality/judgement.py` puts the user's in its place,
-        with ``compat`` `sagemaker/judgement.py`. A warm-up may withhold the verdict
-        (`suppress_drift` in `kinds/data_quality/evaluation.py`).
+        with ``compat`` `sagemaker/judgement.py`.
         """
         return self.distance > self.bound
 

@@ -125,7 +125,7 @@ class CheckResult:
         if EXIT_MESSAGE in self.details:
             return True
         if WITHHELD in self.details or UNCOVERED in self.details:
-            # Estimates that pass do not answer for labels that do not, nor groups for others.
+            # Groups do not answer for others.
             return self._found_any
         if self.metrics:
             # What is only shown, such as a class's share, decides nothing.

@@ -23,7 +23,7 @@ def scale_of(scores: Numbers, count: int) -> str:
 
     So many rows have one outside of 0 to 1.
     """
-    if not count or outside(scores).all() or not is_other_scale(scores, MOST):
+    if not count or outside(scores).all() or not is_other_scale(scores.ravel(), MOST):
         return ""
     return f"on another scale ({plural(count, 'row')} outside 0 to 1)"
 

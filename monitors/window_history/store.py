@@ -27,7 +27,6 @@ from driftline.database.upserts import upsert
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
-from driftline.monitors.schedule import UTC_NAME
 from driftline.monitors.tables import count_layouts, window_counts
 from driftline.stats.day_scores import DaySums
 
@@ -59,8 +58,7 @@ class Key:
             definition.schedule,
             definition.preprocess or "",
             *([] if definition.source is None else [json.dumps(definition.source, sort_keys=True)]),
-            # None for UTC, so that what was counted before there were zones keeps its key.
-            *([] if definition.time_zone == UTC_NAME else [definition.time_zone]),
+            definition.time_zone,
             *([] if definition.variant is None else [f"variant {definition.variant}"]),
             *([] if definition.target_model is None else [f"model {definition.target_model}"]),
         )

@@ -151,7 +151,7 @@ def create(
     Its distributions are those of that time, without rows that were erased; labels, other kinds'
     documents and constraints set by hand stay as in the version in use. With --labels it is of the
     rows that have a label, and the reference values of model quality and bias, and what quality
-    without labels is estimated by, are made anew: after a concept drift, estimates resume.
+    without labels is estimated by, are made anew, as after a concept drift.
 
     Example: driftline baseline create flights --endpoint flights --from 2026-11-01 --to 2026-11-15
     """

@@ -214,7 +214,7 @@ def _parse(text: bytes, fields: int, columns: Sequence[Column]) -> list[Coerced]
 
 
 def _direct_type(kind: ColumnType) -> pa.DataType:
-    """Return what Arrow reads a column as; times it reads otherwise than we do, lists not."""
+    """Return what Arrow reads a column as; times it reads otherwise than we do."""
     return pa.string() if kind == "timestamp" else ARROW_TYPES[kind]
 
 

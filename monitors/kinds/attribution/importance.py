@@ -31,8 +31,6 @@ from driftline.stats.blocks import HOUR_US
 KEY = b"driftline.attributions"
 PERMUTED = b"driftline.attributions.permuted"
 ATTRIBUTIONS_FORMAT = 2
-# Of the first, without hours.
-READABLE = (1, ATTRIBUTIONS_FORMAT)
 UNKNOWN = "answer"  # Units of what a function answers.
 # What SageMaker Clarify calls the only output of a model.
 LABEL = "label0"
@@ -162,14 +160,14 @@ class Attributions:
     # Hours since 1970, shape (N,), -1 where unknown; None when the reference has no times.
     hours: NDArray[np.int64] | None = None
     # Some of the rows by permutations, which any model can be asked for: what a model is compared
-    # with that does not offer the method. None where that is the method, and in older baselines.
+    # with that does not offer the method. None where that is the method.
     permuted: Attributions | None = None
     # The class that the only output is about, of two; "" where there are not two, or it is unknown.
     positive: str = ""
     # Whether the only output is the second of two that sum to one; of windows it alone counts, too.
     is_one_of_two: bool = False
     absurd: int = 0  # Rows that were left out for an absurd attribution (`absurd.py`).
-    # By label: how each feature moves the output; none of ready attributions and older baselines.
+    # By label: how each feature moves the output; none of ready attributions.
     effects: Mapping[str, Sequence[Effect]] = field(default_factory=dict)
 
     @property
@@ -236,9 +234,9 @@ class Attributions:
         """Read what to_arrow wrote."""
         metadata = table.schema.metadata or {}
         notes = json.loads(metadata.get(KEY, b"{}"))
-        if notes.get("format") not in READABLE:
+        if notes.get("format") != ATTRIBUTIONS_FORMAT:
             raise InputError(
-                f"attributions.arrow: format {notes.get('format')!r}; this driftline reads up to "
+                f"attributions.arrow: format {notes.get('format')!r}; this driftline reads "
                 f"{ATTRIBUTIONS_FORMAT}; make the baseline again"
             )
         beside = (LABEL_COLUMN, HOUR_COLUMN)

@@ -94,9 +94,9 @@ def shap_trees(model: Any) -> ShapTrees | None:  # noqa: ANN401 - foreign object
         return None  # shap takes a split by categories for one by numbers.
     if find_spec("shap") is None:
         return None
-    import shap
-
     try:
+        import shap
+
         explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
         trees = explainer.model
         if trees.num_nodes.sum() / 2 * trees.max_depth > MOST_WORK:

@@ -53,9 +53,9 @@ def _of_numbers(result: FeatureResult, curves: Curves) -> FeatureResult:
     result = replace(result, kolmogorov_smirnov=kolmogorov_smirnov(curves).value)
     if scale is None or not moved.value:  # Of a constant no distance is far.
         return result
-    change, shift = f"values moved by about {_sd(moved.value)}", mean_shift(curves) / scale
+    least = "at least" if drawn_in(curves) > SATURATED else "about"
+    change, shift = f"values moved by {least} {_sd(moved.value)}", mean_shift(curves) / scale
     if abs(shift) >= ONE_WAY * moved.value:
-        least = "at least" if drawn_in(curves) > SATURATED else "about"
         change = f"{least} {_sd(abs(shift))} {'higher' if shift > 0 else 'lower'}"
     return replace(result, wasserstein=moved.value, change=change)
 

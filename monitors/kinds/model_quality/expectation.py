@@ -191,5 +191,5 @@ def reference_answers(
         if labelled is None:
             return read()
         return read(classes=labelled.classes, limits=labelled.limits, any_label=True)
-    except InputError as error:  # Of an older version, which took what is refused now.
+    except InputError as error:
         raise InputError(f"the reference of the baseline: {error}; make it again") from error

@@ -66,7 +66,7 @@ def find_loss_segment(
     reference
         The reference's answers, for its hours.
     baseline
-        With losses by level; older ones, and those without rows, have none.
+        With losses by level; those without rows have none.
     """
     if not len(answers):
         return Named()

@@ -114,7 +114,7 @@ def _sample_of(baseline: Baseline) -> RowSample:
     if baseline.sample is None or not len(baseline.sample):
         raise InapplicableKindError(
             "the baseline holds no sample of its rows, which joint drift is compared with; it is "
-            "of constraints alone, of an older driftline, or each of its columns was made anew: "
+            "of constraints alone, or each of its columns was made anew: "
             "make it again from the reference data (driftline baseline DATA -o FOLDER)"
         )
     return baseline.sample
