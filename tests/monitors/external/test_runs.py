@@ -380,7 +380,7 @@ def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until
         write(rows.select(["request_id", "late"]), tmp_path / "truth")
     judged = judge(source, "model-quality")
 
-    assert (waiting.status, waiting.failure_reason) == ("Completed", None)
+    assert waiting.status == "InsufficientData"
     assert (until_then["labelled_count"], report(root, judged)["labelled_count"]) == (0, 400)
     assert {metric["name"].split("_")[0] for metric in until_then["metrics"]} == {"estimated"}
     assert (judged.status, judged.failure_reason) == ("Completed", None)
