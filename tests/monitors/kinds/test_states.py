@@ -234,7 +234,8 @@ def test_a_third_class_is_a_violation_with_its_count(kind: str, role: str) -> No
             columns[name] = np.where(values, "yes", "no").astype(object)
         return columns
 
-    fitted = Baseline.fit(table(said(1)), label="truth", prediction="said", facet="sex=F")
+    roles = {"label": "truth", "prediction": "said", "facet": "sex=F", "positive": "yes"}
+    fitted = Baseline.fit(table(said(1)), **roles)
     window = said(2)
     name = "truth" if role == "label" else "said"
     window[name][:3] = "maybe"
