@@ -178,7 +178,6 @@ def test_every_command_that_takes_a_server_takes_a_settings_file():
         "capture stats",
         "truth load {file} --endpoint e",
         "invoke e {file}",
-        "check {file} --kind attribution --baseline base --model e",
     ],
 )
 def test_every_command_refuses_the_server_of_another_installation(
