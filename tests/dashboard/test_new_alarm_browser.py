@@ -14,7 +14,7 @@ def test_would_an_alarm_on_this_chart_have_fired(visit):
         page.get_by_role("link", name="Make an alarm").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("New alarm on")
         result = page.get_by_role("status").filter(has_text="would have fired")
-        expect(result).to_contain_text("fired 1 time in")
+        expect(result).to_contain_text("fired 2 times in")
         cut = page.get_by_label("Name").evaluate("box => box.scrollWidth - box.clientWidth")
         assert cut <= 0
         expect(page.get_by_label("Threshold", exact=True)).to_have_value("1")
