@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.dashboard.accessible import axe_faults
 from tests.dashboard.all_pages import PAGES
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SITES = {
     "seeded": "address", "measured": "measured_address", "policed": "policed_address",

@@ -282,12 +282,21 @@ class Installation:
         return self.delta(f"{kind}/{endpoint}")
 
     def delta(self, path: str) -> pd.DataFrame:
-        """Return a Delta table below the storage root; an empty frame where there is none yet."""
-        try:
-            table = DeltaTable(f"{self.root}/{path}", storage_options=self.storage_options)
-        except TableNotFoundError:
-            return pd.DataFrame()
-        return table.to_pandas()
+        """Return a Delta table below the storage root; an empty frame where there is none yet.
+
+        An erasure takes files away at once: then a newer version is there, and that is read.
+        """
+        version = -1
+        while True:
+            try:
+                table = DeltaTable(f"{self.root}/{path}", storage_options=self.storage_options)
+                return table.to_pandas()
+            except TableNotFoundError:
+                return pd.DataFrame()
+            except FileNotFoundError:
+                if table.version() == version:
+                    raise
+                version = table.version()
 
     def captured(self, endpoint: str, requests: int, *, within_s: float = 60.0) -> pd.DataFrame:
         """Wait until rows of so many requests are captured; return the table."""
