@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.results.unjudged import NO_TIMES
 from driftline.monitors.results.violation import BASELINE_FIT_CHECK, DRIFT_CHECK, Draft, plural
@@ -52,9 +53,9 @@ def without_drift(judgement: Judgement, first: FirstWindows | None) -> Judgement
     return replace(judgement, drafts=drafts)
 
 
-def fit_note(judgement: Judgement, earlier_count: int | None) -> dict[str, str]:
+def fit_note(judgement: Judgement, earlier: Sequence[WindowCounts] | None) -> dict[str, str]:
     """Offer a baseline from production when most columns drift in a monitor's first windows."""
-    if earlier_count is None or earlier_count >= FIRST_COUNT:
+    if earlier is None or len(earlier) >= FIRST_COUNT:
         return {}
     drifted = {draft.feature for draft in judgement.drafts if draft.check == DRIFT_CHECK}
     judged = judgement.drifts.keys() - judgement.notes.keys()

@@ -162,15 +162,13 @@ def evaluate(context: CheckContext) -> Report:
     judgement = without_unknown_variation(judgement, first)
     judgement, row_faults = _with_row_faults(judgement, reading, context, sample, shown)
     outcomes = _judged_rules(reading, context, judgement)
-    drafts = (*judgement.drafts, *row_faults, *outcome_drafts(outcomes))
-    judged = replace(judgement, drafts=drafts)
+    judged = replace(judgement, drafts=(*judgement.drafts, *row_faults, *outcome_drafts(outcomes)))
     is_beside = partial(_is_beside, shown)
     violations = find_violations(judged, context, references, counts, is_beside=is_beside)
     verdicts = _judged_segments(context, signature, plan, reading)
     if verdicts:
         violations = (*violations, *find_segment_violations(verdicts, context))
     statistics = Statistics.from_profile(profile)
-    details = {**rule_details(outcomes), **day_details(by_days)}
     return Report(
         kind="data-quality",
         violations=violations,
@@ -185,11 +183,10 @@ def evaluate(context: CheckContext) -> Report:
         alpha=judgement.alpha,
         unmetered=baseline.constraints.unmetered(column.name for column in signature.columns),
         details={
-            **details,
+            **rule_details(outcomes),
+            **day_details(by_days),
             **_notes(context, signature, profile, violations),
-            **fit_note(
-                judgement, None if context.past.counts is None else len(context.past.counts)
-            ),
+            **fit_note(judgement, context.past.counts),
         },
         segments=tuple(_segment(verdict, signature) for verdict in verdicts),
         counts=counts,
