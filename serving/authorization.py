@@ -87,7 +87,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"POST {_V1}/monitors/{{name}}/marks/{{identity}}/withdraw": "operator",
     f"GET {_V1}/executions/{{execution_id}}": "viewer",
     f"GET {_V1}/executions/{{execution_id}}/log": "viewer",
-    f"POST {_V1}/executions/{{execution_id}}/repeat": "operator",
     # Reports hold frequent values of the rows.
     f"GET {_V1}/executions/{{execution_id}}/report": "analyst",
     f"GET {_V1}/executions/{{execution_id}}/rows": "analyst",

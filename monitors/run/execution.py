@@ -313,12 +313,10 @@ def read_context(
     progress: Progress,
     *,
     is_judged: bool,
-    again: bool = False,
 ) -> RunContext | Execution:
     """Read the window's rows, its annotations, and what is remembered of the windows before.
 
-    Where the same question about the same rows was answered before, that execution is the answer,
-    unless it is asked again.
+    Where the same question about the same rows was answered before, that execution is the answer.
     """
     definition, window = job.definition, job.window
     # Before the rows are read; None: an erasure is under way, so that they may go any moment.
@@ -335,7 +333,7 @@ def read_context(
         read = replace(captured, digest=with_annotations(digest, annotations, window))
         identity = execution_id(definition, baseline.version, window, read.digest)
         earlier = find(connection, identity)
-        if earlier is not None and _answers(earlier) and not again:
+        if earlier is not None and _answers(earlier):
             return earlier
         history = read_history(
             connection, definition, baseline, window, row_count=read.row_count,

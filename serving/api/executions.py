@@ -33,7 +33,6 @@ from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.monitors.run.cancel import cancel, pending
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.progress import list_runs, log_of
-from driftline.monitors.run.repeat import repeat
 from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.sagemaker.execution_summary import as_summary
 from driftline.monitors.schedule import Schedule
@@ -184,15 +183,6 @@ def _add_runs(routes: APIRouter, context: ServerContext, shelf: ModelShelf) -> N
             "items": [_shown(asdict(one)) for one in found],
             "pending": [_shown(asdict(one)) for one in waiting],
         }
-
-    @routes.post("/executions/{execution_id}/repeat")
-    def repeat_execution(execution_id: str) -> dict[str, Any]:
-        """Evaluate an execution's window again, and compare with its documents; records nothing."""
-        execution = _execution(context, execution_id)
-        definition = declared_monitor(context, execution.monitor)
-        window = execution.window
-        with _place(context, definition), open_job(context, shelf, definition, window) as job:
-            return asdict(repeat(job, execution))
 
 
 def _add_documents(routes: APIRouter, context: ServerContext) -> None:

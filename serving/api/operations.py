@@ -17,7 +17,6 @@ from driftline.alerts.notify.trial_send import SendResult
 from driftline.capture.erasure.erasing import Erased
 from driftline.monitors.root_cause.export import MEDIA_TYPES as ROW_FILES
 from driftline.monitors.run.cancel import Cancelled
-from driftline.monitors.run.repeat import Repeated
 from driftline.serving.api import answers
 from driftline.serving.api.answers import items, pages
 from driftline.serving.bodies.media_types import MEDIA_TYPES, TEXT_TYPES
@@ -120,7 +119,6 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     f"GET {_EXECUTION}": Operation("get_execution", answers.DescribedExecution),
     f"GET {_EXECUTION}/log": Operation("get_log", answers.RunLog),
-    f"POST {_EXECUTION}/repeat": Operation("repeat_execution", Repeated, (409,)),
     f"GET {_EXECUTION}/report": Operation("get_report", answers.Report),
     f"GET {_EXECUTION}/rows": Operation("get_rows", answers.Rows),
     f"GET {_EXECUTION}/violations/{{violation}}/rows": _row_file("export_rows"),

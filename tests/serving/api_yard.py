@@ -218,7 +218,6 @@ def _visit_monitors(call: Tour) -> None:
     call.api("GET /monitors/{name}/executions", "quality", params={"limit": 1})
     call.api("GET /executions/{execution_id}", run)
     call.api("GET /executions/{execution_id}/log", run)
-    call.api("POST /executions/{execution_id}/repeat", run)
     call.api("GET /executions/{execution_id}/report", run)
     call.api("GET /executions/{execution_id}/rows", run, params={"limit": 1})
     call.api("GET /executions/{execution_id}/violations/{violation}/rows", run, "0")

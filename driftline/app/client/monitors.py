@@ -61,10 +61,6 @@ class MonitorCalls(ServerCalls):
         """Return the log of an execution: time and text of each line."""
         return self._get("executions", execution, "log")["items"]
 
-    def repeat_execution(self, execution: str) -> answers.Repeated:
-        """Evaluate an execution's window again, and compare with its documents."""
-        return self._post("executions", execution, "repeat")
-
     def report(self, execution: str) -> answers.Report:
         """Return the report of an execution: violations, features, segments."""
         return self._get("executions", execution, "report")

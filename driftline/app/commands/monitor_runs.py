@@ -1,4 +1,4 @@
-"""Commands about the executions of a monitor: list, follow and cancel them, repeat one."""
+"""Commands about the executions of a monitor: list, follow and cancel them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.commands.resources import monitor
-from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 
 POLL_S = 1.0
@@ -68,24 +67,6 @@ def cancel(
 
 def _window(one: Mapping[str, Any]) -> str:
     return f"{one['window_start']} to {one['window_end']}"
-
-
-@monitor.command("repeat")
-@options.asks_server
-def repeat(
-    client: Client,
-    execution: Annotated[str, typer.Argument(help="Id of an execution.")],
-) -> Answer:
-    """Evaluate an execution's window again, and compare the bytes of its documents.
-
-    Nothing is recorded. Ends with 3 where they differ or nothing can be compared; it says which
-    inputs have changed since.
-
-    Example: driftline monitor repeat 0f76e2b1-8922-5c4f-b791-d0ac324129e0
-    """
-    found = client.repeat_execution(execution)
-    lines = [f"{name}: {outcome}" for name, outcome in found["documents"].items()]
-    return Answer(found, [*lines, *found["notes"]], code=0 if found["is_same"] else UNDECIDED)
 
 
 def _follow(client: Client, name: str) -> None:

@@ -37,7 +37,6 @@ delete monitor daily
 monitor run daily
 monitor executions daily --follow
 monitor cancel daily
-monitor repeat 0f76e2b1
 monitor backfill daily --from 2026-01-01 --to 2026-02-01
 monitor backtest daily --from 2026-01-01 --to 2026-02-01
 monitor baseline daily --from 2026-01-01 --to 2026-01-02

@@ -21,9 +21,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.executions import Execution, state_of
 from driftline.monitors.kinds.model_quality.stale_estimates import UNWEIGHTED
-from driftline.monitors.run.execution import Job
 from driftline.monitors.run.labelled_baseline import put_labelled, read_labelled
-from driftline.monitors.run.repeat import repeat
 from tests.monitors.conftest import DAY, START, append_day, run_day
 
 DEFINITION = MonitorDefinition(
@@ -180,22 +178,3 @@ def test_a_version_of_labelled_rows_is_of_the_models_that_answered_them(
 
     assert (found == "") is is_estimated
     assert ("while the rows came that the baseline has labels of" in found) is not is_estimated
-
-
-def test_a_repeated_run_says_the_same(
-    judge, engine: Engine, root: str, baseline: dl.Baseline
-) -> None:
-    keep(root, baseline, START - DAY)
-    load(root, 3)
-    executed = judge.run(3, SERVED)
-    window = Window(START + 3 * DAY, START + 4 * DAY)
-
-    again = repeat(
-        Job(
-            engine, root, DEFINITION, window,
-            now=later, signature=baseline.signature, served=lambda: BACK,
-        ),
-        executed,
-    )  # fmt: skip
-
-    assert again.is_same, again.notes

@@ -1,4 +1,4 @@
-"""Cancelled windows, what is seen of a run while it lasts, and executions that are repeated."""
+"""Cancelled windows, and what is seen of a run while it lasts."""
 
 from __future__ import annotations
 

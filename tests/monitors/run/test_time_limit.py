@@ -20,7 +20,6 @@ from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.run import execution as runs
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.progress import Progress
-from driftline.monitors.run.repeat import repeat
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_databases
 
@@ -109,17 +108,3 @@ def test_a_run_that_takes_too_long_ends_while_its_model_is_asked(job: Job) -> No
     assert done.status == "Failed"
     assert "ended after 25 s" in (done.failure_reason or "")
     assert asked_s[0] < 60.0
-
-
-def test_a_repeated_run_says_that_time_may_have_allowed_fewer_rows(job: Job) -> None:
-    job = replace(job, definition=replace(LIMITED, time_limit_s=3_600.0))
-    note(job)
-    done = run(job)
-
-    def hasty(rows: pa.Table) -> np.ndarray:
-        return model(rows) * (1.0 + (len(rows) % 7))  # Other values in place of other rows.
-
-    repeated = repeat(replace(job, predict=hasty), done)
-
-    assert not repeated.is_same
-    assert repeated.notes == ("the time limit for explanations may have allowed other rows",)

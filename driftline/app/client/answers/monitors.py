@@ -150,13 +150,6 @@ class Queued(TypedDict):
     already_run: int
     left_to_schedule: int
 
-class Repeated(TypedDict):
-    """What came of running an execution again."""
-    execution: str
-    is_same: bool
-    documents: dict[str, str]
-    notes: list[str]
-
 class Report(TypedDict):
     """The document of an execution; details differ by kind of monitor."""
     format: int
