@@ -1,4 +1,4 @@
-"""Variants of a model side by side, by a comparison that one may look at as often as one likes."""
+"""Variants of a model side by side: a two-sample comparison within days, at a fixed level."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from driftline.baseline.foreign_values import named_values
 from driftline.baseline.store import Baseline
@@ -21,21 +22,18 @@ from driftline.errors import InputError
 from driftline.monitors.kinds.model_quality.costs import COST, Costs
 from driftline.monitors.results.violation import percent, plural, rounded
 from driftline.monitors.variants.rows import NAMED, QUALITY, Asked, Better, Numbers, codes
-from driftline.stats.confidence_sequences import blocked_difference, sequence_factor
+from driftline.stats.blocked_difference import blocked_difference
 
 Decision = Literal["winner", "no difference", "undecided"]
 CONSTANT = "no variation within either variant, so no error to judge by"
-# Before so many requests of each variant, on days with both, nothing is decided
-# (docs/measured.md).
+# Before so many requests of each variant, on days with both, nothing is decided.
 LEAST_UNITS = 100
 MOST_VARIANTS = 20
 # Values beyond are left out: sums of their squares have no place in a float.
 LARGEST = 1e140
-# Where one variant lacks surely so much more, those that have a value are others on each side.
+# If a variant lacks a value in so many more of its rows, the rows with one cannot be compared.
 LACKING = 0.01
 UNLIKE = "the rows that have one are no fair comparison"
-# Where it lacks fewer, what it lacks may be its worst rows: a few of them can decide a mean.
-HIDDEN = "these rows alone could be the difference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +62,15 @@ class VariantLack:
 
 @dataclass(frozen=True, slots=True)
 class VariantDifference:
-    """Two variants: the second's mean less the first's, within days, with limits for every look."""
+    """Two variants: the second's mean less the first's, within days, with its interval."""
 
     first: str
     second: str
-    difference: (
-        float | None
-    )  # None where no day has two requests of both, or limits are not finite.
+    difference: float | None  # None if no day has two requests of both.
     low: float | None
     high: float | None
     units: int
-    why_not: str = ""  # Why nothing can be decided by these limits yet.
+    why_not: str = ""  # Why nothing is decided by this interval.
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +80,13 @@ class VariantComparison:
     metric: str
     better: Better
     margin: float | None
-    alpha: float  # The chance that any of the limits is ever wrong, over all looks.
+    alpha: float  # The chance that any of the intervals is wrong, over all pairs.
     decision: Decision
     winner: str | None
     variants: tuple[VariantMean, ...]
     differences: tuple[VariantDifference, ...]
     left_out: int  # Rows without a variant, or without a value up to `LARGEST`.
-    # Where any row lacks a value: how many do, and by how much the shares differ.
-    lacks: tuple[VariantLack, ...] = ()
-    lacking_differences: tuple[VariantDifference, ...] = ()
+    lacks: tuple[VariantLack, ...] = ()  # Empty if every row has a value.
     # Rows of classes that the reference never has, and what they count as; words for numbers.
     unknown: str = ""
 
@@ -111,7 +105,7 @@ class VariantComparison:
         """The decision in a line."""
         rows = plural(sum(one.rows for one in self.variants), "row")
         told = (one.why_not for one in self.differences)
-        unlike = next((one for one in told if UNLIKE in one or HIDDEN in one), "")
+        unlike = next((one for one in told if UNLIKE in one), "")
         if unlike and self.decision == "undecided":
             return f"not decided which variant has the {self.better} {self.metric}: {unlike}"
         if self.decision == "winner":
@@ -122,8 +116,8 @@ class VariantComparison:
         if self.differences and all(one.why_not == CONSTANT for one in self.differences):
             means = ", ".join(f"{one.variant} {one.mean:.6g}" for one in self.variants)
             return (
-                f"cannot be decided: {self.metric} does not vary within any variant ({means}), "
-                f"and more such rows decide nothing ({rows})"
+                f"cannot be decided: {self.metric} does not vary within any variant ({means}; "
+                f"{rows})"
             )
         out = f"; {' and '.join(self.worse)} surely not" * bool(self.worse)
         return f"not yet decided which variant has the {self.better} {self.metric}{out} ({rows})"
@@ -142,9 +136,6 @@ class VariantComparison:
         for lack in self.lacks:
             rows = plural(lack.rows, "row")
             yield f"without a value: {lack.lacking:,} of {rows} of {lack.variant}"
-        for pair in self.lacking_differences:
-            share = f"share without a value, {pair.second} less {pair.first}"
-            yield f"{share}: {_limits(pair, self.alpha)}"
         if self.unknown:
             yield self.unknown
         if self.left_out:
@@ -175,12 +166,12 @@ def compare(
     alpha: float = 0.05,
     costs: object = None,
 ) -> VariantComparison:
-    """Compare the variants of a model by a mean, as often as one likes.
+    """Compare the variants of a model by a mean, over a period that is fixed beforehand.
 
-    Each pair of variants gets limits of its difference that hold at every look (an asymptotic
-    confidence sequence), so stopping as soon as there is a winner keeps the chance of a wrong one
-    within ``alpha``. Differences are taken within UTC days, as levels and shares of traffic change.
-    Where one variant lacks values in surely 1% more of its rows, the two are not decided between.
+    Each pair of variants gets an interval of its difference. All intervals hold together with a
+    chance of ``1 - alpha`` (Bonferroni). Differences are taken within UTC days, as levels and
+    shares of traffic change. If one variant lacks a value in significantly more than 1% more of
+    its rows, nothing is decided between the two.
 
     Parameters
     ----------
@@ -206,15 +197,14 @@ def compare(
     start, end
         The period, half-open, by this time: ISO texts, dates or times, UTC without a zone.
     alpha
-        The chance that any decision is ever wrong, over all pairs and looks; as large is that of
-        wrong limits of the shares of rows without a value.
+        The chance that any decision is wrong, over all pairs of variants.
     costs
         Prices of answers, for the metric "cost", as `driftline.check` takes them.
 
     Returns
     -------
     VariantComparison
-        The decision, and means and differences with limits.
+        The decision, the means, and the differences with their intervals.
 
     Raises
     ------
@@ -249,17 +239,16 @@ def _compared(
     size = np.bincount(wanted.variant, minlength=len(names))
     judged = np.union1d(present, np.flatnonzero(size >= LEAST_UNITS))
     differences = _differences(rows, judged, names, alpha)
-    lacking: tuple[VariantDifference, ...] = ()
     if lacks:
-        wanted = replace(wanted, values=np.asarray(~(np.abs(wanted.values) <= LARGEST), np.float64))
-        lacking = _differences(wanted, np.unique(wanted.variant), names, alpha, are_shares=True)
+        lacking = replace(wanted, values=np.asarray(~(np.abs(wanted.values) <= LARGEST), float))
+        shares = _differences(lacking, judged, names, alpha)
         differences = tuple(
-            _if_alike(one, lacking, lacks, rows.of(one, names), margin) for one in differences
+            _if_complete(one, share, lacks) for one, share in zip(differences, shares, strict=True)
         )
     decision, winner = _decided([names[one] for one in judged], differences, side, margin)
     return VariantComparison(
         metric, side, margin, alpha, decision, winner, means, differences,
-        table.num_rows - len(rows.values), lacks, lacking, unknown,
+        table.num_rows - len(rows.values), lacks, unknown,
     )  # fmt: skip
 
 
@@ -295,42 +284,14 @@ def _why_none(
     )
 
 
-def _if_alike(
-    pair: VariantDifference,
-    lacking: Sequence[VariantDifference],
-    lacks: Sequence[VariantLack],
-    values: tuple[Numbers, Numbers],
-    margin: float | None,
+def _if_complete(
+    pair: VariantDifference, share: VariantDifference, lacks: Sequence[VariantLack]
 ) -> VariantDifference:
-    """Decide nothing where one variant lacks surely more values than the other, and that decides.
-
-    Of 1% more always; of fewer where what it lacks could be as the other's worst or best rows are.
-    """
-    names = (pair.first, pair.second)
-    share = next(one for one in lacking if (one.first, one.second) == names)
-    if share.why_not or share.low is None or share.high is None:
+    """Decide nothing if one variant lacks values in significantly more of its rows."""
+    if share.low is None or share.high is None or max(share.low, -share.high) < LACKING:
         return pair
-    told = ", ".join(one.words for one in lacks if one.variant in names)
-    if max(share.low, -share.high) >= LACKING:
-        return replace(pair, why_not=f"{told}: {UNLIKE}")
-    if share.low <= 0 <= share.high or pair.why_not or pair.low is None or pair.high is None:
-        return pair
-    if share.low > 0:  # The second lacks more, and its mean is the one that may move.
-        down, up = _moves(values[1], values[0], share.high)
-    else:
-        up, down = _moves(values[0], values[1], -share.low)
-    wide = replace(pair, low=pair.low - down, high=pair.high + up)
-    is_same = _side(wide) == _side(pair) and _is_within(wide, margin) == _is_within(pair, margin)
-    return pair if is_same else replace(pair, why_not=f"{told}: {HIDDEN}")
-
-
-def _moves(own: Numbers, others: Numbers, share: float) -> tuple[float, float]:
-    """Return by how much a mean falls, and rises, with a share of such rows as are at the ends."""
-    count = min(math.ceil(share * len(others)), len(others) - 1)
-    ends = np.partition(others, [count, len(others) - count - 1])
-    mean = float(own.mean())
-    lowest, highest = float(ends[:count].mean()), float(ends[len(ends) - count :].mean())
-    return share * max(mean - lowest, 0.0), share * max(highest - mean, 0.0)
+    of = ", ".join(one.words for one in lacks if one.variant in (pair.first, pair.second))
+    return replace(pair, why_not=f"{of}: {UNLIKE}")
 
 
 def _require(better: object, margin: object, alpha: object) -> None:
@@ -356,10 +317,6 @@ class _Rows:
             self.values[places], self.variant[places], self.blocks[places], self.units[places]
         )
 
-    def of(self, pair: VariantDifference, names: Sequence[str]) -> tuple[Numbers, Numbers]:
-        first, second = (self.variant == names.index(one) for one in (pair.first, pair.second))
-        return self.values[first], self.values[second]
-
     def mean_of(self, variant: int) -> tuple[int, int, float]:
         chosen = self.variant == variant
         units = len(np.unique(self.units[chosen]))
@@ -367,44 +324,29 @@ class _Rows:
 
 
 def _differences(
-    rows: _Rows,
-    present: NDArray[np.intp],
-    names: Sequence[str],
-    alpha: float,
-    *,
-    are_shares: bool = False,
+    rows: _Rows, present: NDArray[np.intp], names: Sequence[str], alpha: float
 ) -> tuple[VariantDifference, ...]:
     """Compare each pair, at an equal part of the chance of an error (Bonferroni)."""
     pairs = list(combinations(present, 2))
+    factor = float(norm.isf(alpha / len(pairs) / 2))
     return tuple(
-        _difference(rows, pair, (names[pair[0]], names[pair[1]]), alpha / len(pairs), are_shares)
-        for pair in pairs
+        _difference(rows, pair, (names[pair[0]], names[pair[1]]), factor) for pair in pairs
     )
 
 
 def _difference(
-    rows: _Rows, pair: tuple[int, int], names: tuple[str, str], alpha: float, are_shares: bool
+    rows: _Rows, pair: tuple[int, int], names: tuple[str, str], factor: float
 ) -> VariantDifference:
     both = rows.take(np.flatnonzero(np.isin(rows.variant, pair)))
-    is_second = both.variant == pair[1]
     units = np.unique(both.units, return_inverse=True)[1]
-    found = blocked_difference(both.values, is_second, both.blocks, units)
+    found = blocked_difference(both.values, both.variant == pair[1], both.blocks, units)
     if not found.units:
         return VariantDifference(*names, None, None, None, 0, "no day has two requests of both")
-    error, why = found.error, ""
+    why = CONSTANT if not found.error else ""
     if found.fewest < LEAST_UNITS:
         why = f"fewer than {LEAST_UNITS} requests of one of them on days with both"
-    if are_shares:
-        # All or none of each day's rows do not vary within it, and are still so many by chance.
-        share = float(both.values.mean())
-        sides = sum(1.0 / rows.mean_of(one)[1] for one in pair)
-        error = max(error, math.sqrt(share * (1.0 - share) * sides))
-    elif not error:
-        why = CONSTANT
-    half = error * sequence_factor(found.units, alpha=alpha)
+    half = factor * found.error
     low, high = found.value - half, found.value + half
-    if not math.isfinite(low) or not math.isfinite(high):
-        return VariantDifference(*names, None, None, None, found.units, "its limits are not finite")
     return VariantDifference(*names, found.value, low, high, found.units, why)
 
 
@@ -454,6 +396,6 @@ def _limits(pair: VariantDifference, alpha: float) -> str:
     if pair.difference is None or pair.low is None or pair.high is None:
         return pair.why_not
     text = (
-        f"{pair.difference:+.4g} ({100 * (1 - alpha):g}% limits {pair.low:+.4g}, {pair.high:+.4g}"
+        f"{pair.difference:+.4g} ({100 * (1 - alpha):g}% interval {pair.low:+.4g}, {pair.high:+.4g}"
     )
     return f"{text})" + (f"; nothing is decided: {pair.why_not}" if pair.why_not else "")

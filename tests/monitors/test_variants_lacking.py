@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 import driftline as dl
 from driftline.errors import InputError
@@ -36,17 +35,10 @@ def test_a_variant_that_has_no_value_in_its_worst_rows_does_not_win() -> None:
         ("blue", 0), ("green", int(hidden.sum()))
     ]  # fmt: skip
     assert found.lacks[1].rows == count
-    (share,) = found.lacking_differences
-    assert (share.first, share.second) == ("blue", "green")
-    assert share.difference == pytest.approx(hidden.sum() / count, abs=0.01)
-    assert 0.25 < share.low < share.difference < share.high < 0.37
     assert found.decision == "undecided"
     assert found.differences[0].low > 0  # It would have won.
     assert found.summary.startswith(
         "not decided which variant has the higher m: blue lacks it in 0% of its rows, green lacks "
-    )
-    assert any(
-        line.startswith("share without a value, green less blue: +0.3") for line in found.lines
     )
 
 
@@ -63,24 +55,19 @@ def test_answers_that_are_missing_are_told_from_labels_that_have_not_come() -> N
 
     found = dl.compare(frame, base, metric="mae")
 
-    assert calm.lacks == calm.lacking_differences == ()
+    assert calm.lacks == ()
     assert calm.left_out == unlabelled.sum()
     assert sum(one.rows for one in found.lacks) == ROWS - unlabelled.sum()
     assert found.lacks[0].lacking == 0
-    assert found.lacking_differences[0].low > 0.2
     assert "b lacks it in 29.4%" in found.differences[0].why_not
 
 
 @pytest.mark.parametrize("share", [0.002, 0.1, 0.5])
 def test_values_that_lack_at_random_are_no_finding(share: float) -> None:
-    told = [
-        dl.compare(measured(seed, blue=share, green=share, rows=1_000), metric="m", timestamp="t")
-        for seed in range(40)
-    ]
+    frames = (measured(seed, blue=share, green=share, rows=1_000) for seed in range(10))
+    found = [dl.compare(frame, metric="m", timestamp="t") for frame in frames]
 
-    wrong = sum(not one.low <= 0 <= one.high for each in told for one in each.lacking_differences)
-    assert stats.binom.sf(wrong - 1, 40, 0.05) > 1e-6
-    assert not any(one.differences[0].why_not for one in told)
+    assert sum(bool(one.differences[0].why_not) for one in found) <= 2
 
 
 def test_what_no_row_answers_is_one_sentence() -> None:
@@ -100,25 +87,3 @@ def test_what_no_row_answers_is_one_sentence() -> None:
     early = pd.DataFrame({"y": [None] * 100, "p": [0.3] * 100, "variant": ["a", "b"] * 50})
     with pytest.raises(InputError, match="no row has a label yet"):
         dl.compare(early, base, metric="accuracy")
-
-
-@pytest.mark.parametrize(
-    ("better", "side", "hider"), [("higher", -1, "blue"), ("lower", 1, "green")]
-)
-def test_the_lead_that_a_hidden_half_percent_makes_names_no_winner(
-    better: str, side: int, hider: str
-) -> None:
-    frame = measured(10, rows=200_000)
-    frame["m"] = side * frame["m"] ** 2
-    hidden = (frame["variant"] == hider) & (side * frame["m"] > 7.5)
-    frame.loc[hidden, "m"] = np.nan
-
-    found = dl.compare(frame, metric="m", timestamp="t", better=better)
-
-    (pair,) = found.differences
-    assert not pair.low <= 0 <= pair.high  # It would have won.
-    assert (found.decision, found.winner) == ("undecided", None)
-    lack = next(one for one in found.lacks if one.variant == hider)
-    assert 0.005 < lack.lacking / lack.rows < 0.007
-    assert lack.words in found.summary
-    assert "could be the difference" in found.summary

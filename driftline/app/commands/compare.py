@@ -55,7 +55,7 @@ def compare(
         str | None, typer.Option("--to", metavar="TIME", help="End of the period (exclusive).")
     ] = None,
     alpha: Annotated[
-        float, typer.Option("--alpha", help="Chance of a wrong decision, over all looks.")
+        float, typer.Option("--alpha", help="Chance of a wrong decision, over all pairs.")
     ] = 0.05,
     costs: Costs = None,
     *,
@@ -63,8 +63,8 @@ def compare(
 ) -> Answer:
     """Compare variants of a model (an A/B test) and say who wins.
 
-    The limits of each difference are a confidence sequence: they hold at all looks together, so you
-    may stop as soon as there is a winner. DATA may be the folder capture/ENDPOINT of the storage
+    Each pair of variants gets an interval of its difference, taken within days. Fix the period
+    beforehand: intervals hold for one look. DATA may be the folder capture/ENDPOINT of the storage
     root: with --baseline its labels are joined. Ends with 3 while nothing is decided.
 
     Example: driftline compare storage/capture/flights --baseline baseline/ --metric accuracy

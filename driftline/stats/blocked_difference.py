@@ -1,4 +1,4 @@
-"""Limits of a difference of means that hold at every look, however often one looks."""
+"""The difference of two means, taken within blocks such as days."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-# For so many units the limits are as narrow as can be; at a tenth of it they are 26% wider than
-# they could be, at ten times 7%.
-PLANNED_UNITS = 10_000
 # Of the largest value: means of equal values differ by so little.
 ROUNDING = 1e-12
 
@@ -31,25 +27,25 @@ def blocked_difference(
     blocks: NDArray[np.intp],
     units: NDArray[np.intp],
 ) -> Difference:
-    """Measure the difference of two means within blocks, by rows that hang together in units.
+    """Measure the difference of two means within blocks, with rows that are correlated in units.
 
-    The difference of each block counts by ``n1 n2 / (n1 + n2)``, so that neither a change of the
-    traffic's shares nor one of the level from block to block is taken for a difference.
+    The difference of each block is weighted by ``n1 n2 / (n1 + n2)``, so neither a change of the
+    traffic's shares nor a change of level from block to block counts as a difference.
 
     Parameters
     ----------
     values
         Finite, shape (rows,).
     is_second
-        Which rows are the second side's, shape (rows,).
+        Which rows belong to the second side, shape (rows,).
     blocks, units
         Codes from 0 on, shape (rows,): of the day, and of the request or whatever is independent.
 
     Returns
     -------
     Difference
-        With a standard error robust to units of several rows, and not below that of two sides that
-        vary alike.
+        The standard error is the larger of two: robust to units of several rows, and with one
+        variance for both sides, as a side of few rows may lack its rare values.
 
     References
     ----------
@@ -79,10 +75,9 @@ def blocked_difference(
     influence = np.repeat(weights, 2) / rows_of
     influence[::2] *= -1.0
     by_unit = np.bincount(units, influence[cell] * left)
-    # As if both sides varied alike: one of few rows may not have had its rare values yet.
-    each = float(np.square(np.bincount(part, left)).sum() / pairs.sum())
-    alike = each * float((np.repeat(weights, 2) ** 2 / rows_of) @ is_known)
-    error = math.sqrt(max(float(by_unit @ by_unit), alike))
+    common = float(np.square(np.bincount(part, left)).sum() / pairs.sum())
+    pooled = common * float((np.repeat(weights, 2) ** 2 / rows_of) @ is_known)
+    error = math.sqrt(max(float(by_unit @ by_unit), pooled))
     return Difference(
         value=float(weights @ (means[1::2] - means[::2])),
         error=error if error > ROUNDING * float(np.abs(values).max()) else 0.0,
@@ -90,36 +85,3 @@ def blocked_difference(
         # A unit of several days counts once.
         fewest=min(*of_side, int(matched)),
     )
-
-
-def sequence_factor(
-    units: float, *, alpha: float = 0.05, planned_units: float = PLANNED_UNITS
-) -> float:
-    """Return how many standard errors lie between a mean and its limits, at every look.
-
-    The asymptotic confidence sequence of Robbins' normal mixture: the chance that the limits ever
-    leave the true value out, at any of all looks, is ``alpha`` in the limit of a late first look.
-
-    Parameters
-    ----------
-    units
-        Independent units so far, 1 or more.
-    alpha
-        The chance of an error over all looks, 0-1.
-    planned_units
-        For which number the limits are narrowest; it must not be chosen by the data.
-
-    Returns
-    -------
-    float
-        At 0.05 and the planned number 3.0, where a single look takes 1.96.
-
-    References
-    ----------
-    Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas, "Time-uniform central limit theory and asymptotic
-    confidence sequences", Annals of Statistics 52, 2024: theorem 2.2, and appendix B.2 for the
-    mixture's width; Howard, Ramdas, McAuliffe, Sekhon, Annals of Statistics 49, 2021: section 3.5.
-    """
-    width = -float(special.lambertw(-(alpha**2) / math.e, -1).real) - 1.0
-    time = units * width / planned_units
-    return math.sqrt(2.0 * (time + 1.0) / time * math.log(math.sqrt(time + 1.0) / alpha))
