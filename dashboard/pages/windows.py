@@ -361,7 +361,7 @@ def _closing(
             "all rows, filtered",
             href=address.window_link(monitor.endpoint, run.stamp, "rows", monitor=monitor.name),
         ),
-        "Documents": html.Code(run.folder) if view.report else "none were written",
+        "Documents": html.Code(run.folder) if view.report else "none",
     }
 
     def alarm(one: views.AlarmChange) -> ui.Cell:

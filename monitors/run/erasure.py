@@ -1,16 +1,18 @@
-"""Erasing rows from what was judged of their windows: documents, database, messages.
+"""Erases rows from what was judged of their windows: documents, database, messages.
 
-A window that held an erased row keeps its verdict, its counts and its distances. Whatever may be,
-or quote, the value of a single row goes: why so, and what lost, is in docs/why/capture-table.md.
+A window that held an erased row keeps its status, its counts and its metrics. Its documents are
+deleted, and every text that may quote a row. Running the window again makes new ones from the rows
+that are left.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import numpy as np
+import pyarrow.fs as pafs
 from sqlalchemy import Connection, Engine, Row, delete, func, or_, select, update
 
 from driftline.alerts import tables as alert_tables
@@ -18,14 +20,15 @@ from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.baseline.times import EPOCH
 from driftline.capture.erasure.clearing import ERASED, LONGEST_WINDOW, ClearedWindows
+from driftline.capture.tables.storage import open_storage, reaching
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.rewriting import write_anew
+from driftline.formats.location import locate
 from driftline.monitors.executions import COLUMNS, NO_LABELS
 from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.captured_window import NO_DATA
-from driftline.monitors.run.erased_documents import clear_folder, unrecorded_folders
 from driftline.monitors.tables import definitions, executions
 
 log = logging.getLogger(__name__)
@@ -52,7 +55,7 @@ def clear_windows(
     is_again: bool = False,
     dry_run: bool = False,
 ) -> ClearedWindows:
-    """Remove values of rows from the results and messages of the windows that hold them.
+    """Delete the documents of the windows that hold rows, and what else may quote the rows.
 
     `is_again`: as it was done before the rows went, the database is written anew only if something
     has come since. `times`: in microseconds since 1970.
@@ -61,39 +64,29 @@ def clear_windows(
         runs = _runs_of(connection, endpoint, np.sort(np.fromiter(times, np.int64)))
         recorded = _recorded(connection, endpoint)
     since = EPOCH + min(times, default=0) * MICROSECOND - LONGEST_WINDOW
-    unrecorded = {
-        folder
-        for folder in unrecorded_folders(root, recorded, since)
-        if clear_folder(root, folder, dry_run=dry_run)
-    }
-    if not runs:
-        return ClearedWindows(len(unrecorded))
-    changed = unrecorded | {
-        run.id for run in runs if run.folder and clear_folder(root, run.folder, dry_run=dry_run)
-    }
-    changed |= {run.id for run in runs if _has_words(run)}
+    folders = _unrecorded_folders(root, recorded, since)
+    changed = len(folders) + sum(bool(run.folder) or _has_words(run) for run in runs)
     if dry_run:
         with read_connection(engine) as connection:
-            messages = clear_messages(connection, _quoted(runs), dry_run=True)
-        return ClearedWindows(len(changed), messages)
+            messages = clear_messages(connection, _quoted(runs), dry_run=True) if runs else 0
+        return ClearedWindows(changed, messages)
+    _delete_documents(root, [*folders, *(run.folder for run in runs)])
+    if not runs:
+        return ClearedWindows(changed)
     with engine.begin() as connection:
         _clear_rows(connection, runs)
         messages = clear_messages(connection, _quoted(runs))
     if changed or messages or not is_again:
         write_anew(engine, CHANGED_TABLES)
-    log.info(
-        "erased from windows endpoint=%s windows=%d messages=%d", endpoint, len(changed), messages
-    )
-    return ClearedWindows(len(changed), messages)
+    log.info("erased from windows endpoint=%s windows=%d messages=%d", endpoint, changed, messages)
+    return ClearedWindows(changed, messages)
 
 
 def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
     """Take values of rows out of one execution, whose rows were erased while it judged them."""
     with read_connection(engine) as connection:
         runs = list(connection.execute(select(executions).where(executions.c.id == identity)))
-    for run in runs:
-        if run.folder:
-            clear_folder(root, run.folder)
+    _delete_documents(root, [run.folder for run in runs])
     with engine.begin() as connection:
         _clear_rows(connection, runs)
         clear_messages(connection, _quoted(runs))
@@ -141,6 +134,30 @@ def _holds_any(run: _Run, times: np.ndarray, pooled_windows: int) -> bool:
     return place < len(times) and bool(times[place] < end)
 
 
+def _unrecorded_folders(
+    root: str, recorded: Mapping[str, Collection[str]], since: datetime
+) -> set[str]:
+    """Return the folders of runs that were killed before they were recorded."""
+    filesystem, path = open_storage(root)
+    found: set[str] = set()
+    with reaching(f"{root}/executions"):
+        for monitor, ids in recorded.items():
+            folder = f"{path}/executions/{monitor}"
+            selector = pafs.FileSelector(folder, recursive=True, allow_not_found=True)
+            for entry in filesystem.get_file_info(selector):
+                stamp, _, rest = entry.path.removeprefix(f"{folder}/").partition("/")
+                identity, _, name = rest.partition("/")
+                if name and identity not in ids and stamp >= f"{since:%Y%m%dT%H%M%SZ}":
+                    found.add(f"executions/{monitor}/{stamp}/{identity}")
+    return found
+
+
+def _delete_documents(root: str, folders: Sequence[str]) -> None:
+    for folder in folders:
+        if folder:
+            (locate(root) / folder).remove()
+
+
 def _has_words(run: _Run) -> bool:
     return run.cause not in ("", ERASED, None) or (
         run.failure_reason is not None
@@ -161,6 +178,7 @@ def _clear_rows(connection: Connection, runs: Sequence[_Run]) -> None:
     table, points, metrics = executions.c, alert_tables.datapoints.c, alert_tables.metrics.c
     for some in chunks([one.id for one in runs]):
         chosen = table.id.in_(some)
+        connection.execute(update(executions).where(chosen).values(folder=""))
         connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))
         connection.execute(
             update(executions)

@@ -381,7 +381,8 @@ def refuse_removed_rows(context: RunContext, report: Report) -> Report:
     """End the run where erasure or retention took requests that the window's standing result saw.
 
     A result of fewer rows would take its place, and an alarm change by it, though nothing has
-    happened. The rows of a table are its owner's to correct: of those only all of them are missed.
+    happened. A result whose documents an erasure deleted may be replaced. The rows of a table are
+    its owner's to correct: of those only all of them are missed.
     """
     is_own = context.job.definition.source is not None and context.read.row_count
     if is_own or not context.is_judged:
@@ -395,6 +396,7 @@ def refuse_removed_rows(context: RunContext, report: Report) -> Report:
         table.window_end == job.window.end,
         table.digest != read.digest,
         table.is_current,
+        table.folder != "",
     )
     with read_connection(job.engine) as connection:
         standing = connection.execute(query).first()
@@ -552,6 +554,7 @@ def _without_erased(published: Execution, context: RunContext) -> Execution:
     clear_run(job.engine, job.root, job.definition.endpoint, published.id)
     return replace(
         published,
+        folder="",
         cause=ERASED if published.cause else "",
         failure_reason=ERASED if published.failure_reason else None,
     )

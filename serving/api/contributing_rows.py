@@ -40,7 +40,8 @@ def read_report(context: ServerContext, execution: Execution) -> tuple[bytes, di
     """Read the report of an execution: as it was written, and what it says."""
     if not execution.folder:
         name = f'execution "{execution.id}" ({execution.status})'
-        raise NotFoundError(f"{name} wrote no report: {execution.failure_reason}")
+        why = execution.failure_reason or "its rows were erased; run the window again"
+        raise NotFoundError(f"{name} has no report: {why}")
     try:
         content = (locate(context.root) / execution.folder / REPORT).read()
         return content, json.loads(content)

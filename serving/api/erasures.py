@@ -51,8 +51,8 @@ def router(context: ServerContext) -> APIRouter:
 
         Or those of requests of which a stored row meets an expression (`where`, with `endpoint`).
         All rows of a request go, and files that compaction or retention left behind; judged windows
-        that held them lose what may be single values, and asynchronous invocations their bodies and
-        answers. What was not found is no error: `unknown` counts such ids. Asking again is safe.
+        that held them lose their documents, and asynchronous invocations their bodies and answers.
+        What was not found is no error: `unknown` counts such ids. Asking again is safe.
         """
         ids: dict[Kind, list[str]] = {
             "inference_id": asked.inference_ids,

@@ -43,9 +43,10 @@ def erase(
     """Erase rows, bodies, labels and asynchronous answers of requests, wherever they are stored.
 
     All rows of such a request go, also from files that are only left over. Judged windows that held
-    them keep their verdict and lose what may be single values. Records and labels that come later
-    under these ids are dropped until the day that is told. Nothing found is no error: then nothing
-    is stored under that id. Asking again is safe.
+    them keep their status, counts and metrics; their documents are deleted, and `driftline monitor
+    run` makes new ones. Records and labels that come later under these ids are dropped until the
+    day that is told. Nothing found is no error: then nothing is stored under that id. Asking again
+    is safe.
 
     Example: driftline capture erase --inference-id 8c1f0c52 --dry-run
 

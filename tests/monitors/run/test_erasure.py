@@ -58,27 +58,23 @@ def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
 
 
 @both_databases
-def test_documents_of_a_run_that_was_killed_before_it_was_recorded_are_cleared(
+def test_documents_of_a_run_that_was_killed_before_it_was_recorded_are_deleted(
     judged: Execution, engine: Engine, root: str, tmp_path: Path
 ) -> None:
     folder = Path(root, judged.folder)
     shutil.copytree(folder, folder.with_name("killed"))
-    statistics = (folder.with_name("killed") / "statistics.json").read_bytes()
     (folder.with_name("killed") / "report.json").unlink()
 
     found = erase_person(engine, root, tmp_path)
 
     assert holding(root, engine) == []
     assert found.windows == 2
-    assert (folder.with_name("killed") / "statistics.json").read_bytes() != statistics
+    assert not folder.with_name("killed").exists()
 
 
-def test_the_verdict_of_a_window_outlives_its_erased_rows(
+def test_the_counts_of_a_window_outlive_its_documents(
     judged: Execution, engine: Engine, root: str, reference: Baseline, tmp_path: Path
 ) -> None:
-    folder = Path(root, judged.folder)
-    report = json.loads((folder / "report.json").read_text())
-
     erase_person(engine, root, tmp_path)
 
     with engine.connect() as connection:
@@ -90,25 +86,25 @@ def test_the_verdict_of_a_window_outlives_its_erased_rows(
             connection, "aws/sagemaker/Endpoints/data-metrics", "feature_data_temp", DIMENSIONS,
             START, START + 9 * DAY, 86_400, "Maximum",
         )  # fmt: skip
-    assert (after.status, after.violation_count, after.cause) == (
-        "CompletedWithViolations", judged.violation_count, "(erased)",
+    assert (after.status, after.row_count, after.violation_count, after.cause, after.folder) == (
+        "CompletedWithViolations", 400, judged.violation_count, "(erased)", "",
     )  # fmt: skip
+    assert not Path(root, judged.folder).exists()
     assert points[0][1] == judged.violation_count
     # Only of the day that holds no erased row.
     assert [time for time, _ in columns] == [START + DAY]
-    kept = json.loads((folder / "report.json").read_text())
-    same = "row_count", "violation_count", "max_drift_ratio", "passed", "window"
-    assert [kept[key] for key in same] == [report[key] for key in same]
-    assert [one["feature_name"] for one in kept["violations"]] == [
-        one["feature_name"] for one in report["violations"]
-    ]
-    statistics = json.loads((folder / "statistics.json").read_text())
-    assert statistics["features"][0] == {
-        "name": "temp", "inferred_type": "Fractional",
-        "numerical_statistics": {"common": {"num_present": 400, "num_missing": 0}},
-    }  # fmt: skip
+
+
+def test_a_window_is_judged_again_by_the_rows_that_are_left(
+    judged: Execution, engine: Engine, root: str, reference: Baseline, tmp_path: Path
+) -> None:
+    erase_person(engine, root, tmp_path)
+
     again = judge(engine, root, reference, 0)
-    assert "40 of 400 requests were erased" in (again.failure_reason or "")
+
+    assert (again.row_count, again.failure_reason) == (360, None)
+    assert json.loads(Path(root, again.folder, "report.json").read_text())["row_count"] == 360
+    assert holding(root, engine) == []
 
 
 @both_databases

@@ -36,7 +36,6 @@ from driftline.monitors.definitions import (
 )
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.command import process
-from driftline.monitors.run.erased_documents import clear_folder
 from driftline.monitors.run.execution import Job, run
 from tests.capture.tap.proxy_tools import until
 from tests.monitors.conftest import DAY, START
@@ -282,20 +281,6 @@ def test_the_same_program_is_asked_once_and_a_changed_one_again(
 
     assert again.id == first.id
     assert (first.status, changed.status) == ("Completed", "CompletedWithViolations")
-
-
-def test_documents_are_kept_and_give_way_to_an_erasure(
-    judge: Callable[..., Execution], root: str
-) -> None:
-    execution = judge(
-        '(output / \'statistics.json\').write_text(\'{"features": [{"name": 1}, 5], "a": NaN}\')\n'
-        "violations(STUCK); message('CompletedWithViolations: of Ann')\n"
-    )
-
-    assert document(root, execution, "statistics.json")["a"] == "NaN"
-    clear_folder(root, execution.folder)
-    kept = [file.read_text() for file in (Path(root) / execution.folder).iterdir()]
-    assert not [one for one in kept if "stuck." in one or "Ann" in one or '"a"' in one]
 
 
 @pytest.mark.parametrize(
