@@ -186,7 +186,6 @@ class Baseline:
         predict: Callable[[pa.Table], np.ndarray] | None = None,
         metrics: object = None,
         costs: object = None,
-        time_limit: object = None,
     ) -> Baseline:
         """Make a baseline of reference data; the data is read twice.
 
@@ -207,9 +206,9 @@ class Baseline:
         progress, compat
             Called with rows done and in total (None when not known), each row twice; types and
             documents as SageMaker's, types by each value's text: the data is read once more.
-        predict, time_limit, metrics, costs
-            Asks the model, for "attribution", such as ``model.predict``, for so long; what model
-            quality measures besides, as `check` takes them (docs/monitors.md).
+        predict, metrics, costs
+            Asks the model, for "attribution", such as ``model.predict``; what model quality
+            measures besides, as `check` takes them (docs/monitors.md).
 
         Raises
         ------
@@ -226,7 +225,7 @@ class Baseline:
         if times := fitted.unnamed_times:
             log.warning("%s", UNNAMED_TIMES.format(times, f'timestamp="{times}"'))
         made: Callable[..., Baseline] = import_module(CATALOG).with_documents
-        return made(fitted, data, predict, preprocess, metrics, costs, time_limit, compat)
+        return made(fitted, data, predict, preprocess, metrics, costs, compat)
 
     @classmethod
     def of(

@@ -37,7 +37,6 @@ from driftline.roles import RoleArguments, Roles
 from driftline.signature import Signature
 
 if TYPE_CHECKING:
-    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
     from driftline.monitors.kinds.model_quality.costs import Costs
     from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 OF_COLUMNS = ("rules", "checks", "segments")
 PLACE = ("engine", "jobs")
 OF_QUALITY = ("metrics", "costs")
-OF_MODELS = ("predict", "time_limit")
+OF_MODELS = ("predict",)
 # Data that are read from files anew whenever they are opened.
 FILES = (str, PathLike, Files, list, tuple)
 
@@ -57,7 +56,6 @@ class CheckOptions:
 
     budget: Budget | None = None
     predict: Predictor | None = None
-    time_limit: object = None
     engine: str | Engine = "local"
     jobs: int | None = None
     progress: Callable[[int, int | None], None] | None = None
@@ -104,7 +102,6 @@ def check(
     kind: str | None = None,
     budget: Budget | None = None,
     predict: Predictor | None = None,
-    time_limit: object = None,
     engine: str | Engine = "local",
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
@@ -162,7 +159,7 @@ def check(
         When data or baseline cannot be read, lack what the kind needs, or differ in columns.
     """
     options = CheckOptions(
-        budget=budget, predict=predict, time_limit=time_limit, engine=engine, jobs=jobs,
+        budget=budget, predict=predict, engine=engine, jobs=jobs,
         progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
         metrics=metrics, costs=costs, preprocess=preprocess, postprocess=postprocess,
     )  # fmt: skip
@@ -183,7 +180,6 @@ def check_all(
     kinds: Sequence[str] | None = None,
     budget: Budget | None = None,
     predict: Predictor | None = None,
-    time_limit: object = None,
     engine: str | Engine = "local",
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
@@ -206,8 +202,8 @@ def check_all(
         Names of kinds; when missing, every kind that the baseline has something for.
     budget
         Of each kind, as of a monitor of its own.
-    predict, time_limit, rules, checks, segments, metrics, costs, engine, jobs
-        As `check` takes them, for the kind that does. Any of the first seven asks for that kind.
+    predict, rules, checks, segments, metrics, costs, engine, jobs
+        As `check` takes them, for the kind that does. Any of the first six asks for that kind.
     progress, compat, preprocess, **roles
         As `check` takes them, for every kind.
 
@@ -222,7 +218,7 @@ def check_all(
         As `check` does, of the kinds that are asked for; and when no kind can be judged.
     """
     options = CheckOptions(
-        budget=budget, predict=predict, time_limit=time_limit, engine=engine, jobs=jobs,
+        budget=budget, predict=predict, engine=engine, jobs=jobs,
         progress=progress, compat=compat, rules=rules, checks=checks, segments=segments,
         metrics=metrics, costs=costs, preprocess=preprocess,
     )  # fmt: skip
@@ -323,7 +319,6 @@ def check_roles(
         segments=None if options.segments is None else tuple(options.segments),
         metrics=functions,
         costs=prices,
-        time_limit=_time_limit(options.time_limit, predict),
     )
     report = asked.evaluate(context)
     if options.postprocess is not None:
@@ -376,15 +371,6 @@ def _quality_extras(metrics: object, costs: object) -> tuple[tuple[OwnMetric, ..
     from driftline.monitors.kinds.model_quality.own_metrics import read_metrics
 
     return read_metrics(metrics), Costs.given(costs)
-
-
-def _time_limit(given: object, predict: Predictor | None) -> TimeLimit | None:
-    if given is None:
-        return None
-    # A kind's, as those of model quality.
-    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
-
-    return TimeLimit.of(given, has_model=predict is not None)
 
 
 def opened_baseline(reference: object) -> Baseline:

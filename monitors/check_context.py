@@ -25,7 +25,6 @@ from driftline.roles import Roles
 
 if TYPE_CHECKING:
     # They lie above.
-    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
     from driftline.monitors.kinds.model_quality.costs import Costs
     from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 
@@ -122,7 +121,6 @@ class CheckContext:
     segments: tuple[str, ...] | None = None
     metrics: tuple[OwnMetric, ...] = ()  # Of model quality, the caller's own.
     costs: Costs | None = None  # Of its answers, as the caller says; None: as the baseline does.
-    time_limit: TimeLimit | None = None  # For asking the model what features contribute.
     # Is told how many rows are explained, of how many; may raise to end it.
     explained: Callable[[int, int | None], None] | None = None
     past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.

@@ -58,7 +58,7 @@ REMOVAL = "removal of the monitor"
 JUDGING = (
     "kind", "endpoint", "source", "baseline", "baseline_version", "schedule", "time_zone",
     "false_alarms_per_year", "compat", "deequ_ties", "rules", "segments",
-    "preprocess", "postprocess", "command", "variant", "target_model", "time_limit_s",
+    "preprocess", "postprocess", "command", "variant", "target_model",
 )  # fmt: skip
 
 
@@ -88,7 +88,6 @@ class MonitorDefinition:
     catch_up: str = "all"
     timeout_s: float = 86_400.0  # A window that takes longer has failed.
     # How long a model may be asked for explanations of a window's rows; None: for all of them.
-    time_limit_s: float | None = None
     priority: int = 0  # Among windows that are due, the higher first.
     # Monitors whose windows up to the end of one of this one's are run before it.
     depends_on: tuple[str, ...] = ()
@@ -240,8 +239,6 @@ class MonitorDefinition:
                 f'monitor "{self.name}": timeout_s {self.timeout_s}; '
                 f"expected more than 0 and at most {LONGEST_RUN_S:,} seconds"
             )
-        if self.time_limit_s is not None:
-            self._check_time_limit(self.time_limit_s)
         if abs(self.priority) > HIGHEST_PRIORITY:
             raise DefinitionError(
                 f'monitor "{self.name}": priority {self.priority}; '
@@ -249,18 +246,6 @@ class MonitorDefinition:
             )
         if self.depends_on:
             self._check_upstream()
-
-    def _check_time_limit(self, length: float) -> None:
-        if not self.kind_value.needs_model:
-            raise DefinitionError(
-                f'monitor "{self.name}": time_limit_s with kind "{self.kind}"; expected '
-                '"attribution", which asks a model for explanations'
-            )
-        if not 0 < length <= LONGEST_RUN_S:
-            raise DefinitionError(
-                f'monitor "{self.name}": time_limit_s {length}; '
-                f"expected more than 0 and at most {LONGEST_RUN_S:,} seconds"
-            )
 
     def _check_upstream(self) -> None:
         where, names = f'monitor "{self.name}": depends_on', [*map(str.casefold, self.depends_on)]

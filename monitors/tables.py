@@ -40,7 +40,6 @@ definitions = Table(
     Column("delay_s", Float, nullable=False),
     Column("catch_up", String(8), nullable=False, server_default="all"),
     Column("timeout_s", Float, nullable=False, server_default="86400"),
-    Column("time_limit_s", Float),
     Column("priority", Integer, nullable=False, server_default="0"),
     # Names of monitors; none: null.
     Column("depends_on", JSON(none_as_null=True)),

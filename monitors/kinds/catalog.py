@@ -114,7 +114,6 @@ def with_documents(
     preprocess: str | PathLike[str] | None = None,
     metrics: object = None,
     costs: object = None,
-    time_limit: object = None,
     compat: bool = False,
 ) -> Baseline:
     """Return a fitted baseline with the documents of all kinds, and what a model makes of its rows.
@@ -131,14 +130,10 @@ def with_documents(
         baseline = with_quality(baseline, metrics, costs, compat=compat)
     if predict is not None and preprocess is not None:
         raise InputError("predict with preprocess; expected rows as the model takes them")
-    if predict is not None or time_limit is not None or is_explanation(data):
+    if predict is not None or is_explanation(data):
         from driftline.monitors.kinds.attribution.explaining import explain_reference
-        from driftline.monitors.kinds.attribution.time_limit import TimeLimit
 
-        limit = TimeLimit.of(time_limit, has_model=predict is not None)
-        explained = explain_reference(
-            open_source(data), baseline, predict, limit=limit, keeps_absurd=compat
-        )
+        explained = explain_reference(open_source(data), baseline, predict, keeps_absurd=compat)
         return complete(explained, compat=compat)
     return baseline if baseline.outcomes is None else complete(baseline, compat=compat)
 

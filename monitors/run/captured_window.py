@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from driftline.baseline.store import Baseline
 from driftline.capture.labels.labelling import Labels
@@ -32,9 +31,6 @@ from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.derived_predictions import with_predictions
 from driftline.roles import Roles
 from driftline.signature import Signature
-
-if TYPE_CHECKING:
-    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
 
 # SageMaker's own text.
 NO_DATA = "Job inputs had no data"
@@ -136,15 +132,6 @@ def _named_by_rules(
     return [name for name in rules.columns if name in named and baseline.signature.get(name)]
 
 
-def _time_limit(definition: MonitorDefinition) -> TimeLimit | None:
-    if definition.time_limit_s is None:
-        return None
-    # Other kinds need not wait for what attribution imports.
-    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
-
-    return TimeLimit(timedelta(seconds=definition.time_limit_s))
-
-
 def _kept(violation: Violation) -> Violation:
     """Leave out a condition that takes a script or another table, which its readers do not reach.
 
@@ -239,7 +226,6 @@ def evaluate_captured(
         rules=RuleSet.of(definition.rules).within(reach),
         reach=reach,
         segments=definition.segments,
-        time_limit=_time_limit(definition),
         explained=explained,
         past=past or PastWindows(),
         command=command,

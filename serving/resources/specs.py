@@ -310,7 +310,6 @@ class MonitorSpec(Spec):
     catch_up: str = "all"
     timeout_s: Annotated[float, Field(allow_inf_nan=False)] = 86_400.0
     # Of the kind "attribution": how long its model may be asked for explanations of a window.
-    time_limit_s: Annotated[float, Field(allow_inf_nan=False)] | None = None
     priority: int = 0
     # Monitors whose windows are run before (docs/monitors.md#monitors-that-wait-for-others).
     depends_on: list[str] = []

@@ -191,10 +191,6 @@ def test_a_kind_that_decides_nothing_is_3_unless_another_is_violated(all_kinds: 
             ("baseline", "reference.csv", "--kind", "attribution", "--model", "m.skops", "-o", "x"),
             "m.skops",
         ),
-        (
-            ("baseline", "reference.csv", "--time-limit", "5m", "-o", "x"),
-            '--time-limit with --kind data-quality; expected "attribution"',
-        ),
     ],
 )
 def test_what_is_lacking_is_one_sentence_and_2(

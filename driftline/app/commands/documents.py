@@ -54,10 +54,6 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", help="Model file, for attribution; else ready ones."),
 ]
-TimeLimitOption = Annotated[
-    str | None,
-    typer.Option("--time-limit", help="How long explaining may take: 5m, 1h 30m."),
-]
 FormatOption = Annotated[
     str,
     typer.Option(
@@ -168,7 +164,6 @@ def baseline(
     output: Annotated[str, typer.Option("-o", "--output", help="Folder for the documents.")],
     kind: KindOption = DEFAULT_KIND,  # type: ignore[assignment] # Read by the option.
     model: ModelOption = None,
-    time_limit: TimeLimitOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
     jobs: JobsOption = None,
@@ -202,7 +197,6 @@ def baseline(
     for flag, is_given, own in (
         ("--rules", bool(declared), "data-quality"),
         ("--metric" if metric else "--costs", is_priced, QUALITY),
-        ("--time-limit", time_limit is not None and not is_explained, "attribution"),
     ):
         if is_given and kind.name != own:
             raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
@@ -225,7 +219,7 @@ def baseline(
         )
     notes: list[str] = []
     if is_explained:
-        fitted, notes = _explained(fitted, rows, model, roles, time_limit, compat=compat)
+        fitted, notes = _explained(fitted, rows, model, roles, compat=compat)
     if is_priced:
         fitted = with_quality(fitted, metric, costs, compat=compat)
     if declared:
@@ -257,23 +251,19 @@ def _explained(
     rows: object,
     model: str | None,
     roles: Roles,
-    limit: str | None,
     *,
     compat: bool,
 ) -> tuple[Baseline, list[str]]:
-    """Return a baseline with the attributions of its reference, and what a limit left out."""
+    """Return a baseline with the attributions of its reference, and notes on them."""
     from driftline.formats.source import open_source
     from driftline.monitors.kinds.attribution.explaining import explain_reference
-    from driftline.monitors.kinds.attribution.time_limit import TimeLimit
 
-    within = TimeLimit.of(limit, has_model=model is not None)
     notes: list[str] = []
     with _asking(model, roles) as predict, progress("explain") as advance:
         found = explain_reference(
             open_source(rows),
             fitted,
             predict,
-            limit=within,
             moved=advance,
             told=notes.append,
             keeps_absurd=compat,
@@ -292,7 +282,6 @@ def check(
     ] = None,
     formatted: FormatOption = "text",
     model: ModelOption = None,
-    time_limit: TimeLimitOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
     jobs: JobsOption = None,
@@ -331,7 +320,6 @@ def check(
     with _asking(model, named, known) as predict, progress("check") as advance:
         judging = CheckOptions(
             predict=predict,
-            time_limit=time_limit,
             engine=engine,
             jobs=jobs,
             progress=advance,

@@ -56,7 +56,6 @@ from driftline.monitors.kinds.attribution.report import (
 )
 from driftline.monitors.kinds.attribution.sampling import as_known, pointed_sample
 from driftline.monitors.kinds.attribution.shapley import WINDOW_ROWS, affordable_rows
-from driftline.monitors.kinds.attribution.time_limit import LEAST_OF_WINDOW, going_on
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.unusable import Unusable
@@ -236,15 +235,9 @@ def _explained(
     limit = WINDOW_ROWS
     if method == PERMUTATION:
         limit = affordable_rows(len(stored.features), background.num_rows)
-    time_limit = context.time_limit
-    drawn, total = pointed_sample(
-        context.rows.batches, columns, limit=limit, seed=context.seed, ordered=time_limit is None
-    )
+    drawn, total = pointed_sample(context.rows.batches, columns, limit=limit, seed=context.seed)
     if drawn.rows.num_rows == 0:
         return Explained(stored.features, {}, {}, stored.making), 0
-    planned = drawn.rows.num_rows
-    moved = context.explained or context.rows.progress
-    go_on = going_on(time_limit, LEAST_OF_WINDOW, planned, moved)
     notes = {field.name: (unit_of(field), missing_of(field)) for field in background.schema}
     found = explain_rows(
         as_known(drawn.rows, notes),
@@ -252,7 +245,7 @@ def _explained(
         predict,
         seed=context.seed,
         method=method,
-        go_on=go_on,
+        moved=context.explained or context.rows.progress,
     )
     if stored.is_one_of_two:
         found = _second_of_two(found, stored.labels[0])
@@ -260,11 +253,8 @@ def _explained(
         found = told_once(found)
     # The background is the stored one, whatever it is written as.
     making = replace(found.making, background=stored.making.background)
-    note = ""
-    if time_limit is not None:
-        note = time_limit.note(found.asked_count, planned, LEAST_OF_WINDOW)
     pointers = [drawn.pointers[at] for at in found.places.tolist()]
-    return replace(found, making=making, pointers=pointers, time_note=note), total
+    return replace(found, making=making, pointers=pointers), total
 
 
 def _second_of_two(found: Explained, label: str) -> Explained:
@@ -302,7 +292,7 @@ def _seen(
     return ExplainedWindow(
         importances, dict(found.expected), found.rows, found.making, total,
         signed=found.signed, sample=found.sample, pointers=found.pointers,
-        time_note=found.time_note, answers_note=note, is_log_odds=found.is_log_odds,
+        answers_note=note, is_log_odds=found.is_log_odds,
         absurd=(absurd, usual),
         reference_note=f"of the reference {before}" * bool(before),
     )  # fmt: skip

@@ -32,7 +32,6 @@ class Explained:
     # The same with their signs, of rows that the model was asked about.
     signed: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     pointers: Sequence[Pointer] = ()  # Where each row is found again; none when not asked for.
-    time_note: str = ""  # How many rows a time limit left out, in words.
     # Of the rows that were asked about, or read: which of them these are; and how many they were.
     places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     asked_count: int = 0

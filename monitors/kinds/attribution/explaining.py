@@ -52,13 +52,6 @@ from driftline.monitors.kinds.attribution.shapley import (
     is_number,
     no_number,
 )
-from driftline.monitors.kinds.attribution.time_limit import (
-    LEAST_OF_REFERENCE,
-    Moved,
-    TimeLimit,
-    going_on,
-    order_by_lot,
-)
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.results.violation import plural
 from driftline.monitors.rows import BatchMaker
@@ -67,6 +60,7 @@ from driftline.signature import ColumnType, Signature, names_among
 log = logging.getLogger(__name__)
 
 PERMUTATION = "permutation"
+Moved = Callable[[int, int | None], None]  # Hears of rows explained, and of all.
 ALL_SAME = (
     "all attributions of the reference are zero (the model answers the same for all rows), and no "
     "window with such a model can be judged; check that it is the model you mean"
@@ -139,14 +133,13 @@ def explain_reference(
     predict: Predictor | None,
     *,
     background: int = BACKGROUND_ROWS,
-    limit: TimeLimit | None = None,
     moved: Moved | None = None,
     told: Callable[[str], None] = log.warning,
     keeps_absurd: bool = False,
 ) -> Baseline:
     """Return the baseline with the attributions of its reference.
 
-    `moved` is called with rows explained and rows in total; `told` with what a limit left out.
+    `moved` is called with rows explained and rows in total; `told` with notes.
     Rows of absurd attributions are left out and counted, unless all are kept, as Clarify does.
     """
     kept = partial(_kept, keeps_absurd=keeps_absurd)
@@ -173,18 +166,14 @@ def explain_reference(
         hours = hours[-chosen.num_rows :]
         places = evenly(hours, wanted)
         chosen, hours = chosen.take(pa.array(places)), hours[places]
-    explained = _explain_within(limit, moved, chosen, hours, behind, predict)
-    if limit is not None and (
-        note := limit.note(explained.asked_count, chosen.num_rows, LEAST_OF_REFERENCE)
-    ):
-        told(note)
+    explained = _explain_all(moved, chosen, hours, behind, predict)
     if explained.answers_note:
         told(explained.answers_note)
     needs_background = explained.making.background != ""
     explained = told_once(explained)
     found = _told(kept(explained, behind if needs_background else behind.slice(0, 0)), told)
     if explained.making.method != PERMUTATION:
-        own = _permuted(limit, moved, chosen, hours, behind, predict)
+        own = _permuted(moved, chosen, hours, behind, predict)
         found = replace(found, permuted=kept(told_once(own), behind))
     found = replace(found, positive=positive_of(predict) or explained.positive)
     return replace(baseline, attributions=found.to_arrow())
@@ -198,8 +187,7 @@ def _wanted_rows(predict: Predictor, columns: int) -> int:
     return min(max(OWN_REFERENCE_VALUES // values, REFERENCE_ROWS), OWN_REFERENCE_ROWS)
 
 
-def _explain_within(
-    limit: TimeLimit | None,
+def _explain_all(
     moved: Moved | None,
     rows: pa.Table,
     hours: NDArray[np.int64] | None,
@@ -207,17 +195,11 @@ def _explain_within(
     predict: Predictor,
     method: str | None = None,
 ) -> Explained:
-    """Explain rows of a reference, in an order by lot where their time is limited."""
-    if limit is not None:
-        order = order_by_lot(rows.num_rows, SEED)
-        rows, hours = rows.take(pa.array(order)), None if hours is None else hours[order]
-    go_on = going_on(limit, LEAST_OF_REFERENCE, rows.num_rows, moved)
-    found = explain_rows(rows, background, predict, seed=SEED, method=method, go_on=go_on)
+    found = explain_rows(rows, background, predict, seed=SEED, method=method, moved=moved)
     return replace(found, hours=None if hours is None else hours[found.places])
 
 
 def _permuted(
-    limit: TimeLimit | None,
     moved: Moved | None,
     chosen: pa.Table,
     hours: NDArray[np.int64] | None,
@@ -229,7 +211,7 @@ def _permuted(
     order = np.arange(chosen.num_rows) if hours is None else hours
     places = evenly(order, count)
     rows, hours = chosen.take(pa.array(places)), None if hours is None else hours[places]
-    return _explain_within(limit, moved, rows, hours, behind, predict, PERMUTATION)
+    return _explain_all(moved, rows, hours, behind, predict, PERMUTATION)
 
 
 def explain_rows(
@@ -239,9 +221,9 @@ def explain_rows(
     *,
     seed: int,
     method: str | None = None,
-    go_on: Callable[[int], bool] | None = None,
+    moved: Moved | None = None,
 ) -> Explained:
-    """Explain rows by the model's own method, or by permutations until `go_on` ends it.
+    """Explain rows by the model's own method, or by permutations, of which `moved` hears.
 
     Rows that the model has no number for are left out and counted; InputError where all are.
     """
@@ -254,7 +236,7 @@ def explain_rows(
     else:
         chosen, units = PERMUTATION, known.units if known is not None else "answer"
         asked = predict if known is not None else taking_tables(predict, rows)
-        found = explain(rows, background, asked, seed=seed, go_on=go_on)
+        found = explain(rows, background, asked, seed=seed, moved=moved)
     has_number = np.asarray(is_number(found.values).all(axis=(1, 2)))
     if not has_number.any():
         raise no_number("row")

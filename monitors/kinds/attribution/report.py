@@ -87,7 +87,6 @@ class ExplainedWindow:
     signed: Mapping[str, np.ndarray] = field(default_factory=dict)  # As rows, with their signs.
     sample: pa.Table | None = None  # The rows that were explained; none of ready attributions.
     pointers: Sequence[Pointer] = ()  # Where each row is found again, shape (N,).
-    time_note: str = ""  # How many rows a time limit left out, in words.
     swap_note: str = ""  # That the model was changed after the window, in words.
     answers_note: str = ""  # How many rows the model left without a number, in words.
     positive: str = ""  # The class that the only output is about.
@@ -398,7 +397,6 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         **({"positive": window.positive} if window.positive else {}),
         **({"model_note": window.change} if window.change else {}),
         **({"explained_note": note} if (note := _explained_note(window, explained)) else {}),
-        **({"time_note": window.time_note} if window.time_note else {}),
         **({"swap_note": window.swap_note} if window.swap_note else {}),
         **_left_out(window),
         **_blocks(findings),

@@ -70,7 +70,6 @@ def pointed_sample(
     *,
     limit: int,
     seed: int,
-    ordered: bool = True,
 ) -> tuple[PointedSample, int]:
     """Draw rows as `sample_rows` does, with their pointers; and count all."""
     names: list[str] = next((one.schema.names for one in batches()), [])
@@ -85,7 +84,7 @@ def pointed_sample(
             first += batch.num_rows
 
     wanted: dict[str, ColumnType] = {**columns, **more, NUMBER: "int64"}
-    table, total = sample_rows(numbered, wanted, limit=limit, seed=seed, ordered=ordered)
+    table, total = sample_rows(numbered, wanted, limit=limit, seed=seed)
     rows = table.select(list(columns))
     held = table.select([*more]).to_batches() if EVENT_ID in more else []
     pointers = [one for part in held for one in row_pointers(part, np.arange(len(part)), 0)]

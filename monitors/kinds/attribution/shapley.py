@@ -33,8 +33,8 @@ BACKGROUND_ROWS = 10
 WINDOW_ROWS, WINDOW_MODEL_ROWS = 1_000, 60_000
 # Rows that the model is asked about in one call.
 MODEL_ROWS = 150_000
-# So many, where explaining may be ended between two calls.
-ENDED_ROWS = 5_000
+# So many, where progress is told between two calls.
+TOLD_ROWS = 5_000
 # Attributions are kept in single precision (3.4e38 at most), in which they are summed, too.
 LARGEST = 1e30
 
@@ -68,13 +68,12 @@ def explain(
     *,
     seed: int,
     max_rows: int = MODEL_ROWS,
-    go_on: Callable[[int], bool] | None = None,
+    moved: Callable[[int, int | None], None] | None = None,
 ) -> Contributions:
     """Explain the model's answers to rows against the mean over background rows.
 
     ``values.sum(axis=2) + expected`` is the answers, but for rounding. InputError when the answer
-    to a background row is no number. `go_on` is told how many rows are explained, and says whether
-    to explain more; only the first ones are returned where it does not.
+    to a background row is no number. `moved` is called with rows explained and in total.
     """
     whole = pa.concat_tables([rows, background.select(rows.column_names)]).combine_chunks()
     codes = _codes(whole)
@@ -92,7 +91,7 @@ def explain(
         )
     random = np.random.default_rng(seed)
     parts = []
-    part = max_rows if go_on is None else min(max_rows, ENDED_ROWS)
+    part = max_rows if moved is None else min(max_rows, TOLD_ROWS)
     for first, last in pairwise(_cuts(count, asked_rows(codes.shape[1], depth), part)):
         walks = _Walks.draw(codes, np.arange(first, last), count, depth, random)
         asked = [
@@ -100,8 +99,8 @@ def explain(
             for some in _slices(walks.asked_count, max_rows)
         ]
         parts.append(walks.contributions(np.concatenate([ends, *asked])))
-        if go_on is not None and not go_on(last):
-            break
+        if moved is not None:
+            moved(last, count)
     return Contributions(np.concatenate(parts), ends[count:].mean(axis=0))
 
 

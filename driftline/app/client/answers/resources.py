@@ -300,7 +300,6 @@ class MonitorSpec(TypedDict):
     delay_s: NotRequired[float]
     catch_up: NotRequired[str]
     timeout_s: NotRequired[float]
-    time_limit_s: NotRequired[float | None]
     priority: NotRequired[int]
     depends_on: NotRequired[list[str]]
     start: NotRequired[str | None]
