@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.monitors.kinds.attribution.explained import Explained
@@ -81,5 +80,4 @@ def _of(found: Explained, kept: NDArray[np.bool_]) -> Explained:
         signed={label: rows[at] for label, rows in found.signed.items()},
         hours=None if found.hours is None else found.hours[at],
         pointers=[found.pointers[place] for place in at.tolist()] if found.pointers else (),
-        sample=None if found.sample is None else found.sample.take(pa.array(at)),
     )

@@ -20,11 +20,6 @@ from numpy.typing import NDArray
 
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.attribution.blocks import Spread
-from driftline.monitors.kinds.attribution.direction import (
-    LEAST_AGREEMENT,
-    TURN_CHANCE,
-    Agreement,
-)
 from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.kinds.attribution.ranking import Tail, ndcg
 from driftline.stats.blocks import NO_BLOCKS, BlockVariation
@@ -126,25 +121,7 @@ class Comparison:
     level: float
     is_judged: bool  # Whether there are enough rows.
     spread: Spread | None = None  # None when the reference's times are not known.
-    agreement: Agreement | None = None  # None where directions are not known, or not judged.
     pooled: Pooled | None = None  # None where only means and errors of a side are known.
-
-    @property
-    def directed(self) -> NDArray[np.bool_]:
-        """The features that count on both sides and moved the answers one way in the reference."""
-        if self.agreement is None:
-            return np.zeros(len(self.reference.mean), dtype=np.bool_)
-        least = np.minimum(self.reference.shares, self.window.shares)
-        is_clear = self.agreement.before >= LEAST_AGREEMENT
-        return np.asarray((least >= LEAST_SHARE) & is_clear)
-
-    @property
-    def turned(self) -> NDArray[np.bool_]:
-        """The features that now move the answers the opposite way, shape (M,)."""
-        if self.agreement is None or not self.is_judged:
-            return np.zeros(len(self.reference.mean), dtype=np.bool_)
-        is_opposite = self.agreement.now <= -LEAST_AGREEMENT
-        return np.asarray(self.directed & is_opposite & (self.agreement.chances < TURN_CHANCE))
 
     @property
     def deltas(self) -> Numbers:
@@ -297,9 +274,7 @@ def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
     for one in comparisons:
         is_zero = len(one.reference.features) > 1 and one.reference.total <= 0
         score = 0.0 if is_zero else one.ndcg
-        plain = replace(
-            one, ndcg=score, tail=None, order=1.0, is_judged=True, spread=None, agreement=None
-        )
+        plain = replace(one, ndcg=score, tail=None, order=1.0, is_judged=True, spread=None)
         without = np.full(one.deltas.shape, math.inf)
         moved = np.zeros(one.deltas.shape, dtype=np.bool_)
         is_lower = score < NDCG_LIMIT

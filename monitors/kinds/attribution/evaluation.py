@@ -26,7 +26,6 @@ from driftline.monitors.kinds.attribution.blocks import (
     block_spread,
     block_tail,
 )
-from driftline.monitors.kinds.attribution.direction import agreement_of
 from driftline.monitors.kinds.attribution.drift import (
     Comparison,
     compare,
@@ -291,7 +290,7 @@ def _seen(
     }
     return ExplainedWindow(
         importances, dict(found.expected), found.rows, found.making, total,
-        signed=found.signed, sample=found.sample, pointers=found.pointers,
+        signed=found.signed, pointers=found.pointers,
         answers_note=note, is_log_odds=found.is_log_odds,
         absurd=(absurd, usual),
         reference_note=f"of the reference {before}" * bool(before),
@@ -374,8 +373,4 @@ def _pairs(
         spread = spreads.get(label)
         tail = _tail(context, reference, label, spread, one.count)
         found[its] = compare(ours[label], one.only(ours[label].features), tail, spread)
-        effects = reference.stored.effects.get(label) if reference.stored else None
-        if effects and window.sample is not None and one.features == ours[label].features:
-            agreement = agreement_of(effects, window.sample, window.signed[its])
-            found[its] = replace(found[its], agreement=agreement)
     return found

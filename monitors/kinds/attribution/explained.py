@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.monitors.kinds.attribution.importance import LABEL, Making
@@ -35,7 +34,6 @@ class Explained:
     # Of the rows that were asked about, or read: which of them these are; and how many they were.
     places: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     asked_count: int = 0
-    sample: pa.Table | None = None  # These rows, of a model that was asked.
     is_one_of_two: bool = False  # The second of two outputs that sum to one.
     is_log_odds: bool = False  # The answers that are explained, of the probabilities.
 

@@ -24,7 +24,6 @@ from driftline.errors import InputError
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
-from driftline.monitors.kinds.attribution.direction import effects_of
 from driftline.monitors.kinds.attribution.explained import GIVEN, Explained, unnamed_labels
 from driftline.monitors.kinds.attribution.importance import (
     LABEL,
@@ -260,7 +259,6 @@ def explain_rows(
         signed=signed,
         places=places,
         asked_count=len(has_number),
-        sample=rows.take(pa.array(places)),
         is_log_odds=is_log_odds,
     )
 
@@ -404,7 +402,6 @@ def _kept(explained: Explained, background: pa.Table | None, *, keeps_absurd: bo
     from driftline.monitors.kinds.attribution.absurd import sound_rows
 
     explained = explained if keeps_absurd else sound_rows(explained)
-    signed = explained.signed if explained.sample is not None else {}
     return Attributions(
         features=explained.features,
         rows=explained.rows,
@@ -415,5 +412,4 @@ def _kept(explained: Explained, background: pa.Table | None, *, keeps_absurd: bo
         hours=explained.hours,
         is_one_of_two=explained.is_one_of_two,
         absurd=whole - explained.row_count,
-        effects={label: effects_of(explained.sample, one) for label, one in signed.items()},
     )

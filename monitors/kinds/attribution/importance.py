@@ -23,7 +23,6 @@ from pyarrow import ipc
 
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution.direction import Effect
 from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.monitors.results.violation import plural
 from driftline.stats.blocks import HOUR_US
@@ -167,8 +166,6 @@ class Attributions:
     # Whether the only output is the second of two that sum to one; of windows it alone counts, too.
     is_one_of_two: bool = False
     absurd: int = 0  # Rows that were left out for an absurd attribution (`absurd.py`).
-    # By label: how each feature moves the output; none of ready attributions.
-    effects: Mapping[str, Sequence[Effect]] = field(default_factory=dict)
 
     @property
     def time_us(self) -> NDArray[np.int64] | None:
@@ -208,10 +205,6 @@ class Attributions:
             **({"positive": self.positive} if self.positive else {}),
             **({"is_one_of_two": True} if self.is_one_of_two else {}),
             **({"absurd": self.absurd} if self.absurd else {}),
-            "effects": {
-                label: [[one.cells, one.means, one.agreement] for one in effects]
-                for label, effects in self.effects.items()
-            },
             "background": _to_text(self.background),
             "tails": {
                 label: {str(size): [tail.threshold, tail.excess] for size, tail in tails.items()}
@@ -261,10 +254,6 @@ class Attributions:
             positive=notes.get("positive", ""),
             is_one_of_two=notes.get("is_one_of_two", False),
             absurd=notes.get("absurd", 0),
-            effects={
-                label: [Effect(tuple(one[0]), tuple(one[1]), one[2]) for one in effects]
-                for label, effects in notes.get("effects", {}).items()
-            },
         )
 
 

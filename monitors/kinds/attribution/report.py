@@ -9,12 +9,10 @@ from functools import partial
 from urllib.parse import quote
 
 import numpy as np
-import pyarrow as pa
 
 from driftline.baseline.store import ANALYSIS
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kind import OWN_METRICS
-from driftline.monitors.kinds.attribution.direction import LEAST_AGREEMENT
 from driftline.monitors.kinds.attribution.drift import (
     FAR_LEVEL,
     NDCG_LIMIT,
@@ -85,7 +83,6 @@ class ExplainedWindow:
     change: str = ""  # That it was another model than the reference's, in words.
     units_note: str = ""  # Why the sum of attributions cannot be compared.
     signed: Mapping[str, np.ndarray] = field(default_factory=dict)  # As rows, with their signs.
-    sample: pa.Table | None = None  # The rows that were explained; none of ready attributions.
     pointers: Sequence[Pointer] = ()  # Where each row is found again, shape (N,).
     swap_note: str = ""  # That the model was changed after the window, in words.
     answers_note: str = ""  # How many rows the model left without a number, in words.
@@ -179,7 +176,6 @@ def _metrics(
             is_shown=is_shown or (bool(units_note) and not finding.level),
             plain=plain,
         ),
-        *_direction(label, finding, note),
     ]
 
 
@@ -317,29 +313,6 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
         count=one.window.count,
         label=label,
         severity=TICKET if finding.level and is_judged else None,
-        note=note,
-    )
-
-
-def _direction(label: str, finding: Finding, note: str) -> Iterator[MetricResult]:
-    """Yield the agreement of the feature that agrees least; nothing where none has a direction."""
-    one = finding.comparison
-    if (agreement := one.agreement) is None or not one.directed.any():
-        return
-    at = int(np.argmin(np.where(one.directed, agreement.now, math.inf)))
-    value, half = float(agreement.now[at]), float(agreement.half_widths[at])
-    yield MetricResult(
-        name="direction",
-        value=value,
-        low=max(-1.0, value - half),
-        high=min(1.0, value + half),
-        reference=float(agreement.before[at]),
-        bound=None if note else -LEAST_AGREEMENT,
-        operator="" if note else "LessThanThreshold",
-        p_value=None if note else float(agreement.chances[at]),
-        count=one.window.count,
-        label=label,
-        severity=TICKET if one.turned.any() and not note else None,
         note=note,
     )
 
@@ -533,8 +506,6 @@ def _broken(finding: Finding) -> Iterator[tuple[str, str, str, float | None, flo
             float(abs(delta) / finding.share_bounds[at]),
             float(one.shares[at]),
         )
-    if one.turned.any():
-        yield _turned(one)
     if finding.level:
         ratio = math.exp(abs(one.log_ratio))
         shown = f"{ratio:.1f}" if ratio < 1e3 else f"{ratio:.3g}"
@@ -548,26 +519,6 @@ def _broken(finding: Finding) -> Iterator[tuple[str, str, str, float | None, flo
             abs(one.log_ratio) / finding.level_bound,
             one.level,
         )
-
-
-def _turned(one: Comparison) -> tuple[str, str, str, float | None, float]:
-    """Describe features that move the answers the opposite way, the most important ones first."""
-    agreement = one.agreement
-    assert agreement is not None  # Else none is.
-    order = np.argsort(-np.where(one.turned, one.window.mean, -1.0), kind="stable")
-    chosen = order[: np.count_nonzero(one.turned)]
-    names = [
-        f"{one.reference.features[at]} (agreement {agreement.before[at]:.2f} to "
-        f"{agreement.now[at]:.2f})"
-        for at in chosen[:NAMED]
-    ]
-    more = f" and {len(chosen) - NAMED} more" * (len(chosen) > NAMED)
-    cause = f"features move the model's answers the opposite way: {', '.join(names)}{more}"
-    if len(chosen) == np.count_nonzero(one.directed) > 1:
-        cause += "; all that count do, as if classes, or the sign of the answer, were exchanged"
-    value = float(agreement.now[one.turned].min())
-    chance = float(agreement.chances[one.turned].min())
-    return "direction", _exceeds("direction", value, -LEAST_AGREEMENT), cause, None, chance
 
 
 def _exceeds(what: str, value: float, bound: float) -> str:

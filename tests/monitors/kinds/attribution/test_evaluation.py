@@ -38,7 +38,6 @@ def test_a_reference_without_a_change_passes_and_is_told_in_numbers(
         *(f"share_{name}" for name in "abcd"),
         "share_carrier",
         "level",
-        "direction",
     ]
     assert by_name["ndcg"].value > 0.98
     # Rows that rank the features alike in every draw give an interval of no width: none.

@@ -106,39 +106,14 @@ def test_another_model_is_judged_by_its_features_and_told(
     assert "model_note" not in judged(baseline, alike, predict=Named("old")).details
 
 
-def test_a_model_that_answers_the_opposite_is_a_violation_however_alike_its_sizes(
+def test_a_change_of_model_is_said_in_the_headline(
     reference: Baseline, rng: np.random.Generator
 ) -> None:
-    @dataclass(frozen=True)
-    class Opposite(Named):
-        def __call__(self, rows: pa.Table) -> np.ndarray:
-            return 1.0 - model(rows)
-
-    def turned(rows: pa.Table) -> np.ndarray:  # Of one feature alone, a text.
-        swapped = [{"UA": "DL", "DL": "UA"}.get(one, one) for one in rows["carrier"].to_pylist()]
-        return model(rows.set_column(4, "carrier", pa.array(swapped)))
-
-    rows = weather(rng, 300)
-
-    same = judged(named_model(reference, "old"), rows, predict=Named("new"))
-    report = judged(named_model(reference, "old"), rows, predict=Opposite("new"))
-    one = judged(reference, rows, predict=turned)
-    few = judged(reference, weather(rng, 25), predict=turned)
-    clarify = judged(reference, rows, predict=turned, compat=True)
+    same = judged(named_model(reference, "old"), weather(rng, 300), predict=Named("new"))
 
     assert same.headline == "300 rows, no violations; the model changed"
     assert same.to_dict()["headline"] == same.headline
     assert f'name="headline" value="{same.headline}"' in junit([same])
-    assert [found.feature_name for found in report.violations] == ["direction"]
-    assert report.headline == "300 rows, 1 violation; the model changed"
-    assert "the model changed, and features move the model's answers the opposite" in report.cause
-    assert "all that count do, as if classes" in report.cause
-    [direction] = [found for found in report.metrics if found.name == "direction"]
-    assert direction.value < -0.9
-    assert [found.feature_name for found in one.violations] == ["direction"]
-    assert "way: carrier (agreement 0.99 to -0.99)" in one.cause
-    assert not few.violations
-    assert clarify.passed
 
 
 @dataclass(frozen=True)
