@@ -133,7 +133,7 @@ def with_documents(
     if predict is not None or is_explanation(data):
         from driftline.monitors.kinds.attribution.explaining import explain_reference
 
-        explained = explain_reference(open_source(data), baseline, predict, keeps_absurd=compat)
+        explained = explain_reference(open_source(data), baseline, predict)
         return complete(explained, compat=compat)
     return baseline if baseline.outcomes is None else complete(baseline, compat=compat)
 

@@ -17,6 +17,7 @@ from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import (
     BY_ORDER,
+    IMPOSSIBLE,
     INSUFFICIENT,
     NO_REFERENCE,
     REFERENCE_LACKS,
@@ -28,7 +29,6 @@ from driftline.monitors.results.metric import (
     WITHHELD,
     MetricPoint,
     MetricResult,
-    impossible_name,
     told_label,
 )
 from driftline.monitors.results.unjudged import (
@@ -369,10 +369,9 @@ class CheckResult:
         """That the model changed, and how many answers are impossible; "" for neither."""
         told = {one.feature_name for one in self.violations}
         found = "; the model changed" * ("model_note" in self.details)
-        for noun in ("prediction", "attribution"):
-            count = self.details.get(name := impossible_name(noun))
-            if isinstance(count, int) and count and name not in told:
-                found += f"; {plural(count, f'impossible {noun}')} left out"
+        count = self.details.get(IMPOSSIBLE)
+        if isinstance(count, int) and count and IMPOSSIBLE not in told:
+            found += f"; {plural(count, 'impossible prediction')} left out"
         return found
 
     @property

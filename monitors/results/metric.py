@@ -151,11 +151,6 @@ def in_order(result: MetricResult) -> MetricResult:
     return replace(result, note=BY_ORDER) if is_flip else result
 
 
-def impossible_name(noun: str) -> str:
-    """Return the key, and the metric, of predictions or attributions that no metric can use."""
-    return IMPOSSIBLE.replace("prediction", noun)
-
-
 def neutral_of(name: str) -> float:
     """Return the value of a metric at which groups are treated alike."""
     return 1.0 if name in RATIOS else 0.0

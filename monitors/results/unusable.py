@@ -30,7 +30,6 @@ from driftline.monitors.results.metric import (
     IMPOSSIBLE,
     REPEATED,
     MetricResult,
-    impossible_name,
 )
 from driftline.monitors.results.violation import JsonValue, Severity, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, span_length, variation_of_estimates
@@ -82,7 +81,6 @@ class Unusable:
     # Of a reference, rows and missing predictions of each block as long as the window.
     blocks: Sequence[tuple[int, int]] = ()
     has_quantiles: bool = False  # Then rows that lack any of them are missing, too.
-    noun: str = "prediction"  # What the rows hold.
     repeated: int = 0  # Rows with the id of an earlier one, each of which counts.
     id_column: str | None = None
 
@@ -165,7 +163,7 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     what = "prediction or quantile" if window.has_quantiles else "prediction"
     parts = [
         f"{plural(window.missing, 'row')} without a {what}" * bool(window.missing),
-        f"{plural(window.impossible, window.noun)} {window.words}" * bool(window.impossible),
+        f"{plural(window.impossible, 'prediction')} {window.words}" * bool(window.impossible),
     ]
     if window.unweighed:
         parts.append(f"{plural(window.unweighed, 'row')} without a weight of at least 0")
@@ -182,7 +180,7 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
     ]
     note = "; ".join(one for one in told if one)
     return {
-        impossible_name(window.noun): window.impossible,
+        IMPOSSIBLE: window.impossible,
         **({"answers_note": note} if note else {}),
         **({REPEATED: window.repeated} if window.repeated else {}),
     }
@@ -274,7 +272,6 @@ def _judged(
         rows, what = window.labels + sum(window.lost.values()), "label"
         known = reference.labels
     usual = before / known if known else 0.0
-    shown = impossible_name(window.noun) if name == IMPOSSIBLE else name
     bound, chance = 0.0, 0.0
     if name == IMPOSSIBLE and 0 < before < FEW * known:
         bound, chance = _by_chance(count, rows, before, known, level)
@@ -286,13 +283,12 @@ def _judged(
     low, high = wilson(count, rows)
     severity: Severity = "page" if share - usual >= TOLERANCE else "ticket"
     result = MetricResult(
-        name=shown, value=share, low=low, high=high,
+        name=name, value=share, low=low, high=high,
         reference=usual if known else None, count=rows,
     )  # fmt: skip
     if share <= bound:
         return JudgedUnusable(result, None)
-    article = "an" if window.noun[0] in "aeiou" else "a"
-    words = f"have {article} {window.noun} {window.words}"
+    words = f"have a prediction {window.words}"
     left = "they are left out of all metrics"
     if name == MISSING:
         words = "lack a prediction or quantile" if window.has_quantiles else "have no prediction"
@@ -305,9 +301,9 @@ def _judged(
     elif name == UNFIT:
         words = "are of no use" + f": {window.lost_words}" * bool(window.lost)
     compared = f" (reference {percent(usual)})" * bool(known and not (name == UNKNOWN and before))
-    description = f"Metric {shown} with {share!r} was {OPERATOR} '{bound!r}'"
+    description = f"Metric {name} with {share!r} was {OPERATOR} '{bound!r}'"
     violation = Violation(
-        feature_name=shown,
+        feature_name=name,
         constraint_check_type=CHECK,
         description=description,
         severity=severity,
@@ -315,7 +311,7 @@ def _judged(
         row_count=count,
         cause=f"{percent(share)} of {plural(rows, what)} {words}{compared}; {left}",
         fields={
-            "constraint_check_type": CHECK, "description": description, "metric_name": shown,
+            "constraint_check_type": CHECK, "description": description, "metric_name": name,
         },
     )  # fmt: skip
     return JudgedUnusable(

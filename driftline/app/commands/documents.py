@@ -219,7 +219,7 @@ def baseline(
         )
     notes: list[str] = []
     if is_explained:
-        fitted, notes = _explained(fitted, rows, model, roles, compat=compat)
+        fitted, notes = _explained(fitted, rows, model, roles)
     if is_priced:
         fitted = with_quality(fitted, metric, costs, compat=compat)
     if declared:
@@ -251,8 +251,6 @@ def _explained(
     rows: object,
     model: str | None,
     roles: Roles,
-    *,
-    compat: bool,
 ) -> tuple[Baseline, list[str]]:
     """Return a baseline with the attributions of its reference, and notes on them."""
     from driftline.formats.source import open_source
@@ -266,7 +264,6 @@ def _explained(
             predict,
             moved=advance,
             told=notes.append,
-            keeps_absurd=compat,
         )
     return found, notes
 

@@ -20,7 +20,6 @@ from driftline.formats.arrow_types import missing_of, unit_of
 from driftline.monitors.answering_models import changes
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kind import InapplicableKindError
-from driftline.monitors.kinds.attribution.absurd import without_absurd
 from driftline.monitors.kinds.attribution.blocks import (
     Spread,
     block_spread,
@@ -57,7 +56,6 @@ from driftline.monitors.kinds.attribution.sampling import as_known, pointed_samp
 from driftline.monitors.kinds.attribution.shapley import WINDOW_ROWS, affordable_rows
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.unusable import Unusable
 from driftline.monitors.results.violation import plural
 from driftline.stats.blocks import block_length
 
@@ -176,7 +174,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
         found, total = read_given(
             context.rows.batches, first.features, tuple(reference.importances)
         )
-        return _seen(context, found, reference, total), ""
+        return _seen(found, total), ""
     if reference.stored is None or reference.stored.background is None:
         raise InputError(
             "the baseline has no background rows to explain against; make it again with the "
@@ -195,7 +193,7 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
     reason = stored.making.difference(found.making)
     change, unit = stored.making.changed_model(found.making), found.making.units
     swap, positive = _swap_note(context, predict), positive_of(predict) or found.positive
-    seen = _seen(context, found, reference, total)
+    seen = _seen(found, total)
     seen = replace(seen, change=change, swap_note=swap, positive=positive)
     if change:
         seen = replace(seen, units_note="incomparable: another model")
@@ -275,14 +273,8 @@ def _method(wanted: str, predict: Predictor) -> str | None:
     return wanted if wanted == offered else None
 
 
-def _seen(
-    context: CheckContext, found: Explained, reference: _Reference, total: int
-) -> ExplainedWindow:
-    """Summarise the rows; those of absurd attributions stay where Clarify's limit alone decides."""
-    note, absurd, usual = found.answers_note, Unusable(), Unusable()
-    before = "" if reference.stored is None else reference.stored.absurd_note
-    if context.compat is None and reference.stored is not None:
-        found, absurd, usual = without_absurd(found, reference.stored)
+def _seen(found: Explained, total: int) -> ExplainedWindow:
+    """Summarise the rows."""
     importances = {
         label: Importance.of_rows(found.features, rows)
         for label, rows in found.rows.items()
@@ -291,9 +283,7 @@ def _seen(
     return ExplainedWindow(
         importances, dict(found.expected), found.rows, found.making, total,
         signed=found.signed, pointers=found.pointers,
-        answers_note=note, is_log_odds=found.is_log_odds,
-        absurd=(absurd, usual),
-        reference_note=f"of the reference {before}" * bool(before),
+        answers_note=found.answers_note, is_log_odds=found.is_log_odds,
     )  # fmt: skip
 
 

@@ -69,11 +69,6 @@ class Explained:
             is_one_of_two=True,
         )
 
-    @property
-    def row_count(self) -> int:
-        """How many rows were explained."""
-        return max((len(rows) for rows in self.rows.values()), default=0)
-
 
 def unnamed_labels(count: int) -> tuple[str, ...]:
     """Name outputs whose classes are not known as SageMaker does."""

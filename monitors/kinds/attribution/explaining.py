@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -134,21 +133,18 @@ def explain_reference(
     background: int = BACKGROUND_ROWS,
     moved: Moved | None = None,
     told: Callable[[str], None] = log.warning,
-    keeps_absurd: bool = False,
 ) -> Baseline:
     """Return the baseline with the attributions of its reference.
 
     `moved` is called with rows explained and rows in total; `told` with notes.
-    Rows of absurd attributions are left out and counted, unless all are kept, as Clarify does.
     """
-    kept = partial(_kept, keeps_absurd=keeps_absurd)
     time = time_column(rows.batches, baseline.signature)
     if predict is None:
         features = tuple(one.name for one in baseline.signature.inputs)
         explained, _ = read_given(rows.batches, features, (LABEL,), time=time)
         if explained.answers_note:
             told(explained.answers_note)
-        return replace(baseline, attributions=_told(kept(explained, None), told).to_arrow())
+        return replace(baseline, attributions=_told(_kept(explained, None), told).to_arrow())
     predict = explaining_itself(predict)
     columns = _columns(baseline.signature, predict)
     wanted = _wanted_rows(predict, len(columns))
@@ -170,10 +166,10 @@ def explain_reference(
         told(explained.answers_note)
     needs_background = explained.making.background != ""
     explained = told_once(explained)
-    found = _told(kept(explained, behind if needs_background else behind.slice(0, 0)), told)
+    found = _told(_kept(explained, behind if needs_background else behind.slice(0, 0)), told)
     if explained.making.method != PERMUTATION:
         own = _permuted(moved, chosen, hours, behind, predict)
-        found = replace(found, permuted=kept(told_once(own), behind))
+        found = replace(found, permuted=_kept(told_once(own), behind))
     found = replace(found, positive=positive_of(predict) or explained.positive)
     return replace(baseline, attributions=found.to_arrow())
 
@@ -389,19 +385,12 @@ def _columns(signature: Signature, predict: Predictor) -> dict[str, ColumnType]:
 
 
 def _told(found: Attributions, told: Callable[[str], None]) -> Attributions:
-    if found.absurd_note:
-        told(found.absurd_note)
     if not any(rows.any() for rows in found.rows.values()):
         told(ALL_SAME)
     return found
 
 
-def _kept(explained: Explained, background: pa.Table | None, *, keeps_absurd: bool) -> Attributions:
-    whole = explained.row_count
-    # Needs scipy.stats, which processes that explain nothing do without.
-    from driftline.monitors.kinds.attribution.absurd import sound_rows
-
-    explained = explained if keeps_absurd else sound_rows(explained)
+def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
     return Attributions(
         features=explained.features,
         rows=explained.rows,
@@ -411,5 +400,4 @@ def _kept(explained: Explained, background: pa.Table | None, *, keeps_absurd: bo
         tails={label: calibrate(rows, seed=SEED) for label, rows in explained.rows.items()},
         hours=explained.hours,
         is_one_of_two=explained.is_one_of_two,
-        absurd=whole - explained.row_count,
     )

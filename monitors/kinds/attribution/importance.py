@@ -24,7 +24,6 @@ from pyarrow import ipc
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.errors import InputError
 from driftline.monitors.kinds.attribution.ranking import Tail
-from driftline.monitors.results.violation import plural
 from driftline.stats.blocks import HOUR_US
 
 KEY = b"driftline.attributions"
@@ -165,19 +164,11 @@ class Attributions:
     positive: str = ""
     # Whether the only output is the second of two that sum to one; of windows it alone counts, too.
     is_one_of_two: bool = False
-    absurd: int = 0  # Rows that were left out for an absurd attribution (`absurd.py`).
 
     @property
     def time_us(self) -> NDArray[np.int64] | None:
         """When each row was, microseconds since 1970, negative where unknown."""
         return None if self.hours is None else self.hours * HOUR_US
-
-    @property
-    def absurd_note(self) -> str:
-        """How many rows are left out for an absurd attribution, in words; empty for none."""
-        whole = self.absurd + len(next(iter(self.rows.values()), ()))
-        why = "an attribution of theirs is a thousand times what is usual"
-        return f"{self.absurd:,} of {plural(whole, 'row')} left out: {why}" * bool(self.absurd)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -204,7 +195,6 @@ class Attributions:
             "making": asdict(self.making),
             **({"positive": self.positive} if self.positive else {}),
             **({"is_one_of_two": True} if self.is_one_of_two else {}),
-            **({"absurd": self.absurd} if self.absurd else {}),
             "background": _to_text(self.background),
             "tails": {
                 label: {str(size): [tail.threshold, tail.excess] for size, tail in tails.items()}
@@ -253,7 +243,6 @@ class Attributions:
             permuted=cls.from_arrow(from_ipc(metadata[PERMUTED])) if PERMUTED in metadata else None,
             positive=notes.get("positive", ""),
             is_one_of_two=notes.get("is_one_of_two", False),
-            absurd=notes.get("absurd", 0),
         )
 
 

@@ -24,12 +24,6 @@ KIND = Kind(
             "how well the reference's ranking of features still holds; 1 is the same ranking",
         ),
         MetricSpec("level", "sum of all attributions"),
-        MetricSpec(
-            "direction",
-            "direction of features",
-            "how the feature that agrees least moves the answers: 1 as in the reference, -1 the "
-            "opposite way",
-        ),
         MetricSpec("attribution_ndcg", "NDCG of the features' ranking"),
         MetricSpec("attribution_level", "sum of all attributions"),
     ),

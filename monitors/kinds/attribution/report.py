@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote
 
@@ -35,12 +35,6 @@ from driftline.monitors.results.metric import (
     too_variable,
 )
 from driftline.monitors.results.row_references import Pointer
-from driftline.monitors.results.unusable import (
-    JudgedUnusable,
-    Unusable,
-    judge_unusable,
-    unusable_details,
-)
 from driftline.monitors.results.violation import (
     JsonValue,
     Severity,
@@ -88,9 +82,6 @@ class ExplainedWindow:
     answers_note: str = ""  # How many rows the model left without a number, in words.
     positive: str = ""  # The class that the only output is about.
     is_log_odds: bool = False  # The answers that are explained, of the probabilities.
-    # Rows that were left out for an absurd attribution, and as many of the reference.
-    absurd: tuple[Unusable, Unusable] = (Unusable(), Unusable())
-    reference_note: str = ""  # How many rows of the reference were, in words.
 
 
 def incomparable_report(
@@ -129,12 +120,7 @@ def attribution_report(
             units_note=window.units_note,
         )
     ]  # fmt: skip
-    judged = () if reason else judge_unusable(*window.absurd, context.budget.per_window)
-    label = "" if len(findings) > 1 else next(iter(findings))
-    metrics += [replace(one.result, label=label) for one in judged]
-    violations = (
-        () if reason else attribution_violations(findings, window.change, plain=plain, also=judged)
-    )
+    violations = () if reason else attribution_violations(findings, window.change, plain=plain)
     explanations = {
         label: Explanation(_means(one.comparison.window), window.expected.get(label))
         for label, one in findings.items()
@@ -371,7 +357,7 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         **({"model_note": window.change} if window.change else {}),
         **({"explained_note": note} if (note := _explained_note(window, explained)) else {}),
         **({"swap_note": window.swap_note} if window.swap_note else {}),
-        **_left_out(window),
+        **({"answers_note": window.answers_note} if window.answers_note else {}),
         **_blocks(findings),
         "rows": {
             label: found
@@ -386,14 +372,6 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
             for label, one in findings.items()
         },
     }
-
-
-def _left_out(window: ExplainedWindow) -> dict[str, JsonValue]:
-    """Return how many rows were left out, and why, as a note; nothing for none."""
-    absurd = unusable_details(window.absurd[0]) if window.absurd[0].impossible else {}
-    told = (window.answers_note, str(absurd.get("answers_note", "")), window.reference_note)
-    note = "; ".join(one for one in told if one)
-    return {**absurd, **({"answers_note": note} if note else {})}
 
 
 def _explained_note(window: ExplainedWindow, explained: int) -> str:
@@ -452,12 +430,11 @@ def attribution_violations(
     change: str = "",
     *,
     plain: bool,
-    also: Sequence[JudgedUnusable] = (),
 ) -> tuple[Violation, ...]:
     """Return what is violated, most blamed first."""
     note = " (the reference's own error is not known)" if plain else ""
     of_model = "the model changed, and " if change else ""
-    found = [(one.violation, one.evidence) for one in also if one.violation is not None]
+    found = []
     for label, finding in findings.items():
         prefix = f"{label}: " if len(findings) > 1 else ""
         for name, description, cause, ratio, p_value in _broken(finding):
