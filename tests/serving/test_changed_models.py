@@ -154,7 +154,6 @@ def test_another_model_behind_the_endpoint_is_told_until_a_baseline_is_of_it(
     due = {one.window_start: one for one in schedule(server, tmp_path)}
     before, after = (due[DAY + hour * HOUR] for hour in (2, 5))
     asked = [run(server, hour) for hour in (2, 5)]
-    explained = report(server, run(server, 2, "why"))["details"]
     shown = CliRunner().invoke(
         build("monitor"), ["monitor", "executions", "quality", "--server", server.url]
     )
@@ -166,8 +165,6 @@ def test_another_model_behind_the_endpoint_is_told_until_a_baseline_is_of_it(
     assert [one["id"] for one in asked] == [before.id, after.id]
     assert asked[1]["failure_reason"] == after.failure_reason
     assert shown.exit_code == 0, shown.output
-    swap = "the model was changed on 2026-01-14 04:00 UTC, after this window: another one answered"
-    assert explained["swap_note"].startswith(swap)
 
     labels = [
         {"id": "h5", "label": late, "row_index": at}

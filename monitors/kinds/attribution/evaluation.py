@@ -17,7 +17,6 @@ from driftline.baseline.schema import column_type
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
 from driftline.formats.arrow_types import missing_of, unit_of
-from driftline.monitors.answering_models import changes
 from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.attribution.blocks import (
@@ -56,7 +55,6 @@ from driftline.monitors.kinds.attribution.sampling import as_known, pointed_samp
 from driftline.monitors.kinds.attribution.shapley import WINDOW_ROWS, affordable_rows
 from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import plural
 from driftline.stats.blocks import block_length
 
 # How far a document's number may be off before it counts as changed by hand.
@@ -192,35 +190,14 @@ def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow
     found, total = _explained(context, stored, predict, method)
     reason = stored.making.difference(found.making)
     change, unit = stored.making.changed_model(found.making), found.making.units
-    swap, positive = _swap_note(context, predict), positive_of(predict) or found.positive
+    positive = positive_of(predict) or found.positive
     seen = _seen(found, total)
-    seen = replace(seen, change=change, swap_note=swap, positive=positive)
+    seen = replace(seen, change=change, positive=positive)
     if change:
         seen = replace(seen, units_note="incomparable: another model")
     elif unit != stored.making.units:
         seen = replace(seen, units_note="incomparable: the units of a function are not known")
     return seen, f"incomparable: {reason}" if reason else ""
-
-
-def _swap_note(context: CheckContext, predict: Predictor) -> str:
-    """Note that other models answered rows of the window than the one that explains them."""
-    facts = context.rows.facts
-    if facts is None or not isinstance(predict, ModelPredictor) or not context.served:
-        return ""
-    served, window = changes(context.served), facts.window
-    if within := [one.since for one in served[1:] if window.start < one.since < window.end]:
-        again = f" and {plural(len(within) - 1, 'more time')}" if len(within) > 1 else ""
-        return (
-            f"the model was changed on {within[0]:%Y-%m-%d %H:%M} UTC{again}, within this window: "
-            "different models answered its rows, and the one that serves now explains all of them"
-        )
-    during = [one for one in served if one.since < window.end]
-    if not during or during == [*served] or predict.model in during[-1].models:
-        return ""
-    return (
-        f"the model was changed on {served[len(during)].since:%Y-%m-%d %H:%M} UTC, after this "
-        "window: another one answered the rows that this one explains"
-    )
 
 
 def _explained(

@@ -78,7 +78,6 @@ class ExplainedWindow:
     units_note: str = ""  # Why the sum of attributions cannot be compared.
     signed: Mapping[str, np.ndarray] = field(default_factory=dict)  # As rows, with their signs.
     pointers: Sequence[Pointer] = ()  # Where each row is found again, shape (N,).
-    swap_note: str = ""  # That the model was changed after the window, in words.
     answers_note: str = ""  # How many rows the model left without a number, in words.
     positive: str = ""  # The class that the only output is about.
     is_log_odds: bool = False  # The answers that are explained, of the probabilities.
@@ -356,7 +355,6 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
         **({"positive": window.positive} if window.positive else {}),
         **({"model_note": window.change} if window.change else {}),
         **({"explained_note": note} if (note := _explained_note(window, explained)) else {}),
-        **({"swap_note": window.swap_note} if window.swap_note else {}),
         **({"answers_note": window.answers_note} if window.answers_note else {}),
         **_blocks(findings),
         "rows": {

@@ -1,24 +1,17 @@
 """Which model explains a window, which ones answered it, and what its outputs are called."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from driftline.app.commands.junit import junit
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window
 from driftline.formats.source import open_source
-from driftline.monitors.answering_models import Served
-from driftline.monitors.check_context import CheckContext
-from driftline.monitors.kinds.attribution.evaluation import evaluate
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions
 from driftline.monitors.kinds.attribution.shapley import Contributions
-from driftline.monitors.rows import Rows, WindowFacts
-from tests.monitors.kinds.attribution.leaning import START, judged, model, weather
+from tests.monitors.kinds.attribution.leaning import judged, model, weather
 
 
 @dataclass(frozen=True)
@@ -36,48 +29,6 @@ class Named:
 
     def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
         raise NotImplementedError
-
-
-AFTER = (
-    "the model was changed on 2024-01-04 00:00 UTC, after this window: another one answered the "
-    "rows that this one explains"
-)
-WITHIN = (
-    "the model was changed on 2024-01-01 06:00 UTC{}, within this window: different models "
-    "answered its rows, and the one that serves now explains all of them"
-)
-
-
-@pytest.mark.parametrize(
-    ("served", "note"),
-    [
-        ([], None),
-        ([(-24, "new")], None),
-        ([(-24, "old"), (0, "new")], None),  # The window begins with it.
-        ([(-24, "old"), (72, "new")], AFTER),
-        ([(-24, "new"), (48, "old"), (72, "new")], None),  # Another one came and went.
-        ([(-24, "old"), (6, "new")], WITHIN.format("")),
-        ([(-24, "new"), (6, "old"), (7, "new")], WITHIN.format(" and 1 more time")),
-        ([(6, "new")], None),  # The endpoint was made within the window.
-        ([(48, "old"), (72, "new")], None),  # It is not known who answered before.
-        ([(-24, "old other"), (72, "new other")], AFTER),
-        ([(-24, "new old"), (72, "new other")], None),  # It answered, too, as it does now.
-    ],
-)
-def test_a_window_that_other_models_answered_is_told(
-    reference: Baseline, rng: np.random.Generator, served: list[tuple[int, str]], note: str | None
-) -> None:
-    rows = weather(rng, 300)
-    facts = WindowFacts(Window(START, START + timedelta(days=1)))
-    given = Rows(lambda: iter(rows.to_batches()), facts=facts)
-    spans = [
-        Served(START + timedelta(hours=hour), frozenset(models.split())) for hour, models in served
-    ]
-    baseline = named_model(reference, "new")
-
-    report = evaluate(CheckContext(baseline, given, predict=Named("new"), served=spans))
-
-    assert report.details.get("swap_note") == note
 
 
 def named_model(reference: Baseline, name: str, units: str = "answer") -> Baseline:
