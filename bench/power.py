@@ -27,7 +27,6 @@ from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.attribution.blocks import block_spread
 from driftline.monitors.kinds.attribution.drift import compare, settle
 from driftline.monitors.kinds.attribution.importance import Importance
-from driftline.monitors.kinds.attribution.ranking import calibrate, tail_at
 from driftline.monitors.kinds.bias.change import Blocks
 from driftline.monitors.kinds.bias.judgement import GroupCounts, chances_of, judge_groups
 from driftline.monitors.kinds.model_quality.blocks import blocks_of
@@ -279,14 +278,14 @@ def attribution_year(rng: np.random.Generator, stream: str, a_day: int = EXPLAIN
     for _ in range(LATER - DAYS):
         next(days)
     times_us = np.repeat(np.arange(DAYS), a_day) * DAY_US
-    spread, tails = block_spread(rows, times_us, DAY_US), calibrate(rows, seed=0)
+    spread = block_spread(rows, times_us, DAY_US)
     reference = Importance.of_rows(features, rows)
 
     def judge(count: int, planted: float) -> Said:
         window = Importance.of_rows(features, explained(count, next(days), planted))
         rings, p_values = {}, {}
         for name, known in (("timed", spread), ("untimed", None)):
-            one = compare(reference, window, tail_at(tails, count), known)
+            one = compare(reference, window, known)
             (found,) = settle([one], BUDGET.per_window)
             rings[name], p_values[name] = bool(found.moved.any()), float(one.shares.min())
         # It does not know which feature is going to move either.

@@ -4,11 +4,7 @@ A week's rows share their weather, so weeks differ by more than their rows' erro
 change. That is learned from the reference's own blocks of a window's length, by moments: what block
 means vary by, less what their rows would make them vary by.
 
-Shapes: N rows, M features, B blocks.
-
-References
-----------
-Wu, Annals of Statistics 14, 1986 (multipliers in place of drawing blocks).
+Shapes: N rows, M features.
 """
 
 from __future__ import annotations
@@ -18,21 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftline.monitors.kinds.attribution.ranking import (
-    REPLICATES,
-    Tail,
-    ndcg,
-    tail_of,
-)
 from driftline.stats.blocks import (
     MINIMUM_BLOCKS,
     BlockVariation,
     time_blocks,
     variation_of_rows,
 )
-from driftline.stats.intervals import resampled_means
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +28,6 @@ class Spread:
 
     shares: BlockVariation  # Of each feature's share, shape (M,).
     level: BlockVariation  # Of the total's logarithm, shape (1,).
-    # Blocks' mean attributions less the reference's, with what chance adds taken off, (B, M).
-    effects: Numbers
     length_us: int  # Of a block, microseconds.
 
     @property
@@ -71,30 +56,10 @@ def block_spread(
     shares = exact.mean(axis=0) / total
     sums = exact.sum(axis=1, keepdims=True)
     # Shares and the total's logarithm as means over rows, linear near the reference's.
-    measured = np.hstack([(exact - shares * sums) / total, sums / total, exact])
-    found, means = variation_of_rows(measured, counts)
+    measured = np.hstack([(exact - shares * sums) / total, sums / total])
+    found, _ = variation_of_rows(measured, counts)
     width = rows.shape[1]
-    at = [slice(0, width), slice(width, width + 1), slice(width + 1, None)]
+    at = [slice(0, width), slice(width, width + 1)]
     variance, chance = np.asarray(found.variance), np.asarray(found.chance)
-    parts = [BlockVariation(variance[one], chance[one], found.blocks) for one in at[:2]]
-    own = np.maximum(variance[at[2]], 0.0)
-    both = own + chance[at[2]]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        kept = np.sqrt(np.where(both > 0, own / both, 0.0))
-    return Spread(parts[0], parts[1], kept * means[:, at[2]], length_us)
-
-
-def block_tail(rows: NDArray[np.float32], spread: Spread, size: int, *, seed: int) -> Tail:
-    """Learn the losses of NDCG of a window of ``size`` rows that fall into a block of their own.
-
-    As `ranking.calibrate`, and the block's effect beside: a mixture of the reference's blocks by
-    normal multipliers, which has their covariance, over the root of a chi-square, since so few
-    blocks do not know it better.
-    """
-    random = np.random.default_rng(seed)
-    reference = resampled_means(rows, len(rows), REPLICATES, random)
-    window = resampled_means(rows, size, REPLICATES, random)
-    freedom = spread.blocks - 1
-    mixture = random.normal(size=(REPLICATES, spread.blocks)) @ spread.effects
-    scale = np.sqrt((1 + 1 / spread.blocks) / random.chisquare(freedom, (REPLICATES, 1)))
-    return tail_of(1.0 - ndcg(reference, np.maximum(window + scale * mixture, 0.0)))
+    parts = [BlockVariation(variance[one], chance[one], found.blocks) for one in at]
+    return Spread(parts[0], parts[1], length_us)

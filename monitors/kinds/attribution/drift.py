@@ -1,8 +1,9 @@
 """Whether a model uses its features as it did: order, shares and level of attributions. Pure.
 
-Three tests for each output of the model, each with a size below which a change does not matter and
-a p-value, all weighed together (Holm) against the budget of false alarms. A window is weighed as
-one more block of the reference's time, as far as its blocks are known.
+Two tests for each output of the model, of shares and of level, each with a size below which a
+change does not matter and a p-value, all weighed together (Holm) against the budget of false
+alarms. A window is weighed as one more block of the reference's time, as far as its blocks are
+known. The order has changed where NDCG is below SageMaker's limit and any share has moved.
 
 References
 ----------
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.kinds.attribution.blocks import Spread
 from driftline.monitors.kinds.attribution.importance import Importance
-from driftline.monitors.kinds.attribution.ranking import Tail, ndcg
+from driftline.monitors.kinds.attribution.ranking import ndcg
 from driftline.stats.blocks import NO_BLOCKS, BlockVariation
 from driftline.stats.multiple_testing import holm_levels
 from driftline.stats.tails import tail_scale
@@ -113,10 +114,7 @@ class Comparison:
     reference: Importance
     window: Importance
     ndcg: float  # 0-1; NaN when there is nothing to rank.
-    # Losses of NDCG without a change; None without reference rows: SageMaker's limit decides.
-    tail: Tail | None
-    # P-values of the order, of each share (times the number of shares), and of the total.
-    order: float
+    # P-values of each share (times the number of shares), and of the total.
     shares: Numbers
     level: float
     is_judged: bool  # Whether there are enough rows.
@@ -174,12 +172,18 @@ class Comparison:
         return Scale(known, between, np.maximum(ours / counts[1], theirs / counts[0]))
 
     @property
-    def p_values(self) -> tuple[float, float, float]:
-        """The three tests': order, shares, level; 1 where a change is too small to matter."""
+    def order(self) -> float:
+        """P-value of the order, by any share; the limit decides alone where a side has no rows."""
+        if not (self.is_judged and self.ndcg < NDCG_LIMIT and self.window.total > 0):
+            return 1.0
+        return float(self.shares.min()) if min(self.reference.count, self.window.count) else 0.0
+
+    @property
+    def p_values(self) -> tuple[float, float]:
+        """The tests' of shares and of level; 1 where a change is too small to matter."""
         large = np.abs(self.deltas) >= LEAST_SHARE
-        shares = float(self.shares[large].min(initial=1.0))
-        order = self.order if self.ndcg < NDCG_LIMIT else 1.0
-        return order, shares, self.level if abs(self.log_ratio) >= LEAST_LEVEL else 1.0
+        shares = min(self.order, float(self.shares[large].min(initial=1.0)))
+        return shares, self.level if abs(self.log_ratio) >= LEAST_LEVEL else 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +191,6 @@ class Finding:
     """What a comparison comes to at the levels that its tests were given."""
 
     comparison: Comparison
-    order_bound: float  # NDCG below this is a violation.
     share_bounds: Numbers  # Changes of shares from this on are violations, shape (M,).
     level_bound: float  # A change of the total's logarithm from this on is a violation.
     order: bool
@@ -221,7 +224,6 @@ class Finding:
 def compare(
     reference: Importance,
     window: Importance,
-    tail: Tail | None,
     spread: Spread | None = None,
 ) -> Comparison:
     """Measure and test one output of a model."""
@@ -229,14 +231,8 @@ def compare(
     is_judged = all(one.count == 0 or one.count >= MIN_ROWS for one in (reference, window))
     width = len(reference.features)
     found = float(ndcg(reference.mean, window.mean)[0]) if width > 1 else math.nan
-    if math.isnan(found) or not is_judged or window.total <= 0:
-        order = 1.0
-    elif tail is None:
-        order = float(found >= NDCG_LIMIT)
-    else:
-        order = tail.chance(1.0 - found)
     plain = Comparison(
-        reference, window, found, tail, order, np.ones(width), 1.0, is_judged, spread,
+        reference, window, found, np.ones(width), 1.0, is_judged, spread,
         pooled=Pooled.of(reference, window) if is_judged else None,
     )  # fmt: skip
     both = reference.count + window.count
@@ -260,9 +256,7 @@ def settle(comparisons: Sequence[Comparison], alpha: float) -> list[Finding]:
     """Decide all tests of one look together, at the chance ``alpha`` of any false alarm."""
     tests = [value for comparison in comparisons for value in comparison.p_values]
     levels = iter(holm_levels(tests, alpha))
-    return [
-        _finding(comparison, next(levels), next(levels), next(levels)) for comparison in comparisons
-    ]
+    return [_finding(comparison, next(levels), next(levels)) for comparison in comparisons]
 
 
 def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
@@ -274,11 +268,11 @@ def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
     for one in comparisons:
         is_zero = len(one.reference.features) > 1 and one.reference.total <= 0
         score = 0.0 if is_zero else one.ndcg
-        plain = replace(one, ndcg=score, tail=None, order=1.0, is_judged=True, spread=None)
+        plain = replace(one, ndcg=score, is_judged=True, spread=None)
         without = np.full(one.deltas.shape, math.inf)
         moved = np.zeros(one.deltas.shape, dtype=np.bool_)
         is_lower = score < NDCG_LIMIT
-        found.append(Finding(plain, NDCG_LIMIT, without, math.inf, is_lower, False, moved))
+        found.append(Finding(plain, without, math.inf, is_lower, False, moved))
     return found
 
 
@@ -289,16 +283,14 @@ def _row_law(values: Numbers, way: float) -> tuple[float, float, float]:
     return variance, tail_scale(moved, upper=True), tail_scale(-moved, upper=True)
 
 
-def _finding(one: Comparison, order: float, shares: float, level: float) -> Finding:
-    bound = NDCG_LIMIT if one.tail is None else min(NDCG_LIMIT, 1.0 - one.tail.loss(order))
-    p_order, _, p_level = one.p_values
+def _finding(one: Comparison, shares: float, level: float) -> Finding:
+    _, p_level = one.p_values
     large = np.abs(one.deltas) >= LEAST_SHARE
     return Finding(
         one,
-        bound,
         _share_reach(one, shares),
         min(_level_reach(one, level), LARGEST_LEVEL),
-        p_order < order,
+        one.order < shares,
         p_level < level,
         np.asarray(large & (one.shares < shares)),
         (shares, level),

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
 from driftline.baseline.schema import column_type
 from driftline.baseline.store import ANALYSIS, Baseline
 from driftline.errors import InputError
@@ -22,7 +20,6 @@ from driftline.monitors.kind import InapplicableKindError
 from driftline.monitors.kinds.attribution.blocks import (
     Spread,
     block_spread,
-    block_tail,
 )
 from driftline.monitors.kinds.attribution.drift import (
     Comparison,
@@ -45,7 +42,6 @@ from driftline.monitors.kinds.attribution.explanations import (
     write_explanations,
 )
 from driftline.monitors.kinds.attribution.importance import Attributions, Importance, Making
-from driftline.monitors.kinds.attribution.ranking import Tail, tail_at
 from driftline.monitors.kinds.attribution.report import (
     ExplainedWindow,
     attribution_report,
@@ -57,9 +53,6 @@ from driftline.monitors.kinds.attribution.tree_methods import explaining_itself
 from driftline.monitors.report.report import Report
 from driftline.stats.blocks import block_length
 
-# How far a document's number may be off before it counts as changed by hand.
-ROUNDING = 1e-6
-
 
 @dataclass(frozen=True)
 class _Reference:
@@ -67,7 +60,6 @@ class _Reference:
 
     importances: Mapping[str, Importance]
     expected: Mapping[str, float | None]
-    tails: Mapping[str, Mapping[int, Tail]]
     stored: Attributions | None  # None for a folder that SageMaker wrote.
 
 
@@ -96,7 +88,7 @@ def evaluate(context: CheckContext) -> Report:
     if not window.importances:
         return incomparable_report(context, window, tuple(reference.importances), reason)
     spreads = _spreads(context, reference, window)
-    pairs = _pairs(context, reference, window, spreads)
+    pairs = _pairs(reference, window, spreads)
     if context.compat is None:
         settled = settle(list(pairs.values()), context.budget.per_window)
         if window.units_note:  # All zero is so in any units.
@@ -115,30 +107,18 @@ def evaluate(context: CheckContext) -> Report:
 
 
 def _reference(baseline: Baseline) -> _Reference:
-    """Put together what driftline stored and what lies there as a document, which wins."""
-    written = read_explanations(baseline.documents.get(ANALYSIS, "{}"))
+    """Read what driftline stored; of a folder that SageMaker wrote, its document."""
     if baseline.attributions is None:
+        written = read_explanations(baseline.documents.get(ANALYSIS, "{}"))
         if not written:
             raise InapplicableKindError(
                 "the baseline has no attributions; make it again with the model"
             )
         importances = {label: Importance.of_means(one.values) for label, one in written.items()}
         expected = {label: one.expected for label, one in written.items()}
-        return _Reference(importances, expected, {}, None)
+        return _Reference(importances, expected, None)
     stored = Attributions.from_arrow(baseline.attributions)
-    importances, tails = stored.importances, dict(stored.tails)
-    for label, one in written.items():
-        known = importances.get(label)
-        if known is None:
-            continue
-        means = np.array([abs(one.values.get(name, 0.0)) for name in known.features])
-        if not np.allclose(means, known.mean, rtol=ROUNDING, atol=ROUNDING * known.total):
-            # Changed by hand: these numbers are meant, and what was measured no longer applies.
-            importances[label] = replace(
-                known, mean=means, covariance=0 * known.covariance, rows=None
-            )
-            tails.pop(label, None)
-    return _Reference(importances, dict(stored.expected), tails, stored)
+    return _Reference(stored.importances, dict(stored.expected), stored)
 
 
 def _comparable(reference: _Reference, predict: Predictor | None) -> _Reference:
@@ -149,7 +129,7 @@ def _comparable(reference: _Reference, predict: Predictor | None) -> _Reference:
     if _method(stored.making.method, predict) is not None:
         return reference
     own = stored.permuted
-    return _Reference(own.importances, dict(own.expected), dict(own.tails), own)
+    return _Reference(own.importances, dict(own.expected), own)
 
 
 def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow, str]:
@@ -286,32 +266,16 @@ def _spreads(
     length_us = block_length(
         int(known.max() - known.min()) + 1, context.rows.length, window.row_count / max(1, total)
     )
-    # What was changed by hand has no tails, and its errors are no longer those of its rows.
     return {
         label: context.kept(
             ("attribution spread", stored.making.method, label, length_us),
             partial(block_spread, stored.rows[label], time_us, length_us),
         )
-        for label in reference.tails
+        for label in stored.labels
     }
 
 
-def _tail(
-    context: CheckContext, reference: _Reference, label: str, spread: Spread | None, size: int
-) -> Tail | None:
-    """Return the losses of NDCG that windows of this size have without a change."""
-    tails = reference.tails.get(label)
-    if not tails or not size:
-        return None
-    if spread is None or reference.stored is None:
-        return tail_at(tails, size)
-    make = partial(block_tail, reference.stored.rows[label], spread, size, seed=0)
-    method = reference.stored.making.method
-    return context.kept(("attribution tail", method, label, spread.length_us, size), make)
-
-
 def _pairs(
-    context: CheckContext,
     reference: _Reference,
     window: ExplainedWindow,
     spreads: Mapping[str, Spread | None],
@@ -337,7 +301,5 @@ def _pairs(
                 f'feature "{missing[0]}" is explained on one side only; expected the same features '
                 "in the reference and in the data"
             )
-        spread = spreads.get(label)
-        tail = _tail(context, reference, label, spread, one.count)
-        found[its] = compare(ours[label], one.only(ours[label].features), tail, spread)
+        found[its] = compare(ours[label], one.only(ours[label].features), spreads.get(label))
     return found

@@ -31,7 +31,6 @@ from driftline.monitors.kinds.attribution.importance import (
     Making,
     table_digest,
 )
-from driftline.monitors.kinds.attribution.ranking import calibrate
 from driftline.monitors.kinds.attribution.sampling import (
     as_known,
     evenly,
@@ -397,7 +396,6 @@ def _kept(explained: Explained, background: pa.Table | None) -> Attributions:
         expected=explained.expected,
         making=explained.making,
         background=background,
-        tails={label: calibrate(rows, seed=SEED) for label, rows in explained.rows.items()},
         hours=explained.hours,
         is_one_of_two=explained.is_one_of_two,
     )

@@ -23,7 +23,6 @@ from pyarrow import ipc
 
 from driftline.baseline.folder import from_ipc, to_ipc
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution.ranking import Tail
 from driftline.stats.blocks import HOUR_US
 
 KEY = b"driftline.attributions"
@@ -153,8 +152,6 @@ class Attributions:
     expected: Mapping[str, float]  # The answer that they are counted from, by label.
     making: Making
     background: pa.Table | None  # With the model's columns; None for a method that needs none.
-    # By label and window size: losses of NDCG that come without a change.
-    tails: Mapping[str, Mapping[int, Tail]]
     # Hours since 1970, shape (N,), -1 where unknown; None when the reference has no times.
     hours: NDArray[np.int64] | None = None
     # Some of the rows by permutations, which any model can be asked for: what a model is compared
@@ -196,10 +193,6 @@ class Attributions:
             **({"positive": self.positive} if self.positive else {}),
             **({"is_one_of_two": True} if self.is_one_of_two else {}),
             "background": _to_text(self.background),
-            "tails": {
-                label: {str(size): [tail.threshold, tail.excess] for size, tail in tails.items()}
-                for label, tails in self.tails.items()
-            },
         }
         columns: dict[str, pa.Array] = {LABEL_COLUMN: labels}
         if self.hours is not None:
@@ -235,10 +228,6 @@ class Attributions:
             expected=notes["expected"],
             making=Making(**making, groups=groups),
             background=_from_text(notes["background"]),
-            tails={
-                label: {int(size): Tail(*tail) for size, tail in tails.items()}
-                for label, tails in notes["tails"].items()
-            },
             hours=None if hours is None else hours[: len(parts[0])],
             permuted=cls.from_arrow(from_ipc(metadata[PERMUTED])) if PERMUTED in metadata else None,
             positive=notes.get("positive", ""),

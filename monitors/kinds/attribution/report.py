@@ -28,7 +28,6 @@ from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import (
     INSUFFICIENT,
-    TOO_VARIABLE,
     UNDEFINED,
     MetricPoint,
     MetricResult,
@@ -180,9 +179,9 @@ def _order(
         high=None if is_alike else high,
         unbounded=ALIKE * is_alike,
         reference=1.0,
-        bound=finding.order_bound if is_judged else None,
+        bound=NDCG_LIMIT if is_judged else None,
         operator="LessThanThreshold" if is_judged else "",
-        p_value=one.order if is_judged and one.tail is not None else None,
+        p_value=one.order if is_judged and min(one.reference.count, one.window.count) else None,
         count=one.window.count,
         label=label,
         severity=TICKET if finding.order and is_judged else None,
@@ -201,11 +200,9 @@ def _order_note(finding: Finding) -> str:
     if one.is_all_zero:
         return ALL_ZERO
     worst = finding.worst_order
-    if finding.order_bound > worst:
-        return ""
-    if worst >= NDCG_LIMIT:
-        return f"{UNDEFINED}even the turned order of these features has {worst:.2f}"
-    return f"{TOO_VARIABLE}only more explained rows or a longer reference would do"
+    return f"{UNDEFINED}even the turned order of these features has {worst:.2f}" * (
+        worst >= NDCG_LIMIT
+    )
 
 
 def _ndcg_interval(
@@ -465,9 +462,9 @@ def _broken(finding: Finding) -> Iterator[tuple[str, str, str, float | None, flo
         text = f"the ranking of features changed (NDCG {one.ndcg:.2f}): {_moves(one)}"
         yield (
             "ndcg",
-            _exceeds("drift", one.ndcg, finding.order_bound),
+            _exceeds("drift", one.ndcg, NDCG_LIMIT),
             text,
-            (1 - one.ndcg) / (1 - finding.order_bound),
+            (1 - one.ndcg) / (1 - NDCG_LIMIT),
             one.order,
         )
     if finding.moved.any():

@@ -72,7 +72,7 @@ def test_the_rows_that_would_bound_attributions_are_found() -> None:
     reference = Importance(tuple("abc"), mean, np.diag(mean), 2_000)
     few = Importance(tuple("abc"), mean, np.diag([36.0, 36.0, 36.0]), 40)
 
-    (finding,) = settle([compare(reference, few, None)], 1e-9)
+    (finding,) = settle([compare(reference, few)], 1e-9)
 
     assert not finding.is_level_bounded(12)
     assert finding.is_level_bounded(1_000)
