@@ -5,7 +5,7 @@ that differ, or days that resemble the day before; the whole path of a check, fr
 Outliers: five columns of numbers, days differ by their scale, planted rows have one value eight
 deviations out; the two-sample test is Fisher's exact one of the outliers of both sides.
 Multivariate: four columns, the first two of correlation 0.8, which days move; the two-sample tests
-are Fisher's z of the six pairs, Welch's of errors of reconstruction, and Mann and Whitney's of the
+are Fisher's z of the six pairs, and Mann and Whitney's of the
 scores of a classifier. NannyML's rules: beyond three standard deviations of the reference's chunks,
 for a classifier an AUC over 0.65. Neither AWS nor Evidently has a rule of these.
 Prints Markdown: ``python -m bench.power_rows``.
@@ -46,7 +46,6 @@ from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.multivariate.classifier import ROWS_MAX
 from driftline.monitors.kinds.multivariate.evaluation import evaluate as evaluate_jointly
 from driftline.monitors.kinds.multivariate.judgement import SHARES
-from driftline.monitors.kinds.multivariate.reconstruction import KEPT_VARIANCE
 from driftline.monitors.kinds.outliers.evaluation import evaluate as evaluate_outliers
 from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, row_scorer
 from driftline.monitors.report.report import Report
@@ -152,30 +151,22 @@ def joint_year(rng: np.random.Generator, stream: str) -> Judge:
     for _ in range(LATER - DAYS):
         next(days)
     reference = np.concatenate(parts)
-    both, rebuild = Both(reference, evaluate_jointly), rebuilder(reference)
-    usual = rebuild(reference)
-    chunks = [rebuild(part).mean() for part in parts]
+    both = Both(reference, evaluate_jointly)
 
     def judge(rows: int, rho: float) -> Answers:
         values = drawn(rows, next(days), rho)
         told = {name: _by_question(one) for name, one in both.judge(values).items()}
         plain = {
             "correlation": _pairs_alike(reference, values),
-            "reconstruction_error": float(
-                stats.ttest_ind(usual, rebuild(values), equal_var=False).pvalue
-            ),
             "domain_auc": _not_told_apart(reference, values, rng),
         }
         found = {}
-        for name, share in zip(plain, ("correlation", "reconstruction", "domain"), strict=True):
+        for name, share in zip(plain, ("correlation", "domain"), strict=True):
             rings = {side: one[name].severity is not None for side, one in told.items()}
             p_values = {side: _p_value(one[name]) for side, one in told.items()}
             rings["two-sample"] = plain[name] < BUDGET.per_window * SHARES[share]
             found[name] = Said(rings, p_values | {"two-sample": plain[name]})
-        now, auc = rebuild(values).mean(), told["untimed"]["domain_auc"].value
-        found["reconstruction_error"].rings["NannyML"] = bool(
-            abs(now - np.mean(chunks)) > 3 * np.std(chunks)
-        )
+        auc = told["untimed"]["domain_auc"].value
         found["domain_auc"].rings["NannyML"] = auc is not None and auc > TOLD_APART
         return found
 
@@ -189,21 +180,6 @@ def _p_value(told: MetricResult) -> float:
 def _by_question(report: Report) -> dict[str, MetricResult]:
     """Return the first of each name: of pairs the one most changed."""
     return {one.name: one for one in reversed(report.metrics)}
-
-
-def rebuilder(reference: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what measures by how far the main directions miss a row, as NannyML does."""
-    centre, scale = reference.mean(axis=0), reference.std(axis=0)
-    values, vectors = np.linalg.eigh(np.cov(((reference - centre) / scale).T))
-    kept = int(np.searchsorted(np.cumsum(values[::-1]) / values.sum(), KEPT_VARIANCE)) + 1
-    main = vectors[:, ::-1][:, :kept]
-
-    def distances(rows: np.ndarray) -> np.ndarray:
-        given = (rows - centre) / scale
-        missed: np.ndarray = np.linalg.norm(given - given @ main @ main.T, axis=1)
-        return missed
-
-    return distances
 
 
 def _pairs_alike(reference: np.ndarray, window: np.ndarray) -> float:
@@ -243,7 +219,6 @@ JOINT = Kind(
 QUESTIONS = {
     "share": "outliers (their share)",
     "correlation": "multivariate (correlation of pairs)",
-    "reconstruction_error": "multivariate (error of reconstruction)",
     "domain_auc": "multivariate (a classifier)",
 }
 

@@ -59,7 +59,6 @@ OTHER_CHECKS: Mapping[str, str] = {
     "outlier_share_check": "too many outliers",
     "new_pair_check": "values that never came together",
     "correlation_drift_check": "correlation changed",
-    "reconstruction_drift_check": "reconstruction error changed",
     "domain_drift_check": "rows differ from the reference",
     "prediction_drift_check": "predictions drifted",
     "embedding_drift_check": "embedding drifted",

@@ -1,7 +1,7 @@
 """The kind "joint": whether columns still hang together as in the reference.
 
-Samples of both sides, by cell: correlations of pairs, errors of reconstruction, a classifier that
-tells them apart, the model's answers, embeddings and free text, all within one budget.
+Samples of both sides, by cell: correlations of pairs, a classifier that tells them apart, the
+model's answers, embeddings and free text, all within one budget.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from driftline.monitors.kinds.multivariate.classifier import Domain
 from driftline.monitors.kinds.multivariate.correlation import PairChange
 from driftline.monitors.kinds.multivariate.judgement import SHARES, JointJudgement, judge_window
 from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
-from driftline.monitors.kinds.multivariate.reconstruction import Reconstruction
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import INSUFFICIENT, TOO_VARIABLE, MetricPoint, MetricResult
 from driftline.monitors.results.notes import missing_note
@@ -40,13 +39,9 @@ from driftline.monitors.results.violation import (
 PAIRS_SHOWN = 10
 ABOVE, BELOW = "GreaterThanThreshold", "LessThanThreshold"
 NOT_DUE = "judged of windows of a day or more"
-# An error ten times the reference's is no bound that a change would break.
-FAR_ERROR = 10.0
-ONLY_LONGER = "only a longer reference would do"
 TOLD_APART = "blocks of the reference are told apart as well"
 TICKET: Severity = "ticket"
 CORRELATION = "correlation_drift_check"
-RECONSTRUCTION = "reconstruction_drift_check"
 DOMAIN = "domain_drift_check"
 PREDICTION = "prediction_drift_check"
 EMBEDDING, TEXT = "embedding_drift_check", "text_drift_check"
@@ -142,7 +137,6 @@ def _report(
 def _metrics(found: JointJudgement) -> tuple[MetricResult, ...]:
     return (
         *_pair_metrics(found),
-        _reconstruction_metric(found),
         _domain_metric(found),
         *_drift_metrics("prediction_drift", found.answers.drifts, found.answers.notes),
         *_derived_metrics(found),
@@ -158,15 +152,6 @@ def _pair_metrics(found: JointJudgement) -> Iterator[MetricResult]:
         yield _judged("correlation", pair, pair.window, pair.reference, pair.row_count, label)
 
 
-def _reconstruction_metric(found: JointJudgement) -> MetricResult:
-    one, rows = found.reconstruction, len(found.window)
-    if one is None:
-        return MetricResult("reconstruction_error", None, count=rows, note=INSUFFICIENT)
-    judged = _judged("reconstruction_error", one, one.ratio, 1.0, rows)
-    is_far = one.bound >= FAR_ERROR and not one.drifted
-    return _unbounded(judged, ONLY_LONGER) if is_far else judged
-
-
 def _domain_metric(found: JointJudgement) -> MetricResult:
     one = found.domain
     if one is None:
@@ -174,17 +159,15 @@ def _domain_metric(found: JointJudgement) -> MetricResult:
         return MetricResult("domain_auc", None, count=len(found.window), note=note)
     judged = _judged("domain_auc", one, one.auc, one.usual, one.row_count)
     judged = replace(judged, operator=ABOVE)
-    return judged if one.bound < 1.0 else _unbounded(judged, TOLD_APART)
-
-
-def _unbounded(result: MetricResult, why: str) -> MetricResult:
-    """Take back the bound that nothing could break."""
-    return replace(result, bound=None, p_value=None, note=f"{TOO_VARIABLE}{why}")
+    if one.bound < 1.0:
+        return judged
+    # The bound is one that nothing could break.
+    return replace(judged, bound=None, p_value=None, note=f"{TOO_VARIABLE}{TOLD_APART}")
 
 
 def _judged(
     name: str,
-    verdict: PairChange | Reconstruction | Domain,
+    verdict: PairChange | Domain,
     value: float,
     reference: float,
     rows: int,
@@ -249,8 +232,6 @@ def _points(found: JointJudgement) -> Iterator[MetricPoint]:
     if found.pairs:
         strongest = max(pair.ratio for pair in found.pairs)
         yield MetricPoint(OWN_METRICS, "joint_correlation_ratio", strongest)
-    if found.reconstruction is not None:
-        yield MetricPoint(OWN_METRICS, "joint_reconstruction_error", found.reconstruction.ratio)
     if found.domain is not None:
         yield MetricPoint(OWN_METRICS, "joint_domain_auc", found.domain.auc)
     drifts = [*found.answers.drifts.items(), *found.derived.drifts.items()]
@@ -261,7 +242,7 @@ def _points(found: JointJudgement) -> Iterator[MetricPoint]:
 
 def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> dict[str, JsonValue]:
     """Return what the numbers rest on."""
-    domain, rebuilt = found.domain, found.reconstruction
+    domain = found.domain
     untimed = sample.hours is None and bool(joint_violations(found))
     note = ORDER_NOTE if found.block_count else TIMES_NOTE
     return {
@@ -272,7 +253,6 @@ def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> di
         "missing_columns": list[JsonValue](missing),
         **({"missing_note": missing_note(missing)} if missing else {}),
         "budget_shares": dict[str, JsonValue](SHARES),
-        "reconstruction_columns": {} if rebuilt is None else dict(rebuilt.columns),
         "domain_columns": {} if domain is None else dict(domain.columns),
     }
 
@@ -280,8 +260,6 @@ def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> di
 def joint_violations(found: JointJudgement) -> tuple[Violation, ...]:
     """Return what is violated, most blamed first."""
     violations = [*_pairs(found), *_answers(found), *_derived(found)]
-    if found.reconstruction is not None and found.reconstruction.drifted:
-        violations.append(_rebuilt(found.reconstruction))
     if found.domain is not None and found.domain.drifted:
         violations.append(_told_apart(found.domain))
     return share_blame(violations)
@@ -314,22 +292,6 @@ def _pairs(found: JointJudgement) -> Iterator[Found]:
             one.ratio,
             one.evidence - one.needed,
         )
-
-
-def _rebuilt(one: Reconstruction) -> Found:
-    how = "worse" if one.ratio > 1 else "better"
-    by = ", ".join(f"{name} {percent(share)}" for name, share in one.columns)
-    return _violation(
-        ALL_COLUMNS,
-        RECONSTRUCTION,
-        f"Reconstruction drift: error of {one.ratio:.2f} times the reference's is beyond "
-        f"{one.bound:.2f}",
-        f"the reference's {plural(one.directions, 'main direction')} rebuild rows {how}: "
-        f"{one.ratio:.2f} times its error, 95% interval {one.low:.2f} to {one.high:.2f}; "
-        f"of the change {by}",
-        abs(one.ratio - 1.0) / abs(one.bound - 1.0),
-        one.evidence - one.needed,
-    )
 
 
 def _told_apart(one: Domain) -> Found:

@@ -26,10 +26,6 @@ from driftline.monitors.kinds.multivariate.classifier import Domain, Features, j
 from driftline.monitors.kinds.multivariate.correlation import PairChange, correlations, judge_pairs
 from driftline.monitors.kinds.multivariate.kind import SPANS
 from driftline.monitors.kinds.multivariate.reading import JointReading, traits_of
-from driftline.monitors.kinds.multivariate.reconstruction import (
-    Reconstruction,
-    judge_reconstruction,
-)
 from driftline.monitors.kinds.multivariate.scores import (
     Codes,
     Matrix,
@@ -44,8 +40,7 @@ from driftline.stats.blocks import HOUR_US
 # Of the budget of false alarms; what has nothing to judge leaves its share unspent.
 SHARES = {
     "correlation": 0.3,
-    "reconstruction": 0.1,
-    "domain": 0.2,
+    "domain": 0.3,
     "prediction": 0.2,
     "derived": 0.2,
 }
@@ -60,7 +55,6 @@ class JointJudgement:
 
     plan: tuple[Score, ...]
     pairs: tuple[PairChange, ...]  # Most changed first; each of the shortest span that shows it.
-    reconstruction: Reconstruction | None  # None when it could not be judged.
     domain: Domain | None  # None when it could not be judged, or was not due.
     is_domain_due: bool
     answers: DriftTestResult  # The model's answers.
@@ -96,13 +90,6 @@ def judge_window(
     pairs = _changed_pairs(
         plan, scores, spreads, cells, spans, span_blocks, alpha=alpha * SHARES["correlation"]
     )
-    reconstruction = judge_reconstruction(
-        plan,
-        scores,
-        score_rows(plan, tables, now),
-        blocks,
-        alpha=alpha * SHARES["reconstruction"],
-    )
     is_due = length is None or length >= SHORTEST_FOR_DOMAIN
     domain = None
     if is_due:
@@ -119,7 +106,6 @@ def judge_window(
     return JointJudgement(
         plan=plan,
         pairs=tuple(pairs),
-        reconstruction=reconstruction,
         domain=domain,
         is_domain_due=is_due,
         answers=judge_answers(

@@ -15,17 +15,15 @@ KIND = Kind(
     series=MetricSeries(prefix="joint_"),
     metrics=(
         MetricSpec("correlation", "correlation"),
-        MetricSpec("reconstruction_error", "error of rebuilt rows, over the reference's"),
         MetricSpec("domain_auc", "AUC of telling the window from the reference"),
         MetricSpec("prediction_drift", "drift of the answers"),
         MetricSpec("embedding_drift", "drift of the embedding"),
         MetricSpec("text_drift", "drift of the text"),
         MetricSpec("joint_correlation_ratio", "strongest change of a correlation, over its bound"),
-        MetricSpec("joint_reconstruction_error", "error of rebuilt rows, over the reference's"),
         MetricSpec("joint_domain_auc", "AUC of telling the window from the reference"),
         MetricSpec(
             "joint_share_ratio", "strongest change of an answer, embedding or text, over its bound"
         ),
     ),
-    headline_metrics=("domain_auc", "reconstruction_error", "correlation"),
+    headline_metrics=("domain_auc", "correlation"),
 )
