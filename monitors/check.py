@@ -127,9 +127,8 @@ def check(
         One of the kinds of monitor (docs/monitors.md); when missing, what the baseline is of.
     budget
         Accepted false alarms, a `driftline.Budget`; one a year at one check a day when missing.
-    predict, time_limit
-        Asks the model, for "attribution" (which it implies): such as ``model.predict``; for how
-        long, such as ``"5m"``, by which as many rows are explained as it has time for.
+    predict
+        Asks the model, for "attribution" (which it implies), such as ``model.predict``.
     engine, jobs
         Where data quality reads: "local" in so many processes (0: one a core), "dask[:ADDRESS]".
     progress
