@@ -39,6 +39,7 @@ _BY_PREFIX: Final[Mapping[str, str]] = {
     "dict_": "an object",
     "model_": "an object",
     "mapping_": "an object",
+    "dataclass_": "an object",
     "datetime_": _TIME,
     "date_": "a day such as 2026-01-15",
 }
@@ -132,7 +133,7 @@ def told(error: Mapping[str, object]) -> str:
         return f"{place}: not JSON by its Content-Type; expected application/json"
     if kind == "missing":
         return f"{place}: missing; expected a value"
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{place}: unknown; expected no such field"
     if kind == "value_error":  # Our own words.
         return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"

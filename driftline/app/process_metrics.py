@@ -149,7 +149,7 @@ def exposed(
         yield
         return
     try:
-        listener = listen("metrics", host, port, mend=f"set [metrics] {name}_port, 0 for none")
+        listener = listen("metrics", host, port, mend="set [metrics] port, 0 for none")
     except UnavailableError as error:
         log.warning("process=%s goes without its metrics: %s", name, error)
         yield

@@ -58,10 +58,17 @@ SINK_NAMES = ".sinks"
 # What is flushed at the end of a minute is there a moment later: an alarm that looked at once would
 # find the newest minute empty, and tell a minute late.
 _SETTLE_S = 3.0
+POLL_S = 5.0
+REVISIT_S = 300.0
 
 Ready = Callable[[], None]
 Clock = Callable[[], datetime]
 Loop = Callable[[threading.Event], None]
+
+
+def _every(usual_s: float) -> float:
+    """Return the seconds between two looks for work; tests and the demo look more often."""
+    return min(usual_s, float(os.environ.get("DRIFTLINE_POLL_S", "inf")))
 
 
 def clock(settings: Settings) -> Clock:
@@ -101,7 +108,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.serving.context import ServerContext
 
     require_reachable(settings, "server", settings.server.host)
-    tls = settings.tls_files(settings.server)
+    tls = settings.tls_files
     listener = listen("server", settings.server.host, settings.server.port, tls=tls)
     prepare(settings)
     with using_database(settings.database_url) as engine:
@@ -173,7 +180,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     from driftline.serving.resources.endpoints import declared_endpoints, signature_of
 
     require_reachable(settings, "dashboard", settings.dashboard.host)
-    tls = settings.tls_files(settings.dashboard)
+    tls = settings.tls_files
     listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port, tls=tls)
     prepare(settings)
     with (
@@ -374,7 +381,8 @@ def kafka_options(settings: Settings) -> KafkaOptions:
     """Return what the settings say of the brokers."""
     from driftline.capture.line.kafka_options import KafkaOptions
 
-    return KafkaOptions(**settings.kafka.model_dump())
+    # The sinks of another installation, at the same broker, have another topic.
+    return KafkaOptions(**settings.kafka.model_dump(), group=f"{settings.kafka.topic}.sink")
 
 
 def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[..., Sink]:
@@ -406,7 +414,7 @@ def _table_maintenance(settings: Settings, engine: Engine) -> TableMaintenance:
         served=lambda endpoint: served_models(engine, endpoint),
         windows=partial(clear_windows, engine, settings.root),
         requests=partial(clear_requests, engine),
-        interval_s=settings.capture.upkeep_interval_s,
+        interval_s=5 * _every(12.0),
     )
 
 
@@ -456,7 +464,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             now=shared if settings.scheduler.clock == "system" else now,
             lease_clock=shared, predictors=shelf.open,
             served=partial(served_of, engine),
-            poll_s=settings.scheduler.poll_s, revisit_s=settings.scheduler.revisit_s,
+            poll_s=_every(POLL_S), revisit_s=_every(REVISIT_S),
             scripts_dir=settings.scheduler.scripts_dir,
             max_concurrent_runs=settings.scheduler.max_concurrent_runs,
             commands_dir=settings.scheduler.commands_dir,
@@ -496,7 +504,7 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
         engine,
         now=now,
         dashboard_url=settings.dashboard_link,
-        poll_s=settings.alarms.poll_s,
+        poll_s=_every(POLL_S),
         settle_s=_SETTLE_S,
         bands=band_models,
         lease_clock=wall_clock,
@@ -509,13 +517,13 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
         allow_networks=settings.notify.allow_networks,
         vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
         commands=commands_of(settings.notify.commands),
-        poll_s=settings.alarms.poll_s,
+        poll_s=_every(POLL_S),
     )
     policy = NotificationMaintenance(
         engine,
         now=lambda: datetime.now(UTC),
         retention_days=settings.alarms.retention_days,
-        poll_s=min(settings.alarms.poll_s, 1.0),
+        poll_s=_every(1.0),
     )
     return {
         "alarms": evaluator.run,

@@ -27,7 +27,6 @@ def reach(settings: Settings) -> Reach:
         settings.auth.proxy_secret_file,
         settings.auth.oidc_client_secret_file,
         settings.server.tls_key_file,
-        settings.dashboard.tls_key_file,
         settings.kafka.ssl_keyfile,
     )
     secrets += [settings.folder / file for file in named if file]

@@ -23,7 +23,7 @@ Asked = Callable[[dict[str, float]], str]
 @pytest.fixture(scope="module")
 def house(install: Callable[..., Installation]) -> Installation:
     """An installation that looks for rows of earlier signatures every second."""
-    return install("[capture]\nupkeep_interval_s = 1")
+    return install()
 
 
 def orders(rows: int, seed: int) -> pd.DataFrame:

@@ -34,8 +34,7 @@ def log_people(shop: Installation, ids: list[str], names: list[str]) -> None:
 @pytest.fixture
 def shop(tmp_path: Path, receiver: Receiver) -> Iterator[Installation]:
     """Start an installation that looks every second for what was asked to be erased."""
-    settings = "[capture]\nupkeep_interval_s = 1"
-    with Installation(tmp_path / "shop", settings, is_forked=True) as running:
+    with Installation(tmp_path / "shop", is_forked=True) as running:
         declare(running, receiver)
         yield running
 

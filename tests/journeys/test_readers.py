@@ -28,7 +28,6 @@ COLUMNS = {"km": normal(10, 3), "score": uniform()}
 SETTINGS = """
 [capture]
 commit_interval_s = 0.02
-upkeep_interval_s = 0.2
 """
 
 # They know nothing of driftline. Each line: rows, distinct events.

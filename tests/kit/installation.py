@@ -42,11 +42,6 @@ port = {dashboard_port}
 root = "store"
 [capture]
 commit_interval_s = 0.2
-[scheduler]
-poll_s = 0.2
-revisit_s = 0.2
-[alarms]
-poll_s = 0.2
 [notify]
 allow_networks = ["127.0.0.0/8"]
 [metrics]
@@ -91,7 +86,9 @@ class Installation:
         storage = tomllib.loads(self.settings_file.read_text())["storage"]
         self.root: str = storage["root"] if ":" in storage["root"] else str(folder / "store")
         self.storage_options = {f"aws_{k}": v for k, v in storage.get("options", {}).items()}
-        self.environment = {**os.environ, "NO_COLOR": "1", **(environment or {})}
+        self.environment = {
+            **os.environ, "NO_COLOR": "1", "DRIFTLINE_POLL_S": "0.2", **(environment or {}),
+        }  # fmt: skip
         self._words, self._is_forked = ("up", *words), is_forked
         self._process: subprocess.Popen[str] | ForkedInstallation | None = None
         self._reader: threading.Thread | None = None

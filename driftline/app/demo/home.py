@@ -88,8 +88,8 @@ class Home:
             "storage": {"root": "store"},
             # The replayed year began more than the usual 90 days ago.
             "capture": {"commit_interval_s": 0.5, "retention_days": 400},
-            "scheduler": {"clock": f"file:{self.clock_file}", "poll_s": 0.05},
-            "alarms": {"poll_s": 0.1, "retention_days": 400},
+            "scheduler": {"clock": f"file:{self.clock_file}"},
+            "alarms": {"retention_days": 400},
             # The pager listens on this machine.
             "notify": {"allow_networks": ["127.0.0.0/8"]},
         }

@@ -56,6 +56,7 @@ def run_demo(
         # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights elsewhere.
         for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
             del os.environ[name]
+        os.environ["DRIFTLINE_POLL_S"] = "0.05"
         settings = load(home.settings_file, environment={})
         clock = ClockFile(home.clock_file, end - timedelta(days=days))
         supervisor = start(home.settings_file, log_folder=home.folder / "logs")

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from driftline.capture.tap.secret_names import SECRET_NAMES
@@ -16,16 +23,12 @@ from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError
 from driftline.loopback import is_loopback
 from driftline.storage import check_options, check_uri, is_remote
-from driftline.validation import nearest
+from driftline.validation import told
 
 if TYPE_CHECKING:
     from driftline.capture.redaction.rules import Rule
 else:
     Rule = Any  # Imported with the first rule: most installations have none.
-
-_KINDS = {"str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
-_LISTS = {"tuple[str, ...]": ("str", "texts"), "tuple[float, ...]": ("float", "numbers")}
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 
 class Section(BaseModel):
@@ -51,78 +54,33 @@ def is_secret(field: FieldInfo) -> bool:
     return not field.repr
 
 
-def _flag(value: object) -> object:
-    return _TRUTH.get(value.lower()) if isinstance(value, str) else value
-
-
-def _number(value: object) -> object:
+def _no_flag(value: object) -> object:
+    """Refuse true and false where a number is expected; pydantic takes them for 1 and 0."""
     return None if isinstance(value, bool) else value
 
 
-def _whole(value: object) -> object:
-    return None if isinstance(value, str) and "." in value else _number(value)
-
-
 def _listed(value: object) -> object:
-    """Read a list of the environment: JSON, or texts between commas; None where it is neither."""
+    """Read a list of the environment: JSON, or texts between commas."""
     if not isinstance(value, str):
         return value
     if not value.lstrip().startswith("["):
         return value.split(",")
-    try:
-        return json.loads(value)
-    except ValueError:
-        return None
+    return json.loads(value)
 
 
 def _rules(value: object) -> list[Rule]:
     """Read ``[[capture.redact]]``: a list of tables, or the same as JSON."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value) if value.strip() else []
-        except ValueError as error:
-            raise ValueError(f"not JSON ({error}); expected a list of objects") from error
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise ValueError("expected a list of tables, [[…]] in TOML, objects in JSON")
-    return [_rule(entry, f"table {number}") for number, entry in enumerate(value, 1)]
-
-
-def _rule(entry: Mapping[str, object], where: str) -> Rule:
     from driftline.capture.redaction.rules import Rule
 
-    known = {field.name: field for field in fields(Rule) if field.init}
-    for name in entry:
-        if name not in known:
-            raise ValueError(f'{where}: "{name}" is unknown; {nearest(name, known)}')
-    for name, field in known.items():
-        if field.default is MISSING and name not in entry:
-            raise ValueError(f"{where}: {name} is missing")
-    given = {
-        name: _entry(value, str(known[name].type), f"{where}: {name}")
-        for name, value in entry.items()
-    }
+    text = value if isinstance(value, str) else json.dumps(value)
+    # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
+    rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
     try:
-        return Rule(**given)
+        return rules.validate_json(text or "[]")
+    except ValidationError as error:
+        raise ValueError(told(dict(error.errors(include_url=False)[0]))) from error
     except InputError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _entry(value: object, kind: str, where: str) -> Any:  # noqa: ANN401 - of the kind of its field
-    """Take a value of the kind of its field; an integer will do for a number, nothing else."""
-    if kind in _LISTS:
-        one, many = _LISTS[kind]
-        if not isinstance(value, list) or not all(_is(one, entry) for entry in value):
-            raise ValueError(f"{where} = {value!r}; expected a list of {many}")
-        return tuple(value)
-    if not _is(kind, value):
-        raise ValueError(f"{where} = {value!r}; expected {_KINDS[kind]}")
-    return value
-
-
-def _is(kind: str, value: object) -> bool:
-    if kind == "bool" or isinstance(value, bool):
-        return kind == "bool" and isinstance(value, bool)
-    return isinstance(value, {"str": str, "int": int, "float": int | float}[kind])
+        raise ValueError(str(error)) from error
 
 
 def _external_url(text: str) -> str:
@@ -138,20 +96,27 @@ def _external_url(text: str) -> str:
     return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
 
-Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
-Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]
-Amount = Annotated[float, Field(gt=0), BeforeValidator(_number)]
-Percentage = Annotated[Amount, Field(le=100)]
+_Int = Annotated[int, BeforeValidator(_no_flag)]
+Count = Annotated[_Int, Field(gt=0)]
+CountOrNone = Annotated[_Int, Field(ge=0)]
 Port = Annotated[Count, Field(le=65535)]
-CountOrNone = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Amount = Annotated[float, Field(gt=0), BeforeValidator(_no_flag)]
+Percentage = Annotated[Amount, Field(le=100)]
 Texts = Annotated[
     list[str],
     BeforeValidator(_listed),
     AfterValidator(lambda texts: [text.strip() for text in texts if text.strip()]),
 ]
+Options = Annotated[
+    dict[str, str],
+    BeforeValidator(lambda value: check_options(value) if isinstance(value, dict) else value),
+]
+Urls = Annotated[
+    dict[str, str],
+    AfterValidator(lambda urls: {name.lower(): url for name, url in urls.items()}),
+]
 Rules = Annotated[list[Rule], BeforeValidator(_rules)]
 ExternalUrl = Annotated[str, AfterValidator(_external_url)]
-_KEY = "key of the certificate (PEM); empty: in the certificate's file"
 _TOKEN_LENGTH = 32
 _EXTERNAL = "a proxy on this machine, with authentication, hands on to"
 
@@ -162,8 +127,12 @@ class Server(Section):
     host: str = _setting("127.0.0.1", "address that the server listens on")
     port: Port = _setting(8080, "port that the server listens on")
     external_url: ExternalUrl = _setting("", f"https://host that {_EXTERNAL} the server")
-    tls_cert_file: str = _setting("", "certificate (PEM, with its chain); empty: http")
-    tls_key_file: str = _setting("", _KEY)
+    tls_cert_file: str = _setting(
+        "", "certificate (PEM, with its chain) of server and dashboard; empty: http"
+    )
+    tls_key_file: str = _setting(
+        "", "key of the certificate (PEM); empty: in the certificate's file"
+    )
     tls_ca_file: str = _setting(
         "", "authorities (PEM) by which clients check the server's certificate; empty: the usual"
     )
@@ -177,15 +146,13 @@ class Dashboard(Section):
     external_url: ExternalUrl = _setting(
         "", f"https://host that {_EXTERNAL} the dashboard; links in messages begin with it"
     )
-    tls_cert_file: str = _setting("", "certificate (PEM, with its chain); empty: http")
-    tls_key_file: str = _setting("", _KEY)
 
 
 class Storage(Section):
     """Where tables and documents lie."""
 
     root: str = _setting(".driftline", "folder or URI (s3://bucket/folder) of tables and documents")
-    options: dict[str, str] = _secret(
+    options: Options = _secret(
         {},
         "how buckets are opened: endpoint_url, region, access_key_id, secret_access_key, ...; what "
         "is missing comes from AWS's environment",
@@ -199,15 +166,11 @@ class Storage(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.root:
-            raise InputError('[storage] root = ""; expected a folder, or a URI')
-        try:
-            check_options(self.options)
-            if is_remote(self.root):
-                check_uri(self.root)
-        except InputError as error:
-            raise InputError(f"[storage] {error}") from error
+            raise InputError('root = ""; expected a folder, or a URI')
+        if is_remote(self.root):
+            check_uri(self.root)
         if is_remote(self.local_dir):
-            raise InputError(f'[storage] local_dir = "{self.local_dir}"; expected a folder')
+            raise InputError(f'local_dir = "{self.local_dir}"; expected a folder')
         return self
 
 
@@ -249,9 +212,6 @@ class Capture(Section):
         10.0, "longest time a record waits before it is in the table"
     )
     retention_days: Count = _setting(90, "days that captured records and their labels are kept")
-    upkeep_interval_s: Amount = _setting(
-        60.0, "seconds between two looks for small files to put together and old ones to remove"
-    )
     erasure_days: Count = _setting(
         30, "days that what comes under erased ids is dropped; longer than Kafka and spools keep it"
     )
@@ -269,10 +229,6 @@ class Kafka(Section):
 
     bootstrap_servers: Texts = _setting([], "host:port of some brokers")
     topic: str = _setting("dl.capture.v1", "topic of records; dead letters go to TOPIC.dlq")
-    group: str = _setting("driftline-sink", "consumer group that the sinks form")
-    partitions: Count = _setting(
-        12, "partitions of a topic that is made; as many sinks can share it"
-    )
     replication: Count = _setting(3, "copies of a topic that is made; 1 for a broker that is alone")
     max_message_bytes: Count = _setting(
         4 << 20, "largest message; a larger record goes without its bodies"
@@ -333,20 +289,20 @@ class Auth(Section):
 class Serving(Section):
     """How models are run."""
 
-    trust_pickle: Flag = _setting(
+    trust_pickle: bool = _setting(
         False,
         "load models that can run any code: pickles, joblib, model.tar.gz, MLflow",
     )
-    trust_commands: Flag = _setting(
+    trust_commands: bool = _setting(
         False, "run models that are programs: whoever may apply resources can then run any"
     )
-    data_dirs: tuple[str, ...] = _setting(
-        (),
+    data_dirs: Texts = _setting(
+        [],
         "folders and URIs that models and reference data may be read from; empty: any but hidden "
         "ones and the system's",
     )
-    output_dirs: tuple[str, ...] = _setting(
-        (),
+    output_dirs: Texts = _setting(
+        [],
         "folders and URIs that transform jobs and asynchronous invocations may write to, besides "
         "the folder outputs of the storage root",
     )
@@ -367,10 +323,6 @@ class Scheduler(Section):
         '"system", or "file:PATH" with the time as text, for replays; a second time in it, of the '
         "system's clock, lets it go on from there",
     )
-    poll_s: Amount = _setting(5.0, "seconds between two looks for work that is due")
-    revisit_s: Amount = _setting(
-        300.0, "seconds that a window touched by late records or labels waits to be judged again"
-    )
     max_concurrent_runs: CountOrNone = _setting(
         0, "windows that all schedulers and servers of the database run at once; 0: no limit"
     )
@@ -384,16 +336,14 @@ class Scheduler(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.clock != "system" and not self.clock.startswith("file:"):
-            raise InputError(
-                f'[scheduler] clock = "{self.clock}"; expected "system" or "file:PATH"'
-            )
+            raise InputError(f'clock = "{self.clock}"; expected "system" or "file:PATH"')
         return self
 
 
 class Query(Section):
     """Databases whose rows monitors read by a query."""
 
-    connections: dict[str, str] = _secret(
+    connections: Urls = _secret(
         {},
         "their URLs by the names that sources of monitors use, such as "
         "postgresql://user:password@host/db; better by the environment",
@@ -404,7 +354,6 @@ class Query(Section):
 class Alarms(Section):
     """When people are told."""
 
-    poll_s: Amount = _setting(5.0, "seconds between two looks at the metrics")
     retention_days: Amount = _setting(90.0, "days that history and finished messages are kept")
 
 
@@ -417,7 +366,7 @@ class Metrics(Section):
     token: str = _secret(
         "", "token that /metrics of these processes asks for; better by the environment or a file"
     )
-    port: CountOrNone = _setting(
+    port: Annotated[CountOrNone, Field(le=65_531)] = _setting(
         8082,
         "port of the sidecar's /metrics; the sink's is one above it, that of background two above, "
         "that of alarms in a process of their own four above; 0: none",
@@ -427,7 +376,7 @@ class Metrics(Section):
     def _check(self) -> Self:
         if len(self.token) < _TOKEN_LENGTH and (self.token or not is_loopback(self.host)):
             raise InputError(
-                f'[metrics] host "{self.host}": with a token of {_TOKEN_LENGTH} characters or more '
+                f'host "{self.host}": with a token of {_TOKEN_LENGTH} characters or more '
                 "others may ask, without one loopback addresses alone; openssl rand -hex 32 "
                 "prints one"
             )

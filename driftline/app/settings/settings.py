@@ -9,10 +9,10 @@ working folder when there is none.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_origin
 from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
@@ -39,8 +39,8 @@ from driftline.app.settings.schema import (
 from driftline.database.urls import without_password
 from driftline.errors import InputError
 from driftline.loopback import is_loopback
-from driftline.storage import SECRET_OPTIONS, is_remote, plain_options
-from driftline.validation import nearest
+from driftline.storage import SECRET_OPTIONS, is_remote
+from driftline.validation import expected, nearest
 
 PREFIX = "DRIFTLINE_"
 FILE_NAME = "driftline.toml"
@@ -55,20 +55,20 @@ class SettingsError(InputError):
 class Settings:
     """All settings, section by section, and where each value came from."""
 
-    server: Server = field(default_factory=Server.model_construct)
-    dashboard: Dashboard = field(default_factory=Dashboard.model_construct)
-    storage: Storage = field(default_factory=Storage.model_construct)
-    database: Database = field(default_factory=Database.model_construct)
-    capture: Capture = field(default_factory=Capture.model_construct)
-    kafka: Kafka = field(default_factory=Kafka.model_construct)
-    auth: Auth = field(default_factory=Auth.model_construct)
-    serving: Serving = field(default_factory=Serving.model_construct)
-    scheduler: Scheduler = field(default_factory=Scheduler.model_construct)
-    query: Query = field(default_factory=Query.model_construct)
-    alarms: Alarms = field(default_factory=Alarms.model_construct)
-    metrics: Metrics = field(default_factory=Metrics.model_construct)
-    notify: Notify = field(default_factory=Notify.model_construct)
-    log: Log = field(default_factory=Log.model_construct)
+    server: Server = field(default_factory=Server)
+    dashboard: Dashboard = field(default_factory=Dashboard)
+    storage: Storage = field(default_factory=Storage)
+    database: Database = field(default_factory=Database)
+    capture: Capture = field(default_factory=Capture)
+    kafka: Kafka = field(default_factory=Kafka)
+    auth: Auth = field(default_factory=Auth)
+    serving: Serving = field(default_factory=Serving)
+    scheduler: Scheduler = field(default_factory=Scheduler)
+    query: Query = field(default_factory=Query)
+    alarms: Alarms = field(default_factory=Alarms)
+    metrics: Metrics = field(default_factory=Metrics)
+    notify: Notify = field(default_factory=Notify)
+    log: Log = field(default_factory=Log)
     folder: Path = field(default_factory=Path.cwd)
     file: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
@@ -148,12 +148,13 @@ class Settings:
         return [
             name
             for name, one in both.items()
-            if not (is_loopback(one.host) or one.tls_cert_file or one.external_url)
+            if not (is_loopback(one.host) or self.server.tls_cert_file or one.external_url)
         ]
 
-    def tls_files(self, section: Server | Dashboard) -> tuple[Path, Path] | None:
-        """Return the files of a listener's certificate and key; None where it speaks plain HTTP."""
-        certificate, key = section.tls_cert_file, section.tls_key_file
+    @property
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """The files of certificate and key; None where both listeners speak plain HTTP."""
+        certificate, key = self.server.tls_cert_file, self.server.tls_key_file
         if key and not certificate:
             raise SettingsError(f"tls_key_file = {key!r} without tls_cert_file; set both, or none")
         return (self._path(certificate), self._path(key or certificate)) if certificate else None
@@ -161,8 +162,8 @@ class Settings:
     def _url(self, section: Server | Dashboard) -> str:
         # Of all addresses, that of this machine; a certificate names none of them.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104
-        scheme = "https" if section.tls_cert_file else "http"
-        if section.tls_cert_file and self.auth.hosts and section.host != host:
+        scheme = "https" if self.server.tls_cert_file else "http"
+        if self.server.tls_cert_file and self.auth.hosts and section.host != host:
             host = self.auth.hosts[0]
         return (
             f"{scheme}://[{host}]:{section.port}"
@@ -189,36 +190,53 @@ def sections() -> dict[str, type[Section]]:
 def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Settings:
     """Read the settings file, then the environment over it."""
     chosen = file if file is not None else Path.cwd() / FILE_NAME
-    values: dict[str, dict[str, Any]] = {}
+    is_there = file is not None or chosen.exists()
+    folder = chosen.resolve().parent if is_there else Path.cwd()
+    values: dict[str, dict[str, Any]] = {name: {} for name in sections()}
     sources: dict[str, str] = {}
-    secret_files = []
-    if file is not None or chosen.exists():
-        for section, entries in _read(chosen).items():
-            _known(section, sections(), f"{chosen}: section")
-            if not isinstance(entries, dict):
-                raise SettingsError(f"{chosen}: [{section}] is not a section of keys")
-            for key, value in entries.items():
-                _put(values, sources, section, key, value, str(chosen))
+    secret_files = [
+        Path(text).absolute()
+        for name, text in environment.items()
+        if name.startswith(f"{PREFIX}CHANNEL_") and name.endswith("_FILE")
+    ]
+
+    def take(section: str, path: Sequence[str], value: object, source: str) -> None:
+        """Put one value where its names say; the last of a secret's may end in _file."""
+        if secret := secret_of_file(section, path):
+            secret_files.append(
+                (folder if "environment" not in source else Path.cwd()) / str(value)
+            )
+            path, value = secret, _read_secret(secret_files[-1], source)
+        key, *inner = path
+        if inner and _is_table(section, key):
+            value = {inner[0]: value}
+        elif inner:
+            raise SettingsError(
+                f'{source}: [{section}] {key} is one value; "{inner[0]}" means nothing there'
+            )
+        # Of a table each entry can come from a variable of its own, as secrets usually do.
+        old = values[section].get(key)
+        is_joined = isinstance(old, dict) and isinstance(value, dict)
+        values[section][key] = {**old, **value} if is_joined else value
+        sources[f"{section}.{key}"] = source
+
+    for section, entries in (_read(chosen) if is_there else {}).items():
+        _require_section(section, f"{chosen}: section")
+        if not isinstance(entries, dict):
+            raise SettingsError(f"{chosen}: [{section}] is not a section of keys")
+        for key, value in entries.items():
+            take(section, (key,), value, str(chosen))
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX) and "__" in name:
-            section, key = name.removeprefix(PREFIX).lower().split("__", 1)
-            _known(section, sections(), f"environment {name}: section")
-            if secret := secret_of_file(section, key):
-                secret_files.append(Path(text).absolute())
-                key, text = secret, _read_secret(Path(text), f"environment {name}")
-            _put(values, sources, section, key, text, f"environment {name}")
-        elif name.startswith(f"{PREFIX}CHANNEL_") and name.endswith("_FILE"):
-            secret_files.append(Path(text).absolute())
-    built: dict[str, Any] = {
-        name: _section(name, entries, sources) for name, entries in values.items()
-    }
-    is_there = chosen.exists()
+            section, *path = name.removeprefix(PREFIX).lower().split("__", 2)
+            _require_section(section, f"environment {name}: section")
+            take(section, path, text, f"environment {name}")
     return Settings(
-        folder=chosen.resolve().parent if is_there else Path.cwd(),
+        folder=folder,
         file=chosen if is_there else None,
         sources=sources,
         secret_files=tuple(secret_files),
-        **built,
+        **{name: _section(name, one, sources) for name, one in values.items() if one},  # type: ignore[arg-type] # each of its own kind
     )
 
 
@@ -280,48 +298,24 @@ def _read(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file}: not TOML ({error})") from error
 
 
-def _known(name: str, known: Mapping[str, object], where: str) -> None:
-    if name not in known:
-        raise SettingsError(f'{where} "{name}" is unknown; {nearest(name, known)}')
+def _require_section(name: str, where: str) -> None:
+    if name not in sections():
+        raise SettingsError(f'{where} "{name}" is unknown; {nearest(name, sections())}')
 
 
-def _put(
-    values: dict[str, dict[str, Any]],
-    sources: dict[str, str],
-    section: str,
-    key: str,
-    value: object,
-    source: str,
-) -> None:
-    # Of a table each entry can come from a variable of its own, as secrets usually do.
-    key, _, inner = key.partition("__")
-    kind = sections()[section]
-    _known(key, kind.model_fields, f"{source}: [{section}]")
-    part = values.setdefault(section, {})
-    if get_origin(kind.model_fields[key].annotation) is dict:
-        entries = {inner: value} if inner else value
-        # Checked here, since names of the file and of the environment may be spelled differently.
-        checked = _options if section == "storage" else _texts
-        part[key] = (part.get(key, {}) if inner else {}) | checked(
-            entries, f"{source}: [{section}] {key}"
-        )
-    elif inner:
-        raise SettingsError(
-            f'{source}: [{section}] {key} is one value; "{inner}" means nothing there'
-        )
-    else:
-        part[key] = value
-    sources[f"{section}.{key}"] = source
+def _is_table(section: str, key: str) -> bool:
+    field = sections()[section].model_fields.get(key)
+    return field is not None and get_origin(field.annotation) is dict
 
 
-def secret_of_file(section: str, key: str) -> str:
-    """Return which secret KEY_FILE is the file of; "" for a setting that has that name itself."""
+def secret_of_file(section: str, path: Sequence[str]) -> Sequence[str]:
+    """Return which secret KEY_FILE is the file of; () for a setting that has that name itself."""
     known = sections()[section].model_fields
-    if key in known or not key.endswith("_file"):
-        return ""
-    secret = key.removesuffix("_file")
-    field = known.get(secret.partition("__")[0])
-    return secret if field is not None and is_secret(field) else ""
+    secret = (*path[:-1], path[-1].removesuffix("_file"))
+    if secret == tuple(path) or (path[0] in known and len(path) == 1):
+        return ()
+    field = known.get(secret[0])
+    return secret if field is not None and is_secret(field) else ()
 
 
 def _read_secret(file: Path, where: str) -> str:
@@ -332,56 +326,27 @@ def _read_secret(file: Path, where: str) -> str:
         raise SettingsError(f"{where}: {file} cannot be read ({reason})") from error
 
 
-def _options(value: object, where: str) -> dict[str, str]:
-    """Bring the options of buckets to their own names; a message holds no value of theirs."""
-    if not isinstance(value, dict):
-        raise SettingsError(f"{where}: expected a table of names and texts")
-    try:
-        return plain_options(value)
-    except InputError as error:
-        raise SettingsError(f"{where}: {error}") from error
-
-
-def _texts(value: object, where: str) -> dict[str, str]:
-    """Take a table of texts; a message holds none of them, for they may be secrets."""
-    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
-        raise SettingsError(f"{where}: expected a table of names and texts")
-    return {name.lower(): text for name, text in value.items()}
-
-
 def _section(section: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> Section:
     """Make a section of values as they were written; the first wrong one is one sentence."""
     kind = sections()[section]
     try:
-        return kind(**values)
-    except InputError as error:  # Of a check of the section itself.
-        raise SettingsError(str(error)) from error
+        return kind.model_validate(values)
+    except InputError as error:
+        raise SettingsError(f"[{section}] {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = str(first["loc"][0])
-        where = f"{sources[f'{section}.{key}']}: [{section}] {key}"
-        field = kind.model_fields[key]
-        if first["type"] == "value_error":
-            sentence = f"{where}: {first['ctx']['error']}"
-        elif is_secret(field):
-            sentence = f"{where}: expected text in quotes"  # What it is must not stand there.
-        else:
-            sentence = f"{where} = {values[key]!r}; expected {_expected(field, first['type'])}"
-        raise SettingsError(sentence) from None  # It holds what was given.
-
-
-def _expected(field: FieldInfo, wrong: str) -> str:
-    """Return what a setting may be, where its value is wrong in pydantic's word for it."""
-    if wrong == "literal_error":
-        return " or ".join(f'"{choice}"' for choice in get_args(field.annotation))
-    limits = {type(one).__name__: one for one in field.metadata}
-    if wrong == "less_than_equal":
-        return f"1 to {limits['Le'].le}"
-    if wrong in ("greater_than", "greater_than_equal"):
-        return "a number above 0" if "Gt" in limits else "0 for none, or a number above it"
-    if field.annotation is bool:
-        return "true or false"
-    if get_origin(field.annotation) is list:
-        return 'a list of texts, such as ["one", "two"] or one,two in the environment'
-    kind = "whole number" if field.annotation is int else "number"
-    return "text" if field.annotation is str else f"a {kind} such as {field.default}"
+    key = str(first["loc"][0])
+    where, field = sources[f"{section}.{key}"], kind.model_fields.get(key)
+    if field is None:
+        raise SettingsError(
+            f'{where}: [{section}] "{key}" is unknown; {nearest(key, kind.model_fields)}'
+        )
+    if is_secret(field):  # What it is must not stand there.
+        kind_of_value = (
+            "a table of names and texts" if _is_table(section, key) else "text in quotes"
+        )
+        raise SettingsError(f"{where}: [{section}] {key}: expected {kind_of_value}")
+    words = expected(dict(first))
+    if first["type"] == "value_error":
+        raise SettingsError(f"{where}: [{section}] {key}: {words}")
+    raise SettingsError(f"{where}: [{section}] {key} = {values[key]!r}; expected {words}")

@@ -189,13 +189,13 @@ def test_addresses_say_https_and_the_name_that_a_certificate_can_have(tmp_path: 
 
     assert plain.server_url == "http://127.0.0.1:8080"
     assert secure.server_url == "https://drift.example.org:8080"
-    assert secure.tls_files(secure.server) == (tmp_path / "cert.pem", tmp_path / "cert.pem")
-    assert secure.dashboard_url == "http://127.0.0.1:8081"
+    assert secure.tls_files == (tmp_path / "cert.pem", tmp_path / "cert.pem")
+    assert secure.dashboard_url == "https://127.0.0.1:8081"
     assert (plain.in_the_clear, secure.in_the_clear) == (["server"], [])
 
 
 def test_a_key_without_a_certificate_is_refused(tmp_path: Path) -> None:
-    found = settings(tmp_path, '[dashboard]\ntls_key_file = "key.pem"\n')
+    found = settings(tmp_path, '[server]\ntls_key_file = "key.pem"\n')
 
     with pytest.raises(SettingsError, match="without tls_cert_file; set both, or none"):
-        found.tls_files(found.dashboard)
+        _ = found.tls_files

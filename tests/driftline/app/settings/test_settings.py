@@ -35,13 +35,13 @@ def test_environment_overrides_file_and_flag_overrides_both(tmp_path: Path) -> N
 def test_every_value_tells_its_source(tmp_path: Path) -> None:
     file = _file(tmp_path, "[server]\nport = 9000\n")
     found = override(
-        load(file, environment={"DRIFTLINE_SCHEDULER__POLL_S": "1"}), "dashboard", "port", 1
+        load(file, environment={"DRIFTLINE_QUERY__TIMEOUT_S": "1"}), "dashboard", "port", 1
     )
 
     sources = {f"{row['section']}.{row['key']}": row["source"] for row in describe(found)}
 
     assert sources["server.port"] == str(file)
-    assert sources["scheduler.poll_s"] == "environment DRIFTLINE_SCHEDULER__POLL_S"
+    assert sources["query.timeout_s"] == "environment DRIFTLINE_QUERY__TIMEOUT_S"
     assert sources["dashboard.port"] == "flag"
     assert sources["server.host"] == "default"
 
@@ -56,7 +56,7 @@ def test_each_default_number_may_be_written_down(tmp_path: Path) -> None:
         }
         text += f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in numbers.items())
 
-    assert "poll_s = 5.0" in text
+    assert "timeout_s = 60.0" in text
     found = load(_file(tmp_path, text), environment={})
     assert all(getattr(found, name) == section() for name, section in sections().items())
 
@@ -66,21 +66,21 @@ def test_each_default_number_may_be_written_down(tmp_path: Path) -> None:
     [
         ("[server]\nprot = 1\n", '"prot" is unknown; the nearest known one is "port"'),
         ("[sever]\nport = 1\n", '"sever" is unknown; the nearest known one is "server"'),
-        ('[server]\nport = "x"\n', "expected a whole number such as 8080"),
-        ('[server]\nport = "5.0"\n', "port = '5.0'; expected a whole number such as 8080"),
-        ('[metrics]\nport = "5.0"\n', "expected a whole number such as"),
-        ('[scheduler]\npoll_s = "x"\n', "expected a number such as"),
-        ("[server]\nport = 70000\n", "expected 1 to 65535"),
-        ("[server]\nport = 0\n", "expected a number above 0"),
-        ("[scheduler]\nmax_concurrent_runs = -1\n", "expected 0 for none, or a number above it"),
+        ('[server]\nport = "x"\n', "expected a whole number"),
+        ("[server]\nport = true\n", "port = True; expected a whole number"),
+        ('[query]\ntimeout_s = "x"\n', "expected a number"),
+        ("[server]\nport = 70000\n", "expected 65535 or less"),
+        ("[server]\nport = 0\n", "expected more than 0"),
+        ("[metrics]\nport = 65532\n", "expected 65531 or less"),
+        ("[scheduler]\nmax_concurrent_runs = -1\n", "expected 0 or more"),
         ("[serving]\ntrust_pickle = 3\n", "expected true or false"),
-        ("[notify]\nallow_networks = 3\n", "expected a list of texts"),
-        ('[auth]\nmode = "none"\n', 'expected "off"'),
-        ('[capture]\nappend = "during"\n', 'expected "before" or "after"'),
+        ("[notify]\nallow_networks = 3\n", "expected a list"),
+        ('[auth]\nmode = "none"\n', "expected off, token, proxy or oidc"),
+        ('[capture]\nappend = "during"\n', "expected before or after"),
         ('[scheduler]\nclock = "sundial"\n', 'expected "system" or "file:PATH"'),
-        ('[capture]\ntransport = "pigeon"\n', 'expected "local" or "kafka"'),
+        ('[capture]\ntransport = "pigeon"\n', "expected local or kafka"),
         ('[capture]\ntransport = "kafka"\n', "bootstrap_servers is empty; expected the host:port"),
-        ('[kafka]\nsecurity_protocol = "TLS"\n', '"SSL" or "SASL_PLAINTEXT"'),
+        ('[kafka]\nsecurity_protocol = "TLS"\n', "SSL, SASL_PLAINTEXT or SASL_SSL"),
         ("server = 3\n", "not a section of keys"),
         ("[server\n", "not TOML"),
     ],
@@ -138,7 +138,7 @@ def test_no_port_is_one_for_metrics_alone(tmp_path: Path) -> None:
     file.write_text("[metrics]\nport = -1\n")
 
     assert found.port == 0
-    with pytest.raises(SettingsError, match="expected 0 for none, or a number above it"):
+    with pytest.raises(SettingsError, match="expected 0 or more"):
         load(file, environment={})
 
 
