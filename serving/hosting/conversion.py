@@ -1,8 +1,7 @@
 """Converting models to ONNX, with a check that they still answer the same.
 
-Of scikit-learn, xgboost and lightgbm, by the converters of skl2onnx and onnxmltools. Most of what
-can go wrong in a conversion is silent: text that is missing, thresholds of float64 in float32, a
-step that is converted to something near. So a model is written only after it has answered rows.
+Most of what can go wrong in a conversion is silent, such as thresholds of float64 in float32. So a
+model is written only after it has answered the rows of a reference as the original does.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ import pyarrow as pa
 from driftline.errors import InputError, UndecidedError
 from driftline.formats.location import locate
 from driftline.serving.bodies.predictions import Answer
-from driftline.serving.bodies.rows import NO_TEXT, Columns
+from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import Description, ModelError
-from driftline.serving.hosting.formats.onnx import COLUMNS, REFUSED
-from driftline.serving.hosting.predictor import Predictor, load_predictor
+from driftline.serving.hosting.formats.onnx import COLUMNS
+from driftline.serving.hosting.predictor import load_predictor
 from driftline.serving.hosting.questions import columns_of
 from driftline.signature import names_among
 
@@ -36,33 +35,21 @@ _OPSET, _ML_OPSET = 15, 3
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the answers of two models lie apart at most.
+    """How far the answers of two models lie apart at most, and in which row, from 1.
 
-    ``difference``: of probabilities, or of numbers in relation to the largest one; ``row``: of the
-    reference, from 1; ``labels``: rows whose predicted classes differ, where no probability says
-    how clear they were; ``refused``: columns whose missing or infinite values both models refuse,
-    the converted one by what stands in its metadata.
+    ``difference``: of probabilities, or of numbers in relation to the largest one; where
+    there are classes alone, 1 if any row gets another.
     """
 
     rows: int
     difference: float
     row: int
-    labels: int
-    refused: tuple[str, ...]
 
 
 def convert(
     path: Path, target: str, table: pa.Table, *, trust_pickle: bool, tolerance: float = TOLERANCE
 ) -> Parity:
-    """Convert a model file to ONNX, and write it if it answers the rows of a table alike.
-
-    Raises
-    ------
-    ModelError
-        The model cannot be read or converted.
-    UndecidedError
-        The converted model answers otherwise; nothing was written.
-    """
+    """Convert a model file to ONNX, and write it if it answers the rows of a table alike."""
     skl2onnx, tools = (library(one, path, install=_INSTALL) for one in ("skl2onnx", "onnxmltools"))
     predictor = load_predictor(path, trust_pickle=trust_pickle)
     columns = _columns(table, predictor.description)
@@ -73,7 +60,6 @@ def convert(
         raise UndecidedError(
             f"{path.name} refuses rows of the reference ({_first_line(error)}); leave them out"
         ) from error
-    refused = _refused(predictor, columns)
     try:
         # Read anew: a converter may change what it is given.
         model = load_predictor(path, trust_pickle=trust_pickle).model
@@ -81,11 +67,8 @@ def convert(
             converted = _of_sklearn(skl2onnx, model, columns)
         else:
             converted = _of_trees(tools, model, len(columns))
-        is_named = predictor.description.feature_names is not None
-        notes = {REFUSED: refused, COLUMNS: list(columns) if is_named else None}
-        for key, value in notes.items():
-            if value:
-                converted.metadata_props.add(key=key, value=json.dumps(value))
+        if predictor.description.feature_names is not None:
+            converted.metadata_props.add(key=COLUMNS, value=json.dumps(list(columns)))
         content = converted.SerializeToString()
         with TemporaryDirectory() as folder:
             file = Path(folder, "converted.onnx")
@@ -101,17 +84,14 @@ def convert(
         ) from error
     if other.description.classes != predictor.description.classes:
         raise ModelError(f"{path.name}: as ONNX it has the classes {other.description.classes[:8]}")
-    difference, row, labels = _compare(expected, answer)
-    if not difference <= tolerance or labels:  # NaN is not within it.
+    difference, row = _compare(expected, answer)
+    if not difference <= tolerance:  # NaN is not within it.
         raise UndecidedError(
             f"{path.name}: as ONNX it answers otherwise: by {difference:.3g} at most, in row {row} "
-            f"of {table.num_rows}; {labels} rows get another class; expected {tolerance:g} or "
-            "less; nothing was written"
+            f"of {table.num_rows}; expected {tolerance:g} or less; nothing was written"
         )
     locate(target).write(content)
-    names = list(columns)
-    places = sorted({place for found in refused.values() for place in found})
-    return Parity(table.num_rows, difference, row, labels, tuple(names[one] for one in places))
+    return Parity(table.num_rows, difference, row)
 
 
 def _columns(table: pa.Table, about: Description) -> Columns:
@@ -177,38 +157,19 @@ def _steps(model: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - foreign objec
     return getattr(model, "steps", [("", model)])
 
 
-def _compare(one: Answer, other: Answer) -> tuple[float, int, int]:
-    """Return the largest difference of two answers, its row from 1, and how many labels differ."""
+def _compare(one: Answer, other: Answer) -> tuple[float, int]:
+    """Return the largest difference of two answers, and its row from 1."""
     left, right = (
         np.asarray(answer.predictions if answer.probabilities is None else answer.probabilities)
         for answer in (one, other)
     )
     if left.dtype.kind not in "fiu":
-        return 0.0, 1, sum(a != b for a, b in zip(one.predictions, other.predictions, strict=True))
+        differs = left != right
+        return float(differs.any()), int(differs.argmax()) + 1
     left, right = left.reshape(len(left), -1), right.reshape(len(right), -1)
     found = np.nan_to_num(np.abs(left - right).max(axis=1), nan=np.inf)
     scale = 1.0 if one.probabilities is not None else max(1.0, float(np.abs(left).max()))
-    return float(found.max()) / scale, int(found.argmax()) + 1, 0
-
-
-def _refused(model: Predictor, columns: Columns) -> dict[str, list[int]]:
-    """Return the places of columns whose missing, or infinite, values a model refuses."""
-    found: dict[str, list[int]] = {}
-    first = {name: values[:1] for name, values in columns.items()}
-    for place, (name, values) in enumerate(columns.items()):
-        tried: dict[str, float | None] = {}
-        if values.dtype.kind in "fiu":
-            tried = {"missing": np.nan, "infinite": np.inf}
-        if values.dtype.kind == "O":
-            tried = {"missing": NO_TEXT}
-        for word, value in tried.items():
-            kind = object if values.dtype.kind == "O" else np.float64
-            try:
-                model.predict({**first, name: np.array([value], dtype=kind)})
-            # As above: it may raise anything.
-            except Exception:  # noqa: BLE001
-                found.setdefault(word, []).append(place)
-    return found
+    return float(found.max()) / scale, int(found.argmax()) + 1
 
 
 def _first_line(error: Exception) -> str:

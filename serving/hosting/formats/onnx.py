@@ -7,12 +7,10 @@ has one output of numbers is a regressor.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import ModelError
@@ -27,10 +25,7 @@ TYPES: dict[str, tuple[Any, str]] = {
     "tensor(string)": (object, "string"),
 }
 _TOLERANCE = 1e-6  # Probabilities are float32.
-# In metadata_props: {"missing": […], "infinite": […]}, places of columns whose values of that kind
-# the model that was converted refuses, where ONNX Runtime would answer them.
-REFUSED = "driftline.refused"
-COLUMNS = "driftline.columns"  # As well: the names of the columns in their order, a JSON list.
+COLUMNS = "driftline.columns"  # In metadata_props: names of the columns in order, a JSON list.
 _INSTALL = "'driftline[onnx]'"
 
 
@@ -59,7 +54,6 @@ class OnnxModel:
         # Some are exported for one row at a time.
         self._is_of_one_row = self._inputs[0].shape[0] == 1
         self._metadata = session.get_modelmeta().custom_metadata_map
-        self._refused: dict[str, list[int]] = json.loads(self._metadata.get(REFUSED, "{}"))
         self._read_columns()
         self._read_outputs()
 
@@ -160,30 +154,12 @@ class OnnxModel:
             )
         return list(range(shape[1]))
 
-    def _require_taken(self, columns: Sequence[np.ndarray], names: Any) -> None:  # noqa: ANN401 - an index
-        """Refuse what the model refused that this one was converted from."""
-        for word, places in self._refused.items():
-            for place in places:
-                values = columns[place]
-                if word == "infinite":
-                    found = values.dtype.kind == "f" and np.isinf(values).any()
-                else:
-                    found = pd.isna(values).any()  # Of texts None or, of pandas 3, NaN.
-                if found:
-                    name = f"column {place + 1}" if names is None else f'column "{names[place]}"'
-                    raise ModelError(
-                        f"{name} is {word}, which the model refused that {self._file.name} was "
-                        "converted from"
-                    )
-
     def _feed(self, rows: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 - a frame or an array
-        is_array = isinstance(rows, np.ndarray)
-        columns = rows.T if is_array else [values.to_numpy() for _, values in rows.items()]
-        if self._refused and not (is_array and np.isfinite(rows).all()):
-            self._require_taken(columns, self.feature_names_in_ if is_array else rows.columns)
         if self._is_matrix:
             only = self._inputs[0]
             return {only.name: self._cast(np.asarray(rows), only)}
+        is_array = isinstance(rows, np.ndarray)
+        columns = rows.T if is_array else [values.to_numpy() for _, values in rows.items()]
         return {
             one.name: self._cast(values.reshape(-1, 1), one)
             for one, values in zip(self._inputs, columns, strict=True)

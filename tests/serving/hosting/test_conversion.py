@@ -11,13 +11,11 @@ import skops.io
 import xgboost
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
     BaggingClassifier,
     StackingClassifier,
 )
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
     LinearRegression,
     LogisticRegression,
@@ -84,7 +82,7 @@ def test_what_was_converted_answers_as_the_model(library, target, is_named, tmp_
 
     parity, before, after = converted(tmp_path, model, VALUES)
 
-    assert (parity.rows, parity.labels) == (300, 0)
+    assert parity.rows == 300
     assert parity.difference < 1e-5
     names = after.description.feature_names
     assert names == (("b", "a", "c") if is_named else None)
@@ -97,36 +95,6 @@ def test_what_was_converted_answers_as_the_model(library, target, is_named, tmp_
         np.testing.assert_allclose(answer.predictions, expected.predictions, rtol=1e-4, atol=1e-4)
     else:
         np.testing.assert_allclose(answer.probabilities, expected.probabilities, atol=1e-5)
-
-
-@pytest.mark.parametrize("is_named", [True, False])
-def test_what_the_model_refuses_its_conversion_refuses(is_named, tmp_path):
-    # Missing values are replaced in "a" alone; ONNX Runtime answers NaN or any class for others.
-    steps = ColumnTransformer([("fill", SimpleImputer(), [1])], remainder="passthrough")
-    model = make_pipeline(steps if is_named else StandardScaler(), LogisticRegression())
-    rows = VALUES if is_named else VALUES.to_numpy()
-    parity, before, after = converted(tmp_path, model.fit(rows, CLASSES["two"]), VALUES)
-
-    assert parity.refused == ("b", "a", "c")  # "a": infinite ones.
-    names = VALUES.columns if is_named else ["_c0", "_c1", "_c2"]
-    for place in range(3):
-        for value in (np.nan, np.inf):
-            row = {name: np.array([0.5]) for name in names}
-            row[names[place]] = np.array([value])
-            answers = []
-            for predictor in (before, after):
-                try:
-                    answers.append(np.ravel(predictor.predict(row).probabilities))
-                except (ModelError, ValueError):
-                    answers.append(None)
-            if answers[0] is None:
-                assert answers[1] is None, (place, value)
-            else:
-                np.testing.assert_allclose(answers[1], answers[0], atol=1e-5)
-    with pytest.raises(
-        ModelError, match=r"column .* is missing, which the model refused that m.onn"
-    ):
-        after.predict({name: np.array([np.nan]) for name in names})
 
 
 @pytest.mark.parametrize("classes", [(False, True), ("hi", "Jà", "low")])
@@ -176,7 +144,7 @@ def test_a_difference_is_told_with_its_row_and_nothing_is_written(tmp_path):
     model.fit(pd.concat([frame] * 9), [0, 0, 1] * 9)
 
     with pytest.raises(UndecidedError, match=r"as ONNX it answers otherwise: by 0\.\d+ at most, "
-                       r"in row [23] of 3; .* expected 0\.0001 or less; nothing"):  # fmt: skip
+                       r"in row [23] of 3; expected 0\.0001 or less; nothing"):  # fmt: skip
         converted(tmp_path, model, frame)
     assert not (tmp_path / "m.onnx").exists()
 
