@@ -154,19 +154,6 @@ def open_channels(
     return {row.name: _opened(row, vault, now) for row in connection.execute(query)}
 
 
-def sealed_elsewhere(connection: Connection, vault: Vault) -> list[str]:
-    """Name the channels whose secrets this machine's key does not open."""
-    table = tables.channels
-    found = []
-    for row in connection.execute(select(table.c.name, table.c.secret, table.c.sealed)):
-        try:
-            for stored in filter(None, (row.secret, *row.sealed.values())):
-                vault.unseal(stored)
-        except UnavailableError:
-            found.append(row.name)
-    return sorted(found)
-
-
 def delete_channel(connection: Connection, name: str, now: datetime) -> None:
     """Remove a channel; messages that it still owed are given up."""
     table = tables.channels.c

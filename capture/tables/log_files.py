@@ -90,11 +90,6 @@ def list_tables(root: str) -> list[str]:
     return sorted(str(log.parent) for log in logs)
 
 
-def kept_entries(table: str) -> list[str]:
-    """Return the names under which the bytes of replaced entries are kept."""
-    return sorted(path.name for path in Path(table, LOG).glob(f"*{KEPT_SUFFIX}"))
-
-
 def _entry(folder: Path, version: int) -> Path:
     return folder / f"{version:020d}.json"
 

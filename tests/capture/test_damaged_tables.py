@@ -1,4 +1,4 @@
-"""A log entry or a file of a capture table is lost: coverage, audit and doctor say so."""
+"""A log entry or a file of a capture table is lost: coverage and audit say so."""
 
 from __future__ import annotations
 
@@ -37,23 +37,3 @@ def test_records_of_a_lost_log_entry_count_against_coverage(tmp_path: Path) -> N
     assert (found["missing"], found["requests"]) == (10, 25)
     assert found["coverage"] == 25 / 35
     assert found["last_24_h"]["coverage"] == 25 / 35
-
-
-def test_the_doctor_names_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with Installation(tmp_path, is_forked=True) as installation:
-        log_records(installation, 20, 20)
-        whole = installation.cli("doctor").stdout
-        file = newest(tmp_path / "store" / "capture" / "shop", "*/*.parquet")
-        content = file.read_bytes()
-        middle = len(content) // 2
-        file.write_bytes(content[:middle] + bytes(64) + content[middle + 64 :])
-        scratched = installation.cli("doctor")
-        file.write_bytes(content[:middle])
-        cut = installation.cli("doctor")
-        file.unlink()
-        gone = installation.cli("doctor")
-
-    assert file.name not in whole
-    for said in (scratched, cut, gone):
-        assert said.returncode == 1
-        assert file.name in said.stdout
