@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
@@ -39,8 +38,6 @@ from driftline.storage import is_remote
 MANIFEST = "manifest.json"
 DATABASE = "driftline.db"
 BACKUP_FORMAT = 1
-_ATTEMPTS = 5
-_PAUSE_S = 1.0
 _CHUNK = 1 << 20
 
 Tell = Callable[[int, int | None], None]
@@ -82,11 +79,6 @@ class _Copy:
         if name not in self.files:
             self.files[name] = copy_file(source, self.target / name)
             self._tell(len(self.files), None)
-
-    def forget(self, name: str) -> None:
-        """Remove a file that is of no use any more."""
-        (self.target / name).unlink()
-        del self.files[name]
 
     def note(self, name: str) -> None:
         """Take in a file that was written to its place."""
@@ -301,28 +293,18 @@ def _copy_database(file: Path, to: Path) -> None:
 
 
 def _copy_tables(root: Path, copy: _Copy) -> tuple[datetime, Audit]:
-    """Copy all tables as of one moment; again, where a round of commits had not got through."""
+    """Copy all tables as of one moment: between two rounds of commits."""
     for source in sorted((root / AUDIT).glob("*")):
         _copy_if_there(copy, source, f"root/{AUDIT}/{source.name}")
-    before = set(copy.files)
-    for attempt in range(1, _ATTEMPTS + 1):
-        with between_commits(str(root)):
-            moment = datetime.now(UTC)
-            versions = {table: _newest(table) for table in map(Path, list_tables(str(root)))}
-        wanted: set[str] = set()
-        try:
-            for table, version in versions.items():
-                wanted.update(_copy_table(root, table, version, copy))
-        except FileNotFoundError:  # Cleaned away meanwhile.
-            if attempt == _ATTEMPTS:
-                raise
-            continue
-        for name in set(copy.files) - before - wanted:
-            copy.forget(name)
-        found = audit(str(copy.target / "root"), now=lambda: datetime.now(UTC))
-        if found.in_flight == 0 or attempt == _ATTEMPTS:
-            break
-        time.sleep(_PAUSE_S)  # What one table has already is being written to the others.
+    with between_commits(str(root)):
+        moment = datetime.now(UTC)
+        versions = {table: _newest(table) for table in map(Path, list_tables(str(root)))}
+    try:
+        for table, version in versions.items():
+            _copy_table(root, table, version, copy)
+    except FileNotFoundError as error:
+        raise UnavailableError(f"{error.filename} was removed meanwhile; back up again") from error
+    found = audit(str(copy.target / "root"), now=lambda: datetime.now(UTC))
     for source in sorted((copy.target / "root" / AUDIT).glob("*")):
         copy.note(f"root/{AUDIT}/{source.name}")
     return moment, found
@@ -345,20 +327,17 @@ def _entries(table: Path) -> list[Path]:
     ]
 
 
-def _copy_table(root: Path, table: Path, version: int, copy: _Copy) -> Iterator[str]:
-    """Copy a table as it is in one version; return the names of its files."""
+def _copy_table(root: Path, table: Path, version: int, copy: _Copy) -> None:
+    """Copy a table as it is in one version."""
     inside = f"root/{table.relative_to(root).as_posix()}"
     if version < 0:
         return  # It is just being made.
     for entry in _entries(table):
         if _version(entry) <= version:
-            name = f"{inside}/{LOG}/{entry.name}"
-            copy.add(entry, name)
-            yield name
+            copy.add(entry, f"{inside}/{LOG}/{entry.name}")
     actions = pa.table(DeltaTable(str(copy.target / inside)).get_add_actions())
     for path in map(unquote, actions["path"].to_pylist()):
         copy.add(table / path, f"{inside}/{path}")
-        yield f"{inside}/{path}"
 
 
 def _others(folder: Path, settings: Settings) -> Iterator[Path]:
