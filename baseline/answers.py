@@ -62,7 +62,6 @@ class Answers:
     # Where predictions lie, or probabilities; what lies beyond is left out, too, and counted.
     limits: tuple[float, float] = ANY
     impossible: int = 0  # Labelled rows whose prediction lies beyond the limits, or is infinite.
-    scale: str = ""  # In words, that all probabilities are on another scale: none is read.
     unfit: int = 0  # Rows whose label is no number, for a regression.
     texts: str = ""  # Words in place of numbers, by which some have no answer.
     unknown: int = 0  # Rows whose label or answer is no class of the reference.
@@ -246,13 +245,13 @@ def _limits(found: Answers) -> tuple[float, float]:
     return -ROUNDING, 1.0 + ROUNDING
 
 
-def is_other_scale(scores: Numbers, least: float = FEW) -> bool:
-    """Whether scores by themselves are no probabilities: `least` of them, and of values, outside.
+def is_other_scale(scores: Numbers) -> bool:
+    """Whether scores by themselves are no probabilities: 1% of them, and of values, outside.
 
     Of a reference -1 in place of any number of scores is a fault of these, as is anything in few.
     """
     far, parts = scores[outside(scores)], (scores, np.unique(scores))
-    is_some = len(far) > 0 and all(outside(one).mean() >= least for one in parts)
+    is_some = len(far) > 0 and all(outside(one).mean() >= FEW for one in parts)
     return is_some and not _is_code(far, scores)
 
 

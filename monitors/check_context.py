@@ -11,8 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.store import Baseline
-from driftline.capture.windows.window import Window
-from driftline.monitors.answering_models import Served
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
 from driftline.monitors.drift_test.window_counts import WindowCounts
@@ -82,9 +80,6 @@ class PastWindows:
     # Before those in `counts`: their sums of days alone, of many windows in one; where windows are
     # short and a long span ends with the one that is judged.
     days: Sequence[WindowCounts] = ()
-    # When the answers came about that estimates were learnt of. None: no model was changed, or that
-    # is not known.
-    calibrated: Sequence[Window] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +120,6 @@ class CheckContext:
     explained: Callable[[int, int | None], None] | None = None
     past: PastWindows = field(default_factory=PastWindows)  # What is known of the windows before.
     command: Command | None = None  # What a monitor of the kind "command" runs.
-    # Which models answered since when, one after the other; none where it is not known.
-    served: Sequence[Served] = ()
 
     def __post_init__(self) -> None:
         """Read the rows with the reference's numbers."""

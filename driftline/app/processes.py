@@ -448,7 +448,6 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         from driftline.database.clock import DatabaseClock
         from driftline.monitors.run.scheduler import Scheduler
         from driftline.serving.hosting.model_process import ModelShelf
-        from driftline.serving.resources.served_models import served_of
 
         shared = DatabaseClock(engine)
         shelf = ModelShelf(
@@ -463,7 +462,6 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             # Schedulers whose clocks differ would set aside each other's windows as yet to end.
             now=shared if settings.scheduler.clock == "system" else now,
             lease_clock=shared, predictors=shelf.open,
-            served=partial(served_of, engine),
             poll_s=_every(POLL_S), revisit_s=_every(REVISIT_S),
             scripts_dir=settings.scheduler.scripts_dir,
             max_concurrent_runs=settings.scheduler.max_concurrent_runs,

@@ -12,7 +12,6 @@ from driftline.capture.labels.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.errors import InputError
 from driftline.formats.source import Source
-from driftline.monitors.answering_models import Served
 from driftline.monitors.check_context import CheckContext, Command, Compat, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
@@ -199,7 +198,6 @@ def evaluate_captured(
     *,
     predict: Predictor | None,
     seed: int,
-    served: Sequence[Served] = (),
     rows: Source | None = None,
     past: PastWindows | None = None,
     command: Command | None = None,
@@ -220,7 +218,6 @@ def evaluate_captured(
         roles=settle_roles(Roles(), baseline),
         budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
         predict=predict,
-        served=served,
         seed=seed,
         compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
         rules=RuleSet.of(definition.rules).within(reach),

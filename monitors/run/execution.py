@@ -20,7 +20,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.baseline import store
-from driftline.baseline.outcomes import Outcomes
 from driftline.baseline.scripting import script_in
 from driftline.baseline.store import Baseline
 from driftline.capture.erasure.clearing import ERASED
@@ -38,7 +37,6 @@ from driftline.errors import (
 from driftline.formats.location import locate
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between
-from driftline.monitors.answering_models import Served
 from driftline.monitors.check_context import EarlierRows, Predictor
 from driftline.monitors.definitions import MonitorDefinition, definition_made_at
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
@@ -66,7 +64,6 @@ from driftline.monitors.run.apply_annotations import (
     expect_annotated,
     with_annotations,
 )
-from driftline.monitors.run.calibration import learnt_in
 from driftline.monitors.run.captured_window import (
     NO_DATA,
     evaluate_captured,
@@ -117,8 +114,6 @@ class Job:
     signature: Signature | None  # Of the endpoint; None: the source is a table.
     baselines: BaselineReader = store.get
     predict: Predictor | None = None
-    # Which models the endpoint answered with since when; see `CheckContext`.
-    served: Callable[[], Sequence[Served]] = tuple
     scripts_dir: str = ""
     commands_dir: str = ""
     retention: timedelta = RETENTION
@@ -144,7 +139,6 @@ class RunContext:
     removals: int | None  # How often stored rows had been removed before; None: being removed.
     is_judged: bool  # Whether the window has a result already.
     progress: Progress  # Also ends a run that was cancelled or has taken too long.
-    served: Sequence[Served]  # See `CheckContext`.
 
 
 Stage = Callable[[RunContext, Report], Report]
@@ -322,9 +316,6 @@ def read_context(
     # Before the rows are read; None: an erasure is under way, so that they may go any moment.
     removals = None if is_clearing(job.root) else removal_version(job.root)
     captured = _read(job, baseline, window)
-    served = job.served() if definition.source is None else ()
-    outcomes_of = partial(_outcomes, job.root)
-    learnt = learnt_in(job.root, definition, baseline, served, outcomes_of, job.drift_tests)
     with read_connection(job.engine) as connection:
         since = moment_before(window.start, windows_read(window) * window.length)
         annotations = annotations_between(connection, definition.name, since, window.end)
@@ -337,12 +328,12 @@ def read_context(
             return earlier
         history = read_history(
             connection, definition, baseline, window, row_count=read.row_count,
-            annotations=annotations, learnt=learnt,
+            annotations=annotations,
         )  # fmt: skip
     pooled = None if history.pooled is None else _read(job, baseline, history.pooled)
     context = RunContext(
         job, baseline, _counted(read, progress), captured, annotations, identity, history,
-        pooled and _counted(pooled, progress), removals, is_judged, progress, served,
+        pooled and _counted(pooled, progress), removals, is_judged, progress,
     )  # fmt: skip
     progress.inputs = inputs_of(definition, baseline, read, captured, annotations, history, pooled)
     progress.note(
@@ -367,14 +358,6 @@ def _counted(read: WindowRead, progress: Progress) -> WindowRead:
 
 def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
     return read_captured(job.root, job.definition, window, job.signature, baseline, job.access)
-
-
-def _outcomes(root: str, name: str, version: str) -> Outcomes | None:
-    """Read the labels of another version of a baseline; None where it is gone."""
-    try:
-        return store.get(root, name, version, (store.OUTCOMES,)).outcomes
-    except NotFoundError:
-        return None
 
 
 def refuse_removed_rows(context: RunContext, report: Report) -> Report:
@@ -454,7 +437,6 @@ def evaluate_kind(context: RunContext, report: Report) -> Report:
     return evaluate_captured(
         job.definition, context.baseline, context.read,
         predict=job.predict,
-        served=context.served,
         seed=uuid.UUID(context.identity).int & SEED_MASK,
         rows=scripted_rows(
             job.root, job.definition, job.window, context.baseline, job.scripts_dir

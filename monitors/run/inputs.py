@@ -69,6 +69,4 @@ def _history_digest(history: WindowHistory) -> str:
     if history.first_windows is not None:
         found.update(repr(history.first_windows.identity).encode())
     found.update(repr([sorted(one.items()) for one in history.told]).encode())
-    for span in history.calibrated:
-        found.update(f"{span.start} {span.end}\n".encode())
     return found.hexdigest()

@@ -53,12 +53,11 @@ class WindowHistory:
     # Of each window before, in order of time: its causes, and where each was told first.
     told: tuple[Mapping[str, datetime], ...] = ()
     days: tuple[WindowCounts, ...] = ()  # Before those of the counts; see `PastWindows`.
-    calibrated: tuple[Window, ...] = ()  # See `PastWindows`.
 
     def past(self, rows: EarlierRows | None, drift_tests: DriftTestCache | None) -> PastWindows:
         """Return it as a kind is given it, with the rows to pool."""
         return PastWindows(
-            self.counts, rows, self.first_windows, drift_tests, self.days, self.calibrated,
+            self.counts, rows, self.first_windows, drift_tests, self.days,
         )  # fmt: skip
 
 
@@ -70,12 +69,8 @@ def read_history(
     *,
     row_count: int,
     annotations: Sequence[Annotation],
-    learnt: Sequence[Window] = (),
 ) -> WindowHistory:
-    """Read what is stored of the windows before one.
-
-    `learnt` is when the answers came about that the baseline's estimates were learnt of.
-    """
+    """Read what is stored of the windows before one."""
     key, ids = Key.of(definition, baseline.version), cell_ids(baseline)
     counts = read(connection, key, window.start, ids, limit=EARLIER_WINDOWS)
     first = None
@@ -93,7 +88,6 @@ def read_history(
         first,
         told,
         _days_before(connection, key, window, ids, annotations),
-        (*learnt,),
     )
 
 

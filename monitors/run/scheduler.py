@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,7 +31,6 @@ from driftline.capture.windows.window import Window
 from driftline.database.disconnects import FailedPasses, is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
-from driftline.monitors.answering_models import Served
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
@@ -57,8 +56,6 @@ REVISIT_S = 300.0
 # Opens the model of an endpoint, to be asked for as long as the context lasts; None has none.
 # By endpoint and, where one is named, variant.
 Predictors = Callable[[str, str | None], AbstractContextManager[Predictor] | None]
-# Returns which models answered since when, also by endpoint and variant; see `CheckContext`.
-ServedReader = Callable[[str, str | None], Sequence[Served]]
 
 
 class _Judge(Protocol):
@@ -84,7 +81,6 @@ class Scheduler:
         lease_clock: Callable[[], datetime] | None = None,
         revisit_s: float = REVISIT_S,
         predictors: Predictors | None = None,
-        served: ServedReader = lambda endpoint, variant: (),
         scripts_dir: str = "",
         commands_dir: str = "",
         retention_days: float = RETENTION.days,
@@ -97,7 +93,7 @@ class Scheduler:
         self.now, self.poll_s = now, poll_s
         self.lease_clock = lease_clock or now
         self.revisit_after = timedelta(seconds=revisit_s)
-        self.predictors, self.served = predictors, served
+        self.predictors = predictors
         self.scripts_dir, self.commands_dir, self.access = scripts_dir, commands_dir, access
         self.retention = timedelta(days=retention_days)
         self.asks_models = asks_models
@@ -199,7 +195,6 @@ class Scheduler:
                             signature=signature,
                             baselines=self._baselines.get,
                             predict=predict,
-                            served=partial(self.served, definition.endpoint, definition.variant),
                             scripts_dir=self.scripts_dir,
                             commands_dir=self.commands_dir,
                             retention=self.retention,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
-from functools import partial
 
 from driftline.baseline.cache import BaselineCache
 from driftline.capture.windows.window import Window
@@ -15,7 +14,6 @@ from driftline.monitors.run.execution import Job
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.resources.endpoints import require_signature
-from driftline.serving.resources.served_models import served_of
 
 
 @contextmanager
@@ -42,7 +40,6 @@ def open_job(
                 require_signature(context.engine, definition.endpoint) if is_captured else None
             ),
             predict=predict,
-            served=partial(served_of, context.engine, definition.endpoint, definition.variant),
             scripts_dir=context.scripts_dir,
             commands_dir=context.commands_dir,
             retention=timedelta(days=context.retention_days),

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -163,7 +162,6 @@ class Applier:
         known: frozenset[str] | None,
     ) -> tuple[Plan, Set[str]]:
         """Make and store declared resources; return the plan, and endpoints that start anew."""
-        begun = self._context.now()
         plan = await self._read(make_plan, resources, found)
         provisioner = Provisioner(self._context, self._reconciler.hold)
         is_stored = False
@@ -182,7 +180,7 @@ class Applier:
                 pairs = zip(plan.planned, fresh.planned, strict=True)
                 plan = Plan([old if old.resource.kind == "Baseline" else new for old, new in pairs])
                 with self._reconciler.changing():
-                    await asyncio.to_thread(self._store, plan, made, begun, known)
+                    await asyncio.to_thread(self._store, plan, made, known)
                     is_stored = True
                     self._reconciler.outdate(
                         entry.before.made.get("file", "")
@@ -231,9 +229,7 @@ class Applier:
 
         return await asyncio.to_thread(read)
 
-    def _store(
-        self, plan: Plan, made: Mapping[Key, Made], begun: datetime, known: frozenset[str] | None
-    ) -> None:
+    def _store(self, plan: Plan, made: Mapping[Key, Made], known: frozenset[str] | None) -> None:
         """Write everything in one transaction."""
         pins = self._pins(plan)
         self._require_answerable(plan, made, pins)
@@ -258,7 +254,7 @@ class Applier:
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
             if plan.of_kind("Model") or plan.of_kind("Endpoint"):
-                note_served(connection, self._context.now(), begun)
+                note_served(connection, self._context.now())
             if any(entry.spec["depends_on"] for entry in plan.of_kind("Monitor")):
                 require_order(connection)  # Another server may have changed some since the plan.
 

@@ -91,12 +91,6 @@ class Tally:
         np.add.at(counts, _places(named, values), self.counts)
         return Tally(values, self.strata, counts)
 
-    def without_predictions(self) -> Tally:
-        """Count all rows as ones whose predicted answer is missing."""
-        counts = np.zeros_like(self.counts)
-        counts[..., MISSING] = self.counts.sum(axis=-1)
-        return Tally(self.values, self.strata, counts)
-
     @property
     def missing_count(self) -> int:
         """Rows without a value of the facet."""
@@ -179,15 +173,6 @@ def read_numbers(rows: pa.RecordBatch | pa.Table, name: str) -> NDArray[np.float
     column = rows.column(name)
     plain = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return np.asarray(coerce(plain, "double")[0].to_numpy(zero_copy_only=False))
-
-
-def finite_scores(rows: pa.Table, roles: Roles) -> NDArray[np.float64]:
-    """Return the scores that make the answers, as many as are numbers; none of a regression."""
-    name = answering_score(roles)
-    if roles.problem == "regression" or name not in rows.column_names:
-        return np.zeros(0)
-    scores = read_numbers(rows, name)
-    return scores[np.isfinite(scores)]
 
 
 def infinite_labels(batch: pa.RecordBatch, roles: Roles) -> Counter[str]:

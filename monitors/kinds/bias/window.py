@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from driftline.baseline.answers import read_times
 from driftline.baseline.foreign_values import foreign_classes, named_values, words_for_numbers
@@ -26,23 +25,18 @@ from driftline.errors import InputError
 from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kinds.bias.facet_counts import (
     Tally,
-    answering_score,
     count_batches,
-    finite_scores,
     impossible_predictions,
     infinite_labels,
     labelled_count,
 )
 from driftline.monitors.kinds.bias.plan import Plan, unusable_of
-from driftline.monitors.results.score_scale import scale_of
 from driftline.monitors.results.unusable import Unusable, repeated_rows, rows_length
 from driftline.monitors.rows import EVENT_TIME
 from driftline.roles import Facet, Roles
 from driftline.signature import ColumnType
 from driftline.stats.blocks import NO_TIME
 
-# Scores of a window that tell on which scale all are.
-SCORE_ROWS = 20_000
 # Columns of the data that a refusal names.
 COLUMNS_SHOWN = 20
 
@@ -71,7 +65,7 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     known = () if plan.outcomes is None else outcome_classes(plan.outcomes)
     numbers, heard = plan.numbers, _heard(plan)
     times: list[np.int64] = []
-    near, scores = SpacedRows(NEIGHBOUR_ROWS), SpacedRows(SCORE_ROWS)
+    near = SpacedRows(NEIGHBOUR_ROWS)
 
     def batches() -> Iterator[pa.RecordBatch]:
         nonlocal impossible, unknown, classes, times, timed
@@ -79,7 +73,6 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
             seen.update(batch.schema.names)
             if plan.tries_flips:
                 keep_spaced(near, batch, _plain_types(batch, plan.features))
-            keep_spaced(scores, batch, {answering_score(plan.roles): "double"})
             impossible += impossible_predictions(batch, plan.roles)
             infinite.update(infinite_labels(batch, plan.roles))
             count, foreign = foreign_classes(batch, heard, known)
@@ -115,30 +108,10 @@ def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
     answer = plan.roles.prediction or "".join(plan.roles.probability[-1:])
     absent = [one for one in (answer, plan.roles.label) if one and one not in seen]
     lacking = "; ".join(f'the data has no column "{one}"' for one in absent * bool(rows))
-    counted = CountedWindow(
+    return CountedWindow(
         tallies, rows, length, unusable, unfit, named_values(infinite), near.table(),
         lacking, rows - timed if context.rows.length is None else 0,
     )  # fmt: skip
-    return _on_scale(plan, counted, finite_scores(scores.table(), plan.roles))
-
-
-def _on_scale(plan: Plan, window: CountedWindow, scores: NDArray[np.float64]) -> CountedWindow:
-    """Leave out all predictions where the scores that make them are on another scale."""
-    unusable, near = window.unusable, window.near
-    scale = scale_of(scores, unusable.impossible)
-    if not scale:
-        return window
-    if len(near):
-        place = near.column_names.index(answering_score(plan.roles))
-        near = near.set_column(
-            place, near.field(place), pa.nulls(len(near), near.field(place).type)
-        )
-    return replace(
-        window,
-        tallies={facet: one.without_predictions() for facet, one in window.tallies.items()},
-        near=near,
-        unusable=replace(unusable, impossible=unusable.rows - unusable.missing, words=scale),
-    )
 
 
 def _heard(plan: Plan) -> Roles:

@@ -1,7 +1,7 @@
 """A window's quality before its labels come, shown with an interval and never judged.
 
 Estimates are withheld, and the report says why, where the window's inputs lie outside of the
-reference's, where another model answered, and where the window's own labels contradict them.
+reference's. Labels that disagree with them are noted beside them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,12 @@ from driftline.monitors.kinds.model_quality.estimator import (
     Estimate,
     Estimator,
     learn_estimator,
-    realised_on_scale,
+    realised_metrics,
     why_not,
 )
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Numbers
-from driftline.monitors.kinds.model_quality.judgement import GUESSED_AUC
 from driftline.monitors.kinds.model_quality.kind import NAMESPACE
-from driftline.monitors.kinds.model_quality.score_forms import why_turned
-from driftline.monitors.kinds.model_quality.stale_estimates import why_other_model
 from driftline.monitors.kinds.model_quality.violations import shown_number
 from driftline.monitors.results.label_sample import LabelSample
 from driftline.monitors.results.metric import (
@@ -40,17 +37,13 @@ from driftline.monitors.results.metric import (
     MetricResult,
 )
 from driftline.monitors.results.unusable import far_note
-from driftline.monitors.results.violation import JsonValue, percent, plural
+from driftline.monitors.results.violation import JsonValue, percent
 
 PREFIX = "estimated_"
-# Of the year's budget: how often labels may contradict right estimates by chance.
-BUDGET_SHARE = 0.1
 # From so many labelled rows on nobody misses an estimate.
 ENOUGH_LABELS = 0.5
 # As likely at most is it that predictions are all equal by chance.
 EQUAL_BY_CHANCE = 1e-6
-# From so many on estimates are held against labels, whatever those still to come may say.
-NEARLY_ALL_LABELS = 0.9
 # So many rows with a value that the reference never had: nothing is known of their outcomes.
 MOST_OUTSIDE = 0.1
 WEIGHTED = "rows have weights, which estimates without labels do not take"
@@ -147,23 +140,15 @@ def _estimates(
     estimator = _estimator(context, known, taught, len(scored))
     is_number = reference.problem == "regression"
     own = _features(known, codes) if is_number else np.zeros((len(table), 0))
-    reason = estimator.lacking or _denied_by_reference(expected, estimator, reference)
-    if reason := reason or _strangers(reference, answers, scored):
-        return _withheld(expected, reason, is_quiet=is_labelled)
-    reason = _outside(known, codes[scored.places]) or why_turned(reference, scored)
-    reason = reason or _why_equal(reference, scored) or why_other_model(context)
-    beside: dict[str, JsonValue] = {}
-    if not reason:
-        beside, reason = _beside_labels(context, estimator, answers, scored, own)
+    reason = estimator.lacking or _strangers(reference, answers, scored)
+    reason = reason or _outside(known, codes[scored.places]) or _why_equal(reference, scored)
     if reason:
-        withheld = _withheld(expected, reason, is_quiet=is_labelled)
-        shown: dict[str, JsonValue] = {"estimates": beside} if beside else {}
-        return replace(withheld, details={**withheld.details, **shown})
+        return _withheld(expected, reason, is_quiet=is_labelled)
     estimates = estimator.estimate(scored, own[scored.places])
     results = _results(expected, len(scored), estimates)
     details: dict[str, JsonValue] = {
         ESTIMATED_ROWS: len(scored),
-        "estimates": beside,
+        "estimates": _beside_labels(estimator, answers, own),
         "estimates_are_calibrated": estimator.learnt.is_kept,
         "calibration_error": estimator.learnt.error,
         "calibration_error_before": estimator.learnt.error_without,
@@ -189,28 +174,6 @@ def _estimator(
         return learn_estimator(taught, inputs, _categories(known), length=length, rows=rows)
 
     return context.kept(("estimator", context.roles, length, rows), learn)
-
-
-def _denied_by_reference(expected: Expectation, estimator: Estimator, reference: Answers) -> str:
-    """Return why estimates of a reference's own rows are denied by its labels; "" where not."""
-    if not estimator.denied:
-        return ""
-    headline = HEADLINE[expected.problem]
-    name = headline if headline in estimator.denied else next(iter(estimator.denied))
-    estimate, realised = (shown_number(one) for one in estimator.denied[name])
-    told = (
-        f"on the reference itself the estimate of {SHOWN.get(name, name)} is {estimate} and its "
-        f"labels say {realised}"
-    )
-    auc = expected.measures.get("auc")
-    if auc is not None and auc.support and auc.interval[1] < GUESSED_AUC:
-        score = "".join(expected.roles.probability[-1:])
-        positive = reference.classes[1]
-        return f'{told}: "{score}" may be a score of another class than "{positive}"'
-    return (
-        f"{told}; check that each score is of the class that it is named for, and rises with the "
-        "chance of it"
-    )
 
 
 def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) -> pa.Table:
@@ -303,38 +266,19 @@ def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:
     return "; ".join(words)
 
 
-def _beside_labels(
-    context: CheckContext, estimator: Estimator, answers: Answers, scored: Answers, own: Numbers
-) -> tuple[dict[str, JsonValue], str]:
-    """Lay labels beside the estimates of the same rows; and why they contradict these, or "".
-
-    They are tested where nearly all have come, whatever those still to come may say.
-    """
+def _beside_labels(estimator: Estimator, answers: Answers, own: Numbers) -> dict[str, JsonValue]:
+    """Lay labels beside the estimates of the same rows."""
     if len(answers) < MIN_ROWS:
-        return {}, ""
+        return {}
     estimates = estimator.estimate(answers, own[answers.places])
-    chances: Mapping[str, float] = {}
-    if len(answers) >= NEARLY_ALL_LABELS * len(scored):
-        chances = estimator.p_values(answers, scored, own)
-    beside: dict[str, JsonValue] = {}
-    contradicted: list[tuple[float, str]] = []
-    realised = realised_on_scale(answers)
-    names = [name for name in estimates if name in realised]
-    alpha = context.budget.per_window * BUDGET_SHARE / max(len(names), 1)
-    for name in names:
-        one, (value, _) = estimates[name], realised[name]
-        p_value = chances.get(name)
-        beside[name] = {
-            "estimated": one.value, "low": one.low, "high": one.high, "realised": value,
-            "p_value": p_value,
-        }  # fmt: skip
-        if p_value is not None and p_value < alpha:
-            said = f"{SHOWN.get(name, name)} {shown_number(value)}"
-            words = f"{said} where {_range(one)} was estimated"
-            contradicted.append((p_value, words))
-    if not contradicted:
-        return beside, ""
-    return beside, f"labels contradict the estimates: {min(contradicted)[1]}"
+    return {
+        name: {
+            "estimated": estimates[name].value, "low": estimates[name].low,
+            "high": estimates[name].high, "realised": value,
+        }
+        for name, value in realised_metrics(answers).items()
+        if name in estimates
+    }  # fmt: skip
 
 
 def _withheld(expected: Expectation, reason: str, *, is_quiet: bool = False) -> WindowEstimates:
@@ -374,13 +318,9 @@ def _note(
     text = f"estimated without labels: {shown} {_range(one)}"
     if not len(answers):
         return text
-    value = realised_on_scale(answers).get(name, (math.nan, 0.0))[0]
-    if len(answers) >= NEARLY_ALL_LABELS * scored:
-        labels, rest = plural(len(answers), "labelled row"), ""
-    else:
-        labels = f"labels of {len(answers):,} of {scored:,} rows"
-        rest = f", held against the estimate from {percent(NEARLY_ALL_LABELS)} of the rows on"
-    return text if math.isnan(value) else f"{text}; {labels} say {shown_number(value)}{rest}"
+    value = realised_metrics(answers).get(name)
+    labels = f"labels of {len(answers):,} of {scored:,} rows"
+    return text if value is None else f"{text}; {labels} say {shown_number(value)}"
 
 
 def _with_disagreement(

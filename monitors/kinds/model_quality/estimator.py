@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
@@ -28,8 +28,6 @@ from driftline.monitors.kinds.model_quality.influence import Numbers
 from driftline.monitors.kinds.model_quality.loss_models import losses_of
 from driftline.monitors.kinds.model_quality.outcome_models import Learnt, learn_outcomes
 from driftline.monitors.kinds.model_quality.skill import (
-    ERROR_TOLERANCE,
-    TOLERANCE,
     backward,
     forward,
 )
@@ -53,8 +51,6 @@ STRETCHES = 10
 # Blocks that estimates are tried on: evenly spaced ones of more.
 MAX_BLOCKS = 120
 LEVEL = 0.025
-# All metrics together: by chance a reference denies estimates of itself no more often.
-DENIED_BY_CHANCE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +60,6 @@ class Estimate:
     value: float
     low: float  # 95% interval for what the rows' own labels will say.
     high: float
-    centre: float  # The value on the scale of the test.
-    known: float  # Variance on it by what may come of the rows, and by the reference's own rows.
-    variation: BlockVariation  # What estimates of the reference's blocks differ by beyond it.
-
-    @property
-    def of_blocks(self) -> Estimate:
-        """The estimate with the variation of the mean of all blocks, not of one more."""
-        one = self.variation
-        mean = replace(one, variance=one.variance / one.blocks, chance=one.chance / one.blocks)
-        return replace(self, variation=mean)
-
-    def p_value(self, realised: float) -> float:
-        """Return the chance that labels lie so far from the estimate, to either side."""
-        distance = abs(realised - self.centre)
-        return min(1.0, 2.0 * self.variation.tail(distance, self.known))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +71,6 @@ class Estimator:
     # Of a regression: variance of a row's losses beside the square of what is said, shape (2,).
     noise: Numbers
     rows: int  # Of the reference.
-    # By metric that the reference's own labels deny: its estimate, and what they say.
-    denied: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     lacking: str = ""  # Why nobody knows how far estimates miss; then there are none.
 
     def estimate(self, answers: Answers, features: Numbers) -> dict[str, Estimate]:
@@ -117,72 +96,14 @@ class Estimator:
             reach = variation.reach(LEVEL, known)
             low, high = sorted(backward(centre + side * reach, scales[name]) for side in (-1, 1))
             value = float(values[0])
-            found[name] = Estimate(
-                value, min(low, value), max(high, value), centre, known, variation
-            )
-        return found
-
-    def p_values(self, answers: Answers, scored: Answers, features: Numbers) -> dict[str, float]:
-        """Return the chance that labels lie so far from estimates, whatever those to come say.
-
-        Parameters
-        ----------
-        answers, scored
-            The rows that have a label, and all that the model answered.
-        features
-            Of the whole table that both were read from.
-
-        References
-        ----------
-        Manski, Partial Identification of Probability Distributions, 2003 (bounds by what lacks).
-        """
-        own = features[scored.places]
-        estimates = self.estimate(scored, own)
-        has_label = np.isin(scored.places, answers.places)
-        known = realised_outcome(answers)
-        if answers.classes != scored.classes or has_label.sum() != len(answers):
-            return {}  # Classes that the reference never had.
-        chance = self.learnt.outcome(scored, own)
-        outcomes = known if has_label.all() else _fills(scored, chance, known)
-        outcomes[:, has_label] = known
-        scales, found = SCALES[answers.problem], {}
-        for name, values in expected_metrics(scored, outcomes).items():
-            if name not in estimates or not np.isfinite(values).any():
-                continue
-            one, values = estimates[name], values[np.isfinite(values)]
-            away = [
-                forward(float(value), len(scored), scales[name]) - one.centre for value in values
-            ]
-            # Between labels that say more and labels that say less some agree.
-            is_open = min(away) < 0.0 < max(away)
-            found[name] = 1.0 if is_open else max(one.p_value(one.centre + each) for each in away)
+            found[name] = Estimate(value, min(low, value), max(high, value))
         return found
 
 
-def realised_on_scale(answers: Answers) -> dict[str, tuple[float, float]]:
-    """Return the metrics of labelled rows as estimates are made, each also on its scale."""
-    scales = SCALES[answers.problem]
-    return {
-        name: (float(values[0]), forward(float(values[0]), len(answers), scales[name]))
-        for name, values in expected_metrics(answers, realised_outcome(answers)).items()
-        if math.isfinite(values[0])
-    }
-
-
-def _fills(scored: Answers, chance: Numbers, known: Numbers) -> Numbers:
-    """Return what rows without a label may turn out to be: as estimated, and at the extremes."""
-    if scored.problem == "regression":
-        return np.stack(
-            [chance, np.zeros_like(chance), np.broadcast_to(known[0].max(axis=0), chance.shape)]
-        )
-    said = scored.answer.astype(np.intp)
-    if scored.problem == "multiclass":
-        classes = chance.shape[1]
-        return np.stack([chance, *(np.eye(classes)[(said + step) % classes] for step in (0, 1))])
-    assert scored.probability is not None  # Or no chance would be known.
-    upper = scored.probability > np.median(scored.probability)
-    every = [np.zeros(len(said)), said == 1, upper]
-    return np.stack([chance, *every, *(1.0 - one for one in every)]).astype(np.float64)
+def realised_metrics(answers: Answers) -> dict[str, float]:
+    """Return the metrics of labelled rows as estimates are made."""
+    found = expected_metrics(answers, realised_outcome(answers))
+    return {name: float(one[0]) for name, one in found.items() if math.isfinite(one[0])}
 
 
 def why_not(reference: Answers) -> str:
@@ -228,20 +149,21 @@ def learn_estimator(
         some, outcome = reference.take(inside), learnt.unseen[inside]
         variances = _variances(some, outcome, noise)
         estimates = expected_metrics(some, outcome[None])
-        for name, (_, realised) in realised_on_scale(some).items():
+        for name, realised in realised_metrics(some).items():
             if name in variances and math.isfinite(estimates[name][0]):
-                value = forward(float(estimates[name][0]), len(some), scales[name])
-                gaps.setdefault(name, []).append((realised - value, max(variances[name], 1e-12)))
+                said, value = (
+                    forward(one, len(some), scales[name])
+                    for one in (realised, float(estimates[name][0]))
+                )
+                gaps.setdefault(name, []).append((said - value, max(variances[name], 1e-12)))
     variations = {
         name: variation_of_estimates(*map(np.array, zip(*found, strict=True)))
         for name, found in gaps.items()
         if len(found) > 1
     }
-    found = Estimator(learnt, variations, noise, len(reference))
-    denied = {} if reference.problem == "regression" else _denied(found, reference)
     # It may be kept for long, and the reference be large.
-    return replace(
-        found, learnt=replace(learnt, unseen=np.empty(0)), denied=denied,
+    return Estimator(
+        replace(learnt, unseen=np.empty(0)), variations, noise, len(reference),
         lacking="" if variations else _why_unknown(reference.time_us),
     )  # fmt: skip
 
@@ -259,28 +181,6 @@ def _why_unknown(time_us: NDArray[np.int64] | None) -> str:
         f"{what}, and two stretches as long as a window are needed to know how far estimates miss; "
         "make the baseline again of a longer time"
     )
-
-
-def _denied(estimator: Estimator, reference: Answers) -> dict[str, tuple[float, float]]:
-    """Return the metrics whose estimates the reference's own labels deny.
-
-    Each row is estimated by what was learnt from other stretches. How the gaps of blocks differ
-    tells nothing of a gap that all of them share, such as that of scores that rank the other way
-    round. Denied is what lies outside of the interval of a window like the whole, and farther from
-    the estimate than the mean of so many blocks does by chance.
-    """
-    unseen = estimator.learnt.unseen
-    whole = replace(estimator, learnt=replace(estimator.learnt, outcome=lambda *_: unseen))
-    estimates, denied = whole.estimate(reference, np.empty(0)), {}
-    for name, (value, realised) in realised_on_scale(reference).items():
-        if (one := estimates.get(name)) is None or one.low <= value <= one.high:
-            continue
-        is_error = SCALES[reference.problem][name] == "error"
-        tolerance = one.value * ERROR_TOLERANCE if is_error else TOLERANCE
-        is_chance = one.of_blocks.p_value(realised) >= DENIED_BY_CHANCE / len(estimates)
-        if not is_chance and abs(value - one.value) > tolerance:
-            denied[name] = one.value, value
-    return denied
 
 
 def _blocks(reference: Answers, length: timedelta | None, rows: int) -> NDArray[np.int64]:

@@ -18,6 +18,7 @@ from driftline.baseline.answers import (
     LARGEST,
     Answers,
     needed_columns,
+    read_answers,
 )
 from driftline.baseline.foreign_values import new_class_rows
 from driftline.baseline.outcomes import kept_columns
@@ -70,7 +71,6 @@ from driftline.monitors.kinds.model_quality.metrics import (
 from driftline.monitors.kinds.model_quality.own_metrics import OwnMetric
 from driftline.monitors.kinds.model_quality.parts import part_points, part_results
 from driftline.monitors.kinds.model_quality.quantile_metrics import crossing_details
-from driftline.monitors.kinds.model_quality.score_forms import read_on_scale
 from driftline.monitors.kinds.model_quality.violations import SHOWN, describe_violations
 from driftline.monitors.report.report import STATISTICS, Report
 from driftline.monitors.results.label_sample import ALL_LABELS, LabelSample, label_sample
@@ -258,8 +258,9 @@ def _read_window(context: CheckContext, expected: Expectation) -> _Window:
     if expected.problem == "binary" and not is_known:
         known = ()  # The caller's classes are others than the reference's.
     read = partial(
-        read_on_scale, expected.answers, roles=expected.roles, problem=expected.problem,
-        classes=known, chances=expected.chances, reference=expected.classes,
+        read_answers, roles=expected.roles, problem=expected.problem, classes=known,
+        chances=expected.chances, reference=expected.classes,
+        limits=None if expected.answers is None else expected.answers.limits,
     )  # fmt: skip
     every = answers = read(table)
     if expected.answers is not None and answers.labelled_count < table.num_rows:
@@ -443,7 +444,6 @@ def _unusable(answers: Answers | None) -> Unusable:
         words = f"beyond {high:.3g}, a million times what is usual, or infinite"
     else:
         words = "of infinite size" if high >= LARGEST else "outside 0 to 1"
-        words = answers.scale or words
     return Unusable(
         answers.labelled_count, answers.unanswered, answers.impossible, words,
         answers.texts, answers.unknown, answers.unknown_words,

@@ -1,8 +1,7 @@
-"""The kind "bias": answers on another scale than the reference's, and labels of another type."""
+"""The kind "bias": labels of another type than the reference's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,57 +12,6 @@ import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from tests.monitors.kinds.bias.cases import with_column
-
-
-def test_scores_in_percent_are_named_where_they_make_the_answer() -> None:
-    def scored(seed: int, factor: float) -> pa.Table:
-        rng = np.random.default_rng(seed)
-        score = factor * rng.uniform(size=4_000)
-        return pa.table({"sex": rng.choice(["F", "M"], 4_000), "score": score})
-
-    baseline = Baseline.fit(
-        scored(1, 1.0), probability="score", positive=1, problem="binary", facet="sex=F"
-    )
-    report = dl.check(scored(2, 100.0), baseline, kind="bias")
-
-    words = "on another scale (3,958 rows outside 0 to 1)"
-    assert words in report.details["answers_note"] and words in report.cause
-
-
-def skewed(seed: int, form: Callable[[np.ndarray], np.ndarray]) -> pa.Table:
-    rng = np.random.default_rng(seed)
-    sex = rng.choice(["F", "M"], 4_000)
-    score = 1 / (1 + np.exp(-rng.normal(np.where(sex == "F", -0.5, 0.5), 1.5)))
-    return pa.table({"sex": sex, "score": form(score)})
-
-
-@pytest.mark.parametrize("has_features", [False, True])
-@pytest.mark.parametrize(
-    "form",
-    [
-        lambda chance: np.log(chance / (1 - chance)),
-        lambda chance: 100 * chance,
-        lambda chance: 30 * np.log(chance / (1 - chance)),
-    ],
-)
-def test_of_scores_on_another_scale_none_is_judged(
-    form: Callable[[np.ndarray], np.ndarray], has_features: bool
-) -> None:
-    roles = {"probability": "score", "positive": 1, "problem": "binary", "facet": "sex=F"}
-    reference, window = skewed(1, lambda one: one), skewed(2, form)
-    if has_features:
-        x = pa.array(np.random.default_rng(3).normal(size=4_000))
-        reference, window = (one.append_column("x", x) for one in (reference, window))
-    scores = window["score"].to_numpy()
-
-    report = dl.check(window, Baseline.fit(reference, **roles), kind="bias")
-
-    outside = ((scores < 0) | (scores > 1)).sum()
-    assert outside < 4_000
-    assert f"another scale ({outside:,} rows outside" in report.details["answers_note"]
-    assert [one.feature_name for one in report.violations] == ["impossible_predictions"]
-    known = [one.name for one in report.metrics if one.value is not None]
-    assert known == ["CI", "impossible_predictions"]  # The former counts rows alone.
 
 
 @pytest.mark.parametrize(

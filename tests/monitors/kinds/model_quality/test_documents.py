@@ -151,12 +151,6 @@ def test_every_name_of_sagemaker_and_every_metric_of_ours_is_known(problem: str)
     assert {*read_constraints(written(problem, *names))[1]} == {*names}
 
 
-def test_scores_on_another_scale_are_no_probabilities_and_it_is_said(reference: Baseline) -> None:
-    report = judged(reference, lambda lines: None, flights(3_000, 2, factor=100))
-
-    assert "on another scale (2,997 rows outside 0 to 1)" in report.summary
-
-
 def test_a_baseline_of_python_is_saved_with_the_documents_that_a_server_keeps(
     reference: Baseline, tmp_path: Path
 ) -> None:

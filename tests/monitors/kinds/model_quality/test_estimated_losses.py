@@ -1,4 +1,4 @@
-"""Losses of a regression without labels: predicted from the inputs, and denied by labels that came.
+"""Losses of a regression without labels: predicted from the inputs, and beside labels that came.
 
 What is expected is known by construction: errors are normal, three times as large in one group.
 """
@@ -99,7 +99,7 @@ def test_errors_that_grow_at_the_same_inputs_are_told(of_values: Baseline, is_pa
         table = table.set_column(2, "y", kept)
     report = dl.check(table, of_values, kind=KIND)
 
-    assert "labels contradict the estimates" in report.details["estimate_note"]
+    assert "they disagree" in report.details["estimate_note"]
 
 
 def test_a_saved_baseline_estimates_the_same(of_values: Baseline, tmp_path) -> None:

@@ -1,11 +1,10 @@
-"""Quality without labels: what is estimated, how surely, when not at all, and when labels deny it.
+"""Quality without labels: what is estimated, how surely, when not at all, and beside its labels.
 
 Golden numbers: NannyML 0.13.1, the functions ``estimate_…`` of its CBPE, of the same ten rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,7 +17,6 @@ from driftline.baseline.answers import Answers
 from driftline.baseline.store import Baseline
 from driftline.monitors.kinds.model_quality.estimator import (
     learn_estimator,
-    realised_on_scale,
     why_not,
 )
 from driftline.monitors.kinds.model_quality.expected_metrics import (
@@ -26,7 +24,7 @@ from driftline.monitors.kinds.model_quality.expected_metrics import (
     realised_outcome,
 )
 from driftline.monitors.kinds.model_quality.outcome_models import learn_outcomes
-from tests.monitors.kinds.model_quality.cases import BINARY, DAY_ROWS, ask, flights, of, times
+from tests.monitors.kinds.model_quality.cases import ask, flights, of
 
 CHANCES = np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.55, 0.6, 0.8, 0.9, 0.97])
 KIND = "model-quality"
@@ -155,37 +153,6 @@ def test_a_reference_of_few_rows_or_without_probabilities_estimates_nothing() ->
     assert "5 rows of the rarer class" in why_not(rare)
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_a_reference_whose_labels_deny_its_own_estimates_estimates_nothing(several: bool) -> None:
-    rng = np.random.default_rng(10)
-    if several:
-        chance = rng.dirichlet(np.ones(3), 3_000)
-        label = (rng.random((3_000, 1)) > chance.cumsum(axis=1)[:, :-1]).sum(axis=1)
-        ordinary, turned = answers(chance, label), answers(chance[:, ::-1], label)
-    else:
-        ordinary = calibrated(3_000, 10)
-        turned = answers(1.0 - ordinary.probability, ordinary.label)
-
-    denied = [estimator_of(one, 300).denied for one in (ordinary, turned)]
-
-    assert not denied[0]
-    assert {"accuracy", "brier"} <= {*denied[1]}
-    for name, (estimate, realised) in denied[1].items():
-        assert realised == realised_on_scale(turned)[name][0]
-        assert (estimate < realised) == (name == "brier")
-
-
-def test_ordinary_references_deny_none_of_their_estimates() -> None:
-    denied = [
-        estimator_of(calibrated(rows, seed, error=error), 300).denied
-        for rows in (400, 4_000)
-        for error in (0.0, 0.4)
-        for seed in range(10)
-    ]
-
-    assert not any(denied)
-
-
 def test_a_window_without_labels_shows_its_estimates_and_has_not_passed(
     reference: Baseline,
 ) -> None:
@@ -216,20 +183,18 @@ def test_labels_stand_beside_the_estimates(reference: Baseline) -> None:
     assert beside["realised"] == pytest.approx(of(report)["auc"].value)
     assert beside["low"] < beside["realised"] < beside["high"]
     assert of(report)["estimated_auc"].bound is None  # Labels are judged.
-    assert "2,100 labelled rows say 0.7" in report.details["estimate_note"]
+    assert "labels of 2,100 of 2,100 rows say 0.7" in report.details["estimate_note"]
 
 
-def test_estimates_that_labels_contradict_are_withheld(reference: Baseline) -> None:
+def test_labels_that_disagree_are_noted_beside_the_estimates(reference: Baseline) -> None:
     def other(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
         columns["truth"] = -columns["logit"]
 
     report = ask(reference, flights(7, 23, change=other))
 
     assert not report.passed
-    assert "estimated_auc" not in of(report)
-    note = report.details["estimate_note"]
-    assert note.startswith("cannot estimate: labels contradict the estimates: ")
-    assert report.details["estimates"]["auc"]["p_value"] < 1e-6
+    assert of(report)["estimated_auc"].low > of(report)["auc"].high
+    assert "they disagree: by labels it is " in report.details["estimate_note"]
 
 
 def test_inputs_that_the_reference_never_had_are_not_estimated(reference: Baseline) -> None:
@@ -261,77 +226,6 @@ def test_a_few_labels_are_judged_beside_estimates_of_all_rows(reference: Baselin
 
     assert of(report)["auc"].count <= 300
     assert of(report)["estimated_auc"].count == len(table)
-
-
-def hourly(days: int, seed: int, *, first: int = 0) -> pa.Table:
-    """Two classes, more often positive in the first half of a day, of which the model knows not."""
-    rng = np.random.default_rng(seed)
-    known = rng.normal(-0.5, 1.0, days * DAY_ROWS)
-    truth = known + 2.0 * np.sin(2 * np.pi * np.arange(len(known)) / DAY_ROWS)
-    return pa.table(
-        {
-            "time": times(days, first),
-            "late": (rng.random(len(known)) < 1 / (1 + np.exp(-truth))).astype(np.int64),
-            "chance": 1 / (1 + np.exp(-known)),
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def of_hours() -> Baseline:
-    roles = {name: one for name, one in BINARY.items() if name != "prediction"}
-    return Baseline.fit(hourly(60, 1), **roles)
-
-
-def first_hours(late: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return np.arange(len(late)) % DAY_ROWS < DAY_ROWS // 3
-
-
-def positives_first(late: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return rng.random(len(late)) < np.where(late == 1, 0.8, 0.1)
-
-
-@pytest.mark.parametrize("come", [first_hours, positives_first])
-def test_labels_that_come_in_order_deny_no_estimate_until_nearly_all_are_there(
-    of_hours: Baseline, come: Callable[[np.ndarray, np.random.Generator], np.ndarray]
-) -> None:
-    for seed in range(2):
-        table = hourly(1, 50 + seed, first=100)
-        has_label = come(table["late"].to_numpy(), np.random.default_rng(seed))
-        late = pa.array(table["late"].to_numpy(), mask=~has_label)
-
-        report = ask(of_hours, table.set_column(1, "late", late), days=1)
-
-        assert of(report)["estimated_auc"].value is not None
-        assert f"labels of {has_label.sum()} of 300 rows say" in report.details["estimate_note"]
-        assert report.details["estimates"]["auc"]["p_value"] is None
-
-
-@pytest.mark.parametrize(
-    ("slope", "come", "is_denied"),
-    [(1.0, (0.8, 1.0), False), (-3.0, (0.92, 0.92), True), (-3.0, (0.8, 1.0), True)],
-)
-def test_labels_to_come_could_never_mend_an_estimate_that_is_denied(
-    slope: float, come: tuple[float, float], is_denied: bool
-) -> None:
-    def weak(rows: int, seed: int, slope: float = 1.0) -> Answers:
-        rng = np.random.default_rng(seed)
-        logit = rng.normal(-1.2, 0.4, rows)  # Scores that tell little of which labels lack.
-        label = rng.random(rows) < 1 / (1 + np.exp(-slope * (logit + 1.2) + 1.2))
-        return answers(1 / (1 + np.exp(-logit)), label)
-
-    found, window = estimator_of(weak(20_000, 1), 20_000), weak(20_000, 2, slope)
-    chance = np.where(window.label == 1, *come)
-    came = window.take(np.random.default_rng(3).random(len(window)) < chance)
-    assert len(came) >= 0.9 * len(window)
-
-    least = min(found.p_values(came, window, nothing(window)).values())
-
-    assert least < 1e-6 if is_denied else least > 0.1
-    # Held against the labelled rows alone, the estimate of the unchanged window is denied, too.
-    alone = found.estimate(came, nothing(came))
-    realised = realised_on_scale(came)
-    assert min(one.p_value(realised[name][1]) for name, one in alone.items()) < 1e-3
 
 
 def test_a_reference_of_one_date_says_why_nothing_is_estimated() -> None:
