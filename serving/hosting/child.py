@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, cast
@@ -49,14 +49,11 @@ class WorkerLostError(UnansweredError):
         message: str,
         *,
         was_first: bool = False,
-        was_loaded: bool = False,
         is_settled: bool = False,
     ) -> None:
         super().__init__(message)
         # The worker has refused the requests that it ended over: this one is not among them.
         self.is_settled = is_settled
-        # Of many models the one that is asked was there: its loading is not the cause.
-        self.was_loaded = was_loaded
         # The oldest request that the worker held is perhaps the cause.
         self.was_first = was_first
 
@@ -67,10 +64,6 @@ class LateError(TimeoutError):
     def __init__(self, *, was_first: bool) -> None:
         super().__init__()
         self.was_first = was_first  # If not, the worker had an older request to answer.
-
-
-class MovedError(UnavailableError):
-    """The worker is held up by another model; the request has to be asked of another worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,7 @@ class Reply:
     body: bytes
     code: str = ""
     message: str = ""
-    # Of a worker that holds many models: what this request had to wait for (multi_model/worker.py).
+    # Of a worker that holds many models: what this request had to wait for (multi_model/models.py).
     note: Mapping[str, Any] | None = None
     # What the model's own code or server said, where it refused: its status and its first line.
     original: tuple[int, str] | None = None
@@ -125,11 +118,6 @@ class Child(asyncio.Protocol):
     def __init__(self) -> None:
         self.gone = asyncio.Event()
         self.when_gone: Callable[[], None] = lambda: None
-        # Of a worker of many models: when one predicts for long, and whether its answer is awaited
-        # (True: what waits behind it is to be asked elsewhere); and when the worker has gone on.
-        self.when_long: Callable[[str, bool], bool] = lambda *_: False
-        self.when_back: Callable[[], None] = lambda: None
-        self.long_since: float | None = None  # When the one that is under way was first told of.
         self.left = False  # It said that it ends, and is to be replaced.
         self.has_answered = False
         self.last_heard = 0.0  # Or when it was asked, where it had nothing left to answer.
@@ -144,7 +132,11 @@ class Child(asyncio.Protocol):
         self._look: asyncio.TimerHandle | None = None
         self._look_s = math.inf
         self._next = 0
-        self._owed = 0  # Replies, those included for which nobody waits any more.
+        # Requests without a reply, in the order of their sending, and the model that each asks;
+        # those included for which nobody waits any more.
+        self._owed: dict[int, str | None] = {}
+        # The model, of many, that this worker was on when it ended.
+        self.lost_over: str | None = None
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
@@ -235,7 +227,7 @@ class Child(asyncio.Protocol):
         self._waiting[number] = future
         if not self._owed:
             self.last_heard = self._loop.time()
-        self._owed += 1
+        self._owed[number] = more.get("target")
         head = {"id": number, "form": form, "answer": answer, "alone": alone, **more}
         self._write(head, body)
         self._ends[number] = deadline
@@ -247,6 +239,20 @@ class Child(asyncio.Protocol):
             del self._waiting[number], self._ends[number]
             if self._notes:
                 self._notes.pop(number, None)
+
+    @property
+    def silent_since(self) -> float:
+        """Since when it has said nothing, a time of the loop; inf if it owes no reply."""
+        return self.last_heard if self._owed else math.inf
+
+    def kill_late(self, why: str) -> None:
+        """End a process over the request that it is on, which is late; no other is the cause."""
+        number, self.lost_over = next(iter(self._owed.items()))
+        future = self._waiting.get(number)
+        if future is not None and not future.done():
+            future.set_exception(LateError(was_first=True))
+        self._is_settled = True
+        self.kill(why)
 
     def kill(self, why: str = "") -> None:
         """End the process at once; every waiting request learns that it is lost."""
@@ -284,6 +290,8 @@ class Child(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify all who wait that the process is gone (asyncio calls this)."""
+        if not self._is_settled:
+            self.lost_over = next(iter(self._owed.values()), None)
         self.gone.set()
         self.when_gone()
         if self._look is not None:
@@ -293,25 +301,15 @@ class Child(asyncio.Protocol):
                 WorkerLostError("the model's process ended while it loaded the model")
             )
             self._ready.exception()  # Seen: load() may have stopped waiting for it.
-        for place, (number, future) in enumerate(self._waiting.items()):
+        for place, future in enumerate(self._waiting.values()):
             if not future.done():
                 future.set_exception(WorkerLostError(
                     "the worker ended before it answered",
-                    was_first=place == 0, was_loaded=number in self._notes,
-                    is_settled=self._is_settled,
+                    was_first=place == 0, is_settled=self._is_settled,
                 ))  # fmt: skip
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
-        if "long" in header:
-            self.long_since = self.long_since or self._loop.time()
-            ids = set(header["ids"])
-            if self.when_long(header["long"], not ids.isdisjoint(self._waiting)):
-                self._move_all_but(ids)
-            return
         self.last_heard = self._loop.time()
-        if self.long_since is not None:
-            self.long_since = None
-            self.when_back()
         if "ready" in header or "refused" in header or "lost" in header:
             self._end_load(header)
         elif "leaves" in header:
@@ -321,7 +319,7 @@ class Child(asyncio.Protocol):
             self._notes.update((one, note) for one, note in header["notes"] if one in self._waiting)
         else:
             number = header["id"]
-            self._owed -= 1
+            self._owed.pop(number, None)
             future = self._waiting.get(number)
             # Nobody waits any more for an answer that came after the time-out.
             if future is not None and not future.done():
@@ -343,11 +341,6 @@ class Child(asyncio.Protocol):
             self._ready.set_exception(WorkerLostError(header["lost"] + where))
         else:
             self._ready.set_exception(LoadError(header["refused"]))
-
-    def _move_all_but(self, ids: Collection[int]) -> None:
-        for number, future in self._waiting.items():
-            if number not in ids and not future.done():
-                future.set_exception(MovedError("the worker is held up by another model"))
 
     def _look_at(self, when_s: float) -> None:
         """Look at a time of the loop whether an answer is late."""

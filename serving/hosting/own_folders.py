@@ -1,4 +1,4 @@
-"""Folders of this user's alone for temporary files, each locked by the processes that use it.
+"""Folders of temporary files, each locked by the processes that use it.
 
 What a killed process leaves is known by its lock, which the system lets go: whoever comes next
 removes it.
@@ -30,21 +30,28 @@ def own_folder() -> Path:
     return folder
 
 
-def new_folder() -> tuple[Path, int]:
-    """Make a folder; return it with the lock, a descriptor, that keeps it until it is closed."""
-    folder = own_folder() / uuid.uuid4().hex
+def new_folder(parent: Path | None = None) -> tuple[Path, int]:
+    """Make a folder, in ours; return it with the lock, a descriptor, that keeps it until closed."""
+    folder = (parent or own_folder()) / uuid.uuid4().hex
     lock = lock_file(folder.with_suffix(".lock"), fcntl.LOCK_EX)
     assert lock is not None  # It waits.
     folder.mkdir(mode=0o700)
     return folder, lock
 
 
-def remove_unused_folders() -> None:
+def remove_folder(folder: Path, lock: int) -> None:
+    """Remove a folder that this process has made."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.with_suffix(".lock").unlink(missing_ok=True)
+    os.close(lock)
+
+
+def remove_unused_folders(parent: Path | None = None) -> None:
     """Remove the folders that no process uses."""
-    if not _place().exists():
+    if parent is None and not _place().exists():
         return
     with suppress(OSError, ModelError):  # Whoever needs one is told.
-        for path in own_folder().glob("*.lock"):
+        for path in (parent or own_folder()).glob("*.lock"):
             lock = lock_file(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock is None:
                 continue

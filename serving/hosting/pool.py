@@ -15,7 +15,6 @@ from driftline.serving.hosting.child import (
     LateError,
     Launch,
     LoadError,
-    MovedError,
     Reply,
     UnansweredError,
     WorkerLostError,
@@ -33,7 +32,7 @@ DRAIN_S = 25.0
 
 # Of the time that a request may take: a worker that was silent for this share of it is stuck. The
 # rest may have passed before it was asked.
-_STUCK_SHARE = 0.9
+STUCK_SHARE = 0.9
 
 # Of requests whose worker ended one line is logged in this time.
 _TOLD_EVERY_S = 60.0
@@ -264,31 +263,24 @@ class Pool:
         body: bytes,
         deadline: float,
         more: Mapping[str, Any] = NOTHING_MORE,
-        attempts: int = MAX_ATTEMPTS,
         *,
         timeout_s: float | None = None,
-        losses: list[WorkerLostError] | None = None,
     ) -> Reply:
-        """Have a request answered; ``losses``: those of the same request before, and then these."""
         limit_s = timeout_s or self.limits.timeout_s
-        losses = [] if losses is None else losses
         child: Child | None = None
         attempt = 0
         try:
-            while attempt < attempts:
+            while attempt < MAX_ATTEMPTS:
                 child = self._chosen(more) or await self._next_ready(deadline)
                 try:
                     return await child.ask(
                         form, answer, body, deadline, alone=attempt > 0, more=more
                     )
-                except MovedError:
-                    continue
                 except WorkerLostError as error:
-                    if not losses:  # It is one request, however often it is tried.
+                    if attempt == 0:  # It is one request, however often it is tried.
                         self._count_lost()
                     if error.is_settled:
                         continue
-                    losses.append(error)
                     if error.was_first and attempt > 0:
                         break
                     attempt += 1
@@ -298,8 +290,7 @@ class Pool:
                 self._kill_if_stuck(child, limit_s)
             raise self._late(limit_s) from None
         raise WorkerLostError(
-            f'endpoint "{self.name}"{_model(more)}: its worker ended over this request',
-            was_loaded=losses[-1].was_loaded,
+            f'endpoint "{self.name}"{_model(more)}: its worker ended over this request'
         )
 
     def _count_lost(self) -> None:
@@ -355,7 +346,7 @@ class Pool:
         if child is None or child.gone.is_set():
             return
         silent_s = asyncio.get_running_loop().time() - child.last_heard
-        if silent_s >= _STUCK_SHARE * limit_s:
+        if silent_s >= STUCK_SHARE * limit_s:
             self._kill(child, limit_s)
 
     def _kill(self, child: Child, limit_s: float) -> None:

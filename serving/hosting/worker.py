@@ -2,7 +2,7 @@
 
 Reads frames from the socket FD of ``python -P -m driftline.serving.hosting.worker FD``, answers
 frames, and ends when the socket ends. A frame with a path says which model to load, or that many
-will be asked for (multi_model/worker.py); all others are requests. Requests that are waiting when
+will be asked for (multi_model/models.py); all others are requests. Requests that are waiting when
 the model gets free are predicted together: a pipeline of scikit-learn costs milliseconds a call and
 microseconds a row (17 rows 2.1 ms, 340 rows 2.3 ms), so this decides how many requests a second a
 worker answers. If the model refuses a batch, its requests are predicted one by one, so that each
@@ -20,10 +20,10 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -103,6 +103,7 @@ class Loaded:
 
 
 Held = Loaded | BodyModel
+Frames = Sequence[tuple[dict[str, Any], bytes]]
 
 
 @dataclass(slots=True)
@@ -212,6 +213,7 @@ def main(descriptor: int) -> None:
 
 def _serve(link: socket.socket) -> None:
     loaded: Held | None = None
+    answer: Callable[[Frames], None] | None = None
     memory = Memory(None)
     reader, leftovers = FrameReader(), Leftovers()
     for frames in _frames(link, reader):
@@ -226,10 +228,12 @@ def _serve(link: socket.socket) -> None:
             memory = Memory(header.get("memory_bytes"))
             if header.get("many") is not None:
                 # Here: other workers need none of it.
-                from driftline.serving.hosting.multi_model.worker import ManyModels
+                from driftline.serving.hosting.multi_model.models import Models
 
-                ManyModels(link, header, memory).serve(reader)
-                return
+                memory.begin()
+                answer = Models(link, header, memory).answer
+                link.sendall(pack({"ready": {}}))
+                continue
             if header.get("command"):
                 # Most workers never run one.
                 from driftline.serving.hosting.command.proxy import serve_command
@@ -241,9 +245,10 @@ def _serve(link: socket.socket) -> None:
             except InputError as error:
                 link.sendall(pack({"refused": str(error)}))
                 return
+            answer = partial(answer_frames, link, loaded, memory=memory)
             link.sendall(pack({"ready": asdict(description_of(loaded))}))
-        if waiting and loaded is not None:
-            answer_frames(link, loaded, waiting, memory)
+        if waiting and answer is not None:
+            answer(waiting)
             if memory.is_spent:
                 memory.end(link)
                 return
@@ -263,9 +268,7 @@ def _loaded_within(memory: Memory, header: Mapping[str, Any]) -> Held:
         raise InputError(memory.too_small) from error
 
 
-def _frames(
-    link: socket.socket, reader: FrameReader
-) -> Iterator[list[tuple[dict[str, Any], bytes]]]:
+def _frames(link: socket.socket, reader: FrameReader) -> Iterator[Frames]:
     """Return the frames that are there, in lists that are never empty, until the socket ends."""
     while data := link.recv(1 << 20):
         if frames := reader.feed(data):
@@ -319,7 +322,7 @@ def _named_rows(about: Description, max_rows: int) -> RequestRows | None:
 def answer_frames(
     link: socket.socket,
     loaded: Held,
-    frames: Sequence[tuple[dict[str, Any], bytes]],
+    frames: Frames,
     memory: Memory,
 ) -> None:
     """Answer requests for a model."""
@@ -369,7 +372,7 @@ def _answer_monitor(loaded: Held, header: dict[str, Any], body: bytes) -> bytes:
 def _answer_all(
     link: socket.socket,
     loaded: Loaded,
-    frames: Sequence[tuple[dict[str, Any], bytes]],
+    frames: Frames,
     memory: Memory,
 ) -> None:
     """Answer every frame, together where that is possible."""

@@ -6,7 +6,6 @@ import importlib.util
 import inspect
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,6 @@ _TEXT = (default_functions.JSON, default_functions.CSV)
 DEFAULT_ACCEPT = default_functions.JSON
 # What code of SageMaker's containers looks for.
 _VARIABLES = ("SM_MODEL_DIR", "SAGEMAKER_SUBMIT_DIRECTORY")
-_IMPORTING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,27 +112,26 @@ class InferenceModule(BodyModel):
 
 @contextmanager
 def imports_apart() -> Iterator[None]:
-    """Import modules of artefacts, one artefact at a time, so that the next one gets its own.
+    """Import modules of an artefact so that the next one gets its own.
 
     For a process that holds many: each has a module ``inference``, and others of the same names
     beside it. A function that imports one of these only when it is called does not find it.
     """
-    with _IMPORTING:
-        path, before = list(sys.path), {name: os.environ.get(name) for name in _VARIABLES}
-        try:
-            yield
-        finally:
-            sys.path[:] = path
-            for name, value in before.items():
-                os.environ.pop(name, None)
-                if value is not None:
-                    os.environ[name] = value
-            place = f"{own_folder()}{os.sep}"
-            for name, module in list(sys.modules.items()):
-                if str(getattr(module, "__file__", None)).startswith(place):
-                    del sys.modules[name]
-            for entry in [one for one in sys.path_importer_cache if one.startswith(place)]:
-                del sys.path_importer_cache[entry]
+    path, before = list(sys.path), {name: os.environ.get(name) for name in _VARIABLES}
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        place = f"{own_folder()}{os.sep}"
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(place):
+                del sys.modules[name]
+        for entry in [one for one in sys.path_importer_cache if one.startswith(place)]:
+            del sys.path_importer_cache[entry]
 
 
 def _imported(file: Path, model_dir: Path) -> ModuleType:

@@ -10,20 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
-import math
 import os
 import shutil
 import stat
-import threading
 import time
 import uuid
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar, TypeVarTuple
 
@@ -32,6 +28,7 @@ from pyarrow import fs
 
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.location import Location, locate
+from driftline.serving.hosting.own_folders import new_folder, remove_folder, remove_unused_folders
 from driftline.storage import is_remote, open_uri, storage_error
 
 COPIES = "multi-model-cache"
@@ -43,10 +40,6 @@ LOOK_EVERY_S, _LOOK_S = 5.0, 1.0
 
 Given = TypeVarTuple("Given")
 Done = TypeVar("Done")
-
-
-class TooLargeForDiskError(InputError):
-    """A model is larger than all copies may be together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,56 +65,16 @@ class FileCache:
         self._remote: Location | None = locate(prefix) if is_remote(prefix) else None
         self._source = Path(prefix if self._remote else open_uri(prefix)[1])
         self._parent = folder / COPIES
-        self._folder = self._parent / uuid.uuid4().hex
-        self._lock: int | None = None  # Held for as long as this process lives.
-        self._beginning = threading.Lock()
+        self._folder: tuple[Path, int] | None = None  # With the lock that keeps it.
+        self._beginning = asyncio.Lock()
         self._copies: OrderedDict[str, ModelCopy] = OrderedDict()  # The last used is the last.
-        self._used = 0  # Bytes of copies, and of those that are being made.
-        # Dropped, and on the disk for as long as somebody may read them.
-        self._dropped: list[ModelCopy] = []
+        self._dropped: list[ModelCopy] = []  # On the disk for as long as somebody may read them.
         self._pins: Counter[str | Path] = Counter()  # Names, and paths of copies.
         self._running: dict[str, asyncio.Task[ModelCopy]] = {}
-        self._look_again: dict[str, float] = {}  # When, by the loop's time, of models ever copied.
-        self._removals: Counter[str] = Counter()  # Of models ever copied.
+        self._look_s: dict[str, float] = {}  # When each copy's file is looked for again.
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
-        # Looks do not wait for files that are being copied.
-        self._lookers = ThreadPoolExecutor(_THREADS, "model-looks")
-
-    @property
-    def used_bytes(self) -> int:
-        """The bytes of all copies."""
-        return self._used
-
-    def touch(self, name: str) -> None:
-        """Take note that a model is asked."""
-        if name in self._copies:
-            self._copies.move_to_end(name)
-
-    def version(self, name: str) -> int:
-        """Return which file of this name it is: another one after the removal of the one before."""
-        return self._removals[name]
-
-    async def require(self, name: str) -> None:
-        """Refuse a model whose file was removed since it was copied or loaded.
-
-        Raises
-        ------
-        NotFoundError
-            When there is no such file any more.
-        """
-        loop = asyncio.get_running_loop()
-        if self._look_again.get(name, math.inf) > loop.time():
-            return
-        self._look_again[name] = loop.time() + LOOK_EVERY_S  # Others go on meanwhile.
-        try:
-            async with asyncio.timeout(_LOOK_S):
-                await loop.run_in_executor(self._lookers, self._size, name)
-        except NotFoundError:
-            self._look_again[name] = loop.time()
-            self._note_removal(name)
-            raise
-        except (OSError, UnavailableError):  # Of a bucket that is away, and TimeoutError.
-            return
+        self.used_bytes = 0
+        """The bytes of all copies, and of those that are being made."""
 
     @asynccontextmanager
     async def copy(self, name: str) -> AsyncIterator[ModelCopy]:
@@ -132,14 +85,19 @@ class FileCache:
         Raises
         ------
         NotFoundError
-            When there is no such file below the prefix.
+            When there is no such file below the prefix, or none any more.
         InputError
             When it is no regular file, out of reach, or larger than the bound.
         UnavailableError
             When the bucket or the disk fails, or all of the bound is in use.
         """
         with self._pinned(name):
-            copy = self._copies.get(name) or await self._fetched(name)
+            await self._look(name)
+            copy = self._copies.get(name)
+            if copy is None:
+                copy = await self._fetched(name)
+            else:
+                self._copies.move_to_end(name)
             with self._pinned(copy.path):
                 yield copy
 
@@ -154,29 +112,9 @@ class FileCache:
                 del self._pins[one]
 
     def drop(self, name: str) -> None:
-        """Have a model copied anew that cannot be loaded: its file may have become whole since."""
+        """Have a model copied anew when it is next asked."""
         if copy := self._copies.pop(name, None):
             self._dropped.append(copy)
-
-    def _note_removal(self, name: str) -> None:
-        """Have what is put there next served in place of what was removed."""
-        self.drop(name)
-        if name in self._look_again:
-            self._removals[name] += 1
-
-    async def _fetched(self, name: str) -> ModelCopy:
-        task = self._running.get(name)
-        if task is not None:
-            return replace(await asyncio.shield(task), download_s=None)
-        task = self._running[name] = asyncio.create_task(self._fetch(name))
-        task.add_done_callback(partial(self._end, name))
-        # Who stops waiting does not stop it: the next one finds the copy.
-        return await asyncio.shield(task)
-
-    def _end(self, name: str, task: asyncio.Task[ModelCopy]) -> None:
-        self._running.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # Seen: all who waited may be gone.
 
     async def close(self) -> None:
         """Remove all copies."""
@@ -184,65 +122,83 @@ class FileCache:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-        for threads in (self._threads, self._lookers):
-            await asyncio.to_thread(threads.shutdown)
-        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-        if self._lock is not None:
-            self._lock_path.unlink(missing_ok=True)
-            os.close(self._lock)
-            self._lock = None
+        await asyncio.to_thread(self._threads.shutdown)
+        if self._folder is not None:
+            await asyncio.to_thread(remove_folder, *self._folder)
+            self._folder = None
+
+    async def _look(self, name: str) -> None:
+        """Drop a copy whose file was removed."""
+        loop = asyncio.get_running_loop()
+        if name not in self._copies or loop.time() < self._look_s[name]:
+            return
+        self._look_s[name] = loop.time() + LOOK_EVERY_S  # Others go on meanwhile.
+        try:
+            async with asyncio.timeout(_LOOK_S):
+                await loop.run_in_executor(self._threads, self._size, name)
+        except NotFoundError:
+            self.drop(name)
+        except (OSError, UnavailableError):  # Of a bucket that is away, and TimeoutError.
+            return
+
+    async def _fetched(self, name: str) -> ModelCopy:
+        task = self._running.get(name)
+        if task is not None:
+            return replace(await asyncio.shield(task), download_s=None)
+        task = self._running[name] = asyncio.create_task(self._fetch(name))
+        task.add_done_callback(self._end)
+        # Who stops waiting does not stop it: the next one finds the copy.
+        return await asyncio.shield(task)
+
+    def _end(self, task: asyncio.Task[ModelCopy]) -> None:
+        self._running = {name: one for name, one in self._running.items() if one is not task}
+        if not task.cancelled():
+            task.exception()  # Seen: all who waited may be gone.
 
     async def _fetch(self, name: str) -> ModelCopy:
-        began_s = time.perf_counter()
-        loop = asyncio.get_running_loop()
-        try:
-            size = await loop.run_in_executor(self._threads, self._telling, name, self._size, name)
-        except NotFoundError:
-            self._note_removal(name)
-            raise
+        began_s, loop = time.perf_counter(), asyncio.get_running_loop()
+        size = await self._in_thread(name, self._size, name)
         if size > self._disk_bytes:
-            raise TooLargeForDiskError(
+            raise InputError(
                 f'model "{name}" has {size:,} bytes; all on disk may have '
                 f"{self._disk_bytes:,} (disk_limit_mb)"
             )
         removed = self._make_room(name, size)
-        self._used += size
+        self.used_bytes += size
         try:
-            path = await loop.run_in_executor(
-                self._threads, self._telling, name, self._copy, name, size, removed
-            )
+            async with self._beginning:
+                if self._folder is None:
+                    self._folder = await self._in_thread(name, _begin, self._parent)
+            path = await self._in_thread(name, self._copy, self._folder[0], name, size, removed)
         except BaseException:
-            self._used -= size
+            self.used_bytes -= size
             raise
-        made = self._copies[name] = ModelCopy(path, size)
-        self._look_again[name] = loop.time() + LOOK_EVERY_S
-        return ModelCopy(made.path, made.size, time.perf_counter() - began_s)
+        self._copies[name] = copy = ModelCopy(path, size)
+        self._look_s[name] = loop.time() + LOOK_EVERY_S
+        return replace(copy, download_s=time.perf_counter() - began_s)
 
     def _make_room(self, name: str, size: int) -> list[Path]:
         """Forget the copies that were asked for longest ago; return what is to be removed."""
         unused = [copy for copy in self._dropped if copy.path not in self._pins]
         self._dropped = [copy for copy in self._dropped if copy.path in self._pins]
-        self._used -= sum(copy.size for copy in unused)
-        removed = [copy.path.parent for copy in unused]
+        self.used_bytes -= sum(copy.size for copy in unused)
         for other in list(self._copies):
-            if self._used + size <= self._disk_bytes:
+            if self.used_bytes + size <= self._disk_bytes:
                 break
             if other not in self._pins:
-                gone = self._copies.pop(other)
-                self._used -= gone.size
-                removed.append(gone.path.parent)
-        if self._used + size > self._disk_bytes:
+                unused.append(self._copies.pop(other))
+                self.used_bytes -= unused[-1].size
+        if self.used_bytes + size > self._disk_bytes:
             raise UnavailableError(
                 f'model "{name}": all of the disk that models may have is in use by those that are '
-                "being loaded; ask again"
+                "being asked; ask again"
             )
-        return removed
+        return [copy.path.parent for copy in unused]
 
-    @staticmethod
-    def _telling(name: str, work: Callable[[*Given], Done], *given: *Given) -> Done:
-        """Do something with a file, and tell of the disk's errors in a sentence."""
+    async def _in_thread(self, name: str, work: Callable[[*Given], Done], *given: *Given) -> Done:
+        """Do something with a file, and say the disk's errors in a sentence."""
         try:
-            return work(*given)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
         except OSError as error:
             raise UnavailableError(
                 f'model "{name}" cannot be copied ({error.strerror or error})'
@@ -261,14 +217,12 @@ class FileCache:
             raise _missing(name)
         return int(info.size)
 
-    def _copy(self, name: str, size: int, removed: list[Path]) -> Path:
+    def _copy(self, folder: Path, name: str, size: int, removed: list[Path]) -> Path:
         """Copy a file, in place of others."""
-        with self._beginning:
-            self._begin()
-        for folder in removed:
-            shutil.rmtree(folder, ignore_errors=True)
+        for one in removed:
+            shutil.rmtree(one, ignore_errors=True)
         # Of its own: one that is being removed may be asked for again meanwhile.
-        target = self._folder / uuid.uuid4().hex
+        target = folder / uuid.uuid4().hex
         target.mkdir()
         path = target / Path(name).name
         try:
@@ -297,32 +251,13 @@ class FileCache:
         except OSError as error:
             raise storage_error(place.shown, error) from error
 
-    @property
-    def _lock_path(self) -> Path:
-        return self._folder.with_suffix(".lock")
 
-    def _begin(self) -> None:
-        """Have the folder, which is ours for as long as this process lives."""
-        if self._lock is not None:
-            return
-        self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self._folder.mkdir(mode=0o700)
-        for lock in self._parent.glob("*.lock"):
-            _remove_if_unused(lock)
-
-
-def _remove_if_unused(lock: Path) -> None:
-    """Remove the copies of a server that was killed."""
-    with suppress(OSError):
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-            lock.unlink()
-        finally:
-            os.close(descriptor)
+def _begin(parent: Path) -> tuple[Path, int]:
+    """Make a folder for copies, and remove those of servers that were killed."""
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = new_folder(parent)
+    remove_unused_folders(parent)
+    return folder
 
 
 def _copy_bytes(name: str, source: BinaryIO | pa.NativeFile, target: Path, size: int) -> None:

@@ -58,7 +58,6 @@ def test_who_was_asked_for_longest_ago_makes_room_on_the_disk(models: Path, tmp_
         for name in ("a.skops", "b.skops", "c.skops"):
             assert await fetch(files, name) is not None
         assert await fetch(files, "a.skops") is None
-        files.touch("a.skops")
         await fetch(files, "d.skops")
         assert files.used_bytes == 3 * SIZE
         return copies(tmp_path)

@@ -1,0 +1,48 @@
+"""Which models a worker keeps within its memory."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from driftline.serving.hosting.multi_model.models import LoadedModels, TooLargeError
+
+SIZE = 1 << 20
+
+
+def load(loaded: LoadedModels, name: str, size: int = SIZE) -> int:
+    """Load a model that counts as a size; return how many had to go."""
+    times = loaded.make_room(size * 2 // 3)
+    loaded.put(name, object(), size * 2 // 3)  # type: ignore[arg-type]
+    return len(times)
+
+
+def test_the_model_used_longest_ago_goes_first() -> None:
+    loaded = LoadedModels(3 * SIZE)
+    for name in "abc":
+        assert load(loaded, name) == 0
+    loaded.use("a")
+
+    assert load(loaded, "d") == 1
+    assert loaded.use("b") is None
+    assert None not in [loaded.use(name) for name in "acd"]
+
+
+def test_nothing_is_unloaded_for_a_model_that_never_fits() -> None:
+    loaded = LoadedModels(2 * SIZE)
+    load(loaded, "a")
+
+    with pytest.raises(TooLargeError, match="memory_limit_mb"):
+        loaded.make_room(2 * SIZE)
+
+    assert loaded.use("a") is not None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 4 * SIZE)), max_size=60))
+def test_the_bound_holds_whatever_comes(calls: list[tuple[str, int]]) -> None:
+    loaded = LoadedModels(4 * SIZE)
+
+    for name, size in calls:
+        if loaded.use(name) is None:
+            load(loaded, name, size)
+        assert loaded.used_bytes <= loaded.limit
+        assert len(loaded) > 0
