@@ -299,7 +299,7 @@ def _losses(settings: Settings) -> Finding:
         return Finding("capture", "defect", f"the table of losses cannot be read ({found})", fix)
     if not gaps and not dropped:
         return Finding("capture", "ok", f"nothing lost in the last {RECENT.days} days")
-    reasons = ", ".join(sorted({one.reason for one in (*gaps, *dropped)}))
+    reasons = ", ".join(sorted({one.reason for one in gaps} | {one.reason for one in dropped}))
     count = sum(one.records or 0 for one in gaps)
     count += sum(one.records - one.reported for one in dropped)
     unknown = sum(one.records is None for one in gaps)

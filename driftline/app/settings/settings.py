@@ -216,8 +216,9 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
             )
         # Of a table each entry can come from a variable of its own, as secrets usually do.
         old = values[section].get(key)
-        is_joined = isinstance(old, dict) and isinstance(value, dict)
-        values[section][key] = {**old, **value} if is_joined else value
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = {**old, **value}
+        values[section][key] = value
         sources[f"{section}.{key}"] = source
 
     for section, entries in (_read(chosen) if is_there else {}).items():
