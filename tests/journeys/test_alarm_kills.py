@@ -26,7 +26,7 @@ def database(request: pytest.FixtureRequest) -> str:
 def test_every_change_survives_the_kills(
     pytestconfig: pytest.Config, database: str, tmp_path: Path
 ) -> None:
-    kills = 200 if pytestconfig.getoption("full") else 6
+    kills = 200 if pytestconfig.getoption("full") else 3
 
     found = rehearse(tmp_path, database, kills=kills, seed=SEED, say=print)
 
