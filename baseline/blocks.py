@@ -16,139 +16,32 @@ from driftline.formats.coercion import coerce
 from driftline.stats.calendar_regression import SEASON_DAYS, YEAR_DAYS
 
 HOUR_US = 3_600_000_000
-# Three years of hours; older ones are let go so that the file stays small.
+# Three years of hours; older ones are dropped so that the file stays small.
 HOUR_LIMIT = 3 * 366 * 24
-HOURS_OF_DAY, HOURS_OF_WEEK = 24, 168
-# A reference of more days than a quarter has keeps the hours of so many, six of each weekday,
-# unless those of all days take no more than so many bytes a column.
-DAYS_WITH_HOURS = 92
-HOURS_ROOM = 24 * 1024
-DAYS_KEPT = 42
 # A block with fewer rows than this share of the usual is a ragged end, not a window.
 PARTIAL_SHARE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class LetGo:
-    """What is kept of days whose hours were let go, of a long reference."""
-
-    # int64: every hour of the reference that has rows, also of the days that keep theirs, and how
-    # many, shape (hours,).
-    hours: np.ndarray
-    rows: np.ndarray
-    days: np.ndarray  # int64, shape (days,), ascending, since 1970-01-01.
-    counts: Mapping[str, np.ndarray]  # By column: int32, shape (days, cells).
-    # By column: the same rows by the hour of the week, from a Thursday's first on: int64, shape
-    # (168, cells).
-    weeks: Mapping[str, np.ndarray]
-
-    @cached_property
-    def week_rows(self) -> np.ndarray:
-        """Rows by the hour of the week, int64, shape (168,)."""
-        return np.asarray(next(iter(self.weeks.values())).sum(axis=1))
-
-    def without(self, names: Collection[str]) -> LetGo:
-        """Return the same without some columns."""
-        counts, weeks = (
-            {name: one for name, one in each.items() if name not in names}
-            for each in (self.counts, self.weeks)
-        )
-        return replace(self, counts=counts, weeks=weeks)
-
-
-@dataclass(frozen=True, eq=False)
 class BlockCounts:
-    """Cell counts of every hour that has rows; of a long reference of the hours of some days."""
+    """Cell counts of every hour that has rows."""
 
     hours: np.ndarray  # int64, shape (hours,), ascending: hours since 1970-01-01T00:00Z.
     # By column: int32, shape (hours, cells), in the order of Cells.count.
     counts: Mapping[str, np.ndarray]
     # Columns that were counted over other hours, since they were made anew.
     apart: tuple[BlockCounts, ...] = ()
-    let_go: LetGo | None = None  # What the other days held.
 
     def of(self, name: str) -> BlockCounts | None:
         """Return the hours and counts that a column belongs to; None when it has none."""
         return next((one for one in (self, *self.apart) if name in one.counts), None)
 
-    @property
-    def is_thinned(self) -> bool:
-        """Whether hours of any column were let go."""
-        return any(one.let_go is not None for one in (self, *self.apart))
-
-    @property
-    def all_hours(self) -> np.ndarray:
-        """Every hour that has rows, also of days whose hours were let go."""
-        return self.hours if self.let_go is None else self.let_go.hours
-
     @cached_property
-    def all_rows(self) -> np.ndarray:
-        """Rows of `all_hours`, int64; those of its first column, as all have the same."""
-        if self.let_go is not None:
-            return self.let_go.rows
+    def rows(self) -> np.ndarray:
+        """Rows of each hour, int64; those of its first column, as all have the same."""
         if not self.counts:
             return np.zeros(0, np.int64)
         return np.asarray(next(iter(self.counts.values())).sum(axis=1, dtype=np.int64))
-
-    @cached_property
-    def finest(self) -> BlockCounts:
-        """The hours that are kept, and each other day as if it were its first hour."""
-        gone = self.let_go
-        if gone is None:
-            return self
-        hours = np.concatenate([self.hours, gone.days * HOURS_OF_DAY])
-        order = np.argsort(hours, kind="stable")
-        counts = {
-            name: np.concatenate([counts, gone.counts[name]])[order]
-            for name, counts in self.counts.items()
-        }
-        return BlockCounts(hours[order], counts)
-
-    @cached_property
-    def of_seasons(self) -> BlockCounts:
-        """The hours that are kept, then the rows of all others as if of the week of 1970-01-01."""
-        gone = self.let_go
-        if gone is None:
-            return self
-        counts = {
-            name: np.concatenate([counts, gone.weeks[name]]) for name, counts in self.counts.items()
-        }
-        return BlockCounts(np.concatenate([self.hours, np.arange(HOURS_OF_WEEK)]), counts)
-
-    @cached_property
-    def by_day(self) -> BlockCounts:
-        """Every day that has rows, as if it were its first hour."""
-        finest = self.finest
-        days, first = np.unique(finest.hours // HOURS_OF_DAY, return_index=True)
-        counts = {
-            name: np.add.reduceat(counts, first, axis=0) if len(days) else counts
-            for name, counts in finest.counts.items()
-        }
-        return BlockCounts(days * HOURS_OF_DAY, counts)
-
-    def known_length(self, length_h: int) -> int:
-        """Return the next length of blocks from this on, in hours, that the counts tell of.
-
-        Once hours were let go, whole days, or parts that fill one. Longer blocks vary more: a
-        shorter length would take too little for what a span varies by.
-        """
-        if self.let_go is None:
-            return length_h
-        if length_h > HOURS_OF_DAY:
-            return -(-length_h // HOURS_OF_DAY) * HOURS_OF_DAY
-        return next(one for one in range(length_h, HOURS_OF_DAY + 1) if HOURS_OF_DAY % one == 0)
-
-    def of_length(self, length_h: int) -> BlockCounts:
-        """Return the counts that blocks of a known length are made of."""
-        return self if self.let_go is None or length_h < HOURS_OF_DAY else self.by_day
-
-    def thinned(self) -> BlockCounts:
-        """Let the hours of most days go, if there are many and they take much room.
-
-        Those that keep theirs lie evenly over the reference, and over the days of the week.
-        """
-        parts = [_thinned(one) for one in (replace(self, apart=()), *self.apart)]
-        return replace(parts[0], apart=tuple(parts[1:]))
 
     @property
     def span_days(self) -> float:
@@ -156,7 +49,7 @@ class BlockCounts:
 
         One stray time, of 1970 or 9999, is no span that was seen.
         """
-        hours = self.all_hours
+        hours = self.hours
         if not len(hours):
             return 0.0
         span = float(hours[-1] - hours[0] + 1) / 24
@@ -183,7 +76,6 @@ class BlockCounts:
         own = self.of(name)
         if own is None or not len(hours):
             return None
-        own = own.finest
         year_h, middle = YEAR_DAYS * 24, (hours[0] + hours[-1]) / 2
         reach_h = (hours[-1] - hours[0]) / 2 + reach_days * 24
         apart = np.abs((own.hours - middle + year_h / 2) % year_h - year_h / 2)
@@ -198,8 +90,7 @@ class BlockCounts:
 
     def _without(self, names: Collection[str]) -> BlockCounts:
         left = {name: one for name, one in self.counts.items() if name not in names}
-        let_go = None if self.let_go is None else self.let_go.without(names)
-        return BlockCounts(self.hours, left, let_go=let_go)
+        return BlockCounts(self.hours, left)
 
     def blocks(self, length: timedelta) -> dict[str, np.ndarray]:
         """Merge the hours to blocks of a window's length.
@@ -207,8 +98,8 @@ class BlockCounts:
         Parameters
         ----------
         length
-            A whole number of hours, or the next `known_length`; blocks start at multiples of it
-            since 1970-01-01T00:00Z, so days are UTC days.
+            A whole number of hours; blocks start at multiples of it since 1970-01-01T00:00Z, so
+            days are UTC days.
 
         Returns
         -------
@@ -224,14 +115,12 @@ class BlockCounts:
         hours, rest = divmod(length, timedelta(hours=1))
         if rest or hours < 1:
             raise InputError(f"block length {length}; expected a whole number of hours")
-        hours = self.known_length(hours)
-        own = self.of_length(hours)
-        found, first = np.unique(own.hours // hours, return_index=True)
+        found, first = np.unique(self.hours // hours, return_index=True)
         merged = {
             name: np.add.reduceat(counts.astype(np.int64), first, axis=0)
             if len(found)
             else counts.astype(np.int64)
-            for name, counts in own.counts.items()
+            for name, counts in self.counts.items()
         }
         if not merged or not len(found):
             return merged
@@ -243,45 +132,6 @@ class BlockCounts:
 def seasoned(blocks: BlockCounts | None) -> frozenset[str]:
     """Return the columns whose reference has seen all seasons; none without times."""
     return frozenset() if blocks is None else blocks.spanning(SEASON_DAYS)
-
-
-def _thinned(whole: BlockCounts) -> BlockCounts:
-    day_of = whole.hours // HOURS_OF_DAY
-    days = np.unique(day_of)
-    if whole.let_go is not None or len(days) <= DAYS_WITH_HOURS or not whole.counts:
-        return whole
-    if np.mean([_room(counts) for counts in whole.counts.values()]) <= HOURS_ROOM:
-        return whole
-    is_kept = np.isin(day_of, _days_kept(days))
-    gone = BlockCounts(
-        whole.hours[~is_kept], {name: one[~is_kept] for name, one in whole.counts.items()}
-    )
-    by_day, week = gone.by_day, gone.hours % HOURS_OF_WEEK
-    weeks = {}
-    for name, counts in gone.counts.items():
-        weeks[name] = np.zeros((HOURS_OF_WEEK, counts.shape[1]), np.int64)
-        np.add.at(weeks[name], week, counts)
-    days = by_day.hours // HOURS_OF_DAY
-    let_go = LetGo(whole.hours, whole.all_rows, days, by_day.counts, weeks)
-    kept = {name: one[is_kept] for name, one in whole.counts.items()}
-    return BlockCounts(whole.hours[is_kept], kept, let_go=let_go)
-
-
-def _room(counts: np.ndarray) -> float:
-    """Estimate what the counts of hours take, in bytes: the entropy of Poisson's law, nearly."""
-    bits = 0.5 * np.log2(1.0 + 2.0 * np.pi * np.e * counts.mean(axis=0))
-    return float(len(counts) * bits.sum() / 8.0)
-
-
-def _days_kept(days: np.ndarray) -> np.ndarray:
-    """Choose days of some: one weekday after the other, each the nearest to its even place."""
-    is_left, found = np.ones(len(days), np.bool_), []
-    for number, place in enumerate(np.linspace(0.0, len(days) - 1.0, DAYS_KEPT)):
-        is_other = days % 7 != (days[0] + number) % 7
-        away = np.abs(np.arange(len(days)) - place) + 7.0 * is_other
-        found.append(int(np.argmin(np.where(is_left, away, np.inf))))
-        is_left[found[-1]] = False
-    return np.asarray(days[np.sort(found)])
 
 
 class BlockCounter:

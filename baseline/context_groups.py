@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ class ContextGroups:
     the one with which the others are compared, and has no number.
     """
 
-    # Of each cell: its group, BASE, or UNKNOWN where the reference has no such value. Empty where
-    # the column is counted on other cells by now.
+    # Of each cell: its group, BASE, or UNKNOWN where the reference has no such value.
     groups: tuple[int, ...]
     usual: tuple[float, ...]  # What share of the reference's rows each group is.
 
@@ -68,7 +67,7 @@ class ContextGroups:
             Rows by cell, shape (H, C); None where the column did not come.
         """
         usual = np.array(self.usual)
-        if counts is None or not self.groups:
+        if counts is None:
             return usual[None, :]
         known = counts @ self.indicators / np.maximum(counts.sum(axis=-1, keepdims=True), 1e-300)
         return np.asarray(known + (1.0 - self.known_part(counts))[..., None] * usual)
@@ -77,7 +76,3 @@ class ContextGroups:
         """Return what part of the rows has a value that is known, shape (H,)."""
         rows = np.maximum(counts.sum(axis=-1), 1e-300)
         return np.asarray(counts @ (np.array(self.groups) != UNKNOWN) / rows)
-
-    def on_other_cells(self) -> ContextGroups:
-        """Return the same for windows whose cells are others: the usual shares are all it knows."""
-        return replace(self, groups=())

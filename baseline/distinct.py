@@ -12,11 +12,6 @@ import pyarrow.compute as pc
 from driftline.baseline.lengths import no_counts
 
 DISTINCT_CAP = 4096
-# Of hashes that only tell a density so many binary digits are kept: of 4,096 one or two fall
-# together, which is nothing beside the estimate's error, and they take a fifth of the room.
-SIGNIFICANT_BITS = 22
-# A baseline keeps the number, and so many hashes that it still merges, about 6% off.
-KEPT_HASHES = 256
 LEVEL_CAP = 5000
 
 
@@ -30,11 +25,9 @@ class DistinctCount:
     Parameters
     ----------
     hashes
-        uint64, ascending; rounded down to 22 binary digits unless the count is exact.
+        uint64, ascending.
     is_exact
         Whether the value is a count, not an estimate.
-    rank
-        Where hashes were let go: how many there were up to the last one, which is kept.
 
     References
     ----------
@@ -43,50 +36,27 @@ class DistinctCount:
 
     hashes: np.ndarray = field(default_factory=partial(np.empty, 0, np.uint64))
     is_exact: bool = True
-    rank: int | None = None
 
     @classmethod
     def of(cls, hashes: np.ndarray, *, is_exact: bool = True) -> DistinctCount:
-        """Take over hashes, in any order; those of an inexact count may be rounded."""
+        """Take over hashes, in any order."""
         found = _distinct(hashes)
-        if is_exact and len(found) < DISTINCT_CAP:
-            return cls(found)
-        # Twice as many are plenty for those that fall together.
-        return cls(_distinct(_rounded(found[: 2 * DISTINCT_CAP]))[:DISTINCT_CAP], is_exact=False)
+        is_exact = is_exact and len(found) < DISTINCT_CAP
+        return cls(found[:DISTINCT_CAP], is_exact=is_exact)
 
     def update(self, hashes: np.ndarray) -> None:
         """Add values by their 64-bit hashes, shape (values,)."""
         if len(self.hashes) == DISTINCT_CAP:
             hashes = hashes[hashes < self.hashes[-1]]
         if len(hashes):
-            # A quick way for `merge`, where no hash was let go.
             both = np.concatenate([self.hashes, hashes])
-            found = (
-                self.merge(DistinctCount.of(hashes))
-                if self.rank
-                else DistinctCount.of(both, is_exact=self.is_exact)
-            )
-            self.hashes, self.is_exact, self.rank = found.hashes, found.is_exact, found.rank
+            found = DistinctCount.of(both, is_exact=self.is_exact)
+            self.hashes, self.is_exact = found.hashes, found.is_exact
 
     def merge(self, other: DistinctCount) -> DistinctCount:
         """Return the count over both sets of values; neither input changes."""
-        both = np.concatenate([self._complete, other._complete])
-        for one in (self, other):
-            if one.rank is not None:  # Of hashes beyond its own nothing is known.
-                both = both[both <= one._complete[-1]]
+        both = np.concatenate([self.hashes, other.hashes])
         return DistinctCount.of(both, is_exact=self.is_exact and other.is_exact)
-
-    def thinned(self) -> DistinctCount:
-        """Return the same number with few of the hashes."""
-        if self.is_exact or len(self.hashes) <= KEPT_HASHES:
-            return self
-        kept = np.append(self.hashes[: KEPT_HASHES - 1], self.hashes[-1])
-        return DistinctCount(kept, is_exact=False, rank=len(self.hashes))
-
-    @property
-    def _complete(self) -> np.ndarray:
-        """The hashes below which no other occurred, and the last of them."""
-        return self.hashes if self.rank is None else self.hashes[:-1]
 
     @property
     def value(self) -> int:
@@ -94,8 +64,7 @@ class DistinctCount:
         if self.is_exact:
             return len(self.hashes)
         # The k-th smallest of N uniform numbers lies near k / N.
-        rank = self.rank or len(self.hashes)
-        return round((rank - 1) / (float(self.hashes[-1]) / 2.0**64))
+        return round((len(self.hashes) - 1) / (float(self.hashes[-1]) / 2.0**64))
 
 
 def _distinct(hashes: np.ndarray) -> np.ndarray:
@@ -104,33 +73,6 @@ def _distinct(hashes: np.ndarray) -> np.ndarray:
     first = np.ones(len(ordered), dtype=bool)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return np.asarray(ordered[first])
-
-
-def _rounded(hashes: np.ndarray) -> np.ndarray:
-    """Round hashes down to their first binary digits; what is rounded stays as it is."""
-    shifts = _shifts(hashes)
-    return np.asarray(hashes >> shifts << shifts)
-
-
-def _shifts(hashes: np.ndarray) -> np.ndarray:
-    # Without its last 11 digits a hash is a double, whose exponent is exact.
-    digits = np.frexp((hashes >> np.uint64(11)).astype(np.float64))[1] + 11
-    return np.asarray(np.maximum(digits - SIGNIFICANT_BITS, 0).astype(np.uint64))
-
-
-_DIGITS = np.uint64(SIGNIFICANT_BITS - 1)
-
-
-def rounded_codes(hashes: np.ndarray) -> np.ndarray:
-    """Return the place of each rounded hash among all that there can be, uint64."""
-    shifts = _shifts(hashes)
-    return np.asarray((shifts << _DIGITS) + (hashes >> shifts))
-
-
-def from_rounded_codes(codes: np.ndarray) -> np.ndarray:
-    """Return the hashes that `rounded_codes` was given."""
-    shifts = np.maximum(codes >> _DIGITS, np.uint64(1)) - np.uint64(1)
-    return np.asarray(codes - (shifts << _DIGITS) << shifts)
 
 
 @dataclass(slots=True, eq=False)

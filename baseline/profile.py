@@ -113,7 +113,7 @@ class Profile:
         )
 
     def to_bytes(
-        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] | None = None
+        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] = ()
     ) -> bytes:
         """Write the profile as an Arrow file; the same profile gives the same bytes.
 
@@ -136,7 +136,7 @@ class Profile:
         return profile_html("Profile", self)
 
     def to_arrow(
-        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] | None = None
+        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] = ()
     ) -> pa.Table:
         """Write the profile, and the reference's block counts, as one Arrow table."""
         return columns_to_table(

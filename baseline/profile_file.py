@@ -1,7 +1,6 @@
 """profile.arrow: the finer summaries that only driftline reads, one row per column.
 
-Counts and hashes are laid out by `packing`. A sketch is written only where statistics.json beside
-the file does not hold it. Of a long reference some days keep their hours; the others are by day.
+A sketch is written only where statistics.json beside the file does not hold it.
 """
 
 from __future__ import annotations
@@ -16,25 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from driftline.baseline.block_columns import hour_counts, hour_notes, read_hours
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.column import COUNTERS, ColumnProfile
-from driftline.baseline.distinct import (
-    DistinctCount,
-    LevelCounts,
-    from_rounded_codes,
-    rounded_codes,
-)
+from driftline.baseline.distinct import DistinctCount, LevelCounts
 from driftline.baseline.frequent import NumberCounts
-from driftline.baseline.hour_packing import COUNT, LET_GO, hour_notes, packed_hours, read_hours
 from driftline.baseline.lengths import LengthCounts
 from driftline.baseline.moments import Moments
-from driftline.baseline.packing import (
-    pack,
-    pack_ascending,
-    unpack,
-    unpack_ascending,
-)
 from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.texts import SHAPE_CAP, TextSummary
 from driftline.baseline.times import TimeSummary
@@ -43,7 +31,7 @@ from driftline.baseline.vectors import Dimensions, VectorSummary
 from driftline.errors import InputError
 from driftline.stats.day_scores import DaySums, StepScores
 
-PROFILE_FORMAT = 7
+PROFILE_FORMAT = 8
 KEY = b"driftline.profile"
 
 NUMBERS = ("total", "average", "squares", "minimum", "maximum")
@@ -91,16 +79,16 @@ RUNS = pa.struct(
         ("is_ordered", pa.bool_()),
     ]
 )
-# Of `StepScores`: sizes of steps with how many of each, and the packed sums of days.
+# Of `StepScores`: sizes of steps with how many of each, and the sums of days.
 STEPS = pa.struct(
     [
         ("codes", pa.list_(pa.int16())),
         ("totals", INTEGERS),
-        *((name, pa.binary()) for name in ("days", "sums", "rows")),
+        ("days", INTEGERS),
+        ("sums", pa.list_(pa.float32())),
+        ("rows", INTEGERS),
     ]
 )
-# As `pack` lays them out.
-PACKED = pa.large_list(pa.uint8())
 TEXTS = [
     *LENGTHS,
     ("shapes", pa.list_(pa.string())),
@@ -120,36 +108,34 @@ FIELDS = [
     ("hashes", pa.list_(pa.uint64())),
     ("cells", pa.string()),
     ("cell_counts", INTEGERS),
-    ("blocks", PACKED),
+    ("blocks", pa.large_list(pa.int32())),  # By the hour, cell after cell.
     ("number_values", pa.list_(pa.float64())),
     ("number_counts", INTEGERS),
     ("numbers_complete", pa.bool_()),
     *TEXTS,
     ("time_width_us", pa.int64()),
+    ("time_firsts", INTEGERS),
+    ("time_lasts", INTEGERS),
     ("time_counts", INTEGERS),
     ("vectors", VECTORS),
     ("runs", RUNS),
-    # Of columns whose distinct values are not all counted.
-    ("rounded_hashes", pa.list_(pa.uint8())),
+    ("hashes_complete", pa.bool_()),
     ("steps", STEPS),
-    ("hash_rank", pa.int64()),
-    ("time_spans", pa.list_(pa.uint8())),  # The firsts, then how far each last is off.
-    # Of days whose hours were let go; rows by the hour stand with the first column of those hours.
-    *((name, PACKED) for name in (*LET_GO, "hour_rows")),
 ]
 SCHEMA = pa.schema(FIELDS)
-SHORT = "<f4"
 # What no column lacks, and the lists that are as long as each other.
 WHOLE = (
     "name", "type", *COUNTERS, "count", *NUMBERS, "level_values", "level_counts", "level_error",
-    "hashes", "number_values", "number_counts", "numbers_complete", "time_width_us",
-    "time_spans", "time_counts",
+    "hashes", "hashes_complete", "number_values", "number_counts", "numbers_complete",
+    "time_width_us", "time_firsts", "time_lasts", "time_counts",
 )  # fmt: skip
 TOGETHER = (
     ("level_values", "level_counts"),
     ("number_values", "number_counts"),
     ("lengths", "length_counts"),
     ("shapes", "shape_counts"),
+    ("time_firsts", "time_lasts"),
+    ("time_firsts", "time_counts"),
 )
 
 
@@ -160,12 +146,12 @@ def columns_to_table(
     row_count: int,
     seen: Iterable[str],
     extra: Iterable[str],
-    sketched: Collection[str] | None = None,
+    sketched: Collection[str] = (),
 ) -> pa.Table:
     """Write column summaries and block counts as one table; the same input gives the same bytes.
 
     Of a baseline the sketches of the columns `sketched` are left out, as another document holds
-    them, and most hashes.
+    them.
     """
     within = _within(columns)
     notes = {
@@ -177,14 +163,11 @@ def columns_to_table(
         **({"within": within} if within else {}),
     }
     rows = [_row(column) for column in columns.values()]
-    if sketched is not None:
-        for row in rows:
-            row |= _hash_row(columns[row["name"]].distinct.thinned())
-            if row["name"] in sketched:
-                row["sketch"] = None
-    hours = packed_hours(blocks, [*columns])
+    hours = hour_counts(blocks)
     for row in rows:
-        row |= hours.get(row["name"], dict.fromkeys(("blocks", *LET_GO, "hour_rows")))
+        row["blocks"] = hours.get(row["name"])
+        if row["name"] in sketched:
+            row["sketch"] = None
     arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({KEY: json.dumps(notes)}))
 
@@ -204,7 +187,8 @@ def _row(column: ColumnProfile) -> dict[str, Any]:
         "level_values": levels.values.take(order).to_pylist(),
         "level_counts": levels.counts[order.to_numpy()],
         "level_error": levels.error,
-        **_hash_row(column.distinct),
+        "hashes": column.distinct.hashes,
+        "hashes_complete": column.distinct.is_exact,
         "cells": None if cells is None else json.dumps(cells.to_dict(), ensure_ascii=False),
         "cell_counts": column.cell_counts,
         "number_values": column.numbers.values,
@@ -212,9 +196,8 @@ def _row(column: ColumnProfile) -> dict[str, Any]:
         "numbers_complete": column.numbers.is_complete,
         **_text_row(column.texts),
         "time_width_us": times.width_us,
-        "time_spans": np.concatenate(
-            [pack_ascending(times.first.astype("<u8")), pack(times.last - times.first, "<i8")]
-        ),
+        "time_firsts": times.first,
+        "time_lasts": times.last,
         "time_counts": times.counts,
         "vectors": _vector_row(column.vectors) if column.vectors.count else None,
         "runs": {name: getattr(column.runs, name) for name in RUNS.names}
@@ -224,20 +207,14 @@ def _row(column: ColumnProfile) -> dict[str, Any]:
     }
 
 
-def _hash_row(distinct: DistinctCount) -> dict[str, Any]:
-    if distinct.is_exact:
-        return {"hashes": distinct.hashes, "rounded_hashes": None, "hash_rank": None}
-    rounded = pack_ascending(rounded_codes(distinct.hashes))
-    return {"hashes": (), "rounded_hashes": rounded, "hash_rank": distinct.rank}
-
-
 def _step_row(steps: StepScores) -> dict[str, Any]:
+    days = steps.days
     return {
         "codes": steps.codes,
         "totals": steps.totals,
-        "days": pack_ascending(steps.days.days.astype("<u8")).tobytes(),
-        "sums": pack(steps.days.sums, SHORT).tobytes(),
-        "rows": pack(steps.days.rows, COUNT).tobytes(),
+        "days": days.days,
+        "sums": days.sums.ravel().astype(np.float32),
+        "rows": days.rows.ravel().astype(np.int64),
     }
 
 
@@ -288,7 +265,7 @@ def columns_from_table(
         found = {
             name: _values(table.column(name).combine_chunks())
             for name in SCHEMA.names
-            if name not in ("blocks", *LET_GO, "hour_rows")
+            if name != "blocks"
         }
         rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
         columns = {row["name"]: _column(row, sketches) for row in rows}
@@ -356,16 +333,14 @@ def blocks_from_table(table: pa.Table) -> BlockCounts | None:
     try:
         apart = notes.get("apart", [])
         place = {name: at for at, one in enumerate(apart, 1) for name in one["columns"]}
-        parts: list[list[Mapping[str, Any]]] = [[] for _ in (notes, *apart)]
-        wanted = ["name", "blocks", *LET_GO, "hour_rows"]
-        lines = zip(*(table.column(name) for name in wanted), strict=True)
-        for name, *packed in lines:
-            if packed[0].is_valid:
-                values = (one.values.to_numpy() if one.is_valid else None for one in packed)
-                known = dict(zip(wanted[1:], values, strict=True))
-                parts[place.get(name.as_py(), 0)].append({"name": name.as_py(), **known})
+        parts: list[dict[str, np.ndarray]] = [{} for _ in (notes, *apart)]
+        for name, counts in zip(
+            table.column("name").to_pylist(), table.column("blocks"), strict=True
+        ):
+            if counts.is_valid:
+                parts[place.get(name, 0)][name] = counts.values.to_numpy()
         first, *rest = (
-            read_hours(own, rows) for own, rows in zip((notes, *apart), parts, strict=True)
+            read_hours(own, counts) for own, counts in zip((notes, *apart), parts, strict=True)
         )
         return replace(first, apart=tuple(rest))
     except (
@@ -416,9 +391,11 @@ def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch] | Non
             row["number_values"], row["number_counts"], is_complete=row["numbers_complete"]
         ),
         levels=LevelCounts(row["level_values"], row["level_counts"], row["level_error"]),
-        distinct=_distinct(row),
+        distinct=DistinctCount(row["hashes"], is_exact=row["hashes_complete"]),
         texts=_texts(row),
-        times=_times(row),
+        times=TimeSummary(
+            row["time_width_us"], row["time_firsts"], row["time_lasts"], row["time_counts"]
+        ),
         vectors=_vectors(row["vectors"]),
         runs=_runs(row["runs"]),
         steps=_steps(row["steps"]),
@@ -436,23 +413,6 @@ def _sketch(
     if found is None or found.count != row["count"]:
         raise ValueError(f'no sketch of "{row["name"]}", nor has statistics.json the one')
     return found
-
-
-def _distinct(row: Mapping[str, Any]) -> DistinctCount:
-    rounded = row["rounded_hashes"]
-    if rounded is None:
-        return DistinctCount.of(row["hashes"])
-    hashes = from_rounded_codes(unpack_ascending(rounded))
-    if row["hash_rank"] is not None:
-        return DistinctCount(hashes, is_exact=False, rank=row["hash_rank"])
-    return DistinctCount.of(hashes, is_exact=False)
-
-
-def _times(row: Mapping[str, Any]) -> TimeSummary:
-    width, counts = row["time_width_us"], row["time_counts"]
-    packed, ends = row["time_spans"], 8 * len(counts)
-    first = unpack_ascending(packed[:ends]).astype(np.int64)
-    return TimeSummary(width, first, first + unpack(packed[ends:], "<i8"), counts)
 
 
 def _texts(row: Mapping[str, Any]) -> TextSummary | None:
@@ -494,7 +454,8 @@ def _steps(row: Mapping[str, Any] | None) -> StepScores | None:
     if row is None:
         return None
     codes, totals = (np.asarray(row[name], np.int64) for name in ("codes", "totals"))
-    days, sums, rows = (np.frombuffer(row[name], np.uint8) for name in ("days", "sums", "rows"))
-    packed = (unpack(sums, SHORT), unpack(rows, COUNT))
-    by_day = [one.astype(np.float64)[:, None] for one in packed]
-    return StepScores(codes, totals, DaySums(unpack_ascending(days).astype(np.int64), *by_day))
+    days = DaySums(
+        np.asarray(row["days"], np.int64),
+        *(np.asarray(row[name], np.float64)[:, None] for name in ("sums", "rows")),
+    )
+    return StepScores(codes, totals, days)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
 from driftline.baseline.context_groups import ContextGroups
+from driftline.baseline.profile import Profile
 from driftline.stats.calendar_regression import (
     SEASON_DAYS,
     Integers,
@@ -102,29 +103,6 @@ class ReferenceDays:
         )
         return cls(scores, places, variation, np.concatenate(changes, axis=1), given)
 
-    def only(self, columns: Collection[str]) -> ReferenceDays | None:
-        """Return what is known of some columns; None without any of them."""
-        scores = {name: one for name, one in self.scores.items() if name in columns}
-        if not scores:
-            return None
-        ends = np.cumsum([len(one.names) for one in scores.values()]).tolist()
-        kept = np.concatenate([np.r_[self.places[name]] for name in scores])
-        places = {
-            name: slice(end - len(one.names), end)
-            for (name, one), end in zip(scores.items(), ends, strict=True)
-        }
-        return ReferenceDays(
-            scores, places, self.variation.only(kept), self.clock_change[:, kept], self.context
-        )
-
-    def on_other_cells(self, columns: Collection[str]) -> ReferenceDays:
-        """Return the same where some columns are counted on other cells by now."""
-        context = {
-            name: one.on_other_cells() if name in columns else one
-            for name, one in self.context.items()
-        }
-        return replace(self, context=context)
-
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
         """The column and the name of each score, F of them."""
@@ -163,6 +141,40 @@ class ReferenceDays:
             design = calendar if name in self.context else whole
             found[name], _ = own.day_sums(blocks.hours, design, counts, own_steps)
         return found
+
+
+def parts_of(
+    columns: Mapping[str, Cells],
+    blocks: BlockCounts,
+    steps: Mapping[str, StepScores],
+    context: Sequence[str] = (),
+) -> tuple[ReferenceDays, ...]:
+    """Learn from the reference's hours, of each part of the columns that has hours alike."""
+    found = (ReferenceDays.of(columns, part, steps, context) for part in (blocks, *blocks.apart))
+    return tuple(one for one in found if one is not None)
+
+
+def known_steps(profile: Profile | None) -> dict[str, StepScores]:
+    """Return how columns of numbers move from row to row, of those where it was counted."""
+    columns = {} if profile is None else profile.columns
+    return {name: one.steps for name, one in columns.items() if one.steps is not None}
+
+
+def step_levels(profile: Profile | None) -> dict[str, Cells]:
+    """Return within which levels columns of numbers step, of those that do not from row to row."""
+    found = {}
+    for name, steps in known_steps(profile).items():
+        assert profile is not None
+        cells = None if steps.within is None else profile.columns[steps.within].cells
+        if cells is not None:
+            found[name] = cells
+    return found
+
+
+def teaches_days(blocks: BlockCounts | None) -> bool:
+    """Whether a reference has days enough to learn from."""
+    parts = () if blocks is None else (blocks, *blocks.apart)
+    return any(one.span_days >= REFERENCE_DAYS for one in parts)
 
 
 def _designs(

@@ -16,7 +16,6 @@ from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.constraints import Constraints
 from driftline.baseline.derived import derivations
 from driftline.baseline.fit import Fitted, fit_source
-from driftline.baseline.learnt_days import LearntDays
 from driftline.baseline.profile import Profile
 from driftline.baseline.sample import RowSample
 from driftline.baseline.segments import SegmentCounter
@@ -115,7 +114,7 @@ def renewed(
         segments=fitted.segments,
         sample=fitted.sample,
         rows=fitted.rows,
-    ).with_learnt_days()
+    )
 
 
 def _with_outcomes(baseline: Baseline, fitted: Fitted, roles: Roles) -> Baseline:
@@ -164,9 +163,6 @@ def with_columns_anew(
 
     changes = {"changes": [*changes_of(baseline), entry]}
     listed = json.dumps(changes, indent=2, ensure_ascii=False) + "\n"
-    # As of a folder whose file is damaged.
-    before = baseline if baseline.learnt_days else baseline.with_learnt_days()
-    learnt, fresh = (one.learnt_days or LearntDays((), ()) for one in (before, made))
     return replace(
         made,
         profile=_profile(baseline.profile, made.profile, names),
@@ -177,13 +173,11 @@ def with_columns_anew(
             _with_features(baseline.constraints, made.constraints, is_named)
         ),
         blocks=_blocks(baseline.blocks, made.blocks, names),
-        # Of a short reference all columns are learnt of anew, together.
-        learnt_days=learnt.replaced(names, fresh),
         segments=_segments(baseline.segments, names),
         sample=_sample(baseline, names),
         rows=None if baseline.rows is None else baseline.rows.without(names),
         documents={**baseline.documents, CHANGES: listed},
-    ).with_learnt_days()
+    )
 
 
 def _profile(before: Profile, made: Profile, names: Collection[str]) -> Profile:

@@ -30,7 +30,6 @@ from driftline.baseline.blocks import HOUR_US, event_times
 from driftline.baseline.cells import Cells
 from driftline.baseline.derived import Traits, Vocabulary, column_of
 from driftline.baseline.derived_rows import UNKNOWN_HOUR, DerivedRows, derive
-from driftline.baseline.packing import pack_ascending, unpack_ascending
 from driftline.errors import InputError
 from driftline.formats.arrow_types import plain_type
 from driftline.formats.hashing import hash_integers
@@ -44,7 +43,7 @@ ALL = np.iinfo(np.uint64).max
 KEY = b"driftline.sample"
 # The hashes of all text columns' words, in the first row.
 WORDS = "words"
-SAMPLE_FORMAT = 3
+SAMPLE_FORMAT = 4
 ORDER, PRIORITY, HOURS, TRAIT = "\0order", "\0priority", "\0hours", "\0trait "
 
 
@@ -259,9 +258,9 @@ def sample_to_table(sample: RowSample, cells: Mapping[str, Cells]) -> pa.Table:
             for name, one in known.items()
         }
         if known:
-            packed = np.concatenate([pack_ascending(one.hashes) for one in known.values()])
-            rows = [packed, *[None] * (len(sample) - 1)]
-            arrays[WORDS] = pa.array(rows[: len(sample)], pa.list_(pa.uint8()))
+            hashes = np.concatenate([one.hashes for one in known.values()])
+            rows = [hashes, *[None] * (len(sample) - 1)]
+            arrays[WORDS] = pa.array(rows[: len(sample)], pa.list_(pa.uint64()))
     noted = json.dumps(notes, ensure_ascii=False).encode()
     return pa.table(arrays).replace_schema_metadata({KEY: noted})
 
@@ -309,11 +308,14 @@ def _read_derived(table: pa.Table, notes: Mapping[str, Any]) -> DerivedRows:
 
 def _read_words(table: pa.Table, noted: Mapping[str, Any]) -> dict[str, Vocabulary]:
     found, start = {}, 0
-    packed = table.column(WORDS)[0].values.to_numpy() if noted and table.num_rows else np.empty(0)
+    hashes = (
+        table.column(WORDS)[0].values.to_numpy()
+        if noted and table.num_rows
+        else np.empty(0, np.uint64)
+    )
     for name, one in noted.items():
-        end = start + 8 * one["count"]
-        hashes = unpack_ascending(packed[start:end].astype(np.uint8))
-        found[name] = Vocabulary(hashes, int(one["below"]), int(one["shift"]))
+        end = start + one["count"]
+        found[name] = Vocabulary(hashes[start:end], int(one["below"]), int(one["shift"]))
         start = end
     return found
 

@@ -14,7 +14,7 @@ import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
@@ -43,14 +43,6 @@ from driftline.baseline.folder import (
     read_file,
     replace_files,
     to_ipc,
-)
-from driftline.baseline.learnt_days import (
-    LEARNT_DAYS,
-    LearntDays,
-    compared_cells,
-    known_steps,
-    read_learnt_days,
-    teaches_days,
 )
 from driftline.baseline.losses import LevelLosses, losses_from_table, losses_to_table
 from driftline.baseline.outcomes import Outcomes
@@ -88,7 +80,7 @@ CHANGES = "changes.json"
 OTHER_DOCUMENTS = (ANALYSIS, QUALITY_STATISTICS, QUALITY_CONSTRAINTS, CHANGES)
 DOCUMENTS = (
     STATISTICS, CONSTRAINTS, SIGNATURE, PROFILE, OUTCOMES, ATTRIBUTIONS, SEGMENTS,
-    SAMPLE, ROWS, LOSSES, ESTIMATION, LEARNT_DAYS,
+    SAMPLE, ROWS, LOSSES, ESTIMATION,
     *OTHER_DOCUMENTS,
 )  # fmt: skip
 # What columns are, and what they and answers must keep to, without a summary of any.
@@ -131,8 +123,6 @@ class Baseline:
         What is known of rows as wholes; None where that is nothing.
     losses
         How wrong the answers were by level of the texts; None without labels.
-    learnt_days
-        What the day test has learnt of the profile; None without times.
     estimation
         What quality is estimated by without labels; None without outcomes.
     functions
@@ -152,7 +142,6 @@ class Baseline:
     sample: RowSample | None = None
     rows: RowProfile | None = None
     losses: Mapping[str, LevelLosses] | None = None
-    learnt_days: LearntDays | None = None
     estimation: EstimationRows | None = None
     functions: tuple[Any, ...] = field(default=(), compare=False, repr=False)
 
@@ -259,21 +248,7 @@ class Baseline:
             model_classes=model_classes,
         )  # fmt: skip
         statistics = Statistics.from_profile(fitted.profile)
-        return cls(statistics=statistics, **vars(fitted)).with_learnt_days()
-
-    def with_learnt_days(self) -> Baseline:
-        """Return the baseline with what the day test learns of its reference, for all checks.
-
-        The hours that only this needs are let go.
-        """
-        if self.blocks is None or self.blocks.is_thinned:
-            return self
-        learnt: LearntDays | None = None
-        if teaches_days(self.blocks):
-            cells = compared_cells(self.signature, self.constraints, self.profile, self.cells)
-            steps, context = known_steps(self.profile), self.signature.context
-            learnt = LearntDays.of(cells, self.blocks, steps, context)
-        return replace(self, learnt_days=learnt, blocks=self.blocks.thinned())
+        return cls(statistics=statistics, **vars(fitted))
 
     @property
     def unnamed_times(self) -> str | None:
@@ -350,7 +325,7 @@ class Baseline:
 def written_version(folder: str | os.PathLike[str]) -> str:
     """Return the version that `Baseline.save` wrote into a folder, as its files lie there now."""
     place = locate(folder)
-    found = {name: read_file(place, name) for name in DOCUMENTS if name != LEARNT_DAYS}
+    found = {name: read_file(place, name) for name in DOCUMENTS}
     return _digest({name: data for name, data in found.items() if data is not None})
 
 
@@ -362,10 +337,7 @@ def _digest(documents: Mapping[str, bytes]) -> str:
 
 
 def _write(place: Location, baseline: Baseline) -> None:
-    documents = dict(baseline._documents)
-    if baseline.learnt_days is not None and PROFILE in documents:
-        documents[LEARNT_DAYS] = baseline.learnt_days.to_bytes(documents[PROFILE])
-    replace_files(place, documents, among=DOCUMENTS, last=SIGNATURE)
+    replace_files(place, baseline._documents, among=DOCUMENTS, last=SIGNATURE)
 
 
 def _read(
@@ -423,9 +395,6 @@ def _read(
         rows=parsed(ROWS, RowProfile.from_json),
         losses=parsed(LOSSES, lambda data: losses_from_table(from_ipc(data))),
         estimation=parsed(ESTIMATION, lambda data: EstimationRows.from_arrow(from_ipc(data))),
-        learnt_days=None
-        if table is None
-        else read_learnt_days(place, found.get(LEARNT_DAYS), found[PROFILE], profile, blocks),
         documents={
             name: parsed_file(place, name, plain_document, found[name])
             for name in OTHER_DOCUMENTS

@@ -14,7 +14,7 @@ together); Student, Biometrika 6, 1908.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -134,21 +134,6 @@ class DayVariation:
             int(days[0]), int(days[-1]), span_days, coefficients, row_variance, live, lengths,
             rows.mean(axis=0),
         )  # fmt: skip
-
-    def only(self, scores: Integers) -> DayVariation:
-        """Return what is known of some scores, by their places."""
-        lengths = {
-            days: Length(one.variance[scores], one.freedom[scores], one.kurtosis[scores])
-            for days, one in self.lengths.items()
-        }
-        return replace(
-            self,
-            coefficients=self.coefficients[:, scores],
-            row_variance=self.row_variance[scores],
-            is_live=self.is_live[scores],
-            lengths=lengths,
-            rows_per_day=self.rows_per_day[scores],
-        )
 
     @property
     def longest_span(self) -> int:

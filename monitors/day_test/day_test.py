@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from driftline.baseline.blocks import BlockCounts
 from driftline.baseline.cells import Cells
-from driftline.baseline.learnt_days import LearntDays
-from driftline.baseline.reference_days import ReferenceDays
+from driftline.baseline.reference_days import ReferenceDays, parts_of
 from driftline.baseline.times import EPOCH
 from driftline.monitors.day_test.day_counter import DayCounter
 from driftline.monitors.drift_test.budget import Budget
@@ -136,7 +135,6 @@ class DayTest:
     length: timedelta | None = None  # Of a window; None: rows of no known span.
     budget: Budget = field(default_factory=Budget)
     scales: tuple[int, ...] = SCALES
-    learnt: LearntDays | None = None  # What the baseline has kept, of some columns.
     # Within which levels columns step, as `step_levels` returns them.
     within: Mapping[str, Cells] = field(default_factory=dict)
     context: tuple[str, ...] = ()  # The columns that the others are judged given.
@@ -145,11 +143,7 @@ class DayTest:
     def groups(self) -> tuple[ReferenceDays, ...]:
         """The columns by the hours of their reference, those that can be judged."""
         columns = {name: one.cells for name, one in self.references.items()}
-        if self.learnt is not None and self.learnt.columns == tuple(columns):
-            return self.learnt.parts
-        if self.blocks.is_thinned:  # Nothing more can be learnt of it.
-            return () if self.learnt is None else self.learnt.only(tuple(columns)).parts
-        return LearntDays.of(columns, self.blocks, self.steps, self.context).parts
+        return parts_of(columns, self.blocks, self.steps, self.context)
 
     @property
     def cells(self) -> dict[str, Cells]:

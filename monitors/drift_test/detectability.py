@@ -196,7 +196,7 @@ def _days(own: BlockCounts | None) -> float | None:
     """Return the reference's days from first to last hour; None where it has no times."""
     if own is None or not own.hours.size:
         return None
-    return float(own.all_hours[-1] - own.all_hours[0] + 1) / DAY_H
+    return float(own.hours[-1] - own.hours[0] + 1) / DAY_H
 
 
 def _middle(layout: Layout, scan: SpanScan) -> Indices:

@@ -134,21 +134,15 @@ class Dispersion:
     @cached_property
     def hour_rows(self) -> Numbers:
         """Rows of each hour of the reference, shape (hours,)."""
-        if self.reference.let_go is not None:
-            return self.reference.all_rows.astype(np.float64)
-        return self.rows_of(self.reference)
-
-    def rows_of(self, counts: BlockCounts) -> Numbers:
-        """Return the rows of hours or days, shape (H,)."""
         if not self._known:
             return np.zeros(0)
-        own = counts.counts[self.layout.names[self._known[0]]]
+        own = self.reference.counts[self.layout.names[self._known[0]]]
         return np.asarray(own.sum(axis=1, dtype=np.float64))
 
     @cached_property
     def extent_h(self) -> int:
         """Hours from the reference's first row to its last, without stray times such as of 1970."""
-        hours, rows = self.reference.all_hours, self.hour_rows
+        hours, rows = self.reference.hours, self.hour_rows
         if not rows.sum():
             return 1
         most = hours[-1] - hours[0] + 1
@@ -161,15 +155,12 @@ class Dispersion:
     def grids(self) -> tuple[Grid, ...]:
         """Which hours count as alike, for each column: the finest that pays."""
         found = [GRIDS[0]] * len(self.layout)
-        grids = (
-            possible_grids(self.reference.all_hours, self.unit_h) if self.seasonal else GRIDS[:1]
-        )
+        grids = possible_grids(self.reference.hours, self.unit_h) if self.seasonal else GRIDS[:1]
         if not self._known or len(grids) == 1:
             return tuple(found)
         best: Numbers | None = None
-        length_h = self.reference.known_length(self.unit_h)
         for grid in grids:
-            ratios = self._block_ratios(grid, self._known, length_h, at_most=BLOCKS_TO_CHOOSE_BY)
+            ratios = self._block_ratios(grid, self._known, self.unit_h, at_most=BLOCKS_TO_CHOOSE_BY)
             # One set of many may have a season, such as gaps at night: it speaks for itself.
             sums = np.add.reduceat(ratios.mean, self.layout.set_starts[:-1])
             now = np.stack([sums, self.layout.largest(ratios.mean)])
@@ -184,8 +175,7 @@ class Dispersion:
         return tuple(found)
 
     def at(self, length_h: int) -> Effect:
-        """Return the design effects of spans of a length, or the next that is known."""
-        length_h = self.reference.known_length(length_h)
+        """Return the design effects of spans of a length."""
         if length_h not in self._effects:
             self._effects[length_h] = self._learn(length_h)
         return self._effects[length_h]
@@ -237,24 +227,17 @@ class Dispersion:
     def _short_h(self) -> int:
         """Return the shortest length whose blocks hold enough rows to show clusters, in hours."""
         rows = self.hour_rows.sum() / self.extent_h
-        short_h = int(2 ** math.ceil(math.log2(max(CLUSTER_ROWS / float(rows), 1.0))))
-        return self.reference.known_length(short_h)
+        return int(2 ** math.ceil(math.log2(max(CLUSTER_ROWS / float(rows), 1.0))))
 
     def _block_ratios(
         self, grid: Grid, columns: Sequence[int], length_h: int, *, at_most: int | None = None
     ) -> BlockRatios:
-        known = self.reference.of_length(length_h)
         cut = ReferenceBlocks.of(
-            known.hours,
-            self.rows_of(known),
-            grid,
-            length_h=length_h,
-            unit_h=self.unit_h,
-            rest_rows=None if known.let_go is None else known.let_go.week_rows.astype(np.float64),
+            self.reference.hours, self.hour_rows, grid, length_h=length_h, unit_h=self.unit_h
         )
         if at_most is not None:
             cut = cut.sample(at_most)
-        return measure_ratios(self.layout, columns, known, cut)
+        return measure_ratios(self.layout, columns, self.reference, cut)
 
     def _calibrated(self, ratios: BlockRatios) -> tuple[Numbers, Numbers]:
         """Return the factors at which the blocks would differ as independent rows do, shape (S,).
@@ -280,7 +263,7 @@ class Dispersion:
 
     def _block_rows(self, length_h: int) -> float:
         """Return the rows of the mean block, also of one that is longer than the reference."""
-        hours = self.reference.all_hours
+        hours = self.reference.hours
         _, first = np.unique(hours // length_h, return_index=True)
         rate = self.hour_rows.sum() / self.extent_h
         return max(float(np.add.reduceat(self.hour_rows, first).mean()), float(rate) * length_h)
@@ -313,7 +296,7 @@ def measure_ratios(
     layout, columns
         All columns, and the places of those to measure.
     reference
-        The reference by the hour, or by the day; holds these columns.
+        The reference by the hour; holds these columns.
     cut
         Its blocks, of one length, and which hours are alike.
     """
@@ -326,11 +309,7 @@ def measure_ratios(
     for part in layout.parts(columns, reference.hours.size):
         own = layout.select(part)
         counts = np.concatenate([reference.counts[name] for name in own.names], axis=1)
-        rest = None
-        if reference.let_go is not None:
-            weeks = reference.let_go.weeks
-            rest = np.concatenate([weeks[name] for name in own.names], axis=1)
-        held, expected = cut.shares(counts, rest)
+        held, expected = cut.shares(counts)
         held, expected = own.sets(held), own.sets(expected)
         known_part = own.bases(expected, np.ones_like(rows))
         known = divide(expected, known_part, 0.0)

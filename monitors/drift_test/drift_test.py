@@ -206,7 +206,7 @@ class DriftTest:
         found, gaps = np.zeros((2, len(layout)), np.bool_)
         end = None
         if self.blocks is not None and self.blocks.hours.size and self.length is not None:
-            end = EPOCH + timedelta(hours=int(self.blocks.all_hours[-1]) + 1)
+            end = EPOCH + timedelta(hours=int(self.blocks.hours[-1]) + 1)
         for scale in self.scales:
             if end is not None and self.length is not None and scale * self.length > end - FIRST:
                 break  # No calendar holds such a span, as of a window that somebody left open.

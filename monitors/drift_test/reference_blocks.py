@@ -41,8 +41,6 @@ class ReferenceBlocks:
     pair_bare: NDArray[np.bool_]
     pair_block: Indices  # The hours that are left out for those, shape (P, 2).
     pair_weight: Numbers  # Weight of a reference row in the block's expected shares, shape (P,).
-    # Kind of each hour of the week of rows that are in no block, shape (168,) or (0,).
-    rest_kind: Indices
 
     @classmethod
     def of(
@@ -53,16 +51,12 @@ class ReferenceBlocks:
         *,
         length_h: int,
         unit_h: int,
-        rest_rows: Numbers | None = None,
     ) -> ReferenceBlocks:
         """Cut the hours that have rows, ascending, into blocks; shape (H,).
 
         Blocks start at multiples of their length since 1970-01-01T00:00Z; those of several windows
         mix these, of `unit_h` hours each, by their own rows. `grid` says which hours are alike.
-        Rows that are in no block, by the hour of the week, are compared with as well.
         """
-        rest_rows = np.zeros(0) if rest_rows is None else rest_rows
-        rest_kind = grid.cells(np.arange(rest_rows.size))
         _, first, block = np.unique(hours // length_h, return_index=True, return_inverse=True)
         rows = np.add.reduceat(hour_rows, first)
         kind = grid.cells(hours)
@@ -80,13 +74,11 @@ class ReferenceBlocks:
         out = np.searchsorted(place, pair_kind[:, None] * extent_h + edges)
         running = np.concatenate([[0.0], np.cumsum(hour_rows[order])])
         of_kind = np.diff(running[kind_ends])
-        of_kind += np.bincount(rest_kind, rest_rows, minlength=grid.size)
         left = of_kind[pair_kind] - (running[out[:, 1]] - running[out[:, 0]])
         bare = left <= 0
         near = np.searchsorted(hours, np.stack([low, high], axis=1))[pair_block]
         whole = np.concatenate([[0.0], np.cumsum(hour_rows)])
-        every = whole[-1] + rest_rows.sum()
-        left = np.where(bare, every - (whole[near[:, 1]] - whole[near[:, 0]]), left)
+        left = np.where(bare, whole[-1] - (whole[near[:, 1]] - whole[near[:, 0]]), left)
         # A window that reaches into two blocks is cut in two.
         unit_h = min(unit_h, length_h)
         window = np.unique(
@@ -112,7 +104,6 @@ class ReferenceBlocks:
             pair_bare=bare,
             pair_block=near,
             pair_weight=weight / safe,
-            rest_kind=rest_kind,
         )
 
     def sample(self, at_most: int) -> ReferenceBlocks:
@@ -136,17 +127,13 @@ class ReferenceBlocks:
             pair_weight=self.pair_weight[pairs],
         )
 
-    def shares(
-        self, counts: NDArray[np.int64], rest: NDArray[np.int64] | None = None
-    ) -> tuple[Numbers, Numbers]:
+    def shares(self, counts: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
         """Return what the blocks that are kept hold and what is expected of them.
 
         Parameters
         ----------
         counts
             Rows per hour and cell, shape (H, C).
-        rest
-            Rows that are in no block per hour of the week and cell, shape (168, C).
 
         Returns
         -------
@@ -155,15 +142,12 @@ class ReferenceBlocks:
         """
         running = _running(counts[self.order])
         of_kind = running[self.kind_ends[1:]] - running[self.kind_ends[:-1]]
-        if rest is not None:
-            np.add.at(of_kind, self.rest_kind, rest)
         left = of_kind[self.pair_kind]
         left -= running[self.pair_out[:, 1]]
         left += running[self.pair_out[:, 0]]
         if self.pair_bare.any():
             whole, near = _running(counts), self.pair_block[self.pair_bare]
-            every = whole[-1] if rest is None else whole[-1] + rest.sum(axis=0)
-            left[self.pair_bare] = every - (whole[near[:, 1]] - whole[near[:, 0]])
+            left[self.pair_bare] = whole[-1] - (whole[near[:, 1]] - whole[near[:, 0]])
         expected = np.add.reduceat(left * self.pair_weight[:, None], self.pair_first, axis=0)
         held = np.add.reduceat(counts, self.first, axis=0, dtype=np.float64)
         return held[self.chosen][self.keep], expected[self.keep]

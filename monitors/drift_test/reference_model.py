@@ -73,13 +73,13 @@ class ReferenceModel:
         dispersion, found = self.seasonal, []
         if dispersion is None or self.blocks is None:
             return []
-        hours = self.blocks.of_seasons
+        hours = self.blocks
         for grid in GRIDS[1:]:
             columns = [index for index, own in enumerate(dispersion.grids) if own == grid]
             for part in self.layout.parts(columns, hours.hours.size):
                 names = [self.layout.names[index] for index in part]
                 counts = np.concatenate([hours.counts[name] for name in names], axis=1)
-                table = SeasonTable.of(grid, hours.hours, dispersion.rows_of(hours), counts)
+                table = SeasonTable.of(grid, hours.hours, dispersion.hour_rows, counts)
                 found.append((table, self.layout.cell_places(part), np.array(part)))
         return found
 

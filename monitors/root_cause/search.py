@@ -118,7 +118,7 @@ def is_unheard_of(
     own = None if blocks is None else blocks.of(cells.column)
     if own is None or condition not in cells.predicates:
         return False
-    counts = own.finest.counts[cells.column].astype(np.int64)
+    counts = own.counts[cells.column].astype(np.int64)
     rows, place = counts.sum(axis=1), cells.predicates.index(condition)
     full = rows >= HOUR_ROWS
     if np.count_nonzero(full) < HOURS_MIN:

@@ -59,7 +59,7 @@ def test_blocks_are_whole_hours(length):
         counted([(0, 0)]).blocks(length)
 
 
-def test_hours_older_than_three_years_are_let_go():
+def test_hours_older_than_three_years_are_dropped():
     late = HOUR_LIMIT + 10
 
     found = counted([(hour * HOUR_US, 0) for hour in range(late)])

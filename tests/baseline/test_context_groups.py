@@ -31,7 +31,6 @@ def test_rows_of_no_known_value_count_as_the_usual_mix() -> None:
 
     assert found.shares(hours)[:, 0].tolist() == pytest.approx([0.25, 0.4, 0.54])
     assert found.shares(None).tolist() == [[0.4]]
-    assert found.on_other_cells().shares(np.ones((2, 9), np.int64)).tolist() == [[0.4]]
 
 
 def test_numbers_are_grouped_with_their_neighbours_and_empty_ones_apart() -> None:

@@ -66,32 +66,6 @@ def test_what_is_kept_follows_from_the_values_not_from_how_they_were_split(many)
     assert merged.value == pytest.approx(many, rel=0.05)
 
 
-def test_with_few_of_its_hashes_a_count_is_the_same_and_still_merges():
-    first, second = distinct_of(np.arange(40_000)), distinct_of(np.arange(20_000, 60_000))
-
-    thinned = first.thinned()
-
-    assert len(thinned.hashes) == distinct.KEPT_HASHES
-    assert thinned.value == first.value
-    assert thinned.thinned() is thinned
-    # Standard error 1/sqrt(255) = 6.3%; the hashes are fixed.
-    for both in (thinned.merge(second), second.merge(thinned), thinned.merge(second.thinned())):
-        assert both.value == pytest.approx(60_000, rel=0.2)
-    thinned.update(second.hashes)
-    assert thinned.value == pytest.approx(60_000, rel=0.2)
-
-
-def test_rounded_hashes_are_numbered_in_their_order_and_come_back():
-    steps = np.uint64(2) ** np.arange(64, dtype=np.uint64)
-    drawn = np.random.default_rng(1).integers(0, 2**64, 20_000, dtype=np.uint64)
-    hashes = DistinctCount.of(np.concatenate([steps, steps - np.uint64(1), drawn])).hashes
-
-    codes = distinct.rounded_codes(hashes)
-
-    assert (np.diff(codes.astype(np.int64)) > 0).all()
-    assert distinct.from_rounded_codes(codes).tolist() == hashes.tolist()
-
-
 def test_beyond_the_cap_frequent_levels_survive_within_the_stated_error(monkeypatch):
     monkeypatch.setattr(distinct, "LEVEL_CAP", 20)
     rng = np.random.default_rng(4)

@@ -12,8 +12,8 @@ import pytest
 
 import driftline as dl
 from driftline.baseline.cells import Cells
-from driftline.baseline.learnt_days import step_levels
 from driftline.baseline.profile import Profile
+from driftline.baseline.reference_days import step_levels
 from driftline.baseline.steps import StepCounter
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError

@@ -52,7 +52,6 @@ def test_what_is_saved_loads_as_the_same_baseline(fitted, tmp_path):
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == [
         "constraints.json",
         "estimation.arrow",
-        "learnt-days.arrow",
         "losses.arrow",
         "model-quality",
         "outcomes.arrow",

@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 from driftline.baseline.constraints import is_compared
-from driftline.baseline.learnt_days import known_steps, step_levels, teaches_days
+from driftline.baseline.reference_days import known_steps, step_levels, teaches_days
 from driftline.baseline.store import Baseline
 from driftline.monitors.check_context import CheckContext, PastWindows
 from driftline.monitors.day_test.day_counter import DayCounter
@@ -44,7 +44,6 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
         length,
         budget,
         day_scales(length),
-        learnt=baseline.learnt_days,
         within=step_levels(baseline.profile),
         context=baseline.signature.context,
     )

@@ -165,7 +165,7 @@ def _by_hour(blocks: BlockCounts | None, name: str) -> tuple[NDArray[np.int64], 
     part = None if blocks is None else blocks.of(name)
     if part is None:
         return np.zeros(0, np.int64), np.zeros((0, 2), np.int32)
-    return part.finest.hours, part.finest.counts[name]
+    return part.hours, part.counts[name]
 
 
 def _never_near(

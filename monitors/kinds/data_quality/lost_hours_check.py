@@ -126,7 +126,7 @@ def lost_hours(
     alpha
         The chance of a false alarm that is accepted.
     """
-    hours_known = reference.all_hours
+    hours_known = reference.hours
     known = _by_day(hours_known, (int(hours_known[0]), int(hours_known[-1]) + 1))
     seen = _by_day(hours, span)
     days = len(known)
@@ -183,12 +183,12 @@ def lost_rows(
     alpha
         The chance of a false alarm that is accepted.
     """
-    usual = reference.all_rows
+    usual = reference.rows
     pace = int(np.median(usual))
     if np.count_nonzero(usual == pace) < REGULAR_SHARE * len(usual):
         return None
-    whole = int(reference.all_hours[0]), int(reference.all_hours[-1]) + 1
-    known = _missing(reference.all_hours, usual, whole, pace)
+    whole = int(reference.hours[0]), int(reference.hours[-1]) + 1
+    known = _missing(reference.hours, usual, whole, pace)
     seen = _missing(hours, rows, span, pace)
     if len(known) < LEAST_DAYS:
         return None
@@ -234,7 +234,7 @@ def _missing(
 
 def _share_empty(seen: NDArray[np.int8], reference: BlockCounts) -> NDArray[np.float64]:
     """Return the share of days without rows in a window's comparable hours, shape (24,)."""
-    rows = np.bincount(reference.all_hours % DAY_H, reference.all_rows, minlength=DAY_H)
+    rows = np.bincount(reference.hours % DAY_H, reference.rows, minlength=DAY_H)
     # Hours by hours: those that have rows in the window, and are no busier than twice as much.
     comparable = (rows <= 2.0 * rows[:, None]) & (seen > 0).any(axis=0)
     empty, whole = (seen == 0).sum(axis=0), (seen >= 0).sum(axis=0)

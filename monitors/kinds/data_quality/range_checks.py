@@ -202,8 +202,8 @@ def _had_alone(
     if known is None or not known.hours.size:
         return False
     # Of hours that were let go only the rows are known: a span has them, too.
-    starts, place = np.unique(known.all_hours // length_h, return_inverse=True)
-    span_rows = np.bincount(place, known.all_rows)
+    starts, place = np.unique(known.hours // length_h, return_inverse=True)
+    span_rows = np.bincount(place, known.rows)
     counts = known.counts[predicate.column]
     rows, held = counts.sum(axis=1), counts[:, _beyond(predicate, reference)].sum(axis=1)
     low, high = COMMON_IN_SEGMENT * share * rows, (1.0 + share) / 2.0 * rows

@@ -318,7 +318,7 @@ def _unseen_details(
 def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:
     """Return how many times more the counts of rare cells vary than those of independent rows."""
     if baseline.blocks is not None and len(baseline.blocks.hours):
-        hours = int(baseline.blocks.all_hours[-1] - baseline.blocks.all_hours[0]) + 1
+        hours = int(baseline.blocks.hours[-1] - baseline.blocks.hours[0]) + 1
         most = max(1, hours // WANTED_BLOCKS)
         long = timedelta(hours=max(1, min(length // timedelta(hours=1), most)))
         blocks = baseline.blocks.blocks(long)
