@@ -6,12 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from driftline.app.init.infer_roles import guess_roles
 from driftline.baseline.origin import origin_reason
 from driftline.baseline.store import Baseline
-from driftline.formats.source import open_source
 from driftline.monitors.check import check
-from driftline.roles import Roles
 
 GROWS = "its days or times move on with the rows"
 DAYS = 12
@@ -87,16 +84,6 @@ def test_a_day_that_is_declared_to_be_a_code_is_judged(nights: Path) -> None:
     found = check(nights / "today", Baseline.fit(nights / "table", categorical=["ds"]))
 
     assert {one.feature_name for one in found.violations} == {"ds"}
-
-
-def test_init_leaves_out_what_a_baseline_would_not_judge(tmp_path: Path) -> None:
-    rows = pd.DataFrame({"x": np.arange(300.0), "day": [20261116, 20261117, 20261118] * 100})
-    rows.to_parquet(tmp_path / "rows.parquet")
-
-    found = guess_roles(open_source(tmp_path / "rows.parquet"), Roles())
-
-    assert found.roles.exclude == ("day",)
-    assert [one.reason for one in found.guesses if one.role == "exclude"] == [GROWS]
 
 
 def codes(values: object) -> pd.DataFrame:

@@ -6,12 +6,12 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from driftline.app.init.infer_roles import IDS
 from driftline.baseline.origin import name_words
 from driftline.baseline.store import UNNAMED_TIMES, Baseline
 from driftline.monitors.results.violation import plural
 from driftline.signature import Column
 
+IDS = frozenset(("id", "uuid", "guid", "key"))
 # Of a table with a thousand empty columns the first will do.
 SHOWN_UNJUDGED = 5
 WORDS = {

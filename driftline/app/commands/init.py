@@ -14,7 +14,6 @@ from driftline.roles import Roles
 
 if TYPE_CHECKING:
     from driftline.app.init.dry_run import Trial
-    from driftline.app.init.infer_roles import Guessed
 
 SHOWN_CAUSES = 5
 SEEN_WIDTH = 150
@@ -41,18 +40,18 @@ def init(
     *,
     roles: Roles,
 ) -> None:
-    """Look at data, guess what its columns are, and write resources.
+    """Write the resources that monitor data like these.
 
-    Each guess is told with its reason; a flag says it better, and an empty one (--label "") says
-    that there is none. The file declares an endpoint that an app of your own answers (captured by
-    dl.Capture, dl.Logger or driftline proxy), its baseline, monitors and alarms. One check shows
-    what such a monitor says.
+    A flag says what a column is for; what no flag says is a feature, and the file lists the rest as
+    a TODO. The file declares an endpoint that an app of your own answers (captured by dl.Capture,
+    dl.Logger or driftline proxy), its baseline, monitors and alarms. One check shows what such a
+    monitor says.
 
     Example: driftline init orders.parquet --label late
     """
     # The work is imported where it begins: the options need none of it.
+    from driftline.app.commands.fitted import told
     from driftline.app.init.dry_run import try_out
-    from driftline.app.init.infer_roles import guess_roles
     from driftline.app.init.scaffold import (
         draft_resources,
         draft_text,
@@ -69,24 +68,23 @@ def init(
     if not overwrite:
         require_free(file)
     source = open_source(data if len(data) > 1 else data[0])
-    guessed = guess_roles(source, roles)
-    trial = try_out(source, guessed.roles)  # Before the file: it shows whether the roles hold.
-    resources = draft_resources(data, endpoint, guessed.roles, channel)
-    note = sent_note(guessed.roles)
-    write_draft(file, draft_text(resources, guessed.guesses, file=file, note=note))
+    trial = try_out(source, roles)  # Before the file: it shows whether the roles hold.
+    resources = draft_resources(data, endpoint, roles, channel)
+    note = sent_note(roles)
+    write_draft(file, draft_text(resources, file=file, note=note))
     if as_json:
         show_json(
             {
                 "file": str(file),
                 "endpoint": endpoint,
-                "guesses": [guess.to_dict() for guess in guessed.guesses],
                 "resources": resources,
                 "compared": trial.note,
                 "check": trial.report.to_dict(),
             }
         )
         return
-    _tell(guessed, note)
+    for line in (*told(trial.baseline), *filter(None, [note])):
+        typer.echo(line)
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
     typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
     _show(trial)
@@ -95,30 +93,11 @@ def init(
 
 def _show_next(file: Path, channel: str | None) -> None:
     """Print what is still missing, and the next commands."""
+    if "# TODO" in file.read_text(encoding="utf-8"):
+        typer.echo(f"{file} lists as TODO what no flag said, such as the label", err=True)
     if channel is None:
         typer.echo("its alarms notify nobody: name a webhook with --channel URL", err=True)
     typer.echo(f"\nnext: driftline up, then: driftline apply -f {file}", err=True)
-
-
-def _tell(guessed: Guessed, note: str) -> None:
-    """Print what each column is taken for, and what is missing."""
-    for guess in guessed.guesses:
-        typer.echo(f'{guess.role:<11} "{guess.value}": {guess.reason}')
-    if not guessed.guesses:
-        typer.echo("every column is a feature: none is named like anything else")
-    if note:
-        typer.echo(note)
-    roles = guessed.roles
-    if not (roles.label or roles.prediction or roles.probability):
-        typer.echo(
-            "neither label nor prediction is known: only the inputs are monitored; name them with "
-            "--label COL and --prediction COL (or --probability COL) to monitor the model, too"
-        )
-    elif not roles.label:
-        typer.echo(
-            "no label was found: if a column holds the true answer, name it with --label COL; "
-            "else apps have to send it as a feature"
-        )
 
 
 def _show(trial: Trial) -> None:

@@ -22,9 +22,10 @@ MIN_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was checked against what, in words, and what came out."""
+    """What was checked against what, in words, by which baseline, and what came out."""
 
     note: str
+    baseline: Baseline
     report: Report
 
 
@@ -34,16 +35,16 @@ def try_out(source: Source, roles: Roles) -> Trial:
     if cut is None or roles.timestamp is None:
         why = "without an event time" if roles.timestamp is None else "with too few times"
         note = f"the data against itself ({why} there is no later part), so nothing should drift"
-        return Trial(note, _judged(source, source, roles))
+        return _judged(note, source, source, roles)
     before = _part(source, roles.timestamp, lambda times: pc.less(times, cut))
     after = _part(source, roles.timestamp, lambda times: pc.greater_equal(times, cut))
     note = f"rows from {cut.as_py():%Y-%m-%d %H:%M} on, the last tenth, against those before"
-    return Trial(note, _judged(after, before, roles))
+    return _judged(note, after, before, roles)
 
 
-def _judged(data: Source, reference: Source, roles: Roles) -> Report:
+def _judged(note: str, data: Source, reference: Source, roles: Roles) -> Trial:
     baseline = Baseline.of(reference, roles)
-    return check_roles(data, baseline, roles, kind="data-quality")
+    return Trial(note, baseline, check_roles(data, baseline, roles, kind="data-quality"))
 
 
 def _cut(source: Source, timestamp: str) -> pa.Scalar | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +10,20 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from driftline.app.init.infer_roles import Guess
 from driftline.capture.tap.target import is_name
 from driftline.errors import ConflictError, InputError
 from driftline.roles import Roles
 from driftline.serving.provisioning.deploy import monitor_resources, name_of_file, roles_spec
 
+TODO = {
+    "label": "the true answer",
+    "prediction": "the model's answer",
+    "probability": "its probability, one column for each class",
+    "id": "what only identifies a row",
+    "timestamp": "the event's time",
+    "facet": "a group that is compared with others, such as sex=F",
+}
+"""What a data set may have, by the names of a Baseline's spec and of the flags."""
 _NO_CHANNEL = """\
 # No notification channel is configured: run `driftline init` with --channel URL, or declare one
 # (kind: Channel) and name it in the alarm_actions of each Alarm above.
@@ -77,23 +84,20 @@ def sent_note(roles: Roles) -> str:
     )
 
 
-def draft_text(
-    resources: Sequence[dict[str, Any]], guesses: Sequence[Guess], *, file: Path, note: str = ""
-) -> str:
-    """Write resources as YAML under a comment that says what was guessed, why, and a note."""
-    width = max((len(guess.role) for guess in guesses), default=0)
-    lines = [
-        f"#   {guess.role:<{width}}  {json.dumps(guess.value, ensure_ascii=False)}: {guess.reason}"
-        for guess in guesses
-    ]
+def draft_text(resources: Sequence[dict[str, Any]], *, file: Path, note: str = "") -> str:
+    """Write resources as YAML under a comment with what nobody said yet, and a note."""
+    spec = next(one["spec"] for one in resources if one["kind"] == "Baseline")
+    missing = [role for role in TODO if role not in spec]
+    head = ["# Written by `driftline init`."]
+    if missing:
+        head += [
+            "# TODO: name the columns of these in the Baseline's spec, where the data has them, or",
+            "# run init again with the flags (--label COL, ...). All other columns are features.",
+            *(f"#   {role}: COL  # {TODO[role]}" for role in missing),
+        ]
     # A name may hold anything, an end of line too; a comment must not.
-    told = [" ".join(line.split("\n")) for line in lines] or ["#   every column is a feature"]
-    head = [
-        "# Written by `driftline init`. What it took for what, and why:",
-        *told,
-        *([f"# Note: {' '.join(note.splitlines())}"] if note else ()),
-        "# Change below what is wrong, then: driftline apply -f " + file.name,
-    ]
+    head += [f"# Note: {' '.join(note.splitlines())}"] if note else []
+    head.append("# Then: driftline apply -f " + file.name)
     documents = yaml.safe_dump_all(resources, sort_keys=False, allow_unicode=True, width=100)
     has_channel = any(one["kind"] == "Channel" for one in resources)
     return "\n".join(head) + "\n" + documents + ("" if has_channel else _NO_CHANNEL)

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from driftline.app.init.dry_run import try_out
-from driftline.app.init.infer_roles import Guess
 from driftline.app.init.scaffold import draft_resources, draft_text
 from driftline.formats.source import open_source
 from driftline.roles import Facet, Roles
@@ -38,6 +37,12 @@ def orders(rows: int = 2_000, *, late_factor: float = 1.0) -> pd.DataFrame:
     return frame
 
 
+ROLES = (
+    "--label", "late", "--prediction", "predicted_late", "--probability", "score",
+    "--id", "order_id", "--timestamp", "ordered_at", "--facet", "country",
+)  # fmt: skip
+
+
 def init(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return driftline("init", *arguments, cwd=cwd)
 
@@ -47,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     """A folder in which init has run on a CSV file, and what it said as JSON."""
     folder = tmp_path_factory.mktemp("init")
     orders(late_factor=25.4).to_csv(folder / "My Orders.csv", index=False)
-    found = init("My Orders.csv", "--json", cwd=folder)
+    found = init("My Orders.csv", "--json", *ROLES, cwd=folder)
     assert found.returncode == 0, found.stderr
     return folder, json.loads(found.stdout)
 
@@ -70,8 +75,6 @@ def test_what_is_written_is_what_the_server_takes(made: tuple[Path, dict[str, An
         "probability": ["score"],
         "id": "order_id",
         "timestamp": "ordered_at",
-        "problem": "binary",
-        "positive": "true",
         "facet": ["country"],
     }
     assert documents[1]["spec"] == {"baseline": "My-Orders"}
@@ -83,13 +86,17 @@ def test_a_file_that_is_there_is_left_alone_until_told(made: tuple[Path, dict[st
 
     refused = init("My Orders.csv", "-o", "mine.yaml", cwd=folder)
     before = (folder / "mine.yaml").read_text()
-    told = init("My Orders.csv", "-o", "mine.yaml", "--overwrite", "--name", "o", cwd=folder)
+    told = init(
+        "My Orders.csv", "-o", "mine.yaml", "--overwrite", "--name", "o", *ROLES[-4:], cwd=folder
+    )
 
     assert (refused.returncode, before) == (2, "mine")
     assert "--overwrite" in refused.stderr
     assert told.returncode == 0
     assert "name: o-data-quality" in (folder / "mine.yaml").read_text()
     assert "km: " in told.stdout
+    assert "#   label: COL  # the true answer" in (folder / "mine.yaml").read_text()
+    assert "#   facet:" not in (folder / "mine.yaml").read_text()
     assert "driftline apply -f mine.yaml" in told.stderr
 
 
@@ -139,14 +146,15 @@ def test_init_writes_no_file_where_labels_and_predictions_never_meet(tmp_path: P
     words = ["soon" if one else "later" for one in late]
     pd.DataFrame({"late": late, "predicted_late": words}).to_csv(tmp_path / "a.csv", index=False)
 
-    refused = init("a.csv", cwd=tmp_path)
+    roles = ("--label", "late", "--prediction", "predicted_late")
+    refused = init("a.csv", *roles, cwd=tmp_path)
 
     assert refused.returncode == 2
     assert (
         'label "late" holds 0, 1, prediction "predicted_late" holds later, soon' in refused.stderr
     )
     assert not (tmp_path / "a.yaml").exists()
-    named = init("a.csv", "--positive", "1", "--positive", "soon", cwd=tmp_path)
+    named = init("a.csv", *roles, "--positive", "1", "--positive", "soon", cwd=tmp_path)
     assert named.returncode == 0, named.stderr
     documents = list(yaml.safe_load_all((tmp_path / "a.yaml").read_text()))
     assert documents[0]["spec"]["positive"] == ["1", "soon"]
@@ -156,8 +164,6 @@ def test_init_writes_no_file_where_labels_and_predictions_never_meet(tmp_path: P
 def test_names_of_any_kind_stay_inside_the_comment() -> None:
     roles = Roles(label="a\nkind: Model", facets=(Facet("b: [", ("x",)),))
     resources = draft_resources(["d.csv"], "d", roles)
-    guesses = [Guess("label", "a\nkind: Model", "two\nlines")]
-
-    text = draft_text(resources, guesses, file=Path("d.yaml"))
+    text = draft_text(resources, file=Path("d.yaml"), note="two\nlines")
 
     assert list(yaml.safe_load_all(text)) == resources
