@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
+from contextlib import closing
 
 from sqlalchemy import Engine
-from sqlalchemy.engine.interfaces import DBAPICursor
+from sqlalchemy.exc import DBAPIError
 
 from driftline.errors import UnavailableError
-
-# As long as SQLite and PostgreSQL wait for each other's locks.
-_PATIENCE_S = 30.0
 
 
 def write_anew(engine: Engine, tables: Sequence[str]) -> None:
@@ -22,41 +19,30 @@ def write_anew(engine: Engine, tables: Sequence[str]) -> None:
     UnavailableError
         Somebody keeps an older state open: the bytes are not gone yet.
     """
-    connection = engine.raw_connection()
     try:
-        cursor = connection.cursor()
         if engine.dialect.name == "sqlite":
-            cursor.execute("VACUUM")
-            _empty_log(cursor)
+            is_done = _rewrite_sqlite(engine)
         else:
-            driver = connection.driver_connection
-            assert driver is not None
-            driver.rollback()
-            driver.autocommit = True
-            try:
-                cursor.execute(f"VACUUM FULL {', '.join(tables)}")
-            finally:
-                driver.autocommit = False
-        cursor.close()
-    except engine.dialect.loaded_dbapi.Error as error:
+            outside = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            with outside as connection:
+                connection.exec_driver_sql(f"VACUUM FULL {', '.join(tables)}")
+            is_done = True
+    except (engine.dialect.loaded_dbapi.Error, DBAPIError) as error:
         raise UnavailableError(
             f"database: what was erased is not gone from its file yet ({error}); erase again"
         ) from error
-    finally:
-        connection.close()
+    if not is_done:
+        raise UnavailableError(
+            "database: what was erased is not gone from its log yet, since somebody reads an "
+            "older state of it; erase again"
+        )
 
 
-def _empty_log(cursor: DBAPICursor) -> None:
-    """Write SQLite's log into its file and cut it to nothing, as soon as no reader needs it."""
-    end = time.monotonic() + _PATIENCE_S
-    while True:
+def _rewrite_sqlite(engine: Engine) -> bool:
+    """Return whether the log could be emptied; readers of it are waited for, as for a lock."""
+    # Not by a connection of SQLAlchemy's: that would begin a transaction.
+    with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute("VACUUM")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        found = cursor.fetchone()
-        if found is None or not found[0]:
-            return
-        if time.monotonic() > end:
-            raise UnavailableError(
-                "database: what was erased is not gone from its log yet, since somebody reads an "
-                "older state of it; erase again"
-            )
-        time.sleep(0.1)
+        (is_busy, *_) = cursor.fetchone()
+        return not is_busy
