@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -18,8 +16,8 @@ from sqlalchemy import (
     Text,
 )
 
-from driftline.database.columns import CONSTRAINT_NAMES, FreeText, UtcDateTime
-from driftline.database.leases import Lease
+from driftline.database.columns import CONSTRAINT_NAMES, UtcDateTime
+from driftline.database.queue import Queue, queue_columns
 
 metadata = MetaData(naming_convention=CONSTRAINT_NAMES)
 
@@ -67,27 +65,18 @@ transform_jobs = Table(
     Column("key", String(63), primary_key=True),  # The name without case.
     Column("name", String(63), nullable=False),
     Column("spec", JSON, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("failure_reason", FreeText),
     Column("created_by", String(255), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
-    Column("ended_at", UtcDateTime),
-    # What the model is sent: the endpoint's, or learnt once; the same after a restart.
-    Column("signature", Text),
+    Column("signature", Text),  # The endpoint's, by which records are read.
     Column("model", JSON),  # The declared model as it was when the job was created (jobs.py).
-    Column("is_listed", Boolean, nullable=False),  # Whether the files below are all of them.
-    # Processes that took the job since it last went forward.
-    Column("attempts", Integer, nullable=False),
-    Column("lease_owner", String(36)),
-    Column("lease_until", UtcDateTime),
+    *queue_columns(),
     Index(None, "created_at"),
 )
-transform_lease = Lease(
-    transform_jobs.c.lease_owner, transform_jobs.c.lease_until, timedelta(seconds=30)
+transform_queue = Queue(
+    transform_jobs, transform_jobs.c.key, transform_jobs.c.created_at, ("InProgress", "Stopping")
 )
 
-# How far each file of a job is: what was read up to the first place is written up to the second.
 transform_files = Table(
     "serving_transform_files",
     metadata,
@@ -95,12 +84,11 @@ transform_files = Table(
     Column("ordinal", Integer, primary_key=True),
     Column("path", Text, nullable=False),
     Column("output_key", Text, nullable=False),  # Of the output, below its folder.
-    # Of what offsets count: bytes of text, rows of Parquet; 0 of packed text, not known.
+    # Bytes of text, rows of Parquet; 0 of packed text, not known.
     Column("size", BigInteger, nullable=False),
-    Column("edition", String(64), nullable=False),  # Of size and time of change.
-    Column("status", String(16), nullable=False),
-    Column("input_offset", BigInteger, nullable=False),
-    Column("output_offset", BigInteger, nullable=False),
+    Column("is_done", Boolean, nullable=False),
+    # How far the process is that works on the file; the next one begins it anew.
+    Column("position", BigInteger, nullable=False),
     Column("record_count", BigInteger, nullable=False),
 )
 
@@ -120,16 +108,8 @@ async_requests = Table(
     Column("timeout_s", Integer, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("failure_reason", FreeText),
-    Column("attempts", Integer, nullable=False),
-    Column("next_attempt_at", UtcDateTime, nullable=False),
-    Column("ended_at", UtcDateTime),
-    Column("lease_owner", String(36)),
-    Column("lease_until", UtcDateTime),
+    *queue_columns(),
     Index(None, "status", "endpoint", "received_at"),
     Index(None, "ended_at"),
 )
-async_lease = Lease(
-    async_requests.c.lease_owner, async_requests.c.lease_until, timedelta(seconds=30)
-)
+async_queue = Queue(async_requests, async_requests.c.id, async_requests.c.received_at, ("Queued",))

@@ -28,7 +28,7 @@ from driftline.serving.hosting.child import Launch
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.transform.capture import capture_into
 from driftline.serving.transform.jobs import OwnedJob, TransformJob
-from driftline.serving.transform.run import JobModel, Surroundings, run_job
+from driftline.serving.transform.run import Surroundings, run_job
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +38,14 @@ def run_stored_job(settings: Settings, name: str, owner: str, stop: threading.Ev
     prepare(settings)
     models, within = ModelStore(settings.root, settings.local_dir), reach(settings)
 
-    def find_model(job: TransformJob) -> JobModel:
+    def find_model(job: TransformJob) -> Launch:
         assert job.model is not None
-        return JobModel(
-            Launch(
-                str(models.fetch(job.model.file)),
-                trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
-                signature=job.signature,
-                positive=job.model.positive,
-                name=job.name,
-            )
+        return Launch(
+            str(models.fetch(job.model.file)),
+            trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
+            signature=job.signature,
+            positive=job.model.positive,
+            name=job.name,
         )
 
     with using_database(settings.database_url) as engine:

@@ -1,7 +1,7 @@
 """A transform job without a server: a model file, files of data, and a folder to write to.
 
 The job's state is a small database beside the outputs, gone when the job has ended; the same call
-again goes on where a killed one was.
+again goes on with the file that a killed one was at.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from driftline.serving.hosting.child import Launch
 from driftline.serving.tables import transform_files, transform_jobs
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.jobs import (
-    RUNNING,
     JobCounts,
     OwnedJob,
+    claim_jobs,
     count_files,
     create_job,
     described,
     get_job,
 )
-from driftline.serving.transform.run import CHECKPOINT_S, JobModel, Surroundings, run_job
+from driftline.serving.transform.run import Surroundings, run_job
 from driftline.storage import is_remote, open_uri
 
 STATE = ".driftline-transform"
@@ -54,47 +54,47 @@ def transform_files_of(
     local_dir: Path,
     stop: threading.Event,
     moved: Callable[[JobCounts], None],
-    checkpoint_s: float = CHECKPOINT_S,
 ) -> dict[str, Any]:
-    """Run a job in this process, from where an earlier one of the same spec was; describe it."""
+    """Run a job in this process; files that an earlier run of its spec has done stay."""
     where = spec.transform_output.s3_output_path
     folder = Path(open_uri(where)[1]) / STATE
     if is_remote(where):
         folder = local_dir / "transform" / blake2b(where.encode(), digest_size=8).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
     with using_database(f"sqlite:///{(folder / 'jobs.sqlite').absolute()}") as engine:
-        _begin(engine, spec)
-        owned = OwnedJob(engine, spec.transform_job_name, str(uuid.uuid4()))
+        owner = str(uuid.uuid4())
+        _begin(engine, spec, owner)
+        owned = OwnedJob(engine, spec.transform_job_name, owner)
         around = Surroundings(
             folder, lambda: datetime.now(UTC), stop,
             moved=lambda: moved(_counts(engine, spec.transform_job_name)),
-            checkpoint_s=checkpoint_s,
         )  # fmt: skip
-        run_job(owned, lambda _job: JobModel(launch), around)
+        run_job(owned, lambda _job: launch, around)
         with read_connection(engine) as connection:
             job = get_job(connection, spec.transform_job_name)
         found = described(job, _counts(engine, job.name))
-    if job.status not in RUNNING:
+    if job.ended_at is not None:
         _remove(folder)
     return found
 
 
-def _begin(engine: Engine, spec: TransformJobSpec) -> None:
-    """Keep the state of an unfinished job of this spec; anything else is begun anew."""
+def _begin(engine: Engine, spec: TransformJobSpec, owner: str) -> None:
+    """Take the unfinished job of this spec, or a new one."""
     for table in (transform_jobs, transform_files):
         table.create(engine, checkfirst=True)
     now = datetime.now(UTC)
     with engine.begin() as connection:
         row = connection.execute(transform_jobs.select()).one_or_none()
-        if row is not None and row.spec == spec.model_dump(mode="json") and row.status in RUNNING:
-            # Whoever had it is gone, or holds its output against us.
+        if row is not None and row.spec == spec.model_dump(mode="json") and row.ended_at is None:
+            # Whoever had it is gone, or will notice that it lost the job.
             connection.execute(
-                transform_jobs.update().values(lease_owner=None, lease_until=None, attempts=0)
+                transform_jobs.update().values(lease_until=None, attempts=0, next_attempt_at=now)
             )
-            return
-        connection.execute(delete(transform_files))
-        connection.execute(delete(transform_jobs))
-        create_job(connection, spec, by="", now=now)
+        else:
+            connection.execute(delete(transform_files))
+            connection.execute(delete(transform_jobs))
+            create_job(connection, spec, by="", now=now)
+        claim_jobs(connection, owner, now, 1)
 
 
 def _counts(engine: Engine, name: str) -> JobCounts:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
+from driftline.database.leases import renewing
+from driftline.database.queue import RENEW_S
 from driftline.errors import DriftlineError, InputError
 from driftline.formats.location import locate
 from driftline.loopback import App, Message
@@ -32,23 +35,18 @@ from driftline.serving.asynchronous.queue import (
     AsyncStatus,
     backlogs,
     claim,
-    close,
-    drop_ended,
-    expire_unserved,
-    give_back,
+    clean_up,
     is_erased,
-    is_held,
-    renew,
 )
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.routing import ServedEndpoint
 from driftline.serving.http.invocations import LATER
+from driftline.serving.tables import async_queue
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
-RENEW_S = 10.0
 EXPIRE_S = 10.0
 PAUSE_S = 5.0
 _AGAIN = (429, 503)
@@ -73,6 +71,7 @@ class AsyncInvocations:
         self._endpoints: Counter[str] = Counter()
         self._wake = asyncio.Event()
         self._measured_of: tuple[datetime, frozenset[str]] | None = None
+        self._expire_at_s = 0.0
 
     def look(self) -> None:
         """Look for requests now: one was accepted. From any thread of the server's loop."""
@@ -80,51 +79,36 @@ class AsyncInvocations:
 
     async def run(self) -> None:
         """Answer what waits, for ever; what is under way at the end goes back to the queue."""
+        failures = FailedPasses(log, "asynchronous")
         try:
-            async with asyncio.TaskGroup() as loops:  # Where one fails, the others end, too.
-                loops.create_task(self._take_for_ever())
-                loops.create_task(self._renew_for_ever())
-                loops.create_task(self._expire_for_ever())
+            with renewing(self._renew, RENEW_S, "asynchronous"):
+                while True:
+                    with failures.noted(SQLAlchemyError):
+                        for served in self._served():
+                            await self._take(served)
+                        await self._expire()
+                        await self._measure()
+                    self._wake.clear()
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), LOOK_S)
         finally:
             await asyncio.shield(self._leave())
 
-    async def _take_for_ever(self) -> None:
-        failures = FailedPasses(log, "asynchronous")
-        while True:
-            with failures.noted(SQLAlchemyError):
-                for served in self._served():
-                    await self._take(served)
-                await self._measure()
-            self._wake.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_S)
+    def _renew(self) -> None:
+        if ids := list(self._running):
+            with self._context.engine.begin() as connection:
+                async_queue.renew(connection, self._owner, ids, self._now())
 
-    async def _renew_for_ever(self) -> None:
-        failures = FailedPasses(log, "asynchronous leases")
-        while True:
-            await asyncio.sleep(RENEW_S)
-            if ids := list(self._running):
-                with failures.noted(SQLAlchemyError):
-                    await asyncio.to_thread(
-                        renew, self._context.engine, self._owner, ids, self._now()
-                    )
+    async def _expire(self) -> None:
+        """End what waited too long, also while its endpoint has no room for it.
 
-    async def _expire_for_ever(self) -> None:
-        """End what waited too long, also while an endpoint has no room for it."""
-        failures = FailedPasses(log, "asynchronous expiry")
-        while True:
-            await asyncio.sleep(EXPIRE_S)
-            with failures.noted(SQLAlchemyError):
-                waiting = [*self._served()]
-                while waiting:  # One of each endpoint in turn: requests need the other threads.
-                    waiting = [served for served in waiting if await self._expire(served)]
-
-    async def _expire(self, served: ServedEndpoint) -> bool:
-        """End a request that is too late; False where an endpoint has none."""
-        tasks = await self._claim(served, 1, is_expired=True)
-        if tasks:
-            await asyncio.wait(tasks)
-        return bool(tasks)
+        One of each endpoint in turn: requests need the other threads.
+        """
+        if time.monotonic() < self._expire_at_s:
+            return
+        ended = [await self._claim(one, 1, is_expired=True) for one in self._served()]
+        if not any(ended):
+            self._expire_at_s = time.monotonic() + EXPIRE_S
 
     async def _leave(self) -> None:
         running = dict(self._running)
@@ -132,10 +116,11 @@ class AsyncInvocations:
             task.cancel()
         await asyncio.gather(*running.values(), return_exceptions=True)
         with suppress(SQLAlchemyError):  # Their leases run out.
-            await asyncio.to_thread(
-                give_back, self._context.engine, self._owner, list(running), self._now(),
-                counts=False,
-            )  # fmt: skip
+            await asyncio.to_thread(self._give_back, list(running), self._now(), counts=False)
+
+    def _give_back(self, ids: list[str], at: datetime, *, counts: bool) -> None:
+        with self._context.engine.begin() as connection:
+            async_queue.retry(connection, self._owner, ids, at, counts=counts)
 
     def _served(self) -> Iterator[ServedEndpoint]:
         for name in self._reconciler.readiness:
@@ -148,22 +133,22 @@ class AsyncInvocations:
         if room > 0:
             await self._claim(served, room)
 
-    async def _claim(
-        self, served: ServedEndpoint, count: int, *, is_expired: bool = False
-    ) -> list[asyncio.Task[None]]:
-        found = await asyncio.to_thread(
-            claim, self._context.engine, self._owner, served.name, count, self._now(),
-            is_expired=is_expired,
-        )  # fmt: skip
-        tasks = []
+    async def _claim(self, served: ServedEndpoint, count: int, *, is_expired: bool = False) -> int:
+        """Take requests and begin their work; return how many."""
+        found = await asyncio.to_thread(self._claimed, served.name, count, is_expired)
         for request in found:
             if request.id in self._running:  # Its lease ran out while nobody could renew it.
                 continue
             # Who is too late asks no worker, and takes no room.
             self._endpoints[request.endpoint] += not is_expired
-            tasks.append(asyncio.create_task(self._work(request, served, is_asked=not is_expired)))
-            self._running[request.id] = tasks[-1]
-        return tasks
+            work = self._work(request, served, is_asked=not is_expired)
+            self._running[request.id] = asyncio.create_task(work)
+        return len(found)
+
+    def _claimed(self, endpoint: str, count: int, is_expired: bool) -> list[AsyncRequest]:
+        now = self._now()
+        with self._context.engine.begin() as connection:
+            return claim(connection, self._owner, endpoint, count, now, is_expired=is_expired)
 
     async def _work(self, request: AsyncRequest, served: ServedEndpoint, *, is_asked: bool) -> None:
         try:
@@ -179,8 +164,7 @@ class AsyncInvocations:
             self._wake.set()
 
     def _put_off(self, request: AsyncRequest, *, counts: bool) -> None:
-        at = self._now() + timedelta(seconds=PAUSE_S)
-        give_back(self._context.engine, self._owner, [request.id], at, counts=counts)
+        self._give_back([request.id], self._now() + timedelta(seconds=PAUSE_S), counts=counts)
 
     async def _handle(self, request: AsyncRequest, served: ServedEndpoint) -> None:
         began_at = self._now()
@@ -257,8 +241,9 @@ class AsyncInvocations:
         reason: str | None, content: bytes | None, variant: str, began_at: datetime,
     ) -> None:  # fmt: skip
         """Write the file, then close the request with its notification and metrics."""
-        if not is_held(self._context.engine, self._owner, request):
-            return
+        with self._context.engine.begin() as connection:
+            if not async_queue.renew(connection, self._owner, [request.id], self._now()):
+                return  # Another server has it, or it was erased.
         if content is not None:
             try:
                 self._write(request.output_location, content)
@@ -275,7 +260,9 @@ class AsyncInvocations:
         channel = topics["success_topic" if status == "Completed" else "error_topic"]
         now = self._now()
         with self._context.engine.begin() as connection:
-            if not close(connection, self._owner, request, status, now, reason):
+            if not async_queue.finish(
+                connection, self._owner, request.id, status, now, reason, content=None
+            ):
                 if is_erased(connection, request):
                     remove_files_of(request)
                 return
@@ -307,8 +294,7 @@ class AsyncInvocations:
             found = backlogs(connection)
         with self._context.engine.begin() as connection:
             measure_backlogs(connection, instances, found, minute)
-            expire_unserved(connection, list(instances), minute)
-            drop_ended(connection, minute)
+            clean_up(connection, list(instances), minute)
         try:
             remove_files(self._context.engine, self._now())
         except (DriftlineError, OSError) as error:

@@ -27,7 +27,7 @@ from driftline.formats.location import locate
 from driftline.serving.asynchronous.outcome import message_number, notify
 from driftline.serving.asynchronous.queue import AsyncRequest, request_of
 from driftline.serving.resources import store
-from driftline.serving.tables import async_lease, async_requests, transform_jobs
+from driftline.serving.tables import async_requests, transform_jobs
 from driftline.serving.transform.jobs import clear_reasons
 
 log = logging.getLogger(__name__)
@@ -85,36 +85,26 @@ def _clear_invocations(
     meant: list[ColumnElement[bool]] = [_table.inference_id.in_(inference_ids)]
     if endpoint is not None:
         meant.append(func.lower(_table.endpoint) == endpoint.lower())
-    rows = connection.execute(select(async_requests).where(*meant)).all()
+    # Locked: a server that answers one meanwhile finds it erased.
+    rows = connection.execute(select(async_requests).where(*meant).with_for_update()).all()
     found = frozenset(row.inference_id for row in rows)
-    told = [message_number(row.id) for row in rows if row.status != "Erased"]
-    if dry_run:
-        messages = clear_told(connection, told, dry_run=True)
-        return ClearedRequests(len(told), messages=messages, found=found)
-    waited = [row for row in rows if row.status == "Queued"]
-    erased = (
-        update(async_requests)
-        .values(
-            status="Erased", content=None, headers={}, input_location=None, failure_reason=None,
-            ended_at=None,
-        )
-        .returning(_table.id)
-    )  # fmt: skip
-    # Asked again: a server may have answered one meanwhile, and has told so.
-    unanswered = set(
-        connection.scalars(
-            erased.where(_table.id.in_([row.id for row in waited]), _table.status == "Queued")
-        )
-    )
-    ended = connection.scalars(erased.where(*meant, _table.status.not_in(("Queued", "Erased"))))
-    count = len(unanswered) + len(ended.all())
-    # From here on no server tells anything more of them.
-    messages = clear_told(connection, told)
-    for row in waited:
-        if row.id in unanswered:
+    kept = [row for row in rows if row.status != "Erased"]
+    waiting = [row for row in kept if row.status == "Queued"]
+    told = [message_number(row.id) for row in kept]
+    messages = clear_told(connection, told, dry_run=dry_run)
+    if not dry_run:
+        connection.execute(
+            update(async_requests)
+            .where(_table.id.in_([row.id for row in kept]))
+            .values(
+                status="Erased", content=None, headers={}, input_location=None,
+                failure_reason=None, ended_at=None,
+            )
+        )  # fmt: skip
+        for row in waiting:
             _tell(connection, request_of(row), now)
-    names = frozenset(row.inference_id for row in waited if row.id in unanswered)
-    return ClearedRequests(count, messages=messages, found=found, unanswered=names)
+    names = frozenset(row.inference_id for row in waiting)
+    return ClearedRequests(len(kept), messages=messages, found=found, unanswered=names)
 
 
 def _tell(connection: Connection, request: AsyncRequest, now: datetime) -> None:
@@ -144,7 +134,7 @@ def remove_files(engine: Engine, now: datetime) -> int:
             connection.execute(
                 update(async_requests)
                 .where(_table.id.in_(some), _table.status == "Erased")
-                .values(ended_at=now, **async_lease.released())
+                .values(ended_at=now, lease_owner=None, lease_until=None)
             )
     return len(over)
 

@@ -17,11 +17,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, or_, select, true, update
+from sqlalchemy import Connection, Row, func, insert, select, true
 
-from driftline.database.engine import read_connection
 from driftline.errors import NotFoundError
-from driftline.serving.tables import async_lease, async_requests
+from driftline.serving.tables import async_queue, async_requests
 
 AsyncStatus = Literal["Queued", "Completed", "Failed", "Expired", "Erased"]
 
@@ -29,7 +28,6 @@ AsyncStatus = Literal["Queued", "Completed", "Failed", "Expired", "Erased"]
 MAX_ATTEMPTS = 3
 # How long it is known what came of a request.
 KEPT = timedelta(days=7)
-_DROPPED_AT_ONCE = 10_000
 _table = async_requests.c
 
 
@@ -88,90 +86,13 @@ def get_request(connection: Connection, endpoint: str, inference_id: str) -> Asy
 
 
 def claim(
-    engine: Engine,
-    owner: str,
-    endpoint: str,
-    count: int,
-    now: datetime,
-    *,
+    connection: Connection, owner: str, endpoint: str, count: int, now: datetime, *,
     is_expired: bool = False,
-) -> list[AsyncRequest]:
+) -> list[AsyncRequest]:  # fmt: skip
     """Take the oldest requests that no server works on, at most so many; or those too late."""
-    is_free = (
-        _table.status == "Queued", _table.endpoint == endpoint, _table.next_attempt_at <= now,
-        or_(async_lease.is_over(now), async_lease.is_too_long(now)),
-        _table.expires_at <= now if is_expired else true(),
-    )  # fmt: skip
-    with engine.begin() as connection:
-        found = connection.scalars(
-            select(_table.id).where(*is_free).order_by(_table.received_at).limit(count)
-        ).all()
-        if not found:
-            return []
-        rows = connection.execute(
-            update(async_requests)
-            # Asked again: another server may have taken some meanwhile.
-            .where(_table.id.in_(found), *is_free)
-            .values(**async_lease.taken(owner, now), attempts=_table.attempts + 1)
-            .returning(*_COLUMNS)
-        ).all()
-    return sorted((request_of(row) for row in rows), key=lambda one: one.received_at)
-
-
-def renew(engine: Engine, owner: str, ids: Collection[str], now: datetime) -> None:
-    """Keep the requests that a server works on."""
-    with engine.begin() as connection:
-        connection.execute(
-            update(async_requests)
-            .where(_table.id.in_(ids), _table.status == "Queued", async_lease.is_owned(owner))
-            .values(**async_lease.taken(owner, now))
-        )
-
-
-def give_back(
-    engine: Engine, owner: str, ids: Collection[str], at: datetime, *, counts: bool
-) -> None:
-    """Let requests wait until a time; an attempt that does not count was none of theirs."""
-    values: dict[str, Any] = {**async_lease.released(), "next_attempt_at": at}
-    if not counts:
-        values["attempts"] = _table.attempts - 1
-    with engine.begin() as connection:
-        connection.execute(
-            update(async_requests)
-            .where(_table.id.in_(ids), _table.status == "Queued", async_lease.is_owned(owner))
-            .values(**values)
-        )
-
-
-def close(
-    connection: Connection,
-    owner: str,
-    request: AsyncRequest,
-    status: AsyncStatus,
-    now: datetime,
-    reason: str | None = None,
-) -> bool:
-    """Store what came of a request; False when another server has it, which says so itself."""
-    changed = connection.execute(
-        update(async_requests)
-        .where(_table.id == request.id, _table.status == "Queued", async_lease.is_owned(owner))
-        .values(
-            status=status, failure_reason=reason, ended_at=now, content=None,
-            **async_lease.released(),
-        )
-    )  # fmt: skip
-    return bool(changed.rowcount)
-
-
-def is_held(engine: Engine, owner: str, request: AsyncRequest) -> bool:
-    """Whether a request still waits for the answer of the server that took it."""
-    with read_connection(engine) as connection:
-        found = connection.scalar(
-            select(_table.id).where(
-                _table.id == request.id, _table.status == "Queued", async_lease.is_owned(owner)
-            )
-        )
-    return found is not None
+    is_late = _table.expires_at <= now if is_expired else true()
+    rows = async_queue.claim(connection, owner, now, count, _table.endpoint == endpoint, is_late)
+    return [request_of(row) for row in rows]
 
 
 def is_erased(connection: Connection, request: AsyncRequest) -> bool:
@@ -183,28 +104,18 @@ def backlogs(connection: Connection) -> Mapping[str, Backlog]:
     """Return what waits or is under way, by endpoint."""
     query = (
         select(_table.endpoint, func.count(), func.min(_table.received_at))
-        .where(_table.status == "Queued")
+        .where(async_queue.is_unfinished())
         .group_by(_table.endpoint)
     )
     return {endpoint: Backlog(count, at) for endpoint, count, at in connection.execute(query)}
 
 
-def expire_unserved(connection: Connection, served: Collection[str], now: datetime) -> None:
-    """End requests that are over, of endpoints that nobody serves any more."""
-    connection.execute(
-        update(async_requests)
-        .where(
-            _table.status == "Queued", _table.expires_at <= now, _table.endpoint.not_in(served),
-            async_lease.is_over(now),
-        )
-        .values(status="Expired", failure_reason="no endpoint answered", ended_at=now, content=None)
-    )  # fmt: skip
-
-
-def drop_ended(connection: Connection, now: datetime) -> None:
-    """Forget requests that ended long ago."""
-    old = select(_table.id).where(_table.ended_at < now - KEPT).limit(_DROPPED_AT_ONCE)
-    connection.execute(delete(async_requests).where(_table.id.in_(old)))
+def clean_up(connection: Connection, served: Collection[str], now: datetime) -> None:
+    """End late requests of endpoints that nobody serves any more; drop those of long ago."""
+    is_over = (_table.expires_at <= now, _table.endpoint.not_in(served))
+    reason = "no endpoint answered"
+    async_queue.expire(connection, now, "Expired", reason, *is_over, content=None)
+    async_queue.drop_ended(connection, now - KEPT)
 
 
 def request_of(row: Row[tuple[Any, ...]]) -> AsyncRequest:

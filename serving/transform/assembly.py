@@ -6,20 +6,61 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
 from driftline.errors import InputError
 from driftline.formats.media_types import TEXT_MEDIA_TYPES, TextFormat
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.records import Batch, all_ends
+from driftline.serving.transform.records import Batch, split_records
 
 INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
+
+
+class Records(Protocol):
+    """Some records of a file in a row: text (records.py) or a table (parquet.py)."""
+
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+
+    @property
+    def first(self) -> int:
+        """The number of the first record in its file, from 1."""
+
+    @property
+    def size(self) -> int:
+        """Their bytes of text, or rows of a table."""
+
+    def records(self) -> Sequence[bytes]:
+        """Return each record as text."""
+
+    def part(self, start: int, end: int) -> Any:  # noqa: ANN401 - of the same type
+        """Return the records [start, end)."""
+
+
+class Assembly(Protocol):
+    """What the model is sent and what is written, of text or of tables (parquet.py)."""
+
+    form: TextFormat
+    answer_form: TextFormat
+
+    def writer(self, path: Path) -> AbstractContextManager[Any]:
+        """Return what writes outputs into a file."""
+
+    def request(self, batch: Any) -> bytes:  # noqa: ANN401 - each takes its own batches
+        """Return the body that the model is sent."""
+
+    def output(self, batch: Any, answer: bytes) -> Any:  # noqa: ANN401 - as the writer takes it
+        """Return what is written for some records."""
 
 
 class AnswerError(InputError):
     """The model's answer does not belong to the records that it was sent."""
 
 
-class Assembly:
+class TextAssembly:
     """Filters, joins and assembles records as a job says."""
 
     def __init__(self, spec: TransformJobSpec) -> None:
@@ -30,6 +71,10 @@ class Assembly:
         self.form: TextFormat = _text(spec.input_format)
         self.answer_form: TextFormat = _text(spec.output_format)
 
+    def writer(self, path: Path) -> BinaryIO:
+        """Return what writes outputs into a file."""
+        return path.open("wb")
+
     def request(self, batch: Batch) -> bytes:
         """Return the body that the model is sent."""
         if self._input.is_whole:
@@ -39,22 +84,21 @@ class Assembly:
 
     def output(self, batch: Batch, answer: bytes) -> bytes:
         """Return what is written for a mini-batch."""
-        ends = all_ends(answer, is_csv=self.answer_form == "csv")
-        if self.answer_form != "json" and len(ends) != batch.count:
+        texts = split_records(answer, is_csv=self.answer_form == "csv")
+        if self.answer_form != "json" and len(texts) != batch.count:
             raise AnswerError(
-                f"the model answered {len(ends)} records to {batch.count}; expected one for each"
+                f"the model answered {len(texts)} records to {batch.count}; expected one for each"
             )
         if self._is_joined or not self._output.is_whole:
-            answer = self._processed(batch, answer)
+            answer = self._processed(batch, answer, texts)
         if self._ends_lines and not answer.endswith(b"\n"):
             answer += b"\n"
         return answer
 
-    def _processed(self, batch: Batch, answer: bytes) -> bytes:
+    def _processed(self, batch: Batch, answer: bytes, texts: Sequence[bytes]) -> bytes:
         if self._is_joined and self._output.is_whole and self.form == "csv":
             # As it was written, to the letter.
-            lines = Batch(answer, all_ends(answer, is_csv=True), 1, 0).records()
-            pairs = zip(batch.records(), lines, strict=True)
+            pairs = zip(batch.texts, texts, strict=True)
             return b"".join(b"%b,%b" % (one.rstrip(b"\r\n"), other) for one, other in pairs)
         answers = _read(answer, self.answer_form)
         if self._is_joined:

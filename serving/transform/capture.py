@@ -1,9 +1,8 @@
 """What a job's model was sent and answered, as rows of an endpoint's captured table.
 
-Stored before each checkpoint. A process that goes on behind a checkpoint sends the model the same
-records again; their ids are made of the job and their place, so the table has each of them once.
-What a process stored before it was killed, or stores while it does not know that another one has
-the job, is looked for until it is passed, and when the job's watermark tells of another writer.
+Stored before the output of a file appears. A process that begins a file anew sends the model the
+same records again; their ids are made of the job and their place, so the table has each of them
+once.
 """
 
 from __future__ import annotations
@@ -21,15 +20,14 @@ from driftline.formats.capture_line import CaptureLine, Side, encoding_of, write
 from driftline.formats.media_types import TEXT_MEDIA_TYPES
 from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.specs import TRANSFORM_VARIANT
-from driftline.serving.transform.assembly import Assembly
+from driftline.serving.transform.assembly import Assembly, Records
 from driftline.serving.transform.jobs import FileProgress, TransformJob
-from driftline.serving.transform.parquet import TableAssembly
-from driftline.serving.transform.records import all_ends
+from driftline.serving.transform.records import split_records
 from driftline.signature import Signature
 
 # Of one captured request; a page that shows its body is to stay readable.
 LINE_RECORDS = 1_000
-# Captured requests that wait for a checkpoint; then one comes early.
+# Captured requests that wait for their file to be done; then they are stored before.
 WAITING_MAX_BYTES = 16 << 20
 # Jobs whose tables are kept at hand; of others the table is opened anew.
 STORES_MAX = 16
@@ -75,21 +73,20 @@ def _identity(job: TransformJob) -> str:
 def captured_lines(
     job: TransformJob,
     file: FileProgress,
-    batch: Any,  # noqa: ANN401 - of text or of a table, as the assembly takes it
-    assembly: Assembly | TableAssembly,
+    batch: Records,
+    assembly: Assembly,
     answer: bytes,
 ) -> Iterator[bytes]:
     """Return a mini-batch that was answered as lines of data capture, some records each.
 
     All have the time at which the job was created, whenever a process came to them.
     """
-    is_csv = assembly.answer_form == "csv"
-    ends = [0, *all_ends(answer, is_csv=is_csv).tolist()]
+    answers = split_records(answer, is_csv=assembly.answer_form == "csv")
     # JSON that is not cut into lines is one record.
     whole = assembly.answer_form == "json"
     for start in range(0, batch.count, LINE_RECORDS):
         end = min(start + LINE_RECORDS, batch.count)
-        part = answer if whole else answer[ends[start] : ends[end]]
+        part = answer if whole else b"".join(answers[start:end])
         identity = f"{_identity(job)}/{file.ordinal}/{batch.first + start}"
         line = CaptureLine(
             event_id=str(uuid.uuid5(_JOBS, identity)),

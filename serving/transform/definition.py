@@ -73,8 +73,6 @@ class DataProcessing(_Fields):
     input_filter: str = "$"
     output_filter: str = "$"
     join_source: Literal["Input", "None"] = "None"
-    # Ours: slices as the prose of SageMaker's guide has them.
-    jsonpath_slice_inclusive: bool = False
 
 
 class DataCaptureConfig(_Fields):
@@ -196,12 +194,12 @@ class TransformJobSpec(_Fields):
     @property
     def input_path(self) -> JsonPath:
         """What of a record the model is sent."""
-        return self._path(self.data_processing.input_filter)
+        return JsonPath(self.data_processing.input_filter)
 
     @property
     def output_path(self) -> JsonPath:
         """What of the joined record is kept."""
-        return self._path(self.data_processing.output_filter)
+        return JsonPath(self.data_processing.output_filter)
 
     @property
     def works_by_record(self) -> bool:
@@ -218,6 +216,3 @@ class TransformJobSpec(_Fields):
         found: TextFormat | None = text_format(content_type)
         is_cut = found == "json" and self.transform_input.split_type == "Line"
         return "jsonlines" if is_cut else found
-
-    def _path(self, text: str) -> JsonPath:
-        return JsonPath(text, inclusive=self.data_processing.jsonpath_slice_inclusive)

@@ -1,40 +1,25 @@
-"""Transform jobs in the database: who works on one, and how far each of its files is."""
+"""Transform jobs in the database: who works on one, and which of its files are done."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Row,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
 from driftline.capture.erasure.clearing import ERASED, words_of
 from driftline.database.engine import read_connection
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, DriftlineError, NotFoundError
-from driftline.serving.tables import transform_files, transform_jobs, transform_lease
+from driftline.serving.tables import transform_files, transform_jobs, transform_queue
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.validation import nearest
 
-# A job whose processes end so often without going forward is at fault itself.
+# A job whose processes end so often over one file is at fault itself.
 MAX_ATTEMPTS = 5
-_DROPPED_AT_ONCE = 1_000
-RUNNING: tuple[JobStatus, ...] = ("InProgress", "Stopping")
 
-FileStatus = Literal["waiting", "running", "written", "done"]
 _jobs, _files = transform_jobs.c, transform_files.c
 
 
@@ -44,16 +29,14 @@ class LeaseLostError(DriftlineError):
 
 @dataclass(frozen=True, slots=True)
 class FileProgress:
-    """How far one file of a job is."""
+    """One file of a job, and how far it is."""
 
     ordinal: int
     path: str
     output_key: str
-    size: int  # Of what offsets count, 0 where it is not known.
-    edition: str
-    status: FileStatus = "waiting"
-    input_offset: int = 0
-    output_offset: int = 0
+    size: int  # 0 where it is not known.
+    is_done: bool = False
+    position: int = 0
     record_count: int = 0
 
 
@@ -70,8 +53,7 @@ class TransformJob:
     started_at: datetime | None
     ended_at: datetime | None
     signature: str | None
-    is_listed: bool
-    attempts: int  # Processes that took it since it last went forward.
+    attempts: int  # Processes that took it since a file was done.
     model: PinnedModel | None
 
 
@@ -113,7 +95,7 @@ def create_job(
     connection.execute(
         insert(transform_jobs).values(
             key=name.casefold(), name=name, spec=spec.model_dump(mode="json"),
-            status="InProgress", created_by=by, created_at=now, is_listed=False, attempts=0,
+            status="InProgress", created_by=by, created_at=now, next_attempt_at=now,
             model=model and asdict(model), signature=signature,
         )
     )  # fmt: skip
@@ -154,7 +136,7 @@ def stop_job(connection: Connection, name: str) -> TransformJob:
     """Ask a job to stop; ConflictError when it has ended."""
     changed = connection.execute(
         update(transform_jobs)
-        .where(_jobs.key == name.casefold(), _jobs.status.in_(RUNNING))
+        .where(_jobs.key == name.casefold(), transform_queue.is_unfinished())
         .values(status="Stopping")
     )
     job = get_job(connection, name)
@@ -163,12 +145,18 @@ def stop_job(connection: Connection, name: str) -> TransformJob:
     return job
 
 
+def claim_jobs(
+    connection: Connection, owner: str, now: datetime, limit: int, running: Collection[str] = ()
+) -> list[TransformJob]:
+    """Take jobs that no process works on, at most so many, save for those that run here."""
+    is_new = _jobs.name.not_in(running)
+    return [_job(row) for row in transform_queue.claim(connection, owner, now, limit, is_new)]
+
+
 def drop_ended(connection: Connection, before: datetime) -> int:
-    """Forget some jobs that ended before a time, and how far their files were; count them."""
-    is_old = (_jobs.created_at < before) & (_jobs.ended_at < before)
-    keys = connection.scalars(select(_jobs.key).where(is_old).limit(_DROPPED_AT_ONCE)).all()
-    for table, key in ((transform_files, _files.job), (transform_jobs, _jobs.key)):
-        connection.execute(delete(table).where(key.in_(keys)))
+    """Delete some jobs that ended before a time; count them."""
+    keys = transform_queue.drop_ended(connection, before)
+    connection.execute(delete(transform_files).where(_files.job.in_(keys)))
     return len(keys)
 
 
@@ -209,24 +197,12 @@ def _may_be_of(spec: Mapping[str, Any], endpoint: str) -> bool:
     return of is None or of.casefold() == endpoint.casefold()
 
 
-def free_jobs(connection: Connection, now: datetime) -> list[TransformJob]:
-    """Return the jobs that have not ended and that no process works on, the oldest first."""
-    query = select(transform_jobs).where(_jobs.status.in_(RUNNING), _is_free(now))
-    return [_job(row) for row in connection.execute(query.order_by(_jobs.created_at, _jobs.key))]
-
-
-def _is_free(now: datetime) -> ColumnElement[bool]:
-    return or_(transform_lease.is_over(now), transform_lease.is_too_long(now))
-
-
 def count_files(connection: Connection, names: Iterable[str]) -> Mapping[str, JobCounts]:
     """Return how far some jobs are, by the keys of their names."""
-    is_done = _files.status == "done"
     query = (
         select(
-            _files.job, func.count(), func.sum(is_done.cast(_files.ordinal.type)),
-            func.sum(_files.size), func.sum(_files.input_offset),
-            func.sum(_files.record_count),
+            _files.job, func.count(), func.sum(_files.is_done.cast(_files.ordinal.type)),
+            func.sum(_files.size), func.sum(_files.position), func.sum(_files.record_count),
         )
         .where(_files.job.in_([name.casefold() for name in names]))
         .group_by(_files.job)
@@ -254,111 +230,64 @@ class OwnedJob:
     """A job that this process works on; every write is refused once another one has it."""
 
     def __init__(self, engine: Engine, name: str, owner: str) -> None:
-        self._engine, self.owner = engine, owner
+        self._engine, self._owner = engine, owner
         self._key = name.casefold()
 
-    def reserve(self, now: datetime) -> bool:
-        """Keep the job for a process of this owner that is about to start; False if it is gone."""
+    def begin(self, now: datetime) -> TransformJob | None:
+        """Return the job; None when it has ended, or this owner does not have it."""
         with self._engine.begin() as connection:
-            changed = connection.execute(
-                update(transform_jobs)
-                .where(_jobs.key == self._key, _jobs.status.in_(RUNNING), _is_free(now))
-                .values(**transform_lease.taken(self.owner, now))
-            )
-        return bool(changed.rowcount)
-
-    def take(self, now: datetime) -> TransformJob | None:
-        """Take the job's lease; None when it has ended, or somebody has it."""
-        with self._engine.begin() as connection:
-            changed = connection.execute(
-                update(transform_jobs)
-                .where(
-                    _jobs.key == self._key, _jobs.status.in_(RUNNING),
-                    or_(_is_free(now), transform_lease.is_owned(self.owner)),
-                )
-                .values(
-                    **transform_lease.taken(self.owner, now), attempts=_jobs.attempts + 1,
-                    started_at=func.coalesce(_jobs.started_at, now),
-                )
-            )  # fmt: skip
-            if not changed.rowcount:
+            if not transform_queue.renew(connection, self._owner, [self._key], now):
                 return None
+            self._set(connection, started_at=func.coalesce(_jobs.started_at, now))
             return get_job(connection, self._key)
 
     def renew(self, now: datetime) -> None:
         """Keep the job."""
-        with self._owned() as connection:
-            self._set(connection, **transform_lease.taken(self.owner, now))
+        with self._engine.begin() as connection:
+            transform_queue.renew(connection, self._owner, [self._key], now)
 
-    def is_stopping(self) -> bool:
-        """Whether somebody has asked the job to stop."""
-        with read_connection(self._engine) as connection:
-            return get_job(connection, self._key).status == "Stopping"
-
-    def learn(self, signature: str) -> None:
-        """Store what the model is sent."""
-        with self._owned() as connection:
-            self._set(connection, signature=signature)
-
-    def list_files(self, found: Iterable[FileProgress]) -> None:
-        """Store the files of the job."""
-        with self._owned() as connection:
-            self._set(connection, is_listed=True)
-            rows = [{"job": self._key, **asdict(one)} for one in found]
-            if rows:
+    def list_files(self, found: list[FileProgress]) -> list[FileProgress]:
+        """Store the files of the job, and return them."""
+        with self._engine.begin() as connection:
+            if found:
+                rows = [{"job": self._key, **asdict(one)} for one in found]
                 connection.execute(insert(transform_files), rows)
+        return found
 
     def files(self) -> list[FileProgress]:
         """Return the files, and how far each is."""
-        names = [field.name for field in fields(FileProgress)]
-        query = select(*(_files[name] for name in names)).where(_files.job == self._key)
+        columns = [_files[field.name] for field in fields(FileProgress)]
+        query = select(*columns).where(_files.job == self._key).order_by(_files.ordinal)
         with read_connection(self._engine) as connection:
-            rows = connection.execute(query.order_by(_files.ordinal)).all()
-        return [FileProgress(*row) for row in rows]
+            return [FileProgress(*row) for row in connection.execute(query)]
 
-    def note(self, file: FileProgress) -> None:
-        """Store how far a file is."""
-        with self._owned() as connection:
-            self._set(connection, attempts=1, failure_reason=None)
+    def note(self, file: FileProgress) -> bool:
+        """Store how far a file is; return whether the job is to stop."""
+        with self._engine.begin() as connection:
+            forward = {"attempts": 1, "failure_reason": None} if file.is_done else {}
+            self._set(connection, name=_jobs.name, **forward)
             connection.execute(
                 update(transform_files)
                 .where(_files.job == self._key, _files.ordinal == file.ordinal)
                 .values(**asdict(file))
             )
+            return get_job(connection, self._key).status == "Stopping"
 
     def end(self, status: JobStatus, now: datetime, reason: str | None = None) -> None:
         """Store how the job ended, and give it back."""
-        with self._owned() as connection:
-            self._set(
-                connection, status=status, ended_at=now, failure_reason=reason,
-                **transform_lease.released(),
-            )  # fmt: skip
-
-    def release(self, reason: str | None = None) -> None:
-        """Release the job, to be gone on with by another process; say what it waits for."""
         with self._engine.begin() as connection:
-            connection.execute(
-                update(transform_jobs)
-                .where(_jobs.key == self._key, transform_lease.is_owned(self.owner))
-                .values(**transform_lease.released(), attempts=0, failure_reason=reason)
-            )
+            transform_queue.finish(connection, self._owner, self._key, status, now, reason)
 
-    def abandon(self) -> None:
-        """Free the job of a process that is gone; that it took the job once more still counts."""
+    def give_back(self, at: datetime, *, counts: bool, reason: str | None = None) -> None:
+        """Let another process go on from a time; say what the job waits for."""
+        values = {} if reason is None else {"failure_reason": reason}
         with self._engine.begin() as connection:
-            connection.execute(
-                update(transform_jobs)
-                .where(_jobs.key == self._key, transform_lease.is_owned(self.owner))
-                .values(**transform_lease.released())
-            )
-
-    def _owned(self) -> AbstractContextManager[Connection]:
-        return self._engine.begin()
+            transform_queue.retry(connection, self._owner, [self._key], at, counts=counts, **values)
 
     def _set(self, connection: Connection, **values: Any) -> None:  # noqa: ANN401 - of a row
         changed = connection.execute(
             update(transform_jobs)
-            .where(_jobs.key == self._key, transform_lease.is_owned(self.owner))
+            .where(_jobs.key == self._key, transform_queue.is_owned(self._owner))
             .values(**values)
         )
         if not changed.rowcount:

@@ -2,7 +2,7 @@
 
 ``$``, ``.name``, ``.*``, ``['a','b']``, ``[0,2]``, ``[-1]``, ``[1:4]``, ``[0,5:]``. The prose of
 SageMaker's guide calls the end of a slice inclusive; the library that it names, and its table,
-exclude it. So do we, unless ``inclusive`` is asked for.
+exclude it. So do we.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ _EXPECTED = "expected such as $, $.name, $['a','b'], $[0,2], $[1:4] or $[1:]"
 _STEP = re.compile(
     r"\.(?P<name>[A-Za-z_][\w-]*|\*)|\[(?P<inner>(?:'[^']*'|\"[^\"]*\"|[^\]'\"])*)\]"
 )
-_NAME = re.compile(r"\s*(?:'([^']*)'|\"([^\"]*)\")\s*(?:,|$)")
-_INDEX = re.compile(r"-?\d{1,9}")
+_NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
+_NAMES = re.compile(rf"(?:{_NAME.pattern})(?:\s*,\s*(?:{_NAME.pattern}))*")
+_INDEX = r"-?\d{1,9}"
+_PLACE = rf"\s*(?:{_INDEX}|(?:{_INDEX})?\s*:\s*(?:{_INDEX})?)\s*"
+_PLACES = re.compile(rf"{_PLACE}(?:,{_PLACE})*")
 
 Index = int | slice
 Step = str | tuple[str, ...] | tuple[Index, ...]
@@ -31,7 +34,7 @@ class PathError(InputError):
 class JsonPath:
     """A path that was read; called with a record, it gives what the path chooses."""
 
-    def __init__(self, text: str, *, inclusive: bool = False) -> None:
+    def __init__(self, text: str) -> None:
         self.text = text
         if len(text) > _MAX_LENGTH or not text.startswith("$"):
             raise PathError(f'JSONPath "{text[:80]}"; {_EXPECTED}, at most {_MAX_LENGTH} letters')
@@ -41,8 +44,7 @@ class JsonPath:
             step = _STEP.match(text, at)
             if step is None:
                 raise PathError(f'JSONPath "{text}" at "{text[at:]}"; {_EXPECTED}')
-            name = step["name"]
-            self._steps.append(name if name is not None else _inner(text, step["inner"], inclusive))
+            self._steps.append(step["name"] or _inner(text, step["inner"].strip()))
             at = step.end()
 
     @property
@@ -102,30 +104,18 @@ class JsonPath:
         return found
 
 
-def _inner(text: str, inner: str, inclusive: bool) -> Step:
+def _inner(text: str, inner: str) -> Step:
     """Read what stands in brackets: names, or places and slices."""
-    if inner.strip() == "*":
+    if inner == "*":
         return "*"
-    if inner.lstrip()[:1] in ("'", '"'):
-        names, at = [], 0
-        while at < len(inner):
-            name = _NAME.match(inner, at)
-            if name is None:
-                raise PathError(f'JSONPath "{text}" at "[{inner}]"; {_EXPECTED}')
-            names.append(name[1] if name[1] is not None else name[2])
-            at = name.end()
-        return tuple(names)
-    return tuple(_place(text, part.strip(), inclusive) for part in inner.split(","))
+    if _NAMES.fullmatch(inner):
+        return tuple(one or other for one, other in _NAME.findall(inner))
+    if _PLACES.fullmatch(inner):
+        return tuple(map(_place, inner.split(",")))
+    raise PathError(f'JSONPath "{text}" at "[{inner}]"; {_EXPECTED}')
 
 
-def _place(text: str, part: str, inclusive: bool) -> Index:
-    first, colon, last = part.partition(":")
-    ends = [first.strip(), last.strip()] if colon else [first.strip()]
-    if any(one and not _INDEX.fullmatch(one) for one in ends) or not (colon or first):
-        raise PathError(f'JSONPath "{text}" at "[{part}]"; {_EXPECTED}')
-    if not colon:
-        return int(first)
-    end = int(ends[1]) if ends[1] else None
-    if inclusive and end is not None:
-        end = None if end == -1 else end + 1
-    return slice(int(ends[0]) if ends[0] else None, end)
+def _place(part: str) -> Index:
+    if ":" not in part:
+        return int(part)
+    return slice(*(int(end) if end.strip() else None for end in part.split(":")))

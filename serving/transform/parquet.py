@@ -1,8 +1,4 @@
-"""Parquet as a job reads and writes it: rows by name in, predictions as columns out.
-
-While it grows an output is a stream of Arrow, which a killed process can go on with; when it is
-whole it becomes Parquet.
-"""
+"""Parquet as a job reads and writes it: rows by name in, predictions as columns out."""
 
 from __future__ import annotations
 
@@ -18,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from pyarrow import ipc
 
 from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES, missing_of, unit_of, with_missing
@@ -29,17 +24,14 @@ from driftline.serving.transform.definition import TransformJobSpec
 from driftline.signature import Column, ColumnType, Signature, column_names, names_among
 
 _MAX_ROWS = 1 << 16
-# Of the stream's end, which readers of Arrow expect.
-_END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 @dataclass(frozen=True, slots=True)
 class TableBatch:
-    """Some rows of a file in a row; offsets count rows."""
+    """Some rows of a file in a row."""
 
     rows: pa.Table
-    first: int
-    offset: int
+    first: int  # The number of the first row, from 1.
 
     @property
     def count(self) -> int:
@@ -47,9 +39,9 @@ class TableBatch:
         return int(self.rows.num_rows)
 
     @property
-    def end(self) -> int:
-        """The row behind the last one."""
-        return self.offset + self.count
+    def size(self) -> int:
+        """How many rows there are."""
+        return self.count
 
     def records(self) -> list[bytes]:
         """Return each row as text, for a sentence."""
@@ -57,13 +49,11 @@ class TableBatch:
 
     def part(self, start: int, end: int) -> TableBatch:
         """Return the rows [start, end)."""
-        return TableBatch(
-            self.rows.slice(start, end - start), self.first + start, self.offset + start
-        )
+        return TableBatch(self.rows.slice(start, end - start), self.first + start)
 
 
-def read_tables(file: Location, spec: TransformJobSpec, offset: int) -> Iterator[TableBatch]:
-    """Read a file's rows from a place on; as many together as the payload allows."""
+def read_tables(file: Location, spec: TransformJobSpec) -> Iterator[TableBatch]:
+    """Read a file's rows, as many together as the payload allows."""
     with file.system.open_input_file(file.path) as stream, _opened(file, stream) as table:
         found = table.metadata
         groups = [found.row_group(at) for at in range(found.num_row_groups)]
@@ -71,17 +61,12 @@ def read_tables(file: Location, spec: TransformJobSpec, offset: int) -> Iterator
         most = max(1, min(_MAX_ROWS, spec.max_payload_bytes // width))
         if spec.batch_strategy == "SingleRecord":
             most = 1
-        first = 0
+        first = 1
         for number, group in enumerate(groups):
-            end = first + group.num_rows
-            if end > offset:
-                rows = table.read_row_group(number)
-                # From the group's own start: the same batches, wherever a process began.
-                for start in range(first, end, most):
-                    if start >= offset:
-                        part = rows.slice(start - first, most)
-                        yield TableBatch(part, start + 1, start)
-            first = end
+            rows = table.read_row_group(number)
+            for start in range(0, group.num_rows, most):
+                yield TableBatch(rows.slice(start, most), first + start)
+            first += group.num_rows
 
 
 def count_rows(file: Location) -> int:
@@ -164,11 +149,9 @@ class TableAssembly:
         kept = [pa.field(one.name, _plain(one.type)) for one in schema] if self._is_joined else []
         self._schema = pa.schema([*kept, *self._answers])
 
-    @property
-    def head(self) -> bytes:
-        """What an output begins with."""
-        found: bytes = self._schema.serialize().to_pybytes()
-        return found
+    def writer(self, path: Path) -> pq.ParquetWriter:
+        """Return what writes outputs into a file."""
+        return pq.ParquetWriter(path, self._schema)
 
     def request(self, batch: TableBatch) -> bytes:
         """Return the body that the model is sent."""
@@ -178,7 +161,7 @@ class TableAssembly:
         pacsv.write_csv(pa.table(columns, names=self._inputs), sink, options)
         return sink.getvalue()
 
-    def output(self, batch: TableBatch, answer: bytes) -> bytes:
+    def output(self, batch: TableBatch, answer: bytes) -> pa.Table:
         """Return what is written for some rows."""
         try:
             answers = self._read(answer)
@@ -190,11 +173,10 @@ class TableAssembly:
                 f"the model answered {answers.num_rows} rows to {batch.count}; expected one each"
             )
         columns = [*(batch.rows.columns if self._is_joined else ()), *answers.columns]
-        table = pa.table(
+        return pa.table(
             [column.cast(field.type) for column, field in zip(columns, self._schema, strict=True)],
             schema=self._schema,
-        ).combine_chunks()
-        return b"".join(part.serialize().to_pybytes() for part in table.to_batches())
+        )
 
     def _read(self, answer: bytes) -> pa.Table:
         """Read an answer; lists are JSON in CSV."""
@@ -228,19 +210,6 @@ def list_type(answer: bytes) -> str | None:
     if not isinstance(values, list):
         return None
     return "list<string>" if any(isinstance(one, str) for one in values) else "list<double>"
-
-
-def write_whole(part: Path) -> Path:
-    """Make Parquet of a whole stream of Arrow; return the file, beside it."""
-    target = part.with_name(f"{part.name}.parquet")
-    with pa.OSFile(str(part), "ab") as end:
-        end.write(_END)
-    with ipc.open_stream(pa.memory_map(str(part))) as stream, pq.ParquetWriter(
-        target, stream.schema
-    ) as writer:  # fmt: skip
-        for batch in stream:
-            writer.write_batch(batch)
-    return target
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -1,14 +1,12 @@
-"""Runs one transform job to its end: file after file, mini-batches in order, a checkpoint each 5 s.
+"""Runs one transform job to its end: file after file, mini-batches in order.
 
-A checkpoint says that what was read of a file up to one place is written up to another, and on the
-disk. A process that takes a job over cuts the output there and goes on; what it repeats of after
-the checkpoint it writes anew, so nothing is there twice and nothing is lost.
+The output of a file appears when it is whole. A process that takes a job over begins its unfinished
+file anew, so nothing is there twice and nothing is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import threading
 import time
@@ -16,22 +14,23 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pyarrow import fs
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.leases import renewing
+from driftline.database.queue import RENEW_S
 from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
 from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, is_pattern, locate
-from driftline.formats.media_types import TextFormat, text_format
+from driftline.formats.media_types import text_format
 from driftline.serving.bodies.rows import read_columns
-from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
+from driftline.serving.hosting.child import Launch, WorkerLostError
 from driftline.serving.hosting.pool import TimedOutError
-from driftline.serving.transform.assembly import AnswerError, Assembly
+from driftline.serving.transform.assembly import AnswerError, Assembly, Records, TextAssembly
 from driftline.serving.transform.capture import WAITING_MAX_BYTES, Store, captured_lines
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.serving.transform.jobs import (
@@ -45,46 +44,31 @@ from driftline.serving.transform.json_path import PathError
 from driftline.serving.transform.outputs import Output
 from driftline.serving.transform.parquet import (
     TableAssembly,
-    TableBatch,
     count_rows,
     list_type,
     read_schema,
     read_tables,
     signature_of_schema,
-    write_whole,
 )
-from driftline.serving.transform.records import Batch, read_batches, shown_record
+from driftline.serving.transform.records import read_batches, shown_record
 from driftline.serving.transform.workers import Workers
 from driftline.signature import Column, Signature, column_names
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_S = 5.0
-_LOOK_S = 1.0
-_RENEW_S = 10.0
+_NOTE_S = 1.0
+# How long a job waits for a disk, a bucket or the database that is away.
+_PAUSE = timedelta(seconds=10)
 _OK = 200
 # Of places that cannot be written to, which waiting does not mend.
 _FAULTS = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-
-
-class _Batch(Protocol):
-    """Some records of a file: text (records.py) or a table (parquet.py)."""
-
-    @property
-    def count(self) -> int: ...
-    @property
-    def first(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    def records(self) -> list[bytes]: ...
-    def part(self, start: int, end: int) -> Any: ...  # noqa: ANN401 - of the same type
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
     """What is written for a mini-batch, and what of it is captured."""
 
-    output: bytes
+    output: Any  # As the writer takes it.
     lines: list[bytes]
 
 
@@ -97,21 +81,13 @@ class _StoppedError(DriftlineError):
 
 
 @dataclass(frozen=True, slots=True)
-class JobModel:
-    """The model of a job, and what it shares with an endpoint."""
-
-    launch: Launch  # With the signature of the endpoint, if there is one.
-
-
-@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a run of a job needs from outside."""
 
     work_dir: Path  # Of outputs that grow, where they are for a bucket.
     now: Callable[[], datetime]  # By which leases end.
     stop: threading.Event  # Set: give the job back, for another process to go on with.
-    moved: Callable[[], None] = lambda: None  # Called after each checkpoint.
-    checkpoint_s: float = CHECKPOINT_S
+    moved: Callable[[], None] = lambda: None  # Called when the progress was stored.
     # Refuse a file to be read, and one to be written, whatever links lead to it.
     check_input: Callable[[str], None] = lambda _path: None
     check_output: Callable[[str], None] = lambda _path: None
@@ -120,30 +96,26 @@ class Surroundings:
 
 
 def run_job(
-    owned: OwnedJob, find_model: Callable[[TransformJob], JobModel], around: Surroundings
+    owned: OwnedJob, find_model: Callable[[TransformJob], Launch], around: Surroundings
 ) -> JobStatus | None:
     """Work on a job until it has ended; None when somebody else has it, or it was given back.
+
+    The model is launched with the signature of the endpoint, if there is one.
 
     Raises
     ------
     UnavailableError
         What is needed cannot be reached now; the job was given back.
     """
-    job = owned.take(around.now())
+    job = owned.begin(around.now())
     if job is None:
         return None
     status: JobStatus
     reason = None
-
-    def renew() -> None:
-        with suppress(LeaseLostError):  # The work notices it, or has just ended.
-            owned.renew(around.now())
-
-    with renewing(renew, _RENEW_S, f"job={job.name}"):
-        run = _Run(owned, job, around)
+    with renewing(lambda: owned.renew(around.now()), RENEW_S, f"job={job.name}"):
         try:
-            if not asyncio.run(run.run(find_model)):
-                owned.release()
+            if not asyncio.run(_Run(owned, job, around).run(find_model)):
+                owned.give_back(around.now(), counts=False)
                 return None
             status = "Completed"
         except _StoppedError:
@@ -157,13 +129,11 @@ def run_job(
             # A disk, a bucket, the database: what is done stands, the next process goes on.
             # What the database says may quote a statement's values.
             said = "the database" if isinstance(error, SQLAlchemyError) else str(error)
-            owned.release(f"tried again, as it could not go on: {said}")
+            owned.give_back(
+                around.now() + _PAUSE, counts=False,
+                reason=f"tried again, as it could not go on: {said}",
+            )  # fmt: skip
             raise
-        except BaseException:
-            owned.abandon()
-            raise
-        if status != "Completed":
-            run.discard()
         # Not why: a reason quotes a record.
         log.info("job=%s event=%s", job.name, status.lower())
         owned.end(status, around.now(), reason)
@@ -185,9 +155,7 @@ def find_files(spec: TransformJobSpec, check: Callable[[str], None]) -> list[Fil
             other = keys.setdefault(key, file.shown)
             if other != file.shown:
                 raise InputError(f"{other} and {file.shown} would both become {key}; rename one")
-            found.append(
-                FileProgress(len(found), file.shown, key, _size(file, spec), _edition(file))
-            )
+            found.append(FileProgress(len(found), file.shown, key, _size(file, spec)))
     return found
 
 
@@ -198,18 +166,12 @@ def _key_of(file: Location, folder: str, spec: TransformJobSpec) -> str:
 
 
 def _size(file: Location, spec: TransformJobSpec) -> int:
-    """Return the size of a file in what offsets count; 0 of packed text, which does not say it."""
+    """Return the rows of Parquet or the bytes of text; 0 of packed text, which does not say it."""
     if spec.is_parquet:
         return count_rows(file)
     if spec.transform_input.compression_type == "Gzip":
         return 0
     return int(file.system.get_file_info([file.path])[0].size or 0)
-
-
-def _edition(file: Location) -> str:
-    info = file.system.get_file_info([file.path])[0]
-    text = f"{info.size} {info.mtime_ns}"
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 class _Run:
@@ -218,118 +180,95 @@ class _Run:
     def __init__(self, owned: OwnedJob, job: TransformJob, around: Surroundings) -> None:
         self._owned, self._job, self._around = owned, job, around
         self._spec = job.spec
-        self._header = int(job.spec.transform_input.skip_header)
-        self._output: Output | None = None
-        self._checkpoint_at = self._look_at = 0.0
-        # Lines of data capture that wait for the next checkpoint.
+        self._noted_s = 0.0
+        # Lines of data capture that are not stored yet.
         self._lines: list[bytes] = []
         self._lines_bytes = 0
 
-    async def run(self, find_model: Callable[[TransformJob], JobModel]) -> bool:
+    async def run(self, find_model: Callable[[TransformJob], Launch]) -> bool:
         """Score every file; False when told to give the job back before."""
+        files = self._owned.files()
+        if not files:
+            files = self._owned.list_files(find_files(self._spec, self._around.check_input))
+        waiting = [file for file in files if not file.is_done]
+        if waiting:
+            self._output(waiting[0]).clear()
         if self._job.status == "Stopping":
             raise _StoppedError
         if self._job.attempts > MAX_ATTEMPTS:
             raise UndecidedError(
-                f"its process ended {MAX_ATTEMPTS} times without going forward; see the server's "
-                "log: a model that needs more memory than there is?"
+                f"its process ended {MAX_ATTEMPTS} times over one file; see the server's log: a "
+                "model that needs more memory than there is?"
             )
-        if not self._job.is_listed:
-            self._owned.list_files(find_files(self._spec, self._around.check_input))
-        files = self._owned.files()
-        model = find_model(self._job)
+        launch = find_model(self._job)
         spec = self._spec
-        self._workers = Workers(model.launch, spec.worker_count, spec.model_client_config)
+        self._workers = Workers(launch, spec.worker_count, spec.model_client_config)
         try:
             self._description = await self._workers.start()
-            signature = model.launch.signature or self._job.signature
-            if signature is None and (signature := self._learnt(files)) is not None:
-                self._owned.learn(signature)
-            if signature is not None and model.launch.signature is None:
-                await self._workers.sign(signature)
-            self._signature = signature
-            await self._learn_lists(files)
-            for file in files:
-                if file.status != "done" and not await self._transform(file):
+            self._signature = launch.signature
+            if launch.signature is None and (learnt := self._learnt(files)) is not None:
+                self._signature = learnt
+                await self._workers.sign(learnt)
+            await self._learn_lists(waiting)
+            for file in waiting:
+                if not await self._transform(file):
                     return False
         finally:
             await self._workers.stop()
         return True
 
-    def discard(self) -> None:
-        """Remove the output of a file that is not whole, whichever process began it."""
-        for file in self._owned.files():
-            if file.status in ("running", "written"):
-                Output(self._target(file), self._around.work_dir).discard()
-        if self._output is not None:
-            self._output.discard()
-
     async def _transform(self, file: FileProgress) -> bool:
-        """Score one file, from where it was left."""
+        """Score one file; False when told to give the job back before."""
         place, target = locate(file.path), self._target(file)
         self._around.check_input(file.path)
-        self._around.check_output(target.shown)
         if _is_same(place, target):
             raise InputError(f"{file.path}: its output would replace it; choose another folder")
-        with Output(target, self._around.work_dir) as output:
-            self._output = output
-            if file.status == "written" and file.output_offset and not output.size:
-                # Published by a process that ended before it could say so.
-                output.discard()
-                self._owned.note(replace(file, status="done"))
-                self._output = None
-                return True
-            if file.edition != _edition(place):
-                raise InputError(f"{file.path}: changed while the job was under way; start it anew")
-            if not output.continue_at(file.output_offset):
-                file = replace(file, input_offset=0, output_offset=0, record_count=0)
-            if file.status != "written":
-                done = await self._score_all(place, replace(file, status="running"), output)
-                if done is None:
-                    return False
-                file = done
-            self._publish(file, output)
-            self._output = None
+        with self._output(file) as output:
+            assembly = self._assembly(place)
+            with assembly.writer(output.path) as writer:
+                file = await self._score_all(place, file, assembly, writer)
+            self._capture()
+            self._note(file, is_due=True)
+            if self._around.stop.is_set():
+                return False
+            output.publish()
+        size = file.size or file.position
+        self._note(replace(file, is_done=True, position=size), is_due=True)
         return True
 
     def _target(self, file: FileProgress) -> Location:
         return locate(self._spec.transform_output.s3_output_path) / file.output_key
 
-    def _publish(self, file: FileProgress, output: Output) -> None:
-        output.sync()
-        self._owned.note(file)
-        if self._spec.is_parquet:
-            output.publish(write_whole(output.path))
-        else:
-            output.publish(output.path)
-        output.discard()
-        self._owned.note(replace(file, status="done", input_offset=file.size or file.input_offset))
-        self._around.moved()
+    def _output(self, file: FileProgress) -> Output:
+        target = self._target(file)
+        self._around.check_output(target.shown)
+        return Output(target, self._around.work_dir)
 
     async def _score_all(
-        self, place: Location, file: FileProgress, output: Output
-    ) -> FileProgress | None:
-        """Write the answers of a file; None when told to give the job back."""
-        assembly = self._assembly(place)
-        if isinstance(assembly, TableAssembly) and not file.output_offset:
-            file = replace(file, output_offset=output.write(assembly.head))
-        window: deque[tuple[_Batch, asyncio.Task[_Scored]]] = deque()
-        self._checkpoint_at = time.monotonic()
+        self, place: Location, file: FileProgress, assembly: Assembly,
+        writer: Any,  # noqa: ANN401 - of the assembly
+    ) -> FileProgress:  # fmt: skip
+        """Write the answers of a file, up to where the process is told to stop."""
+        window: deque[tuple[Records, asyncio.Task[_Scored]]] = deque()
+        file = replace(file, position=0, record_count=0)
 
         async def write_oldest(before: FileProgress) -> FileProgress:
             batch, task = window.popleft()
             scored = await task
-            length = output.write(scored.output)
+            writer.write(scored.output)
             self._lines += scored.lines
             self._lines_bytes += sum(map(len, scored.lines))
+            if self._lines_bytes > WAITING_MAX_BYTES:
+                self._capture()
             after = replace(
-                before, input_offset=batch.end, output_offset=before.output_offset + length,
-                record_count=batch.first + batch.count - 1 - self._header,
+                before, position=before.position + batch.size,
+                record_count=before.record_count + batch.count,
             )  # fmt: skip
-            return self._checkpoint(after, output)
+            self._note(after)
+            return after
 
         try:
-            for batch in self._batches(place, file):
+            for batch in self._batches(place):
                 while len(window) >= self._spec.worker_count:
                     file = await write_oldest(file)
                 if self._around.stop.is_set():
@@ -342,41 +281,27 @@ class _Run:
             for _, task in window:
                 task.cancel()
             await asyncio.gather(*(task for _, task in window), return_exceptions=True)
-        self._checkpoint(file, output, is_due=True)
-        if self._around.stop.is_set():
-            return None
-        return replace(file, status="written")
-
-    def _checkpoint(
-        self, file: FileProgress, output: Output, *, is_due: bool = False
-    ) -> FileProgress:
-        """Store how far the file is, if it is time to."""
-        now = time.monotonic()
-        if now - self._look_at >= _LOOK_S:
-            self._look_at = now
-            if self._owned.is_stopping():
-                raise _StoppedError
-        is_full = self._lines_bytes > WAITING_MAX_BYTES
-        if is_due or is_full or now - self._checkpoint_at >= self._around.checkpoint_s:
-            output.sync()
-            self._capture()
-            self._owned.note(file)
-            self._around.moved()
-            self._checkpoint_at = time.monotonic()
         return file
 
+    def _note(self, file: FileProgress, *, is_due: bool = False) -> None:
+        """Store how far the file is, if it is time to."""
+        if not is_due and time.monotonic() - self._noted_s < _NOTE_S:
+            return
+        if self._owned.note(file) and not file.is_done:
+            raise _StoppedError
+        self._noted_s = time.monotonic()
+        self._around.moved()
+
     def _capture(self) -> None:
-        """Store what waits; before the checkpoint, behind which nobody comes to it any more."""
+        """Store the captured lines that wait."""
         if self._lines and self._around.capture is not None:
             self._around.capture(self._job, self._lines)
         self._lines, self._lines_bytes = [], 0
 
-    async def _score(
-        self, file: FileProgress, batch: _Batch, assembly: Assembly | TableAssembly
-    ) -> _Scored:
+    async def _score(self, file: FileProgress, batch: Records, assembly: Assembly) -> _Scored:
         """Return what is written for a mini-batch."""
         try:
-            body = assembly.request(batch)  # type: ignore[arg-type] # each takes its own batches
+            body = assembly.request(batch)
             reply = await self._workers.ask(assembly.form, assembly.answer_form, body)
         except (PathError, AnswerError, WorkerLostError) as error:
             raise await self._refused(file, batch, assembly, str(error)) from error
@@ -390,25 +315,24 @@ class _Run:
                 f"accept {reply.media_type}"
             )
         try:
-            found = assembly.output(batch, reply.body)  # type: ignore[arg-type] # as above
+            found = assembly.output(batch, reply.body)
         except (PathError, AnswerError) as error:
             raise RecordError(f"{file.path}: {_numbers(batch)}: {error}") from error
         lines = captured_lines(self._job, file, batch, assembly, reply.body)
         return _Scored(found, [] if self._spec.captured_as is None else list(lines))
 
     async def _refused(
-        self, file: FileProgress, batch: _Batch, assembly: Assembly | TableAssembly, said: str
+        self, file: FileProgress, batch: Records, assembly: Assembly, said: str
     ) -> RecordError:
         """Return an error that names the first record that the model does not score, by halves."""
-        lower, upper = 0, batch.count
-        while upper - lower > 1:
-            middle = (lower + upper) // 2
-            refusal = await self._refusal(batch.part(lower, middle), assembly)
-            lower, upper = (middle, upper) if refusal is None else (lower, middle)
-            said = refusal or said
-        alone = batch.part(lower, upper)
+        record = batch
+        while record.count > 1:
+            middle = record.count // 2
+            half = record.part(0, middle)
+            refusal = await self._refusal(half, assembly)
+            record = half if refusal is not None else record.part(middle, record.count)
         if batch.count > 1:
-            refusal = await self._refusal(alone, assembly)
+            refusal = await self._refusal(record, assembly)
             if refusal is None:
                 return RecordError(
                     f"{file.path}: {_numbers(batch)}: {said}; each half of them was scored when "
@@ -417,34 +341,28 @@ class _Run:
             said = refusal
         log.warning(
             "job=%s event=record-failed file=%d record=%d", self._job.name, file.ordinal,
-            alone.first,
+            record.first,
         )  # fmt: skip
-        shown = shown_record(alone.records()[0])
-        return RecordError(f"{file.path}: record {alone.first} ({shown}): {said}")
+        shown = shown_record(record.records()[0])
+        return RecordError(f"{file.path}: record {record.first} ({shown}): {said}")
 
-    async def _refusal(self, batch: _Batch, assembly: Assembly | TableAssembly) -> str | None:
+    async def _refusal(self, batch: Records, assembly: Assembly) -> str | None:
         """Return why the model does not score some records; None when it does."""
         try:
-            body = assembly.request(batch)  # type: ignore[arg-type] # as above
-            reply: Reply = await self._workers.ask(
-                assembly.form, assembly.answer_form, body, retries=0
-            )
+            body = assembly.request(batch)
+            reply = await self._workers.ask(assembly.form, assembly.answer_form, body, retries=0)
         except (PathError, AnswerError, WorkerLostError, TimedOutError) as error:
             return str(error)
         return None if reply.status == _OK else reply.message
 
-    def _batches(
-        self, place: Location, file: FileProgress
-    ) -> Iterator[Batch] | Iterator[TableBatch]:
+    def _batches(self, place: Location) -> Iterator[Records]:
         if self._spec.is_parquet:
-            return read_tables(place, self._spec, file.input_offset)
-        return read_batches(
-            place, self._spec, file.input_offset, file.record_count + 1 + self._header
-        )
+            return read_tables(place, self._spec)
+        return read_batches(place, self._spec)
 
-    def _assembly(self, place: Location) -> Assembly | TableAssembly:
+    def _assembly(self, place: Location) -> Assembly:
         if not self._spec.is_parquet:
-            return Assembly(self._spec)
+            return TextAssembly(self._spec)
         assert self._signature is not None
         signature = Signature.from_json(self._signature)
         return TableAssembly(self._spec, signature, self._description, read_schema(place))
@@ -460,12 +378,10 @@ class _Run:
         place = locate(files[0].path)
         if self._spec.is_parquet:
             return signature_of_schema(read_schema(place), names).to_json()
-        first = next(read_batches(place, self._spec, 0, 1), None)
+        first = next(read_batches(place, self._spec), None)
         if first is None or self._spec.input_format != "csv":
             return None
-        form: TextFormat = "csv"
-        body = Assembly(self._spec).request(first)
-        columns = read_columns(body, form, None, first.count)
+        columns = read_columns(TextAssembly(self._spec).request(first), "csv", None, first.count)
         chosen = names if names is not None and len(names) == len(columns) else list(columns)
         slugs = column_names(chosen, prefix="feature")
         kinds = [one.dtype.kind for one in columns.values()]
@@ -488,12 +404,11 @@ class _Run:
         )
         if not is_asked:
             return
-        for place in (locate(file.path) for file in files if file.status != "done"):
-            first = next(read_tables(place, self._spec, 0), None)
+        for place in (locate(file.path) for file in files):
+            first = next(read_tables(place, self._spec), None)
             if first is None:
                 continue
             assembly = self._assembly(place)
-            assert isinstance(assembly, TableAssembly)
             body = assembly.request(first.part(0, 1))
             with suppress(WorkerLostError, TimedOutError):
                 reply = await self._workers.ask(
@@ -510,6 +425,6 @@ def _is_same(one: Location, other: Location) -> bool:
     return one.shown == other.shown
 
 
-def _numbers(batch: _Batch) -> str:
+def _numbers(batch: Records) -> str:
     last = batch.first + batch.count - 1
     return f"record {last}" if batch.count == 1 else f"records {batch.first} to {last}"

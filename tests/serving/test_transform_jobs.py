@@ -122,16 +122,17 @@ def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp
     (tmp_path / "slow.csv").write_text("0.02\n" * 300)
     taken = {"data_capture_config": {"endpoint_name": "FLIGHTS"}}
     client.create_transform_job(slowly(server, "killed", tmp_path / "slow.csv", **taken))
-    part = server.root / "outputs" / "killed" / ".slow.csv.out.part"
+    folder = server.root / "outputs" / "killed"
     count = len(server.begun)
-    until(part.exists)
+    until(lambda: list(folder.glob(".slow.csv.out.*.part")))
     assert server.begun[-1].returncode is None
 
     os.kill(server.begun[-1].pid, signal.SIGKILL)
 
     assert ended(client, "killed", until)["transform_job_status"] == "Completed"
     assert len(server.begun) > count
-    assert part.with_name("slow.csv.out").read_text() == "0\n" * 300
+    assert [one.name for one in folder.iterdir()] == ["slow.csv.out"]
+    assert (folder / "slow.csv.out").read_text() == "0\n" * 300
     table = Dataset(str(server.root), "flights").open().to_table(["variant", "event_id"])
     assert set(table["variant"].to_pylist()) == {"transform"}
     assert len(set(table["event_id"].to_pylist())) == table.num_rows == 300

@@ -70,8 +70,8 @@ def transform(
 ) -> Answer:
     """Score files by a model: one output a file, in order.
 
-    The model runs in a process of its own, without a server. The same command again goes on where
-    a killed one was.
+    The model runs in a process of its own, without a server. The same command again goes on with
+    the file that a killed one was at.
 
     Example: driftline transform model.skops today.csv --skip-header -o scores
     """

@@ -12,7 +12,6 @@ from driftline.alerts import tables as alert_tables
 from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
 from driftline.serving.asynchronous import dispatch
-from driftline.serving.asynchronous.queue import claim
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests
 from tests.serving.conftest import resource
@@ -243,4 +242,3 @@ def test_a_request_of_a_server_that_died_is_answered_by_another(start, trained, 
 
         assert (found["status"], found["attempts"]) == ("Completed", 2)
         assert file.read_bytes() == whole
-        assert claim(server.engine, "another", "flights", 5, clock()) == []

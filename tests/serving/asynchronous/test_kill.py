@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine, create_engine, select
 
 from driftline.alerts import tables as alert_tables
@@ -65,6 +66,8 @@ def rows_of(engine: Engine) -> list:
         return list(connection.execute(select(async_requests)).all())
 
 
+# Its short form is test_endpoint's: this one waits for leases to run out.
+@pytest.mark.full
 def test_a_killed_server_answers_each_accepted_request_once(slow_model, tmp_path, until):
     settings, url = settings_in(tmp_path)
     outputs = tmp_path / "data" / "outputs" / "slow"

@@ -14,7 +14,7 @@ from driftline.app.transforming import transform_files_of
 from driftline.serving.hosting.child import Launch
 from driftline.serving.transform.definition import TransformJobSpec
 
-# From the first checkpoint on; a whole job of the short form takes about a second.
+# From the first progress on; a whole job of the short form takes about a second.
 LONGEST_S = 0.5
 
 
@@ -43,8 +43,7 @@ def main(model: str, data: str, out: str, number: str) -> None:
             timer.start()
 
     job = transform_files_of(
-        spec, Launch(model), local_dir=Path(out), stop=threading.Event(), moved=moved,
-        checkpoint_s=0.05,
-    )  # fmt: skip
+        spec, Launch(model), local_dir=Path(out), stop=threading.Event(), moved=moved
+    )
     timer.cancel()
     sys.exit(0 if job["transform_job_status"] == "Completed" else 1)

@@ -13,8 +13,8 @@ from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.reach import Reach
 from driftline.serving.transform.capture import capture_into
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.jobs import OwnedJob, create_job
-from driftline.serving.transform.run import JobModel, Surroundings, run_job
+from driftline.serving.transform.jobs import OwnedJob, claim_jobs, create_job
+from driftline.serving.transform.run import Surroundings, run_job
 from tests.serving.conftest import NOW, resource
 
 DAY = NOW - timedelta(days=1, hours=6)
@@ -64,16 +64,17 @@ def spec(name, data, folder, captured_as=None, content_type="text/csv", **more):
 def run(server, trained, job, tmp_path, *, when=NIGHT, capture=None, begins=True):
     """Run a job that was created at some time, as the process of a server does."""
     signature = signature_of(server.engine, "flights").to_json()
-    if begins:
-        with server.engine.begin() as connection:
+    with server.engine.begin() as connection:
+        if begins:
             create_job(connection, job, by="ada", now=when, signature=signature)
+        claim_jobs(connection, "here", when, 1)
     around = Surroundings(
         tmp_path, lambda: NOW, threading.Event(),
-        capture=capture or capture_into(server.engine, str(server.root), None), checkpoint_s=0.0,
+        capture=capture or capture_into(server.engine, str(server.root), None),
     )  # fmt: skip
     launch = Launch(str(trained.file), signature=signature)
     owned = OwnedJob(server.engine, job.transform_job_name, "here")
-    return run_job(owned, lambda _job: JobModel(launch), around)
+    return run_job(owned, lambda _job: launch, around)
 
 
 def table(server, endpoint):
@@ -135,15 +136,16 @@ def test_a_monitor_finds_a_fault_planted_in_a_jobs_rows(server, trained, tmp_pat
 
 
 @pytest.mark.parametrize("is_stored", [False, True], ids=["before it stores", "behind it"])
-def test_a_process_that_ends_over_a_checkpoint_leaves_each_row_once(
-    server, trained, tmp_path, is_stored
-):
+def test_a_process_that_ends_over_a_file_leaves_each_row_once(server, trained, tmp_path, is_stored):
     frame = trained.inputs.head(12).assign(distance=range(12))
-    frame.to_csv(tmp_path / "rows.csv", header=False, index=False)
+    (tmp_path / "rows").mkdir()
+    for at in range(4):
+        part = frame[at * 3 : at * 3 + 3]
+        part.to_csv(tmp_path / "rows" / f"{at}.csv", header=False, index=False)
     name = f"ended-{is_stored}".lower()
     single = {"batch_strategy": "SingleRecord"}
     when = NIGHT - timedelta(days=60 + is_stored)
-    job = spec(name, tmp_path / "rows.csv", tmp_path, "nightly", **single)
+    job = spec(name, tmp_path / "rows", tmp_path, "nightly", **single)
     store = capture_into(server.engine, str(server.root), None)
     calls = []
 
@@ -172,9 +174,9 @@ def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_pat
     created = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
 
     refused = server.client.delete("/api/v1/endpoints/brief")
-    own = OwnedJob(server.engine, "late", "here")
-    own.take(NOW)
-    own.end("Stopped", NOW)
+    with server.engine.begin() as connection:
+        claim_jobs(connection, "here", server.context.lease_clock(), 1)
+    OwnedJob(server.engine, "late", "here").end("Stopped", NOW)
 
     assert created.status_code == 200, created.text
     assert refused.status_code == 409

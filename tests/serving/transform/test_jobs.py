@@ -7,10 +7,8 @@ from driftline.errors import ConflictError
 from driftline.serving.resources.endpoints import require_not_captured_into
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.jobs import (
-    OwnedJob,
     PinnedModel,
     create_job,
-    free_jobs,
     list_jobs,
 )
 
@@ -31,11 +29,6 @@ def create(engine, name, now=NOW, **of):
         )
 
 
-def free(engine, now=NOW):
-    with engine.begin() as connection:
-        return [job.name for job in free_jobs(connection, now)]
-
-
 def test_jobs_come_in_pages_the_newest_first(engine):
     for number in range(3):
         create(engine, f"Night-{number}", NOW + timedelta(hours=number))
@@ -50,22 +43,6 @@ def test_jobs_come_in_pages_the_newest_first(engine):
         after = job.created_at, job.name.casefold()
 
     assert found == ["Night-2", "Night-1", "Night-0"]
-
-
-def test_a_job_is_had_by_one_owner_until_its_lease_is_over(engine):
-    create(engine, "night")
-    first, second = OwnedJob(engine, "night", "a"), OwnedJob(engine, "night", "b")
-
-    assert first.reserve(NOW)
-    assert not second.reserve(NOW)
-    assert second.take(NOW) is None
-    assert first.take(NOW).attempts == 1
-    assert free(engine) == []
-    first.abandon()
-
-    assert free(engine) == ["night"]
-    assert second.take(NOW).attempts == 2
-    assert free(engine, NOW + timedelta(minutes=1)) == ["night"]
 
 
 def test_an_endpoint_is_kept_for_the_jobs_that_capture_into_it(engine):

@@ -25,11 +25,6 @@ def test_places_of_a_row_are_chosen(path, chosen):
     assert JsonPath(path)(ROW) == chosen
 
 
-def test_slices_are_inclusive_where_that_is_asked_for():
-    assert JsonPath("$[1:4]", inclusive=True)(ROW) == ["b", "c", "d", "e"]
-    assert JsonPath("$[:-1]", inclusive=True)(ROW) == ROW
-
-
 def test_names_of_an_object_are_chosen():
     record = {"id": 7, "features": [1, 2], "a b": {"c": 3}}
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.records import all_ends, read_batches
+from driftline.serving.transform.records import read_batches, split_records
 
 
 def spec_of(**more: object) -> TransformJobSpec:
@@ -26,8 +27,8 @@ def spec_of(**more: object) -> TransformJobSpec:
     )
 
 
-def read_all(file, spec, offset=0, first=1):
-    return list(read_batches(locate(file), spec, offset, first))
+def read_all(file, spec):
+    return list(read_batches(locate(file), spec))
 
 
 @given(
@@ -41,15 +42,14 @@ def test_csv_is_cut_where_the_csv_module_ends_rows(rows):
     csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
     content = text.getvalue().encode()
 
-    ends = all_ends(content, is_csv=True)
+    cut = [one.decode() for one in split_records(content, is_csv=True)]
 
-    starts = [0, *ends[:-1].tolist()]
-    cut = [content[a:b].decode() for a, b in zip(starts, ends.tolist(), strict=True)]
+    assert "".join(cut) == text.getvalue()
     assert [next(csv.reader(io.StringIO(one, newline=""))) for one in cut] == rows
 
 
 @pytest.mark.parametrize("strategy", ["MultiRecord", "SingleRecord"])
-def test_batches_are_the_file_and_any_end_is_a_place_to_go_on(tmp_path, strategy):
+def test_batches_are_the_file(tmp_path, strategy):
     file = tmp_path / "rows.csv"
     lines = [f'{at},"a ""b""\nc",{"x" * (at % 97)}\n' for at in range(30_000)]
     file.write_text("".join(lines))
@@ -60,15 +60,10 @@ def test_batches_are_the_file_and_any_end_is_a_place_to_go_on(tmp_path, strategy
     assert b"".join(one.content for one in batches) == file.read_bytes()
     assert [one.decode() for part in batches for one in part.records()] == lines
     assert max(len(one.content) for one in batches) <= 1 << 20
-    middle = batches[len(batches) // 2]
-    rest = read_all(file, spec, middle.end, middle.first + middle.count)
-    later = [one for one in batches if one.first > middle.first]
-    assert [(one.first, one.offset, one.content) for one in rest] == [
-        (one.first, one.offset, one.content) for one in later
-    ]
+    assert [one.first for one in batches[:2]] == [1, 1 + batches[0].count]
 
 
-def test_packed_text_is_cut_alike_from_any_place(tmp_path):
+def test_packed_text_is_cut_alike(tmp_path):
     text = b"".join(b"%d,%d\n" % (at, at * at) for at in range(200_000))
     (tmp_path / "plain.csv").write_bytes(text)
     (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text))
@@ -81,6 +76,32 @@ def test_packed_text_is_cut_alike_from_any_place(tmp_path):
     found = read_all(tmp_path / "packed.csv.gz", packed)
 
     assert [one.content for one in found] == [one.content for one in expected]
-    half = found[1]
-    again = read_all(tmp_path / "packed.csv.gz", packed, half.end, half.first + half.count)
-    assert [one.content for one in again] == [one.content for one in expected[2:]]
+
+
+@pytest.mark.parametrize(
+    ("text", "records"),
+    [
+        ("a,b\n1,2\n \n\n", [b"1,2\n"]),
+        ("a,b\n1,2\n\n3,4", [b"1,2\n", b"\n", b"3,4"]),
+        ("\ufeffa,b\n1,2", [b"1,2"]),
+        ("a,b", []),
+    ],
+)
+def test_header_and_blank_ends_are_left_out(tmp_path, text, records):
+    (tmp_path / "rows.csv").write_text(text)
+
+    found = read_all(tmp_path / "rows.csv", spec_of(skip_header=True))
+
+    assert [one for part in found for one in part.records()] == records
+    assert [part.first for part in found] == ([2] if records else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1,2\n" + "x" * (1 << 20) + "\n3,4\n", 2), ('1,"' + "x\n" * (1 << 20), 1)],
+)
+def test_a_record_that_is_too_large_is_named(tmp_path, text, number):
+    (tmp_path / "rows.csv").write_text(text)
+
+    with pytest.raises(InputError, match=f"record {number} is larger than max_payload_in_mb"):
+        read_all(tmp_path / "rows.csv", spec_of(max_payload_in_mb=1))

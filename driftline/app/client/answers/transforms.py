@@ -30,7 +30,6 @@ class DataProcessing(TypedDict):
     input_filter: NotRequired[str]
     output_filter: NotRequired[str]
     join_source: NotRequired[Literal["Input", "None"]]
-    jsonpath_slice_inclusive: NotRequired[bool]
 
 class DataSource(TypedDict):
     """Where the files are."""

@@ -1,0 +1,154 @@
+"""A queue in a table: one worker at a time has a row, until it is finished or another may try it.
+
+A row is taken by compare-and-set in one UPDATE, and leased; the lease of a worker that dies runs
+out by itself. Times are those of the clock that all workers share (driftline/database/clock.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    String,
+    Table,
+    delete,
+    or_,
+    select,
+    update,
+)
+
+from driftline.database.columns import FreeText, UtcDateTime
+from driftline.database.leases import Lease
+
+LEASE = timedelta(seconds=30)
+RENEW_S = 10.0
+_DROPPED_AT_ONCE = 1_000
+
+
+def queue_columns() -> tuple[Column[Any], ...]:
+    """Return the columns of a table that a queue keeps."""
+    return (
+        Column("status", String(16), nullable=False),
+        Column("failure_reason", FreeText),
+        # Workers that took the row, save for those that gave it back for no fault of its own.
+        Column("attempts", Integer, nullable=False, default=0),
+        Column("next_attempt_at", UtcDateTime, nullable=False),
+        Column("ended_at", UtcDateTime),
+        Column("lease_owner", String(36)),
+        Column("lease_until", UtcDateTime),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """The rows of a table as work.
+
+    Parameters
+    ----------
+    table
+        It has `queue_columns`.
+    key
+        The column that tells its rows apart.
+    order
+        The column by which rows are taken, the lowest first.
+    unfinished
+        The statuses of rows that wait or are worked on.
+    """
+
+    table: Table
+    key: Column[str]
+    order: Column[datetime]
+    unfinished: tuple[str, ...]
+
+    def is_unfinished(self) -> ColumnElement[bool]:
+        """Select rows that wait or are worked on."""
+        return self.table.c.status.in_(self.unfinished)
+
+    def is_owned(self, owner: str) -> ColumnElement[bool]:
+        """Select unfinished rows that a worker has."""
+        return self.is_unfinished() & self._lease.is_owned(owner)
+
+    def is_free(self, now: datetime) -> ColumnElement[bool]:
+        """Select unfinished rows that no worker has."""
+        is_over = or_(self._lease.is_over(now), self._lease.is_too_long(now))
+        return self.is_unfinished() & is_over
+
+    def claim(
+        self, connection: Connection, owner: str, now: datetime, limit: int,
+        *where: ColumnElement[bool],
+    ) -> list[Row[Any]]:  # fmt: skip
+        """Take free rows that are due, at most so many."""
+        columns = self.table.c
+        is_due = (self.is_free(now), columns.next_attempt_at <= now, *where)
+        first = select(self.key).where(*is_due).order_by(self.order, self.key).limit(limit)
+        keys = connection.scalars(first).all()
+        if not keys:
+            return []
+        claimed = connection.execute(
+            update(self.table)
+            # Asked again: another worker may have taken some meanwhile.
+            .where(self.key.in_(keys), *is_due)
+            .values(**self._lease.taken(owner, now), attempts=columns.attempts + 1)
+            .returning(self.table)
+        )
+        return sorted(claimed, key=lambda row: keys.index(getattr(row, self.key.name)))
+
+    def renew(
+        self, connection: Connection, owner: str, keys: Collection[str], now: datetime
+    ) -> int:
+        """Keep rows; return how many of them the worker still has."""
+        return self._write(connection, owner, keys, self._lease.taken(owner, now))
+
+    def finish(
+        self, connection: Connection, owner: str, key: str, status: str, now: datetime,
+        reason: str | None = None, **values: object,
+    ) -> bool:  # fmt: skip
+        """Store what came of a row; False when the worker does not have it any more."""
+        outcome = {"status": status, "failure_reason": reason, "ended_at": now, **values}
+        return bool(self._write(connection, owner, [key], outcome | self._lease.released()))
+
+    def retry(
+        self, connection: Connection, owner: str, keys: Collection[str], at: datetime,
+        *, counts: bool, **values: object,
+    ) -> None:  # fmt: skip
+        """Let others take rows from a time on; an attempt that does not count is taken back."""
+        attempts = self.table.c.attempts
+        again = {"next_attempt_at": at, "attempts": attempts if counts else attempts - 1, **values}
+        self._write(connection, owner, keys, again | self._lease.released())
+
+    def expire(
+        self, connection: Connection, now: datetime, status: str, reason: str,
+        *where: ColumnElement[bool], **values: object,
+    ) -> None:  # fmt: skip
+        """End free rows that are not worth an attempt."""
+        connection.execute(
+            update(self.table)
+            .where(self.is_free(now), *where)
+            .values(status=status, failure_reason=reason, ended_at=now, **values)
+        )
+
+    def drop_ended(self, connection: Connection, before: datetime) -> Sequence[str]:
+        """Delete some rows that ended before a time; return their keys."""
+        old = select(self.key).where(self.table.c.ended_at < before).limit(_DROPPED_AT_ONCE)
+        keys = connection.scalars(old).all()
+        connection.execute(delete(self.table).where(self.key.in_(keys)))
+        return keys
+
+    @property
+    def _lease(self) -> Lease:
+        columns = self.table.c
+        return Lease(columns.lease_owner, columns.lease_until, LEASE)
+
+    def _write(
+        self, connection: Connection, owner: str, keys: Collection[str], values: dict[str, Any]
+    ) -> int:
+        owned = update(self.table).where(self.key.in_(keys), self.is_owned(owner))
+        return connection.execute(owned.values(**values)).rowcount
