@@ -111,7 +111,7 @@ def test_a_killed_process_is_said_and_retry_asks_the_one_that_follows(page, proc
 
 
 def test_a_stopped_database_is_said_and_its_return_too(page, postgres, tmp_path):
-    engine = open_url(postgres.tcp_url(postgres.lend()))
+    engine = open_url(postgres.tcp_url(postgres.new_database()))
     with serving(Seeded(engine, str(tmp_path), datetime.now(UTC))) as url:
         opened(page, url)
         postgres.stop()

@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
-import psycopg
 import pytest
 from sqlalchemy import URL, Dialect, Engine, event
 
@@ -64,58 +63,6 @@ _DIALECTS: dict[str, Dialect] = {}
 GUARD = 'read -r _; "$1" stop -s -m immediate -D "$2/data"; rm -rf "$2"'
 
 
-# Creating a database costs 0.14 CPU-seconds, emptying one a tenth of that.
-DISCONNECT = """
-SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
-TABLES = "SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
-EMPTY = """
-DO $$
-DECLARE name text; used text[] := '{}'; is_used boolean;
-BEGIN
-    SET LOCAL session_replication_role = replica;  -- The audit log lets nobody empty it.
-    FOR name IN SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' LOOP
-        EXECUTE 'SELECT EXISTS (SELECT FROM ' || name || ')' INTO is_used;
-        IF is_used THEN used := used || name; END IF;
-    END LOOP;
-    IF used <> '{}' THEN EXECUTE 'TRUNCATE ' || array_to_string(used, ', ') || ' CASCADE'; END IF;
-    PERFORM setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S';
-END $$
-"""
-# Everything that a statement could have made, changed or removed other than rows.
-SCHEMA = """
-SELECT md5(string_agg(line, E'\n' ORDER BY line)) FROM (
-    SELECT concat_ws(' ', 'class', oid, relname, relkind, relnamespace, relowner, relacl::text,
-        reloptions::text) FROM pg_class WHERE relnamespace NOT IN (SELECT oid FROM pg_namespace
-        WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast'))
-    UNION ALL SELECT concat_ws(' ', 'column', attrelid, attnum, attname, atttypid, atttypmod,
-        attnotnull, attisdropped) FROM pg_attribute WHERE attrelid >= 16384 AND attnum > 0
-    UNION ALL SELECT concat_ws(' ', 'default', oid, adrelid, pg_get_expr(adbin, adrelid))
-        FROM pg_attrdef
-    UNION ALL SELECT concat_ws(' ', 'constraint', oid, pg_get_constraintdef(oid))
-        FROM pg_constraint WHERE oid >= 16384
-    UNION ALL SELECT concat_ws(' ', 'index', pg_get_indexdef(indexrelid))
-        FROM pg_index WHERE indexrelid >= 16384
-    UNION ALL SELECT concat_ws(' ', 'function', oid) FROM pg_proc WHERE oid >= 16384
-    UNION ALL SELECT concat_ws(' ', 'trigger', oid) FROM pg_trigger
-    UNION ALL SELECT concat_ws(' ', 'type', oid) FROM pg_type WHERE oid >= 16384
-    UNION ALL SELECT concat_ws(' ', 'namespace', oid, nspacl::text) FROM pg_namespace
-        WHERE nspname !~ '^pg_t'
-    UNION ALL SELECT concat_ws(' ', 'setting', setrole, setconfig::text) FROM pg_db_role_setting
-        WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
-) AS lines (line)
-"""
-
-
-@dataclass(frozen=True)
-class Pristine:
-    """A migrated database before its first use: a digest of its schema, rows by table."""
-
-    schema: str
-    rows: dict[str, bytes]
-
-
 @dataclass
 class Postgres:
     """A running server: over TCP with the password, over its socket without."""
@@ -126,7 +73,6 @@ class Postgres:
     user: str = "driftline"
     password: str = field(default_factory=lambda: secrets.token_hex(8))
     count: int = 0
-    spare: list[str] = field(default_factory=list)
 
     def url(self, database: str = "postgres", **query: str) -> str:
         """Return the URL of a database by the server's socket, which is cheapest."""
@@ -148,39 +94,6 @@ class Postgres:
     def drop(self, name: str) -> None:
         """Remove a database, whoever is still connected to it."""
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def lend(self) -> str:
-        """Return an empty database with all tables: one that was given back, or a new one."""
-        if not self.spare:
-            return self.new_database()
-        # Who still writes to the database of an earlier test must not reach that of a later one.
-        name = self.new_name()
-        self.execute(f"ALTER DATABASE {self.spare.pop()} RENAME TO {name}")
-        return name
-
-    def take_back(self, name: str) -> None:
-        """Empty a database for the next test, or remove it when its schema is another now."""
-        with psycopg.connect(self.url(name), autocommit=True) as connection:
-            connection.execute(DISCONNECT)
-            if is_pristine := _schema(connection) == self.pristine.schema:
-                connection.execute(EMPTY)
-                for table, rows in self.pristine.rows.items():
-                    with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)") as to:
-                        to.write(rows)
-        if is_pristine:
-            self.spare.append(name)
-        else:
-            self.drop(name)
-
-    @cached_property
-    def pristine(self) -> Pristine:
-        """What every database holds that is migrated and not used."""
-        with psycopg.connect(self.url(self.migrated), autocommit=True) as connection:
-            rows = {}
-            for (table,) in connection.execute(TABLES).fetchall():
-                with connection.cursor().copy(f"COPY {table} TO STDOUT (FORMAT binary)") as copy:
-                    rows[table] = b"".join(copy)
-            return Pristine(_schema(connection), {k: v for k, v in rows.items() if len(v) > 21})
 
     def execute(self, statement: str) -> None:
         """Run one statement that can be in no transaction."""
@@ -347,14 +260,9 @@ def _database(backend: str, request: pytest.FixtureRequest, folder: Path) -> Ite
         yield new_sqlite(folder)
         return
     server = request.getfixturevalue("postgres")
-    name = server.lend()
+    name = server.new_database()
     yield server.url(name)
-    server.take_back(name)
-
-
-def _schema(connection: psycopg.Connection) -> str:
-    (digest,) = connection.execute(SCHEMA).fetchone()
-    return digest
+    server.drop(name)
 
 
 def new_sqlite(folder: Path) -> str:
