@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -64,8 +65,10 @@ with without(*LEFT_OUT), without_parts_of_numpy(), late(*LATE):
 
     with _looking_for_little():
         import skops.io
+        import skops.io._audit
+        import skops.io._utils
 
-    from driftline.serving.hosting.formats.skops_nodes import SkopsNodes
+    from driftline.serving.hosting.formats.skops_nodes import SkopsNodes, without_ids
 
 # The only partial that is trusted: that of HistGradientBoosting with categories.
 _CHECK = partial(sklearn.utils.check_array, dtype=[np.float64], ensure_all_finite=False)
@@ -79,23 +82,35 @@ def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
     ModelError
         Before anything of the file is built.
     """
-    with file.open("rb") as stream:  # Once: what is read is what was looked at.
-        with ZipFile(stream) as archive:
-            limit = UnpackLimit("it", file.stat().st_size, ALWAYS_ALLOWED_BYTES)
-            try:
-                limit.take_members(archive)
-                limit.take(_JSON_RATIO * archive.getinfo("schema.json").file_size)
-                nodes = SkopsNodes(archive, partial(skops.io.dumps, _CHECK), limit)
-                nodes.check(json.loads(archive.read("schema.json")))
-            except ModelError as error:
-                raise ModelError(f"{file.name}: {error}") from error
+    with ZipFile(file) as archive:
+        limit = UnpackLimit("it", file.stat().st_size, ALWAYS_ALLOWED_BYTES)
+        try:
+            limit.take_members(archive)
+            limit.take(_JSON_RATIO * archive.getinfo("schema.json").file_size)
+            nodes = SkopsNodes(archive, _schema_of_partial(), limit)
+            schema = without_ids(json.loads(archive.read("schema.json")))
+            nodes.check(schema)
+        except ModelError as error:
+            raise ModelError(f"{file.name}: {error}") from error
         if nodes.refused:
             raise ModelError(
-                f"{file.name} holds the types {', '.join(sorted(nodes.refused)[:10])}; only types "
-                "of scikit-learn are trusted in a skops file: build the model of those, or save it "
-                "with joblib and allow pickles by [serving] trust_pickle = true"
+                f"{file.name} holds the types {', '.join(sorted(nodes.refused)[:10])}; only "
+                "types of scikit-learn are trusted in a skops file: build the model of those, "
+                "or save it with joblib and allow pickles by [serving] trust_pickle = true"
             )
-        return skops.io.load(stream, trusted=sorted(nodes.names))
+        # As skops.io.load does, of the schema that was looked at.
+        context = skops.io._utils.LoadContext(src=archive, protocol=schema["protocol"])
+        trusted = sorted(nodes.names)
+        tree = skops.io._audit.get_tree(schema, context, trusted=trusted)
+        skops.io._audit.audit_tree(tree, trusted=trusted)
+        return tree.construct()
+
+
+@cache
+def _schema_of_partial() -> Any:  # noqa: ANN401 - JSON
+    with ZipFile(io.BytesIO(skops.io.dumps(_CHECK))) as archive:
+        schema = without_ids(json.loads(archive.read("schema.json")))
+    return {key: one for key, one in schema.items() if key not in ("protocol", "_skops_version")}
 
 
 def trust_estimators() -> None:

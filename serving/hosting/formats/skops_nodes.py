@@ -2,16 +2,15 @@
 
 A node says by which loader skops builds it, and of which type. skops asks its caller about the
 names of types only; yet a PartialNode calls a function whatever type it names, a dict calls its
-key types, and an attribute of scikit-learn's may name a method or a file. So each loader stands
-here with the types, the fields and the children that skops itself writes for it.
+key types, and an attribute of scikit-learn's may name a method or a file. So whatever object of
+the schema names a loader has to be of an allowed loader and type, and some are looked into.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn
 from zipfile import ZipFile
 
@@ -21,25 +20,18 @@ import scipy.sparse
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.skops_types import (
     BIT_GENERATORS,
-    COMMON,
-    FIELDS,
     FORESTS,
-    IN_ONE_PLACE,
-    IN_PARTIAL,
     METHOD,
-    OF_ROOT,
     PARTS,
     PREDICTOR,
     PROTOCOLS,
     TEXTS,
-    TYPES,
     WITH_TUPLES,
-    is_estimator,
+    is_allowed,
 )
 from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
 
-# What a node holds beside nodes, and its nodes, each with its role.
-_Parts = tuple[Hashable, list[tuple[tuple[str, ...], Any]]]
+Node = Mapping[str, Any]
 
 
 def _refuse(what: str) -> NoReturn:
@@ -55,15 +47,21 @@ def _loader(node: Any) -> Any:  # noqa: ANN401 - JSON
     return node.get("__loader__") if isinstance(node, dict) else None
 
 
-def _name(node: Mapping[str, Any]) -> str:
+def _name(node: Node) -> str:
     return f"{node.get('__module__')}.{node.get('__class__')}"
 
 
-class SkopsNodes:
-    """The nodes of a skops file, each looked at as skops would build it.
+def without_ids(found: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a schema without ids: skops takes the node that had an id first for all of them."""
+    if isinstance(found, dict):
+        return {key: without_ids(one) for key, one in found.items() if key != "__id__"}
+    return [*map(without_ids, found)] if isinstance(found, list) else found
 
-    Where a node has the id of an earlier one, skops takes that one, whatever stands in the node.
-    So both have to be equal: what is allowed in one place only could come to another otherwise.
+
+class SkopsNodes:
+    """The nodes of a schema without ids.
+
+    ``known_partial``: the schema of the one partial that is allowed, as ``func``.
 
     Attributes
     ----------
@@ -73,17 +71,12 @@ class SkopsNodes:
         Those that are not allowed.
     """
 
-    def __init__(
-        self, archive: ZipFile, known_partial: Callable[[], bytes], limit: UnpackLimit
-    ) -> None:
+    def __init__(self, archive: ZipFile, known_partial: Node, limit: UnpackLimit) -> None:
         self.names: set[str] = set()
         self.refused: set[str] = set()
         self._archive, self._limit = archive, limit
         self._members: set[str] = set()
         self._known_partial = known_partial
-        self._numbers: dict[Hashable, int] = {}
-        self._of_id: dict[int, int] = {}
-        self._alike: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
         # The module and the number of features of the estimator around a node.
         self._around: tuple[str, Any] = ("", None)
 
@@ -96,74 +89,42 @@ class SkopsNodes:
                 f"protocol {protocol!r} of skops is not read, only 1 and 2; save the model again "
                 "by a skops that writes one of these"
             )
-        self._visit({key: one for key, one in schema.items() if key not in OF_ROOT}, ())
+        _require("__loader__" in schema, "its schema is no node")
+        self._visit(schema, "")
 
-    def _visit(self, node: Any, role: tuple[str, ...]) -> int:  # noqa: ANN401 - JSON
-        """Return a number that equal nodes have in common, whatever their ids are."""
-        loader = _loader(node)
+    def _visit(self, found: Any, key: str) -> None:  # noqa: ANN401 - JSON
+        if isinstance(found, list):
+            for one in found:
+                self._visit(one, "")
+        elif isinstance(found, dict) and "__loader__" in found:
+            around = self._around
+            self._visit_node(found, key)
+            self._around = around
+        elif isinstance(found, dict):
+            for key_of_one, one in found.items():
+                self._visit(one, key_of_one)
+
+    def _visit_node(self, node: Node, key: str) -> None:
+        loader, module, name = (node.get(one) for one in ("__loader__", "__module__", "__class__"))
         _require(isinstance(loader, str), "a node names no loader")
-        is_named = isinstance(node["__module__"], str) and isinstance(node["__class__"], str)
-        _require(is_named and node["__class__"].isidentifier(), "a node names no type")
-        name = _name(node)
-        if not self._is_allowed(node, role):
-            self.refused.add(name if loader == "ObjectNode" else f"{name} ({loader})")
-            return -1
-        self.names.add(name)
-        fields = node.keys() - COMMON
-        _require(
-            any(fields == one for one in FIELDS.get(loader, ({"content"},))),
-            f"a {loader} has the fields {', '.join(sorted(fields))}",
-        )
-        around = self._around
-        plain, children = self._by_loader[loader](self, node)
-        numbers = tuple(self._visit(child, part) for part, child in children)
-        self._around = around
-        number = self._number((loader, name, plain, numbers))
-        if loader == "PartialNode" and number != self._number_of_known_partial():
-            self.refused.add(name)
-        self._keep(node, number)
-        return number
+        is_named = isinstance(module, str) and isinstance(name, str) and name.isidentifier()
+        _require(is_named, "a node names no type")
+        if key == "func" and node == self._known_partial:
+            self.names |= {"functools.partial", "sklearn.utils.validation.check_array"}
+        elif not is_allowed(str(loader), str(module), str(name), key):
+            self.refused.add(_name(node) if loader == "ObjectNode" else f"{_name(node)} ({loader})")
+        else:
+            self.names.add(_name(node))
+            if (check := self._checks.get(str(loader))) is not None:
+                check(self, node)
+            for one in node.values():
+                self._visit(one, "")
 
-    def _number(self, key: Hashable) -> int:
-        return self._numbers.setdefault(key, len(self._numbers))
-
-    def _keep(self, node: Mapping[str, Any], number: int) -> None:
-        id_ = node.get("__id__")
-        if "__id__" in node:
-            _require(type(id_) is int, f"a node has the id {id_!r}")
-            equal = self._of_id.setdefault(node["__id__"], number) == number
-            _require(equal or self.refused, "two nodes that differ have one id")
-
-    def _number_of_known_partial(self) -> int:
-        with ZipFile(io.BytesIO(self._known_partial())) as archive:
-            known = SkopsNodes(archive, self._known_partial, self._limit)
-            known._numbers = self._numbers
-            schema = json.loads(archive.read("schema.json"))
-            plain, children = known._partial_node(schema)
-            numbers = tuple(known._visit(child, part) for part, child in children)
-        return self._number(("PartialNode", _name(schema), plain, numbers))
-
-    def _is_allowed(self, node: Mapping[str, Any], role: tuple[str, ...]) -> bool:
-        loader, name = node["__loader__"], _name(node)
-        return (
-            name in TYPES.get(loader, ())
-            or IN_ONE_PLACE.get((loader, name)) == role
-            or (loader == "ObjectNode" and is_estimator(node["__module__"], node["__class__"]))
-        )
-
-    # One method a loader: what it holds beside nodes, and its nodes with the role of each.
-
-    def _json_node(self, node: Mapping[str, Any]) -> _Parts:
+    def _json_node(self, node: Node) -> None:
         value = json.loads(node["content"])
-        is_one = value is None or isinstance(value, (str, int, float))
-        _require(is_one and node["is_json"] is True, "a JsonNode is no single value")
-        return node["content"], []
+        _require(value is None or isinstance(value, (str, int, float)), "a value is no single one")
 
-    def _list_node(self, node: Mapping[str, Any]) -> _Parts:
-        _require(isinstance(node["content"], list), "a list is none")
-        return "", [((), one) for one in node["content"]]
-
-    def _dict_node(self, node: Mapping[str, Any]) -> _Parts:
+    def _dict_node(self, node: Node) -> None:
         content, key_types = node["content"], node["key_types"]
         _require(
             isinstance(content, dict)
@@ -176,8 +137,6 @@ class SkopsNodes:
             # numpy and Python follow such attributes, __array_interface__ to any memory.
             _require(not key.startswith("__"), f'something has the attribute "{key}"')
             self._require_plain_texts(key, value)
-        values = [(("value", key), one) for key, one in content.items()]
-        return tuple(content), [((), key_types), *values]
 
     def _require_plain_texts(self, key: str, value: Any) -> None:  # noqa: ANN401 - JSON
         """Refuse texts that scikit-learn would follow, as parameters of parts too (a__input)."""
@@ -185,8 +144,7 @@ class SkopsNodes:
         if name not in TEXTS:
             return
         allowed, why = TEXTS[name]
-        is_method = allowed is METHOD
-        if is_method and _loader(value) in {"ObjectNode", "SliceNode"}:
+        if allowed is METHOD and _loader(value) in {"ObjectNode", "SliceNode"}:
             _refuse(f'{name} = "{_name(value)}" {why}')
         for text in self._texts(value):
             if not allowed.fullmatch(text):
@@ -208,45 +166,39 @@ class SkopsNodes:
         elif loader not in {"ObjectNode", "SliceNode"}:  # Of a part that has such a name.
             yield _name(node)  # Whoever goes over a dict meets its keys.
 
-    def _type_node(self, node: Mapping[str, Any]) -> _Parts:
-        return "", []
-
-    def _slice_node(self, node: Mapping[str, Any]) -> _Parts:
-        ends = tuple(node["content"].get(end) for end in ("start", "stop", "step"))
+    def _slice_node(self, node: Node) -> None:
+        ends = node["content"].values()
         is_plain = all(one is None or isinstance(one, (int, str)) for one in ends)
-        _require(is_plain and len(node["content"]) == 3, "a slice has other ends")
-        return ends, []
+        _require(is_plain, "a slice has other ends")
 
-    def _bytes_node(self, node: Mapping[str, Any]) -> _Parts:
-        return self._member(node), []
+    def _bytes_node(self, node: Node) -> None:
+        self._take(node)
 
-    def _array_node(self, node: Mapping[str, Any]) -> _Parts:
+    def _array_node(self, node: Node) -> None:
         if "content" in node:
             is_of_objects = node["type"] == "json" and _name(node) == "numpy.ndarray"
-            _require(
-                is_of_objects
-                and isinstance(node["content"], list)
-                and _loader(node["shape"]) == "TupleNode",
-                "an array of objects is none",
-            )
-            return "", [((), node["shape"]), *(((), one) for one in node["content"])]
+            is_whole = isinstance(node["content"], list) and _loader(node["shape"]) == "TupleNode"
+            _require(is_of_objects and is_whole, "an array of objects is none")
+            return
         _require(node["type"] == "numpy", f"an array has the type {node['type']}")
+        self._take(node)
         with self._archive.open(str(node["file"])) as member:
             _require(member.read(6) == b"\x93NUMPY", "an array is no .npy file")
         if _name(node) != "numpy.ndarray":  # skops makes what is named of any other number.
             found = np.load(io.BytesIO(self._archive.read(node["file"])), allow_pickle=False)
             is_named = found.ndim == 0 and found.dtype.type is getattr(np, node["__class__"])
             _require(is_named, f"a {_name(node)} is another number")
-        return self._member(node), []
 
-    def _masked_array_node(self, node: Mapping[str, Any]) -> _Parts:
-        return "", self._arrays(node["content"], "data", "mask")
+    def _masked_array_node(self, node: Node) -> None:
+        parts = [node["content"][key] for key in ("data", "mask")]
+        _require(all(_loader(one) == "NdArrayNode" for one in parts), "an array is none")
 
-    def _dtype_node(self, node: Mapping[str, Any]) -> _Parts:
-        return "", self._arrays(node, "content")
+    def _dtype_node(self, node: Node) -> None:
+        _require(_loader(node["content"]) == "NdArrayNode", "an array is none")
 
-    def _sparse_matrix_node(self, node: Mapping[str, Any]) -> _Parts:
+    def _sparse_matrix_node(self, node: Node) -> None:
         _require(node["type"] == "scipy", f"a sparse matrix has the type {node['type']}")
+        self._take(node)
         content = io.BytesIO(self._archive.read(str(node["file"])))
         with ZipFile(content) as arrays:
             self._limit.take_members(arrays)
@@ -255,56 +207,46 @@ class SkopsNodes:
         _require(found.format in {"csr", "csc"}, f"a sparse matrix has the format {found.format}")
         # Other indices have compiled code write beyond its memory.
         found.check_format(full_check=True)
-        return self._member(node), []
 
-    def _random_state_node(self, node: Mapping[str, Any]) -> _Parts:
+    def _random_state_node(self, node: Node) -> None:
         _require(_loader(node["content"]) == "DictNode", "a RandomState has no state")
-        return "", [((), node["content"])]
 
-    def _random_generator_node(self, node: Mapping[str, Any]) -> _Parts:
+    def _random_generator_node(self, node: Node) -> None:
         content = node["content"]
         _require(
-            {"bit_generator"} <= content.keys() <= {"bit_generator", "seed_seq"}
-            and all(_loader(one) == "DictNode" for one in content.values())
+            all(_loader(one) == "DictNode" for one in content.values())
             and self._attribute(content["bit_generator"], "bit_generator") in BIT_GENERATORS,
             "a random generator is of no kind of numpy's",
         )
-        return "", [((), one) for one in content.values()]
 
-    def _partial_node(self, node: Mapping[str, Any]) -> _Parts:
-        content = node["content"]
-        _require(list(content) == ["func", "args", "kwds", "namespace"], "a partial has others")
-        return "", [(IN_PARTIAL if key == "func" else (), one) for key, one in content.items()]
-
-    def _object_node(self, node: Mapping[str, Any]) -> _Parts:
+    def _object_node(self, node: Node) -> None:
         content, name = node.get("content"), _name(node)
-        if name in WITH_TUPLES:
+        if name.startswith(WITH_TUPLES):
             _require(_loader(content) == "TupleNode", f"{name} has no tuple as its state")
-        elif content is None:
-            return "", []
-        else:
-            is_none = _loader(content) == "JsonNode" and content["content"] == "null"
-            is_dict = _loader(content) == "DictNode" and _name(content) == "builtins.dict"
-            _require(is_none or is_dict, f"{name} has no dict as its state")
+            return
+        if content is None:
+            return
+        is_none = _loader(content) == "JsonNode" and content["content"] == "null"
+        is_dict = _loader(content) == "DictNode" and _name(content) == "builtins.dict"
+        _require(is_none or is_dict, f"{name} has no dict as its state")
         if name == PREDICTOR:
             self._require_whole_predictor(content)
-        elif name not in PARTS and name not in WITH_TUPLES:
+        elif not name.startswith(PARTS):
             width = self._attribute(content, "n_features_in_")
             module = node["__module__"]
             if module == "sklearn.tree._classes" and self._attribute(content, "tree_") is not None:
                 around, expected = self._around
                 _require(around not in FORESTS or width == expected, "a tree takes other rows")
             self._around = (module, width)
-        return "", [((), content)]
 
-    def _loss_node(self, node: Mapping[str, Any]) -> _Parts:
+    def _loss_node(self, node: Node) -> None:
         args = node["__reduce__"].get("args")
-        is_whole = list(node["__reduce__"]) == ["args"] and _loader(args) == "TupleNode"
-        _require(is_whole, f"a {node['__loader__']} has other arguments")
-        return "", [((), args), ((), node["content"])]
+        _require(_loader(args) == "TupleNode", f"a {node['__loader__']} has other arguments")
 
-    def _tree_node(self, node: Mapping[str, Any]) -> _Parts:
-        parts = self._loss_node(node)
+    # A tree's nodes lead compiled code to others, and to columns, without another look.
+
+    def _tree_node(self, node: Node) -> None:
+        self._loss_node(node)
         args, content = node["__reduce__"]["args"]["content"], node["content"]
         features, classes, outputs = map(self._value, args)
         nodes = self._attribute(content, "nodes")
@@ -316,32 +258,6 @@ class SkopsNodes:
             "a tree is of other rows than its estimator",
         )
         self._require_downwards(left, right, nodes["feature"], features, left != -1)
-        return parts
-
-    _by_loader: ClassVar[dict[str, Callable[[SkopsNodes, Mapping[str, Any]], _Parts]]] = {
-        "BytearrayNode": _bytes_node,
-        "BytesNode": _bytes_node,
-        "DTypeNode": _dtype_node,
-        "DictNode": _dict_node,
-        "FunctionNode": _type_node,
-        "JsonNode": _json_node,
-        "ListNode": _list_node,
-        "LossNode": _loss_node,
-        "MaskedArrayNode": _masked_array_node,
-        "NdArrayNode": _array_node,
-        "ObjectNode": _object_node,
-        "PartialNode": _partial_node,
-        "RandomGeneratorNode": _random_generator_node,
-        "RandomStateNode": _random_state_node,
-        "SetNode": _list_node,
-        "SliceNode": _slice_node,
-        "SparseMatrixNode": _sparse_matrix_node,
-        "TreeNode": _tree_node,
-        "TupleNode": _list_node,
-        "TypeNode": _type_node,
-    }
-
-    # A tree's nodes lead compiled code to others, and to columns, without another look.
 
     def _require_whole_predictor(self, content: Any) -> None:  # noqa: ANN401 - JSON
         nodes = self._attribute(content, "nodes")
@@ -375,27 +291,29 @@ class SkopsNodes:
             "a tree leads out of itself",
         )
 
-    # Parts of nodes
+    _checks: ClassVar[Mapping[str, Callable[[SkopsNodes, Node], None]]] = {
+        "BytearrayNode": _bytes_node,
+        "BytesNode": _bytes_node,
+        "DTypeNode": _dtype_node,
+        "DictNode": _dict_node,
+        "JsonNode": _json_node,
+        "LossNode": _loss_node,
+        "MaskedArrayNode": _masked_array_node,
+        "NdArrayNode": _array_node,
+        "ObjectNode": _object_node,
+        "RandomGeneratorNode": _random_generator_node,
+        "RandomStateNode": _random_state_node,
+        "SliceNode": _slice_node,
+        "SparseMatrixNode": _sparse_matrix_node,
+        "TreeNode": _tree_node,
+    }
 
-    @staticmethod
-    def _arrays(content: Mapping[str, Any], *keys: str) -> list[tuple[tuple[str, ...], Any]]:
-        _require(
-            all(_loader(content.get(key)) == "NdArrayNode" for key in keys), "an array is none"
-        )
-        return [((), content[key]) for key in keys]
-
-    def _member(self, node: Mapping[str, Any]) -> Hashable:
-        """Return the name of the first file that holds the same bytes as a node's."""
+    def _take(self, node: Node) -> None:
+        """Count a member that skops reads once more."""
         info = self._archive.getinfo(str(node["file"]))
-        if info.filename in self._members:  # skops reads it for each node.
+        if info.filename in self._members:
             self._limit.take(info.file_size)
         self._members.add(info.filename)
-        alike = self._alike[info.CRC, info.file_size]
-        for first in alike:
-            if first == info.filename or self._archive.read(first) == self._archive.read(info):
-                return first
-        alike.append(info.filename)
-        return info.filename
 
     def _attribute(self, content: Any, key: str) -> Any:  # noqa: ANN401 - JSON
         """Return a number, a text or an array out of a DictNode."""

@@ -1,4 +1,4 @@
-"""What may stand in a skops file: by loader, the types that it may build, and its fields."""
+"""What may stand in a skops file: by loader, the types that it may build. All else is refused."""
 
 from __future__ import annotations
 
@@ -15,125 +15,76 @@ from skops.io import _trusted_types
 # 1 and 2 differ in what they write of a numpy.random.Generator; 0 lets a function have two names.
 PROTOCOLS = (1, 2)
 
-
-def _each(module: str, names: str) -> set[str]:
-    return {f"{module}.{name}" for name in names.split()}
-
-
-_SCALARS = {f"numpy.{one.__name__}" for one in np.sctypeDict.values()}
-_UFUNCS = {*_trusted_types.SCIPY_UFUNC_TYPE_NAMES, *_trusted_types.NUMPY_UFUNC_TYPE_NAMES}
-# By loader and name: what is called, each only where scikit-learn (1.9) itself holds it, since
-# one hands out the names of its module. The mean of FeatureAgglomeration; HistGradientBoosting's
-# FunctionTransformer of a partial, and the check of arrays in that; classes of repeated splits.
-IN_PARTIAL = ("func",)
-IN_ONE_PLACE = {
-    ("FunctionNode", "numpy.mean"): ("value", "pooling_func"),
-    ("FunctionNode", "sklearn.utils.validation.check_array"): IN_PARTIAL,
-    ("PartialNode", "functools.partial"): ("value", "func"),
-    ("TypeNode", "sklearn.model_selection._split.KFold"): ("value", "cv"),
-    ("TypeNode", "sklearn.model_selection._split.StratifiedKFold"): ("value", "cv"),
-}
-# Parts of fitted estimators whose state is a tuple: they are written in Cython.
-_METRICS = (
-    "Euclidean SEuclidean Manhattan Chebyshev Minkowski Mahalanobis Hamming Canberra BrayCurtis "
-    "Jaccard Matching Dice Kulsinski RogersTanimoto RussellRao SokalMichener SokalSneath Haversine"
-)
-WITH_TUPLES = {
-    *_each("sklearn.neighbors._kd_tree", "KDTree KDTree64 KDTree32"),
-    *_each("sklearn.neighbors._ball_tree", "BallTree BallTree64 BallTree32"),
-    *(
-        f"sklearn.metrics._dist_metrics.{name}Distance{bits}"
-        for name in _METRICS.split()
-        for bits in (32, 64)
-    ),
-}
 PREDICTOR = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
-# What else fitted estimators hold of scikit-learn's own. No scorer: one calls any method by name.
-PARTS = {
-    *_each(
-        "sklearn._loss.link",
-        "HalfLogitLink IdentityLink Interval LogLink LogitLink MultinomialLogit",
-    ),
-    *_each(
-        "sklearn._loss.loss",
-        "AbsoluteError ExponentialLoss HalfBinomialLoss HalfGammaLoss HalfMultinomialLoss "
-        "HalfPoissonLoss HalfSquaredError HalfTweedieLoss HalfTweedieLossIdentity HuberLoss "
-        "PinballLoss",
-    ),
-    *_each("sklearn.calibration", "_CalibratedClassifier _SigmoidCalibration _TemperatureScaling"),
+# Parts of fitted estimators whose state is a tuple: they are written in Cython.
+WITH_TUPLES = (
+    "sklearn.metrics._dist_metrics.",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+)
+# Prefixes of the classes of scikit-learn that fitted estimators hold, beside estimators. No scorer:
+# one calls any method by name.
+PARTS = (
+    "sklearn._loss.link.",
+    "sklearn._loss.loss.",
+    "sklearn.calibration._",
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
     PREDICTOR,
     "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
-    *_each(
-        "sklearn.gaussian_process.kernels",
-        "CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern "
-        "PairwiseKernel Product RBF RationalQuadratic Sum WhiteKernel",
-    ),
+    "sklearn.gaussian_process.kernels.",
     "sklearn.metrics._scorer._PassthroughScorer",
-    *_each(
-        "sklearn.model_selection._split",
-        "GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut LeavePGroupsOut "
-        "LeavePOut PredefinedSplit RepeatedKFold RepeatedStratifiedKFold ShuffleSplit "
-        "StratifiedGroupKFold StratifiedKFold StratifiedShuffleSplit TimeSeriesSplit "
-        "_CVIterableWrapper",
-    ),
+    "sklearn.model_selection._split.",
     "sklearn.multiclass._ConstantPredictor",
-    *_each("sklearn.neural_network._stochastic_optimizers", "AdamOptimizer SGDOptimizer"),
-    *_each("sklearn.utils._metadata_requests", "MetadataRequest MethodMetadataRequest"),
-}
+    "sklearn.neural_network._stochastic_optimizers.",
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
+    *WITH_TUPLES,
+)
+_LOSSES = (
+    "sklearn._loss._loss.Cy",
+    "sklearn.linear_model._sgd_fast.EpsilonInsensitive",
+    "sklearn.linear_model._sgd_fast.Hinge",
+    "sklearn.linear_model._sgd_fast.ModifiedHuber",
+    "sklearn.linear_model._sgd_fast.Squared",
+)
+_FUNCTION_OF_A_USER = "sklearn.metrics._dist_metrics.PyFunc"
+_SCALARS = {f"numpy.{one.__name__}" for one in np.sctypeDict.values()}
 # By loader: the names of the types that it may build.
 TYPES: Final[Mapping[str, set[str]]] = {
     "BytearrayNode": {"builtins.bytearray"},
     "BytesNode": {"builtins.bytes"},
     "DTypeNode": {"numpy.dtype"},
     "DictNode": {"builtins.dict", "sklearn.utils._bunch.Bunch"},
-    "FunctionNode": _UFUNCS,
+    "FunctionNode": {
+        *_trusted_types.SCIPY_UFUNC_TYPE_NAMES,
+        *_trusted_types.NUMPY_UFUNC_TYPE_NAMES,
+    },
     "JsonNode": {"builtins.str"},
     "ListNode": {"builtins.list"},
-    "LossNode": {
-        *_each(
-            "sklearn._loss._loss",
-            "CyAbsoluteError CyExponentialLoss CyHalfBinomialLoss CyHalfGammaLoss "
-            "CyHalfMultinomialLoss CyHalfPoissonLoss CyHalfSquaredError CyHalfTweedieLoss "
-            "CyHalfTweedieLossIdentity CyHuberLoss CyPinballLoss",
-        ),
-        *_each(
-            "sklearn.linear_model._sgd_fast",
-            "EpsilonInsensitive Hinge ModifiedHuber SquaredEpsilonInsensitive SquaredHinge",
-        ),
-    },
     "MaskedArrayNode": {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"},
     "NdArrayNode": {"numpy.ndarray", *_SCALARS},
-    "ObjectNode": PARTS | WITH_TUPLES,
     "RandomGeneratorNode": {"numpy.random._generator.Generator"},
     "RandomStateNode": {"numpy.random.mtrand.RandomState"},
     "SetNode": {"builtins.set"},
     "SliceNode": {"builtins.slice"},
     "SparseMatrixNode": {
-        *_each("scipy.sparse._csr", "csr_array csr_matrix"),
-        *_each("scipy.sparse._csc", "csc_array csc_matrix"),
+        f"scipy.sparse._{one}.{one}_{kind}"
+        for one in ("csr", "csc")
+        for kind in ("array", "matrix")
     },
     "TreeNode": {"sklearn.tree._tree.Tree"},
     "TupleNode": {"builtins.tuple", "sklearn.impute._iterative._ImputerTriplet"},
-    "TypeNode": {*_each("builtins", "bool bytes float int str"), *_SCALARS},
+    "TypeNode": {
+        *(f"builtins.{one}" for one in ("bool", "bytes", "float", "int", "str")),
+        *_SCALARS,
+    },
 }
-# Parts of scikit-learn whose public estimators are not for models.
-_NO_MODELS = {"callback", "conftest", "datasets", "externals", "tests", "utils"}
-# The fields that a node has, in each way in which skops writes one.
-COMMON = frozenset({"__class__", "__module__", "__loader__", "__id__"})
-OF_ROOT = frozenset({"protocol", "_skops_version"})
-FIELDS: Final[Mapping[str, tuple[set[str], ...]]] = {
-    "BytearrayNode": ({"file"},),
-    "BytesNode": ({"file"},),
-    "DictNode": ({"content", "key_types"},),
-    "FunctionNode": (set(),),
-    "JsonNode": ({"content", "is_json"},),
-    "LossNode": ({"__reduce__", "content"},),
-    "NdArrayNode": ({"type", "file"}, {"type", "content", "shape"}),
-    "ObjectNode": ({"content"}, set()),
-    "SparseMatrixNode": ({"type", "file"},),
-    "TreeNode": ({"__reduce__", "content"},),
-    "TypeNode": (set(),),
+# What is called, each only under the key where scikit-learn (1.9) itself holds it: the mean of
+# FeatureAgglomeration, and the classes of repeated splits.
+UNDER_ONE_KEY = {
+    ("FunctionNode", "numpy.mean"): "pooling_func",
+    ("TypeNode", "sklearn.model_selection._split.KFold"): "cv",
+    ("TypeNode", "sklearn.model_selection._split.StratifiedKFold"): "cv",
 }
 METHOD = re.compile("auto|predict|predict_proba|predict_log_proba|decision_function")
 _ANSWERS = "may only be a method that predicts"
@@ -148,23 +99,39 @@ TEXTS = {
     ),
 }
 BIT_GENERATORS = {"MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"}
+# Parts of scikit-learn whose public estimators are not for models.
+_NO_MODELS = {"callback", "conftest", "datasets", "externals", "tests", "utils"}
 # Their estimators are asked without a look at how wide the rows are.
 FORESTS = ("sklearn.ensemble._forest", "sklearn.ensemble._gb")
 
 
+def is_allowed(loader: str, module: str, name: str, key: str) -> bool:
+    """Whether a loader may build a type, for a node that stands under a key."""
+    full = f"{module}.{name}"
+    if loader in {"LossNode", "ObjectNode"}:
+        if loader == "ObjectNode" and is_estimator(module, name):
+            return True
+        is_part = full.startswith(_LOSSES if loader == "LossNode" else PARTS)
+        is_safe = not full.startswith(_FUNCTION_OF_A_USER)
+        return is_part and is_safe and _class_of(module, name) is not None
+    return full in TYPES.get(loader, ()) or UNDER_ONE_KEY.get((loader, full)) == key
+
+
 def is_estimator(module: str, name: str) -> bool:
     """Whether a class is one of the public estimators that scikit-learn itself defines."""
-    parts = module.split(".")
-    if parts[0] != "sklearn" or _NO_MODELS & {*parts} or not name.isidentifier():
+    if _NO_MODELS & {*module.split(".")} or name.startswith("_"):
         return False
+    found = _class_of(module, name)
+    return found is not None and issubclass(found, BaseEstimator) and not inspect.isabstract(found)
+
+
+def _class_of(module: str, name: str) -> type | None:
+    """Return a class that a module of scikit-learn defines."""
+    if module.split(".")[0] != "sklearn":
+        return None
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError:
-        return False
-    return (
-        inspect.isclass(found)
-        and issubclass(found, BaseEstimator)
-        and (found.__module__, found.__name__) == (module, name)
-        and not name.startswith("_")
-        and not inspect.isabstract(found)
-    )
+        return None
+    is_own = inspect.isclass(found) and (found.__module__, found.__name__) == (module, name)
+    return found if is_own else None
