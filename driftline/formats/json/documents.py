@@ -5,7 +5,6 @@ One document a line; documents over many lines, one after the other; one list of
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -22,20 +21,18 @@ Document = tuple[int, Any]
 BLOCK_BYTES = 1 << 22
 LARGEST_BYTES = 1 << 28
 _SPACE = re.compile(r"[ \t\r\n]*")
-# So near its end a cut document may seem wrong: a cut word, a cut escape.
-_CUT = 16
 _MARK = b"\xef\xbb\xbf"
 
 
 def documents(place: Location, encoding: str) -> Iterator[Document]:
-    """Read one document after the other; memory holds a few of them at a time."""
+    """Read one document after the other; memory holds the text of a file that is not by line."""
     with open_text(place, encoding) as stream:
         head = bytes(stream.read(BLOCK_BYTES)).removeprefix(_MARK)
         blocks = _blocks(head, stream)
         if _begins_with_document(head):
             yield from _by_line(place, blocks)
         else:
-            yield from _Sequence(place, blocks)
+            yield from _Sequence(place, _text(place, blocks))
 
 
 def _blocks(head: bytes, stream: Any) -> Iterator[bytes]:  # noqa: ANN401 # A stream of Arrow.
@@ -91,24 +88,34 @@ def _no_json(place: Location, number: int, error: Exception) -> InputError:
     return InputError(f"{place.shown}: line {number} is no JSON ({told})")
 
 
+def _text(place: Location, blocks: Iterator[bytes]) -> str:
+    """Return a whole file that is not one document a line."""
+    whole = bytearray()
+    for block in blocks:
+        whole += block
+        if len(whole) > LARGEST_BYTES:
+            raise _too_large(place, 1)
+    try:
+        return whole.decode()
+    except UnicodeDecodeError as error:
+        raise NotUtf8Error(place.shown, 1 + whole.count(b"\n", 0, error.start)) from error
+
+
 def _too_large(place: Location, number: int) -> InputError:
     return InputError(
-        f"{place.shown}: the document that begins on line {number} is larger than 256 MB; expected "
-        "one row a line"
+        f"{place.shown}: what begins on line {number} is larger than 256 MB; "
+        "expected one row a line"
     )
 
 
 class _Sequence:
-    """Documents over many lines, or the elements of one list, read without holding the whole."""
+    """Documents over many lines, or the elements of one list, of a text in memory."""
 
-    def __init__(self, place: Location, blocks: Iterator[bytes]) -> None:
+    def __init__(self, place: Location, text: str) -> None:
         self._place = place
-        self._blocks = blocks
-        self._letters = codecs.getincrementaldecoder("utf-8")()
-        self._text = ""
+        self._text = text
         self._at = 0
         self._line = 1
-        self._is_end = False
         self._decode = json.JSONDecoder().raw_decode
 
     def __iter__(self) -> Iterator[Document]:
@@ -138,60 +145,26 @@ class _Sequence:
 
     def _document(self) -> Document:
         self._peek()
-        line, want = self._line, BLOCK_BYTES
-        while True:
-            try:
-                value, end = self._decode(self._text, self._at)
-            except json.JSONDecodeError as error:
-                # An error far from the end is none of a text that was cut there.
-                is_cut = error.msg.startswith("Unterminated") or (
-                    error.pos >= len(self._text) - _CUT
-                )
-                if self._is_end or not is_cut:
-                    raise self._wrong(error.msg, error.pos) from error
-            except (ValueError, RecursionError) as error:
-                raise self._wrong(fault_of(error)) from error
-            else:
-                if end < len(self._text) or self._is_end:
-                    self._move(end)
-                    return line, value
-            if len(self._text) - self._at > LARGEST_BYTES:
-                raise _too_large(self._place, line)
-            self._more(want)
-            want *= 2  # So that a large document is tried a few times only.
+        line = self._line
+        try:
+            value, end = self._decode(self._text, self._at)
+        except json.JSONDecodeError as error:
+            raise self._wrong(error.msg, error.pos) from error
+        except (ValueError, RecursionError) as error:
+            raise self._wrong(fault_of(error)) from error
+        self._move(end)
+        return line, value
 
     def _peek(self) -> str:
-        """Return the next sign that is no blank; nothing at the end."""
-        while True:
-            found = _SPACE.match(self._text, self._at)
-            assert found is not None  # It matches nothing, too.
-            self._move(found.end())
-            if self._at < len(self._text):
-                return self._text[self._at]
-            if self._is_end:
-                return ""
-            self._more(BLOCK_BYTES)
+        """Return the next character that is no blank; nothing at the end."""
+        found = _SPACE.match(self._text, self._at)
+        assert found is not None  # It matches nothing, too.
+        self._move(found.end())
+        return self._text[self._at : self._at + 1]
 
     def _move(self, to: int) -> None:
         self._line += self._text.count("\n", self._at, to)
         self._at = to
-
-    def _more(self, want: int) -> None:
-        """Read on, forgetting what is done."""
-        parts: list[bytes] = []
-        size = 0
-        while size < want and (block := next(self._blocks, None)) is not None:
-            parts.append(block)
-            size += len(block)
-        self._is_end = not size
-        try:
-            text = self._letters.decode(b"".join(parts), final=self._is_end)
-        except UnicodeDecodeError as error:
-            line = self._line + self._text.count("\n", self._at)
-            found = bytes(error.object).count(b"\n", 0, error.start)
-            raise NotUtf8Error(self._place.shown, line + found) from error
-        self._text = self._text[self._at :] + text
-        self._at = 0
 
     def _wrong(self, told: str, at: int | None = None) -> InputError:
         line = self._line + self._text.count("\n", self._at, self._at if at is None else at)
