@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -14,7 +13,6 @@ from driftline.baseline.column import ColumnProfile
 from driftline.baseline.display import columns_line, profile_html
 from driftline.baseline.folder import from_sealed, to_sealed
 from driftline.baseline.profile_file import columns_from_table, columns_to_table
-from driftline.baseline.sketch import QuantileSketch
 from driftline.baseline.value_runs import TimeOrder
 from driftline.errors import InputError
 from driftline.signature import Signature
@@ -112,15 +110,13 @@ class Profile:
             extra=extra,
         )
 
-    def to_bytes(
-        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] = ()
-    ) -> bytes:
+    def to_bytes(self, blocks: BlockCounts | None = None) -> bytes:
         """Write the profile as an Arrow file; the same profile gives the same bytes.
 
         The bytes name their format and carry a digest: `from_bytes` refuses other formats and
-        damaged bytes. `sketched` are, of a baseline, the columns whose sketch is kept elsewhere.
+        damaged bytes.
         """
-        return to_sealed(self.to_arrow(blocks, sketched=sketched))
+        return to_sealed(self.to_arrow(blocks))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Profile:
@@ -135,9 +131,7 @@ class Profile:
         """Show the columns in a notebook."""
         return profile_html("Profile", self)
 
-    def to_arrow(
-        self, blocks: BlockCounts | None = None, *, sketched: Collection[str] = ()
-    ) -> pa.Table:
+    def to_arrow(self, blocks: BlockCounts | None = None) -> pa.Table:
         """Write the profile, and the reference's block counts, as one Arrow table."""
         return columns_to_table(
             self.columns,
@@ -145,18 +139,12 @@ class Profile:
             row_count=self.row_count,
             seen=self.seen,
             extra=self.extra,
-            sketched=sketched,
         )
 
     @classmethod
-    def from_arrow(
-        cls, table: pa.Table, sketches: Mapping[str, QuantileSketch] | None = MappingProxyType({})
-    ) -> Profile:
-        """Read what to_arrow wrote; block counts are read by `blocks_from_table`.
-
-        `sketches` are those that were kept elsewhere; None: nobody will ask for them.
-        """
-        columns, notes = columns_from_table(table, sketches)
+    def from_arrow(cls, table: pa.Table) -> Profile:
+        """Read what to_arrow wrote; block counts are read by `blocks_from_table`."""
+        columns, notes = columns_from_table(table)
         return cls(
             row_count=notes["row_count"],
             columns=columns,

@@ -1,12 +1,9 @@
-"""profile.arrow: the finer summaries that only driftline reads, one row per column.
-
-A sketch is written only where statistics.json beside the file does not hold it.
-"""
+"""profile.arrow: the finer summaries that only driftline reads, one row per column."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 from typing import Any
@@ -125,9 +122,9 @@ FIELDS = [
 SCHEMA = pa.schema(FIELDS)
 # What no column lacks, and the lists that are as long as each other.
 WHOLE = (
-    "name", "type", *COUNTERS, "count", *NUMBERS, "level_values", "level_counts", "level_error",
-    "hashes", "hashes_complete", "number_values", "number_counts", "numbers_complete",
-    "time_width_us", "time_firsts", "time_lasts", "time_counts",
+    "name", "type", *COUNTERS, "count", *NUMBERS, "sketch", "level_values", "level_counts",
+    "level_error", "hashes", "hashes_complete", "number_values", "number_counts",
+    "numbers_complete", "time_width_us", "time_firsts", "time_lasts", "time_counts",
 )  # fmt: skip
 TOGETHER = (
     ("level_values", "level_counts"),
@@ -146,13 +143,8 @@ def columns_to_table(
     row_count: int,
     seen: Iterable[str],
     extra: Iterable[str],
-    sketched: Collection[str] = (),
 ) -> pa.Table:
-    """Write column summaries and block counts as one table; the same input gives the same bytes.
-
-    Of a baseline the sketches of the columns `sketched` are left out, as another document holds
-    them.
-    """
+    """Write column summaries and block counts as one table; the same input gives the same bytes."""
     within = _within(columns)
     notes = {
         "format": PROFILE_FORMAT,
@@ -166,8 +158,6 @@ def columns_to_table(
     hours = hour_counts(blocks)
     for row in rows:
         row["blocks"] = hours.get(row["name"])
-        if row["name"] in sketched:
-            row["sketch"] = None
     arrays = [pa.array([row[entry.name] for row in rows], entry.type) for entry in SCHEMA]
     return pa.Table.from_arrays(arrays, schema=SCHEMA.with_metadata({KEY: json.dumps(notes)}))
 
@@ -250,13 +240,8 @@ def _named(
     return {name: value for (name, _), value in zip(names, own, strict=True)}
 
 
-def columns_from_table(
-    table: pa.Table, sketches: Mapping[str, QuantileSketch] | None
-) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
-    """Read the columns that columns_to_table wrote, and the notes beside them.
-
-    `sketches` are those of the other document; None: nobody will ask for them.
-    """
+def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
+    """Read the columns that columns_to_table wrote, and the notes beside them."""
     notes = _notes(table)
     try:
         table = table.select(SCHEMA.names).cast(SCHEMA)
@@ -268,7 +253,7 @@ def columns_from_table(
             if name != "blocks"
         }
         rows = (dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True))
-        columns = {row["name"]: _column(row, sketches) for row in rows}
+        columns = {row["name"]: _column(row) for row in rows}
         _set_within(columns, notes.get("within", {}))
     except (
         pa.ArrowException, AttributeError, KeyError, TypeError, ValueError, IndexError
@@ -380,13 +365,13 @@ def _damaged(error: object) -> InputError:
     return InputError(f"the profile is damaged ({told}); make the baseline again")
 
 
-def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch] | None) -> ColumnProfile:
+def _column(row: Mapping[str, Any]) -> ColumnProfile:
     return ColumnProfile(
         name=row["name"],
         type=row["type"],
         **{counter: row[counter] for counter in COUNTERS},
         moments=Moments(row["count"], **{number: row[number] for number in NUMBERS}),
-        sketch=_sketch(row, sketches),
+        sketch=QuantileSketch.from_levels(row["sketch"]),
         numbers=NumberCounts(
             row["number_values"], row["number_counts"], is_complete=row["numbers_complete"]
         ),
@@ -402,17 +387,6 @@ def _column(row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch] | Non
         cells=None if row["cells"] is None else Cells.from_dict(json.loads(row["cells"])),
         cell_counts=row["cell_counts"],
     )
-
-
-def _sketch(
-    row: Mapping[str, Any], sketches: Mapping[str, QuantileSketch] | None
-) -> QuantileSketch:
-    if row["sketch"] is not None or sketches is None:
-        return QuantileSketch.from_levels(row["sketch"] or ())
-    found = sketches.get(row["name"])
-    if found is None or found.count != row["count"]:
-        raise ValueError(f'no sketch of "{row["name"]}", nor has statistics.json the one')
-    return found
 
 
 def _texts(row: Mapping[str, Any]) -> TextSummary | None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.profile import Profile
-from driftline.baseline.sketch import ITEMS, SHRINKING, QuantileSketch
 from driftline.errors import InputError
 from driftline.formats.json.jackson import read_json, to_jackson
 
 BUCKETS = 10
 # Deequ's default; the analyzer's own number is not published.
 CATEGORICAL_CAP = 120
-# Of the sketches that we write.
-PARAMETERS = {"c": SHRINKING, "k": float(ITEMS)}
 
 
 class Statistics(Mapping[str, Any]):
@@ -65,29 +62,6 @@ class Statistics(Mapping[str, Any]):
         """The features' blocks by name, in the document's order."""
         return {entry["name"]: entry for entry in self._document["features"]}
 
-    def sketches(self) -> dict[str, QuantileSketch]:
-        """Return the sketches of the features that have one, as large as those of our profiles."""
-        found = {}
-        for name, feature in self.features.items():
-            held: Any = feature
-            for key in ("numerical_statistics", "distribution", "kll", "sketch"):
-                held = held.get(key) if isinstance(held, Mapping) else None
-            if isinstance(held, Mapping) and held.get("parameters") == PARAMETERS:
-                try:
-                    found[name] = QuantileSketch.from_levels(held["data"])
-                except (KeyError, TypeError, ValueError):
-                    continue  # Whose document it is, its numbers are no sketch.
-        return found
-
-    def sketched(self, profile: Profile) -> frozenset[str]:
-        """Return the columns of a profile whose sketch is in the document, number by number."""
-        known = self.sketches()
-        return frozenset(
-            name
-            for name, column in profile.columns.items()
-            if name in known and _same(known[name].levels, column.sketch.levels)
-        )
-
     @classmethod
     def from_json(cls, text: str | bytes) -> Statistics:
         """Read JSON text, in whatever layout."""
@@ -106,10 +80,6 @@ class Statistics(Mapping[str, Any]):
                 "features": [_feature(column) for column in profile.columns.values()],
             }
         )
-
-
-def _same(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> bool:
-    return len(first) == len(second) and all(map(np.array_equal, first, second))
 
 
 def _feature(column: ColumnProfile) -> dict[str, Any]:

@@ -277,9 +277,7 @@ class Baseline:
         if self.statistics is not None:
             found[STATISTICS] = self.statistics.to_json().encode()
         if self.profile is not None:
-            # The sketches are most of the document, and once is enough.
-            held = () if self.statistics is None else self.statistics.sketched(self.profile)
-            found[PROFILE] = self.profile.to_bytes(self.blocks, sketched=held)
+            found[PROFILE] = self.profile.to_bytes(self.blocks)
         if self.outcomes is not None:
             found[OUTCOMES] = to_ipc(self.outcomes.to_arrow())
         if self.attributions is not None:
@@ -371,10 +369,7 @@ def _read(
     if table is not None:
         if columns is not None:
             table = table.filter(pc.field("name").isin(columns))
-        sketches = None if STATISTICS not in parts else statistics.sketches() if statistics else {}
-        profile = parsed_file(
-            place, PROFILE, lambda table: Profile.from_arrow(table, sketches), table
-        )
+        profile = parsed_file(place, PROFILE, Profile.from_arrow, table)
     elif statistics is not None:
         profile = profile_from_statistics(statistics, signature)
     cells = _cells(profile)
@@ -513,7 +508,7 @@ def get(
 ) -> Baseline:  # fmt: skip
     """Load a baseline from the storage root, the newest version unless one is named.
 
-    Of these ``parts``, and the summaries of these ``columns`` (without statistics: no sketches).
+    Of these ``parts``, and the summaries of these ``columns``.
 
     Raises
     ------
