@@ -44,5 +44,5 @@ def _rewrite_sqlite(engine: Engine) -> bool:
     with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
         cursor.execute("VACUUM")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        (is_busy, *_) = cursor.fetchone()
+        [(is_busy, *_)] = cursor.fetchall()
         return not is_busy
