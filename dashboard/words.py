@@ -31,12 +31,11 @@ STATES = {
 
 DELIVERIES = {
     "pending": "waiting to be sent",
-    "delivering": "being sent",
+    "sending": "being sent",
     "delivered": "✓ delivered",
-    "dead": "✕ failed",
-    "waiting": "held until its group closes",
+    "failed": "✕ failed",
     "muted": "◌ suppressed by a silence",
-    "grouped": "sent with its group",
+    "superseded": "listed in a newer notification",
 }
 """Statuses of messages that do not say by themselves what they mean."""
 

@@ -12,6 +12,7 @@ from driftline.alerts import tables
 from driftline.alerts.alarms.known import names_in, unknown_name
 from driftline.alerts.errors import ChannelError, ChannelInUse, UnknownChannel
 from driftline.alerts.notify.channel import Channel, secrets_of
+from driftline.alerts.notify.outbox import give_up
 from driftline.alerts.notify.receivers.receiver import OpenChannel, Style
 from driftline.alerts.notify.secrets import Secret, Vault
 from driftline.errors import UnavailableError
@@ -165,12 +166,7 @@ def delete_channel(connection: Connection, name: str, now: datetime) -> None:
             raise ChannelInUse(
                 f'channel "{name}" is an action of alarm "{row.name}"; change that alarm first'
             )
-    outbox = tables.outbox
-    connection.execute(
-        update(outbox)
-        .where(outbox.c.channel == name, outbox.c.status.in_(("pending", "delivering")))
-        .values(status="dead", last_error="channel deleted", finished_at=now)
-    )
+    give_up(connection, name, now, "channel deleted")
     connection.execute(delete(tables.channels).where(tables.channels.c.name == name))
 
 

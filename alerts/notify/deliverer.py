@@ -24,7 +24,6 @@ from driftline.alerts.notify.addresses import AddressGuard, Resolver
 from driftline.alerts.notify.channels import open_channels
 from driftline.alerts.notify.deliveries import AttemptRecord, add_attempt, result_of
 from driftline.alerts.notify.outbox import Claim
-from driftline.alerts.notify.overtaking import latest_retry, supersede_overtaken
 from driftline.alerts.notify.receivers.receiver import Answer, OpenChannel, Outgoing
 from driftline.alerts.notify.rows import is_past
 from driftline.alerts.notify.secrets import Vault
@@ -220,7 +219,6 @@ class Deliverer:
         values = _values("delivered", answer, None) | {"finished_at": now}
         if not outbox.finish(connection, claim, values):
             return "lease_lost"
-        supersede_overtaken(connection, claim.id, now)
         _set_failures(connection, claim.channel, None)
         _add_action(connection, claim, now, error=None)
         return "delivered"
@@ -235,23 +233,25 @@ class Deliverer:
     ) -> str:
         is_gone = answer is not None and answer.is_gone
         is_refused = answer is not None and answer.is_refused
-        is_dead = is_refused or claim.attempts >= len(self._delays_s)
+        has_failed = is_refused or claim.attempts >= len(self._delays_s)
         error = answer.problem if answer is not None else error
-        values = _values("dead" if is_dead else "pending", answer, error)
-        if is_dead:
+        values = _values("failed" if has_failed else "pending", answer, error)
+        if has_failed:
             values["finished_at"] = now
         else:
-            own = now + timedelta(seconds=self._delay_s(claim, answer))
-            values["next_attempt_at"] = max(own, latest_retry(connection, claim.id) or own)
+            values["next_attempt_at"] = now + timedelta(seconds=self._delay_s(claim, answer))
         if not outbox.finish(connection, claim, values):
             return "lease_lost"
+        status = str(values["status"])
+        if not has_failed and outbox.supersede_failed(connection, claim, now):
+            status = "superseded"
         _set_failures(connection, claim.channel, 1)
         _count_failure(connection, claim.channel, now)
-        if is_dead:
+        if has_failed:
             _add_action(connection, claim, now, error=error)
         if is_gone:
             _disable(connection, claim.channel, now)
-        return str(values["status"])
+        return status
 
     def _delay_s(self, claim: Claim, answer: Answer | None) -> float:
         """Return the wait before the next attempt, with jitter, and as long as is asked for."""
@@ -326,8 +326,8 @@ def _disable(connection: Connection, channel: str, now: datetime) -> None:
         .where(table.c.name == channel)
         .values(enabled=False, disabled_reason=why, updated_at=now)
     )
-    count = outbox.bury(connection, channel, now, f"channel disabled: {why}")
-    log.error("channel_disabled channel=%s buried=%d", channel, count)
+    count = outbox.give_up(connection, channel, now, f"channel disabled: {why}")
+    log.error("channel_disabled channel=%s given_up=%d", channel, count)
 
 
 def _count_failure(connection: Connection, channel: str, now: datetime) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, exists, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, case, exists, func, insert, select, update
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.known import require_past
@@ -15,12 +15,12 @@ from driftline.alerts.documents import Output, Time
 from driftline.alerts.errors import ChannelDisabled, DeliveryNotOwed, UnknownDelivery
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.receivers.receiver import Answer
-from driftline.alerts.notify.rows import BY_HAND, Status
+from driftline.alerts.notify.rows import BY_HAND, GROUPED_ALARM_ID, Status
 from driftline.alerts.tables import attempts
 from driftline.database.paging import Place, is_behind
 
 # What can be sent again: all that was not sent and is not about to be.
-_AGAIN = ("dead", "superseded", "muted", "grouped")
+_AGAIN = ("failed", "superseded", "muted")
 _ANSWER_MAX = 1000
 
 
@@ -43,7 +43,7 @@ class Delivery(Output):
     kind: str = "change"
     reason: str | None = None  # Why it is in this status, where that is not plain.
     silence: str | None = None
-    carrier_id: str | None = None  # The grouped message that tells it.
+    carrier_id: str | None = None  # The message that tells it: of its group, or a newer one.
 
 
 def list_deliveries(
@@ -146,6 +146,7 @@ def redeliver(connection: Connection, message_id: str, now: datetime) -> Deliver
             next_attempt_at=now,
             finished_at=None,
             reason=BY_HAND,
+            group_key=case((table.alarm_id == GROUPED_ALARM_ID, table.group_key), else_=None),
         )
     )
     found = get_delivery(connection, message_id)
@@ -197,7 +198,8 @@ class AttemptRecord(Output):
     number: int  # From 1.
     time: Time
     duration_ms: int
-    outcome: str  # delivered, pending (to be tried again), dead, or lease_lost to another process.
+    # delivered, pending (to be tried again), superseded, failed, or lease_lost to another process.
+    outcome: str
     status: int | None  # HTTP status or exit code.
     error: str | None
     answer: str | None  # The first 1,000 characters.

@@ -120,7 +120,7 @@ def _messages(
         select(*columns).where(table.created_at >= since).order_by(table.created_at, table.id)
     )
     rows = connection.execute(query).all()
-    about = [row for row in rows if row.alarm_id in telling or _key(row.facts) in keys]
+    about = [row for row in rows if row.alarm_id in telling or _keys(row.facts) & keys]
     ids = {row.id for row in about} | {row.carrier_id for row in about}
     return [row for row in rows if row.id in ids and not (row.facts or {}).get("erased")]
 
@@ -130,10 +130,16 @@ def _key(facts: Mapping[str, object] | None) -> _Key | None:
     return None if found is None else (found[1], found[2])
 
 
+def _keys(facts: Mapping[str, Any] | None) -> set[_Key | None]:
+    """Return the windows that a message is about, or lists superseded changes about."""
+    return {_key(facts), *map(_key, (facts or {}).get("supersedes", ()))}
+
+
 def _clear_message(connection: Connection, row: _Row, style: Style) -> None:
     facts = {**(row.facts or {}), "erased": True}
     if "cause" in facts:
         facts["cause"] = ERASED_TEXT
+    facts.pop("supersedes", None)
     link = str(facts.get("link") or "")
     event = Event(
         type="alarm.erased",

@@ -64,15 +64,25 @@ def event_of(
     cause = _cause(note, has_values=has_values) or change.reason
     links = _links(note, dashboard_url, alarm_path(definition.alarm_name))
     data = _data(change, definition, cause, links, has_values=has_values) | dict(more or {})
+    text = cause if change.new == "ALARM" else change.reason
     return Event(
         type="alarm.state_changed",
         time=change.time,
         title=f"{change.new}: {definition.alarm_name}",
-        text=cause if change.new == "ALARM" else change.reason,
+        text="\n".join((text, *_superseded_lines(data))),
         link=links["dashboard"],
         mood=_mood(change, definition),
         data=_fitting(definition, data, _links({}, dashboard_url, "/")),
     )
+
+
+def _superseded_lines(data: Mapping[str, object]) -> list[str]:
+    """Return a sentence on the earlier changes that the receiver may not have got."""
+    listed = data.get("supersedes")
+    if not isinstance(listed, list):
+        return []
+    changes = ", ".join(f"{one['state']} at {one['time'][:16]}Z" for one in listed)
+    return [f"Not delivered before ({data['supersedes_count']}): {changes}"]
 
 
 def without_values(text: str) -> str:
@@ -171,10 +181,12 @@ def _fitting(
     """Make the data short enough: what is bulky goes first; the link leads to all of it."""
     quoted = data["violations"]
     assert isinstance(quoted, list)
+    listed = data.get("supersedes")
     bulky: tuple[tuple[str, object], ...] = (
         *(("violations", quoted[:count]) for count in (5, 2, 0)),
         ("datapoints", []),
         ("monitor", {}),
+        *((("supersedes", listed[-2:]),) if isinstance(listed, list) else ()),
         ("metric", _short_metric(definition)),
         ("links", dict(home)),
         ("alarm", {"name": definition.alarm_name, "severity": definition.severity}),

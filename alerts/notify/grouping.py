@@ -1,7 +1,8 @@
 """Groups: changes that agree in labels become one message, as in Prometheus Alertmanager.
 
 A new group waits for more of its kind; then it is sent at most once in an interval, and again as a
-reminder while it fires. What has come and gone between two messages is not sent.
+reminder while it fires. What has come and gone between two messages is not sent. A newer message
+of a group supersedes one that is not delivered yet, and lists its changes, too.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from driftline.alerts import tables as common
 from driftline.alerts.notify.event import BODY_MAX_BYTES, Event, as_json
@@ -20,10 +21,14 @@ from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.rows import (
     GROUPED_ALARM_ID,
+    OPEN,
     OutboxRow,
+    is_grouped,
+    listed_change,
     new_message_id,
     note_rows,
     queue_message,
+    supersede,
 )
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import groups
@@ -35,6 +40,12 @@ _LINES_MAX = 20
 _SPARE_BYTES = 1_500
 
 
+def waits_for_group() -> ColumnElement[bool]:
+    """Whether a change is held until its group is sent."""
+    table = common.outbox.c
+    return and_(table.status == "pending", is_grouped(), table.carrier_id.is_(None))
+
+
 def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
     """Return the groups with something to send now: channel and key."""
     table = common.outbox.c
@@ -44,7 +55,7 @@ def due_groups(connection: Connection, now: datetime) -> list[tuple[str, str]]:
     }
     waiting = connection.execute(
         select(table.channel, table.group_key, func.min(table.created_at).label("first"))
-        .where(table.status == "waiting")
+        .where(waits_for_group())
         .group_by(table.channel, table.group_key)
     ).all()
     known = {(row.channel, row.key): row for row in connection.execute(select(groups))}
@@ -108,7 +119,7 @@ def _begun(
     query = select(channels).where(channels.c.name == channel, channels.c.enabled)
     target = connection.execute(query).one_or_none()
     if target is None:
-        _end(connection, rows, "dead", "the channel is disabled or gone", now)
+        _end(connection, rows, "failed", "the channel is disabled or gone", now)
     return rows, target
 
 
@@ -116,7 +127,7 @@ def _rows(connection: Connection, channel: str, key: str) -> list[OutboxRow]:
     table = common.outbox
     query = (
         select(table)
-        .where(table.c.channel == channel, table.c.group_key == key, table.c.status == "waiting")
+        .where(table.c.channel == channel, table.c.group_key == key, waits_for_group())
         .order_by(table.c.created_at, table.c.state_seq, table.c.id)
         .limit(_ROWS_MAX)
     )
@@ -157,30 +168,27 @@ def _news(
     connection: Connection, notified: Mapping[str, str], rows: Sequence[OutboxRow]
 ) -> tuple[dict[str, str], list[OutboxRow], list[OutboxRow]]:
     """Compare what happened with what was notified."""
-    by_alarm: dict[int, list[OutboxRow]] = {}
-    for row in rows:
-        by_alarm.setdefault(row.alarm_id, []).append(row)
-    states = _states(connection, {*by_alarm, *map(int, notified)})
+    states = _states(connection, {*(row.alarm_id for row in rows), *map(int, notified)})
     news: list[OutboxRow] = []
     settled: list[OutboxRow] = []
     after = {alarm: state for alarm, state in notified.items() if states.get(int(alarm)) == "ALARM"}
-    for alarm_id, own in by_alarm.items():
-        newest = own[-1]
-        before = notified.get(str(alarm_id)) or str(own[0].facts.get("old"))
-        # Changes that nobody asked to be notified of have no rows: the alarm itself knows better.
-        state = states.get(alarm_id) or newest.state
-        is_over = state != "ALARM" and str(alarm_id) not in notified
-        if (
-            state == before
-            or (newest.state == "ALARM" and state != "ALARM")
-            # Nobody was notified that it began, so nobody is notified that it is over.
-            or (is_over and any(row.state == "ALARM" for row in own))
-        ):
-            settled += own
+    for row in rows:  # One an alarm: a newer change supersedes an older one.
+        superseded = row.facts.get("supersedes") or [row.facts]
+        before = notified.get(str(row.alarm_id)) or superseded[0]["old"]
+        # A change without an action has no row: the alarm has the newest state.
+        state = states.get(row.alarm_id) or row.state
+        # An alarm that began and ended since the last message is not reported.
+        came_and_went = (
+            state != "ALARM"
+            and str(row.alarm_id) not in notified
+            and any(one.get("state") == "ALARM" for one in superseded)
+        )
+        if state == before or came_and_went or (row.state == "ALARM" and state != "ALARM"):
+            settled.append(row)
         else:
-            news.append(newest)
+            news.append(row)
         if state == "ALARM":
-            after[str(alarm_id)] = state
+            after[str(row.alarm_id)] = state
     return after, news, settled
 
 
@@ -304,8 +312,16 @@ def queue_grouped(
     advisory_lock(connection, f"carrier:{channel.name}")
     table = common.outbox
     message_id = new_message_id(now)
+    undelivered = _undelivered(connection, channel.name, grouped.key)
+    older = table.c.carrier_id.in_([row.id for row in undelivered])
     shown = sorted(
-        members if shown_rows is None else shown_rows,
+        {
+            row.id: row
+            for row in (
+                *connection.execute(select(table).where(older, is_grouped())),
+                *(members if shown_rows is None else shown_rows),
+            )
+        }.values(),
         key=lambda row: (row.state != "ALARM", row.alarm_name, row.state_seq),
     )
     event = _event(grouped, shown, now)
@@ -324,35 +340,35 @@ def queue_grouped(
         "facts": {"labels": dict(grouped.labels), "link": grouped.link},
     }
     queue_message(connection, message_id, message, now, about)
+    pending = [row for row in undelivered if row.status == "pending"]
+    if pending:
+        supersede(connection, pending, message_id, now)
     if members:
-        _close(connection, grouped, members, message_id, now)
+        reason = f"sent with {grouped.kind} message {message_id}"
+        connection.execute(
+            update(table)
+            .where(table.c.id.in_([row.id for row in members]))
+            .values(carrier_id=message_id, reason=reason)
+        )
+        outcome = f"grouped into message {message_id}"
+        note_rows(connection, members, time=now, state="Grouped", outcome=outcome)
     return message_id
 
 
-def _close(
-    connection: Connection,
-    grouped: GroupedMessage,
-    members: Sequence[OutboxRow],
-    message_id: str,
-    now: datetime,
-) -> None:
+def _undelivered(connection: Connection, channel: str, key: str) -> list[OutboxRow]:
+    """Return the messages of a group that are not delivered yet, locked."""
     table = common.outbox
-    connection.execute(
-        update(table)
-        .where(table.c.id.in_([row.id for row in members]))
-        .values(
-            status="grouped",
-            carrier_id=message_id,
-            finished_at=now,
-            reason=f"told by {grouped.kind} message {message_id}",
-        )
+    query = select(table).where(
+        table.c.alarm_id == GROUPED_ALARM_ID,
+        table.c.channel == channel,
+        table.c.group_key == key,
+        table.c.status.in_(OPEN),
     )
-    outcome = f"grouped into message {message_id}"
-    note_rows(connection, members, time=now, state="Grouped", outcome=outcome)
+    return list(connection.execute(query.with_for_update()).all())
 
 
 def _event(grouped: GroupedMessage, rows: Sequence[OutboxRow], now: datetime) -> Event:
-    entries = [_entry(row) for row in rows]
+    entries = [listed_change(row) for row in rows]
     counts = {
         state: sum(1 for one in entries if one["state"] == state)
         for state in ("ALARM", "OK", "INSUFFICIENT_DATA")
@@ -380,24 +396,6 @@ def _event(grouped: GroupedMessage, rows: Sequence[OutboxRow], now: datetime) ->
         mood="failure" if counts["ALARM"] or grouped.firing else "success",
         data=data,
     )
-
-
-def _entry(row: OutboxRow) -> dict[str, object]:
-    facts: Mapping[str, object] = row.facts or {}
-    labels = facts.get("labels")
-    severity = labels.get("severity") if isinstance(labels, Mapping) else None
-    return {
-        "name": row.alarm_name,
-        "state": row.state,
-        "old": facts.get("old"),
-        "severity": severity,
-        "cause": facts.get("cause"),
-        "link": facts.get("link"),
-        "since": facts.get("since"),
-        "time": row.created_at.isoformat(),
-        "message_id": row.id,
-        "seq": row.state_seq,
-    }
 
 
 def _fitting(

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from driftline.alerts import tables
-from driftline.alerts.notify.grouping import due_groups, queue_group
+from driftline.alerts.notify.grouping import due_groups, queue_group, waits_for_group
 from driftline.alerts.notify.rows import OutboxRow, is_past
 from driftline.alerts.notify.silences import Silences
 from driftline.alerts.tables import attempts, groups
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 RETENTION_DAYS = 90  # CloudWatch keeps history for 14 or 30 days; a review needs more.
 _STEP_ROWS = 1_000
 _FORGET_EVERY = timedelta(minutes=10)
-_OVER = ("delivered", "dead", "superseded", "grouped", "muted")
+_OVER = ("delivered", "failed", "superseded", "muted")
 
 
 class NotificationMaintenance:
@@ -86,7 +86,7 @@ class NotificationMaintenance:
         """Whether anything is held back, or any group is to be looked at."""
         table = tables.outbox.c
         held = or_(
-            table.status == "waiting",
+            waits_for_group(),
             (table.status == "muted") & table.finished_at.is_(None),
         )
         with read_connection(self._engine) as connection:
@@ -138,9 +138,9 @@ def _after_silence(silences: Silences, row: OutboxRow, now: datetime) -> dict[st
     if muted is not None:
         return muted.columns
     if not row.enabled:
-        return {"status": "dead", "last_error": "channel disabled or gone", "finished_at": now}
+        return {"status": "failed", "last_error": "channel disabled or gone", "finished_at": now}
     return {
-        "status": "pending" if row.group_key is None else "waiting",
+        "status": "pending",
         "next_attempt_at": now,
         "reason": f'sent after silence "{row.silence}": the alarm is still in {row.state}',
     }

@@ -1,8 +1,9 @@
 """The outbox: one row for each change of state and channel, until it is delivered or given up.
 
 Rows are written in the transaction of the change, rendered once, claimed by lease, and marked by
-whoever holds the lease. A process that dies between sending and marking leaves a lease to run out:
-the message goes out again with the same id. At least once, then; receivers drop repeats by id.
+the lease's owner. A process that dies between sending and marking leaves a lease to run out: the
+message is sent again with the same id. So delivery is at least once; receivers drop repeats by id.
+A newer message of an alarm and channel supersedes what is not delivered, and lists it.
 """
 
 from __future__ import annotations
@@ -14,16 +15,27 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    case,
+    or_,
+    select,
+    update,
+)
 
 from driftline.alerts import tables
-from driftline.alerts.notify.overtaking import WAIT_MAX_S, has_older
 from driftline.alerts.notify.rows import (
     BY_HAND,
     GROUPED_ALARM_ID,
     OPEN,
     OutboxRow,
+    is_grouped,
     note_rows,
+    supersede,
 )
 from driftline.alerts.notify.silences import Silences
 from driftline.database.leases import Lease
@@ -34,6 +46,7 @@ from driftline.tracing import TRACEPARENT
 
 LEASE_S = 60.0  # Longer than the longest request.
 _LEASE = Lease(tables.outbox.c.lease_owner, tables.outbox.c.lease_until, timedelta(seconds=LEASE_S))
+WAIT_MAX_S = 2 * 86_400  # Longer than the longest wait between two attempts.
 _BREAKER_FAILURES = 5  # From here on a channel gets one probe a pass.
 
 
@@ -106,9 +119,9 @@ def _claimable(now: datetime, full: Sequence[str], limit: int) -> Select[tuple[o
     return (
         select(tables.outbox, channels.c.failure_count)
         .join(channels, channels.c.name == table.channel)
-        .where(_is_due(now), ~has_older(now), channels.c.enabled, table.channel.not_in(full))
+        .where(_is_due(now), ~_has_older(), channels.c.enabled, table.channel.not_in(full))
         # Those of failing channels last, so that they do not stand in the others' way; an ALARM
-        # before what else waits. The order of one alarm is kept by `has_older`.
+        # before what else waits. The order of one alarm is kept by `_has_older`.
         .order_by(
             channels.c.failure_count,
             case((table.state == "ALARM", 0), else_=1),
@@ -129,7 +142,7 @@ def _take(
         update(tables.outbox)
         .where(table.id == row.id, table.attempts == row.attempts, _is_due(now))
         .values(
-            status="delivering",
+            status="sending",
             attempts=row.attempts + 1,
             **replace(_LEASE, length=timedelta(seconds=lease_s)).taken(owner, now),
         )
@@ -171,13 +184,13 @@ def _is_held_back(
 
 
 def notified_changes(connection: Connection, taken: Claim) -> list[NotifiedChange]:
-    """Return the changes of state that a message tells of: its own, or those that it carries."""
+    """Return the changes of state that a message reports: its own, or those of its group."""
     if taken.alarm_id != GROUPED_ALARM_ID:
         return [NotifiedChange(taken.id, taken.alarm_id, taken.alarm_name, taken.created_at)]
     table = tables.outbox.c
     query = (
         select(table.id, table.alarm_id, table.alarm_name, table.created_at)
-        .where(table.carrier_id == taken.id)
+        .where(table.carrier_id == taken.id, is_grouped())
         .order_by(table.created_at, table.id)
     )
     return [NotifiedChange(*row) for row in connection.execute(query)]
@@ -198,24 +211,46 @@ def finish(connection: Connection, taken: Claim, values: Mapping[str, object]) -
             table.id == taken.id,
             _LEASE.is_owned(taken.owner),
             table.attempts == taken.attempts,
-            table.status == "delivering",
+            table.status == "sending",
         )
         .values(**values, **_LEASE.released())
     )
-    return bool(result.rowcount)
+    if not result.rowcount:
+        return False
+    if values["status"] != "pending" and taken.alarm_id == GROUPED_ALARM_ID:
+        end = {name: values.get(name) for name in ("status", "last_error", "finished_at")}
+        members = (table.carrier_id == taken.id) & is_grouped() & (table.status != "superseded")
+        connection.execute(update(tables.outbox).where(members).values(**end))
+    return True
 
 
-def bury(connection: Connection, channel: str, now: datetime, why: str) -> int:
-    """Return up all messages that a channel is still owed; return how many."""
+def supersede_failed(connection: Connection, taken: Claim, now: datetime) -> bool:
+    """Close a message whose attempt failed if a newer one, which lists it, is about to be sent."""
+    older, newer = tables.outbox, tables.outbox.alias("newer")
+    query = (
+        select(older, newer.c.id.label("newer_id"))
+        .join(newer, _is_before(older, newer))
+        .where(older.c.id == taken.id, newer.c.status.in_(OPEN))
+        .order_by(newer.c.state_seq.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is not None:
+        supersede(connection, [row], row.newer_id, now)
+    return row is not None
+
+
+def give_up(connection: Connection, channel: str, now: datetime, why: str) -> int:
+    """Give up all messages that a channel is still owed; return how many."""
     table = tables.outbox.c
     owed = or_(
-        table.status.in_((*OPEN, "waiting")),
+        table.status.in_(OPEN),
         and_(table.status == "muted", table.finished_at.is_(None)),
     )
     result = connection.execute(
         update(tables.outbox)
         .where(table.channel == channel, owed)
-        .values(status="dead", last_error=why, finished_at=now, **_LEASE.released())
+        .values(status="failed", last_error=why, finished_at=now, **_LEASE.released())
     )
     return result.rowcount
 
@@ -227,7 +262,30 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
     return or_(
         and_(
             table.status == "pending",
+            ~is_grouped(),
             or_(table.attempts == 0, next_at <= now, next_at > too_late),
         ),
-        and_(table.status == "delivering", or_(_LEASE.is_over(now), _LEASE.is_too_long(now))),
+        and_(table.status == "sending", or_(_LEASE.is_over(now), _LEASE.is_too_long(now))),
+    )
+
+
+def _has_older() -> ColumnElement[bool]:
+    """Whether an older message of the same alarm and channel is being sent."""
+    older = tables.outbox.alias("older")
+    older_is_open = older.c.status.in_(OPEN) & or_(
+        older.c.alarm_id == GROUPED_ALARM_ID, older.c.group_key.is_(None)
+    )
+    return select(older.c.id).where(_is_before(older, tables.outbox), older_is_open).exists()
+
+
+def _is_before(older: FromClause, newer: FromClause) -> ColumnElement[bool]:
+    return and_(
+        older.c.alarm_id == newer.c.alarm_id,
+        older.c.channel == newer.c.channel,
+        older.c.state_seq < newer.c.state_seq,
+        # Messages of groups keep the order of their group.
+        or_(
+            newer.c.alarm_id != GROUPED_ALARM_ID,
+            older.c.group_key.is_not_distinct_from(newer.c.group_key),
+        ),
     )

@@ -5,8 +5,8 @@
     route     the alarm's actions: which channel, and whether it can be sent to
     silence   held back by a silence
     group     collected with others
-    render    written by the channel's receiver, once for all attempts
-    store     a row of the outbox, in the transaction of the change
+    write     a row of the outbox, in the transaction of the change, rendered by the channel's
+              receiver once for all attempts; it supersedes and lists what is undelivered
 
 What was stored then moves on in loops of its own: notification_maintenance.py ends silences and
 sends groups, deliverer.py sends what the outbox gives it.
@@ -14,11 +14,11 @@ sends groups, deliverer.py sends what the outbox gives it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, or_, select
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
@@ -26,28 +26,35 @@ from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.notify.event import event_of
 from driftline.alerts.notify.labels import facts_of, group_key, labels_of
 from driftline.alerts.notify.message import render as render_message
-from driftline.alerts.notify.overtaking import restart_retries
 from driftline.alerts.notify.policy import ChannelPolicy
-from driftline.alerts.notify.receivers.receiver import Message, Notification, Style
+from driftline.alerts.notify.receivers.receiver import Notification, Style
 from driftline.alerts.notify.receivers.table import RECEIVERS
-from driftline.alerts.notify.rows import OutboxRow, new_message_id, note_change
+from driftline.alerts.notify.rows import (
+    OPEN,
+    OutboxRow,
+    listed_change,
+    new_message_id,
+    note_change,
+    supersede,
+)
 from driftline.alerts.notify.silences import Muting, Silences
 from driftline.tracing import TRACEPARENT, span
+
+_LISTED_MAX = 10  # Superseded changes in a message, the newest.
 
 
 class NotificationBatch:
     """What the changes of one transaction share: thousands may come at once.
 
-    Channels are locked and read when they are first named, silences once; rows are written
-    together by :meth:`write`, which whoever made the batch calls in the end.
+    Channels are locked and read when they are first named, silences once; messages are rendered
+    and written together by :meth:`write`, which the owner of the batch calls in the end.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.silences = Silences(connection)
         self.connection = connection
         self._channels: dict[str, OutboxRow | None] = {}
-        self._rows: list[dict[str, object]] = []
-        self._pages: list[StateChange] = []
+        self._drafts: list[tuple[_Context, _Draft]] = []
 
     def channels(self, names: Iterable[str]) -> Mapping[str, OutboxRow | None]:
         """Return channels by name, None for those that do not exist; they stay until the end."""
@@ -61,22 +68,47 @@ class NotificationBatch:
             self._channels |= {name: rows.get(name) for name in new}
         return self._channels
 
-    def add(self, row: dict[str, object], change: StateChange) -> None:
-        """Take a row of the outbox, and the change that it is about."""
-        self._rows.append(row)
-        if change.new == "ALARM" and row["status"] == "pending":
-            self._pages.append(change)
+    def add(self, context: _Context, drafts: Iterable[_Draft]) -> None:
+        """Take the notifications of a change, to be written with the others."""
+        self._drafts += [(context, draft) for draft in drafts]
 
     def write(self) -> None:
-        """Write the rows that were taken."""
-        if self._rows:
-            if self._pages:
-                now = max(change.time for change in self._pages)
-                alarm_ids = {change.alarm_id for change in self._pages}
-                restart_retries(self.connection, alarm_ids, now)
-                self._pages = []
-            self.connection.execute(insert(tables.outbox), self._rows)
-            self._rows = []
+        """Write what was taken, one change of an alarm and channel after the other."""
+        while self._drafts:
+            first: dict[tuple[int, str], tuple[_Context, _Draft]] = {}
+            for context, draft in self._drafts:
+                first.setdefault((context.change.alarm_id, draft.action), (context, draft))
+            written = {draft.id for _, draft in first.values()}
+            self._drafts = [one for one in self._drafts if one[1].id not in written]
+            self._write(first)
+
+    def _write(self, drafts: Mapping[tuple[int, str], tuple[_Context, _Draft]]) -> None:
+        undelivered = self._undelivered({alarm_id for alarm_id, _ in drafts})
+        rows = []
+        for key, (context, draft) in drafts.items():
+            older = undelivered.get(key, []) if draft.status != "failed" else []
+            rows.append(_row(context, draft, older))
+            pending = [row for row in older if row.status == "pending"]
+            if pending:
+                supersede(self.connection, pending, draft.id, context.change.time)
+        self.connection.execute(insert(tables.outbox), rows)
+
+    def _undelivered(self, alarm_ids: Collection[int]) -> dict[tuple[int, str], list[OutboxRow]]:
+        """Return what channels have not got of alarms, locked, oldest first; superseded, too."""
+        table = tables.outbox.c
+        # What went into the message of a group is listed by the next one of the group.
+        is_own = or_(table.group_key.is_(None), table.carrier_id.is_(None))
+        query = select(tables.outbox).where(
+            table.alarm_id.in_(alarm_ids), table.status.in_(OPEN), is_own
+        )
+        rows = list(self.connection.execute(query.with_for_update()).all())
+        if rows:
+            superseded = select(tables.outbox).where(table.carrier_id.in_([row.id for row in rows]))
+            rows += self.connection.execute(superseded).all()
+        found: dict[tuple[int, str], list[OutboxRow]] = {}
+        for row in sorted(rows, key=lambda row: int(row.state_seq)):
+            found.setdefault((row.alarm_id, row.channel), []).append(row)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +138,6 @@ class _Draft:
     error: str | None = None
     group_key: str | None = None
     is_muted: bool = False
-    message: Message | None = None
 
 
 def notify(
@@ -152,8 +183,9 @@ def notify(
 def _queue(context: _Context, actions: Sequence[str], *, is_alone: bool) -> list[str]:
     change, whole = context.change, context.batch
     drafts = [_Draft(id=new_message_id(change.time), action=action) for action in actions]
-    for stage in (_route, _silence, _group, _render, _store):
+    for stage in (_route, _silence, _group):
         drafts = [stage(context, draft) for draft in drafts]
+    whole.add(context, drafts)
     if is_alone:
         whole.write()
     return [draft.id for draft in drafts]
@@ -163,13 +195,13 @@ def _route(context: _Context, draft: _Draft) -> _Draft:
     channel = context.batch.channels([draft.action])[draft.action]
     if channel is None or not channel.enabled:
         error = "channel does not exist" if channel is None else "channel disabled"
-        return replace(draft, channel=channel, status="dead", error=error)
+        return replace(draft, channel=channel, status="failed", error=error)
     return replace(draft, channel=channel)
 
 
 def _silence(context: _Context, draft: _Draft) -> _Draft:
     muting, change = context.muting, context.change
-    if muting is None or draft.status == "dead":
+    if muting is None or draft.status == "failed":
         return draft
     note_change(
         context.batch.connection,
@@ -184,46 +216,48 @@ def _silence(context: _Context, draft: _Draft) -> _Draft:
 
 def _group(context: _Context, draft: _Draft) -> _Draft:
     channel, labels = draft.channel, context.labels
-    if channel is None or draft.status == "dead" or RECEIVERS[channel.type].groups_itself:
+    if channel is None or draft.status == "failed" or RECEIVERS[channel.type].groups_itself:
         return draft
     policy = ChannelPolicy.of(channel.options)
     if not policy.group_by:
         return draft
     key = group_key(policy.group_by, labels)
-    if draft.is_muted:  # It joins its group when the silence is over.
-        return replace(draft, group_key=key)
-    return replace(draft, status="waiting", reason="waits for others of its group", group_key=key)
+    # What is muted joins its group when the silence is over.
+    reason = draft.reason if draft.is_muted else "waits for others of its group"
+    return replace(draft, reason=reason, group_key=key)
 
 
-def _render(context: _Context, draft: _Draft) -> _Draft:
-    style = Style.of(draft.channel)
-    event = event_of(
-        context.change,
-        context.definition,
-        dashboard_url=context.dashboard_url,
-        has_values=style.has_values,
-        more=_held_back(context, draft),
-    )
-    notification = Notification(
-        event=event,
-        message_id=draft.id,
-        style=style,
-        dashboard_url=context.dashboard_url,
-        change=context.change,
-        definition=context.definition,
-        configured_at=context.configured_at,
-        # What is held back now is sent, if ever, when that is over; rendered once for all.
-        is_after_mute=draft.is_muted,
-        suppressed_by=context.suppressed_by,
-    )
-    return replace(draft, message=render_message(notification))
-
-
-def _store(context: _Context, draft: _Draft) -> _Draft:
-    change, message = context.change, draft.message
+def _row(context: _Context, draft: _Draft, older: Sequence[OutboxRow]) -> dict[str, object]:
+    """Return the row of a notification, rendered, with the undelivered changes that it lists."""
+    change, style = context.change, Style.of(draft.channel)
     muting = context.muting if draft.is_muted else None
-    assert message is not None
-    row: dict[str, object] = {
+    more: dict[str, object] = {}
+    if muting is not None:
+        more["held_back_by"] = muting.silence
+    if older:
+        more["supersedes"] = [listed_change(row) for row in older[-_LISTED_MAX:]]
+        more["supersedes_count"] = len(older)
+    message = render_message(
+        Notification(
+            event=event_of(
+                change,
+                context.definition,
+                dashboard_url=context.dashboard_url,
+                has_values=style.has_values,
+                more=more,
+            ),
+            message_id=draft.id,
+            style=style,
+            dashboard_url=context.dashboard_url,
+            change=change,
+            definition=context.definition,
+            configured_at=context.configured_at,
+            # What is held back now is sent, if ever, when that is over; rendered once for all.
+            is_after_mute=draft.is_muted,
+            suppressed_by=context.suppressed_by,
+        )
+    )
+    return {
         "id": draft.id,
         "alarm_id": change.alarm_id,
         "alarm_name": change.alarm_name,
@@ -240,15 +274,6 @@ def _store(context: _Context, draft: _Draft) -> _Draft:
         "group_key": draft.group_key,
         "silence": muting.silence if muting is not None else None,
         "next_attempt_at": muting.until if muting is not None else change.time,
-        "finished_at": change.time if draft.status == "dead" else None,
-        "facts": {**context.facts, **_held_back(context, draft)},
+        "finished_at": change.time if draft.status == "failed" else None,
+        "facts": {**context.facts, **more},
     }
-    context.batch.add(row, change)
-    return draft
-
-
-def _held_back(context: _Context, draft: _Draft) -> dict[str, object]:
-    """Return what our own body says of a silence that held it back."""
-    if context.muting is None or not draft.is_muted:
-        return {}
-    return {"held_back_by": context.muting.silence}

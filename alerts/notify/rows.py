@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, update
 
 from driftline.alerts.alarms.alarm import StateChange
 from driftline.alerts.alarms.records import HistoryItem, add_history
@@ -16,17 +16,13 @@ from driftline.alerts.tables import outbox
 
 OutboxRow = Row[tuple[object, ...]]
 
-# waiting: collected for a group; muted: held back, perhaps for good; grouped:
-# part of the message that carries it.
-Status = Literal[
-    "pending", "delivering", "waiting", "delivered", "dead", "muted", "grouped", "superseded"
-]
+Status = Literal["pending", "sending", "delivered", "failed", "muted", "superseded"]
 STATUSES: tuple[Status, ...] = get_args(Status)
-# Being sent, now or when its time has come.
-OPEN: tuple[Status, ...] = ("pending", "delivering")
+# Not delivered yet: sent now, when its time comes, or with its group.
+OPEN: tuple[Status, ...] = ("pending", "sending")
 # Why a message goes out although a silence fits it.
 BY_HAND = "sent again by hand"
-# Messages that carry others are of no alarm.
+# Messages of groups are of no single alarm.
 GROUPED_ALARM_ID = 0
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -63,6 +59,55 @@ def queue_message(
             **more,
         )
     )
+
+
+def is_grouped() -> ColumnElement[bool]:
+    """Whether a change is sent with its group, never by itself."""
+    return and_(outbox.c.alarm_id != GROUPED_ALARM_ID, outbox.c.group_key.is_not(None))
+
+
+def supersede(
+    connection: Connection, rows: Sequence[OutboxRow], newer_id: str, now: datetime
+) -> None:
+    """Close undelivered messages that a newer one lists; what they listed is now listed there."""
+    ids = [row.id for row in rows]
+    columns = outbox.c
+    connection.execute(
+        update(outbox).where(columns.carrier_id.in_(ids)).values(carrier_id=newer_id)
+    )
+    connection.execute(
+        update(outbox)
+        .where(columns.id.in_(ids))
+        .values(
+            status="superseded",
+            carrier_id=newer_id,
+            finished_at=now,
+            reason=f"listed in the newer message {newer_id}",
+        )
+    )
+    changes = [row for row in rows if row.alarm_id != GROUPED_ALARM_ID]
+    note_rows(
+        connection, changes, time=now, state="Superseded", outcome="superseded by a newer one"
+    )
+
+
+def listed_change(row: OutboxRow) -> dict[str, object]:
+    """Return what a message says of a change that it lists."""
+    facts: Mapping[str, object] = row.facts or {}
+    labels = facts.get("labels")
+    severity = labels.get("severity") if isinstance(labels, Mapping) else None
+    return {
+        "name": row.alarm_name,
+        "state": row.state,
+        "old": facts.get("old"),
+        "severity": severity,
+        "cause": facts.get("cause"),
+        "link": facts.get("link"),
+        "since": facts.get("since"),
+        "time": row.created_at.isoformat(),
+        "message_id": row.id,
+        "seq": row.state_seq,
+    }
 
 
 def note_change(

@@ -21,7 +21,7 @@ from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
 
 OTHERS_SHOWN = 20
-AGAIN = ("dead", "superseded", "muted", "grouped")
+AGAIN = ("failed", "superseded", "muted")
 """Statuses of messages that can be sent again: not sent, and not about to be."""
 
 
@@ -111,13 +111,13 @@ def change_panel(
 
 def messages(view: StoryView) -> html.Section:
     """List the messages: attempts, status code, when, and those that failed."""
-    dead = sum(one.status == "dead" for one in view.messages)
+    failed = sum(one.status == "failed" for one in view.messages)
     return message_panel(
         () if is_limited() else view.messages,
         view.now,
         "Notifications",
         UNTOLD if is_limited() else ui.in_time("This alarm has sent no notification yet."),
-        note=html.Span(f"✕ {dead} failed", className="alarm-text") if dead else "",
+        note=html.Span(f"✕ {failed} failed", className="alarm-text") if failed else "",
         of_one=True,
     )
 
@@ -147,7 +147,7 @@ def message_panel(
         why=why,
         label=label,
         kind="cards tall sent" if of_one else "cards sent",
-        tone=lambda one: "dead" if one.status == "dead" else "",
+        tone=lambda one: "failed" if one.status == "failed" else "",
         note=note,
     )
 
@@ -168,7 +168,7 @@ def _delivery(one: Delivery, now: datetime) -> ui.Cell:
         tries.append(f"next attempt {due}")
     if one.reason and one.status != "delivered":
         tries.append(one.reason)
-    look = "alarm-text" if one.status == "dead" else ""
+    look = "alarm-text" if one.status == "failed" else ""
     about = f"{one.alarm_name} to {one.channel}"
     again = act_button("redeliver", "Send again", {"id": one.id}, about=about)
     said = html.Span(say.delivery_words(one.status), className=look)
@@ -281,7 +281,7 @@ def _finding(finding: Finding) -> html.Div:
 def _action(action: NotifiedAction) -> list[ui.Cell]:
     words = {"disabled": "not notified", "suppressed": "suppressed"}.get(action.status)
     said = words or say.delivery_words(action.status).replace("_", " ")
-    is_dead, reason = action.status == "dead", f" · {action.why}" if action.why else ""
-    status = html.Span(said, className="alarm-text" if is_dead else "")
-    again: list[ui.Cell] = [" ", html.A("Send again", href=link_to("messages", status="dead"))]
-    return [html.B(action.channel), " ", status, reason, *again * is_dead]
+    has_failed, reason = action.status == "failed", f" · {action.why}" if action.why else ""
+    status = html.Span(said, className="alarm-text" if has_failed else "")
+    again: list[ui.Cell] = [" ", html.A("Send again", href=link_to("messages", status="failed"))]
+    return [html.B(action.channel), " ", status, reason, *again * has_failed]

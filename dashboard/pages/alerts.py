@@ -21,7 +21,7 @@ NO_NOTIFICATION = (
     "No notification has been sent yet. An alarm sends one to the channels in its actions when its "
     "state changes."
 )
-ORDER = ("dead", "pending", "delivering", "waiting", "muted", "grouped", "superseded")
+ORDER = ("failed", "pending", "sending", "muted", "superseded")
 SILENCES_SHOWN = 200
 STATUS = {
     "ACTIVE": ("◌ active", "alarm"),
@@ -91,7 +91,7 @@ def _alarm_name(alarm: AlarmLine) -> ui.Cell:
 def _last_message(alarm: AlarmLine) -> ui.Cell:
     sent = []
     for one in alarm.deliveries:
-        look = "alarm-text" if one.status == "dead" else ""
+        look = "alarm-text" if one.status == "failed" else ""
         why = one.last_error or (f"HTTP {one.last_status}" if one.last_status else None)
         result = html.Span(delivery_words(one.status), className=look, title=why)
         sent.append(ui.stack(ui.state_chip(one.state, small=True), html.Span(one.channel), result))
@@ -102,12 +102,12 @@ def messages_page(
     messages: Sequence[Delivery], counts: Mapping[str, int], asked: Address, now: datetime
 ) -> html.Div:
     """Lay out the list, newest first, with the ways to narrow it."""
-    dead, total = counts.get("dead", 0), sum(counts.values())
-    under = [plural(total, "notification"), f"{dead:,} failed" if dead else "none failed"]
+    failed, total = counts.get("failed", 0), sum(counts.values())
+    under = [plural(total, "notification"), f"{failed:,} failed" if failed else "none failed"]
     under += [f"to {asked.channel}"] if asked.channel else []
     statuses: dict[str | None, str] = {None: f"all {total:,}"}
     for status in (*ORDER, *sorted(set(counts) - set(ORDER))):
-        if counts.get(status) or status == asked.status == "dead":
+        if counts.get(status) or status == asked.status == "failed":
             words = delivery_words(status)
             statuses[status] = f"{words} {counts.get(status, 0):,}"
     here = partial(link_to, "messages", status=asked.status, channel=asked.channel)

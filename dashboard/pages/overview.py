@@ -84,7 +84,7 @@ def _under(view: views.OverviewView) -> list[ui.Cell]:
         parts += [" · ", html.A(words_of, href=link_to("", state=one))]
     if view.dead_count:
         failed = f"✕ {say.plural(view.dead_count, 'notification')} failed"
-        parts += [" · ", html.A(failed, href=link_to("messages", status="dead"))]
+        parts += [" · ", html.A(failed, href=link_to("messages", status="failed"))]
     return parts
 
 

@@ -99,8 +99,8 @@ class Stores:
             firing = count_by(connection, table.endpoint, is_firing & table.endpoint.is_not(None))
             of_tables = count_by(connection, table.monitor, is_firing & table.monitor.in_(tables))
             firing[""] = sum(of_tables.values())
-            dead = outbox.c.status == "dead"
-            sent = {} if reach.is_limited() else count_by(connection, outbox.c.status, dead)
+            failed = outbox.c.status == "failed"
+            sent = {} if reach.is_limited() else count_by(connection, outbox.c.status, failed)
         declared = self._declared()
         watched: dict[str, list[views.MonitorLine]]
         watched = {name: [] for name in self.endpoint_names(declared)}
@@ -118,7 +118,7 @@ class Stores:
         number = views.page_within(number, len(asked), ENDPOINTS_SHOWN)
         shown = asked[ENDPOINTS_SHOWN * (number - 1) : ENDPOINTS_SHOWN * number]
         return views.OverviewView(
-            now, tuple(endpoints), tuple(self._counted(shown)), alarms, sent.get("dead", 0), text,
+            now, tuple(endpoints), tuple(self._counted(shown)), alarms, sent.get("failed", 0), text,
             state, len(asked), number, ENDPOINTS_SHOWN,
         )  # fmt: skip
 

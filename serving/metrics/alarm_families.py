@@ -12,7 +12,7 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import Connection, and_, func, select
 
-from driftline.alerts.notify.rows import STATUSES
+from driftline.alerts.notify.rows import OPEN, STATUSES, is_grouped
 from driftline.alerts.notify.silences import list_silences
 from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbox, passes
 from driftline.monitors.report.datapoints import DATA_METRICS
@@ -116,7 +116,7 @@ def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator
         messages.add_metric([status], counts.get(status, 0))
     yield messages
     oldest = connection.scalar(
-        select(func.min(outbox.c.created_at)).where(outbox.c.status.in_(("pending", "delivering")))
+        select(func.min(outbox.c.created_at)).where(outbox.c.status.in_(OPEN), ~is_grouped())
     )
     waited_s = (now - oldest).total_seconds() if oldest is not None else 0.0
     yield GaugeMetricFamily(

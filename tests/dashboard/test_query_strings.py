@@ -23,7 +23,7 @@ VALUES = (
     # What some page knows, often in the wrong place,
     "20131118T000000Z", "20131021T000000Z", "carrier", HOSTILE, "origin", "auc", "DPPL / origin",
     "flights-data-quality", "flights-quality", "flights", "schedules", "violations", "ALARM",
-    "failed", "dead", "pager", "page", "yes", "variant:AllTraffic", "baseline:1", "carrier=EDV",
+    "failed", "pager", "page", "yes", "variant:AllTraffic", "baseline:1", "carrier=EDV",
     "2013-11-01..2013-11-20", "2013-11-01", "Alarm/x", "0.3", "3", "60", "ignore", "..",
     # and what none knows.
     "", "-1", "0", "999999", "9" * 400, "1e400", "nan", "inf", "%", "_", "\x00", "'--", "<b>", "[",

@@ -163,8 +163,8 @@ def judge(
             found.overtaken.append(f"{message.alarm}: {seq} after {newest[message.alarm]}")
         newest[message.alarm] = max(newest[message.alarm], seq)
     found.told_twice = [f"{key}: {sorted(names)}" for key, names in ids.items() if len(names) > 1]
-    wait(lambda: not first.get("/api/v1/deliveries?status=delivering")["items"])
-    undelivered = ("pending", "delivering", "waiting", "dead")
+    wait(lambda: not first.get("/api/v1/deliveries?status=sending")["items"])
+    undelivered = ("pending", "sending", "failed", "superseded")
     found.not_delivered = [
         f"{one['id']}: {status}"
         for status in undelivered

@@ -97,7 +97,7 @@ def fill(connection: Any) -> None:
         insert(tables.outbox).values(
             id="msg_1", alarm_id=1, alarm_name="a", state_seq=1, channel="hook", state="ALARM",
             body=b"{}", content_type="application/json", created_at=NOW, next_attempt_at=NOW,
-            status="dead",
+            status="failed",
         )
     )  # fmt: skip
 

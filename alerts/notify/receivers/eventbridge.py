@@ -26,7 +26,7 @@ _SPACE = uuid.UUID("6a7d3f0e-5d0b-5a39-9a2f-0f4f6b1c9d11")  # Of ids made from o
 
 
 def eventbridge_alarm(
-    change: StateChange, definition: AnyDefinition, *, message_id: str
+    change: StateChange, definition: AnyDefinition, *, message_id: str, supersedes: object = None
 ) -> dict[str, object]:
     """Return the event "CloudWatch Alarm State Change"."""
     was_at = change.old_changed_at
@@ -49,6 +49,8 @@ def eventbridge_alarm(
     }
     if definition.propagates_tags:
         detail |= {"alarmTags": definition.propagated_tags, "alarmTagsStatus": "SUCCESS"}
+    if supersedes is not None:
+        detail["supersedes"] = supersedes
     return _bridge(
         "CloudWatch Alarm State Change", "aws.cloudwatch", change.time, message_id,
         [alarm_arn(definition.alarm_name)], detail,

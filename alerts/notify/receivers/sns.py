@@ -31,12 +31,15 @@ def sns_alarm(
     configured_at: datetime,
     is_after_mute: bool = False,
     suppressed_by: str | None = None,
+    supersedes: object = None,
 ) -> str:
     """Return the envelope that subscribers of an SNS topic get for an alarm, unsigned by AWS."""
     message = _sns_message(change, definition, configured_at, is_after_mute=is_after_mute)
     if suppressed_by is not None:
         message["ActionsSuppressedBy"] = suppressed_by
         message["ActionsSuppressedReason"] = f"Actions suppressed by {suppressed_by}"
+    if supersedes is not None:
+        message["Supersedes"] = supersedes
     subject = _subject(change.new, definition.alarm_name)
     return _envelope(message_id, subject, json.dumps(message), change.time)
 

@@ -116,6 +116,7 @@ def _sns(notification: Notification) -> Message:
             configured_at=notification.configured_at or change.time,
             is_after_mute=notification.is_after_mute,
             suppressed_by=notification.suppressed_by,
+            supersedes=notification.event.data.get("supersedes"),
         )
     return Message(text.encode(), _TEXT)
 
@@ -126,7 +127,9 @@ def _eventbridge(notification: Notification) -> Message:
     )  # fmt: skip
     if change is None or definition is None:
         return Message(as_json(eventbridge_notice(notification.event, message_id=message_id)))
-    return Message(as_json(eventbridge_alarm(change, definition, message_id=message_id)))
+    supersedes = notification.event.data.get("supersedes")
+    found = eventbridge_alarm(change, definition, message_id=message_id, supersedes=supersedes)
+    return Message(as_json(found))
 
 
 def _cloud_event(notification: Notification) -> Message:

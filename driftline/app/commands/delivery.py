@@ -28,12 +28,10 @@ def delivery_list(
     status: Annotated[
         Literal[
             "pending",
-            "delivering",
-            "waiting",
+            "sending",
             "delivered",
-            "dead",
+            "failed",
             "muted",
-            "grouped",
             "superseded",
         ]
         | None,
@@ -41,9 +39,9 @@ def delivery_list(
     ] = None,
     limit: options.Limit = 20,
 ) -> Answer:
-    """Show messages, newest first; `--status dead` shows those that were given up.
+    """Show messages, newest first; `--status failed` shows those that were given up.
 
-    Example: driftline delivery list --status dead
+    Example: driftline delivery list --status failed
     """
     messages = client.deliveries(alarm=alarm, status=status, channel=channel, limit=limit)
     columns = ["id", "alarm_name", "state", "channel", "status", "attempts", "why"]
@@ -53,7 +51,7 @@ def delivery_list(
 @delivery.command("get")
 @options.asks_server
 def delivery_get(client: Client, message: Id) -> Answer:
-    """Show one message, and those that it carries.
+    """Show one message, and those that it lists.
 
     Example: driftline delivery get msg_01...
     """

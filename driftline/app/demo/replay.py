@@ -38,7 +38,7 @@ PATIENCE_S = 60.0
 # To count what is stored, the server reads the table: so it is asked a tenth of the time at most.
 COUNTING_PAUSE_S, COUNTING_SHARE = 0.5, 0.1
 BUSY = (503, 504)
-UNDELIVERED = ("pending", "delivering")
+UNDELIVERED = ("pending", "sending")
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,4 +213,4 @@ def test_an_action_whose_channel_is_gone_is_still_counted(house, engine, evaluat
 
     with engine.begin() as connection:
         (row,) = list_deliveries(connection)
-    assert (row.status, row.last_error) == ("dead", "channel does not exist")
+    assert (row.status, row.last_error) == ("failed", "channel does not exist")

@@ -109,5 +109,5 @@ def test_a_channel_going_away_while_it_is_told_stops_nobody(house, engine, clock
 
     with engine.connect() as connection:
         assert list_deliveries(connection, status="pending") == []
-        assert list_deliveries(connection, status="delivering") == []
+        assert list_deliveries(connection, status="sending") == []
         assert channels.list_channels(connection) == []

@@ -93,7 +93,7 @@ def test_what_a_deleted_channel_owed_is_over_and_goes_with_the_rest(house, engin
     with engine.begin() as connection:
         channels.delete_channel(connection, "pager", house.clock())
         (row,) = list_deliveries(connection)
-        assert (row.status, row.finished_at) == ("dead", house.clock())
+        assert (row.status, row.finished_at) == ("failed", house.clock())
 
         forget(connection, house.clock() + timedelta(seconds=1))
 

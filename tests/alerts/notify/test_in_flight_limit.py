@@ -64,7 +64,7 @@ def test_a_slow_receiver_holds_up_nobody_else(
     with engine.begin() as connection:
         found = list_deliveries(connection)
     assert {one.status for one in found if one.channel == "pager"} == {"delivered"}
-    assert not [one for one in found if one.status == "delivering"]
+    assert not [one for one in found if one.status == "sending"]
 
 
 def test_the_loop_delivers_all_in_order_and_each_once(house, engine, clock, evaluator, receiver):

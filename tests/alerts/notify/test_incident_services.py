@@ -137,7 +137,7 @@ def test_too_many_requests_are_tried_again_and_what_is_invalid_is_not(
     house.put(0, day=1)
     evaluator.step()
     deliver(deliverer)
-    assert statuses(engine) == ["delivered", "dead"]
+    assert statuses(engine) == ["delivered", "failed"]
 
 
 def test_the_key_is_in_no_message_no_history_and_no_answer(

@@ -76,7 +76,7 @@ def test_changes_of_a_group_become_one_message(engine, clock, group, day):
     receiver = group()
     day(a=1, b=1)
     assert receiver.ids == []
-    assert {row.status for row in rows(engine)} == {"waiting"}
+    assert {row.status for row in rows(engine)} == {"pending"}
     clock.advance(seconds=31)
     day()
     (body,) = bodies(receiver)
@@ -85,7 +85,7 @@ def test_changes_of_a_group_become_one_message(engine, clock, group, day):
     assert body["data"]["group"]["labels"] == {"endpoint": "flights"}
     assert body["data"]["firing"] == ["a", "b"]
     carrier, *members = sorted(rows(engine), key=lambda row: row.kind == "change")
-    assert [(row.status, row.carrier_id) for row in members] == [("grouped", carrier.id)] * 2
+    assert [(row.status, row.carrier_id) for row in members] == [("delivered", carrier.id)] * 2
     assert (carrier.kind, carrier.status) == ("group", "delivered")
     with engine.begin() as connection:
         items = alarms.history(connection, "a", type="Action")
@@ -103,7 +103,7 @@ def test_what_is_resolved_before_the_wait_is_over_is_not_told(engine, clock, gro
     day()
     assert receiver.ids == []
     assert {row.status for row in rows(engine)} == {"superseded"}
-    assert "back where it was" in rows(engine)[0].reason
+    assert "back where it was" in rows(engine)[1].reason
 
 
 @both_databases
@@ -124,6 +124,31 @@ def test_news_wait_for_the_interval_and_tell_what_is_resolved(engine, clock, gro
     day(b=0, c=0)
     day()
     assert bodies(receiver)[2]["data"]["firing"] == []
+
+
+@both_databases
+def test_a_message_of_a_group_supersedes_an_undelivered_one_and_lists_its_changes(
+    engine, clock, group, day
+):
+    receiver = group()
+    receiver.script = [(503, {})] * 1000
+    day(a=1)
+    clock.advance(seconds=31)
+    day()
+    clock.advance(seconds=301)
+    receiver.script.clear()
+    receiver.requests.clear()
+    day(a=0, b=1)
+
+    (body,) = bodies(receiver)
+    told = sorted((one["name"], one["state"]) for one in body["data"]["alarms"])
+    assert told == [("a", "ALARM"), ("a", "OK"), ("b", "ALARM")]
+    found = rows(engine)
+    newest = next(row for row in found if row.kind == "group" and row.status == "delivered")
+    assert {(row.status, row.carrier_id) for row in found if row.kind == "change"} == {
+        ("delivered", newest.id)
+    }
+    assert [row.status for row in found if row.kind == "group"].count("superseded") == 1
 
 
 @both_databases
@@ -161,9 +186,9 @@ def test_two_that_tell_groups_tell_each_once(engine, clock, group, day):
 def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deliverer, policy):
     house.channel("pager", receiver.url)
     house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
-    house.put(*(float(number % 2 == 0) for number in range(12)))
-    evaluator.step()
-    for _ in range(13):
+    for number in range(12):
+        house.put(float(number % 2 == 0), day=number)
+        evaluator.step()
         policy.step()
         deliverer.step()
     assert [body["data"]["seq"] for body in bodies(receiver)] == list(range(1, 13))
@@ -173,10 +198,11 @@ def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deli
 def test_what_is_old_is_forgotten_in_steps_and_what_is_open_stays(
     house, engine, clock, evaluator, deliverer, pager
 ):
-    house.put(*(float(number % 2 == 0) for number in range(8)))
-    evaluator.step()
-    for _ in range(3):
-        deliverer.step()
+    for number in range(8):
+        house.put(float(number % 2 == 0), day=number)
+        evaluator.step()
+        if number < 3:
+            deliverer.step()
     later = clock() + timedelta(days=91)
     with engine.begin() as connection:
         before = connection.scalar(select(func.count()).select_from(tables.history))
@@ -185,7 +211,7 @@ def test_what_is_old_is_forgotten_in_steps_and_what_is_open_stays(
     for _ in range(5):
         with engine.begin() as connection:
             forget(connection, later - timedelta(days=90), limit=5)
-    assert [row.status for row in rows(engine)] == ["pending"] * 5
+    assert [row.status for row in rows(engine)] == ["pending"]
     with engine.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(tables.history)) == 0
         assert forget(connection, clock() - timedelta(days=90)) == 0

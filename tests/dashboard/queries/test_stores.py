@@ -36,7 +36,7 @@ def test_overview_counts_what_the_tables_hold(stores, seeded):
     with seeded.engine.connect() as connection:
         windows = connection.scalar(select(func.count()).select_from(executions))
         rows = connection.scalar(select(func.sum(executions.c.row_count)))
-        dead = select(func.count()).select_from(outbox).where(outbox.c.status == "dead")
+        dead = select(func.count()).select_from(outbox).where(outbox.c.status == "failed")
         failed = connection.scalar(dead)
     assert len(view.monitors[0].runs) == windows
     stats = stores.endpoint(parse("/endpoints/flights/traffic")).stats

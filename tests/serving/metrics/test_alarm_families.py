@@ -60,7 +60,7 @@ def test_what_rings_comes_first_and_the_total_is_never_cut(connection):
 
 
 def test_messages_are_counted_by_every_end_and_the_oldest_open_one_is_timed(connection):
-    for number, (status, ago_s) in enumerate((("pending", 90), ("delivering", 30), ("dead", 9000))):
+    for number, (status, ago_s) in enumerate((("pending", 90), ("sending", 30), ("failed", 9000))):
         time = NOW - timedelta(seconds=ago_s)
         connection.execute(
             insert(tables.outbox).values(
@@ -73,5 +73,5 @@ def test_messages_are_counted_by_every_end_and_the_oldest_open_one_is_timed(conn
     found = told(alarm_families(connection, SeriesCap(100), NOW))
 
     counts = found["driftline_messages"]
-    assert (counts["pending",], counts["dead",], counts["delivered",]) == (1.0, 1.0, 0.0)
+    assert (counts["pending",], counts["failed",], counts["delivered",]) == (1.0, 1.0, 0.0)
     assert found["driftline_oldest_message_seconds"] == {(): 90.0}

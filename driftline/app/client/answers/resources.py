@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 AlarmState = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
-DeliveryStatus = Literal["pending", "delivering", "waiting", "delivered", "dead", "muted", "grouped", "superseded"]
+DeliveryStatus = Literal["pending", "sending", "delivered", "failed", "muted", "superseded"]
 ExecutionStatus = Literal["Completed", "CompletedWithViolations", "InsufficientData", "NoData", "Stopped", "Failed"]
 TransformJobStatus = Literal["InProgress", "Completed", "Failed", "Stopping", "Stopped"]
 ResourceKind = Literal["Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm", "CompositeAlarm", "Silence"]

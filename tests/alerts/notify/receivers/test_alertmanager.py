@@ -101,4 +101,4 @@ def test_what_alertmanager_does_not_know_is_no_success(house, receiver, evaluato
 
     with house.engine.begin() as connection:
         (row,) = list_deliveries(connection)
-    assert (row.status, row.last_status) == ("dead", 404)
+    assert (row.status, row.last_status) == ("failed", 404)
