@@ -92,7 +92,6 @@ PAGES = {
     "Alarms in ALARM": "/alarms?state=ALARM",
     "Alarms by text": "/alarms?q=m17",
     "One alarm": "/alarms/m000%3A%200",
-    "A new alarm": "/monitors/m000/alarm?metric=violations",
     "Notifications": "/messages",
     "A monitor of 2 features": "/monitors/m000",
     "A monitor of 1,000 features": "/monitors/wide",

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 Send = Callable[..., Mapping[str, Any]]
 """Sends a request to the server: method, path, JSON body; gives the JSON answer and its ETag.
 
-``if_match`` is the ETag of what may be changed; with ``is_new`` nothing is. It raises our own
-errors, with the server's sentence.
+``if_match`` is the ETag of what may be changed. It raises our own errors, with the server's
+sentence.
 """
 
 Action = Callable[[Send, Mapping[str, object]], str]
@@ -64,7 +64,7 @@ class Actions:
         self._now = now
         self._known: dict[str, Action] = {
             "silence": self._silence, "switch": _switch, "test": _test, "mark": _mark,
-            "cancel": _cancel, "queue": _queue, "change": _change, "create": _create,
+            "cancel": _cancel, "queue": _queue, "change": _change,
             "redeliver": _asking("POST deliveries/{id}/redeliver",
                 "Notification to {channel} is queued again."),
             "expire": _asking("POST silences/{name}/expire",
@@ -165,16 +165,6 @@ def _change(send: Send, given: Mapping[str, object]) -> str:
     body = {"resources": [resource | {"spec": spec}]}
     send("POST", "/api/v1/apply", body, if_match=shown["etag"])
     return f"Saved; {name} is evaluated with these values from now on."
-
-
-def _create(send: Send, given: Mapping[str, object]) -> str:
-    """Make an alarm; one that is there is not taken for it."""
-    name, spec = _wanted(given, "alarm"), given.get("spec")
-    if not isinstance(spec, Mapping):
-        raise InputError("spec: expected the fields of an alarm")
-    resource = {"kind": "Alarm", "name": name, "owner": _text(given, "owner"), "spec": spec}
-    send("POST", "/api/v1/apply", {"resources": [resource]}, is_new=True)
-    return f"Made; {name} is evaluated now, on the windows that there are."
 
 
 def _test(send: Send, given: Mapping[str, object]) -> str:

@@ -29,7 +29,7 @@ TABS = ("", "drift", "quality", "fairness", "attribution", "traffic", "logs", "c
 SETUP_TABS = ("", "channels", "settings", "tokens")
 """The tabs of the set-up that are pages of their own; the first is its baselines."""
 
-LISTS = ("alarms", "messages", "audit", "silences", "compare")
+LISTS = ("alarms", "messages", "audit", "silences")
 """Pages whose paths name nothing else."""
 
 PREVIEW = ("threshold", "periods", "needed", "missing", "period")
@@ -69,8 +69,8 @@ class Address:
 
     page: Literal[
         "overview", "endpoint", "monitor", "column", "alarms", "alarm",
-        "messages", "silences", "audit", "jobs", "job", "explain", "baseline", "compare",
-        "setup", "new_alarm", "window", "missing",
+        "messages", "silences", "audit", "jobs", "job", "explain", "baseline",
+        "setup", "window", "missing",
     ]  # fmt: skip
     monitor: str = ""
     endpoint: str = ""
@@ -81,8 +81,6 @@ class Address:
     start: str = ""
     end: str = ""
     where: str = ""
-    first: str = ""
-    second: str = ""
     window: str | None = None
     feature: str | None = None
     keep: str | None = None
@@ -102,15 +100,14 @@ class Address:
     threshold: float | None = None
     again: bool = False
     preview: tuple[tuple[str, str], ...] = ()
-    side: str | None = None
     row: str | None = None
 
 
 # The fields of an address by the parameters of a query, what it may say beside the path's names.
-_FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab", "a": "first", "b": "second"}
+_FIELDS = {"q": "text", "from": "start", "to": "end", "view": "tab"}
 _FIELDS |= {one: one for one in (
     "monitor", "window", "feature", "keep", "facet", "metric", "state", "severity", "status",
-    "channel", "subject", "target", "day", "reference", "version", "where", "alarm", "side", "row",
+    "channel", "subject", "target", "day", "reference", "version", "where", "row",
 )}  # fmt: skip
 
 
@@ -165,8 +162,8 @@ def _named(parts: list[str], texts: Mapping[str, str]) -> dict[str, Any]:
             return {"page": one, one: name}
         case ["monitors", monitor, "columns", column] if monitor and column:
             return {"page": "column", "monitor": monitor, "feature": column}
-        case ["monitors", monitor, "alarm" | "explain" as what] if monitor:
-            return {"page": "new_alarm" if what == "alarm" else what, "monitor": monitor}
+        case ["monitors", monitor, "explain"] if monitor:
+            return {"page": "explain", "monitor": monitor}
     return {}
 
 
@@ -205,11 +202,6 @@ def window_link(
     )  # fmt: skip
 
 
-def new_alarm_link(monitor: str, metric: str, threshold: float) -> str:
-    """Build the address of the form for an alarm on a metric of a monitor."""
-    return monitor_link(monitor, "alarm", metric=metric, threshold=f"{threshold:.6g}")
-
-
 def column_link(monitor: str, column: str, *, window: str | None = None) -> str:
     """Build the address of the page of one column of a monitor."""
     return monitor_link(monitor, "columns", column, window=window)
@@ -218,14 +210,6 @@ def column_link(monitor: str, column: str, *, window: str | None = None) -> str:
 def explain_link(monitor: str, *, where: str | None = None, **asked: Any) -> str:  # noqa: ANN401
     """Build the address of what tells selected rows of a window from the others."""
     return monitor_link(monitor, "explain", **asked, where=where or None)
-
-
-def compare_link(monitor: str, first: str = "", second: str = "", *, feature: str = "") -> str:
-    """Build the address of two sets of rows of a monitor beside each other."""
-    return link_to(
-        "compare", monitor=monitor, a=first or None, b=second or None, feature=feature or None,
-        anchor="column" * bool(feature),
-    )  # fmt: skip
 
 
 def rows_link(

@@ -57,7 +57,6 @@ from driftline.dashboard.pages import (
     jobs,
     measured,
     monitor,
-    new_alarm,
     overview,
     setup,
     window,
@@ -65,9 +64,8 @@ from driftline.dashboard.pages import (
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
 from driftline.dashboard.queries import notifications
-from driftline.dashboard.queries.explained import read_compared, read_explained, read_window
+from driftline.dashboard.queries.explained import read_explained, read_window
 from driftline.dashboard.queries.jobs import read_job, read_jobs
-from driftline.dashboard.queries.new_alarm import read_new_alarm
 from driftline.dashboard.queries.reach import DeletedError, refused_page
 from driftline.dashboard.queries.setup import read_audit, read_baseline, read_setup
 from driftline.dashboard.queries.stores import Stores
@@ -160,8 +158,8 @@ def render(stores: Stores, address: Address) -> html.Div:
     if why := refused_page(address.page):
         return ui.problem("This page is not for you", why)
     try:
-        # Here they are those of a backfill, or of one side.
-        is_own = address.page in ("jobs", "compare") and address.monitor
+        # Here they are those of a backfill.
+        is_own = address.page == "jobs" and address.monitor
         span = RANGE.get() if is_own else read_range(address.start, address.end, stores.now())
     except InputError as error:
         every = ui.marked(html.A("Show all that is kept", href="?"), data_from="")
@@ -226,7 +224,6 @@ def _monitor(stores: Stores, at: Address) -> html.Div:
 
 _ROLES: Mapping[str, tuple[Role, str]] = {
     "explain": ("analyst", "These rows"),
-    "compare": ("analyst", "These rows"),
     "audit": ("admin", "The audit log"),
 }
 """What it takes to see some pages, and what these are about."""
@@ -237,13 +234,7 @@ _PAGES: Mapping[str, Callable[[Stores, Address], html.Div]] = {
     "monitor": _monitor,
     "column": lambda one, at: monitor.page(one.column(at.monitor, at.feature or "", at.window)),
     "explain": lambda stores, at: explained.page(read_explained(stores, at)),
-    "compare": lambda stores, at: (
-        explained.compare_page(read_compared(stores, at))
-        if at.monitor
-        else explained.choose_page([one.name for one in stores.monitors()])
-    ),
     "window": lambda stores, at: window.page(read_window(stores, at)),
-    "new_alarm": lambda stores, at: new_alarm.page(read_new_alarm(stores, at)),
     "alarms": lambda stores, at: alerts.alarms_page(
         stores.alarms(at.state, at.text, at.severity, at.number)
     ),
@@ -318,7 +309,7 @@ def _dash(stores: Stores) -> Dash:
         address = parse(path or "/", query or "")
         # What reads rows for seconds is not to keep the other pages waiting.
         place = address.page, address.tab
-        is_slow = address.page in ("explain", "compare") or place == ("window", "rows")
+        is_slow = address.page == "explain" or place == ("window", "rows")
         async with reading if is_slow else free:
             at = f"{local(stores.now()).isoformat(timespec='microseconds')} {zone_name()}"
             drawn, mark = await asyncio.to_thread(_draw, stores, address)

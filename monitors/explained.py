@@ -7,14 +7,13 @@ says in which segment they sit; for it, the others stand in the reference's plac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from driftline.baseline.cells import Cells
 from driftline.baseline.predicate import Predicate
 from driftline.baseline.sample import RowSample
 from driftline.baseline.store import Baseline
@@ -28,7 +27,6 @@ from driftline.monitors.root_cause.row_sample import (
 )
 from driftline.monitors.root_cause.segments import Named, find_segments
 from driftline.stats.association import associate
-from driftline.stats.intervals import newcombe
 from driftline.stats.multiple_testing import holm_levels
 
 # Of all columns together, the chance that one is said to differ that does not, rows independent.
@@ -210,47 +208,3 @@ def _place(columns: Sequence[CodedColumn], mask: Bools) -> Named:
     rows = CodedRows(against, mask.size, [mask], {})
     (named,) = find_segments(rows, [Target(_SELECTION, 0.0)], {}, others)
     return named
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnPair:
-    """One column in both sets: Cramér's V (0-1), and the value whose shares differ most.
-
-    ``low`` and ``high`` are the 95% interval (Newcombe) of the difference, second less first.
-    """
-
-    comparison: Comparison
-    effect: float
-    p_value: float
-    at: int
-    low: float
-    high: float
-    differs: bool = False
-
-
-def column_pairs(
-    cells: Mapping[str, Cells], first: Mapping[str, Ints], second: Mapping[str, Ints]
-) -> list[ColumnPair]:
-    """Compare two sets of rows column by column, the most different first."""
-    pairs = [
-        _pair(one, first[name], second[name])
-        for name, one in cells.items()
-        if all(name in counts and counts[name].any() for counts in (first, second))
-    ]
-    levels = holm_levels([one.p_value for one in pairs], FALSE_ALARM)
-    pairs = [
-        replace(one, differs=one.p_value < level) for one, level in zip(pairs, levels, strict=True)
-    ]
-    pairs.sort(key=lambda one: (not one.differs, -one.effect, one.comparison.feature))
-    return pairs
-
-
-def _pair(cells: Cells, first: np.ndarray, second: np.ndarray) -> ColumnPair:
-    found = compare(cells, first, second)
-    tested = associate(first, second, ordered=cells.size - ABSENT if cells.is_number else 0)
-    at = int(np.abs(found.window - found.reference).argmax())
-    rows = found.window_rows, found.reference_rows
-    low, high = newcombe(
-        found.window[at] * rows[0], rows[0], found.reference[at] * rows[1], rows[1]
-    )
-    return ColumnPair(found, tested.effect, tested.p_value, at, low, high)

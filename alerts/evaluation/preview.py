@@ -20,7 +20,6 @@ from driftline.alerts.evaluation.due import CADENCES_S, ON_ARRIVAL, newest_tick
 from driftline.alerts.evaluation.reading import BandsOf
 from driftline.alerts.evaluation.replay import preview
 from driftline.alerts.evaluation.replay_metric import Line
-from driftline.alerts.metrics import store as metrics
 from driftline.errors import InputError
 
 EVALUATIONS_MAX = 1_000
@@ -128,23 +127,6 @@ def preview_alarm(
     except InputError as error:
         return replace(shown, problem=str(error))
     return replace(shown, start=start, end=end, declared=declared, changed=changed)
-
-
-def preview_new(connection: Connection, rule: AlarmDefinition, asked: Mapping[str, str]) -> Preview:
-    """Run an alarm on one metric that is not stored, with the values asked for, over its past."""
-    shown = Preview(_values(rule) | dict(asked), asked)
-    try:
-        definition = changed_definition(rule, asked)
-        metric_id = metrics.find(connection, rule.namespace, rule.metric_name, rule.dimensions)
-        ends = None if metric_id is None else metrics.span(connection, metric_id)
-        if ends is None:
-            return replace(shown, problem=NOTHING_STORED)
-        start, end = ends[0], ends[1] + timedelta(seconds=rule.period)
-        run = _run(connection, definition, start, end, None)
-    except InputError as error:
-        return replace(shown, problem=str(error))
-    start = max(start, run.spans[0].start)
-    return replace(shown, definition=definition, start=start, end=end, changed=run)
 
 
 def changed_definition(rule: AlarmDefinition, asked: Mapping[str, str]) -> AlarmDefinition:

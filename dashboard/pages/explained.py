@@ -1,4 +1,4 @@
-"""The pages of two sets of rows: a selection beside the others, or any two beside each other."""
+"""The page of a selection of rows beside the others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from functools import partial
 from dash import html
 
 from driftline.baseline.predicate import Predicate
-from driftline.dashboard.address import compare_link, explain_link, monitor_link
+from driftline.dashboard.address import explain_link, monitor_link
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import ask_form, field
-from driftline.dashboard.pages.windows import comparison_of
 from driftline.dashboard.queries import explained as queries
 from driftline.dashboard.words import count, percent, plural, sentence, span
-from driftline.monitors.explained import ColumnDifference, ColumnPair, Explained
+from driftline.monitors.explained import ColumnDifference, Explained
 from driftline.monitors.root_cause.selection import where_text
 
 SHOWN = 100
@@ -29,13 +28,6 @@ EFFECT = (
 )
 RANKED = ("Column", "Differs", "Cramér's V", "p", "Most apart", "Selected", "Others")
 """The columns of the ranking as a file."""
-
-COMPARE = "Compare rows"
-NEEDS = "A comparison needs a monitor, and two sets of its rows: at first its two newest windows."
-FORMS = (
-    "A window is its start as in its address, a period 2013-11-01..2013-12-01; variant:NAME are "
-    "the rows of a variant in the newest windows, baseline:2 is a version of the baseline."
-)
 
 
 def page(view: queries.ExplainView) -> html.Div:
@@ -176,109 +168,17 @@ def _rows(view: queries.ExplainView, found: Explained) -> html.Section:
     return ui.panel("Selected rows", [ui.folded(summary, body)])
 
 
-def choose_page(monitors: Sequence[str]) -> html.Div:
-    """Lay out what a comparison needs: the monitor first, which this page offers."""
-    links = [html.Li(html.A(name, href=compare_link(name))) for name in monitors[:SHOWN]]
-    parts = [html.Ul(links), *ui.more_of(len(monitors) - SHOWN), html.P(FORMS, className="note")]
-    panel = ui.panel("Choose a monitor", parts if monitors else "No monitor is declared yet.")
-    return ui.layout(COMPARE, ui.crumbs("Compare"), ui.heading(COMPARE, NEEDS), panel)
-
-
-def compare_page(view: queries.ComparedView) -> html.Div:
-    """Lay out what is compared, the ranked columns, and one of them in detail."""
-    title = f"Compare rows of {view.monitor.name}"
-    fields = [field("a", "First, UTC", view.first), field("b", "Second, UTC", view.second)]
-    why = html.P(sentence(view.why_not), className="alarm-text", role="alert")
-    form = ask_form(fields, "Compare", anchor="")
-    parts = [form, _from_bar(view), html.P(FORMS, className="note"), why if view.why_not else None]
-    quality = None
-    if view.quality:
-        said = [html.P(html.B(view.quality[0])), *map(html.P, view.quality[1:])]
-        note = "by the labels that came; the limits hold however often you look"
-        quality = ui.panel("Which variant is better", said, note=note)
-    return ui.layout(
-        title,
-        ui.crumbs((view.monitor.name, monitor_link(view.monitor.name)), "Compare"),
-        ui.heading(title, " beside ".join(filter(None, view.titles))),
-        ui.panel("Selection", parts),
-        quality,
-        None if view.why_not else _pairs(view),
-        _densities(view, view.chosen) if view.chosen and not view.why_not else None,
-    )
-
-
-def _from_bar(view: queries.ComparedView) -> html.P:
-    """Lead from the span that is chosen in the bar to it as either side."""
-    way, span_asked = partial(compare_link, view.monitor.name), view.ranged
-    words: list[ui.Cell] = ["To compare periods, choose one by Range in the bar."]
-    if span_asked:
-        first = html.A("first", href=way(span_asked, view.second))
-        second = html.A("second", href=way(view.first, span_asked))
-        words = ["Take the Range in the bar as ", first, " or ", second, "."]
-    return html.P(words, className="note")
-
-
-def _names(view: queries.ComparedView) -> tuple[str, str]:
-    """Name both sets as columns: two variants by their names, others by their order."""
-    first, second = (one.replace("variant:", "Variant ", 1) for one in (view.first, view.second))
-    are_named = first != view.first and second != view.second
-    return (first, second) if are_named else ("First", "Second")
-
-
-def _pairs(view: queries.ComparedView) -> html.Section:
-    first, second = _names(view)
-    here = partial(compare_link, view.monitor.name, view.first, view.second)
-
-    def change(one: ColumnPair) -> str:
-        points = 100 * float(one.comparison.window[one.at] - one.comparison.reference[one.at])
-        return f"{points:+z.1f} points ({100 * one.low:+z.1f} to {100 * one.high:+z.1f})"
-
-    def column(one: ColumnPair) -> ui.Cell:
-        name = one.comparison.feature
-        return _link(one, name, here(feature=name))
-
-    cut = f"; only the rows of a set that could be read in {queries.SIDE_S:g} seconds"
-    return ui.list_panel(
-        "What differs",
-        view.columns[:SHOWN],
-        [
-            ("Column", column),
-            ("Difference", _difference),
-            ("Most apart", lambda one: ui.clipped(one.comparison.labels[one.at])),
-            (first, lambda one: percent(float(one.comparison.reference[one.at]))),
-            (second, lambda one: percent(float(one.comparison.window[one.at]))),
-            ("Change (95% interval)", change),
-        ],
-        *ui.more_of(len(view.columns) - SHOWN),
-        why="One of both sets has no rows to compare.",
-        label=f"Columns of {' beside '.join(view.titles)}, the most different first",
-        numeric=(first, second, "Change (95% interval)"),
-        hints={"Difference": EFFECT},
-        note=_differing(view.columns) + cut * view.is_cut,
-    )
-
-
-def _difference(one: ColumnDifference | ColumnPair) -> ui.Cell:
-    if isinstance(one, ColumnDifference) and (one.is_selecting or one.follows):
+def _difference(one: ColumnDifference) -> ui.Cell:
+    if one.is_selecting or one.follows:
         return ui.faint("selected by it" if one.is_selecting else "follows from the selection")
     size = f"{one.effect:.2f}"
     return html.B(size) if one.differs else ui.stack(size, ui.faint("chance"))
 
 
-def _link(one: ColumnDifference | ColumnPair, name: str, href: str) -> html.A:
+def _link(one: ColumnDifference, name: str, href: str) -> html.A:
     return html.A(name, href=href, className="strong" if one.differs else "")
 
 
-def _differing(columns: Sequence[ColumnDifference | ColumnPair]) -> str:
+def _differing(columns: Sequence[ColumnDifference]) -> str:
     several = sum(one.differs for one in columns)
     return f"{several or 'none'} of {plural(len(columns), 'column')} by more than chance"
-
-
-def _densities(view: queries.ComparedView, one: ColumnPair) -> html.Section:
-    """Draw both distributions over each other, with the shares of readable bins as a table."""
-    found, names, (first, second) = one.comparison, _names(view), view.titles
-    words = f"{found.feature}: {first} ({plural(found.reference_rows, 'row')}) beside {second} "
-    words += f"({plural(found.window_rows, 'row')}); {found.labels[one.at]} differs most"
-    drawn = comparison_of(found, words, sides=names)
-    signs = ui.legend(*map(ui.swatch, ("reference", "window-bar"), names))
-    return ui.panel(found.feature, [drawn], note=signs, name="column")

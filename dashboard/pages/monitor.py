@@ -119,7 +119,7 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         ui.glyph("▲", "alarm-text", "violation"),
         ui.glyph("◆", "soft-text", windows.SEASONAL),
         ui.glyph("○", "faint", "none"),
-        windows.open_words(monitor.name),
+        windows.OPEN_WORDS,
     )
     columns: ui.Numbers = {
         "Window": [say.span(one) for one in monitor.runs],
@@ -128,11 +128,9 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
         "Rows": [None if one.row_count is None else float(one.row_count) for one in monitor.runs],
     }
     drawn = timeline_figure(monitor.name, monitor.runs, run.stamp, view.kept)
-    ranges = windows.compare_ranges(monitor.name, monitor.runs)
-    body = ui.figure("timeline", drawn, summary, columns, ranges=ranges)
+    body = ui.figure("timeline", drawn, summary, columns)
     meaning = html.P([html.B("Drift ÷ bound"), f": {say.RATIO}."], className="note")
-    way = windows.alarm_way(monitor.name, "max_drift_ratio", 1.0)
-    return ui.panel("Windows", [body, meaning, way], note=signs)
+    return ui.panel("Windows", [body, meaning], note=signs)
 
 
 def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:

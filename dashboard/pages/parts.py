@@ -69,7 +69,6 @@ CONFIG: dcc.Graph.Config = {
 ELSEWHERE = {
     "job": ("All runs", "/jobs"),
     "alarm": ("All alarms", "/alarms"),
-    "compare": ("Monitors to compare rows of", "/compare"),
 }
 """Where to look further for what was not found, by the page that was asked for."""
 

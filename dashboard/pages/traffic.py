@@ -11,7 +11,7 @@ from driftline.alerts.metrics.variants import Variant
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.audit.traffic import Requests, Traffic
 from driftline.dashboard import words as say
-from driftline.dashboard.address import RANGE, compare_link
+from driftline.dashboard.address import RANGE
 from driftline.dashboard.charts.traffic import traffic_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.overview import captured_words
@@ -52,7 +52,7 @@ def _variants(view: EndpointView) -> html.Section | None:
     if not view.served:
         return None if said is None else ui.panel("Variants", [said])
     columns: dict[str, Callable[[Variant], ui.Cell]] = {
-        "Variant": lambda one: ui.over(_beside(one, view), _role(one, view)),
+        "Variant": lambda one: ui.over(one.name, _role(one, view)),
         "Model": lambda one: one.model or "–",
         "Share": lambda one: say.percent(one.share),
         "Workers": lambda one: say.count(one.worker_count),
@@ -66,16 +66,6 @@ def _variants(view: EndpointView) -> html.Section | None:
     label, numeric = "Variants, with their last hour", tuple(columns)[2:]
     body = ui.table(view.served, columns, label=label, numeric=numeric)
     return ui.panel("Variants", [body, said], note="metrics of the last hour")
-
-
-def _beside(variant: Variant, view: EndpointView) -> ui.Cell:
-    """Name a variant, and lead from each but the first to its rows beside the first's."""
-    first, name = view.served[0].name, variant.name
-    keep = [one for one in view.line.monitors if one.definition.preprocess is None]  # Rows as such.
-    if name == first or not keep or ui.lacking("analyst"):
-        return name
-    href = compare_link(keep[0].name, f"variant:{first}", f"variant:{name}")
-    return ui.stack(name, html.A(f"Compare with {first}", href=href))
 
 
 def _role(variant: Variant, view: EndpointView) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import numpy as np
 from dash import html
@@ -17,7 +17,6 @@ from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.capture.windows.window import Window
 from driftline.dashboard import address
 from driftline.dashboard import words as say
-from driftline.dashboard.charts.canvas import edges_of
 from driftline.dashboard.charts.intervals import SIDES, comparison_figure, density_figure, is_dense
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
@@ -27,7 +26,6 @@ from driftline.dashboard.queries import views
 from driftline.errors import UnavailableError
 from driftline.monitors.annotations.annotation import EXPECTED, HARMFUL, NEW_NORMAL, Annotation
 from driftline.monitors.report.comparison import Comparison
-from driftline.monitors.report.datapoints import UNQUOTED
 from driftline.monitors.report.metric_words import check_words, title_of
 from driftline.monitors.results.history import LabelHistory, MetricHistory
 from driftline.monitors.run.asked_windows import AskedWindow
@@ -49,6 +47,7 @@ MEANING = (
     "window on."
 )
 ALL = "the whole window"
+OPEN_WORDS = "click a window to open it"
 SEASONAL = "violation within the seasonal range"
 
 
@@ -211,7 +210,7 @@ def history_panel(
     histories: Sequence[MetricHistory], *parts: ui.Cell, labels: LabelHistory | None = None,
 ) -> html.Section:  # fmt: skip
     """Draw metrics, or what a column is, over all windows; a click opens one."""
-    monitor, runs = view.monitor, view.monitor.runs
+    runs = view.monitor.runs
     selected = view.run.stamp if view.run else None
     columns: dict[str, np.ndarray | list[str]] = {"Window": list(map(say.span, runs))}
     for one in histories:
@@ -227,8 +226,7 @@ def history_panel(
     links = [window_link(view, run) for run in runs]
     drawn = history_figure(runs, selected, histories, links, labels)
     left = f"The intervals and bounds of {say.plural(view.unread, 'window')} are still being read."
-    ranges = compare_ranges(monitor.name, runs)
-    shown = ui.figure("timeline", drawn, words, columns, ranges=ranges, file="over time")
+    shown = ui.figure("timeline", drawn, words, columns, file="over time")
     rest = html.P(left, className="note") if view.unread else None
     worse = ui.glyph("◇", "soft-text", f"worse {say.WITHIN_BOUND}")
     signs = ui.legend(
@@ -238,15 +236,9 @@ def history_panel(
         ui.swatch("pale", "reference"),
         ui.glyph("╌", "faint", "bound"),
         *([ui.swatch("span", "share with a label")] if labels is not None else []),
-        open_words(monitor.name),
+        OPEN_WORDS,
     )
-    one, way = histories[0], None
-    if isinstance(view, views.KindView):
-        way = alarm_way(monitor.name, one.metric.key, one.limit)
-    elif one.metric.name == "distance":
-        metric = f"feature_baseline_drift_{quote(view.column, safe=UNQUOTED)}"
-        way = alarm_way(monitor.name, metric, one.limit)
-    return ui.panel(title, [shown, rest, *parts, way], note=signs)
+    return ui.panel(title, [shown, rest, *parts], note=signs)
 
 
 def where_form(to: str, where: str, drag: str) -> html.Div:
@@ -254,12 +246,6 @@ def where_form(to: str, where: str, drag: str) -> html.Div:
     words = f"To see how some rows differ from the others, {drag}, or type which they are:"
     form = ask_form([field("where", "Rows where", where)], "Explain", anchor="", to=to)
     return html.Div([html.P(words, className="note"), form])
-
-
-def alarm_way(monitor: str, metric: str, threshold: float) -> html.P:
-    """Lead from a chart to an alarm on what it shows, with its bound as the threshold."""
-    link = address.new_alarm_link(monitor, metric, threshold)
-    return html.P(html.A("Make an alarm", href=link, className="button small"))
 
 
 def comparison_of(
@@ -289,19 +275,6 @@ def comparison_of(
         drawn = comparison_figure(one, links, sides)
     return ui.figure("comparison", drawn, words, columns, names=names, ranges=ranges,
                      file=f"shares of {one.feature}")  # fmt: skip
-
-
-def compare_ranges(monitor: str, runs: Sequence[views.WindowRun]) -> ui.Ranges:
-    """Return where windows lead that are dragged over: their rows beside those before."""
-    ends = [[f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in side]
-            for side in zip(*((run.start, run.end) for run in runs), strict=True)]  # fmt: skip
-    return ui.Ranges(address.compare_link(monitor), "b", "..", edges_of(runs), *ends)
-
-
-def open_words(monitor: str) -> html.Span:
-    """Explain what a figure of windows leads to, by hand or by keyboard."""
-    link = html.A("Compare any", href=address.compare_link(monitor))
-    return html.Span(["click a window to open it, drag over several to compare them: ", link])
 
 
 def picker(view: views.WindowView, link: Link) -> list[ui.Cell]:
@@ -343,7 +316,6 @@ def _closing(
     monitor, declared = view.monitor, view.monitor.definition
     judged_by = f"{declared.baseline} {run.baseline_version or monitor.baseline_version}".strip()
     before = address.explain_link(monitor.name, window=run.stamp)
-    earlier = max((one.stamp for one in monitor.runs if one.stamp < run.stamp), default="")
     values = {
         "Execution": html.Code(run.execution),
         "Rows judged": say.count(run.row_count),
@@ -352,10 +324,7 @@ def _closing(
             html.A(judged_by, href=address.baseline_link(declared.baseline)),
             ui.faint("pinned" if declared.baseline_pinned else "follows what is promoted"),
         ),
-        "Compare": ui.stack(
-            html.A("with the windows before", href=before),
-            html.A("with any others", href=address.compare_link(monitor.name, earlier, run.stamp)),
-        ),
+        "Compare": html.A("with the windows before", href=before),
         "Rows": monitor.endpoint
         and html.A(
             "all rows, filtered",

@@ -38,7 +38,7 @@ from driftline.monitors.tables import executions
 # Pages that hold nothing but what is filtered here; a new one is refused until it stands here.
 PAGES = frozenset((
     "overview", "endpoint", "alarms", "alarm", "monitor", "column", "explain", "jobs", "job",
-    "missing", "compare", "new_alarm", "window",
+    "missing", "window",
 ))  # fmt: skip
 UNTOLD = "Notifications are about all endpoints, and you are for some."
 CHANGED = "In this state since before the alarm was changed."

@@ -52,8 +52,7 @@ FIRING_SHOWN = 10
 """Alarms in ALARM on the first page; the list has all."""
 
 STORED = (
-    "overview", "endpoint", "monitor", "column", "explain", "compare", "new_alarm",
-    "setup", "baseline", "window",
+    "overview", "endpoint", "monitor", "column", "explain", "setup", "baseline", "window",
 )  # fmt: skip
 """Pages that tell of the storage root; the others tell of the database alone."""
 
@@ -312,11 +311,6 @@ class Stores:
                   if (run := one.run)]  # fmt: skip
         return tuple(one for *_, one in sorted(ranked, key=lambda entry: entry[:2]))
 
-    def line_of(self, name: str) -> views.MonitorLine:
-        """Return a monitor with its newest windows, if there are any."""
-        with read_connection(self.engine) as connection:
-            return fleet.read_window(connection, name, None)[0]
-
     def judged(self, name: str, window: str | None) -> tuple[views.MonitorLine, views.WindowRun]:
         """Return a monitor and one of its windows, the newest when unset; there must be one."""
         with read_connection(self.engine) as connection:
@@ -336,13 +330,11 @@ class Stores:
             match address.page:
                 case page if reach.refused_page(page):
                     return  # Whatever it asks for: the page says so.
-                case "compare" if not address.monitor:
-                    return  # It offers monitors.
                 case "alarm" if reach.is_limited():
                     reach.alarm(connection, address.alarm)
                 case "alarm":
                     require_alarm(connection, address.alarm)
-                case "monitor" | "column" | "explain" | "compare" | "new_alarm":
+                case "monitor" | "column" | "explain":
                     found = reach.monitor(connection, address.monitor)
                     if address.window and address.page in ("monitor", "column", "explain"):
                         require_window(partial(reach.runs, connection), found, address.window)

@@ -24,10 +24,8 @@ from driftline.capture.windows.window import Window
 from driftline.dashboard.address import (
     Address,
     column_link,
-    compare_link,
     explain_link,
     monitor_link,
-    new_alarm_link,
     parse,
 )
 from driftline.dashboard.app import _is_there, _shell, render
@@ -65,7 +63,6 @@ PAGES = {
     "/endpoints/flights/logs": True,
     "/endpoints/flights/windows/20131118T000000Z": True,
     "/endpoints/flights/windows/20131118T000000Z/rows?where=carrier%3DEDV": True,
-    f"{compare_link(MONITOR)}": True,
     "/alarms": True,
     f"/alarms/{quote(ALARM)}": True,
     f"{monitor_link(MONITOR)}": True,
@@ -74,7 +71,6 @@ PAGES = {
     f"{explain_link(MONITOR, window='20131118T000000Z')}": True,
     "/jobs": True,
     "/jobs?view=schedules": True,
-    new_alarm_link(MONITOR, "max_drift_ratio", 1): True,
     "/messages": False,
     "/silences": False,
     "/audit": False,

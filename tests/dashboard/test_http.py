@@ -299,7 +299,6 @@ def test_slashes_of_names_are_told_from_those_of_the_path(ask_stocked, path, sta
             'has no monitor and no captured rows; the nearest known one is "flights"',
             "/",
         ),
-        ("/compare?monitor=mm", 'Monitor "mm" does not exist', "/compare"),
         ("/endpoints/flights/windows/soon/rows", 'has no window "soon"', "/endpoints/flights"),
     ],
 )

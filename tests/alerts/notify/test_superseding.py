@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
@@ -156,7 +157,12 @@ def test_what_was_being_sent_and_arrived_stays_delivered(
 ):
     house.put(1)
     evaluator.step()
-    pager.on_request = lambda: (house.put(0, day=1), evaluator.step()) and None
+
+    def change():
+        house.put(0, day=1)
+        evaluator.step()
+
+    pager.on_request = change
     deliverer.step()
     pager.on_request = lambda: None
     deliverer.step()
