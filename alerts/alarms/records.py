@@ -331,7 +331,7 @@ def check_channels(connection: Connection, definition: AnyDefinition) -> None:
 
 
 def _check_unneeded(connection: Connection, rows: Sequence[Row[Any]]) -> None:
-    """Refuse to delete what composites look at that are not deleted, too, or are on a cycle."""
+    """Refuse to delete what composites look at that are not deleted, too."""
     going = {row.name for row in rows}
     query = (
         select(links.c.child, tables.alarms.c.name)
@@ -340,7 +340,6 @@ def _check_unneeded(connection: Connection, rows: Sequence[Row[Any]]) -> None:
         .order_by(links.c.child, tables.alarms.c.name)
     )
     needed = [one for one in connection.execute(query) if one.name not in going]
-    needed += [one for one in connection.execute(query) if one.name == one.child]
     if not needed:
         return
     names = list(dict.fromkeys(one.child for one in needed))

@@ -2,18 +2,19 @@
 
 All changes of composites take one lock first, so that of two children that change at once the
 second sees the first. They are judged behind the alarms that they look at, each once for all
-changes of a transaction; those on a cycle keep their state. Actions run at once, or are held by
-the suppressor; how they are held stands in the row, so a process that dies loses no wait. What is
-put is checked for names and cycles, and judged at once.
+changes of a transaction. Actions run at once, or are held by the suppressor; how they are held
+stands in the row, so a process that dies loses no wait. What is put is checked for names and
+cycles, and judged at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
 
@@ -52,11 +53,6 @@ from driftline.alerts.tables import alarms, history
 from driftline.database.engine import read_connection
 from driftline.database.locks import advisory_lock
 
-CYCLE: Final = "EVALUATION_ERROR"
-_CYCLE_PROBLEM: Final = (
-    "its rule leads back to itself, so it is not evaluated and keeps its state; change one of the "
-    "rules on the way, for example to FALSE"
-)
 # CloudWatch User Guide, "Composite alarms".
 _PARENTS_MAX = 150
 # Longer waits than a definition may name come of a clock that was far ahead.
@@ -134,12 +130,12 @@ class CompositePass:
         latest = {one.alarm_name: one for one in changed}
         found: dict[str, StateChange] = {}
         values = {child: standing.state for child, standing in states.items()}
-        for name in order({name: rule.names for name, rule in rules.items()}).names:
+        for name in _order({name: rule.names for name, rule in rules.items()}):
             record, rule = records[name], rules[name]
             # A state that somebody set stays until a child changes; a grandchild is none.
             is_asked = name in asked or any(child in latest for child in rule.names)
             new = rule.state(values)
-            if not is_asked or record.evaluation_state == CYCLE or new == record.state:
+            if not is_asked or new == record.state:
                 continue
             change = self._change(record, new, latest, states)
             found[name] = latest[name] = change
@@ -355,10 +351,8 @@ def put_composites(
             fresh[definition.alarm_name] = before is None
             _put(connection, definition, before, now)
     _check_references(connection, [one for one in definitions if one.alarm_name in fresh])
-    freed = _mark_cycles(connection)
-    work = CompositePass(connection, now, dashboard_url)
-    work.fresh = {**dict.fromkeys(freed, False), **fresh}
-    return work.judge(work.fresh, ())
+    _check_cycles(connection)
+    return CompositePass(connection, now, dashboard_url, fresh).judge(fresh, ())
 
 
 def _put(
@@ -412,74 +406,19 @@ def _check_references(connection: Connection, definitions: Sequence[CompositeDef
                 )
 
 
-def _mark_cycles(connection: Connection) -> list[str]:
-    """Note which composites are on a cycle; name those that are on none any more."""
-    found = list_composites(connection)
-    on_cycle = order({one.name: one.definition.rule.names for one in found}).on_cycle
-    freed = []
-    for one in found:
-        is_on = one.name in on_cycle
-        if is_on == (one.evaluation_state == CYCLE):
-            continue
-        values = {
-            "evaluation_state": CYCLE if is_on else None,
-            "evaluation_problem": _CYCLE_PROBLEM if is_on else None,
-        }
-        connection.execute(update(alarms).where(alarms.c.id == one.id).values(**values))
-        if not is_on:
-            freed.append(one.name)
-    return freed
+def _check_cycles(connection: Connection) -> None:
+    """Refuse rules that lead back to themselves."""
+    try:
+        _order({one.name: one.definition.rule.names for one in list_composites(connection)})
+    except CycleError as error:
+        path = error.args[1][::-1]
+        raise AlarmError(
+            f'alarm "{path[0]}": its alarm_rule leads back to itself ({" -> ".join(path)}); change '
+            "one of these rules"
+        ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """The names of composites, each behind those that it looks at; and those on a cycle."""
-
-    names: tuple[str, ...]
-    on_cycle: frozenset[str]
-
-
-def order(children: Mapping[str, Sequence[str]]) -> Order:
-    """Put composites in order by their rules, in time that grows as they do.
-
-    Parameters
-    ----------
-    children
-        For each composite the alarms of its rule; names that are no key are metric alarms.
-
-    References
-    ----------
-    Sharir, A strong-connectivity algorithm and its applications in data flow analysis, 1981.
-    """
+def _order(children: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return composites, each behind those that its rule names; CycleError where none exists."""
     inner = {name: [one for one in below if one in children] for name, below in children.items()}
-    above_of: dict[str, list[str]] = {name: [] for name in children}
-    for name, below in inner.items():
-        for child in below:
-            above_of[child].append(name)
-    left = [name for _, name in _walked(inner, inner)]
-    # Who reach each other are on a cycle together; those whom nobody looks at come first.
-    together: dict[str, list[str]] = {}
-    for root, name in _walked(above_of, reversed(left)):
-        together.setdefault(root, []).append(name)
-    on_cycle = {
-        name for some in together.values() for name in some if len(some) > 1 or name in inner[name]
-    }
-    names = tuple(name for some in reversed(together.values()) for name in some)
-    return Order(names, frozenset(on_cycle))
-
-
-def _walked(graph: Mapping[str, Sequence[str]], roots: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Return each name behind what it leads to, with the root from which it was reached."""
-    seen: set[str] = set()
-    for root in roots:
-        stack = [] if root in seen else [(root, iter(graph[root]))]
-        seen.add(root)
-        while stack:  # Without recursion, for chains may be long.
-            name, rest = stack[-1]
-            following = next((one for one in rest if one not in seen), None)
-            if following is None:
-                stack.pop()
-                yield root, name
-            else:
-                seen.add(following)
-                stack.append((following, iter(graph[following])))
+    return list(TopologicalSorter(inner).static_order())

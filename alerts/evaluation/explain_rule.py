@@ -177,8 +177,6 @@ def composite_rule(
     record: CompositeRecord, children: Sequence[ChildState], judged: State
 ) -> tuple[str, str]:
     """Return the rule that decides a composite's state, and its sentence."""
-    if record.evaluation_state is not None:
-        return "cycle", f"{record.evaluation_problem}: {record.state} is kept"
     true = [one.condition for one in children if one.holds]
     shown = ", ".join(true[:5]) + (", …" if len(true) > 5 else "")
     text = f"the rule is {'true' if judged == 'ALARM' else 'false'}: {judged}"
@@ -195,8 +193,6 @@ def composite_rule(
 def composite_next(record: CompositeRecord) -> tuple[datetime | None, str]:
     """Return when a composite is judged next, and until when its actions wait."""
     text = "when one of its children changes its state"
-    if record.evaluation_state is not None:
-        text = "never, while its rule leads back to itself"
     until = record.held.until
     if until is not None:
         text += f"; its actions wait until {moment(until)} ({record.held.by})"

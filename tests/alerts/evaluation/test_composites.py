@@ -8,11 +8,10 @@ from functools import partial
 import pytest
 from sqlalchemy import Engine, select
 
-from driftline.alerts.alarms import records
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.composite_records import CompositeRecord, get_any
 from driftline.alerts.alarms.records import history
-from driftline.alerts.errors import AlarmError, AlarmInUse
+from driftline.alerts.errors import AlarmError
 from driftline.alerts.evaluation import composites
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
@@ -178,22 +177,19 @@ def test_what_is_not_there_is_refused_and_nothing_is_stored(yard, rules, sentenc
     assert yard.history("other") == []
 
 
-def test_alarms_on_a_cycle_keep_their_state_until_it_is_broken(yard):
+def test_a_rule_that_leads_back_to_itself_is_refused(yard):
     yard.children("a")
     yard.put(one="ALARM(a)", two="ALARM(one)", above="ALARM(two)")
-    yard.put(one="ALARM(a) OR ALARM(two)")
 
-    assert yard.get("one").evaluation_state == "EVALUATION_ERROR"
-    assert "leads back to itself" in (yard.get("two").evaluation_problem or "")
-    assert yard.get("above").evaluation_state is None
-    assert yard.set("a", "ALARM") == ["a ALARM"]
-    assert yard.set("two", "ALARM") == ["two ALARM", "above ALARM"]
-    for name in ("one", "two"):
-        with pytest.raises(AlarmInUse), yard.engine.begin() as connection:
-            records.delete_alarm(connection, name, yard.clock())
+    with pytest.raises(
+        AlarmError, match=r"leads back to itself \((one -> two -> one|two -> one -> two)\)"
+    ):
+        yard.put(one="ALARM(a) OR ALARM(two)")
+    with pytest.raises(AlarmError, match=r"own -> own"):
+        yard.put(own="NOT ALARM(own)")
 
-    assert sorted(yard.put(two="FALSE")) == ["above OK", "one ALARM", "two OK"]
-    assert {yard.get(name).evaluation_state for name in ("one", "two")} == {None}
+    assert yard.get("one").definition.alarm_rule == "ALARM(a)"
+    assert yard.set("a", "ALARM") == ["a ALARM", "one ALARM", "two ALARM", "above ALARM"]
 
 
 def test_actions_wait_for_the_suppressor_and_then_run_once(yard, told, clock):

@@ -90,11 +90,10 @@ def test_what_was_signed_long_ago_is_refused_when_it_is_replayed(
 
 
 def test_messages_of_one_alarm_arrive_in_order(house, evaluator, deliverer, pager):
-    house.put(1, 0, 1, 0)
-    evaluator.step()
-
-    while deliverer.step():
-        pass
+    for day, value in enumerate((1, 0, 1, 0)):
+        house.put(value, day=day)
+        evaluator.step()
+        deliverer.step()
 
     assert [json.loads(body)["data"]["seq"] for _, body in pager.requests] == [1, 2, 3, 4]
 
@@ -112,10 +111,10 @@ def test_each_attempt_resolves_once_and_connects_to_what_was_checked(
     house.channel("pager", receiver.url.replace("127.0.0.1", "hooks.example"))
     house.alarm(alarm_actions=("pager",), ok_actions=("pager",))
     deliverer = Deliverer(engine, now=clock, allow_networks=LOOPBACK, resolver=resolver)
-    house.put(1, 0)
-    evaluator.step()
-    deliverer.step()
-    deliverer.step()
+    for day, value in enumerate((1, 0)):
+        house.put(value, day=day)
+        evaluator.step()
+        deliverer.step()
 
     ((headers, _),) = receiver.requests
     assert headers["host"].startswith("hooks.example:")
@@ -155,10 +154,10 @@ def test_a_message_exists_once_for_each_change_and_channel(house, engine, define
 @both_databases
 def test_counts_add_up(house, engine, evaluator, deliverer, pager):
     house.alarm("quiet", metric_name="other")
-    house.put(1, 0, 1)
-    evaluator.step()
-    while deliverer.step():
-        pass
+    for day, value in enumerate((1, 0, 1)):
+        house.put(value, day=day)
+        evaluator.step()
+        deliverer.step()
 
     with engine.begin() as connection:
         found = counts(connection)
