@@ -261,7 +261,6 @@ channels = Table(
     # What else is secret, encrypted: a url with a token, a header, the secret before this one,
     # which signs beside it until the time is up.
     Column("sealed", JSON, nullable=False, default=dict),
-    Column("previous_secret_until", UtcDateTime),
 )
 
 outbox = Table(

@@ -6,7 +6,6 @@ evaluating recurses: a sum of five hundred metrics is as flat as one of two.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -291,8 +290,6 @@ def _sentence(text: str, at: int, problem: str) -> str:
 def _hint(name: str) -> str:
     if name in LATER:
         return f"{name} is not supported here; expected its metrics as queries of their own"
-    if near := difflib.get_close_matches(name.upper(), FORMS, n=1):
-        return f"expected a function in upper case; did you mean {near[0]}?"
     return f"expected an id (it starts with a lower-case letter) or one of {', '.join(FORMS)}"
 
 

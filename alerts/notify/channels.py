@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
 
@@ -19,7 +19,6 @@ from driftline.errors import UnavailableError
 
 TEST_FAILED = "test_failed"
 """The outcome of an attempt that was a test, and did not arrive."""
-_OVERLAP_H = 24.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,6 @@ class ChannelStatus:
     disabled_reason: str | None
     failure_count: int
     updated_at: datetime
-    previous_secret_until: datetime | None = None
     failed_test: str | None = None
 
     @property
@@ -48,23 +46,18 @@ class ChannelStatus:
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain JSON values, without the secret."""
-        until = self.previous_secret_until
         return self.channel.as_dict() | {
             "enabled": self.enabled,
             "disabled_reason": self.disabled_reason,
             "failure_count": self.failure_count,
             "updated_at": self.updated_at.isoformat(),
-            "rotating_until": until.isoformat() if until is not None else None,
         }
 
 
 def put_channel(
     connection: Connection, channel: Channel, now: datetime, *, vault: Vault | None = None
 ) -> Channel:
-    """Store a channel, or replace the one of its name; a disabled one is enabled again.
-
-    A new secret does not end the old one at once: both sign for ``rotation_h`` hours.
-    """
+    """Store a channel, or replace the one of its name; a disabled one is enabled again."""
     vault = vault or Vault()
     table = tables.channels
     old = _find(connection, channel.name)
@@ -90,17 +83,10 @@ def put_channel(
         )
         return channel
     was = {key: vault.unseal(text) for key, text in old.sealed.items()}
-    previous, until = was.pop("previous_secret", ""), old.previous_secret_until
-    is_rotated = held != channel.secret_text
-    is_same = old.enabled and not is_rotated and was == hidden
+    is_same = old.enabled and held == channel.secret_text and was == hidden
     if is_same and all(getattr(old, key) == value for key, value in shown.items()):
         return channel
-    if is_rotated:  # Of a service's key there is only the newest.
-        signs = channel.type == "webhook" and bool(held)
-        previous, until = (held, now + _overlap(channel)) if signs else ("", None)
-    if previous:
-        hidden["previous_secret"] = previous
-    values = fresh | {"sealed": _sealed(vault, hidden), "previous_secret_until": until}
+    values = fresh | {"sealed": _sealed(vault, hidden)}
     values |= {"enabled": True, "disabled_reason": None, "failure_count": 0}
     connection.execute(update(table).where(table.c.name == channel.name).values(**values))
     return channel
@@ -145,14 +131,14 @@ def list_channels(connection: Connection) -> list[ChannelStatus]:
 
 
 def open_channels(
-    connection: Connection, names: Iterable[str], vault: Vault, now: datetime
+    connection: Connection, names: Iterable[str], vault: Vault
 ) -> dict[str, OpenChannel | Exception]:
     """Open channels for sending; in the place of one that cannot be opened stands the error.
 
     Looks references up, so it must not run where a slow file would hold up a transaction.
     """
     query = select(tables.channels).where(tables.channels.c.name.in_(set(names)))
-    return {row.name: _opened(row, vault, now) for row in connection.execute(query)}
+    return {row.name: _opened(row, vault) for row in connection.execute(query)}
 
 
 def delete_channel(connection: Connection, name: str, now: datetime) -> None:
@@ -193,12 +179,6 @@ def _hidden(channel: Channel) -> dict[str, str]:
     return found
 
 
-def _overlap(channel: Channel) -> timedelta:
-    """Return for how long a secret signs after another took its place."""
-    hours = channel.options.get("rotation_h")
-    return timedelta(hours=hours if isinstance(hours, int | float) else _OVERLAP_H)
-
-
 def _sealed(vault: Vault, found: Mapping[str, str]) -> dict[str, str]:
     return {key: vault.seal(text) for key, text in found.items()}
 
@@ -213,26 +193,20 @@ def _status(row: Row[tuple[object, ...]]) -> ChannelStatus:
         disabled_reason=row.disabled_reason,
         failure_count=row.failure_count,
         updated_at=row.updated_at,
-        previous_secret_until=row.previous_secret_until,
     )
 
 
-def _opened(row: Row[tuple[object, ...]], vault: Vault, now: datetime) -> OpenChannel | Exception:
+def _opened(row: Row[tuple[object, ...]], vault: Vault) -> OpenChannel | Exception:
     where = f'channel "{row.name}"'
     try:
         more = {key: vault.unseal(text) for key, text in row.sealed.items()}
-        signing: list[Secret] = []
-        if row.secret:
-            signing += secrets_of(where, row.type, vault.open(row.secret))
-        until = row.previous_secret_until
-        if until is not None and now < until and more.get("previous_secret"):
-            signing += secrets_of(where, row.type, vault.open(more["previous_secret"]))
+        signing = secrets_of(where, row.type, vault.open(row.secret)) if row.secret else ()
         header = more.get("authorization")
         return OpenChannel(
             name=row.name,
             style=Style.of(row),
             url=vault.open(more.get("url", row.url)),
-            secrets=tuple(dict.fromkeys(signing)),
+            secrets=signing,
             authorization=Secret(header) if header is not None else None,
             options=row.options,
         )

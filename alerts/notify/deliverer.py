@@ -144,7 +144,7 @@ class Deliverer:
         self._resent_at = now
         with read_connection(self._engine) as connection:
             firing = resending.firing(connection)
-            channels = open_channels(connection, (one.channel for one in firing), self._vault, now)
+            channels = open_channels(connection, (one.channel for one in firing), self._vault)
         if firing:
             return asyncio.run(resending.resend(self._transports, firing, channels, now))
         return 0
@@ -163,7 +163,7 @@ class Deliverer:
 
     def _open(self, names: Sequence[str]) -> dict[str, OpenChannel | Exception]:
         with read_connection(self._engine) as connection:
-            return open_channels(connection, names, self._vault, self._now())
+            return open_channels(connection, names, self._vault)
 
     async def _send(
         self, sender: Sender, claim: Claim, channel: OpenChannel | Exception | None

@@ -55,7 +55,7 @@ async def try_channel(
     dashboard_url: str = "",
 ) -> SendResult:
     """Send one test message past the outbox, whatever the channel's policy and state."""
-    found = await asyncio.to_thread(_open, engine, name, vault, now())
+    found = await asyncio.to_thread(_open, engine, name, vault)
     message_id = new_message_id(now())
     if not isinstance(found, OpenChannel):
         why = str(found)
@@ -85,10 +85,10 @@ async def try_channel(
     return SendResult(message_id, is_taken, took_ms, status, text, problem, shown)
 
 
-def _open(engine: Engine, name: str, vault: Vault, now: datetime) -> OpenChannel | Exception:
+def _open(engine: Engine, name: str, vault: Vault) -> OpenChannel | Exception:
     with read_connection(engine) as connection:
         get_channel(connection, name)
-        return open_channels(connection, [name], vault, now)[name]
+        return open_channels(connection, [name], vault)[name]
 
 
 def _note(engine: Engine, attempt: AttemptRecord) -> None:

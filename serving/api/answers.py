@@ -286,8 +286,7 @@ Band = shape("Band", "Values and the band beside them: pairs of time and number.
     period=int, state_value=str, values=[list[Time | float]], lower=[list[Time | float]],
     upper=[list[Time | float]])
 ChannelStatus = shape("ChannelStatus", "How a channel fares.",
-    name=str, enabled=bool, disabled_reason=str | None, failure_count=int, updated_at=Time,
-    rotating_until=Time | None)
+    name=str, enabled=bool, disabled_reason=str | None, failure_count=int, updated_at=Time)
 ChannelState = shape(
     "ChannelState", "A channel without what is secret: also the options of its type.",
     ChannelStatus, extra=True, type=str, url=str, format=str)

@@ -33,7 +33,6 @@ _TEXT = "text/plain; charset=UTF-8"
 _SLACK_MAX = 3000
 _SLACK_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _SIGNS = {"failure": "🔴", "warning": "🟠", "success": "🟢", "info": "🔵"}
-_OVERLAP_MAX_H = 30 * 24.0
 
 
 def _sendable(header: str | None) -> str | None:
@@ -65,10 +64,6 @@ class WebhookOptions(AuthorizationOptions):
             pattern=r"^[a-z]+/[A-Za-z0-9.+-]+( ?; ?[A-Za-z-]+=[A-Za-z0-9-]+)?$",
             description='such as "application/json", with format "template"',
         ),
-    ] = None
-    rotation_h: Annotated[
-        float | None,
-        Field(ge=0, le=_OVERLAP_MAX_H, description=f"0 to {_OVERLAP_MAX_H:g} hours"),
     ] = None
 
 

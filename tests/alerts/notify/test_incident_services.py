@@ -150,7 +150,7 @@ def test_the_key_is_in_no_message_no_history_and_no_answer(
         oncall = Channel("oncall", service.url, secret=key, type="pagerduty")
         channels.put_channel(connection, oncall, clock(), vault=vault)
         shown = channels.get_channel(connection, "oncall").as_dict()
-        opened = channels.open_channels(connection, ["oncall"], vault, clock())["oncall"]
+        opened = channels.open_channels(connection, ["oncall"], vault)["oncall"]
     house.put(1)
     evaluator.step()
     with engine.begin() as connection:
@@ -166,7 +166,7 @@ def test_a_key_never_becomes_the_signature_of_a_webhook(house, engine, clock, se
 
     assert made.secret_text.startswith("whsec_")
     with engine.begin() as connection:
-        opened = channels.open_channels(connection, ["oncall"], Vault(), clock())["oncall"]
+        opened = channels.open_channels(connection, ["oncall"], Vault())["oncall"]
     assert KEY not in [one.reveal() for one in opened.secrets]
 
 

@@ -159,7 +159,6 @@ class ChannelSpec(TypedDict):
     authorization: NotRequired[str | None]
     template: NotRequired[str | None]
     content_type: NotRequired[str | None]
-    rotation_h: NotRequired[float | None]
     labels: NotRequired[dict[str, str] | None]
     routing_key: NotRequired[str | None]
     command: NotRequired[str | None]
@@ -177,7 +176,6 @@ class ChannelStatus(TypedDict):
     disabled_reason: str | None
     failure_count: int
     updated_at: str
-    rotating_until: str | None
 
 class CompositeAlarmResource(TypedDict):
     """PutCompositeAlarm's fields in snake case; `CompositeDefinition` checks their rules."""
