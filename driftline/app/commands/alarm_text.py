@@ -112,8 +112,7 @@ def _finding(one: Mapping[str, Any]) -> list[str]:
         lines += _part("", "similar metrics with data:")
     for other in one["similar"]:
         shown = ", ".join(f"{key}={value}" for key, value in sorted(other["dimensions"].items()))
-        text = f"{other['namespace']} {other['name']} {{{shown}}}"
-        lines += _part("", f"  {text} ({other['difference']})")
+        lines += _part("", f"  {other['namespace']} {other['name']} {{{shown}}}")
     return lines
 
 

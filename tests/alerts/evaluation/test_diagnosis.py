@@ -27,7 +27,7 @@ def test_a_misspelt_name_is_found_too(desk):
 
     (finding,) = desk.explain().findings
 
-    assert finding.similar[0].difference == 'namespace "Own/App"; name "Load"'
+    assert (finding.similar[0].namespace, finding.similar[0].name) == ("Own/App", "Load")
     assert "did you mean Own/App Load" in finding.mend
 
 

@@ -309,11 +309,10 @@ class SilenceState(TypedDict):
     expired_at: str | None
 
 class Similar(TypedDict):
-    """A metric that has data, and how it differs from the one that was asked for."""
+    """A metric that has data, named almost as the one that was asked for."""
     namespace: str
     name: str
     dimensions: dict[str, str]
-    difference: str
 
 class SingleMetric(TypedDict):
     """A metric and a statistic that a detector watches."""
