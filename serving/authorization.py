@@ -105,8 +105,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/detectors": "viewer",
     f"POST {_V1}/detectors": "admin",
     f"GET {_V1}/detectors/{{detector_id}}": "viewer",
-    f"GET {_V1}/detectors/{{detector_id}}/band": "viewer",
-    f"POST {_V1}/detectors/{{detector_id}}/train": "operator",
     f"DELETE {_V1}/detectors/{{detector_id}}": "admin",
     f"POST {_V1}/alarms/replay": "viewer",
     f"POST {_V1}/alarms/preview": "viewer",

@@ -142,8 +142,8 @@ def incomparable(definition: AlarmDefinition, *, has_values: bool) -> Finding | 
             "band",
             f"there are values and no band beside them: the detector of "
             f"{definition.threshold_metric_id} was not trained yet, or had too few datapoints",
-            "have it trained with what is stored by now: driftline detector list names it, and "
-            "driftline detector train ID trains it; it needs 30 datapoints",
+            "nothing to do: it needs 30 datapoints and is tried again each minute at first; "
+            "driftline detector list shows it",
         )
     query = next(one for one in definition.metrics if one.id == definition.watched_id)
     return Finding(

@@ -92,7 +92,7 @@ def put_detector(connection: Connection, detector: Detector, now: datetime) -> D
     if not changed.rowcount:
         connection.execute(insert(detectors).values(id=key, created_at=now, **values))
     _want_models(connection, [(key, detector.period_s)], now)
-    train_again(connection, key, now)
+    _train_again(connection, key, now)
     return get_detector(connection, key)
 
 
@@ -153,7 +153,7 @@ def delete_detector(connection: Connection, key: str) -> None:
     connection.execute(delete(detectors).where(detectors.c.id == key))
 
 
-def train_again(connection: Connection, key: str, now: datetime) -> None:
+def _train_again(connection: Connection, key: str, now: datetime) -> None:
     """Have all models of a detector trained as soon as somebody can."""
     connection.execute(
         update(models)

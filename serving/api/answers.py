@@ -282,9 +282,6 @@ DetectorDescription = shape(
     metric_math_anomaly_detector=(MetricMath | None, None), configuration=DetectorConfiguration,
     metric_characteristics=dict[str, bool], state_value=str, models=[LearntModel],
     created_at=Time, updated_at=Time)
-Band = shape("Band", "Values and the band beside them: pairs of time and number.",
-    period=int, state_value=str, values=[list[Time | float]], lower=[list[Time | float]],
-    upper=[list[Time | float]])
 ChannelStatus = shape("ChannelStatus", "How a channel fares.",
     name=str, enabled=bool, disabled_reason=str | None, failure_count=int, updated_at=Time)
 ChannelState = shape(

@@ -155,10 +155,6 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /api/v1/detectors": Operation("list_detectors", pages(answers.DetectorDescription)),
     "GET /api/v1/detectors/{detector_id}": Operation("get_detector", answers.DetectorDescription),
     "DELETE /api/v1/detectors/{detector_id}": Operation("delete_detector"),
-    "POST /api/v1/detectors/{detector_id}/train": Operation(
-        "train_detector", answers.DetectorDescription
-    ),
-    "GET /api/v1/detectors/{detector_id}/band": Operation("get_detector_band", answers.Band),
     # Notifications.
     "POST /api/v1/channels/{name}/test": Operation("test_channel", SendResult),
     "POST /api/v1/channels/{name}/enable": Operation("enable_channel", answers.ChannelState),

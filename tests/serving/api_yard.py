@@ -20,7 +20,6 @@ import httpx
 
 from driftline.access.principal import Principal
 from driftline.access.sessions import begin_session
-from driftline.alerts.math.training import train_next
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
 from driftline.serving.api.openapi import EXAMPLES, operations_of
@@ -268,11 +267,6 @@ def _visit_metrics(call: Tour) -> None:
     made = call.api("POST /detectors", json=watched)["id"]
     call.api("GET /detectors")
     call.api("GET /detectors/{detector_id}", made)
-    call.api("POST /detectors/{detector_id}/train", made)
-    while train_next(call.server.engine, NOW):
-        pass
-    asked = {"from": "2026-01-15T05:00:00Z", "to": "2026-01-15T06:00:00Z"}
-    call.api("GET /detectors/{detector_id}/band", made, params=asked)
     call.api("DELETE /detectors/{detector_id}", made)
 
 

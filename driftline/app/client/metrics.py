@@ -132,23 +132,6 @@ class MetricCalls(ServerCalls):
         """Return one detector."""
         return self._get("detectors", detector_id)
 
-    def train_detector(self, detector_id: str) -> answers.DetectorDescription:
-        """Have a detector trained again as soon as the alarms' process can."""
-        return self._post("detectors", detector_id, "train")
-
-    def detector_band(
-        self,
-        detector_id: str,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        *,
-        period: int | None = None,
-        deviations: float = 2.0,
-    ) -> answers.Band:
-        """Return a detector's values and its band beside them; by default of the last day."""
-        params = {"from": start, "to": end, "period": period, "deviations": deviations}
-        return self._get("detectors", detector_id, "band", **params)
-
     def delete_detector(self, detector_id: str) -> None:
         """Delete a detector; an alarm that needs it has it made again."""
         self._call("DELETE", api_path("detectors", detector_id))

@@ -101,48 +101,6 @@ def get(client: Client, detector_id: Id) -> Answer:
     return Answer(detector, [_table([detector]), "", Table(columns, detector["models"]), *problems])
 
 
-@detector.command("band")
-@options.asks_server
-def band(
-    client: Client,
-    detector_id: Id,
-    period: Annotated[int | None, typer.Option("--period", help="Seconds.")] = None,
-    deviations: Annotated[
-        float, typer.Option("--deviations", help="Standard deviations to each side.")
-    ] = 2.0,
-) -> Answer:
-    """Show the last day of values beside the band.
-
-    Example: driftline detector band 0f1e2d3c4b5a69788796a5b4c3d2e1f0
-    """
-    band: Mapping[str, Any] = client.detector_band(
-        detector_id, period=period, deviations=deviations
-    )
-    values, lower, upper = (dict(band[name]) for name in ("values", "lower", "upper"))
-    rows = [
-        {
-            "time": time,
-            "lower": lower.get(time),
-            "value": values.get(time),
-            "upper": upper.get(time),
-            "outside": "!" if _is_outside(values.get(time), lower.get(time), upper.get(time))
-            else "",
-        }
-        for time in sorted({*values, *lower})
-    ]  # fmt: skip
-    return Answer(band, [Table(["time", "lower", "value", "upper", "outside"], rows)])
-
-
-@detector.command("train")
-@options.asks_server
-def train(client: Client, detector_id: Id) -> Answer:
-    """Have a detector trained again now, and not only tomorrow.
-
-    Example: driftline detector train 0f1e2d3c4b5a69788796a5b4c3d2e1f0
-    """
-    return _answer([client.train_detector(detector_id)])
-
-
 @detector.command("delete")
 @options.asks_server
 def delete(client: Client, detector_id: Id) -> Answer:
@@ -170,12 +128,3 @@ def _watched(detector: Mapping[str, Any]) -> str:
         return f"{single['namespace']} {single['metric_name']} {dimensions} {single['stat']}"
     queries = detector["metric_math_anomaly_detector"]["metric_data_queries"]
     return next(str(query.get("expression")) for query in queries if query["return_data"])
-
-
-def _is_outside(value: float | None, lower: float | None, upper: float | None) -> bool:
-    return (
-        value is not None
-        and lower is not None
-        and upper is not None
-        and not lower <= value <= upper
-    )

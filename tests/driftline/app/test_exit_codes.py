@@ -72,8 +72,6 @@ truth report flights
 detector put shop orders
 detector list
 detector get 1
-detector band 1
-detector train 1
 detector delete 1
 metric put shop orders 1
 metric list

@@ -21,14 +21,6 @@ class AttemptRecord(TypedDict):
     answer: str | None
     id: int | None
 
-class Band(TypedDict):
-    """Values and the band beside them: pairs of time and number."""
-    period: int
-    state_value: str
-    values: list[list[str | float]]
-    lower: list[list[str | float]]
-    upper: list[list[str | float]]
-
 class ChangedState(TypedDict):
     """One change of state."""
     alarm_name: str
