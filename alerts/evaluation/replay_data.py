@@ -8,16 +8,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from driftline.alerts.documents import time_of
 from driftline.alerts.errors import AlarmError, DatapointError
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import Distribution
+from driftline.alerts.metrics.putdata import read_number, read_values
 from driftline.alerts.metrics.summary import Summary
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _SET = ("samplecount", "sum", "minimum", "maximum")
+_TOLD = ("value", "values", "counts", "statisticvalues")
 # What GetMetricStatistics answers when one statistic was asked for stands for the value.
 _ALONE = ("value", "average", *_SET[1:])
 _PASSED_OVER = ("storageresolution", "metricname", "namespace", "dimensions")
@@ -89,11 +92,11 @@ def read_edges(found: object, *, where: str) -> tuple[dict[int, float], dict[int
         second = int(_time(fields).timestamp())
         for edge, name in ((lower, "lower"), (upper, "upper")):
             if fields.get(name) is not None:
-                edge[second] = _number(name, fields[name])
+                edge[second] = read_number(fields[name], name)
     return lower, upper
 
 
-def moment(name: str, found: object) -> datetime:
+def moment(found: object, name: str = "Timestamp") -> datetime:
     """Read a time: ISO 8601, in UTC unless it says otherwise, or seconds since 1970."""
     time: datetime | None = None
     with contextlib.suppress(ValueError, OverflowError, OSError):
@@ -117,12 +120,11 @@ def _row(found: object, unit: str | None) -> _Row | None:
     fields = keys("datapoint", found)
     if unknown := set(fields) - _KNOWN:
         raise AlarmError(f'unknown field "{min(unknown)}"; expected Timestamp and Value')
-    if isinstance(nested := fields.get("statisticvalues"), Mapping):
-        fields |= keys("StatisticValues", nested)
-    time = _time(fields)
-    point = _datapoint(fields, time)
-    if point is None or (unit is not None and point.unit not in (None, unit)):
+    time, own_unit = _time(fields), fields.get("unit")
+    values = _values(fields)
+    if values is None or (unit is not None and own_unit not in (None, unit)):
         return None
+    point = Datapoint("Replay", "datapoint", {}, time, **values)
     spread: tuple[tuple[float, float], ...] | None
     if point.values is not None:
         counts = point.counts or [1.0] * len(point.values)
@@ -133,52 +135,23 @@ def _row(found: object, unit: str | None) -> _Row | None:
     return (time, *point.statistics, spread)
 
 
-def _datapoint(fields: Mapping[str, object], time: datetime) -> Datapoint | None:
-    """Make a datapoint, which checks it; None when its value is null."""
-    unit = fields.get("unit")
-    if unit is not None and not isinstance(unit, str):
-        raise AlarmError(f"Unit {unit!r:.80}; expected a text")
-    metric = ("Replay", "datapoint", dict[str, str](), time)
-    if fields.get("values") is not None:
-        counts = fields.get("counts")
-        values = _numbers("Values", fields["values"])
-        weights = None if counts is None else _numbers("Counts", counts)
-        return Datapoint(*metric, unit=unit, values=values, counts=weights)
-    if all(fields.get(name) is not None for name in _SET) and fields.get("value") is None:
-        numbers = [_number(name, fields[name]) for name in _SET]
-        return Datapoint(
-            *metric,
-            unit=unit,
-            sample_count=numbers[0],
-            sum=numbers[1],
-            minimum=numbers[2],
-            maximum=numbers[3],
-        )
-    alone = [name for name in _ALONE if name in fields]
-    if len(alone) != 1:
-        raise AlarmError(
-            f"{', '.join(alone) or 'no value'}; expected Value, Values, or all of SampleCount, "
-            "Sum, Minimum and Maximum"
-        )
-    if fields[alone[0]] is None:
-        return None
-    return Datapoint(*metric, unit=unit, value=_number(alone[0], fields[alone[0]]))
+def _values(fields: Mapping[str, object]) -> dict[str, Any] | None:
+    """Return the values of a datapoint, read as PutMetricData reads them; None for null."""
+    told = {key: fields[key] for key in _TOLD if fields.get(key) is not None}
+    if "value" not in fields and all(fields.get(name) is not None for name in _SET):
+        told["statisticvalues"] = {name: fields[name] for name in _SET}
+    if not told:
+        alone = [name for name in _ALONE if name in fields]
+        if len(alone) != 1:
+            raise AlarmError(
+                f"{', '.join(alone) or 'no value'}; expected Value, Values, or all of SampleCount, "
+                "Sum, Minimum and Maximum"
+            )
+        if fields[alone[0]] is None:
+            return None
+        told["value"] = fields[alone[0]]
+    return read_values(told, "datapoint")
 
 
 def _time(fields: Mapping[str, object]) -> datetime:
-    return moment("Timestamp", fields.get("timestamp", fields.get("time")))
-
-
-def _number(name: str, found: object) -> float:
-    if not isinstance(found, int | float) or isinstance(found, bool):
-        raise AlarmError(f"{name} {found!r:.80}; expected a number")
-    try:
-        return float(found)
-    except OverflowError:
-        raise AlarmError(f"{name} of {len(str(found))} digits; expected a number") from None
-
-
-def _numbers(name: str, found: object) -> list[float]:
-    if not isinstance(found, list | tuple):
-        raise AlarmError(f"{name} {found!r:.80}; expected a list of numbers")
-    return [_number(name, one) for one in found]
+    return moment(fields.get("timestamp", fields.get("time")))

@@ -107,7 +107,7 @@ def _datapoint(namespace: str, datum: object, where: str, now: datetime) -> Data
         _time(found.get("timestamp"), where, now),
         unit=unit,
         period_s=resolution,
-        **_values(found, where),
+        **read_values(found, where),
     )
 
 
@@ -127,7 +127,7 @@ def _time(value: object, where: str, now: datetime) -> datetime:
     return time
 
 
-def _values(found: Mapping[str, Any], where: str) -> dict[str, Any]:
+def read_values(found: Mapping[str, Any], where: str) -> dict[str, Any]:
     """Read what is told of the values: one, several, or four numbers."""
     kinds = (("value", "Value"), ("values", "Values"), ("statisticvalues", "StatisticValues"))
     given = [name for key, name in kinds if key in found]
@@ -141,14 +141,14 @@ def _values(found: Mapping[str, Any], where: str) -> dict[str, Any]:
     if "counts" in found and "values" not in found:
         raise DatapointError(f"The parameter {where}.Values is required.")
     if "value" in found:
-        return {"value": _number(found["value"], f"{where}.Value")}
+        return {"value": read_number(found["value"], f"{where}.Value")}
     if "statisticvalues" in found:
         summary = _fields(found["statisticvalues"], set(_SUMMARY), f"{where}.StatisticValues")
         numbers = {}
         for key, name in _SUMMARY.items():
             if key not in summary:
                 raise DatapointError(f"The parameter {where}.StatisticValues.{name} is required.")
-            numbers[key] = _number(summary[key], f"{where}.StatisticValues.{name}")
+            numbers[key] = read_number(summary[key], f"{where}.StatisticValues.{name}")
         return {"sample_count": numbers.pop("samplecount"), **numbers}
     return _several(found, where)
 
@@ -175,10 +175,10 @@ def _several(found: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _numbers(value: object, where: str) -> Sequence[float]:
     if not isinstance(value, list) or not value:
         raise DatapointError(f"The parameter {where} is no list of numbers.")
-    return [_number(one, where) for one in value]
+    return [read_number(one, where) for one in value]
 
 
-def _number(value: object, where: str) -> float:
+def read_number(value: object, where: str) -> float:
     """Read a number; JSON has no NaN, so AWS's clients write it as text."""
     if isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
         value = float(value)
