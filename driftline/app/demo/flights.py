@@ -11,12 +11,12 @@ of weeks, so that weekdays stay and the year ends within the last seven days.
 from __future__ import annotations
 
 import importlib.util
-import zipfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -26,6 +26,7 @@ from driftline.errors import UnavailableError
 EVENT_TIME = "event_time"
 LABEL = "late"
 LATE_MINUTES = 15
+_TIME = pa.timestamp("us", "UTC")
 YEAR_DAYS = 365
 USUAL_DAYS = 90  # What is replayed unless asked otherwise.
 REFERENCE_DAYS = 31 + 28 + 31  # The first three months.
@@ -39,7 +40,7 @@ SCHEDULE = ("distance", "weekday", "hour", "minute", "arrival_minute")
 FEATURES = (*TEXTS, *SCHEDULE, *WEATHER)
 
 # An observation that is older says nothing about the weather now: then there is none.
-WEATHER_LASTS_HOURS = 6
+WEATHER_LASTS = timedelta(hours=7)
 AIRPORTS = ("EWR", "JFK", "LGA")
 
 
@@ -99,13 +100,11 @@ def year_end(now: datetime) -> datetime:
 def load(end: datetime) -> Flights:
     """Read flights and weather, join them, and move the year to this end."""
     folder = _data_folder()
-    with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
-        raw = csv.read_csv(pa.BufferReader(archive.read("flights.csv")))
     shift = end - YEAR_END
-    raw = raw.sort_by(
-        [(name, "ascending") for name in ("month", "day", "hour", "origin", "minute", "flight")]
-    )
-    return Flights(_features(raw, _weather(folder / "weather.csv"), shift), shift)
+    flights = pd.read_csv(folder / "flights.csv.zip", parse_dates=["time_hour"])
+    flights = flights.sort_values(["month", "day", "hour", "origin", "minute", "flight"])
+    weather = pd.read_csv(folder / "weather.csv", parse_dates=["time_hour"])
+    return Flights(_features(flights.reset_index(drop=True), weather, shift), shift)
 
 
 def requests_of(table: pa.Table) -> list[Request]:
@@ -134,65 +133,38 @@ def _data_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
 
-def _weather(file: Path) -> np.ndarray:
-    """Read the weather as last known at each hour, shape (airports, hours of the year, columns).
-
-    Hours count from New Year in New York. Each value is the last one observed in the hours up to
-    and including that one, at most WEATHER_LASTS_HOURS old, else NaN.
-    """
-    options = csv.ConvertOptions(include_columns=["origin", "time_hour", *WEATHER])
-    raw = csv.read_csv(file, convert_options=options)
-    columns = [raw[name].cast(pa.float64()).to_numpy(zero_copy_only=False) for name in WEATHER]
-    hours = _hour_of_year(raw["time_hour"])
-    airports = pc.index_in(raw["origin"], pa.array(AIRPORTS)).to_numpy()
-    grid = np.full((len(AIRPORTS), YEAR_DAYS * 24, len(WEATHER)), np.nan)
-    inside = (hours >= 0) & (hours < YEAR_DAYS * 24)
-    grid[airports[inside], hours[inside]] = np.round(np.column_stack(columns)[inside], 2)
-    return _carry_forward(grid, WEATHER_LASTS_HOURS)
-
-
-def _carry_forward(grid: np.ndarray, limit: int) -> np.ndarray:
-    """Fill NaN along axis 1 with the last value before it, if at most `limit` steps back."""
-    steps = np.arange(grid.shape[1])[None, :, None]
-    last = np.maximum.accumulate(np.where(np.isnan(grid), -1, steps), axis=1)
-    filled = np.take_along_axis(grid, np.maximum(last, 0), axis=1)
-    return np.where((last >= 0) & (steps - last <= limit), filled, np.nan)
-
-
-def _hour_of_year(times: pa.ChunkedArray) -> np.ndarray:
-    """Count hours since New Year in New York (UTC-5), by the true time, daylight saving or not."""
-    new_year_s = int((YEAR_START + timedelta(hours=5)).timestamp())
-    seconds = times.cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_numpy()
-    found: np.ndarray = (seconds - new_year_s) // 3600
-    return found
-
-
-def _features(raw: pa.Table, weather: np.ndarray, shift: timedelta) -> pa.Table:
+def _features(flights: pd.DataFrame, weather: pd.DataFrame, shift: timedelta) -> pa.Table:
     """Make the columns that a model may know before departure, and the label it is judged by."""
-    columns = {name: raw[name].to_numpy() for name in ("month", "day", "hour", "minute")}
-    dates = (np.datetime64("2013-01", "M") + (columns["month"] - 1)).astype("datetime64[D]") + (
-        columns["day"] - 1
-    )
-    shifted = dates + np.timedelta64(shift.days, "D")
-    times = shifted.astype("datetime64[us]") + columns["hour"].astype("timedelta64[h]")
-    arrival = raw["sched_arr_time"].to_numpy()
-    airports = pc.index_in(raw["origin"], pa.array(AIRPORTS)).to_numpy()
-    # What was observed within the scheduled hour is not known when it begins: take the one before.
-    known = weather[airports, _hour_of_year(raw["time_hour"]) - 1]
-    delay = raw["arr_delay"]
-    found: dict[str, pa.Array | pa.ChunkedArray] = {
-        EVENT_TIME: pa.array(times, pa.timestamp("us")).cast(pa.timestamp("us", "UTC")),
-        **{name: raw[name] for name in TEXTS},
-        "distance": raw["distance"],
-        # 1970-01-01 was a Thursday, the fourth day of a week that begins with Monday = 0.
-        "weekday": pa.array((shifted.astype(np.int64) + 3) % 7),
-        "hour": raw["hour"],
-        "minute": raw["minute"],
+    dates = pd.to_datetime(flights[["month", "day"]].assign(year=2013)) + shift
+    arrival = flights["sched_arr_time"]
+    found: dict[str, pa.Array] = {
+        EVENT_TIME: pa.array(dates + pd.to_timedelta(flights["hour"], "h")).cast(_TIME),
+        **{name: pa.array(flights[name], pa.string()) for name in TEXTS},
+        "distance": pa.array(flights["distance"]),
+        "weekday": pa.array(dates.dt.day_of_week.astype(np.int64)),
+        "hour": pa.array(flights["hour"]),
+        "minute": pa.array(flights["minute"]),
         "arrival_minute": pa.array(arrival // 100 * 60 + arrival % 100),
-        **{name: pa.array(known[:, index], from_pandas=True) for index, name in enumerate(WEATHER)},
-        LABEL: pc.greater(delay, LATE_MINUTES).cast(pa.int64()),
+        **{name: _last_known(flights, weather, name) for name in WEATHER},
+        LABEL: pc.greater(pa.array(flights["arr_delay"], from_pandas=True), LATE_MINUTES).cast(
+            "int64"
+        ),
     }
     return pa.table(found)
+
+
+def _last_known(flights: pd.DataFrame, weather: pd.DataFrame, name: str) -> pa.Array:
+    """Return the last value observed before each flight's scheduled hour; null where it is old.
+
+    What was observed within the scheduled hour is not known when it begins.
+    """
+    seen = weather[["time_hour", "origin", name]].dropna().sort_values("time_hour")
+    asked = flights[["time_hour", "origin"]].sort_values("time_hour", kind="stable")
+    known = pd.merge_asof(
+        asked, seen, on="time_hour", by="origin", allow_exact_matches=False, tolerance=WEATHER_LASTS
+    )
+    values = known[name].astype(float).round(2).set_axis(asked.index).sort_index()
+    return pa.array(values, from_pandas=True)
 
 
 def _csv_lines(table: pa.Table) -> list[bytes]:

@@ -14,6 +14,25 @@ from driftline.errors import ConflictError, InputError
 
 MARKER = ".driftline-demo"
 DEFAULT_FOLDER = Path(".driftline", "demo")
+# The replayed year began more than the usual 90 days ago. The pager listens on this machine.
+SETTINGS = """\
+# Written by "driftline demo". Look on with: driftline up -c driftline.toml
+[server]
+port = {server}
+[dashboard]
+port = {dashboard}
+[storage]
+root = "store"
+[capture]
+commit_interval_s = 0.5
+retention_days = 400
+[scheduler]
+clock = {clock}
+[alarms]
+retention_days = 400
+[notify]
+allow_networks = ["127.0.0.0/8"]
+"""
 
 
 class ClockFile:
@@ -82,23 +101,12 @@ class Home:
 
     def write_settings(self) -> None:
         """Write the settings of the demo's installation; all others keep their defaults."""
-        sections: dict[str, dict[str, object]] = {
-            "server": {"port": free_port(_asked_port("server", 8080))},
-            "dashboard": {"port": free_port(_asked_port("dashboard", 8081))},
-            "storage": {"root": "store"},
-            # The replayed year began more than the usual 90 days ago.
-            "capture": {"commit_interval_s": 0.5, "retention_days": 400},
-            "scheduler": {"clock": f"file:{self.clock_file}"},
-            "alarms": {"retention_days": 400},
-            # The pager listens on this machine.
-            "notify": {"allow_networks": ["127.0.0.0/8"]},
-        }
-        lines = ['# Written by "driftline demo". Look on with: driftline up -c driftline.toml']
-        for name, values in sections.items():
-            # Texts, numbers and lists of them are written alike in JSON and TOML.
-            pairs = (f"{key} = {json.dumps(one)}" for key, one in values.items())
-            lines += ["", f"[{name}]", *pairs]
-        self.settings_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = SETTINGS.format(
+            server=free_port(_asked_port("server", 8080)),
+            dashboard=free_port(_asked_port("dashboard", 8081)),
+            clock=json.dumps(f"file:{self.clock_file}"),
+        )
+        self.settings_file.write_text(text, encoding="utf-8")
 
 
 def _asked_port(section: str, usual: int) -> int:

@@ -23,15 +23,7 @@ from driftline.app.demo.bug import bug_days
 from driftline.app.demo.flights import LABEL, is_between
 from driftline.app.demo.receiver import Pager
 from driftline.app.demo.replay import Replay, Traffic
-from driftline.app.demo.resources import (
-    ALARMS,
-    DAY,
-    ENDPOINT,
-    NAMESPACE,
-    channels_of,
-    dimensions,
-    monitor_of,
-)
+from driftline.app.demo.resources import DAY, ENDPOINT, alarms_of
 
 SHOWN_ROWS = 50
 TABLE_WIDTH = 80
@@ -116,13 +108,14 @@ def _windows(run: Run) -> list[Check]:
         name, due = one.monitor.removeprefix(f"{ENDPOINT}-"), len(one.ends(run.traffic.end))
         done = len(run.windows(one.monitor))
         checks.append(Check(f"windows: {name}", due, done, "windows due; completed executions"))
-    days = run.windows(monitor_of("data-quality"))
+    days = run.windows(f"{ENDPOINT}-data-quality")
     rows, sent = sum(one["row_count"] for one in days.values()), run.traffic.planted.table.num_rows
     files = [run.root / one["folder"] / "report.json" for one in days.values()]
     counts = [json.loads(file.read_text(encoding="utf-8"))["violation_count"] for file in files]
     asked = {
-        "namespace": NAMESPACE, "metric_name": "violations",
-        "dimensions": dimensions("data-quality"), "period": round(DAY.total_seconds()),
+        "namespace": "Driftline", "metric_name": "violations",
+        "dimensions": {"Endpoint": ENDPOINT, "MonitoringSchedule": f"{ENDPOINT}-data-quality"},
+        "period": round(DAY.total_seconds()),
         "start_time": run.traffic.start.isoformat(), "end_time": run.traffic.end.isoformat(),
         "statistics": ["Sum"],
     }  # fmt: skip
@@ -142,7 +135,7 @@ def _labels(run: Run) -> list[Check]:
     known = _known(run, run.traffic.start, run.replay.labels_until)
     truth = run.root / "truth" / ENDPOINT
     stored = DeltaTable(str(truth)).to_pyarrow_table(columns=["key"]).num_rows if known else 0
-    weeks = run.windows(monitor_of("model-quality"))
+    weeks = run.windows(f"{ENDPOINT}-model-quality")
     measured = sum(run.client.report(one["id"])["labelled_count"] for one in weeks.values())
     (cadence,) = (one for one in run.traffic.cadences if one.monitor.endswith("model-quality"))
     ends = cadence.ends(run.traffic.end)
@@ -162,12 +155,17 @@ def _known(run: Run, start: datetime, end: datetime) -> int:
 def _alarms(run: Run) -> list[Check]:
     """Compare changes of state, their history, the messages that follow, and what came."""
     counted = sum(alarm["status"]["state_seq"] for alarm in run.client.list("Alarm"))
+    specs = alarms_of(run.resources)
     states = [
         (name, item["history_data"]["newState"]["stateValue"])
-        for name in ALARMS
+        for name in specs
         for item in run.client.alarm_history(name, limit=None, type="StateUpdate")
     ]
-    due = sum(len(channels_of(run.resources, name, state)) for name, state in states)
+    keys = {"ALARM": "alarm_actions", "OK": "ok_actions"}
+    due = sum(
+        len(specs[name].get(keys.get(state, "insufficient_data_actions"), ()))
+        for name, state in states
+    )
     delivered = len(run.client.deliveries(status="delivered", limit=None))
     received, refused = len(run.pager.ids), run.pager.refused_count
     return [
@@ -180,7 +178,7 @@ def _alarms(run: Run) -> list[Check]:
 
 def _planted(run: Run) -> list[Check]:
     """Find the planted fault as the top cause of its days, and its rows among those shown."""
-    planted, executions = run.traffic.planted, run.windows(monitor_of("data-quality"))
+    planted, executions = run.traffic.planted, run.windows(f"{ENDPOINT}-data-quality")
     days = [day for day in bug_days(planted.shift) if day >= run.traffic.start]
     first = {one.event_id: run.traffic.requests[one.request].first for one in run.replay.answers}
     top = shown = right = 0

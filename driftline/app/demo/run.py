@@ -112,10 +112,9 @@ def _play(
         resources.write(declared, home.folder / "resources.yaml")
         client.apply(declared)
         say(f"resources applied: {home.folder / 'resources.yaml'}")
-        replay = Replay(client, clock, traffic)
+        replay = Replay(client, clock, traffic, supervisor.check)
         with progress("replaying", unit="days", console=console) as advance:
-            if left := replay.run(supervisor.check, advance):
-                say(f"unfinished: {left}")
+            replay.run(advance)
         say("requests answered, windows judged, alarms evaluated, messages delivered")
         checks = reconcile(Run(Path(settings.root), traffic, declared, replay, pager, client))
     agrees = show(checks, Console(highlight=False))

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
+import pandas as pd
 import pyarrow.compute as pc
 import pytest
 
@@ -11,7 +11,7 @@ from driftline.app.demo.flights import (
     FEATURES,
     LABEL,
     Flights,
-    _carry_forward,
+    _last_known,
     load,
     requests_of,
     year_end,
@@ -89,9 +89,11 @@ def test_weather_is_missing_on_the_last_day_only_where_the_feed_ends(flights: Fl
     assert pc.min(missing[EVENT_TIME]).as_py() >= flights.end - timedelta(days=1)
 
 
-def test_an_observation_lasts_for_so_many_hours_and_no_longer() -> None:
-    column = np.array([np.nan, 1.0, np.nan, np.nan, np.nan, 2.0])
+def test_an_observation_is_known_an_hour_later_and_lasts_for_six_hours() -> None:
+    hours = pd.date_range("2013-03-01", periods=12, freq="h", tz="UTC")
+    weather = pd.DataFrame({"time_hour": hours[:1], "origin": "EWR", "temp": [41.0]})
+    flights = pd.DataFrame({"time_hour": hours[::-1], "origin": "EWR"})
 
-    filled = _carry_forward(column.reshape(1, -1, 1), limit=2).ravel()
+    known = _last_known(flights, weather, "temp").to_pylist()[::-1]
 
-    np.testing.assert_array_equal(filled, [np.nan, 1.0, 1.0, 1.0, np.nan, 2.0])
+    assert known == [None, *[41.0] * 7, *[None] * 4]

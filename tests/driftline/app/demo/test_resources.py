@@ -6,14 +6,7 @@ from typing import Any
 import yaml
 
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.app.demo.resources import (
-    ALARMS,
-    cadences,
-    channels_of,
-    declare,
-    monitor_of,
-    write,
-)
+from driftline.app.demo.resources import alarms_of, cadences, declare, write
 from driftline.monitors.schedule import Schedule, due_windows
 from driftline.serving.resources.resources import parse_resources
 
@@ -62,14 +55,6 @@ def test_the_file_holds_the_same_and_is_for_its_owner_alone(tmp_path: Path) -> N
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_each_state_of_an_alarm_names_whom_it_tells() -> None:
-    broken, drift, *_ = ALARMS
-
-    assert channels_of(_declared(), broken, "ALARM") == ["pager"]
-    assert channels_of(_declared(), broken, "OK") == ["pager"]
-    assert channels_of(_declared(), drift, "OK") == []
-
-
 def test_weeks_are_whole_and_the_last_ends_with_the_replay() -> None:
     for cadence in cadences(START, END):
         schedule = next(one["spec"] for one in _declared() if one["name"] == cadence.monitor)
@@ -80,11 +65,8 @@ def test_weeks_are_whole_and_the_last_ends_with_the_replay() -> None:
 
 
 def test_every_alarm_watches_a_declared_monitor_over_its_windows() -> None:
-    declared = {one["name"]: one["spec"] for one in _declared()}
+    lengths = {one.monitor: one.length for one in cadences(START, END)}
 
-    for alarm, (kind, *_) in ALARMS.items():
-        monitor = monitor_of(kind)
-        length = next(one.length for one in cadences(START, END) if one.monitor == monitor)
-        assert declared[monitor]["endpoint"] == "flights"
-        assert declared[alarm]["dimensions"]["MonitoringSchedule"] == monitor
-        assert declared[alarm]["period"] == length.total_seconds()
+    for alarm in alarms_of(_declared()).values():
+        length = lengths[alarm["dimensions"]["MonitoringSchedule"]]
+        assert alarm["period"] == length.total_seconds()
