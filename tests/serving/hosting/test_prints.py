@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import io
 import logging
 import math
 import os
@@ -19,24 +20,22 @@ from driftline.serving.hosting.prints import Prints
 from tests.serving.conftest import MODULES
 
 
-class Printed:
-    """What a model printed, at moments of a clock that stands."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-        self.prints = Prints("scoring", monotonic=lambda: self.now_s)
-
-
-@pytest.fixture
-def printed(caplog: pytest.LogCaptureFixture) -> Printed:
+@pytest.fixture(autouse=True)
+def _logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger=prints.__name__)
-    return Printed()
 
 
-def test_each_line_is_logged_under_the_models_name(printed, caplog) -> None:
-    for part in (b"one\ntw", b"o\r\n", b"\n  \nthree"):
-        printed.prints.feed(part)
-    printed.prints.end()
+def read(data: bytes) -> None:
+    """Have a model's lines read, by a clock that stands."""
+    read_by(Prints("scoring", monotonic=lambda: 1000.0), data)
+
+
+def read_by(one: Prints, data: bytes) -> None:
+    one.read(io.BufferedReader(io.BytesIO(data)))  # type: ignore[arg-type] # A stream of bytes.
+
+
+def test_each_line_is_logged_under_the_models_name(caplog) -> None:
+    read(b"one\ntwo\r\n\n  \nthree")
 
     assert caplog.messages == [f"model=scoring printed: {one}" for one in ("one", "two", "three")]
 
@@ -51,33 +50,34 @@ def test_each_line_is_logged_under_the_models_name(printed, caplog) -> None:
         ("größe 5 µm, 気温".encode(), "größe 5 µm, 気温"),
     ],
 )
-def test_signs_that_act_on_a_terminal_are_escaped(printed, caplog, line, shown) -> None:
-    printed.prints.feed(line + b"\n")
+def test_signs_that_act_on_a_terminal_are_escaped(caplog, line, shown) -> None:
+    read(line + b"\n")
 
     assert caplog.messages == [f"model=scoring printed: {shown}"]
 
 
-def test_lines_are_kept_in_a_file_within_limits_and_counted_beyond(printed, tmp_path) -> None:
-    file = LogFile(tmp_path, "AllTraffic")
-    printed.prints.keep("scoring", lambda: 4711, file, is_private=False)
-    printed.prints.feed(b"first\n" + b"x" * 10_000 + b"\n")
-    for _ in range(1000):
-        printed.prints.feed(b"again\n" * 10_000)
-    printed.now_s += 30.0
-    printed.prints.feed(b"last\n")
-    printed.prints.end()
+def test_lines_are_kept_in_a_file_within_limits_and_counted_beyond(caplog, tmp_path) -> None:
+    scoring = Prints("scoring", monotonic=lambda: 1000.0)
+    scoring.keep("scoring", lambda: 4711, LogFile(tmp_path, "AllTraffic"), is_private=False)
+    read_by(scoring, b"first\n" + b"x" * 10_000 + b"\n" + b"again\n" * 1_000_000)
 
-    newest, told, *others = [one.message for one in read_lines(tmp_path, limit=100_000)]
-    assert newest == "last"
+    newest, *others = [one.message for one in read_lines(tmp_path, limit=100_000)]
     assert others[-2:] == ["x" * 8192 + " …", "first"]
-    left_out = int(told.split()[0].replace(",", ""))
-    assert told == f"{left_out:,} lines were printed too fast and left out"
-    assert left_out + len(others) == 2 + 1000 * 10_000
+    left_out = int(newest.split()[0].replace(",", ""))
+    assert newest == f"{left_out:,} lines were printed too fast and left out"
+    assert left_out + len(others) == 2 + 1_000_000
     assert len(others) < (4 << 20) / 256
+    assert not caplog.messages
+
+
+def test_a_flood_without_a_file_does_not_fill_the_servers_log(caplog) -> None:
+    read(b"again\n" * 1_000_000)
+
+    assert len(caplog.messages) == 101
+    assert caplog.messages[-1].endswith("999,900 lines were printed too fast and left out")
 
 
 def test_what_is_printed_into_the_pipe_is_logged_to_its_end(caplog) -> None:
-    caplog.set_level(logging.INFO, logger=prints.__name__)
     others = set(threading.enumerate())
     writing = Prints("piped").open()
     (reader,) = set(threading.enumerate()) - others
