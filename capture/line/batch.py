@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from driftline.capture.line.validate import valid_or_gap, valid_records
+from driftline.capture.line.validate import gap_of, valid_records
 from driftline.capture.spool.delivery import Delivery
-from driftline.capture.spool.frame import Frame, Kind
+from driftline.capture.spool.frame import Frame
 from driftline.capture.spool.records import Records
 from driftline.formats.body_limits import BodyError
 from driftline.formats.content_encoding import unpack
@@ -33,11 +33,8 @@ class Batch:
         self._gaps_at: list[int] = []
         is_sound = valid_records(self._records)
         for index in np.flatnonzero(~is_sound).tolist():
-            frame = valid_or_gap(self._records.frame(index))
-            is_sound[index] = frame.kind == Kind.RECORD
-            if frame.kind == Kind.GAP:
-                self.gaps.append((self._spool(index), frame))
-                self._gaps_at.append(index)
+            self.gaps.append((self._spool(index), gap_of(self._records.frame(index))))
+            self._gaps_at.append(index)
         names = self._records.meta("endpoint").dictionary_encode()
         codes = names.indices.fill_null(-1).to_numpy()
         masks = ((name, (codes == code) & is_sound) for code, name in enumerate(names.dictionary))

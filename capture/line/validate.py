@@ -22,16 +22,8 @@ _MAX_ROW_DIGITS = 9  # Any such number is an int32.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999  # The years 1 to 9999.
 
 
-def valid_or_gap(frame: Frame) -> Frame:
-    """Return a valid frame as it is, or the gap in place of an invalid one."""
-    return frame if _is_valid(frame) else unreadable(frame)
-
-
 def valid_records(records: Records) -> np.ndarray:
-    """Return which are valid records, shape (records,); the others are gaps or invalid.
-
-    The same as to ask ``valid_or_gap`` of each, but by the few different texts that they hold.
-    """
+    """Return which are valid records, shape (records,); ``gap_of`` takes the others."""
     header = records.header
     is_sound = records.kind == Kind.RECORD
     for name in ("seq", "wall_ns", "request_bytes", "response_bytes"):
@@ -55,6 +47,11 @@ def _judged(
     return np.asarray(verdicts[pc.fill_null(encoded.indices, len(verdicts) - 1).to_numpy()])
 
 
+def gap_of(frame: Frame) -> Frame:
+    """Return a valid gap as it is, and the gap in place of anything else."""
+    return frame if _is_valid_gap(frame) else unreadable(frame)
+
+
 def unreadable(frame: Frame) -> Frame:
     """Return the gap in place of a frame that cannot become a row."""
     kept = frame._replace(seq=min(frame.seq, MAX_NUMBER), wall_ns=min(frame.wall_ns, MAX_NUMBER))
@@ -74,24 +71,14 @@ def gap_instead(frame: Frame, reason: str) -> Frame:
     )  # fmt: skip
 
 
-def _is_valid(frame: Frame) -> bool:
-    meta = frame.meta
-    if max(frame.seq, frame.wall_ns, frame.request_bytes, frame.response_bytes) > MAX_NUMBER:
+def _is_valid_gap(frame: Frame) -> bool:
+    if frame.kind != Kind.GAP or max(frame.seq, frame.wall_ns) > MAX_NUMBER:
         return False
+    names = ("records", "bytes", "first_ns", "last_ns", "total")
     try:
-        if frame.kind == Kind.GAP:
-            names = ("records", "bytes", "first_ns", "last_ns", "total")
-            return all(0 <= int(meta.get(name, "0")) <= MAX_NUMBER for name in names)
+        return all(0 <= int(frame.meta.get(name, "0")) <= MAX_NUMBER for name in names)
     except ValueError:
         return False
-    return (
-        frame.kind == Kind.RECORD
-        and _is_share(meta.get("rate", "1"))
-        and _is_dated(meta.get("event_time_us", "0"))
-        and _is_stated(meta.get("stated_time_us", ""))
-        and _is_row(meta.get("first_row", "0"))
-        and is_name(meta.get("endpoint", ""))
-    )
 
 
 def _is_share(text: str) -> bool:

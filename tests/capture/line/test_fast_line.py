@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from driftline.capture.line.batch import Batch
 from driftline.capture.line.envelope import Envelope, read_envelope
 from driftline.capture.line.producer import Producer
-from driftline.capture.line.validate import valid_or_gap
+from driftline.capture.line.validate import gap_of, valid_records
 from driftline.capture.spool.delivery import Delivery, redacted
 from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Frame, Kind, frame_bytes
@@ -125,11 +125,12 @@ def one_by_one(
     rows: dict[str, list[pa.Table]] = {}
     gaps = []
     for spool_id, frames in spools.items():
-        for frame in map(valid_or_gap, frames):
-            if frame.kind == Kind.GAP:
-                gaps.append((spool_id, frame))
+        for frame in frames:
+            record = Records.of([(spool_id, frame)])
+            if not valid_records(record)[0]:
+                gaps.append((spool_id, gap_of(frame)))
                 continue
-            made = build_rows(Records.of([(spool_id, frame)]), SIGNATURE)
+            made = build_rows(record, SIGNATURE)
             rows.setdefault(frame.meta["endpoint"], []).append(made.rows)
     return {name: pa.concat_tables(tables) for name, tables in rows.items()}, gaps
 

@@ -6,13 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.capture.line.validate import MAX_NUMBER, gap_instead, valid_or_gap
+from driftline.capture.line.validate import MAX_NUMBER, gap_instead, gap_of, valid_records
 from driftline.capture.spool.frame import Frame, Kind, whole
+from driftline.capture.spool.records import Records
 
 
 def record(**changes: object) -> Frame:
     """Return a frame as the tap writes it, but for some of it."""
     return Frame(Kind.RECORD, 0, 1, 5, 0, 0, 0, 0, 0, 200, {"endpoint": "e"})._replace(**changes)
+
+
+def is_valid(frame: Frame) -> bool:
+    return bool(valid_records(Records.of([("spool", frame)]))[0])
 
 
 @pytest.mark.parametrize(
@@ -34,19 +39,20 @@ def record(**changes: object) -> Frame:
     ],
 )
 def test_a_gap_stands_for_what_would_stop_the_sink_or_leave_its_folder(odd: Frame) -> None:
-    found = valid_or_gap(odd)
+    found = gap_of(odd)
 
+    assert not is_valid(odd)
     assert (found.kind, found.meta["reason"]) == (Kind.GAP, "unreadable")
     assert found.meta.get("records") == ("1" if odd.kind == Kind.RECORD else None)
     assert found.meta.get("endpoint", "") in ("", "e")
-    assert valid_or_gap(found) is found
+    assert gap_of(found) is found
     assert found.seq == min(odd.seq, MAX_NUMBER)
 
 
 def test_what_the_tap_writes_stays_as_it_is() -> None:
     usual = record(meta={"endpoint": "e", "rate": "0.5", "event_time_us": "1"})
 
-    assert valid_or_gap(usual) is usual
+    assert is_valid(usual)
 
 
 @given(st.text(max_size=30))
