@@ -361,7 +361,7 @@ _STATUS: dict[Kind, Any] = {
 # A resource as it is listed: its specs are the one place of the fields.
 STORED = {
     kind: shape(
-        f"Stored{kind}", SPECS[kind].__doc__ or "", _StoredEnvelope,
+        f"Stored{kind}", DECLARED[kind].__doc__ or "", _StoredEnvelope,
         kind=Literal[kind], spec=SPECS[kind], status=_STATUS[kind],
     )
     for kind in KINDS

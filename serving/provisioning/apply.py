@@ -68,7 +68,6 @@ from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import (
     require_consistent,
     require_not_captured_into,
-    require_one_place,
 )
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
@@ -83,7 +82,6 @@ from driftline.serving.resources.specs import (
     BaselineSpec,
     EndpointSpec,
     Kind,
-    ModelSpec,
     MonitorSpec,
     baseline_and_pin,
 )
@@ -578,5 +576,3 @@ def _check_spec(resource: Resource) -> None:
     definition_of(resource)
     if isinstance(resource.spec, EndpointSpec):
         require_consistent(resource.spec)
-    if isinstance(resource.spec, ModelSpec):
-        require_one_place(resource.spec)

@@ -43,7 +43,7 @@ def check_containers(
     most, whose = spec.memory_size_in_mb, "memory_size_in_mb is"
     if most is None:
         most, whose = machine_memory_bytes() >> 20, "this machine has"
-    if spec.containers and sum(limits.values()) > most:
+    if sum(limits.values()) > most:
         parts = " + ".join(f"{hostname} {size:,}" for hostname, size in limits.items())
         raise ResourceError(
             f"{resource}: its containers may use {sum(limits.values()):,} MiB together ({parts}), "

@@ -52,6 +52,8 @@ from driftline.serving.resources.specs import (
     Kind,
     ModelSpec,
     MonitorSpec,
+    MultiModelSpec,
+    SingleModelSpec,
     Spec,
     containers_of,
     variants_and_shadows,
@@ -132,11 +134,9 @@ def content_of(
     """Look at the files that a resource names and return their digests; empty where it has none."""
     found: dict[str, str] = {}
     try:
-        if isinstance(resource.spec, ModelSpec) and resource.spec.containers:
-            found = {}
-        elif isinstance(resource.spec, ModelSpec) and resource.spec.mode == MULTI_MODEL:
+        if isinstance(resource.spec, MultiModelSpec):
             found = _examples(resource.spec, reach, trust_pickle=trust_pickle)
-        elif isinstance(resource.spec, ModelSpec):
+        elif isinstance(resource.spec, SingleModelSpec):
             if resource.spec.command is not None:
                 file = _command_model(resource.spec, reach, is_trusted=trust_commands)
             else:
@@ -377,12 +377,12 @@ def _article(kind: Kind) -> str:
     return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
 
 
-def _examples(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
+def _examples(spec: MultiModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
     """Return a digest of a prefix, and some models below it that could be served, by lines.
 
     The digest does not tell which these are: models come and go, and all have to answer alike.
     """
-    prefix = str(spec.model_data_prefix)
+    prefix = spec.model_data_prefix
     reach.check_data(prefix)
     place = locate(prefix)
     if not is_remote(prefix) and place.kind != fs.FileType.Directory:
@@ -409,22 +409,22 @@ def _is_servable(name: str, *, trust_pickle: bool) -> bool:
     return True
 
 
-def _command_model(spec: ModelSpec, reach: Reach, *, is_trusted: bool) -> Path:
+def _command_model(spec: SingleModelSpec, reach: Reach, *, is_trusted: bool) -> Path:
     """Return what a command answers from: any file or folder."""
     if not is_trusted:
         raise ModelError(
             "command: this installation runs none; allow it by [serving] trust_commands = true, "
             "which lets whoever may apply resources run any program here"
         )
-    path = absolute(str(spec.path), "path")
+    path = absolute(spec.path, "path")
     reach.check(path)
     for file in model_files(path).values():
         reach.check(file)
     return path
 
 
-def _model_file(spec: ModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:
-    path = absolute(str(spec.path), "path")
+def _model_file(spec: SingleModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:
+    path = absolute(spec.path, "path")
     reach.check(path)
     model = find_model(path)
     for file in model_files(model.path).values():

@@ -57,10 +57,11 @@ from driftline.serving.resources.answers import answers_several
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import ResourceError, key_of
 from driftline.serving.resources.specs import (
-    MULTI_MODEL,
     BaselineSpec,
     CapturedData,
-    ModelSpec,
+    ContainersSpec,
+    MultiModelSpec,
+    SingleModelSpec,
     command_of,
     containers_of,
     variants_and_shadows,
@@ -105,18 +106,21 @@ class Provisioner:
         """Make what one resource stands for, or give what was made before if that still holds."""
         resource = planned.resource
         try:
-            if isinstance(resource.spec, ModelSpec):
-                if resource.spec.containers:
+            match resource.spec:
+                case ContainersSpec():
                     # What they answer is looked up when an endpoint is made, which follows them.
                     return {"trust_pickle": self._context.trust_pickle, "description": None}
-                if resource.spec.mode == MULTI_MODEL:
-                    made = await self._many_models(planned, resource.spec, (source or "").split())
-                else:
-                    made = await self._model(planned, resource.spec, Path(source or ""))
-                self._models[resource.key] = made
-                return made
-            if isinstance(resource.spec, BaselineSpec):
-                return await asyncio.to_thread(self._baseline, planned, resource.spec)
+                case MultiModelSpec() as spec:
+                    examples = (source or "").split()
+                    made = await self._many_models(planned, spec, examples)
+                    self._models[resource.key] = made
+                    return made
+                case SingleModelSpec() as spec:
+                    made = await self._model(planned, spec, Path(source or ""))
+                    self._models[resource.key] = made
+                    return made
+                case BaselineSpec() as spec:
+                    return await asyncio.to_thread(self._baseline, planned, spec)
         except InputError as error:
             raise ResourceError(f"{resource}: {error}") from error
         except OSError as error:
@@ -141,7 +145,7 @@ class Provisioner:
         if row is None or row.made["version"] != version:
             baselines.remove(self._context.root, baseline, version)
 
-    async def _model(self, planned: Planned, spec: ModelSpec, file: Path) -> Made:
+    async def _model(self, planned: Planned, spec: SingleModelSpec, file: Path) -> Made:
         trusted = self._context.trust_pickle and spec.trust_pickle is not False
         command, memory_bytes = command_of(planned.spec)
         before = planned.before
@@ -178,7 +182,7 @@ class Provisioner:
         }
 
     async def _many_models(
-        self, planned: Planned, spec: ModelSpec, examples: Sequence[str]
+        self, planned: Planned, spec: MultiModelSpec, examples: Sequence[str]
     ) -> Made:
         """Learn from some models below a prefix what most of them take and answer."""
         trusted = self._context.trust_pickle and spec.trust_pickle is not False
@@ -186,7 +190,7 @@ class Provisioner:
             return {**planned.before.made, "trust_pickle": trusted}
         found = {"digest": planned.content["digest"], "trust_pickle": trusted}
         files = FileCache(
-            str(spec.model_data_prefix), self._store.local_folder, spec.disk_limit_mb << 20,
+            spec.model_data_prefix, self._store.local_folder, spec.disk_limit_mb << 20,
             self._context.reach.check,
         )  # fmt: skip
         _, memory_bytes = command_of(planned.spec)

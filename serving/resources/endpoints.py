@@ -19,14 +19,10 @@ from driftline.errors import ConflictError, InputError, UnavailableError, Undeci
 from driftline.serving.resources import store
 from driftline.serving.resources.served_models import deployed_at
 from driftline.serving.resources.specs import (
-    CONTAINERS_MAX,
-    CONTAINERS_MIN,
-    DIRECT,
     MULTI_MODEL,
     SERIAL,
     SINGLE_MODEL,
     EndpointSpec,
-    ModelSpec,
     ProductionVariantSpec,
     command_of,
     containers_of,
@@ -133,66 +129,6 @@ def _require_variants(spec: EndpointSpec) -> None:
             raise InputError(
                 f'variant_name "{variant.variant_name}" stands twice; expected names that differ '
                 "by more than case"
-            )
-
-
-def require_one_place(spec: ModelSpec) -> None:
-    """Refuse a model of neither a file nor a prefix, and fields without effect in its mode.
-
-    Raises
-    ------
-    InputError
-        Naming the field, and what was expected.
-    """
-    if spec.mode in (SERIAL, DIRECT) or spec.containers:
-        _require_containers(spec)
-        return
-    is_many = spec.mode == MULTI_MODEL
-    if is_many and spec.model_data_prefix is None:
-        raise InputError("spec.model_data_prefix is missing; mode: MultiModel needs it")
-    if not is_many and spec.path is None:
-        raise InputError(
-            "spec.path is missing; every Model needs path, or mode: MultiModel with "
-            "model_data_prefix"
-        )
-    of_many = ("model_data_prefix", "memory_limit_mb", "disk_limit_mb")
-    for name in ("path", "command") if is_many else of_many:
-        if getattr(spec, name) != ModelSpec.model_fields[name].default:
-            raise InputError(f"spec.{name} in mode {spec.mode}, which has no use for it")
-    size, of_models = spec.memory_size_in_mb, spec.memory_limit_mb
-    if is_many and size is not None and size <= of_models:
-        raise InputError(
-            f"spec.memory_size_in_mb {size} is no more than memory_limit_mb {of_models}, what "
-            "models in memory may take; a worker needs more than its models"
-        )
-
-
-def _require_containers(spec: ModelSpec) -> None:
-    """Refuse containers that no request could ask, and fields without effect beside them."""
-    if spec.mode not in (SERIAL, DIRECT):
-        raise InputError(f"spec.containers in mode {spec.mode}; expected mode: Serial or Direct")
-    count = len(spec.containers)
-    if count < CONTAINERS_MIN:
-        raise InputError(
-            f"spec.containers has {count} entries; mode {spec.mode} takes {CONTAINERS_MIN} to "
-            f"{CONTAINERS_MAX}"
-        )
-    others = set(ModelSpec.model_fields) - {"mode", "containers", "memory_size_in_mb"}
-    for name in sorted(others):
-        if getattr(spec, name) != ModelSpec.model_fields[name].default:
-            raise InputError(f"spec.{name} in mode {spec.mode}, which has no use for it")
-    names = [one.container_hostname for one in spec.containers]
-    given = [name.casefold() for name in names if name is not None]
-    if len(given) < count and (given or spec.mode == DIRECT):
-        raise InputError(
-            f"spec.containers: {count - len(given)} have no container_hostname; "
-            + ("mode Direct needs it of all" if spec.mode == DIRECT else "expected all, or none")
-        )
-    for hostname in names:
-        if hostname is not None and given.count(hostname.casefold()) > 1:
-            raise InputError(
-                f'container_hostname "{hostname}" stands twice; expected names that differ by more '
-                "than case"
             )
 
 
@@ -329,7 +265,7 @@ def _desired(
         reads_bodies=may_differ or about.get("kind") == "bodies",
         many=many,
         containers=_containers(endpoint, variant, model, models),
-        is_serial=spec_mode(model.spec) == SERIAL,
+        is_serial=model.spec["mode"] == SERIAL,
         answers_later=spec["async_inference_config"],
         serverless=_serverless(variant, model),
     )
@@ -337,7 +273,7 @@ def _desired(
 
 def _serverless(variant: Mapping[str, Any], model: store.Stored) -> Serverless | None:
     found = variant["serverless_config"]
-    if found is None or spec_mode(model.spec) != SINGLE_MODEL:
+    if found is None or model.spec["mode"] != SINGLE_MODEL:
         return None
     memory = found["memory_size_in_mb"] << 20
     return Serverless(memory, found["max_concurrency"], found["provisioned_concurrency"] or 0)
@@ -355,7 +291,7 @@ def _containers(
         replace(_desired(endpoint, variant, models[name.casefold()], {}), name=hostname)
         for hostname, name in named.items()
     ]
-    if spec_mode(model.spec) == SERIAL:
+    if model.spec["mode"] == SERIAL:
         last = len(found) - 1
         return tuple(
             replace(
@@ -366,11 +302,6 @@ def _containers(
             for number, one in enumerate(found)
         )
     return tuple(found)
-
-
-def spec_mode(spec: Mapping[str, Any]) -> str:
-    """Return the mode of a stored Model."""
-    return str(spec["mode"])
 
 
 def _many(model: store.Stored, signature: str | None) -> ManyModels | None:

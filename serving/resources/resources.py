@@ -17,7 +17,16 @@ from driftline.alerts.alarms.parts import own_names
 from driftline.alerts.math.query import read_dimensions
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
-from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind, ModelSpec, Spec
+from driftline.serving.resources.specs import (
+    KINDS,
+    MODELS,
+    SECRET_FIELDS,
+    SINGLE_MODEL,
+    SPECS,
+    ContainersSpec,
+    Kind,
+    Spec,
+)
 from driftline.validation import expected, nearest, shown
 
 MAX_RESOURCES = 1000
@@ -72,8 +81,7 @@ def parse_resources(documents: Iterable[object]) -> list[Resource]:
 
 def _order(resource: Resource) -> tuple[int, bool]:
     """Return the place of a resource behind those that it needs."""
-    has_parts = isinstance(resource.spec, ModelSpec) and bool(resource.spec.containers)
-    return KINDS.index(resource.kind), has_parts
+    return KINDS.index(resource.kind), isinstance(resource.spec, ContainersSpec)
 
 
 def _parse(document: object, number: int) -> Resource:
@@ -163,7 +171,7 @@ def _checked_name(kind: str, name: object, where: str) -> str:
 
 
 def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
-    model = SPECS[kind]
+    model: type[Spec] = SPECS[kind] if kind != "Model" else _model_type(spec, where)
     _known_keys(spec, tuple(model.model_fields), f"{where}, spec")
     try:
         return model.model_validate(dict(spec))
@@ -174,10 +182,27 @@ def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
             needed = [key for key, one in model.model_fields.items() if one.is_required()]
             # What a part lacks, an endpoint without that part does not need.
             every = f"; every {kind} needs {_listed(needed)}" if path in needed else ""
+            if kind == "Model" and every:
+                every = f"; a Model of mode {spec.get('mode', SINGLE_MODEL)} needs it"
             raise ResourceError(f"{where}: spec.{path} is missing{every}") from None
+        if not path:  # What does not go together.
+            raise ResourceError(f"{where}: {expected(first)}") from None
         # A secret may stand in the field that is wrong.
         value = "" if path in (*SECRET_FIELDS, "url") else f" {shown(first['input'])}"
         raise ResourceError(f"{where}: spec.{path}{value}; expected {expected(first)}") from None
+
+
+def _model_type(spec: Mapping[str, object], where: str) -> type[Spec]:
+    """Return the form that a model of this mode has; refuse fields of another one."""
+    mode = spec.get("mode", SINGLE_MODEL)
+    if not isinstance(mode, str) or mode not in MODELS:
+        raise ResourceError(f"{where}: spec.mode {shown(mode)}; expected {' or '.join(MODELS)}")
+    model = MODELS[mode]
+    others = {name for one in MODELS.values() for name in one.model_fields}
+    for name in spec:
+        if name in others and name not in model.model_fields:
+            raise ResourceError(f"{where}: spec.{name} in mode {mode}, which has no use for it")
+    return model
 
 
 def _known_keys(found: Mapping[str, object], known: tuple[str, ...], where: str) -> None:

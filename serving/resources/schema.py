@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
 from driftline.serving.resources.resources import ALARM_KINDS
-from driftline.serving.resources.specs import KINDS, SPECS, Kind, Spec
+from driftline.serving.resources.specs import KINDS, SPECS, Kind, ModelSpec
 
 _DEFINITION = "#/$defs/{model}"
 
@@ -22,13 +22,14 @@ class Envelope(BaseModel):
     tags: dict[str, str] | None = None
 
 
-def _declared(kind: Kind, spec: type[Spec]) -> type[BaseModel]:
-    fields: dict[str, Any] = {"kind": (Literal[kind], ...), "spec": (spec, ...)}
-    return create_model(f"{kind}Resource", __base__=Envelope, __doc__=spec.__doc__, **fields)
+def _declared(kind: Kind) -> type[BaseModel]:
+    fields: dict[str, Any] = {"kind": (Literal[kind], ...), "spec": (SPECS[kind], ...)}
+    about = ModelSpec if kind == "Model" else SPECS[kind]
+    return create_model(f"{kind}Resource", __base__=Envelope, __doc__=about.__doc__, **fields)
 
 
 # A resource as people declare it, by kind.
-DECLARED: dict[Kind, type[BaseModel]] = {kind: _declared(kind, SPECS[kind]) for kind in KINDS}
+DECLARED: dict[Kind, type[BaseModel]] = {kind: _declared(kind) for kind in KINDS}
 
 
 def resource_schema() -> dict[str, Any]:

@@ -68,7 +68,6 @@ SINGLE_MODEL, MULTI_MODEL = "SingleModel", "MultiModel"
 TRANSFORM_VARIANT = "transform"
 # Modes of several containers: asked one after another, or each by its name.
 SERIAL, DIRECT = "Serial", "Direct"
-CONTAINERS_MIN, CONTAINERS_MAX = 2, 15  # SageMaker's.
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")]
 
@@ -84,34 +83,108 @@ class ContainerSpec(Spec):
 class ModelSpec(Spec):
     """A model: a file, a folder or a command; many models below a prefix; or several containers."""
 
-    path: str | None = None
-    trust_pickle: bool | None = None
-    mode: Literal["SingleModel", "MultiModel", "Serial", "Direct"] = "SingleModel"
-    # Of the modes Serial and Direct.
-    containers: Annotated[list[ContainerSpec], Field(max_length=CONTAINERS_MAX)] = []
-    # Of mode MultiModel: a folder, or a URI of a bucket's, below which the models' files lie.
-    model_data_prefix: str | None = None
-    # What models may take that are in memory, of each worker, and as files on the server's disk.
-    memory_limit_mb: Annotated[int, Field(ge=16, le=1 << 20)] = 1024
-    disk_limit_mb: Annotated[int, Field(ge=1, le=1 << 24)] = 10_240
-    # A program that answers GET /ping and POST /invocations beside ``path``, and its arguments.
-    command: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+    mode: str
     # Of data, that each worker, or each process of the command, may use; left out: no limit. Of
     # containers, what those that have a limit may use together; left out: what the machine has.
     memory_size_in_mb: Annotated[int, Field(ge=16, le=1 << 20)] | None = None
+
+
+class SingleModelSpec(ModelSpec):
+    """A model of a file or a folder, or a command."""
+
+    mode: Literal["SingleModel"] = "SingleModel"
+    path: str
+    trust_pickle: bool | None = None
+    # A program that answers GET /ping and POST /invocations beside ``path``, and its arguments.
+    command: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
+
+
+class MultiModelSpec(ModelSpec):
+    """Many models below a prefix."""
+
+    mode: Literal["MultiModel"]
+    # A folder, or a URI of a bucket's, below which the models' files lie.
+    model_data_prefix: str
+    trust_pickle: bool | None = None
+    # What models may take that are in memory, of each worker, and as files on the server's disk.
+    memory_limit_mb: Annotated[int, Field(ge=16, le=1 << 20)] = 1024
+    disk_limit_mb: Annotated[int, Field(ge=1, le=1 << 24)] = 10_240
+
+    @model_validator(mode="after")
+    def _require_memory(self) -> Self:
+        size, of_models = self.memory_size_in_mb, self.memory_limit_mb
+        if size is not None and size <= of_models:
+            raise ValueError(
+                f"spec.memory_size_in_mb {size} is no more than memory_limit_mb {of_models}, what "
+                "models in memory may take; a worker needs more than its models"
+            )
+        return self
+
+
+class ContainersSpec(ModelSpec):
+    """Several containers, asked one after another or each by its name."""
+
+    mode: Literal["Serial", "Direct"]
+    # SageMaker's bounds.
+    containers: Annotated[list[ContainerSpec], Field(min_length=2, max_length=15)]
+
+    @model_validator(mode="after")
+    def _require_names(self) -> Self:
+        names = [one.container_hostname for one in self.containers]
+        given = [name.casefold() for name in names if name is not None]
+        if len(given) < len(names) and (given or self.mode == DIRECT):
+            raise ValueError(
+                f"spec.containers: {len(names) - len(given)} have no container_hostname; "
+                + (
+                    "mode Direct needs it of all"
+                    if self.mode == DIRECT
+                    else "expected all, or none"
+                )
+            )
+        if twice := next(
+            (name for name in names if name and given.count(name.casefold()) > 1), None
+        ):
+            raise ValueError(
+                f'container_hostname "{twice}" stands twice; expected names that differ by more '
+                "than case"
+            )
+        return self
+
+
+# By their mode.
+MODELS: dict[str, type[ModelSpec]] = {
+    SINGLE_MODEL: SingleModelSpec,
+    MULTI_MODEL: MultiModelSpec,
+    SERIAL: ContainersSpec,
+    DIRECT: ContainersSpec,
+}
+
+
+def _mode_of(given: object) -> str:
+    mode = given.get("mode", SINGLE_MODEL) if isinstance(given, Mapping) else SINGLE_MODEL
+    return str(mode)
+
+
+AnyModelSpec = Annotated[
+    Annotated[SingleModelSpec, Tag(SINGLE_MODEL)]
+    | Annotated[MultiModelSpec, Tag(MULTI_MODEL)]
+    | Annotated[ContainersSpec, Tag(SERIAL)]
+    | Annotated[ContainersSpec, Tag(DIRECT)],
+    Discriminator(_mode_of),
+]
 
 
 def containers_of(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return the models of a stored Model's containers, by hostname, in their order."""
     return {
         one["container_hostname"] or f"container-{number}": one["model_name"]
-        for number, one in enumerate(spec["containers"], start=1)
+        for number, one in enumerate(spec.get("containers", ()), start=1)
     }
 
 
 def command_of(spec: Mapping[str, Any]) -> tuple[tuple[str, ...] | None, int | None]:
     """Return the command of a stored model and the bytes that it may use; None for neither."""
-    command, memory = spec["command"], spec["memory_size_in_mb"]
+    command, memory = spec.get("command"), spec["memory_size_in_mb"]
     return None if command is None else tuple(command), None if memory is None else memory << 20
 
 
@@ -393,8 +466,8 @@ class SilenceSpec(Spec):
     description: str = ""
 
 
-SPECS: dict[Kind, type[Spec]] = {
-    "Model": ModelSpec,
+SPECS: dict[Kind, Any] = {
+    "Model": AnyModelSpec,
     "Baseline": BaselineSpec,
     "Endpoint": EndpointSpec,
     "Channel": ChannelSpec,

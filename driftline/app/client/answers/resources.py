@@ -103,7 +103,7 @@ class BaselineResource(TypedDict):
 
 class BaselineSpec(TypedDict):
     """Reference data, and the roles of its columns."""
-    data: Any
+    data: str | list[str] | CapturedData
     label: NotRequired[str | None]
     prediction: NotRequired[str | None]
     probability: NotRequired[str | list[str] | None]
@@ -204,6 +204,17 @@ class ContainerSpec(TypedDict):
     container_hostname: NotRequired[str | None]
     model_name: str
 
+class ContainersSpec(TypedDict):
+    """Several containers, asked one after another or each by its name."""
+    mode: Literal["Serial", "Direct"]
+    memory_size_in_mb: NotRequired[int | None]
+    containers: list[ContainerSpec]
+
+class Deployed(TypedDict):
+    """Digests of the models that callers get, and since when."""
+    since: str
+    models: list[str]
+
 class EndpointResource(TypedDict):
     """A name whose requests are captured; with a model they are answered here, too."""
     name: str
@@ -241,7 +252,7 @@ class EndpointStatus(TypedDict):
     variants: list[VariantState]
     signature: NotRequired[dict[str, Any] | None]
     positive: NotRequired[str | None]
-    served: NotRequired[list[ServedModels]]
+    deployed: NotRequired[Deployed | None]
 
 class LostWorkers(TypedDict):
     """Workers that ended unasked, or were stuck, since the server began."""
@@ -255,19 +266,7 @@ class ModelResource(TypedDict):
     owner: NotRequired[str | None]
     tags: NotRequired[dict[str, str] | None]
     kind: Literal["Model"]
-    spec: ModelSpec
-
-class ModelSpec(TypedDict):
-    """A model: a file, a folder or a command; many models below a prefix; or several containers."""
-    path: NotRequired[str | None]
-    trust_pickle: NotRequired[bool | None]
-    mode: NotRequired[Literal["SingleModel", "MultiModel", "Serial", "Direct"]]
-    containers: NotRequired[list[ContainerSpec]]
-    model_data_prefix: NotRequired[str | None]
-    memory_limit_mb: NotRequired[int]
-    disk_limit_mb: NotRequired[int]
-    command: NotRequired[list[str] | None]
-    memory_size_in_mb: NotRequired[int | None]
+    spec: SingleModelSpec | MultiModelSpec | ContainersSpec
 
 class ModelStatus(TypedDict):
     """What was made of a model's files."""
@@ -317,6 +316,15 @@ class MonitorStatus(TypedDict):
     baseline_version: str | None
     baseline_pinned: bool
 
+class MultiModelSpec(TypedDict):
+    """Many models below a prefix."""
+    mode: Literal["MultiModel"]
+    memory_size_in_mb: NotRequired[int | None]
+    model_data_prefix: str
+    trust_pickle: NotRequired[bool | None]
+    memory_limit_mb: NotRequired[int]
+    disk_limit_mb: NotRequired[int]
+
 class NotificationConfig(TypedDict):
     """Channels that are told of asynchronous answers, and of those that failed."""
     success_topic: NotRequired[str | None]
@@ -337,14 +345,6 @@ class RollingSpec(TypedDict):
     every: NotRequired[str]
     gap: NotRequired[str]
     promote: NotRequired[Literal["unchanged", "always", "manual"]]
-
-class ServedModels(TypedDict):
-    """Digests of the models served from a moment on, by variant."""
-    since: str
-    begun: NotRequired[str | None]
-    variants: dict[str, str]
-    shadows: dict[str, str]
-    idle: NotRequired[list[str] | None]
 
 class ServerlessConfig(TypedDict):
     """Makes a variant one without workers at rest: requests start them, idle ones end."""
@@ -380,6 +380,14 @@ class SilenceStatus(TypedDict):
     status: str
     mutes_until: str | None
     expired_at: str | None
+
+class SingleModelSpec(TypedDict):
+    """A model of a file or a folder, or a command."""
+    mode: NotRequired[Literal["SingleModel"]]
+    memory_size_in_mb: NotRequired[int | None]
+    path: str
+    trust_pickle: NotRequired[bool | None]
+    command: NotRequired[list[str] | None]
 
 class StoredAlarm(TypedDict):
     """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules."""
@@ -450,7 +458,7 @@ class StoredModel(TypedDict):
     created_at: str | None
     updated_at: str | None
     kind: Literal["Model"]
-    spec: ModelSpec
+    spec: SingleModelSpec | MultiModelSpec | ContainersSpec
     status: ModelStatus
 
 class StoredMonitor(TypedDict):
