@@ -334,9 +334,8 @@ BaselineStatus = shape("BaselineStatus", "What was made of reference data.",
     script=(str, None))
 EndpointStatus = shape("EndpointStatus", "How an endpoint fares, and its signature.",
     EndpointState, extra=True, signature=(Values | None, None), positive=(str | None, None),
-    served=([shape("ServedModels", "Digests of the models served from a moment on, by variant.",
-        since=Time, variants=dict[str, str],
-        shadows=dict[str, str], idle=(list[str] | None, None))], None))
+    deployed=(shape("Deployed", "Digests of the models that callers get, and since when.",
+        since=Time, models=list[str]) | None, None))
 MonitorStatus = shape("MonitorStatus", "The version in use, and that of its baseline.",
     version=int, baseline_version=str | None, baseline_pinned=bool)
 SilenceStatus = shape("SilenceStatus", "What a silence does.",

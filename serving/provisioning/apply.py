@@ -66,6 +66,7 @@ from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
 from driftline.serving.provisioning.turns import Turns, within
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import (
+    note_deployed,
     require_consistent,
     require_not_captured_into,
 )
@@ -76,7 +77,6 @@ from driftline.serving.resources.resources import (
     key_of,
     parse_resources,
 )
-from driftline.serving.resources.served_models import note_served
 from driftline.serving.resources.specs import (
     KINDS,
     BaselineSpec,
@@ -252,7 +252,7 @@ class Applier:
             self._put_composites(connection, plan)
             self._settle(connection, plan, made)
             if plan.of_kind("Model") or plan.of_kind("Endpoint"):
-                note_served(connection, self._context.now())
+                note_deployed(connection, self._context.now())
             if any(entry.spec["depends_on"] for entry in plan.of_kind("Monitor")):
                 require_order(connection)  # Another server may have changed some since the plan.
 

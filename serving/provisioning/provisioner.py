@@ -449,7 +449,7 @@ def stored_endpoint(
     if spec["baseline"] is not None:
         baseline = store.get(connection, "Baseline", str(spec["baseline"]))
     made = make_endpoint(name, spec, models, baseline, before)
-    # Not of the plan: lines may have been added since.
+    # Not of the plan: it may have changed since.
     found = store.find(connection, "Endpoint", name)
     kept = {} if found is None else found.made
-    return {**made, **{key: kept[key] for key in ("served",) if key in kept}}
+    return {**made, **{key: kept[key] for key in ("deployed",) if key in kept}}

@@ -17,7 +17,7 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
-from driftline.serving.resources.served_models import deployed_at
+from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.specs import (
     MULTI_MODEL,
     SERIAL,
@@ -321,6 +321,32 @@ def list_foreign(connection: Connection) -> list[str]:
     """Name the endpoints that are answered by apps of their own, captured only."""
     rows = store.list_kind(connection, "Endpoint")
     return [endpoint.name for endpoint in rows if not variants_of(endpoint.spec)]
+
+
+def note_deployed(connection: Connection, now: datetime) -> None:
+    """Note in each endpoint whose callers get other models from now on since when they do."""
+    digests = {
+        key_of("Model", model.name): model.made["digest"]
+        for model in store.list_kind(connection, "Model")
+        if "file" in model.made  # Not of many models, nor of containers.
+    }
+    for endpoint in store.list_kind(connection, "Endpoint"):
+        models = sorted(
+            digests[model]
+            for one in variants_of(endpoint.spec)
+            if one["initial_variant_weight"]
+            and (model := key_of("Model", one["model_name"])) in digests
+        )
+        if models and models != endpoint.made.get("deployed", {}).get("models"):
+            deployed = {"since": now.isoformat(), "models": models}
+            made = {**endpoint.made, "deployed": deployed}
+            store.put_made(connection, replace(endpoint, made=made))
+
+
+def deployed_at(endpoint: store.Stored) -> datetime | None:
+    """Return since when callers get an endpoint's models; its last change if none was noted."""
+    found = endpoint.made.get("deployed")
+    return endpoint.updated_at if found is None else datetime.fromisoformat(found["since"])
 
 
 def declared_endpoints(

@@ -39,7 +39,7 @@ class Stored:
     spec: Mapping[str, Any]  # As declared, defaults filled in, secrets replaced.
     # What was made of it. Model: digest, file (relative to the storage root), description.
     # Baseline: fingerprint of the data, version. Endpoint: signature (JSON text), positive,
-    # served (served_models.py).
+    # deployed (endpoints.py).
     made: Mapping[str, Any]
     generation: int = 1
     created_at: datetime | None = None

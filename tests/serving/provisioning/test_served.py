@@ -1,4 +1,4 @@
-"""Which models an endpoint served, and since when, as applies change them."""
+"""Since when callers of an endpoint get its models, as applies change them."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from driftline.serving.resources.model_files import model_digest
 
 
-def test_it_is_known_which_models_an_endpoint_served_and_since_when(
+def test_an_endpoint_is_deployed_when_its_callers_get_other_models(
     shared, trained, declare, tmp_path
 ):
     moving, other = tmp_path / "moving.skops", tmp_path / "other.skops"
@@ -22,27 +22,28 @@ def test_it_is_known_which_models_an_endpoint_served_and_since_when(
         declare("Endpoint", "served", model="replaced"),
     ]
 
-    def served():
+    def deployed():
         found = shared.client.get("/api/v1/endpoints/served").json()
-        digests = [line["variants"]["AllTraffic"] for line in found["status"]["served"]]
-        assert all(line["since"] for line in found["status"]["served"])
-        return digests, found["generation"]
+        now = found["status"]["deployed"]
+        return now["models"], now["since"], found["generation"]
 
     shared.apply(*resources)
-    first = served()
+    first = deployed()
     shared.apply(*(one | {"tags": {"release": "2"}, "owner": "ops"} for one in resources))
-    retagged = served()
+    retagged = deployed()
     shutil.copyfile(other, moving)
     shared.apply(resources[0])
-    replaced = served()
+    replaced = deployed()
     resources[2]["spec"]["model"] = "beside"  # Another name of the same file.
     shared.apply(resources[2])
-    renamed = served()
+    renamed = deployed()
     shutil.copyfile(trained.file, other)
     shared.apply(resources[1])
 
+    restored = deployed()
+
     before, after = (model_digest(one) for one in (trained.file, moving))
-    assert (first, retagged) == (([before], 1), ([before], 2))
-    assert replaced == ([before, after], 2)  # Who changes the endpoint is not held up by it.
-    assert renamed == ([before, after], 3)
-    assert served() == ([before, after, before], 3)
+    assert (first[0], replaced[0], restored[0]) == ([before], [after], [before])
+    assert retagged == (*first[:2], 2)
+    assert renamed == (*replaced[:2], 3)
+    assert (replaced[2], restored[2]) == (2, 3)  # Who changes the endpoint is not held up by it.
