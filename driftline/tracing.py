@@ -24,18 +24,13 @@ STATUS = "http.response.status_code"
 class Span:
     """A block that is traced; this one is of a process that traces nothing.
 
-    ``traceparent``: what others continue the trace by; "" where nothing is recorded;
-    ``is_sampled``: whether it is sent, or but handed on as one of those that are not.
+    ``traceparent``: what others continue the trace by; "" where nothing is recorded.
     """
 
     traceparent = ""
-    is_sampled = False
 
     def note(self, **attributes: Value) -> None:
         """Add attributes to those that it began with."""
-
-    def event(self, name: str) -> None:
-        """Add something that happened at a moment."""
 
     def ended(self, status: int | None, *, is_error: bool) -> None:
         """Add how it ended: its status of HTTP, if there is one, and whether that is an error."""
@@ -87,21 +82,11 @@ def current() -> Span:
     return _recording[0].current() if _recording else _OFF
 
 
-def traced(
-    app: App,
-    endpoint_of: Callable[[Scope], str | None],
-    appended: Callable[[], Mapping[str, int]],
-) -> App:
+def traced(app: App, endpoint_of: Callable[[Scope], str | None]) -> App:
     """Return an app that traces invocations, and continues the trace of who asks.
 
-    It stands inside the tap, which records requests as they were sent.
-
-    Parameters
-    ----------
-    endpoint_of
-        The endpoint that a request reaches; None: it is not traced.
-    appended
-        What the tap counts: it appends while the last message of an answer is handed to it.
+    It stands inside the tap, which records requests as they were sent. ``endpoint_of``: the
+    endpoint that a request reaches; None: it is not traced.
     """
     if not _recording:
         return app
@@ -123,17 +108,10 @@ def traced(
                 if message["type"] == "http.response.start":
                     status = message["status"]
                     one.ended(status, is_error=status >= 500)
-                    return send(message)
-                before = appended()
-                sent = send(message)
-                after = appended()
-                for name, event in (("stored", "spool.appended"), ("dropped", "spool.dropped")):
-                    if after[name] > before[name]:
-                        one.event(event)
-                return sent
+                return send(message)
 
             headers += [(b"traceparent", one.traceparent.encode())]
             inner = {**scope, "headers": headers}
-            await app(inner, receive, sending if one.is_sampled else send)
+            await app(inner, receive, sending)
 
     return trace

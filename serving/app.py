@@ -115,7 +115,7 @@ def create_app(context: ServerContext) -> App:
     if context.requests_per_minute:
         api = RequestLimit(api, context.requests_per_minute)
 
-    answer = traced(invocations, invocations.endpoint, lambda: tap.counters)
+    answer = traced(invocations, invocations.endpoint)
 
     def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Send invocations one way and everything else the other."""

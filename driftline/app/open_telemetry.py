@@ -1,25 +1,25 @@
 """OpenTelemetry, where its own environment variables ask for it: spans go to a collector by OTLP.
 
 Nothing of it is imported before. A collector that is away, slow or refuses costs spans and never
-work: they wait in a bounded queue, a thread of the process sends them, and one line a while says
-how many were lost.
+work: they wait in a bounded queue, a thread of the process sends them, and a line a while says that
+some were lost.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from weakref import WeakSet
 
 from driftline.tracing import STATUS, TRACEPARENT, Kind, Span, Spans, Value, record_by
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
     from opentelemetry.trace import Span as Recorded
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 # A process that ends waits so long for a collector to take the last spans.
 _LAST_S = 2.0
-_TOLD_EVERY_S = 600.0
+_REPORT_EVERY_S = 600.0
 
 
 def asked_by(environment: Mapping[str, str]) -> str:
@@ -48,8 +48,7 @@ def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterat
     After a fork: the thread that sends spans is of the process that began it.
     """
     variable = asked_by(environment)
-    losses = _Losses()
-    provider = _provider(process, variable, losses) if variable else None
+    provider = _provider(process, variable) if variable else None
     if provider is None:
         yield
         return
@@ -63,10 +62,9 @@ def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterat
         last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
         last.start()
         last.join(_LAST_S)
-        losses.tell(is_last=True)
 
 
-def _provider(process: str, variable: str, losses: _Losses) -> TracerProvider | None:
+def _provider(process: str, variable: str) -> TracerProvider | None:
     """Build what makes spans and sends them, all by the environment; None where it is missing."""
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -87,9 +85,7 @@ def _provider(process: str, variable: str, losses: _Losses) -> TracerProvider | 
         if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: "driftline"}))
         provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        exporter = _counted_exporter(OTLPSpanExporter(), losses)
-        provider.add_span_processor(_counted_ends(losses))
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(BatchSpanProcessor(_reporting(OTLPSpanExporter())))
     # A number, a file of certificates, or a plug-in that is not installed.
     except (ValueError, OSError, RuntimeError) as error:
         log.warning("nothing is traced, for OTEL_… variables cannot be used: %s", error)
@@ -97,72 +93,29 @@ def _provider(process: str, variable: str, losses: _Losses) -> TracerProvider | 
     return provider
 
 
-class _Losses:
-    """Counts the spans that no collector took: it refused them, or they left a full queue."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ended = self._sent = self._told = 0
-        # A span that leaves a full queue is held by nobody any more, and so leaves this set.
-        self._waiting: WeakSet[ReadableSpan] = WeakSet()
-        self._told_s: float | None = None
-
-    def end(self, span: ReadableSpan) -> None:
-        """Count a span that is over and about to wait in the queue."""
-        with self._lock:
-            self._ended += 1
-            self._waiting.add(span)
-
-    def leave(self, spans: Sequence[ReadableSpan], *, is_sent: bool) -> None:
-        """Count spans that have been sent, or could not be."""
-        with self._lock:
-            self._waiting.difference_update(spans)
-            self._sent += len(spans) if is_sent else 0
-        self.tell()
-
-    def tell(self, *, is_last: bool = False) -> None:
-        """Log what was lost since the last line, once a while; at the end what waits is lost."""
-        with self._lock:
-            waiting = 0 if is_last else len(self._waiting)
-            lost = self._ended - self._sent - waiting - self._told
-            now = time.monotonic()
-            is_due = self._told_s is None or now - self._told_s >= _TOLD_EVERY_S
-            if lost <= 0 or not (is_due or is_last):
-                return
-            self._told, self._told_s = self._told + lost, now
-        log.warning(
-            "spans_lost=%d: the collector of OpenTelemetry does not take them, or not fast enough; "
-            "see to it, or to %s; the work goes on",
-            lost, _ENDPOINTS[1],
-        )  # fmt: skip
-
-
-def _counted_ends(losses: _Losses) -> SpanProcessor:
-    """Return what counts the spans that are about to enter the queue."""
-    from opentelemetry.sdk.trace import SpanProcessor
-
-    class Counting(SpanProcessor):
-        def on_end(self, span: ReadableSpan) -> None:
-            if span.context is not None and span.context.trace_flags.sampled:
-                losses.end(span)
-
-    return Counting()
-
-
-def _counted_exporter(exporter: SpanExporter, losses: _Losses) -> SpanExporter:
-    """Return an exporter that counts the spans that it sent, and those that it could not send."""
+def _reporting(exporter: SpanExporter) -> SpanExporter:
+    """Return an exporter that logs, once in a while, that its collector takes no spans."""
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-    class Counting(SpanExporter):
+    class Reporting(SpanExporter):
+        reported_s = -math.inf
+
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             result = exporter.export(spans)
-            losses.leave(spans, is_sent=result is SpanExportResult.SUCCESS)
+            now = time.monotonic()
+            if result is not SpanExportResult.SUCCESS and now - self.reported_s >= _REPORT_EVERY_S:
+                self.reported_s = now
+                log.warning(
+                    "event=spans-lost: the OpenTelemetry collector does not take them; check it, "
+                    "or %s; the work goes on",
+                    _ENDPOINTS[1],
+                )
             return result
 
         def shutdown(self) -> None:
             exporter.shutdown()
 
-    return Counting()
+    return Reporting()
 
 
 class _Recording(Spans):
@@ -212,7 +165,6 @@ class _Open(Span):
 
     def __init__(self, span: Recorded) -> None:
         self._span = span
-        self.is_sampled = span.is_recording()
         context = span.get_span_context()
         self.traceparent = (
             f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
@@ -223,10 +175,6 @@ class _Open(Span):
     def note(self, **attributes: Value) -> None:
         """Add attributes."""
         self._span.set_attributes(_named(attributes))
-
-    def event(self, name: str) -> None:
-        """Add an event."""
-        self._span.add_event(f"driftline.{name}")
 
     def ended(self, status: int | None, *, is_error: bool) -> None:
         """Add how it ended."""

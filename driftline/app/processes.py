@@ -229,7 +229,6 @@ def run_proxy(
             traced(
                 ReverseProxy(upstream, timeout_s=timeout_s),
                 lambda scope: endpoint if REQUEST_ID_KEY in scope else None,
-                lambda: tap.counters,
             ),
             endpoint=endpoint,
             paths=paths,

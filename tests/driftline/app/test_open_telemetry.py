@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import socket
 import sys
 import threading
@@ -66,7 +65,7 @@ def test_nothing_of_opentelemetry_is_imported_unless_it_is_asked_for() -> None:
         "from driftline.tracing import span, traced\n"
         "with tracing('server', {}), span('window', monitor='m') as one:\n"
         "    one.note(rows=1)\n"
-        "    assert traced(print, None, None) is print and one.carrier == {}\n"
+        "    assert traced(print, None) is print and one.carrier == {}\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
     )
 
@@ -114,7 +113,7 @@ def _invoked(folder: Path, given: Mapping[str, str]) -> dict[bytes, bytes]:
         await send({"type": "http.response.body", "body": b"sekrit-answer"})
 
     with tracing("server", given):
-        inner = traced(answer, lambda _: "prices", lambda: tap.counters)
+        inner = traced(answer, lambda _: "prices")
         tap = Capture(inner, endpoint="prices", spool_dir=folder)
         caller = f"00-{TRACE}-{PARENT}-01".encode()
         _call(tap, [(b"authorization", b"Bearer sekrit-token"), (b"traceparent", caller)])
@@ -134,7 +133,6 @@ def test_an_invocation_continues_the_trace_of_its_caller_and_passes_it_on(
     assert one.values.pop("driftline.request_id")
     assert one.values == {"driftline.endpoint": "prices", "http.response.status_code": 503}
     assert one.is_error
-    assert one.events == ["driftline.spool.appended"]
     assert b"sekrit" not in collector.raw
 
 
@@ -161,16 +159,13 @@ def test_a_dead_collector_costs_spans_and_no_work(
 
     assert used_s < 20_000 * 0.001
     assert ended_s < 10
-    lost = _lost(caplog)
-    assert sum(lost) == 20_000
-    assert len(lost) <= 2  # One in ten minutes, and one at the end.
-    assert len(caplog.records) == 1 + len(lost)
+    assert len(_lost(caplog)) <= 1  # One in ten minutes.
+    assert len(caplog.records) == 1 + len(_lost(caplog))
 
 
-def _lost(caplog: pytest.LogCaptureFixture) -> list[int]:
-    """Return how many spans each line so far says were lost."""
+def _lost(caplog: pytest.LogCaptureFixture) -> list[str]:
     said = [one.getMessage() for one in caplog.records]
-    return [int(found[1]) for one in said if (found := re.match(r"spans_lost=(\d+): ", one))]
+    return [one for one in said if one.startswith("event=spans-lost")]
 
 
 def _wait_for(is_over: Callable[[], object]) -> None:
