@@ -219,7 +219,7 @@ def _judged(
             "none of the data's columns is judged by the baseline; expected one at least"
         )
     windows = _shortened(history, baseline, day_test)
-    verdicts = tuple(replay(drift_test, windows, day_test, with_bounds=options.bounds))
+    verdicts = tuple(replay(drift_test, windows, day_test))
     return Backtest(
         monitor=monitor,
         baseline_version=baseline.version,

@@ -26,16 +26,12 @@ class BacktestOptions:
         For every column in place of what the constraints say.
     progress
         Called with rows read and rows in total (None when not known).
-    bounds
-        Whether to seek the bounds that alarms broke, a third of the time; else their distances
-        stand for them.
     """
 
     start: datetime | None = None
     end: datetime | None = None
     tolerance: float | None = None
     progress: Progress | None = None
-    bounds: bool = True
 
     def __post_init__(self) -> None:
         for what, value in (("from", self.start), ("to", self.end)):

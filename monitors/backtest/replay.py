@@ -36,19 +36,14 @@ def replay(
     drift_test: DriftTest,
     windows: Iterable[WindowCounts],
     day_test: DayTest | None = None,
-    *,
-    with_bounds: bool = True,
 ) -> Iterator[Verdict]:
-    """Judge windows in order of time; each knows of those before it what the monitor would know.
-
-    Without bounds, which take a third of the time, the distances stand for those of alarms.
-    """
+    """Judge windows in order of time; each knows of those before it what the monitor would know."""
     past: deque[WindowCounts] = deque(maxlen=drift_test.earlier_windows)
     past_days: deque[WindowCounts] = deque(
         maxlen=0 if day_test is None else day_test.earlier_windows
     )
     for window in windows:
-        found = drift_test.verdicts(window, tuple(past), with_bounds=with_bounds)
+        found = drift_test.verdicts(window, tuple(past))
         days = DayTestResult() if day_test is None else day_test.judge(window, past_days)
         past.append(window)
         past_days.append(window)

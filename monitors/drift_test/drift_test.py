@@ -162,18 +162,15 @@ class DriftTest:
         told = gap_remedies(layout, scans[-1], self.blocks, gaps) if gaps else {}
         return DriftTestResult(drifts, notes, self.alpha(), mends, told)
 
-    def verdicts(
-        self, window: WindowCounts, past: Sequence[WindowCounts] = (), *, with_bounds: bool = True
-    ) -> DriftTestResult:
+    def verdicts(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DriftTestResult:
         """Return what `judge` decides, in less time, without what would help.
 
         What columns without a violation could have reached is not sought: their bounds are their
-        distances. Without bounds those of violations are next below their distances.
+        distances.
         """
         layout = self.reference_model.layout
         _, scans, standing = self._scans(window, past)
-        limits = Cases.broken_limits if with_bounds else Cases.distances
-        drifts = strongest_verdicts(layout, standing, limits=limits)
+        drifts = strongest_verdicts(layout, standing, limits=Cases.broken_limits)
         notes = {name: INSUFFICIENT for name in self.references if name not in drifts}
         if scans:
             notes |= dict.fromkeys(undecidable(layout, scans, drifts), UNDECIDABLE)

@@ -46,7 +46,6 @@ Length = Annotated[
 Tolerance = Annotated[
     float | None, typer.Option("--tolerance", help="Of all columns, such as 0.02.")
 ]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="Page to write, .html.")]
 
 
 @monitor.command("backtest")
@@ -62,7 +61,6 @@ def backtest(
     reference_until: ReferenceUntil = None,
     window: Length = None,
     tolerance: Tolerance = None,
-    output: Output = None,
     server: options.Server = options.DEFAULT,
     *,
     roles: Roles,
@@ -79,15 +77,11 @@ def backtest(
     """
     span = moment(start, "--from"), moment(end, "--to")
     asked: dict[str, Any] = {"window": window, "tolerance": tolerance}
-    if output is not None and output.suffix.lower() != ".html":
-        raise InputError(f'output "{output}"; expected a name that ends with .html')
     if data:
         until = moment(reference_until, "--reference-until")
         found = _of_file(name, data, baseline, until, span, roles, asked, server)
     else:
         found = _of_captured(name, span, baseline or reference_until, asked, server)
-    if output is not None:
-        _write(output, found)
     alarms = any(one["alarms"] for one in found["windows"])
     is_unjudged = found["window_count"] == found["insufficient_count"] + found["undecidable_count"]
     return Answer(found, _lines(found), code=1 if alarms else 3 if is_unjudged else 0)
@@ -189,12 +183,3 @@ def _spec(name: str, server: options.Server) -> dict[str, Any]:
 
     (resource,) = parse_resources(monitors)
     return {**resource.spec.model_dump(), "name": resource.name}
-
-
-def _write(output: Path, found: Mapping[str, Any]) -> None:
-    from driftline.monitors.backtest.page import backtest_page
-
-    try:
-        output.write_text(backtest_page(found), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror})") from error

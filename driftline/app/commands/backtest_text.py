@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from driftline.app.commands.output import harmless
-from driftline.monitors.backtest.page import unjudged_windows
 from driftline.monitors.backtest.timeline import alarm_flags, is_judged, legend, strip
 from driftline.monitors.results.violation import plural
 
@@ -32,7 +31,7 @@ def told(found: Mapping[str, Any], *, plain: bool = False) -> list[str]:
     """Write what `Backtest.as_dict` gives; ``plain`` where only ASCII can be shown."""
     windows = found["windows"]
     first, last = windows[0]["start"][:10], windows[-1]["end"][:10]
-    unjudged = unjudged_windows(found)
+    unjudged = _unjudged_windows(found)
     lines = textwrap.wrap(
         f"{found['monitor']}{': ' * bool(found['monitor'])}{plural(len(windows), 'window')} of "
         f"{found['window']} from {first} to {last}, {plural(len(found['columns']), 'column')}"
@@ -89,4 +88,13 @@ def _alarms(found: Mapping[str, Any]) -> Iterator[str]:
             break_on_hyphens=False,
         )
     if len(loud) > _ALARMS_SHOWN:
-        yield f"… and {len(loud) - _ALARMS_SHOWN:,} more: --json or -o page.html"
+        yield f"… and {len(loud) - _ALARMS_SHOWN:,} more: --json"
+
+
+def _unjudged_windows(found: Mapping[str, Any]) -> str:
+    """Count the windows that could not be judged, by reason; empty if there are none."""
+    counts = {
+        "with too few rows to judge": found["insufficient_count"],
+        "of which every column varies too much to judge": found["undecidable_count"],
+    }
+    return ", ".join(f"{plural(count, 'window')} {why}" for why, count in counts.items() if count)

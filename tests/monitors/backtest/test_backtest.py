@@ -15,7 +15,6 @@ from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.backtest.backtest import backtest
 from driftline.monitors.backtest.options import BacktestOptions
-from driftline.monitors.backtest.page import backtest_page
 from driftline.monitors.check import check
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -122,7 +121,6 @@ def test_a_column_that_the_monitor_cannot_judge_is_told_and_no_quiet_one() -> No
     text = " ".join(told(none.as_dict()))
     assert "10 windows of which every column varies too much to judge" in text
     assert "no window could be judged: the columns vary too much" in text
-    assert "10 windows of which every column varies" in backtest_page(none.as_dict())
 
 
 def test_rows_without_a_time_are_counted_and_in_no_window(rows: pa.Table, baseline) -> None:
