@@ -11,7 +11,6 @@ from driftline.errors import InputError
 from driftline.monitors.results.violation import (
     BASELINE_FIT_CHECK,
     MISSING_COLUMNS,
-    FeatureResult,
     Severity,
     Violation,
     plural,
@@ -158,13 +157,6 @@ def _without_name(feature: ViolatedFeature) -> tuple[object, ...]:
     shown = [(finding.checks, finding.cause, finding.first.row_count, str(finding.first.first_rows))
              for finding in feature.findings]  # fmt: skip
     return (feature.severity, *shown)
-
-
-def state_of(result: FeatureResult, broken: frozenset[str]) -> str:
-    """Return a feature's state: "violated", "kept" or "unjudged"."""
-    if result.feature in broken:
-        return "violated"
-    return "unjudged" if result.ratio is None else "kept"
 
 
 def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:

@@ -25,9 +25,8 @@ from driftline.formats.location import locate
 from driftline.monitors.kind import kind_named
 from driftline.monitors.report.check_result import CheckResult
 from driftline.monitors.report.datapoints import report_datapoints
-from driftline.monitors.report.notebook import report_cell
-from driftline.monitors.report.page import report_page
 from driftline.monitors.report.ranking import chosen
+from driftline.monitors.report.report_html import html_document, report_html, title_of
 from driftline.monitors.results.violation import (
     REPR_WIDTH,
     FeatureResult,
@@ -164,7 +163,7 @@ class Report(CheckResult):
 
     def html(self) -> str:
         """Return the report as one page that needs no other file."""
-        return report_page(self)
+        return html_document(title_of(self), report_html(self))
 
     def to_html(self, file: str | PathLike[str]) -> None:
         """Write the report as one page that needs no other file, to a path or a URI.
@@ -178,7 +177,7 @@ class Report(CheckResult):
 
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""
-        return report_cell(self)
+        return report_html(self)
 
     def __str__(self) -> str:
         return self.summary

@@ -14,10 +14,9 @@ from driftline.errors import InputError
 from driftline.formats.location import locate
 from driftline.monitors.kind import kind_names
 from driftline.monitors.report.check_result import RESULT_FORMAT
-from driftline.monitors.report.notebook import reports_cell
 from driftline.monitors.report.ranking import chosen
 from driftline.monitors.report.report import REPORT, VIOLATIONS, Report
-from driftline.monitors.report.reports_page import reports_page
+from driftline.monitors.report.report_html import html_document, reports_html, reports_title
 from driftline.monitors.results.unjudged import Unjudged
 from driftline.monitors.results.violation import REPR_WIDTH, JsonValue, Violation, plural
 
@@ -199,7 +198,7 @@ class Reports(Mapping[str, Report]):
 
     def html(self) -> str:
         """Return one page that needs no other file: the verdict, then a part for each kind."""
-        return reports_page(self)
+        return html_document(reports_title(self), reports_html(self))
 
     def to_html(self, file: str | PathLike[str]) -> None:
         """Write this page to a path or a URI.
@@ -213,7 +212,7 @@ class Reports(Mapping[str, Report]):
 
     def _repr_html_(self) -> str:
         """Show the reports in a notebook."""
-        return reports_cell(self)
+        return reports_html(self)
 
     def __str__(self) -> str:
         return self.summary
