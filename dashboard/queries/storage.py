@@ -115,10 +115,12 @@ class Storage:
         filesystem, path = open_storage(self.root)
         try:
             with filesystem.open_input_stream(f"{path}/{folder}/report.json") as stream:
-                document = orjson.loads(stream.read())
-        except (FileNotFoundError, ValueError):
+                return read(orjson.loads(stream.read()))
+        except FileNotFoundError:
             return None
-        return read(document) if isinstance(document, dict) else None
+        except ValueError:
+            log.exception("report_unreadable folder=%s", folder)
+            return None
 
     def versions(self, baseline: str) -> list[BaselineVersion]:
         """Return the versions of a baseline; NotFoundError where it has none."""

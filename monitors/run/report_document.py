@@ -1,19 +1,18 @@
-"""An execution's report.json, read back; pure, and forgiving to what it misses.
+"""An execution's report.json, read back.
 
 monitors/report/report.py writes it, in the fields of `FeatureResult`, `MetricResult` and the
-violations. A value of a wrong type is as if it were not there.
+violations. A document of another format is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from driftline.baseline.condition import Condition
 from driftline.baseline.predicate import Predicate
@@ -31,7 +30,7 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    text: str = ""
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,39 +288,12 @@ class Told:
 _REPORT, _TOLD = TypeAdapter(Report), TypeAdapter(Told)
 
 
-def read_report(document: Mapping[str, object]) -> Report:
-    """Return a report.json, as far as it can be read."""
-    found, kept = _readable(_REPORT, document)
-    details = kept.get("details")
-    return replace(found, notes=notes_of(details if isinstance(details, Mapping) else {}))
+def read_report(document: Mapping[str, Any]) -> Report:
+    """Read a report.json; ValueError for what is none."""
+    found = _REPORT.validate_python(document)
+    return replace(found, notes=notes_of(document["details"]))
 
 
-def read_told(document: Mapping[str, object]) -> Told:
-    """Return of a report.json what `Told` holds, in a fifth of the time for a thousand features."""
-    return _readable(_TOLD, document)[0]
-
-
-def _readable(
-    adapter: TypeAdapter[Read], document: Mapping[str, object]
-) -> tuple[Read, Mapping[str, object]]:
-    """Return what a document says, and the document, without what cannot be read of it."""
-    try:
-        return adapter.validate_python(document), document
-    except ValidationError as error:
-        left = deepcopy(document)
-        gone: tuple[int | str, ...] | None = None
-        # From the end, so that the places of a list's earlier entries stay.
-        for one in reversed(error.errors(include_url=False, include_input=False)):
-            # An entry without its name is none.
-            place = one["loc"][:-1] if one["type"] == "missing" else one["loc"]
-            if gone is None or place[: len(gone)] != gone:
-                _drop(left, place)
-                gone = place
-        return _readable(adapter, left)
-
-
-def _drop(document: Any, place: tuple[int | str, ...]) -> None:  # noqa: ANN401 - any JSON value
-    """Take the value at a place out of a document."""
-    for step in place[:-1]:
-        document = document[step]
-    del document[place[-1]]
+def read_told(document: Mapping[str, Any]) -> Told:
+    """Read of a report.json what `Told` holds, in a fifth of the time for a thousand features."""
+    return _TOLD.validate_python(document)
