@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 import time as clock
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from threading import Event, Thread
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -24,16 +22,11 @@ from driftline.formats.cells import as_text
 from driftline.formats.coercion import text_array
 from driftline.monitors.external.files import TimeColumn
 
-log = logging.getLogger(__name__)
-
 MOST_ROWS = 20_000_000
 _FETCHED_ROWS = 10_000
 _DAY = timedelta(days=1)
 # Steps of SQLite's machine between two looks at the clock.
 _STEPS = 10_000
-# A cancel between two fetches is lost, so that PostgreSQL is asked again.
-_CANCEL_AGAIN_S = 1.0
-_CANCEL_TIMEOUT_S = 10.0
 _FILE_TROUBLE = ("unable to open", "database is locked", "disk I/O error")
 _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
 
@@ -96,7 +89,7 @@ def running(
     )
     engine = _engine(url, connection, deadline)
     try:
-        with engine.connect() as session, _limited(session, deadline):
+        with engine.connect() as session:
             if engine.dialect.name != "sqlite":
                 _prepare(session, zone, timeout_s)
             statement = text(query.rstrip().removesuffix(";"))
@@ -147,39 +140,6 @@ def _engine(url: str, connection: str, deadline: float) -> Engine:
     except InputError as error:
         told = str(error).replace("[database] url", f'[query] connections, "{connection}"')
         raise InputError(told) from None
-
-
-@contextmanager
-def _limited(session: Connection, deadline: float) -> Iterator[None]:
-    """Cancel what PostgreSQL still does after the deadline, until the block ends.
-
-    Its own limit begins anew with each fetch, and a query can switch it off. SQLite looks at the
-    clock by itself.
-    """
-    if session.dialect.name == "sqlite":
-        yield
-        return
-    driver = session.connection.driver_connection
-    assert driver is not None
-    trouble = session.dialect.loaded_dbapi.Error
-    ended = Event()
-
-    def watch() -> None:
-        pause = deadline - clock.monotonic()
-        while not ended.wait(pause):
-            try:
-                driver.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
-            except trouble as error:
-                log.warning("query_not_cancelled error=%s", error)
-            pause = _CANCEL_AGAIN_S
-
-    thread = Thread(target=watch, name="query-deadline", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _prepare(session: Connection, zone: str, timeout_s: float) -> None:

@@ -22,11 +22,6 @@ ENDLESS = {
     "SELECT max(i) FROM n",
     "postgresql": "SELECT pg_sleep(60)",
 }
-# Would end long after the tests: no statement has a limit from its first row on.
-WITHOUT_LIMIT = """SELECT g AS x, CASE
-    WHEN g = 1 THEN set_config('statement_timeout', '0', true)
-    WHEN g = 15000 THEN pg_sleep(86400)::text
-END FROM generate_series(1, 20000) g"""
 
 
 @pytest.fixture
@@ -65,14 +60,6 @@ def test_a_query_that_writes_is_refused_and_nothing_is_written(url: str, engine:
 def test_a_query_that_takes_too_long_is_ended(url: str, engine: Engine) -> None:
     with pytest.raises(InputError, match=r"took longer than 0\.2 s; expected less"):
         rows_of(url, ENDLESS[engine.dialect.name], timeout_s=0.2)
-
-
-def test_a_query_cannot_switch_its_limit_off(url: str, engine: Engine) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite's limit is no setting")
-
-    with pytest.raises(InputError, match=r"took longer than 0\.2 s; expected less"):
-        rows_of(url, WITHOUT_LIMIT, timeout_s=0.2)
 
 
 def test_a_query_that_is_wrong_is_told_without_the_password(
