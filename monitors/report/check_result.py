@@ -19,9 +19,6 @@ from driftline.monitors.results.metric import (
     BY_ORDER,
     IMPOSSIBLE,
     INSUFFICIENT,
-    NO_REFERENCE,
-    REFERENCE_LACKS,
-    REPEATED,
     TOO_VARIABLE,
     UNCOVERED,
     UNDEFINED,
@@ -40,14 +37,12 @@ from driftline.monitors.results.unjudged import (
     unjudged_count_line,
     unjudged_metrics,
     unjudged_sentence,
-    unmeasured_sentence,
 )
 from driftline.monitors.results.violation import (
     FeatureResult,
     JsonValue,
     SegmentResult,
     Violation,
-    percent,
     plural,
 )
 from driftline.monitors.rows import BatchMaker, WindowFacts
@@ -55,8 +50,6 @@ from driftline.monitors.rows import BatchMaker, WindowFacts
 RESULT_FORMAT = 1
 # The key of the details under which a command says what it comes to.
 EXIT_MESSAGE = "exit_message"
-# Rows that repeat an id are told with what is violated from this share on: retries, as a rule.
-FEW_REPEATED = 0.01
 # The reasons of a window that has no prediction, or no label, at all.
 LACKING = {f"{UNDEFINED}no_predictions", f"{UNDEFINED}no_labels"}
 # As report.json spells them, where that is not the field's name.
@@ -243,7 +236,7 @@ class CheckResult:
     def summary(self) -> str:
         """One sentence for the command line: the result, or why nothing could be judged."""
         rows, small = plural(self.row_count, "row"), len(self.insufficient_data)
-        what = "metric" if self.metrics else "column"
+        what = self._noun
         if self.decided:
             return self.headline if self.passed else f"{self.headline}: {self.cause}"
         if not self.row_count:
@@ -296,12 +289,6 @@ class CheckResult:
         return sum(bool(one.worse_within_bound) for one in self.metrics)
 
     @property
-    def _told_apart(self) -> str:
-        count = self.worse_count
-        words = "worse than the reference (intervals apart), within the bound"
-        return f"; {plural(count, 'metric')} {words}" if count else ""
-
-    @property
     def shown_metrics(self) -> list[MetricResult]:
         """The metrics, with their labels as people read them."""
         labels, positive = (
@@ -313,26 +300,14 @@ class CheckResult:
     @property
     def headline(self) -> str:
         """How many rows and violations, and what was left, without the cause."""
-        small = len(self.insufficient_data) if self.metrics else 0
-        left = self._told_first
-        left += f"; {plural(small, 'metric')} too small to judge" if small else ""
-        if new := sum(one.note == NO_REFERENCE for one in self.metrics):
-            left += f"; {plural(new, 'metric')} without rows in the reference"
-        if unfair := self._unfairly_labelled:
-            left += f"; {plural(len(unfair), 'metric')} not judged because the labels are not a "
-            left += f"representative sample: {unfair[0].remedy}"
-        left += self._told_apart
-        if self.metrics and self.undecidable:
-            left += f"; {plural(len(self.undecidable), 'metric')} too variable to judge"
-        # A threshold that nothing can be held against is no reason to be calm.
-        lost = [
-            metric
-            for metric in self.metrics
-            if metric.operator and metric.note.startswith(UNDEFINED)
-        ]
-        for apart in (False, True):
-            some = [one for one in lost if one.note.startswith(REFERENCE_LACKS) is apart]
-            left += f"; {unmeasured_sentence(some)}" if some else ""
+        found = plural(self.violation_count, "violation") if self.violations else "no violations"
+        left = self._unjudged_words
+        if "model_note" in self.details:
+            left += "; the model changed"
+        left += self._impossible_words
+        if worse := self.worse_count:
+            words = "worse than the reference (intervals apart), within the bound"
+            left += f"; {plural(worse, 'metric')} {words}"
         if "estimates" in self.details and not self.labelled_count:
             lack = "usable label" if self.details.get("unfit_labels") else "label yet"
             left += f"; no row has a {lack}, quality is estimated"
@@ -342,59 +317,48 @@ class CheckResult:
             left += f"; {plural(len(self.expected), 'violation')} expected"
         if self.facts is not None and self.facts.fault_count:
             left += f"; {plural(self.facts.fault_count, 'request')} not decoded (decoder fault)"
-        found = plural(self.violation_count, "violation") if self.violations else "no violations"
-        if not self.metrics and self.unjudged:
-            found += self._unjudged_columns_told
-        known = sum(one.judged for one in self.metrics)
-        others = len(self.undecidable) + len(unfair)
-        if 0 < known < others and not self.violations:
-            every = plural(known + others, "metric")
-            them = "it" if known == 1 else "them"
-            found = f"only {known:,} of {every} could be judged, {found} in {them}"
-        return f"{plural(self.row_count, 'row')}, {found}{left}{self._repeated}"
+        return f"{plural(self.row_count, 'row')}, {found}{left}"
 
     @property
-    def _unjudged_columns_told(self) -> str:
-        """In how many columns there are no violations, and how many could not be judged."""
-        judged = {*self.judged_columns}
-        whole = len(judged | {one.name for one in self.unjudged})
-        if self.violations or len(judged) == whole:
-            return f"; {self.unjudged_line}"
-        others = [one for one in self.unjudged if one.name not in judged]
-        left = f"{len(others):,} could not be judged ({main_help(others)})"
-        return f" in {len(judged):,} of {plural(whole, 'column')}; {left}"
+    def _noun(self) -> str:
+        return "metric" if self.metrics else "column"
 
     @property
-    def _told_first(self) -> str:
-        """That the model changed, and how many answers are impossible; "" for neither."""
-        told = {one.feature_name for one in self.violations}
-        found = "; the model changed" * ("model_note" in self.details)
-        count = self.details.get(IMPOSSIBLE)
-        if isinstance(count, int) and count and IMPOSSIBLE not in told:
-            found += f"; {plural(count, 'impossible prediction')} left out"
-        return found
+    def _judged_count(self) -> int:
+        """Number of metrics, or columns that matter, that were judged in full."""
+        if self.metrics:
+            return sum(one.judged for one in self.metrics)
+        return len({*self.judged_columns} - {one.name for one in self.unjudged})
 
     @property
-    def _repeated(self) -> str:
-        """How many rows repeat an id, which may be all that is violated; "" for few."""
-        repeated = self.details.get(REPEATED)
-        if not self.violations or not isinstance(repeated, int):
+    def _unjudged_words(self) -> str:
+        """In how many columns or metrics nothing is violated, and how many were not judged."""
+        judged, left = self._judged_count, self.unjudged
+        if not left:
             return ""
-        share = repeated / self.row_count
-        return f"; {percent(share)} of rows repeat an id and count again" * (share > FEW_REPEATED)
+        if self.violations or not judged:
+            return f"; {self.unjudged_line}"
+        whole = plural(judged + len(left), self._noun)
+        return f" in {judged:,} of {whole}; {len(left):,} could not be judged ({main_help(left)})"
+
+    @property
+    def _impossible_words(self) -> str:
+        """How many impossible predictions were left out without a violation; "" for none."""
+        count = self.details.get(IMPOSSIBLE)
+        violated = {one.feature_name for one in self.violations}
+        if not isinstance(count, int) or not count or IMPOSSIBLE in violated:
+            return ""
+        return f"; {plural(count, 'impossible prediction')} left out"
 
     @property
     def unjudged_line(self) -> str:
         """How many columns, or metrics, were not judged, with what helps most; "" for none."""
-        what = "metric" if self.metrics else "column"
-        whole = {*self.judged_columns} - {one.name for one in self.unjudged}
-        judged = sum(one.judged for one in self.metrics) or len(whole)
-        return unjudged_count_line(self.unjudged, judged, what)
+        return unjudged_count_line(self.unjudged, self._judged_count, self._noun)
 
     @property
     def unjudged_text(self) -> str:
         """Which columns, or metrics, could not be judged, why, and what would help; "" for none."""
-        return unjudged_sentence(self.unjudged, "metric" if self.metrics else "column")
+        return unjudged_sentence(self.unjudged, self._noun)
 
     def comparison(self, feature: str) -> Comparison | None:
         """Lay the shares of a feature's values beside the reference's, with intervals."""

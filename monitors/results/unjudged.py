@@ -18,7 +18,6 @@ from driftline.monitors.results.metric import (
     CANNOT_ESTIMATE,
     INSUFFICIENT,
     NO_REFERENCE,
-    REFERENCE_LACKS,
     TOO_VARIABLE,
     UNDEFINED,
     UNFAIR_LABELS,
@@ -129,14 +128,6 @@ def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str
     gaps = any(one.reason == UNDECIDABLE_GAPS or one.remedy.endswith(GAPS_TOO) for one in unjudged)
     checked = f"; their {CHECKED[gaps]}" * (noun == "column")
     return "; ".join(parts) + checked * bool(parts)
-
-
-def unmeasured_sentence(metrics: Sequence[MetricResult]) -> str:
-    """Return which metrics have no value, or none to be held against, and why the first has not."""
-    names = [one.shown for one in metrics]
-    why = note_words(metrics[0].note).removeprefix(UNDEFINED)
-    what = "compared" if metrics[0].note.startswith(REFERENCE_LACKS) else "computed"
-    return f"{plural(len(names), 'metric')} could not be {what}: {_named(names)} ({why})"
 
 
 def _named(names: Sequence[str]) -> str:

@@ -126,19 +126,6 @@ def test_scores_that_cannot_be_used_are_told(
 
 
 @pytest.mark.parametrize("kind", [QUALITY, BIAS])
-def test_rows_that_repeat_an_id_are_told_beside_what_is_violated(kind: str) -> None:
-    def first_line(repeated: int, missing: int) -> str:
-        def change(columns: Columns) -> None:
-            put("id", 5, repeated)(columns)
-            put("score", math.nan, missing)(columns)
-
-        return judged(scored, change, kind).summary
-
-    assert "; 1.9% of rows repeat an id and count again: " in first_line(20, 900)
-    assert "repeat" not in first_line(10, 900) + first_line(500, 0)
-
-
-@pytest.mark.parametrize("kind", [QUALITY, BIAS])
 @pytest.mark.parametrize(("change", "violation", "note"), states(VALUES))
 def test_values_that_cannot_be_used_are_told(
     kind: str, change: Change, violation: str | None, note: str
