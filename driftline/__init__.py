@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from driftline.monitors.backtest.options import BacktestOptions
     from driftline.monitors.backtest.outcome import Backtest
     from driftline.monitors.check import check, check_all
-    from driftline.monitors.check_context import Compat
     from driftline.monitors.distance import distance, distances
     from driftline.monitors.drift_test.budget import Budget
     from driftline.monitors.kinds.outliers.table import outlier_scores
@@ -41,7 +40,6 @@ __all__ = [
     "Budget",
     "Capture",
     "Client",
-    "Compat",
     "Distance",
     "DriftlineError",
     "Files",
@@ -73,7 +71,6 @@ _HOMES = {
     "Budget": "driftline.monitors.drift_test.budget",
     "Capture": "driftline.capture.tap.tap",
     "Client": "driftline.app.client.client",
-    "Compat": "driftline.monitors.check_context",
     "Distance": "driftline.stats.distances.distance",
     "DriftlineError": "driftline.errors",
     "InputError": "driftline.errors",

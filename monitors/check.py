@@ -16,7 +16,7 @@ from driftline.baseline.store import Baseline
 from driftline.classes import known_classes, merged_classes
 from driftline.errors import InputError
 from driftline.formats.source import PART_NAME, Files, Source, open_source
-from driftline.monitors.check_context import CheckContext, Compat, Predictor
+from driftline.monitors.check_context import CheckContext, Predictor
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kind import (
     COMMAND,
@@ -59,7 +59,7 @@ class CheckOptions:
     engine: str | Engine = "local"
     jobs: int | None = None
     progress: Callable[[int, int | None], None] | None = None
-    compat: Compat | bool | None = None
+    compat: bool = False
     rules: object = None
     checks: Sequence[Callable[..., object] | str] | None = None
     segments: Sequence[str] | None = None
@@ -79,13 +79,10 @@ class CheckOptions:
         """
         own = _own(kind)
         others = {name for one in kinds for name in _own(one) if name not in own}
-        like = Compat.of(self.compat)
-        if like is not None and not kind.judges_columns:
-            like = replace(like, deequ_ties=False)
         dropped: dict[str, Any] = {
             one.name: one.default for one in fields(self) if one.name in others
         }
-        return replace(self, compat=like, **dropped)
+        return replace(self, **dropped)
 
 
 def _own(kind: Kind) -> tuple[str, ...]:
@@ -105,7 +102,7 @@ def check(
     engine: str | Engine = "local",
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
-    compat: Compat | bool | None = None,
+    compat: bool = False,
     rules: object = None,
     checks: Sequence[Callable[..., object] | str] | None = None,
     segments: Sequence[str] | None = None,
@@ -134,7 +131,7 @@ def check(
     progress
         Called with rows done and rows in total (None when not known), from 0 for each reading.
     compat
-        True to judge as SageMaker does (docs/compat.md); or ``dl.Compat(deequ_ties=True)``.
+        Whether to judge as SageMaker does (docs/compat.md).
     rules, checks
         What the data must keep to besides (docs/rules.md): a list of objects and expressions such
         as ``"arrival >= departure"``, or a file; functions over a table, or ``"FILE.py:FUNCTION"``.
@@ -182,7 +179,7 @@ def check_all(
     engine: str | Engine = "local",
     jobs: int | None = None,
     progress: Callable[[int, int | None], None] | None = None,
-    compat: Compat | bool | None = None,
+    compat: bool = False,
     rules: object = None,
     checks: Sequence[Callable[..., object] | str] | None = None,
     segments: Sequence[str] | None = None,
@@ -279,16 +276,16 @@ def check_roles(
     """Judge data as `check` does, roles and options in one value each."""
     baseline = opened_baseline(reference)
     known = baseline.signature if baseline.signature.columns else None
-    like, predict = Compat.of(options.compat), options.predict
+    predict = options.predict
     own_rules = read_rules(options.rules).plus(RuleSet.of_functions(options.checks))
     declared = own_rules.within(EVERYTHING)
     functions, prices = _quality_extras(options.metrics, options.costs)
     is_quality = bool(functions) or prices is not None
     asked = asked_kind(QUALITY if is_quality and kind is None else kind, baseline, predict)
     _refuse_new_columns(roles, baseline, asked)
-    _refuse_extras(asked, like, declared, functions, prices)
+    _refuse_extras(asked, declared, functions, prices, compat=options.compat)
     # Types of values are judged by their texts.
-    as_texts = like is not None and asked.judges_columns
+    as_texts = options.compat and asked.judges_columns
     if options.preprocess is not None:
         # A heavy import that only a script needs.
         from driftline.baseline.scripting import preprocessed
@@ -312,7 +309,7 @@ def check_roles(
         roles=settle_roles(roles, baseline),
         budget=options.budget or Budget(),
         predict=predict,
-        compat=like,
+        compat=True if options.compat else None,
         rules=declared,
         reach=EVERYTHING,
         segments=None if options.segments is None else tuple(options.segments),
@@ -343,19 +340,20 @@ def _with_parts(roles: Roles, names: Sequence[str]) -> Roles:
 
 def _refuse_extras(
     asked: Kind,
-    like: Compat | None,
     rules: RuleSet,
     functions: Sequence[OwnMetric],
     prices: Costs | None,
+    *,
+    compat: bool,
 ) -> None:
     """Refuse what the kind would not look at, and what SageMaker does not have."""
-    if rules and (not asked.judges_columns or like is not None):
+    if rules and (not asked.judges_columns or compat):
         what = "compat" if asked.judges_columns else f'kind "{asked.name}"'
         raise InputError(
             f'rules with {what}; expected kind "data-quality" without compat, since SageMaker has '
             "no rules"
         )
-    if (functions or prices is not None) and (asked.name != QUALITY or like is not None):
+    if (functions or prices is not None) and (asked.name != QUALITY or compat):
         what = "compat" if asked.name == QUALITY else f'kind "{asked.name}"'
         named = "metrics" if functions else "costs"
         raise InputError(f'{named} with {what}; expected kind "{QUALITY}" without compat')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -31,29 +31,6 @@ T = TypeVar("T")
 # Feature columns by the user's names, in; the model's output, shape (n,) or (n, classes), out: the
 # probability of the positive class, of each class, or the value.
 Predictor = Callable[[pa.Table], np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class Compat:
-    """SageMaker's results in place of ours where the two differ by choice.
-
-    Parameters
-    ----------
-    deequ_ties
-        Compare columns with repeated values as the library under SageMaker did until its issue 392
-        was mended: as sets of distinct values.
-    bias_intervals
-        Tell a metric of bias only when its 95% interval lies outside the allowed range, as
-        SageMaker's guide has it; its published run compares the value alone.
-    """
-
-    deequ_ties: bool = False
-    bias_intervals: bool = False
-
-    @classmethod
-    def of(cls, given: Compat | bool | None) -> Compat | None:
-        """Take ``compat=True`` for the plain form, and False for none."""
-        return given if isinstance(given, Compat) else cls() if given else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +84,7 @@ class CheckContext:
     budget: Budget = field(default_factory=Budget)  # Accepted false alarms.
     predict: Predictor | None = None  # Asks the model; None where there is none.
     seed: int = 0  # Of whatever is drawn at random: the same for the same context.
-    # How far SageMaker's results are asked for in place of ours; None: not at all.
-    compat: Compat | None = None
+    compat: Literal[True] | None = None  # True: SageMaker's results in place of ours.
     # What the data must keep to besides the baseline, over what its constraints declare.
     rules: RuleSet = field(default_factory=RuleSet)
     reach: Reach = NOTHING  # What the rules of the constraints may read.

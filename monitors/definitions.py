@@ -57,7 +57,7 @@ REMOVAL = "removal of the monitor"
 # What a change of makes it another question, so that windows are judged anew.
 JUDGING = (
     "kind", "endpoint", "source", "baseline", "baseline_version", "schedule", "time_zone",
-    "false_alarms_per_year", "compat", "deequ_ties", "rules", "segments",
+    "false_alarms_per_year", "compat", "rules", "segments",
     "preprocess", "postprocess", "command", "variant", "target_model",
 )  # fmt: skip
 
@@ -92,7 +92,6 @@ class MonitorDefinition:
     # Monitors whose windows up to the end of one of this one's are run before it.
     depends_on: tuple[str, ...] = ()
     compat: bool = False
-    deequ_ties: bool = False
     rules: tuple[Mapping[str, object], ...] = ()  # Plain JSON values (docs/rules.md).
     segments: tuple[str, ...] | None = None  # None: those of the baseline.
     # Names of scripts in the installation's folder (docs/scripts-and-segments.md).
@@ -137,11 +136,6 @@ class MonitorDefinition:
             raise DefinitionError(
                 f'monitor "{self.name}": compat with kind "{self.kind}"; SageMaker has no such '
                 "monitor"
-            )
-        if self.deequ_ties and not (self.compat and judges_columns):
-            raise DefinitionError(
-                f'monitor "{self.name}": deequ_ties without compat of kind "data-quality"; '
-                "expected both, or none"
             )
         if self.rules and (not judges_columns or self.compat):
             what = "compat" if judges_columns else f'kind "{self.kind}"'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
@@ -211,15 +211,17 @@ class Kind:
         InputError
             When segments or SageMaker's judgement are asked for and the kind has none.
         """
-        if context.segments and (not self.judges_columns or context.compat is not None):
-            asked = "compat" if context.compat is not None else f'kind "{self.name}"'
+        if context.segments and (not self.judges_columns or context.compat):
+            asked = "compat" if context.compat else f'kind "{self.name}"'
             raise InputError(
                 f"segments with {asked}; only data-quality, judged our own way, is judged by "
                 "segment"
             )
-        if (compat := context.compat) is not None:
-            self._require_compat(compat.deequ_ties)
-        module = self.evaluation if compat is None else self.compat_evaluation
+        if context.compat and not self.compat_evaluation:
+            raise InapplicableKindError(
+                f'compat with kind "{self.name}"; SageMaker has no such monitor'
+            )
+        module = self.compat_evaluation if context.compat else self.evaluation
         report = cast("Report", import_module(module).evaluate(context))
         return replace(
             report,
@@ -227,19 +229,8 @@ class Kind:
             facts=context.rows.facts,
             baseline_version=context.baseline.version,
             batches=report.batches or context.rows.batches,
-            details={**report.details, **({} if compat is None else {"compat": asdict(compat)})},
+            details={**report.details, **({"compat": True} if context.compat else {})},
         )
-
-    def _require_compat(self, deequ_ties: bool) -> None:
-        if not self.compat_evaluation:
-            raise InapplicableKindError(
-                f'compat with kind "{self.name}"; SageMaker has no such monitor'
-            )
-        if deequ_ties and not self.judges_columns:
-            raise InputError(
-                f'deequ_ties with kind "{self.name}"; expected "data-quality", whose distances '
-                "count repeated values"
-            )
 
     def suggest(self, baseline: Baseline, *, compat: bool = False) -> Mapping[str, str]:
         """Return SageMaker's documents by file name, as they lie in a baseline of all kinds.

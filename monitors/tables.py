@@ -44,7 +44,6 @@ definitions = Table(
     # Names of monitors; none: null.
     Column("depends_on", JSON(none_as_null=True)),
     Column("compat", Boolean, nullable=False),
-    Column("deequ_ties", Boolean, nullable=False),
     Column("rules", JSON, nullable=False),
     # Without any: those of the baseline.
     Column("segments", JSON(none_as_null=True)),

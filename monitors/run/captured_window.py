@@ -12,7 +12,7 @@ from driftline.capture.labels.labelling import Labels
 from driftline.capture.windows.window import ROW_IDS, Window, WindowRead, read_window, unfit_counts
 from driftline.errors import InputError
 from driftline.formats.source import Source
-from driftline.monitors.check_context import CheckContext, Command, Compat, PastWindows, Predictor
+from driftline.monitors.check_context import CheckContext, Command, PastWindows, Predictor
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.executions import NO_LABELS
@@ -219,7 +219,7 @@ def evaluate_captured(
         budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
         predict=predict,
         seed=seed,
-        compat=Compat(deequ_ties=definition.deequ_ties) if definition.compat else None,
+        compat=True if definition.compat else None,
         rules=RuleSet.of(definition.rules).within(reach),
         reach=reach,
         segments=definition.segments,

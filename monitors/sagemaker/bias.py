@@ -78,7 +78,6 @@ def evaluate(context: CheckContext) -> Report:
         )
         for group, flip in zip(plan.groups, flips, strict=True)
     ]
-    by_interval = context.compat is not None and context.compat.bias_intervals
     counts, findings = [], []
     for place, (group, window) in enumerate(zip(plan.groups, windows, strict=True)):
         reference = known[place]
@@ -90,7 +89,7 @@ def evaluate(context: CheckContext) -> Report:
             )
         )  # fmt: skip
         findings += [
-            _finding(place, group, name, window, required.get(name), by_interval=by_interval)
+            _finding(place, group, name, window, required.get(name))
             for name in (*POST_TRAINING, *PRE_TRAINING)
             if name in window.measured or required.get(name) is not None
         ]
@@ -133,8 +132,6 @@ def _finding(
     name: str,
     window: ClarifyGroup,
     required: float | None,
-    *,
-    by_interval: bool,
 ) -> Finding:
     """Hold one metric against the allowed range, as far from 0 as the baseline on either side."""
     measured = window.measured.get(name, Measured(None, NO_STRATA))
@@ -166,10 +163,9 @@ def _finding(
     if value is None or required is None:
         return Finding(result, place, required)
     allowed = abs(required)
-    low, high = (value, value) if limits is None or not by_interval else limits
     # SageMaker sums in another order: its own rows miss its own value by the last bits.
     most = allowed + ROUNDING * max(1.0, allowed)
-    is_broken = low > most or high < -most
+    is_broken = abs(value) > most
     judged = replace(
         result,
         bound=math.copysign(allowed, value),

@@ -33,7 +33,7 @@ class Distance:
 
 
 def measure(
-    name: str, reference: Block, window: Block, config: MonitoringConfig, *, deequ_ties: bool
+    name: str, reference: Block, window: Block, config: MonitoringConfig
 ) -> Distance | None:
     """Compare what both documents hold; None where they hold nothing of the same sort."""
     if config.distance is not None:
@@ -45,7 +45,7 @@ def measure(
         first, second = (_part(one, "numerical", "kll", "sketch", "data")
                          for one in (reference, window))  # fmt: skip
         if first and second:
-            return sketch_distance(name, first, second, config, deequ_ties=deequ_ties)
+            return sketch_distance(name, first, second, config)
         levels, found = (_part(one, "string", "categorical", "buckets")
                          for one in (reference, window))  # fmt: skip
         return level_distance(name, _counts(levels), _counts(found), config)
@@ -71,14 +71,12 @@ def sketch_distance(
     reference: Levels,
     window: Levels,
     config: MonitoringConfig,
-    *,
-    deequ_ties: bool = False,
 ) -> Distance | None:
     """Measure the largest difference of two sketches' distributions at their stored values.
 
     A value of level h stands for 2^h values.
     """
-    first, second = _ranks(reference, deequ_ties), _ranks(window, deequ_ties)
+    first, second = _ranks(reference), _ranks(window)
     if not len(first[0]) or not len(second[0]):
         return None
     points = np.union1d(first[0], second[0])
@@ -97,7 +95,7 @@ def sketch_distance(
     )
 
 
-def _ranks(levels: Levels, deequ_ties: bool) -> tuple[np.ndarray, np.ndarray]:
+def _ranks(levels: Levels) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct stored values, ascending, and how many rows are at or below each."""
     values = np.concatenate([np.asarray(level, dtype=np.float64) for level in levels])
     if np.isnan(values).any():
@@ -106,8 +104,6 @@ def _ranks(levels: Levels, deequ_ties: bool) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(values, kind="stable")
     values, weights = values[order], weights[order]
     last = np.append(values[1:] != values[:-1], True) if len(values) else np.empty(0, dtype=bool)
-    if deequ_ties:
-        return values[last], np.cumsum(weights[last])
     return values[last], np.cumsum(weights)[last]
 
 

@@ -55,10 +55,7 @@ def evaluate(context: CheckContext) -> Report:
         for column in baseline.signature.columns
         if column.role in UNJUDGED_ROLES
     }
-    ties = context.compat is not None and context.compat.deequ_ties
-    verdict = judge(
-        baseline.constraints, baseline.statistics, observed, unjudged=roles, deequ_ties=ties
-    )
+    verdict = judge(baseline.constraints, baseline.statistics, observed, unjudged=roles)
     rows = _marker(context.rows.batches, verdict, baseline)
     violations = _violations(verdict, rows, context)
     contributions = {violation.feature_name: violation.share_of_blame for violation in violations}

@@ -48,7 +48,6 @@ def judge(
     observed: Observed,
     *,
     unjudged: Mapping[str, str] | None = None,
-    deequ_ties: bool = False,
 ) -> Verdict:
     """Judge a window by SageMaker's documents; pure."""
     verdict = Verdict()
@@ -74,7 +73,7 @@ def judge(
             note = "data_type_check"
         distance = None
         if not note:
-            distance = measure(name, known[name], found[name], config, deequ_ties=deequ_ties)
+            distance = measure(name, known[name], found[name], config)
             note = "" if distance is not None else NOT_COMPARED
         if note:
             verdict.notes[name] = note

@@ -391,7 +391,6 @@ class MonitorSpec(Spec):
     data_analysis_start_time: str | None = None
     data_analysis_end_time: str | None = None
     compat: bool = False
-    deequ_ties: bool = False
     rules: list[str | dict[str, Any]] = []
     segments: list[str] | None = None
     preprocess: str | None = None

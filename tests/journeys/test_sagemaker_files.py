@@ -157,20 +157,17 @@ def test_data_that_keep_the_constraints_pass(quality: Path) -> None:
 
 
 def test_data_that_break_them_do_not(quality: Path) -> None:
-    found = driftline(
-        "check", "rows.csv", "--baseline", "bad", "--compat", "--deequ-ties", "--json", cwd=quality
-    )
+    found = driftline("check", "rows.csv", "--baseline", "bad", "--compat", "--json", cwd=quality)
 
     assert found.returncode == 1, found.stderr
     report = json.loads(found.stdout)
     assert [one["feature_name"] for one in report["violations"]] == ["_c5"]
-    assert report["details"] == {"compat": {"deequ_ties": True, "bias_intervals": False}}
+    assert report["details"] == {"compat": True}
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--deequ-ties",), "--deequ-ties without --compat"),
         (("--compat", "--kind", "outliers"), "SageMaker has no such monitor"),
     ],
 )

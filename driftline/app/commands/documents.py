@@ -26,7 +26,7 @@ from driftline.roles import Roles
 if TYPE_CHECKING:
     from driftline.baseline.store import Baseline
     from driftline.monitors.check import CheckOptions
-    from driftline.monitors.check_context import Compat, Predictor
+    from driftline.monitors.check_context import Predictor
     from driftline.monitors.report.report import Report
     from driftline.monitors.report.reports import Reports
 
@@ -82,13 +82,6 @@ JobsOption = Annotated[
 
 CompatOption = Annotated[
     bool, typer.Option("--compat", help="Types, checks and texts as SageMaker has them.")
-]
-TiesOption = Annotated[
-    bool,
-    typer.Option(
-        "--deequ-ties",
-        help="With --compat: repeated values compared as SageMaker's library did (its issue 392).",
-    ),
 ]
 
 
@@ -283,7 +276,6 @@ def check(
     engine: EngineOption = "local",
     jobs: JobsOption = None,
     compat: CompatOption = False,
-    deequ_ties: TiesOption = False,
     rules: RulesOption = None,
     segment: SegmentOption = None,
     metric: MetricOption = None,
@@ -320,7 +312,7 @@ def check(
             engine=engine,
             jobs=jobs,
             progress=advance,
-            compat=_compat(compat=compat, deequ_ties=deequ_ties),
+            compat=compat,
             rules=rules,
             segments=segment or None,
             metrics=metric or None,
@@ -359,14 +351,6 @@ def _judged(
     if len(kinds) > 1 or ALL in kinds:
         return check_kinds(rows, baseline, roles, None if ALL in kinds else kinds, judging)
     return check_roles(rows, baseline, roles, kind=next(iter(kinds), None), options=judging)
-
-
-def _compat(*, compat: bool, deequ_ties: bool) -> Compat | None:
-    if deequ_ties and not compat:
-        raise InputError("--deequ-ties without --compat; give both, or none")
-    from driftline.monitors.check_context import Compat  # Heavy, as all that judges.
-
-    return Compat(deequ_ties=deequ_ties) if compat else None
 
 
 def _end(report: Report | Reports, fail_on: FailOn) -> None:

@@ -15,7 +15,7 @@ import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.errors import InputError
-from driftline.monitors.check_context import CheckContext, Compat
+from driftline.monitors.check_context import CheckContext
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.bias.clarify import clarify_metrics
 from driftline.monitors.kinds.bias.metrics import Pair
@@ -244,7 +244,7 @@ def test_captured_rows_without_ground_truth_are_left_out_as_the_merge_does() -> 
     baseline = small_baseline()
     context = CheckContext(
         baseline, Rows(lambda: iter(batches()), facts=facts), baseline.outcomes.roles,
-        compat=Compat(),
+        compat=True,
     )  # fmt: skip
 
     report = kind_named("bias").evaluate(context)

@@ -10,7 +10,6 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.check_context import Compat
 from driftline.monitors.report.report import Report
 from tests.churn import captured_churn
 
@@ -53,13 +52,6 @@ def test_the_published_job_of_60_violations_is_told_again(report: Report) -> Non
     assert [one.feature_name for one in report.violations if "Only 0.0%" in one.description] == [
         "Churn"
     ]
-
-
-def test_it_has_60_violations_with_deequs_ties_as_well(churn: Baseline, traffic: Path) -> None:
-    found = check(traffic, churn, compat=Compat(deequ_ties=True))
-
-    assert len(found.violations) == 60
-    assert found.to_dict()["details"] == {"compat": {"deequ_ties": True, "bias_intervals": False}}
 
 
 def test_rows_behind_a_wrong_type_are_found_by_their_text(report: Report) -> None:

@@ -19,7 +19,6 @@ from driftline.baseline.statistics import Statistics
 from driftline.baseline.store import Baseline
 from driftline.errors import DriftlineError
 from driftline.monitors.check import check
-from driftline.monitors.check_context import Compat
 from driftline.monitors.report.report import Report
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -37,9 +36,9 @@ def baseline(folder: Path, *features: Mapping[str, object], config: object = Non
     return folder
 
 
-def judged(folder: Path, text: str, reference: Path | Baseline, **compat: bool) -> Report:
+def judged(folder: Path, text: str, reference: Path | Baseline) -> Report:
     (folder / "rows.csv").write_text(text)
-    return check(folder / "rows.csv", reference, compat=Compat(**compat))
+    return check(folder / "rows.csv", reference, compat=True)
 
 
 def found(report: Report) -> list[tuple[str, str, str]]:

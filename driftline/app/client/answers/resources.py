@@ -303,7 +303,6 @@ class MonitorSpec(TypedDict):
     data_analysis_start_time: NotRequired[str | None]
     data_analysis_end_time: NotRequired[str | None]
     compat: NotRequired[bool]
-    deequ_ties: NotRequired[bool]
     rules: NotRequired[list[str | dict[str, Any]]]
     segments: NotRequired[list[str] | None]
     preprocess: NotRequired[str | None]
