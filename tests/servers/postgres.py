@@ -32,6 +32,7 @@ __all__ = [
     "Postgres",
     "backend",
     "both_databases",
+    "both_in_full",
     "database_url",
     "engine",
     "module_database_url",
@@ -45,6 +46,11 @@ __all__ = [
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 # For a test of a file whose ``backend`` is "sqlite".
 both_databases = pytest.mark.parametrize("backend", BOTH)
+# The same where another test sends PostgreSQL such statements in a short run.
+both_in_full = pytest.mark.parametrize(
+    "backend",
+    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.full])],
+)
 BINARIES = Path("/usr/lib/postgresql")
 SETTINGS = {
     "fsync": "off",

@@ -30,7 +30,7 @@ from driftline.monitors.external.source import Access
 from driftline.monitors.run.execution import Job, run
 from driftline.serving.resources.reach import Reach
 from tests.monitors.conftest import DAY, START, append_day, weather
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_in_full
 
 WINDOW = Window(START, START + DAY)
 TIME = "scored_at"
@@ -208,7 +208,7 @@ def test_captured_rows_and_the_same_rows_of_a_folder_are_judged_alike(
     assert named == found[0]
 
 
-@both_databases
+@both_in_full
 def test_its_metrics_are_those_of_sagemakers_batch_monitors(
     judge, engine: Engine, tmp_path: Path, rng
 ) -> None:
@@ -353,7 +353,7 @@ def test_a_file_that_is_perhaps_still_written_is_waited_for(
     assert "begun" in failed.failure_reason
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize("write", [write_parquet, write_csv, write_sqlite])
 def test_labels_of_another_table_are_joined_by_id_and_quality_is_estimated_until_they_come(
     judge, root: str, tmp_path: Path, rng, write

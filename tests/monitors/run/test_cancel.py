@@ -27,7 +27,7 @@ from driftline.monitors.run.progress import (
 )
 from driftline.monitors.run.scheduler import Scheduler
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_in_full
 
 WINDOW = Window(START, START + DAY)
 NOW = START + 3 * DAY
@@ -82,7 +82,7 @@ def cancelled_at(monkeypatch, job: Job):
     return at
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize("stage", ["reading", "looking for removed rows", "evaluating"])
 def test_a_run_that_is_cancelled_ends_in_its_stage_and_leaves_nothing(
     job: Job, cancelled_at, stage: str
@@ -102,7 +102,7 @@ def test_a_run_that_is_cancelled_ends_in_its_stage_and_leaves_nothing(
     assert log[-1] == "stopped"
 
 
-@both_databases
+@both_in_full
 def test_a_window_that_waits_ends_at_once_and_is_passed_by(job: Job) -> None:
     (waiting,) = pending(job.engine, DAILY, START + DAY)
     assert Window(waiting.start, waiting.end) == WINDOW
@@ -146,7 +146,7 @@ def test_what_cannot_be_cancelled_is_said(job: Job, window: Window | None, words
         cancel(job.engine, DAILY, window, by="ada", now=START + 2 * DAY)
 
 
-@both_databases
+@both_in_full
 def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_ones(
     job: Job,
 ) -> None:
@@ -167,7 +167,7 @@ def test_a_run_whose_process_has_died_is_not_shown_and_its_wish_is_not_the_next_
     following.check()
 
 
-@both_databases
+@both_in_full
 def test_an_execution_keeps_what_it_read_and_how_it_went(job: Job) -> None:
     done = run(job)
 

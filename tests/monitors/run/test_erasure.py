@@ -30,7 +30,7 @@ from tests.monitors.run.erased_person import (
     judged,
 )
 from tests.servers.commands import python
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 __all__ = ["judged", "receiver"]
 
@@ -190,7 +190,7 @@ def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
     assert causes == {"next": "(erased)", "last": "(erased)", "after": PLACE}
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize("at", ["documents", "database", "rows", "left_over"])
 def test_an_erasure_killed_at_any_step_is_ended_by_the_next(
     judged: Execution, engine: Engine, root: str, tmp_path: Path, database_url: str, at: str

@@ -45,7 +45,7 @@ from tests.monitors.run.erased_person import (
     judged,
 )
 from tests.servers.commands import python
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_in_full
 
 __all__ = ["judged", "receiver"]
 
@@ -70,7 +70,7 @@ def test_a_run_that_read_its_rows_before_an_erasure_keeps_none_of_their_values(
     assert holding(root, engine) == []
 
 
-@both_databases
+@both_in_full
 def test_a_run_that_begins_while_rows_are_being_removed_keeps_none_of_their_values(
     judged: Execution,
     engine: Engine,
@@ -173,7 +173,7 @@ def test_a_failed_run_loses_the_reason_that_names_what_was_erased(
     assert set(causes) == {"(erased)"}
 
 
-@both_databases
+@both_in_full
 def test_a_run_that_fails_beside_an_erasure_keeps_no_reason_that_names_what_was_erased(
     unlabelled: Baseline, engine: Engine, root: str, tmp_path: Path
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_note_of_an_erasure_that_is_being_written_is_passed_over(tmp_path: Pat
     assert cleared == []
 
 
-@both_databases
+@both_in_full
 def test_a_run_beside_an_erasure_of_other_rows_keeps_its_cause(
     judged: Execution, engine: Engine, root: str, reference: Baseline, tmp_path: Path
 ) -> None:
@@ -240,7 +240,7 @@ def get_execution_cause(engine: Engine, identity: str) -> str:
     return cause
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize("finisher", ["erasure", "upkeep"])
 def test_an_erasure_killed_before_it_cleared_again_is_finished_by_the_next(
     judged: Execution,

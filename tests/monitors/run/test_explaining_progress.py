@@ -19,7 +19,7 @@ from driftline.monitors.run import execution as runs
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.progress import Progress
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_in_full
 
 WINDOW = Window(START, START + DAY)
 MONITOR = MonitorDefinition(
@@ -79,7 +79,7 @@ def test_a_run_shows_how_many_rows_are_explained(job: Job, shown: list[str]) -> 
     assert " 900 of 900 rows" in shown[-1]
 
 
-@both_databases
+@both_in_full
 def test_a_run_that_takes_too_long_ends_while_its_model_is_asked(job: Job) -> None:
     asked_s = [0.0]
 

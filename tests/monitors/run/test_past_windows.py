@@ -23,7 +23,7 @@ from driftline.monitors.run.past_windows import cell_ids, read_history
 from driftline.monitors.window_history.store import Key, put, read
 from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_in_full
 
 HOUR = timedelta(hours=1)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
@@ -95,7 +95,7 @@ def test_where_a_long_span_of_hours_ends_the_days_of_all_its_windows_are_read(
     assert sum(counted) == sum(expected) + own
 
 
-@both_databases
+@both_in_full
 def test_a_judged_window_is_remembered_with_its_execution(
     judge, engine: Engine, reference: Baseline, append: Append, rng
 ) -> None:

@@ -24,7 +24,7 @@ from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_in_full
 from tests.together import together
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
@@ -101,7 +101,7 @@ def test_the_window_of_late_records_is_judged_again_and_no_other(one, house, lat
     assert one.step() == []
 
 
-@both_databases
+@both_in_full
 def test_a_window_is_judged_again_once_in_a_while_however_often_it_is_touched(
     one, late, clock
 ) -> None:
@@ -121,7 +121,7 @@ def test_a_window_is_judged_again_once_in_a_while_however_often_it_is_touched(
     assert [found.row_count for found in later] == [180, 120]
 
 
-@both_databases
+@both_in_full
 def test_what_one_scheduler_leaves_another_finishes(
     one, house, root, reference, clock, late, monkeypatch
 ) -> None:
@@ -135,7 +135,7 @@ def test_what_one_scheduler_leaves_another_finishes(
     assert days(other.step()) == [2]
 
 
-@both_databases
+@both_in_full
 def test_two_schedulers_judge_each_touched_window_again_once(
     one, house, root, reference, clock, late
 ) -> None:
@@ -161,7 +161,7 @@ def test_a_changed_definition_judges_touched_windows_by_what_it_says_now(
     assert again.definition_version == 2
 
 
-@both_databases
+@both_in_full
 def test_a_new_schedule_judges_only_windows_that_it_has_run_itself(one, house, late) -> None:
     with house.begin() as connection:
         put_definition(connection, replace(DAILY, schedule="cron(0 12 ? * * *)"), START)
@@ -223,7 +223,7 @@ def alarm(house: Engine, clock: Clock) -> Callable[[], str]:
     return state
 
 
-@both_databases
+@both_in_full
 def test_another_verdict_on_the_newest_window_reaches_the_alarm(alarm, one, late) -> None:
     before = alarm()
     late(2)

@@ -28,7 +28,7 @@ from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
 from driftline.monitors.schedule import due_windows
 from tests.clock import Clock
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_in_full
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -121,7 +121,7 @@ def test_a_longer_or_shorter_window_waits_for_all_that_end_within_it(
     assert begins["second"] >= START + 24 * HOUR - timedelta(minutes=45)
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_a_window_whose_upstream_failed_is_not_run_until_both_are_backfilled(
     house, scheduler, clock, tmp_path, is_stopped
