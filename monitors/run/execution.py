@@ -335,7 +335,9 @@ def read_context(
         job, baseline, _counted(read, progress), captured, annotations, identity, history,
         pooled and _counted(pooled, progress), removals, is_judged, progress,
     )  # fmt: skip
-    progress.inputs = inputs_of(definition, baseline, read, captured, annotations, history, pooled)
+    progress.inputs = inputs_of(
+        definition, baseline, read, captured, annotations, len(history.counts)
+    )
     progress.note(
         f"{plural(read.row_count, 'row')} of {plural(read.request_count, 'request')}: "
         f"{read.late_count:,} late, {read.failed_count:,} unanswered, {read.unparsed_count:,} not "

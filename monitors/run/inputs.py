@@ -15,7 +15,6 @@ from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import WindowRead
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import JUDGING, MonitorDefinition
-from driftline.monitors.run.past_windows import WindowHistory
 
 
 def inputs_of(
@@ -24,8 +23,7 @@ def inputs_of(
     read: WindowRead,
     captured: WindowRead,
     annotations: Sequence[Annotation],
-    history: WindowHistory,
-    pooled: WindowRead | None,
+    earlier_window_count: int,
 ) -> dict[str, object]:
     """Return as JSON values what a result depends on, and which state of which table was read."""
     return {
@@ -42,11 +40,7 @@ def inputs_of(
         # Of the rows, the texts of the scripts, and the annotations of the window.
         "digest": read.digest,
         "annotations": [one.id for one in annotations],
-        "earlier_windows": {
-            "count": len(history.counts),
-            "digest": _history_digest(history),
-            "rows_digest": None if pooled is None else pooled.digest,
-        },
+        "earlier_windows": {"count": earlier_window_count},
     }
 
 
@@ -58,15 +52,3 @@ def _definition_digest(definition: MonitorDefinition) -> str:
 
 def _plain(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else str(value)
-
-
-def _history_digest(history: WindowHistory) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    for window in history.counts:
-        found.update(f"{window.start} {window.end} {window.row_count}\n".encode())
-        for name, cells in sorted(window.cells.items()):
-            found.update(f"{name} {len(cells)}\n".encode() + cells.tobytes())
-    if history.first_windows is not None:
-        found.update(repr(history.first_windows.identity).encode())
-    found.update(repr([sorted(one.items()) for one in history.told]).encode())
-    return found.hexdigest()
