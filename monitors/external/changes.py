@@ -38,10 +38,10 @@ def external_changes(
     back = _look_back(source, before)
     truth = 0
     if labels and source.labels is not None:
-        truth = _number(_state(source.labels.place, access, back, source.labels.timestamp))
-    if source.place.query:
+        truth = _number(_state(source.labels, access, back, source.labels.timestamp))
+    if source.query:
         return _query_changes(source, access, since, back=back, before=before, truth=truth)
-    table = FileTable(source.place.path, access)
+    table = FileTable(source.path, access)
     states = {file.digest: file for file in table.files}
     seen = b"".join(sorted(states))
     position = Position(_number(seen), truth, seen)
@@ -76,7 +76,7 @@ def _query_changes(
     def counted(end: datetime) -> int:
         # An hour more: at midnight a look-back of no days would be empty.
         window = Window(_look_back(source, end).start - _HOUR, end)
-        return _number(_state(source.place, access, window, source.timestamp, source.time_zone))
+        return _number(_state(source, access, window, source.timestamp, source.time_zone))
 
     position = Position(counted(before), truth, before.isoformat().encode())
     if since is None or since == position:

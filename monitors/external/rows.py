@@ -133,7 +133,7 @@ def read_external(
         When it changed while it was read, or its database does not answer.
     """
     time = TimeColumn(source.timestamp, source.time_zone)
-    with opened(source.place, access, window, zone=time.zone, signature=signature) as table:
+    with opened(source, access, window, zone=time.zone, signature=signature) as table:
         plan = _Plan.of(source, table.names, signature, columns, labels)
         typed = _Typed(plan, time, window)
         rows = spooled(typed(table.batches(plan.read, time, window)), plan.stored)
@@ -305,12 +305,12 @@ def _read_labels(
     label = declared.label or labels.name
     wanted = [declared.id, label, *([declared.timestamp] if declared.timestamp else [])]
     parts = []
-    with opened(declared.place, access, window, zone="UTC") as table:
+    with opened(declared, access, window, zone="UTC") as table:
         there = table.names
         for name in wanted if there else ():
             if name not in there:
                 raise InputError(
-                    f'{declared.place}: no column "{name}" for labels; {nearest(name, there)}'
+                    f'{declared}: no column "{name}" for labels; {nearest(name, there)}'
                 )
         for batch in table.batches(wanted if there else []):
             keys = coerce(batch.column(declared.id), "string")[0]
@@ -348,7 +348,7 @@ def _read_labels(
     if not declared.timestamp and not newest.all():
         twice = keys[int(np.flatnonzero(~newest)[0])].as_py()
         raise InputError(
-            f'{declared.place}: id "{twice}" has several labels that differ; name the column of '
+            f'{declared}: id "{twice}" has several labels that differ; name the column of '
             "their times as labels.timestamp, so that the newest counts"
         )
     rows = rows.filter(pa.array(newest))

@@ -6,52 +6,62 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from driftline.errors import InputError
 from driftline.local_time import find_zone
-from driftline.validation import nearest
+from driftline.validation import nearest, told
 
-LOOK_BACK_DAYS = 7.0
 LONGEST_LOOK_BACK_DAYS = 366
 TIMEOUT_S = 300.0
 BOUNDS = ("start", "end")
-_PLACE = ("path", "query", "connection")
-_FIELDS = (*_PLACE, "timestamp", "id", "time_zone", "look_back_days", "labels")
-_LABEL_FIELDS = (*_PLACE, "id", "label", "timestamp")
+UNKNOWN = "extra_forbidden"  # As pydantic calls a key that is not declared.
 _SELECT = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 # As SQLAlchemy reads a statement: `::` casts.
 _BOUND = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(BaseModel):
     """Files by path or URI, or one SELECT on a connection that the settings name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     path: str = ""
     query: str = ""
     connection: str = ""
 
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if bool(self.path) == bool(self.query):
+            raise ValueError("expected path or query, one of them")
+        if bool(self.query) != bool(self.connection):
+            raise ValueError("expected query and connection together, or none of them")
+        if self.query:
+            if not _SELECT.match(self.query) or ";" in self.query.rstrip().removesuffix(";"):
+                raise ValueError("query; expected a single SELECT, without another statement")
+            if unknown := sorted({*_BOUND.findall(self.query)} - {*BOUNDS}):
+                raise ValueError(f"query with :{unknown[0]}; expected only :start and :end")
+        return self
+
     def __str__(self) -> str:
         return self.path or f"query on {self.connection}"
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalLabels:
+class ExternalLabels(Place):
     """Labels that are not in the rows' own table.
 
     ``label``: their column; None: it is named as in the reference. ``timestamp``: of several labels
     of one id, the newest by this column counts.
     """
 
-    place: Place
-    id: str
+    id: str = Field(min_length=1)
     label: str | None = None
     timestamp: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExternalSource:
+class ExternalSource(Place):
     """A table of rows, as a monitor's definition declares it.
 
     ``timestamp``: column of the rows' event times; ``id``: column of their ids; ``time_zone``: of
@@ -59,12 +69,31 @@ class ExternalSource:
     when rows of a query, or labels, have changed.
     """
 
-    place: Place
-    timestamp: str
+    timestamp: str = Field(min_length=1)
     id: str | None = None
     time_zone: str = "UTC"
-    look_back_days: float = LOOK_BACK_DAYS
+    look_back_days: float = Field(7.0, ge=0, le=LONGEST_LOOK_BACK_DAYS)
     labels: ExternalLabels | None = None
+
+    @field_validator("time_zone")
+    @classmethod
+    def _check_zone(cls, zone: str) -> str:
+        if find_zone(zone) is None:
+            raise ValueError(f'"{zone}" is unknown; expected such as Europe/Berlin')
+        return zone
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if missing := [
+            one for one in BOUNDS if self.query and one not in _BOUND.findall(self.query)
+        ]:
+            raise ValueError(
+                f"query without :{missing[0]}; expected rows of one window, such as "
+                "WHERE scored_at >= :start AND scored_at < :end"
+            )
+        if self.labels is not None and not self.id:
+            raise ValueError("labels without source.id; expected the column whose ids labels have")
+        return self
 
     @classmethod
     def of(cls, declared: Mapping[str, Any]) -> ExternalSource:
@@ -76,29 +105,17 @@ class ExternalSource:
             For an unknown key, a value of another type, or a query that is no single SELECT
             between ``:start`` and ``:end``.
         """
-        _known(declared, _FIELDS, "source")
-        days = declared.get("look_back_days", LOOK_BACK_DAYS)
-        is_number = isinstance(days, int | float) and not isinstance(days, bool)
-        if not is_number or not 0 <= days <= LONGEST_LOOK_BACK_DAYS:
-            raise InputError(
-                f"source: look_back_days {days}; expected 0 to {LONGEST_LOOK_BACK_DAYS}"
-            )
-        zone = _text(declared, "time_zone", "source") or "UTC"
-        if find_zone(zone) is None:
-            raise InputError(
-                f'source: time_zone "{zone}" is unknown; expected such as Europe/Berlin'
-            )
-        return cls(
-            _place(declared, "source", BOUNDS),
-            _required(declared, "timestamp", "source"),
-            _text(declared, "id", "source"),
-            zone,
-            float(days),
-            _labels(declared),
-        )
-
-    def __str__(self) -> str:
-        return str(self.place)
+        try:
+            return cls.model_validate(dict(declared))
+        except ValidationError as error:
+            # A misspelt name before the one that is missing for it.
+            first = min(error.errors(include_url=False), key=lambda one: one["type"] != UNKNOWN)
+        *within, name = ("source", *first["loc"])
+        if first["type"] == UNKNOWN:
+            known = (ExternalLabels if "labels" in within else cls).model_fields
+            where = ".".join(map(str, within))
+            raise InputError(f'{where}: "{name}" is unknown; {nearest(str(name), known)}')
+        raise InputError(told({**first, "loc": (*within, name)}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +138,7 @@ class Access:
 
     def check_source(self, source: ExternalSource) -> None:
         """Refuse a source that names what is out of reach."""
-        for place in (source.place, *((source.labels.place,) if source.labels else ())):
+        for place in (source, *((source.labels,) if source.labels else ())):
             if place.path:
                 self.check(place.path)
             else:
@@ -129,64 +146,3 @@ class Access:
 
 
 UNLIMITED = Access()
-
-
-def _labels(declared: Mapping[str, Any]) -> ExternalLabels | None:
-    labels, where = declared.get("labels"), "source.labels"
-    if labels is None:
-        return None
-    if not isinstance(labels, Mapping):
-        raise InputError(f"{where}: expected an object with path or query, and id")
-    _known(labels, _LABEL_FIELDS, where)
-    if not _text(declared, "id", "source"):
-        raise InputError(f"{where} without source.id; expected the column whose ids labels have")
-    return ExternalLabels(
-        _place(labels, where, ()),
-        _required(labels, "id", where),
-        _text(labels, "label", where),
-        _text(labels, "timestamp", where),
-    )
-
-
-def _place(declared: Mapping[str, Any], where: str, bounds: tuple[str, ...]) -> Place:
-    path, query, connection = (_text(declared, name, where) or "" for name in _PLACE)
-    if bool(path) == bool(query):
-        raise InputError(f"{where}: expected path or query, one of them")
-    if bool(query) != bool(connection):
-        raise InputError(f"{where}: expected query and connection together, or none of them")
-    if query:
-        _check_query(query, where, bounds)
-    return Place(path, query, connection)
-
-
-def _check_query(query: str, where: str, bounds: tuple[str, ...]) -> None:
-    if not _SELECT.match(query) or ";" in query.rstrip().removesuffix(";"):
-        raise InputError(f"{where}: query; expected a single SELECT, without another statement")
-    named = {*_BOUND.findall(query)}
-    if missing := [name for name in bounds if name not in named]:
-        raise InputError(
-            f"{where}: query without :{missing[0]}; expected rows of one window, such as "
-            "WHERE scored_at >= :start AND scored_at < :end"
-        )
-    if unknown := sorted(named - {*BOUNDS}):
-        raise InputError(f"{where}: query with :{unknown[0]}; expected only :start and :end")
-
-
-def _known(declared: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
-    for name in declared:
-        if name not in names:
-            raise InputError(f'{where}: "{name}" is unknown; {nearest(name, names)}')
-
-
-def _required(declared: Mapping[str, Any], name: str, where: str) -> str:
-    found = _text(declared, name, where)
-    if not found:
-        raise InputError(f"{where}: {name} is missing; expected the name of a column")
-    return found
-
-
-def _text(declared: Mapping[str, Any], name: str, where: str) -> str | None:
-    found = declared.get(name)
-    if found is not None and not isinstance(found, str):
-        raise InputError(f"{where}: {name} {found!r}; expected text")
-    return found or None

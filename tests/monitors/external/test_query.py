@@ -110,9 +110,9 @@ def test_what_is_no_select_of_a_window_is_refused_when_it_is_declared(
         ({"timestamp": "a"}, "expected path or query, one of them"),
         ({"path": "/a", "query": "SELECT 1", "timestamp": "a"}, "expected path or query, one"),
         ({"query": "SELECT :start, :end", "timestamp": "a"}, "query and connection together"),
-        ({"path": "/a"}, "timestamp is missing"),
+        ({"path": "/a"}, "source.timestamp: missing; expected a value"),
         ({"path": "/a", "timestamps": "a"}, '"timestamps" is unknown; the nearest known one is'),
-        ({"path": "/a", "timestamp": "a", "time_zone": "Mars"}, 'time_zone "Mars" is unknown'),
+        ({"path": "/a", "timestamp": "a", "time_zone": "Mars"}, 'time_zone: "Mars" is unknown'),
         ({"path": "/a", "timestamp": "a", "look_back_days": True}, "look_back_days True"),
         (
             {"path": "/a", "timestamp": "a", "labels": {"path": "/b", "id": "i"}},
