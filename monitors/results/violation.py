@@ -460,12 +460,6 @@ def percent(share: float) -> str:
     return f"{round(100 * share, 1):g}%"
 
 
-def rounded(value: float, digits: int) -> str:
-    """Write a number with so many digits that count; a large one in full: ``1,900``."""
-    shown = float(f"{value:.{digits}g}")
-    return f"{shown:,.0f}" if abs(shown) >= 10 ** (digits - 1) else f"{shown:g}"
-
-
 def plural(count: int, noun: str) -> str:
     """Write a number with its noun: ``1 row``, ``1,200 rows``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

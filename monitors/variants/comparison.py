@@ -16,11 +16,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from driftline.baseline.foreign_values import named_values
+from driftline.baseline.display import number_words
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.model_quality.costs import COST, Costs
-from driftline.monitors.results.violation import percent, plural, rounded
+from driftline.monitors.results.violation import percent, plural
 from driftline.monitors.variants.rows import NAMED, QUALITY, Asked, Better, Numbers, codes
 from driftline.stats.blocked_difference import blocked_difference
 
@@ -87,7 +87,7 @@ class VariantComparison:
     differences: tuple[VariantDifference, ...]
     left_out: int  # Rows without a variant, or without a value up to `LARGEST`.
     lacks: tuple[VariantLack, ...] = ()  # Empty if every row has a value.
-    # Rows of classes that the reference never has, and what they count as; words for numbers.
+    # Rows of classes that the reference never has, and what they count as.
     unknown: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,32 +104,23 @@ class VariantComparison:
     def summary(self) -> str:
         """The decision in a line."""
         rows = plural(sum(one.rows for one in self.variants), "row")
-        told = (one.why_not for one in self.differences)
-        unlike = next((one for one in told if UNLIKE in one), "")
-        if unlike and self.decision == "undecided":
-            return f"not decided which variant has the {self.better} {self.metric}: {unlike}"
+        worse = f"{' and '.join(self.worse)} {'is' if len(self.worse) == 1 else 'are'} worse"
         if self.decision == "winner":
-            out = f"{' and '.join(self.worse)} {'is' if len(self.worse) == 1 else 'are'} worse"
-            return f"{self.winner} has the {self.better} {self.metric} ({rows}): {out}"
+            return f"{self.winner} has the {self.better} {self.metric} ({rows}): {worse}"
         if self.decision == "no difference":
             return f"no difference of {self.metric} beyond {self.margin:g} ({rows})"
-        if self.differences and all(one.why_not == CONSTANT for one in self.differences):
-            means = ", ".join(f"{one.variant} {one.mean:.6g}" for one in self.variants)
-            return (
-                f"cannot be decided: {self.metric} does not vary within any variant ({means}; "
-                f"{rows})"
-            )
-        out = f"; {' and '.join(self.worse)} surely not" * bool(self.worse)
-        return f"not yet decided which variant has the {self.better} {self.metric}{out} ({rows})"
+        why = next((one.why_not for one in self.differences if one.why_not), "")
+        why = "; ".join(one for one in (worse if self.worse else "", why) if one)
+        found = f"not decided which variant has the {self.better} {self.metric} ({rows})"
+        return f"{found}: {why}" if why else found
 
     @property
     def lines(self) -> Iterator[str]:
         """The decision, each variant, each difference with its limits."""
         yield self.summary
         yield f"{self.metric}: {self.better} is better"
-        digits = _digits([one.mean for one in self.variants])
         for one in self.variants:
-            mean, rows = rounded(one.mean, digits), plural(one.rows, "row")
+            mean, rows = number_words(one.mean), plural(one.rows, "row")
             yield f"{one.variant}: {self.metric} {mean} ({rows})"
         for pair in self.differences:
             yield f"{pair.second} less {pair.first}: {_limits(pair, self.alpha)}"
@@ -271,12 +262,10 @@ def _why_none(
     """Return why there are not two variants to compare, or too many."""
     shown = ", ".join(f'"{one}"' for one in present[:NAMED]) or "none"
     shown += ", …" * (len(present) > NAMED)
-    words = named_values(asked.words(table))
     none = [one for one in lacks if one.lacking == one.rows][:NAMED]
     more = [f'none of {plural(one.rows, "row")} of "{one.variant}" has one' for one in none]
     if table.num_rows and not asked.has_label(table).any():
         more = ["no row has a label yet"]
-    more += [f"the baseline has numbers where the data have {words}"] * bool(words)
     return (
         f'column "{asked.by}": {plural(len(present), "variant")} with rows that have a value of '
         f'"{asked.metric}" ({shown}); expected 2 to {MOST_VARIANTS}'
@@ -384,12 +373,6 @@ def _is_within(one: VariantDifference, margin: float | None) -> bool:
     if margin is None or one.why_not or one.low is None or one.high is None:
         return False
     return -margin <= one.low and one.high <= margin
-
-
-def _digits(means: Sequence[float]) -> int:
-    """Return how many digits count: three, or so many that means tell by how much they differ."""
-    apart, largest = max(means) - min(means), max(map(abs, means))
-    return 3 if not apart else max(3, min(6, math.ceil(math.log10(largest / apart)) + 2))
 
 
 def _limits(pair: VariantDifference, alpha: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -15,7 +14,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from driftline.baseline.answers import Answers, is_labelled, read_answers
-from driftline.baseline.foreign_values import named_values, words_for_numbers
 from driftline.baseline.losses import row_losses
 from driftline.baseline.outcomes import (
     Outcomes,
@@ -40,10 +38,6 @@ Better = Literal["higher", "lower"]
 QUALITY: dict[str, Better] = {
     "accuracy": "higher", "brier": "lower", "mae": "lower", "mse": "lower",
 }  # fmt: skip
-# What is no mean over rows, by which people look for it.
-NO_MEANS = frozenset(
-    {"auc", "roc_auc", "precision", "recall", "f0_5", "f1", "f2", "balanced_accuracy", "r2", "rmse"}
-)
 NAMED = 8
 DAY = 86_400_000_000
 # All of time, as far as dates go.
@@ -106,27 +100,15 @@ class Asked:
 
     def _lack(self, name: str, names: Sequence[str]) -> str:
         """Return of a column that is not there what it is for, and what may be meant."""
-        lack = f'the data have no column "{name}"'
+        lack = f'the data have no column "{name}"{nearest(name, names)}'
         shown = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
         if name == self.by:
-            return (
-                f"{lack}, which would name the variant of each row{nearest(name, names)}; name "
-                f"it; there are {shown}"
-            )
+            return f"{lack}; name the one that names the variant of each row: by="
         if name != self.metric or self.is_quality:
             return f"{lack}; it is needed to compare"
-        plain = name.lower()
-        if plain == COST:
+        if name.lower() == COST:
             return f"{lack}; for what answers cost, give their prices: costs, {EXPECTED}"
-        if plain in NO_MEANS:
-            return (
-                f'"{name}" is no mean over rows and cannot be compared; expected '
-                f"{', '.join(QUALITY)} or a column, or run a model quality monitor for each variant"
-            )
-        hint = nearest(plain, (*QUALITY, *names))
-        return (
-            f"{lack}, nor is that a measure{hint}; expected {', '.join(QUALITY)}, or one of {shown}"
-        )
+        return f"{lack}; expected a mean over rows ({', '.join(QUALITY)}) or one of {shown}"
 
     def _columns(self, names: Sequence[str]) -> list[str]:
         found = [self.by]
@@ -171,15 +153,14 @@ class Asked:
         rows = table.num_rows
         each = np.bincount(answers.places, minlength=rows)
         sums = np.bincount(answers.places, self._measure(answers), rows)
-        words = named_values(self.words(table))
-        told = [f"no number, as the baseline has: {words}"] * bool(words)
+        unknown = ""
         if answers.unknown:
-            what = "as negative" * (answers.problem == "binary") or "as classes of their own"
-            told.append(
+            what = "as negative" if answers.problem == "binary" else "as classes of their own"
+            unknown = (
                 f"{plural(answers.unknown, 'row')} with a class that the reference never has "
                 f"({answers.unknown_words}), which count {what}"
             )
-        return np.divide(sums, each, out=found, where=each > 0), "; ".join(told)
+        return np.divide(sums, each, out=found, where=each > 0), unknown
 
     def has_label(self, table: pa.Table) -> NDArray[np.bool_]:
         """Return which rows have what is compared once they are answered, shape (rows,)."""
@@ -212,17 +193,6 @@ class Asked:
             typed, roles, problem, known.classes, chances, outcome_classes(outcomes),
             known.limits,
         )  # fmt: skip
-
-    def words(self, table: pa.Table) -> Counter[str]:
-        """Count the words of labels and answers where the baseline has numbers."""
-        if self.baseline is None or not self.is_quality:
-            return Counter()
-        columns = self.baseline.signature.columns
-        numbers = {one.name for one in columns if one.type in ("int64", "double")}
-        roles = self._outcomes.roles
-        return words_for_numbers(
-            table, numbers & {roles.label, roles.prediction, *roles.probability}
-        )
 
     def _measure(self, answers: Answers) -> Numbers:
         """Return the measure of each labelled row."""

@@ -63,9 +63,7 @@ def test_a_variant_that_is_surely_worse_is_named_while_two_others_are_open() -> 
     found = dl.compare(frame, metric="n")
 
     assert found.decision == "undecided"
-    assert found.summary == (
-        "not yet decided which variant has the higher n; C surely not (9,000 rows)"
-    )
+    assert found.summary == ("not decided which variant has the higher n (9,000 rows): C is worse")
     assert found.to_dict()["worse"] == ["C"]
 
 
@@ -115,12 +113,12 @@ def test_errors_of_numbers_are_compared() -> None:
         ({"timestamp": "variant"}, 'column "variant" holds no time that can be read'),
         ({"alpha": 5}, "expected a chance between 0 and 0.5"),
         ({"start": START}, "no column has times"),
-        ({"metric": "auc"}, '"auc" is no mean over rows and cannot be compared; expected accuracy'),
+        ({"metric": "auc"}, 'no column "auc".*; expected a mean over rows .accuracy'),
         ({"costs": "BAD", "metric": "cost"}, "costs BAD: neither JSON nor a file; expected"),
         ({"costs": {"fp": 1}}, 'costs with metric "brier"; expected metric="cost"'),
         ({"metric": "cost"}, r"no column \"cost\"; for what answers cost, give their prices"),
-        ({"metric": "Acuracy"}, r'no column "Acuracy", nor is that a measure \(did you mean "ac'),
-        ({"by": "variants"}, r'which would name the variant .*\(did you mean "variant"\?\); name'),
+        ({"metric": "Acuracy"}, 'no column "Acuracy"'),
+        ({"by": "variants"}, r'\(did you mean "variant"\?\); name'),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_one_sentence(

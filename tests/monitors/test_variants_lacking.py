@@ -37,9 +37,7 @@ def test_a_variant_that_has_no_value_in_its_worst_rows_does_not_win() -> None:
     assert found.lacks[1].rows == count
     assert found.decision == "undecided"
     assert found.differences[0].low > 0  # It would have won.
-    assert found.summary.startswith(
-        "not decided which variant has the higher m: blue lacks it in 0% of its rows, green lacks "
-    )
+    assert "rows): blue lacks it in 0% of its rows, green lacks it in" in found.summary
 
 
 def test_answers_that_are_missing_are_told_from_labels_that_have_not_come() -> None:
