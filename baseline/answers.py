@@ -237,7 +237,7 @@ def _limits(found: Answers) -> tuple[float, float]:
     Scores that are none may be any finite number.
     """
     if found.problem == "regression":
-        most = ABSURD * usual_sizes(found)[0]
+        most = ABSURD * _usual_size(found)
         return (-most, most) if most else ANY
     scores = np.zeros(0) if found.probability is None else found.probability
     if is_other_scale(scores[np.isfinite(scores)]):
@@ -271,13 +271,13 @@ def outside(scores: Numbers) -> NDArray[np.bool_]:
     return np.asarray(found if found.ndim == 1 else found.any(axis=1))
 
 
-def usual_sizes(found: Answers) -> tuple[float, float]:
+def _usual_size(found: Answers) -> float:
     """Return how large labels and predictions of a regression usually are at most; 0 of none.
 
-    The smaller of the sizes of both, which hold faults on one side alone, such as labels in
-    nanoseconds, and the larger one; by absolute value, in rows in which both are known and not 0,
-    or of each alone: most amounts of claims are 0, and the predictions beside them hardly more.
-    Such rows may be few: what most of either side's values reach, zeros apart, is no fault.
+    The smaller of the sizes of both, as one side alone may have faults, such as labels in
+    nanoseconds; by absolute value, in rows in which both are known and not 0, or of each alone:
+    most amounts of claims are 0, and the predictions beside them hardly more. Such rows may be few:
+    what most of either side's values reach, zeros apart, is no fault.
     """
     sizes = np.column_stack([found.label.astype(np.float64), _told(found)])
     sides = [np.abs(sizes[:, 0]), np.fmax.reduce(np.abs(sizes[:, 1:]), axis=1)]
@@ -293,7 +293,7 @@ def usual_sizes(found: Answers) -> tuple[float, float]:
         for side, among in zip(sides, fit, strict=True)
         if among.any()
     ]
-    return float(max([min(top, default=0.0), *half])), float(max([0.0, *top, *half]))
+    return float(max([min(top, default=0.0), *half]))
 
 
 def _binary(

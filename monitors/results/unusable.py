@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from driftline.baseline.answers import LARGEST, Answers, usual_sizes
+from driftline.baseline.answers import LARGEST, Answers
 from driftline.baseline.foreign_values import named_values, numbers_beyond, words_for_numbers
 from driftline.monitors.drift_test.significance import MIN_ROWS
 from driftline.monitors.results.metric import (
@@ -50,8 +50,6 @@ BUDGET_SHARE = 0.05
 LEAST_CHANCE = 1e-300
 # So far from 1 may a row's probabilities add up, for each of its classes, as rounding leaves them.
 ROUNDED = 0.01
-# So many times as large as all else, a prediction of a reference moves all that is measured.
-FAR = 1e3
 # With fewer of its rows timed, a window's length is not known by their times.
 ENOUGH_TIMED = 0.25
 # A reference of which more rows do not add up has scores of each class by itself.
@@ -214,37 +212,6 @@ def sums_note(answers: Answers, reference: Answers | None) -> str:
     off = int(_off_one(answers).sum())
     rows = f"probabilities of {plural(off, 'row')} do not add up to 1, as those of the reference do"
     return rows * bool(off)
-
-
-def far_note(reference: Answers | None) -> str:
-    """Return what is wrong with the sizes of a regression's predictions; "" for nothing.
-
-    Few that lie far beyond all else are a fault of their rows; many are of another unit.
-    """
-    if reference is None or reference.problem != "regression" or not len(reference):
-        return ""
-    label, answer = np.abs(reference.label.astype(np.float64)), np.abs(reference.answer)
-    both = (label > 0.0) & (answer > 0.0)
-    if 2 * both.sum() > (answer > 0.0).sum():
-        usual, said = float(np.median(label[both])), float(np.median(answer[both]))
-        if float(np.median(answer[both] / label[both])) > FAR:
-            count = reference.impossible
-            left = f", but for {count:,} that are left out" * bool(count)
-            return (
-                f"predictions of the reference are about {said:.3g} beside labels of about "
-                f"{usual:.3g}: are they of one unit? They are measured as they are{left}"
-            )
-    # One as large as its own label is no fault.
-    is_far = answer > FAR * np.maximum(label, usual_sizes(reference)[1])
-    far = reference.answer[is_far]
-    if not len(far):
-        return ""
-    worst, have = far[np.argmax(np.abs(far))], "has" if len(far) == 1 else "have"
-    return (
-        f"{len(far):,} of {plural(len(reference), 'row')} of the reference {have} a prediction "
-        f"more than 1,000 times as large as nearly all others ({worst:.3g}): little can be judged "
-        f"beside {'it' if len(far) == 1 else 'them'}; make the baseline again without"
-    )
 
 
 def repeated_rows(ids: Sequence[pa.Array]) -> int:

@@ -36,7 +36,6 @@ from driftline.monitors.results.metric import (
     MetricPoint,
     MetricResult,
 )
-from driftline.monitors.results.unusable import far_note
 from driftline.monitors.results.violation import JsonValue, percent
 
 PREFIX = "estimated_"
@@ -133,7 +132,7 @@ def _estimates(
     is_labelled &= len(answers) >= ENOUGH_LABELS * len(scored)
     known, taught = _taught(known, reference)
     reason = WEIGHTED if reference.weight is not None else why_not(taught)
-    if reason := reason or _why_nothing_to_learn(reference) or far_note(reference):
+    if reason := reason or _why_nothing_to_learn(reference):
         # Whoever has labels misses nothing.
         return WindowEstimates() if is_labelled else _withheld(expected, reason)
     codes = known.codes_of(table)

@@ -79,7 +79,6 @@ from driftline.monitors.results.unusable import (
     JudgedUnusable,
     Unusable,
     equal_note,
-    far_note,
     judge_equal,
     judge_unusable,
     repeated_rows,
@@ -140,7 +139,7 @@ def detectable(baseline: Baseline) -> list[str]:
         return []
     roles = baseline.outcomes.roles
     expected = expectation(CheckContext(baseline, WindowRows(lambda: iter(())), roles))
-    found = [*_reference_notes(baseline, expected).values()]
+    found = [*_reference_notes(baseline).values()]
     has_times = expected.answers is not None and expected.answers.time_us is not None
     nothing = NOTHING_TOLD if has_times else NOTHING_TOLD_OF_ROWS
     for rows in WINDOW_SIZES:
@@ -153,13 +152,10 @@ def detectable(baseline: Baseline) -> list[str]:
     return found
 
 
-def _reference_notes(baseline: Baseline, expected: Expectation) -> dict[str, str]:
-    """Return what is wrong with the reference, by key of the details."""
-    found = {
-        "classes_note": "" if baseline.outcomes is None else baseline.outcomes.classes_note,
-        "far_note": far_note(expected.answers),
-    }
-    return {name: note for name, note in found.items() if note}
+def _reference_notes(baseline: Baseline) -> dict[str, str]:
+    """Return what is wrong with the reference's classes, by key of the details."""
+    note = "" if baseline.outcomes is None else baseline.outcomes.classes_note
+    return {"classes_note": note} if note else {}
 
 
 def evaluate(context: CheckContext) -> Report:
@@ -215,7 +211,7 @@ def evaluate(context: CheckContext) -> Report:
         details={
             **details,
             **times_note(context, expected, table, blocks),
-            **_reference_notes(context.baseline, expected),
+            **_reference_notes(context.baseline),
             **_sample_note(found),
             **estimates.details,
             **({WITHHELD: list[JsonValue](found.withheld)} if found.withheld else {}),
