@@ -141,7 +141,7 @@ def newest_folder(
     """Return the folder of a monitor's newest document; empty where it has written none."""
     table = executions.c
     wrote = table.monitor == monitor, table.is_current, is_of(endpoints), table.row_count > 0
-    newest = select(table.folder).where(*wrote, table.folder.is_not(None))
+    newest = select(table.folder).where(*wrote, table.folder != "")
     return connection.scalar(newest.order_by(table.window_start.desc()).limit(1)) or ""
 
 
