@@ -8,8 +8,8 @@ from datetime import timedelta
 from dash import html
 
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.rule_tree import RuleLine
 from driftline.alerts.evaluation.alarm_timeline import UNKNOWN
+from driftline.alerts.evaluation.explain_rule import ChildState
 from driftline.alerts.evaluation.preview import AlarmPoint, PreviewRun, times_in_alarm
 from driftline.dashboard import words as say
 from driftline.dashboard.address import alarm_link, monitor_link
@@ -33,11 +33,7 @@ CHANGEABLE = {
 }  # fmt: skip
 """The numbers that a preview can change."""
 
-DEEPEST = 8
-"""Further levels of a rule stand below each other; their number is still said."""
-
 NAMES_SHOWN = 100
-JOINERS = {"AND": "all of", "OR": "any of", "NOT": "not"}
 MISSING = html.Span("does not exist", className="alarm-text")
 
 
@@ -189,7 +185,6 @@ def composite_page(view: views.CompositeView) -> html.Div:
     under = view.description or "Composite alarm: its state follows from other alarms' states"
     tags = html.Span([ui.tag("composite", "kind"), " ", ui.tag(alarm.severity)])
     values: dict[str, ui.Cell | None] = {
-        "Rule": html.Code(alarm.condition),
         "Declared": f"{say.moment(view.changed_at)}, {say.age(view.changed_at, view.now)}",
         "Part of": alarm_panels.alarm_links(view.parents) if view.parents else None,
     }
@@ -206,33 +201,32 @@ def composite_page(view: views.CompositeView) -> html.Div:
 
 
 def _rule(view: views.CompositeView) -> html.Section:
-    conditions = [line for line in view.lines if line.alarms]
-    holding = sum(line.holds for line in conditions)
+    conditions = view.why.children if view.why is not None else ()
+    holding = sum(one.holds for one in conditions)
     total = say.plural(len(conditions), "condition")
     note = f"{holding} of {total} {'holds' if holding == 1 else 'hold'}"
-    lines = html.Ul([_line(line) for line in view.lines], className="rule-tree")
-    tree = ui.marked(lines, aria_label="Rule, part by part")
-    return ui.panel("Rule", [tree], note=note, name="rule")
+    listed = html.Ul([_condition(one) for one in conditions], className="rule-tree")
+    whole = html.P(html.Code(view.alarm.condition))
+    parts = ui.marked(listed, aria_label="Conditions of the rule")
+    return ui.panel("Rule", [whole, parts], note=note, name="rule")
 
 
-def _line(line: RuleLine) -> html.Li:
-    """Show one part of the rule: whether it holds, and its alarms' states."""
-    sign, tone, word = ("▲", "alarm-text", "holds") if line.holds else ("–", "faint", "does not")
+def _condition(one: ChildState) -> html.Li:
+    """Show one condition of the rule: whether it holds, and its alarms' states."""
+    sign, tone, word = ("▲", "alarm-text", "holds") if one.holds else ("–", "faint", "does not")
     head = ui.stack(
         html.Span([sign, html.Span(f" {word}", className="hidden")], className=tone),
-        html.Code(line.text) if line.alarms else html.B(JOINERS.get(line.text, line.text)),
+        html.Code(one.condition),
     )
     alarms = [
         ui.stack(
-            ui.state_chip(state, small=True),
-            html.A(name, href=alarm_link(name)),
-            MISSING if since is None else ui.faint(f"since {say.moment(since)}"),
+            ui.state_chip(alarm.state, small=True),
+            html.A(alarm.name, href=alarm_link(alarm.name)),
+            MISSING if alarm.since is None else ui.faint(f"since {say.moment(alarm.since)}"),
         )
-        for name, state, since in line.alarms[:NAMES_SHOWN]
+        for alarm in one.alarms[:NAMES_SHOWN]
     ]
-    style = {"marginLeft": f"{18 * min(line.depth, DEEPEST)}px"}
-    part = html.Li([head, *alarms], className="holds" if line.holds else "", style=style)
-    return ui.marked(part, data_depth=str(line.depth))
+    return html.Li([head, *alarms], className="holds" if one.holds else "")
 
 
 def _suppressor(view: views.CompositeView) -> html.Section:

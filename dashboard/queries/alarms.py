@@ -21,7 +21,6 @@ from driftline.alerts.alarms.composite_records import (
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import MONITOR_DIMENSION, AlarmRecord
-from driftline.alerts.alarms.rule_tree import rule_lines
 from driftline.alerts.counts import count_by
 from driftline.alerts.evaluation import alarm_timeline
 from driftline.alerts.evaluation.explain import Explanation, explain
@@ -265,15 +264,13 @@ def composite_view(
 ) -> views.CompositeView:
     """Read everything about one composite alarm."""
     suppression, definition = Suppression.read(connection, now), record.definition
-    names = {*definition.rule.names, definition.suppressor_name or ""}
-    found = states_since(connection, names)
-    states = {name: (one.state, one.since) for name, one in found.items()}
+    suppressor = definition.suppressor_name or ""
+    found = states_since(connection, [suppressor]).get(suppressor)
     parents = list_any(connection, parents_of=record.name, limit=PARENTS_SHOWN)
     return views.CompositeView(
         **_story(connection, record, suppression),
         rule=definition,
-        lines=tuple(rule_lines(definition.rule, states)),
-        suppressor_state=states.get(definition.suppressor_name or "", (None,))[0],
+        suppressor_state=found.state if found is not None else None,
         held=held_words(record),
         parents=tuple(alarm_line(connection, one, suppression) for one in parents),
     )

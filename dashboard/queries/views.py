@@ -16,7 +16,6 @@ from typing import Literal
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.rule_tree import RuleLine
 from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.evaluation.preview import AlarmPoint, Preview, StateSpan
 from driftline.alerts.notify.channels import ChannelStatus
@@ -154,7 +153,6 @@ class CompositeView(StoryView):
     """
 
     rule: CompositeDefinition
-    lines: tuple[RuleLine, ...]
     suppressor_state: str | None
     held: str
     parents: tuple[AlarmLine, ...]
