@@ -36,13 +36,11 @@ from driftline.alerts.evaluation.explain_rule import (
     rule_children,
 )
 from driftline.alerts.evaluation.periods import watched_from
-from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods, read_points
+from driftline.alerts.evaluation.reading import BandsOf, Question, read_periods
 from driftline.alerts.metrics.identity import known_ids
 from driftline.alerts.notify.deliveries import list_deliveries
 
 _OFF = "actions are switched off"
-# Reasons and stores round in different places.
-_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +53,6 @@ class ExplainedPoint:
     lower: float | None
     upper: float | None
     is_counted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedValue:
-    """A period's value when it decided, and now; None: nothing is there."""
-
-    start: Time
-    decided: float | None
-    now: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +87,6 @@ class Explanation(Cause, Output):
     next_evaluation: str
     problem: str | None = None  # What keeps the alarm from being judged at all.
     findings: tuple[Finding, ...] = ()  # What is wrong with metrics that have no data.
-    # Values that decided and are different now: late datapoints came in.
-    changed: tuple[ChangedValue, ...] = ()
     actions: tuple[NotifiedAction, ...] = ()  # Of the last change.
     actions_reason: str | None = None  # Why there are none, or will be none at the next change.
     definition: Annotated[Mapping[str, Any], Field(exclude=True)]
@@ -164,7 +151,6 @@ def _of_metric(
         "next_evaluation": window.next_evaluation,
         "problem": problem or record.evaluation_problem,
         "findings": _findings(connection, entry, window, points, problem),
-        "changed": _changed_values(connection, record, entry, bands),
     }
     return own, note
 
@@ -266,35 +252,6 @@ def _findings(
     return tuple(one for one in found if one is not None)
 
 
-def _changed_values(
-    connection: Connection, record: AlarmRecord, entry: Entry, bands: BandsOf | None
-) -> tuple[ChangedValue, ...]:
-    """Compare the values that decided an alarm's state with those in the store, oldest first.
-
-    None where the state was set by hand, or is that of a definition that has changed since.
-    """
-    decided = decided_values(record.state_reason_data)
-    if not decided or record.updated_at > record.state_changed_at:
-        return ()
-    period = timedelta(seconds=record.definition.period)
-    first, last = min(decided), max(decided)
-    if last > record.state_changed_at:
-        return ()  # No evaluation wrote that.
-    if (last - first) / period > record.definition.range_periods:
-        return ()  # Days of a time zone; their borders are not told.
-    edges = [first]
-    while edges[-1] <= last:
-        edges.append(edges[-1] + period)
-    question = Question(record.definition, entry.plan, tuple(edges))
-    ((_, found),) = read_points(connection, [question], bands)
-    points = [] if isinstance(found, Exception) else found
-    return tuple(
-        ChangedValue(point.start, decided[point.start], point.value)
-        for point in points
-        if point.start in decided and not _is_same(decided[point.start], point.value)
-    )
-
-
 def decided_values(text: str | None) -> dict[datetime, float | None]:
     """Read the values of a StateReasonData by the start of their periods; nothing if it is none."""
     try:
@@ -314,12 +271,6 @@ def _time(text: str) -> datetime:
 def _number(value: object) -> float | None:
     found = float(value) if isinstance(value, int | float) else None
     return found if found is not None and math.isfinite(found) else None
-
-
-def _is_same(one: float | None, other: float | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
 
 
 def _actions(

@@ -239,13 +239,6 @@ def why_panel(view: StoryView) -> html.Section:
         parts.append(html.P(f"✕ {why.problem}", className="alarm-text sentence"))
     parts.append(html.P(say.sentence(why.decided), className="sentence"))
     parts += [_finding(one) for one in why.findings]
-    if why.changed:
-        changed = []
-        for one in why.changed:
-            sides = f"{say.number(one.decided)} then, {say.number(one.now)} now"
-            changed.append(html.Li(f"{say.moment(one.start)}: {sides}"))
-        said = "Late datapoints have changed the values that decided the state:"
-        parts.append(html.Div([html.P(said), html.Ul(changed)], className="finding-box"))
     entries: list[tuple[str, ui.Cell | None]] = []
     if why.judged != why.state:
         entries.append(("Evaluates to", ui.state_chip(why.judged, small=True)))

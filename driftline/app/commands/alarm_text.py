@@ -28,7 +28,6 @@ def explained(found: Mapping[str, Any]) -> list[str]:
         lines += _part("last alarm", f"{_time(last['since'])} to {_time(last['until'])}")
         lines += _cause(last)
     lines += _part("next", found["next_evaluation"] + _at(found))
-    lines += _changed(found["changed"])
     if found["problem"]:
         lines += _part("problem", found["problem"])
     for one in found["findings"]:
@@ -76,15 +75,6 @@ def _values(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if one["lower"] is not None and one["upper"] is not None:
             line += f"  (band {one['lower']:.6g} to {one['upper']:.6g})"
         yield line
-
-
-def _changed(values: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Return which values are different from those that decided."""
-    if values:
-        yield from _part("since then", "late datapoints changed values that decided the state:")
-    for one in values[-_POINTS_SHOWN:]:
-        then, now = ("-" if one[key] is None else f"{one[key]:.6g}" for key in ("decided", "now"))
-        yield f"{' ' * _INDENT}  {_time(one['start'])}  {then} then, {now} now"
 
 
 def _condition(one: Mapping[str, Any]) -> list[str]:

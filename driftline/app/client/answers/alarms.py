@@ -29,12 +29,6 @@ class ChangedState(TypedDict):
     new: AlarmState
     reason: str
 
-class ChangedValue(TypedDict):
-    """A period's value when it decided, and now; None: nothing is there."""
-    start: str
-    decided: float | None
-    now: float | None
-
 class ChannelState(ChannelStatus):
     """A channel without what is secret: also the options of its type."""
     type: str
@@ -147,7 +141,6 @@ class Explanation(TypedDict):
     next_evaluation: str
     problem: str | None
     findings: list[Finding]
-    changed: list[ChangedValue]
     actions: list[NotifiedAction]
     actions_reason: str | None
 
