@@ -121,16 +121,14 @@ class ServerCalls:
         *,
         token: str | None = None,
         if_match: str | None = None,
-        is_new: bool = False,
     ) -> dict[str, Any]:
         """Send one request; give its JSON answer, an empty one where there is none.
 
         ``token`` is the secret of whom the request is from. An answer's ETag is its ``etag``: with
-        ``if_match`` only what still has that one is changed; ``is_new``: nothing that is there.
+        ``if_match`` only what still has that one is changed.
         """
         headers = {} if token is None else _bearer(token)
         headers |= {} if if_match is None else {"if-match": if_match}
-        headers |= {"if-none-match": "*"} if is_new else {}
         given = None if body is None else dict(body)
         response = self._call(method, path, json=given, headers=headers)
         found: dict[str, Any] = _object(response) if response.content else {}
