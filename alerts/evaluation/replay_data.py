@@ -20,7 +20,7 @@ from driftline.alerts.metrics.summary import Summary
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _SET = ("samplecount", "sum", "minimum", "maximum")
-_TOLD = ("value", "values", "counts", "statisticvalues")
+_SEVERAL = ("values", "counts", "statisticvalues")
 # What GetMetricStatistics answers when one statistic was asked for stands for the value.
 _ALONE = ("value", "average", *_SET[1:])
 _PASSED_OVER = ("storageresolution", "metricname", "namespace", "dimensions")
@@ -121,10 +121,14 @@ def _row(found: object, unit: str | None) -> _Row | None:
     if unknown := set(fields) - _KNOWN:
         raise AlarmError(f'unknown field "{min(unknown)}"; expected Timestamp and Value')
     time, own_unit = _time(fields), fields.get("unit")
+    if own_unit is not None and not isinstance(own_unit, str):
+        raise AlarmError(f"Unit {own_unit!r:.80}; expected a text")
     values = _values(fields)
-    if values is None or (unit is not None and own_unit not in (None, unit)):
+    if values is None:
         return None
-    point = Datapoint("Replay", "datapoint", {}, time, **values)
+    point = Datapoint("Replay", "datapoint", {}, time, unit=own_unit, **values)
+    if unit is not None and point.unit not in (None, unit):
+        return None
     spread: tuple[tuple[float, float], ...] | None
     if point.values is not None:
         counts = point.counts or [1.0] * len(point.values)
@@ -137,18 +141,21 @@ def _row(found: object, unit: str | None) -> _Row | None:
 
 def _values(fields: Mapping[str, object]) -> dict[str, Any] | None:
     """Return the values of a datapoint, read as PutMetricData reads them; None for null."""
-    told = {key: fields[key] for key in _TOLD if fields.get(key) is not None}
-    if "value" not in fields and all(fields.get(name) is not None for name in _SET):
+    told = {key: fields[key] for key in _SEVERAL if fields.get(key) is not None}
+    alone = [name for name in _ALONE if name in fields]
+    if told:
+        if given := [fields[name] for name in alone if fields[name] is not None]:
+            told["value"] = given[0]  # Refused: it is told twice.
+    elif fields.get("value") is None and all(fields.get(name) is not None for name in _SET):
         told["statisticvalues"] = {name: fields[name] for name in _SET}
-    if not told:
-        alone = [name for name in _ALONE if name in fields]
-        if len(alone) != 1:
-            raise AlarmError(
-                f"{', '.join(alone) or 'no value'}; expected Value, Values, or all of SampleCount, "
-                "Sum, Minimum and Maximum"
-            )
-        if fields[alone[0]] is None:
-            return None
+    elif len(alone) != 1:
+        raise AlarmError(
+            f"{', '.join(alone) or 'no value'}; expected Value, Values, or all of SampleCount, "
+            "Sum, Minimum and Maximum"
+        )
+    elif fields[alone[0]] is None:
+        return None
+    else:
         told["value"] = fields[alone[0]]
     return read_values(told, "datapoint")
 
