@@ -28,7 +28,7 @@ from tests.servers.commands import LONGEST_S, Fork, end
 
 __all__ = ["PROCESS", "ForkedInstallation", "ForkingSupervisor"]
 
-OURS = ("driftline.app.commands.supervise", "driftline.app.processes", "driftline.app.warm_parent")
+OURS = ("driftline.app.processes", "driftline.app.warm_parent")
 FIRST = "from tests.servers.installations import fork_from_now_on; fork_from_now_on()"
 # What forks workers is the process's own, as where it is started: tests look for it.
 PROCESS = """
@@ -109,17 +109,9 @@ class _Popen(subprocess.Popen[Any]):
 
 
 def fork_from_now_on() -> None:
-    """Have this process fork the programs of ours that it starts, and go on as what it becomes."""
+    """Have this process fork the programs of ours that it starts, and of what these start."""
     _open_streams()
     subprocess.Popen = _Popen  # type: ignore[misc]
-    become = os.execv
-
-    def go_on(program: Any, words: Any) -> NoReturn:
-        if _is_ours(words):
-            _run(words)
-        become(program, words)
-
-    os.execv = go_on
 
 
 def _open_streams() -> None:

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.supervise import Plan, become, log_in_line
 from driftline.app.logs import configure_logging
 from driftline.errors import InputError
 from driftline.loopback import require_loopback
-from driftline.storage import is_remote
 
 if TYPE_CHECKING:
     from driftline.app.settings.settings import Settings
@@ -43,29 +41,20 @@ def up(
     Example: driftline up -c driftline.toml
     """
     # Imported here, as the processes are: to explain the commands, nobody reads settings.
-    from driftline.app.processes import redactor
+    from driftline.app.commands.supervise import watch
 
     found = options.load_process_settings(config_file)
     roles = [name for name in only.split(",") if name]
     _require_loopback(found, roles)
-    if not roles or {"capture", "sidecar"}.intersection(roles):
-        redactor(found)  # Refused here in one sentence, not by a process that ends again and again.
+    has_rules = {"capture.redact", "capture.redact_names"} & found.sources.keys()
+    if has_rules and (not roles or {"capture", "sidecar"}.intersection(roles)):
+        # Refused here in one sentence, not by a process that ends again and again.
+        from driftline.app.processes import redactor
+
+        redactor(found)
     typer.echo(f"starting, with {found.file or 'the default settings'}", err=True)
     _migrate(found)
-    is_shown = {name: not roles or name in roles for name in ("server", "dashboard")}
-    urls = {"server": found.server_url, "dashboard": found.dashboard_url}
-    logs_in = is_shown["dashboard"] and found.auth.mode != "off"
-    become(
-        Plan(
-            settings_file=None if found.file is None else str(found.file),
-            roles=roles,
-            transport=found.capture.transport,
-            log_format=found.log.format,
-            urls={name: url for name, url in urls.items() if is_shown[name]},
-            token_file=str(found.token_file) if logs_in else None,
-            asks_storage=is_remote(found.root) and roles != ["sidecar"],
-        )
-    )
+    watch(found, roles)
 
 
 def server(
@@ -177,6 +166,8 @@ def _run(name: str, found: Settings) -> None:
 
 def _show_login(found: Settings) -> None:
     """Print how the user of this machine gets into the dashboard: never where a log is kept."""
+    from driftline.app.commands.supervise import log_in_line
+
     if found.auth.mode != "off":
         typer.echo(log_in_line(found.dashboard_url, found.token_file), err=True)
 
