@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import httpx
 
@@ -112,11 +113,12 @@ class Replay:
             if due := cadence.ends(until):
                 self._until(
                     f"{cadence.monitor} has judged until {due[-1]}",
-                    lambda monitor=cadence.monitor, end=due[-1]: any(
-                        datetime.fromisoformat(one["window_end"]) >= end
-                        for one in self._client.executions(monitor, limit=1)
-                    ),
+                    partial(self._is_judged, cadence.monitor, due[-1]),
                 )
+
+    def _is_judged(self, monitor: str, until: datetime) -> bool:
+        newest = self._client.executions(monitor, limit=1)
+        return any(datetime.fromisoformat(one["window_end"]) >= until for one in newest)
 
     def _wait_reported(self) -> None:
         """Wait until alarms have seen all windows and their messages are out."""
