@@ -19,25 +19,23 @@ LANE = 0.2
 """Reference above, window below the middle of their row, so that intervals never overlap."""
 FOREST_LANE = 0.17
 WHISKER = 0.03
-SIDES = ("reference", "window")
 TICKS = 8
 """Of an axis of bars, more or less."""
 
 
 def comparison_figure(
-    comparison: Comparison, links: Sequence[str | None] | None = None,
-    names: tuple[str, str] = SIDES,
-) -> canvas.Figure:  # fmt: skip
+    comparison: Comparison, links: Sequence[str | None] | None = None
+) -> canvas.Figure:
     """Draw one feature: bars are the reference, diamonds the window, with 95% intervals.
 
-    ``links``: where a click on a bar leads; ``names`` are those of both sides.
+    ``links``: where a click on a bar leads.
     """
     found = comparison
     reference = (found.reference, found.reference_low, found.reference_high)
     window = (found.window, found.window_low, found.window_high)
     text = [
-        f"<b>{canvas.safe(label)}</b><br>{names[0]} {percent(ref)} ({percent(a)}–{percent(b)})"
-        f"<br>{names[1]} {percent(now)} ({percent(c)}–{percent(d)})"
+        f"<b>{canvas.safe(label)}</b><br>reference {percent(ref)} ({percent(a)}–{percent(b)})"
+        f"<br>window {percent(now)} ({percent(c)}–{percent(d)})"
         for label, ref, a, b, now, c, d in zip(found.labels, *reference, *window, strict=True)
     ]
     most = 100 * max([*found.reference_high, *found.window_high], default=1.0)
@@ -91,9 +89,7 @@ def is_dense(comparison: Comparison) -> bool:
 
 
 def density_figure(
-    comparison: Comparison,
-    links: Sequence[str | None] | None = None,
-    names: tuple[str, str] = SIDES,
+    comparison: Comparison, links: Sequence[str | None] | None = None
 ) -> canvas.Figure:
     """Draw both sides of numbers over each other, in bars of equal width.
 
@@ -108,8 +104,7 @@ def density_figure(
     step = max(1, (len(borders) - 1) // TICKS)
     at = [*range(0, len(borders) - 1 - step // 2, step), len(borders) - 1]
     text = [
-        f"{label}<br>{names[0]} {percent(then)}<br>"
-        f"{names[1]} {percent(now)} ({percent(a)}–{percent(b)})"
+        f"{label}<br>reference {percent(then)}<br>window {percent(now)} ({percent(a)}–{percent(b)})"
         for label, then, now, a, b in zip(labels, first, second, low, high, strict=True)
     ]
     # Bar k lies from k - 0.5 to k + 0.5.
@@ -117,12 +112,12 @@ def density_figure(
     areas = [
         canvas.lines(ends_of, 100 * np.append(side, side[-1:]), name=name, fill="tozeroy",
                      line={"width": 2, "color": colour, "shape": "hv"})
-        for name, side, colour in zip(
-            names, (first, second), (canvas.REFERENCE, canvas.WINDOW), strict=True
+        for name, side, colour in (
+            ("reference", first, canvas.REFERENCE), ("window", second, canvas.WINDOW)
         )
     ]  # fmt: skip
     places, ends = np.arange(len(labels)), (100 * second, 100 * low, 100 * high)
-    spans = canvas.whiskers(_around(places), *ends, canvas.WINDOW, name=f"{names[1]}, 95%")
+    spans = canvas.whiskers(_around(places), *ends, canvas.WINDOW, name="window, 95%")
     drawn = canvas.layout(
         240, 52, 30, 8, 40,
         xaxis=canvas.axis(

@@ -17,7 +17,7 @@ from driftline.access.logins import NOTE, SHOW_ROWS
 from driftline.capture.windows.window import Window
 from driftline.dashboard import address
 from driftline.dashboard import words as say
-from driftline.dashboard.charts.intervals import SIDES, comparison_figure, density_figure, is_dense
+from driftline.dashboard.charts.intervals import comparison_figure, density_figure, is_dense
 from driftline.dashboard.charts.metric import history_figure
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.alarm_panels import change_panel
@@ -249,9 +249,8 @@ def where_form(to: str, where: str, drag: str) -> html.Div:
 
 
 def comparison_of(
-    comparison: Comparison, words: str, select: Callable[..., str] | None = None,
-    sides: tuple[str, str] = SIDES,
-) -> html.Figure:  # fmt: skip
+    comparison: Comparison, words: str, select: Callable[..., str] | None = None
+) -> html.Figure:
     """Draw one feature's shares on both sides, with the numbers as a table and a file.
 
     ``select`` is where a bar, or a range of numbers, leads, by the rows that it holds.
@@ -261,18 +260,17 @@ def comparison_of(
     links = [select(where=where) if select and where else None for where in wheres]
     names = [html.A(label, href=link) if link else label
              for label, link in zip(one.labels, links, strict=False)]  # fmt: skip
-    first, second = (side[:1].upper() + side[1:] for side in sides)
     columns = {
-        "Values": one.labels, first: one.reference, second: one.window,
+        "Values": one.labels, "Reference": one.reference, "Window": one.window,
         "Low": one.window_low, "High": one.window_high,
     }  # fmt: skip
     if is_dense(one):
         links = [select(where=where) if select and where else None for where in one.shape_wheres]
-        drawn = density_figure(one, links, sides)
+        drawn = density_figure(one, links)
         edges = (np.arange(len(one.borders)) - 0.5).tolist()
         ranges = select and ui.Ranges(select(), "where", ";", edges, *one.shape_ends)
     else:
-        drawn = comparison_figure(one, links, sides)
+        drawn = comparison_figure(one, links)
     return ui.figure("comparison", drawn, words, columns, names=names, ranges=ranges,
                      file=f"shares of {one.feature}")  # fmt: skip
 

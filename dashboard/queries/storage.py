@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -207,7 +206,7 @@ class Storage:
         profile = self.column(line.definition.baseline, line.baseline_version, name)
         if profile is None or profile.cells is None or profile.cell_counts is None:
             return None
-        counts = self.cell_counts(line, run, {name: profile.cells})[0][name]
+        counts = self._cell_counts(line, run, name, profile.cells)
         if counts.sum() == 0:
             return None
         by_drift = feature.set if feature.tells_drift else None
@@ -216,20 +215,15 @@ class Storage:
         moved = moved if isinstance(moved, Predicate) else by_drift
         return compare(profile.cells, profile.cell_counts, counts, moved=moved)
 
-    def cell_counts(
-        self, line: views.MonitorLine, window: Window, cells: Mapping[str, Cells],
-        within_s: float = math.inf,
-    ) -> tuple[dict[str, np.ndarray], bool]:  # fmt: skip
-        """Count columns on the baseline's cells; and whether the time was over before the rows."""
-        end = time.monotonic() + within_s
-        counts = {name: np.zeros(one.size, dtype=np.int64) for name, one in cells.items()}
-        for batch in self.read(line, window, [*cells]).batches():
-            if time.monotonic() > end:
-                return counts, True
-            unfit = unfit_counts(batch)
-            for name in counts.keys() & {*batch.schema.names}:
-                counts[name] += cells[name].count(batch.column(name), unfit.get(name, 0))
-        return counts, False
+    def _cell_counts(
+        self, line: views.MonitorLine, window: Window, name: str, cells: Cells
+    ) -> np.ndarray:
+        """Count a column of a window on the baseline's cells."""
+        counts = np.zeros(cells.size, dtype=np.int64)
+        for batch in self.read(line, window, [name]).batches():
+            if name in batch.schema.names:
+                counts += cells.count(batch.column(name), unfit_counts(batch).get(name, 0))
+        return counts
 
     def _rows(
         self, view: views.WindowView, pointed: Pointed | None
