@@ -1,1 +1,1 @@
-"""The SQL database: engine, transactions, locks, leases, column types, migrations."""
+"""The SQL database: engine, transactions, locks, leases, queues, column types, migrations."""

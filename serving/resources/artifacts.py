@@ -17,6 +17,7 @@ from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, is_pattern, locate
 from driftline.serving.resources.model_files import (
     copy_model,
+    file_digest,
     model_digest,
     model_files,
     remove_model,
@@ -206,9 +207,12 @@ def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
         path = absolute(open_uri(source)[1] if source.startswith("file:") else source, "data")
         reach.check(path)
         files = _local_files(path)
+        folder = path if path.is_dir() else path.parent
         for file in files:
             reach.check(file)
-        found.update(_digest(files, path if path.is_dir() else path.parent).encode())
+            if len(files) > 1:
+                found.update(os.fsencode(os.path.relpath(file, folder)) + b"\0")
+            found.update(file_digest(file))
     return found.hexdigest()
 
 
@@ -228,20 +232,6 @@ def _local_files(path: Path) -> list[Path]:
         infos = locate(path).listing(recursive=True)
         return sorted(Path(info.path) for info in infos if info.is_file)
     return sorted(Path(file.path) for file in data_files(path))
-
-
-def _digest(files: Sequence[Path], folder: Path) -> str:
-    found = hashlib.blake2b(digest_size=16)
-    for file in files:
-        try:
-            with file.open("rb") as stream:
-                if len(files) > 1:
-                    found.update(os.fsencode(os.path.relpath(file, folder)) + b"\0")
-                while chunk := stream.read(_CHUNK):
-                    found.update(chunk)
-        except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    return found.hexdigest()
 
 
 def _remote(uri: str) -> str:

@@ -7,13 +7,13 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from driftline.errors import InputError
 
 # Of a folder: beyond, somebody has named a folder of other things.
 FILES_MAX, BYTES_MAX, DEPTH_MAX = 10_000, 64 << 30, 50
-_CHUNK = 1 << 20
 
 
 def model_files(model: Path) -> Mapping[str, Path]:
@@ -59,9 +59,18 @@ def model_digest(model: Path) -> str:
         found = hashlib.blake2b(digest_size=16)
         for name, file in files.items():
             # No name holds a NUL, and digests have one length: no other tree reads the same.
-            found.update(os.fsencode(name) + b"\0" + _digest(file).digest())
+            found.update(os.fsencode(name) + b"\0" + file_digest(file))
         return found.hexdigest()
-    return _digest(model).hexdigest()
+    return file_digest(model).hex()
+
+
+def file_digest(file: Path) -> bytes:
+    """Return a digest of a file's bytes."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, partial(hashlib.blake2b, digest_size=16)).digest()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
 
 
 def copy_model(source: Path, target: Path) -> None:
@@ -107,14 +116,3 @@ def _look(file: Path) -> os.stat_result:
         return file.stat()
     except OSError as error:  # A link that leads nowhere, or in a circle.
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-
-
-def _digest(file: Path) -> hashlib.blake2b:
-    found = hashlib.blake2b(digest_size=16)
-    try:
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                found.update(chunk)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    return found
