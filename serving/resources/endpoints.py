@@ -115,7 +115,6 @@ def require_consistent(spec: EndpointSpec) -> None:
         _require_variants(spec)
     if spec.shadow_production_variants:
         _require_shadow(spec, spec.shadow_production_variants[0])
-    _require_serverless(spec)
 
 
 def _require_variants(spec: EndpointSpec) -> None:
@@ -140,6 +139,11 @@ def _require_shadow(spec: EndpointSpec, shadow: ProductionVariantSpec) -> None:
             f"spec.shadow_production_variants beside {len(found)} production variants; expected "
             "exactly one, whose requests are mirrored"
         )
+    if shadow.serverless_config is not None:
+        raise InputError(
+            "spec.shadow_production_variants has a serverless_config; expected one of production "
+            "variants only: copies of requests are to start no workers"
+        )
     name, weight = found[0]["variant_name"], found[0]["initial_variant_weight"]
     own_name, own_weight = shadow.variant_name, shadow.initial_variant_weight
     if own_name.casefold() == name.casefold():
@@ -152,32 +156,6 @@ def _require_shadow(spec: EndpointSpec, shadow: ProductionVariantSpec) -> None:
             f'initial_variant_weight {own_weight:g} of shadow "{own_name}" and {weight:g} of '
             f'"{name}"; the share that is mirrored is the first divided by the second, expected '
             "0 to 1"
-        )
-
-
-def _require_serverless(spec: EndpointSpec) -> None:
-    """Refuse serverless variants beside what decides on their workers, too."""
-    counts = [(spec.serverless_config, spec.initial_instance_count)]
-    counts += [
-        (one.serverless_config, one.initial_instance_count) for one in spec.production_variants
-    ]
-    for serverless, instance_count in counts:
-        if serverless is None:
-            continue
-        if instance_count is not None:
-            raise InputError(
-                "spec.initial_instance_count beside serverless_config; expected one of them"
-            )
-        provisioned, most = serverless.provisioned_concurrency, serverless.max_concurrency
-        if provisioned is not None and provisioned > most:
-            raise InputError(
-                f"spec.serverless_config: provisioned_concurrency {provisioned} and "
-                f"max_concurrency {most}; expected at most as many"
-            )
-    if any(shadow.serverless_config is not None for shadow in spec.shadow_production_variants):
-        raise InputError(
-            "spec.shadow_production_variants has a serverless_config; expected one of production "
-            "variants only: copies of requests are to start no workers"
         )
 
 

@@ -18,6 +18,7 @@ from driftline.alerts.math.query import read_dimensions
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
 from driftline.serving.resources.specs import (
+    CONFLICT,
     KINDS,
     MODELS,
     SECRET_FIELDS,
@@ -185,8 +186,9 @@ def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
             if kind == "Model" and every:
                 every = f"; a Model of mode {spec.get('mode', SINGLE_MODEL)} needs it"
             raise ResourceError(f"{where}: spec.{path} is missing{every}") from None
-        if not path:  # What does not go together.
-            raise ResourceError(f"{where}: {expected(first)}") from None
+        if first["type"] == CONFLICT:
+            part = f"spec.{path}: " if path else ""
+            raise ResourceError(f"{where}: {part}{first['msg']}") from None
         # A secret may stand in the field that is wrong.
         value = "" if path in (*SECRET_FIELDS, "url") else f" {shown(first['input'])}"
         raise ResourceError(f"{where}: spec.{path}{value}; expected {expected(first)}") from None

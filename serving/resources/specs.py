@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Optional, Self, get_args
+from typing import Annotated, Any, Literal, LiteralString, Optional, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
@@ -55,6 +56,14 @@ class Spec(BaseModel):
     """What all specs share: no unknown keys, no change after they were checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+CONFLICT: LiteralString = "conflict"
+
+
+def conflict(said: str) -> PydanticCustomError:
+    """Return what a spec is refused for whose fields do not go together, as a whole sentence."""
+    return PydanticCustomError(CONFLICT, "{said}", {"said": said})
 
 
 def baseline_and_pin(text: str) -> tuple[str, str | None]:
@@ -114,7 +123,7 @@ class MultiModelSpec(ModelSpec):
     def _require_memory(self) -> Self:
         size, of_models = self.memory_size_in_mb, self.memory_limit_mb
         if size is not None and size <= of_models:
-            raise ValueError(
+            raise conflict(
                 f"spec.memory_size_in_mb {size} is no more than memory_limit_mb {of_models}, what "
                 "models in memory may take; a worker needs more than its models"
             )
@@ -133,7 +142,7 @@ class ContainersSpec(ModelSpec):
         names = [one.container_hostname for one in self.containers]
         given = [name.casefold() for name in names if name is not None]
         if len(given) < len(names) and (given or self.mode == DIRECT):
-            raise ValueError(
+            raise conflict(
                 f"spec.containers: {len(names) - len(given)} have no container_hostname; "
                 + (
                     "mode Direct needs it of all"
@@ -144,7 +153,7 @@ class ContainersSpec(ModelSpec):
         if twice := next(
             (name for name in names if name and given.count(name.casefold()) > 1), None
         ):
-            raise ValueError(
+            raise conflict(
                 f'container_hostname "{twice}" stands twice; expected names that differ by more '
                 "than case"
             )
@@ -252,16 +261,35 @@ class ServerlessConfig(Spec):
     # Workers that run all the time; left out: none.
     provisioned_concurrency: Annotated[int, Field(ge=1, le=200)] | None = None
 
+    @model_validator(mode="after")
+    def _require_room(self) -> Self:
+        provisioned, most = self.provisioned_concurrency, self.max_concurrency
+        if provisioned is not None and provisioned > most:
+            raise conflict(
+                f"provisioned_concurrency {provisioned} and max_concurrency {most}; expected at "
+                "most as many"
+            )
+        return self
 
-class ProductionVariantSpec(Spec):
+
+class _Capacity(Spec):
+    initial_instance_count: _InstanceCount | None = None
+    serverless_config: ServerlessConfig | None = None
+
+    @model_validator(mode="after")
+    def _require_one(self) -> Self:
+        if self.initial_instance_count is not None and self.serverless_config is not None:
+            raise conflict("initial_instance_count beside serverless_config; expected one of them")
+        return self
+
+
+class ProductionVariantSpec(_Capacity):
     """One model behind an endpoint, and its share of the requests."""
 
     variant_name: _Name
     model_name: str
     # Its share is its weight divided by the sum of all; with 0 it answers who names it.
     initial_variant_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
-    initial_instance_count: _InstanceCount | None = None
-    serverless_config: ServerlessConfig | None = None
 
 
 class NotificationConfig(Spec):
@@ -292,14 +320,12 @@ class AsyncInferenceConfig(Spec):
     client_config: AsyncClientConfig = AsyncClientConfig()
 
 
-class EndpointSpec(Spec):
+class EndpointSpec(_Capacity):
     """A name whose requests are captured; with a model they are answered here, too."""
 
     # One variant: short for ``production_variants`` with a single entry.
     model: str | None = None
     variant: _Name = "AllTraffic"
-    initial_instance_count: _InstanceCount | None = None
-    serverless_config: ServerlessConfig | None = None
     production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=10)] = []
     # Asked copies of the requests, of the share that its weight is of the production variant's.
     shadow_production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=1)] = []

@@ -225,10 +225,10 @@ class EndpointResource(TypedDict):
 
 class EndpointSpec(TypedDict):
     """A name whose requests are captured; with a model they are answered here, too."""
-    model: NotRequired[str | None]
-    variant: NotRequired[str]
     initial_instance_count: NotRequired[int | None]
     serverless_config: NotRequired[ServerlessConfig | None]
+    model: NotRequired[str | None]
+    variant: NotRequired[str]
     production_variants: NotRequired[list[ProductionVariantSpec]]
     shadow_production_variants: NotRequired[list[ProductionVariantSpec]]
     sampling_percentage: NotRequired[float | None]
@@ -331,11 +331,11 @@ class NotificationConfig(TypedDict):
 
 class ProductionVariantSpec(TypedDict):
     """One model behind an endpoint, and its share of the requests."""
+    initial_instance_count: NotRequired[int | None]
+    serverless_config: NotRequired[ServerlessConfig | None]
     variant_name: str
     model_name: str
     initial_variant_weight: NotRequired[float]
-    initial_instance_count: NotRequired[int | None]
-    serverless_config: NotRequired[ServerlessConfig | None]
 
 class RollingSpec(TypedDict):
     """Versions of the rows captured lately: of how many days, how often, up to when."""
