@@ -184,7 +184,7 @@ def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
             # What a part lacks, an endpoint without that part does not need.
             every = f"; every {kind} needs {_listed(needed)}" if path in needed else ""
             if kind == "Model" and every:
-                every = f"; a Model of mode {spec.get('mode', SINGLE_MODEL)} needs it"
+                every = f"; every Model of mode {spec.get('mode', SINGLE_MODEL)} needs it"
             raise ResourceError(f"{where}: spec.{path} is missing{every}") from None
         if first["type"] == CONFLICT:
             part = f"spec.{path}: " if path else ""
