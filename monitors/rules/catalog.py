@@ -16,7 +16,6 @@ from driftline.monitors.rules.reach import FUNCTION
 from driftline.monitors.rules.references import ForeignKey
 from driftline.monitors.rules.row_checks import (
     Bounds,
-    Custom,
     Formula,
     Length,
     Pattern,
@@ -34,6 +33,7 @@ GROUP = "driftline.checks"
 COMMON = ("check", "name", "severity")
 OF_ROWS = (*COMMON, "mostly", "nulls", "where")
 OF_COLUMN = (*COMMON, "column", "where")
+OF_FUNCTION = (*COMMON, "mostly")
 LIMITS = ("min", "max", "above", "below")
 
 Maker = Callable[[Declaration], Check]
@@ -53,9 +53,7 @@ def make_check(found: Declaration) -> Check:
     if entry is not None:
         found.refuse_others(entry.keys)
         return entry.make(found)
-    if FUNCTION.fullmatch(found.check):
-        return table_function(found)
-    return _custom(found)
+    return table_function(found, None if FUNCTION.fullmatch(found.check) else _load(found.check))
 
 
 def _of_rows(keys: tuple[str, ...], make: Callable[[Declaration], RowCheck]) -> Entry:
@@ -257,50 +255,13 @@ def _load(name: str) -> Callable[..., object]:
     return loaded  # type: ignore[no-any-return] # Checked to be callable.
 
 
-def _custom(found: Declaration) -> Check:
-    """Make the check of another package; keys that are not ours are its options."""
-    function = _load(found.check)
-    options, columns = _options(found, OF_ROWS)
-    if isinstance(function, type):
-        try:
-            made = function(**options)
-        except (Exception, SystemExit) as error:  # Foreign code: what it raises is its defect.
-            raise InputError(f"{found.shown}: {type(error).__name__}: {error}") from error
-        if not callable(getattr(made, "start", None)):
-            raise InputError(
-                f"{found.shown}: {function.__name__} has no method start; expected a function, or "
-                "a class as docs/rules.md describes it"
-            )
-        return _WholeCheck(columns, made)
-    own = Custom(found.check, function, options, columns, found.reach.discreet)
-    return _row_rule(found, own)
-
-
 def table_function(found: Declaration, function: Callable[..., object] | None = None) -> TableRule:
-    """Make the check by a function over a table; without one it is loaded by the check's name."""
-    options, columns = _options(found, (*COMMON, "mostly"))
+    """Make the check by a function over a table; without one it is loaded by the check's name.
+
+    Keys that are not ours are its arguments.
+    """
+    options = {key: value for key, value in found.found.items() if key not in OF_FUNCTION}
+    more = options.get("columns")
+    named = [options.get("column"), *(more if isinstance(more, list | tuple) else ())]
+    columns = tuple(dict.fromkeys(one for one in named if isinstance(one, str)))
     return _table_rule(found, TableFunction(found.check, function, options, columns, found.reach))
-
-
-def _options(
-    found: Declaration, known: tuple[str, ...]
-) -> tuple[dict[str, object], tuple[str, ...]]:
-    """Return the keys that are none of ours, and the columns that they name."""
-    options = {key: value for key, value in found.found.items() if key not in known}
-    named = [options.get("column"), *_list(options.get("columns"))]
-    return options, tuple(dict.fromkeys(one for one in named if isinstance(one, str)))
-
-
-def _list(found: object) -> list[object]:
-    return list(found) if isinstance(found, list | tuple) else []
-
-
-@dataclass(frozen=True, slots=True)
-class _WholeCheck:
-    """Somebody else's check on all rows together."""
-
-    columns: tuple[str, ...]
-    made: object
-
-    def start(self):  # type: ignore[no-untyped-def] # noqa: ANN202 - What it gives is foreign.
-        return self.made.start()  # type: ignore[attr-defined] # Asked for when it was made.

@@ -1,4 +1,4 @@
-"""Checks by a plain function over a table: of Python's caller, or of a file."""
+"""Checks by a plain function over a table: of Python's caller, of a file or of a package."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from driftline.baseline.predicate import UNFIT
 from driftline.errors import InputError
 from driftline.monitors.rules.reach import NOTHING, Reach, defect, load_function
-from driftline.monitors.rules.row_checks import truths
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +66,15 @@ def _verdict(found: object) -> bool | pa.BooleanArray:
         raise TypeError("it returned None")
     if isinstance(found, pa.ChunkedArray):
         found = found.combine_chunks()
-    return truths(found if isinstance(found, pa.Array) else pa.array(found, from_pandas=True))
+    return _truths(found if isinstance(found, pa.Array) else pa.array(found, from_pandas=True))
+
+
+def _truths(found: pa.Array) -> pa.BooleanArray:
+    """Take truth values, also as whole numbers 0 and 1; a score such as 0.5 or 1.0 is none."""
+    kind = found.type
+    is_whole = pa.types.is_integer(kind)
+    if pa.types.is_floating(kind) or (
+        is_whole and not pc.all(pc.is_in(found, pa.array([0, 1, None], kind))).as_py()
+    ):
+        raise TypeError(f"it gave numbers ({kind})")
+    return found.cast(pa.bool_())

@@ -1,11 +1,10 @@
-"""Conditions on single rows: bounds, texts, allowed values, expressions, functions. Pure.
+"""Conditions on single rows: bounds, texts, allowed values, expressions. Pure.
 
 Each says of every row whether it is all right; null where a missing value leaves that open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,11 +14,9 @@ import pyarrow.compute as pc
 
 from driftline.baseline.predicate import number_text
 from driftline.baseline.row_hashes import is_captured, present
-from driftline.errors import InputError
 from driftline.formats.coercion import coerce
 from driftline.monitors.rules.expression import Expression
 from driftline.monitors.rules.functions import whole_match
-from driftline.monitors.rules.reach import defect
 from driftline.monitors.rules.values import numbers_of, texts_of, typed
 
 Limit = float | int | str
@@ -297,49 +294,6 @@ class Formula:
         return numbers_of(values.filter(broken))
 
 
-@dataclass(frozen=True, slots=True)
-class Custom:
-    """A function of somebody else's: rows in, one truth value a row out."""
-
-    name: str
-    # A batch and the options in; true where a row is right, null where that is open.
-    function: Callable[..., object]
-    options: Mapping[str, object]
-    columns: tuple[str, ...] = ()
-    discreet: bool = False  # As of Reach.
-
-    @property
-    def wanted(self) -> str:
-        """Name the check."""
-        return f"that pass {self.name}"
-
-    @property
-    def broken(self) -> str:
-        """Name the check."""
-        return f"that fail {self.name}"
-
-    def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:
-        """Ask the function."""
-        try:
-            found = self.function(batch, **self.options)
-            if isinstance(found, pa.ChunkedArray):
-                found = found.combine_chunks()
-            if not isinstance(found, pa.Array):
-                found = pa.array(found, from_pandas=True)
-            verdict = truths(found)
-        except (Exception, SystemExit) as error:  # Foreign code: whatever it raises is its defect.
-            raise InputError(
-                f'check "{self.name}" failed: {defect(error, discreet=self.discreet)}; expected '
-                "one truth value for each row"
-            ) from error
-        if len(verdict) != batch.num_rows:
-            raise InputError(
-                f'check "{self.name}" gave {len(verdict):,} values for {batch.num_rows:,} rows; '
-                "expected one truth value for each row"
-            )
-        return verdict
-
-
 def limits_in_words(
     least: Limit | None, most: Limit | None, above: Limit | None = None, below: Limit | None = None
 ) -> str:
@@ -352,14 +306,3 @@ def limits_in_words(
 
 def _shown(limit: Limit) -> str:
     return limit if isinstance(limit, str) else number_text(limit)
-
-
-def truths(found: pa.Array) -> pa.BooleanArray:
-    """Take truth values, also as whole numbers 0 and 1; a score such as 0.5 or 1.0 is none."""
-    kind = found.type
-    is_whole = pa.types.is_integer(kind)
-    if pa.types.is_floating(kind) or (
-        is_whole and not pc.all(pc.is_in(found, pa.array([0, 1, None], kind))).as_py()
-    ):
-        raise TypeError(f"it gave numbers ({kind})")
-    return found.cast(pa.bool_())

@@ -30,8 +30,6 @@ class RowRule:
     broken_count: int = field(default=0, init=False)
     lowest: float = field(default=np.inf, init=False)
     highest: float = field(default=-np.inf, init=False)
-    # Those of the batches, where a function may look at any.
-    all_columns: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -71,7 +69,6 @@ class RowRule:
         if good == judged:
             return
         self.broken_count += judged - good
-        self.all_columns = self.all_columns or tuple(batch.schema.names)
         if isinstance(self.check, Bounds | Formula):
             mask = pc.invert(pc.fill_null(verdict, fill_value=True))
             values = self.check.measure(batch, mask)
@@ -83,7 +80,6 @@ class RowRule:
         """Add what another part has counted."""
         self.judged_count += other.judged_count
         self.broken_count += other.broken_count
-        self.all_columns = self.all_columns or other.all_columns
         self.lowest = min(self.lowest, other.lowest)
         self.highest = max(self.highest, other.highest)
 
@@ -109,11 +105,11 @@ class RowRule:
                 f"{broken:,} of {judged:,} {noun} {check.broken}. Expected: {share} {check.wanted}."
             ),
             condition=RuleCondition(
-                column=check.columns[0] if check.columns else "",
+                column=check.columns[0],
                 phrase=check.broken,
                 breaks=replace(self).breaks,
                 rule=dict(self.declaration),
-                columns=self.columns or self.all_columns,
+                columns=self.columns,
             ),
         )
 

@@ -17,7 +17,6 @@ from driftline.monitors.results.violation import Draft, Severity
 from driftline.monitors.rules.declaration import Declaration, in_brief, nearest
 from driftline.monitors.rules.outcome import Check, Counter, Tally
 from driftline.monitors.rules.reach import FUNCTION, Reach, defect
-from driftline.monitors.rules.row_checks import Custom
 from driftline.monitors.rules.row_counter import RowRule
 from driftline.monitors.rules.table_checks import Unique
 from driftline.monitors.rules.values import absent_columns
@@ -41,9 +40,8 @@ class Rule:
     """One rule."""
 
     declaration: Declaration
-    # In place of a declared check, from Python only.
+    # Over a table, in place of a declared check; from Python only.
     function: Callable[..., object] | None = field(default=None, compare=False)
-    takes_table: bool = False  # Whether the function takes all rows at once, not a batch of them.
     is_observed: bool = False  # Not declared: the baseline's rows were so.
 
     @property
@@ -53,15 +51,12 @@ class Rule:
 
     def check(self, as_of: datetime) -> Check:
         """Make the check; ``as_of`` is the moment that freshness is measured at."""
-        found = self.declaration
-        if self.function is None or self.takes_table:
-            # A heavy import that only a rule needs.
-            from driftline.monitors.rules.catalog import make_check, table_function
+        # A heavy import that only a rule needs.
+        from driftline.monitors.rules.catalog import make_check, table_function
 
-            if self.takes_table:
-                return table_function(found, self.function)
-            return make_check(replace(found, as_of=as_of))
-        return RowRule(Custom(found.check, self.function, {}), declaration=found.found)
+        if self.function is not None:
+            return table_function(self.declaration, self.function)
+        return make_check(replace(self.declaration, as_of=as_of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,20 +300,17 @@ def _table_rule(found: object, where: str) -> Rule:
             f'{where}: {_cut(found)}; expected a function over a table, or "FILE.py:FUNCTION"'
         )
     name = getattr(found, "__name__", type(found).__name__)
-    return Rule(Declaration({"check": name}), found, takes_table=True)
+    return Rule(Declaration({"check": name}), found)
 
 
 def _rule(found: object, where: str) -> Rule:
     """Read one rule; what is wrong with it is said now, not when data come."""
     if isinstance(found, str):
         found = {"check": "expression", "expression": found}
-    if callable(found) and not isinstance(found, Mapping):
-        name = getattr(found, "__name__", type(found).__name__)
-        return Rule(Declaration({"check": name}), found)
     if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
         raise InputError(
             f"{where}: {_cut(found)}; expected an object such as "
-            '{"check": "unique", "column": "id"}, or an expression'
+            '{"check": "unique", "column": "id"}, or an expression; functions stand in checks'
         )
     if "check" not in found:
         raise InputError(f'{where}: no check; expected one such as "unique"')

@@ -206,7 +206,7 @@ def test_a_file_of_others_is_not_written_over(
 
 
 def test_a_rule_that_is_a_function_cannot_be_saved(small: dl.Baseline, tmp_path: Path) -> None:
-    monitor = dl.Monitor(small, rules=[lambda batch: [True] * len(batch)])
+    monitor = dl.Monitor(small, checks=[lambda batch: [True] * len(batch)])
 
     with pytest.raises(InputError, match="a rule is a function, which no document can hold"):
         monitor.save(tmp_path)

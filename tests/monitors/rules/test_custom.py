@@ -15,62 +15,31 @@ from tests.plugged import plugged_in
 
 MODULE = """
 import pyarrow.compute as pc
-from driftline.monitors.rules.outcome import Tally
 
-def even(batch, column, step=2):
-    values = batch.column(column)
+def even(table, column, step=2):
+    values = table[column]
     return pc.equal(pc.subtract(values, pc.multiply(pc.divide(values, step), step)), 0)
 
-def short(batch):
+def short(table):
     return [True]
 
-def words(batch):
-    return ["yes"] * batch.num_rows
+def words(table):
+    return ["yes"] * table.num_rows
 
-def score(batch):
-    return [0.0, 1.0] * (batch.num_rows // 2)
+def score(table):
+    return [0.0, 1.0] * (table.num_rows // 2)
 
-def grade(batch):
-    return [1, 2] * (batch.num_rows // 2)
+def grade(table):
+    return [1, 2] * (table.num_rows // 2)
 
-def zero(batch):
-    return [0, 1] * (batch.num_rows // 2)
+def zero(table):
+    return [0, 1] * (table.num_rows // 2)
 
-def broken(batch):
+def broken(table):
     raise RuntimeError("no luck")
 
-def leave(batch):
+def leave(table):
     raise SystemExit(3)
-
-class Quitting:
-    def __init__(self, late=False):
-        self.late = late
-        if not late:
-            raise SystemExit(4)
-
-    def start(self):
-        raise SystemExit(5)
-
-class Total:
-    def __init__(self, column, most):
-        self.column, self.most = column, most
-
-    def start(self):
-        return Counter(self)
-
-class Counter:
-    def __init__(self, check):
-        self.check, self.sum = check, 0
-
-    def update(self, batch):
-        self.sum += pc.sum(batch.column(self.check.column)).as_py() or 0
-
-    def merge(self, other):
-        self.sum += other.sum
-
-    def result(self):
-        is_broken = self.sum > self.check.most
-        return Tally(0, 0, is_broken, f"sum {self.sum}", f"Sum {self.sum}.", concerns_rows=False)
 
 nothing = 3
 """
@@ -83,8 +52,6 @@ NAMES = (
     "zero",
     "broken",
     "leave",
-    "Quitting",
-    "Total",
     "nothing",
     "gone",
 )
@@ -108,20 +75,10 @@ def told(**keys: object) -> list[str]:
     return [one.what for one in outcome_drafts(counters.merge(other).result())]
 
 
-@pytest.mark.parametrize(("late", "code"), [(False, 4), (True, 5)])
-def test_a_check_that_ends_the_process_is_an_error_of_its_rule(late: bool, code: int) -> None:
-    with pytest.raises(InputError, match=f'rule "acme_Quitting".*SystemExit: {code}'):
-        told(check="acme_Quitting", late=late)
-
-
 def test_a_function_gets_its_own_keys_and_ours_hold_as_for_all() -> None:
-    assert told(check="acme_even", column="n") == ["25% of values that fail acme_even"]
+    assert told(check="acme_even", column="n") == ["25% of rows that fail acme_even"]
     assert told(check="acme_even", column="n", step=1) == []
-    assert told(check="acme_even", column="n", nulls="fail") == [
-        "40% of values that fail acme_even"
-    ]
     assert told(check="acme_even", column="n", mostly=0.7) == []
-    assert told(check="acme_even", column="n", where="n != 3") == []
 
 
 @pytest.mark.parametrize(
@@ -129,16 +86,11 @@ def test_a_function_gets_its_own_keys_and_ours_hold_as_for_all() -> None:
     [
         ({"check": "acme_broken"}, 'check "acme_broken" failed: RuntimeError: no luck'),
         ({"check": "acme_leave"}, 'check "acme_leave" failed: SystemExit: 3'),
-        (
-            {"check": "acme_Total", "column": "n", "most": "many"},
-            "(n) cannot be judged (TypeError: '>' not supported",
-        ),
-        ({"check": "acme_short"}, "gave 1 values for 4 rows; expected one truth value"),
+        ({"check": "acme_short"}, "returned 1 values for 5 rows; expected a truth value"),
         ({"check": "acme_words"}, 'check "acme_words" failed: ArrowInvalid'),
-        ({"check": "acme_score"}, "TypeError: it gave numbers (double); expected one truth value"),
-        ({"check": "acme_grade"}, "TypeError: it gave numbers (int64); expected one truth value"),
+        ({"check": "acme_score"}, "TypeError: it gave numbers (double); expected a truth value"),
+        ({"check": "acme_grade"}, "TypeError: it gave numbers (int64); expected a truth value"),
         ({"check": "acme_even"}, "failed: TypeError: even() missing 1 required"),
-        ({"check": "acme_Total", "column": "n"}, "TypeError"),
         ({"check": "acme_nothing"}, "is no function; expected one"),
         ({"check": "acme_gone"}, "acme_checks:gone cannot be loaded (AttributeError"),
         ({"check": "acme_evn"}, 'no such check (did you mean "acme_even"?)'),
@@ -152,15 +104,12 @@ def test_a_defect_of_a_check_is_told_with_its_name(keys: dict[str, object], sent
     assert sentence in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    "keys", [{"check": "acme_broken"}, {"check": "acme_Total", "column": "n", "most": "many"}]
-)
-def test_a_defect_of_a_check_on_the_server_quotes_nothing(keys: dict[str, object]) -> None:
-    counters = RuleSet.of([keys]).within(Reach(discreet=True)).start()
+def test_a_defect_of_a_check_on_the_server_quotes_nothing() -> None:
+    counters = RuleSet.of([{"check": "acme_broken"}]).within(Reach(discreet=True)).start()
 
     with pytest.raises(InputError) as raised:
         counters.update(BATCH)
         counters.result()
 
     assert "Error" in str(raised.value)
-    assert not any(one in str(raised.value) for one in ("no luck", "not supported"))
+    assert "no luck" not in str(raised.value)
