@@ -47,7 +47,7 @@ from driftline.monitors.kinds.multivariate.classifier import ROWS_MAX
 from driftline.monitors.kinds.multivariate.evaluation import evaluate as evaluate_jointly
 from driftline.monitors.kinds.multivariate.judgement import SHARES
 from driftline.monitors.kinds.outliers.evaluation import evaluate as evaluate_outliers
-from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, row_scorer
+from driftline.monitors.kinds.outliers.scorer import row_scorer
 from driftline.monitors.report.report import Report
 from driftline.monitors.results.metric import MetricResult
 from driftline.monitors.rows import Rows, WindowFacts
@@ -114,9 +114,9 @@ def outliers_year(rng: np.random.Generator, stream: str) -> Judge:
         next(days)
     both = Both(np.concatenate(parts), evaluate_outliers)
     scorer = row_scorer(both.timed)
-    held = int((scorer.sample_scores >= OUTLIER_SCORE).sum())
+    held = int((scorer.sample_scores >= scorer.threshold).sum())
     chunks = [
-        float((scorer.score(table(part).to_batches()[0]) >= OUTLIER_SCORE).mean())
+        float((scorer.score(table(part).to_batches()[0]) >= scorer.threshold).mean())
         for part in parts
     ]  # fmt: skip
 

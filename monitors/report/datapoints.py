@@ -57,7 +57,6 @@ CHECKS: Mapping[str, str] = {
 # Those of other kinds, which are counted together.
 OTHER_CHECKS: Mapping[str, str] = {
     "outlier_share_check": "too many outliers",
-    "new_pair_check": "values that never came together",
     "correlation_drift_check": "correlation changed",
     "domain_drift_check": "rows differ from the reference",
     "prediction_drift_check": "predictions drifted",

@@ -37,7 +37,8 @@ def outliers(
 ) -> Answer:
     """Score each row by how seldom the reference has one as odd.
 
-    A score of 4 is reached by at most one row in 10,000 of the reference, and makes an outlier.
+    A score of 3 is reached by about one row in 1,000 of the reference. Rows are outliers from the
+    score on that at most ten rows of the reference's sample have.
     Whether there are too many of them is for: driftline check --kind outliers.
 
     Example: driftline outliers today.parquet --baseline baseline/ -o scored.parquet

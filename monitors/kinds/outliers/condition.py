@@ -12,7 +12,7 @@ import pyarrow as pa
 from driftline.baseline.predicate import UNFIT
 from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import UndecidedError
-from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
+from driftline.monitors.kinds.outliers.scorer import RowScorer
 
 OUTLIER = "outlier"
 # The column that scores stand in beside a row's own.
@@ -36,7 +36,7 @@ class OutlierCondition:
     @property
     def phrase(self) -> str:
         """The rows in words."""
-        return f"{OUTLIER_SCORE:g} or above"
+        return "that few rows of the reference have"
 
     def __str__(self) -> str:
         return f"{self.column} {self.phrase}"
@@ -44,7 +44,7 @@ class OutlierCondition:
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
         """Mark the outliers; never null."""
         batches = batch.to_batches() if isinstance(batch, pa.Table) else [batch]
-        found = [self._scores(one) >= OUTLIER_SCORE for one in batches]
+        found = [self._marks(one) for one in batches]
         return pa.array(np.concatenate(found) if found else np.zeros(0, bool))
 
     def worst(
@@ -54,8 +54,8 @@ class OutlierCondition:
         kept: pa.Table | None = None
         first = 0
         for batch in batches:
-            scores = self._scores(batch)
-            odd = np.flatnonzero(scores >= OUTLIER_SCORE)
+            scores = self._known.score(batch)
+            odd = np.flatnonzero(scores >= self._known.threshold)
             if len(odd):
                 table = pa.Table.from_batches([batch]).take(pa.array(odd))
                 table = table.append_column(SCORE, pa.array(scores[odd]))
@@ -74,9 +74,14 @@ class OutlierCondition:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; what is odd is told by the report's baseline."""
-        return {"column": self.column, "op": self.op, "value": OUTLIER_SCORE}
+        value = None if self.scorer is None else self.scorer.threshold
+        return {"column": self.column, "op": self.op, "value": value}
 
-    def _scores(self, batch: pa.RecordBatch) -> np.ndarray:
+    @property
+    def _known(self) -> RowScorer:
         if self.scorer is None:
             raise UndecidedError("outliers are found again by their baseline, and none is given")
-        return self.scorer.score(batch)
+        return self.scorer
+
+    def _marks(self, batch: pa.RecordBatch) -> np.ndarray:
+        return np.asarray(self._known.score(batch) >= self._known.threshold)

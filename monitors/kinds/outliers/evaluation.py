@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from driftline.baseline.derived_rows import UNKNOWN_HOUR
 from driftline.baseline.store import Baseline
@@ -20,17 +21,9 @@ from driftline.monitors.drift_test.significance import (
 )
 from driftline.monitors.kind import OWN_METRICS
 from driftline.monitors.kinds.outliers.condition import OutlierCondition
-from driftline.monitors.kinds.outliers.density import LEAST_LONELY_COLUMNS
-from driftline.monitors.kinds.outliers.new_pairs import (
-    NewPairs,
-    judge_pairs,
-    least_share,
-    pair_tables,
-)
-from driftline.monitors.kinds.outliers.reading import LEVELS, OutlierReading
+from driftline.monitors.kinds.outliers.reading import OutlierReading
 from driftline.monitors.kinds.outliers.scorer import (
     LEAST_ROWS,
-    OUTLIER_SCORE,
     RowScorer,
     row_scorer,
 )
@@ -60,29 +53,13 @@ LARGEST = 100.0
 # Deviations by which stretches of a sample must vary more than chance has them.
 CLEAR = 3.0
 
-# With so many of its rows far from all others, a reference may hold the outliers to be found.
-LONELY_SHARE = 0.1
-LONELY_NOTE = (
-    "{share} of the reference's rows lie far from all others; if they are outliers, rows like them "
-    "pass as usual: make the baseline again without them"
-)
-# Of fewer rows and columns a reference's own outliers look like the tails of its law.
-FEW_REFERENCE_ROWS = 1_000
-SMALL_NOTE = (
-    "a reference of {rows} and {columns} cannot tell outliers that it holds from its usual rows: "
-    "where some are in it, rows like them pass; look for them before you make the baseline"
-)
-NEW_TEXTS = (
-    "texts that the reference never had, which alone make a row odd but, beside so few rows of the "
-    "reference, not always an outlier: "
-)
 NO_VALUES = "nothing was judged: no column has a value in these rows and in the reference"
 METRIC = "outlier_share"
 CHECK, ABOVE = "outlier_share_check", "GreaterThanThreshold"
 NAMED = 3
 TOGETHER = "columns together"
 COMMON_SCORE = 1.0
-# Without blocks the rate of outliers is taken to differ from window to window by as much as it is.
+# Of few blocks the rate of outliers is taken to differ from window to window by as much as it is.
 UNKNOWN_VARIATION = 1.0
 DEFAULT_LENGTH = timedelta(days=1)
 
@@ -95,30 +72,30 @@ def evaluate(context: CheckContext) -> Report:
     scorer = row_scorer(context.baseline)
     facts = context.rows.facts
     length = facts.window.length if facts else None
-    tables = () if sample is None else pair_tables(sample, scorer.levels, length)
-    reading = context.rows.gather(lambda: OutlierReading(scorer, pairs=NewPairs(tables)))
+    reading = context.rows.gather(lambda: OutlierReading(scorer))
     rows = reading.row_count
     # Without rows nobody knows which columns they would have had.
     missing = scorer.missing(sorted(reading.seen)) if rows else ()
     if rows:
         scorer.require(sorted(reading.seen))
-    budget, verdict, pairs = context.budget, None, None
+    budget, verdict = context.budget, None
     if rows:
         cluster = cluster_size(context.baseline, scorer.columns, length or DEFAULT_LENGTH)
         verdict = judge_share(
             scorer, reading.outlier_count, rows, budget=budget, length=length, cluster=cluster
         )
-        pairs = judge_pairs(reading.pairs, budget.per_window, cluster)
     idle = _idle(context.baseline, reading)
+    odd = None if verdict is None else _too_many(scorer, reading, verdict, idle)
+    is_uncovered = verdict is not None and odd is None
+    is_uncovered &= {*scorer.columns} <= {*missing, *idle}
     return Report(
         kind="outliers",
-        violations=_violations(scorer, reading, verdict, pairs, idle),
+        violations=() if odd is None else (odd,),
         row_count=rows,
         metrics=()
         if verdict is None
         else (
             _metric(verdict, rows),
-            *(pairs or ())[:1],
             # A column without a value that makes rows outliers is told by the violation.
             *_without_values(
                 {
@@ -132,25 +109,9 @@ def evaluate(context: CheckContext) -> Report:
         alpha=budget.per_window,
         details={
             **_details(scorer, reading, verdict, missing),
-            **_unseen_details(scorer, reading, verdict, {*missing, *idle}),
+            **({UNCOVERED: NO_VALUES} if is_uncovered else {}),
         },
     )
-
-
-def detectable(baseline: Baseline) -> list[str]:
-    """Return what a small reference cannot tell, in a sentence; none of a larger one."""
-    sample = baseline.sample
-    if sample is None or len(sample) < LEAST_ROWS:
-        return []
-    note = _small_note(row_scorer(baseline))
-    return [note] if note else []
-
-
-def _small_note(scorer: RowScorer) -> str:
-    rows, columns = len(scorer.sample_scores), len(scorer.columns)
-    if rows >= FEW_REFERENCE_ROWS or columns >= LEAST_LONELY_COLUMNS:
-        return ""
-    return SMALL_NOTE.format(rows=plural(rows, "row"), columns=plural(columns, "column"))
 
 
 def _undecided(context: CheckContext, sample_rows: int) -> Report:
@@ -163,7 +124,7 @@ def _undecided(context: CheckContext, sample_rows: int) -> Report:
         row_count=rows,
         metrics=(metric,) if rows else (),
         alpha=context.budget.per_window,
-        details={"threshold": OUTLIER_SCORE, "sample_rows": sample_rows},
+        details={"sample_rows": sample_rows},
     )
 
 
@@ -221,19 +182,6 @@ def _points(reading: OutlierReading, verdict: ShareVerdict) -> tuple[MetricPoint
     )
 
 
-def _violations(
-    scorer: RowScorer,
-    reading: OutlierReading,
-    verdict: ShareVerdict | None,
-    pairs: tuple[MetricResult, Violation | None] | None,
-    idle: Mapping[str, str],
-) -> tuple[Violation, ...]:
-    """Return the violations of too many outliers and of new pairs of values, the former first."""
-    odd = None if verdict is None else _too_many(scorer, reading, verdict, idle)
-    found = [one for one in (odd, pairs[1] if pairs else None) if one is not None]
-    return tuple(replace(one, share_of_blame=1.0 / len(found)) for one in found)
-
-
 def _too_many(
     scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict, idle: Mapping[str, str]
 ) -> Violation | None:
@@ -272,13 +220,9 @@ def _details(
 ) -> dict[str, JsonValue]:
     """Return what the share rests on, and the worst rows."""
     sample = scorer.sample_scores
-    lonely = scorer.density.lonely_share if scorer.density else 0.0
-    note = LONELY_NOTE.format(share=percent(lonely)) if lonely >= LONELY_SHARE else ""
     return {
-        **({"reference_note": note} if note else {}),
         **({"missing_note": missing_note(missing)} if missing else {}),
-        **({"small_reference_note": small} if (small := _small_note(scorer)) else {}),
-        "threshold": OUTLIER_SCORE,
+        "threshold": scorer.threshold,
         "sample_rows": len(sample),
         "missing_columns": list(missing),
         "design_effect": verdict.design_effect if verdict else None,
@@ -289,7 +233,7 @@ def _details(
                 "share": float(count) / reading.row_count if reading.row_count else None,
                 "reference": float((sample >= level).mean()),
             }
-            for level, count in zip(LEVELS, reading.counts.tolist(), strict=True)
+            for level, count in zip(reading.levels, reading.counts.tolist(), strict=True)
         ],
         "columns": [
             {"column": name, "outliers": count}
@@ -300,19 +244,6 @@ def _details(
             {"score": one.score, "reason": one.reason, **one.pointer} for one in reading.worst
         ],
     }
-
-
-def _unseen_details(
-    scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict | None, lost: Collection[str]
-) -> dict[str, JsonValue]:
-    """Name the columns with texts that the reference never had, and word that none has a value."""
-    found: dict[str, JsonValue] = {}
-    if new := list(reading.unseen.new_texts(scorer)):
-        more = f" and {len(new) - NAMED} more columns" * (len(new) > NAMED)
-        found["new_texts_note"] = f"{NEW_TEXTS}{', '.join(new[:NAMED])}{more}"
-    if verdict is not None and not verdict.violated and {*scorer.columns} <= {*lost}:
-        found[UNCOVERED] = NO_VALUES
-    return found
 
 
 def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:
@@ -389,11 +320,11 @@ def judge_share(
 ) -> ShareVerdict:
     """Judge how many of a window's rows, at least one, are outliers.
 
-    Only a larger share is a violation. The reference's share is what the score promises, one row
-    in 10,000, or what the sample holds if that is more. How much the share differs from window to
-    window is learnt from rows with a score of 1, of which a sample has enough: their rate in the
-    reference's blocks of the window's length. Tails fall exponentially in the score, so a rate that
-    differs by some percent at a score of 1 differs by four times as much at 4. Where rows come in
+    Only a larger share is a violation. The reference's share is what its sample holds. How much
+    the share differs from window to window is learnt from rows with a score of 1, of which a sample
+    has enough: their rate in the reference's blocks of the window's length. Tails fall
+    exponentially in the score, so a rate that differs by some percent at a score of 1 differs by
+    three times as much at 3. Where rows come in
     groups, a group counts as one (`cluster_size`). Each side weighs as so many independent rows as
     vary by as much, so that a bound never widens with the window's rows.
 
@@ -403,8 +334,8 @@ def judge_share(
     1965 (design effect).
     """
     sample = len(scorer.sample_scores)
-    held = int(np.count_nonzero(scorer.sample_scores >= OUTLIER_SCORE))
-    expected: float = max(held / sample, 10.0**-OUTLIER_SCORE)
+    held = int(np.count_nonzero(scorer.sample_scores >= scorer.threshold))
+    expected: float = max(held, 1) / sample
     variation, blocks = _variation(scorer, length)
     alpha = alpha_per_test(budget.false_alarms_per_year, budget.windows_per_year, 1)
     free = 2.0 * TOLERANCE * math.sqrt(expected * (1 - expected))
@@ -431,7 +362,7 @@ def judge_share(
         *wilson(count, rows),
         expected,
         *wilson(held, sample),
-        bound=None if note else least_share(weigh, expected, needed),
+        bound=None if note else _least_share(weigh, expected, needed),
         p_value=None if note else min(1.0, 2.0 * math.exp(-weigh(share))),
         design_effect=effect(rows),
         variation=variation,
@@ -439,17 +370,24 @@ def judge_share(
     )
 
 
+def _least_share(weigh: Callable[[float], float], expected: float, needed: float) -> float:
+    """Find the share at which the evidence is what a violation needs, where all rows are enough."""
+    found = brentq(lambda log: weigh(math.exp(log)) - needed, math.log(expected), 0.0)
+    return math.exp(float(found))
+
+
 def _variation(scorer: RowScorer, length: timedelta | None) -> tuple[float, int]:
     """Return the relative deviation of the rate of outliers between the reference's blocks.
 
-    Beside it how many they are; without any the reference is a single one.
+    Beside it how many they are.
     """
-    hours = scorer.sample_hours
-    if hours is None:
-        return UNKNOWN_VARIATION, 1
-    known = hours != UNKNOWN_HOUR
-    long = max(1, round((length or DEFAULT_LENGTH) / timedelta(hours=1)))
-    _, places = np.unique(hours[known] // long, return_inverse=True)
+    hours, sample = scorer.sample_hours, len(scorer.sample_scores)
+    if hours is None:  # The rows' order stands for time.
+        known, places = np.ones(sample, np.bool_), np.arange(sample) * WANTED_BLOCKS // sample
+    else:
+        known = hours != UNKNOWN_HOUR
+        long = max(1, round((length or DEFAULT_LENGTH) / timedelta(hours=1)))
+        _, places = np.unique(hours[known] // long, return_inverse=True)
     rows = np.bincount(places).astype(np.float64)
     odd = np.bincount(places, scorer.sample_scores[known] >= COMMON_SCORE)
     share = odd.sum() / max(rows.sum(), 1.0)
@@ -460,4 +398,5 @@ def _variation(scorer: RowScorer, length: timedelta | None) -> tuple[float, int]
     excess = spread * upper_factor(blocks) - 1
     usual = max(float(rows.mean()), 1.0)
     relative = math.sqrt(max(excess, 0.0) * (1 - share) / (share * usual))
-    return min(relative * OUTLIER_SCORE / COMMON_SCORE, UNKNOWN_VARIATION * OUTLIER_SCORE), blocks
+    times = max(scorer.threshold / COMMON_SCORE, 1.0)
+    return min(relative * times, UNKNOWN_VARIATION * times), blocks

@@ -1,183 +1,232 @@
-"""How odd a row's numbers are together: each may be ordinary, and no row has had them both.
+"""How odd a row's values are together: the local outlier factor among rows of the reference.
 
-The numbers are ranked by the reference and laid on the normal distribution, so that neither units
-nor long tails count; the distance from the middle is measured along the reference's correlations
-(Mahalanobis). A number that a row lacks, NaN here, says nothing of the others.
+Numbers are laid on one scale, texts are points of equal distance. The baseline's sample knows cells
+only: the value within a cell is drawn from the column's sketch, at one depth for each row. Each
+half of the sample is measured by the other, and these factors say how rare a factor is.
 
 References
 ----------
-Mahalanobis, Proc. National Institute of Sciences of India 2, 1936;
-docs/reference/statistics.md, "Outliers".
+Breunig, Kriegel, Ng and Sander, SIGMOD 2000 (LOF); scikit-learn's LocalOutlierFactor with novelty.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# So much is taken off each correlation: columns that are one and the same stay measurable.
-SHRINKAGE = 0.01
-# Columns that hardly vary in the sample have no correlation.
-LEAST_SPREAD = 0.05
-# Nor have those that few rows of the sample tell apart: half of the sample may hold none of them.
-LEAST_APART = 50
-# Rows for each column that a correlation takes.
-ROWS_PER_COLUMN = 5
-# Small products stay in the cache, and wake no threads that cost more than they do.
-BLOCK_ROWS = 1 << 10
-# Relative error of sums that should be equal.
-ROUNDING = 1e-9
+from driftline.baseline.column import ColumnProfile
+from driftline.monitors.kinds.outliers.levels import LevelTerms
+from driftline.monitors.kinds.outliers.rarity import (
+    FEWEST_EXCESSES,
+    SHARES,
+    Codes,
+    Rarity,
+    fit_rarity,
+)
+from driftline.monitors.kinds.outliers.terms import NumberTerms
+from driftline.one_thread import on_one_thread
 
 Numbers = NDArray[np.float64]
+
+NEIGHBOURS = 12
+# Rows of the reference that others are measured by.
+MOST_POINTS = 2_000
+# Differences below a tenth of a standard deviation are none: equal rows are spread by so much.
+RESOLUTION = 0.1
+# Levels have an axis each up to so many; more have random directions of as many axes.
+LEVEL_AXES = 16
+# No column lies farther out on its scale.
+LARGEST = np.finfo(np.float64).max
+# Rows that follow each other may be of one session: a stretch is whole in its half.
+STRETCHES = 50
+QUARTILES_OF_NORMAL = 1.349
+
+
+@dataclass(frozen=True, eq=False)
+class NumberAxis:
+    """A column of numbers on a scale where its middle half is that of a normal law.
+
+    Far from it the scale is logarithmic, so that no column hides the others.
+    """
+
+    number: NumberTerms
+    middle: float
+    spread: float
+    items: Numbers  # Values of the reference, ascending, shape (items,).
+    below: Numbers  # Weight of the items before each, and of all; shape (items + 1,).
+
+    width = 1
+
+    def place(self, values: Numbers) -> Numbers:
+        """Lay values on the scale, shape (rows, 1); what is no number lies in the middle."""
+        with np.errstate(over="ignore"):
+            far = (values - self.middle) / self.spread
+        found = np.arcsinh(np.clip(far, -LARGEST, LARGEST))
+        return np.nan_to_num(found)[:, None]
+
+    def of_codes(self, codes: Codes, depth: Numbers) -> Numbers:
+        """Lay rows of which only the cell is known on the scale, shape (rows, 1)."""
+        edges = np.asarray(self.number.cells.edges, np.float64)
+        cell = np.where(codes <= len(edges), codes, 0).astype(np.int64)
+        bounds = np.concatenate([[-np.inf], edges, [np.inf]])
+        first = np.searchsorted(self.items, bounds[:-1], side="left")[cell]
+        last = np.searchsorted(self.items, bounds[1:], side="left")[cell]
+        wanted = self.below[first] + depth * (self.below[last] - self.below[first])
+        at = np.searchsorted(self.below, wanted, side="right") - 1
+        at = np.clip(at, first, np.maximum(last - 1, first))
+        found = self.items[np.minimum(at, len(self.items) - 1)]
+        return self.place(np.where(codes <= len(edges), found, np.nan))
+
+
+@dataclass(frozen=True, eq=False)
+class LevelAxes:
+    """A column of levels: all equally far from each other, and from none."""
+
+    level: LevelTerms
+    points: Numbers  # By cell, shape (cells, axes).
+
+    @property
+    def width(self) -> int:
+        """Axes that the column has."""
+        return len(self.points[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """How the reference's numbers hang together; shapes: J columns."""
+    """Rows of a reference that others are measured by."""
 
-    width: int  # How many numeric columns there are.
-    columns: NDArray[np.int64]  # Which of the normal scores are used, shape (J,).
-    mean: Numbers  # Of their normal scores in the sample, shape (J,).
-    spread: Numbers
-    precision: Numbers  # Inverse of their correlations, shape (J, J).
+    numbers: tuple[NumberAxis, ...]
+    levels: tuple[LevelAxes, ...]
+    points: Numbers  # Of the model, shape (points, axes).
+    model: Any  # scikit-learn's, which has no types.
+    scale: float  # By which the factor's logarithm is stretched: one is a nat of the sample's tail.
+    rarity: Rarity  # Of that.
 
-    def distance(self, normal: Numbers) -> Numbers:
-        """Measure how far rows lie from the middle.
+    def nats(
+        self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes], rows: int
+    ) -> Numbers:
+        """Return how rare rows are, shape (rows,); a column that they lack makes none odd."""
+        placed = self._place(numbers, levels, rows)
+        return self.rarity.of(self.scale * _factors(self.model, placed))
 
-        A number that a row lacks counts as what it adds on average: half of its squared deviation
-        from what the others foretell.
-        """
-        lost = np.isnan(normal)
-        known = self.completed(normal) if lost.any() else normal
-        found = np.empty(normal.shape[1])
-        for at in range(0, len(found), BLOCK_ROWS):
-            scores = self._root @ known[:, at : at + BLOCK_ROWS]
-            scores -= self._middle
-            np.multiply(scores, scores, out=scores)
-            found[at : at + BLOCK_ROWS] = scores.sum(axis=0)
-        found += np.count_nonzero(lost[self.columns], axis=0)
-        found /= 2
-        return found
+    def farthest(
+        self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes], rows: int
+    ) -> list[str]:
+        """Name the column of each row that lies farthest from its neighbours' mean."""
+        placed = self._place(numbers, levels, rows)
+        near = self.model.kneighbors(placed, return_distance=False)
+        squares = (placed - self.points[near].mean(axis=1)) ** 2
+        names = [one.number.column for one in self.numbers]
+        names += [one.level.column for one in self.levels for _ in range(one.width)]
+        columns = list(dict.fromkeys(names))
+        sums = [squares[:, np.array(names) == one].sum(axis=1) for one in columns]
+        return [columns[at] for at in np.argmax(sums, axis=0).tolist()]
 
-    def completed(self, normal: Numbers) -> Numbers:
-        """Return scores in which the others foretell what rows lack (the conditional mean)."""
-        lost = np.isnan(normal[self.columns])
-        found = np.where(np.isnan(normal), 0.0, normal)
-        at = np.flatnonzero(lost.any(axis=0))
-        scores = np.where(lost[:, at], 0.0, self._scaled(found[:, at]))
-        packed = np.packbits(lost[:, at], axis=0)
-        pattern = np.unique(packed, axis=1, return_inverse=True)[1].ravel()
-        ends = np.cumsum(np.bincount(pattern))[:-1]
-        # Rows that lack the same are foretold together.
-        for rows in np.split(np.argsort(pattern, kind="stable"), ends) if len(at) else ():
-            gone = np.flatnonzero(lost[:, at[rows[0]]])
-            pulled = self.precision[gone] @ scores[:, rows]
-            part = self.precision[np.ix_(gone, gone)]
-            scores[np.ix_(gone, rows)] = -np.linalg.solve(part, pulled)
-        foretold = scores * self.spread[:, None] + self.mean[:, None]
-        found[np.ix_(self.columns, at)] = np.where(
-            lost[:, at], foretold, found[np.ix_(self.columns, at)]
+    def _place(
+        self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes], rows: int
+    ) -> Numbers:
+        parts = [np.zeros((rows, 0))]
+        for axis in self.numbers:
+            values = numbers.get(axis.number.column)
+            parts.append(np.zeros((rows, 1)) if values is None else axis.place(values))
+        for level in self.levels:
+            codes = levels.get(level.level.column)
+            empty = np.zeros((rows, level.width))
+            parts.append(empty if codes is None else level.points[codes])
+        return np.hstack(parts)
+
+
+def fit_joint(
+    numbers: Sequence[NumberTerms],
+    levels: Sequence[LevelTerms],
+    profiles: Mapping[str, ColumnProfile],
+    codes: Mapping[str, Codes],
+) -> tuple[Joint, Numbers] | None:
+    """Learn from a sample; with how rare its own rows are, in nats, shape (rows,).
+
+    None where there is but one column, of which its own terms know all.
+    """
+    axes = [_number_axis(one, profiles[one.column]) for one in numbers]
+    kept = tuple(one for one in axes if one is not None)
+    texts = tuple(_level_axes(one) for one in levels if len(one.values))
+    if len(kept) + len(texts) < 2:
+        return None
+    rows = len(next(iter(codes.values())))
+    random = np.random.default_rng(0)
+    depth = random.random(rows)
+    placed = np.hstack(
+        [one.of_codes(codes[one.number.column], depth) for one in kept]
+        + [one.points[codes[one.level.column]] for one in texts]
+    )
+    is_odd = np.arange(rows) * STRETCHES // rows % 2 == 1
+    factors = np.empty(rows)
+    for half in (is_odd, ~is_odd):
+        factors[~half] = _factors(_fit(placed[half], random)[1], placed[~half])
+    # How the tail falls is not known beforehand, as a factor has no unit; nor by few values.
+    knot = np.quantile(factors, 1 - SHARES[-1])
+    excesses = factors[factors > knot] - knot
+    scale = 1.0 / float(excesses.mean()) if len(excesses) >= FEWEST_EXCESSES else 1.0
+    rarity = fit_rarity(scale * factors)
+    return Joint(kept, texts, *_fit(placed, random), scale, rarity), rarity.of(scale * factors)
+
+
+def _fit(
+    placed: Numbers, random: np.random.Generator
+) -> tuple[Numbers, Any]:  # As `Joint` keeps them.
+    # A heavy package that only this kind needs.
+    from sklearn.neighbors import LocalOutlierFactor
+
+    points = placed[random.permutation(len(placed))[:MOST_POINTS]]
+    points = points + random.normal(scale=RESOLUTION, size=points.shape)
+    model = LocalOutlierFactor(min(NEIGHBOURS, len(points) - 1), novelty=True)
+    with on_one_thread():
+        return points, model.fit(points)
+
+
+def _factors(model: Any, placed: Numbers) -> Numbers:  # noqa: ANN401 - It has no types.
+    """Return the logarithms of the local outlier factors, shape (rows,)."""
+    if not len(placed):
+        return np.zeros(0)
+    with on_one_thread():
+        return np.log(np.maximum(-model.score_samples(placed), 1.0))
+
+
+def _number_axis(number: NumberTerms, column: ColumnProfile) -> NumberAxis | None:
+    known = column.numbers
+    if known.is_complete:
+        items, weights = known.values, known.counts.astype(np.float64)
+    else:
+        items, weights = column.sketch.weighted()
+    finite = np.isfinite(items)
+    items, weights = np.asarray(items, np.float64)[finite], np.asarray(weights, np.float64)[finite]
+    if len(items) < 2:
+        return None
+    below = np.concatenate([[0.0], np.cumsum(weights)])
+    low, middle, high = items[
+        np.minimum(
+            np.searchsorted(below[1:], np.array([0.25, 0.5, 0.75]) * below[-1]), len(items) - 1
         )
-        return found
-
-    @cached_property
-    def _root(self) -> Numbers:
-        """The root of the precision for all numeric columns as they come, shape (J, columns)."""
-        found = np.zeros((len(self.columns), self.width))
-        found[:, self.columns] = np.linalg.cholesky(self.precision).T / self.spread
-        return found
-
-    @cached_property
-    def _middle(self) -> Numbers:
-        return np.asarray(self._root[:, self.columns] @ self.mean[:, None])
-
-    def partners(self, normal: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64], Numbers]:
-        """Return the number of each row that fits the others least, its worst partner, the excess.
-
-        Places among all numeric columns, and by how many nats the first is odder beside the others
-        than it is alone; shape (rows,) each.
-        """
-        lost = np.isnan(normal[self.columns])
-        scores = self._scaled(self.completed(normal))
-        pulled = self.precision @ scores
-        # The square of what is left of a number once the others have foretold it, over its
-        # variance, less what is odd about it alone.
-        left = pulled**2 / np.diag(self.precision)[:, None] - scores**2
-        # Of two columns alone each fits the other as little: the first, whatever the last bits say.
-        most = left.max(axis=0)
-        odd = np.argmax(left >= most - ROUNDING * (1.0 + np.abs(most)), axis=0)
-        at = np.arange(normal.shape[1])
-        # By which other number it was foretold on the wrong side.
-        misled = self.precision[odd].T * scores * np.sign(pulled[odd, at])
-        misled[odd, at] = -np.inf
-        misled[lost] = -np.inf
-        other = np.argmax(misled, axis=0)
-        return self.columns[odd], self.columns[other], left[odd, at] / 2
-
-    def _scaled(self, normal: Numbers) -> Numbers:
-        return np.asarray((normal[self.columns] - self.mean[:, None]) / self.spread[:, None])
-
-
-def fit_joint(normal: Numbers) -> Joint | None:
-    """Learn the correlations of a sample's normal scores, shape (columns, rows)."""
-    return _fit(normal, _varied(normal))
-
-
-def _varied(normal: Numbers) -> NDArray[np.int64]:
-    """Choose the columns that vary enough to have a correlation."""
-    found = []
-    for place, one in enumerate(normal):
-        known = one[~np.isnan(one)]
-        apart = len(known) - np.unique(known, return_counts=True)[1].max(initial=0)
-        if apart >= LEAST_APART and known.std() >= LEAST_SPREAD:
-            found.append(place)
-    return np.array(found, np.int64)
-
-
-def _fit(normal: Numbers, columns: NDArray[np.int64]) -> Joint | None:
-    rows, scores = normal.shape[1], normal[columns]
-    if len(columns) < 2 or rows < ROWS_PER_COLUMN * len(columns):
+    ]
+    spread = (float(high) - float(low)) / QUARTILES_OF_NORMAL
+    if spread <= 0:
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.average(items, weights=weights)
+            spread = float(np.sqrt(np.average(np.square(items - mean), weights=weights)))
+    if not np.isfinite(spread) or spread <= 0:
         return None
-    known = ~np.isnan(scores)
-    counts = known.sum(axis=1)
-    mean = np.where(known, scores, 0.0).sum(axis=1) / np.maximum(counts, 1)
-    scores = np.where(known, scores - mean[:, None], 0.0)
-    spread = np.sqrt(np.square(scores).sum(axis=1) / np.maximum(counts, 1))
-    if not spread.all():
-        return None
-    correlations: Numbers = (1 - SHRINKAGE) * _correlations(scores, known)
-    np.fill_diagonal(correlations, 1.0)
-    precision = np.linalg.inv(correlations).astype(np.float64)
-    return Joint(len(normal), columns, mean, spread, precision)
+    return NumberAxis(number, float(middle), spread, items, below)
 
 
-def _correlations(scores: Numbers, known: NDArray[np.bool_]) -> Numbers:
-    """Return the correlations of centred scores, 0 where a row lacks one, shape (J, J).
-
-    Each pair is measured on the rows that have both, and is 0 without any.
-    """
-    squares = np.square(scores) @ known.T
-    scale = np.sqrt(squares * squares.T)
-    found: Numbers = scores @ scores.T / np.where(scale > 0, scale, 1.0)
-    if not known.all():  # Pairs of different rows need not be correlations of anything.
-        excess = max(0.0, -float(np.linalg.eigvalsh(found)[0]))
-        found = (found + excess * np.eye(len(found))) / (1.0 + excess)
-    return found
-
-
-def cross_fitted(normal: Numbers) -> Numbers | None:
-    """Measure each half of a sample along the correlations of the other, shape (rows,).
-
-    A row is nearer to correlations that it has made itself than a new row is to them.
-    """
-    found, columns = np.empty(normal.shape[1]), _varied(normal)
-    halves = np.arange(normal.shape[1]) % 2
-    for half in (0, 1):
-        other = _fit(normal[:, halves != half], columns)
-        if other is None:
-            return None
-        found[halves == half] = other.distance(normal[:, halves == half])
-    return found
+def _level_axes(level: LevelTerms) -> LevelAxes:
+    size = level.cells.size
+    if size <= LEVEL_AXES:
+        points = np.eye(size)
+    else:
+        points = np.random.default_rng(size).normal(size=(size, LEVEL_AXES))
+        points /= np.linalg.norm(points, axis=1, keepdims=True)
+    points[-2] = 0.0  # No value.
+    return LevelAxes(level, points)

@@ -50,11 +50,6 @@ class LevelTerms:
         return self.cells.column
 
     @property
-    def knows_all(self) -> bool:
-        """Whether each text that the reference has is known, and another one is new."""
-        return bool(len(self.values)) and self.cells.known is not None
-
-    @property
     def tail_count(self) -> int:
         """How many times ``exp(-t)`` bounds the chance of a term of t: half a row is the least."""
         return 2

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from driftline.monitors.kinds.outliers.new_pairs import NewPairs
 from driftline.monitors.kinds.outliers.reasons import reasons_of
-from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer
+from driftline.monitors.kinds.outliers.scorer import RowScorer
 from driftline.monitors.kinds.outliers.unseen import UnseenValues
 from driftline.monitors.results.row_references import Pointer, row_pointers
 
 # Scores from which rows are counted.
-LEVELS = (1.0, 2.0, 3.0, OUTLIER_SCORE)
+LEVELS = (1.0, 2.0, 3.0)
 # Rows that a violation points to, the worst first.
 WORST_ROWS = 20
 # Of so many outliers of a batch it is said why: when all are odd, some tell of all.
@@ -37,14 +36,18 @@ class OutlierReading:
 
     scorer: RowScorer
     row_count: int = 0
-    # Rows with a score of each of `LEVELS` or more, int64, shape (levels,).
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS), np.int64))
+    # Rows with a score of each of `levels` or more, int64, shape (levels,).
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(len(LEVELS) + 1, np.int64))
     # Outliers by their oddest column, "" for none; of very many, of the first of each batch.
     columns: Counter[str] = field(default_factory=Counter)
     worst: list[OddRow] = field(default_factory=list)  # The oddest rows, the worst first.
     seen: set[str] = field(default_factory=set)  # Columns that came.
     unseen: UnseenValues = field(default_factory=UnseenValues)
-    pairs: NewPairs = field(default_factory=NewPairs)
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Scores from which rows are counted, the outliers' last."""
+        return (*LEVELS, self.scorer.threshold)
 
     @property
     def outlier_count(self) -> int:
@@ -55,10 +58,9 @@ class OutlierReading:
         """Look at rows."""
         self.seen.update(batch.schema.names)
         self.unseen.update(self.scorer, batch)
-        self.pairs.update(batch)
         scores = self.scorer.score(batch)
-        self.counts += [np.count_nonzero(scores >= level) for level in LEVELS]
-        odd = np.flatnonzero(scores >= OUTLIER_SCORE)
+        self.counts += [np.count_nonzero(scores >= level) for level in self.levels]
+        odd = np.flatnonzero(scores >= self.scorer.threshold)
         if len(odd):
             explained = batch.take(pa.array(odd[:EXPLAINED_ROWS]))
             self.columns.update(reasons_of(self.scorer, explained).tally())
@@ -87,7 +89,6 @@ class OutlierReading:
             _worst([*self.worst, *moved]),
             self.seen | other.seen,
             self.unseen.merge(other.unseen),
-            self.pairs.merge(other.pairs),
         )
 
 

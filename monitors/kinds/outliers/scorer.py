@@ -1,22 +1,16 @@
 """A score for each row: how seldom the reference has a row as odd, as a power of ten.
 
-Three things make a row odd: many values that are each a little rare (ECOD's sum of tails), one that
-is very rare (the strongest term), and values that do not go together (the distance along the
-correlations). Each is made a surprise in nats, and the greatest counts, less what looking three
-times costs. So a score of 4 is reached by at most one row in 10,000 of what the reference is a
-sample of. All of it follows from the baseline: the score of a row hangs on no other row.
-
-References
-----------
-Li et al., "ECOD", IEEE TKDE 35, 2022: the sum of left tails, of right tails, or of those on the
-skewed side, whichever is largest.
+Two things make a row odd: one value that is very rare (the strongest tail of any column), and
+values that do not go together (`joint`). Each is a surprise in nats, and the greater counts, less
+what looking twice costs. All of it follows from the baseline: the score of a row hangs on no other
+row.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -25,16 +19,19 @@ from numpy.typing import NDArray
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kind import InapplicableKindError
-from driftline.monitors.kinds.outliers.density import Density, fit_density
-from driftline.monitors.kinds.outliers.joint import Joint, cross_fitted, fit_joint
+from driftline.monitors.kinds.outliers.joint import Joint, fit_joint
 from driftline.monitors.kinds.outliers.levels import LevelTerms, level_terms
-from driftline.monitors.kinds.outliers.rarity import Rarity, fit_rarity
-from driftline.monitors.kinds.outliers.terms import Floats, NumberTerms, number_terms
+from driftline.monitors.kinds.outliers.rarity import Codes
+from driftline.monitors.kinds.outliers.terms import NumberTerms, number_terms
 from driftline.monitors.results.violation import plural
 
 # A row is an outlier from here: as odd as one in 10,000 rows
 # (docs/reference/statistics.md, "Outliers").
 OUTLIER_SCORE = 4.0
+# Or from where at most so many rows of the reference's sample lie, if that is less.
+SAMPLE_OUTLIERS = 10
+# Of what is odd by chance, the part that single columns have; the rest has all of them together.
+ALONE = 0.1
 # Fewer rows of a reference do not tell what is odd.
 LEAST_ROWS = 100
 # Columns that a message names.
@@ -47,49 +44,17 @@ FAR = math.log(1e6)
 Numbers = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What makes each row odd, in nats; shapes: (rows,)."""
-
-    tails: Floats  # ECOD's score.
-    strongest: Floats  # The largest term of any column.
-    # Half of the squared distance along the correlations; None without them.
-    distance: Numbers | None
-    # How far the row lies from others, stretched; None where that says nothing more.
-    density: Numbers | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Surprises:
-    """How rare each part is, in nats; shapes: (rows,)."""
-
-    tails: Numbers  # Of single columns, all together or the strongest.
-    distance: Numbers
-    density: Numbers
-    looks: int  # How many are looked at, the strongest column apart.
-
-    @property
-    def score(self) -> Numbers:
-        """One score of all; their chances together bound that of the greatest."""
-        surprise = np.maximum(np.maximum(self.tails, self.distance), self.density)
-        surprise -= math.log(self.looks)
-        surprise = np.minimum(surprise, FAR) + np.log1p(np.maximum(surprise - FAR, 0.0))
-        return np.asarray(np.round(np.maximum(surprise, 0.0) / math.log(10.0), DIGITS))
-
-
 @dataclass(frozen=True, eq=False)
 class RowScorer:
     """Scores rows against one baseline."""
 
     numbers: tuple[NumberTerms, ...]
     levels: tuple[LevelTerms, ...]
-    joint: Joint | None  # None when the correlations are not known.
-    tails: Rarity
-    distance: Rarity | None
-    density: Density | None  # None where there is but one column.
-    company: Rarity | None  # Of the density.
+    joint: Joint | None  # None where there is but one column.
+    cost: float  # What it costs to take the strongest of all terms, in nats.
     sample_scores: Numbers  # Of the reference's own sample, float64, shape (rows,).
     sample_hours: NDArray[np.int64] | None
+    threshold: float  # The score from which a row is an outlier.
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -114,69 +79,46 @@ class RowScorer:
 
     def score(self, batch: pa.RecordBatch) -> Numbers:
         """Score rows; a column that they lack makes none of them odd."""
-        return self._surprises(self.parts(batch)).score
+        alone, together = self.parts(batch)
+        return _score(alone, together)
 
-    def parts(self, batch: pa.RecordBatch) -> Parts:
-        """Measure what makes rows odd."""
+    def parts(self, batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
+        """Return how rare rows are, in nats, by their oddest column and by all together."""
         names, rows = set(batch.schema.names), batch.num_rows
-        gathered = _Gathered(rows, len(self.numbers))
-        found: dict[str, Numbers] = {}
-        for place, number in enumerate(self.numbers):
+        strongest = np.zeros(rows, np.float32)
+        values: dict[str, Numbers] = {}
+        for number in self.numbers:
             if number.column in names:
-                codes, values = number.codes(batch)
-                found[number.column] = values
-                terms = number.tails(codes, values)
-                gathered.add_number(number, *terms)
-                number.normal.of_rows(codes, values, terms, gathered.normal[place])
+                codes, values[number.column] = number.codes(batch)
+                for terms in number.tails(codes, values[number.column]):
+                    np.maximum(strongest, terms, out=strongest)
         for level in self.levels:
             if level.column in names:
-                gathered.add(level.of_rows(batch))
-        parts = gathered.parts(self.joint)
-        if self.density is None:
-            return parts
-        texts = self.density.levels
-        cells = {one.column: one.level.codes(batch) for one in texts if one.column in names}
-        return replace(parts, density=self.density.of_rows(found, cells, rows))
+                np.maximum(strongest, level.of_rows(batch), out=strongest)
+        alone = strongest.astype(np.float64) - self.cost
+        if self.joint is None:
+            return alone, np.zeros(rows)
+        return alone, self.joint.nats(values, self._cells(batch), rows)
 
-    def surprises(self, batch: pa.RecordBatch) -> Surprises:
-        """Return how rare each part of what makes rows odd is."""
-        return self._surprises(self.parts(batch))
+    def placed(
+        self, batch: pa.RecordBatch
+    ) -> tuple[Mapping[str, Numbers], Mapping[str, Codes], int]:
+        """Return numbers and cells by column, as `Joint` takes them, and how many rows."""
+        names = batch.schema.names
+        numbers = [one for one in self.numbers if one.column in names]
+        return {one.column: one.codes(batch)[1] for one in numbers}, self._cells(batch), len(batch)
 
-    def _surprises(self, parts: Parts) -> Surprises:
-        return _surprises(parts, self.tails, self.distance, self.company, self.cost)
-
-    @property
-    def cost(self) -> float:
-        """What it costs to take the strongest of all terms, in nats."""
-        return _cost(self.numbers, self.levels)
+    def _cells(self, batch: pa.RecordBatch) -> Mapping[str, Codes]:
+        texts = [] if self.joint is None else [one.level for one in self.joint.levels]
+        names = batch.schema.names
+        return {one.column: one.codes(batch) for one in texts if one.column in names}
 
 
-class _Gathered:
-    """Sums of terms while columns are looked at."""
-
-    def __init__(self, rows: int, numbers: int) -> None:
-        self.left, self.right, self.skewed, self.strongest = np.zeros((4, rows), np.float32)
-        self.normal = np.full((numbers, rows), np.nan)
-
-    def add_number(self, number: NumberTerms, left: Floats, right: Floats) -> None:
-        """Add both tails of a column."""
-        self.left += left
-        self.right += right
-        self.skewed += left if number.is_left_skewed else right
-        np.maximum(self.strongest, left, out=self.strongest)
-        np.maximum(self.strongest, right, out=self.strongest)
-
-    def add(self, terms: Floats) -> None:
-        """Add a column without sides."""
-        self.left += terms
-        self.right += terms
-        self.skewed += terms
-        np.maximum(self.strongest, terms, out=self.strongest)
-
-    def parts(self, joint: Joint | None) -> Parts:
-        """Return what was gathered."""
-        tails = np.maximum(np.maximum(self.left, self.right), self.skewed)
-        return Parts(tails, self.strongest, joint.distance(self.normal) if joint else None)
+def _score(alone: Numbers, together: Numbers) -> Numbers:
+    """Return one score of both; their chances together bound that of the greater."""
+    surprise = np.maximum(alone, together + math.log1p(-ALONE))
+    surprise = np.minimum(surprise, FAR) + np.log1p(np.maximum(surprise - FAR, 0.0))
+    return np.asarray(np.round(np.maximum(surprise, 0.0) / math.log(10.0), DIGITS))
 
 
 def row_scorer(baseline: Baseline) -> RowScorer:
@@ -210,46 +152,26 @@ def row_scorer(baseline: Baseline) -> RowScorer:
     pairs = [(baseline.cells[name], profile.columns[name]) for name in names]
     numbers = tuple(number_terms(*pair) for pair in pairs if pair[0].is_number)
     levels = tuple(level_terms(*pair) for pair in pairs if not pair[0].is_number)
-    gathered = _Gathered(len(sample), len(numbers))
+    strongest = np.zeros(len(sample), np.float32)
+    for number in numbers:
+        for terms in number.tails(sample.codes[number.column]):
+            np.maximum(strongest, terms, out=strongest)
     random = np.random.default_rng(0)
-    depth = random.random(len(sample))
-    for place, number in enumerate(numbers):
-        codes = sample.codes[number.column]
-        gathered.add_number(number, *number.tails(codes))
-        gathered.normal[place] = number.normal.of_sample(codes, depth)
     for level in levels:
-        gathered.add(level.of_codes(sample.codes[level.column], random))
-    known = gathered.parts(None)
-    tails, joint, distance = fit_rarity(known.tails), fit_joint(gathered.normal), None
-    crossed = cross_fitted(gathered.normal) if joint else None
-    if crossed is None:
-        joint = None
-    else:
-        distance = fit_rarity(crossed)
-    apart = fit_density(numbers, levels, profile.columns, sample.codes, depth)
-    density, far = apart or (None, None)
-    company = None if far is None else fit_rarity(far)
-    parts = Parts(known.tails, known.strongest, crossed, far)
-    scores = _surprises(parts, tails, distance, company, _cost(numbers, levels)).score
-    return RowScorer(
-        numbers, levels, joint, tails, distance, density, company, scores, sample.hours
-    )
+        own = level.of_codes(sample.codes[level.column], random)
+        np.maximum(strongest, own, out=strongest)
+    found = fit_joint(numbers, levels, profile.columns, sample.codes)
+    joint, together = (None, np.zeros(len(sample))) if found is None else found
+    # Of taking the strongest of all terms (Bonferroni), and of looking at both.
+    looks = sum(one.tail_count for one in (*numbers, *levels))
+    cost = math.log(looks) - (0.0 if joint is None else math.log(ALONE))
+    scores = _score(strongest.astype(np.float64) - cost, together)
+    return RowScorer(numbers, levels, joint, cost, scores, sample.hours, _threshold(scores))
 
 
-def _cost(numbers: Sequence[NumberTerms], levels: Sequence[LevelTerms]) -> float:
-    """Return what it costs to take the strongest of all terms, in nats (Bonferroni)."""
-    tails = sum(number.tail_count for number in numbers) + sum(level.tail_count for level in levels)
-    return math.log(tails)
-
-
-def _surprises(
-    parts: Parts, tails: Rarity, distance: Rarity | None, company: Rarity | None, cost: float
-) -> Surprises:
-    alone: Numbers = np.maximum(tails.of(parts.tails), parts.strongest - cost)
-    nothing = np.zeros(len(alone))
-    return Surprises(
-        alone,
-        nothing if distance is None or parts.distance is None else distance.of(parts.distance),
-        nothing if company is None or parts.density is None else company.of(parts.density),
-        looks=2 + (distance is not None) + (company is not None),
-    )
+def _threshold(scores: Numbers) -> float:
+    """Return the score that few rows of the sample have or exceed."""
+    known, counts = np.unique(scores, return_counts=True)
+    is_few = np.cumsum(counts[::-1])[::-1] <= SAMPLE_OUTLIERS
+    above = float(known[-1]) + 10.0**-DIGITS
+    return min(OUTLIER_SCORE, float(known[is_few][0]) if is_few.any() else above)

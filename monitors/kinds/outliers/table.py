@@ -11,7 +11,7 @@ import pyarrow as pa
 from driftline.baseline.store import Baseline
 from driftline.formats.source import open_source
 from driftline.monitors.kinds.outliers.reasons import reasons_of
-from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, RowScorer, row_scorer
+from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
 
 SCORE_COLUMNS = pa.schema(
     [("outlier_score", pa.float64()), ("is_outlier", pa.bool_()), ("reason", pa.string())]
@@ -39,9 +39,10 @@ def outlier_scores(
     -------
     pa.Table
         One row for each row of the data, in their order; ``to_pandas()`` makes a frame of it.
-        ``outlier_score``: at most one row in ``10 ** score`` of the reference has so much.
-        ``is_outlier``: whether it is 4 or more. ``reason``: of outliers, up to three columns in
-        words that name cells of the reference, and nothing that it does not hold.
+        ``outlier_score``: about one row in ``10 ** score`` of the reference has so much.
+        ``is_outlier``: whether at most ten rows of the reference's sample have so much.
+        ``reason``: of outliers, up to three columns in words that name cells of the reference, and
+        nothing that it does not hold.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
     """
     scorer.require(batch.schema.names)
     scores = scorer.score(batch)
-    odd = scores >= OUTLIER_SCORE
+    odd = scores >= scorer.threshold
     places = np.flatnonzero(odd)
     words = reasons_of(scorer, batch.take(pa.array(places))).words
     # Each outlier's words stand at its own place, and nothing at the others'.

@@ -23,7 +23,6 @@ from driftline.baseline.cells import FEW_VALUES, Cells
 from driftline.baseline.column import ColumnProfile
 from driftline.baseline.predicate import UNFIT, Predicate
 from driftline.formats.coercion import coerce
-from driftline.monitors.kinds.outliers.normal import NormalScores, normal_scores
 from driftline.monitors.kinds.outliers.rarity import Codes, counted_below
 from driftline.monitors.results.violation import percent
 
@@ -46,8 +45,6 @@ class NumberTerms:
     cells: Cells
     left: Floats  # Minus logarithm of the share of rows below, above; float32, shape (C,).
     right: Floats
-    is_left_skewed: bool  # Whether the low tail is the long one: then the low one is looked at.
-    normal: NormalScores
     words: tuple[str, ...]  # By cell: what it holds and how rare that is.
     below: float  # Powers by which the tails fall; 0 where the reference does not tell.
     above: float
@@ -114,8 +111,6 @@ def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
         cells=cells,
         left=np.array([*left, *absent], np.float32),
         right=np.array([*right, *absent], np.float32),
-        is_left_skewed=_third_moment(column) < 0,
-        normal=normal_scores(cells, column),
         words=_words(cells, inside, before, counts[-2:] / rows),
         below=below,
         above=above,
@@ -165,17 +160,6 @@ def _gap_term(column: ColumnProfile, rows: float) -> float:
     if not column.numbers.is_complete or len(column.numbers.values) > FEW_VALUES:
         return 0.0
     return rare_term(float(np.count_nonzero(column.numbers.counts == 1)), rows)
-
-
-def _third_moment(column: ColumnProfile) -> float:
-    """Return what has the sign of the skewness: the third central moment of the sketch's values."""
-    values, weights = column.sketch.weighted()
-    if not len(values):
-        return 0.0
-    scale = max(float(np.abs(values).max()), 1e-300)
-    scaled = values / scale  # So that no cube overflows.
-    centred = scaled - np.average(scaled, weights=weights)
-    return float(np.average(centred**3, weights=weights))
 
 
 def _powers(

@@ -11,7 +11,7 @@ import pytest
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.budget import Budget
 from driftline.monitors.kinds.outliers.evaluation import cluster_size, judge_share
-from driftline.monitors.kinds.outliers.scorer import OUTLIER_SCORE, row_scorer
+from driftline.monitors.kinds.outliers.scorer import row_scorer
 from tests.monitors.kinds.outliers.test_scorer import scores_of
 
 DAY = timedelta(days=1)
@@ -49,7 +49,7 @@ def test_odd_sessions_are_no_violation_at_one_a_year() -> None:
     baseline = Baseline.fit(rows(2, DAYS, sessions=True), timestamp="at")
     scorer, cluster = row_scorer(baseline), cluster_size(baseline, NAMES, DAY)
     days = 200
-    counts = (scores_of(scorer, rows(3, days, sessions=True)) >= OUTLIER_SCORE).reshape(days, -1)
+    counts = (scores_of(scorer, rows(3, days, sessions=True)) >= scorer.threshold).reshape(days, -1)
 
     found = [
         judge_share(scorer, count, ROWS, budget=Budget(), length=DAY, cluster=cluster).violated
