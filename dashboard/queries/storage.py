@@ -43,7 +43,7 @@ from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.root_cause.selection import where_text
 from driftline.monitors.run import report_document
 from driftline.monitors.run.captured_window import answer_columns, changed_since, read_whole
-from driftline.monitors.run.report_document import Read, Report, Told, Violation
+from driftline.monitors.run.report_document import Report, Told, Violation
 from driftline.roles import Roles
 from driftline.signature import Signature
 
@@ -65,6 +65,7 @@ IDS_SHOWN = 2
 UNREADABLE = (DriftlineError, OSError, ValueError, pa.ArrowException)
 """What reading a damaged or absent store raises."""
 
+Read = TypeVar("Read")
 Shown = TypeVar("Shown", bound=views.WindowView)
 Pointed = tuple[Violation, Condition]
 """A violation and the condition that its rows meet."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -24,8 +24,6 @@ from driftline.monitors.results.unjudged import DESCRIBED, REASONS
 from driftline.monitors.results.violation import DRIFT_CHECK, FeatureResult
 from driftline.monitors.root_cause.selection import where_text
 from driftline.roles import Roles
-
-Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, slots=True)
