@@ -155,11 +155,6 @@ def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
     return VersionComparison((rows[0], rows[1]), tuple(found), new, window, references, judgement)
 
 
-def on_cells_of(before: Baseline, profile: Profile) -> Profile:
-    """Return a profile as it would be counted on another version's cells, from its summaries."""
-    return _as_window(before, profile)[0]
-
-
 def _is_retyped(before: Baseline, after: Baseline, name: str) -> bool:
     was, now = before.signature.get(name), after.signature.get(name)
     assert was is not None  # It has a reference.
