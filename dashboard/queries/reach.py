@@ -191,4 +191,4 @@ def told(why: Explanation, changed_at: datetime) -> Explanation:
         why = replace(why, last_alarm=None)
     if why.since >= changed_at:
         return why
-    return replace(why, reason=CHANGED, changed=(), cause=None, window=None, page=None, rows=None)
+    return replace(why, reason=CHANGED, cause=None, window=None, page=None, rows=None)

@@ -192,7 +192,7 @@ def _factors(model: Any, placed: Numbers) -> Numbers:  # noqa: ANN401 - It has n
     if not len(placed):
         return np.zeros(0)
     with on_one_thread():
-        return np.log(np.maximum(-model.score_samples(placed), 1.0))
+        return np.asarray(np.log(np.maximum(-model.score_samples(placed), 1.0)))
 
 
 def _number_axis(number: NumberTerms, column: ColumnProfile) -> NumberAxis | None:

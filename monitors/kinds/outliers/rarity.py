@@ -31,7 +31,7 @@ CONFIDENCE = 0.95
 RULE_OF_THREE = 3.0
 
 Numbers = NDArray[np.float64]
-Codes = NDArray[np.unsignedinteger]
+Codes = NDArray[np.integer]
 # Room for the two cells beside the stretches, of rows without a number.
 SMALL = np.iinfo(np.uint8).max - 2
 

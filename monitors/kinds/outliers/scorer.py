@@ -163,7 +163,7 @@ def row_scorer(baseline: Baseline) -> RowScorer:
     found = fit_joint(numbers, levels, profile.columns, sample.codes)
     joint, together = (None, np.zeros(len(sample))) if found is None else found
     # Of taking the strongest of all terms (Bonferroni), and of looking at both.
-    looks = sum(one.tail_count for one in (*numbers, *levels))
+    looks = sum(one.tail_count for one in numbers) + sum(one.tail_count for one in levels)
     cost = math.log(looks) - (0.0 if joint is None else math.log(ALONE))
     scores = _score(strongest.astype(np.float64) - cost, together)
     return RowScorer(numbers, levels, joint, cost, scores, sample.hours, _threshold(scores))
