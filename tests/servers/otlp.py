@@ -26,7 +26,6 @@ class Sent:
     service: str
     is_error: bool
     values: dict[str, Any]
-    events: list[str]
 
     @property
     def traceparent(self) -> tuple[str, str]:
@@ -57,7 +56,7 @@ class Collector:
                 Sent(
                     one.name, one.trace_id.hex(), one.span_id.hex(), one.parent_span_id.hex(),
                     whose["driftline.process"], whose["service.name"], one.status.code == 2,
-                    _plain(one.attributes), [event.name for event in one.events],
+                    _plain(one.attributes),
                 )
                 for scope in group.scope_spans
                 for one in scope.spans
