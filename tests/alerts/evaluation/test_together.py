@@ -30,7 +30,7 @@ def test_two_deliverers_send_each_message_once(house, engine, clock, receiver, m
         house.channel(name, receiver.url)
     for number in range(6):
         house.alarm(f"alarm {number}", alarm_actions=names, ok_actions=names)
-    house.put(1, 0)
+    house.put(1)
     Evaluator(engine, now=clock).step()
     settings = {"now": clock, "allow_networks": ["127.0.0.0/8"]}
     deliverers = [Deliverer(engine, **settings) for _ in range(2)]
@@ -45,15 +45,15 @@ def test_two_deliverers_send_each_message_once(house, engine, clock, receiver, m
             found = connection.scalars(select(tables.outbox.c.last_error)).all()
             assert set(found) == {None}
             states = connection.scalars(select(tables.outbox.c.status)).all()
-        return set(states) != {"delivered"}
+        return not {"pending", "sending"}.isdisjoint(states)
 
     together(*(lambda one=one: work(one) for one in deliverers))
 
-    assert len(receiver.ids) == len(set(receiver.ids)) == 6 * 4 * 2
+    assert len(receiver.ids) == len(set(receiver.ids)) == 6 * 4
     with engine.connect() as connection:
         assert set(connection.scalars(select(tables.outbox.c.status))) == {"delivered"}
         kinds = Counter(connection.scalars(select(tables.history.c.type)))
-    assert kinds["Action"] == 6 * 4 * 2
+    assert kinds["Action"] == 6 * 4
 
 
 def test_of_two_puts_of_one_source_at_once_only_the_later_stands(house, engine):
