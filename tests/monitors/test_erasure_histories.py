@@ -29,6 +29,12 @@ from tests.monitors.run.erased_person import (
     holding,
     judge,
 )
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture

@@ -36,11 +36,6 @@ NAME = "flights-acme-repeats"
 
 
 @pytest.fixture
-def backend() -> str:
-    return "sqlite"  # The SQL of monitors and alarms is tested on both elsewhere.
-
-
-@pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's two files, as pip installs them."""
     section = PAGE.read_text().split("## Your own\n")[1]

@@ -29,6 +29,7 @@ from driftline.serving.tables import installation
 from tests.servers.ports import free_port
 
 __all__ = [
+    "BOTH",
     "Postgres",
     "backend",
     "both_databases",
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
-# For a test of a file whose ``backend`` is "sqlite".
+# For a test of what SQL alone decides; a whole file of such has a `backend` of its own.
 both_databases = pytest.mark.parametrize("backend", BOTH)
 # The same where another test sends PostgreSQL such statements in a short run.
 both_in_full = pytest.mark.parametrize(
@@ -230,10 +231,10 @@ def running() -> Iterator[Postgres]:
         server.close()
 
 
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    """Both databases; a file whose SQL is covered elsewhere overrides this with "sqlite"."""
-    return request.param
+@pytest.fixture
+def backend() -> str:
+    """SQLite; tests of what SQL alone decides take both databases."""
+    return "sqlite"
 
 
 @pytest.fixture

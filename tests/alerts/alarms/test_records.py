@@ -3,6 +3,12 @@ import pytest
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.errors import AlarmError, UnknownAlarm
 from driftline.alerts.evaluation.evaluator import Evaluator
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request):
+    return request.param
 
 
 def test_putting_the_same_again_changes_nothing(house, engine, clock):

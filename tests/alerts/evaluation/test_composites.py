@@ -76,12 +76,6 @@ class Yard:
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def yard(house, engine, clock) -> Yard:
     return Yard(house, engine, clock)
 

@@ -18,6 +18,13 @@ from driftline.alerts.notify.deliveries import list_deliveries
 from tests.alerts.conftest import House
 from tests.alerts.plants import NOON, Plant
 from tests.servers.commands import Fork, python
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request):
+    return request.param
+
 
 CHILD = """
     import itertools, os, signal, sys
@@ -26,7 +33,7 @@ CHILD = """
     from driftline.alerts.evaluation import verdicts
     from driftline.alerts.evaluation.evaluator import Evaluator
     from driftline.alerts.notify.deliverer import Deliverer
-    from tests.servers.postgres import open_url
+    from tests.servers.postgres import BOTH, open_url
 
     engine = open_url(sys.argv[2])
     time = datetime.fromisoformat(sys.argv[3])

@@ -13,12 +13,6 @@ from tests.together import together
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 def states(changes):
     return [(change.period_end.day, change.new) for change in changes]
 

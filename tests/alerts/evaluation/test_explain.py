@@ -13,12 +13,6 @@ from tests.alerts.evaluation.desk import Desk
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def desk(engine, clock) -> Desk:
     clock.time = clock.time.replace(second=0)
     return Desk(engine, clock)

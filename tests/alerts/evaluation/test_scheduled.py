@@ -16,12 +16,6 @@ from tests.together import together
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def plant(engine, clock):
     return Plant(engine, clock)
 

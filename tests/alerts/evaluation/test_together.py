@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 from sqlalchemy import func, select
 
 from driftline.alerts import tables
@@ -14,7 +15,13 @@ from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.notify import channels, senders
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
+from tests.servers.postgres import BOTH
 from tests.together import together
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 def point(house, name: str, value: float = 1.0) -> Datapoint:

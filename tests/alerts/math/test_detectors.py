@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import numpy as np
-import pytest
 from sqlalchemy import Engine, event
 
 from bench.bands import season
@@ -32,12 +31,6 @@ from tests.together import together
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
 ORDERS = {"namespace": "Shop", "metric_name": "Orders", "dimensions": {"Shop": "north"},
           "stat": "Sum"}  # fmt: skip
-
-
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
 
 
 def store(engine: Engine, count: int = 14 * 24, name: str = "Orders", step_s: int = 3600) -> None:

@@ -15,7 +15,14 @@ from driftline.alerts.metrics.datapoint import Datapoint, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.summary import Summary
 from driftline.alerts.tables import requests
+from tests.servers.postgres import BOTH
 from tests.together import together
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

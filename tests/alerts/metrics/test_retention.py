@@ -12,6 +12,13 @@ from driftline.alerts.metrics.datapoint import Datapoint, metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.alerts.metrics.retention import MetricRetention
 from driftline.alerts.tables import blocks, samples
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

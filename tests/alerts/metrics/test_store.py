@@ -9,6 +9,13 @@ from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.tables import metadata
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request):
+    return request.param
+
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 

@@ -11,6 +11,12 @@ from driftline.alerts.notify import channels
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.notification_maintenance import forget
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request):
+    return request.param
 
 
 def test_a_secret_never_shows(house, engine, clock, receiver, secret, caplog):

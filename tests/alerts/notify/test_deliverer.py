@@ -18,12 +18,6 @@ from tests.servers.postgres import both_databases
 LOOPBACK = ["127.0.0.0/8"]
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 def deliveries(engine):
     """All messages, oldest change first."""
     with engine.begin() as connection:

@@ -3,8 +3,6 @@
 import threading
 from contextlib import contextmanager
 
-import pytest
-
 from driftline.alerts import tables
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliverer import Deliverer
@@ -12,12 +10,6 @@ from driftline.alerts.notify.deliveries import list_deliveries
 from tests.servers.postgres import both_databases
 
 PATIENCE_S = 12.0  # Less than a request may take: what comes in time did not wait for one.
-
-
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
 
 
 @contextmanager

@@ -16,12 +16,6 @@ GROUPED = {"group_by": ["endpoint"], "group_wait_s": 30, "group_interval_s": 300
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def policy(engine, clock):
     return NotificationMaintenance(engine, now=clock)
 

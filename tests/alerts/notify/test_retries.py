@@ -19,12 +19,6 @@ from tests.servers.postgres import both_databases
 one_database = pytest.mark.parametrize("backend", ["sqlite"])
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 def deliveries(engine):
     """All messages, oldest change first."""
     with engine.begin() as connection:

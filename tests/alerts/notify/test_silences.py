@@ -20,12 +20,6 @@ from tests.servers.postgres import both_databases
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def silence(engine, clock):
     """Store a silence, by default one hour for the alarm of the tests."""
 

@@ -43,12 +43,6 @@ def deliver(engine, deliverer, clock, seconds):
             return
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 # Prometheus Alertmanager's notify/util.go and Grafana's receivers: after 5xx, 408 and 429 they try
 # again, after any other 4xx they do not.
 @one_database

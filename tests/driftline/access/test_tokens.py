@@ -25,6 +25,13 @@ from driftline.access.tokens import (
     token_of_file,
 )
 from driftline.errors import ConflictError, InputError, NotFoundError, UnavailableError
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -7,7 +7,13 @@ from sqlalchemy import Engine
 
 from driftline.database.clock import MEASURED_EVERY_S, DatabaseClock
 from tests.servers.ports import free_port
-from tests.servers.postgres import open_url
+from tests.servers.postgres import BOTH, open_url
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 HOUR = timedelta(hours=1)
 

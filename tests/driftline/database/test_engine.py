@@ -29,7 +29,13 @@ from driftline.monitors.tables import leases
 from driftline.monitors.tables import metadata as monitors
 from driftline.serving.tables import metadata as serving
 from tests.servers.commands import talking
-from tests.servers.postgres import Postgres, open_url
+from tests.servers.postgres import BOTH, Postgres, open_url
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 MOMENT = datetime(2013, 1, 1, tzinfo=UTC)
 TABLES: list[MetaData] = [access, alerts, monitors, serving]

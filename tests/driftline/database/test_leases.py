@@ -9,6 +9,13 @@ from sqlalchemy import insert, or_, select
 
 from driftline.alerts.tables import passes
 from driftline.database.leases import Lease
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -1,9 +1,16 @@
 """Locks by name; SQLite has one writer at a time anyway."""
 
+import pytest
 from sqlalchemy import func, insert, select
 
 from driftline.alerts.tables import metrics
 from driftline.database.engine import read_connection
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request):
+    return request.param
 
 
 def test_who_only_reads_neither_waits_for_a_writer_nor_holds_one_up(engine):

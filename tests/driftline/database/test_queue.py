@@ -9,6 +9,13 @@ import pytest
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, String, Table, insert, select
 
 from driftline.database.queue import LEASE, Queue, queue_columns
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

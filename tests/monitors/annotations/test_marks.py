@@ -28,6 +28,13 @@ from driftline.monitors.definitions import MonitorDefinition, delete_definition,
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
 WINDOW = Window(START, START + DAY)

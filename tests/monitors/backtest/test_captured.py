@@ -31,12 +31,6 @@ def clock() -> datetime:
     return datetime(2024, 2, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 @pytest.fixture(scope="module")
 def reference() -> Baseline:
     """Four weeks of rows with their times, so that nothing is learnt from production."""

@@ -57,12 +57,6 @@ def scores(
     }
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 @pytest.fixture(scope="session")
 def scored() -> Baseline:
     rows = scores(np.random.default_rng(3), 6_000)

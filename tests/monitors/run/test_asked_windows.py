@@ -17,6 +17,13 @@ from driftline.monitors.run.asked_windows import ask, list_asked
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.scheduler import Scheduler
 from tests.monitors.conftest import DAY, START, weather
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START + 2 * DAY)
 NOW = START + 3 * DAY

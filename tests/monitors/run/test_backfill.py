@@ -20,6 +20,13 @@ from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.scheduler import Scheduler
 from tests.monitors.conftest import DAY, START, weather
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 NEW = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 MADE = START + 4 * DAY

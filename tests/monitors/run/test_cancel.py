@@ -35,12 +35,6 @@ DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def job(engine: Engine, root: str, reference: Baseline, append: Append, rng) -> Job:
     """One captured day of a monitor that has run nothing yet."""
     store.put(root, "flights", reference, lambda: START)

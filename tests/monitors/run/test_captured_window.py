@@ -42,12 +42,6 @@ def answers(seed: int, rows: int) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 @pytest.fixture(scope="module")
 def labelled() -> Baseline:
     table = pa.table(answers(1, 4_000))

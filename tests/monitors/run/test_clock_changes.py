@@ -17,12 +17,6 @@ from driftline.monitors.run.scheduler import Scheduler
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: both databases store times alike (tests/driftline/database)."""
-    return "sqlite"
-
-
 @pytest.mark.parametrize(
     ("schedule", "start", "step", "hours"),
     [

@@ -35,12 +35,6 @@ from tests.servers.postgres import both_databases, both_in_full
 __all__ = ["judged", "receiver"]
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
     judged: Execution, engine: Engine, root: str, tmp_path: Path
 ) -> None:

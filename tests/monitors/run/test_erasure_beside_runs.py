@@ -116,12 +116,6 @@ def test_a_run_that_begins_while_rows_are_being_removed_keeps_none_of_their_valu
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def unlabelled(root: str) -> Baseline:
     """A day of which model quality fails: its only labels name rows that their requests lack."""
     rng = np.random.default_rng(1)

@@ -31,12 +31,6 @@ def model(rows: pa.Table) -> np.ndarray:
     return rows["temp"].to_numpy() + 2.0 * rows["wind"].to_numpy()
 
 
-@pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
 @pytest.fixture(scope="module")
 def explained(reference: Baseline) -> Baseline:
     rows = open_source(pa.table(weather(np.random.default_rng(1), 2_000)))

@@ -34,12 +34,6 @@ def clock() -> datetime:
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def judge(engine: Engine, root: str, reference: Baseline):
     baselines.put(root, "flights", reference, clock)
 

@@ -22,6 +22,13 @@ from driftline.monitors.run.places import WAITING, Places
 from driftline.monitors.run.scheduler import Scheduler
 from tests.clock import Clock
 from tests.monitors.conftest import START
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 LEASE = timedelta(minutes=5)
 

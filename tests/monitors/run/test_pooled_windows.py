@@ -29,12 +29,6 @@ def day(at: int, days: int = 1) -> Window:
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def judged(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:

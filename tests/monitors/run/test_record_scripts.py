@@ -32,11 +32,6 @@ def preprocess_handler(inference_record):
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights", preprocess="pre.py")
 
 
-@pytest.fixture
-def backend() -> str:
-    return "sqlite"  # The SQL of a run is told of both by test_execution.py; scripts ask for none.
-
-
 def clock():
     return START + 30 * DAY
 

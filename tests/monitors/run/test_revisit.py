@@ -34,12 +34,6 @@ DIMENSIONS = {"Endpoint": "flights", "MonitoringSchedule": "daily"}
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def clock() -> Clock:
     """Three days are over."""
     return Clock(START + 3 * DAY)

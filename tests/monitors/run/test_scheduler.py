@@ -36,12 +36,6 @@ DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock(START)
 

@@ -20,6 +20,13 @@ from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.status import list_states
 from driftline.monitors.tables import definitions, leases
 from tests.monitors.conftest import DAY, START
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
 GRACE = timedelta(minutes=10)

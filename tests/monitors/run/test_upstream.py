@@ -38,12 +38,6 @@ SECOND = replace(FIRST, name="second", depends_on=("first",))
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def clock() -> Clock:
     return Clock(START)
 

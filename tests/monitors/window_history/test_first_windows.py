@@ -23,11 +23,6 @@ Rows = dict[str, np.ndarray]
 Judge = Callable[[Baseline, Iterable[Rows]], list[dict]]
 
 
-@pytest.fixture
-def backend() -> str:
-    return "sqlite"
-
-
 def clock() -> datetime:
     return datetime(2024, 4, 1, tzinfo=UTC)
 

@@ -16,6 +16,13 @@ from driftline.monitors.tables import window_counts
 from driftline.monitors.window_history.store import Key, forget, put, read
 from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
 KEY = Key.of(DEFINITION, "v1")

@@ -7,6 +7,13 @@ from sqlalchemy import Engine
 
 from driftline.serving.resources import store
 from driftline.serving.resources.store import ChangedError, Stored
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request: pytest.FixtureRequest) -> str:
+    return request.param
+
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 

@@ -11,6 +11,13 @@ from driftline.serving.transform.jobs import (
     create_job,
     list_jobs,
 )
+from tests.servers.postgres import BOTH
+
+
+@pytest.fixture(params=BOTH)
+def backend(request):
+    return request.param
+
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 

@@ -16,12 +16,6 @@ LINK = "/monitors/daily?window=20130101T000000Z#rows"
 
 
 @pytest.fixture
-def backend() -> str:
-    """SQLite: tests of both databases send PostgreSQL every statement of these, too."""
-    return "sqlite"
-
-
-@pytest.fixture
 def firing(house, receiver, evaluator, deliverer):
     """An alarm that was told to an Alertmanager and fires; its receiver."""
     house.channel("am", receiver.url, type="alertmanager", secret=None)

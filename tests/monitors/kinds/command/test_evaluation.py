@@ -49,11 +49,6 @@ NAMESPACE = "aws/sagemaker/Endpoints/data-metrics"
 OWN = {"Endpoint": "flights", "MonitoringSchedule": "own"}
 
 
-@pytest.fixture
-def backend() -> str:
-    return "sqlite"  # The SQL of a run is tested on both elsewhere; a command asks for none.
-
-
 @pytest.fixture(scope="module")
 def reference() -> Baseline:
     rng = np.random.default_rng(1)
