@@ -1,8 +1,7 @@
-"""Columns as SageMaker's analyzer sees them: each value's type is read off its text.
+"""Types as SageMaker's analyzer infers them: from the text of each value. Only --compat uses it.
 
-The analyzer reads every column as text and lets the library it is built on (Deequ) find its type
-value by value: ``12`` is Integral, ``12.0`` Fractional, ``true`` Boolean, and whatever is none of
-these makes the whole column String: ``N/A``, ``.5``, ``1.2e+01``. Only --compat reads so.
+``12`` is Integral, ``12.0`` Fractional, ``true`` Boolean. Any other value makes the whole column
+String: ``N/A``, ``.5``, ``1.2e+01``.
 
 References
 ----------
@@ -56,20 +55,9 @@ POSITION = re.compile(r"_c\d+\Z")
 
 
 def kinds_of(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    """Return the type of each value of a column.
+    """Return the type of each value of a column: int8 indices into `KINDS`, 0 for a missing value.
 
-    Parameters
-    ----------
-    batch
-        Rows; what capture found not to fit its column is looked up in the map ``unfit``.
-    name
-        The column. Numbers that have an Arrow type of their own are of that type, whatever they
-        look like.
-
-    Returns
-    -------
-    np.ndarray
-        Positions in `KINDS`, int8, shape (rows,); 0, Unknown, where there is no value.
+    Numbers of an Arrow number type keep that type, whatever their text looks like.
     """
     codes = _codes(plain_array(batch.column(name)))
     lost = lost_texts(batch, name)
@@ -181,10 +169,10 @@ def _nothing(rows: int) -> np.ndarray:
 def open_texts(
     data: object, signature: Signature | None = None, dialect: Dialect = AS_FOUND
 ) -> Source:
-    """Open data so that what is text in a file stays text; parameters as of `open_source`.
+    """Open data so that text in a file stays text; parameters as of `open_source`.
 
-    Columns without names, as captured CSV has none, are named by position after the reference's,
-    the rest ``_c12`` …: that is how the analyzer does it, with the output's columns in front.
+    As in the analyzer, columns without names take the reference's names by position, outputs first;
+    the rest are named ``_c12`` …
     """
     if isinstance(data, Files):
         dialect, data = data.dialect, list(data.paths)

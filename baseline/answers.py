@@ -1,7 +1,7 @@
-"""Labels beside the model's answers, read from rows by their roles.
+"""Labels and predictions, read from rows by their roles; rows without a label are skipped.
 
-Only rows with a label count. A class is compared as text, so that "1" is 1 and 1.0; a missing
-answer is made of the probability, if there is one.
+Classes are compared as text: "1" equals 1 and 1.0. A missing prediction is derived from the
+probability.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ def read_answers(
 ) -> Answers:
     """Read the labelled rows; predictions have the limits of the reference's, or their own.
 
-    With `any_label` read all rows, for what is said of predictions alone: those without a label
-    get one of the known classes, or 0.
+    With `any_label`, read all rows, for metrics of predictions alone: a row without a label gets a
+    known class, or 0.
     """
     needed_columns(roles, table.column_names)
     assert roles.label is not None  # It was checked just now.
@@ -232,9 +232,9 @@ def _usable(
 
 
 def _limits(found: Answers) -> tuple[float, float]:
-    """Return the limits of predictions: by usual sizes, or those of probabilities if they are.
+    """Return the limits of predictions: from their usual sizes, or [0, 1] for probabilities.
 
-    Scores that are none may be any finite number.
+    Other scores may be any finite number.
     """
     if found.problem == "regression":
         most = ABSURD * _usual_size(found)
@@ -246,9 +246,9 @@ def _limits(found: Answers) -> tuple[float, float]:
 
 
 def is_other_scale(scores: Numbers) -> bool:
-    """Whether scores by themselves are no probabilities: 1% of them, and of values, outside.
+    """Whether scores are no probabilities: 1% of rows, and of distinct values, lie outside.
 
-    Of a reference -1 in place of any number of scores is a fault of these, as is anything in few.
+    In a reference, -1 in any number of rows is a fault of these rows, as is any value in a few.
     """
     far, parts = scores[outside(scores)], (scores, np.unique(scores))
     is_some = len(far) > 0 and all(outside(one).mean() >= FEW for one in parts)
@@ -258,7 +258,7 @@ def is_other_scale(scores: Numbers) -> bool:
 def _is_code(far: Numbers, scores: Numbers) -> bool:
     """Whether one whole number, such as -1, stands for "no score" in up to half of the rows.
 
-    Where no score lies between 0 and 1 it stands for nothing: -1 and 1 are signs.
+    Where no score lies between 0 and 1, it is no such code: -1 and 1 are signs.
     """
     is_one = far.min() == far.max() and float(far[0]).is_integer()
     is_inside = (scores > 0.0) & (scores < 1.0)
@@ -272,12 +272,12 @@ def outside(scores: Numbers) -> NDArray[np.bool_]:
 
 
 def _usual_size(found: Answers) -> float:
-    """Return how large labels and predictions of a regression usually are at most; 0 of none.
+    """Return the usual upper size of a regression's labels and predictions; 0 without any.
 
-    The smaller of the sizes of both, as one side alone may have faults, such as labels in
-    nanoseconds; by absolute value, in rows in which both are known and not 0, or of each alone:
-    most amounts of claims are 0, and the predictions beside them hardly more. Such rows may be few:
-    what most of either side's values reach, zeros apart, is no fault.
+    The smaller side's size counts, because one side may be faulty (labels in nanoseconds). Sizes
+    are absolute values of rows in which both sides are known and not 0, since most amounts of
+    claims are 0. Where such rows are few, a value that most of a side's nonzero values reach is no
+    fault.
     """
     sizes = np.column_stack([found.label.astype(np.float64), _told(found)])
     sides = [np.abs(sizes[:, 0]), np.fmax.reduce(np.abs(sizes[:, 1:]), axis=1)]

@@ -18,10 +18,7 @@ def hour_counts(blocks: BlockCounts | None) -> dict[str, np.ndarray]:
 
 
 def hour_notes(blocks: BlockCounts | None) -> dict[str, Any]:
-    """Return the hours as plain values: of most columns, then of those with hours of their own.
-
-    Without any of the latter the second key is not there.
-    """
+    """Return the hours as plain values: of most columns, then of those with hours of their own."""
     if blocks is None:
         return {"hours": None}
     apart = [{"hours": _runs_of(one.hours), "columns": sorted(one.counts)} for one in blocks.apart]

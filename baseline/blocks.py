@@ -45,9 +45,9 @@ class BlockCounts:
 
     @property
     def span_days(self) -> float:
-        """Days from the first hour to the last; where most have no rows, those that have some.
+        """Days from the first hour to the last; where most have no rows, the days that have some.
 
-        One stray time, of 1970 or 9999, is no span that was seen.
+        A stray time, of 1970 or 9999, must not lengthen the span.
         """
         hours = self.hours
         if not len(hours):
@@ -66,12 +66,9 @@ class BlockCounts:
         return frozenset(name for name, own in self.days.items() if own >= days)
 
     def season(self, name: str, hours: np.ndarray, reach_days: float) -> np.ndarray | None:
-        """Count a column's cells over the same season of all years, and some days before and after.
+        """Count a column's cells over one season in all years, and `reach_days` before and after.
 
-        Parameters
-        ----------
-        hours
-            int64, ascending, since 1970-01-01T00:00Z: from the first to the last is the season.
+        The season runs from the first to the last of `hours` (ascending, since 1970-01-01T00:00Z).
         """
         own = self.of(name)
         if own is None or not len(hours):
@@ -93,24 +90,10 @@ class BlockCounts:
         return BlockCounts(self.hours, left)
 
     def blocks(self, length: timedelta) -> dict[str, np.ndarray]:
-        """Merge the hours to blocks of a window's length.
+        """Merge the hours into blocks of `length`, a whole number of hours; a day is a UTC day.
 
-        Parameters
-        ----------
-        length
-            A whole number of hours; blocks start at multiples of it since 1970-01-01T00:00Z, so
-            days are UTC days.
-
-        Returns
-        -------
-        dict of str to np.ndarray
-            By column: int64, shape (blocks, cells), in time order; blocks with less than a tenth
-            of the median block's rows are left out.
-
-        Raises
-        ------
-        InputError
-            When the length is not a whole number of hours.
+        Returns counts by column, int64, shape (blocks, cells), in time order, without blocks that
+        have less than a tenth of the median block's rows.
         """
         hours, rest = divmod(length, timedelta(hours=1))
         if rest or hours < 1:
@@ -143,15 +126,7 @@ class BlockCounter:
         self._parts: list[BlockCounts] = []
 
     def update(self, time_us: np.ndarray, codes: Mapping[str, np.ndarray]) -> None:
-        """Add rows.
-
-        Parameters
-        ----------
-        time_us
-            int64, shape (rows,): microseconds since 1970-01-01T00:00Z.
-        codes
-            By column: each row's cell, shape (rows,), as `Cells.assign` gives it.
-        """
+        """Add rows: times in microseconds since 1970 (UTC), and each row's cell by column."""
         hours, inverse = np.unique(time_us // HOUR_US, return_inverse=True)
         if not len(hours):
             return

@@ -13,9 +13,9 @@ LIMIT_BYTES = 64 << 20
 
 
 class BaselineCache:
-    """The baselines that were used last; safe to use from several threads.
+    """The most recently used baselines; safe to use from several threads.
 
-    The last one stays however large it is: the next window asks for it again.
+    The last one stays however large it is, because the next window needs it again.
     """
 
     def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:

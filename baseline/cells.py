@@ -139,20 +139,7 @@ class Cells:
         return frozenset(self.atoms)
 
     def count(self, array: pa.Array, unfit: int = 0) -> np.ndarray:
-        """Count the rows of each cell.
-
-        Parameters
-        ----------
-        array
-            The column's values as `coerce` gives them (or of any type: they are coerced here).
-        unfit
-            How many of the array's nulls stand for a value that did not fit its type.
-
-        Returns
-        -------
-        np.ndarray
-            int64, shape (size,); the sum is the number of rows.
-        """
+        """Count the rows of each cell, (size,); `unfit` nulls stand for unfit values."""
         plain, lost = coerce(array, self.type)
         rows, unfit = len(plain), unfit + lost
         if self.is_number:
@@ -164,16 +151,9 @@ class Cells:
         return self.count_sorted(np.sort(_times(plain)), rows, unfit)
 
     def count_sorted(self, ordered: np.ndarray, rows: int, unfit: int) -> np.ndarray:
-        """Count numbers that are ascending already: one look-up for each edge.
+        """Count ascending float64 numbers, NaN last, with one look-up for each edge.
 
-        Parameters
-        ----------
-        ordered
-            float64, shape (numbers,); infinite values are numbers, NaN (at the end) are none.
-        rows
-            How many rows there are, with those that hold no number.
-        unfit
-            How many rows hold what does not fit the type.
+        `rows` includes the rows without a number.
         """
         known = int(np.searchsorted(ordered, np.nan))
         counts = np.zeros(self.size, dtype=np.int64)
@@ -182,15 +162,7 @@ class Cells:
         return self._with_absent(counts, rows, unfit)
 
     def count_texts(self, texts: pa.Array, often: np.ndarray, rows: int, unfit: int) -> np.ndarray:
-        """Count texts that are counted already, as `counted_texts` gives them.
-
-        Parameters
-        ----------
-        texts, often
-            Distinct values, none of them missing, and the rows that hold each.
-        rows, unfit
-            As for `count_sorted`.
-        """
+        """Count distinct texts that occur `often` times, as `counted_texts` returns them."""
         codes = self._level_codes(texts)
         counts = np.bincount(codes, weights=often, minlength=self.size).astype(np.int64)
         return self._with_absent(counts, rows, unfit)
@@ -224,9 +196,9 @@ class Cells:
         return int(np.searchsorted(np.asarray(self.edges), number, side="right"))
 
     def span(self, counts: np.ndarray, share: float) -> tuple[float, float] | None:
-        """Return the ends of the middle `share` of numbers as they were counted; None without any.
+        """Return the ends of the middle `share` of the counted numbers; None without any.
 
-        As if those of a cell lay in it evenly.
+        Numbers are taken as evenly spread within their cell.
         """
         if not self.edges or not (total := counts[:-2].sum()):
             return None
@@ -263,17 +235,17 @@ class Cells:
 
     @cached_property
     def predicates(self) -> tuple[Predicate, ...]:
-        """The scanned sets: each can be counted from the cells and found again in rows.
+        """The scanned sets, each countable from the cells and searchable in rows.
 
-        Cuts, intervals, atoms, levels, others, unseen, empty, unfit, in this order.
+        Order: cuts, intervals, atoms, levels, others, unseen, empty, unfit.
         """
         return _scanned_sets(self)
 
     def set_kind(self, index: int) -> SetKind:
-        """Return what a scanned set is.
+        """Return the kind of a scanned set.
 
-        "range" is outside the reference's [minimum, maximum]; "unseen" a text that the reference
-        did not hold; "level" one value, or all others that are known.
+        "range" lies outside the reference's [minimum, maximum]; "unseen" is a text that the
+        reference did not hold; "level" is one value, or all other known ones.
         """
         predicate = self.predicates[index]
         if self.type == "timestamp" and predicate.op not in ("null", "unfit"):
@@ -297,18 +269,7 @@ class Cells:
         return matrix
 
     def scan(self, counts: np.ndarray) -> np.ndarray:
-        """Turn counts of cells into counts of the scanned sets.
-
-        Parameters
-        ----------
-        counts
-            Shape (..., size), as `count` or `BlockCounts.blocks` give them.
-
-        Returns
-        -------
-        np.ndarray
-            Shape (..., len(predicates)).
-        """
+        """Turn counts of cells, (..., size), into counts of scanned sets, (..., sets)."""
         return np.asarray(counts @ self._scan_matrix.T)
 
     def to_dict(self) -> dict[str, Any]:
@@ -418,15 +379,8 @@ def number_cells(
 ) -> Cells:
     """Choose the cells of a numeric column from weighted values of the reference.
 
-    Parameters
-    ----------
-    column, kind
-        Name and type.
-    values, weights
-        Ascending distinct values, minimum and maximum among them, and their weights (a sketch's,
-        or exact counts), shape (values,). Without any value there is a single cell of numbers.
-    few
-        Whether these are all the values that occur, so that each may be an atom.
+    Values are ascending and distinct, minimum and maximum among them; without any there is a single
+    cell of numbers. With `few` they are all the values that occur, and each may be an atom.
     """
     if len(values) == 0:
         return Cells(column, kind)
@@ -450,9 +404,9 @@ def number_cells(
 
 
 def time_cells(column: str, first: np.ndarray, last: np.ndarray, counts: np.ndarray) -> Cells:
-    """Choose the cells of a column of times, by stretches that hold some, in microseconds.
+    """Choose the cells of a column of times from the intervals that hold some, in microseconds.
 
-    A time that many rows share has a cell of a second.
+    A time that many rows share gets a cell of one second.
     """
     if not len(counts):
         return Cells(column, "timestamp")
@@ -480,7 +434,7 @@ def text_cells(
 def edges_passed(edges: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Return how many of the ascending edges lie at or below each number, none of which is NaN.
 
-    As `numpy.searchsorted` from the right; many numbers in any order take a fifth of its time.
+    Same as `numpy.searchsorted` from the right, in a fifth of its time for unordered numbers.
     """
     if len(numbers) < MANY_NUMBERS or len(edges) > EDGES_COMPARED:
         return np.searchsorted(edges, numbers, side="right")

@@ -1,11 +1,12 @@
-"""Clarify's analysis_config.json as roles: `--config analysis_config.json` in place of the flags.
+"""Clarify's analysis_config.json as roles: `--config analysis_config.json` replaces the flags.
+
+Settings of the job itself, such as the predictor's instances, are ignored; of `methods` the bias
+metrics are read.
 
 References
 ----------
 Amazon SageMaker Developer Guide, "Configure the Analysis" (clarify-processing-job-configure-
-analysis), and the SDK's BiasConfig, ModelPredictedLabelConfig and ModelBiasMonitor. What says how
-to run a job, such as the predictor's instances, is left alone; of `methods` the metrics of bias are
-read.
+analysis), and the SDK's BiasConfig, ModelPredictedLabelConfig and ModelBiasMonitor.
 """
 
 from __future__ import annotations
@@ -99,12 +100,11 @@ def roles_of_config(text: str | bytes) -> Roles:
 
 
 def answers_of_config(text: str | bytes, columns: Callable[[], Collection[str]]) -> Roles:
-    """Read which of some columns the predictor's answers are: its label and its probability.
+    """Return the columns that hold the predictor's label and probability.
 
-    The job asks a model for them, so they need not be in the data. What `headers` names is what the
-    model is asked with, and never an answer, also where the path of one ends in such a name; a
-    position is that of a column without a name (`_c0`). Without `headers` nothing tells the two
-    apart, and no column is taken.
+    The job asks a model for them, so they need not be in the data. Columns in `headers` are inputs
+    of the model and never predictions; a position names a column without a name (`_c0`). Without
+    `headers` inputs and predictions cannot be told apart, and no column is returned.
     """
     found = _parsed(text)
     predictor, headers = found.get("predictor"), found.get("headers")

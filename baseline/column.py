@@ -161,16 +161,10 @@ class ColumnProfile:
         unfit: int = 0,
         order: TimeOrder | None = None,
     ) -> None:
-        """Add rows.
+        """Add rows; values that do not fit the type are counted as unfit.
 
-        Parameters
-        ----------
-        array
-            The column's values; those that do not fit the type are counted as unfit.
-        unfit
-            How many nulls of the array stand for values that had been found unfit before.
-        order
-            Of the rows in time; None: not known.
+        `unfit` is the number of nulls that stand for values found unfit before, `order` the rows'
+        order in time when it is known.
         """
         if self.type == "string" and pa.types.is_list(plain_type(array.type)):
             array = plain_array(array)

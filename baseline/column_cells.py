@@ -38,12 +38,11 @@ def column_cells(column: ColumnProfile) -> Cells:
 
 
 def repeated_cells(cells: Cells, column: ColumnProfile) -> Cells:
-    """Return the cells to count a reference on, so that it says how often new values come.
+    """Return cells in which a text that occurred once in the reference counts as unseen.
 
-    A text value that occurred just once is unknown to the rest of the reference, so its row counts
-    as unseen: the share of such rows estimates how often a window will bring a new value
-    (Good-Turing; docs/reference/statistics.md, "Unseen values"). Counted the plain way that
-    share would always be 0, and a column with ever new names would alarm for ever.
+    The share of such rows estimates how often a window brings a new value (Good-Turing;
+    docs/reference/statistics.md, "Unseen values"). Otherwise that share would be 0, and a column of
+    ever new names would alarm for ever.
     """
     if cells.known is None:
         return cells

@@ -1,8 +1,7 @@
-"""Pairs of numeric columns of which one is hardly ever below the other, such as a total and a part.
+"""Pairs of numeric columns that keep an order, such as a part and its total.
 
-Candidates come from some hundred rows of the reference; how often each holds is then counted on all
-rows, by day, so that the worst of its days and weeks are known. Shapes: n rows, C columns, P pairs,
-D days.
+Candidates come from a sample; how often each holds is counted on all rows, by day, so that the
+worst days and weeks are known. Shapes: n rows, C columns, P pairs, D days.
 """
 
 from __future__ import annotations
@@ -91,9 +90,9 @@ class NumberSample:
 
 
 def candidate_pairs(sample: pa.Table) -> tuple[Pair, ...]:
-    """Find the pairs that keep an order in sampled rows, and whose ranges overlap.
+    """Find the pairs whose sampled rows keep an order, and whose ranges overlap.
 
-    Of C columns, C squared pairs are compared on 64 rows; only those that passed on all of them.
+    C squared pairs are compared on 64 rows; only those that pass are compared on all rows.
     """
     names = sample.column_names
     if sample.num_rows < FIRST_ROWS or len(names) < 2:

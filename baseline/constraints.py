@@ -145,11 +145,10 @@ class MonitoringConfig:
 
     @classmethod
     def of_document(cls, found: Mapping[str, Any]) -> MonitoringConfig:
-        """Read a document's ``monitoring_config``; a generated threshold is nobody's wish.
+        """Read a document's ``monitoring_config``; a generated threshold counts as not set.
 
-        Generators write the same ``distribution_constraints`` into every document. Only where that
-        block is exactly theirs does its threshold count as not written; the method for text may
-        differ, since SageMaker's job writes the one that it was started with.
+        Generators write the same ``distribution_constraints`` into every document. The method for
+        text may differ from theirs, since SageMaker's job writes the one it was started with.
         """
         config = cls().updated(found, where="monitoring_config")
         block = dict(found.get("distribution_constraints", {}))
@@ -305,8 +304,8 @@ def _share(found: object, where: str) -> float:
 def _method(found: object, where: str) -> str:
     """Return SageMaker's method by either of its names, or the name of a distance.
 
-    Whether a package provides that distance is seen when a feature is judged by it: a baseline
-    loads without the package, too.
+    A missing package of a distance is an error only when a feature is judged by it, so that a
+    baseline loads without it.
     """
     if isinstance(found, str) and found:
         return METHODS.get(found, found)

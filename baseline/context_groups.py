@@ -16,11 +16,11 @@ BASE, UNKNOWN = -1, -2
 
 @dataclass(frozen=True, slots=True)
 class ContextGroups:
-    """The values of a declared column that are told apart; G groups, C cells.
+    """The groups of values of a declared context column; G groups, C cells.
 
-    Numbers are grouped with their neighbours, about as many rows in each; of other values the
-    most frequent stand alone, and those that are left are one group. The most frequent group is
-    the one with which the others are compared, and has no number.
+    Numbers are grouped with their neighbours, about as many rows in each; of other values the most
+    frequent have a group each, and the rest share one. The most frequent group is the base of
+    comparison and has no number.
     """
 
     # Of each cell: its group, BASE, or UNKNOWN where the reference has no such value.
@@ -59,12 +59,9 @@ class ContextGroups:
         return np.asarray(np.array(self.groups)[:, None] == np.arange(len(self.usual)), np.float64)
 
     def shares(self, counts: NDArray[np.int64] | NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """Return each group's share of rows, shape (H, G); what is not known is the usual mix.
+        """Return each group's share of rows, shape (H, G), from counts by cell, shape (H, C).
 
-        Parameters
-        ----------
-        counts
-            Rows by cell, shape (H, C); None where the column did not come.
+        Unknown shares (`counts` is None or a row is empty) are the reference's.
         """
         usual = np.array(self.usual)
         if counts is None:

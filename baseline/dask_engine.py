@@ -1,7 +1,7 @@
-"""The engine "dask": each part on a worker of a Dask cluster, by its scheduler.
+"""The engine "dask": each part is counted by a worker of a Dask cluster.
 
-Workers open the files themselves, by the paths that were given here, and need driftline in the
-same version. A worker that is lost has its parts counted again by another.
+Workers open the files themselves, by the same paths, and need the same version of driftline. Dask
+runs the parts of a lost worker again elsewhere.
 """
 
 from __future__ import annotations

@@ -174,19 +174,9 @@ class Vocabulary:
     def learn(
         cls, texts: pa.Array, blocks: NDArray[np.int64]
     ) -> tuple[Vocabulary, NDArray[np.float32]]:
-        """Learn the words of a reference, and how many of each row's it would not know.
+        """Learn a reference's words; return each row's share of words unknown to other blocks.
 
-        Parameters
-        ----------
-        texts
-            Shape (rows,).
-        blocks
-            Shape (rows,): a row's own block does not count as knowing its words.
-
-        Returns
-        -------
-        tuple
-            The vocabulary, and by row the share of unknown words, NaN for a text without any.
+        The share is NaN for a text without any words.
         """
         hashes, rows = words_of(texts)
         whole = np.unique(hashes)

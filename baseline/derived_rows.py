@@ -47,17 +47,7 @@ class DerivedRows:
 def derive(
     kept: Mapping[Traits, pa.Array], hours: NDArray[np.int64] | None, known: DerivedRows | None
 ) -> DerivedRows:
-    """Turn what was kept of sampled rows into codes.
-
-    Parameters
-    ----------
-    kept
-        As `Traits.kept` gives it, shape (n,).
-    hours
-        Of the rows, when they are known.
-    known
-        The reference's; None makes cells and words of these rows themselves.
-    """
+    """Turn values of sampled rows into codes; without `known`, learn cells and words first."""
     sources: dict[str, str] = {}
     cells: dict[str, Cells] = {}
     codes: dict[str, NDArray[np.unsignedinteger]] = {}

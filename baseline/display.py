@@ -1,8 +1,7 @@
 """What a notebook shows of a baseline or a profile: one row a column, without script or style.
 
-A notebook that is not trusted loses its scripts, its style sheets and its SVG; words, tables and
-a few properties of style stay. So pictures are characters here, and each mark carries its own
-style.
+An untrusted notebook strips scripts, style sheets and SVG, so bars are characters and each mark
+carries its own style.
 
 References
 ----------
@@ -48,10 +47,7 @@ def columns_line(what: str, rows: str, names: Collection[str]) -> str:
 
 
 def text_bars(shares: np.ndarray, bars: int, *, ordered: bool, blocks: str = BLOCKS) -> str:
-    """Draw shares, shape (bars,), as characters of growing height, at most so many.
-
-    The greatest share has the highest character. "" without bars.
-    """
+    """Draw shares as at most `bars` characters of growing height; "" without any."""
     if not len(shares):
         return ""
     joined = narrow(shares, bars, ordered=ordered)

@@ -40,7 +40,7 @@ def signature_from_constraints(
 def _type(constraint: FeatureConstraints | None, block: Mapping[str, Any] | None) -> ColumnType:
     """Return a column's type; numbers stay numbers where the constraints call them String.
 
-    So that a window's numbers can be told from text: see the type check.
+    Otherwise the type check could not tell a window's numbers from text.
     """
     observed = str(block.get("inferred_type", "Unknown")) if block else None
     declared = constraint.inferred_type if constraint else observed or "Unknown"

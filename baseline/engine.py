@@ -1,8 +1,7 @@
-"""Where the work on the parts of a data set is done: here, in processes beside, or in a cluster.
+"""Where the parts of a data set are counted: in this process, in several, or on a cluster.
 
-An engine is one method. It runs a task on every part and gives the results in the parts' order;
-what the task counts and how results are merged is none of its business (`gather`), and neither is
-how data are cut (`parts`). Why: docs/why/profiles.md.
+An engine is one method: run a task on every part and return the results in the parts' order. Why:
+docs/why/profiles.md.
 """
 
 from __future__ import annotations
@@ -83,14 +82,9 @@ class _Watched:
 
 
 class Flight(Generic[F]):
-    """Parts that are at work elsewhere, first to last: so many, and so many bytes, at once.
+    """Parts in progress elsewhere, oldest first, limited in number and bytes.
 
-    Parameters
-    ----------
-    processes
-        How many there are to work.
-    tell
-        Told of the rows of each part that is done.
+    `tell` is called with the rows of each finished part.
     """
 
     def __init__(self, processes: int, tell: Tell | None) -> None:
@@ -130,9 +124,9 @@ class Flight(Generic[F]):
 class ProcessPool:
     """Several processes on this machine.
 
-    loky starts them: by fork and exec, without importing the main module again, so that a script
-    needs no guard and a notebook works; and a process that dies is an error, never a hang. The
-    processes stay for half a minute, for the next reading.
+    loky starts them by fork and exec, without importing the main module again: a script needs no
+    guard, a notebook works, and a process that dies is an error, never a hang. Idle processes stay
+    for half a minute, for the next reading.
     """
 
     jobs: int

@@ -1,9 +1,7 @@
-"""What estimates of a model's quality rest on, beside its outcomes: inputs by cell, and errors.
+"""The data behind quality estimates without labels: inputs by cell, and errors of a regression.
 
-How a window's inputs lie to the reference's is known from the cells of each feature. For a
-regression some rows are kept, too: of each the cells that its inputs fall in, what was predicted,
-and by how much that was wrong. A baseline holds no value of a feature that was not in its cells
-before.
+Of a regression some rows are kept: the cells of their inputs, the prediction and its error. A
+baseline holds no feature value that was not in its cells before.
 """
 
 from __future__ import annotations
@@ -55,10 +53,7 @@ class EstimationRows:
         return _codes(self.cells, batch)
 
     def outside(self, codes: NDArray[np.uint16]) -> NDArray[np.bool_]:
-        """Return which values the reference never had, shape (rows, features).
-
-        Numbers below its least or above its greatest, and texts that it never held.
-        """
+        """Return which values lie outside the reference's range or levels: (rows, features)."""
         found = np.zeros(codes.shape, dtype=np.bool_)
         for place, cell in enumerate(self.cells.values()):
             own = codes[:, place]
@@ -69,10 +64,7 @@ class EstimationRows:
         return found
 
     def newly_lacking(self, codes: NDArray[np.uint16]) -> NDArray[np.bool_]:
-        """Return which cells have no value that fits where the reference's have one.
-
-        Shape (rows, features).
-        """
+        """Return which values are missing or unfit where the reference's fit: (rows, features)."""
         sizes = np.array([cell.size for cell in self.cells.values()], dtype=np.int64)
         return (codes >= sizes - 2) & (self.lacking < FEW_LACKING)
 

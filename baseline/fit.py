@@ -1,7 +1,7 @@
-"""Reference data to everything a baseline holds, in two readings.
+"""Fits reference data in two readings: profile and cells first, then exact counts of the cells.
 
-The first makes the profile and from it the cells; the second counts the cells exactly, by hour
-when there is an event time. Both are a map over the parts of the data and a merge in their order.
+Cells are counted by hour when there is an event time. Both readings map over the parts of the data
+and merge in their order.
 """
 
 from __future__ import annotations
@@ -274,8 +274,8 @@ def fit_source(
 ) -> Fitted:
     """Fit opened data; parameters and errors as in `Baseline.fit`.
 
-    Which columns' values are not judged, and why, is found out unless `unjudged` says it. A
-    positive value may be one that only the model answers: one of `model_classes`.
+    `unjudged` gives the columns whose values are not judged, and why; None: they are found here. A
+    positive value may be one of `model_classes`, which only the model answers.
     """
     source, roles = split_probabilities(source, roles)
     roles = roles.with_point

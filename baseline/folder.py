@@ -82,14 +82,9 @@ def read_file(place: Location, name: str) -> bytes | None:
 def replace_files(
     place: Location, files: Mapping[str, bytes], *, among: Iterable[str], last: str
 ) -> None:
-    """Write a baseline's files into a folder, in place of those of one that lies there.
+    """Replace a baseline's files in a folder; InputError before it overwrites a foreign file.
 
-    One that is cut off lacks the `last` file, without which the folder is not read.
-
-    Raises
-    ------
-    InputError
-        When a file of somebody else's would be overwritten; nothing is changed.
+    The `last` file is written last: a folder without it, after a crash, is not read.
     """
     there = {name: data for name in among if (data := read_file(place, name)) is not None}
     if there and not any(MADE_HERE in data or name == last for name, data in there.items()):
@@ -163,11 +158,11 @@ def batches_of(data: bytes) -> Iterator[pa.Table]:
 
 
 def to_sealed(table: pa.Table) -> bytes:
-    """Write a table as an Arrow file that carries a digest of its own bytes.
+    """Write a table as an Arrow file with a digest of its own bytes; deterministic.
 
-    Arrow's readers trust the file: a flipped byte may pass as another number, or end the process.
-    The digest stands among the schema's notes and is taken over the file with zeros in its place;
-    for everyone else the file is a plain Arrow file. The same table gives the same bytes.
+    Arrow's readers do not check: a flipped byte may pass as another number, or crash the process.
+    The digest stands in the schema's metadata and is taken over the file with zeros in its place,
+    so the file stays a plain Arrow file.
     """
     data = to_ipc(table.replace_schema_metadata({KEY: BLANK, **(table.schema.metadata or {})}))
     return data.replace(BLANK, _digest(data))

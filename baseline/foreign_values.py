@@ -22,11 +22,11 @@ NAMED = 3
 def foreign_classes(
     rows: pa.Table | pa.RecordBatch, roles: Roles, reference: Sequence[str]
 ) -> tuple[int, Counter[str]]:
-    """Count rows whose label or prediction is none of the classes, and such values in words.
+    """Count rows whose label or prediction is none of the classes, and these values.
 
-    Of two classes they count as negative. A column that holds no class of the reference, where a
-    positive value is named that the reference lacks, too, has names of its own for both: none of
-    them is foreign.
+    Of two classes they count as negative. Where a column holds no class of the reference and the
+    named positive value is not the reference's either, the column has its own class names: none is
+    foreign.
     """
     found, mask = Counter[str](), np.zeros(rows.num_rows, np.bool_)
     if roles.problem not in ("binary", "multiclass") or not reference:
@@ -50,9 +50,9 @@ def foreign_classes(
 
 
 def new_class_rows(reference: pa.Table, roles: Roles) -> int:
-    """Return how many rows of a new sample as large are of a class that this one never has.
+    """Return the expected number of rows of an unseen class in another sample of this size.
 
-    Of several classes as many as one row alone has (Good 1953); of two there is no third one.
+    Of several classes it is the number of classes with one row (Good 1953); of two it is 0.
     """
     if roles.problem != "multiclass":
         return 0
@@ -72,9 +72,9 @@ def new_class_rows(reference: pa.Table, roles: Roles) -> int:
 def words_for_numbers(
     rows: pa.Table | pa.RecordBatch, names: Iterable[str], *, are_amounts: bool = False
 ) -> Counter[str]:
-    """Count the values of columns of numbers that are none, by column and value.
+    """Count the non-numeric values of numeric columns, by column and value.
 
-    Those of a captured window stand aside in its map of values that did not fit.
+    A captured window keeps them in its map of unfit values.
     """
     found = Counter[str]()
     for name in sorted({*names} & {*rows.schema.names}):

@@ -17,16 +17,14 @@ NUMBER_CAP = 1024
 
 @dataclass(frozen=True, slots=True)
 class FrequentValue:
-    """A value that occurs often.
+    """A frequent value; whole numbers are float64, too.
 
     Parameters
     ----------
-    value
-        As it is in the data; whole numbers are float64, too.
     count
-        How often it occurs, or the best guess.
+        How often it occurs, or the best estimate.
     lower, upper
-        Between these the true count lies; both equal `count` when it is exact.
+        Bounds of the true count; both equal `count` when it is exact.
     """
 
     value: str | float
@@ -42,17 +40,10 @@ class FrequentValue:
 
 @dataclass(slots=True, eq=False)
 class NumberCounts:
-    """Counts of numbers as long as at most 1,024 differ; with more, none at all.
+    """Counts of numbers (ascending float64, int64) while at most 1,024 differ; beyond that, none.
 
-    Whether they are kept follows from the numbers alone, so merging is exactly associative and
+    Whether they are kept depends on the numbers alone, so merging is exactly associative and
     commutative.
-
-    Parameters
-    ----------
-    values, counts
-        float64 and int64, shape (values,), ascending.
-    is_complete
-        Whether all numbers are here; when not, none is.
     """
 
     values: np.ndarray = field(default_factory=partial(np.empty, 0))
@@ -96,10 +87,10 @@ class NumberCounts:
 def frequent_numbers(
     numbers: NumberCounts, sketch: QuantileSketch, limit: int
 ) -> tuple[FrequentValue, ...]:
-    """List the most frequent numbers, equals in ascending order.
+    """List the most frequent numbers, equal counts in ascending order.
 
-    With more than 1,024 different ones they come from the sketch, and only those that occur for
-    certain more often than its error are listed; the counts' bounds hold as `rank_error` says.
+    Beyond 1,024 distinct numbers they come from the sketch: only those that are certain to occur
+    more often than its error, with bounds by `rank_error`.
     """
     if numbers.is_complete and len(numbers.values):
         order = np.argsort(-numbers.counts, kind="stable")[:limit]

@@ -56,16 +56,9 @@ def gather(
 
 
 class Meter:
-    """Adds up what is done over several readings, for a caller who wants to see it.
+    """Progress over several readings of the same rows; `show` gets rows done and rows in total.
 
-    Parameters
-    ----------
-    show
-        Called with rows done and rows in total (None when not known); None: nobody wants to.
-    rows
-        Rows of one reading, when known.
-    readings
-        How often each row is read, and counts.
+    The total is None when it is not known.
     """
 
     def __init__(

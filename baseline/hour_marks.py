@@ -1,8 +1,7 @@
-"""A mark for the value of each hour, by which a day that repeats the day before is told.
+"""One byte per hour and column, by which a copy of the day before is recognised.
 
-Of an hour the rows of its first time count: the least hash of their values, of which one byte is
-kept. So sources that send at one time have one mark together, and of a value nothing can be read.
-Shapes: H hours, M columns.
+The byte is the least hash of the values at the hour's first time, so sources that send at one time
+share it, and no value can be read from it. Shapes: H hours, M columns.
 """
 
 from __future__ import annotations

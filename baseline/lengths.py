@@ -18,17 +18,13 @@ no_counts = partial(np.empty, 0, np.int64)
 class LengthCounts:
     """Counts by length: exact below 256, beyond it to the bin's lower end (less than 0.8% off).
 
-    The sum, the shortest and the longest are exact. The state depends on the lengths alone, not on
-    how they were split, so merging is exactly associative and commutative.
+    The sum, the shortest and the longest are exact. The state depends on the lengths alone, so
+    merging is exactly associative and commutative.
 
     Parameters
     ----------
     lengths, counts
-        int64, shape (bins,): the bins' lower ends, ascending, and how many lie in each.
-    total
-        Sum of all lengths.
-    minimum, maximum
-        Shortest and longest; 0 and 0 without values.
+        int64, shape (bins,): the bins' lower ends, ascending, and the count in each.
     """
 
     lengths: np.ndarray = field(default_factory=no_counts)

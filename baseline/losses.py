@@ -1,8 +1,7 @@
-"""How wrong the answers were in the reference, by segment: what a window's are held against.
+"""Losses of the predictions in the reference, by segment; a window's are compared with them.
 
-Of each value of a text or truth value three numbers add up: rows, the sum of their losses, and the
-sum of its squares. The levels are written beside them, so that they mean the same whatever cells
-the column has later.
+For each value of a text or boolean: rows, sum of losses, sum of squared losses. The levels are
+stored beside them, so that their meaning does not depend on later cells of the column.
 """
 
 from __future__ import annotations

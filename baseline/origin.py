@@ -1,8 +1,7 @@
-"""Columns that say where a row comes from: its day, its file, its batch, its number.
+"""Columns that say where a row comes from: its day, file, batch or number.
 
-Their values move on with the rows, so every new day would be a new level or a number out of range.
-They are profiled as all others, and their values are not judged. The rule stands here once, for
-baselines and for the guesses of ``driftline init``.
+Each day brings new values of them, so they are profiled but not judged. Baselines and ``driftline
+init`` share this rule.
 """
 
 from __future__ import annotations
@@ -145,9 +144,9 @@ def are_keys(growth: Growth, *, count: int, distinct_count: int, span: float) ->
 
 
 def moves_on(column: ColumnProfile, growth: Growth, own: ColumnProfile | None) -> bool:
-    """Whether a reference's times move on with its rows: among the rows' own, or only growing.
+    """Whether a reference's times advance with its rows; defaults do not count.
 
-    Defaults do not count, on either side.
+    They lie at the rows' own times, or only grow.
     """
     times = column.times
     if own is None or not own.times.count or not times.count:
@@ -162,8 +161,8 @@ def moves_on(column: ColumnProfile, growth: Growth, own: ColumnProfile | None) -
 def has_moved_on(window: ColumnProfile, reference: ColumnProfile) -> bool:
     """Whether a window's times lie beyond the reference's, as those of later rows do.
 
-    Defaults that the reference has too count on neither side. One time of all rows is a default,
-    unless the reference's rows share times, such as days.
+    Defaults that the reference has, too, do not count. One time in all rows is a default, unless
+    the reference's rows share times, such as days.
     """
     times, before = window.times, reference.times
     if not times.count or not before.count:
@@ -180,9 +179,9 @@ def has_moved_on(window: ColumnProfile, reference: ColumnProfile) -> bool:
 
 
 def new_default(window: ColumnProfile, reference: ColumnProfile) -> tuple[int, float] | None:
-    """Return a time far from all of a reference that many rows of a window have, and their share.
+    """Return a time far from all of a reference that many rows of a window share, and their share.
 
-    Of columns whose times move on with the rows, which nothing else judges.
+    Nothing else judges columns whose times advance with the rows.
     """
     times, before = window.times, reference.times
     if not times.count or not before.count:
@@ -201,10 +200,10 @@ def new_default(window: ColumnProfile, reference: ColumnProfile) -> tuple[int, f
 
 
 def _in_body(times: TimeSummary) -> np.ndarray:
-    """Mark the stretches of a column's times without its defaults, which lie far from the others.
+    """Mark the intervals of a column's times without its defaults, which lie far from the others.
 
-    Of all runs without a long gap this is the one of most stretches, then of most rows: many rows
-    may hold a default, but it is one time.
+    The body is the run without a long gap that has the most intervals, then the most rows: a
+    default is one time, however many rows hold it.
     """
     breaks = np.flatnonzero(times.first[1:] - times.last[:-1].astype(np.float64) > FAR_US) + 1
     starts, ends = np.append(0, breaks), np.append(breaks, len(times.first))

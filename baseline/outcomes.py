@@ -1,7 +1,6 @@
-"""A reference's outcomes: labels, the model's answers, and the groups they fall into.
+"""A reference's outcomes: labels, predictions, and groups; quality and bias are measured on them.
 
-What quality and bias are measured on. A window is measured on the same columns, read by the same
-roles, so that a class or a group means the same in both whatever their sizes.
+A window is read by the same roles, so that a class or a group means the same in both.
 """
 
 from __future__ import annotations
@@ -152,13 +151,8 @@ def compared_features(signature: Signature, roles: Roles) -> tuple[Column, ...]:
 def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
     """Write values as classes are compared: "1" for 1, 1.0 and "1", "true" for True.
 
-    Nulls are kept, and empty text is one, as everywhere. A text such as "1.0" stays what it is:
-    which class it means, the known ones say (`driftline.classes.known_classes`).
-
-    Returns
-    -------
-    pa.Array
-        Dictionary of texts, one entry for each distinct class.
+    Returns one dictionary entry per class; nulls are kept, and empty text is null. A text such as
+    "1.0" stays: the known classes decide its meaning (`driftline.classes.known_classes`).
     """
     plain = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     if pa.types.is_floating(plain.type):
@@ -431,13 +425,10 @@ def _require_shares(probability: Sequence[str], table: pa.Table) -> None:
 
 
 def resolve_facet(facet: Facet, table: pa.Table) -> Facet:
-    """Fix what a facet's values mean, from the whole reference and never again.
+    """Fix the meaning of a facet's values from the whole reference, once.
 
-    Raises
-    ------
-    InputError
-        When a column of many numbers comes without a number to split it at, a column of texts
-        with one, or when the reference never holds a value.
+    InputError where a column of many numbers has no threshold, a column of texts has one, or the
+    reference never holds a value.
     """
     first, *also = (_resolve_part(part, table[part.column]) for part in facet.parts)
     return replace(first, also=tuple(also))

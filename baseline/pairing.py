@@ -1,7 +1,7 @@
-"""Whether labels and predictions can be compared: classes in common, or numbers on both sides.
+"""Checks that labels and predictions are comparable: common classes, or numbers on both sides.
 
-Two columns without a common value make every answer wrong and every group equal: recall 0, bias 0.
-They are refused, unless the positive value of each side is named.
+Two columns without a common value would make every prediction wrong and every group equal: recall
+0, bias 0. They are refused unless the positive value of each side is named.
 """
 
 from __future__ import annotations
@@ -90,13 +90,7 @@ def require_positives(
 
 
 def require_numbers(column: pa.ChunkedArray, role: str, name: str) -> None:
-    """Refuse a column of a regression that holds values, and none of them a number.
-
-    Raises
-    ------
-    InputError
-        With some of the values, and the other problems there are.
-    """
+    """Refuse a regression's column that holds values but no number."""
     plain = column.combine_chunks()
     if pa.types.is_boolean(plain.type) and plain.null_count < len(plain):
         raise InputError(

@@ -1,6 +1,6 @@
-"""Which of two classes is the positive one: the one that is named, or 1 beside 0.
+"""The positive one of two classes: the named one, or 1 beside 0.
 
-Metrics of a model turn upside down with it: of other classes nothing is assumed.
+The wrong choice turns every metric upside down, so nothing is assumed of other classes.
 """
 
 from __future__ import annotations
@@ -40,13 +40,7 @@ def choose_positive(classes: Sequence[str]) -> PositiveClass | None:
 
 
 def require_positive(classes: Sequence[str], roles: Roles) -> PositiveClass:
-    """Return the named positive class, or choose one as `choose_positive` does.
-
-    Raises
-    ------
-    InputError
-        When none is named and there is nothing to choose: the question, and the option to set.
-    """
+    """Return the named positive class, or choose one as `choose_positive` does; else InputError."""
     named = None if roles.positive is None else PositiveClass(roles.positive, "")
     found = named or choose_positive(classes)
     if found is None:
@@ -68,10 +62,7 @@ def positive_question(roles: Roles, classes: Sequence[str]) -> str:
 
 
 def positive_note(value: str, reason: str, area: float | None = None, score: str = "") -> str:
-    """Describe the positive class and why it is taken, in doubt where scores say otherwise.
-
-    `area` is the reference's AUC where it lies beyond doubt below 1/2.
-    """
+    """Describe the positive class and the reason; `area` is a reference AUC clearly below 1/2."""
     note = f'positive class: "{value}"' + f" ({reason})" * bool(reason)
     if area is None:
         return note

@@ -119,8 +119,8 @@ class Predicate:
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
         """Mark the rows that meet the condition; never null.
 
-        A window's map column ``unfit`` (name to text), where present, is heeded: such a value is
-        unfit, not missing. A batch without the column meets ``null`` in every row, others in none.
+        A value in the window's map column ``unfit`` (name to text) is unfit, not missing. Where the
+        column is absent, every row meets ``null`` and no other condition.
         """
         found = self._mask_anywhere(batch)
         return found if self.within is None else pc.and_(found, self.within.mask(batch))
@@ -241,10 +241,10 @@ def number_text(value: float) -> str:
 
 
 def just_above(value: float) -> str | None:
-    """Return, in words, the number that a value is the next one above; None if it is none's.
+    """Return, in words, the number of which `value` is the next float; None if there is none.
 
-    The cell behind a frequent value begins there, and the last cell ends there: a value of 0 is
-    not from 4.9e-324, and the greatest of all is not below itself.
+    The cell behind a frequent value begins there, and the last cell ends there: people read "above
+    0", not "from 4.9e-324".
     """
     before = float(np.nextafter(value, -np.inf))
     shown = number_text(before)

@@ -38,17 +38,11 @@ class Quantile:
 
 
 def rank_error(sketch: QuantileSketch) -> float:
-    """State by how much a rank out of the sketch may be off, as a share of all values.
+    """Return the error of a sketch's ranks, as a share of all values: 0 (nothing dropped) to 1.
 
-    A halving of the items of weight w moves a rank by w at most, upwards or downwards. A level
-    that is full at c items was halved W / (c w) times when the levels above it hold the weight W;
-    so the variance of a rank is at most the sum of W w / c over the levels. Given is one and a
-    half times its root.
-
-    Returns
-    -------
-    float
-        From 0 (nothing was let go) up to 1.
+    A compaction of items of weight w moves a rank by at most w. A level that is full at c items was
+    compacted W / (c w) times when the levels above it hold the weight W, so the variance of a rank
+    is at most the sum of W w / c over the levels. The error is one and a half standard deviations.
 
     References
     ----------

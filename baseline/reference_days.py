@@ -202,7 +202,7 @@ def _clock_change(
 ) -> Numbers:
     """Return how far the reference's means move an hour earlier or later, shape (2, F).
 
-    What lives by local time moves so by UTC, twice a year. A reference of a year has seen it.
+    Data that follow local time move so in UTC twice a year. A reference of a year has seen it.
     """
     if span_days >= SEASON_DAYS:
         return np.zeros((2, len(scores.names)))

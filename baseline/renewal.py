@@ -1,7 +1,6 @@
-"""A baseline whose columns are counted anew from other rows: all of them, or some.
+"""Counts all or some columns of a baseline again, from other rows; all else is kept.
 
-All else that it knows is kept; of a baseline with some columns anew every other column stays to the
-last byte.
+With some columns renewed, every other column stays byte for byte.
 """
 
 from __future__ import annotations
@@ -56,10 +55,10 @@ def changes_of(baseline: Baseline) -> list[dict[str, Any]]:
 def renewed(
     baseline: Baseline, rows: Source, *, event_time: str | None, with_labels: bool = False
 ) -> Baseline:
-    """Return a baseline of the same columns whose distributions are those of other rows.
+    """Return a baseline of the same columns with the distributions of other rows.
 
-    Attributions, documents of other kinds and constraints that somebody has set by hand stay as
-    they are. So does what follows from labels, unless each row has its own (``with_labels``).
+    Attributions, documents of other kinds and constraints edited by hand stay. So do results from
+    labels, unless each row has its own (``with_labels``).
     """
     segments = () if baseline.segments is None else baseline.segments.columns
     known = Roles()
@@ -135,9 +134,8 @@ def with_columns_anew(
 ) -> Baseline:
     """Return a baseline in which the named columns are those of other rows.
 
-    Summaries, cells, counts by the hour and suggested constraints of these columns are new; what
-    was set by hand stays. The sampled rows and the segments know nothing of them any more: how they
-    hang together with the others was not seen.
+    Their summaries, cells, hourly counts and suggested constraints are new; edits by hand stay. The
+    columns leave the sampled rows and the segments, because their relation to others is not known.
     """
     names = change.columns
     for name in names:

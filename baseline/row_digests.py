@@ -1,8 +1,7 @@
-"""Digests of some rows: whether rows or ids are repeated, and how many decimals numbers have.
+"""Digests of chosen rows: whether rows or ids repeat, and how many decimals numbers have.
 
-Rows are chosen by a hash of what may be repeated, so that of copies either all are kept or none:
-the share of repeated rows among the chosen is that among all. Which rows are kept follows from the
-rows alone, not from how they were cut. Shapes: n rows kept, M columns measured.
+Rows are chosen by a hash of what may repeat, so that of copies either all are kept or none: the
+share of repeated rows among the chosen is that among all. Shapes: n rows kept, M columns measured.
 """
 
 from __future__ import annotations
@@ -129,20 +128,11 @@ class RowDigests:
         self.hours = np.concatenate([self.hours, part.hours])
 
     def extras(self, block_hours: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Count the keys kept, and those among them of several rows, by block of time.
+        """Count the keys kept, and those with several rows: int64, by ascending block of time.
 
-        Keys, not rows: a key with many rows is chosen with all of them or with none, and where
-        rows are thinned it is the first to go.
-
-        Parameters
-        ----------
-        block_hours
-            Length of a block; None: all rows are one.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            int64, shape (blocks,) each, in order of time; rows without a time are left out.
+        Keys, not rows: a key is chosen with all of its rows or with none, and a key of many rows is
+        the first to go where rows are thinned. Without `block_hours`, all rows are one block; else
+        rows without a time are left out.
         """
         if block_hours is None:
             counts = np.unique(self.keys, return_counts=True)[1]
@@ -169,21 +159,11 @@ def choosing_columns(distinct: Mapping[str, int]) -> tuple[str, ...]:
 
 
 def decimals_of(numbers: np.ndarray, *, as_doubles: bool = False) -> np.ndarray:
-    """Return how many decimals numbers have, shape (n,).
+    """Return the number of decimals of float64 numbers: uint8, shape (n,).
 
-    Parameters
-    ----------
-    numbers
-        float64, shape (n,).
-    as_doubles
-        Whether all are read as float64. Else one that float32 holds, too, is read as float32:
-        0.10000000149 has one decimal.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8: 0 of whole numbers, `MOST_DECIMALS` of that many and more, `NO_NUMBER` where there
-        is no finite number.
+    `MOST_DECIMALS` stands for that many or more, `NO_NUMBER` for missing and infinite numbers.
+    Unless `as_doubles`, a number that float32 holds is read as float32: 0.10000000149 has one
+    decimal.
     """
     found = np.full(len(numbers), MOST_DECIMALS, np.uint8)
     known = np.isfinite(numbers)

@@ -17,10 +17,7 @@ NO_VALUE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hash_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return hashes of several columns together, uint64, and whether any of them holds a value.
-
-    Both of shape (rows,).
-    """
+    """Return uint64 hashes over several columns and which rows hold any value: (rows,) each."""
     found = np.zeros(batch.num_rows, np.uint64)
     known = np.zeros(batch.num_rows, bool)
     for index, column in enumerate(columns):
@@ -37,9 +34,9 @@ def hash_rows(batch: pa.RecordBatch, columns: Sequence[str]) -> tuple[np.ndarray
 
 
 def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return 64-bit hashes of values, the same on every machine, and which rows hold a value.
+    """Return 64-bit hashes, the same on every machine, and which rows hold a value: (rows,) each.
 
-    Both of shape (rows,); what is missing has a hash of its own.
+    Missing values share one hash.
     """
     plain = plain_array(array)
     if pa.types.is_floating(plain.type):  # Nulls come as NaN, which is no value, either.

@@ -1,7 +1,7 @@
-"""What a baseline keeps of its reference's rows as wholes, the document rows.json.
+"""What a baseline keeps of whole rows, the document rows.json.
 
-In which order columns lie, how often rows and ids are repeated, how many decimals numbers have, how
-many of them lie at a column's edges, how often a day repeats the day before.
+The order of columns, shares of repeated rows and ids, decimals of numbers, shares of numbers at a
+column's edges, and how often a day repeats the day before.
 """
 
 from __future__ import annotations
@@ -158,13 +158,7 @@ class RowProfile:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> RowProfile:
-        """Read what to_json wrote.
-
-        Raises
-        ------
-        InputError
-            When it is of another format, or damaged.
-        """
+        """Read what to_json wrote."""
         try:
             found: dict[str, Any] = json.loads(text)
             version = found["format"]
@@ -239,9 +233,9 @@ class RowReading:
         )
 
     def result(self, span_days: float) -> RowProfile | None:
-        """Return what was counted; None where it says nothing, so that nothing is written.
+        """Return what was counted; None where nothing was.
 
-        Of a reference that has seen fewer days than a year no order is believed.
+        A reference of less than a year cannot establish an order of columns.
         """
         decimals = Decimals.all_of(self.rows)
         known = (Repeats.of(self.rows), Repeats.of(self.ids))

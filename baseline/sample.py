@@ -1,12 +1,9 @@
-"""Some of a reference's rows, each value by its cell alone: what joint questions are asked of.
+"""A uniform sample of the reference's rows, each value by its cell: for multivariate questions.
 
-Counts of single columns add up; how columns hang together does not follow from them. So a uniform
-sample of the rows is kept, and of each row only the numbers of the cells it falls in: a baseline
-holds no value that was not in its cells before.
-
-Which rows are kept follows from their place in their part of the data and from the part's first
-row. So the parts can be read anywhere and merged in any grouping, and a row's chance does not hang
-on its content. The same data cut into other parts give another sample, no worse.
+A row holds only cell numbers: a baseline holds no value that was not in its cells before. Which
+rows are kept follows from their index in their part of the data and from the part's first row, so
+parts merge in any grouping and a row's chance does not depend on its content. The same data cut
+into other parts give another sample, no worse.
 
 References
 ----------
@@ -75,19 +72,8 @@ class RowSample:
 class RowSampler:
     """Draws a `RowSample` while rows are read.
 
-    Parameters
-    ----------
-    cells
-        By column: what its values are coded by; a column that a batch lacks is all empty there.
-    event_time
-        Column of the rows' times; None when there are none.
-    row_count
-        Rows that are to come, when that is known: then no row is taken that would go again.
-    traits
-        What is derived of embeddings and free text.
-    known
-        What the reference's derived columns are counted on; None while it is the reference that
-        is read.
+    With `row_count` known, no row is taken that would be dropped later. `known` is what the
+    reference's derived columns are counted on; None while the reference itself is read.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
-"""Record scripts: each captured line through the user's preprocess_handler, then as data.
+"""Record scripts: a source whose captured lines went through the user's preprocess_handler.
 
-A source in, a source out. The script is run once over all records, in a child process; its rows
-are kept as text, in a temporary file where they are many, and get the narrowest type that all of a
-column has, as those of a CSV file do. So however many records there are, memory stays bounded.
+The script runs once over all records, in a child process. Its rows are kept as text, large ones in
+a temporary file, so memory stays bounded; a column gets the narrowest type that fits, as in CSV.
 
 References
 ----------
@@ -112,9 +111,9 @@ def postprocess(
     quiet: bool = False,
     discreet: bool = False,
 ) -> None:
-    """Call a script's ``postprocess_handler()``, once the documents lie in a folder.
+    """Call a script's ``postprocess_handler()`` after the documents are written.
 
-    It finds the folder in the environment as ``output_path``, as in SageMaker's container.
+    The environment variable ``output_path`` names their folder, as in SageMaker's container.
     """
     with ScriptProcess(
         script,

@@ -1,9 +1,8 @@
 """The child process that runs a record script: started by path, standard library only.
 
-It reads one JSON object a line from standard input and answers each with one line on a descriptor
-of its own, so that whatever the script prints cannot be taken for an answer. Limits are set before
-the script's first line runs; a watchdog writes the line that hangs, or at which the process
-crashed, into a file that the parent reads.
+It reads one JSON object a line from standard input and answers on a descriptor of its own, so that
+the script's prints cannot be taken for answers. Limits are set before the script's first line runs;
+a watchdog writes the line that hangs or crashes into a file that the parent reads.
 """
 
 from __future__ import annotations

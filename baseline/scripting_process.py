@@ -1,8 +1,7 @@
-"""One record script at work in a child process of its own, with limits.
+"""Runs a record script in a child process with limits.
 
-The limits keep an accident from taking the machine along: time for a record, memory, size of files,
-a folder of its own, an environment without secrets. They are no jail: the script runs as the same
-user, with the network that this one has.
+The limits (time per record, memory, file sizes, own folder, no secrets in the environment) guard
+against accidents. They are no jail: the script runs as the same user, with network access.
 """
 
 from __future__ import annotations
@@ -70,30 +69,9 @@ class Answer:
 class ScriptProcess:
     """Runs one handler of a script; a context manager.
 
-    Parameters
-    ----------
-    script
-        The file.
-    handler
-        Which of SageMaker's two functions is called.
-    limits
-        What it may use up.
-    quiet
-        Whether what the script prints is dropped; else it goes to standard error, and what it
-        logs to the log.
-    discreet
-        Whether errors leave out what the script's exception says: it may quote a record.
-    environment
-        More of it, such as ``output_path``.
-
-    Raises
-    ------
-    NotFoundError
-        When there is no such file.
-    InputError
-        When the script fails, has no such handler, or its handler fails: the line.
-    UndecidedError
-        When it takes too long, crashes or ends by itself.
+    `quiet` drops the script's prints, which go to standard error otherwise. `discreet` leaves the
+    text of its exceptions out of errors, because it may quote a record. A failure of the script is
+    an InputError, a timeout or crash an UndecidedError.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Segments: rows counted apart for each value of a column, on the cells of all rows.
+"""Segments: rows counted by value of a column, on the cells of all rows.
 
-A segment is judged against its own rows in the reference, so a place that has always been colder
-does not alarm for it. Counted are levels x cells, a table whose size no number of rows changes.
+A segment is judged against its own rows in the reference: a place that was always colder does not
+alarm for it. The table has levels x cells entries, however many rows there are.
 """
 
 from __future__ import annotations
@@ -252,8 +252,8 @@ class SegmentCounter:
     ) -> tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]] | None:
         """Make blocks for a batch's rows; None where none of them has a time.
 
-        Returns which rows have one, and by segment column the places of their blocks, and which of
-        these each of the rows is in.
+        Returns which rows have a time, and by segment column its blocks' indices and each row's
+        block.
         """
         if self.event_time is None or self.event_time not in batch.schema.names:
             return None
@@ -330,7 +330,8 @@ def _places(batch: pa.RecordBatch, cell: Cells) -> np.ndarray:
 def write_segments(found: SegmentCounter, cells: Mapping[str, Cells]) -> pa.RecordBatchReader:
     """Write the counts of a reference's segments; `cells` are the baseline's.
 
-    Where columns share the room for blocks each is a batch, so that one at a time is in memory.
+    Columns that share the limit of blocks are written one batch each, so that one at a time is in
+    memory.
     """
     columns = found.columns
     is_shared = len(columns) * BLOCK_CELLS > ALL_BLOCK_CELLS

@@ -1,8 +1,7 @@
-"""How the values of a column lie, then and now, in a few bars of equal width; pure.
+"""Distributions as a few bars of equal width, for charts.
 
-The cells of a baseline hold about equal shares of the reference, so bars of cells would be flat on
-its side. For the eye the same counts are laid on stretches of equal width between the reference's
-first and last hundredth; what lies beyond is in the outermost bars.
+Cells hold about equal shares of the reference and would look flat. The same counts are spread over
+equal widths between the reference's 1st and 99th percentile; the outermost bars hold the rest.
 """
 
 from __future__ import annotations
@@ -28,10 +27,7 @@ def shape_of(cells: Cells, reference: Counts, window: Counts) -> Shape:
 
 
 def bars_of(cells: Cells, reference: Counts, window: Counts) -> tuple[Shape, Shape]:
-    """Lay both sides on bars as `shape_of` does, and say where bars of numbers meet.
-
-    The borders have shape (bars + 1,); bars of single values and of texts have none.
-    """
+    """Return the bars of both sides, as `shape_of` does, and the borders of numeric bars."""
     sides = np.stack([reference, window]).astype(np.float64)
     shares = sides / np.maximum(sides.sum(axis=1, keepdims=True), 1.0)
     own = shares[:, : cells.size - 2]
@@ -51,10 +47,10 @@ def edges_of(cells: Cells) -> Shape:
 
 
 def narrow(shares: Shape, bars: int, *, ordered: bool) -> Shape:
-    """Join bars until there are at most so many, shape (..., bars).
+    """Join bars until at most `bars` are left, shape (..., bars).
 
-    Ordered ones join with their neighbours. Of others the first and the last stay, and those
-    between become one.
+    Ordered bars join their neighbours; of others the first and the last stay, and those between
+    become one.
     """
     count = shares.shape[-1]
     if count <= bars:
@@ -98,7 +94,7 @@ def _stretches(cells: Cells, own: Shape) -> tuple[Shape, Shape]:
 
 
 def _borders(cells: Cells, edges: Shape, inside: Shape) -> Shape:
-    """Return where the stretches meet, shape (stretches + 1,); none where there is no room for any.
+    """Return the borders of the bars, shape (bars + 1,); empty where all values are equal.
 
     `inside` is the share of the reference from the first edge up to each.
     """

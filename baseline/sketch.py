@@ -48,8 +48,8 @@ class QuantileSketch:
     ) -> QuantileSketch:
         """Take over stored levels, level 0 first.
 
-        Which half the next compaction keeps is drawn from the count: with the first half each
-        time, hours that are stored and merged one by one would drift off (1% after a year).
+        The count decides which half the next compaction keeps: always the first half would make
+        hours that are stored and merged one by one drift off (1% after a year).
         """
         sketch = cls(items, shrinking)
         sketch._levels = [np.asarray(level, dtype=np.float64) for level in levels] or [np.empty(0)]
@@ -171,10 +171,7 @@ class QuantileSketch:
 
 @cache
 def capacities(items: int, shrinking: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the number of items from which each level is full, and of 0, 1, 2, … levels together.
-
-    The lowest level is the largest.
-    """
+    """Return each level's capacity, largest first, and that of the first 0, 1, 2, … together."""
     limits = [2 * (math.ceil(items * shrinking**height / 2) + 1) for height in range(MAX_HEIGHT)]
     return tuple(limits), (0, *accumulate(limits))
 

@@ -24,9 +24,9 @@ class SpacedRows:
         return sum(len(part) for part in self.parts)
 
     def turn(self, rows: int) -> np.ndarray:
-        """Make room for so many rows, and say which are to be kept: int64 positions from 0.
+        """Make room for `rows` rows and return the positions to keep, int64, from 0.
 
-        Rows that would have to go again at once are not even asked for.
+        Rows that would be dropped at once are not among them.
         """
         while True:
             places = np.arange(-self.seen % self.stride, rows, self.stride)
@@ -45,8 +45,8 @@ class SpacedRows:
     def merge(self, other: SpacedRows) -> SpacedRows:
         """Return the spaced rows of both, the other's after these; neither input changes.
 
-        The same rows as in one go, unless a part had to be thinned and its first row is out of
-        step; then each is the next one that the part still has.
+        The result equals one reading of all rows, unless a part was thinned and its first row is
+        out of step; then each row is the next one that the part still has.
         """
         merged = SpacedRows(self.limit, self.stride, self.seen, list(self.parts))
         while merged.stride < other.stride:

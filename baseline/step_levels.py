@@ -1,7 +1,7 @@
-"""Within the levels of which column of texts a column of numbers steps from row to row.
+"""Finds the text column within whose levels a numeric column steps from row to row.
 
-Where rows of several sensors stand in turns, the step from one row to the next is how far apart the
-sensors are, and drowns what each of them does. Shapes: n rows, M columns of numbers, S steps.
+Where rows of several sensors alternate, the distance between sensors hides the steps of each.
+Shapes: n rows, M columns of numbers, S steps.
 """
 
 from __future__ import annotations
@@ -91,13 +91,9 @@ class FirstRows:
         return merged
 
     def levels(self, cells: Mapping[str, Cells]) -> dict[str, Cells]:
-        """Choose for each column of numbers the texts within whose levels its steps are smaller.
+        """Choose for each numeric column the text column within whose levels its steps are smaller.
 
-        Returns
-        -------
-        dict[str, Cells]
-            By column of numbers, of those alone that do not step from row to row: the cells of the
-            column of texts.
+        Returns the text column's cells; columns that step from row to row are left out.
 
         References
         ----------
@@ -169,10 +165,7 @@ def _pairs(
 def _tallies(
     numbers: Sequence[Numbers], former: Integers, later: Integers, times: Integers | None
 ) -> Integers:
-    """Return how many steps of each column are of each size, shape (M, CODE_COUNT).
-
-    Rows of one time have no order; times are None where that does not matter.
-    """
+    """Count each column's steps by size, (M, CODE_COUNT); rows of one time have no order."""
     if times is not None:
         moved = times[later] > times[former]
         former, later = former[moved], later[moved]

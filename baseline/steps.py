@@ -1,7 +1,7 @@
-"""How far numbers move from one row to the next in time, counted by the day and by their size.
+"""Steps of numbers from one row to the next in time, counted by day and size class.
 
-Sizes are told by their binary exponent and the first two bits behind it: four classes an octave,
-the same for every column, so that counts add up whatever came when.
+The binary exponent and the next two bits give a step's class: four an octave, the same for every
+column, so that counts add up in any order.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class LastRows:
 class StepCounter:
     """Collects the steps of columns of numbers while rows are read.
 
-    Rows are ordered by time within a batch. Of batches whose times overlap nothing is known, for
-    what lies between two rows of one may lie in another. Steps end with the day, so that windows
-    of whole days add up.
+    Rows are ordered by time within a batch. Batches whose times overlap count as unknown, because
+    rows of one may lie between rows of another. Steps end with the day, so that windows of days add
+    up.
     """
 
     time_column: str

@@ -1,9 +1,8 @@
-"""A baseline: fitted from reference data, saved, loaded, kept in versions.
+"""Baselines: fitted from reference data, saved, loaded, kept in versions.
 
-A folder holds statistics.json and constraints.json in SageMaker's form, signature.json, and Arrow
-files with the finer summaries: docs/baselines.md, "Files of a baseline", says which, and where the
-format of each stands. A folder that SageMaker wrote has only its documents: those of data quality,
-those of model quality under the same names, or Clarify's analysis.json.
+A folder holds statistics.json, constraints.json, signature.json and Arrow files with finer
+summaries: docs/baselines.md, "Files of a baseline". A folder of SageMaker's has only documents:
+those of data quality, of model quality under the same names, or Clarify's analysis.json.
 """
 
 from __future__ import annotations
@@ -230,9 +229,9 @@ class Baseline:
         compat: bool = False,
         model_classes: Sequence[str] = (),
     ) -> Baseline:
-        """Make a baseline as `fit` does, the roles in one value.
+        """Make a baseline as `fit` does, with the roles as one value.
 
-        A positive value may be one that only a model answers: one of `model_classes`.
+        A positive value may be one of `model_classes`, which only the model answers.
         """
         place = open_engine(engine, jobs)
         times = () if roles.timestamp is None else (roles.timestamp,)
@@ -434,9 +433,9 @@ def put(
     now: Callable[[], datetime],
     origin: Mapping[str, Any] | None = None,
 ) -> str:
-    """Keep a baseline under the storage root and return its version; the same one is kept once.
+    """Store a baseline and return its version; the same baseline is stored once.
 
-    `origin` is what the list of versions says that it was made of.
+    `origin` is shown in the list of versions.
     """
     place = _home(root, name) / baseline.version
     if (place / MARK).kind == fs.FileType.File:
@@ -472,12 +471,7 @@ def list_versions(root: str, name: str) -> list[BaselineVersion]:
 def find_version(root: str, name: str, wanted: str) -> BaselineVersion:
     """Return a version of a baseline by its number or its digest.
 
-    Raises
-    ------
-    NotFoundError
-        When there is no such baseline or version.
-    ConflictError
-        When two servers made two versions of one number at the same moment.
+    ConflictError when two servers stored two versions of one number at the same moment.
     """
     if not (known := list_versions(root, name)):
         raise NotFoundError(f'baseline "{name}": there is none in {root}')
@@ -506,15 +500,7 @@ def get(
     root: str, name: str, version: str | None = None,
     parts: Sequence[str] = DOCUMENTS, columns: Sequence[str] | None = None,
 ) -> Baseline:  # fmt: skip
-    """Load a baseline from the storage root, the newest version unless one is named.
-
-    Of these ``parts``, and the summaries of these ``columns``.
-
-    Raises
-    ------
-    NotFoundError
-        When there is no such baseline or version.
-    """
+    """Load parts and columns of a baseline from the storage root, by default its newest version."""
     if not (known := versions(root, name)):
         raise NotFoundError(f'baseline "{name}": there is none in {root}')
     if (chosen := version or known[-1]) not in known:
@@ -525,13 +511,7 @@ def get(
 
 
 def remove(root: str, name: str, version: str) -> None:
-    """Remove a version of a baseline from the storage root.
-
-    Raises
-    ------
-    UnavailableError
-        When the storage does not do it now.
-    """
+    """Remove a version of a baseline from the storage root."""
     (_home(root, name) / version).remove(above=2)
 
 

@@ -21,7 +21,7 @@ SINGLE_SHARE = 0.1
 def suggest(profile: Profile, unjudged: Collection[str] = ()) -> Constraints:
     """Suggest constraints: types, observed completeness, sign, and small closed domains.
 
-    Of columns whose values are not judged, types and completeness alone.
+    Columns whose values are not judged get types and completeness only.
     """
     return Constraints.from_dict(
         {

@@ -1,8 +1,7 @@
-"""What texts look like: how long they are, and of which characters they are built.
+"""Lengths and character shapes of texts.
 
-A shape writes each digit as 9, each capital as A, each small letter as a, and keeps all other
-signs: "UA-1545" has the shape "AA-9999". Profilers of databases show columns so (Oracle's Patterns
-Profiler, Precisely's Text Patterns); a format that changed is one new line there.
+A shape writes digits as 9, capitals as A and small letters as a, and keeps other signs: "UA-1545"
+has the shape "AA-9999", as in Oracle's Patterns Profiler or Precisely's Text Patterns.
 """
 
 from __future__ import annotations
@@ -67,10 +66,7 @@ class TextSummary:
 
 
 def counted_texts(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Count texts or booleans: distinct values in order of appearance, and how often each occurs.
-
-    What is missing is left out.
-    """
+    """Return distinct texts or booleans in order of appearance, and their counts, without nulls."""
     found = array.value_counts()
     texts, counts = found.field("values").cast(pa.string()), found.field("counts").to_numpy()
     missing = is_missing(texts)
@@ -81,9 +77,9 @@ def counted_texts(array: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def shapes_of(values: pa.Array) -> pa.Array:
-    """Write each text's shape, of its first 32 characters.
+    """Return the shape of each text's first 32 characters.
 
-    Letters and signs beyond ASCII are written "a", control characters as a blank.
+    Non-ASCII characters are written as "a", control characters as a blank.
     """
     long = pc.greater(pc.utf8_length(values), SHAPE_WIDTH)
     if not pc.any(long).as_py():
@@ -128,7 +124,7 @@ def _shapes(values: pa.Array) -> pa.Array:
 def shortened(values: pa.Array) -> pa.Array:
     """Cut texts beyond a kilobyte to their start and a digest; the same array when there are none.
 
-    Values that differ stay different; what is kept of a column stays bounded.
+    Different values stay different, and memory for a column stays bounded.
     """
     long = pc.greater(pc.binary_length(values), TEXT_CAP)
     if not pc.any(long).as_py():

@@ -43,18 +43,17 @@ class Gap:
 
 @dataclass(slots=True, eq=False)
 class TimeSummary:
-    """Times, kept as stretches that hold any: the first, the last and the number of each.
+    """Times, kept as the intervals that hold any: the first, the last and the number of each.
 
-    A stretch is a second while at most 4,096 seconds hold a time, else ten seconds, and so on up
-    to what is needed. The width follows from the times alone, not from how they were split, so
-    merging is exactly associative and commutative.
+    An interval is one second while at most 4,096 of them hold a time, else ten seconds, and so on.
+    The width follows from the times alone, so merging is exactly associative and commutative.
 
     Parameters
     ----------
     width_us
-        Length of a stretch; stretches start at multiples of it since 1970-01-01T00:00Z.
+        Length of an interval; intervals start at multiples of it since 1970-01-01T00:00Z.
     first, last, counts
-        int64, shape (stretches,), ascending: microseconds since 1970-01-01T00:00Z, and rows.
+        int64, shape (intervals,), ascending: microseconds since 1970-01-01T00:00Z, and rows.
     """
 
     width_us: int = WIDTHS_US[0]

@@ -1,7 +1,7 @@
-"""How many rows lie exactly at a column's smallest and largest value, week by week.
+"""Counts rows exactly at a column's smallest and largest value by week: sensors saturate there.
 
-A sensor that saturates puts rows there. Shapes: D days, M columns, W weeks; a side is 0 for the
-smallest value, whose sign is turned so that both sides are largest values, and 1 for the largest.
+Shapes: D days, M columns, W weeks. Side 0 is the smallest value, negated so that both sides are
+largest values; side 1 is the largest.
 """
 
 from __future__ import annotations
@@ -138,13 +138,9 @@ class EdgeCounter:
     def _blocks(
         self, chosen: NDArray[np.bool_], starts: NDArray[np.int64]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Merge chosen days to blocks.
+        """Merge days to B blocks: edge, share there, share without its fullest day, numbers.
 
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Of B blocks: edge, share of numbers there, and that share without the day that has most
-            of them, shape (B, 2, M) each; numbers, shape (B, M).
+        The first three have the shape (B, 2, M), the numbers (B, M).
         """
         edges, numbers = self.edges[chosen], self.numbers[chosen]
         edge = np.maximum.reduceat(edges, starts, axis=0)
@@ -157,10 +153,7 @@ class EdgeCounter:
         return edge, total / of_all, beside / of_all, count
 
     def whole(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return of all rows: edge, share there, and that without the day that has most of them.
-
-        Shape (2, M) each.
-        """
+        """Return edge, share there, and share without its fullest day, of all rows: (2, M)."""
         edge, share, beside, _ = self._blocks(np.ones(len(self.days), bool), np.zeros(1, np.int64))
         return edge[0], share[0], beside[0]
 

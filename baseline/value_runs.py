@@ -1,7 +1,7 @@
-"""How long a column of numbers stands still: the longest runs of equal values in order of time.
+"""The longest runs of equal values in a column of numbers, in order of time.
 
-A run is counted in times, not in rows: rows of one time have no order among them. A time at which
-the rows hold several values ends every run. Values that are missing or not finite are left out.
+A run is counted in times, not rows: rows of one time have no order. A time with several values ends
+every run. Missing and infinite values are left out.
 """
 
 from __future__ import annotations
