@@ -36,9 +36,9 @@ def put_renewed(
     now: Callable[[], datetime],
     origin: Mapping[str, object],
 ) -> Baseline:
-    """Keep a new version of a baseline, like `version` but for the distributions of other rows.
+    """Store a new version of a baseline, like `version` but with the distributions of other rows.
 
-    Nobody uses it yet but monitors that name no version.
+    Only monitors that name no version use it at once.
     """
     known = store.get(root, name, version)
     made = renewed(known, rows(known), event_time=EVENT_TIME)
@@ -72,9 +72,9 @@ def rows_like(
 
 
 def captured_like(signature: Signature, baseline: Baseline) -> list[str]:
-    """Name the columns of a baseline that an endpoint captures.
+    """Return the columns of a baseline that an endpoint captures.
 
-    Its signature names others, such as the label, which no request holds.
+    The baseline's signature has more, such as the label, which no request holds.
     """
     columns = [one for one in signature.columns if one.role not in NEVER_CAPTURED]
     return [one.name for one in columns if baseline.signature.get(one.name) is not None]
@@ -83,9 +83,9 @@ def captured_like(signature: Signature, baseline: Baseline) -> list[str]:
 def table_rows_like(
     source: ExternalSource, access: Access, baseline: Baseline, window: Window
 ) -> Source:
-    """Open the rows of a span of time of a table that others write, labels left out.
+    """Open the rows of a time span of an external table, without labels.
 
-    What a baseline knows of labels belongs to the answers beside them, and stays.
+    What a baseline knows of labels belongs to the predictions beside them, and stays.
     """
     columns = baseline.signature.columns
     known = [one.name for one in columns if one.name in baseline.cells and one.role != "label"]
@@ -97,10 +97,7 @@ def table_rows_like(
 def new_normal(
     root: str, definition: MonitorDefinition, annotation: Annotation, signature: Signature
 ) -> Baseline:
-    """Make the version of a monitor's baseline in which a mark's feature is what was captured.
-
-    It is not kept yet.
-    """
+    """Return a version of a baseline with an annotated feature as captured; do not store it."""
     known = store.get(root, definition.baseline, definition.baseline_version)
     if annotation.feature is None:
         raise InputError(
@@ -144,10 +141,9 @@ def captured_rows(
     variant: str | None = None,
     target_model: str | None = None,
 ) -> Source:
-    """Open columns, and times, of the rows that an endpoint captured in a span of time.
+    """Open columns, and times, of the rows that an endpoint captured in a time span.
 
-    Those of the windows in ``without`` are left out. With ``variant`` those that it answered,
-    with ``target_model`` those of one of many models.
+    Windows in ``without`` are left out; ``variant`` and ``target_model`` keep only their rows.
     """
     columns = [*names, EVENT_TIME]
     reads = [

@@ -73,9 +73,9 @@ class CheckOptions:
         return any(getattr(self, name) is not None for name in _own(kind) if name not in PLACE)
 
     def of_kind(self, kind: Kind, kinds: Sequence[Kind]) -> CheckOptions:
-        """Return the options for one of several kinds: without those that only another one takes.
+        """Return the options for one of several kinds, without those that only another kind takes.
 
-        What none of them takes is left in, so that it is refused.
+        Options that no kind takes stay, so that the check refuses them.
         """
         own = _own(kind)
         others = {name for one in kinds for name in _own(one) if name not in own}

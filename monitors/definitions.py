@@ -368,9 +368,9 @@ def tell_left_out(monitor: str, why: str) -> None:
 
 
 def delete_definition(connection: Connection, name: str, now: datetime) -> None:
-    """Remove a definition and what it remembers; executions and datapoints stay as history.
+    """Delete a definition and its window history; executions and datapoints stay.
 
-    So do its marks, as withdrawn: another monitor of that name must not be quiet by them.
+    Its annotations are withdrawn, so that they silence no later monitor of the same name.
     """
     if connection.execute(delete(definitions).where(definitions.c.name == name)).rowcount == 0:
         raise NotFoundError(f'monitor "{name}" does not exist; expected one that was applied')

@@ -92,14 +92,9 @@ def distances(reference: object, window: object) -> dict[str, Distance]:
 
 
 def pair_of(reference: object, window: object) -> Pair:
-    """Bring two columns together: rows, or their profiles.
+    """Pair two columns, given as rows or profiles; InputError when they do not fit each other.
 
-    Rows are counted on the cells of the other side's profile, so that both fit.
-
-    Raises
-    ------
-    InputError
-        When a side is no column, or one holds numbers and the other texts.
+    Rows are counted on the cells of the other side's profile.
     """
     first = _sample_of(reference, "reference", _cells_of(window))
     second = _sample_of(window, "window", _cells_of(reference))

@@ -1,7 +1,7 @@
-"""Executions as rows: found, and recorded all at once with what they bring.
+"""Stores and finds executions.
 
-One transaction records the run, sets older ones of its window aside, replaces the window's
-datapoints and what is remembered of it.
+One transaction records a run, supersedes older runs of its window, and replaces the window's
+datapoints and window history.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ NEWEST_WINDOWS = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateOfWindow:
-    """How one of a monitor's newest windows stands, as plain JSON values.
+    """The state of one of a monitor's newest windows, as plain JSON values.
 
     ``rows`` and the counts are None where nothing was counted; times are ISO 8601, in UTC.
     """
@@ -162,9 +162,9 @@ COLUMNS = tuple(executions.c[one.name] for one in fields(Execution))
 
 
 def is_of(endpoints: Collection[str] | None) -> ColumnElement[bool]:
-    """Select executions of endpoints, in small letters; None: of all.
+    """Select executions of endpoints (lower case); None: of all.
 
-    By the monitor's name alone they are also of those that it, or another of its name, watched.
+    By a monitor's name alone they would include those of an earlier monitor of that name.
     """
     return true() if endpoints is None else func.lower(executions.c.endpoint).in_(endpoints)
 
@@ -180,9 +180,9 @@ def get_execution(connection: Connection, identity: str) -> Execution:
 def require_storage(engine: Engine, root: str) -> None:
     """Refuse to read a storage root, or a part of it, that has gone although executions used it.
 
-    What is missing from it would be told as deleted. An empty folder is what a mount leaves; rows
-    of tables that others write lie elsewhere. Of a bucket no part can be away: a folder is there as
-    long as something is in it.
+    Otherwise its records would be reported as deleted; an empty folder is what a mount leaves. Rows
+    of external tables lie elsewhere. In a bucket a folder exists as long as something is in it, so
+    no part can be missing.
     """
     folders, wrote = list_folders(root, ""), executions.c.folder != ""
     if folders and not locate(root).is_local:
@@ -322,9 +322,9 @@ def _keep_windows(connection: Connection, monitor: str, windows: list[dict[str, 
 
 
 def set_aside_open(connection: Connection, monitor: str, now: datetime) -> int:
-    """Set executions aside whose windows have not ended, with what they brought; return how many.
+    """Supersede executions whose windows have not ended, with their results; return how many.
 
-    They were run by a clock that was ahead.
+    A clock that was ahead ran them.
     """
     table = executions.c
     is_open = (table.monitor == monitor) & (table.window_end > now)

@@ -1,7 +1,7 @@
-"""How selected rows differ from the others: every column ranked, and the segment that holds them.
+"""Compares selected rows with the others: every column ranked, and the segment that holds them.
 
-Any rows may be selected, also such as break nothing. The search for the rows behind a violation
-says in which segment they sit; for it, the others stand in the reference's place.
+Any rows may be selected. The search for root causes finds the segment, with the other rows in the
+reference's place.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ColumnDifference:
-    """One column of the selected rows beside the others.
+    """One column of the selected rows compared with the others.
 
     ``effect`` is the corrected Cramér's V, 0-1; ``differs``: by more than chance, by Holm's steps
     over all columns. Shares have shape (labels,), 0-1. ``is_selecting``: the rows were selected by
-    it, so it differs anyway, as an output of the model does that ``follows`` from another.
+    this column, so it differs anyway, as does an output that ``follows`` from another.
     """
 
     column: str
@@ -70,8 +70,8 @@ class ColumnDifference:
 class Explained:
     """What tells selected rows from the others.
 
-    Counts are of the rows that were read; ``compared`` of them are compared. ``is_cut``: the time
-    was over before all had been read. ``listed`` holds the first of the selected rows.
+    Counts are of the rows read; ``compared`` of them are compared. ``is_cut``: time ran out first.
+    ``listed`` holds the first of the selected rows.
     """
 
     selected_count: int
@@ -91,19 +91,10 @@ def explain(
     within_s: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Explained:
-    """Compare the rows that meet all conditions with the others, within a time.
+    """Compare rows that meet all conditions with the others, for at most about `within_s` seconds.
 
-    Parameters
-    ----------
-    parts
-        Rows, and whether the selected are among them; those of a part of which none is selected
-        are all others.
-    where
-        Conditions; none: all rows of the parts that the selected are among.
-    baseline
-        Its cells are how values are counted, its columns those that are compared.
-    within_s
-        No batch is begun after so long.
+    Each part says whether the selected rows are among its rows; else all its rows are others.
+    Without conditions, all rows of such parts are selected.
     """
     columns = [
         SegmentColumn(column.name, baseline.cells[column.name])

@@ -95,10 +95,10 @@ def metric_place(namespace: str, monitor: str, endpoint: str | None) -> tuple[st
 
 
 def captured_columns(signature: Signature, baseline: Baseline) -> list[str]:
-    """Name the endpoint's inputs and, as far as the baseline knows them, its outputs.
+    """Return the endpoint's inputs and those of its outputs that the baseline knows.
 
-    A reference without predictions says nothing about the model's answers, so they are left out
-    and not taken for columns too many.
+    A reference without predictions says nothing about the outputs; judged, they would be extra
+    columns.
     """
     outputs = [output.name for output in signature.outputs if baseline.signature.get(output.name)]
     return [*(one.name for one in signature.inputs), *outputs]
@@ -253,13 +253,7 @@ class Kind:
 
 
 def kind_named(text: str) -> Kind:
-    """Return the kind of monitor that a text names, in letters of any size.
-
-    Raises
-    ------
-    InputError
-        When there is no such kind.
-    """
+    """Return the kind with a name, in any case; InputError when there is none."""
     name = str(text).strip().casefold().replace("_", "-")
     found = find_kind(name)
     if found is None:

@@ -67,10 +67,7 @@ def list_annotations(
     after: Place | None = None,
     limit: int | None = None,
 ) -> list[Annotation]:
-    """Return the annotations of a monitor, withdrawn ones too, the newest first.
-
-    Those of a verdict, about windows of endpoints, and behind a place (id).
-    """
+    """Return a monitor's annotations, withdrawn ones too, newest first."""
     table = annotations_table.c
     chosen = select(annotations_table).where(
         table.monitor == monitor,
@@ -124,7 +121,7 @@ def withdraw_annotation(
 def settle_annotation(connection: Connection, annotation: Annotation) -> None:
     """Record that the windows of an annotation were run again since it was stored or withdrawn.
 
-    One that was withdrawn meanwhile stays unsettled.
+    One withdrawn in the meantime stays unsettled.
     """
     connection.execute(
         update(annotations_table)

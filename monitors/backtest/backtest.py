@@ -154,9 +154,7 @@ def backtest_captured(
 ) -> Backtest:
     """Judge a captured period as a monitor of data quality would have done, or with other windows.
 
-    The options have a start and an end; `spans` stands in place of the monitor's timetable.
-    InputError when the monitor is of another kind, a script makes its rows, there is no start or
-    end, or no window has rows.
+    `spans` replaces the monitor's timetable.
     """
     name = f'monitor "{definition.name}"'
     if not definition.kind_value.judges_columns or definition.compat:
@@ -269,9 +267,9 @@ def drift_test_of(
     budget: Budget,
     tolerance: float | None = None,
 ) -> DriftTest:
-    """Return the drift test of the columns that the data have, for windows of a length.
+    """Return the drift test of the columns in the data, for windows of a length.
 
-    `tolerance` holds for every column in place of what the constraints say; None: theirs.
+    `tolerance` replaces that of the constraints for every column.
     """
     known, there = reference_columns(baseline), set(present)
     judged = [

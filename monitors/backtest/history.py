@@ -40,10 +40,7 @@ class History:
     runs: RunsByWindow = field(default_factory=dict)  # Where they may be long.
 
     def windows(self, day_test: DayTest | None = None) -> Iterator[WindowCounts]:
-        """Return the windows in order of time.
-
-        A day belongs to the window in which it ends.
-        """
+        """Return the windows in order of time; a day belongs to the window in which it ends."""
         days = {}
         if day_test is not None and self.day_counter is not None:
             days = day_test.day_sums(self.day_counter)

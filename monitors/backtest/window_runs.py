@@ -24,8 +24,8 @@ RunsByWindow = Mapping[tuple[int, str], ValueRuns]
 class WindowRuns:
     """Collects the runs of windows while rows are read.
 
-    Most windows have no run that is long, and lie whole in one batch: of these nothing is kept. A
-    window of which some batches were kept and others not is not known.
+    A window that lies within one batch and has no long run leaves nothing here. A window with only
+    some of its batches kept is unknown.
     """
 
     _batches: Counter[int] = field(default_factory=Counter)  # By the start of a window.

@@ -287,9 +287,9 @@ def _found(
 
 
 def _last_day(windows: Sequence[WindowCounts]) -> list[WindowCounts]:
-    """Return those of a span's windows, the last first, that hold its last day, in order of time.
+    """Return the windows of a span's last day in order of time; `windows` come last first.
 
-    Of part of a day the daily cycle cannot be told.
+    Part of a day does not show the daily cycle.
     """
     end = windows[0].end
     rest = [one for one in windows[1:] if end and one.end and one.end > end - DAY]

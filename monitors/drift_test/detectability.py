@@ -1,8 +1,8 @@
-"""Which columns no window of so many rows could ever violate: they are not judged, and not calm.
+"""Columns that no window of this size could violate: they are reported as undecided, not as passed.
 
-A column that varies from week to week as weather does, in a reference of a few such weeks, may lie
-wholly on one side of its median and still be within what the reference shows.
-Shapes: W columns, S scanned sets of all of them.
+A column that varies from week to week as weather does, with a reference of few weeks, may lie
+wholly on one side of its median and still be within what the reference shows. Shapes: W columns, S
+scanned sets of all of them.
 """
 
 from __future__ import annotations
@@ -50,21 +50,13 @@ def undecidable(
     *,
     by_gaps: bool = False,
 ) -> list[str]:
-    """Name the columns whose values could not be a violation in any of these spans.
+    """Return the columns whose values could not be a violation in any of these spans.
 
     A column is undecidable if even 0% or 100% of the span's values in its most balanced set (such
     as those below the median) would be no violation. Extreme values may be found all the same, so
-    columns that have drifted are not among them; nor are columns of which too few values were to be
-    expected: their gaps are judged.
-
-    Parameters
-    ----------
-    layout, scans
-        All columns, and the spans that were judged.
-    drifts
-        The verdicts.
-    by_gaps
-        Whether those are asked for whose empty values could not be, whatever their share.
+    drifted columns are not among them; nor are columns with too few expected values: their gaps are
+    judged. With `by_gaps`, return the columns whose empty values could not be a violation at any
+    share.
     """
     beyond = np.ones(len(layout), dtype=np.bool_)
     for scan in reversed(scans):  # Mostly the longest span tells of all.
@@ -83,7 +75,7 @@ def reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
 
 
 def breakable(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
-    """Return which sets could be a violation, moved further to the side they moved to, shape (S,).
+    """Return which sets could be a violation if they moved on to the same side, shape (S,).
 
     A share of 80% can rise by 20 points at most, and fall by 80.
     """
@@ -93,9 +85,9 @@ def breakable(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
 
 
 def gaps_reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
-    """Return whose empty values could be a violation in a span, or are hardly any news, shape (W,).
+    """Return columns whose empty values could be a violation in a span, or are common: (W,).
 
-    A first gap is told by itself.
+    Another check reports a first gap.
     """
     sets = layout.nulls
     told = (scan.known[sets] == 0) | (scan.known[sets] > MOSTLY_EMPTY)
@@ -112,22 +104,11 @@ def remedies(
 ) -> dict[str, str]:
     """Return what would make each undecidable column decidable: ``11 more days of reference``.
 
-    A reference of fewer than `LEAST_DAYS` days says too little of how the column varies by itself;
-    from `SEASON_DAYS` on what the season explains is taken off; of a longer one it is known that it
-    varies too much for so many rows. More rows help where they are nearly independent: what rows
-    share does not average out over more of them.
-
-    Parameters
-    ----------
-    layout, scan
-        All columns, and the longest span that was judged.
-    blocks
-        The reference by the hour; None where it has no times.
-    names
-        The columns.
-    is_alone
-        Whether rows are judged once, without those that come before and after: then the test of
-        days asks for `SPAN_DAYS` of them at once.
+    A reference of fewer than `LEAST_DAYS` days says too little about a column's own variation; from
+    `SEASON_DAYS` on the season's part is known; with a longer one the column varies too much for
+    this number of rows. More rows help where they are nearly independent, because common variation
+    does not average out. With `is_alone`, rows are judged without their neighbours in time, and the
+    test of days needs `SPAN_DAYS` of them at once.
     """
     if not names:
         return {}
@@ -214,10 +195,7 @@ def _reached(
     rows: NDArray[np.float64] | float = 1.0,
     effect: NDArray[np.float64] | float = 1.0,
 ) -> NDArray[np.bool_]:
-    """Return whether one set of each of K columns can be a violation, as `_beyond` does.
-
-    Or whether too few values of it are to be expected.
-    """
+    """Whether one set of each of K columns can be a violation, or has too few expected values."""
     few = rows * (scan.rows[columns] * scan.known_part[sets]) < MIN_ROWS
     return np.asarray(few | _beyond(scan, columns, sets, shares=shares, rows=rows, effect=effect))
 
@@ -231,10 +209,10 @@ def _beyond(
     rows: NDArray[np.float64] | float = 1.0,
     effect: NDArray[np.float64] | float = 1.0,
 ) -> NDArray[np.bool_]:
-    """Return whether any of some shares of one set of each of K columns is a violation, (F, K).
+    """Whether any of some shares of one set of each of K columns is a violation, (F, K).
 
-    With so many times the rows, shape (F, 1), and the design effects, shape (F, K), which stay at
-    least 1; of plain numbers the shape is (K,).
+    Rows are multiplied by `rows`, (F, 1), and design effects by `effect`, (F, K), to at least 1;
+    with plain numbers the shape is (K,).
     """
     most = [
         clustered_likelihood_ratio(

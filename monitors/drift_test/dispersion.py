@@ -1,7 +1,7 @@
-"""How much more the reference's own blocks vary than independent rows would: the design effect.
+"""The design effect: how much more the reference's blocks vary than independent rows would.
 
-Learnt once for each length of span, from blocks of that length, each against the rest of the
-reference at the same time of the week. Shapes: W columns, S scanned sets of all of them, B blocks.
+Learnt once per length of span, from blocks of that length, each against the rest of the reference
+at the same time of the week. Shapes: W columns, S scanned sets of all of them, B blocks.
 """
 
 from __future__ import annotations
@@ -68,21 +68,14 @@ class Effect:
     block_rows: float  # Rows of the mean block; 0 without blocks.
 
     def for_rows(self, layout: Layout, rows: float) -> tuple[Numbers, Numbers, Numbers]:
-        """Return the factors for a window of so many rows, and those that tell the clusters' size.
+        """Return ``effect``, ``cluster_effect`` and ``shift_effect`` of a window, shape (S,).
 
-        What a block's rows share does not average out within it: more rows than a block has add
-        to the effect in proportion. What moves whole blocks moves their tails, too, even if the
-        reference has too few rows there to show it: a set varies at least as its column usually
-        does, the less so the more rows of its own tell. A column that the reference never saw
-        empty or unfit does not tell how such rows cluster, so they are taken to cluster as the
-        values of the stream's columns usually do: a session that comes without a value comes
-        without it in all its rows.
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            ``effect``, ``cluster_effect`` and ``shift_effect`` of
-            ``clustered_likelihood_ratio``, shape (S,).
+        Variation that a block's rows share does not average out: more rows than a block has raise
+        the effect in proportion. What moves whole blocks moves their tails, too, even if the
+        reference has too few rows there to show it: a set varies at least as its column does, less
+        so the more rows it has itself. A column that the reference never saw empty or unfit does
+        not show how such rows cluster. They are taken to cluster as the stream's values do: a
+        session without a value lacks it in all its rows.
         """
         growth = max(1.0, rows / self.block_rows) if self.block_rows else 1.0
         allowance = layout.spread(self.allowance)
@@ -240,11 +233,11 @@ class Dispersion:
         return measure_ratios(self.layout, columns, self.reference, cut)
 
     def _calibrated(self, ratios: BlockRatios) -> tuple[Numbers, Numbers]:
-        """Return the factors at which the blocks would differ as independent rows do, shape (S,).
+        """Return factors (S,) that make blocks differ as independent rows do; allowances (W,).
 
-        And the allowance for few blocks in them, shape (W,). The sets of a column agree on how
-        rows hang together by more than each one's blocks tell. What independent rows vary by is
-        known, so the allowance is on the rest.
+        The sets of a column agree on how rows cluster by more than each one's blocks tell. The
+        allowance for few blocks is on the excess over the variance of independent rows, which is
+        known.
 
         References
         ----------
@@ -286,19 +279,10 @@ def measure_ratios(
     reference: BlockCounts,
     cut: ReferenceBlocks,
 ) -> BlockRatios:
-    """Weigh each block against the rest of the reference, with no tolerance.
+    """Compare each block with the rest of the reference, with no tolerance.
 
-    With the tolerance, columns whose rows come in clusters would look calmer than they are
+    With the tolerance, columns with clustered rows would look calmer than they are
     (docs/reference/statistics.md, "Design effect").
-
-    Parameters
-    ----------
-    layout, columns
-        All columns, and the places of those to measure.
-    reference
-        The reference by the hour; holds these columns.
-    cut
-        Its blocks, of one length, and which hours are alike.
     """
     mean, largest = np.zeros((2, layout.set_starts[-1]))
     freedom = np.full(len(layout), np.inf)

@@ -86,9 +86,9 @@ class ColumnDrift:
     def drifted(self) -> bool:
         """Whether the distance exceeds its bound.
 
-        The drift test sets the bound (`Cases.limits` in `scan.py`). Where constraints name a
-        distance, `_Work.measure` in `kinds/data_quality/judgement.py` puts the user's in its place,
-        with ``compat`` `sagemaker/judgement.py`.
+        The drift test sets the bound (`Cases.limits` in `scan.py`); constraints that name a
+        distance replace it (`_Work.measure` in `kinds/data_quality/judgement.py`), ``compat`` in
+        `sagemaker/judgement.py`.
         """
         return self.distance > self.bound
 

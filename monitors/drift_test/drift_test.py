@@ -1,7 +1,7 @@
-"""What decides whether a column drifted, judged over spans of 1, 2, 4 ... windows.
+"""The drift test of all columns, over spans of 1, 2, 4 ... windows.
 
-Pure: counts in, verdicts out. What it needs of the past is given to it, so that the same history
-always gives the same verdicts, whether a monitor runs, a backtest replays or a bench simulates.
+Pure: past windows are an argument, so the same history always gives the same verdicts, in a
+monitor, a backtest or a bench.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class DriftTest:
         """Judge one window, and the longer spans that end with it.
 
         `past` are the windows before it, at least the last ``earlier_windows``, in order of time;
-        some may be missing. InputError when a column was counted on other cells than theirs.
+        some may be missing. InputError when a column was counted on other cells.
         """
         layout = self.reference_model.layout
         spans, scans, standing = self._scans(window, past)
@@ -163,10 +163,9 @@ class DriftTest:
         return DriftTestResult(drifts, notes, self.alpha(), mends, told)
 
     def verdicts(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DriftTestResult:
-        """Return what `judge` decides, in less time, without what would help.
+        """Return the same verdicts as `judge`, faster, without remedies.
 
-        What columns without a violation could have reached is not sought: their bounds are their
-        distances.
+        For columns without a violation the bound is not computed: it equals their distance.
         """
         layout = self.reference_model.layout
         _, scans, standing = self._scans(window, past)
@@ -194,8 +193,8 @@ class DriftTest:
     def _reached_later(self, octave: int) -> tuple[frozenset[str], frozenset[str]]:
         """Return the columns that could be a violation in some span of windows of 2^octave rows.
 
-        Then those whose empty values could, soon. By a span at the reference's end, as full as it:
-        the same whichever window asks.
+        Also those whose empty values could, soon. The span is taken at the reference's end, as full
+        as the reference, so that every window gets the same answer.
         """
         if octave in self._reachable:
             return self._reachable[octave]

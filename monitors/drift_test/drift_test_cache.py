@@ -1,8 +1,7 @@
-"""Drift tests that were made once for a baseline, kept for the windows to come.
+"""Drift tests, cached per version of a baseline.
 
-What a test learns of its reference takes tenths of a second, testing a window hundredths. A monitor
-asks for some of them in each window in the same order, such as one for each column of segments: of
-those the oldest must not go before the last is made, so it is baselines that are counted.
+To learn a test takes tenths of a second, to apply it hundredths. A window needs several tests in
+the same order, such as one per segment column, so the cache evicts whole baselines, not tests.
 """
 
 from __future__ import annotations
@@ -24,10 +23,7 @@ class DriftTestCache:
         self._baselines: OrderedDict[Hashable, OrderedDict[Hashable, Any]] = OrderedDict()
 
     def get(self, version: Hashable, key: Hashable, make: Callable[[], T]) -> T:
-        """Return a test of a baseline's version; made where it is missing.
-
-        The key says all that it rests on besides the baseline.
-        """
+        """Return a test of a baseline's version, made if missing; the key is its other inputs."""
         with self._lock:
             tests = self._baselines.get(version, OrderedDict())
             if key in tests:

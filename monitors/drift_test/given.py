@@ -64,16 +64,10 @@ class Given:
     def adjust(
         self, layout: Layout, counts: NDArray[np.int64], expectation: Expectation
     ) -> Expectation:
-        """Return what is expected of a span that has its own groups.
+        """Return the expectation for a span's own mix of groups; `counts` are its rows by cell.
 
-        Declared columns multiply: what moves a column by two steps leaves few rows where it began.
-
-        Parameters
-        ----------
-        counts
-            Rows of the span by cell, shape (C,).
-        expectation
-            What the reference expects of a span of its times.
+        The effects of declared columns multiply: what moves a column by two steps leaves few rows
+        where it began.
         """
         usual, first = expectation.cells, 0
         factor, changes = np.ones(usual.size), [np.zeros(0)]

@@ -238,10 +238,9 @@ class Layout:
     def flatten(
         self, cells: Mapping[str, NDArray[np.int64]]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return a window's rows per cell side by side, shape (C,), and which columns were counted.
+        """Return a window's rows per cell side by side, (C,), and which columns were counted, (W,).
 
-        A column that was not counted has 0 rows; the marks have shape (W,). InputError when a
-        column was counted on other cells.
+        InputError when a column was counted on other cells.
         """
         if not self.names:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
@@ -279,8 +278,8 @@ class Layout:
     def sets(self, flat: NDArray[np.float64] | NDArray[np.int64]) -> Numbers:
         """Add up each set's cells: shape (..., C) gives (..., S).
 
-        A sum over neighbouring cells is a difference of the column's own running sums; a count
-        stays exact, and no column is touched by what the others hold.
+        A sum over neighbouring cells is a difference of the column's own running sums, so counts
+        stay exact and columns do not affect each other.
         """
         shape = (*flat.shape[:-1], len(self), self._width)
         table = np.zeros((*flat.shape[:-1], len(self) * self._width))
@@ -291,16 +290,9 @@ class Layout:
         return found
 
     def bases(self, sets: Numbers, whole: Numbers) -> Numbers:
-        """Return what each set is a share of: of empty and unfit ones all, of values the others.
+        """Return each set's denominator: all rows for empty and unfit sets, else rows with values.
 
         Rows that lose their values say nothing of the values.
-
-        Parameters
-        ----------
-        sets
-            Shape (..., S), as ``sets`` gives them.
-        whole
-            All of each column in the same unit, shape (..., W) or (..., 1).
         """
         ends = self.set_starts[1:]
         present = np.maximum(whole - sets[..., ends - 2] - sets[..., ends - 1], 0.0)

@@ -1,8 +1,8 @@
-"""The reference cut into blocks, each with what the rest of the reference expects of it.
+"""The reference cut into blocks, each with the counts expected from the rest of the reference.
 
-A block is compared with the hours of the same kind in the rest of the reference; what lies close
-to it is left out as well, so that a slow process is not compared with itself.
-Shapes: H hours, B blocks, P pairs of a block and a kind of hour in it, C cells.
+A block is compared with hours of the same kind; hours close to it are left out, so that a slow
+process is not compared with itself. Shapes: H hours, B blocks, P pairs of a block and a kind of
+hour in it, C cells.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class ReferenceBlocks:
     ) -> ReferenceBlocks:
         """Cut the hours that have rows, ascending, into blocks; shape (H,).
 
-        Blocks start at multiples of their length since 1970-01-01T00:00Z; those of several windows
-        mix these, of `unit_h` hours each, by their own rows. `grid` says which hours are alike.
+        Blocks start at multiples of their length since 1970-01-01T00:00Z; blocks of several windows
+        mix windows of `unit_h` hours by their own rows. `grid` says which hours are alike.
         """
         _, first, block = np.unique(hours // length_h, return_index=True, return_inverse=True)
         rows = np.add.reduceat(hour_rows, first)
@@ -128,18 +128,7 @@ class ReferenceBlocks:
         )
 
     def shares(self, counts: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-        """Return what the blocks that are kept hold and what is expected of them.
-
-        Parameters
-        ----------
-        counts
-            Rows per hour and cell, shape (H, C).
-
-        Returns
-        -------
-        tuple of numpy.ndarray
-            Rows per block and cell, and expected shares, both of shape (kept blocks, C).
-        """
+        """Return rows and expected shares of the kept blocks, (blocks, C); `counts`: (H, C)."""
         running = _running(counts[self.order])
         of_kind = running[self.kind_ends[1:]] - running[self.kind_ends[:-1]]
         left = of_kind[self.pair_kind]
@@ -163,10 +152,10 @@ def _running(counts: NDArray[np.int64]) -> Numbers:
 def _weights(
     hour_rows: Numbers, pair: Indices, window: Indices, left: Numbers, block_rows: Numbers
 ) -> Numbers:
-    """Return how much each pair counts in its block, shape (P,); sums to 1 in each block.
+    """Return each pair's weight in its block, shape (P,); they sum to 1 in each block.
 
-    A window's hours count by the reference's rows at such hours, windows by their own rows: just
-    as `SeasonTable.weights` mixes them.
+    Within a window, hours count by the reference's rows at such hours, and windows by their own
+    rows: just as `SeasonTable.weights` mixes them.
     """
     base = np.maximum(left[pair], 0.0)
     whole = np.bincount(window, base)[window]

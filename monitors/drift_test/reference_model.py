@@ -129,7 +129,7 @@ def _times(span: Span) -> list[tuple[datetime, datetime, float]] | None:
 class PartedReferenceModel:
     """A reference whose columns were counted over different times.
 
-    What the hours of a column that was made anew show of season and variation is learnt apart.
+    Season and variation of a renewed column are learnt from its own hours.
     """
 
     layout: Layout

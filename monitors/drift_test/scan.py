@@ -57,9 +57,9 @@ class SpanScan:
     judged: NDArray[np.bool_]  # Columns with enough rows on both sides, shape (W,).
 
     def strongest(self, layout: Layout, columns: NDArray[np.bool_]) -> Indices:
-        """Return the set that speaks for each column, shape (W,); only that of ``columns`` counts.
+        """Return each column's decisive set, (W,); only entries of ``columns`` are meaningful.
 
-        Where nothing exceeds the tolerance, it is the one that is strongest without it.
+        Where nothing exceeds the tolerance, it is the strongest set without it.
         """
         gained = self.share >= self.known
         found = layout.strongest(self.ratios, gained)
@@ -124,9 +124,9 @@ class Cases:
         return np.where(found < ROUNDING, 0.0, found)
 
     def limits(self) -> tuple[Numbers, Numbers]:
-        """Return distances and bounds, shape (K,); a bound that nothing could break is infinite.
+        """Return distances and bounds, (K,): ``distance > bound`` iff the ratio is critical.
 
-        ``distance > bound`` iff the ratio exceeds its critical value.
+        A bound that nothing could exceed is infinite.
         """
         distance = self._distance
         found = bounds(
@@ -154,7 +154,7 @@ class Cases:
         return distances, np.where(self.largest_ratio > self.critical_value, below, distances)
 
     def broken_limits(self) -> tuple[Numbers, Numbers]:
-        """Return the same, with the distance as bound where the ratio is within its critical value.
+        """Return the same, but distances as bounds where ratios are within critical values.
 
         Bounds are most of the cost of judging few columns.
         """
@@ -167,10 +167,9 @@ class Cases:
 
 
 def merge_spans(layout: Layout, spans: Sequence[Span]) -> list[Merged]:
-    """Add up the windows of each span; a column counts where each of them has it.
+    """Add up the windows of each span; a column counts where each window has it.
 
-    Spans that end with the same window begin with the same windows, last first: each is the one
-    before it and some more.
+    Spans end with the same window, so each is the one before it and some earlier windows.
     """
     windows = max((span.windows for span in spans), key=len, default=())
     ends = {len(span.windows) for span in spans}
@@ -276,14 +275,12 @@ def _ratios(
 
 
 def _with_unseen(layout: Layout, known: Numbers, share: Numbers, values: Numbers) -> Numbers:
-    """Expect as many unseen values as values that came once foretell; fewer are no drift.
+    """Raise the expected share of unseen values to the upper limit that values seen once foretell.
 
-    Shares are of the rows that hold values, of which the reference has ``values``: how many rows
-    are empty says nothing of these.
-
-    The reference counts a value that came once as unseen: to the rest of it, it was. What is then
-    not unseen is among the other known values: a window that holds the reference's own rows, or
-    returning customers, has no new names at all.
+    Shares are of the rows that hold values, of which the reference has ``values``. The reference
+    counts a value seen once as unseen. Rows that are not unseen in the window belong to the other
+    known values: a window of the reference's own rows, or of returning customers, has no new names
+    at all.
 
     References
     ----------

@@ -1,8 +1,8 @@
-"""What the reference holds at the same time of the week: hours of the week, of the day, or all.
+"""The reference at the same time of the week: by hour of the week, of the day, or all hours.
 
-A window is compared with the hours of the reference that are like its own. How fine these are is
-chosen for each column: a grid only counts if it makes the reference's own blocks differ less.
-Hours are whole hours since 1970-01-01T00:00Z; shapes: G grid cells, C cells of all columns.
+A window is compared with similar hours. The grid is chosen per column: a finer one only if it makes
+the reference's own blocks differ less. Hours are whole hours since 1970-01-01T00:00Z; shapes: G
+grid cells, C cells of all columns.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which spans of windows are judged together when a window has ended.
+"""Chooses the spans of windows that are judged together when a window has ended.
 
 Aligned blocks of 1, 2, 4 ... windows: a long block finds a small change that no single window
-shows, and ends seldom. A window that is itself too small takes the test of the single window
-together with as many windows before it as it takes to have rows enough.
+shows, and ends seldom. A window with too few rows is pooled with windows before it, and that span
+takes the place of its own test.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def spans_ending_with(
     """List the spans that end with a window and have rows enough, shortest first.
 
     `scales` are ascending numbers of windows, from 1. Past windows that do not lie before the
-    judged one are passed over. Of windows of unknown length there are no longer spans.
+    judged one are skipped. Windows of unknown length have no longer spans.
     """
     own = [Span((window,), 1, 1)] if window.row_count >= MIN_ROWS else []
     if window.start is None or length is None or scales[-1] == 1:
@@ -75,7 +75,7 @@ def spans_ending_with(
 
 
 def part_before(span: Span, shorter: Span) -> Span:
-    """Return what a span holds before the shorter one that ends with the same window.
+    """Return the part of a span before the shorter one that ends with the same window.
 
     It was judged as a span of its own when its last window ended.
     """
@@ -91,8 +91,8 @@ def _pooled(
 ) -> list[Span]:
     """Go back from a small window until there are rows enough.
 
-    It stands in for the test of that window alone, which is not made: the budget stays whole. A
-    window without any row brings nothing that was not judged before.
+    The span replaces the test of that window alone, so the budget stays whole. A window without
+    rows adds nothing that was not judged before.
     """
     rows = window.row_count
     if rows == 0:

@@ -1,7 +1,7 @@
-"""From the scans of all spans to one verdict for each column.
+"""Turns the scans of all spans into one verdict per column.
 
-A span of several windows may still contain a fault that has been fixed, and would alarm again
-after 2, 4, 8 ... windows: `without_expired` drops it. A change that no window has reported yet is
+A span of several windows may still contain a fault that has been fixed, and would alarm again after
+2, 4, 8 ... windows: `without_expired` drops it. A change that no window has reported yet is
 reported even when it is over.
 """
 
@@ -35,11 +35,11 @@ def strongest_verdicts(
     scans: Sequence[SpanScan],
     limits: Callable[[Cases], tuple[Numbers, Numbers]] = Cases.limits,
 ) -> dict[str, ColumnDrift]:
-    """Return, by column, the verdict of the shortest span that is a violation.
+    """Return each column's verdict: that of the shortest span that is a violation.
 
-    What the window itself shows is told of it, and not thinned by the days before. Where no span is
-    one, that with the largest ratio to its critical value speaks, of equal ones the shortest.
-    Columns that no span has rows enough of are missing.
+    So the window's own change is not diluted by the days before. Without a violation, the span with
+    the largest ratio to its critical value speaks, of equal ones the shortest. Columns without a
+    span of enough rows are missing.
     """
     if not scans or not len(layout):
         return {}
@@ -76,11 +76,11 @@ def strongest_verdicts(
 def breakable_verdicts(
     layout: Layout, scans: Sequence[SpanScan], names: Collection[str]
 ) -> dict[str, ColumnDrift]:
-    """Return the verdicts of some columns by the strongest set that something could break.
+    """Return the verdicts of some columns by the strongest set that could be a violation.
 
-    The strongest of all may have moved to a side on which not even all rows would be a violation:
-    what it lies from the reference says nothing, and has no bound. Empty and unfit values speak
-    where no other set could be broken. Columns without any such set are missing.
+    The strongest set of all may have moved to a side on which not even all rows would be a
+    violation, so it has no bound. Empty and unfit sets count only where no other set could be a
+    violation. Columns without any such set are missing.
     """
     found: dict[str, ColumnDrift] = {}
     for others in (layout.absent, np.zeros_like(layout.absent)):
@@ -204,23 +204,12 @@ class _Told:
 def without_expired(
     layout: Layout, scans: Sequence[SpanScan], older: Callable[[int], SpanScan | None]
 ) -> list[SpanScan]:
-    """Remove from each span the ratios of columns whose strongest change is over and was reported.
+    """Zero each span's ratios of columns whose strongest change is over and was reported.
 
-    The whole column is expired then in the spans that hold it: a slower change of its other values
-    is reported by a later block.
-
-    Parameters
-    ----------
-    scans
-        Of spans that end with the same window, the shortest first.
-    older
-        Scans by itself what a span, by its place from 1, holds beyond the one before it; None
-        where it holds no more windows, since some are missing.
-
-    Returns
-    -------
-    list of SpanScan
-        The same, with ratios of 0 for such columns.
+    The whole column expires in the spans that hold the change: a slower change of its other values
+    is reported by a later block. `scans` end with the same window, shortest first; `older` scans
+    what the span at an index (from 1) holds beyond the one before it, None where windows are
+    missing.
     """
     found = list(scans[:1])
     reported: list[NDArray[np.bool_]] = []

@@ -1,8 +1,7 @@
-"""What the decision knows of one window: how many rows each column has in each of its cells.
+"""The counts of one window that the drift test needs: rows of each column by cell.
 
-Beside them how long the last value has stayed, so that a run is followed over the edges of windows.
-Of the value itself only its cell is kept: nothing of a row. Of the last hours, one byte each says
-whether a later hour has the same value.
+Also how long each column's last value has lasted, by its cell, so that runs continue over the edges
+of windows, and one byte per hour that shows whether a later hour has the same value.
 """
 
 from __future__ import annotations
@@ -53,10 +52,7 @@ class WindowCounts:
         end: datetime | None = None,
         before: Mapping[str, LastRun] | None = None,
     ) -> WindowCounts:
-        """Take the counts of a profile that was made on the reference's cells.
-
-        `before` are the last runs of the window right before this one.
-        """
+        """Take a profile's counts on the reference's cells; `before`: the last window's runs."""
         cells = {
             name: column.cell_counts
             for name, column in profile.columns.items()
@@ -99,10 +95,7 @@ def runs_before(
 
 
 def marks_before(past: Sequence[WindowCounts] | None, name: str, span: tuple[int, int]) -> Marks:
-    """Return the marks of a column that windows left, in a half-open span of hours since 1970.
-
-    Hours that none of them has are without.
-    """
+    """Return a column's marks of a half-open span of hours since 1970; missing hours have none."""
     first, end = span
     found = np.full(end - first, NO_MARK, np.uint8)
     for one in past or ():

@@ -1,9 +1,8 @@
-"""Which hours of a table that others write were touched since one last looked.
+"""Finds the hours of an external table that changed since the last look.
 
-New and changed files tell their hours themselves. What does not tell them, as a query, labels of
-another table or files that are gone, touches all hours of the source's look-back. The rows of a
-query are counted twice, up to where they were counted before and up to now: those that only came
-after that touch their own hours.
+New and changed files name their hours. Queries, labels of another table and deleted files do not,
+and touch all hours of the source's look-back. Rows of a query are counted twice, up to the last
+count and up to now: rows that only came later touch their own hours.
 """
 
 from __future__ import annotations

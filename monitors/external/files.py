@@ -1,6 +1,6 @@
-"""The rows of files that others write: of a Delta table, or of a folder, as they stand when opened.
+"""Rows of external files, of a Delta table or a folder, as of the time they are opened.
 
-Only the files and row groups are read whose statistics say that they may hold the time asked for.
+Only files and row groups whose statistics allow rows in the window are read.
 """
 
 from __future__ import annotations
@@ -66,12 +66,7 @@ class TableFile:
 class FileTable:
     """The files of a path, and what they hold.
 
-    Raises
-    ------
-    InputError
-        When the path is out of reach, holds no data, or files that do not go together.
-    UnavailableError
-        When files changed while they were looked at, or one may still be written.
+    UnavailableError when files change while they are listed, or one may still be written.
     """
 
     def __init__(self, path: str, access: Access, signature: Signature | None = None) -> None:
@@ -131,10 +126,8 @@ class FileTable:
     ) -> Iterator[pa.RecordBatch]:
         """Read columns of the rows that may lie in a window, and of those without a time.
 
-        Raises
-        ------
-        UnavailableError
-            When files changed while they were read: their rows would be neither old nor new.
+        UnavailableError when files change while they are read: their rows would be neither old nor
+        new.
         """
         bounds = None
         if time is not None and window is not None and isinstance(self._rows, ds.Dataset):

@@ -69,17 +69,11 @@ class QueryRows:
 def running(
     query: str, url: str, connection: str, *, window: Window, zone: str, timeout_s: float
 ) -> Iterator[QueryRows]:
-    """Run a query whose ``:start`` and ``:end`` are a window's, and end it with the block.
+    """Run a query with ``:start`` and ``:end`` of a window; a context manager that ends it.
 
     PostgreSQL gets times with their zone and compares times without one in ``zone``; SQLite, which
-    has texts only, gets texts such as 2026-01-15 06:00:00 in that zone.
-
-    Raises
-    ------
-    InputError
-        When the database refuses the query, also since it would write, or it takes too long.
-    UnavailableError
-        When the database does not answer.
+    has texts only, gets texts such as 2026-01-15 06:00:00 in that zone. A query that would write is
+    refused.
     """
     shown = f"query on {connection}"
     deadline = clock.monotonic() + timeout_s
@@ -149,10 +143,10 @@ def _prepare(session: Connection, zone: str, timeout_s: float) -> None:
 
 
 def _turned(moment: datetime, zone: str) -> timedelta:
-    """Return by how much a zone's clocks are turned within a day of a moment.
+    """Return the largest clock change of a zone within a day of a moment.
 
-    A local time that comes twice, or never, is another moment to each database and to Arrow; the
-    rows that are too many are left out when their times have been read.
+    Databases and Arrow read a local time that occurs twice, or never, as different moments; surplus
+    rows are dropped once their times have been read.
     """
     around = (moment - _DAY, moment + _DAY)
     before, after = (one.astimezone(ZoneInfo(zone)).utcoffset() for one in around)

@@ -1,8 +1,8 @@
-"""The rows of one window of a table that others write, as a captured window gives its own.
+"""The rows of one window of an external table, with the interface of a captured window.
 
-They are read once, typed as the reference has them and kept beside the process, so that all that is
-computed of a window is of the same rows. Sorted by time and content, they are the same however the
-table's files are arranged, and so is their digest.
+They are read once, typed as in the reference and kept on disk, so that all results of a window are
+of the same rows. They are sorted by time and content: their digest does not depend on the table's
+files.
 """
 
 from __future__ import annotations
@@ -123,15 +123,7 @@ def read_external(
     columns: Sequence[str],
     labels: Labels | None = None,
 ) -> ExternalWindow:
-    """Read the rows of a window, and their labels where they are asked for.
-
-    Raises
-    ------
-    InputError
-        When the table cannot be read, or has no column of times.
-    UnavailableError
-        When it changed while it was read, or its database does not answer.
-    """
+    """Read the rows of a window, and their labels where they are asked for."""
     time = TimeColumn(source.timestamp, source.time_zone)
     with opened(source, access, window, zone=time.zone, signature=signature) as table:
         plan = _Plan.of(source, table.names, signature, columns, labels)
@@ -159,8 +151,8 @@ def _described(table: Table) -> list[dict[str, object]] | None:
 class _Plan:
     """Which columns are read, and what each becomes.
 
-    ``read``: columns of the table; ``types``: of those that are typed; ``stored``: of the rows as
-    they are kept; ``schema``: of the rows as they are given.
+    ``read``: columns of the table; ``types``: of the typed ones; ``stored``: of the rows as stored;
+    ``schema``: of the rows as returned.
     """
 
     read: tuple[str, ...]

@@ -50,10 +50,10 @@ class Place(BaseModel):
 
 
 class ExternalLabels(Place):
-    """Labels that are not in the rows' own table.
+    """Labels in a table of their own.
 
-    ``label``: their column; None: it is named as in the reference. ``timestamp``: of several labels
-    of one id, the newest by this column counts.
+    ``label``: their column; None: named as in the reference. ``timestamp``: of several labels of
+    one id, the newest by this column counts.
     """
 
     id: str = Field(min_length=1)
@@ -65,8 +65,8 @@ class ExternalSource(Place):
     """A table of rows, as a monitor's definition declares it.
 
     ``timestamp``: column of the rows' event times; ``id``: column of their ids; ``time_zone``: of
-    times that have no zone; ``look_back_days``: for how long after its end a window is judged again
-    when rows of a query, or labels, have changed.
+    times without a zone; ``look_back_days``: for how long after its end a window is judged again
+    when rows of a query, or labels, change.
     """
 
     timestamp: str = Field(min_length=1)
@@ -97,14 +97,7 @@ class ExternalSource(Place):
 
     @classmethod
     def of(cls, declared: Mapping[str, Any]) -> ExternalSource:
-        """Read a source from plain JSON values.
-
-        Raises
-        ------
-        InputError
-            For an unknown key, a value of another type, or a query that is no single SELECT
-            between ``:start`` and ``:end``.
-        """
+        """Read a source from plain JSON values; InputError for unknown keys or an unsafe query."""
         try:
             return cls.model_validate(dict(declared))
         except ValidationError as error:
