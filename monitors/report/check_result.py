@@ -16,7 +16,6 @@ from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.report.comparison import Comparison
 from driftline.monitors.report.ranking import Finding, cause_sentence, findings, violated_features
 from driftline.monitors.results.metric import (
-    BY_ORDER,
     IMPOSSIBLE,
     INSUFFICIENT,
     TOO_VARIABLE,
@@ -262,7 +261,7 @@ class CheckResult:
         if not small and self.undecidable and self.unjudged:
             return f"{rows}; nothing could be judged: {unjudged_sentence(self.unjudged, what)}"
         if not small:
-            told = Counter(one.note for one in self.metrics if one.note not in ("", BY_ORDER))
+            told = Counter(one.note for one in self.metrics if one.note)
             # What holds for most metrics first.
             often = sorted(told, key=lambda note: (-told[note], note))
             reasons = [note_words(note).removeprefix(UNDEFINED) for note in often]

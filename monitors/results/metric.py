@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.monitors.results.violation import JsonValue, Severity
@@ -22,8 +22,6 @@ CANNOT_ESTIMATE = "cannot estimate: "
 ESTIMATED_ROWS = "estimated_rows"
 UNFAIR_LABELS = "unrepresentative_labels: "
 NO_REFERENCE = "no_reference"
-# Of the flip test, which takes ties as scikit-learn's tree does, and smclarify with it.
-BY_ORDER = "where rows are equally near, the order of columns decides"
 # The key of the details that says of what a window has nothing to judge, though of other things.
 UNCOVERED = "uncovered_note"
 # Of attribution: what features contribute is neither better nor worse.
@@ -73,8 +71,7 @@ class MetricResult:
     label: str = ""  # The class, where a metric has one value for each.
     severity: Severity | None = None  # None when it is not violated.
     # One of "insufficient_data", "undefined: …", "too_variable: …", "unrepresentative_labels: …",
-    # "no_reference", "cannot estimate: …" and "incomparable: …"; "" when judged or only shown, but
-    # for what decides a number besides its rows (`BY_ORDER`).
+    # "no_reference", "cannot estimate: …" and "incomparable: …"; "" when judged or only shown.
     note: str = ""
     unbounded: str = ""  # Why there is no interval, where these rows give none that holds.
 
@@ -143,12 +140,6 @@ class MetricPoint:
     cause: str | None = ""
     # In place of the value: what somebody else's program measured, perhaps several values.
     datum: Datapoint | None = None
-
-
-def in_order(result: MetricResult) -> MetricResult:
-    """Note beside the flip test's number that not its rows alone decide it."""
-    is_flip = result.name == "FT" and result.value is not None and not result.note
-    return replace(result, note=BY_ORDER) if is_flip else result
 
 
 def neutral_of(name: str) -> float:

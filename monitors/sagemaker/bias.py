@@ -43,7 +43,7 @@ from driftline.monitors.kinds.bias.report import (
 )
 from driftline.monitors.kinds.bias.window import count_window
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import UNDEFINED, MetricResult, in_order
+from driftline.monitors.results.metric import UNDEFINED, MetricResult
 from driftline.stats.intervals import Z95, Limits
 
 # Why CDDL and CDDPL, which the document limits, are not measured.
@@ -99,7 +99,7 @@ def evaluate(context: CheckContext) -> Report:
         violations=violations,
         row_count=counted.rows,
         labelled_count=labelled_count(tallies),
-        metrics=tuple(in_order(finding.result) for finding in findings),
+        metrics=tuple(finding.result for finding in findings),
         files={ANALYSIS: document_of(plan, [window.measured for window in windows])},
         points=points_of(
             findings, plan.groups, violations, label=plan.label, positive=plan.positive_text

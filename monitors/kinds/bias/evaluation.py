@@ -45,7 +45,7 @@ from driftline.monitors.kinds.bias.spans import (
 )
 from driftline.monitors.kinds.bias.window import CountedWindow, count_window
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.metric import WITHHELD, in_order
+from driftline.monitors.results.metric import WITHHELD
 from driftline.monitors.results.unusable import (
     JudgedUnusable,
     judge_equal,
@@ -145,7 +145,7 @@ def evaluate(context: CheckContext) -> Report:
         row_count=window.rows,
         labelled_count=labelled_count(tallies),
         metrics=(
-            *(in_order(one.result) for one in findings),
+            *(one.result for one in findings),
             *new,
             *(one.result for one in judged),
         ),

@@ -63,8 +63,7 @@ def test_both_signs_are_those_of_scikit_learns_neighbours() -> None:
     assert ours.value > 0.1 > 0 > aws.value
     assert ours.low < ours.value < ours.high
     assert ours.reference == ours.value
-    note = "where rows are equally near, the order of columns decides"
-    assert (ours.note, aws.note, ours.judged) == (note, note, False)
+    assert not ours.judged
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
