@@ -135,29 +135,6 @@ def wilson_of_each(counts: NDArray[np.int64], rows: float) -> Numbers:
     return np.clip(limits / (1 + square), 0.0, 1.0)
 
 
-def newcombe(count1: float, rows1: float, count2: float, rows2: float, z: float = Z95) -> Limits:
-    """Return the limits of the difference of two independent shares, first minus second.
-
-    Parameters
-    ----------
-    count1, rows1, count2, rows2
-        Rows that count and all rows of either side; the latter above 0.
-    z
-        Normal quantile of the limits.
-
-    Returns
-    -------
-    tuple of float
-        In [-1, 1].
-
-    References
-    ----------
-    Newcombe, Statistics in Medicine 17, 1998 (method 10).
-    """
-    p1, p2 = count1 / rows1, count2 / rows2
-    return difference_limits(p1, wilson(count1, rows1, z), p2, wilson(count2, rows2, z))
-
-
 def ratio_limits(
     count1: float, rows1: float, count2: float, rows2: float, z: float = Z95
 ) -> Limits:
