@@ -51,12 +51,7 @@ def number_text(text: str) -> str:
 def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
     """Return the known class that each text stands for, or the text itself when there is none.
 
-    Parameters
-    ----------
-    texts
-        As `class_text` writes them.
-    known
-        The classes that there are. Where several stand for one number, the first one does.
+    Where several known classes stand for one number, the first one counts.
     """
     exact = set(known := tuple(known))
     by_number: dict[int | float, str] = {}
@@ -108,25 +103,12 @@ def positive_number(classes: Sequence[str]) -> str | None:
 
 
 def classes_of_columns(names: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
-    """Return which class each column of probabilities is of.
+    """Return the class of each column of probabilities; None when that cannot be told.
 
     Names decide when each ends with a class of its own (``probability_late``, ``late``, ``p_1``),
     or when all begin alike and what follows names all classes and more, which the data never hold.
     Else the columns are in the order of the classes, unless what follows are words: then they name
     other classes (``p_approve``, ``p_reject`` of 0 and 1).
-
-    Parameters
-    ----------
-    names
-        Columns, in their order.
-    classes
-        The classes that are known, in order.
-
-    Returns
-    -------
-    tuple of str or None
-        One class for each column; None when names say nothing and the counts differ, or when they
-        name other classes.
     """
     ends = [class_of_name(name, classes) for name in names]
     named = tuple(one for one in ends if one is not None)

@@ -46,13 +46,7 @@ def is_loopback(host: str) -> bool:
 
 
 def require_loopback(section: str, host: str) -> None:
-    """Refuse a listener that others could reach while auth is off.
-
-    Raises
-    ------
-    InputError
-        Naming the setting, the value and the mend.
-    """
+    """Refuse a listener that others could reach while auth is off."""
     if not is_loopback(host):
         raise InputError(
             f'[{section}] host "{host}": while [auth] mode is "off" only loopback addresses are '
@@ -61,18 +55,11 @@ def require_loopback(section: str, host: str) -> None:
 
 
 class LocalOnly:
-    """ASGI layer that answers 403 to requests for another host, or sent by another's page.
+    """ASGI layer that answers 403 to requests for another host, or sent by another site's page.
 
-    Parameters
-    ----------
-    app:
-        What answers the requests that pass.
-    external_url:
-        The address (``https://drift.example.org``) under which a proxy with authentication hands
-        requests on: its host, and its pages, are as good as our own. Empty: there is none.
-    hosts:
-        Names of other machines by which it may be asked (``driftline``, ``10.0.0.7``), in small
-        letters and without a port. Only for listeners that find out who asks.
+    ``external_url``: the address under which a proxy with authentication forwards requests; its
+    host and pages count as our own. ``hosts``: names of other machines under which it may be
+    reached, in lower case without a port; only for listeners that authenticate.
     """
 
     def __init__(self, app: App, external_url: str = "", hosts: Collection[str] = ()) -> None:

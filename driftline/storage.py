@@ -48,13 +48,7 @@ _options: dict[str, str] = {}
 
 
 def plain_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Return options under their own names, as text.
-
-    Raises
-    ------
-    InputError
-        For an unknown name or a value that is none; the value is not told.
-    """
+    """Return options under their own names, as text; a refusal never shows a value."""
     found: dict[str, str] = {}
     for name, value in options.items():
         short = name.lower().removeprefix("aws_")
@@ -71,13 +65,7 @@ def plain_options(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def check_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Return options as ``plain_options``, and see that they go together.
-
-    Raises
-    ------
-    InputError
-        As there, and for one key without the other, or an endpoint that is no URL or unencrypted.
-    """
+    """Return options as ``plain_options``, and check that they go together."""
     found = plain_options(options)
     if ("access_key_id" in found) != ("secret_access_key" in found):
         raise InputError(
@@ -89,13 +77,7 @@ def check_options(options: Mapping[str, object]) -> dict[str, str]:
 
 
 def check_uri(where: str) -> None:
-    """Refuse a URI that names no bucket, or holds more than a place.
-
-    Raises
-    ------
-    InputError
-        With what was expected.
-    """
+    """Refuse a URI that names no bucket, or holds more than a path, such as credentials."""
     parts = urlsplit(where)
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     if parts.scheme not in _SCHEMES:
@@ -130,18 +112,8 @@ def _check_endpoint(endpoint: str, *, is_open: bool) -> None:
 def use_options(options: Mapping[str, object]) -> None:
     """Open buckets with these options from now on, in this process.
 
-    Parameters
-    ----------
-    options
-        ``endpoint_url``, ``region``, ``access_key_id``, ``secret_access_key``, ``session_token``,
-        ``allow_http``, ``virtual_hosted_style_request`` (the bucket in the host's name, where an
-        endpoint is set), ``skip_signature`` (public buckets). What is missing is looked for where
-        AWS's own tools do: environment, ``~/.aws``, the machine's role.
-
-    Raises
-    ------
-    InputError
-        As ``check_options``.
+    What is missing is looked for where AWS's own tools do: environment, ``~/.aws``, the machine's
+    role.
     """
     checked = check_options(options)
     with _lock:
@@ -163,15 +135,7 @@ def is_remote(where: str) -> bool:
 
 
 def open_uri(where: str) -> tuple[fs.FileSystem, str]:
-    """Open a path or URI; give its file system and the path in it.
-
-    Raises
-    ------
-    InputError
-        When the URI is of no known kind, or names no bucket.
-    UnavailableError
-        When the place of a bucket cannot be found out.
-    """
+    """Open a path or URI; return its file system and the path in it."""
     import pyarrow as pa
     from pyarrow import fs
 

@@ -48,13 +48,8 @@ _BY_PREFIX: Final[Mapping[str, str]] = {
 def require_unicode(value: object, where: str) -> None:
     """Refuse half of a surrogate pair in any text of a document, which no encoding can write.
 
-    JSON, YAML and the command line can carry one. Every door calls this once, so that no such text
-    is ever stored.
-
-    Raises
-    ------
-    InputError
-        Quoting the place.
+    JSON, YAML and the command line can carry one. Every entry point calls this once, so no such
+    text is ever stored.
     """
     try:
         json.dumps(value, ensure_ascii=False, default=str).encode()
@@ -71,13 +66,7 @@ def require_unicode(value: object, where: str) -> None:
 
 
 def require_finite(value: object, where: str) -> None:
-    """Refuse numbers for which JSON has no word: NaN and the infinities, as YAML has them.
-
-    Raises
-    ------
-    InputError
-        Naming the field.
-    """
+    """Refuse NaN and the infinities, which YAML has and JSON has not."""
     waiting: list[tuple[str, object]] = [("", value)]
     while waiting:
         path, one = waiting.pop()

@@ -1,7 +1,8 @@
-"""The server: invocations, the programming interface, health; one ASGI application.
+"""The server: invocations, the API, health; one ASGI application.
 
-From outside in: own hosts and pages only (LocalOnly), who asks (Gate), the tap (Capture), then
-either the bare invocation route or FastAPI with everything else. An invocation meets no framework.
+From outside in: own hosts and pages only (LocalOnly), authentication (Gate), the tap (Capture),
+then either the bare invocation route or FastAPI with everything else. No framework handles an
+invocation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Which role each route needs, and which endpoints its caller is for: deny by default.
+"""Checks the role of each route and the endpoints of its caller: deny by default.
 
-Who asks is known before (driftline/access/gate.py). A route that is not in the table is refused to
-everybody, so that a new one cannot be forgotten.
+The caller is known already (driftline/access/gate.py). A route that is not in the table is refused
+to everybody, so that a new one cannot be forgotten.
 """
 
 from __future__ import annotations
@@ -218,13 +218,7 @@ def _template(request: Request) -> str:
 
 
 def require(role: Role) -> None:
-    """Refuse whoever asks now without a role.
-
-    Raises
-    ------
-    ForbiddenError
-        Naming who asks and which role it takes.
-    """
+    """Refuse a caller without a role."""
     principal = CURRENT.get()
     if not principal.may(role):
         own = ", ".join(sorted(principal.roles)) or "no role"
@@ -232,13 +226,7 @@ def require(role: Role) -> None:
 
 
 def require_endpoint(name: str) -> None:
-    """Refuse whoever asks now for an endpoint that is none of theirs.
-
-    Raises
-    ------
-    ForbiddenError
-        Naming who asks and for which endpoints they are.
-    """
+    """Refuse a caller whose token is not for an endpoint."""
     principal = CURRENT.get()
     if not principal.reaches(name):
         own = ", ".join(sorted(principal.endpoints or ()))

@@ -169,20 +169,10 @@ def _middles(cells: NDArray[np.int64]) -> Floats:
 def merged_spread(
     numbers: NDArray[np.float64], spreads: Sequence[bytes | None]
 ) -> Distribution | None:
-    """Put the distributions of points together.
+    """Merge the distributions of points; None when one of the points lacks its own.
 
-    Parameters
-    ----------
-    numbers
-        float64, shape (n, 4): count, sum, minimum, maximum; n at least 1.
-    spreads
-        n distributions as bytes. Where there is none, the numbers tell it if all values are equal
-        (CloudWatch's rule: minimum = maximum and sum = minimum * count).
-
-    Returns
-    -------
-    Distribution or None
-        None when one of the points does not tell its own.
+    ``numbers``: shape (n, 4): count, sum, minimum, maximum. A point without a distribution has one
+    if all its values are equal (CloudWatch's rule: minimum = maximum and sum = minimum * count).
     """
     if len(numbers) == 1 and spreads[0] is None:
         return _alone(*numbers[0].tolist())

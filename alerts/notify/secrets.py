@@ -127,13 +127,7 @@ def is_reference(text: str) -> bool:
 
 
 def variable_of(reference: str, where: str = "") -> str:
-    """Return the variable that a reference names; ``where`` begins a refusal.
-
-    Raises
-    ------
-    ChannelError
-        When it is not one of those that are made for channels.
-    """
+    """Return the variable that a reference names; refuse one not made for channels."""
     name = reference.removeprefix(_ENV)
     if _VARIABLE.fullmatch(name) is None:
         raise ChannelError(

@@ -41,12 +41,9 @@ class Secrets:
         self._found = re.compile(found.encode())
 
     def mask(self, content: bytes, report: Report) -> Edited | None:
-        """Mask the secrets in a body, and report their names; None where it holds none.
+        """Mask the secrets in a body and return their names; None where it holds none.
 
-        Raises
-        ------
-        RewriteError
-            When it may name one and is JSON that cannot be parsed.
+        JSON that may name a secret and cannot be parsed is refused.
         """
         if not self._found.search(_ESCAPE.sub(_plain, content)):
             return None

@@ -26,23 +26,13 @@ _NO_SIGNATURE = "the endpoint has no signature"
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What was read from a batch of records.
+    """The columns decoded from a batch of records.
 
-    Parameters
-    ----------
-    row_counts
-        Rows of each record, shape (records,); at least 1, so that no record is lost.
-    columns
-        Typed arrays by their name in the capture table, one value a row.
-    unfit
-        Map of column name to text for each row; empty where everything fitted.
-    errors
-        For each record why a body could not be read, or None.
-    inference_ids
-        For each row the caller's id that its body names, where the signature says how it is called
-        and the request has this one row.
-    flags
-        ``Flag.REQUEST_UNPARSED`` and ``Flag.RESPONSE_UNPARSED`` of each record, shape (records,).
+    ``row_counts``: rows of each record, at least 1, so that no record is lost; ``columns``: arrays
+    by their name in the capture table, one value a row; ``unfit``: for each row a map of column
+    name to text; ``errors``: for each record why a body could not be read, or None;
+    ``inference_ids``: for each row the id that its body names, where the signature has one and the
+    request has one row; ``flags``: REQUEST_UNPARSED and RESPONSE_UNPARSED of each record.
     """
 
     row_counts: np.ndarray
@@ -113,15 +103,10 @@ def _alone(ids: dict[int, str], counts: np.ndarray) -> pa.Array:
 
 
 def spread(values: pa.Array, rows: np.ndarray, row_count: int) -> pa.Array:
-    """Return an array of texts or bytes that has values at some rows, and null at all others.
+    """Return an array of texts or bytes with values at ``rows``, which rise, null at all others.
 
-    Their bytes are shared. Arrow's ``take`` first reserves room for as many values of the mean
-    size as there are rows: 28.8 GB for one body of 480 KB with 60,000 rows.
-
-    Parameters
-    ----------
-    rows
-        Where the values go, shape (values,), rising.
+    Their bytes are shared. Arrow's ``take`` first reserves room for as many values of the mean size
+    as there are rows: 28.8 GB for one body of 480 KB with 60,000 rows.
     """
     is_there = np.zeros(row_count, np.bool_)
     is_there[rows] = True

@@ -182,13 +182,7 @@ class Capture:
 
 
 def posts_to(paths: Sequence[str] | None, target: CaptureTarget) -> Route:
-    """Return a route that takes POST requests to these paths, or to all.
-
-    Raises
-    ------
-    InputError
-        When a path does not begin with a slash, or a text is given in place of a list.
-    """
+    """Return a route that takes POST requests to these paths, or to all."""
     if paths is None:
         return lambda scope: target if scope["method"] == "POST" else None
     if isinstance(paths, str):

@@ -50,19 +50,11 @@ class _Known:
 
 
 class Authenticator:
-    """Looks up who asks.
+    """Looks up who sends a request.
 
-    Parameters
-    ----------
-    engine:
-        Where tokens and sessions are stored.
-    now:
-        The clock by which they end.
-    proxy:
-        Whose headers are believed; None: nobody's.
-    takes_cookies:
-        Whether a session may be shown as a cookie. Only where changes are guarded against pages of
-        others: the dashboard.
+    ``now``: the clock by which tokens and sessions expire; ``proxy``: whose identity headers are
+    trusted, None: nobody's; ``takes_cookies``: whether a session cookie counts. Only where changes
+    are guarded against cross-site requests: the dashboard.
     """
 
     def __init__(
@@ -85,13 +77,7 @@ class Authenticator:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="access")
 
     async def principal(self, scope: Scope, secret: str | None) -> Principal | None:
-        """Return who sends a request that shows a secret; None when that is not known.
-
-        Raises
-        ------
-        UnavailableError
-            As `find` does.
-        """
+        """Return who sends a request with a secret; None when the secret is unknown."""
         if self._proxy is not None and (found := self._proxy.principal(scope)) is not None:
             return found
         if secret is None:
@@ -108,17 +94,9 @@ class Authenticator:
     async def find(self, secret: str, peer: str | None = None) -> Principal | None:
         """Return whom a secret stands for; None when nobody.
 
-        With a `peer`, its wrong secrets are counted.
-
-        An invocation neither waits nor fails because a database is slow or away: who was known
-        stays known meanwhile.
-
-        Raises
-        ------
-        UnavailableError
-            When the database does not answer, and the secret was not seen before.
-        TooManyError
-            When the secret is wrong, and the peer has shown too many that were.
+        With a `peer`, its wrong secrets are counted. An invocation neither waits nor fails because
+        the database is slow or away: a known secret stays known meanwhile, an unknown one is an
+        UnavailableError.
         """
         digest, now_s = digest_of(secret), time.monotonic()
         known = self._known.get(digest)

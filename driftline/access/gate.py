@@ -20,18 +20,10 @@ NOBODY = Principal("nobody", frozenset())
 
 
 class Gate:
-    """Answers 401 to who shows no valid secret; all others are told apart by `CURRENT`.
+    """Answers 401 to requests without a valid secret; passes others on, identified by `CURRENT`.
 
-    Parameters
-    ----------
-    app:
-        What answers those that are known; it says by `CURRENT` what each may do.
-    authenticator:
-        Who finds out.
-    public:
-        Paths that anybody may ask for: health, so that a load balancer needs no secret.
-    refuse:
-        What answers all others that show no valid secret, in place of the 401.
+    ``public``: paths open to anybody, such as health, so that a load balancer needs no secret;
+    ``refuse``: answers in place of the 401.
     """
 
     def __init__(

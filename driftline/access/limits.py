@@ -77,13 +77,7 @@ class FailureLimit:
         return self._clock() < self._wrong.get(digest, 0.0)
 
     def failed(self, peer: str, digest: str) -> None:
-        """Count a wrong secret.
-
-        Raises
-        ------
-        TooManyError
-            When its peer has shown too many.
-        """
+        """Count a wrong secret; raise TooManyError when its peer has shown too many."""
         wait_s = self._limit.wait_s(peer)
         if not wait_s:
             self._limit.count(peer)

@@ -90,13 +90,7 @@ class Provider:
         return urlsplit(self.issuer).netloc
 
     async def begin(self, attempt: Attempt) -> str:
-        """Return the address where a person logs in.
-
-        Raises
-        ------
-        UnavailableError
-            When the provider does not answer as one.
-        """
+        """Return the address where a person logs in."""
         challenge = hashlib.sha256(attempt.verifier.encode()).digest()
         asked = {
             "response_type": "code",
@@ -112,14 +106,9 @@ class Provider:
         return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
 
     async def finish(self, attempt: Attempt | None, answer: Mapping[str, str]) -> Principal:
-        """Return who has logged in, by what the provider's answer said in the address.
+        """Return who has logged in, from the provider's answer in the address.
 
-        Raises
-        ------
-        ForbiddenError
-            When the answer is not one to this attempt, or its ID token is not to be believed.
-        UnavailableError
-            When the provider does not answer as one.
+        An answer to another attempt, or an ID token that fails validation, is a ForbiddenError.
         """
         state = answer.get("state", "").encode()
         if attempt is None or not hmac.compare_digest(state, attempt.state.encode()):
@@ -195,13 +184,7 @@ def is_safe(address: str) -> bool:
 
 
 def _believed(text: object, keys: Any, ours: Provider, nonce: str) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    """Return what an ID token says; refuse what the provider did not make for us, now.
-
-    Raises
-    ------
-    ForbiddenError
-        Saying what is wrong.
-    """
+    """Return the claims of an ID token; refuse one that the provider did not issue for us, now."""
     # Imported here: most installations have no provider.
     from joserfc import jwt
     from joserfc.errors import JoseError

@@ -86,13 +86,7 @@ def signing_name() -> str:
 
 
 def checked_roles(names: Collection[str]) -> frozenset[Role]:
-    """Return names of roles as roles.
-
-    Raises
-    ------
-    InputError
-        When there is none, or one that does not exist.
-    """
+    """Return names of roles as roles; refuse an unknown name and an empty list."""
     found = frozenset(role for role in ROLES if role in names)
     if unknown := sorted(set(names) - found):
         raise InputError(f'role "{unknown[0][:40]}"; expected some of {", ".join(ROLES)}')

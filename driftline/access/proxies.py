@@ -69,13 +69,7 @@ def roles_of(groups: Sequence[str], group_roles: Mapping[str, frozenset[Role]]) 
 def read_networks(
     texts: Sequence[str],
 ) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """Return networks from texts such as ``10.0.0.0/8``.
-
-    Raises
-    ------
-    InputError
-        Naming the first that is none.
-    """
+    """Return networks from texts such as ``10.0.0.0/8``."""
     found = []
     for text in texts:
         try:
@@ -86,13 +80,7 @@ def read_networks(
 
 
 def read_group_roles(texts: Sequence[str]) -> dict[str, frozenset[Role]]:
-    """Return the roles of each group from texts such as ``on-call=operator``.
-
-    Raises
-    ------
-    InputError
-        Naming the first that is no such text, or names no role.
-    """
+    """Return the roles of each group from texts such as ``on-call=operator``."""
     found: dict[str, frozenset[Role]] = {}
     for text in texts:
         group, separator, role = text.rpartition("=")

@@ -54,13 +54,7 @@ def end_session(connection: Connection, secret: str) -> None:
 
 
 def end_sessions(connection: Connection, subject: str) -> int:
-    """Forget all sessions of a person or token; return how many there were.
-
-    Raises
-    ------
-    NotFoundError
-        When there was none.
-    """
+    """Delete all sessions of a person or token; return how many there were."""
     ended = connection.execute(delete(sessions).where(sessions.c.subject == subject)).rowcount
     if not ended:
         raise NotFoundError(f'"{subject[:80]}" has no session; expected a name of the audit log')

@@ -75,12 +75,7 @@ def create_token(
 ) -> str:
     """Store a new token and return its secret, which nobody can read again.
 
-    Raises
-    ------
-    InputError
-        When the name, a role or the end is none.
-    ConflictError
-        When there is or was a token of that name: the audit log must not mix up two.
+    A name is never used twice, revoked or not: the audit log must not mix up two tokens.
     """
     if not _NAME.fullmatch(name):
         raise InputError(
@@ -142,13 +137,7 @@ def list_tokens(
 
 
 def revoke_token(connection: Connection, name: str, now: datetime) -> Token:
-    """End a token for good, with the sessions that began by it; return what it was.
-
-    Raises
-    ------
-    NotFoundError
-        When there is none of that name that is not revoked yet.
-    """
+    """Revoke a token and end the sessions that began with it; return the token."""
     found = _find(connection, name)
     if found is None or found.revoked_at is not None:
         names = [one.name for one in list_tokens(connection) if one.revoked_at is None]
@@ -174,13 +163,7 @@ def is_valid(revoked_at: datetime | None, expires_at: datetime | None, now: date
 
 
 def token_of_file(file: Path) -> str:
-    """Return the secret in a token file; the first who asks makes it.
-
-    Raises
-    ------
-    UnavailableError
-        When the file can be neither read nor made, or others may read it.
-    """
+    """Return the secret in a token file; the first caller creates it."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         new = file.with_name(f".{file.name}-{os.getpid()}")
@@ -201,14 +184,9 @@ def token_of_file(file: Path) -> str:
 
 
 def read_token(file: Path) -> str:
-    """Return the secret in a token file.
+    """Return the secret in a token file; refuse a file that others may read.
 
-    Its group may read it where root or this user owns it, as of Secrets that Kubernetes mounts.
-
-    Raises
-    ------
-    UnavailableError
-        When it cannot be read, or others may read it.
+    Its group may read it where root or this user owns it, as with Secrets that Kubernetes mounts.
     """
     try:
         status = file.stat()

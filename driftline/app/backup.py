@@ -88,15 +88,7 @@ class _Copy:
 
 
 def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
-    """Copy database, tables, documents, models and keys of this machine into a new folder.
-
-    Raises
-    ------
-    InputError
-        For a folder that is not empty, or lies in what is copied; for a link to what is not copied.
-    UnavailableError
-        Where something cannot be read or written.
-    """
+    """Copy database, tables, documents, models and keys of this machine into a new folder."""
     places = _places(settings)
     _require_empty(target)
     for folder in places.values():
@@ -135,15 +127,7 @@ def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
 
 
 def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
-    """Put a backup back where the settings say, each file as it was.
-
-    Raises
-    ------
-    InputError
-        For a folder that holds no whole backup, one of other settings, or a target in use.
-    UnavailableError
-        Where something cannot be read or written.
-    """
+    """Restore a backup to where the settings say, each file as it was."""
     found = read_manifest(source)
     places, file = _places(settings), sqlite_file(settings.database_url)
     if found.has_database != (file is not None):
@@ -201,13 +185,7 @@ def _below(places: Mapping[str, Path], name: str) -> Path:
 
 
 def read_manifest(source: Path) -> Manifest:
-    """Read what a backup holds.
-
-    Raises
-    ------
-    InputError
-        Where there is none, or one that this version cannot read.
-    """
+    """Read the manifest of a backup."""
     file = source / MANIFEST
     try:
         values: dict[str, Any] = json.loads(file.read_bytes())

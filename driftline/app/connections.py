@@ -150,13 +150,7 @@ class Connections(set[Connection]):
 
 
 class Handshake(asyncio.Protocol):
-    """A connection that becomes one by TLS: idle until its handshake is done, then HTTP's.
-
-    Parameters
-    ----------
-    protocol
-        What answers on the connection once it is private.
-    """
+    """A TLS connection: idle until its handshake is done, then it is ``protocol``'s."""
 
     def __init__(
         self, protocol: asyncio.Protocol, context: ssl.SSLContext, connections: Connections

@@ -177,15 +177,11 @@ _USERS: Mapping[answers.ResourceKind, tuple[str, str]] = {
 
 
 def belongings(client: Client, name: str) -> list[tuple[answers.ResourceKind, str]]:
-    """Return an endpoint and what is there for it alone, in the order in which it can go.
+    """Return an endpoint and what exists for it alone, in the order in which it can be deleted.
 
     Composite alarms on its alarms alone, alarms on it and on its monitors, the monitors, the
-    endpoint; then its baseline and its model, unless something else needs them.
-
-    Raises
-    ------
-    ConflictError
-        When a composite alarm needs one of these alarms and others: nothing can go then.
+    endpoint; then its baseline and its model, unless something else needs them. A composite alarm
+    that needs other alarms, too, prevents the deletion.
     """
     endpoint: Mapping[str, Any] = client.get("Endpoint", name)
     listed: dict[str, Sequence[Mapping[str, Any]]] = {

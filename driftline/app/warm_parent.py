@@ -119,13 +119,7 @@ class ForkedProcess:
         return self._ended_within(0)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end and return its exit code.
-
-        Raises
-        ------
-        subprocess.TimeoutExpired
-            When it has not ended after ``timeout`` seconds.
-        """
+        """Wait for its end and return its exit code."""
         code = self._ended_within(timeout)
         if code is None:
             assert timeout is not None
@@ -161,10 +155,7 @@ class ForkedProcess:
 class WarmParent:
     """The process that forks those of an installation, started again when it is gone.
 
-    Parameters
-    ----------
-    names
-        The processes that it will be asked for, whose imports it does.
+    ``names``: the processes to fork, whose imports it does.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -175,13 +166,7 @@ class WarmParent:
         self._door: socket.socket | None = None
 
     def start(self, arguments: Sequence[str], ready_fd: int) -> ForkedProcess:
-        """Fork a process that says on a descriptor that it is ready.
-
-        Raises
-        ------
-        OSError
-            When the system has no process or descriptor left, or the parent cannot start.
-        """
+        """Fork a process that reports on a descriptor that it is ready."""
         input_end, stdin = os.pipe()
         stdout, output_end = os.pipe()
         try:

@@ -29,19 +29,10 @@ def database_time(connection: Connection) -> datetime:
 
 
 class DatabaseClock:
-    """The time of PostgreSQL's server; of SQLite, which is of one host, that of the host.
+    """The time of PostgreSQL's server; with SQLite, which is on one host, the host's own.
 
     A host whose clock is ahead would otherwise take leases that others still hold, and judge
-    windows that they judge. How far it is off is measured once a minute.
-
-    Parameters
-    ----------
-    engine:
-        Whose server's clock it is.
-    host:
-        The clock of this host.
-    monotonic:
-        The seconds by which measurements age.
+    windows that they judge. The offset is measured once a minute.
     """
 
     def __init__(
@@ -57,13 +48,7 @@ class DatabaseClock:
         self._tried_s = 0.0
 
     def __call__(self) -> datetime:
-        """Return the time now, in UTC.
-
-        Raises
-        ------
-        SQLAlchemyError
-            When the server's clock has not been read yet, and cannot be.
-        """
+        """Return the time now, in UTC."""
         if self._engine.dialect.name != "postgresql":
             return self._host()
         with self._lock:  # Who comes during the first look waits: the host's time is no answer.

@@ -29,15 +29,10 @@ def is_disconnect(error: SQLAlchemyError) -> bool:
 
 
 class FailedPasses:
-    """What failed in a loop that goes on: counted, and logged so that it can still be read.
+    """Failed passes of a loop that goes on: counted and logged.
 
-    That the database is away is one line when it goes and one when it is back, however often a
-    loop looks; anything else is told with its traceback each time.
-
-    Attributes
-    ----------
-    count
-        How many passes have failed.
+    An unreachable database is one line when it goes and one when it is back; any other failure is
+    logged with its traceback each time.
     """
 
     def __init__(self, log: logging.Logger, loop: str) -> None:

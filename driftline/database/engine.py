@@ -68,20 +68,9 @@ class DatabaseUrlError(InputError):
 
 
 def open_database(url: str, *, read_only: bool = False) -> Engine:
-    """Open a database; PostgreSQL is not connected to before it is used.
+    """Open a database; PostgreSQL connects at the first use.
 
-    Parameters
-    ----------
-    read_only
-        For processes that only look: their transactions never wait for a writer, and each sees
-        the rows of one moment.
-
-    Raises
-    ------
-    DatabaseUrlError
-        When the URL is no database URL, or names a database that this version cannot use.
-    UnavailableError
-        When the file or its folder cannot be made.
+    ``read_only``: transactions never wait for a writer, and each sees the rows of one moment.
     """
     try:
         parsed = make_url(url)

@@ -23,15 +23,7 @@ Values = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The two columns of a table that say who works on a row and until when.
-
-    Parameters
-    ----------
-    owner, until
-        Columns of the table: the worker's id, and the end of its lease.
-    length
-        How long a lease lasts unless it is renewed.
-    """
+    """Two columns of a table: the worker that has a row, and until when unless it renews."""
 
     owner: Column[str]
     until: Column[datetime]

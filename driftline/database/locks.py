@@ -12,14 +12,8 @@ from sqlalchemy import Connection, func, select
 def advisory_lock(connection: Connection, name: str) -> None:
     """Wait for the lock of a name and keep it until the transaction ends.
 
-    Parameters
-    ----------
-    connection
-        In the transaction to guard, before its first read.
-    name
-        What is guarded, such as ``source:monitor:flights/20130115T000000Z``. Two names may share a
-        lock by chance, which costs a wait and nothing else. Whoever takes several locks takes them
-        in the same order everywhere.
+    Take it before the transaction's first read. Two names may share a lock by chance, which only
+    costs a wait. Whoever takes several locks takes them in the same order everywhere.
     """
     if connection.dialect.name == "postgresql":
         key = func.hashtextextended(name, 0)

@@ -20,17 +20,9 @@ MIGRATION_LOCK = 0x647269_66746C696E
 
 
 def migrate(engine: Engine) -> str:
-    """Return the schema's revision after bringing it up to date, in one transaction.
+    """Bring the schema up to date in one transaction; return its revision.
 
     Several processes may do so at once: one works, the others wait and find it done.
-
-    Raises
-    ------
-    UnavailableError
-        When the database cannot be opened or is locked by another process for too long.
-    ConflictError
-        When its schema is of a version that this one does not know, or cannot be brought up to
-        date.
     """
     known = known_revisions()
     where = without_password(engine.url.render_as_string(hide_password=True))

@@ -43,13 +43,7 @@ def token_of(place: Place) -> str:
 
 
 def place_of(token: str | None, *kinds: type) -> Place | None:
-    """Read the place from a token, by the types of its values.
-
-    Raises
-    ------
-    InputError
-        For what is no token of such a list.
-    """
+    """Read the position from a page token, by the types of its values."""
     if token is None:
         return None
     try:

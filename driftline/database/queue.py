@@ -49,18 +49,10 @@ def queue_columns() -> tuple[Column[Any], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The rows of a table as work.
+    """The rows of a table, which has `queue_columns`, as work.
 
-    Parameters
-    ----------
-    table
-        It has `queue_columns`.
-    key
-        The column that tells its rows apart.
-    order
-        The column by which rows are taken, the lowest first.
-    unfinished
-        The statuses of rows that wait or are worked on.
+    ``order``: the column by which rows are taken, the lowest first; ``unfinished``: the statuses of
+    rows that wait or are worked on.
     """
 
     table: Table

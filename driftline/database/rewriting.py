@@ -12,12 +12,9 @@ from driftline.errors import UnavailableError
 
 
 def write_anew(engine: Engine, tables: Sequence[str]) -> None:
-    """Rewrite SQLite's file and empty its log; of PostgreSQL, rewrite these tables.
+    """Rewrite SQLite's file and empty its log; on PostgreSQL, rewrite these tables.
 
-    Raises
-    ------
-    UnavailableError
-        Somebody keeps an older state open: the bytes are not gone yet.
+    UnavailableError: another connection keeps an older state open, so the bytes are not gone yet.
     """
     try:
         if engine.dialect.name == "sqlite":

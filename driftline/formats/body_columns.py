@@ -66,18 +66,9 @@ class Reading:
         columns: Sequence[Coerced],
         extras: Sequence[Extra] = (),
     ) -> None:
-        """Take the rows of some bodies.
+        """Add the rows of some bodies: ``counts`` rows of each, whose ``columns`` hold all of them.
 
-        Parameters
-        ----------
-        indices
-            Which bodies, in the order in which their rows stand.
-        counts
-            Rows of each of them.
-        columns
-            One for each of the fields, all rows of these bodies.
-        extras
-            Fields that no column takes, their rows counted from the first of these.
+        ``extras``: fields that no column takes, their rows counted from the first of these.
         """
         counts = np.asarray(counts, np.int64)
         self._starts[indices] = self._row_count + np.cumsum(counts) - counts

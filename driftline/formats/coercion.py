@@ -56,13 +56,7 @@ class Coerced(NamedTuple):
 
 
 def coerce(array: pa.Array | pa.ChunkedArray, kind: ColumnType) -> tuple[pa.Array, int]:
-    """Cast values of any Arrow type to a signature's type.
-
-    Returns
-    -------
-    tuple of pa.Array and int
-        The values, null where there was none or where it did not fit, and how many did not fit.
-    """
+    """Cast values to a signature's type; return also how many did not fit and are null."""
     values, lost = _read(array, kind)
     return values, 0 if lost is None else int(pc.sum(lost).as_py() or 0)
 

@@ -20,13 +20,7 @@ def position_names(count: int, signature: Signature | None) -> list[str]:
 def given_names(
     given: Sequence[str], count: int, signature: Signature | None, shown: str
 ) -> list[str]:
-    """Return the names that the user gives columns without any, else those of `position_names`.
-
-    Raises
-    ------
-    InputError
-        When these are not as many as the columns, and no signature knows as many.
-    """
+    """Return the user's names for columns without a header, else those of `position_names`."""
     if len(given) == count:
         return list(given)
     if given and not columns_by_count(count, signature):

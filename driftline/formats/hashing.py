@@ -41,19 +41,10 @@ def hash_texts(values: pa.StringArray) -> np.ndarray:
 
 
 def hash_ends(values: pa.StringArray) -> np.ndarray:
-    """Hash texts by their length and eight bytes each of their start and their end.
+    """Hash texts by their length and eight bytes each of their start and their end, as uint64.
 
-    Half the time of `hash_texts`; texts that differ elsewhere have one hash.
-
-    Parameters
-    ----------
-    values
-        Texts; what is null has some hash, too.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint64, shape (values,), the same on every machine.
+    Half the time of `hash_texts`; texts that differ elsewhere have one hash. Hashes are the same on
+    every machine; a null has some hash, too.
     """
     words, starts, lengths = _words(values)
     beyond = np.maximum(WORD - lengths, 0)

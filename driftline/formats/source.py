@@ -63,22 +63,12 @@ PART_NAME = re.compile(r"(.+)\[(\d+)\]", re.DOTALL)
 class Source:
     """Data that can be read as Arrow batches.
 
-    Parameters
-    ----------
-    schema
-        Columns, in the data's order, of plain types (see `arrow_types.plain_type`).
-    reader
-        Opens the data from its start; its batches have types of their own, such as times without
-        a zone.
-    textual
-        Whether numbers were guessed from text (CSV).
-    row_count
-        Number of rows, when known before reading.
-    splitter
-        Cuts the data into parts that are opened on their own; None: they are read from front to
-        end and cut as they come.
-    partitions
-        Columns whose values stand in the names of folders.
+    ``schema``: columns of plain types, in the data's order (`arrow_types.plain_type`); ``reader``:
+    opens the data from its start, its batches have types of their own, such as times without a
+    zone; ``textual``: whether numbers were guessed from text (CSV); ``row_count``: None when
+    unknown before reading; ``splitter``: cuts the data into parts that open on their own, None:
+    batches are cut as they come; ``partitions``: columns whose values stand in the names of
+    folders.
     """
 
     schema: pa.Schema
@@ -116,11 +106,6 @@ class Source:
         """Return the data with lists of so many numbers as columns: ``p[0]``, ``p[1]`` of ``p``.
 
         A list of another length has no value in any of them.
-
-        Raises
-        ------
-        InputError
-            When the data has such a column besides.
         """
         if twice := sorted({*self.schema.names} & {*part_names(name, count)}):
             raise InputError(
@@ -188,24 +173,11 @@ class Files:
 def open_source(
     data: object, *, signature: Signature | None = None, dialect: Dialect = AS_FOUND
 ) -> Source:
-    """Open data of any supported form.
+    """Open data: paths, globs, folders, URIs, frames, Arrow, ``__arrow_c_stream__``.
 
-    Parameters
-    ----------
-    data
-        A path, glob, folder, URI or list of them (CSV, Parquet, Arrow IPC, JSON Lines, SageMaker
-        capture lines; a Delta table's folder), also as `Files`; a pandas or polars frame; an Arrow
-        table, batch or reader; anything with ``__arrow_c_stream__``.
-    signature
-        Of the reference. Columns that are text there are read as text; rows without a header get
-        their names from it. Lists of probabilities become the columns that they are there.
-    dialect
-        What the user says of text files.
-
-    Raises
-    ------
-    InputError
-        When there is nothing to read, or it is none of these forms: one sentence.
+    With the reference's ``signature``, columns that are text there are read as text, rows without a
+    header get their names from it, and lists of probabilities become its columns. ``dialect``: what
+    the user says of text files.
     """
     found = _open(data, signature, dialect)
     parts = Counter[str]()

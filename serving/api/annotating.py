@@ -1,9 +1,8 @@
-"""Marking what a monitor found: the mark, what it changes, and the windows that it is about.
+"""Annotates what a monitor found: the annotation, what it changes, and the windows that it covers.
 
-A mark and all that it changes are one transaction; a new version of the baseline is written before
-it, and nobody uses it until then. The windows that it is about are judged again afterwards, so that
-what was expected alarms no more; until that is done the mark is kept as half done, and a server
-that begins goes on with it.
+An annotation and all that it changes are one transaction; a new version of the baseline is written
+before it, and nobody uses it until then. The windows are judged again afterwards; until that is
+done the annotation is stored as unfinished, and a server that starts goes on with it.
 """
 
 from __future__ import annotations

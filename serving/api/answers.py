@@ -49,10 +49,10 @@ Counted = dict[str, int]
 
 
 def shape(name: str, about: str, /, *base: Any, extra: bool = False, **fields: Any) -> Any:  # noqa: ANN401 - a model
-    """Return a model of the fields of its bases, and of these.
+    """Return a model with the fields of its bases and these.
 
-    A list is written ``[Item]``, an object by name ``{"": Value}``, and ``(type, None)`` what may
-    be missing; with ``extra`` other fields may be there, too.
+    A list is written ``[Item]``, an object by name ``{"": Value}``, and ``(type, None)`` an
+    optional field; ``extra`` allows other fields.
     """
     found: dict[str, Any] = {}
     for one in base:

@@ -56,10 +56,10 @@ def read_report(context: ServerContext, execution: Execution) -> tuple[bytes, di
 def open_contributing_rows(
     context: ServerContext, execution: Execution, index: int | None
 ) -> ContributingRows:
-    """Open the rows behind one violation, by its place in the report, or behind all that alarm.
+    """Open the rows behind one violation, by its index in the report, or behind all that alarm.
 
-    What was expected has its places after what alarms; where nothing alarms, all is all of that.
-    Rows come with all columns of the endpoint and, where labels are known, the label.
+    Expected violations come after those that alarm; where nothing alarms, all stands for them. Rows
+    come with all columns of the endpoint and, where labels are known, the label.
     """
     _, report = read_report(context, execution)
     entries = _entries(report, index)

@@ -198,9 +198,9 @@ def _status(
 
 
 def _made(row: Stored) -> dict[str, Any]:
-    """Return what was made of a resource; its signature as an object, not as text.
+    """Return the artifacts of a resource; its signature as an object, not as text.
 
-    The levels of its features, and a model's categories, are values of rows, which take the role
+    The levels of its features, and a model's categories, are values of rows: they need the role
     analyst.
     """
     made, is_analyst = dict(row.made), CURRENT.get().may("analyst")

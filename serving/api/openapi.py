@@ -1,8 +1,7 @@
-"""The OpenAPI document: what FastAPI reads off the routes, and all that a reader misses there.
+"""The OpenAPI document: FastAPI's own, completed once, when it is first asked for.
 
-Completed in one place, once, when it is first asked for: ids, summaries, the forms of answers and
-of errors with every status, descriptions of parameters, and an example of each. Nothing of it runs
-with a request. Examples are answers of a real server (`tests/serving/api_yard.py` records them).
+Added are ids, summaries, the forms of answers and errors with every status, descriptions of
+parameters, and examples, which `tests/serving/api_yard.py` records from a real server.
 """
 
 from __future__ import annotations

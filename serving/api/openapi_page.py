@@ -1,7 +1,6 @@
 """The page /docs: every operation of the OpenAPI document, as plain HTML.
 
-Without scripts and without anything from another host: the usual viewers load themselves from
-elsewhere and show nothing on a machine without a way out.
+It needs no scripts and no other host: the usual viewers show nothing on a machine that is offline.
 """
 
 from __future__ import annotations

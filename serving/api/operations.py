@@ -1,8 +1,4 @@
-"""What each operation is called, answers and may refuse, beyond what its route says by itself.
-
-One table by method and path. What every operation has in common is in `openapi.py`; a test holds
-the table against the routes.
-"""
+"""Names, answers and errors of each operation, by method and path; `openapi.py` has the rest."""
 
 from __future__ import annotations
 

@@ -66,11 +66,6 @@ async def require_plain_body(request: Request) -> None:
     """Refuse a JSON body with half of a surrogate pair, NaN or an infinity; for every route.
 
     Most bodies have no bytes that could be one: those are not walked, however large they are.
-
-    Raises
-    ------
-    InputError
-        Quoting the text, or naming the field.
     """
     if request.scope["route"].body_field is None or not _is_doubtful(await request.body()):
         return

@@ -23,8 +23,7 @@ def row_condition(engine: Engine, endpoint: str, text: str) -> RowCondition:
     """Read an expression such as ``name == 'Ada'`` on the captured rows of an endpoint.
 
     It is parsed, never run, and names columns only: the signature's, or those of the capture table
-    that hold texts, numbers or times. A row where it is open, since a value is missing, is not
-    meant.
+    with texts, numbers or times. A row whose result is null, as a value is missing, does not match.
     """
     expression = Expression(text)
     signature = require_signature(engine, endpoint)

@@ -1,8 +1,7 @@
 """Answers asynchronous invocations: takes them from the queue, asks the endpoint, writes files.
 
-A server that dies over a request leaves it with a lease that runs out; the next one asks the model
-again and writes the same file. A file is renamed to its name when it is whole, before the request
-is closed.
+When a server dies, its lease runs out; the next one asks the model again and writes the same file.
+A file gets its name when it is whole, before the request is closed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Erases what is kept of requests beside their captured rows: queued bodies, answers, reasons.
 
 In two steps, so that neither a kill nor a server that is about to answer leaves anything. One
-transaction takes body, reason and all else from the row; from then on no server claims or closes
-it. Files go after that, and once more when the lease of whoever worked on it has run out.
+transaction clears the row; from then on no server claims or closes it. Files are removed after
+that, and once more when the lease of the server that worked on it has run out.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def clear_requests(
 ) -> ClearedRequests:
     """Clear asynchronous invocations of inference ids, and reasons of transform jobs, in SQL.
 
-    Reasons that name such an id go; and when rows of an endpoint go (`of_rows`), those of its jobs
-    and of jobs of a model by itself, for a reason quotes a record and does not say whose. Files of
-    answers are left to `remove_files`.
+    Reasons that name such an id are cleared. When rows of an endpoint go (`of_rows`), so are those
+    of its jobs and of jobs of a model by itself, for a reason quotes a record and does not say
+    whose. `remove_files` removes the files of answers.
     """
     if not inference_ids and not of_rows:
         return ClearedRequests()

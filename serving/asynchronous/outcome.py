@@ -1,4 +1,4 @@
-"""Notifications and metrics of what came of an asynchronous invocation, as it is closed.
+"""Notifications and metrics of an asynchronous invocation's result, written as it is closed.
 
 References
 ----------

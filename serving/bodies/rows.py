@@ -1,10 +1,9 @@
 """Bodies of invocations to columns: CSV, JSON, JSON Lines and npy, one row or many.
 
-Runs in the worker process. Values are taken by column, not by row: the standard library's CSV and
-JSON readers, ``zip`` and numpy walk over the cells in C, which for the few rows of a usual request
-is several times faster than a data frame reader (17 rows of 10 columns: 0.05 ms against 0.25 ms
-for pandas.read_csv). Only when a value does not fit are the cells looked at one by one, to name
-the row and the column in the refusal.
+Runs in the worker process. The standard library's readers, ``zip`` and numpy walk over the cells in
+C, which for a few rows is several times faster than a data frame reader (17 rows of 10 columns:
+0.05 ms against 0.25 ms for pandas.read_csv). Only when a value does not fit are cells looked at one
+by one, to name row and column in the refusal.
 """
 
 from __future__ import annotations
@@ -64,11 +63,11 @@ def read_columns(
     """Read the rows of a body as columns of one length, at least 1 and at most ``max_rows``.
 
     ``expected`` allows as many. Numbers are int64 or float64 (missing is NaN), text and truth
-    values with gaps objects (NO_TEXT; None or NaN). Without ``expected``, or where it has no
-    types, a column is of numbers when every value in it is one, of text otherwise. Without
-    ``expected`` it is called ``_c0``, ``_c1`` … by position unless the rows are objects, or tensors
-    of one column each; with ``by_position`` a lone tensor is called so, too. Then ``count`` is how
-    many values a row has, where that is known, and ``are_texts`` that none of them is a number.
+    values with gaps objects (NO_TEXT; None or NaN). Without ``expected``, or where it has no types,
+    a column is numeric when every value in it is, text otherwise. Without ``expected`` columns are
+    called ``_c0``, ``_c1`` … by position unless the rows are objects, or tensors of one column
+    each; with ``by_position`` a lone tensor's are, too. Then ``count`` is how many values a row
+    has, where that is known, and ``are_texts`` that none of them is a number.
     """
     if form == "npy":
         known = None if expected is None else expected.columns
@@ -381,8 +380,8 @@ def _is_plain(values: Sequence[str]) -> bool:
 def _integers(values: Sequence[Any]) -> np.ndarray:
     """Convert to int64; with missing values to float64, as pandas does.
 
-    A fraction is a misfit, and all the same no reason to refuse a prediction: the model gets it as
-    float64, and the capture table tells of it. Numbers beyond 64 bits are refused.
+    A fraction is a misfit, but no reason to refuse a prediction: the model gets it as float64, and
+    the capture table records it. Numbers beyond 64 bits are refused.
     """
     kinds = set(map(type, values))
     if kinds <= {int} or (kinds == {str} and _is_plain(values)):

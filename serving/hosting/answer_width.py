@@ -1,7 +1,7 @@
-"""How many values a model of numbers answers a row, which few models say.
+"""Finds how many values a row a model answers.
 
-The others are asked once, with a row of zeros, where that does nothing but compute: estimators, of
-a pipeline the last one alone, and our own readers of files.
+A model that does not say is asked once, with a row of zeros, where that only computes: estimators,
+of a pipeline the last one alone, and our own readers of files.
 """
 
 from __future__ import annotations

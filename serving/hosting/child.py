@@ -167,7 +167,6 @@ class Child(asyncio.Protocol):
     ) -> dict[str, Any]:
         """Have the process load a model; return the model's description of itself.
 
-        ``prints``: where what it prints is kept.
         LoadError: the model cannot be served. WorkerLostError: the process ended or took too long.
         """
         if self.gone.is_set():

@@ -1,13 +1,12 @@
-"""A variant of several containers: one of them asked by its name, or all of them one after another.
+"""A variant of several containers: one is asked by name, or all of them one after another.
 
-Each container is a model with workers of its own, kept running as those of any model are. In a
-pipeline the answer of one, with its content type, is the request of the next; one that refuses
-ends it.
+Each container is a model with workers of its own. In a pipeline the answer of one, with its content
+type, is the request of the next; an error ends it.
 
 References
 ----------
-SageMaker developer guide, "Host multiple models which use different containers behind one
-endpoint" and "Host models along with pre-processing logic as serial inference pipeline".
+SageMaker developer guide, "Host multiple models which use different containers behind one endpoint"
+and "Host models along with pre-processing logic as serial inference pipeline".
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Converting models to ONNX, with a check that they still answer the same.
+"""Converts models to ONNX and checks that they still answer the same.
 
-Most of what can go wrong in a conversion is silent, such as thresholds of float64 in float32. So a
-model is written only after it has answered the rows of a reference as the original does.
+Most faults of a conversion are silent, such as thresholds of float64 in float32. So a model is
+written only after it has answered the rows of a reference as the original does.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _OPSET, _ML_OPSET = 15, 3
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the answers of two models lie apart at most, and in which row, from 1.
+    """The largest distance between the answers of two models, and its row, from 1.
 
-    ``difference``: of probabilities, or of numbers in relation to the largest one; where
-    there are classes alone, 1 if any row gets another.
+    ``difference``: of probabilities, or of numbers relative to the largest one; for classes alone,
+    1 if any row gets another.
     """
 
     rows: int

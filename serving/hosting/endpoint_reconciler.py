@@ -1,13 +1,11 @@
 """All endpoints of this server: from declarations to running pools, swapped without a gap.
 
-The table of routes is immutable and replaced as a whole; an invocation reads it once and never
-asks the database. When a variant's model changes, the old pool answers until the new one is ready;
-when the new one cannot be loaded, the old one stays and the reason is kept. A variant that joins
-an endpoint gets requests once it is ready; new weights hold for all variants at once. What an
-endpoint is no longer declared with goes on until something that it is declared with is ready.
+The table of routes is immutable and replaced as a whole; an invocation reads it once and never asks
+the database. The old pool of a changed model answers until the new one is ready, and stays when the
+new one cannot be loaded. A variant that joins gets requests once it is ready; new weights hold for
+all variants at once. What is no longer declared is served until something declared is ready.
 
-Several servers may share one database: each looks once a second whether what is to be served has
-changed, whoever changed it, and follows.
+Several servers may share one database: each checks once a second for changes, whoever made them.
 """
 
 from __future__ import annotations
@@ -261,8 +259,8 @@ class EndpointReconciler:
     def is_ready(self) -> bool:
         """Whether requests are routed: endpoints were read, and their first starts had time.
 
-        A rolling update keeps the server before while this one loads its models; one that hangs
-        or crashes keeps no other endpoint out of service for longer than that.
+        A rolling update keeps the old server while this one loads its models; an endpoint that
+        hangs or crashes keeps no other one out of service for longer.
         """
         is_loaded = all(task.done() for task in self._first_starts)
         is_late = asyncio.get_running_loop().time() > self._loads_until_s

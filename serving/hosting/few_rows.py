@@ -1,10 +1,10 @@
-"""Predictions of a few rows, without what each call of scikit-learn costs before it computes.
+"""Predictions of a few rows, without the fixed cost of a scikit-learn call.
 
 A scaler with a logistic regression takes 0.3 ms a call and a hundred boosted trees 0.8 ms, nearly
-all of it checks of the input and, with trees, a call each. Here the same numbers are read from the
-fitted model once, when it is loaded, for the estimators in the tables below. What differs from the
-model itself on sample rows at the load is not used; rows that would be treated in a special way
-(missing texts, infinities, ties) go to the model itself (docs/why/hosting.md).
+all of it input checks and, with trees, one call for each. Here the same numbers are read from the
+fitted model once, at the load, for the estimators in the tables below. A shortcut that differs from
+the model on sample rows is not used; special rows (missing texts, infinities, ties) go to the model
+itself (docs/why/hosting.md).
 
 References
 ----------
@@ -38,10 +38,10 @@ class UnusualError(Exception):
 
 
 def few_rows(model: Any, prepare: Callable[[Any], Any] | None) -> Entry | None:  # noqa: ANN401 - foreign object
-    """Return what answers as ``predict_proba`` or, without classes, ``predict``; None if unknown.
+    """Return a fast ``predict_proba`` or, without classes, ``predict``; None for unknown models.
 
-    ``prepare`` does what the steps of a pipeline before the last do. It takes at most FEW rows, and
-    raises UnusualError for those that only the model itself can take.
+    ``prepare`` does the steps of a pipeline before the last. It takes at most FEW rows, and raises
+    UnusualError for those that only the model itself can take.
     """
     try:
         with warnings.catch_warnings():

@@ -84,12 +84,9 @@ def share_fork_server(descriptor: int) -> None:
 
 
 def fork_watched() -> tuple[int, int]:
-    """Fork; return the number of the new process and its process descriptor, in it 0 and -1.
+    """Fork; return the number and the process descriptor of the new process, in it 0 and -1.
 
-    Raises
-    ------
-    OSError
-        When there is no process or descriptor left. There is no new process then.
+    An OSError means that there is no new process.
     """
     process_id = os.fork()
     if process_id == 0:
@@ -478,13 +475,7 @@ class _Forks:
                     os.close(descriptor)
 
     def _fork(self, client: _Client, number: int, descriptors: list[int]) -> bool:
-        """Fork a worker that is watched; return True in it.
-
-        Raises
-        ------
-        OSError
-            When there is no process or no file descriptor left for it.
-        """
+        """Fork a worker that is watched; return True in it."""
         if len(descriptors) < 2:  # The kernel drops what would be one file too many.
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         process_id, watched = fork_watched()

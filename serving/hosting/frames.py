@@ -88,8 +88,8 @@ def _header(text: bytes) -> dict[str, Any]:
 def send_last(link: socket.socket, frame: bytes) -> None:
     """Send a worker's last frame, and wait until the server has closed its end.
 
-    The server may be sending more: a socket that is closed with unread data takes along what the
-    server has not read yet. One that reads nothing any more keeps no worker.
+    The server may be sending more: closing a socket with unread data discards what the server has
+    not read yet. A server that no longer reads does not keep the worker.
     """
     link.sendall(frame)
     link.shutdown(socket.SHUT_WR)

@@ -36,18 +36,9 @@ def read_lines(
     since: datetime | None = None,
     before: tuple[datetime, str] | None = None,
 ) -> list[LogLine]:
-    """Return so many lines of an endpoint's folder at most, the newest first.
+    """Return at most so many lines of an endpoint's folder, the newest first.
 
-    Parameters
-    ----------
-    folder
-        The endpoint's.
-    variant
-        Only its lines.
-    since
-        No line that is older.
-    before
-        Time and file of a line: only what is older, or as old and of an earlier file.
+    ``before``: time and file of a line; lines that are older, or as old and of an earlier file.
     """
     names = {path.name.removesuffix(OLDER) for path in folder.glob("*.log*")}
     if variant is not None:

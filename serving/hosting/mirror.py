@@ -1,7 +1,7 @@
-"""Copies of requests on their way to a shadow: as many at once as its bounds allow, no more.
+"""Copies requests to a shadow, as many at once as its bounds allow.
 
-A copy is made when the caller has its answer, and nobody waits for it. Of a shadow that is slow,
-hangs or is not there the copies are dropped, and counted.
+A copy is made when the caller has its answer, and nobody waits for it. Copies for a shadow that is
+slow, hangs or is gone are dropped and counted.
 """
 
 from __future__ import annotations
@@ -18,13 +18,7 @@ MAX_OPEN_BYTES = 64 << 20
 
 
 class Mirror:
-    """The copies for one shadow; lives inside one event loop.
-
-    Attributes
-    ----------
-    mirrored, dropped
-        How many copies the shadow was asked, and how many it was spared, since the server began.
-    """
+    """Copies requests to one shadow and counts the copies; lives inside one event loop."""
 
     def __init__(self, max_open: int = MAX_OPEN, max_open_bytes: int = MAX_OPEN_BYTES) -> None:
         self.mirrored = self.dropped = 0

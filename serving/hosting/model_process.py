@@ -1,7 +1,7 @@
-"""A model to be asked by monitors: in a process of its own, kept while it is used.
+"""A model that monitors ask: in a process of its own, kept while it is used.
 
-User code never runs in our processes. A process that explains is not one that serves: it is asked
-one thing at a time, from a thread that waits, and at a lower priority.
+User code never runs in our processes. A process that explains does not serve: it is asked one thing
+at a time, from a thread that waits, at a lower priority.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _About:
 
 
 class ModelProcess:
-    """A model in a process of its own, started when it is first asked (a ModelPredictor).
+    """A model in a process of its own, started by the first call (a ModelPredictor).
 
     A call raises InputError when the model cannot be read or refuses the rows, UnavailableError
     when the process ended or took too long; the next call starts another one.
@@ -267,8 +267,7 @@ class ModelShelf:
     ) -> AbstractContextManager[ModelProcess] | None:
         """Return an endpoint's model, to be asked in one thread; None when none is served here.
 
-        Of several variants the one that is named, be it a shadow, or else the production variant
-        with the largest weight.
+        Without a named variant it is the production variant with the largest weight.
         """
         found = self._find(endpoint, variant)
         if found is None:

@@ -1,7 +1,6 @@
 """Folders of temporary files, each locked by the processes that use it.
 
-What a killed process leaves is known by its lock, which the system lets go: whoever comes next
-removes it.
+The kernel releases the lock of a killed process; the next process then removes its folder.
 """
 
 from __future__ import annotations

@@ -92,10 +92,10 @@ class _Count:
 
 
 class Pool:
-    """Workers that hold the same model; made, started and stopped inside one event loop.
+    """Workers that hold the same model; created, started and stopped inside one event loop.
 
-    ``first`` is a process that has loaded the same file before, to be the first worker;
-    ``prints``: where what the workers print is kept.
+    ``first``: a process that has loaded the same file already, as the first worker; ``prints``:
+    where the workers' output goes.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class Pool:
         target_model: str | None = None,
         timeout_s: float | None = None,
     ) -> Reply:
-        """Have one request answered by the least loaded worker, on another one if that is lost.
+        """Have the least loaded worker answer one request; retry on another one if it is lost.
 
         ``target_model``: which of many models is asked; None where there is one; ``timeout_s``: in
         place of the limit of all.

@@ -51,9 +51,9 @@ _FEW_CATEGORIES = 100
 class Predictor:
     """A loaded model that turns columns into predictions.
 
-    ``positive`` is the class whose probability is answered when there are two, or several names of
-    which it is the first that the model knows; without it the second, as in scikit-learn. ``like``
-    is a Description that the model has to agree with.
+    ``positive``: the class whose probability is answered when there are two, or several names, of
+    which the first that the model knows counts; None: the second, as in scikit-learn. ``like``: a
+    Description that the model has to agree with.
     """
 
     def __init__(
@@ -167,13 +167,10 @@ class Predictor:
         return found
 
     def numbers(self, columns: Columns) -> np.ndarray:
-        """Return what attributions are counted in, for every row.
+        """Return the numbers that attributions explain, one for each row.
 
-        Returns
-        -------
-        numpy.ndarray
-            Shape (rows, 1): the probability of the positive class, or 1 where it is predicted, or
-            the value. With more than two classes, or several values a row, (rows, of these).
+        That is the positive class's probability, or 1 where it is predicted, or the value; shape
+        (rows, 1). With more than two classes, or several values a row, (rows, of these).
         """
         rows = self.prepared(columns)
         if self._chances is not None:

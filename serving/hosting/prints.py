@@ -1,8 +1,8 @@
-"""What models print: read from a pipe, so that it can neither forge lines of the log nor flood it.
+"""Output of models: read from a pipe, so that it can neither forge lines of the log nor flood it.
 
-Read by the process that started the worker: what a worker says when it dies is read, too. Lines go
-to the log file of the endpoint's variant, or to the server's log where there is none. Of those
-printed faster than the limit allows, the count is reported.
+The process that started the worker reads it, so the last words of a dying worker are read, too.
+Lines go to the log file of the variant, or else to the server's log. Lines above the rate limit are
+counted.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ class Prints:
         is_private: bool,
         container: str = "",
     ) -> None:
-        """Set whose lines they are from now on, and which file they go to.
+        """Set whose lines these are from now on, and which file they go to.
 
-        ``worker``: what returns its number, which need not be known before it prints.
+        ``worker``: returns the worker's number, which need not be known before it prints.
         ``is_private``: they go nowhere else, for they may hold secrets. They are a command's, which
         brings its first lines along: it was started before the endpoint has it, and starts once.
         """

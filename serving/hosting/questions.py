@@ -1,4 +1,4 @@
-"""What monitors ask of a model: tables in, plain numbers out.
+"""Answers what monitors ask of a model: tables in, plain numbers out.
 
 Runs in the worker process. Tables travel as Arrow, answers as bytes of float64: 70,000 rows of 15
 columns would take longer to write and read as JSON than to predict.
@@ -78,10 +78,10 @@ class Questions:
 
 
 def columns_of(table: pa.Table) -> Columns:
-    """Return a table's columns as the rows of an invocation are given (rows.read_columns).
+    """Return a table's columns in the form of an invocation's rows (rows.read_columns).
 
-    Missing numbers are NaN, missing text NO_TEXT, missing truth values None or as the field
-    says; empty text is missing.
+    Missing numbers are NaN, missing text NO_TEXT, missing truth values None or as the field says;
+    empty text is missing.
     """
     return {
         field.name: _column(column.combine_chunks(), missing_of(field))

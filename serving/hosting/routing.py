@@ -32,13 +32,7 @@ class Route:
     mirror: Mirror | None = None  # Of a shadow: the copies on their way to it.
 
     def target_model(self, header: str | None, container: str | None = None) -> str | None:
-        """Return which of many models or containers a request asks; None where there is no choice.
-
-        Raises
-        ------
-        InputError
-            When a header is missing, names nothing that could be served, or there is no choice.
-        """
+        """Return which model or container a request asks for; None where there is no choice."""
         hostname = self._container(container)
         if self.desired.many is None:
             if header is not None:
@@ -125,13 +119,7 @@ class ServedEndpoint:
         return self.routes if self.shadow is None else (*self.routes, self.shadow)
 
     def by_weight(self, draw: float) -> Route:
-        """Return the variant that a number drawn from [0, 1) falls to.
-
-        Raises
-        ------
-        ConflictError
-            When all weights are 0.
-        """
+        """Return the variant that a number drawn from [0, 1) falls to."""
         if len(self.weighted) == 1:
             return self.weighted[0]
         if not self.weighted:
@@ -142,13 +130,7 @@ class ServedEndpoint:
         return self.weighted[bisect_right(self.bounds, draw, hi=len(self.bounds) - 1)]
 
     def named(self, variant: str) -> Route:
-        """Return a variant by its name, ignoring case.
-
-        Raises
-        ------
-        InputError
-            When the endpoint has no such variant.
-        """
+        """Return a variant by its name, ignoring case."""
         for route in self.routes:
             if route.desired.name.casefold() == variant.casefold():
                 return route

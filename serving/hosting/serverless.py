@@ -1,7 +1,7 @@
 """The workers of a serverless variant: none at rest, one for each open request, ended when idle.
 
-A request that finds no idle worker starts one and waits for it, up to as many as the variant may
-have at once; further requests are refused. Some may be provisioned: these are kept running.
+A request that finds no idle worker starts one and waits for it, up to the variant's limit; further
+requests are refused. Provisioned workers are kept running.
 
 References
 ----------

@@ -1,12 +1,11 @@
 """Child process that holds a model, or many: forked by `fork_server`, or a program of its own.
 
 Reads frames from the socket FD of ``python -P -m driftline.serving.hosting.worker FD``, answers
-frames, and ends when the socket ends. A frame with a path says which model to load, or that many
-will be asked for (multi_model/models.py); all others are requests. Requests that are waiting when
-the model gets free are predicted together: a pipeline of scikit-learn costs milliseconds a call and
-microseconds a row (17 rows 2.1 ms, 340 rows 2.3 ms), so this decides how many requests a second a
-worker answers. If the model refuses a batch, its requests are predicted one by one, so that each
-gets its own answer.
+frames, and ends when the socket ends. A frame with a path names the model to load, or announces
+many (multi_model/models.py); all others are requests. Waiting requests are predicted together: a
+scikit-learn pipeline costs milliseconds a call and microseconds a row (17 rows 2.1 ms, 340 rows 2.3
+ms), so this decides the throughput. If the model refuses a batch, its requests are predicted one by
+one, so that each gets its own answer.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""``POST /endpoints/{name}/invocations``: bytes in, bytes out, as little between as can be.
+"""``POST /endpoints/{name}/invocations``: a bare ASGI callable without a framework or a copy.
 
-A bare ASGI callable: no framework, no model of the body, no copy of it. The body goes to the
-worker as it came; what is in it is the worker's business.
+The body goes to the worker as it came; the worker parses it.
 """
 
 from __future__ import annotations

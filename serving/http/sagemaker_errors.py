@@ -1,4 +1,4 @@
-"""Errors of invocations as SageMaker's clients read them: a header's code, a member's sentence.
+"""Errors of invocations as SageMaker's clients read them: a header and a member of the body.
 
 Beside our own form, which stays in the body. boto3 shows the two as ``Code`` and ``Message``.
 

@@ -1,7 +1,7 @@
-"""What ``/metrics`` says of alarms, of their messages, and of single features.
+"""The metrics of ``/metrics`` on alarms, notifications and single features.
 
-Alarms, channels and features bear names that users choose, so they stand under a cap: what rings
-and what has drifted furthest comes first, and what did not fit is a number. Totals are never cut.
+Users choose these names, so a cap holds for the labels: firing alarms and the largest drift come
+first, and the rest is counted. Totals are never cut.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """``GET /metrics``: what Prometheus reads, from this process's counters and from the stores.
 
-Traffic is counted as it passes. Monitors, alarms, messages and the spool are looked up when asked
-for, so that one scrape tells of the whole installation, whichever process did the work. Names that
-users choose (monitors, alarms, endpoints of theirs) become labels under a cap: what is left out is
-itself a number.
+Traffic is counted as it passes. Monitors, alarms, notifications and the spool are read at the
+scrape, so that one scrape covers the whole installation. Names that users choose become labels
+under a cap; what is left out is itself counted.
 """
 
 from __future__ import annotations
@@ -132,8 +131,8 @@ class Exposition:
     def render(self, of: Part = "all") -> bytes:
         """Write a part, or everything, in Prometheus' text format.
 
-        Each server tells the same of the installation: who scrapes several asks each for its own
-        part, and one of them for the installation's, or sums would count it once a server.
+        Each server reports the same of the installation. Whoever scrapes several asks each for its
+        own part and one for the installation's, or sums would count it once a server.
         """
         own = generate_latest(self._registry) if of != "installation" else b""
         return own + (generate_latest(self._installation) if of != "server" else b"")

@@ -1,8 +1,8 @@
-"""The server's own traffic as metrics: what SageMaker puts for its endpoints, minute by minute.
+"""The server's own traffic as metrics, minute by minute, as SageMaker puts for its endpoints.
 
-Counted as it passes, in memory; written when a minute is over, by a thread that no request waits
-for. What cannot be written is tried again under the same id, so that it is there once; what there
-is no room to keep is counted. Latencies of a busy minute are off by half a percent at most.
+Counted in memory; written when a minute is over, by a thread that no request waits for. A failed
+write is retried under the same id, so that it is stored once; what exceeds the memory is counted.
+Latencies of a busy minute are off by half a percent at most.
 
 References
 ----------
@@ -177,10 +177,8 @@ _Key = tuple[int, str, str]
 class Traffic:
     """Counts invocations and writes them as metrics.
 
-    ``workers`` tells which can answer now.
-
-    :meth:`observe` and :meth:`run` belong to the event loop; only writing, and looking at what
-    workers use, happens in a thread.
+    :meth:`observe` and :meth:`run` belong to the event loop; only writing, and reading the workers'
+    usage, happens in a thread.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
-"""Apply and delete declared resources: all or nothing, the same twice changes nothing.
+"""Applies and deletes declared resources: all or nothing, the same twice changes nothing.
 
 First everything is checked and compared, then files are made, then one transaction stores all of
-it in all rooms, then the endpoints are brought in line. An error at any step leaves rows and files
-as they were.
+it, then the endpoints are brought in line. An error at any step leaves rows and files as they were.
 """
 
 from __future__ import annotations
@@ -121,10 +120,10 @@ class Applier:
         dry_run: bool,
         known: frozenset[str] | None = None,
     ) -> Plan:
-        """Apply declared resources, or say what that would change.
+        """Apply declared resources, or return what that would change.
 
         Returns when the endpoints that changed are in service, or have failed. ``known``: the
-        editions that each resource may be of before, none if it must be new; None: whatever it is.
+        editions that each resource may have before, none if it must be new; None: any.
         """
         resources = await self._read(fill_in, parse_resources(documents))
         for resource in resources:
@@ -320,10 +319,10 @@ class Applier:
         return spelled, {} if row is None else row.made
 
     async def promote(self, name: str, wanted: str, before: str | None = None) -> dict[str, Any]:
-        """Have a version of a baseline used by all that follow it; an older one, too.
+        """Have all followers of a baseline use a version of it, be it an older one.
 
-        ``before``: the digest that must be in use until then; None: whichever is.
-        Returns the baseline, the digests before and after, and the monitors that were moved.
+        ``before``: the digest that must be in use until then; None: any. Returns the baseline, the
+        digests before and after, and the monitors that were moved.
         """
         async with self._turns.of({("Baseline", key_of("Baseline", name))}), self._lock:
             with self._reconciler.changing():
@@ -506,13 +505,7 @@ class Applier:
 
 
 def _require_same_version(connection: Connection, entry: Planned) -> None:
-    """Refuse to take back a version that came into use since the plan was made.
-
-    Raises
-    ------
-    ConflictError
-        When another version is in use now, or the baseline was made or deleted meanwhile.
-    """
+    """Refuse to take back a version when another has come into use since the plan was made."""
     row = store.find(connection, "Baseline", entry.resource.name)
     now, then = (None if one is None else one.made["version"] for one in (row, entry.before))
     if now != then:

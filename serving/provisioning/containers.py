@@ -21,13 +21,7 @@ def check_containers(
     spec: ModelSpec,
     spec_of: Callable[[str], Mapping[str, Any]],
 ) -> None:
-    """Refuse containers that are no single model each, or that memory cannot hold together.
-
-    Raises
-    ------
-    ResourceError
-        Naming the container, or the sum of what they may use.
-    """
+    """Refuse containers that are no single model each, or that exceed memory together."""
     if spec.mode != SINGLE_MODEL:
         _require_no_container(connection, resource, spec)
     limits: dict[str, int] = {}

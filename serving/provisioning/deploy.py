@@ -26,8 +26,8 @@ def deploy_resources(
 ) -> list[dict[str, Any]]:
     """Return the resources that make a model a running endpoint, ready to be applied.
 
-    Paths are absolute, as the server sees them. With a reference come a baseline, the monitors
-    that the roles allow, and their alarms, which notify nobody until a channel is named.
+    Paths are absolute, as the server sees them. A reference adds a baseline, the monitors that the
+    roles allow, and their alarms, which notify nobody until a channel is named.
     """
     if not is_name(name):
         raise InputError(

@@ -309,8 +309,8 @@ def _check_modes(
 ) -> None:
     """Refuse models that cannot be served in an endpoint's form.
 
-    Of many models, queued requests would not say which one they are for, and workers that come and
-    go would hold none for long.
+    With many models, queued requests would not say which one they are for, and serverless workers
+    would hold none for long.
     """
     is_queued = bool(spec["async_inference_config"])
     for variant in variants_and_shadows(spec):

@@ -1,7 +1,7 @@
-"""From planned resources to what they stand for: model copies, baselines, signatures.
+"""From planned resources to their artifacts: model copies, baselines, signatures.
 
-Everything here happens before the one transaction that stores the result. Each thing made is
-remembered with how to take it back, so that an apply that fails leaves nothing behind.
+All of it happens before the one transaction that stores the result, and is recorded with how to
+undo it, so that a failed apply leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -82,15 +82,9 @@ ROLE_FIELDS = set(BaselineSpec.model_fields) - {
 class Provisioner:
     """Makes what planned resources need, and can take all of it back.
 
-    ``hold`` is told which model files are about to be declared.
-
-    Attributes
-    ----------
-    loaded
-        Processes that have loaded a new model, by its file: starting one takes seconds, so pools
-        take them over. Whoever holds the provisioner stops those that are left.
-    held
-        The model files that ``hold`` was told.
+    ``hold`` receives the model files that are about to be declared, also kept as ``held``;
+    ``loaded``: processes that have loaded a new model, by its file: starting one takes seconds, so
+    pools take them over. The owner of the provisioner stops those that are left.
     """
 
     def __init__(self, context: ServerContext, hold: Callable[[list[str]], None]) -> None:
@@ -347,8 +341,8 @@ def _of_variants(
 ) -> tuple[str | None, Signature | None]:
     """Return the positive class and the signature that all variants of an endpoint share.
 
-    They are captured into one table, where one column holds one thing. A model that answers bodies
-    does not say which classes it has: it is captured as those that do.
+    They are captured into one table, where one column has one meaning. A model that answers bodies
+    does not say which classes it has: it is captured as the others.
     """
     known: tuple[str, str | None, Signature | None] | None = None
     unknown: tuple[str, str | None, Signature | None] | None = None

@@ -49,13 +49,7 @@ def renew_by_capture(
 
 
 def refuse_pinned(definition: MonitorDefinition) -> None:
-    """Refuse to make another version for a monitor that would not use it.
-
-    Raises
-    ------
-    ConflictError
-        Naming the monitor and what to declare instead.
-    """
+    """Refuse to make another version for a monitor that would not use it."""
     if definition.baseline_pinned:
         raise ConflictError(
             f'monitor "{definition.name}" is pinned to version {definition.baseline_version} of '
@@ -86,8 +80,8 @@ def require_answerable_followers(
 ) -> None:
     """Refuse a version with which all windows of a stored monitor would fail with a question.
 
-    Monitors of `declared` keys are left to their declaration. Others are not named, as they may be
-    of an endpoint that is somebody else's.
+    Monitors of `declared` keys are left to their declaration. Others are not named, as they may
+    belong to an endpoint that the caller may not see.
     """
     key = key_of("Baseline", name)
     with read_connection(context.engine) as connection:

@@ -1,7 +1,7 @@
-"""Rolling baselines: every so often a version of the rows captured lately.
+"""Rolling baselines: periodic versions of the rows captured lately.
 
-Windows in which a monitor of the baseline found violations are left out, or their drift would be
-learnt. Any number of servers may do it: the same rows give the same version, which is kept once.
+Windows with violations of a monitor of the baseline are left out, or their drift would be learnt.
+Any number of servers may do it: the same rows give the same version, which is kept once.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class Rolling:
     def _made(self, row: Stored, spec: RollingSpec, window: Window) -> str | None:
         """Make a version, unless it is there; return it if it is to be used.
 
-        One that was there is left as it is once somebody, or an earlier process, has put any
-        version to use since the window was due.
+        An existing version is left alone once anybody, or an earlier process, has put any version
+        to use since the window was due.
         """
         root, used = self._context.root, row.made["version"]
         known = {one.version: one.origin for one in baselines.list_versions(root, row.name)}

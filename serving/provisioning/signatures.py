@@ -53,8 +53,8 @@ def predicted_type(signature: Signature | None) -> ColumnType | None:
 def bodies_signature(declared: Signature, roles: Mapping[str, Any]) -> Signature:
     """Return the signature of a model that answers bodies, by the roles of its baseline.
 
-    It is that of an app. Such a model does not say whether it answers a probability; where there
-    are two classes it may, and one that does not leaves it empty.
+    It is that of an app. Such a model does not say whether it answers a probability; with two
+    classes it may, and the column stays empty where it does not.
     """
     return _with_probability(declared.as_captured(), roles)
 
@@ -98,8 +98,8 @@ def job_signature(
 ) -> Signature:
     """Return the signature of a model's rows in the table of an endpoint that does not serve it.
 
-    The endpoint names the inputs and the columns that it has, the model says what it answers.
-    CSV has columns by position, so the inputs are in the model's order where it names them.
+    Inputs and columns come from the endpoint, outputs from the model. CSV has columns by position,
+    so the inputs are in the model's order where it names them.
     """
     if description["kind"] == BODIES:
         return _with_probability(table, baseline)
@@ -265,11 +265,11 @@ def _require_categories(inputs: Sequence[Column], description: Mapping[str, Any]
 
 
 def succeed(before: Signature | None, after: Signature) -> Signature:
-    """Return a new signature the place of an old one.
+    """Return a new signature as the successor of an old one.
 
-    A column of the same name and type keeps its column of the capture table; one of another type
-    gets a new one, for a table's column has one type for ever, and remembers the old one, so that
-    rows from before can be read. The version counts up when a name or a type has changed.
+    A column of the same name and type keeps its column of the capture table. One of another type
+    gets a new one, for a table's column never changes its type, and remembers the old one, so that
+    older rows can be read. The version counts up when a name or a type has changed.
     """
     if before is None:
         return after

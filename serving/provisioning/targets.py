@@ -1,8 +1,7 @@
-"""Refuses, when a channel is applied, a target that no message could be sent to or by.
+"""Refuses, when a channel is applied, a target that no message could be sent to.
 
-The guard that decides at each sending is asked here, too, as far as it can be without the DNS:
-about hosts that are literal addresses, in whatever notation, and about localhost. What a name
-stands for may change until a message goes out; so names are left to the guard at the sending.
+It asks the guard that decides at each sending, without the DNS: about literal addresses, in any
+notation, and about localhost. Names may resolve differently later and are left to that guard.
 """
 
 from __future__ import annotations

@@ -42,12 +42,9 @@ class Turns:
 
 
 async def within(seconds: float, work: Callable[[], T]) -> T:
-    """Do what may never end in a thread of its own, which then ends with the process.
+    """Run what may never end in a thread of its own; raise TimeoutError when it takes longer.
 
-    Raises
-    ------
-    TimeoutError
-        When it takes longer.
+    The thread ends with the process.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

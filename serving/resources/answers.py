@@ -15,13 +15,7 @@ def answers_several(description: Mapping[str, Any]) -> bool:
 
 
 def require_width(column: Column | None, description: Mapping[str, Any]) -> None:
-    """Refuse a model of several values a row beside a prediction, or label, of one value.
-
-    Raises
-    ------
-    InputError
-        Naming the column, and how many values the model answers.
-    """
+    """Refuse a model of several values a row beside a prediction, or label, of one value."""
     if column is None or not answers_several(description):
         return
     width = description["answer_width"]

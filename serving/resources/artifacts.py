@@ -31,8 +31,8 @@ _CHUNK = 1 << 20
 class ModelStore:
     """The models under the storage root, on this machine: workers load them from there.
 
-    In a bucket they lie as under a local root, and what is served of them is fetched into the local
-    folder, once: a path tells the digest of its bytes.
+    Models in a bucket are fetched into the local folder once: a path contains the digest of its
+    bytes.
     """
 
     def __init__(self, root: str, local_dir: Path | None = None) -> None:
@@ -90,13 +90,7 @@ class ModelStore:
 
 
 class ModelCopy:
-    """The server's own copy of a model, a file or a folder, under the storage root.
-
-    Attributes
-    ----------
-    path
-        Where the copy lies, relative to the storage root.
-    """
+    """The server's own copy of a model at ``path``, a file or a folder, under the storage root."""
 
     def __init__(
         self, folder: Path, remote: Location | None, name: str, source: Path, digest: str
@@ -109,10 +103,7 @@ class ModelCopy:
     def make(self) -> None:
         """Copy the model, unless the same bytes lie there; a half copy is never seen.
 
-        Raises
-        ------
-        ConflictError
-            When it is not, or no longer, what the digest tells.
+        A model whose bytes do not match the digest is refused.
         """
         if not self._target.exists():
             half = _half(self._target)
@@ -191,9 +182,9 @@ def _copy(place: Location, target: Path) -> None:
 def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
     """Return a digest that changes when reference data change.
 
-    Of local files (a path, a folder, a glob, or a list of them) the names and all bytes count; of
-    other URIs the names, sizes and times of change. Those files count that are read, and all must
-    be regular ones within reach.
+    It covers the names and all bytes of local files (a path, a folder, a glob, or a list of them),
+    and the names, sizes and modification times of other URIs. Only files that are read count, and
+    all must be regular and within reach.
     """
     sources = [data] if isinstance(data, str) else list(data)
     if not sources:

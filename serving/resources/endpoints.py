@@ -95,13 +95,7 @@ class DesiredVariant:
 
 
 def require_consistent(spec: EndpointSpec) -> None:
-    """Refuse fields of an endpoint that exclude each other, or have no effect.
-
-    Raises
-    ------
-    InputError
-        Naming the field, and what was expected.
-    """
+    """Refuse fields of an endpoint that exclude each other, or have no effect."""
     if spec.baseline is not None and spec.signature is not None:
         raise InputError("spec.baseline and spec.signature are both given; expected one of them")
     if spec.async_inference_config is not None and len(spec.production_variants) > 1:
@@ -179,13 +173,7 @@ def _require_foreign(spec: EndpointSpec) -> None:
 
 
 def require_not_captured_into(connection: Connection, endpoint: str) -> None:
-    """Refuse to delete an endpoint into whose table a transform job goes on capturing.
-
-    Raises
-    ------
-    ConflictError
-        Naming the oldest such job.
-    """
+    """Refuse to delete an endpoint into whose table a transform job still captures."""
     jobs = transform_jobs.c
     running = select(jobs.name, jobs.spec["data_capture_config"]["endpoint_name"].as_string())
     query = running.where(jobs.ended_at.is_(None)).order_by(jobs.created_at, jobs.key)
@@ -337,10 +325,9 @@ def declared_endpoints(
 
 
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:
-    """Return the signature of an endpoint; nothing when it has none or does not exist.
+    """Return the signature of an endpoint; None when it has none or does not exist.
 
-    The name is taken to the letter: records of "Flights" lie in another table than those of
-    "flights", and monitors would not look there.
+    The name is case-sensitive: records of "Flights" lie in another table than those of "flights".
     """
     found = _declared(engine, endpoint)
     text = None if found is None else found.made.get("signature")

@@ -17,15 +17,10 @@ FILES_MAX, BYTES_MAX, DEPTH_MAX = 10_000, 64 << 30, 50
 
 
 def model_files(model: Path) -> Mapping[str, Path]:
-    """Return a model's files, sorted by their paths inside it; what is one file by "".
+    """Return a model's files, sorted by their paths inside it; a single file by "".
 
-    Hidden files and folders are no part of a model, as of data. Links count as the files that they
-    lead to.
-
-    Raises
-    ------
-    InputError
-        When there are devices, pipes, links out of the folder or to folders, or too much or deep.
+    Hidden files and folders are no part of a model. Links count as the files that they lead to;
+    devices, pipes, and links out of the folder or to folders are refused.
     """
     if not model.is_dir():
         if not model.is_file():

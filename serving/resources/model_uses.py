@@ -1,7 +1,7 @@
 """Which server runs on which model files, so that none is removed under another server.
 
-Each server says what it uses before it starts a model, and says so again while it lives; what a
-server that died used is free a minute later.
+Each server records its use before it starts a model, and renews it while it lives; the use of a
+dead server ends a minute later.
 """
 
 from __future__ import annotations

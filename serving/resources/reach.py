@@ -1,7 +1,7 @@
 """Which files declared resources may read: data, and never the system's files or our secrets.
 
-Whoever may declare a baseline reads its values in statistics.json. So what the server's user may
-read is not yet what a resource may name (docs/why/capture-table.md).
+Whoever may declare a baseline reads its values in statistics.json, so a resource may not name all
+that the server's user can read (docs/why/capture-table.md).
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Reach:
     def check_object(self, where: str, endpoint: str) -> None:
         """Refuse a path or URI that invocations of an endpoint may not name.
 
-        Narrower than for resources: whoever may invoke one endpoint may not declare, nor read what
-        belongs to another, and a model's refusal quotes what it read.
+        Narrower than for resources: whoever may invoke one endpoint may not declare resources, nor
+        read the data of another, and a model's refusal quotes what it read.
         """
         places = [f"{one.rstrip('/')}/{endpoint}" for one in (*self.folders, *self.outputs)]
         mend = f'move it to a folder "{endpoint}" in [serving] data_dirs or output_dirs'

@@ -1,7 +1,7 @@
 """Declared resources: their kinds, their fields, and the sentence when one is wrong.
 
-Pydantic stands at this border only: documents come from people's files. What passes is a
-``Resource`` with a checked spec, defaults filled in.
+Pydantic checks the documents of people's files here. What passes is a ``Resource`` with a checked
+spec, defaults filled in.
 """
 
 from __future__ import annotations

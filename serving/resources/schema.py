@@ -35,8 +35,8 @@ DECLARED: dict[Kind, type[BaseModel]] = {kind: _declared(kind) for kind in KINDS
 def resource_schema() -> dict[str, Any]:
     """Return the JSON Schema of a resource file: one resource, or a list of them.
 
-    Of draft 7, which editors read. What a field means together with others is the server's to
-    check: ``driftline apply --dry-run`` asks it.
+    Of draft 7, which editors read. Only the server checks how fields go together: ``driftline apply
+    --dry-run``.
     """
     found, shared = TypeAdapter.json_schemas(
         [(kind, "validation", TypeAdapter(model)) for kind, model in DECLARED.items()],

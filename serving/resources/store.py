@@ -97,14 +97,9 @@ class ChangedError(ConflictError):
 def require_edition(
     connection: Connection, kind: Kind, name: str, known: frozenset[str] | None
 ) -> None:
-    """Refuse to change a resource that is of none of the editions that the caller knows.
+    """Refuse to change a resource whose etag is not one of the caller's.
 
-    Who knows none, an empty set, makes it: one that is there is refused.
-
-    Raises
-    ------
-    ChangedError
-        Naming the generation that it is of now.
+    With an empty set the resource must not exist yet.
     """
     if known is None:
         return

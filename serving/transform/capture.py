@@ -1,8 +1,7 @@
-"""What a job's model was sent and answered, as rows of an endpoint's captured table.
+"""A job's requests and answers as rows of an endpoint's capture table.
 
-Stored before the output of a file appears. A process that begins a file anew sends the model the
-same records again; their ids are made of the job and their place, so the table has each of them
-once.
+Stored before the output of a file appears. A process that restarts a file sends the model the same
+records again; ids derive from the job and the position, so the table has each of them once.
 """
 
 from __future__ import annotations

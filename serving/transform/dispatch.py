@@ -1,4 +1,4 @@
-"""Runs stored transform jobs, each in a process of its own, so many at a time as a server may.
+"""Runs stored transform jobs, each in a process of its own, within a server's limit.
 
 The server that claims a job has it. When the job's process dies, the server frees the job; when the
 server dies, the job is free as soon as its lease has run out.

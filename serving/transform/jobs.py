@@ -167,10 +167,9 @@ def clear_reasons(
     *,
     dry_run: bool = False,
 ) -> int:
-    """Clear the reasons of failed jobs that name an id, or are of an endpoint; count them.
+    """Clear the reasons of failed jobs that name an id, or belong to an endpoint; count them.
 
-    Together with those of an endpoint go those of jobs of a model by itself: their records may be
-    the same.
+    With those of an endpoint go those of jobs of a model by itself: their records may be the same.
     """
     named = words_of(ids) if ids else None
     rows = connection.execute(

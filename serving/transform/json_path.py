@@ -1,8 +1,8 @@
-"""The subset of JSONPath by which a job chooses what a model is sent and what is kept.
+"""The subset of JSONPath by which a job selects the model's input and the output to keep.
 
 ``$``, ``.name``, ``.*``, ``['a','b']``, ``[0,2]``, ``[-1]``, ``[1:4]``, ``[0,5:]``. The prose of
 SageMaker's guide calls the end of a slice inclusive; the library that it names, and its table,
-exclude it. So do we.
+exclude it, as we do.
 """
 
 from __future__ import annotations

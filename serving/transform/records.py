@@ -1,7 +1,7 @@
 """Files to mini-batches: read as a stream, cut where records end.
 
-A record of CSV ends at a line's end outside of quotes (RFC 4180): where an even number of quotes
-stands before it. That holds for escaped quotes as well, which come in pairs.
+A CSV record ends at a line end outside of quotes (RFC 4180): one with an even number of quotes
+before it. That holds for escaped quotes as well, which come in pairs.
 """
 
 from __future__ import annotations

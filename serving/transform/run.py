@@ -1,7 +1,7 @@
 """Runs one transform job to its end: file after file, mini-batches in order.
 
-The output of a file appears when it is whole. A process that takes a job over begins its unfinished
-file anew, so nothing is there twice and nothing is lost.
+The output of a file appears when it is whole. A process that takes a job over restarts its
+unfinished file, so nothing is stored twice or lost.
 """
 
 from __future__ import annotations
@@ -98,14 +98,10 @@ class Surroundings:
 def run_job(
     owned: OwnedJob, find_model: Callable[[TransformJob], Launch], around: Surroundings
 ) -> JobStatus | None:
-    """Work on a job until it has ended; None when somebody else has it, or it was given back.
+    """Work on a job until it ends; None when another process has it, or it was given back.
 
-    The model is launched with the signature of the endpoint, if there is one.
-
-    Raises
-    ------
-    UnavailableError
-        What is needed cannot be reached now; the job was given back.
+    The model is launched with the signature of the endpoint, if there is one. A job whose needs are
+    out of reach is given back with UnavailableError.
     """
     job = owned.begin(around.now())
     if job is None:

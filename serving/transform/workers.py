@@ -56,13 +56,7 @@ class Workers:
     async def ask(
         self, form: TextFormat, answer: TextFormat, body: bytes, *, retries: int | None = None
     ) -> Reply:
-        """Have a mini-batch answered; failures of model and process are tried again.
-
-        Raises
-        ------
-        WorkerLostError, TimedOutError
-            When the last try ended so.
-        """
+        """Return the answer to a mini-batch; failures of model and process are retried."""
         left = self._client.invocations_max_retries if retries is None else retries
         pause_s = _FIRST_PAUSE_S
         while True:

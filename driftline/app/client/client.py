@@ -312,13 +312,7 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
 
 
 def kind_of(word: str) -> answers.ResourceKind:
-    """Return the kind that a word names, such as ``Monitor``, ``monitor`` or ``monitors``.
-
-    Raises
-    ------
-    InputError
-        For any other word.
-    """
+    """Return the kind that a word names, such as ``Monitor``, ``monitor`` or ``monitors``."""
     for kind, plural in KINDS.items():
         if word.lower() in (kind.lower(), plural):
             return kind

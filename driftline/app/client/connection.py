@@ -61,20 +61,11 @@ _TIMEOUT_S, _CONNECT_S = 600.0, 5.0
 
 
 class ServerCalls:
-    """One connection to a server; the classes above this one say what can be asked of it.
+    """One connection to a server; its subclasses hold the calls.
 
-    Parameters
-    ----------
-    server
-        Its address.
-    token
-        The token to show.
-    settings
-        Where one is looked for when the server asks for it; None: nowhere.
-    ca_file
-        The authorities by which an https server is checked; None: those of `settings`.
-    timeout_s
-        The longest time that one request may take.
+    ``settings``: where a token is looked for when the server asks for one, None: nowhere;
+    ``ca_file``: the authorities by which an https server is checked, None: those of ``settings``;
+    ``timeout_s``: the longest time that one request may take.
     """
 
     def __init__(

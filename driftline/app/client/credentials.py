@@ -26,13 +26,9 @@ def settings_here() -> Settings:
 def find_token(server: str, settings: Settings) -> str | None:
     """Return the token for a server; None where there is none for it.
 
-    That of the settings goes to this machine, over TLS, and to hosts that the settings name. This
-    machine's own token, which may do everything, goes to the settings' own server alone.
-
-    Raises
-    ------
-    ForbiddenError
-        When there is one, and it cannot be read or anybody on the way could read it.
+    The token of the settings goes to this machine, over TLS, and to hosts that the settings name.
+    This machine's own token, which may do everything, goes to the settings' own server alone. A
+    token that others on the way could read is refused.
     """
     address = urlsplit(server)
     host = address.hostname or ""

@@ -87,13 +87,7 @@ class Job:
 
 
 def read_descriptions(folder: Path) -> Descriptions:
-    """Read every JSON file under a folder.
-
-    Raises
-    ------
-    InputError
-        When there is no such folder, a file cannot be read, or none is a description.
-    """
+    """Read every JSON file under a folder."""
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no folder; expected one with the JSON that aws describe-… printed"

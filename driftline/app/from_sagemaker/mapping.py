@@ -60,15 +60,10 @@ class Imported:
 def resources_of(
     found: Descriptions, places: Places, data: Mapping[str, str], *, compat: bool
 ) -> Imported:
-    """Return what to apply.
+    """Return the resources to apply.
 
-    Parameters
-    ----------
-    data:
-        The rows that a schedule's baseline was made of, by the schedule's name, where no saved
-        description of a processing job says it.
-    compat:
-        Whether data quality is to be judged as SageMaker does.
+    ``data``: the rows of a schedule's baseline, by the schedule's name, where no saved description
+    of a processing job says it; ``compat``: whether data quality is judged as SageMaker does.
     """
     imported = Imported()
     baselines: dict[str, str] = {}  # By endpoint, that of data quality first.

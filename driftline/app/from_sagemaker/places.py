@@ -17,13 +17,7 @@ class Places:
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Places:
-        """Read texts such as ``s3://bucket/prefix=copy/``.
-
-        Raises
-        ------
-        InputError
-            Naming the first that is none.
-        """
+        """Read texts such as ``s3://bucket/prefix=copy/``."""
         found = []
         for text in texts:
             uri, separator, folder = text.partition("=")

@@ -1,8 +1,8 @@
-"""Requests to a command: handed on as they come, many at once, while its health is looked at.
+"""Forwards requests to a command as they come, many at once, and checks its health.
 
-Runs in a worker process in the place of a model. When the server closes the socket, or is gone, the
-command ends with all that it has started; when the command ends, this process does, and the pool
-starts another one.
+Runs in a worker process in place of a model. When the server closes the socket, or is gone, the
+command ends with all its children; when the command ends, this process does, and the pool starts
+another one.
 """
 
 from __future__ import annotations

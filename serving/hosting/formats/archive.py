@@ -85,13 +85,7 @@ def _unpack_alone(archive: Path, target: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack an archive into a new folder.
-
-    Raises
-    ------
-    ModelError
-        When it is no tar.gz, or holds what would not stay inside the folder, or is too large.
-    """
+    """Unpack a tar.gz into a new folder; refuse what is too large or would leave the folder."""
     folder.mkdir(mode=0o700)
     limit = UnpackLimit(archive.name, archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
     files: set[PurePosixPath] = set()

@@ -1,7 +1,7 @@
-"""What SageMaker's inference toolkit does where ``inference.py`` has no function of its own.
+"""What SageMaker's inference toolkit does where ``inference.py`` lacks a function.
 
 Numbers stay float64: the toolkit's scikit-learn image makes float32 of them, which changes whole
-numbers above 2**24. Of arrays none is read that holds objects, which would run code of the caller.
+numbers above 2**24. Arrays of objects are refused: unpickling them would run the caller's code.
 """
 
 from __future__ import annotations

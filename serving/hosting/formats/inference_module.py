@@ -112,10 +112,10 @@ class InferenceModule(BodyModel):
 
 @contextmanager
 def imports_apart() -> Iterator[None]:
-    """Import modules of an artefact so that the next one gets its own.
+    """Import modules of an artifact so that the next artifact gets its own.
 
-    For a process that holds many: each has a module ``inference``, and others of the same names
-    beside it. A function that imports one of these only when it is called does not find it.
+    For a process that holds many models: each has a module ``inference``, and others of the same
+    names beside it. A function that imports one of these only when it is called does not find it.
     """
     path, before = list(sys.path), {name: os.environ.get(name) for name in _VARIABLES}
     try:

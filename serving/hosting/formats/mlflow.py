@@ -1,7 +1,7 @@
-"""MLflow's model folders: read by mlflow where it is installed, held against what MLmodel says.
+"""MLflow's model folders: read by mlflow where it is installed, and checked against MLmodel.
 
 Models of scikit-learn, xgboost and lightgbm are served as themselves, with classes and
-probabilities. All others answer as ``mlflow.pyfunc`` has them predict.
+probabilities; all others by ``mlflow.pyfunc``.
 """
 
 from __future__ import annotations

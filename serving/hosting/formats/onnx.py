@@ -1,7 +1,7 @@
-"""Files of ONNX: data, run by ONNX Runtime where it is installed.
+"""ONNX files, run by ONNX Runtime where it is installed.
 
-A classifier has a label and its probabilities, as a map for each row (ZipMap) or as a tensor; what
-has one output of numbers is a regressor.
+A classifier has a label and its probabilities, as a map for each row (ZipMap) or as a tensor; a
+model with one output of numbers is a regressor.
 """
 
 from __future__ import annotations

@@ -38,10 +38,10 @@ def _which_module(look_everywhere: Callable[[Any, str], str], found: Any, name: 
 def _looking_for_little() -> Iterator[None]:
     """Have an import of skops look through few modules.
 
-    It trusts all estimators, and imports the whole of scikit-learn and whatever array library is
-    installed to find them. `read` trusts the classes that a file names, one by one. Then it asks
-    which of all modules holds each function of arrays: that would write to pages of each module,
-    12 MiB that processes share otherwise.
+    It trusts all estimators, and imports the whole of scikit-learn and every installed array
+    library to find them; `read` trusts the classes that a file names, one by one. Then it searches
+    all modules for each array function, which would write to pages of each module: 12 MiB that
+    processes share otherwise.
     """
     all_estimators, changed = sklearn.utils.all_estimators, []
 
@@ -75,13 +75,7 @@ _CHECK = partial(sklearn.utils.check_array, dtype=[np.float64], ensure_all_finit
 
 
 def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
-    """Read a skops file whose nodes are all allowed (`SkopsNodes`).
-
-    Raises
-    ------
-    ModelError
-        Before anything of the file is built.
-    """
+    """Read a skops file; refuse a node that is not allowed before anything of the file is built."""
     with ZipFile(file) as archive:
         limit = UnpackLimit("it", file.stat().st_size, ALWAYS_ALLOWED_BYTES)
         try:

@@ -1,9 +1,9 @@
-"""What a skops file may hold: an allow-list over every node of its schema, before one is built.
+"""An allow-list over every node of a skops file's schema, checked before one is built.
 
-A node says by which loader skops builds it, and of which type. skops asks its caller about the
-names of types only; yet a PartialNode calls a function whatever type it names, a dict calls its
-key types, and an attribute of scikit-learn's may name a method or a file. So whatever object of
-the schema names a loader has to be of an allowed loader and type, and some are looked into.
+A node names its loader and its type. skops asks its caller about type names only; yet a PartialNode
+calls a function whatever type it names, a dict calls its key types, and an attribute of
+scikit-learn's may name a method or a file. So every object of the schema that names a loader must
+be of an allowed loader and type, and some are inspected further.
 """
 
 from __future__ import annotations
@@ -61,14 +61,8 @@ def without_ids(found: Any) -> Any:  # noqa: ANN401 - JSON
 class SkopsNodes:
     """The nodes of a schema without ids.
 
-    ``known_partial``: the schema of the one partial that is allowed, as ``func``.
-
-    Attributes
-    ----------
-    names
-        The types of all nodes.
-    refused
-        Those that are not allowed.
+    ``names``: the types of all nodes; ``refused``: those that are not allowed; ``known_partial``:
+    the schema of the one partial that is allowed, as ``func``.
     """
 
     def __init__(self, archive: ZipFile, known_partial: Node, limit: UnpackLimit) -> None:

@@ -15,13 +15,7 @@ _TAKES = ("rows of columns", "bodies, by functions of its own (code/inference.py
 
 
 def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
-    """Refuse a model that takes other columns, or answers otherwise, than a Description says.
-
-    Raises
-    ------
-    ModelError
-        Naming what differs.
-    """
+    """Refuse a model whose columns or answers differ from a Description."""
     if found.kind != expected["kind"] and BODIES in (found.kind, expected["kind"]):
         one, others = (_TAKES[kind == BODIES] for kind in (found.kind, expected["kind"]))
         raise ModelError(f"it takes {one}, the endpoint's models take {others}; {_MEND}")

@@ -1,9 +1,8 @@
 """The models of a multi-model endpoint on this machine: copied when asked for, within a bound.
 
-Under a local folder, too: a worker reads a copy that nobody changes meanwhile, and of a path only
-what was looked at. Who is asked for again stays; who was asked for longest ago goes first. As at
-SageMaker, a file that is overwritten under the prefix goes on being served until then; one that is
-removed is not served for longer than LOOK_EVERY_S.
+Local files are copied, too: a worker then reads what was checked and nobody changes. The least
+recently used goes first. As with SageMaker, a file that is overwritten under the prefix is served
+until then; one that is removed is not served for longer than LOOK_EVERY_S.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ class ModelCopy:
 class FileCache:
     """Copies of the models below a prefix; lives inside one event loop.
 
-    ``folder``: of this machine, for copies of all prefixes; ``disk_bytes``: what those of this one
-    may take together; ``check``: refuses a local file that is out of reach.
+    ``folder``: of this machine, for copies of all prefixes; ``disk_bytes``: the bound for this
+    prefix; ``check``: refuses a local file that is out of reach.
     """
 
     def __init__(
@@ -78,18 +77,9 @@ class FileCache:
 
     @asynccontextmanager
     async def copy(self, name: str) -> AsyncIterator[ModelCopy]:
-        """Have a model's file on this machine for as long as the block takes.
+        """Keep a model's file on this machine for as long as the block takes.
 
-        Of many who ask at once for one that is not there, one copies it.
-
-        Raises
-        ------
-        NotFoundError
-            When there is no such file below the prefix, or none any more.
-        InputError
-            When it is no regular file, out of reach, or larger than the bound.
-        UnavailableError
-            When the bucket or the disk fails, or all of the bound is in use.
+        Of many concurrent callers for one file, one copies it.
         """
         with self._pinned(name):
             await self._look(name)

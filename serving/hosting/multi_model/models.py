@@ -1,8 +1,7 @@
-"""What a multi-model worker does: load a model when a request names it, and answer.
+"""A multi-model worker: loads a model when a request names it, and answers.
 
-Loading happens between requests, in the one thread that answers. The models used longest ago make
-room for the next. A model's memory cannot be read off it: it counts as one and a half times its
-file.
+Loading happens between requests, in the one thread that answers; the least recently used models
+make room. A model's memory cannot be measured: it counts as one and a half times its file.
 """
 
 from __future__ import annotations
@@ -61,12 +60,9 @@ class LoadedModels:
         return self._models[path][0]
 
     def make_room(self, file_bytes: int) -> list[float]:
-        """Unload models until one of a file fits; return the seconds of each unloading.
+        """Unload models until a file fits; return the seconds of each unloading.
 
-        Raises
-        ------
-        TooLargeError
-            When it would not fit alone. Nothing is unloaded then.
+        A file that would not fit alone is refused, and nothing is unloaded.
         """
         size = _size(file_bytes)
         if size > self.limit:

@@ -1,12 +1,11 @@
-"""The workers of a multi-model endpoint: who is asked for which model.
+"""The workers of a multi-model endpoint, and which of them gets a request.
 
-A model's requests go to the same worker as long as that is no busier than others, so that each
-worker holds other models: the workers in the order of a hash of model and worker (rendezvous
-hashing), the first one whose queue is within a bound.
+Workers are ordered by a hash of model and worker (rendezvous hashing), and the first one whose
+queue is within a bound gets the request, so that each worker holds other models.
 
-A worker does one thing at a time. One that is silent for nine tenths of the time that a request
-has is ended, so that what waits behind is answered by another in the rest of it. A model that was
-loaded or asked when its worker ended, several times in a row, is in quarantine for a while.
+A worker does one thing at a time. One that is silent for nine tenths of the time limit of a request
+is ended, so that another can answer what waits behind it. A model that was loaded or asked when its
+worker ended, several times in a row, is quarantined for a while.
 
 References
 ----------
@@ -72,13 +71,7 @@ class MultiModelPool(Pool):
         target_model: str | None = None,
         timeout_s: float | None = None,
     ) -> Reply:
-        """Have one request answered by a model, which is loaded if it is not yet.
-
-        Raises
-        ------
-        NotFoundError
-            When there is no such model.
-        """
+        """Have one request answered by a model, which is loaded if it is not yet."""
         assert target_model is not None  # `Route.target_model` sees to it.
         loop = asyncio.get_running_loop()
         with self._opened():

@@ -1,4 +1,4 @@
-"""The header that names one model of a multi-model endpoint: a path below its prefix, or refused.
+"""Checks the header that names one model of a multi-model endpoint, a path below its prefix.
 
 It comes from callers and becomes a path and a key, so only plain names pass: nothing that a file
 system, a bucket, a shell or a log reads as anything else.
@@ -27,13 +27,7 @@ _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+@-]*", re.ASCII)
 
 
 def checked_target_model(text: str) -> str:
-    """Return the name of a target model if it is one.
-
-    Raises
-    ------
-    InputError
-        When it is too long, or has a part that is no plain name.
-    """
+    """Return the name of a target model; refuse what is too long or no plain path."""
     if not text:
         raise InputError(f"{HEADER} is empty; expected the path of a model below the prefix")
     if len(text) > LONGEST:
@@ -48,13 +42,7 @@ def checked_target_model(text: str) -> str:
 
 
 def require_servable(name: str, *, trust_pickle: bool) -> None:
-    """Refuse a file that no worker would load, by its name, before anybody looks for it.
-
-    Raises
-    ------
-    ModelError
-        When its format is none, or is not trusted.
-    """
+    """Refuse a file whose format is unknown or not trusted, by its name."""
     found = format_of(Path(name))
     if found is None:
         expected = ", ".join(model_suffixes())
