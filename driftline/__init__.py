@@ -10,7 +10,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from driftline.app.client import answers
     from driftline.app.client.client import Client
     from driftline.app.deployment import deploy
     from driftline.baseline.profiling import profile
@@ -50,7 +49,6 @@ __all__ = [
     "Reports",
     "VariantComparison",
     "Violation",
-    "answers",
     "backtest",
     "check",
     "check_all",
@@ -95,8 +93,6 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for."""
-    if name == "answers":
-        return importlib.import_module("driftline.app.client.answers")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'driftline' has no attribute {name!r}")

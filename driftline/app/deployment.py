@@ -16,7 +16,7 @@ from driftline.serving.provisioning.deploy import deploy_resources, name_of_file
 from driftline.storage import is_remote
 
 if TYPE_CHECKING:
-    from driftline.app.client import answers
+    from driftline.serving.resources.specs import Kind as ResourceKind
 
 
 def deploy(
@@ -170,13 +170,13 @@ def _reference_file(reference: object, folder: Path) -> str | None:
 
 
 # By what an endpoint is made of: the kinds of what may need it, too.
-_USERS: Mapping[answers.ResourceKind, tuple[str, str]] = {
+_USERS: Mapping[ResourceKind, tuple[str, str]] = {
     "Baseline": ("Endpoint", "Monitor"),
     "Model": ("Endpoint", "Baseline"),
 }
 
 
-def belongings(client: Client, name: str) -> list[tuple[answers.ResourceKind, str]]:
+def belongings(client: Client, name: str) -> list[tuple[ResourceKind, str]]:
     """Return an endpoint and what exists for it alone, in the order in which it can be deleted.
 
     Composite alarms on its alarms alone, alarms on it and on its monitors, the monitors, the
@@ -188,7 +188,7 @@ def belongings(client: Client, name: str) -> list[tuple[answers.ResourceKind, st
         kind: client.list(kind) for kind in ("Alarm", "Monitor", "Endpoint", "Baseline")
     }
     monitors = [one["name"] for one in listed["Monitor"] if _names(one, "endpoint", endpoint)]
-    found: list[tuple[answers.ResourceKind, str]] = [
+    found: list[tuple[ResourceKind, str]] = [
         ("Alarm", alarm["name"])
         for alarm in listed["Alarm"]
         if (on := alarm["spec"]["dimensions"]).get("Endpoint") == endpoint["name"]
@@ -219,7 +219,7 @@ def _needed(resource: Mapping[str, Any], kind: str) -> list[str]:
     return [name for name in named if name is not None]
 
 
-def _composites(client: Client, alarms: set[str]) -> list[tuple[answers.ResourceKind, str]]:
+def _composites(client: Client, alarms: set[str]) -> list[tuple[ResourceKind, str]]:
     """Return the composite alarms on these alarms alone, each before those that it looks at."""
     # Imported here: only this command reads a rule of alarms.
     from driftline.alerts.alarms.rule import Rule, alarm_name
@@ -229,7 +229,7 @@ def _composites(client: Client, alarms: set[str]) -> list[tuple[answers.Resource
         suppressor = one["spec"].get("actions_suppressor")
         names = {*Rule.parse(one["spec"]["alarm_rule"]).names}
         needed[one["name"]] = names | ({alarm_name(suppressor)} if suppressor else set())
-    found: list[tuple[answers.ResourceKind, str]] = []
+    found: list[tuple[ResourceKind, str]] = []
     going = set(alarms)
     while ready := [
         name for name, on in needed.items() if name not in going and on and on <= going

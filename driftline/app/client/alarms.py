@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from driftline.app.client.connection import api_path, tags_of
+from driftline.app.client.connection import Json, api_path, tags_of
 from driftline.app.client.metrics import MetricCalls
 
 if TYPE_CHECKING:
-    from driftline.app.client import answers
+    from driftline.alerts.alarms.alarm import State as AlarmState
+    from driftline.alerts.notify.rows import Status as DeliveryStatus
 
 
 class AlarmCalls(MetricCalls):
@@ -20,14 +21,14 @@ class AlarmCalls(MetricCalls):
         self,
         *,
         kind: Literal["metric", "composite"] | None = None,
-        state: answers.AlarmState | None = None,
+        state: AlarmState | None = None,
         prefix: str = "",
         channel: str | None = None,
         tags: Mapping[str, str] | None = None,
         parents_of: str | None = None,
         children_of: str | None = None,
         limit: int | None = None,
-    ) -> list[answers.ListedAlarm]:
+    ) -> list[Json]:
         """List alarms of all kinds by name, with their states.
 
         Parameters
@@ -46,17 +47,17 @@ class AlarmCalls(MetricCalls):
             channel=channel, tag=tags_of(tags), parents_of=parents_of, children_of=children_of,
         )  # fmt: skip
 
-    def alarm(self, name: str) -> answers.ListedAlarm:
+    def alarm(self, name: str) -> Json:
         """Return one alarm of any kind: its definition and where it stands."""
         return self._get("alarms", name, "state")
 
-    def explain_alarm(self, name: str) -> answers.Explanation:
+    def explain_alarm(self, name: str) -> Json:
         """Return why an alarm is in its state, what is missing, and who was told."""
         return self._get("alarms", name, "explain")
 
     def set_alarm_state(
-        self, name: str, state: answers.AlarmState, reason: str, *, reason_data: str | None = None
-    ) -> list[answers.ChangedState]:
+        self, name: str, state: AlarmState, reason: str, *, reason_data: str | None = None
+    ) -> list[Json]:
         """Put an alarm into a state and run its actions; gives all changes that followed.
 
         A metric alarm is back in its true state after its next evaluation, a composite alarm when
@@ -92,45 +93,45 @@ class AlarmCalls(MetricCalls):
         start: datetime | None = None,
         end: datetime | None = None,
         order: Literal["newest", "oldest"] = "newest",
-    ) -> list[answers.HistoryRecord]:
+    ) -> list[Json]:
         """List what happened to an alarm, newest first; also after it was deleted."""
         return self._items(
             "alarms", name, "history", limit=limit, order=order, start=start, end=end, type=type
         )
 
-    def test_channel(self, name: str) -> answers.SendResult:
+    def test_channel(self, name: str) -> Json:
         """Send one test message by a channel now; give what the receiver answered."""
         return self._post("channels", name, "test")
 
-    def enable_channel(self, name: str) -> answers.ChannelState:
+    def enable_channel(self, name: str) -> Json:
         """Switch a channel on again that a receiver's 410 switched off; give how it fares."""
         return self._post("channels", name, "enable")
 
     def channel_log(
         self, name: str, *, message: str | None = None, limit: int | None = 100
-    ) -> list[answers.AttemptRecord]:
+    ) -> list[Json]:
         """List attempts to send by a channel, newest first; or those of one message."""
         return self._items("channels", name, "log", limit=limit, message=message)
 
-    def replay_alarm(self, document: Mapping[str, Any]) -> list[answers.Evaluation]:
+    def replay_alarm(self, document: Mapping[str, Any]) -> list[Json]:
         """Return what an alarm would have done with the data that the document holds.
 
         The document is that of ``driftline alarm replay``; one line for each evaluation.
         """
         return self._post("alarms", "replay", body=document)["items"]
 
-    def preview_alarm(self, document: Mapping[str, Any]) -> list[answers.Evaluation]:
+    def preview_alarm(self, document: Mapping[str, Any]) -> list[Json]:
         """Return what an alarm would have done with what is stored for its metrics.
 
         The document has ``alarm``, ``start`` and ``end``; the alarm need not be declared.
         """
         return self._post("alarms", "preview", body=document)["items"]
 
-    def preview_silence(self, spec: Mapping[str, Any]) -> answers.SilenceEffect:
+    def preview_silence(self, spec: Mapping[str, Any]) -> Json:
         """Name the alarms that a silence of this spec is about; it need not be stored."""
         return self._post("silences", "preview", body={"spec": dict(spec)})
 
-    def expire_silence(self, name: str) -> answers.SilenceState:
+    def expire_silence(self, name: str) -> Json:
         """End a silence now; what it held back and still holds true is sent."""
         return self._post("silences", name, "expire")
 
@@ -138,22 +139,22 @@ class AlarmCalls(MetricCalls):
         self,
         *,
         alarm: str | None = None,
-        status: answers.DeliveryStatus | None = None,
+        status: DeliveryStatus | None = None,
         channel: str | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
         limit: int | None = 100,
-    ) -> list[answers.Delivery]:
+    ) -> list[Json]:
         """List messages, newest first; those of an alarm, a channel, in a status, of a span."""
         return self._items(
             "deliveries", limit=limit, alarm=alarm, status=status, channel=channel,
             **{"from": start, "to": end},
         )  # fmt: skip
 
-    def delivery(self, message_id: str) -> answers.CarryingDelivery:
+    def delivery(self, message_id: str) -> Json:
         """Return one message, and those that it carries."""
         return self._get("deliveries", message_id)
 
-    def redeliver(self, message_id: str) -> answers.Delivery:
+    def redeliver(self, message_id: str) -> Json:
         """Queue a message again that was given up or held back."""
         return self._post("deliveries", message_id, "redeliver")

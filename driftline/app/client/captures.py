@@ -6,13 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from driftline.app.client.connection import PAGE_MAX, ServerCalls, api_path, in_path
+from driftline.app.client.connection import PAGE_MAX, Json, ServerCalls, api_path
 from driftline.errors import InputError, UnavailableError
-
-if TYPE_CHECKING:
-    from driftline.app.client import answers
 
 _LABELS_PER_REQUEST = 50_000
 
@@ -20,19 +17,19 @@ _LABELS_PER_REQUEST = 50_000
 class CaptureCalls(ServerCalls):
     """Calls about captured requests and their labels."""
 
-    def captures(self) -> list[answers.CaptureCounts]:
+    def captures(self) -> list[Json]:
         """Count what was captured for every endpoint, also those that were never declared."""
         return self._items("capture")
 
-    def capture_stats(self, endpoint: str) -> answers.CaptureCounts:
+    def capture_stats(self, endpoint: str) -> Json:
         """Count what was captured for an endpoint."""
         return self._get("endpoints", endpoint, "capture")
 
-    def counts(self) -> answers.StageCounts:
+    def counts(self) -> Json:
         """Count what each stage has done: tap, capture tables, executions, alarms and messages."""
         return self._get("counts")
 
-    def last_audit(self) -> answers.LastAudit:
+    def last_audit(self) -> Json:
         """Return what the last audit of all capture tables found."""
         return self._get("capture", "audit")
 
@@ -43,7 +40,7 @@ class CaptureCalls(ServerCalls):
         *,
         content_type: str = "text/csv",
         names: Mapping[Literal["id", "label", "row_index"], str] | None = None,
-    ) -> answers.Loaded:
+    ) -> Json:
         """Load labels of captured rows; of several labels for one row the last one counts.
 
         Parameters
@@ -61,14 +58,14 @@ class CaptureCalls(ServerCalls):
 
         Returns
         -------
-        Loaded
+        dict
             Counts: ``received``, ``stored``, ``duplicates``, ``empty`` (not known yet), and rows
             with ``conflicts``.
         """
         bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
         media = content_type if isinstance(labels, bytes) else "application/json"
         path, headers = api_path("endpoints", endpoint, "truth"), {"content-type": media}
-        total: answers.Loaded = {
+        total: Json = {
             "endpoint": endpoint,
             "received": 0, "stored": 0, "duplicates": 0, "empty": 0, "conflicts": 0,
         }  # fmt: skip
@@ -83,19 +80,19 @@ class CaptureCalls(ServerCalls):
 
     def truth_report(
         self, endpoint: str, *, first: date | str | None = None, last: date | str | None = None
-    ) -> answers.Labels:
+    ) -> Json:
         """Return how labels and captured rows fit together, of the days from first to last."""
         return self._get("endpoints", endpoint, "truth", **{"from": first, "to": last})
 
-    def import_facts(self, endpoint: str) -> answers.ImportTarget:
+    def import_facts(self, endpoint: str) -> Json:
         """Return what importing into an endpoint meets: its signature, and the first day kept."""
         return self._get("endpoints", endpoint, "capture", "import")
 
-    def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> answers.Imported:
+    def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> Json:
         """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
         return self._json(
             "POST",
-            f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines",
+            api_path("endpoints", endpoint, "capture", "lines"),
             content=body,
             params={"variant": variant},
             headers={"content-type": "application/jsonlines"},
@@ -108,11 +105,11 @@ class CaptureCalls(ServerCalls):
         start: datetime | str | None = None,
         end: datetime | str | None = None,
         variant: str | None = None,
-    ) -> answers.Hours:
+    ) -> Json:
         """List the hours of [start, end) that are over and have records; of one variant, or all."""
         path = ("endpoints", endpoint, "capture", "hours")
         asked = {"from": start, "to": end, "variant": variant, "limit": PAGE_MAX}
-        found: answers.Hours = self._get(*path, **asked)
+        found: Json = self._get(*path, **asked)
         page = found
         while (token := page.get("next_token")) is not None:
             page = self._get(*path, **asked, next_token=token)
@@ -121,7 +118,7 @@ class CaptureCalls(ServerCalls):
 
     def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
         """Return the capture lines of one hour of a variant, without line ends."""
-        path = f"/api/v1/endpoints/{in_path(endpoint)}/capture/lines"
+        path = api_path("endpoints", endpoint, "capture", "lines")
         rest, params = b"", {"hour": hour, "variant": variant}
         for block in self._stream(path, params, again="export again"):
             *lines, rest = (rest + block).split(b"\n")
@@ -137,7 +134,7 @@ class CaptureCalls(ServerCalls):
         where: str | None = None,
         endpoint: str | None = None,
         dry_run: bool = False,
-    ) -> answers.Erased:
+    ) -> Json:
         """Erase rows, bodies and labels that are stored under ids, of all endpoints or one.
 
         Or those of requests of one endpoint of which a stored row meets an expression (``where``).
@@ -153,7 +150,7 @@ class CaptureCalls(ServerCalls):
         }
         return self._post("capture", "erasures", body=asked)
 
-    def decode_captured(self, endpoint: str) -> answers.Decoded:
+    def decode_captured(self, endpoint: str) -> Json:
         """Read the stored requests of an endpoint by the signature that it has now."""
         return self._post("endpoints", endpoint, "capture", "decoding")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from driftline.app.client.alarms import AlarmCalls
 from driftline.app.client.captures import CaptureCalls
-from driftline.app.client.connection import api_path, in_path, tags_of, without_none
+from driftline.app.client.connection import Json, api_path, in_path, tags_of, without_none
 from driftline.app.client.credentials import settings_here
 from driftline.app.client.monitors import MonitorCalls
 from driftline.app.client.transforms import TransformCalls
@@ -18,11 +18,12 @@ from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 
 if TYPE_CHECKING:
-    from driftline.app.client import answers
+    from driftline.access.principal import Role
     from driftline.app.settings.settings import Settings
+    from driftline.serving.resources.specs import Kind as ResourceKind
 
 # Kinds of resources, as written in files, and their collections in the API.
-KINDS: Mapping[answers.ResourceKind, str] = {
+KINDS: Mapping[ResourceKind, str] = {
     "Model": "models",
     "Endpoint": "endpoints",
     "Baseline": "baselines",
@@ -32,15 +33,6 @@ KINDS: Mapping[answers.ResourceKind, str] = {
     "Silence": "silences",
     "Channel": "channels",
 }
-
-
-class Filters(TypedDict, total=False):
-    """Which resources are listed; see `Client.list`."""
-
-    prefix: str
-    owner: str | None
-    tags: Mapping[str, str] | None
-    limit: int | None
 
 
 _List = list  # Within the class the name is a method's.
@@ -80,22 +72,22 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
     ) -> None:
         super().__init__(server, token=token, settings=settings, timeout_s=timeout_s)
 
-    def installation(self) -> answers.Installation:
+    def installation(self) -> Json:
         """Return the id of the server's installation, and its storage root."""
         return self._get("installation")
 
-    def whoami(self) -> answers.Whoami:
+    def whoami(self) -> Json:
         """Return whom the server takes this client for: subject, roles, endpoints (None: all)."""
         return self._get("whoami")
 
     def create_token(
         self,
         name: str,
-        roles: Sequence[answers.Role],
+        roles: Sequence[Role],
         *,
         endpoints: Sequence[str] | None = None,
         expires_at: datetime | None = None,
-    ) -> answers.NewToken:
+    ) -> Json:
         """Return a new token, with its secret as ``token``, which nobody can show again.
 
         Parameters
@@ -112,7 +104,7 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         asked = {"name": name, "roles": list(roles), "endpoints": endpoints or None}
         return self._post("tokens", body={**asked, **without_none({"expires_at": expires_at})})
 
-    def tokens(self) -> _List[answers.Token]:
+    def tokens(self) -> _List[Json]:
         """List all tokens, revoked ones too, without their secrets."""
         return self._items("tokens")
 
@@ -132,63 +124,25 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int | None = 100,
-    ) -> _List[answers.AuditEntry]:
+    ) -> _List[Json]:
         """List who did what, the newest first: of one subject, to one target, in [since, until)."""
         return self._items(
             "audit", limit=limit, subject=subject, target=target, since=since, until=until
         )
 
-    def apply(
-        self, resources: Iterable[answers.Resource | Mapping[str, Any]], *, dry_run: bool = False
-    ) -> answers.Applied:
+    def apply(self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False) -> Json:
         """Declare resources, all or nothing; gives the plan with one change for each resource."""
         return self._post("apply", body={"resources": list(resources), "dry_run": dry_run})
 
-    @overload
-    def list(self, kind: Literal["Model"], **by: Unpack[Filters]) -> _List[answers.StoredModel]: ...
-
-    @overload
-    def list(
-        self, kind: Literal["Endpoint"], **by: Unpack[Filters]
-    ) -> _List[answers.StoredEndpoint]: ...
-
-    @overload
-    def list(
-        self, kind: Literal["Baseline"], **by: Unpack[Filters]
-    ) -> _List[answers.StoredBaseline]: ...
-
-    @overload
-    def list(
-        self, kind: Literal["Monitor"], **by: Unpack[Filters]
-    ) -> _List[answers.StoredMonitor]: ...
-
-    @overload
-    def list(self, kind: Literal["Alarm"], **by: Unpack[Filters]) -> _List[answers.StoredAlarm]: ...
-
-    @overload
-    def list(
-        self, kind: Literal["CompositeAlarm"], **by: Unpack[Filters]
-    ) -> _List[answers.StoredCompositeAlarm]: ...
-
-    @overload
-    def list(
-        self, kind: Literal["Silence"], **by: Unpack[Filters]
-    ) -> _List[answers.StoredSilence]: ...
-
-    @overload
-    def list(
-        self, kind: Literal["Channel"], **by: Unpack[Filters]
-    ) -> _List[answers.StoredChannel]: ...
-
     def list(
         self,
-        kind: str,
+        kind: ResourceKind,
         *,
         prefix: str = "",
         owner: str | None = None,
         tags: Mapping[str, str] | None = None,
         limit: int | None = None,
-    ) -> Sequence[answers.StoredResource]:
+    ) -> _List[Json]:
         """List the resources of a kind, such as ``Monitor``, by name.
 
         Parameters
@@ -204,35 +158,11 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
             KINDS[kind_of(kind)], limit=limit, prefix=prefix or None, owner=owner, tag=tags_of(tags)
         )
 
-    @overload
-    def get(self, kind: Literal["Model"], name: str) -> answers.StoredModel: ...
-
-    @overload
-    def get(self, kind: Literal["Endpoint"], name: str) -> answers.StoredEndpoint: ...
-
-    @overload
-    def get(self, kind: Literal["Baseline"], name: str) -> answers.StoredBaseline: ...
-
-    @overload
-    def get(self, kind: Literal["Monitor"], name: str) -> answers.StoredMonitor: ...
-
-    @overload
-    def get(self, kind: Literal["Alarm"], name: str) -> answers.StoredAlarm: ...
-
-    @overload
-    def get(self, kind: Literal["CompositeAlarm"], name: str) -> answers.StoredCompositeAlarm: ...
-
-    @overload
-    def get(self, kind: Literal["Silence"], name: str) -> answers.StoredSilence: ...
-
-    @overload
-    def get(self, kind: Literal["Channel"], name: str) -> answers.StoredChannel: ...
-
-    def get(self, kind: str, name: str) -> answers.StoredResource:
+    def get(self, kind: ResourceKind, name: str) -> Json:
         """Return one resource."""
         return self._get(KINDS[kind_of(kind)], name)
 
-    def delete(self, kind: answers.ResourceKind, name: str) -> None:
+    def delete(self, kind: ResourceKind, name: str) -> None:
         """Delete one resource; refused while another needs it."""
         self._call("DELETE", api_path(KINDS[kind_of(kind)], name))
 
@@ -284,7 +214,7 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         sent = {**(headers or {}), **without_none(own)}
         return str(self._json("POST", path, content=body, headers=sent)["InferenceId"])
 
-    def async_invocation(self, endpoint: str, inference_id: str) -> answers.AsyncInvocation:
+    def async_invocation(self, endpoint: str, inference_id: str) -> Json:
         """Return what came of an asynchronous invocation, or that it waits."""
         return self._get("endpoints", endpoint, "async-invocations", inference_id)
 
@@ -295,7 +225,7 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         variant: str | None = None,
         since: datetime | None = None,
         limit: int | None = 100,
-    ) -> _List[answers.PrintedLine]:
+    ) -> _List[Json]:
         """List what the workers of an endpoint have printed, the newest line first.
 
         Parameters
@@ -311,7 +241,7 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         return self._items("logs", limit=limit, **asked)
 
 
-def kind_of(word: str) -> answers.ResourceKind:
+def kind_of(word: str) -> ResourceKind:
     """Return the kind that a word names, such as ``Monitor``, ``monitor`` or ``monitors``."""
     for kind, plural in KINDS.items():
         if word.lower() in (kind.lower(), plural):

@@ -28,6 +28,9 @@ from driftline.validation import require_finite, require_unicode
 if TYPE_CHECKING:
     from driftline.app.settings.settings import Settings
 
+# What a server answers, as it comes: docs/python-client.md.
+Json = dict[str, Any]
+
 _ERRORS: dict[int, type[DriftlineError]] = {
     401: ForbiddenError,
     403: ForbiddenError,
@@ -112,7 +115,7 @@ class ServerCalls:
         *,
         token: str | None = None,
         if_match: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> Json:
         """Send one request; give its JSON answer, an empty one where there is none.
 
         ``token`` is the secret of whom the request is from. An answer's ETag is its ``etag``: with
@@ -122,7 +125,7 @@ class ServerCalls:
         headers |= {} if if_match is None else {"if-match": if_match}
         given = None if body is None else dict(body)
         response = self._call(method, path, json=given, headers=headers)
-        found: dict[str, Any] = _object(response) if response.content else {}
+        found = _object(response) if response.content else {}
         tag = response.headers.get("etag")
         return found if tag is None else found | {"etag": tag}
 
@@ -131,7 +134,7 @@ class ServerCalls:
         headers = {} if token is None else _bearer(token)
         return self._call("GET", path, headers=headers).text
 
-    def _get(self, *steps: str, **params: Any) -> Any:  # noqa: ANN401 - texts, numbers, times; JSON
+    def _get(self, *steps: str, **params: Any) -> Json:  # noqa: ANN401 - texts, numbers, times
         """Return the JSON at the steps of a path; parameters that are None are left out."""
         return self._json("GET", api_path(*steps), params=without_none(params))
 
@@ -140,9 +143,9 @@ class ServerCalls:
         *steps: str,
         limit: int | None = None,
         **params: Any,  # noqa: ANN401 - as above
-    ) -> list[Any]:
+    ) -> list[Json]:
         """Return the items of a list, page after page, so many at most; asked as `_get` does."""
-        items: list[Any] = []
+        items: list[Json] = []
         asked = params
         while limit is None or len(items) < limit:
             count = PAGE_MAX if limit is None else min(PAGE_MAX, limit - len(items))
@@ -157,11 +160,11 @@ class ServerCalls:
             asked = params | {"next_token": token}
         return items
 
-    def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+    def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> Json:
         """Send a body, if any, to the steps of a path; return the JSON of the answer."""
         return self._json("POST", api_path(*steps), json=None if body is None else dict(body))
 
-    def _json(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - httpx's own options; JSON
+    def _json(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401 - httpx's own options
         return _object(self._call(method, path, **options))
 
     def _stream(self, path: str, params: Mapping[str, Any], *, again: str) -> Iterator[bytes]:
@@ -319,7 +322,7 @@ def _refused(response: httpx.Response) -> DriftlineError:
     )
 
 
-def _object(response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+def _object(response: httpx.Response) -> Json:
     """Return the JSON object that every path of the programming interface answers."""
     try:
         found = response.json()

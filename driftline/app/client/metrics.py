@@ -7,12 +7,9 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from driftline.app.client.connection import ServerCalls, api_path
-
-if TYPE_CHECKING:
-    from driftline.app.client import answers
+from driftline.app.client.connection import Json, ServerCalls, api_path
 
 # As botocore does: below this, deflating costs more than it saves.
 _DEFLATE_FROM = 10_240
@@ -45,7 +42,7 @@ class MetricCalls(ServerCalls):
         dimensions: Mapping[str, str | None] | None = None,
         only_recent: bool = False,
         limit: int | None = None,
-    ) -> list[answers.Metric]:
+    ) -> list[Json]:
         """List metrics that had data in the last two weeks, as ListMetrics does; all pages."""
         wanted = [
             key if value is None else f"{key}={value}" for key, value in (dimensions or {}).items()
@@ -66,7 +63,7 @@ class MetricCalls(ServerCalls):
         statistics: Sequence[str] = ("Average",),
         dimensions: Mapping[str, str] | None = None,
         unit: str | None = None,
-    ) -> list[answers.Statistics]:
+    ) -> list[Json]:
         """Return statistics of one metric, plain and extended ones, as GetMetricStatistics does."""
         asked = {
             "namespace": namespace,
@@ -88,7 +85,7 @@ class MetricCalls(ServerCalls):
         *,
         newest_first: bool = True,
         max_datapoints: int | None = None,
-    ) -> list[answers.MetricResult]:
+    ) -> list[Json]:
         """Ask metrics and metric math, as GetMetricData does; all pages."""
         asked: dict[str, Any] = {
             "metric_data_queries": [dict(query) for query in queries],
@@ -98,9 +95,9 @@ class MetricCalls(ServerCalls):
         }
         if max_datapoints is not None:
             asked["max_datapoints"] = max_datapoints
-        found: list[answers.MetricResult] = []
+        found: list[Json] = []
         while True:
-            page: answers.MetricResults = self._post("metrics", "data", body=asked)
+            page: Json = self._post("metrics", "data", body=asked)
             for part in page["metric_data_results"]:
                 last = found[-1] if found else None
                 # A result that was cut goes on at the top of the next page.
@@ -115,7 +112,7 @@ class MetricCalls(ServerCalls):
                 return found
             _drop_unbegun(found)
 
-    def put_detector(self, detector: Mapping[str, Any]) -> answers.DetectorDescription:
+    def put_detector(self, detector: Mapping[str, Any]) -> Json:
         """Put a detector of anomalies, in PutAnomalyDetector's form; it is trained in seconds."""
         # Times may be such, as YAML reads them.
         body = json.dumps(dict(detector), default=str)
@@ -124,11 +121,11 @@ class MetricCalls(ServerCalls):
 
     def detectors(
         self, *, namespace: str | None = None, metric_name: str | None = None
-    ) -> list[answers.DetectorDescription]:
+    ) -> list[Json]:
         """List detectors, all or those that look at a metric."""
         return self._items("detectors", namespace=namespace, metric_name=metric_name)
 
-    def detector(self, detector_id: str) -> answers.DetectorDescription:
+    def detector(self, detector_id: str) -> Json:
         """Return one detector."""
         return self._get("detectors", detector_id)
 
@@ -137,11 +134,11 @@ class MetricCalls(ServerCalls):
         self._call("DELETE", api_path("detectors", detector_id))
 
 
-def _is_same(one: answers.MetricResult, other: answers.MetricResult) -> bool:
+def _is_same(one: Json, other: Json) -> bool:
     return (one["id"], one["label"]) == (other["id"], other["label"])
 
 
-def _drop_unbegun(found: list[answers.MetricResult]) -> None:
+def _drop_unbegun(found: list[Json]) -> None:
     """Drop results at the end that the next page tells whole."""
     while found and found[-1]["status_code"] == "PartialData" and not found[-1]["values"]:
         found.pop()

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from driftline.app.client.connection import ServerCalls, in_path, without_none
+from driftline.app.client.connection import Json, ServerCalls, in_path, without_none
 
 if TYPE_CHECKING:
-    from driftline.app.client import answers
+    from driftline.monitors.executions import Status as ExecutionStatus
+    from driftline.serving.api.answers import Verdict
 
 
 class MonitorCalls(ServerCalls):
@@ -19,11 +20,11 @@ class MonitorCalls(ServerCalls):
         self,
         monitor: str,
         *,
-        statuses: Sequence[answers.ExecutionStatus] = (),
+        statuses: Sequence[ExecutionStatus] = (),
         start: datetime | None = None,
         end: datetime | None = None,
         limit: int | None = 100,
-    ) -> list[answers.ListedExecution]:
+    ) -> list[Json]:
         """List the executions of a monitor, newest window first.
 
         Parameters
@@ -44,28 +45,28 @@ class MonitorCalls(ServerCalls):
 
     def cancel_monitor(
         self, name: str, *, start: datetime | None = None, end: datetime | None = None
-    ) -> list[answers.Cancelled]:
+    ) -> list[Json]:
         """Cancel a window of a monitor; by default what is being judged now, else what waits."""
         body = without_none({"from": start, "to": end})
         return self._post("monitors", name, "cancel", body=body)["items"]
 
-    def progress(self, monitor: str) -> answers.Progress:
+    def progress(self, monitor: str) -> Json:
         """Return the windows that are being judged (``items``), and the one that waits."""
         return self._get("monitors", monitor, "progress")
 
-    def execution(self, execution: str) -> answers.DescribedExecution:
+    def execution(self, execution: str) -> Json:
         """Return one execution, what it read, and what boto3 says of one."""
         return self._get("executions", execution)
 
-    def execution_log(self, execution: str) -> list[answers.LogLine]:
+    def execution_log(self, execution: str) -> list[Json]:
         """Return the log of an execution: time and text of each line."""
         return self._get("executions", execution, "log")["items"]
 
-    def report(self, execution: str) -> answers.Report:
+    def report(self, execution: str) -> Json:
         """Return the report of an execution: violations, features, segments."""
         return self._get("executions", execution, "report")
 
-    def first_rows(self, execution: str, violation: int = 0, *, limit: int = 50) -> answers.Rows:
+    def first_rows(self, execution: str, violation: int = 0, *, limit: int = 50) -> Json:
         """Return the first rows behind a violation: ``columns``, and ``rows`` as objects."""
         return self._get("executions", execution, "rows", violation=violation, limit=limit)
 
@@ -91,13 +92,13 @@ class MonitorCalls(ServerCalls):
 
     def run_monitor(
         self, name: str, *, start: datetime | None = None, end: datetime | None = None
-    ) -> answers.ListedExecution:
+    ) -> Json:
         """Run a monitor on one window now; by default on its last whole one."""
         return self._post("monitors", name, "run", body=without_none({"from": start, "to": end}))
 
     def backfill_monitor(
         self, name: str, *, start: datetime, end: datetime, again: bool = False
-    ) -> Iterator[answers.Backfilled]:
+    ) -> Iterator[Json]:
         """Run the windows of a past span that were not run, and return what each request ran.
 
         Each has the executions (``items``) and how many windows are ``left``. To stop between two
@@ -112,7 +113,7 @@ class MonitorCalls(ServerCalls):
         """
         asked: dict[str, Any] = {"from": start.isoformat(), "to": end.isoformat(), "again": again}
         while asked["from"] is not None:
-            answer: answers.Backfilled = self._post("monitors", name, "backfill", body=asked)
+            answer: Json = self._post("monitors", name, "backfill", body=asked)
             yield answer
             asked["from"] = answer["next"]
 
@@ -124,7 +125,7 @@ class MonitorCalls(ServerCalls):
         end: datetime | None = None,
         again: bool = False,
         whole: bool = False,
-    ) -> answers.Queued:
+    ) -> Json:
         """Have a scheduler run windows, and return at once how many.
 
         Parameters
@@ -148,7 +149,7 @@ class MonitorCalls(ServerCalls):
         end: datetime,
         window: str | None = None,
         tolerance: float | None = None,
-    ) -> answers.BacktestResult:
+    ) -> Json:
         """Return what a monitor would have done over a captured period; nothing is recorded.
 
         Parameters
@@ -168,16 +169,12 @@ class MonitorCalls(ServerCalls):
         }
         return self._post("monitors", name, "backtest", body=asked)
 
-    def renew_baseline(
-        self, name: str, *, start: datetime | None, end: datetime | None
-    ) -> answers.MadeBaseline:
+    def renew_baseline(self, name: str, *, start: datetime | None, end: datetime | None) -> Json:
         """Make a new version of a monitor's baseline of rows captured in [start, end)."""
         span = without_none({"from": start, "to": end})
         return self._post("monitors", name, "baseline", body=span)
 
-    def baseline_versions(
-        self, name: str, *, limit: int | None = 100
-    ) -> list[answers.ListedVersion]:
+    def baseline_versions(self, name: str, *, limit: int | None = 100) -> list[Json]:
         """List the versions of a baseline, the newest first, with the monitors that use each."""
         return self._items("baselines", name, "versions", limit=limit)
 
@@ -191,7 +188,7 @@ class MonitorCalls(ServerCalls):
         monitor: str | None = None,
         labels: bool = False,
         promote: bool = False,
-    ) -> answers.CapturedVersion:
+    ) -> Json:
         """Make a version of a baseline of rows of [start, end); nobody uses it until promoted.
 
         They are those that an endpoint captured, or those that a monitor reads, as of a table that
@@ -202,17 +199,15 @@ class MonitorCalls(ServerCalls):
         asked = {**rows, "from": start.isoformat(), "to": end.isoformat()}
         return self._post("baselines", name, "versions", body={**asked, "promote": promote})
 
-    def compare_baseline_versions(
-        self, name: str, reference: str, version: str
-    ) -> answers.BaselineComparison:
+    def compare_baseline_versions(self, name: str, reference: str, version: str) -> Json:
         """Compare a version of a baseline with another, each by its number or its digest."""
         return self._get("baselines", name, "comparison", reference=reference, version=version)
 
-    def promote_baseline(self, name: str, version: str) -> answers.Promoted:
+    def promote_baseline(self, name: str, version: str) -> Json:
         """Have a version of a baseline used by all monitors that follow it; an older one, too."""
         return self._post("baselines", name, "promote", body={"version": version})
 
-    def baseline_promotions(self, name: str, *, limit: int | None = 100) -> list[answers.Promotion]:
+    def baseline_promotions(self, name: str, *, limit: int | None = 100) -> list[Json]:
         """List which versions of a baseline came into use, when and by whom, the newest first."""
         return self._items("baselines", name, "promotions", limit=limit)
 
@@ -221,14 +216,14 @@ class MonitorCalls(ServerCalls):
         name: str,
         *,
         window: str | datetime,
-        verdict: answers.Verdict,
+        verdict: Verdict,
         reason: str,
         author: str,
         feature: str | None = None,
         check: str | None = None,
         until: datetime | None = None,
         rows: tuple[datetime, datetime] | None = None,
-    ) -> answers.Marked:
+    ) -> Json:
         """Mark what a monitor found in a window as expected, harmful, or the new normal.
 
         Parameters
@@ -262,12 +257,12 @@ class MonitorCalls(ServerCalls):
         return self._post("monitors", name, "marks", body=asked)
 
     def marks(
-        self, name: str, *, verdict: answers.Verdict | None = None, limit: int | None = 100
-    ) -> list[answers.Mark]:
+        self, name: str, *, verdict: Verdict | None = None, limit: int | None = 100
+    ) -> list[Json]:
         """List what was said of a monitor's findings, the newest first; or one verdict's."""
         return self._items("monitors", name, "marks", limit=limit, verdict=verdict)
 
-    def withdraw_mark(self, name: str, mark_id: int, *, author: str) -> answers.Marked:
+    def withdraw_mark(self, name: str, mark_id: int, *, author: str) -> Json:
         """Take a mark back, with the version of the baseline that it made."""
         path = ("monitors", name, "marks", str(mark_id), "withdraw")
         return self._post(*path, body={"author": author})

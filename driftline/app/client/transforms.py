@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from driftline.app.client.connection import ServerCalls
+from driftline.app.client.connection import Json, ServerCalls
 
 if TYPE_CHECKING:
-    from driftline.app.client import answers
+    from driftline.serving.transform.definition import JobStatus
 
 
 class TransformCalls(ServerCalls):
     """Calls about transform jobs: files scored by a model in the background."""
 
-    def create_transform_job(self, spec: Mapping[str, Any]) -> answers.DescribedTransformJob:
+    def create_transform_job(self, spec: Mapping[str, Any]) -> Json:
         """Have the server score files; gives the job as it begins.
 
         Parameters
@@ -28,10 +28,10 @@ class TransformCalls(ServerCalls):
     def transform_jobs(
         self,
         *,
-        status: answers.TransformJobStatus | None = None,
+        status: JobStatus | None = None,
         name_contains: str | None = None,
         limit: int | None = 100,
-    ) -> list[answers.DescribedTransformJob]:
+    ) -> list[Json]:
         """List transform jobs, the newest first.
 
         Parameters
@@ -47,10 +47,10 @@ class TransformCalls(ServerCalls):
             "transform-jobs", limit=limit, status=status, name_contains=name_contains
         )
 
-    def transform_job(self, name: str) -> answers.DescribedTransformJob:
+    def transform_job(self, name: str) -> Json:
         """Return a transform job: what it was asked, its status, and how far it is."""
         return self._get("transform-jobs", name)
 
-    def stop_transform_job(self, name: str) -> answers.DescribedTransformJob:
+    def stop_transform_job(self, name: str) -> Json:
         """Stop a transform job; outputs that are whole stay."""
         return self._post("transform-jobs", name, "stop")

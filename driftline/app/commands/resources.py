@@ -26,7 +26,7 @@ CONTENT_TYPES = {
 INFERENCE_ID, REQUEST_ID = "x-amzn-sagemaker-inference-id", "x-amzn-requestid"
 
 if TYPE_CHECKING:
-    from driftline.app.client.answers import ResourceKind
+    from driftline.serving.resources.specs import Kind as ResourceKind
 else:
     # In any spelling: the client reads it, and refuses other words.
     ResourceKind = Annotated[
