@@ -50,14 +50,9 @@ def lacking(kind: Kind, baseline: Baseline) -> str:
 
 
 def asked_kind(name: str | None, baseline: Baseline, predict: Predictor | None) -> Kind:
-    """Return the kind that is named, else the one that the baseline is of.
+    """Return the named kind, else the one of the baseline; InputError if it cannot use `predict`.
 
-    A model beside a baseline with attributions asks for these.
-
-    Raises
-    ------
-    InputError
-        When there is a model, which the kind would not ask.
+    A model, with a baseline that has attributions, selects "attribution".
     """
     is_explained = predict is not None and baseline.attributions is not None
     if name is None:
@@ -74,8 +69,8 @@ def asked_kind(name: str | None, baseline: Baseline, predict: Predictor | None) 
 def settle_roles(roles: Roles, baseline: Baseline) -> Roles:
     """Return the roles that the caller named, over those that the baseline knows.
 
-    A positive class is named as the baseline names it: "1.0" is the class "1", and any of the
-    values that the baseline takes as positive means all of them.
+    The positive class is named as in the baseline: "1.0" is the class "1", and any of the
+    baseline's positive values means all of them.
     """
     if baseline.outcomes is None:
         return roles
@@ -90,9 +85,9 @@ def settle_roles(roles: Roles, baseline: Baseline) -> Roles:
 
 
 def complete(baseline: Baseline, *, compat: bool = False) -> Baseline:
-    """Add the documents of every kind that the reference has what it takes for.
+    """Add the documents of every kind that the reference supports, to be read and edited.
 
-    So they lie in the store, to be read and changed; those that came with the baseline stay.
+    Documents that came with the baseline stay.
     """
     found: dict[str, str] = {}
     analysis: dict[str, object] = {}
@@ -116,15 +111,10 @@ def with_documents(
     costs: object = None,
     compat: bool = False,
 ) -> Baseline:
-    """Return a fitted baseline with the documents of all kinds, and what a model makes of its rows.
+    """Return a fitted baseline with the documents of all kinds and the model's attributions.
 
-    Without a model, rows that are attributions already are taken as such.
-
-    Raises
-    ------
-    InputError
-        When metrics or costs cannot be read, the model's rows would be those that a script makes,
-        or they hold nothing that the model can be asked about.
+    Without a model, rows that are attributions already are taken as such. InputError where metrics
+    or costs are invalid, or the rows cannot be explained (made by a script, no usable features).
     """
     if metrics is not None or costs is not None:
         baseline = with_quality(baseline, metrics, costs, compat=compat)
@@ -141,13 +131,7 @@ def with_documents(
 def with_quality(
     baseline: Baseline, metrics: object, costs: object = None, *, compat: bool = False
 ) -> Baseline:
-    """Return a baseline whose documents of model quality hold metrics and prices of the user's own.
-
-    Raises
-    ------
-    InputError
-        When they cannot be read, or the reference lacks labels or answers.
-    """
+    """Return a baseline whose documents of model quality hold the user's metrics and prices."""
     # Heavy imports that most baselines do without.
     from driftline.monitors.kinds.model_quality.costs import Costs
     from driftline.monitors.kinds.model_quality.documents import require_own_names
@@ -180,10 +164,7 @@ def scripts_listed(baseline: Baseline) -> tuple[str, ...]:
 
 
 def save_kind(baseline: Baseline, kind: Kind, folder: str, *, compat: bool = False) -> None:
-    """Write a folder with the SageMaker documents of one kind, under SageMaker's names.
-
-    Beside them lie the signature and what the reference's numbers rest on.
-    """
+    """Write the SageMaker documents of one kind, under SageMaker's names, with the signature."""
     if not kind.needs:  # What SageMaker has no document for reads the summaries alone.
         baseline.save(folder)
         return
@@ -209,12 +190,9 @@ def save_kind(baseline: Baseline, kind: Kind, folder: str, *, compat: bool = Fal
 
 
 def require_answerable(baseline: Baseline, kind: Kind) -> None:
-    """Ask which class is positive, where the kind has to know it and the reference does not tell.
+    """Refuse a reference without a positive class, where the kind needs one.
 
-    Raises
-    ------
-    InputError
-        With the question that every window of a monitor would fail with.
+    The question is asked now instead of by every window of a monitor.
     """
     outcomes = baseline.outcomes
     if outcomes is None or not (kind.uses_labels and kind.needs):

@@ -24,10 +24,9 @@ from driftline.monitors.rules.table_rule import TableCondition, TableRule
 
 
 def read_condition(found: Mapping[str, Any]) -> Condition:
-    """Make the condition on rows again that a violation's document holds.
+    """Rebuild the condition on rows from a violation's document.
 
-    That of outliers marks rows once `with_baseline` has told it what is odd, those of
-    repeats and of whole tables once `with_rows` has counted them.
+    Outliers need `with_baseline` before they can mark rows, repeats and whole tables `with_rows`.
     """
     if found.get("op") == OUTLIER:
         return OutlierCondition()

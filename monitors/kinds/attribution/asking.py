@@ -26,16 +26,11 @@ FORMS: dict[str, Form] = {
 
 
 def taking_tables(predict: object, rows: pa.Table) -> Predictor:
-    """Return a function of Arrow tables that asks the model with rows in the form that it takes.
+    """Return a function of Arrow tables that passes rows to the model in the form it takes.
 
     A method of a fitted estimator, such as ``model.predict``, gets its own columns by name, or an
-    array where it was fitted on one. Of any other function a few of the rows tell the form.
-
-    Raises
-    ------
-    InputError
-        When it is no function, the function takes none of them, or the rows lack a column of the
-        estimator; from the function that is returned, when the model raises.
+    array where it was fitted on one. Any other function is tried with a few of the rows. InputError
+    when it takes none of the forms, or later, when the model raises.
     """
     if not callable(predict):
         method = "predict_proba" if hasattr(predict, "predict_proba") else "predict"
@@ -69,9 +64,9 @@ def form_of_estimator(estimator: object, columns: Sequence[str]) -> Form | None:
 
 
 def classes_of(predict: Callable[..., object]) -> tuple[str, ...]:
-    """Return the classes, in order, of the estimator whose method for probabilities this is.
+    """Return the classes, in order, of the estimator whose probability method this is; else ().
 
-    Of other methods outputs are no classes: labels of several outputs, scores of pairs of classes.
+    Outputs of other methods are no classes: labels of several outputs, scores of pairs of classes.
     """
     owner, name = getattr(predict, "__self__", None), getattr(predict, "__name__", "")
     found = getattr(owner, "classes_", None)

@@ -1,8 +1,8 @@
-"""How much attributions differ from one stretch of the reference to the next, beyond chance.
+"""Between-block variance of attributions in the reference, by moments.
 
-A week's rows share their weather, so weeks differ by more than their rows' errors say, without any
-change. That is learned from the reference's own blocks of a window's length, by moments: what block
-means vary by, less what their rows would make them vary by.
+A week's rows share their weather, so weeks differ by more than their rows' errors without any
+change. The variance is that of the means of blocks of a window's length, less the part of their
+rows.
 
 Shapes: N rows, M features.
 """
@@ -39,7 +39,7 @@ class Spread:
 def block_spread(
     rows: NDArray[np.float32], time_us: NDArray[np.int64], length_us: int
 ) -> Spread | None:
-    """Learn how blocks of a length differ; None when there are too few of them.
+    """Estimate how blocks of a length differ; None when there are too few of them.
 
     Absolute attributions have shape (N, M), their times (N,), -1 where a time is not known.
     """

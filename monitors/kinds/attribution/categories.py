@@ -1,7 +1,7 @@
-"""Categories of models that were fitted on pandas' categorical columns, and need them again.
+"""Restores pandas' categorical columns for models that were fitted on them.
 
-Rows are texts and numbers everywhere else: a column of categories is what its values are. LightGBM
-and xgboost keep the categories that they were fitted with, and code values by their places in them.
+Everywhere else rows are texts and numbers. LightGBM and xgboost keep the categories of their fit
+and code values by index.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from driftline.errors import InputError
 
 
 def categories_of(model: Any) -> dict[str, Any]:  # noqa: ANN401 - foreign object
-    """Return the categories of each column of a model that has such; {} where it does not say.
+    """Return the categories of a model's categorical columns; {} where it does not tell them.
 
-    A model may have a column coded by hand, or ordered categories, which are numbers to it: then
-    none are known.
+    They are unknown, too, where a column was coded by hand or has ordered categories, which the
+    model takes as numbers.
     """
     booster: Any = getattr(model, "booster_", None)
     if lists := getattr(booster, "pandas_categorical", None):
@@ -51,10 +51,10 @@ def _values(values: Any) -> list[Any]:  # noqa: ANN401 - an array of Arrow
 
 
 def _refuse_cut(name: str, values: Sequence[Any]) -> None:
-    """Refuse categories that the xgboost here would cut, as it has cut those of the model.
+    """Refuse categories that this xgboost would truncate, as it truncated those of the model.
 
     xgboost 3.2 counts letters where it takes bytes: "Rome" and "Zürich" are kept as "Rome" and
-    "Züric", "Zürich" and "Rome" as "Züric" and "hRom", and values that rows hold are none of them.
+    "Züric", "Zürich" and "Rome" as "Züric" and "hRom", and values in rows match none of them.
     """
     if all(not isinstance(one, str) or one.isascii() for one in values):
         return

@@ -1,9 +1,9 @@
-"""Whether a model uses its features as it did: order, shares and level of attributions. Pure.
+"""Tests whether a model uses its features as before: order, shares and level of attributions. Pure.
 
-Two tests for each output of the model, of shares and of level, each with a size below which a
-change does not matter and a p-value, all weighed together (Holm) against the budget of false
-alarms. A window is weighed as one more block of the reference's time, as far as its blocks are
-known. The order has changed where NDCG is below SageMaker's limit and any share has moved.
+Two tests for each output of the model, of shares and of level. Each has a size below which a change
+does not matter and a p-value; all are corrected together (Holm) within the budget of false alarms.
+A window counts as one more block of the reference's time, as far as its blocks are known. The order
+has changed where NDCG is below SageMaker's limit and any share has moved.
 
 References
 ----------
@@ -71,9 +71,9 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
-    """Of the rows of both sides, which are alike without a change: variances, and tails.
+    """Variances and tails of both sides' rows together, which are alike without a change.
 
-    Each number is of one row; the features' shares, and last the total's logarithm, shape (M + 1,).
+    Each number is of one row: the features' shares, and last the total's logarithm, shape (M + 1,).
     """
 
     variance: Numbers
@@ -82,11 +82,11 @@ class Pooled:
 
     @classmethod
     def of(cls, reference: Importance, window: Importance) -> Pooled | None:
-        """Take the rows of both sides together; None where one has none, or the reference is zero.
+        """Pool the rows of both sides; None where one has none, or the reference is zero.
 
         A window's share is s or more where the sum of a - s t over its rows is 0 or more, a being
-        the feature's attribution in a row and t the row's total: a sum whose law has no errors to
-        estimate from the window alone, which may lack what is rare. So is its total's.
+        the feature's attribution in a row and t the row's total. The law of that sum needs no error
+        estimated from the window alone, which may lack rare rows. The same holds for its total.
         """
         if reference.rows is None or window.rows is None or reference.total <= 0:
             return None
@@ -260,9 +260,9 @@ def settle(comparisons: Sequence[Comparison], alpha: float) -> list[Finding]:
 
 
 def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
-    """Decide as SageMaker does: NDCG below 0.90 is a violation, of however few rows, and no more.
+    """Decide as SageMaker does: NDCG below 0.90 is a violation, of however few rows.
 
-    A reference that is all zero scores 0, as ``ndcg_score`` has it.
+    A reference that is all zero scores 0, as in ``ndcg_score``.
     """
     found = []
     for one in comparisons:

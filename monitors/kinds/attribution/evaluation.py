@@ -1,8 +1,8 @@
 """The kind "attribution": whether the model still uses its features as on the reference.
 
 A seeded sample of the window is explained by the same method, against the same background rows as
-the reference was, and compared in order, shares and level. What was not made alike is shown or
-refused, never judged.
+the reference, and compared in order, shares and level. Attributions made in another way are shown
+or refused, never judged.
 """
 
 from __future__ import annotations

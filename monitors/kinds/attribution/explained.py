@@ -1,7 +1,4 @@
-"""Rows that were explained: their attributions, and what they were made by.
-
-Shapes: N rows, M features.
-"""
+"""Explained rows: their attributions, and the method behind them. Shapes: N rows, M features."""
 
 from __future__ import annotations
 

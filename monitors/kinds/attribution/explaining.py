@@ -1,8 +1,8 @@
-"""Rows to attributions: which rows are explained, by what, against which background.
+"""Computes attributions: chooses the rows, the method and the background.
 
-The model is asked through a `Predictor`. One that knows an exact way (trees of xgboost, lightgbm
-and, with shap, scikit-learn; linear models) offers it as a `ModelPredictor`; all others go the way
-of permutations.
+The model is called through a `Predictor`. A `ModelPredictor` offers an exact method (trees of
+xgboost, lightgbm and, with shap, scikit-learn; linear models); all others are explained by
+permutations.
 """
 
 from __future__ import annotations
@@ -217,9 +217,9 @@ def explain_rows(
     method: str | None = None,
     moved: Moved | None = None,
 ) -> Explained:
-    """Explain rows by the model's own method, or by permutations, of which `moved` hears.
+    """Explain rows by the model's own method, or by permutations, which report progress to `moved`.
 
-    Rows that the model has no number for are left out and counted; InputError where all are.
+    Rows for which the model returns no number are left out and counted; InputError where all are.
     """
     known, is_log_odds = predict if isinstance(predict, ModelPredictor) else None, False
     own_method = known.method if known is not None else PERMUTATION
@@ -259,9 +259,9 @@ def explain_rows(
 
 
 def _are_log_odds(found: Contributions, model: ModelPredictor, rows: pa.Table) -> bool:
-    """Whether explained answers are log-odds: their sigmoid is the model's probability.
+    """Whether explained outputs are log-odds: their sigmoid is the model's probability.
 
-    A margin need not be: AdaBoost's loss has half of them, a hinge none.
+    A margin need not be one: AdaBoost's is half of it, a hinge loss has none.
     """
     if not positive_of(model) or model.units not in ("probability", UNKNOWN):
         return False
@@ -312,10 +312,9 @@ def read_given(
     *,
     time: str | None = None,
 ) -> tuple[Explained, int]:
-    """Take rows that are attributions already: one column a feature, or ``<feature>_<label>``.
+    """Read rows that are attributions already: one column a feature, or ``<feature>_<label>``.
 
-    Rows that lack one, or hold one that is no number, are left out and counted; InputError where
-    all are.
+    Rows with a missing attribution are left out and counted; InputError where all are.
     """
     names: list[str] = next((batch.schema.names for batch in batches()), [])
     wanted = {

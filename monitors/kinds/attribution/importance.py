@@ -1,8 +1,8 @@
-"""How much each feature counts for a model over many rows, and the form in which it is stored.
+"""Importance of features over many rows, and its stored form.
 
-The stored form is the rows of absolute attributions themselves, as float32, with what they were
-made by and, when the reference knows, the hour of each: every mean, share and error follows from
-them. A window is compared only with what was made the same way.
+Stored are the rows of absolute attributions, as float32, with how they were made and, when known,
+the hour of each: every mean, share and error follows from them. Only attributions made in the same
+way are compared.
 
 Shapes: N rows, M features.
 """
@@ -52,7 +52,7 @@ class Making:
     def difference(self, other: Making) -> str:
         """Return why the two cannot be compared; "" when they can.
 
-        The units of another model are its own, and those of a function are not known.
+        The units of another model are its own, and those of a function are unknown.
         """
         names = ["method", "units", "background", "groups"]
         if self.changed_model(other) or UNKNOWN in (self.units, other.units):

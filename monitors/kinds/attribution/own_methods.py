@@ -1,8 +1,8 @@
-"""Models that are explained by their own form: trees, forests, boosted trees, linear models.
+"""Exact methods of some models: trees, forests, boosted trees, linear models.
 
-xgboost and lightgbm explain their trees themselves, shap those of scikit-learn where it is
-installed. The model's library is loaded already. What stands before the model in a pipeline may
-change values, not mix columns; otherwise the contributions would not be the input's.
+xgboost and lightgbm explain their own trees, shap those of scikit-learn where it is installed.
+Steps of a pipeline before the model may change values, but not mix columns: the contributions would
+not be the input's.
 
 References
 ----------

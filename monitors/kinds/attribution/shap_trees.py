@@ -80,9 +80,9 @@ class ShapTrees:
 
 
 def shap_trees(model: Any) -> ShapTrees | None:  # noqa: ANN401 - foreign object
-    """Return how shap explains a model; None for a model, or a version, that it does not read.
+    """Return shap's explainer of a model; None where shap is missing or cannot read the model.
 
-    None as well where a window's rows would take too long, and without the extra.
+    Also None where a window's rows would take too long.
     """
     kind = type(model)
     if kind.__name__ not in MODELS or not kind.__module__.startswith("sklearn."):

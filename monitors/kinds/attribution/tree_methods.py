@@ -30,9 +30,9 @@ from driftline.monitors.kinds.attribution.shapley import Contributions
 
 @dataclass(frozen=True, slots=True)
 class TreeMethod:
-    """A method of trees that are explained as such (a TwoClassPredictor).
+    """A method of a model whose trees are explained directly (a TwoClassPredictor).
 
-    Asked by rows it is what any function is: of unknown units, and of a model without a name.
+    Called with rows it is any function: of unknown units, and of a model without a name.
     """
 
     predict: Callable[..., object]

@@ -1,8 +1,8 @@
-"""When a group is treated otherwise than before: the test of one bias metric. Pure.
+"""Tests whether a group is treated otherwise than before, by one bias metric. Pure.
 
-A window's value is compared with the reference's, both with their uncertainty, and with how much
-the reference's own blocks of time differ from each other beyond chance (rows of one hour share a
-fate). A violation is a change of more than a tolerance that leads away from "no difference".
+The window's value is compared with the reference's, both with their uncertainty and the
+between-block variance of the reference (rows of one hour are not independent). A violation is a
+change of more than a tolerance away from "no difference".
 
 References
 ----------
@@ -78,8 +78,8 @@ class Comparison:
     def side(self) -> int:
         """Where a violation would lie: above (1) or below (-1) the reference.
 
-        A move towards "no difference" is none until it is beyond, so that the bound that is shown
-        for it is the one on the reference's side.
+        A move towards "no difference" is no violation until it is past it, so its bound is the one
+        on the reference's side.
         """
         moved = 1 if self.window.value >= self.reference.value else -1
         if moved * self.window.value > 0:
@@ -92,7 +92,7 @@ class Comparison:
         return bound < high if self.side > 0 else bound > low
 
     def found(self, alpha: float) -> float:
-        """Return the value, on the scale of the test, that such a window finds nine times in ten.
+        """Return the value, on the test's scale, that a window finds nine times in ten.
 
         `window` is one without a change.
         """
@@ -100,10 +100,7 @@ class Comparison:
         return self.bound(alpha) + self.side * error
 
     def bound(self, alpha: float, more: float = 1.0) -> float:
-        """Return the value, on the scale of the test, at which a violation begins.
-
-        In a window of `more` times the rows, if that is asked for.
-        """
+        """Return where, on the test's scale, a violation begins with `more` times the rows."""
         z = float(-special.ndtri(alpha / 2))
         found = [
             start + self.side * self.spread.reach(alpha / 2, known)
@@ -176,11 +173,10 @@ def estimate(name: str, pair: Pair, measured: Measured) -> Estimate | None:
 
 
 def extremes(name: str, pair: Pair, tolerance: float = math.inf) -> Limits:
-    """Return what a metric comes to, on the scale of the test, if one side has none of its shares.
+    """Return a metric's limits, on the test's scale, where one side has none of its shares.
 
-    If the other side has all, as well, where that is within the tolerance: else the bound of a
-    seldom answer would allow that a group gets none. A ratio is taken to come to a tenth of what it
-    is.
+    Where that is within the tolerance, the other side has all as well: else the bound of a rare
+    answer would let a group get none. A ratio counts as a tenth of its value.
     """
     rate = RATES.get("DPPL" if name in RATIOS else name)
     if rate is None:
@@ -199,9 +195,9 @@ def extremes(name: str, pair: Pair, tolerance: float = math.inf) -> Limits:
 def spread(
     name: str, blocks: Blocks, later: Counts | None = None, tolerance: float = 0.0
 ) -> BlockVariation:
-    """Learn how much a metric varies between blocks of time, and windows that came since.
+    """Estimate a metric's variation between blocks of time, and windows since the reference.
 
-    Of those only what lies within the tolerance or is no change yet.
+    Of those windows only what lies within the tolerance, or is no change yet, counts.
     """
     rate = RATES["DPPL" if name in RATIOS else name] if name in RATES or name in RATIOS else None
     if rate is None or len(blocks.counts) < MINIMUM_BLOCKS:

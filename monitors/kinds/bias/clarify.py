@@ -1,7 +1,7 @@
-"""Bias as SageMaker Clarify measures it: missing values, 0 / 0, and the flip test as smclarify's.
+"""Bias metrics as SageMaker Clarify computes them: missing values, 0 / 0, smclarify's flip test.
 
-What a group or a positive answer means stays as the baseline fixed it; Clarify's guess from each
-window's size ("over 40" turns into "exactly 40" at 5,000 rows) is not repeated.
+The baseline fixes the meaning of groups and positive answers. Clarify's guess from each window's
+size ("over 40" turns into "exactly 40" at 5,000 rows) is not repeated.
 
 References
 ----------
@@ -60,7 +60,7 @@ class ClarifyGroup:
 def reference_groups(plan: Plan) -> list[ClarifyGroup]:
     """Measure each group of the reference; none where only Clarify's document is known.
 
-    Without the error of the flip test: Clarify has none, and holds windows against the value.
+    Without the error of the flip test: Clarify has none, and compares windows with the value.
     """
     if plan.outcomes is None:
         return []
@@ -76,8 +76,8 @@ def reference_groups(plan: Plan) -> list[ClarifyGroup]:
 def clarify_counts(group: Group, tally: Tally, *, is_merged: bool = False) -> Counts:
     """Count a group and all others as Clarify does, shape (2, strata + 1, 3, 3).
 
-    Rows without the facet are among the others; a missing answer or label is negative, unless no
-    row has one. With `is_merged` rows without a label are left out.
+    Rows without the facet are among the others; a missing prediction or label is negative, unless
+    all are missing. With `is_merged`, rows without a label are left out.
     """
     counts = group.counts(tally)
     counts[0] += tally.counts[-1]

@@ -1,7 +1,6 @@
 """The kind "bias": whether groups are treated otherwise than in the reference.
 
-Metrics that need predictions only are judged at once, those that need labels on the rows whose
-labels have come.
+Metrics of predictions alone are judged at once, metrics that need labels on the labelled rows.
 """
 
 from __future__ import annotations
@@ -189,9 +188,9 @@ def _told(plan: Plan, withheld: Iterable[str]) -> dict[str, JsonValue]:
 
 
 def _required(plan: Plan, flips: Sequence[Flip | None]) -> list[Mapping[str, float | None] | None]:
-    """Return what the document says of each group, without a value where compat suggested it.
+    """Return the document's limits of each group, without those that compat suggested.
 
-    Nobody set that as a limit: it is the reference's own, measured as Clarify does.
+    Nobody set those: they are the reference's own values, as Clarify computes them.
     """
     required = [plan.required(group) for group in plan.groups]
     if not plan.reference:

@@ -1,7 +1,7 @@
-"""Counts of rows by group, stratum, true and predicted answer, from batches of rows.
+"""Counts of rows by group, stratum, label and prediction.
 
-What a group or a positive answer means was fixed with the baseline; here it is only looked up.
-Counts of batches, hours and places add up, in any order, to the same counts.
+The baseline fixed the meaning of groups and positive answers. Counts of batches, hours and paths
+add up, in any order.
 """
 
 from __future__ import annotations
@@ -189,8 +189,8 @@ def count_blocks(
 ) -> NDArray[np.int64]:
     """Count a reference by blocks of time without strata, shape (blocks, values + 1, 3, 3).
 
-    `values` are the cells, as a Tally of the same table has them. Blocks start at multiples of
-    their length since 1970, in UTC, and are in order of time; those without rows are left out.
+    `values` are the cells of a Tally of the same table. Blocks start at multiples of their length
+    since 1970 (UTC), in order of time; blocks without rows are left out.
     """
     assert roles.timestamp is not None
     times, _ = coerce(table[roles.timestamp], "timestamp")
@@ -212,9 +212,9 @@ def facet_codes(
     facet: Facet,
     coded: Mapping[Facet, tuple[tuple[str, ...], Codes]] | None = None,
 ) -> tuple[tuple[str, ...], Codes]:
-    """Return the cells of a facet and each row's place among them; past the last: no value.
+    """Return the cells of a facet and each row's index among them; past the last: no value.
 
-    `coded` holds what is known of facets of one column already.
+    `coded` holds codes of facets of one column that are known already.
     """
     if coded is not None and facet in coded:
         return coded[facet]
@@ -250,9 +250,9 @@ def known_cells(values: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
 def _joint_codes(
     parts: Sequence[tuple[tuple[str, ...], Codes]],
 ) -> tuple[tuple[str, ...], Codes]:
-    """Code which cell of each of several columns a row is in; without a value of one, it has none.
+    """Code the combination of several columns' cells; a row that lacks one value has none.
 
-    Only cells with rows are listed, as a product of columns has mostly others.
+    Only cells with rows are listed, because most combinations do not occur.
     """
     sizes = [len(values) + 1 for values, _ in parts]
     whole = math.prod(sizes)
@@ -326,9 +326,9 @@ def _text_codes(batch: pa.RecordBatch, name: str) -> tuple[tuple[str, ...], Code
 
 
 def _coded(array: pa.Array) -> tuple[list[str], NDArray[np.integer]]:
-    """Return texts as classes are compared, and each row's place among them.
+    """Return texts as classes are compared, and each row's index among them.
 
-    Some of them may be the same, and some of no row. Empty text is no value, as everywhere.
+    Texts may repeat, or occur in no row. Empty text is missing.
     """
     if pa.types.is_integer(array.type) and len(array) > array.null_count:
         ends = pc.min_max(array).as_py()
@@ -352,9 +352,9 @@ def _coded(array: pa.Array) -> tuple[list[str], NDArray[np.integer]]:
 def _answers(
     batch: pa.RecordBatch | pa.Table, roles: Roles
 ) -> tuple[Codes, tuple[set[str], set[str]]]:
-    """Return each row's place among the nine pairs of true and predicted answer.
+    """Return each row's pair of label and prediction, 0-8, and both sides' classes.
 
-    And the classes that labels and predictions hold; none of numbers.
+    Numbers have no classes.
     """
     truth, known = _signs(_column(batch, roles.label), roles)
     answer, answered = _signs(_column(batch, roles.prediction), roles)
@@ -367,9 +367,9 @@ def _answers(
 
 
 def _signs(array: pa.Array | None, roles: Roles) -> tuple[Codes | None, set[str]]:
-    """Code values as positive, negative or missing; numbers above a threshold are positive.
+    """Code values as positive, negative or missing, and return the classes; numbers have none.
 
-    And the classes that there are; none of numbers.
+    Numbers above a threshold are positive.
     """
     if array is None or pa.types.is_null(array.type):
         return None, set()

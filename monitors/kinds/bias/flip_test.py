@@ -70,9 +70,9 @@ class FlipRows:
     ) -> Flip:
         """Compare a group with others, each a mask over the rows.
 
-        Rows without an answer or a feature are left out. `like_clarify` takes features as they are,
-        where else each is divided by its standard deviation, all rows, and smclarify's sign. Most
-        of the time goes to the error: without `has_error` it is 0.
+        Rows without a prediction or a feature are left out. `like_clarify` uses features unscaled,
+        all rows and smclarify's sign; else each feature is divided by its standard deviation. The
+        error takes most of the time: without `has_error` it is 0.
         """
         known = (self.answers < 2) & np.isfinite(self.features).all(axis=1)
         random = np.random.default_rng(0)
@@ -134,9 +134,9 @@ def flips_of(
     like_clarify: bool = False,
     has_error: bool = True,
 ) -> list[Flip | None]:
-    """Try each group of a plan on some rows; None where no features are known and none is asked.
+    """Run the flip test for each group of a plan; None where none is asked or possible.
 
-    What analysis.json limits and nobody can compute has a reason in place of a value.
+    A limit in analysis.json that cannot be evaluated gets a reason in place of a value.
     """
     if plan.features and plan.not_numeric:
         named = ", ".join(f'"{name}"' for name in plan.not_numeric[:NAMED])

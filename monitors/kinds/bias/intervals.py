@@ -83,8 +83,8 @@ def interval(name: str, pair: Pair, measured: Measured, *, z: float = Z95) -> Li
 def _divergence_limits(name: str, a: Side, d: Side, z: float) -> Limits:
     """Return the limits of a divergence of two groups' shares of positive labels.
 
-    Those of its root with the sign of DPL, folded: where that may be 0 so may the divergence be,
-    which an interval around its value, above 0 by chance alone, would never say.
+    They are those of its root with the sign of DPL, folded: the divergence may be 0 where DPL may
+    be, which an interval around its value, above 0 by chance alone, would never include.
     """
     of_a, of_d = ((float(side.y1), float(side.y1 + side.y0)) for side in (a, d))
     low, high = limits_over_shares(partial(_signed_root, name), of_a, of_d, z)
@@ -145,7 +145,7 @@ def _entropy_limits(both: Side, z: float) -> Limits:
 def _disparity_limits(rejected: Counts, accepted: Counts, value: float, z: float) -> Limits:
     """Return the limits of a mean over strata of differences of d's two shares (MOVER).
 
-    Nothing is known of a share of no rows, which the value takes as 0.
+    A share of no rows is unknown; the value takes it as 0.
     """
     rows = (rejected + accepted).sum(axis=0).astype(np.float64)
     weights = rows / rows.sum()

@@ -1,7 +1,4 @@
-"""The decision about bias: each metric of each group, measured, compared, and judged. Pure.
-
-What stands here decides on counts; where they come from, and what is said about them, is elsewhere.
-"""
+"""Judges each metric of each group, from counts alone. Pure."""
 
 from __future__ import annotations
 
@@ -150,9 +147,9 @@ def chances_of(group: GroupCounts) -> dict[str, float]:
 
 
 def findable(group: GroupCounts, rows: int, alpha: float) -> Iterator[tuple[str, float, float]]:
-    """Yield each judged metric of a window of so many rows without a change.
+    """Yield each judged metric, its reference value, and the change found nine times in ten.
 
-    With the reference's value, and that from which on a change is found nine times in ten.
+    The window has `rows` rows and no change.
     """
     assert group.reference is not None  # Known by its document alone it tells no rows.
     before = Pair.of(group.reference)
@@ -242,9 +239,9 @@ class _Measurement:
 def _draft(
     place: int, group: GroupCounts, name: str, sides: Sequence[_Measurement]
 ) -> _Draft | None:
-    """Put the metric's line together; `sides` are the window and, when known, the reference.
+    """Build a metric's finding; `sides` are the window and, when known, the reference.
 
-    None of several windows where it is not judged: nothing of them is shown.
+    None for an unjudged span of several windows, of which nothing is shown.
     """
     asked = None if group.required is None else group.required.get(name)
     own = sides[1].measured.value if len(sides) > 1 else None

@@ -1,8 +1,8 @@
-"""Whether the labels that came so far are a fair sample of each group's rows.
+"""Checks whether the labels so far are a fair sample of each group's rows.
 
-Recall and specificity of a group are those of its labelled rows. Where these were chosen by what
-the model said of them, as by an outcome that comes first, they are others than those of all its
-rows, without a change of how the group is treated (docs/labels.md).
+Recall and specificity are those of labelled rows. Where labels depend on the model's answer, as
+with an outcome that comes first, they differ from those of all rows without any change in treatment
+(docs/labels.md).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def label_samples(
 ) -> list[LabelSample]:
     """Compare rows with and without a label, of each group and of its others.
 
-    Rows are read once more, and only where some of those with an answer lack their label.
+    Rows are read again only where some with a prediction lack their label.
     """
     truth = next(iter(tallies.values())).counts[..., :MISSING].sum(axis=(0, 1, 3))
     if not truth[MISSING] or not truth[:MISSING].any():
@@ -78,9 +78,9 @@ def guard(
     samples: Sequence[LabelSample],
     level: float,
 ) -> tuple[list[Finding], list[str]]:
-    """Leave metrics unjudged whose labels are no fair sample; name those beyond their bounds.
+    """Leave metrics without a fair sample of labels unjudged; name those beyond their bounds.
 
-    A violation stays where no labels of the other rows could mend it, at the strictest `level`.
+    A violation stays where no labels of the other rows could undo it, at the strictest `level`.
     """
     found, withheld = [], []
     for one in findings:
@@ -126,8 +126,8 @@ def _unlabelled(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def _is_lost(finding: Finding, group: GroupCounts, level: float) -> bool:
     """Whether a violation holds with the best and the worst labels for the missing rows.
 
-    A share of right answers is highest where these are the model's own, and lowest where they are
-    the opposite, for either side: all else lies between.
+    For either side a share of right answers is highest where labels equal the predictions, and
+    lowest where they are the opposite.
     """
     name, required = finding.result.name, finding.required
     if name not in RATES or required is None or finding.result.value is None:

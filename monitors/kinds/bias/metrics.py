@@ -151,10 +151,7 @@ RATES: Mapping[str, Rate] = {
 
 
 def measure(pair: Pair, *, stratified: bool = False) -> dict[str, Measured]:
-    """Compute every metric of one group, by name; FT is not among them.
-
-    Without `stratified` CDDL and CDDPL are left out.
-    """
+    """Compute a group's metrics by name, except FT; CDDL and CDDPL only if `stratified`."""
     a, d = pair.a, pair.d
     if not a.rows or not d.rows:
         names = [

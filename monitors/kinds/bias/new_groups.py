@@ -1,9 +1,8 @@
-"""Values of a facet that the reference never had: measured, named, and judged by nothing.
+"""Values of a facet that the reference never had: measured and named, but not judged.
 
-Beside other groups their rows are some of the others. Where a facet has too few rows left with
-values that the reference knows, nothing of it is judged, however well other facets are: that is no
-pass, unless so few may have them by chance, as of a facet that few rows have, or whose values are
-mostly new.
+Their rows are among the others of each group. A facet with too few rows of known values is not
+judged, and the result is no pass, unless so few are likely by chance: few rows have the facet, or
+its values are mostly new.
 """
 
 from __future__ import annotations

@@ -156,10 +156,10 @@ class Plan:
         )
 
     def required(self, group: Group) -> Mapping[str, float | None] | None:
-        """Return what the document says of a group; None when it does not name it.
+        """Return the document's limits of a group; None when it does not name it.
 
-        Metrics that the baseline's configuration did not ask for have no value: nobody took them
-        out of the document.
+        Metrics that the baseline's configuration did not request have no value, and count as not
+        removed from the document.
         """
         found = self.requirements.values.get(group.key) if self.requirements else None
         if found is None or self.outcomes is None:
@@ -259,11 +259,10 @@ def unusable_of(
 def reference_blocks(
     plan: Plan, facet: Facet, length: timedelta | None
 ) -> NDArray[np.int64] | None:
-    """Count the reference by blocks of time of the window's length, or shorter when few.
+    """Count the reference by blocks of the window's length, or shorter when there are few.
 
-    Days stand for a length that nobody knows: one told by the number of rows would have a window of
-    more rows be compared with fewer blocks. Of shape (blocks, values + 1, 3, 3); None when the
-    reference has no times.
+    Shape (blocks, values + 1, 3, 3); None when the reference has no times. An unknown length counts
+    as a day: a length derived from the rows would compare larger windows with fewer blocks.
     """
     ends = _ends_us(plan)
     if ends is None:
@@ -296,9 +295,9 @@ def _ends_us(plan: Plan) -> tuple[int, int] | None:
 
 
 def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[Blocks | None]:
-    """Count the reference's others and rows of each group by block of time.
+    """Count the others and rows of each group of the reference by block of time.
 
-    None when it has no times. Days stand for a length of the window that nobody knows.
+    None when it has no times. An unknown window length counts as a day.
     """
     ends, window = _ends_us(plan), length or DAY
     if ends is None:

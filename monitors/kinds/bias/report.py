@@ -124,11 +124,9 @@ def details_of(
 
 
 def _unpredicted(plan: Plan) -> dict[str, JsonValue]:
-    """Return a note that no prediction of the reference is of use, so that none is judged.
+    """Return a note that all or many predictions of the reference are unusable.
 
-    Or that many are not.
-
-    What labels alone say is no verdict on the model.
+    Without any, nothing is judged: labels alone say nothing about the model.
     """
     if plan.outcomes is None or not plan.outcomes.roles.has_predictions:
         return {}
@@ -268,9 +266,9 @@ def coverage_warnings(group: Group, counts: GroupCounts) -> list[JsonValue]:
 
 
 def chance_of_table(table: np.ndarray) -> float:
-    """Return the p-value of Pearson's test of a table of two by two, corrected as Yates does.
+    """Return the p-value of Pearson's test of a 2 x 2 table, with Yates' correction.
 
-    As `scipy.stats.chi2_contingency`, whose import takes half a second and 45 MiB.
+    Same as `scipy.stats.chi2_contingency`, whose import takes half a second and 45 MiB.
     """
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
     apart = np.maximum(np.abs(table - expected) - 0.5, 0.0)

@@ -1,7 +1,7 @@
-"""Bias over several windows: a change in each of them that no window alone can prove.
+"""Bias over several windows: finds a lasting change that no single window can prove.
 
-A window leaves how many rows each value of a facet has with which answers. Spans of 2, 4 ... 64
-windows are judged when they end, as drift is (`drift_test.spans`), each by its share of the budget.
+Windows keep their counts of facet values by answers. Spans of 2, 4 ... 64 windows are judged when
+they end, as in `drift_test.spans`, each with its share of the budget.
 """
 
 from __future__ import annotations
@@ -47,10 +47,7 @@ class JudgedSpan:
 
 
 def scale_budget(budget: Budget, scale: int, *, remembers: bool) -> Budget:
-    """Return the share of a budget that spans of so many windows have.
-
-    All of it where nothing is remembered: only windows are judged then.
-    """
+    """Return the budget of spans of `scale` windows; the whole one without window history."""
     share = scale / len(SCALES) if remembers else 1.0
     return replace(budget, windows_per_year=budget.windows_per_year / share)
 
@@ -58,10 +55,10 @@ def scale_budget(budget: Budget, scale: int, *, remembers: bool) -> Budget:
 def window_counts(
     plan: Plan, tallies: Mapping[Facet, Tally], rows: int, window: Window
 ) -> WindowCounts:
-    """Return what later windows need of this one: cells of each facet by answers, without strata.
+    """Return the counts that later windows need: facet cells by answers, without strata.
 
-    Of each facet the reference's values, values that it never had, and rows without one; by true
-    and predicted answer each.
+    The cells are the reference's values, new values, and rows without one; each by label and
+    prediction.
     """
     cells = {}
     for facet in plan.counted:
@@ -88,10 +85,10 @@ def cells_name(plan: Plan, facet: Facet) -> str:
 def judge_spans(
     plan: Plan, window: WindowCounts, past: Sequence[WindowCounts], budget: Budget
 ) -> list[JudgedSpan]:
-    """Judge the spans that end with a window, and return what they find, the shortest first.
+    """Judge the spans that end with a window; return their findings, shortest first.
 
-    A change that some of its windows prove by themselves was told with them: of the others a
-    finding has to hold, too.
+    Windows that prove a change themselves have reported it: the finding must hold for the others,
+    too.
     """
     assert window.start is not None
     assert window.end is not None
@@ -130,7 +127,7 @@ def judge_span(
 def later_windows(
     plan: Plan, window: WindowCounts, past: Sequence[WindowCounts]
 ) -> list[Counts | None]:
-    """Count each group's others and rows in windows like this one that came since the reference.
+    """Count each group's others and rows in windows like this one since the reference.
 
     Of shape (K, 2, 3, 3), in order of time; None where the reference has no times.
     """
@@ -226,9 +223,9 @@ def _counts(
 
 
 def _sides(group: Group, values: Sequence[str], cells: Counts) -> Counts:
-    """Return the others' rows and the group's, shape (2, 1, 3, 3); rows without a value are none's.
+    """Return the others' rows and the group's, (2, 1, 3, 3); rows without a value are in neither.
 
-    A value that the reference never had is one of the others.
+    New values count as others.
     """
     known = cells.reshape(-1, 3, 3)[:-1]
     inside = np.array([*(value in group.values for value in values), False])

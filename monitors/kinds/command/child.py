@@ -1,8 +1,8 @@
-"""The process that starts a command with limits, and ends whatever is left of it.
+"""The process that starts a command with limits, and kills whatever is left of it.
 
-Standard library only. It takes in the processes that the command leaves behind, so that none
-outlives it, also one in a session of its own. Standard input ends when driftline has waited long
-enough, or is gone: then the command is asked to end, and killed when it does not.
+Standard library only. It adopts processes that the command leaves behind, also those in a session
+of their own. Standard input ends when driftline stops waiting or dies: the command is then
+terminated, and killed if it does not end.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""SageMaker's container contract: what a command finds, and what it leaves behind.
+"""SageMaker's container contract: the inputs a command finds, and the outputs it writes.
 
-Everything lies in one folder that stands for ``/opt/ml``; its name is in the variable ``opt_ml``.
-What the command wrote is foreign: it is read from plain files of a limited size that lie where they
-should, and only after all its processes have ended.
+One folder, named by the variable ``opt_ml``, stands for ``/opt/ml``. Output is untrusted: only
+plain files of limited size at the expected paths are read, after all processes have ended.
 
 References
 ----------

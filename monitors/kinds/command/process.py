@@ -1,8 +1,7 @@
-"""One command at work in a process of its own, with limits.
+"""Runs one command in a process of its own, with limits.
 
-The limits keep an accident from taking the machine along: time, processor, memory, processes, what
-it writes into its folder, an environment without secrets. They are no jail: the command runs as
-the same user, with the network that this one has.
+The limits (time, processor, memory, processes, bytes written, no secrets in the environment) guard
+against accidents. They are no jail: the command runs as the same user, with network access.
 """
 
 from __future__ import annotations
@@ -47,10 +46,10 @@ def work_folder() -> Iterator[Path]:
 
 
 def run_command(command: Command, place: Path, environment: Mapping[str, str]) -> int:
-    """Run a command with a folder of its own until it ends; return its exit code.
+    """Run a command in its folder until it ends; return its exit code.
 
-    What lies in the folder now does not count as written by it. The time is looked at every half
-    second, and ends the command by an error; so does writing too much.
+    Files already in the folder do not count as written. Time and size are checked every half
+    second; a command beyond its limits is an error.
     """
     if os.name != "posix":
         raise InputError("commands run on Linux and macOS only")

@@ -22,10 +22,10 @@ MOST = 0.5
 
 
 def without_unknown_variation(judgement: Judgement, first: FirstWindows | None) -> Judgement:
-    """Report drift in one ticket while nobody knows how much windows vary.
+    """Merge drift into one ticket while the variation between windows is unknown.
 
-    The reference has no times, and the first windows are not over. What else was found is judged as
-    usual, and so is a distance for which somebody set a limit.
+    That is so when the reference has no times and the first windows are not over. Other findings
+    are judged as usual, and so is a distance with a user's limit.
     """
     if first is None or first.are_over:
         return judgement

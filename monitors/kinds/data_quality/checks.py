@@ -112,10 +112,7 @@ def type_draft(
     drift: ColumnDrift | None,
     alpha: float,
 ) -> Draft | None:
-    """Demand that so many of the values are of the expected type.
-
-    Of a reference with misfits of its own, their share is what is usual.
-    """
+    """Require a share of values of the expected type; misfits in the reference are accepted."""
     expected, present = constraint.inferred_type, profile.present_count
     if column.type in OWN_TYPES and expected in ("String", "Boolean"):
         expected = OWN_TYPES[column.type]
@@ -269,10 +266,10 @@ def domain_draft(
     *,
     is_seasoned: bool,
 ) -> Draft | None:
-    """Demand that so many of the texts are among the known ones.
+    """Require a share of texts from the known domain.
 
-    One new text that comes often is told of a reference of all seasons without rare texts,
-    whatever the column's own weeks differ by: none of them had it.
+    One new frequent text is reported where the reference has seen all seasons and has no rare
+    texts, whatever the column's weekly variation: no week had it.
     """
     fitting = profile.present_count - profile.unfit_count
     if constraint.domains is None or fitting == 0 or profile.is_number:
@@ -356,9 +353,9 @@ def constant_draft(name: str, found: Standstill) -> Draft:
 
 
 def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
-    """Word a drift, and the one value of a column that has become constant.
+    """Describe a drift, and the one value of a column that has become constant.
 
-    SageMaker's page reads the distance out of the text.
+    SageMaker's page parses the distance from the text.
     """
     always = "" if constant is None else f"always {number_text(constant)}: "
     if drift.measured is not None:
@@ -381,7 +378,7 @@ def drift_draft(drift: ColumnDrift, constant: float | None = None) -> Draft:
 def drift_words(drift: ColumnDrift, *, begins: bool = True) -> str:
     """Describe what drifted, and over which windows, where it took more than one.
 
-    Their beginning is left out where that of the rows behind it may be told.
+    `begins` adds when they began; it is left out where the contributing rows tell their own.
     """
     is_told = begins and drift.since is not None and drift.window_count > 1
     since = f", since {drift.since:%Y-%m-%d %H:%M} UTC" if is_told else ""

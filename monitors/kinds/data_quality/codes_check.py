@@ -1,7 +1,7 @@
-"""Codes that exchanged their rows, though each has as many as before: no drift shows it.
+"""Finds codes that exchanged their rows though each has as many as before, which no drift shows.
 
-Where two airlines of equal size take each other's code, the code's shares stay. The company that
-each keeps in the other columns does not: its airports, distances and hours are the other one's.
+Where two airlines of equal size swap codes, the shares stay, but the co-occurring values of other
+columns (airports, distances, hours) are exchanged.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def exchanged_codes_drafts(context: FaultContext, passed_over: Collection[str]) 
 
 
 def is_fault_beside(context: FaultContext, name: str, fault: Fault, segment: Segment) -> bool:
-    """Return whether codes, or columns, look exchanged beside a segment, too.
+    """Whether codes, or columns, look exchanged beside a segment, too.
 
-    What one code loses there the other may gain, so that the shares of both hardly show it; and
-    values that came from another column may all lie where they came from.
+    The other code may gain what one loses there, so shares hardly show it; and values from another
+    column may all lie where they came from.
     """
     masks = [reference_rows(one, context.all_cells, context.sample) for one in segment.predicates]
     known = [one for one in masks if one is not None]

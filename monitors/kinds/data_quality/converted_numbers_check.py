@@ -1,7 +1,7 @@
-"""Numbers that the reference never had, and that are its own in another unit.
+"""Finds numbers that the reference never had but that are its own in another unit.
 
-Distances of one airline in kilometres are none of the reference's miles, and all of them are one
-of these in kilometres. How often they come needs no test, for the reference has none of them.
+Example: distances of one airline in kilometres, none of them a distance of the reference in miles.
+No test is needed, since the reference has none of these numbers.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ UNIT_ROWS, UNIT_SHARE = 20, 0.01
 def converted_numbers_drafts(
     window: Mapping[str, ColumnProfile], context: CheckContext, passed_over: Collection[str]
 ) -> list[Draft]:
-    """Return a draft for each column with new numbers in another unit.
-
-    Their rows are counted in a reading of their own.
-    """
+    """Return a draft for each column with new numbers in another unit, counted in a reading."""
     baseline = context.baseline
     if baseline.profile is None:
         return []

@@ -1,7 +1,6 @@
-"""How far a column that drifted has moved: in the column's own sd or shares, and in words.
+"""Effect size of a drift: in the column's own sd or shares, and in words.
 
-The decision says that something changed, and in which rows; this says how much, for people. Only
-columns that drifted are measured, so that a check of a thousand columns stays quick.
+Only drifted columns are measured, so that a check of a thousand columns stays quick.
 """
 
 from __future__ import annotations

@@ -234,9 +234,9 @@ def _notes(
 
 
 def _times_note(context: CheckContext, violations: Sequence[Violation]) -> dict[str, str]:
-    """Note that the variation between files is not known, where drift was found without it.
+    """Note that the variation between files is unknown, where drift was found without it.
 
-    A monitor finds it out by its windows; a file has none before it.
+    A monitor learns it from its windows; a file has none before it.
     """
     is_known = context.rows.facts is not None or context.baseline.blocks is not None
     drifted = any(violation.constraint_check_type == DRIFT_CHECK for violation in violations)
@@ -340,10 +340,10 @@ def _keeper(context: CheckContext) -> Keeper | None:
 
 @dataclass(slots=True)
 class WindowReading:
-    """What is gathered while a window is read.
+    """What one reading of a window gathers.
 
-    Whatever else one reading is to find out comes in here as one more field: with `update` for
-    rows and `merge` for the rows of another part, it works in all engines.
+    A further field needs `update` for rows and `merge` for other parts, and then works in all
+    engines.
     """
 
     profile: Profile
@@ -459,8 +459,8 @@ def name_units(
 ) -> Judgement:
     """Add a change of unit to each drift of numbers that one explains.
 
-    A season may look like a small conversion, so only one that brings the whole column back to the
-    reference is named, and of a slow column none by a factor that a season brings.
+    A season may look like a small conversion, so only one that restores the whole column is named,
+    and of a slow column none by a factor that a season brings.
     """
     known = {one.feature for one in judgement.drafts if one.unit is not None}
     found = {}

@@ -1,7 +1,7 @@
-"""From drafts to violations: the rows behind each, what they have in common, how grave it is.
+"""Turns drafts into violations: contributing rows, their segment, and severity.
 
 A page is what no season can bring: a wrong type, a missing column, gaps, unseen values, values far
-outside the reference, a change of unit. All else is a shift within what is known, and a ticket.
+outside the reference, a change of unit. A shift within known values is a ticket.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def find_violations(
     *,
     is_beside: Callable[[str, Fault, Segment], bool],
 ) -> tuple[Violation, ...]:
-    """Look up the rows behind each draft, in one pass, and say what they are.
+    """Find the rows behind each draft, in one pass, and describe them.
 
-    ``is_beside`` says whether values took each other's places beside a segment, too.
+    ``is_beside``: whether values were exchanged beside a segment, too.
     """
     renamed = {one.column for one in judgement.drifts.values() if is_renamed(one)}
     mixed_up = _mixed_up(judgement.drafts)
@@ -117,9 +117,9 @@ def _is_everywhere(
     contributors: ContributingRows | None,
     is_beside: Callable[[str, Fault, Segment], bool],
 ) -> bool:
-    """Return whether values took each other's places beyond the segment that gained most by it.
+    """Whether values were exchanged beyond the segment that gained most by it.
 
-    What one value loses and another gains adds up by segments, though all rows are at fault.
+    Losses and gains of values cancel out by segment, though all rows are at fault.
     """
     segment = None if contributors is None else contributors.segment
     if (
@@ -182,9 +182,9 @@ def word_violation(
     before: Onset | None = None,
     blocks: BlockCounts | None = None,
 ) -> Violation:
-    """Put a draft and what was found behind it together; it may have begun in a window before.
+    """Build a violation from a draft and its contributing rows; `before` is an earlier onset.
 
-    The reference's hours, where it has any, say whether its beginning is news.
+    The reference's hours (`blocks`), if any, show whether its beginning is news.
     """
     onset = before or (contributors.onset if contributors else None)
     told = onset
@@ -245,9 +245,9 @@ def with_faults(judgement: Judgement, faults: Mapping[str, Fault]) -> Judgement:
 
 
 def without_misread_units(judgement: Judgement, others: Sequence[Draft]) -> Judgement:
-    """Drop changes of unit of columns that hold another one's values, as others may tell.
+    """Drop changes of unit of columns that hold another column's values, by the other drafts.
 
-    What else is told of them pages in their place.
+    The other drafts page in their place.
     """
     exchanged = {
         one.feature for one in (*judgement.drafts, *others)

@@ -1,8 +1,8 @@
-"""What the reference was never near: columns that are gone, and columns that stand still.
+"""Checks what no reference justifies: columns that are gone, and columns that stay constant. Pure.
 
-One bad day among the reference's teaches the drift test so much patience that a column may come
-empty for days. And weather differs so much from week to week that one reading, repeated for a
-week, is no drift. Yet the reference never was anything like it. Pure. Shapes: H hours, C cells.
+One bad day in the reference makes the drift test so patient that a column may stay empty for days.
+And weather varies so much by week that one reading repeated for a week is no drift. Shapes: H
+hours, C cells.
 """
 
 from __future__ import annotations
@@ -64,9 +64,10 @@ def standstill(
     column: ReferenceColumn,
     before: LastRun | None = None,
 ) -> Standstill | None:
-    """Find the run of a window that exceeds what the reference foretells by most.
+    """Find the run of a window that exceeds the reference's by most.
 
-    The first one may go on from the window before it, if that ended in a value of the same cell.
+    The first run may continue one from the window before, if that ended in a value of the same
+    cell.
     """
     runs = list(_runs(window, reference, column))
     first = window.first_value
@@ -84,11 +85,11 @@ def shortened_runs(
     known: Mapping[str, ColumnProfile],
     references: Mapping[str, ReferenceColumn],
 ) -> WindowCounts:
-    """Return a window's counts with no run longer than the reference's.
+    """Return a window's counts with runs cut to the reference's longest.
 
-    One visitor who stays for a day is a third of its rows, and no third of the visitors. Of a
-    standstill all rows count. For each time beyond as many rows are taken off as the time with
-    the fewest has: a run surely has these, and others may have hundreds.
+    One visitor who stays for a day is a third of its rows, but not a third of the visitors; a
+    standstill counts all rows. Each surplus time takes off as many rows as the time with the fewest
+    has, which a run surely has.
     """
     cells = dict(counts.cells)
     for name in cells.keys() & window.keys() & known.keys() & references.keys():
@@ -105,11 +106,11 @@ def shortened_runs(
 
 
 def _runs(window: ValueRuns, reference: ValueRuns, column: ReferenceColumn) -> Iterator[Standstill]:
-    """Lay the runs of a window beside those of the reference, where these tell.
+    """Pair the runs of a window with comparable ones of the reference.
 
     A frequent value is compared with its own longest run, any other with the longest run of all
-    others. Where these had too few runs to tell, the longest run of any value takes their place;
-    if even of these there were too few, as of the months, the column changes in steps.
+    others. With too few of those runs, the longest run of any value is used; with too few at all,
+    as for months, the column changes in steps.
     """
     days = (reference.end_us - reference.start_us) / DAY_US
     if not (window.is_ordered and reference.is_ordered) or days < LEAST_DAYS:

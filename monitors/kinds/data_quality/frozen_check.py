@@ -1,8 +1,8 @@
-"""A feature that is frozen in one segment of rows while it lives on elsewhere.
+"""Finds a feature that is constant in one segment while it varies elsewhere.
 
-A station or client may repeat its last value for good. Rows of one time then still hold several
-values, so no run of one value is seen (docs/why/drift-test.md). Shapes: n rows, M columns of
-numbers, L levels, D days or hours.
+A station or client may repeat its last value for good. Rows of one time still hold several values,
+so no run shows it (docs/why/drift-test.md). Shapes: n rows, M columns of numbers, L levels, D days
+or hours.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def frozen_drafts(
     *,
     seasoned: Collection[str],
 ) -> list[Draft]:
-    """Word the columns that are frozen in a segment; at most one segment a column.
+    """Return a draft for each column that is constant in a segment; at most one segment a column.
 
-    What the sample suspects is counted in a reading of its own. Columns that are not seasoned may
-    stand at an end of their range for a season, as heating does in summer.
+    Suspects of the sample are counted in a second reading. Columns that are not seasoned may stay
+    at an end of their range for a season, as heating does in summer.
     """
     known, cells = context.baseline.sample, context.baseline.cells
     if known is None or known.hours is None:

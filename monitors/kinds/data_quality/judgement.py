@@ -1,7 +1,6 @@
 """The kind "data-quality": types, completeness, domains, columns by name, drift. Pure.
 
-What stands here decides *that* something is wrong, in SageMaker's terms and texts; findings.py says
-what it is, once the rows behind it are known.
+It decides *that* something is wrong, in SageMaker's terms; findings.py adds the rows behind it.
 """
 
 from __future__ import annotations
@@ -299,10 +298,10 @@ def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> l
 
 
 def tolerance_of(constraints: Constraints, column: Column, usual: float = TOLERANCE) -> float:
-    """Return how far a column's shares may move at no cost, in share at the median.
+    """Return the tolerance of a column's shares, in share at the median.
 
-    The threshold of its constraints, where somebody has written one: the 0.1 of a generated
-    document is ten times what moves a decision, and nobody's wish. Else the monitor's own.
+    It is the threshold that somebody set in its constraints, else the monitor's own. The 0.1 of a
+    generated document does not count: it is ten times the tolerance.
     """
     config = constraints.config(column.name)
     if config.distance is not None:

@@ -46,9 +46,9 @@ def lost_rows_draft(
     window: Window | None,
     budget: Budget,
 ) -> Draft | None:
-    """Word the hours of the day that have no row on any day of a window, else rows lost anywhere.
+    """Draft hours of the day without a row on any day, else rows lost anywhere.
 
-    Given are the hours since 1970 that have rows, ascending, and how many.
+    `hours` are hours since 1970 that have rows, ascending; `rows` their counts.
     """
     if reference is None or not reference.counts or not len(hours):
         return None
@@ -211,9 +211,9 @@ def lost_rows(
 
 
 def _may_move(missing: NDArray[np.float64], days: int) -> NDArray[np.bool_]:
-    """Return which hours of the day lie beside those that mostly have no rows, shape (24,).
+    """Return which hours of the day lie next to those that mostly have no rows, shape (24,).
 
-    A reference of a year has seen the clocks move.
+    A reference of a year has seen the clocks change.
     """
     closed = (missing > CLOSED_SHARE) & (days < YEAR_DAYS)
     return np.asarray(np.roll(closed, 1) | np.roll(closed, -1))

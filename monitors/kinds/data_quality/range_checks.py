@@ -1,9 +1,9 @@
-"""What no season can bring, looked for in every window, whatever the drift test says.
+"""Finds changes that no season can bring, in every window, whatever the drift test says.
 
-A slow process such as weather varies so much from day to day that its drift test must be patient.
-But a season moves all sources together and by little. So one source is compared with the others of
-the same window (one segment apart from all others, back in line after a known conversion), and the
-whole column with the reference for what is out by orders of magnitude.
+For a slow process such as weather the drift test must be patient. But a season moves all sources
+together and by little. So a source is compared with the others of the same window (one segment
+apart from all others, back in line after a known conversion), and the whole column with the
+reference for changes by orders of magnitude.
 """
 
 from __future__ import annotations
@@ -121,9 +121,9 @@ def find_implausible(
     blocks: BlockCounts | None = None,
     length_h: int = 1,
 ) -> list[Implausible]:
-    """Look at every numeric column of a window of so many hours.
+    """Check every numeric column of a window of `length_h` hours.
 
-    Of some it is known how many days the reference spans, and by `blocks` what its hours held.
+    `days` holds the number of days of reference, by column; `blocks` its hours.
     """
     present = set(sample.column_names)
     numbers = sum(reference.cells.is_number for reference in references.values())
@@ -164,10 +164,7 @@ class _Segments:
 def _segments(
     sample: pa.Table, references: Mapping[str, ReferenceColumn], *, limit: int
 ) -> list[_Segments]:
-    """Find the columns whose levels are frequent enough, in window and reference, to be sources.
-
-    At most so many, the first ones: each is laid beside each column of numbers.
-    """
+    """Find up to `limit` columns whose levels are frequent enough, on both sides, to be sources."""
     found: list[_Segments] = []
     present = {*sample.column_names}
     for name, reference in references.items():
@@ -194,9 +191,9 @@ def _had_alone(
 ) -> bool:
     """Whether a window's length of the reference held these values in about one segment alone.
 
-    A sensor's readings of an hour are one event: however rare they are among all rows, a cold
-    night of the coldest place comes again. Asked by the hour, as over a day all segments together
-    can hold as many. What rows that are independent bring is no event.
+    A sensor's readings of an hour are one event: a cold night of the coldest place comes again,
+    however rare its readings. It is asked by the hour, because over a day all segments can hold as
+    many. Independent rows are no event.
     """
     known = blocks.of(predicate.column)
     if known is None or not known.hours.size:
@@ -267,10 +264,10 @@ def _in_segment(
 def _varies_unconverted(
     factor: float, values: Numbers, codes: np.ndarray, level: int, reference: ReferenceColumn
 ) -> bool:
-    """Whether a segment's values vary as the others' do as they are, and would not once converted.
+    """Whether a segment's values vary as the others' do, and would not once converted.
 
-    Where all segments hardly vary within the window, as sensors in an hour, where each lies is one
-    event, and how much it varies still tells its unit: a reading is as noisy on a cold night.
+    Where segments hardly vary within the window, as sensors in an hour, their location is one
+    event, but their variation still shows the unit: a reading is as noisy on a cold night.
     """
     spreads = {
         one: float(np.subtract(*np.quantile(values[codes == one], [0.75, 0.25])))
@@ -319,9 +316,9 @@ def _segment_unit(
 
 
 def _between(name: str, own: Numbers, others: Numbers) -> Predicate:
-    """Return the cut that parts two samples: the tightest that holds no row of the others.
+    """Return the tightest cut that leaves all rows of the others on one side.
 
-    Where too few rows lie beyond all others, the cut that parts the two best.
+    Where too few rows lie beyond it, return the cut that separates the samples best.
     """
     below = float(np.median(own)) < float(np.median(others))
     beyond = own[own < others.min()] if below else own[own > others.max()]

@@ -54,17 +54,11 @@ class MoreRepeats:
 def more_repeats(
     found: RowDigests, reference: Repeats, span_h: float | None, alpha: float
 ) -> MoreRepeats | None:
-    """Compare how often something is repeated in a window with the reference's blocks.
+    """Compare the share of repeats in a window with the reference's blocks.
 
-    In longer spans and among more rows more is repeated by chance, so the blocks are those that are
-    at least as long as the window and have as many rows; else all rows of the reference.
-
-    Parameters
-    ----------
-    span_h
-        Hours of the window; None where nobody knows.
-    alpha
-        The chance of a false alarm that is accepted.
+    Longer spans and more rows have more repeats by chance, so the blocks are at least as long as
+    the window and have as many rows; else all rows of the reference are one. `span_h` is None where
+    it is unknown; `alpha` is the accepted chance of a false alarm.
     """
     if not len(found.keys):
         return None
@@ -87,15 +81,10 @@ def more_repeats(
 
 
 def stuck_share(found: RowDigests, reference: Repeats) -> float:
-    """Return the share of a window's rows whose id another row has before, where none ever had.
+    """Return the share of rows whose id occurred before, 0-1; 0 where the reference repeats ids.
 
-    Different ids are as few as one where all rows have it, so here rows count. What is thinned out
-    of the digests is told by how many different ids are left.
-
-    Returns
-    -------
-    float
-        From 0 to 1; 0 where the reference repeats ids, or where the share is too small to be told.
+    Rows count, because where all rows share an id there is only one. The rows lost to thinned
+    digests are estimated from the number of distinct ids left; a share too small to tell is 0.
     """
     if not found.row_count or any(scale.share for scale in reference.scales):
         return 0.0
@@ -210,11 +199,9 @@ def _changed_decimals(
 ) -> int | None:
     """Return the number of decimals at which the shares differ most beyond chance.
 
-    With so large a part of the evidence that takes.
-
-    A value that comes again, such as the hour's temperature in each row of that hour, says nothing
-    new of decimals: of so many rows only as many count as there are different values. One side may
-    come as float32 and the other as float64, so what differs has to differ read as either.
+    `part` scales the evidence needed. A value that repeats, such as the hour's temperature in each
+    of its rows, says nothing new about decimals, so distinct values count. Sides may be float32 and
+    float64, so the difference must hold read as either.
     """
     with np.errstate(over="ignore"):
         singles = numbers.astype(np.float32).astype(np.float64)

@@ -126,9 +126,9 @@ def find_row_faults(
     *,
     event_time: str | None,
 ) -> tuple[Draft, ...]:
-    """Return a draft for each fault of the rows of a window, of which a sample is given, too.
+    """Return a draft for each fault of a window's rows.
 
-    ``shown`` gives what the kind of a fault is recognised by, of some columns.
+    ``shown`` returns the context that recognises a fault's kind, for some columns.
     """
     baseline, facts = context.baseline, context.rows.facts
     constraints = baseline.constraints

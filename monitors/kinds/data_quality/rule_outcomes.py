@@ -25,9 +25,9 @@ SLOW_EFFECT = 4.0
 
 
 def declared(context: CheckContext) -> RuleSet:
-    """Return the rules of a context: signs that were observed, the constraints', the caller's.
+    """Return the rules of a context: observed signs, the constraints' and the caller's.
 
-    None hold where the constraints are not to be evaluated, save those that the caller names.
+    Where constraints are not evaluated, only the caller's hold.
     """
     baseline = context.baseline
     if not baseline.constraints.monitoring_config.evaluate_constraints:
@@ -58,11 +58,9 @@ def judged_rules(
 ) -> tuple[Outcome, ...]:
     """Judge the counts as carefully as the check's own columns.
 
-    Of a captured window a rule on a label, or on a column that is no input of the model, is open.
-
-    A sign that was only observed is no news where values are known to lie outside the range, as
-    after a change of unit, and a ticket in columns that a season may yet bring below 0: those of
-    ``seasonal``, where they vary slowly or vary too much to be judged.
+    In a captured window a rule on a label, or on a column that is no input of the model, is not
+    evaluated. An observed sign is no news where values lie outside the range anyway, as after a
+    change of unit; it is a ticket for ``seasonal`` columns, which a season may yet bring below 0.
     """
     known = [column.name for column in baseline.signature.columns]
     explained = {draft.feature for draft in judgement.drafts if draft.check in EXPLAINING}

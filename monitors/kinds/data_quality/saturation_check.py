@@ -1,7 +1,7 @@
-"""Sensors that saturate: a week's smallest or largest value holds more rows than ever.
+"""Finds sensors that saturate: a week's extreme value holds more rows than ever.
 
-Weather and prices stay at their edge for hours, so a share alone tells little. A sensor that
-saturates comes back to the same value day after day, and lets nothing beside it through.
+Weather and prices stay at their edge for hours, so a share alone says little. A saturated sensor
+returns to the same value day after day, and has no values near it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,10 @@ def saturation_drafts(
     *,
     seasoned: Collection[str],
 ) -> list[Draft]:
-    """Word the columns that saturate in a window of a week or more, of which a sample is given.
+    """Return a draft for each column that saturates in a window of a week or more.
 
-    What the sample suspects is counted in a reading of its own. Of columns that are not seasoned,
-    whose reference has not seen all seasons, its own edges are not judged: summer brings days
-    without heating by itself.
+    Suspects of the sample are counted in a second reading. The own edges of columns that are not
+    seasoned are not judged: summer brings days without heating.
     """
     known = () if context.baseline.rows is None else context.baseline.rows.edges
     present = {*sample.column_names} - {*passed_over}

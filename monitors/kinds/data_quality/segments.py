@@ -1,8 +1,7 @@
-"""The same monitor for each value of a column: each segment against its own rows in the reference.
+"""Judges each value of a column as a segment against its own rows in the reference.
 
-One reading counts all segments. They share the monitor's budget of false alarms: half of it stays
-with the rows as a whole, so that asking for segments hardly blunts it, and the segments that the
-reference knows divide the other half.
+One reading counts all segments. Half of the budget of false alarms stays with all rows, so that
+segments hardly weaken it; the known segments share the other half.
 """
 
 from __future__ import annotations

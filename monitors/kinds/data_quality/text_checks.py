@@ -1,8 +1,8 @@
-"""Texts beyond the counted levels: the most frequent one of them, and how long they are.
+"""Checks texts beyond the counted levels: the most frequent one, and their lengths.
 
-A column of free text, or of ids, has ever new values. The share test counts all of them in one
-cell, so that all of them may become one value, and nothing moves. Here each of them is a set of
-its own, bounded by what the reference has of any such value; and so are the texts up to a length.
+Free text and ids have ever new values. The share test counts them in one cell, so they could all
+become one value unnoticed. Here each is a set of its own, bounded by the reference's most frequent
+one, and so are the texts up to a length.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def with_uncounted(
     reference: Mapping[str, ColumnProfile],
     cells: Mapping[str, Cells],
 ) -> tuple[dict[str, ColumnDrift], dict[str, str]]:
-    """Return the verdicts with what texts beyond the counted levels show.
+    """Return the verdicts with those of texts beyond the counted levels, and remedies by column.
 
-    Columns that have drifted keep theirs. Then, by column of whose values no single one could be
-    told to have become frequent, what would help.
+    Drifted columns keep their verdict. Remedies are for columns in which no single frequent value
+    could be detected.
     """
     found, untested = dict(drifts), {}
     for name, drift in drifts.items():

@@ -1,7 +1,7 @@
-"""Two versions of one baseline: the newer one's profile judged against the older, as a window is.
+"""Compares two versions of a baseline: the newer profile is judged as a window of the older.
 
-No row is read: the newer version's summaries are counted on the older one's cells, and the drift
-test, the constraints and the names of columns decide as they do in every check.
+No row is read: the newer summaries are counted on the older cells, and drift test, constraints and
+column names decide as in every check.
 """
 
 from __future__ import annotations
@@ -110,19 +110,10 @@ class VersionComparison:
 
 
 def compare_versions(before: Baseline, after: Baseline) -> VersionComparison:
-    """Compare two versions of a baseline column by column, the first one as the reference.
+    """Compare two versions column by column, as a check without anything that needs rows.
 
-    Parameters
-    ----------
-    before, after
-        The versions. Where one holds constraints alone, nothing is decided.
-
-    Returns
-    -------
-    VersionComparison
-        As a check of the rows of the second would be, but for what takes rows: faults, units,
-        segments. What is counted from sketches is wrong by a share of their rank error at most,
-        which is added to the tolerance.
+    Counts from sketches are off by at most a share of their rank error, which is added to the
+    tolerance. A version with constraints alone decides nothing.
     """
     rows = tuple(None if one.profile is None else one.profile.row_count for one in (before, after))
     new = tuple(

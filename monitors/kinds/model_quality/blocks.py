@@ -1,6 +1,6 @@
 """The reference cut into blocks as long as the window, each of them measured.
 
-Its weeks are the yardstick of a week: what windows of that length differ by without any change.
+They show how windows of that length differ without any change.
 """
 
 from __future__ import annotations
@@ -104,9 +104,9 @@ def blocks_of(
 
 
 def kept_blocks(context: CheckContext, expected: Expectation, answers: Answers) -> list[Blocks]:
-    """Return `blocks_of` a context's window, measured once for windows of one length.
+    """Return `blocks_of` a context's window, cached per window length.
 
-    What a user's own functions measure may be another thing at the next window.
+    A user's own functions are measured again, because they may change.
     """
     length, extras = context.rows.length, expected.judged
     make = partial(blocks_of, expected.answers, answers, length, extras)

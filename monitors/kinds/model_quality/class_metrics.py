@@ -134,9 +134,9 @@ def _f1_alone(right: Numbers, below: Numbers, score: Numbers) -> Numbers:
 
 
 def class_areas(label: Codes, probability: Numbers, table: Rows) -> dict[str, Measure]:
-    """Measure the mean AUC of each class against the others, plain and by the labels' shares.
+    """Return the mean AUC of each class against the others, plain and weighted by label shares.
 
-    Probabilities of each class, shape (rows, classes); a class without labels is left out.
+    Probabilities have shape (rows, classes); a class without labels is left out.
     """
     rows, classes = probability.shape
     counts = np.bincount(label, table.weights, classes).astype(np.float64)

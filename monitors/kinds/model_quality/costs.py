@@ -1,6 +1,6 @@
-"""What answers cost: the mean over the rows of a user's price of each right and wrong answer.
+"""Cost of predictions: the mean over rows of the user's price of each right and wrong answer.
 
-Prices stand in constraints.json of model quality, under our own key, or are given to a check.
+Prices come from constraints.json of model quality, under our own key, or from the caller.
 
 References
 ----------

@@ -1,7 +1,6 @@
 """SageMaker's documents of model quality: statistics.json and constraints.json.
 
-What driftline measures beyond SageMaker stands behind it under the same heading, so that whoever
-reads the files finds everything where it is looked for (model-monitor, sections 4.2 and 4.3).
+Metrics beyond SageMaker's follow under the same heading (model-monitor, sections 4.2 and 4.3).
 """
 
 from __future__ import annotations
@@ -153,10 +152,10 @@ def is_sagemakers(name: str) -> bool:
 
 
 def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Constraint]:
-    """Return the thresholds of a reference: its own values, as SageMaker has them.
+    """Return the thresholds of a reference: its own values, as in SageMaker.
 
-    Without probabilities balanced accuracy stands for the area under the curve: both ask how the
-    classes are told apart, however frequent they are.
+    Without probabilities balanced accuracy replaces the area under the curve: both are independent
+    of class frequencies.
     """
     names = list(CONSTRAINED[problem])
     if problem == "binary" and "auc" not in measures:
@@ -175,7 +174,7 @@ def suggested(problem: Problem, measures: Mapping[str, Measure]) -> dict[str, Co
 def deviations(answers: Answers, seed: int) -> dict[str, float]:
     """Return each metric's standard deviation over five random subsamples of 80% of the rows.
 
-    NaN below 200 rows, as SageMaker has it; with a seed, so that equal rows give equal numbers.
+    NaN below 200 rows, as in SageMaker; seeded, so that equal rows give equal numbers.
     """
     count = len(answers)
     if count < DEVIATION_ROWS:

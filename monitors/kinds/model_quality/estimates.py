@@ -1,7 +1,7 @@
-"""A window's quality before its labels come, shown with an interval and never judged.
+"""Estimates a window's quality before its labels come, with an interval; never judged.
 
-Estimates are withheld, and the report says why, where the window's inputs lie outside of the
-reference's. Labels that disagree with them are noted beside them.
+Estimates are withheld, with the reason, where the inputs lie outside the reference's. Labels that
+contradict them are noted.
 """
 
 from __future__ import annotations
@@ -84,20 +84,11 @@ def estimate_window(
     sample: LabelSample,
     realised: Mapping[str, MetricResult],
 ) -> WindowEstimates:
-    """Estimate a window's metrics; nothing of a baseline that does not know how.
+    """Estimate a window's metrics; none where the baseline cannot.
 
-    Parameters
-    ----------
-    table, answers
-        The window's rows, and those of them that have a label and an answer.
-    read
-        Reads answers of rows.
-    has_label
-        Whether the data has a column of labels; where a name is wrong, nobody waits for them.
-    sample
-        How the rows with a label differ from all; an unfair one judges nothing.
-    realised
-        What the rows with a label say, by metric.
+    `answers` are the labelled rows of `table`, `read` reads those of any rows, and `realised` holds
+    the metrics of labelled rows. Without a label column (`has_label`), no label will come. An
+    unfair `sample` of labels contradicts nothing.
     """
     found = _estimates(context, expected, table, answers, read, sample, realised)
     if not sample.is_unfair(violated=False):

@@ -1,9 +1,9 @@
-"""Quality of rows without labels, with an interval for what their labels will say.
+"""Estimates quality of rows without labels, with an interval for the labelled value.
 
-What was learnt of the reference's outcomes gives each row a chance, or a loss; metrics of these are
-the estimate. By how much estimates miss is not guessed: blocks of the reference are estimated by
-what was learnt from other stretches of it and compared with their labels. What they differ by
-beyond the chance of their rows, a window may differ by, too (docs/why/model-quality.md).
+Models of the reference's outcomes give each row a chance, or a loss. The error is measured: blocks
+of the reference are estimated by models of its other blocks and compared with their labels. A
+window may be off by as much as they are beyond the chance of their rows
+(docs/why/model-quality.md).
 """
 
 from __future__ import annotations

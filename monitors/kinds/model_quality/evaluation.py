@@ -1,4 +1,4 @@
-"""The kind "model-quality": how good the answers were, now that the truth is known.
+"""The kind "model-quality": how good the predictions were, by their labels.
 
 Thresholds and documents are SageMaker's; judgement.py and skill.py decide (docs/compat.md).
 """
@@ -103,10 +103,9 @@ def suggest(
     baseline: Baseline, functions: tuple[OwnMetric, ...] = (), costs: Costs | None = None, *,
     compat: bool = False,
 ) -> Mapping[str, str]:  # fmt: skip
-    """Return SageMaker's documents of the reference; none when it lacks label or answer.
+    """Return SageMaker's documents of the reference; none when it lacks labels or predictions.
 
-    Metrics of the user's own stand behind SageMaker's, and are listed, and so are prices. With
-    `compat` metrics that SageMaker does not have are left out.
+    The user's metrics and prices follow SageMaker's; with `compat`, other metrics are left out.
     """
     try:
         answers = reference_answers(baseline)
@@ -280,10 +279,7 @@ def _judged(
 
 
 def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]:
-    """Read the columns that outcomes are measured on, and those that segments are named by.
-
-    Also return whether any of the rows came with a column of labels.
-    """
+    """Read the columns of outcomes and segments; also return whether there was a label column."""
     wanted = set(kept_columns(context.roles)) | {"event_time", context.roles.id_column, UNFIT}
     features = [one for one in context.baseline.signature.columns if one.role == "feature"]
     texts = {one.name for one in features if one.type == "string"} - wanted

@@ -1,7 +1,7 @@
 """What a baseline expects of a model's quality: thresholds, and the reference behind them.
 
-Thresholds come from the document that lies in the baseline, edited or not, also one that SageMaker
-wrote; without one they are the reference's own values.
+Thresholds come from the baseline's document, edited or not, also one that SageMaker wrote; without
+one they are the reference's own values.
 """
 
 from __future__ import annotations
@@ -170,10 +170,10 @@ def _of_functions(
 def reference_answers(
     baseline: Baseline, asked: Roles | None = None, *, labelled: Answers | None = None
 ) -> Answers | None:
-    """Read the reference's labelled rows; None when it lacks label or answer.
+    """Read the reference's labelled rows; None when it lacks labels or predictions.
 
-    What is positive in a window, as `asked` for it, is so in the reference. Given these
-    `labelled` rows, all rows are read, for what is said of predictions alone.
+    Positive means the same as in the window (`asked`). With `labelled` rows given, all rows are
+    read, for metrics of predictions alone.
     """
     outcomes = baseline.outcomes
     if outcomes is None:

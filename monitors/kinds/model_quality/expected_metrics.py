@@ -1,7 +1,7 @@
-"""Metrics of rows whose outcome is known as a chance only: expected, or drawn many times.
+"""Metrics of rows with uncertain outcomes: expected, or drawn many times.
 
-Shapes: D draws, N rows, K classes. An outcome is 0 or 1 where it was drawn or came, and a chance
-where it is expected; every metric here is a ratio of sums of outcomes, taken of the expected sums.
+Shapes: D draws, N rows, K classes. An outcome is 0 or 1 where it was drawn or observed, and a
+probability where it is expected; every metric here is a ratio of sums of outcomes.
 
 References
 ----------

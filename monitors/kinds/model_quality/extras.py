@@ -1,7 +1,6 @@
-"""What is measured beside the metrics of a problem: classes alone, areas over them, and costs.
+"""Slower metrics: single classes, areas over them, and costs.
 
-These take longer than the others, so that blocks of the reference are measured by those alone that
-a constraint names.
+Blocks of the reference are measured only by those that a constraint names.
 """
 
 from __future__ import annotations

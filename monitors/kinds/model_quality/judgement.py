@@ -1,7 +1,7 @@
-"""Every metric of a window against what is expected of it: violated or not, page or ticket.
+"""Judges every metric of a window: violated or not, page or ticket.
 
-A *page* is a loss of skill that no change of the share of positives explains; what moves with that
-share alone is a *ticket*. The test of one metric is skill.py's.
+A *page* is a loss of skill that no change of the share of positives explains; a metric that only
+moves with that share is a *ticket*. skill.py tests a single metric.
 """
 
 from __future__ import annotations
@@ -104,10 +104,7 @@ def judge_quality(
     sample: LabelSample = ALL_LABELS,
     lost: frozenset[str] = frozenset(),
 ) -> QualityJudgement:
-    """Judge every metric of a window, where the rows with labels are a fair `sample` of all.
-
-    Violations of those that are `lost` stay whatever the sample.
-    """
+    """Judge every metric of a window; labels must be a fair `sample`, except for `lost` metrics."""
     clusters = cluster_rows(answers.time_us)
     measures = expected.extras.measure(answers, clusters)
     days = cluster_rows(answers.time_us, least=DECIDING_CLUSTERS)
@@ -258,10 +255,10 @@ def judged_result(
 
 
 def judge_thresholds(expected: Expectation, answers: Answers) -> QualityJudgement:
-    """Judge a window as SageMaker does: beyond its threshold, by however little, is a violation.
+    """Judge a window as SageMaker does: any value beyond its threshold is a violation.
 
-    Without intervals, a smallest number of rows, a budget, or severities; metrics that SageMaker
-    does not have are left out, and one that has no value is no violation.
+    No intervals, smallest number of rows, budget or severities. Metrics that SageMaker does not
+    have are left out, and one without a value is no violation.
     """
     found = measure_answers(answers, cluster_rows(answers.time_us))
     measures = {name: one for name, one in found.items() if is_sagemakers(name)}
@@ -282,9 +279,9 @@ def judge_thresholds(expected: Expectation, answers: Answers) -> QualityJudgemen
 def findable(
     expected: Expectation, rows: int, *, budget: Budget
 ) -> Iterator[tuple[str, float, float]]:
-    """Yield judged metrics of skill and coverage, the reference's value and one a window finds.
+    """Yield judged metrics of skill and coverage, the reference's value and the one that is found.
 
-    That is the value that nine in ten windows of so many rows would call a loss.
+    Nine in ten windows of `rows` rows would call the latter a loss.
     """
     assert expected.answers is not None  # Known by documents alone it tells no spread.
     answers = expected.answers
@@ -419,10 +416,7 @@ def _verdict(
     more: float = 1.0,
     longer: float = 1.0,
 ) -> Verdict:
-    """Judge a metric, or what `more` times the rows of the same value would come to.
-
-    Or what it would come to beside so many times as `longer` a reference.
-    """
+    """Judge a metric, as if with `more` times the rows and `longer` times the reference."""
     constraint, reference = expected.constraints[name], expected.measures.get(name)
     found, is_own = None, name in expected.own
     if (
