@@ -8,7 +8,6 @@ from driftline.monitors.results.violation import Fault
 from driftline.monitors.root_cause.faults.codes import exchanged_codes
 from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import converted
-from driftline.monitors.root_cause.faults.decimal_comma import decimal_comma
 from driftline.monitors.root_cause.faults.default_value import default_value
 from driftline.monitors.root_cause.faults.exchanged import exchanged
 
@@ -17,7 +16,6 @@ Recogniser = Callable[[FaultContext], Iterator[tuple[str, Fault]]]
 
 # In order: what explains most comes first, and of a column the first is told.
 RECOGNISERS: tuple[Recogniser, ...] = (
-    decimal_comma,
     exchanged,
     converted,
     exchanged_codes,

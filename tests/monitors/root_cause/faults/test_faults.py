@@ -224,14 +224,6 @@ def test_drifted_numbers_of_few_decimals_are_hardly_ever_taken_for_converted_one
     assert found == []
 
 
-def test_thousands_in_groups_are_no_decimal_commas(reference: Baseline) -> None:
-    rows = trips(600, 16)
-    thousands = (rows.distance + 1_000).map("{:,}".format)
-    rows["distance"] = rows.distance.astype(str).mask(rows.distance > 500, thousands)
-
-    assert "decimal_comma" not in told(rows, reference).values()
-
-
 def test_clean_and_otherwise_changed_windows_of_real_flights_show_no_kind() -> None:
     with zipfile.ZipFile(FLIGHTS) as archive:
         table = pd.read_csv(archive.open("flights.csv"), nrows=20_000)
