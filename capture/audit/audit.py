@@ -1,13 +1,12 @@
-"""The audit: every number that a spool has given is stored once, or counted as lost.
+"""The audit: every number of a spool is stored once, or counted as lost.
 
-A spool numbers records and gaps from 1 without holes, so that counts tell what is missing. For each
-spool that any table has ever seen:
+A spool numbers records and gaps from 1 without holes, so counts tell what is missing. For each
+spool that any table has seen:
 
     last number = numbers stored + numbers of gaps + erased + expired + in flight
 
-Nothing is taken for lost that may still be on its way: a number is final once the sink has said
-that all tables have what came up to it. A full audit looks at each number, and says which are
-missing or stored twice.
+A number is final once the sink has reported that all tables have what came up to it; before that,
+nothing counts as lost. A full audit looks at each number, and lists the missing and doubled ones.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ class SpoolAudit:
     """One spool whose numbers do not add up, or not yet.
 
     ``last``: the last number that a table has seen; ``missing``, ``doubled``: how many numbers are
-    nowhere, and how many are there more than once; ``in_flight``: how many are not stored yet, with
-    the sink half-way through them; ``missing_runs``, ``doubled_runs``: where they are, as first and
-    last number, by a full audit; the first runs of them.
+    nowhere, and how many are stored more than once; ``in_flight``: how many are not stored yet, as
+    the sink is half-way through them; ``missing_runs``, ``doubled_runs``: the first runs of them,
+    by a full audit, as first and last number.
     """
 
     spool_id: str
@@ -69,19 +68,17 @@ class SpoolAudit:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit has found.
+    """The result of an audit.
 
-    ``time``, ``is_full``: when it was made, and whether each number was looked at; ``spools``,
-    ``numbers``: how many spools there are, and how many numbers they have given as far as tables
-    saw them; ``stored``, ``gaps``, ``erased``, ``expired``, ``in_flight``: where these are: in
-    tables, told by gaps, erased on request, removed by retention, on their way; ``missing``,
-    ``doubled``: what does not add up (see ``SpoolAudit``); ``damaged``: files of tables that are
-    gone or not what was written; ``topic_losses``: gaps that tell of records lost in a topic, whose
-    number nobody counted; ``found``: the spools that do not add up; ``requests``: requests that
-    each endpoint's table has held, those removed by retention included; ``undecodable``: requests
-    of each endpoint's table that were cut, or that a fault of the decoder kept from becoming rows;
-    ``dropped``, ``uncounted``: records of each endpoint that gaps count as lost, and gaps of
-    unknown size.
+    ``is_full``: whether each number was looked at; ``numbers``: how many the spools have given, as
+    far as tables saw them; ``stored``, ``gaps``, ``erased``, ``expired``, ``in_flight``: where
+    these are: in tables, in gaps, erased on request, removed by retention, on their way;
+    ``missing``, ``doubled``: what does not add up (see ``SpoolAudit``); ``damaged``: files of
+    tables that are gone or changed; ``topic_losses``: gaps for records lost in a topic, of unknown
+    number; ``found``: the spools that do not add up; ``requests``: by endpoint, those removed by
+    retention included; ``undecodable``: by endpoint, cut requests and those that a fault of the
+    decoder kept from becoming rows; ``dropped``, ``uncounted``: by endpoint, records that gaps
+    count as lost, and gaps of unknown size.
     """
 
     time: datetime
@@ -161,10 +158,10 @@ class _Marks:
 
 
 class _Book:
-    """All spools side by side: what they gave, and where it is.
+    """All spools: what they gave, and where it is.
 
-    First up to where everything is stored, then the tables, then what was told of: each is written
-    before the one that is looked at earlier can say so.
+    Read in this order: the low watermarks, the tables, the gaps. Each is written before the one
+    that is read earlier can refer to it.
     """
 
     def __init__(self, root: str, spool_dir: Path | None) -> None:
@@ -346,9 +343,9 @@ class _Book:
         return dict(sorted(last.items()))
 
     def _covers(self) -> Iterator[tuple[dict[str, int], dict[str, np.ndarray]]]:
-        """Yield how often each number is stored, or told of, some spools at once; 2 for more.
+        """Yield how often each number is stored or in a gap, some spools at once; 2 means more.
 
-        With where the numbers of each spool begin.
+        Each time with where the numbers of each spool begin.
         """
         for group in _groups(self._last):
             starts = {spool_id: start for spool_id, start, _ in group}

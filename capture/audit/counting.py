@@ -1,6 +1,6 @@
 """Counts the requests in capture tables, by spool and by endpoint, from their rows.
 
-Each file that a table's log names is looked for as well: one that somebody removed leaves no other
+Each file that a table's log names is looked for: a file that somebody removed leaves no other
 trace.
 """
 
@@ -40,10 +40,10 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What decides where a number of a spool is counted.
+    """Decides where a number of a spool is counted.
 
     ``final``: up to which number a spool's records are surely in all tables, or lost; ``erased``:
-    the numbers that were erased, in order; rows that are still there are about to go.
+    the erased numbers, in order; rows that are still there are about to go.
     """
 
     final: Mapping[str, int]
@@ -54,9 +54,8 @@ class Limits:
 class Stored:
     """The requests in tables.
 
-    ``final``, ``later``: requests of each spool, up to its final number and behind it;
-    ``requests``, ``undecodable``: requests of callers, and those of them of whose bodies nothing
-    could be decoded: cut, or by a fault of the decoder.
+    ``final``, ``later``: requests of each spool, up to its final number and beyond; ``requests``,
+    ``undecodable``: requests of callers, and those whose bodies could not be decoded at all.
     """
 
     final: Counter[str] = field(default_factory=Counter)
@@ -75,7 +74,7 @@ class Stored:
 def count_files(dataset: Dataset, damaged: set[str], limits: Limits) -> tuple[Stored, list[str]]:
     """Count the requests of an open table; return also its files that can be read.
 
-    ``damaged``: takes the files that are gone, or not what was written.
+    ``damaged`` receives the files that are gone or changed.
     """
     files = _present(dataset, damaged)
     with suppress(pa.ArrowInvalid, OSError):

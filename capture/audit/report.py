@@ -49,9 +49,8 @@ _MAX_REASONS = 20
 class Coverage:
     """How much is stored of what was to be recorded.
 
-    ``stored``, ``dropped``: requests in the table, and requests known to be lost; ``undecodable``:
-    those of the stored ones of which nothing could be decoded: cut, or by a decoder fault;
-    ``uncounted``: losses of which nobody knows how many requests they took.
+    ``dropped``: requests known to be lost; ``undecodable``: stored requests that were cut, or that
+    the decoder failed on; ``uncounted``: losses of an unknown number of requests.
     """
 
     stored: int
@@ -63,7 +62,7 @@ class Coverage:
     def ratio(self) -> float | None:
         """Share that is stored and can be decoded, from 0 to 1; None without any requests.
 
-        An uncounted loss counts as one request: 1 would say that none is missing.
+        An uncounted loss counts as one request: 1 would claim that none is missing.
         """
         total = self.stored + self.dropped + self.uncounted
         return (self.stored - self.undecodable) / total if total else None

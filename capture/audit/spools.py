@@ -1,4 +1,4 @@
-"""The spools that audits have seen: kept beside the tables, which may lose them.
+"""The spools that audits have seen: kept outside the tables, which may lose them.
 
 A log entry that the disk lost takes its rows and its watermarks with it. A later audit then finds
 here up to which number a spool was once complete.

@@ -1,7 +1,7 @@
 """Removes ids from documents of executions and from quarantined records.
 
-What holds values of rows is cleared window by window, by who knows about windows: this package
-knows neither monitors nor the database, and is given a ``WindowClearer`` and a ``RequestClearer``.
+This package knows neither monitors nor the database: a ``WindowClearer`` and a ``RequestClearer``
+clear what else holds values of rows.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def clear_no_window(
 
 @dataclass(frozen=True, slots=True)
 class ClearedRequests:
-    """What is kept of requests beside their rows, and was removed.
+    """What was removed of requests beside their rows.
 
-    ``invocations``: asynchronous ones, answered or not; ``jobs``: transform jobs of which a reason
-    was removed; ``messages``: notifications that lost their text; ``found``: inference ids of such
-    invocations; ``unanswered``: those that wait no longer, and may have reached the model already.
+    ``invocations``: asynchronous ones, answered or not; ``jobs``: transform jobs that lost their
+    reason; ``messages``: notifications that lost their text; ``found``: inference ids of such
+    invocations; ``unanswered``: those no longer waiting, which may have reached the model already.
     """
 
     invocations: int = 0
@@ -97,8 +97,8 @@ class ClearedRequests:
 class RequestClearer(Protocol):
     """Removes what is kept of requests beside their rows: queued bodies, answers, reasons.
 
-    Called with the inference ids that were asked for (of all endpoints when it is None), and before
-    rows of an endpoint go (``of_rows``) with theirs. Doing it twice is safe.
+    Called with the requested inference ids (of all endpoints when it is None), and before rows of
+    an endpoint go (``of_rows``) with theirs. Repeating it is safe.
     """
 
     def __call__(
@@ -131,11 +131,11 @@ def clear_no_request(
 def clear_documents(
     root: str, ids: Iterable[str], span: tuple[datetime, datetime] | None, *, dry_run: bool = False
 ) -> int:
-    """Write ``(erased)`` in the place of ids in the documents of executions; count the documents.
+    """Replace ids in the documents of executions by ``(erased)``; return how many documents.
 
-    Also in those of other windows than the rows' own. Values of rows are not sought: whoever knows
-    the windows clears those as a whole (``WindowClearer``). In JSON an id is a text or a part of
-    one: a number, a key or a bracket that reads like it is something else.
+    Also in those of other windows than the rows' own. Other values of rows are left to the
+    ``WindowClearer``, which clears whole windows. In JSON an id is a text or a part of one, never a
+    number, a key or a bracket.
     """
     if not (sought := set(ids)):
         return 0

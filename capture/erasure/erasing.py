@@ -1,9 +1,9 @@
 """Erasure on request: rows, their labels, and what documents say about them.
 
-Files that hold a row are written anew without it and deleted at once, with every file that a
-compaction or retention has replaced and that still lies there: who reads an older state at that
-moment has to read again. What comes later from a spool or broker is met by the sink and by
-upkeep for as long as the request stands (``standing``).
+Files with such a row are rewritten without it and deleted at once, with every file that compaction
+or retention replaced and that still lies there: a reader of an older state has to read again. What
+comes later from a spool or broker is erased by the sink and by table maintenance for as long as the
+request stands (``standing``).
 """
 
 from __future__ import annotations
@@ -106,8 +106,7 @@ class RowCondition:
 class Found:
     """The rows to be erased: their ids, sequence numbers and times.
 
-    ``events``, ``inferences``: event ids and inference ids of the rows; ``times``: their event
-    times in microseconds since 1970, UTC.
+    ``times``: event times in microseconds since 1970, UTC.
     """
 
     events: set[str] = field(default_factory=set)

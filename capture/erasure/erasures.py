@@ -1,10 +1,10 @@
 """Requests to erase and what was erased: two small tables under ``erasures/``.
 
-``requests`` keeps what was asked for as long as such records may still come from a spool or a
-broker: never an id itself, but its keyed hash, so that who reads the folder, or a backup of it,
-cannot tell for whom something was erased. The key stands in the table and goes with the last
-request. ``removed`` keeps which numbers of which spools were erased, and nothing else of them, so
-that the audit adds up. Why so: docs/why/capture-table.md.
+``requests`` keeps a request for as long as such records may still come from a spool or a broker:
+never an id itself, but its keyed hash, so that nobody who reads the folder, or a backup of it,
+learns whose data were erased. The key is in the table and goes with the last request. ``removed``
+keeps only which numbers of which spools were erased, so that the audit adds up. Why:
+docs/why/capture-table.md.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _DIGEST_BYTES = 16
 class Wanted:
     """The open requests to erase: hashes of ids, by kind and endpoint.
 
-    ``until``: when the last of them is forgotten; None when there are none.
+    ``until``: when the last of them expires; None when there are none.
     """
 
     key: bytes = field(default=b"", repr=False)
@@ -133,9 +133,9 @@ def record_requests(
     now: datetime,
     keep: timedelta,
 ) -> datetime:
-    """Have ids erased from now on wherever they come; return when that is forgotten.
+    """Record that ids are erased from now on wherever they come; return until when.
 
-    Asking again for the same only makes it last longer.
+    Repeating a request only extends it.
     """
     folder = requests_folder(root)
     until = now + keep
@@ -162,9 +162,9 @@ def open_requests(folder: DeltaFolder) -> Wanted:
 
 
 def forget(folder: DeltaFolder, now: datetime) -> int:
-    """Forget the requests whose time is over; return how many ids that were.
+    """Delete expired requests; return how many ids that were.
 
-    With the last one goes the key, without which its hash tells nothing any more.
+    With the last one goes the key, without which its hash reveals nothing.
     """
     folder.refresh()
     table = folder.table

@@ -1,7 +1,6 @@
 """Finds rows in all files of a table, and rewrites the files without them.
 
-Also in files that no state of the table needs any more and that still lie there: bytes that are to
-be gone are to be gone from all of them.
+That includes files that no state of the table needs any more: erased bytes must be in none.
 """
 
 from __future__ import annotations

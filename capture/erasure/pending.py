@@ -1,7 +1,7 @@
-"""Erasures that are under way: of which windows values are still to be cleared.
+"""Erasures in progress: the windows whose values are still to be cleared.
 
 A note is written before rows go and removed after their windows were cleared for the second time.
-One that is left tells, after a kill, whose windows those are: the rows that knew it are gone.
+After a kill it names the windows: the rows that led to them are gone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Erases what arrives after a request to erase: in the sink, and behind it in the upkeep.
+"""Erases what arrives after a request to erase: in the sink, and behind it in table maintenance.
 
-The sink drops records whose own ids are asked for before they are stored. What it cannot see (an id
-inside a body, a request that was made while it was committing, a label) the upkeep removes within a
-minute from the files that were added since it last looked.
+The sink drops records under requested ids before they are stored. What it cannot see (an id inside
+a body, a request made while it was committing, a label) table maintenance removes within a minute
+from the files added since its last look.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ class ErasedRecords:
 
 
 class LateErasing:
-    """Erases what was committed under ids whose erasure the committer did not know yet.
+    """Erases what was committed under ids before the committer knew of their erasure.
 
-    ``writer``: beginning of the names of files that this one writes; ``windows``: takes the values
-    of rows out of what was judged and told of their windows; ``requests``: removes what else is
-    kept of their requests.
+    ``writer``: prefix of the names of files that this one writes; ``windows``: clears the values of
+    rows from results and notifications of their windows; ``requests``: removes what else is kept of
+    their requests.
     """
 
     def __init__(

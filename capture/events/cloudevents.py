@@ -1,8 +1,8 @@
 """CloudEvents as KServe's logger sends them: one event for a request, one for its response.
 
-Understood are the binary mode (attributes in ``Ce-`` headers, which KServe uses), the structured
-and the batched one (JSON), of versions 1.0 and 0.3. The data stays as the bytes that came, for they
-are the body that was captured. Standard library only.
+Binary mode (attributes in ``Ce-`` headers, which KServe uses), structured and batched mode (JSON),
+of versions 1.0 and 0.3. The data stays as the bytes that came: they are the captured body. Standard
+library only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Halves of inferences that wait for their other half: one file each, so that no kill loses them.
 
-A half is on its way to the disk before its sender is answered. Before a record is written to the
-spool a line in the journal says so, and afterwards its file goes: what a kill leaves between the
-two is the only thing in doubt, and the spools of the host tell. Standard library only.
+A half is on the disk before its sender is answered. Before a record is written to the spool a line
+in the journal says so, and afterwards its file goes: only what a kill leaves between the two is in
+doubt, and the spools of the host decide it. Standard library only.
 """
 
 from __future__ import annotations
@@ -33,10 +33,9 @@ _SLACK_NS = 2_000_000_000  # Clocks of files are coarse.
 class Half:
     """A request or a response that waits for its other half.
 
-    ``key``: what both halves have in common: 64 hexadecimal digits; ``meta``: what the record will
-    tell of it; ``arrived_ns``: wall clock when it came in; ``time_us``: when it was, as the sender
-    tells it, microseconds since 1970; None: not told; ``size_bytes``: true length of the body, of
-    which ``body`` is what is kept.
+    ``key``: shared by both halves: 64 hexadecimal digits; ``meta``: the record's; ``arrived_ns``:
+    wall clock of the receipt; ``time_us``: the sender's time, microseconds since 1970, or None;
+    ``size_bytes``: true length of the body, of which ``body`` is what is kept.
     """
 
     key: str

@@ -1,7 +1,7 @@
 """Pairs the events of a request and of its response to one record of the spool.
 
-Whatever was acknowledged is in the spool, or waits as a file. A pair becomes one record; a half
-whose other half does not come within the window is written alone, flagged and counted; a repetition
+An acknowledged event is in the spool, or waits as a file. A pair becomes one record; a half whose
+other half does not come within the window is written alone, flagged and counted; a repetition
 changes nothing. Standard library only.
 """
 

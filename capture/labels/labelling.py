@@ -89,9 +89,9 @@ def with_value(truth: pa.Table, kind: ColumnType | None) -> pa.Table:
 
 
 class LastLabels(NamedTuple):
-    """The last label of each id and row, in order of slots: place of the id, then the row.
+    """The last label of each id and row, in order of slots: index of the id, then the row.
 
-    ``ranks`` say in which order they were received, ``rows`` where they stand in the table.
+    ``ranks``: the order of receipt; ``rows``: their rows in the table.
     """
 
     keys: pa.Array
@@ -118,9 +118,9 @@ def last_of_each(truth: pa.Table) -> LastLabels:
 
 
 class LabelMatches(NamedTuple):
-    """Where the labels of some rows stand, each of shape (rows,); -1 where there is none.
+    """The labels of some rows, each of shape (rows,); -1 where there is none.
 
-    ``keys``: the places of the rows' event ids and inference ids; ``by_event``, ``by_inference``:
+    ``keys``: the indices of the rows' event ids and inference ids; ``by_event``, ``by_inference``:
     the slots of their labels; ``latest``: the slot of the label that was received last.
     """
 
@@ -144,9 +144,9 @@ def match_labels(rows: pa.Table, last: LastLabels) -> LabelMatches:
 def _disputed(
     truth: pa.Table, last: LastLabels, rows: pa.Table, matches: LabelMatches, kind: ColumnType
 ) -> np.ndarray:
-    """Find labels of an id of several requests for which one load has others, too, by slot.
+    """Return the slots of labels of an id of several requests that contradict others of one load.
 
-    Which of them is whose, nobody knows. Those of a later load correct the ones before.
+    It is unknown which request each belongs to. Labels of a later load correct the ones before.
     """
     at = np.concatenate([matches.by_event, matches.by_inference])
     is_shared = (at >= 0) & (np.bincount(at[at >= 0], minlength=len(last.slots)) > 1)[at]

@@ -4,7 +4,7 @@
 the next number of a watermark, so loads have an order even when two come at the same moment, and
 two servers cannot take the same number. Nothing is overwritten: of several labels of one row the
 last one counts, by time of receipt, then by number of the load. Where one load contradicts itself,
-the labels that lose are kept under a number of their own before it, so that reports tell of them.
+the losing labels are kept under a number of their own before it, for reports.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def list_labelled(root: str) -> list[str]:
 def put(root: str, endpoint: str, labels: pa.Table, now: Callable[[], datetime]) -> LabelCounts:
     """Store labels, all in one commit; the last one of a row wins.
 
-    Whether a label belongs to a captured row shows only in the windows: rows may come after their
-    labels, and labels of any age are taken.
+    Rows may come after their labels, so only windows show whether a label belongs to a captured
+    row; labels of any age are stored.
     """
     labelled, received, empty = _checked(labels)
     if not labelled.num_rows:

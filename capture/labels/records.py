@@ -1,8 +1,8 @@
 """Ground truth written as JSON: SageMaker's records, and plain objects with id and label.
 
 A record of SageMaker names a request and has the labels of all its rows in one text: CSV (joined by
-commas or line ends), JSON (a value, a list, an object or a list of objects), or either in base64.
-A plain object has ``id`` (or ``inference_id``, ``event_id``), ``label``, and perhaps ``row_index``.
+commas or line ends), JSON (a value, a list, an object or a list of objects), or either in base64. A
+plain object has ``id`` (or ``inference_id``, ``event_id``), ``label``, and perhaps ``row_index``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Coverage of captured rows by labels: what is labelled, what waits, what contradicts.
+"""Coverage of captured rows by labels: labelled, waiting, contradicting.
 
-Nothing is decided here: windows take the last label of each row, as ever. This tells what a team
-should know before it trusts a number: labels for nobody, two answers for one row, requests that are
-labelled in part, and how late labels are.
+A report only, windows take the last label of each row as ever: labels that match no request,
+different labels for one row, requests labelled in part, and label delay.
 """
 
 from __future__ import annotations
@@ -104,8 +103,8 @@ def label_report(
 ) -> LabelReport:
     """Compare all stored labels of an endpoint with all of its captured requests.
 
-    ``are_amounts``: as of `Labels`, by which monitors read them.
-    Memory grows with the labels; of the records some 500,000 rows are held at a time, or a day.
+    ``are_amounts``: as of `Labels`, by which monitors read them. Memory grows with the labels; of
+    the records some 500,000 rows are held at a time, or a day.
     """
     with reaching(f"{root}/truth and capture of {endpoint}"):
         return _compared(root, endpoint, kind, first, last, are_amounts=are_amounts)
@@ -250,10 +249,10 @@ def _stored(root: str, endpoint: str) -> pa.Table:
 
 
 def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
-    """Return labels numbers, equal ones to those of equal meaning, shape (labels,).
+    """Return codes of labels, equal for labels of equal meaning, shape (labels,).
 
-    As their type, where it is known: 1 and 1.0 are then the same. Else, or where one does not fit,
-    as text.
+    By their type, where it is known: 1 and 1.0 are then the same. Else, or where one does not fit,
+    by text.
     """
     texts = pc.utf8_trim_whitespace(pc.fill_null(truth["label"], "")).combine_chunks()
     if kind is not None:
@@ -268,7 +267,7 @@ def _meaning(truth: pa.Table, kind: ColumnType | None) -> np.ndarray:
 def _blocks(root: str, endpoint: str) -> Iterator[list[tuple[str, pa.Table]]]:
     """Return days with their answered rows, put together to some 500,000 rows.
 
-    Each search for ids first makes an index of all labels, which costs more than the search.
+    Each search for ids first builds an index of all labels, which costs more than the search.
     """
     block: list[tuple[str, pa.Table]] = []
     for day, rows in _days(root, endpoint):

@@ -20,8 +20,8 @@ _GROUP_BYTES = 32 << 20
 class Batch:
     """Deliveries split by endpoint.
 
-    ``deliveries``: what came, each spool's in sequence and without repetitions; ``gaps``: gaps with
-    their spool's id: those that were sent, and those in the place of frames that the tables do not
+    ``deliveries``: those of each spool in sequence and without repetitions; ``gaps``: gaps with
+    their spool's id: those that were sent, and those that replace frames which the tables do not
     take.
     """
 
@@ -94,10 +94,7 @@ def cut_by_size(records: Records) -> list[Records]:
 
 
 def _unpacked_bytes(content: bytes, encoding: str) -> int:
-    """Return how many bytes a compressed body unpacks to, by unpacking it.
-
-    What cannot be unpacked takes none.
-    """
+    """Return how many bytes a compressed body unpacks to, by unpacking it; 0 where that fails."""
     try:
         return len(unpack(content, encoding))
     except BodyError:

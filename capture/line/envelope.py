@@ -1,8 +1,8 @@
 """The envelope: a run of one spool's frames as they lie in its segments, compressed.
 
-The frames travel as they are: each keeps the checksum that the server gave it until the sink has
-it, bodies are decoded once, where the signature is, and both ways to the table share one decoder.
-The headers say what is inside, so that anybody can count envelopes without opening them.
+Frames keep the checksum that the server gave them until the sink has them; bodies are decoded once,
+where the signature is, and both ways to the table share one decoder. The headers describe the
+content, so that envelopes can be counted without opening them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ _NS_PER_MS = 1_000_000
 class EnvelopeError(InputError):
     """The envelope cannot be read.
 
-    ``spool_id``, ``last_seq``, ``count``: what its headers still tell: whose it is, up to where,
-    how many frames; else "", 0 and None.
+    ``spool_id``, ``last_seq``, ``count``: what its headers still say; else "", 0 and None.
     """
 
     def __init__(

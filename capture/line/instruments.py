@@ -1,6 +1,6 @@
 """Prometheus metrics of the sidecar and the sink.
 
-Endpoints become labels under a cap; reasons of unparsed bodies are few by their making.
+A cap bounds the labels by endpoint; reasons of unparsed bodies are a fixed few.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Kafka between sidecar and sink; with kafka_records all that knows its client.
+"""Kafka between sidecar and sink; only this module and kafka_records use its client.
 
 One partition carries all of a spool, so order holds where the sink's watermarks need it. Kafka's
 own transactions and idempotence are not used: the tables lie outside of them, and the tables'
-watermarks drop what comes twice (docs/why/capture.md).
+watermarks drop repetitions (docs/why/capture.md).
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def kafka_sender(options: KafkaOptions, spool_dir: Path, stop: threading.Event) 
 class KafkaWire:
     """Sends envelopes to topics, and returns the outcome of each.
 
-    The producer is made when it is first needed, and anew after any failure: one that was refused
-    a record may be of no more use.
+    The producer is created at first use, and anew after any failure: one that was refused a record
+    may be unusable.
     """
 
     def __init__(self, options: KafkaOptions, stop: threading.Event) -> None:
@@ -178,10 +178,10 @@ class KafkaWire:
 class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped client
     """The sink's end: one member of a consumer group.
 
-    Where to read from are the group's offsets, which are committed after the tables have what was
+    Reading goes on from the group's offsets, which are committed after the tables have what was
     received; if they are lost, all is read again and the tables' watermarks drop it.
 
-    ``state_dir``: a folder of this host: from it comes a name for the files that this sink writes.
+    ``state_dir``: a folder of this host: it yields the prefix of the files that this sink writes.
     """
 
     def __init__(self, options: KafkaOptions, state_dir: Path, stop: threading.Event) -> None:
@@ -365,9 +365,9 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
 def _is_joining(consumer: KafkaConsumer) -> bool:
     """Whether the group is rebalancing; if so, let the client finish it.
 
-    When its own news of the topics was the cause and the answer comes between two polls, it forgets
-    that it asked (kafka-python 3.0.12): then it shows no sign of life, and turns round without rest
-    while it polls. What came between two polls it asks for again, so a poll has to wait for it.
+    When its own metadata of the topics was the cause and the answer comes between two polls, it
+    forgets that it asked (kafka-python 3.0.12): then it sends no heartbeat, and spins while it
+    polls. It asks again for what came between two polls, so a poll has to wait for it.
     """
     coordinator = consumer._coordinator
     if is_joining := bool(coordinator.rejoining or coordinator.need_rejoin()):
@@ -382,7 +382,7 @@ def _nanoseconds(record: Any) -> int:  # noqa: ANN401 - untyped client
 def connect(kind: Callable[..., Any], **settings: Any) -> Any:  # noqa: ANN401 - untyped client
     """Return a client of this kind; where it reaches no broker, end what it started, and raise.
 
-    kafka-python 3.0.12 leaves its thread and sockets behind then, for each attempt anew.
+    kafka-python 3.0.12 leaves its thread and sockets behind after each failed attempt.
     """
     clients: list[KafkaNetClient] = []
 

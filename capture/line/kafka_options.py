@@ -14,9 +14,9 @@ _DEAD_LETTER_PARTITIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class KafkaOptions:
-    """What the settings' section ``[kafka]`` says, field by field.
+    """The settings' section ``[kafka]``.
 
-    ``session_timeout_ms``: after how long without a sign of life a sink loses its partitions;
+    ``session_timeout_ms``: after how long without a heartbeat a sink loses its partitions;
     ``client`` is passed to every client as it is, over all else.
     """
 

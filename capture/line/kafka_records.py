@@ -1,10 +1,10 @@
-"""What Kafka's client cannot read in a record, read all the same.
+"""Reads records that Kafka's client cannot read.
 
-kafka-python refuses a record whose header has a name that is not UTF-8, which no broker looks at,
-and a batch whose checksum is wrong, which a disk may do; and with it, for ever, all that lie behind
-it in the partition: it gives no place to go on from, and who seeks past the record gets the same
-batch again. Here such records arrive like others, as far as they can be read; the caller, which
-checks each envelope's own checksums, sends them to the dead letters.
+kafka-python refuses a record whose header name is not UTF-8, which no broker checks, and a batch
+whose checksum is wrong, which a disk may cause; and with it, for ever, all that follow in the
+partition: it gives no offset to go on from, and a seek past the record returns the same batch. Here
+such records arrive like others, as far as they can be read; the caller, which checks each
+envelope's own checksums, sends them to the dead letters.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class _AnyBatch(DefaultRecordBatch):  # type: ignore[misc] # untyped client
     def _doubted(self) -> DefaultRecord:
         """Return the next record of a damaged batch; the unreadable rest of it counts as one.
 
-        Offsets are counted, not read: a wrong one would skip what lies behind.
+        Offsets are counted, not read: a wrong one would skip what follows.
         """
         if self._is_over or self._pos >= len(self._buffer):
             raise StopIteration
@@ -101,7 +101,7 @@ class _AnyBatch(DefaultRecordBatch):  # type: ignore[misc] # untyped client
             return self._read_leniently()
 
     def _read_leniently(self) -> Any:  # noqa: ANN401 - untyped client
-        """Read the record that begins where the batch stands, which the failure did not move.
+        """Read the record at the batch's position, which the failure did not move.
 
         Kafka's protocol, "Record": length, attributes, time and offset since the batch's, key,
         value, headers; numbers as varints, texts and bytes behind their length, -1 for none.

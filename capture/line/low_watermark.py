@@ -2,7 +2,7 @@
 
 A spool's records go to the tables of several endpoints, one after the other. What is missing from
 them may be on its way as long as a commit is half done, and is lost once it is whole. Only the sink
-knows; who audits, perhaps elsewhere, reads it in watermarks ``d/<spool id>`` of the table of gaps.
+knows; audits, perhaps elsewhere, read it in watermarks ``d/<spool id>`` of the table of gaps.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Sends frames in envelopes that a broker accepts: in order, cut to size, poison set aside.
 
 An envelope of a spool goes only after the one before it was acknowledged, for the sink takes what
-comes after a hole for the next and what comes late for a repetition. What a broker refuses twice is
-halved until the record that it does not want is alone; a gap goes in its place, and the record to
-the dead letters, or to a folder if they do not take it either.
+follows a hole as the next and what comes late as a repetition. An envelope that a broker refuses
+twice is halved until the refused record is alone; a gap replaces it, and the record goes to the
+dead letters, or to a folder if they do not take it either.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ class _Run:
 class Producer:
     """Sends the records of spools to a broker; the sidecar's end.
 
-    ``spool_dir``: the spool folder: each spool keeps its partition in it as long as it lives,
-    whatever becomes of their number, or two sinks could have one spool; ``counters``: ``envelopes``
-    and ``records`` sent, ``refused`` envelopes, records ``light`` that went without their bodies,
-    records set aside as ``poison``.
+    ``spool_dir``: the spool folder: each spool keeps its partition in it as long as it lives, even
+    if the number of partitions changes, or two sinks could have one spool; ``counters``:
+    ``envelopes`` and ``records`` sent, ``refused`` envelopes, records ``light`` that went without
+    their bodies, records set aside as ``poison``.
     """
 
     def __init__(self, wire: Wire, spool_dir: Path) -> None:

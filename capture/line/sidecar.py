@@ -1,7 +1,7 @@
 """The sidecar: ships the spools of a host to a broker.
 
-Whatever the broker does, the servers never notice: the disk is the queue, and of it only so much is
-in memory at any time. What is shipped is marked durably first and removed from the spool second.
+Servers never notice the broker: the disk is the queue, and only a bounded part of it is in memory.
+What is shipped is marked durably first and removed from the spool second.
 """
 
 from __future__ import annotations

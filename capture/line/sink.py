@@ -1,8 +1,8 @@
 """The sink: records from the transport to the tables, exactly once.
 
 Each commit of an endpoint's table carries its rows and, for each spool, the last sequence number
-among them. What comes again, after a kill of any process at any moment, is known by these
-watermarks and dropped; nothing is removed from the spool before every table has what was in it.
+among them. These watermarks drop what comes again after a kill of any process; nothing is removed
+from the spool before every table has what was in it.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Sink:
     def step(self, is_enough: Callable[[], bool] = lambda: False) -> int:
         """Commit what is there now; return how many records were new to the tables.
 
-        ``is_enough``: asked after each receipt whether to take no more, for more may keep coming.
+        ``is_enough``: asked after each receipt whether to stop, for more may keep coming.
         """
         before = self.counters["records"]
         is_full = True
@@ -161,10 +161,9 @@ class Sink:
     def _receive(self, is_enough: Callable[[], bool], least: int = 1) -> bool:
         """Take what is there, up to what one commit may hold; return whether more may be there.
 
-        ``is_enough``: ends it earlier, for records may trickle in without an end; so does a receipt
-        of fewer records than ``least``.
-
-        The transport is asked even when there is no room: it may have to show that it lives.
+        ``is_enough`` ends it earlier, for records may trickle in without an end; so does a receipt
+        of fewer records than ``least``. The transport is asked even when there is no room: it may
+        have to send a heartbeat.
         """
         while True:
             room = 0 if self._is_full() else self._commit_records - self._pending_records
@@ -204,8 +203,8 @@ class Sink:
         """Store all that is pending, table by table, then commit in the transport.
 
         An endpoint that fails is left for later and stops no other; its failure is raised in the
-        end. ``is_patient``: those that failed lately are not tried before it is time. Gaps go
-        first: what no row can be made of is counted before any watermark moves past it.
+        end. ``is_patient``: endpoints that failed lately wait for their retry. Gaps go first: what
+        becomes no row is counted before any watermark moves past it.
         """
         with committing(self._root):
             self._commit_round(is_patient=is_patient)
@@ -269,7 +268,7 @@ class Sink:
     def _prepare(self, endpoint: str, records: Records) -> Prepared:
         """Select the records that an endpoint's table does not have, and build their rows.
 
-        Where they are too large to be held all at once, the rows are made again when stored.
+        Where they are too large to be held all at once, the rows are built again when stored.
         """
         dataset = self._dataset(endpoint)
         stored = np.array([dataset.watermark(spool) for spool in records.spools], np.int64)
@@ -323,7 +322,7 @@ class Sink:
     ) -> None:
         """Commit rows with the watermarks of their spools.
 
-        ``offsets``: how far in each partition of a broker they lay, for who reconciles the two.
+        ``offsets``: how far they reach in each partition of a broker, to reconcile the two.
         """
         if not rows.num_rows:
             return
@@ -388,10 +387,10 @@ def _gap_of(spool_id: str, frame: Frame) -> Gap:
 def keep_freed_memory() -> None:
     """Let this process keep and reuse up to 256 MiB of freed memory.
 
-    Whoever works batch by batch asks for the same large pieces each time. By default they go back
-    to the kernel in between, which has to clear each page anew: a fifth of a sink's CPU. Arrow is
-    to use the same memory; a pool of its own would hold a sixth more at the peak. Where the C
-    library is another than glibc, only that is done.
+    Batch work allocates the same large pieces each time. By default they go back to the kernel in
+    between, which has to clear each page anew: a fifth of a sink's CPU. Arrow uses the same memory;
+    a pool of its own would hold a sixth more at the peak. With another C library than glibc, only
+    Arrow is set.
     """
     pa.set_memory_pool(pa.system_memory_pool())
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

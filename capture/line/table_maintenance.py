@@ -1,8 +1,6 @@
 """Table maintenance beside the sink: compaction, retention, vacuum.
 
-A loop of its own: it puts small files together, takes away what is too old, and deletes files that
-no state of a table needs any more. It gives way to whoever else writes; what it could not do now it
-does the next time.
+A loop of its own that yields to every other writer; what it could not do now it does the next time.
 """
 
 from __future__ import annotations

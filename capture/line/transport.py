@@ -1,8 +1,8 @@
 """The transport between spool and table.
 
-A transport of its own (a message broker) is two ends: the sidecar sends what it reads from the
-spool, the sink receives. On the embedded default there is nothing between them: the sink reads the
-segments where they lie, and a segment goes when the table holds its records.
+A message broker has two ends: the sidecar sends what it reads from the spool, the sink receives. On
+the embedded default the sink reads the segments where they lie, and a segment goes when the table
+holds its records.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Transport(Protocol):
         """Return the next records of each spool in sequence; empty without new ones."""
 
     def secure(self) -> None:
-        """Put what was received on the disk of this host, if it comes from there.
+        """Sync what was received to the disk of this host, if it comes from there.
 
         Done before it is stored: a spool that forgets numbers which a table has would give them
         again.
@@ -63,8 +63,8 @@ class Transport(Protocol):
 class LocalTransport:
     """Reads the segments of this host directly.
 
-    ``sync_interval_s``: how often segments are put on the disk; ``redactor``: takes out of records
-    what must not be stored; None: nothing.
+    ``sync_interval_s``: how often segments are synced to the disk; ``redactor``: removes from
+    records what must not be stored.
     """
 
     def __init__(

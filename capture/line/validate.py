@@ -1,8 +1,8 @@
 """Validates frames: one that the tables cannot take becomes a gap.
 
-A checksum only says that a frame is as it was written. Who wrote it may have been another version,
-or somebody else: a name that leads out of the storage folder, text where a number belongs, a number
-that no column takes.
+A checksum only proves that a frame is as it was written. Another version, or another program, may
+have written a name that leads out of the storage folder, text where a number belongs, or a number
+that fits no column.
 """
 
 from __future__ import annotations

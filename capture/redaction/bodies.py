@@ -1,8 +1,8 @@
 """Bodies rewritten: JSON and JSON Lines with addressed values changed; how each body is read.
 
-JSON is parsed and written anew, compactly: what was not parsed, such as the first of two equal
-names, cannot be in it. What could be read in two ways, or has rows that a rule fits beside others
-that it does not, is not rewritten at all: ``RewriteError``.
+JSON is parsed and written anew, compactly, so nothing that was not parsed, such as the first of two
+equal names, stays in it. A body that is ambiguous, or has rows that a rule fits beside others that
+it does not, is refused: ``RewriteError``.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def inflated(content: bytes, encoding: str) -> bytes:
 
 
 def packed(edited: Edited) -> Edited:
-    """Pack what came packed: a small body that unpacks to a large one must stay small.
+    """Compress what came compressed: a small body that unpacks to a large one must stay small.
 
     The same content gives the same bytes: without a time.
     """
@@ -196,10 +196,10 @@ def _holds_rows(node: Mapping[str, object]) -> bool:
 
 
 def _require_certain(document: object, steps: Sequence[str]) -> None:
-    """Refuse a pointer by position where names or shapes tell otherwise.
+    """Refuse a pointer by position where names or shapes may order values otherwise.
 
-    Model servers read rows by position where nothing else tells, and by names where names stand
-    beside them: a frame's ``columns``, the ``name`` of a tensor. Those come in any order.
+    Model servers read rows by position, and by names where names stand beside them: a frame's
+    ``columns``, the ``name`` of a tensor. Those come in any order.
     """
     _walk(document, steps, 0, 0)
 

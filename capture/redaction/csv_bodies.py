@@ -1,8 +1,8 @@
 """CSV rewritten: of all its bytes only the addressed cells change.
 
-A first line that names all columns is a header, which is how bodies are decoded, too: rules by name
-follow it, and its cells stay. A first line that may be a header of other columns, or in an order
-that a rule by number does not follow, is not rewritten at all: ``RewriteError``.
+A first line that names all columns is a header, as in decoding: rules by name follow it, and its
+cells stay. A first line that may be a header of other columns, or in an order that a rule by number
+does not follow, is refused: ``RewriteError``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Keys of redaction: what values are hashed under, each with an id. Standard library only.
+"""Keys of redaction, by which values are hashed, each with an id. Standard library only.
 
-Several may stand there: the newest, which is the last, hashes, and the id before each hash says
-which one it was, so that a key can be replaced without a flag day. They come from a file or from
-the environment, and no message, log or description shows them.
+The last is the newest and hashes; the id before each hash names its key, so that keys can be
+rotated gradually. They come from a file or from the environment, and no message, log or description
+shows them.
 """
 
 from __future__ import annotations

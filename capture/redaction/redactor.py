@@ -1,8 +1,8 @@
-"""Redaction: what must not leave the host is taken out of records before they travel.
+"""Redaction: removes from records what must not leave the host before they travel.
 
 It runs where records leave the spool, in the sidecar or in the local sink, never on the request
-path. It fails closed: of a record whose bodies cannot be rewritten safely only the metadata goes
-on, flagged and counted; a body that may hold a secret and cannot be searched goes alone. The same
+path. It fails closed: a record whose bodies cannot be rewritten safely keeps only its metadata,
+flagged and counted; a body that may hold a secret and cannot be searched is removed alone. The same
 frame gives the same bytes each time.
 """
 
@@ -54,9 +54,9 @@ class _Side:
 
 @dataclass(slots=True)
 class _Plan:
-    """What is to be done to the records of one endpoint.
+    """The redaction of one endpoint's records.
 
-    ``needed``: for each value of ``side`` the rules of which one must find its place.
+    ``needed``: for each value of ``side`` the rules of which one must match.
     """
 
     request: _Side = field(default_factory=_Side)
@@ -88,9 +88,9 @@ class Redactor:
         return EVERY in self._endpoints or endpoint.lower() in self._endpoints
 
     def unguarded(self) -> list[tuple[str, str]]:
-        """Return endpoints and sides whose bodies pass as they are where they have another shape.
+        """Return endpoints and sides whose bodies pass unchanged where they have another shape.
 
-        So it is where all rules that point into their JSON are optional.
+        That happens where all rules that point into their JSON are optional.
         """
         found: list[tuple[str, str]] = []
         for endpoint in sorted(self._endpoints):

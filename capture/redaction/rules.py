@@ -1,8 +1,8 @@
-"""Rules of redaction: which field of which endpoint, and what becomes of it. Standard library only.
+"""Rules of redaction: which field of which endpoint, and which action. Standard library only.
 
 A rule is one ``[[capture.redact]]`` table of the settings. Its ``field`` is a JSON Pointer (RFC
 6901; ``*`` stands for every element), ``column:3`` or ``column:NAME`` of a CSV body, or
-``header:NAME`` of what is kept beside the bodies; an empty one is the whole body, whatever it is.
+``header:NAME`` of a recorded header; an empty one is the whole body.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts under the names of secrets, masked in JSON and in CSV with a header.
+"""Masks texts under the names of secrets, in JSON and in CSV with a header.
 
 Apps are captured whole, their log-in routes too, so this holds without any rule. A body without
 such a text stays as it was sent; numbers, booleans and null are no secrets. JSON that names a

@@ -1,7 +1,7 @@
-"""What becomes of an addressed value: the five actions of redaction. Standard library only.
+"""The five actions of redaction. Standard library only.
 
-Each is a function from a value of JSON (a cell of CSV comes as text) to what stands in its place.
-A value that is missing stays so: that nothing was given is not hidden.
+Each is a function from a value of JSON (a cell of CSV comes as text) to its replacement. A missing
+value stays missing: its absence is not hidden.
 """
 
 from __future__ import annotations
