@@ -108,7 +108,6 @@ def _has_lost(batch: pa.RecordBatch | pa.Table) -> bool:
 class KindCounter:
     """Counts, by column, how many values are of each type; grows by `update`."""
 
-    leave_out: frozenset[str] = frozenset()  # Columns that are none of the data.
     row_count: int = 0
     # By column, in order of appearance: int64, shape (len(KINDS),).
     counts: dict[str, np.ndarray] = field(default_factory=dict)
@@ -118,13 +117,12 @@ class KindCounter:
         found = {
             name: np.bincount(kinds_of(batch, name), minlength=len(KINDS))
             for name in batch.schema.names
-            if name not in self.leave_out
         }
         self._add(found, batch.num_rows)
 
     def merge(self, other: KindCounter) -> KindCounter:
         """Return the counts of the rows of both; neither changes."""
-        merged = KindCounter(self.leave_out, self.row_count, dict(self.counts))
+        merged = KindCounter(self.row_count, dict(self.counts))
         merged._add(other.counts, other.row_count)
         return merged
 
@@ -166,9 +164,7 @@ def _nothing(rows: int) -> np.ndarray:
     return counts
 
 
-def open_texts(
-    data: object, signature: Signature | None = None, dialect: Dialect = AS_FOUND
-) -> Source:
+def open_texts(data: object, signature: Signature | None = None) -> Source:
     """Open data so that text in a file stays text; parameters as of `open_source`.
 
     As in the analyzer, columns without names take the reference's names by position, outputs first;
@@ -176,6 +172,8 @@ def open_texts(
     """
     if isinstance(data, Files):
         dialect, data = data.dialect, list(data.paths)
+    else:
+        dialect = AS_FOUND
     parts = list(data) if isinstance(data, list | tuple) else [data]
     paths = [part for part in parts if isinstance(part, str | os.PathLike)]
     if not paths or len(paths) < len(parts):

@@ -7,7 +7,7 @@ reference's place.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -89,7 +89,6 @@ def explain(
     baseline: Baseline,
     *,
     within_s: float,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Explained:
     """Compare rows that meet all conditions with the others, for at most about `within_s` seconds.
 
@@ -101,12 +100,12 @@ def explain(
         for column in baseline.signature.columns
         if column.name in baseline.cells
     ]
-    sample, end = WindowSample.start(columns, (), None), clock() + within_s
+    sample, end = WindowSample.start(columns, (), None), time.monotonic() + within_s
     selected, total, is_cut = 0, 0, False
     listed: list[pa.Table] = []
     for is_theirs, batches in parts:
         for batch in batches:
-            if is_cut := clock() > end:
+            if is_cut := time.monotonic() > end:
                 break
             mask = np.full(batch.num_rows, is_theirs)
             for condition in where if is_theirs else ():

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
 from driftline.alerts import tables
-from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.known import unknown_alarm
@@ -156,14 +155,10 @@ def get_alarm(connection: Connection, name: str) -> AlarmRecord:
     return record_of(row)
 
 
-def list_alarms(
-    connection: Connection, *, state: State | None = None, monitor: str | None = None
-) -> list[AlarmRecord]:
-    """Return the metric alarms that can be read, all, in a state or of a monitor, by name."""
+def list_alarms(connection: Connection, *, monitor: str | None = None) -> list[AlarmRecord]:
+    """Return the metric alarms that can be read, all or those of a monitor, by name."""
     table = tables.alarms.c
     query = select(tables.alarms).where(table.kind == METRIC).order_by(table.name)
-    if state is not None:
-        query = query.where(tables.alarms.c.state == state)
     if monitor is not None:
         query = query.where(tables.alarms.c.monitor == monitor)
     found = []

@@ -29,6 +29,7 @@ _LOOKS: Final = ((timedelta(hours=3), 10), (timedelta(days=2), 60), (timedelta(d
 _FEW = 3
 # Of metrics that somebody may have meant: how many names are compared.
 _NAMES_MAX: Final = 2_000
+_SIMILAR_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,19 +286,17 @@ def similar_metrics(
     namespace: str,
     name: str,
     dimensions: Mapping[str, str],
-    *,
-    limit: int = 5,
 ) -> list[Similar]:
     """Return metrics of the same name with other dimensions, else those named almost alike."""
     columns = metrics.c
     pairs = connection.execute(select(columns.namespace, columns.name).distinct().limit(_NAMES_MAX))
     by_text = {f"{one.namespace} {one.name}": (one.namespace, one.name) for one in pairs}
     wanted = f"{namespace} {name}"
-    near = difflib.get_close_matches(wanted, by_text, n=limit)
+    near = difflib.get_close_matches(wanted, by_text, n=_SIMILAR_MAX)
     found: list[Similar] = []
     for space, label in [(namespace, name)] * (wanted in by_text) or [by_text[one] for one in near]:
         query = select(columns.dimensions).where(columns.namespace == space, columns.name == label)
-        others = connection.scalars(query.order_by(columns.id.desc()).limit(limit + 1))
+        others = connection.scalars(query.order_by(columns.id.desc()).limit(_SIMILAR_MAX + 1))
         found += [Similar(space, label, dict(other)) for other in others]
     asked = Similar(namespace, name, dict(dimensions))
-    return [one for one in found if one != asked][:limit]
+    return [one for one in found if one != asked][:_SIMILAR_MAX]

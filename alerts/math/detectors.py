@@ -129,7 +129,6 @@ def list_detectors(
     *,
     namespace: str | None = None,
     metric_name: str | None = None,
-    dimensions: Mapping[str, str] | None = None,
 ) -> list[DetectorRecord]:
     """Return the detectors that look at such a metric, by what they watch."""
 
@@ -138,7 +137,6 @@ def list_detectors(
             query.is_metric
             and namespace in (None, query.namespace)
             and metric_name in (None, query.metric_name)
-            and (dimensions is None or dict(dimensions) == dict(query.dimensions))
             for query in record.subject.queries
         )
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, Engine, delete
@@ -83,9 +84,7 @@ class MetricRetention:
         for level, kept in KEPT.items():
             until_s = _seconds(now - kept)
 
-            def roll(connection: Connection, level: int = level, until_s: int = until_s) -> int:
-                return packing.roll_up(connection, level, until_s)
-
+            roll = partial(packing.roll_up, level=level, until_s=until_s)
             rolled_up += self._until_done(roll, ends)
         dropped = self._until_done(
             lambda connection: packing.drop_blocks(connection, _seconds(now - LONGEST)), ends

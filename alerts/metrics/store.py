@@ -7,7 +7,7 @@ place of the first, which makes a repeated execution harmless. What is added com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import (
@@ -39,19 +39,17 @@ def put(
     datapoints: Iterable[Datapoint],
     *,
     source: str,
-    time_range: tuple[datetime, datetime] | None = None,
 ) -> int:
     """Store datapoints in place of what the same source put before."""
     if not 1 <= len(source) <= _SOURCE_MAX:
         raise DatapointError(f"source {source[:80]!r}; expected 1 to {_SOURCE_MAX} characters")
     points = list(datapoints)
-    _check_range(points, time_range)
     # Two of the same source at once would each clear what is there and both write.
     advisory_lock(connection, f"source:{source}")
     keys = [metric_key(point.namespace, point.name, point.dimensions) for point in points]
     ids = ids_of(connection, dict(zip(keys, points, strict=True)))
-    old = _of_source(source, time_range)
-    touched = set(connection.scalars(select(datapoint_table.c.metric_id).where(*old).distinct()))
+    old = datapoint_table.c.source == source
+    touched = set(connection.scalars(select(datapoint_table.c.metric_id).where(old).distinct()))
     lock_metrics(connection, touched.union(ids.values()))
     if touched:
         _clear(connection, old)
@@ -155,36 +153,13 @@ def latest_note(
     return connection.scalar(query)
 
 
-def _check_range(points: Sequence[Datapoint], time_range: tuple[datetime, datetime] | None) -> None:
-    if time_range is None:
-        return
-    start, end = time_range
-    for point in points:
-        if not start <= point.time < end:
-            raise DatapointError(
-                f'metric "{point.name}": time {point.time.isoformat()}; expected one in '
-                f"[{start.isoformat()}, {end.isoformat()})"
-            )
-
-
-def _of_source(
-    source: str, time_range: tuple[datetime, datetime] | None
-) -> list[ColumnElement[bool]]:
-    """Select what the source put before."""
-    table = datapoint_table.c
-    old = [table.source == source]
-    if time_range is not None:
-        old += [table.time >= time_range[0], table.time < time_range[1]]
-    return old
-
-
-def _clear(connection: Connection, old: Sequence[ColumnElement[bool]]) -> None:
+def _clear(connection: Connection, old: ColumnElement[bool]) -> None:
     """Remove what was put before, and let alarms on those metrics look again."""
     table = datapoint_table.c
-    touched = select(table.metric_id).where(*old)
+    touched = select(table.metric_id).where(old)
     connection.execute(
         update(metric_table)
         .where(metric_table.c.id.in_(touched))
         .values(revision=metric_table.c.revision + 1)
     )
-    connection.execute(delete(datapoint_table).where(*old))
+    connection.execute(delete(datapoint_table).where(old))

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 RETENTION_DAYS = 90  # CloudWatch keeps history for 14 or 30 days; a review needs more.
 _STEP_ROWS = 1_000
+_RELEASED_ROWS = 200
 _FORGET_EVERY = timedelta(minutes=10)
 _OVER = ("delivered", "failed", "superseded", "muted")
 
@@ -106,7 +107,7 @@ class NotificationMaintenance:
         return len(due)
 
 
-def release_muted(connection: Connection, now: datetime, *, limit: int = 200) -> int:
+def release_muted(connection: Connection, now: datetime) -> int:
     """Look again at messages whose silence is over; return how many moved on.
 
     As CloudWatch does after a mute window: the action of the state that the alarm is in then is
@@ -119,7 +120,7 @@ def release_muted(connection: Connection, now: datetime, *, limit: int = 200) ->
         .outerjoin(channels, channels.c.name == table.channel)
         .where(table.status == "muted", table.finished_at.is_(None), table.next_attempt_at <= now)
         .order_by(table.next_attempt_at, table.id)
-        .limit(limit)
+        .limit(_RELEASED_ROWS)
         .with_for_update(of=tables.outbox, skip_locked=True)
     )
     rows = connection.execute(query).all()

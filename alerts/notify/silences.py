@@ -107,15 +107,13 @@ def list_silences(
     now: datetime,
     *,
     status: SilenceState | None = None,
-    labels: Mapping[str, str] | None = None,
 ) -> list[SilenceRecord]:
-    """Return all silences by name; or those in a state, or about an alarm with these labels."""
+    """Return all silences by name, or those in a state."""
     rows = connection.execute(select(silences).order_by(silences.c.name)).all()
     return [
         record
         for record in map(_record, rows)
-        if (status is None or record.silence.state(now, record.expired_at) == status)
-        and (labels is None or record.silence.fits(labels))
+        if status is None or record.silence.state(now, record.expired_at) == status
     ]
 
 

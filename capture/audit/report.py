@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +15,7 @@ import pyarrow.dataset as pads
 
 from driftline.capture.audit.note import read_note
 from driftline.capture.spool.frame import Flag
-from driftline.capture.spool.host_counts import EndpointCounts, read_counts
+from driftline.capture.spool.host_counts import EndpointCounts
 from driftline.capture.tables.dataset import (
     FIRST_COLUMNS,
     Dataset,
@@ -120,7 +119,6 @@ def report(
     endpoint: str,
     *,
     now: datetime,
-    spool_dir: Path | None = None,
     gaps: Iterable[Gap] | None = None,
     counts: Mapping[str, EndpointCounts] | None = None,
     audit: Mapping[str, Any] | None = None,
@@ -141,7 +139,7 @@ def report(
         if gap.endpoint == endpoint or (not gap.endpoint and gap.spool_id in spools)
     ]
     if counts is None:
-        counts = {} if spool_dir is None else read_counts(spool_dir)
+        counts = {}
     tap_counts = counts.get(endpoint)
     dropped = _dropped(endpoint_gaps, tap_counts)
     lately = [gap for gap in endpoint_gaps if gap.last_time is None or gap.last_time >= since]

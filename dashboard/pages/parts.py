@@ -306,10 +306,10 @@ def state_chip(state: str, *, small: bool = False) -> html.Span:
     return html.Span(parts, className=f"chip {tone}" + " small" * small)
 
 
-def tag(words: str, kind: str | None = None, href: str = "") -> html.Span | html.A:
-    """Show a word as a tag, of the kind that the word names unless told; as a link if it leads."""
+def tag(words: str, kind: str | None = None) -> html.Span:
+    """Show a word as a tag, of the kind that the word names unless told."""
     look = f"tag {words if kind is None else kind}".strip()
-    return html.A(words, href=href, className=look) if href else html.Span(words, className=look)
+    return html.Span(words, className=look)
 
 
 def stack(*parts: Cell | None) -> html.Div:

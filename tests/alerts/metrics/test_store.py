@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from driftline.alerts.errors import DatapointError
 from driftline.alerts.metrics import store as metrics
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.tables import metadata
@@ -40,17 +39,6 @@ def test_the_same_source_replaces_what_it_put(engine):
         metrics.put(connection, [point(2, 5)], source="a")
 
         assert read(connection) == [(0, 10), (2, 5)]
-
-
-def test_within_a_time_range_only_that_range_is_replaced(engine):
-    middle = (START + timedelta(minutes=1), START + timedelta(minutes=2))
-    with engine.begin() as connection:
-        metrics.put(connection, [point(0, 1), point(1, 2), point(2, 3)], source="a")
-        metrics.put(connection, [point(1, 9)], source="a", time_range=middle)
-
-        assert read(connection) == [(0, 1), (1, 9), (2, 3)]
-        with pytest.raises(DatapointError, match="expected one in"):
-            metrics.put(connection, [point(2, 9)], source="a", time_range=middle)
 
 
 def test_periods_are_half_open_and_empty_ones_absent(engine):

@@ -18,6 +18,7 @@ from driftline.capture.line.sink import Sink
 from driftline.capture.line.table_maintenance import TableMaintenance
 from driftline.capture.line.transport import LocalTransport
 from driftline.capture.spool import reader
+from driftline.capture.spool.host_counts import read_counts
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Dataset
 from driftline.signature import Signature
@@ -96,7 +97,7 @@ def check(cut: Cut, signature: Signature) -> None:
     labels = label_folder(root, "flights").open()
     keys = set() if labels is None else set(labels.to_table(["key"])["key"].to_pylist())
     found = audit(root, now=lambda: NOW, spool_dir=spool_dir)
-    coverage = report(root, "flights", now=NOW, spool_dir=spool_dir).overall.ratio
+    coverage = report(root, "flights", now=NOW, counts=read_counts(spool_dir)).overall.ratio
     assert cut.stored <= set(ids), sorted(cut.stored - set(ids))
     assert cut.labelled <= keys
     assert len(ids) == len(set(ids)), "stored twice"

@@ -21,6 +21,7 @@ from driftline.capture.labels.labels import put
 from driftline.capture.line.sink import Sink
 from driftline.capture.sagemaker.export import lines_between
 from driftline.capture.spool.frame import Flag
+from driftline.capture.spool.host_counts import read_counts
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tap.tap import Capture
 from driftline.capture.windows.window import Labels, Window, read_window
@@ -55,7 +56,7 @@ def stored(root: str) -> pa.Table:
 
 
 def counted(root: str, spool_dir: Path) -> EndpointReport:
-    return report(root, "flights", now=datetime.now(UTC), spool_dir=spool_dir)
+    return report(root, "flights", now=datetime.now(UTC), counts=read_counts(spool_dir))
 
 
 def test_a_batch_beyond_the_limit_of_a_body_keeps_every_row_under_its_index(
