@@ -1,7 +1,7 @@
-"""``driftline.Monitor``: windows judged one after the other, each with the evidence before it.
+"""``driftline.Monitor``: judges windows in sequence, each with the history before it.
 
-The evidence is what the service keeps, read and stored by the service's own statements, in a
-database in memory: so the same windows get the same verdicts here and there.
+It keeps the service's history, with the service's own statements, in a database in memory: both
+give the same verdicts for the same windows.
 """
 
 from __future__ import annotations

@@ -107,10 +107,10 @@ class CheckResult:
 
     @property
     def decided(self) -> bool:
-        """Whether anything at all could be judged: there are rows, and not too few for all of it.
+        """Whether anything could be judged: there are rows, and enough for some of it.
 
-        What is violated is decided, however few the rows; so is a baseline without a distribution
-        to compare with, as one of constraints alone.
+        A violation is decided, however few the rows. A baseline without a distribution, of
+        constraints alone, decides, too.
         """
         if not self.row_count:
             return self._found_any  # A rule may demand rows.

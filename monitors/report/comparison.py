@@ -1,8 +1,7 @@
-"""Reference beside window on the baseline's own cells, few enough to read; pure.
+"""Compares reference and window in few bars, on the baseline's own cells. Pure.
 
-A baseline counts a column on some forty cells, tails included. A reader needs about sixteen bars,
-so neighbours are joined until a bar holds a sixteenth of the reference, but never across the edge
-of the set that the verdict names: that set stays visible as bars of its own.
+Of some forty cells neighbours are joined until a bar holds a sixteenth of the reference, but never
+across the edge of the set that the verdict names, which stays visible.
 """
 
 from __future__ import annotations
@@ -41,13 +40,13 @@ Group = tuple[str, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Shares of one feature's values, reference beside window, on the baseline's own cells.
+    """Shares of one feature's values, reference and window, on the baseline's own cells.
 
     Arrays have shape (bars,). ``*_low`` and ``*_high`` are 95% Wilson intervals. ``moved`` marks
-    the bars that make up the set which the verdict names. ``ordered`` says that the labels are
-    stretches of numbers, in order. ``shape`` holds the shares of both sides in bars of equal width,
-    shape (2, bars), reference first, ``borders`` where bars of numbers meet: see `bars_of`.
-    ``moved_shape`` marks those that hold some of the set, shape (bars,).
+    the bars of the set that the verdict names. ``ordered``: the labels are intervals of numbers, in
+    order. ``shape`` holds the shares of both sides in bars of equal width, (2, bars), reference
+    first, ``borders`` their borders: see `bars_of`. ``moved_shape`` marks those that overlap the
+    set, (bars,).
     """
 
     feature: str
@@ -236,7 +235,7 @@ def _bars_with(
 
 
 def _text_members(cells: Cells, moved: Predicate) -> NDArray[np.bool_]:
-    """Mark the cells of text whose values are all named, or all not named, by a condition.
+    """Mark the cells of text whose values all meet, or all fail, a condition.
 
     A condition may name other values than a scanned set does: a constraint's own domain.
     """

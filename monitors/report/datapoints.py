@@ -1,8 +1,7 @@
-"""The metrics that a monitor's run yields: SageMaker's per feature, and our own per monitor.
+"""Datapoints of a monitor's run: SageMaker's per feature, and our own per monitor.
 
-A datapoint's time is its window's start and its period the window's length. Each carries a note
-that an alarm's message quotes: the cause in one sentence, the first violations, and the link to the
-rows.
+The time is the window's start, the period its length. Each carries a note for an alarm's message:
+the cause, the first violations, and the link to the rows.
 """
 
 from __future__ import annotations
@@ -355,9 +354,9 @@ def _is_long(feature: str) -> bool:
 def window_link(
     monitor: str, window: Window, feature: str | None, *, has_rows: bool = False
 ) -> str:
-    """Return the address of a window's page below the dashboard's, at one feature or none.
+    """Return the path of a window's page in the dashboard, at one feature or none.
 
-    It ends in #rows where `driftline monitor rows` lists rows of that feature, or of any.
+    It ends in #rows where `driftline monitor rows` lists rows.
     """
     address = f"/monitors/{quote(monitor, safe='')}?window={window.stamp}"
     if feature is not None:

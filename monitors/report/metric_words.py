@@ -25,9 +25,9 @@ def check_words(check: str) -> str:
 
 
 def metric_words(name: str, dimensions: Mapping[str, str] | None = None) -> str:
-    """Return what a metric counts, in words; an unknown name stays as it is.
+    """Return the words for a metric; an unknown name stays as it is.
 
-    Names of features are percent-encoded in metrics where CloudWatch would not take them.
+    Feature names are percent-encoded in metrics where CloudWatch would not take them.
     """
     if name in OWN:
         return OWN[name]

@@ -26,13 +26,7 @@ CAUSE_WIDTH = 250
 
 
 def chosen(violations: Sequence[Violation], violation: Violation | int | str) -> Violation:
-    """Return one of some violations: itself, by its number, or the first of its feature.
-
-    Raises
-    ------
-    InputError
-        When there is none of that number or feature.
-    """
+    """Return a violation given itself, its number or its feature, or raise InputError."""
     if isinstance(violation, Violation):
         return violation
     count = len(violations)
@@ -80,9 +74,9 @@ class ViolatedFeature:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What happened, pages first; violations of the same rows, or cause, are one finding.
+        """Findings, pages first; violations of the same rows, or cause, are one.
 
-        A segment's violation that is only its part of one of all rows is left out.
+        A segment's part of a violation of all rows is left out.
         """
         whole = {_subject(one): one for one in self.violations if not one.within}
         apart = [one for one in self.violations if not _is_part(one, whole.get(_subject(one)))]
@@ -160,12 +154,12 @@ def _without_name(feature: ViolatedFeature) -> tuple[object, ...]:
 
 
 def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) -> str:
-    """Return the sentence that a pager prints; "" without violations.
+    """Return the sentence of a notification; "" without violations.
 
-    One clause for each of the three features that are most to blame, pages first, of these missing
-    columns; features that the same befell in the same rows share one. Without values of rows where
-    they are not wanted. A baseline that does not fit yet is told after them, whole: what to do
-    about it is commands.
+    It has one clause for each of the three features with the greatest contribution, pages and
+    missing columns first; features with the same change in the same rows share one. `has_values`:
+    values of rows may be quoted. A baseline that does not fit yet follows, in full, because it
+    names commands.
     """
     apart = [
         f"The baseline does not fit yet: {violation.cause if has_values else violation.plain_cause}"

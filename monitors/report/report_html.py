@@ -1,7 +1,7 @@
-"""A report as HTML: a notebook's cell, and a page of it that needs no other file.
+"""A report as HTML: a notebook's cell, and a self-contained page.
 
-An untrusted notebook loses scripts, style sheets and SVG, so pictures are characters and plain
-boxes (`driftline.baseline.display`). The page is the same with a style sheet around it.
+An untrusted notebook strips scripts, style sheets and SVG, so pictures are characters and plain
+boxes (`driftline.baseline.display`). The page adds a style sheet.
 """
 
 from __future__ import annotations

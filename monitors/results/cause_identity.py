@@ -1,9 +1,9 @@
-"""Which violations of following windows are one cause: told once, however long it lasts.
+"""Identifies the cause of violations across windows, so that a lasting cause is reported once.
 
-A cause is a column, a kind of change, and a set of values. Of numbers that moved the set is a side,
-or the middle: a longer span, or a deeper summer, moves the cut and is no news. Values that the
-reference never had are one cause while they are rare; where they are many enough to page, the most
-frequent one names it, so that another such level is another cause.
+A cause is a column, a kind of change, and a set of values. For numbers the set is a side, or the
+middle: a longer span, or a deeper summer, moves the cut and is no news. Unseen values are one cause
+while they are rare; where they are many enough to page, the most frequent one names it, so that
+another such level is another cause.
 """
 
 from __future__ import annotations
@@ -50,14 +50,9 @@ def cause_identity(violation: Violation) -> str:
 def with_first_windows(
     violations: Iterable[Violation], past: Sequence[Mapping[str, datetime]]
 ) -> tuple[Violation, ...]:
-    """Return violations with the window in which each was told first; None: in this one.
+    """Return violations with the window that first reported their cause; None: this one.
 
-    Parameters
-    ----------
-    violations
-        Of one window.
-    past
-        Of each window before it that is remembered: by identity, where the cause was told first.
+    `past` maps identities to that window, for each remembered window.
     """
     known: dict[str, datetime] = {}
     for one in past:

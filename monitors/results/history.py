@@ -11,10 +11,10 @@ from driftline.monitors.results.metric import MetricResult
 
 @dataclass(frozen=True, slots=True)
 class MetricHistory:
-    """One metric, or what one column is, over all windows, NaN where nothing was measured.
+    """A metric, or one property of a column, over all windows, NaN where nothing was measured.
 
-    Intervals and bounds where the documents were read; of a mean, the least and greatest value.
-    ``pooled``: how many windows, the last of them its own, a value is of.
+    Intervals and bounds stand where the documents were read; of a mean, the least and greatest
+    value. ``pooled``: the number of windows, ending with its own, behind a value.
     """
 
     metric: MetricResult

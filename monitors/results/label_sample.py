@@ -1,10 +1,10 @@
-"""Whether the labels that came so far are a fair sample of a window's rows.
+"""Tests whether the labels so far are a fair sample of a window's rows.
 
-Where labels come by their outcome (a fraud is confirmed in days, "no fraud" after sixty), the rows
-that have one are others than those still to come, and metrics of them are off without a change.
-What the model said is known of all rows. Within an hour, and a day, it is compared between rows
-with and without a label, so that labels that come in order of time are no finding. Those that only
-ever come of the same hours of each day are one: the others stay unknown however long one waits.
+Where labels depend on the outcome (a fraud is confirmed in days, "no fraud" after sixty), labelled
+rows differ from the rest, and metrics are off without a change. Predictions are known of all rows.
+They are compared between rows with and without a label within an hour, and a day, so that labels in
+order of time are fair. Labels that only ever come for the same hours of the day are not: the other
+hours stay unknown.
 """
 
 from __future__ import annotations
@@ -54,15 +54,11 @@ ALL_LABELS = LabelSample()
 
 
 def label_sample(every: Answers, answers: Answers, reference: Answers | None) -> LabelSample:
-    """Compare what the model said of a window's labelled rows, and of all of them.
+    """Compare the predictions of a window's labelled rows with those of all.
 
-    Parameters
-    ----------
-    every, answers
-        The window's rows that the model answered, and those of them that have a label.
-    reference
-        The reference's labelled rows. Where a window's labelled rows are more like them than all of
-        its rows are, labels come as they came there, such as of accepted applications alone.
+    `every` are the predicted rows, `answers` those of them with a label. Where labelled rows are
+    closer to the `reference`'s than all rows are, labels come as they came there, such as of
+    accepted applications alone.
     """
     has_label = np.isin(every.places, answers.places)
     labelled = int(np.count_nonzero(has_label))
@@ -88,8 +84,8 @@ def label_sample(every: Answers, answers: Answers, reference: Answers | None) ->
 def best_labels(every: Answers, answers: Answers) -> Iterator[Answers]:
     """Yield all rows with the best labels for the model where one is missing.
 
-    These are its own answers; what hangs on the share of positives (AUC, Brier skill) can be better
-    where other numbers of the highest scores are the positive ones, and never where lower ones are.
+    These are its own predictions. Metrics that depend on the share of positives (AUC, Brier skill)
+    can be better with another number of the highest scores positive, never with lower ones.
     """
     place = np.searchsorted(every.places, answers.places)
     missing = np.ones(len(every), np.bool_)
@@ -110,10 +106,11 @@ def best_labels(every: Answers, answers: Answers) -> Iterator[Answers]:
 
 
 def _chance(said: Numbers, has_label: np.ndarray, time_us: np.ndarray | None) -> Numbers:
-    """Return how likely so different means are where labels lack at random, by column.
+    """Return the p-value, by column, of the difference of means if labels are missing at random.
 
-    Within hours, and within days where there are enough: labels of the same hours of each day are
-    all or none of an hour's, and a chosen part of a day's. Rows without a time are left out.
+    Compared within hours, and within days where there are enough: labels of the same hours of each
+    day are all or none of an hour's, but a selected part of a day's. Rows without a time are left
+    out.
     """
     if time_us is not None:
         known = time_us != NO_TIME
@@ -127,11 +124,11 @@ def _chance(said: Numbers, has_label: np.ndarray, time_us: np.ndarray | None) ->
 
 
 def _within(said: Numbers, has_label: np.ndarray, hours: np.ndarray | None) -> Numbers:
-    """Return it of rows that are compared within hours, or whatever puts them together.
+    """Return the p-value for rows compared within hours, or other groups.
 
-    Rows of an hour (a request, a customer) may get their labels together: the sum of what hours
-    differ by has the variance of these, where it is larger than that of rows drawn at random, and
-    Student's law (Liang and Zeger, Biometrika 73, 1986).
+    Rows of an hour (a request, a customer) may get their labels together: the sum of the hours'
+    differences has their variance, where it exceeds that of a random draw, and Student's law (Liang
+    and Zeger, Biometrika 73, 1986).
     """
     code = np.zeros(len(said), np.intp) if hours is None else hours
     rows = np.bincount(code).astype(np.float64)
@@ -157,9 +154,9 @@ def _within(said: Numbers, has_label: np.ndarray, hours: np.ndarray | None) -> N
 
 
 def _said(every: Answers, reference: Answers | None) -> tuple[Numbers, Numbers | None]:
-    """Return what the model said of each row by column, and the means of the reference's rows.
+    """Return each row's predictions by column, and the means of the reference's rows.
 
-    What has no ends of its own is taken as its rank among the reference's.
+    Unbounded predictions are replaced by their rank among the reference's.
     """
     said, usual = _columns(every), None if reference is None else _columns(reference)
     if said.min() < -ROUNDING or said.max() > 1.0 + ROUNDING:

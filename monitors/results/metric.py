@@ -111,7 +111,8 @@ class MetricResult:
     def worse_side(self, value: float | None, low: float | None, high: float | None) -> str:
         """Return "lower" or "higher" where a value is worse than the reference's beyond chance.
 
-        Both intervals must be apart. What brings a group closer to the others is not worse.
+        The intervals must not overlap. A move that brings a group closer to the others is not
+        worse.
         """
         ends = (value, low, high, self.reference, self.reference_low, self.reference_high)
         value, low, high, before, least, most = (math.nan if end is None else end for end in ends)
@@ -160,10 +161,10 @@ def too_variable(
     days: float = 0.0,
     is_longer_bounded: Callable[[float], bool] | None = None,
 ) -> str:
-    """Return the note of a number whose bound nothing could break, with the rows that would do.
+    """Return the note of a number whose bound nothing could exceed, with the rows that it needs.
 
-    `is_bounded` tells whether so many times the rows give a bound that something can break;
-    `is_longer_bounded` whether so many times the reference's `days` do.
+    `is_bounded` tells whether a multiple of the rows gives a bound that can be exceeded,
+    `is_longer_bounded` the same for a multiple of the reference's `days`.
     """
     steps = [1.5**at for at in range(1, MORE_ROWS)]
     # Whatever some rows bound, more rows do.
@@ -191,10 +192,10 @@ def _round_up(number: float) -> str:
 
 
 def told_label(label: str, labels: Collection[str], positive: str = "") -> str:
-    """Return one of some metrics' labels as people read it.
+    """Return the displayed label of a metric, one of several.
 
-    Where all have the same, such as SageMaker's ``label0`` of a model's only output, it is the
-    class whose probability that is, if it is known, or else none.
+    Where all are equal, such as SageMaker's ``label0`` of a model's only output, it is the class
+    whose probability that is, or none if unknown.
     """
     if len(set(labels)) > 1:
         return label

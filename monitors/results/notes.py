@@ -10,10 +10,7 @@ NAMED = 3
 
 
 def notes_of(details: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the sentences of a report's details: the texts whose key ends in ``_note``.
-
-    By their ending, so that each kind's notes, of plug-ins too, are shown wherever reports are.
-    """
+    """Return a report's notes: the details whose key ends in ``_note``, also those of plug-ins."""
     return tuple(
         text
         for key, text in details.items()

@@ -1,9 +1,8 @@
-"""What a check could not judge: which columns or numbers, why, and what would help.
+"""Names what a check could not judge: columns or numbers, the reason, and what would help.
 
-What matters is judged or named here: features, predictions and probabilities of data quality, and
-each number that another kind holds against a bound. Labels matter to model quality, which waits for
-them; ids, times, excluded columns, and what names a row's file, batch or key say what a row is, and
-have no distribution to drift from.
+Features, predictions and probabilities are judged or named here, and each number with a bound.
+Labels are not needed by data quality. Ids, times, excluded columns and row origins (file, batch,
+key) identify a row and have no distribution.
 """
 
 from __future__ import annotations
@@ -93,8 +92,7 @@ def unjudged_columns(results: Iterable[FeatureResult]) -> tuple[Unjudged, ...]:
 def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
     """Return the numbers without a verdict.
 
-    They have too few rows, labels that are no fair sample, no value to hold against their
-    threshold, or a bound that nothing could break.
+    They have too few rows, unfair labels, no value, or a bound that nothing could exceed.
     """
     found = []
     for one in metrics:
@@ -112,9 +110,9 @@ def unjudged_metrics(metrics: Iterable[MetricResult]) -> tuple[Unjudged, ...]:
 
 
 def unjudged_sentence(unjudged: Sequence[Unjudged], noun: str = "column") -> str:
-    """Return what was not judged, for each reason why, and what would help; "" for nothing.
+    """Return what was not judged, grouped by reason, and what would help; "" for nothing.
 
-    Of columns also what was checked all the same.
+    For columns it adds what was checked nevertheless.
     """
     groups: dict[str, list[str]] = {}
     for one in unjudged:

@@ -1,13 +1,10 @@
-"""Answers that no metric can be computed of, or that say nothing.
+"""Judges useless predictions: missing, impossible, of an unknown class, unweighted, all equal.
 
-Missing predictions, values that none can have, classes that the reference never had, rows without
-a weight where others have one, and predictions that are all equal.
-
-They are left out, counted, and judged for themselves: metrics of the other rows may look as good as
-ever. What the reference never has, such as infinity, is violated by the first one; missing ones by
-far more than the reference has, as far as its blocks of the window's length tell: where nobody
-answers at weekends, a weekend is none. A few infinite ones in a reference are faults of its rows,
-and excuse no more than chance brings. Labels of no use are judged as missing predictions are.
+They are left out of metrics, counted, and judged on their own, because metrics of the other rows
+may look as good as ever. One infinite value is a violation where the reference has none; missing
+ones are by far more than the reference's blocks of the window's length have, so that a weekend
+without answers is none. A few infinite values in a reference are faults of its rows and excuse no
+more than chance brings. Useless labels are judged like missing predictions.
 """
 
 from __future__ import annotations
@@ -118,14 +115,8 @@ def judge_equal(
 ) -> list[JudgedUnusable]:
     """Judge predictions that are all equal; nothing where the reference's may be by chance.
 
-    Parameters
-    ----------
-    rows, words
-        How many they are, and what is said of them: "all 900 predictions are 0.5".
-    before
-        Rows and such predictions of the reference, then of each of its blocks like the window.
-    alpha
-        Of the window's budget.
+    `before` holds rows and equal predictions of the reference, then of each block; `words`
+    describes the predictions: "all 900 predictions are 0.5".
     """
     level = alpha * BUDGET_SHARE
     known = [(whole, equal) for whole, equal in before if whole]
@@ -192,10 +183,7 @@ def equal_note(count: int, lowest: float, highest: float, what: str = "predictio
 
 
 def unfit_note(rows: pa.Table, label: str, count: int, most: float) -> str:
-    """Describe labels that no metric can use: their values, and what was expected.
-
-    `most` is the largest size of a number.
-    """
+    """Describe unusable labels and what was expected; `most` bounds a number's size."""
     words = words_for_numbers(rows, (label,), are_amounts=True)
     far = numbers_beyond(rows, label, most)
     why = [f"no number: {named_values(words)}"] * bool(words)
@@ -339,10 +327,10 @@ def _off_one(answers: Answers) -> NDArray[np.bool_]:
 
 
 def most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
-    """Return the share of some rows, missing predictions for one, that one more block may have.
+    """Return the share of such rows, as missing predictions, that one more block may have.
 
-    It is 0 where none tell. Shares of days that are 0 or 0.6 have a variance by which all may be
-    missing: then at most half of what the worst block has answered may be.
+    It is 0 where unknown. Daily shares of 0 or 0.6 have a variance by which all may be missing:
+    then at most half of the answers of the worst block may be.
     """
     rows, missing = np.array([one for one in blocks if one[0]], np.float64).reshape(-1, 2).T
     if len(rows) < MINIMUM_BLOCKS or not 0 < missing.sum() < rows.sum():
@@ -355,9 +343,9 @@ def most_of_blocks(blocks: Sequence[tuple[int, int]], level: float) -> float:
 
 
 def rows_length(span_us: int, timed: int, rows: int) -> timedelta | None:
-    """Return a window's length by the times of so many of its rows; None where they are too few.
+    """Return a window's length by the times of `timed` of its rows; None where they are too few.
 
-    Three rows of one minute say nothing of when the 1,997 others came.
+    Three rows of one minute say nothing about when the 1,997 others came.
     """
     return span_length(span_us) if timed and timed >= ENOUGH_TIMED * rows else None
 
@@ -372,8 +360,8 @@ def untimed_note(
 ) -> str:
     """Return how many rows have no time, and what becomes of them; "" where all have one.
 
-    Of the reference, and of the window, from how many lack it and how many rows there are. `span`
-    is what stands for the window's length where too few of its rows have a time.
+    `reference` and `window` hold rows without a time and all rows; `span` stands for the window's
+    length where too few of its rows have a time.
     """
     found = [
         f"{lacking:,} of {plural(rows, 'row')}{whose} {'has' if lacking == 1 else 'have'} no time"

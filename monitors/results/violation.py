@@ -36,7 +36,7 @@ NOW = "now "
 
 @dataclass(frozen=True, slots=True)
 class SegmentChange:
-    """What a segment holds of a change.
+    """A segment's part of a change.
 
     Rates are of rows that meet the violation's condition, 0-1; of model quality, mean losses.
     """
@@ -412,10 +412,7 @@ class FeatureResult:
 
 
 def share_blame(violations: Iterable[tuple[Violation, float]]) -> tuple[Violation, ...]:
-    """Divide the blame among features by their evidence, and return the most blamed first.
-
-    With each violation comes its evidence beyond what a violation needs, in nats.
-    """
+    """Share contributions among features by their evidence beyond the critical value, in nats."""
     pairs = list(violations)
     excess: dict[str, float] = {}
     for one, nats in pairs:
@@ -426,10 +423,10 @@ def share_blame(violations: Iterable[tuple[Violation, float]]) -> tuple[Violatio
 
 
 def hide_values(text: str, known: Iterable[str] = ()) -> str:
-    """Take the values of rows, which stand in double quotes, out of a whole sentence.
+    """Remove quoted values of rows from a whole sentence.
 
-    Values may hold quotes of their own, so pairs of them prove nothing. Known values are taken out
-    as they are; with any other quote left, all from the sentence's first to its last is.
+    Values may hold quotes themselves, so pairs of quotes prove nothing. Known values are removed as
+    they are; with any other quote left, everything from the first to the last quote is removed.
     """
     left = text
     for value in sorted(set(known), key=len, reverse=True):

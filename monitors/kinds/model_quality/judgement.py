@@ -451,10 +451,10 @@ def _would_bind(verdict: Verdict, is_bound: Callable[[float], bool]) -> bool:
 def _told_by_lot(
     expected: Expectation, results: Mapping[str, MetricResult]
 ) -> dict[str, MetricResult]:
-    """Return the metrics, those of skill unjudged where labels by lot would pass all their bounds.
+    """Leave metrics of skill unjudged where randomly permuted labels would pass all their bounds.
 
-    A Brier skill of a day may be far below what guessing has without a change: such a bound tells
-    whether scores are absurd, and a window that it passes may have lost all skill.
+    A day's Brier skill may be far below that of guessing without a change: such a bound only shows
+    extreme scores, and a window within it may have lost all skill.
     """
     skills = {name: one for name, one in results.items() if name in SKILL and one.bound is not None}
     is_own = not expected.own.isdisjoint(skills)

@@ -10,10 +10,7 @@ NAMESPACE = "aws/sagemaker/Endpoints/model-metrics"
 
 
 def _columns(signature: Signature, baseline: Baseline) -> list[str]:
-    """Name the columns of answers, texts, which say where a model has become worse, and inputs.
-
-    By these quality is estimated without labels.
-    """
+    """Return columns of predictions, texts (to locate losses) and inputs (for estimates)."""
     texts = [one.name for one in signature.inputs if one.type in ("string", "bool")]
     inputs = () if baseline.estimation is None else baseline.estimation.cells
     return answer_columns(signature, baseline, *texts, *inputs)

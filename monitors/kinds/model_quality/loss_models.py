@@ -1,7 +1,7 @@
-"""What a reference teaches of losses: trees and a smooth model, shrunk to their mean.
+"""Learns losses from a reference: trees and a log-linear model, shrunk to the mean loss.
 
-Each is weighed by how it does on fifths of the reference that it was not learnt from, so that one
-that has learnt nothing weighs nothing.
+Weights come from fifths of the reference that a model was not learnt from: one that learnt nothing
+has weight 0.
 
 References
 ----------
@@ -49,20 +49,20 @@ def losses_of(answers: Answers) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class LossModels:
-    """Models of each fifth's other rows, trees and log-linear ones, and what they weigh.
+    """Models of each fifth's other rows, trees and log-linear ones, and their weights.
 
     Parameters
     ----------
     models
         By fifth: its trees, and its log-linear model or, where trees have all the weight, its mean.
     means
-        Mean losses of the rows that they were learnt of, shape (FOLDS, 2).
+        Mean losses of the rows that they were learnt from, shape (FOLDS, 2).
     weights
         Of either model by loss, shape (2 models, 2 losses); the mean has the rest.
     spread
         Covariance of the weights by loss, shape (2 losses, 2, 2).
     unseen
-        What is said of each row by what was not learnt from it, shape (N, 2).
+        Predictions for each row by the models not learnt from it, shape (N, 2).
     """
 
     models: tuple[tuple[Model, Model], ...]
@@ -110,15 +110,11 @@ class LossModels:
         return {"trees": trees, "log_linear": smooth, "mean": round(1.0 - trees - smooth, 3)}
 
     def tell(self, answers: Answers, features: Numbers) -> tuple[Numbers, Numbers]:
-        """Return losses of rows, and how uncertain their mean is beyond the rows' own chance.
+        """Return predicted losses, (N, 2), and the variances of their means beyond chance, (2,).
 
-        Returns
-        -------
-        tuple
-            Losses, shape (N, 2), and variances of their means, shape (2,). Of rows like those of
-            the reference the latter are next to nothing: it grows as models say that the rows miss
-            by more or less than its mean, by what their fifths differ, by how well their weights
-            are known, and by half of what the mean's weight takes from that.
+        The variance is next to nothing for rows like the reference's. It grows with the predicted
+        change of the mean, by the differences between fifths, by the uncertainty of the weights,
+        and by half of what the mean's weight takes from that change.
         """
         inputs = _inputs(answers, features)
         if not len(inputs):
@@ -245,7 +241,7 @@ def _fit_trees(inputs: Numbers, losses: Numbers, is_code: NDArray[np.bool_]) -> 
 
 
 def _weigh(said: Numbers, plain: Numbers, loss: Numbers, *, trees: bool) -> tuple[Numbers, Numbers]:
-    """Weigh models of a loss, shape (N, 2), against its mean; and the weights' covariance.
+    """Weigh models of a loss, shape (N, 2), against its mean; also return the weights' covariance.
 
     With `trees` these have all the weight.
     """

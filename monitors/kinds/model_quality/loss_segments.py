@@ -1,8 +1,7 @@
-"""Where a model has become worse: the value of a text, or the hour, that holds the added loss.
+"""Finds the segment in which a model became worse: the text value, or hour, with the added loss.
 
-A segment that was always hard holds much of the loss and none of what was added: each is held
-against its own errors in the reference, which the baseline keeps by level. What cannot be held
-against anything is not named.
+A segment that was always hard holds much loss but none of the added: each is compared with its own
+errors in the reference, kept by level. A segment without such errors is not named.
 """
 
 from __future__ import annotations
@@ -57,16 +56,10 @@ def find_loss_segment(
     reference: Answers | None,
     baseline: Baseline,
 ) -> Named:
-    """Return the segment that holds most of the added loss, or why none can be named.
+    """Return the segment with most of the added loss, or why none can be named.
 
-    Parameters
-    ----------
-    answers, table
-        The labelled rows of the window, and what they were read from, with texts beside.
-    reference
-        The reference's answers, for its hours.
-    baseline
-        With losses by level; those without rows have none.
+    `table` are the rows behind `answers`, with texts; `reference` supplies the reference's hours,
+    `baseline` its losses by level.
     """
     if not len(answers):
         return Named()
@@ -120,7 +113,7 @@ def _levels(
 ) -> _Column:
     """Return the losses by the levels that the reference tells apart.
 
-    A value that it had rarely or never is held against all that it had so.
+    Values it had rarely or never are compared with all such values of the reference.
     """
     plain = coerce(values.take(pa.array(answers.places)).combine_chunks(), column.type)[0]
     texts = plain.cast(pa.string())

@@ -82,10 +82,7 @@ def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str
 
 
 def by_lot(answers: Answers) -> dict[str, float]:
-    """Return what metrics of skill come to where labels are dealt to other rows by lot.
-
-    Expected over all ways to deal them; of rmse, of its square.
-    """
+    """Return the expected metrics of skill over all permutations of labels; of rmse, its square."""
     table = Rows(len(answers), weights=answers.weight)
     mean = table.mean
     if answers.problem == "regression":
@@ -127,10 +124,7 @@ def shares_by_lot(answers: Answers) -> dict[str, float]:
 
 
 def _class_shares(answers: Answers) -> tuple[Numbers, Numbers]:
-    """Return how often each class comes and is answered, shape (K,) each; of two the positive last.
-
-    Each sums up to 1.
-    """
+    """Return each class's share of labels and of predictions, (K,); of two, positive last."""
     weights = Rows(len(answers), weights=answers.weight).weights
     label, answered = (
         np.bincount(one.astype(np.intp), weights, len(answers.classes))
@@ -451,9 +445,9 @@ def _bounded_where_seen(measure: Measure, count: float, each: float) -> Measure:
 
 
 def _rare_losses(loss: Numbers, is_rare: NDArray[np.bool_], table: Rows) -> tuple[float, float]:
-    """Return how many equal losses tell as much as those of some rows, and their part of the mean.
+    """Return the effective number of equal losses behind some rows, and their part of the mean.
 
-    How many such rows come is chance, too: of n rows that are worth n the sum of K losses l varies
+    The number of such rows is random, too: of n rows that are worth n the sum of K losses l varies
     by that of l^2 less its own square over n (Fay and Feuer, Statistics in Medicine 16, 1997).
     """
     part = (loss if table.weights is None else loss * table.weights)[is_rare]

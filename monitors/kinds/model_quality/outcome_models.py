@@ -1,7 +1,7 @@
-"""What is learnt of a reference's outcomes: calibrated chances of classes, losses of values.
+"""Learns a reference's outcomes: calibrated chances of classes, losses of a regression.
 
-Each is kept only where it is better than what there is without it, on rows that it was not learnt
-from: stretches of time, a fifth of the reference each.
+A model is kept only where it beats no model on rows it was not learnt from: stretches of time, a
+fifth of the reference each.
 
 References
 ----------
@@ -42,16 +42,10 @@ class Learnt:
 
 
 def learn_outcomes(answers: Answers, features: Numbers, categories: NDArray[np.bool_]) -> Learnt:
-    """Learn chances, or losses, from labelled rows in order of time.
+    """Learn chances, or losses, from N labelled rows in order of time.
 
-    Parameters
-    ----------
-    answers
-        N rows.
-    features
-        Shape (N, features), NaN where there is none; not looked at for classes.
-    categories
-        Which features are codes without order.
+    `features` have the shape (N, features), NaN where missing; classes do not use them.
+    `categories` marks features that are unordered codes.
     """
     if answers.problem == "regression":
         losses = LossModels.learn(answers, features, categories)
@@ -121,10 +115,9 @@ def _fit_chances(answers: Answers) -> Outcomes:
 
 
 def _surest(said: Numbers, came: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return the least and the largest chance that rows of one outcome at either end tell of.
+    """Return the least and the largest chance, by Jeffreys' prior: (0 + 0.5) of (n + 1) rows.
 
-    Not 0 and 1, of which an interval has no width, so that the first other outcome there would
-    deny them: (0 + 0.5) of (n + 1) rows, as of Jeffreys' prior.
+    With 0 and 1 an interval would have no width, and the first other outcome would contradict it.
     """
     below = np.count_nonzero(said < said[came].min(initial=np.inf))
     above = np.count_nonzero(said > said[~came].max(initial=-np.inf))

@@ -1,7 +1,7 @@
-"""Metrics of the user's own: plain functions of labels and predictions, each with its variance.
+"""The user's own metrics: plain functions of labels and predictions, each with its variance.
 
-A function is called once for its value, and once without each of thirty groups of rows: what that
-changes tells how sure the value is, whatever the function does.
+A function is called for its value, and once without each of thirty groups of rows (jackknife),
+which shows how uncertain the value is.
 
 References
 ----------
@@ -78,20 +78,9 @@ Function = Callable[..., object]
 class OwnMetric:
     """One metric of the user's own.
 
-    Parameters
-    ----------
-    name
-        As reports and constraints name it.
-    function
-        Takes labels and predictions, and returns a number; None where it is not to be had.
-    is_higher_better
-        None: nobody says, and a change to either side is a violation.
-    why
-        Why there is no function.
-    discreet
-        Whether errors may quote nothing, which may be a row.
-    listed
-        As a baseline lists it: the text that named it, or the name.
+    ``is_higher_better`` is None where unknown: a change to either side is then a violation. ``why``
+    is the reason for a missing function. ``discreet``: errors quote nothing, which might be a row.
+    ``listed`` is the text that a baseline stores.
     """
 
     name: str
@@ -133,13 +122,7 @@ class OwnMetric:
 
 
 def read_metrics(given: object, reach: Reach = EVERYTHING) -> tuple[OwnMetric, ...]:
-    """Read what a caller names: functions and texts, and mappings of names to these.
-
-    Raises
-    ------
-    InputError
-        When one is no function, has no name or the name of another metric, or is not to be had.
-    """
+    """Read the caller's metrics: functions, texts, and mappings of names to these."""
     if given is None:
         return ()
     if isinstance(given, str) or callable(given):
@@ -165,9 +148,9 @@ def read_metrics(given: object, reach: Reach = EVERYTHING) -> tuple[OwnMetric, .
 def stored_metrics(
     listed: Sequence[str], given: Sequence[OwnMetric], reach: Reach
 ) -> tuple[OwnMetric, ...]:
-    """Return the metrics that a baseline lists, and those of the caller, which come first.
+    """Return the caller's metrics, then those that a baseline lists.
 
-    One that is not to be had is kept with the reason, so that the others are measured.
+    An unavailable one keeps its reason, so that the others are measured.
     """
     found = {one.name: one for one in given}
     for text in listed:
@@ -342,12 +325,9 @@ def _with_variance(value: float, call: _Call, clusters: Codes | None) -> Measure
 
 
 def _jackknife(value: float, call: _Call, units: Codes) -> tuple[float, int]:
-    """Return the variance by leaving out groups of units, and how many groups there are.
+    """Return the variance by leaving out groups of units, and the number of groups.
 
-    Raises
-    ------
-    _UnboundedError
-        When one group is most of it, or the value grows with the rows.
+    _UnboundedError where one group is most of it, or the value grows with the rows.
     """
     count = int(units.max()) + 1
     groups = min(GROUPS, count)

@@ -21,10 +21,7 @@ CLASSES_SHOWN = 20
 
 
 def part_results(answers: Answers, expected: Expectation) -> tuple[MetricResult, ...]:
-    """Measure each class alone, and beside it the reference's.
-
-    What has a threshold is listed already.
-    """
+    """Measure classes, with the reference's value, that have no threshold and so no result yet."""
     known, found = expected.answers, []
     clusters = cluster_rows(answers.time_us)
     usual = None if known is None else cluster_rows(known.time_us)

@@ -66,10 +66,7 @@ def require_no_quantile_names(names: Iterable[str]) -> None:
 
 
 def central_intervals(levels: Sequence[float]) -> list[tuple[int, int, float]]:
-    """Return the places of two levels as far from a half, and what share lies between them.
-
-    The widest first.
-    """
+    """Return pairs of levels equally far from a half, and the share between; widest first."""
     return [
         (low, high, round(levels[high] - levels[low], DIGITS))
         for low in range(len(levels))
@@ -113,10 +110,10 @@ def widest_interval(names: Iterable[str]) -> str:
 
 
 def same_coverages(violated: Sequence[MetricResult]) -> dict[str, list[MetricResult]]:
-    """Return for a violated coverage those that say the same.
+    """Return for a violated coverage the others with the same cause.
 
-    Quantiles below a half that are too high, and those above that are too low, are what makes an
-    interval too narrow. Where no interval is violated, quantiles on one side say the same.
+    An interval is too narrow because quantiles below a half are too high and those above too low.
+    Without a violated interval, quantiles on one side belong together.
     """
     left = sorted(
         (one for one in violated if is_coverage(one.name)),
@@ -133,9 +130,9 @@ def same_coverages(violated: Sequence[MetricResult]) -> dict[str, list[MetricRes
 
 
 def covers_less(violated: MetricResult, results: Iterable[str]) -> bool:
-    """Whether less is covered than was: by an interval or, where none is measured, an end of one.
+    """Whether less is covered than before, by an interval or, without any, by one of its ends.
 
-    More covered than was is caution; less is a promise that does not hold.
+    More coverage is mere caution; less breaks a promise.
     """
     if not is_coverage(violated.name):
         return False

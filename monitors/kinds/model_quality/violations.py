@@ -1,6 +1,7 @@
-"""Violations of model-quality metrics, in SageMaker's sentence and in ours.
+"""Words violations of model-quality metrics, in SageMaker's sentence and in ours.
 
-Ours says what the reference has, whether ranking still holds, how the base rate moved, and where.
+Ours adds the reference's value, whether ranking still holds, the move of the base rate, and the
+segment.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def describe_violations(
 ) -> tuple[Violation, ...]:
     """Make a violation of each violated metric, pages and the strongest evidence first.
 
-    Metrics that say the same share one, unless each is to be told.
+    Metrics with the same meaning share one, unless `is_each_told`.
     """
     violated = [result for result in results.values() if result.violated]
     also_told = {} if is_each_told else same_metrics(violated, expected.own)
@@ -165,9 +166,9 @@ def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
 def same_metrics(
     violated: Sequence[MetricResult], own: Collection[str], prefix: str = ""
 ) -> dict[str, list[MetricResult]]:
-    """Return for a violated metric those that say the same; a threshold of one's own is told.
+    """Group violated metrics that say the same; a user's own threshold is always reported.
 
-    Names begin with the `prefix` of what they are of.
+    Names begin with the `prefix` of their class or step.
     """
     found = {}
     for names in SAME:

@@ -21,24 +21,11 @@ FEWEST_ROWS = 2
 
 
 def sample_blocks(sample: RowSample, length: timedelta | None, share: float) -> NDArray[np.int64]:
-    """Return the block of each sampled row: 0, 1 ... in order of time, -1 for none.
+    """Return the block of each sampled row, (n,): 0, 1 ... in order of time, -1 for none.
 
-    Parameters
-    ----------
-    sample
-        Rows of the reference.
-    length
-        Of the window; None where nobody knows it: then it is so much of the reference's time as
-        its rows are of the reference's rows.
-    share
-        The window's rows over the reference's.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (n,); all -1 when there are fewer than four blocks. Without any times the rows' order
-        stands for them: a file is mostly in order of time, and one that was shuffled shows the
-        same blocks as independent rows.
+    A block has the window's length; without it, the window's `share` of the reference's time. All
+    are -1 with fewer than four blocks. Without times the rows' order stands for time: a file is
+    mostly in order, and a shuffled one shows the blocks of independent rows.
     """
     none = np.full(len(sample), -1, np.int64)
     if not len(sample):
@@ -76,21 +63,10 @@ def weigh_both(
     doubt: tuple[float, float],
     needed: float,
 ) -> tuple[float, float]:
-    """Weigh one difference by a bound of its variance and by Student's law, which have to agree.
+    """Weigh one difference by a bound of its variance and by Student's law; both must agree.
 
-    Parameters
-    ----------
-    variance, scale
-        The bound, and the scale of the rows' tails, as of `BlockVariation.nats`.
-    doubt
-        The variance's estimate and its degrees of freedom.
-    needed
-        In nats.
-
-    Returns
-    -------
-    tuple
-        The nats, and the distance that gives as many as are needed.
+    `variance` and `scale` are as of `BlockVariation.nats`; `doubt` is the variance's estimate and
+    its degrees of freedom. Returns the nats, and the distance that gives the `needed` nats.
     """
     reach = NO_BLOCKS.reach(math.exp(-needed), variance, scale)
     return (

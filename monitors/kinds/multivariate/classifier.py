@@ -1,9 +1,9 @@
-"""Whether a classifier can tell the window's rows from the reference's (C2ST, by its AUC).
+"""Tests whether a classifier can tell the window's rows from the reference's (C2ST, by its AUC).
 
-It finds changes of any form, and says by which columns it found them. It also finds that Monday is
-no Sunday: every stretch of the reference differs from all others. So a window's AUC is compared
-with what the reference's own blocks say, rows and days weighed apart (`BlockVariation`). Without
-blocks rows count as independent, and Hoeffding's inequality bounds the chance at any level.
+It finds changes of any form, and the columns behind them, but it also tells Monday from Sunday. So
+a window's AUC is compared with those of the reference's own blocks, rows and days weighed apart
+(`BlockVariation`). Without blocks rows count as independent, and Hoeffding's inequality bounds the
+chance at any level.
 
 References
 ----------
@@ -138,11 +138,11 @@ def _by_blocks(
     seed: int,
     keep: Keep,
 ) -> Domain | None:
-    """Compare with what the reference's own blocks say.
+    """Compare with the reference's own blocks; two tests must agree.
 
-    Two answers have to agree. By the window's classifier the blocks' rows have ranks, too: their
-    means say what blocks differ by in that direction, but it is the window's own. And classifiers
-    of their own tell some blocks from the rest, whatever the direction.
+    The window's classifier ranks the blocks' rows, too: their means show how blocks differ in that
+    direction, but it is the window's own. And other classifiers tell blocks from the rest, in any
+    direction.
     """
     known, counts = np.unique(blocks[blocks >= 0], return_counts=True)
     large = known[counts >= min(FEWEST_ROWS, float(np.median(counts)))]

@@ -1,8 +1,8 @@
-"""Pairs of columns that hang together otherwise than in the reference, whatever each does alone.
+"""Tests correlations of pairs of columns against the reference.
 
-Both sides are ranked on their own (`score_tables`), so a shift of one column is no finding here.
-A pair's correlation is judged on Fisher's scale by the influence of its rows, all pairs at once by
-products of matrices. Shapes: n rows, S score columns, P judged pairs.
+Both sides are ranked on their own (`score_tables`), so a shift of one column is no finding here. A
+correlation is judged on Fisher's scale by the influence of its rows, all pairs at once by products
+of matrices. Shapes: n rows, S score columns, P judged pairs.
 
 References
 ----------
@@ -180,10 +180,10 @@ def judge_pairs(
 def _beyond(
     rho: Numbers, now: Numbers, last: tuple[Numbers, Numbers] | None
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Return each pair's side of the reference, the end of its tolerance, its distance beyond.
+    """Return each pair's side of the reference, the end of its tolerance, and its distance beyond.
 
-    The last two on Fisher's scale; nothing is beyond for pairs whose change is over, by the last
-    window's correlations and rows.
+    The last two are on Fisher's scale. A pair whose change is over, by the last window's
+    correlations and rows, is not beyond.
     """
     side = np.where(now >= rho, 1.0, -1.0)
     end = _fisher(rho + side * TOLERANCE)

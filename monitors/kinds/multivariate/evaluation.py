@@ -1,7 +1,7 @@
-"""The kind "joint": whether columns still hang together as in the reference.
+"""The kind "joint": whether columns are related as in the reference.
 
-Samples of both sides, by cell: correlations of pairs, a classifier that tells them apart, the
-model's answers, embeddings and free text, all within one budget.
+It compares samples of both sides, by cell: correlations, a domain classifier, predictions,
+embeddings and free text, within one budget.
 """
 
 from __future__ import annotations

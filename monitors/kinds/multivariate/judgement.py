@@ -123,9 +123,9 @@ def judge_window(
 
 
 def _present(baseline: Baseline, seen: Collection[str], sample: RowSample) -> RowSample:
-    """Leave out what the data lack: a missing column is data quality's to find, and no drift.
+    """Leave out columns that the data lack: data quality reports those, and they are no drift.
 
-    With any of its columns a whole vector goes: how it is seen follows from all of them.
+    A vector with a missing column is left out whole, because its projections need all of them.
     """
     broken = [
         traits
@@ -206,10 +206,10 @@ def _columns(
 
 
 def _inside(codes: Codes, cell: Cells) -> Codes:
-    """Count numbers beyond the reference's range to the nearest cell within.
+    """Move numbers beyond the reference's range to the nearest cell within.
 
-    No row of the reference lies there, and of any other data a few do: they would tell both sides
-    apart without any change. A range that is left is for data quality to find.
+    The reference has no rows there and other data a few, which would tell both sides apart without
+    any change. Data quality judges the range.
     """
     last = len(cell.edges)
     if last < 2:
@@ -295,10 +295,10 @@ class Span:
 def spans_of(
     now: Mapping[str, Codes], window: Window | None, earlier: Earlier | None
 ) -> Iterator[Span]:
-    """Return the spans that end with a window, the shortest first; each has more rows.
+    """Return the spans that end with a window, shortest first; each has more rows.
 
-    An hour may hold too few rows for a change that a day shows at once, so small windows pool
-    backwards. Each span is judged like a window of its length; they share one budget.
+    Small windows pool backwards: an hour may hold too few rows for a change that a day shows at
+    once. Each span is judged like a window of its length; they share one budget.
     """
     yield Span(1, now, None if window is None else window.length)
     if window is None or earlier is None:

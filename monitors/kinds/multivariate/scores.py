@@ -49,9 +49,9 @@ def cell_counts(codes: Mapping[str, Codes], cells: Mapping[str, Cells]) -> dict[
 
 
 def plan_scores(counts: Mapping[str, np.ndarray], cells: Mapping[str, Cells]) -> tuple[Score, ...]:
-    """Choose the score columns that a reference can tell something of, by its rows in each cell.
+    """Choose the score columns that vary in a reference, by its rows in each cell.
 
-    Numbers first, at most 600 in all; columns that hold one value only have none.
+    Numbers first, at most 600 in all.
     """
     numbers, others = [], []
     for name, found in counts.items():

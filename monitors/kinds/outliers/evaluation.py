@@ -377,10 +377,7 @@ def _least_share(weigh: Callable[[float], float], expected: float, needed: float
 
 
 def _variation(scorer: RowScorer, length: timedelta | None) -> tuple[float, int]:
-    """Return the relative deviation of the rate of outliers between the reference's blocks.
-
-    Beside it how many they are.
-    """
+    """Return the relative deviation of the blocks' outlier rates, and the number of blocks."""
     hours, sample = scorer.sample_hours, len(scorer.sample_scores)
     if hours is None:  # The rows' order stands for time.
         known, places = np.ones(sample, np.bool_), np.arange(sample) * WANTED_BLOCKS // sample

@@ -1,8 +1,8 @@
-"""How odd a row's values are together: the local outlier factor among rows of the reference.
+"""Scores how unusual a row's values are together: local outlier factor among reference rows.
 
-Numbers are laid on one scale, texts are points of equal distance. The baseline's sample knows cells
-only: the value within a cell is drawn from the column's sketch, at one depth for each row. Each
-half of the sample is measured by the other, and these factors say how rare a factor is.
+Numbers are brought to one scale; texts are points of equal distance. The baseline's sample knows
+only cells: a value within a cell is drawn from the column's sketch, at one depth for each row. Each
+half of the sample is measured by the other, and these factors show how rare a factor is.
 
 References
 ----------
@@ -48,7 +48,7 @@ QUARTILES_OF_NORMAL = 1.349
 
 @dataclass(frozen=True, eq=False)
 class NumberAxis:
-    """A column of numbers on a scale where its middle half is that of a normal law.
+    """A numeric column on a scale where its middle half is that of a normal law.
 
     Far from it the scale is logarithmic, so that no column hides the others.
     """
@@ -146,9 +146,9 @@ def fit_joint(
     profiles: Mapping[str, ColumnProfile],
     codes: Mapping[str, Codes],
 ) -> tuple[Joint, Numbers] | None:
-    """Learn from a sample; with how rare its own rows are, in nats, shape (rows,).
+    """Fit on a sample; return also the rarity of its own rows, in nats, shape (rows,).
 
-    None where there is but one column, of which its own terms know all.
+    None for a single column: its own terms say it all.
     """
     axes = [_number_axis(one, profiles[one.column]) for one in numbers]
     kept = tuple(one for one in axes if one is not None)

@@ -1,8 +1,8 @@
-"""How odd one value is by itself, for what is no number: how rare its level is.
+"""Scores how unusual a single level (text, boolean) is, by its rarity.
 
-The term of a level is minus the logarithm of the share of rows whose level is as rare or rarer: of
-the rarest one that is its own share. So a column of a thousand equal levels says nothing of any of
-them, as it should. A text that was never seen is as rare as those that came once foretell.
+The term of a level is minus the logarithm of the share of rows whose level is as rare or rarer; for
+the rarest one that is its own share. So no level of a column of a thousand equal ones stands out.
+An unseen text is as rare as those seen once foretell.
 
 References
 ----------
@@ -80,10 +80,7 @@ class LevelTerms:
         return np.asarray(found)
 
     def of_codes(self, codes: Codes, random: np.random.Generator) -> Floats:
-        """Return the terms of rows of which only the cell is known.
-
-        Which of the rare texts a row holds is drawn by their counts.
-        """
+        """Return the terms of rows with known cells; rare texts are drawn by their counts."""
         by_cell = np.full(self.cells.size, 0.0, np.float32)
         by_cell[-2:] = self.empty, self.unfit
         if not len(self.values):

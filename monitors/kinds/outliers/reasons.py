@@ -1,7 +1,7 @@
-"""Why a row is odd, in words: the columns that make it so, and one that does not go with the rest.
+"""Words why a row is an outlier: the columns that make it one, and one that does not fit the rest.
 
-The words name cells of the reference, nothing that it does not hold: ``distance above 4983 (beyond
-the reference); carrier not seen in the reference``.
+The words name only cells of the reference: ``distance above 4983 (beyond the reference); carrier
+not seen in the reference``.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""A score for each row: how seldom the reference has a row as odd, as a power of ten.
+"""Scores rows: how rare a row as unusual is in the reference, as a power of ten.
 
-Two things make a row odd: one value that is very rare (the strongest tail of any column), and
-values that do not go together (`joint`). Each is a surprise in nats, and the greater counts, less
-what looking twice costs. All of it follows from the baseline: the score of a row hangs on no other
-row.
+A row is unusual by one very rare value (the strongest tail of any column) or by values that do not
+go together (`joint`). The greater of the two, in nats, counts, less the cost of two looks. A row's
+score depends on the baseline alone, not on other rows.
 """
 
 from __future__ import annotations

@@ -72,10 +72,7 @@ def scored_batches(
 
 
 def score_table(scorer: RowScorer, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return score, verdict and reason of each row.
-
-    InputError when the rows have none of the columns that are looked at.
-    """
+    """Return score, verdict and reason of each row; InputError without any known column."""
     scorer.require(batch.schema.names)
     scores = scorer.score(batch)
     odd = scores >= scorer.threshold

@@ -1,10 +1,9 @@
-"""How odd one value is by itself, for numbers: both tails of the reference, by cell.
+"""Scores how unusual a single number is, in both tails of the reference, by cell.
 
-A term is minus the logarithm of a share of the reference's rows, so it is in nats: 0 for what is
-ordinary, 6.9 for one row in a thousand. The reference has no more to say than its number of rows
-allows, ``ln(2n)``. Beyond its range the distance counts on, as if the tail went on falling as it
-fell from its 99th percentile to its end: by a power of the distance from the median, the slowest
-law that is usual.
+A term is minus the logarithm of a share of the reference's rows, in nats: 0 for the ordinary, 6.9
+for one row in a thousand, at most ``ln(2n)`` within n rows. Beyond the range the distance adds, as
+if the tail went on as from its 99th percentile to its end: by a power of the distance from the
+median, the slowest usual law.
 
 References
 ----------
@@ -154,8 +153,8 @@ def _reach(
 def _gap_term(column: ColumnProfile, rows: float) -> float:
     """Return the term of a number between two known ones; 0 where not all numbers are known.
 
-    As of a text that was never seen: as many as came once foretell (Good, Biometrika 40, 1953). So
-    of codes and ratings alone: a measured number may take any value between two others.
+    As of an unseen text, the rate follows from values seen once (Good, Biometrika 40, 1953). It
+    applies to codes and ratings alone: a measured number may take any value between two others.
     """
     if not column.numbers.is_complete or len(column.numbers.values) > FEW_VALUES:
         return 0.0
@@ -165,10 +164,9 @@ def _gap_term(column: ColumnProfile, rows: float) -> float:
 def _powers(
     cells: Cells, column: ColumnProfile, inside: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Return by which powers the tails fall from their last percent to the reference's ends.
+    """Return the powers by which the tails fall from their last percent to the reference's ends.
 
-    0 where that is not known: for a tail that does not fall, a reference of few rows, and one that
-    has infinite values, which lie beyond its range already.
+    0 where unknown: a tail that does not fall, few rows, or infinite values beyond the range.
     """
     present = float(inside.sum())
     fall = np.log(max(present * TAIL_SHARE, 1.0)) - LEAST_END

@@ -1,7 +1,7 @@
-"""Columns without a value in any row, which are told of all rows at once.
+"""Columns without any value in a window, reported once for all rows.
 
-A missing value makes a row odd, but alone no outlier beside a small reference: so that no share of
-outliers stands for a column of nothing.
+A missing value is unusual but, with a small reference, makes no outlier by itself: the share of
+outliers would not show an empty column.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def write_scored(
 ) -> Iterator[OutlierReading]:
     """Score rows, and write them with score, verdict and reason after their own columns.
 
-    A reader sees the old file or the whole new one, never a part.
+    The file is replaced as a whole.
     """
     reading, target = OutlierReading(scorer), _Target(file)
     try:
