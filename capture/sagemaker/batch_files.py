@@ -1,9 +1,9 @@
 """Batch Transform's capture: manifests of inputs and outputs, and the rows that they name.
 
-``<prefix>/input/yyyy/mm/dd/hh/…`` and ``<prefix>/output/…`` hold manifests: a JSON list of where
-the objects lie and their names; an output is called as its input with ``.out``. A line of an input
-and the same line of its output are one prediction. With inference ids each output line ends in
-``, <uuid>,<start of the job>``, or its object has ``SageMakerInferenceId`` and ``…Time``.
+``<prefix>/input/yyyy/mm/dd/hh/…`` and ``<prefix>/output/…`` hold manifests: a JSON list of the
+location and the names of objects; an output is named as its input with ``.out``. A line of an input
+and the same line of its output are one prediction. With inference ids each output line ends in ``,
+<uuid>,<start of the job>``, or its object has ``SageMakerInferenceId`` and ``…Time``.
 """
 
 from __future__ import annotations
@@ -113,8 +113,7 @@ def batch_rows(line: CaptureLine) -> tuple[str, list[str], list[str]] | None:
     """Return a captured request as lines of a batch: its suffix, input lines and output lines.
 
     One line a row, each output with an id and the time: the event's id, with the row's number where
-    there are several. None where it cannot be lines: bodies that are no text, or as many rows in as
-    out cannot be told.
+    there are several. None for bodies that are no text, or of unequal numbers of rows.
     """
     if line.request is None or line.response is None or line.time is None:
         return None

@@ -1,8 +1,8 @@
-"""Files of SageMaker's data capture in a folder or bucket: where they lie, what they are called.
+"""Files of SageMaker's data capture in a folder or bucket.
 
 ``<prefix>/<endpoint>/<variant>/yyyy/mm/dd/hh/<mm-ss-ms>-<uuid>.jsonl``, one file for each minute.
-The names come of endpoint, variant and minute alone, so that an export that is made again writes
-the same files: late records are added to theirs, and what was erased goes.
+The names derive from endpoint, variant and minute alone, so that a repeated export writes the same
+files: late records are added to theirs, and what was erased goes.
 """
 
 from __future__ import annotations
@@ -56,9 +56,10 @@ class FileCounts:
 def write_hour(
     target: str, endpoint: str, variant: str, hour: datetime, lines: Iterable[bytes]
 ) -> FileCounts:
-    """Write the files of an hour; one that is there with the same content is left alone.
+    """Write the files of an hour; leave alone a file that already has the same content.
 
-    Only whole files appear. Files of the hour's other minutes that an earlier export wrote go.
+    Only whole files appear. Files of the hour's other minutes that an earlier export wrote are
+    deleted.
     """
     filesystem, path = open_storage(target)
     folder = f"{path}/{endpoint}/{variant or 'AllTraffic'}/{hour:%Y/%m/%d/%H}"
@@ -92,8 +93,8 @@ def write_batch_hour(
     """Write an hour as Batch Transform's capture: objects of inputs and outputs, and manifests.
 
     ``<target>/data/<endpoint>/<variant>/…`` hold the rows, one a line, ``<target>/input/`` and
-    ``<target>/output/`` the manifests that name them. Writing again writes the same files; of the
-    hour's others those that an earlier export wrote go.
+    ``<target>/output/`` the manifests that name them. Writing again writes the same files and
+    deletes the hour's others that an earlier export wrote.
     """
     filesystem, path = open_storage(target)
     inputs: dict[str, list[str]] = defaultdict(list)
@@ -169,9 +170,8 @@ def read_capture_lines(
 ) -> Iterator[tuple[int, bytes]]:
     """Return the lines of a file with their numbers, from 1; packed ones (.gz, …) are unpacked.
 
-    A file whose first letter opens a list, or that holds one object over several lines, gives each
-    record as if it stood in a line, unless ``one_a_line``. A line that is longer than any record
-    can be is given cut.
+    A file that begins with a list, or holds one object over several lines, gives each record as one
+    line, unless ``one_a_line``. A line longer than any record can be is cut.
     """
     try:
         with filesystem.open_input_stream(path, compression="detect") as stream:

@@ -1,7 +1,7 @@
 """Captured records as SageMaker's capture lines, hour by hour, as its own tools read them.
 
-Only requests that were answered are written, and only with the whole of both bodies: SageMaker's
-capture knows no others, and a cut body would be read as wrong values. What is left out is counted.
+Only answered requests with both bodies whole are written: SageMaker's capture knows no others, and
+a cut body would be read as wrong values. The others are counted.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _ORDER = ("event_time", "spool_id", "spool_seq")
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What an hour of one variant has for an export.
+    """An hour of one variant for an export.
 
-    ``start``: the UTC hour, by event time; ``left_out``: requests that are not, by reason:
+    ``start``: the UTC hour, by event time; ``left_out``: requests that are not exported, by reason:
     ``failed``, ``truncated``, ``incomplete``.
     """
 
@@ -66,7 +66,7 @@ def captured_hours(
 ) -> list[Hour]:
     """List the hours of an endpoint that have records, in order; only whole ones before ``end``.
 
-    Those of shadows are listed for who names one.
+    Hours of shadows are listed only when a shadow is named.
     """
     start, last = start and _floor(start.astimezone(UTC)), _floor(end.astimezone(UTC))
     data = Dataset(root, endpoint).open(*_days(start, last))
@@ -113,9 +113,8 @@ def lines_between(
 ) -> Iterator[CaptureLine]:
     """Return the lines of a half-open span of event time, of one or all variants; order as above.
 
-    Of all means what callers were answered: no shadow's.
-
-    All of them are of one state of the table, and some 64 MB of bodies are held at once.
+    All variants means what callers were answered, without shadows. All lines are of one state of
+    the table, and some 64 MB of bodies are held at once.
     """
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     data = Dataset(root, endpoint).open(*_days(start, end))
@@ -150,7 +149,7 @@ def _lines(
 def _with_own_ids(rows: pa.Table) -> pa.Table:
     """Make event ids unique: a batch that was logged in parts has one id, and a line a part.
 
-    The later parts get ``+`` and the index of their first row behind theirs.
+    The later parts get ``+`` and the index of their first row as a suffix.
     """
     index = rows["row_index"]
     if not pc.any(pc.greater(index, 0)).as_py():

@@ -1,12 +1,11 @@
 """SageMaker's capture lines into the table of an endpoint, exactly once.
 
 A record is known by its event id: what the table has already is counted and left out, so a file may
-come again, under another name, packed, or joined with others. What is new of one call is one
-commit, as a spool of its own: its id is made of the event ids, its sequence numbers are 1 to n, and
-its watermark is n. A call that is repeated because its answer was lost finds its records there; one
-that is killed has left none; and an audit that adds up spools adds up here, too. What is stored
-piece by piece, as by a transform job, is one spool of all pieces (LineStore). Rules of redaction
-hold as for what is captured.
+come again, under another name, packed, or joined with others. The new records of one call are one
+commit, as a spool of its own: its id derives from the event ids, its sequence numbers are 1 to n,
+and its watermark is n. A call that is repeated because its answer was lost finds its records there;
+one that is killed has left none; and the audit of spools adds up. What is stored piece by piece, as
+by a transform job, is one spool of all pieces (LineStore). Rules of redaction apply as in capture.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ def store_lines(
 ) -> Stored:
     """Store the records of capture lines that an endpoint's table does not have, in one commit.
 
-    Event and arrival time are the line's inferenceTime; how long it took is not known.
+    Event and arrival time are the line's inferenceTime; the latency is unknown.
     """
     return LineStore(root, endpoint, variant=variant, redactor=redactor).store(lines, signature)
 
@@ -90,9 +89,9 @@ class LineStore:
     """Stores the records of capture lines that an endpoint's table does not have.
 
     With a ``name`` all that is stored under it is one spool, whose watermark moves with each
-    commit. All who store under a name store the same lines in the same order, from wherever they
-    begin: behind the first line that the table lacks, it lacks all. From there on its ids are not
-    looked through any more, until a commit is refused because another process moved the watermark.
+    commit. Everybody who stores under a name stores the same lines in the same order, from wherever
+    they begin: after the first line that the table lacks, it lacks all. From there on ids are no
+    longer looked up, until a commit is refused because another process moved the watermark.
     """
 
     def __init__(
@@ -233,7 +232,7 @@ def _unknown(dataset: Dataset, records: dict[str, CaptureLine]) -> list[CaptureL
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where records are stored: behind which number of a spool, and as answers of a variant.
+    """Where records are stored: after which number of a spool, and as answers of which variant.
 
     ``is_job``: whether a job answered them, whose signature is not the endpoint's: its CSV has the
     columns in the model's order.
@@ -252,9 +251,9 @@ def _rows(
     signature: Signature | None,
     redactor: Redactor | None,
 ) -> tuple[pa.Table, set[str]]:
-    """Make the rows of records as the sink does, without a latency, and with the lines' forms.
+    """Build the rows of records as the sink does, without a latency, and with the lines' forms.
 
-    Gives the ids of those that no row can be made of, too.
+    Return also the ids of those that no row can be built of.
     """
     first = place.before + 1
     frames = [

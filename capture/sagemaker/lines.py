@@ -1,8 +1,8 @@
 """Lines of SageMaker's data capture to records of the spool, and rows of the table back to lines.
 
-What a line has that the table has no column for (its keys' order, an encoding that its Content-Type
-would not give, a side that is not there) stands as a few letters of JSON in the column
-``line_form``, which a table has only when such lines came; so an export gives the same bytes again.
+What a line has and the table has no column for (its keys' order, an encoding that its Content-Type
+does not imply, a missing side) is kept as a few letters of JSON in the column ``line_form``, which
+a table has only once such lines came; so an export gives the same bytes again.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ _STANDARD = CaptureLine("", None, None, None)
 
 
 def frame_of(line: CaptureLine, seq: int, *, endpoint: str, variant: str) -> Frame:
-    """Make the record of a line, as if it had been captured here when it was answered.
+    """Return the record of a line, as if it had been captured here when it was answered.
 
-    SageMaker keeps only what was answered, so its status is 200; how long it took is not known.
+    SageMaker captures only answered requests, so the status is 200; the latency is unknown.
     """
     if not line.event_id:
         raise LineError("no eventMetadata.eventId; expected the request's id")
@@ -67,7 +67,7 @@ def frame_of(line: CaptureLine, seq: int, *, endpoint: str, variant: str) -> Fra
 def form_of(line: CaptureLine, inference_id: str | None) -> str | None:
     """Return how a line differs from the one that would be written for its row; None: not at all.
 
-    ``inference_id``: what the row has; a body may name one that the line's event does not.
+    ``inference_id``: the row's; a body may name one that the line's event does not.
     """
     form: dict[str, Any] = {}
     if line.order != _STANDARD.order:

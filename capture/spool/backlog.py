@@ -1,7 +1,7 @@
 """The backlog of a host's spools: its size, and the age of the oldest record, found cheaply.
 
-Who reads the spool notes beside each one up to where its records are safe. What lies behind that
-watermark waits; of each spool only the headers of one or two segments are looked at.
+The reader of the spool notes beside each one up to where its records are safe. What follows that
+watermark waits; of each spool only the headers of one or two segments are read.
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ _KIND_AT = 13  # Of a frame: behind magic, length, checksum and version.
 class Backlog:
     """The backlog of a spool folder.
 
-    ``size_bytes``, ``segments``, ``spools``: bytes of all segments, how many segments, of how many
-    spools; ``oldest_s``: age in seconds of the oldest record that is neither stored nor with the
-    broker; 0 when none waits.
+    ``oldest_s``: age in seconds of the oldest record that is neither stored nor with the broker; 0
+    when none waits.
     """
 
     size_bytes: int = 0
@@ -85,9 +84,9 @@ def read_watermark(spool: Path, name: str = SHIPPED_NAME) -> int:
 
 
 def note_stored(folder: Path, watermarks: Mapping[str, int]) -> None:
-    """Record beside each spool what is stored; for the lag only, never read on from.
+    """Record beside each spool what is stored; only for the lag, reading never resumes from it.
 
-    Best effort: a note that cannot be written only makes the oldest record look older.
+    Best effort: a failed write only makes the oldest record look older.
     """
     for spool_id, seq in watermarks.items():
         with suppress(OSError):
@@ -122,7 +121,7 @@ def _oldest_of(spool: Path) -> int | None:
 def _first_past(segment: Path, watermark: int, seed: int) -> Frame | None:
     """Walk from header to header; damage is passed over as the reader does it.
 
-    Read, not mapped: its writer may cut off what a full disk left unfinished.
+    Read, not mapped: the writer may cut off what a full disk left unfinished.
     """
     with segment.open("rb") as file:
         start, data, at = 0, b"", 0  # Where in the file what is held begins, and where we are.

@@ -1,9 +1,9 @@
 """Counters of requests, of sampled ones and of drops, in pages that outlive the process.
 
-The tap of each process counts here, in the page cache at once; whoever wants the counts of a host
-adds up the pages of all spools, of writers that live and of those that died. Loss is allowed only
-as counted loss: what a writer that was killed while it shed has not told by a gap frame is found
-here. Standard library only.
+The tap of each process counts here, in the page cache at once; the counts of a host are the sum
+over the pages of all spools, of living and dead writers. Records may be lost only if the loss is
+counted: what a writer that was killed while dropping has not reported by a gap frame is found here.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Traffic:
 class TrafficCounters:
     """Counts by endpoint; in memory and, once attached, in the page.
 
-    ``words`` holds the counts as numbers of 64 bits; ``slot`` gives where in it those of an
-    endpoint are: requests, and behind them those that were chosen. Whoever counts does so by
-    ``counters.words[at] += 1``, the cheapest that there is.
+    ``words`` holds the counts as numbers of 64 bits; ``slot`` returns the index in it of an
+    endpoint's requests; its sampled requests follow. ``counters.words[at] += 1`` is the cheapest
+    way to count.
     """
 
     def __init__(self) -> None:
@@ -127,9 +127,9 @@ def _entries(page: bytes) -> Iterator[Traffic]:
 
 @dataclass(slots=True)
 class Drop:
-    """What was dropped of one endpoint for one reason: counts, first and last time (wall, ns).
+    """The drops of one endpoint for one reason: counts, first and last time (wall, ns).
 
-    ``reported`` of the ``records`` are already told by gap frames.
+    ``reported`` of the ``records`` are in gap frames already.
     """
 
     reason: str
@@ -156,8 +156,8 @@ class Drop:
 class DropCounters:
     """Drops by reason and endpoint, in memory and, once attached, in a page of a file.
 
-    ``records``: how many records were dropped in all; ``has_pending``: whether some of them are
-    told by no gap frame; ``traffic``: what was asked, in the page behind.
+    ``has_pending``: whether some records are not in a gap frame yet; ``traffic``: the requests, in
+    the next page.
     """
 
     def __init__(self, traffic: TrafficCounters | None = None) -> None:

@@ -23,10 +23,10 @@ QUARANTINE = "quarantine"  # Beside the spools: records that no broker took.
 
 
 class SpoolFolder:
-    """The folder of a spool; made under another name, and renamed once its lock is held.
+    """The folder of a spool; created under another name, and renamed once its lock is held.
 
-    ``drops``: go on in a page of the new folder; ``is_synced``: the folder is on the disk before it
-    takes a record, so that after a loss of power it tells that records may be missing.
+    ``drops``: continued in a page of the new folder; ``is_synced``: the folder is synced before it
+    takes a record, so that after a loss of power it shows that records may be missing.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SpoolFolder:
     def open_segment(self, first_seq: int) -> int:
         """Open a segment for appending, named by the first number in it; return its descriptor.
 
-        One of the same name holds no record: its first one failed. It is begun anew.
+        An existing one of that name holds no record, as its first one failed; it is truncated.
         """
         path = segment_path(self.path, first_seq)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)

@@ -27,9 +27,9 @@ _DONE_PREFIX = ".done-"
 class SpoolFollower:
     """Reads all spools below a folder in turn, and removes what is shipped.
 
-    Only one process reads a folder: it holds a lock that the kernel frees when it dies.
+    Only one process reads a folder: it holds a lock that the kernel releases when it dies.
 
-    ``sync_interval_s``: how often what the writers wrote is put on the disk; this bounds what power
+    ``sync_interval_s``: how often the writers' data are synced to the disk; this bounds what power
     loss can take.
     """
 
@@ -99,7 +99,8 @@ class SpoolFollower:
     def mark_shipped(self, watermarks: Mapping[str, int]) -> None:
         """Record durably what need not be read again; call it before ``release``.
 
-        What a full disk does not take now is noted with the next watermark, and released after it.
+        What a full disk does not take now is recorded with the next watermark, and released after
+        it.
         """
         for spool_id, seq in watermarks.items():
             if (reader := self._readers.get(spool_id)) is not None:

@@ -106,8 +106,8 @@ def gap_frame(
 def seed_of(spool_id: str) -> int:
     """Return the start value of a spool's checksums.
 
-    Only who knows the spool's random id can make bytes that pass as its frame, so a frame hidden in
-    a request body is never taken for one when a reader looks for the next frame after damage.
+    Only the spool's random id yields bytes that pass as its frame, so a frame hidden in a request
+    body is never taken for one when a reader looks for the next frame after damage.
     """
     return zlib.crc32(spool_id.encode("ascii"))
 
@@ -181,7 +181,7 @@ def pack_parts(
 def frame_length(data: bytes | memoryview, at: int) -> int | None:
     """Return the padded size in bytes of the frame at a position; None when none begins there.
 
-    Needs ``HEADER_BYTES`` from the position on; says nothing of the checksum.
+    Needs ``HEADER_BYTES`` from the position on; does not verify the checksum.
     """
     magic, length = _START.unpack_from(data, at)
     if magic != MAGIC or not HEADER_BYTES <= length <= MAX_FRAME_BYTES:
@@ -209,8 +209,8 @@ def frame_bytes(spool_id: str, frame: Frame) -> bytes:
 def walk(data: bytes | memoryview, at: int, max_frames: int, seed: int) -> tuple[list[int], int]:
     """Find the frames with a right checksum from a position on, up to the first wrong one.
 
-    Gives where each begins, and where the last ends with its padding. Nothing is said of what
-    the checksum covers: version and inner lengths.
+    Return where each begins, and where the last ends with its padding. Version and inner lengths,
+    which the checksum covers, are not checked.
     """
     starts: list[int] = []
     view = memoryview(data)
@@ -266,8 +266,9 @@ def find_frame(data: bytes, at: int, seed: int) -> int | None:
 def holds_record(data: bytes, event_id: str, seed: int) -> bool:
     """Whether a whole frame is the record of an event.
 
-    Not one that its writer had only begun when it was killed, nor one whose body quotes the id.
-    Each frame is verified once, whatever bodies hold: a whole one is passed over whole.
+    A frame that its writer had only begun when it was killed does not count, nor one whose body
+    quotes the id. Each frame is verified once; a whole one is skipped whole, whatever its bodies
+    hold.
     """
     if event_id.encode("ascii") not in data:
         return False

@@ -1,8 +1,8 @@
 """The counts of a host's taps since its first spool, read without asking any process.
 
-Each tap counts in pages beside its spool (``traffic``, ``drops``), which outlive it. A spool goes
-when all it held is stored; what its pages say is then added to one file in the spool folder, so
-that the sums only grow, whoever dies. Standard library only.
+Each tap counts in pages beside its spool (``traffic``, ``drops``), which outlive it. When a spool
+is stored and removed, its counts are added to one file in the spool folder, so that the sums only
+grow. Standard library only.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ TOTALS_NAME = ".totals"
 class EndpointCounts:
     """The counts of a host's taps for one endpoint.
 
-    ``requests``, ``sampled``: how many came, and how many of them were chosen to be recorded;
-    ``dropped``: how many of those were not recorded, by reason.
+    ``sampled``: requests chosen to be recorded; ``dropped``: sampled ones not recorded, by reason.
     """
 
     requests: int = 0
@@ -55,8 +54,8 @@ def unreported(folder: Path) -> list[Drop]:
 def keep_counts(folder: Path, spool_id: str) -> None:
     """Add a spool's counts to the totals before it is removed; repeating has no effect.
 
-    Only for the one process that removes spools. Best effort: what cannot be written is lost to the
-    sums, and to nothing else.
+    Only for the one process that removes spools. Best effort: what cannot be written is missing
+    from the sums only.
     """
     with suppress(OSError):
         counts, folded = _read_totals(folder)

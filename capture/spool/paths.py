@@ -1,6 +1,6 @@
-"""Under which paths apps were asked for what is recorded: a small file in the spool folder.
+"""The paths of apps' recorded requests: a small file in the spool folder.
 
-Each process adds a path that it has not noted yet, as one line. Standard library only.
+Each process appends a path that it has not noted yet, as one line. Standard library only.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ class Quota:
     """Measures what is left of a folder's quota.
 
     ``folder``: the host's spool folder; all spools in it share one budget; ``min_free_bytes``:
-    bytes that must stay free on the volume; None: 5% of it, at most 1 GiB; ``left_bytes``: what
-    may still be written; whoever writes takes it off.
+    bytes that must stay free on the volume; None: 5% of it, at most 1 GiB; ``left_bytes``: what may
+    still be written; writers decrease it.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int, min_free_bytes: int | None) -> None:

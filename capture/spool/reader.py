@@ -1,8 +1,8 @@
 """Reads one spool, from its oldest frame.
 
 A reader never stops at damage: it looks for the next frame whose checksum is right, and the hole in
-the sequence becomes a gap. A spool whose writer is dead ends with what nobody could tell any more:
-a torn frame, drops that no gap frame reported, a tail that power loss may have taken.
+the sequence becomes a gap. A spool whose writer is dead ends with a torn frame, drops that no gap
+frame reported, and a tail that power loss may have taken.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ class SpoolReader:
     def sync(self) -> None:
         """Sync what was written so far; fdatasync acts on the file, whoever wrote it.
 
-        Also of segments that are not read yet: a broker may be away for long. Nothing of a writer
-        that wants none of it, once its first segment has said so.
+        This includes unread segments: a broker may be away for long. Spools whose first segment
+        says that their writer wants no sync are skipped.
         """
         if self._is_synced_by_kernel:
             return
@@ -155,7 +155,7 @@ class SpoolReader:
     def _read_segment(
         self, batch: _Found, max_records: int, max_bytes: int, *, is_final: bool
     ) -> tuple[int, int]:
-        """Read frames from where we stand; return the bytes passed and the bytes left unread.
+        """Read frames from the current position; return the bytes passed and the bytes left unread.
 
         ``is_final``: nothing will be added, so that damage at the end is skipped, not awaited.
         """
@@ -183,7 +183,7 @@ class SpoolReader:
     def _take(self, data: bytes, batch: _Found, max_records: int) -> int:
         """Add the whole frames at the beginning of the data; return where they end.
 
-        Runs of records in sequence, which is nearly all, go on as they lie.
+        Runs of records in sequence, which is nearly all, are passed on as they lie.
         """
         starts, end = walk(data, 0, max_records, self._seed)
         if 2 * end < len(data):
@@ -232,7 +232,7 @@ class SpoolReader:
     def _skip_damage(self, descriptor: int, *, is_final: bool) -> int:
         """Return the distance to the next whole frame; 0 when more may come.
 
-        0 as well when it is here by now: its writer was in the midst of writing it.
+        0 as well when the frame is whole by now: its writer was in the midst of writing it.
         """
         size = os.fstat(descriptor).st_size
         data = os.pread(descriptor, size - self._offset, self._offset)
@@ -255,8 +255,8 @@ class SpoolReader:
     def _last_words(self, *, torn: bool) -> Iterator[Frame]:
         """Yield the unreported gaps of a dead writer; then the spool is finished.
 
-        Numbered from the end of the segments on, the same each time: what is shipped of it is not
-        told again by whoever finds the spool after a kill.
+        Their numbers follow the segments and are the same each time: what is shipped is not
+        reported again by the process that finds the spool after a kill.
         """
         self.is_finished = True
         for seq, gap in enumerate(self._untold(torn=torn), self._end):

@@ -1,8 +1,8 @@
 """Frames by columns, over the bytes in which they lie.
 
-Nothing is unpacked that nobody asks for. The numbers of the headers are one gather, bodies are cut
-out by Arrow in one go, and what the meta tells is found by the NULs in it. A frame by itself
-(``frame``) is for the few that need a look of their own.
+Nothing is unpacked before it is needed: the headers' numbers are one gather, Arrow cuts out bodies
+in one go, and the NULs in the meta delimit its fields. ``frame`` returns the few that need a look
+of their own.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ Buffer = bytes | memoryview
 class Records:
     """Frames of one or several spools, by columns, in the order given.
 
-    ``raw``: bytes in which the frames lie, each at a multiple of eight; ``starts``: where each
-    frame begins, shape (records,); ``codes``: which of them each frame is of, shape (records,);
-    left out, all are of the first.
+    ``raw``: bytes of the frames, each at a multiple of eight; ``starts``: where each frame begins,
+    shape (records,); ``codes``: the spool of each frame, shape (records,); by default the first.
     """
 
     def __init__(
@@ -222,8 +221,8 @@ class Records:
     def _cut(self, starts: np.ndarray, lengths: np.ndarray) -> pa.BinaryArray:
         """Cut a piece out of each frame.
 
-        The whole is taken for an array in which the pieces lie between others; Arrow then copies
-        out every second one. Its offsets have to rise, so that repeated frames are cut once.
+        The whole is taken for an array in which the pieces alternate with the rest; Arrow then
+        copies every second one. Its offsets have to rise, so that repeated frames are cut once.
         """
         at = np.arange(len(starts))
         if len(starts) and (np.diff(starts) <= 0).any():

@@ -1,8 +1,9 @@
 """The spool: append-only segment files of checksummed frames, one writer process each.
 
-``SpoolWriter`` makes ``<folder>/<spool id>/`` when it first appends, never before, so that a server
-may be loaded and then forked. A record survives kill -9 in the page cache. Nothing raises into the
-caller: what cannot be written is dropped, counted, told by a gap later. Standard library only.
+``SpoolWriter`` creates ``<folder>/<spool id>/`` when it first appends, never before, so that a
+server may be loaded and then forked. A record survives kill -9 in the page cache. Nothing raises
+into the caller: what cannot be written is dropped, counted, and reported by a later gap frame.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -116,8 +117,7 @@ class SpoolWriter:
     ) -> bool:
         """Write one record; False when it was dropped (and counted).
 
-        ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Safe to call from
-        several threads.
+        ``meta`` may be packed already; ``endpoint`` in it names whose drop it is. Thread-safe.
         """
         packed = meta if isinstance(meta, bytes) else pack_meta(meta)
         if len(request) + len(response) > _MAX_BUFFERS:

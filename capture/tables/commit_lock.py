@@ -1,7 +1,7 @@
-"""Between two rounds of commits: all tables of a local root are at the same records of each spool.
+"""A lock between rounds of commits: then all local tables are at the same records of each spool.
 
-A sink stores a spool's records table by table. Whoever copies the tables needs a moment between two
-rounds, or one table would have what another is still to get.
+A sink stores a spool's records table by table. A copy of the tables in the middle of a round would
+have in one table what another is still to get.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _NOT_TO_BE_HAD = (errno.EACCES, errno.EROFS, errno.ENOLCK, errno.ENOSYS)
 
 @contextmanager
 def committing(root: str) -> Iterator[None]:
-    """Hold a round of commits, beside those of other sinks; nothing for a bucket.
+    """Hold a round of commits, shared with those of other sinks; nothing for a bucket.
 
-    Where the lock is not to be had, the round goes on without: capture stops for no backup.
+    Where the lock cannot be taken, the round goes on without: capture stops for no backup.
     """
     with ExitStack() as held:
         try:

@@ -1,8 +1,8 @@
 """Compaction: many small files of a partition become few large ones, sorted by time.
 
-A server that commits every ten seconds leaves 8,640 files a day; readers pay for each. The rows are
-merged in order of time by a window that moves over the files, so that what is in memory does not
-grow with the day. Only places change: readers of the log see the same rows at every moment.
+A server that commits every ten seconds leaves 8,640 files a day; readers pay for each. Rows are
+merged in order of time by a window that moves over the files, so memory does not grow with the day.
+Readers of the log see the same rows at every moment.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _RUN_BYTES = 8 * TARGET_BYTES
 def worth_merging(files: Iterable[Held], *, is_open: bool) -> list[Held]:
     """Choose the files of one partition that are worth compacting.
 
-    A file is written anew only when the smaller ones outweigh it: so each row is moved a number of
-    times that grows with the logarithm of the part, however often one looks.
+    A file is rewritten only when the smaller ones outweigh it: so each row moves a number of times
+    that grows with the logarithm of the partition, however often this runs.
     """
     outweigh = _OUTWEIGH_OPEN if is_open else _OUTWEIGH_CLOSED
     small = sorted((f for f in files if f.size < TARGET_BYTES // 2), key=lambda f: f.size)

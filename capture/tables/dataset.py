@@ -85,8 +85,8 @@ _REPEATED = (
 class Gap:
     """Records that were not stored, as counted where they were lost.
 
-    ``records`` is None when the number cannot be known (power loss); ``endpoint`` is empty when the
-    loss cannot be told apart by endpoint (damaged segments).
+    ``records`` is None when the number is unknown (power loss); ``endpoint`` is empty when the loss
+    cannot be attributed (damaged segments).
     """
 
     spool_id: str
@@ -104,8 +104,7 @@ def answered_by(
 ) -> pads.Expression:
     """Return the filter of the rows of one variant, be it a shadow; None: what callers got.
 
-    ``target_model``: of many models behind it, one; ``shadows``: with what shadows answered
-    besides, of all variants.
+    ``target_model``: one of many models behind it; ``shadows``: include the answers of all shadows.
     """
     if target_model is not None:
         return answered_by(variant, shadows=shadows) & (pads.field("model") == target_model)

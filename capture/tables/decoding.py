@@ -1,8 +1,8 @@
 """Request and response bodies to typed columns, by the endpoint's signature.
 
-Many bodies are decoded together: clean CSV is joined and parsed once, JSON column by column. A body
-that cannot be read gives no values and one sentence; a value that does not fit its type goes, as
-text, to the map ``unfit``, and so do fields of a JSON object that the signature does not know.
+Many bodies are decoded together: clean CSV is joined and parsed once, JSON column by column. An
+unreadable body gives no values and one sentence; a value that does not fit its type goes, as text,
+to the map ``unfit``, and so do unknown fields of a JSON object.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def _undecoded(answered: np.ndarray) -> Decoded:
 
 
 def _alone(ids: dict[int, str], counts: np.ndarray) -> pa.Array:
-    """Return the ids as a column, those of requests with several rows left out.
+    """Return the ids as a column, null for requests with several rows.
 
-    An id names a request; rows of one are told apart by their index, also by who sends the truth.
+    An id names a request; labels, too, tell its rows apart by their index.
     """
     is_alone = np.repeat(counts == 1, counts)
     chosen = {row: text for row, text in ids.items() if is_alone[row] and text != _NULL}
@@ -152,7 +152,7 @@ def _sent(records: Records, side: Literal["request", "response"], answered: np.n
 def _places(bodies: Bodies, counts: np.ndarray) -> tuple[pa.Array | None, np.ndarray]:
     """Map rows of the table to rows that were read (null: none), and the other way round.
 
-    None: both are the same, as they are when all bodies could be read at once.
+    None: both are the same, as when all bodies could be read at once.
     """
     starts = np.cumsum(counts) - counts
     total, read_total = int(counts.sum()), int(bodies.counts.sum())

@@ -1,7 +1,7 @@
 """A Delta table's own log: what was appended since a version, and all of its watermarks.
 
-The library tells a watermark only to who knows the spool's name. Whoever audits must also find a
-spool whose rows are gone, of which a watermark is left and nothing else.
+The library returns a watermark only for a known spool. An audit must also find a spool whose rows
+are gone, of which only a watermark is left.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Added:
     """What was appended to a table since a version.
 
     ``version``: the newest version; ``NO_TABLE`` while there is no table; ``files``: new files that
-    are still there, relative to the table's folder; ``parts``: parts all rows of which count as
-    new, since it cannot be told any more which are.
+    still exist, relative to the table's folder; ``parts``: partitions whose rows all count as new,
+    since the new ones are unknown.
     """
 
     version: int
@@ -47,9 +47,9 @@ class Added:
 def added_since(folder: DeltaFolder, version: int) -> Added:
     """Return what was appended after a version.
 
-    A commit that also removes files (compaction, retention, erasure) only brings older rows in
-    another place; what was decoded again is new in it. Where files of an append are gone, or
-    entries of the log, all rows of their parts count as new: rather too many than too few.
+    A commit that also removes files (compaction, retention, erasure) only moves older rows; rows
+    that were decoded again count as new. Where files of an append, or entries of the log, are gone,
+    all rows of their partitions count as new: rather too many than too few.
     """
     newest = folder.newest_version()
     table = folder.table
@@ -108,7 +108,7 @@ def _sorted(texts: Iterable[str | None]) -> tuple[str, ...]:
 
 
 def last_commit(folder: DeltaFolder) -> datetime | None:
-    """Return when the version that is open was committed; None where its entry does not say.
+    """Return when the open version was committed; None where its entry does not say.
 
     Not by ``DeltaTable.history``, which stops all threads until the storage answers (deltalake
     1.6.6).

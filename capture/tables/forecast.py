@@ -18,9 +18,8 @@ class Forecast:
     """The size of a table now, and at the end of retention if traffic stays the same.
 
     ``bytes_now``: bytes of the files that hold its rows; ``bytes_per_day``: median of the last
-    seven whole UTC days, those without records included (their mean where most are); None while
-    there is no whole day; ``bytes_at_retention``: bytes when the oldest day that is kept is as old
-    as retention lets it be.
+    seven whole UTC days, empty ones included (their mean where most are); None before the first
+    whole day; ``bytes_at_retention``: bytes when the oldest day is as old as retention allows.
     """
 
     bytes_now: int
@@ -32,7 +31,7 @@ class Forecast:
 def forecast(root: str, endpoint: str, *, retention_days: int, now: datetime) -> Forecast:
     """Forecast the size of an endpoint's table at the end of retention.
 
-    Replaced files that still lie there, and the log, come on top for a day.
+    Replaced files that are not deleted yet, and the log, add to it for a day.
     """
     folder = Dataset(root, endpoint)
     folder.catch_up()

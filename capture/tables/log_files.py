@@ -1,9 +1,9 @@
 """The log of a table on a local disk: what makes a commit outlive a loss of power.
 
-delta-rs writes an entry and syncs nothing. A file system that has lost its power may then show the
-entry's name and none of its bytes, which readers take for a commit of nothing. So whoever commits
-has the entry and its folder synced before anybody is told, and whoever writes to a table first
-looks for entries that were cut off, which nobody was told of (docs/why/power-loss.md).
+delta-rs writes an entry and syncs nothing. After a loss of power a file system may show the entry's
+name and none of its bytes, which readers take for an empty commit. So a committer syncs the entry
+and its folder before it acknowledges, and whoever writes to a table first looks for entries that
+were cut off, which were never acknowledged (docs/why/power-loss.md).
 """
 
 from __future__ import annotations
@@ -32,10 +32,9 @@ _RECENT = 100
 
 
 def sync_entries(table: str, first: int) -> bool:
-    """Put entries of a log from one on, and their names, on the disk.
+    """Sync the entries of a log from one on, and their names; return whether one made a checkpoint.
 
-    Return whether one made a checkpoint. Where one has taken the place of the first entries, those
-    that are left are synced.
+    Where a checkpoint has replaced the first entries, those that are left are synced.
     """
     folder = Path(table, LOG)
     return _sync(folder, _versions_from(folder, first))
@@ -55,10 +54,10 @@ def _sync(folder: Path, versions: Iterable[int]) -> bool:
 
 
 def secure(table: str) -> list[str]:
-    """Replace entries that were cut off, and put all others on the disk; return what was replaced.
+    """Replace entries that were cut off, and sync all others; return what was replaced.
 
-    A process may have ended between a commit and its sync. Who goes on from watermarks must know
-    that they stay.
+    A process may have ended between a commit and its sync. Whoever goes on from watermarks must
+    know that they stay.
     """
     folder = Path(table, LOG)
     if not folder.is_dir():
@@ -142,10 +141,10 @@ def _replace(folder: Path, name: str) -> None:
 
 
 def _drop_cut_checkpoints(folder: Path) -> int:
-    """Put checkpoints aside that cannot be read; return the version of the newest one, 0 for none.
+    """Set aside unreadable checkpoints; return the version of the newest readable one, 0 for none.
 
-    The entries before a checkpoint are removed only when it is on the disk. Where they are, what is
-    left of it stays in its place: without it the table would seem to be another.
+    The entries before a checkpoint are removed only when it is synced. Where they are gone, a cut
+    checkpoint stays in its place: without it the table would seem to be another.
     """
     newest = -1
     for path in sorted(folder.glob(f"*{_CHECKPOINT}")):

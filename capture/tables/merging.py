@@ -29,10 +29,10 @@ class _Source(NamedTuple):
 def rows_in_order(
     folder: DeltaFolder, paths: Sequence[str], schema: pa.Schema
 ) -> Iterator[pa.Table]:
-    """Return the rows of files sorted by the table's order, in tables of a row group each.
+    """Yield the rows of files sorted by the table's order, in tables of a row group each.
 
-    Row groups are read by their earliest times; what is earlier than all that is still to be read
-    is given away. Where times lie so wild that too much would wait, it goes sorted as far as it is.
+    Row groups are read by their earliest times; rows earlier than all that is still to be read are
+    yielded. Where times overlap so much that too many rows would wait, they go sorted so far.
     """
     order = [name for name in folder.order if name in schema.names]
     first = order[0] if order else None

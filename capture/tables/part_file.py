@@ -23,9 +23,9 @@ ROW_GROUP_ROWS = 65_536
 class PartFile:
     """A file that grows by tables and then takes its name.
 
-    ``part``: the partition's column and value; None for a table without; ``writer``: beginning of
-    the file's name, by which its writer knows it again; ``repeated``: text columns whose values
-    repeat, worth a dictionary.
+    ``part``: the partition's column and value; None for a table without; ``writer``: prefix of the
+    file's name, by which its writer recognizes it; ``repeated``: text columns whose values repeat,
+    worth a dictionary.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class PartFile:
         return int(self._stream.tell())
 
     def finish(self, *, is_change: bool = True) -> AddAction:
-        """Have the file on the disk under its name; return the action that registers it.
+        """Sync the file and give it its name; return the action that registers it.
 
         ``is_change``: whether its rows are new to the table, or only moved within it.
         """

@@ -1,10 +1,9 @@
-"""Reads stored bodies again: by a signature that is not the one by which they were read.
+"""Decodes stored bodies again, by another signature than before.
 
 A file at a time: the rows that are read otherwise now go to a file of their own, all others to a
-second one, and both take the place of the old file in one commit. Each row says by which signature
-it was last read, so that it is read once by each. Whoever is killed when, each row is in the table
-once; doing it again goes on where it ended. Bodies are those of the table, so that what was
-redacted or erased stays so.
+second one, and both replace the old file in one commit. Each row records the signature that last
+read it, so that each reads it once. After a kill each row is in the table once, and repeating
+resumes. Bodies come from the table, so what was redacted or erased stays so.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ def decode_again(
 ) -> Redecoded:
     """Decode by a signature the requests that another one decoded, or none could.
 
-    ``served``: the models that the endpoint has now; what others answered is not read as theirs.
+    ``served``: the endpoint's current models; answers of others are not decoded as theirs.
     """
     total = Redecoded()
     done: set[str] = set()
@@ -171,7 +170,7 @@ def _unparsed(rows: pa.Table) -> np.ndarray:
 def _pending(rows: pa.Table, signature: Signature) -> np.ndarray:
     """Return the first rows of records that were read by another signature, shape (rows,).
 
-    What was read by none of the endpoint's, as by that of a job, is so only where it was not read.
+    Records read by a signature that is not the endpoint's, as by a job's, count only if unreadable.
     """
     digests = rows["signature_digest"]
     other = pc.fill_null(pc.not_equal(digests, signature.digest), False)
@@ -245,7 +244,7 @@ def _built(requests: pa.Table, signature: Signature) -> tuple[pa.Table, np.ndarr
 def _old_rows(made: pa.Table, numbers: np.ndarray, rows: pa.Table, stored: np.ndarray) -> pa.Table:
     """Return for each row the stored one that it is to replace, null where there is none.
 
-    ``numbers``, ``stored``: the number of the request of each row of the two.
+    ``numbers``, ``stored``: the request number of each row of the two.
     """
     keys = _row_keys(numbers, made)
     known = _row_keys(stored, rows)
@@ -284,7 +283,7 @@ def _are_by_position(
 ) -> np.ndarray:
     """Return which rows are read whatever their inputs are called, shape (rows,).
 
-    ``owner``: the request of each row; ``is_asked``: the rows to tell it of.
+    ``owner``: the request of each row; ``is_asked``: the rows to look at.
     """
     asked = np.unique(owner[is_asked])
     inputs = [replace(one, name=f"\0{at}") for at, one in enumerate(signature.inputs)]

@@ -26,11 +26,10 @@ _ATTEMPTS = 5
 
 
 def expire(folder: DeltaFolder, before: str) -> int:
-    """Take the parts before a day away; return how many rows they had.
+    """Remove the partitions before a day; return how many rows they had.
 
-    The files stay until ``vacuum``, so that who reads an older state of the table can end in peace.
-    How many requests of each spool go is added to its watermark ``x/<spool id>`` in the same
-    commit.
+    The files stay until ``vacuum``, so that readers of an older state of the table can finish. The
+    removed requests of each spool are added to its watermark ``x/<spool id>`` in the same commit.
     """
     for _ in range(_ATTEMPTS):
         folder.refresh()
@@ -68,7 +67,7 @@ def _requests(folder: DeltaFolder, table: DeltaTable, before: str) -> dict[str, 
 
 
 def vacuum(folder: DeltaFolder, older_h: int, now: datetime) -> int:
-    """Delete the files that went from the table that long ago; return how many there were.
+    """Delete the files that left the table that long ago; return how many there were.
 
     Files that no commit ever knew go, too, when they are a day old. Nothing is written to the log.
     """

@@ -1,9 +1,9 @@
 """Replaces files of a table, in one commit that only one writer can win.
 
-delta-rs lets two writers of old states take away the same file twice, so that rows which both wrote
-anew would stand there twice (deltalake 1.6.6, see the test). Who takes files away therefore moves a
+delta-rs lets two writers of old states remove the same file twice, so that rows which both rewrote
+would be there twice (deltalake 1.6.6, see the test). Whoever removes files therefore moves a
 watermark of its own in the same commit: of two that looked at the same state, the second is
-refused. Appends do not touch that watermark, and so neither wait for a rewriting nor disturb it.
+refused. Appends do not touch that watermark, and so neither wait for a rewrite nor disturb it.
 """
 
 from __future__ import annotations

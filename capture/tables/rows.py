@@ -51,9 +51,9 @@ def build_rows(
 ) -> Built:
     """Decode records to a table in the schema of the signature.
 
-    ``is_time_trusted``: whether the endpoint takes the event times that its clients state.
-    A record that makes the decoder itself fail is kept raw, with the fault as its parse error; one
-    that cannot even be kept so is left out and given back: one odd record never stops the others.
+    ``is_time_trusted``: whether the endpoint takes the event times that its clients state. A record
+    that makes the decoder itself fail is kept raw, with the fault as its parse error; one that
+    cannot even be kept so is left out and returned: one odd record never stops the others.
     """
     if not len(records):
         return Built(table_schema(signature).empty_table())
@@ -196,7 +196,7 @@ def _event_ids(records: Records) -> pa.StringArray:
 def _stated_times(records: Records, flags: pa.Array) -> dict[str, pa.Array]:
     """Return event times and flags with the times that clients stated, where no other is given.
 
-    One that is empty could not be parsed.
+    An empty stated time could not be parsed.
     """
     trusted, stated = records.meta("event_time_us"), records.meta("stated_time_us")
     is_stated = pc.and_(pc.is_valid(stated), pc.is_null(trusted))
@@ -214,9 +214,9 @@ def _stated_times(records: Records, flags: pa.Array) -> dict[str, pa.Array]:
 def _event_times(texts: pa.StringArray, arrival: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the client's event time, else the arrival time, in microseconds since 1970.
 
-    A time that no request can be of (before 1970, or more than a year ahead) is that of arrival,
-    too: of the year 9999 no window would ever tell, and not every reader of the table could. The
-    second array says where.
+    An impossible time (before 1970, or more than a year ahead) is replaced by that of arrival: no
+    window would ever reach the year 9999, and not every reader of the table could read it. The
+    second array marks these rows.
     """
     if texts.null_count == len(texts):
         return arrival, np.zeros(len(arrival), np.bool_)

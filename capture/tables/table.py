@@ -2,7 +2,7 @@
 
 Files are written whole under a hidden name, synced and renamed, then registered by one commit that
 also carries the watermarks. Their names begin with the writer's, so that after a kill a writer
-finds and removes what it had written but not committed, and a plain Parquet glob is exact again.
+finds and removes its uncommitted files, and a plain Parquet glob is exact again.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class DeltaFolder:
         """Load the newest version now, incrementally where this thread has read the table before.
 
         A writer that goes on from watermarks it has read rather takes ``refresh`` once, and keeps a
-        state that nobody else of its thread moves.
+        state that nothing else of its thread moves.
         """
         self._table, entry = _kept.tables.pop(self.uri, (None, None))
         try:
@@ -194,9 +194,9 @@ class DeltaFolder:
         """Commit rows and watermarks in one step; return the number of rows.
 
         ``offsets``: how far the rows reach in each partition of a broker, kept as ``k/<partition>``
-        to be looked up; what counts are the watermarks of the spools. ``after``: where spools have
-        to stand, for a writer that goes on where it left off unless another one came in between;
-        ``is_last``: the state is closed, which takes some MiB for a log of a hundred entries.
+        for information only; the watermarks of the spools count. ``after``: where spools have to
+        stand, for a writer that goes on where it left off unless another one came in between;
+        ``is_last``: close the state, which takes some MiB for a log of a hundred entries.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             table = self._ready(rows.schema)
@@ -258,10 +258,10 @@ class DeltaFolder:
         *,
         is_last: bool = False,
     ) -> None:
-        """Add an entry to the log of a state of the table; in a local folder it stays then.
+        """Add an entry to the log of a state of the table; in a local folder it is synced.
 
-        ``watermarks``: under their names in the log; ``metadata``: what the entry says of itself;
-        ``is_last``: closes the state in place of loading the new one.
+        ``watermarks``: under their names in the log; ``metadata``: the entry's own; ``is_last``:
+        close the state in place of loading the new one.
         """
         before = table.version()
         table.create_write_transaction(
@@ -292,9 +292,10 @@ class DeltaFolder:
             self.table.cleanup_metadata()
 
     def secure(self) -> None:
-        """Mend the log of a local folder after a loss of power, and have it all on the disk.
+        """Repair the log of a local folder after a loss of power, and sync all of it.
 
-        For who goes on from its watermarks: they may be of a process that was killed before that.
+        For writers that go on from its watermarks: a process may have been killed before it synced
+        them.
         """
         self.refresh()
         if self._is_local:
@@ -305,7 +306,7 @@ class DeltaFolder:
         """Whether a refused commit is in the log after all; if not, remove its files.
 
         A bucket may take an entry and answer with an error. The library then puts it again, and is
-        refused by its own.
+        refused by its own entry.
         """
         self.refresh()
         names = {action.path for action in written}
@@ -376,7 +377,7 @@ class DeltaFolder:
     def _entry(self, table: DeltaTable) -> _Entry:
         """Return the identity of the open version's log entry: size and modification time.
 
-        Buckets know times to the second only: of what lies there, the entry's own bytes.
+        Buckets know times to the second only: for these, the entry's own bytes.
         """
         path = f"{self.path}/_delta_log/{table.version():020d}.json"
         with reaching(self.uri):

@@ -1,7 +1,7 @@
 """A unique writer name for a sink's files, the same after a restart.
 
-After a kill a sink removes what it had written but not committed, which it knows by its name; two
-sinks of one name would remove each other's files.
+After a kill a sink removes its uncommitted files, which it knows by its name; two sinks of one name
+would remove each other's files.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _NAME_LENGTH = 12
 
 
 class WriterName:
-    """Takes the first name of this host that no living process holds, or makes one.
+    """Takes the first name of this host that no living process holds, or creates one.
 
-    ``folder``: where the host's names lie, a file each; made when missing.
+    ``folder``: where the host's names lie, a file each; created when missing.
     """
 
     def __init__(self, folder: Path) -> None:

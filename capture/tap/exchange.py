@@ -52,7 +52,7 @@ def begin(
 ) -> tuple[Exchange | None, Scope, Send]:
     """Decide whether to record a request; return its exchange, scope and send.
 
-    The exchange does not keep the scope, which may lead back to it.
+    The exchange does not keep the scope, which may refer back to it.
     """
     if not recorder.is_able:
         recorder.pass_by(target.endpoint)
@@ -79,10 +79,10 @@ def begin(
 
 
 class Exchange:
-    """One request that is recorded, and its response, on their way through the tap.
+    """One recorded request, and its response, on their way through the tap.
 
-    ``is_open``: whether its frame is neither written nor given up; ``inflight_bytes``: what it
-    keeps of bodies.
+    ``is_open``: whether its frame is neither written nor given up; ``inflight_bytes``: the size of
+    the bodies that it keeps.
     """
 
     __slots__ = (

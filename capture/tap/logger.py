@@ -313,7 +313,7 @@ def _parts(
 ) -> list[_Part]:
     """Write rows and answers as JSON, in as many parts as the limit of a body needs.
 
-    A row that is too long by itself is a part alone.
+    A row that exceeds the limit is a part alone.
     """
     request, response = json_bytes(rows), json_bytes(answers)
     longest = max(len(request), len(response))

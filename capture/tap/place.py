@@ -1,8 +1,8 @@
 """Finds where a process records to, by the same rules as the service.
 
-Apps of other people capture with the standard library alone, so the few settings that they share
-with the service are read here from the same places by the same rule: the environment, then
-``driftline.toml`` in the working folder, then the defaults. Standard library only.
+Captured apps use the standard library alone, so the few settings that they share with the service
+are read here from the same sources in the same order: the environment, ``driftline.toml`` in the
+working folder, the defaults. Standard library only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
     """Find where this process records to.
 
     A settings file that cannot be read is logged, and the defaults hold: ``driftline up`` refuses
-    to start on it with the reason, and an app must answer whatever lies beside it.
+    to start on it with the reason, and an app must answer all the same.
     """
     file = Path.cwd() / _FILE_NAME
     folder = file.resolve().parent if file.exists() else file.parent

@@ -1,8 +1,8 @@
 """A reverse proxy that records: the tap in front of an HTTP server that cannot load it.
 
-Bytes are handed on as they come, both ways, as they were sent: nothing is gathered, unpacked or
-followed. What belongs to one connection only (RFC 9110, 7.6.1) stays on it. When the client leaves,
-the request to the server behind is given up; when that server breaks off, so does the answer.
+Bytes are forwarded as they come, both ways: nothing is buffered, unpacked or followed. Headers of
+one connection only (RFC 9110, 7.6.1) stay on it. When the client leaves, the upstream request is
+cancelled; when the server breaks off, so does the answer.
 """
 
 from __future__ import annotations

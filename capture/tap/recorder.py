@@ -1,4 +1,4 @@
-"""What all requests of a process share in the tap: spool, limits, counts, headers to keep.
+"""The shared state of a process's tap: spool, limits, counts, headers to keep.
 
 Standard library only.
 """

@@ -18,7 +18,7 @@ _SIGNS = r"[\W_]*"
 def pattern_of(names: Sequence[str], begin: str, end: str) -> str:
     """Return a pattern that finds such names; Python's ``re`` and RE2 read it alike.
 
-    ``begin``, ``end``: what finds the borders of a name, where no star stands.
+    ``begin``, ``end``: patterns of a name's borders, where no star stands.
     """
     found = []
     for name in names:

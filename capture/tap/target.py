@@ -81,8 +81,8 @@ def is_sampled(key: bytes, share: float) -> bool:
 def hash_of(key: bytes) -> int:
     """Return the 32-bit hash of an id, the same in every process and version.
 
-    CRC-32 alone is linear: of ids that count up, such as ``s-1`` to ``s-3000``, it puts far too
-    many or too few below a threshold. What follows is the finalizer of MurmurHash3 (Appleby).
+    CRC-32 alone is linear: of consecutive ids, such as ``s-1`` to ``s-3000``, it puts far too many
+    or too few below a threshold. What follows is the finalizer of MurmurHash3 (Appleby).
     """
     mixed = zlib.crc32(key)
     mixed = (mixed ^ mixed >> 16) * 0x85EBCA6B & 0xFFFFFFFF
@@ -114,7 +114,7 @@ def new_id() -> str:
 
 
 def parse_event_time(text: str) -> int | None:
-    """Read an RFC 3339 time with its offset as microseconds since 1970 (UTC); None when it is none.
+    """Read an RFC 3339 time with its offset as microseconds since 1970 (UTC); None if invalid.
 
     Digits past microseconds are cut.
     """

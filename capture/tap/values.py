@@ -1,6 +1,6 @@
-"""Whatever holds a row in memory, as JSON: mappings, sequences, rows and frames of data libraries.
+"""Rows in memory as JSON: mappings, sequences, rows and frames of data libraries.
 
-Nothing is imported: a frame is known by what it can do. Standard library only.
+Nothing is imported: a frame is recognized by its methods. Standard library only.
 """
 
 from __future__ import annotations

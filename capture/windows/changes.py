@@ -1,9 +1,9 @@
-"""Which hours of event time records or labels came for since one last looked.
+"""The hours of event time for which new records or labels came.
 
-A monitor whose window is done runs it again only when something new belongs to it. What is new
-stands in the logs of the two tables: only the files that were added are read, of records only their
-times; labels are brought to times by one search for their ids among the captured records. A label
-without a record is no change yet: its record, when it comes, is.
+A monitor runs a finished window again only when something new belongs to it. The logs of the two
+tables say what is new: only added files are read, of records only their times; one search for the
+ids of labels among the captured records finds theirs. A label without a record is no change yet:
+its record, when it comes, is.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _SPANS = (2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far one has looked: versions of the table of records and of that of labels.
+    """How far changes were read: versions of the table of records and of that of labels.
 
-    -1 stands for a table that was not there yet. Of tables that others write they are digests, and
-    ``files`` holds eight bytes for each file that was there.
+    -1 stands for a table that did not exist yet. For tables that others write these are digests,
+    and ``files`` holds eight bytes for each file.
     """
 
     capture: int = NO_TABLE
@@ -123,9 +123,9 @@ def _label_hours(
 ) -> set[datetime]:
     """Return the hours of the records that labels are for, from a search over their ids.
 
-    A label is taken to be received not earlier than the day before its event, as windows do. Days
-    are searched from the newest on, and the search ends when each label was found by its event id:
-    older records cannot have it. An inference id may be that of many records, near and far.
+    As in windows, a label is received at the earliest the day before its event. Days are searched
+    from the newest on, and the search ends when each label was found by its event id: older records
+    cannot have it. An inference id may be that of many records, near and far.
     """
     last = datetime.fromisoformat(received).date() + timedelta(days=1)
     first = None if after is None else after.astimezone(UTC).date()

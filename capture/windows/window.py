@@ -1,8 +1,8 @@
 """A window of captured records: Arrow batches of typed columns under the user's own names.
 
-What a window gives depends on its records alone, never on the files they happen to lie in: rows
-come sorted by event time, spool and sequence, and the digest is one of spools and sequences. Where
-labels are asked for, each row gets the one that is known now, and the digest covers them, too.
+A window depends on its records alone, never on the files that hold them: rows are sorted by event
+time, spool and sequence, and the digest covers spools and sequences. With labels, each row gets the
+one that is known now, and the digest covers them, too.
 """
 
 from __future__ import annotations
@@ -213,9 +213,8 @@ def read_window(
 ) -> WindowRead:
     """Read the captured records of an endpoint whose event time lies in a window.
 
-    ``variant``: of those that one variant answered alone, be it a shadow; without it those that
-    callers were answered with, and with ``shadows`` the others, too. ``target_model``: of many
-    models, one.
+    ``variant``: the answers of one variant alone, be it a shadow; without it what callers were
+    answered, and with ``shadows`` the shadows' answers, too. ``target_model``: one of many models.
     """
     wanted = _wanted(signature, columns, labels)
     dataset = Dataset(root, endpoint)
@@ -266,7 +265,7 @@ def was_answered(
 ) -> bool:
     """Whether any answer from a time up to a window's end held a value of a column.
 
-    A value of the window that did not fit its type was answered, too.
+    A value that did not fit its type counts as answered.
     """
     window = read.window
     data = Dataset(root, endpoint).open(since.date().isoformat(), window.end.date().isoformat())
@@ -347,8 +346,8 @@ def unfit_counts(
 ) -> dict[str, int]:
     """Count, by column name, the values of a batch that did not fit their type.
 
-    A name that the batch does not have is that of an extra field of a JSON object, or ``left_out``:
-    one of the signature's that was not asked for, and is not counted.
+    Names that the batch lacks are extra fields of a JSON object, or ``left_out``: those of the
+    signature that were not asked for; the latter are not counted.
     """
     entries = batch.column(batch.num_columns - 1)
     if entries.type != UNFIT_TYPE:
@@ -402,8 +401,7 @@ def _count(mask: pa.ChunkedArray) -> int:
 def _digest(requests: pa.Table | None) -> str:
     """Hash the requests' spools and sequence numbers in sorted order.
 
-    Those that were decoded later count once more, with what could be read of them and by which
-    signature.
+    Those that were decoded again count once more, with the values read and the signature.
     """
     digest = hashlib.blake2b(digest_size=16)
     if requests is not None and requests.num_rows:
