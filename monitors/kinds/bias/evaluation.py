@@ -19,7 +19,6 @@ from driftline.monitors.kinds.bias.facet_counts import Tally, labelled_count
 from driftline.monitors.kinds.bias.flip_test import Flip, flips_of
 from driftline.monitors.kinds.bias.groups import Group
 from driftline.monitors.kinds.bias.judgement import (
-    LEAST_ROWS,
     GroupCounts,
     findable,
     judge_groups,
@@ -157,7 +156,6 @@ def evaluate(context: CheckContext) -> Report:
         cell_ids={} if kept is None else {name: name for name in kept.cells},
         details={
             **details_of(plan, tallies, counts),
-            **_small(plan.groups, counts),
             **_told(plan, withheld),
             **new_groups_details(plan, tallies),
             "unfit_labels": window.unfit,
@@ -302,22 +300,6 @@ def _absent(groups: Sequence[Group], counts: Sequence[GroupCounts], row_count: i
     ]
     more = f" and {len(named) - NAMED_CHANGES} more" * (len(named) > NAMED_CHANGES)
     return ", ".join(named[:NAMED_CHANGES]) + more
-
-
-def _small(groups: Sequence[Group], counts: Sequence[GroupCounts]) -> dict[str, JsonValue]:
-    """Name the groups with too few rows to be judged, as a note; nothing for none."""
-    parts = []
-    for group, one in zip(groups, counts, strict=True):
-        for where, side in (("", one.window), (" in the reference", one.reference)):
-            rows = LEAST_ROWS if side is None else int(side[1].sum())
-            if rows < LEAST_ROWS and (rows or where):
-                parts.append(f"{group.name} ({plural(rows, 'row')}{where})")
-                break
-    if not parts:
-        return {}
-    more = f" and {len(parts) - NAMED_CHANGES} more" * (len(parts) > NAMED_CHANGES)
-    named = ", ".join(parts[:NAMED_CHANGES]) + more
-    return {"small_groups_note": f"too few rows, not judged below {LEAST_ROWS}: {named}"}
 
 
 def _counts(
