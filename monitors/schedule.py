@@ -1,12 +1,12 @@
-"""Schedules in the public form, ``cron(0 * ? * * *)``, and the windows that they cut time into.
+"""Schedules in the public form, ``cron(0 * ? * * *)``, and the windows between their firings.
 
 Six fields: minute, hour, day of month, month, day of week (1-7 or SUN-SAT), year. Without
-``cron(…)`` they are the five of Unix (day of week 0-7, both ends Sunday). They are read by the
-clock of a time zone, UTC unless one is named. ``rate(5 minutes)`` fires at equal distances, counted
-from the monitor's start or from 1970. A window ends where the expression fires and starts where it
-fired before, so there is never a gap. The word ``external`` (somebody else starts the runs) cuts
-nothing. ``NOW`` has one window, relative to the moment from which it counts; its data analysis
-times follow in parentheses where they are given.
+``cron(…)`` they are the five of Unix (day of week 0-7, both ends Sunday). They follow the clock of
+a time zone, by default UTC. ``rate(5 minutes)`` fires at equal distances, counted from the
+monitor's start or from 1970. A window ends where the expression fires and starts where it fired
+before, so there is never a gap. ``external`` (somebody else starts the runs) has no windows.
+``NOW`` has one, relative to the moment from which it counts; its data analysis times may follow in
+parentheses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Numbers of rows that equal the reference's as float32 are the reference's.
+"""Replaces numbers that equal the reference's as float32 by the reference's.
 
-A column that was float32 in training comes as float64 in production, or the other way round: 0.1
-is 0.10000000149 then. Both stand for the same number, so the rows are read with the reference's
-way to write it, once and for all that looks at them.
+A column may be float32 in training and float64 in production, or the reverse: 0.1 is 0.10000000149
+then. Both are the same number, so rows are read with the reference's spelling, once for all
+readers.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def _single(values: Doubles) -> NDArray[np.float32]:
 
 
 def _replace(numbers: Doubles, known: Doubles) -> bool:
-    """Put known numbers in place of those that equal them as float32; return whether there are any.
+    """Replace numbers by known ones equal as float32; return whether there were any.
 
-    Two numbers that both need float64 are told apart.
+    Two numbers that both need float64 stay different.
     """
     is_any = False
     is_single, is_known_single = (_single(one) == one for one in (numbers, known))

@@ -24,9 +24,9 @@ def is_caller(column: str) -> bool:
 
 
 def caller_rows(read: WindowRead) -> CallerRows:
-    """Return a window's rows with the columns that say who sent them, those that are recorded.
+    """Return a window's rows with the recorded columns of their sender.
 
-    A column of the endpoint's own of such a name stays what it is.
+    A column of the endpoint with such a name keeps its meaning.
     """
     taken = set(read.schema.names)
     plain = [name for name in _PLAIN if name not in taken]

@@ -1,8 +1,8 @@
 """The contribution of each row to a violation; over one violation they sum to 1.
 
-A cell that holds more rows than the reference leads to expect has an excess. It is shared among the
-cell's rows; where no cell has any, or the violation is about no cells, all rows bear the same. Over
-several violations a row bears its share of each, weighted by the violation's share of the blame.
+A cell with more rows than expected from the reference has an excess, shared among its rows. Where
+no cell has any, or the violation has no cells, all rows contribute equally. Over several violations
+a row's contributions are weighted by those of the violations.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class RowContributions:
     row_count: int = 0
 
     def of(self, batch: pa.RecordBatch) -> tuple[NDArray[np.bool_], Floats]:
-        """Mark the contributing rows of a batch; return also what each bears, 0-1; both (rows,).
+        """Return which rows of a batch contribute, (rows,), and how much, 0-1, (rows,).
 
-        Over all rows that were weighed the second sums to 1.
+        Over all weighed rows the second sums to 1.
         """
         found = np.zeros(batch.num_rows, np.bool_)
         total = np.zeros(batch.num_rows)

@@ -1,7 +1,7 @@
-"""The rows behind violations: how many, the first of them, their values, and when they came.
+"""Finds the rows behind violations: their number, the first of them, their values and times.
 
-One pass over the window: each violation's condition is applied to every batch, its rows counted by
-minute, and the first are pointed to. Some rows are kept, coded, for the search for segments.
+One pass applies each condition to every batch and counts by minute. Some rows are kept, coded, for
+the search for segments.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""All rows behind violations, and no others, as a stream of CSV or Parquet.
+"""Exports all rows behind violations, and no others, as a stream of CSV or Parquet.
 
-Rows are read twice: once to see what each bears, once to be written, batch by batch, so that memory
-holds one batch however many rows there are.
+Rows are read twice, for contributions and to be written, so that memory holds one batch at a time.
 """
 
 from __future__ import annotations

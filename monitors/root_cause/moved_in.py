@@ -1,9 +1,8 @@
-"""Whether the column at fault changed in a segment alone, or beside it as well.
+"""Tests whether the violating column changed in a segment alone, or beside it as well.
 
-The set of rows that a violation names may have come from one segment anyway: of flights after 23
-all left from one airport. That it holds all rows of the set now tells nothing, then. The column's
-other values do: where they are distributed as they were in all rows beside a segment, and in it
-they are not, the change lies in it.
+The violating rows may have come from one segment anyway: all flights after 23 left from one
+airport. Then it proves nothing that the segment holds them all now, but the column's other values
+do: where they are unchanged beside the segment, and changed in it, the change lies in it.
 
 References
 ----------
@@ -37,13 +36,7 @@ class MovedIn:
 
     @classmethod
     def of(cls, own: CodedColumn, inside: Sides, around: Sides, effect: float) -> MovedIn | None:
-        """Compare a column with its reference in some rows, and in the others around them.
-
-        Parameters
-        ----------
-        effect
-            How many times more than independent rows the counts vary.
-        """
+        """Compare a column with its reference in some rows and around; `effect`: design effect."""
         if own.reference is None:
             return None
         found, sizes = [], []
@@ -76,13 +69,7 @@ class MovedIn:
         return bool(chdtrc(self.freedom, self.found[1]) > CHANCE)
 
     def is_alone(self, tried: int) -> bool:
-        """Whether nothing changed beside it, where a part of the change would have been seen.
-
-        Parameters
-        ----------
-        tried
-            Segments among which this is one.
-        """
+        """Whether nothing changed beside it, with enough power; `tried` segments were tested."""
         if not self.is_quiet_beside or 0 in (*self.rows[0], *self.rows[1]):
             return False
         if chdtrc(self.freedom, self.found[0]) > FALSE_SINGLE / tried:

@@ -46,7 +46,7 @@ _END_GAIN = 3.0
 class TimeCounts:
     """Rows by block of time, all and those of each target.
 
-    Blocks are as narrow as their number allows, and widen as the time that is seen grows.
+    Blocks widen as the time span grows, so that their number is bounded.
     """
 
     size: int  # Number of targets.
@@ -59,7 +59,7 @@ class TimeCounts:
     def update(self, times: pa.Array, matching: Sequence[Bools | None]) -> None:
         """Add rows; None: none of them matches.
 
-        Rows without a time, or with one outside of the calendar's years 1 to 9999, are left out.
+        Rows without a time, or with one outside of the years 1 to 9999, are left out.
         """
         found, _ = coerce(times, "timestamp")
         micro = found.cast(pa.timestamp("us", found.type.tz)).cast(pa.int64())
@@ -94,10 +94,9 @@ class TimeCounts:
         self.minutes, self.counts, self.seen = distinct, total, seen
 
     def blocks(self, target: int) -> tuple[list[datetime], Ints, Ints]:
-        """Return the beginnings of whole blocks of time, their rows and the target's matching rows.
+        """Return the starts of blocks with rows, their rows and the target's matching rows.
 
-        Blocks are hours, of long spans days, of short ones some minutes; those without rows are
-        left out.
+        A block is an hour, a day in long spans, some minutes in short ones.
         """
         if self.counts is None:
             return [], np.empty(0, np.int64), np.empty(0, np.int64)
@@ -111,9 +110,9 @@ def _together(one: tuple[int, int] | None, two: tuple[int, int]) -> tuple[int, i
 
 
 def _blocks_of(minutes: Ints, seen: tuple[int, int]) -> Ints:
-    """Return the beginning of each minute's block, as wide as what was seen asks for.
+    """Return the start of each minute's block, as wide as the time span needs.
 
-    Wider blocks are made of whole narrower ones, so that it does not matter when they widen.
+    Wider blocks consist of whole narrower ones, so it does not matter when they widen.
     """
     span = seen[1] - seen[0] + 1
     width = next((one for one in _WIDTHS if span >= _BLOCKS_MIN * one), _WIDTHS[-1])
@@ -181,7 +180,7 @@ def find_onset(
 def _gains(rows: NDArray[np.float64], matching: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the gain in log-likelihood of each span [first, last], shape (T, T); -inf if none.
 
-    Only spans whose share is higher than outside count, and not the one of all blocks.
+    Only spans with a higher share than outside count, and not the span of all blocks.
     """
     held = np.concatenate([[0.0], np.cumsum(rows)])
     bad = np.concatenate([[0.0], np.cumsum(matching)])

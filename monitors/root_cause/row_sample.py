@@ -1,8 +1,8 @@
-"""Some rows of a window, each value by its place: what segments are searched in.
+"""A sample of a window's rows, coded by cell, in which segments are searched.
 
-A number's place is its cell in the baseline. A text's is its cell, too, and each rare or new value
-that the window has often enough has a place of its own behind the cells. The baseline's sample of
-reference rows is coded by the same cells, so any segment can be counted in both.
+A number is coded by its cell in the baseline, a text by its cell or, if rare or new but frequent in
+the window, by a code behind the cells. The baseline's sample of reference rows has the same codes,
+so a segment can be counted in both.
 """
 
 from __future__ import annotations
@@ -192,14 +192,10 @@ class WindowSample:
     def coded(
         self, reference: RowSample | None, profiles: Mapping[str, ColumnProfile]
     ) -> CodedRows:
-        """Sort the values into places; columns that tell nothing apart are left out.
+        """Code the values; columns with a single code are left out.
 
-        Parameters
-        ----------
-        reference
-            Some of the reference's rows; None: it keeps none.
-        profiles
-            The reference's columns, which know how often each text came.
+        `reference` is its sample of rows, None without one; `profiles` its columns, with the counts
+        of each text.
         """
         table = self.rows.table().combine_chunks()
         found, present = [], {*table.column_names}
@@ -320,9 +316,9 @@ def _shares(profile: ColumnProfile | None, texts: pa.Array) -> Floats:
 
 
 def cells_of(cells: Cells, condition: Condition) -> Bools | None:
-    """Return which cells hold rows that meet a condition, shape (cells,); None: it is of no cells.
+    """Return which cells hold rows that meet a condition, (cells,); None if it has no cells.
 
-    Of a cut or a number that lies inside of a cell, that cell is taken whole.
+    A cell is taken whole where a cut or a number lies inside it.
     """
     found = np.zeros(cells.size, np.bool_)
     if not isinstance(condition, Predicate) or condition.column != cells.column:

@@ -19,9 +19,9 @@ Batches = Iterable[pa.RecordBatch]
 def matching_rows(
     batches: Batches, predicate: Condition, *, limit: int, position: str | None = None
 ) -> pa.Table:
-    """Return the first rows that meet a condition, the offending column in front.
+    """Return the first rows that meet a condition, with the violating column first.
 
-    Where some are worse than others, these are the worst, and come first.
+    A ranked condition gives its worst rows, the worst first.
     """
     if isinstance(predicate, Ranked):
         return predicate.worst(batches, limit=limit, position=position)

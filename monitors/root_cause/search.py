@@ -36,8 +36,8 @@ TEXTS, NUMBERS = ("string", "bool"), ("int64", "double")
 def search(rows: Rows, targets: Sequence[Target], baseline: Baseline) -> list[ContributingRows]:
     """Find the rows behind each target, in one pass.
 
-    Texts, truth values and numbers of the baseline are where they may sit, and, of captured rows,
-    who sent them. Where only some rows could be kept, what was found is counted on all.
+    Segments are texts, booleans and numbers of the baseline, and senders of captured rows. Where
+    only a sample was kept, the found segment is counted on all rows.
     """
     # The same rows may break several constraints: they are looked for once.
     keys = [(str(target.predicate.to_dict()), target.is_loss) for target in targets]
@@ -110,9 +110,9 @@ def is_unheard_of(
     reference: ReferenceColumn,
     blocks: BlockCounts | None,
 ) -> bool:
-    """Whether no hour of the reference had as large a share of such rows as the span has.
+    """Whether no hour of the reference had as large a share of such rows as the span.
 
-    A warm day begins every noon. Of hours with a few rows each nothing is known.
+    A warm day begins every noon. Hours with a few rows each prove nothing.
     """
     cells = reference.cells
     own = None if blocks is None else blocks.of(cells.column)

@@ -1,6 +1,6 @@
-"""The rows of each single segment, in the window and in the reference, for each target.
+"""Counts the rows of each single segment, in the window and in the reference, for each target.
 
-One look at each column counts them all, from the places of the rows.
+One pass over each column's codes counts them all.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Asked:
         cells: Mapping[str, Cells],
         sample: RowSample | None,
     ) -> Asked | None:
-        """Return None where nobody knows in which segments the reference had such rows.
+        """Return the counts; None where the reference's segments of such rows are unknown.
 
-        Few beside the window's are taken to have been everywhere alike.
+        A few such reference rows, beside the window's, count as spread evenly.
         """
         known = reference_rows(target.predicate, cells, sample)
         is_placed = known is not None and within is not None
@@ -110,10 +110,10 @@ class Asked:
 def _could_meet(
     condition: Condition, known: Bools, cells: Mapping[str, Cells], sample: RowSample | None
 ) -> Bools:
-    """Return which of the reference's rows could come to meet a condition on a number.
+    """Return which reference rows could come to meet a condition on a number.
 
-    All, but those with the most frequent value of the column, where that does not meet it: of rain
-    that came in another unit the hours without any are as they were.
+    All except those with the column's most frequent value, where it does not meet it: for rain in
+    another unit, hours without any stay as they are.
     """
     everywhere = np.ones(known.size, np.bool_)
     own = cells.get(condition.column)
@@ -181,11 +181,11 @@ def count_segments(columns: Sequence[CodedColumn], asked: Sequence[Asked]) -> li
 def _at_worst(
     column: CodedColumn, known: Floats, met: Floats, sampled: float, is_loss: Bools
 ) -> tuple[Floats, Floats]:
-    """Return how many reference rows each place had, and how many of them met each target.
+    """Return the reference rows of each code, and how many of them met each target.
 
-    Rare values share a cell, and of who sent a row the reference has nothing. There each value had
-    all those rows that leave it the least of the change, as far as its own rows go. A sender is
-    taken to have sent as many as now.
+    Rare values share a cell, and senders are unknown in the reference. There each value is given
+    the rows that leave it the least change, as far as its own rows go. A sender is taken to have
+    sent as many as now.
     """
     shares = column.shares
     if column.reference is None:

@@ -1,8 +1,8 @@
-"""The segment of rows that holds most of a change: a level, some levels, a range, or two of these.
+"""Finds the segment with most of a change: a level, some levels, a range, or two of these.
 
-All single segments are counted at once from the places of the rows, in the window and in the
-baseline's sample; pairs, only of segments that hold half of the change each, on packed bits.
-`decomposition` says what each holds and whether that may be chance.
+Single segments are counted at once from the rows' codes, in the window and in the baseline's
+sample; pairs only of segments with half of the change each, on packed bits. `decomposition` says
+what each holds and whether that may be chance.
 
 References
 ----------
@@ -96,8 +96,8 @@ def find_segments(
 ) -> list[Named]:
     """Find the segment that holds the change behind each target.
 
-    Of rows that no cells and no sample tell how many the reference had in a segment, only those
-    can be placed that it had nowhere at all.
+    Where the reference's rows per segment are unknown, only rows that it had nowhere can be
+    located.
     """
     found = [Named()] * len(targets)
     # A number that is at fault itself is a consequence, wherever it lies.
@@ -214,10 +214,10 @@ class _Search:
         return self._growth(chosen, held, parts, asked)
 
     def _is_alone_gone(self, segment: int, parts: Parts, whole: Whole) -> bool:
-        """Return whether a level that is gone is told of itself, no other one gone beside it.
+        """Whether a vanished level is reported of itself, with no other one gone.
 
-        A day has no rows of the other weekdays, and values that the reference lacks may be the
-        level's rows by another name.
+        A day has no rows of the other weekdays, and unseen values may be the level's rows by
+        another name.
         """
         column = self.columns[self.column[segment]]
         is_new = (column.home == NEW) | (column.reference_counts[column.home] == 0)
@@ -378,11 +378,11 @@ class _Search:
         return best if is_elsewhere else found
 
     def _is_elsewhere(self, found: _Found, asked: Asked) -> bool:
-        """Return whether the column at fault changed outside of a range of another number as well.
+        """Whether the column changed outside of a range of another number as well.
 
-        Where values of one column follow those of another, a fault of all rows crosses a cut first
-        in a range of the other, and other cuts elsewhere. Of a range within another segment, this
-        is asked of that segment's other rows.
+        Where one column follows another, a fault of all rows crosses a cut first in a range of the
+        other, and other cuts elsewhere. For a range within another segment, that segment's other
+        rows are tested.
         """
         ranges = [one for one in found.segments if self.is_number[one]]
         others = [one for one in found.segments if not self.is_number[one]]
@@ -395,10 +395,10 @@ class _Search:
         return not moved.is_quiet_beside and moved.beside > ELSEWHERE * moved.inside
 
     def _alone(self, chosen: Ints, held: Held, parts: Parts, asked: Asked) -> _Found | None:
-        """Look for the one level in which the whole column at fault changed, and nowhere else.
+        """Find the one level in which the whole violating column changed, and nowhere else.
 
-        If rows of the set came from there alone before, that more of them do says nothing of the
-        fault's place. The column's other values there do, and all values elsewhere.
+        If rows of the set came only from there before, more of them prove nothing about the
+        location. The column's other values there, and all values elsewhere, do.
         """
         able = (held.share >= ALL) & (abs(held.rest) < QUIET) & (held.within >= MIN_ROWS)
         able &= held.is_sure & ~self.is_number[chosen]
@@ -420,9 +420,9 @@ class _Search:
         *,
         but_set: bool = False,
     ) -> MovedIn | None:
-        """Return how far the column at fault moved in some segments, and beside them.
+        """Return how far the violating column moved in some segments, and around them.
 
-        With ``but_set`` by its values outside of the set that is asked for alone.
+        With ``but_set``, by its values outside of the target's set alone.
         """
         own = next((one for one in self.columns if one.name in asked.own[:1]), None)
         inside, within = self._rows_of(segments), self._rows_of(around)
@@ -433,11 +433,10 @@ class _Search:
         return MovedIn.of(own, inside, within, asked.whole.design_effect)
 
     def _is_where_values_were(self, found: _Found, asked: Asked) -> bool:
-        """Return whether the segment is merely where the values may have been before.
+        """Whether the segment is merely where the values may have been before.
 
-        If any rows are shifted, scaled or cut off, those that come into a set of numbers lay
-        elsewhere before. So a segment tells nothing that holds such rows of the reference anyway,
-        but for what chance may do.
+        If all rows are shifted, scaled or cut off, those that enter a set of numbers lay elsewhere
+        before. So a segment that holds such reference rows anyway, but for chance, proves nothing.
         """
         own = next((one for one in self.columns if one.name == asked.moves), None)
         if own is None or own.reference is None or own.numbers is None:

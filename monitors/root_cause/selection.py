@@ -1,9 +1,9 @@
-"""Selections of rows as texts: what an address of a page has behind ``where=``.
+"""Selections of rows as text: the ``where=`` of a page's address.
 
-``temp>=7.2;carrier=UA,EVX;delay=``: conditions are joined by ``;`` and all hold. ``=`` takes texts,
-``!=`` leaves them out, nothing behind ``=`` stands for rows without a value; the others compare
-finite numbers. Numbers are equal however they are written, as truth values are: ``7.20``, ``1``.
-Names and texts are percent-encoded where they hold one of these signs, or stand in quotes.
+``temp>=7.2;carrier=UA,EVX;delay=``: conditions joined by ``;`` must all hold. ``=`` takes texts,
+``!=`` excludes them, nothing after ``=`` selects rows without a value; other operators compare
+finite numbers. Spelling does not matter for numbers and booleans: ``7.20``, ``1``. Names and texts
+with one of these signs are percent-encoded, or quoted.
 """
 
 from __future__ import annotations

@@ -256,9 +256,9 @@ def _load(name: str) -> Callable[..., object]:
 
 
 def table_function(found: Declaration, function: Callable[..., object] | None = None) -> TableRule:
-    """Make the check by a function over a table; without one it is loaded by the check's name.
+    """Make the check by a function over a table; without one, load it by the check's name.
 
-    Keys that are not ours are its arguments.
+    Unknown keys are its arguments.
     """
     options = {key: value for key, value in found.found.items() if key not in OF_FUNCTION}
     more = options.get("columns")

@@ -98,7 +98,7 @@ class Statistic:
 def _quantile(values: np.ndarray, share: float) -> float:
     """Return a quantile, linear between two values; NaN between infinite ones of both signs.
 
-    As `np.quantile`, which gives NaN also where an infinite value has no weight.
+    `np.quantile` gives NaN also where an infinite value has no weight.
     """
     place = share * (len(values) - 1)
     low = int(place)

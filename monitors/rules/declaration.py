@@ -70,7 +70,7 @@ class Declaration:
         return self.found.get(key)
 
     def text(self, key: str, *, default: str | None = None) -> str:
-        """Return a text; it must be there, and not empty, when it has no default.
+        """Return a text; without a default it is required and not empty.
 
         A column may have the empty name: pandas and Parquet allow it.
         """

@@ -1,8 +1,8 @@
-"""One-line conditions on a row, such as ``arrival >= departure``: read once, checked, never run.
+"""One-line conditions on a row, such as ``arrival >= departure``: parsed and checked, never run.
 
-The text is parsed as a Python expression and only the parts listed here are taken; each is one
-function of Arrow on whole columns. There are no names but columns, no attributes, no calls but
-those of `functions.FUNCTIONS`, and no loops, so that a rule file can do no more than compare.
+The text is parsed as a Python expression, of which only the parts listed here are accepted; each is
+an Arrow function on whole columns. Names are columns, calls are those of `functions.FUNCTIONS`, and
+there are no attributes or loops: a rule file can only compare.
 """
 
 from __future__ import annotations

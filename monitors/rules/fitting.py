@@ -1,7 +1,7 @@
-"""Whether rules go with a baseline's columns: a text beside a number judges no row, and keeps all.
+"""Checks rules against a baseline's columns: a text compared with a number would judge no row.
 
-A file's column that holds one odd entry comes as text, too, and is read as numbers where a rule
-compares it with some. So what the reference holds decides, before any data are read.
+A file's column with one odd entry comes as text, too, and is read as numbers where a rule compares
+it with some. So the reference decides, before any data are read.
 """
 
 from __future__ import annotations
@@ -50,25 +50,13 @@ def refuse_unfit(check: Check, shown: str, baseline: Baseline) -> None:
 
 
 def require_fit(rules: RuleSet, baseline: Baseline) -> None:
-    """Refuse rules that could judge no row of a baseline's data.
-
-    Raises
-    ------
-    InputError
-        Naming the first such rule.
-    """
+    """Refuse rules that could judge no row of a baseline's data; InputError names the first."""
     for rule in rules.rules:
         refuse_unfit(rule.check(datetime.now(UTC)), rule.declaration.shown, baseline)
 
 
 def require_columns(rules: RuleSet, columns: Collection[str]) -> None:
-    """Refuse rules on columns that are not among those of the data.
-
-    Raises
-    ------
-    InputError
-        Naming the first such rule and column.
-    """
+    """Refuse rules on columns that the data lack; InputError names the first rule and column."""
     for rule in rules.rules:
         missing = (name for name in RuleSet((rule,)).columns if name not in columns)
         if (wrong := next(missing, None)) is not None:
@@ -76,13 +64,7 @@ def require_columns(rules: RuleSet, columns: Collection[str]) -> None:
 
 
 def require_types(rules: RuleSet, types: Mapping[str, ColumnType]) -> None:
-    """Refuse rules whose expressions do not go with columns that always come as these types.
-
-    Raises
-    ------
-    InputError
-        Naming the first such expression.
-    """
+    """Refuse rules whose expressions do not fit the columns' types; InputError names the first."""
     empty: dict[str, Value] = {
         name: pa.array([], ARROW_TYPES[kind]) for name, kind in types.items()
     }

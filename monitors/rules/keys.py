@@ -1,9 +1,9 @@
-"""Which keys occur more than once: exact at any number of rows, in bounded memory.
+"""Finds keys that occur more than once: exact at any number of rows, in bounded memory.
 
-Keys are held as 64-bit hashes with their counts; what exceeds the cap is sorted and moved to a
-temporary file, then counted range by range. Whole numbers, numbers and times have hashes that never
-collide; among n texts (or rows of several columns) two collide with a chance of about n^2 / 2^65,
-under 1 in 3,000 for a hundred million.
+Keys are held as 64-bit hashes with counts. Beyond the cap they are sorted into a temporary file,
+then counted range by range. Hashes of integers, numbers and times never collide; among n texts (or
+rows of several columns) two collide with a chance of about n^2 / 2^65, under 1 in 3,000 for a
+hundred million.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What expressions compute: Arrow's functions, with the types that go together. Pure.
+"""Operators of expressions: Arrow's functions with type checks. Pure.
 
-A value is a column (`pa.Array`) or one for all rows (`pa.Scalar`), of whole numbers, numbers,
-texts, truth values, times or spans of time. Null in gives null out, save for ``and`` and ``or``.
+A value is a column (`pa.Array`) or a constant (`pa.Scalar`) of integers, numbers, texts, booleans,
+times or durations. Null in gives null out, except for ``and`` and ``or``.
 """
 
 from __future__ import annotations

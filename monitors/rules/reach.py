@@ -85,8 +85,8 @@ def load_function(
 def _module(path: Path, source: bytes, discreet: bool) -> ModuleType:
     """Run a file once for each of its versions.
 
-    Not by its loader: that takes compiled code of an earlier version for this one's where both are
-    of the same second and size, and leaves compiled code beside the file.
+    Python's loader would take stale bytecode for this version where both have the same second and
+    size, and leaves bytecode beside the file.
     """
     # Data classes and pickle look a module up by its name; by that of its path no other meets it.
     name = f"_driftline_checks_{hashlib.blake2b(os.fsencode(path), digest_size=16).hexdigest()}"

@@ -23,9 +23,9 @@ _KINDS = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
 
 @dataclass(slots=True)
 class ForeignKey:
-    """Values that another table has, compared as text: 1 and "1" are the same.
+    """Values must occur in another table, compared as text: 1 and "1" are the same.
 
-    Where the data's column is text, so is the key, as the other table's file writes it: "007".
+    Where the data's column is text, so is the key, as in the other table's file: "007".
     """
 
     column: str

@@ -1,6 +1,6 @@
 """Conditions on single rows: bounds, texts, allowed values, expressions. Pure.
 
-Each says of every row whether it is all right; null where a missing value leaves that open.
+The result is whether each row passes; null where a missing value leaves that open.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _OfColumn:
 
 @dataclass(frozen=True, slots=True)
 class Bounds(_OfColumn):
-    """Values within bounds: `least` and `most` are allowed themselves, `above` and `below` not.
+    """Values within bounds: `least` and `most` are inclusive, `above` and `below` exclusive.
 
     Numbers, or ISO 8601 texts for times. A value that is no number (no time) is out of bounds,
     unless only numbers are judged.

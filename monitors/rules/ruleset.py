@@ -211,9 +211,9 @@ class RuleCounters:
 
 @contextmanager
 def _defects(rule: Rule) -> Iterator[None]:
-    """Make what a rule was not written for its own error: a monitor goes on with the next window.
+    """Turn unexpected exceptions into the rule's own error, so that a monitor goes on.
 
-    A file or store that does not answer may do so later, and is passed on.
+    Errors of a file or store that may answer later are passed on.
     """
     try:
         yield

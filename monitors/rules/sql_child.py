@@ -1,8 +1,8 @@
 """The process that runs one query, with limits, and is killed when it takes too long.
 
-DuckDB looks for an interrupt only between two pieces of work, and its limit on memory does not
-count what a single value or the result takes. Standard input holds the query and the rows; the
-answer is one line of JSON, and behind it a byte for each row where the query names rows.
+DuckDB checks for interrupts only between pieces of work, and its memory limit does not cover a
+single value or the result. Standard input holds the query and the rows; the answer is one line of
+JSON, then a byte per row where the query names rows.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ def _is_of_request(batch: pa.RecordBatch, column: str, meta: str) -> bool:
 class UniqueCondition:
     """Marks the rows whose key is among the repeated ones; keys ascending, shape (keys,).
 
-    No document holds keys: whole numbers can be told from theirs.
+    No document holds keys, because integers can be read from theirs.
     """
 
     rule: Unique

@@ -1,7 +1,7 @@
-"""Rules that look at all rows at once: order of values, functions over a table, SQL.
+"""Rules on all rows at once: order of values, functions over a table, SQL.
 
-The rows are held in memory until all have come. Rows at fault are told apart by hashes of all
-their columns, so that they can be found again in any reading.
+All rows are held in memory. Violating rows are identified by hashes of all their columns, so that
+any reading finds them again.
 """
 
 from __future__ import annotations

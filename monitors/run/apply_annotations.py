@@ -1,8 +1,7 @@
 """The effect of annotations on the evaluation of a window. Pure.
 
-An expected violation is listed apart and counts for no alarm. Windows that were expected to drift
-are left out where later windows are evaluated together with them: else the drift would alarm
-through them after all.
+An expected violation is listed separately and counts for no alarm. Windows expected to drift are
+left out of spans: else their drift would alarm later.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Windows that somebody asked a scheduler to run: kept until it has, whoever waits for them.
+"""Requested windows: stored until a scheduler has run them.
 
-A page or a request only notes the wish; it may be closed, and the server may be restarted. Each
-window is run behind those that are due, and only once for all who ask meanwhile.
+A request only stores the wish, and survives a closed page or a restart. A window runs after those
+that are due, once for all who request it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The audit on schedule: once an hour, its counts as metrics that a usual alarm can watch.
+"""Runs the audit once an hour, as metrics that ordinary alarms watch.
 
-Each run tells, for every endpoint, of the hour that ended last: what does not add up, what was
-dropped since the hour before, and the share that was stored and decoded. A run that cannot be made
-tells nothing, so that an alarm on it has insufficient data and not a clean bill.
+For every endpoint it publishes mismatches of the hour that ended last, records dropped since the
+hour before, and the share stored and decoded. A failed run publishes nothing: alarms get
+insufficient data, not a pass.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Auditor:
     def _before(self, time: datetime, counts: Counts) -> Counts:
         """Return the counts at the end of the hour before; a second run starts there too.
 
-        Where there are none, drops of the last day count as new, and older ones as known.
+        Without them, drops of the last day count as new, and older ones as known.
         """
         note = read_note(self._root, _NOTE)
         hour = _hour(time).isoformat()

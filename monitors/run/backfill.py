@@ -34,9 +34,9 @@ class MissedWindows:
 def missed_windows(
     engine: Engine, root: str, definition: MonitorDefinition, span: Window, *, again: bool
 ) -> MissedWindows:
-    """Return the windows of a span that are to be run; with `again` those that were run, too.
+    """Return the windows of a span to run; with `again`, those with a result, too.
 
-    A failed window is one to be run. What lies after the monitor's position is the scheduler's.
+    A failed window is run. Windows after the monitor's position are the scheduler's.
     """
     name, timetable = definition.name, definition.timetable
     if not timetable.is_recurring:
@@ -70,9 +70,9 @@ def missed_windows(
 
 
 def expect_history(engine: Engine, definition: MonitorDefinition) -> None:
-    """Let alarms on a monitor that have judged nothing yet begin where its schedule stands.
+    """Let alarms on a monitor without results start at its schedule's position.
 
-    What a backfill puts before is history to them, and pages nobody.
+    Backfilled windows before it are history and page nobody.
     """
     with engine.begin() as connection:
         position = state_of(connection, definition.name).begin

@@ -15,9 +15,9 @@ LEVELS_SHOWN = 5
 
 
 def suggested_bounds(baseline: Baseline, *, shows_values: bool) -> list[tuple[str, str]]:
-    """Return what a baseline suggests, or somebody wrote: the column or metric, and its bounds.
+    """Return a baseline's bounds by column or metric, suggested or edited.
 
-    ``shows_values``: with the first values that a column may have, as all values of rows.
+    ``shows_values``: with the first values of a domain, which are values of rows.
     """
     features, config = baseline.constraints.features, baseline.constraints.config
     said = [(one.name, _demands(one, config(one.name), shows_values)) for one in features]

@@ -1,7 +1,7 @@
-"""Cancelling windows: what is being judged ends soon, and what waits is not begun.
+"""Cancels windows: stops the running ones soon, and drops the waiting ones.
 
-A window that somebody asked for is taken back. One that has no result gets one at once, "Stopped",
-which a scheduler passes by. So the wish outlives the process that ran the window.
+A requested window is withdrawn. One without a result gets "Stopped" at once, which schedulers skip,
+so the cancellation outlives the process that ran it.
 """
 
 from __future__ import annotations
@@ -39,13 +39,7 @@ class Cancelled:
 def cancel(
     engine: Engine, definition: MonitorDefinition, window: Window | None, *, by: str, now: datetime
 ) -> list[Cancelled]:
-    """Cancel one window of a monitor, or without one those that are being judged.
-
-    Raises
-    ------
-    ConflictError
-        When nothing is being judged, or the window has a result.
-    """
+    """Cancel one window of a monitor, or those being judged; ConflictError when there is none."""
     if window is not None:
         return [_cancel(engine, definition, window, by=by, now=now)]
     with read_connection(engine) as connection:

@@ -45,9 +45,9 @@ def read_captured(
     baseline: Baseline,
     access: Access = UNLIMITED,
 ) -> WindowRead:
-    """Open the rows of a window, captured ones or those of a table that others write.
+    """Open the rows of a window, captured ones or those of an external table.
 
-    What was captured after its delay counts as late. A table has the signature of its baseline.
+    Rows captured after the delay count as late. A table has the signature of its baseline.
     """
     signature = signature or baseline.signature
     columns = [
@@ -86,11 +86,10 @@ def read_whole(
     variant: str | None = None,
     target_model: str | None = None,
 ) -> WindowRead:
-    """Open the rows of a window with all that is known of them, to be taken out, or some columns.
+    """Open the rows of a window for export with all that is known of them, or some columns.
 
-    Ids first, then all inputs and outputs of the endpoint, and the label, null where none has come.
-    The request's id and time stand under the user's own names, too, where conditions look at them
-    so (``looked_at``).
+    Ids first, then all inputs and outputs of the endpoint, and the label, null where missing.
+    Conditions in ``looked_at`` find the request's id and time under the user's own names, too.
     """
     # A label that the signature of an app of somebody else's names is not captured, but loaded.
     names = [one.name for one in (*signature.inputs, *signature.outputs)]
@@ -132,7 +131,7 @@ def _named_by_rules(
 
 
 def _kept(violation: Violation) -> Violation:
-    """Leave out a condition that takes a script or another table, which its readers do not reach.
+    """Leave out a condition that needs a script or another table, which readers cannot reach.
 
     The first rows that meet it are named.
     """

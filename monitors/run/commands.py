@@ -1,7 +1,7 @@
-"""Commands of monitors: programs of the installation's own folder, and the records they are given.
+"""Commands of monitors: programs from the installation's own folder, and their records.
 
-Whoever may declare resources chooses among the programs that an operator has put there, with
-arguments of their own, and can run no other.
+Users who declare resources choose among the operator's programs, with arguments, and can run no
+other.
 """
 
 from __future__ import annotations
@@ -41,12 +41,9 @@ NONE: RowLabels = {}
 
 
 def command_in(folder: str, command: Sequence[str]) -> tuple[str, ...]:
-    """Return what to run: a program of the folder, named without a path, and its arguments.
+    """Return the command to run: a program of the folder, named without a path, and its arguments.
 
-    Raises
-    ------
-    InputError
-        When the installation allows no programs, or not this one.
+    InputError when the installation does not allow it.
     """
     name = command[0]
     if not folder:

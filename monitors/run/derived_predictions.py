@@ -1,7 +1,7 @@
-"""Predictions of an endpoint that answers with probabilities alone, derived as its reference does.
+"""Derives predictions of an endpoint that answers with probabilities alone, as its reference does.
 
-A model that answers ``predict_proba`` has no prediction by design. Where one came in the month
-before, its absence is a fault, and stays one.
+A model that answers ``predict_proba`` has no prediction by design. Where one came within the month
+before, its absence is a fault.
 """
 
 from __future__ import annotations

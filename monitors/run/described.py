@@ -40,9 +40,9 @@ def describe(
     finished: datetime,
     lasted: timedelta = timedelta(),
 ) -> Execution:
-    """Describe a run by its report, or as failed by the reason why there is none.
+    """Describe a run by its report, or as failed by the reason.
 
-    It lasted for real time, also where its end is told by a clock that leaps from day to day.
+    The duration is real time, also where a replay's clock leaps from day to day.
     """
     identity = execution_id(definition, baseline_version, window, digest)
     failed = Execution(

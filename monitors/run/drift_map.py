@@ -30,13 +30,12 @@ UNJUDGED = -1.0  # Below all that is judged.
 
 @dataclass(frozen=True, slots=True)
 class DriftMap:
-    """How far columns lay from their bounds, over a monitor's newest windows of `MAP_WINDOWS` days.
+    """Drift ratios of columns over a monitor's newest windows, `MAP_WINDOWS` days of them.
 
-    ``ratios`` are distances over bounds, shape (features, windows), NaN where nothing was judged
-    and infinite where another check than drift was violated; the features are those of page
-    ``number``, the farthest of all ``total`` first, those that none of these windows judged last.
-    ``beyond`` counts those of all pages that were beyond their bounds in some window, ``unjudged``
-    those that were judged in none.
+    ``ratios`` are distances over bounds, (features, windows), NaN where nothing was judged and
+    infinite where a check other than drift was violated. The features are those of page ``number``,
+    the largest of all ``total`` first, unjudged ones last. ``beyond`` counts, over all pages, those
+    beyond their bounds in some window, ``unjudged`` those judged in none.
     """
 
     windows: tuple[Window, ...]
@@ -55,9 +54,9 @@ class DriftMap:
         return len(self.windows) > MAP_WINDOWS
 
     def folded(self) -> tuple[list[Window], np.ndarray]:
-        """Return the spans that a map shows, and the window of each that lay farthest off.
+        """Return the displayed spans, and the window of each with the largest ratio.
 
-        The spans are the windows themselves, or days; the places have shape (features, spans).
+        The spans are windows, or days; the indices have shape (features, spans).
         """
         days = (one.start.date() if self.is_by_day else one.start for one in self.windows)
         parts = [[at for at, _ in part] for _, part in groupby(enumerate(days), lambda one: one[1])]
@@ -85,10 +84,9 @@ def drift_map(
     *where: ColumnElement[bool],
     watched: Collection[str] = (),
 ) -> DriftMap:
-    """Return how far a monitor's columns lay from their bounds, over its newest windows.
+    """Return the drift ratios of a monitor's columns over its newest windows.
 
-    ``endpoints``: of those alone; ``where`` narrows the executions further. ``watched`` are columns
-    that stand beside those that were judged, also if no window judged them.
+    ``where`` narrows the executions. ``watched`` columns are listed even if no window judged them.
     """
     table = executions.c
     standing = table.monitor == monitor, table.is_current, is_of(endpoints)

@@ -1,8 +1,7 @@
-"""Erases rows from what was judged of their windows: documents, database, messages.
+"""Erases rows from the results of their windows: documents, database, messages.
 
-A window that held an erased row keeps its status, its counts and its metrics. Its documents are
-deleted, and every text that may quote a row. Running the window again makes new ones from the rows
-that are left.
+A window keeps its status, counts and metrics. Its documents are deleted, and every text that may
+quote a row. A new run of the window makes new ones from the remaining rows.
 """
 
 from __future__ import annotations
@@ -55,10 +54,10 @@ def clear_windows(
     is_again: bool = False,
     dry_run: bool = False,
 ) -> ClearedWindows:
-    """Delete the documents of the windows that hold rows, and what else may quote the rows.
+    """Delete the documents of the windows that hold rows, and all else that may quote them.
 
-    `is_again`: as it was done before the rows went, the database is written anew only if something
-    has come since. `times`: in microseconds since 1970.
+    `times`: in microseconds since 1970. `is_again`: this was done before the rows went, so the
+    database is compacted only if something came since.
     """
     with read_connection(engine) as connection:
         runs = _runs_of(connection, endpoint, np.sort(np.fromiter(times, np.int64)))

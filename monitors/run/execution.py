@@ -1,8 +1,8 @@
-"""One run of a monitor on one window: read, judge, write documents, then record it at once.
+"""Runs a monitor on one window: read, judge, write documents, then record it all at once.
 
-The id follows from what is asked and from the rows themselves, so that the same question about the
-same rows is answered once. Documents are written first; one transaction then records the execution
-and replaces the window's datapoints. Killed in between, the next run writes the same bytes again.
+The id follows from the question and the rows, so the same question about the same rows is answered
+once. Documents are written first; one transaction then records the execution and replaces the
+window's datapoints. After a kill in between, the next run writes the same bytes again.
 """
 
 from __future__ import annotations
@@ -308,9 +308,10 @@ def read_context(
     *,
     is_judged: bool,
 ) -> RunContext | Execution:
-    """Read the window's rows, its annotations, and what is remembered of the windows before.
+    """Read the window's rows, its annotations, and the history of earlier windows.
 
-    Where the same question about the same rows was answered before, that execution is the answer.
+    Returns the execution that already answered the same question about the same rows, if there is
+    one.
     """
     definition, window = job.definition, job.window
     # Before the rows are read; None: an erasure is under way, so that they may go any moment.
@@ -363,11 +364,11 @@ def _read(job: Job, baseline: Baseline, window: Window) -> WindowRead:
 
 
 def refuse_removed_rows(context: RunContext, report: Report) -> Report:
-    """End the run where erasure or retention took requests that the window's standing result saw.
+    """End the run where erasure or retention took requests that the window's current result saw.
 
-    A result of fewer rows would take its place, and an alarm change by it, though nothing has
-    happened. A result whose documents an erasure deleted may be replaced. The rows of a table are
-    its owner's to correct: of those only all of them are missed.
+    A result of fewer rows would replace it, and could change an alarm though nothing happened. A
+    result whose documents an erasure deleted may be replaced. A table's rows are its owner's to
+    correct: only the loss of all counts.
     """
     is_own = context.job.definition.source is not None and context.read.row_count
     if is_own or not context.is_judged:
@@ -511,9 +512,9 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
 
 
 def _store_ratios(connection: Connection, execution: Execution, report: Report) -> None:
-    """Store how far each judged column lies from its bound: pages draw months of it at once.
+    """Store each judged column's distance over bound, because pages draw months of them.
 
-    None of one that another check than drift has found in violation.
+    None for a column that violates another check than drift.
     """
     broken = {one.feature_name for one in report.violations}
     ratios = {

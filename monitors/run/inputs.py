@@ -1,7 +1,7 @@
-"""What a run was asked and what it read, by versions and digests, to be kept with its execution.
+"""What a run was asked and what it read, by versions and digests, stored with its execution.
 
-It is no part of the documents: files are compacted and programs renewed while the rows, and so the
-bytes of the documents, stay the same.
+It is not in the documents, whose bytes stay the same while files are compacted and programs
+renewed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Windows with their newest executions: as the jobs keep them, or found by their start in SQL.
+"""Windows with their newest executions, as cached by jobs or found by start in SQL.
 
-Of those with one start the schedule's own stands for all, however many somebody ran by hand.
+Of windows with one start, the schedule's own stands for those run by hand.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ ReadRuns = Callable[[Select[Any]], list[Execution]]
 class WindowRun(Window):
     """A window with the newest execution of a monitor on it.
 
-    ``ratio`` is the greatest distance over its bound among the window's features (violation from
-    1 on); None when nothing was measured. ``hard_count`` counts the violations that season cannot
-    explain. ``failure`` is the reason of a failed execution, ``finished_at`` when it ended.
-    ``folder`` holds its documents, as seen from the storage root; "" for none.
+    ``ratio`` is the greatest distance over bound among the window's features (violation from 1 on);
+    None when nothing was measured. ``hard_count`` counts the violations that season cannot explain.
+    ``failure`` is the reason of a failed execution, ``finished_at`` its end. ``folder`` holds its
+    documents, relative to the storage root; "" for none.
     """
 
     execution: str

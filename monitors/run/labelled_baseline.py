@@ -34,14 +34,10 @@ def put_labelled(
     now: Callable[[], datetime],
     origin: Mapping[str, object],
 ) -> Baseline:
-    """Keep a new version of a baseline, like `version` but for all that labelled rows tell.
+    """Store a new version of a baseline, like `version` but with outcomes of labelled rows.
 
-    Raises
-    ------
-    InputError
-        When the version knows no labels and answers, or the rows lack what it measures them with.
-    UndecidedError
-        When too few rows have a label.
+    InputError when the version has no outcomes or the rows lack their columns, UndecidedError when
+    too few rows have a label.
     """
     known = store.get(root, name, version)
     if known.outcomes is None or labels_of(known) is None:
@@ -93,9 +89,9 @@ def read_labelled_table(
 
 
 def with_documents_anew(before: Baseline, made: Baseline) -> Baseline:
-    """Return a baseline whose documents say what its own outcomes suggest.
+    """Return a baseline whose documents are suggested from its own outcomes.
 
-    A line of constraints that is not what the baseline before suggested was set by hand, and stays.
+    A line of constraints that differs from the earlier baseline's suggestion was edited, and stays.
     """
     old, new = (complete(replace(one, documents={})).documents for one in (before, made))
     found = dict(before.documents)

@@ -1,9 +1,8 @@
-"""The lease of a monitor: who may run it now, and where it stands while that is so.
+"""The lease of a monitor: its owner, and the monitor's position.
 
-Taken by compare-and-set, renewed with each step, given back at the end; whoever dies leaves a lease
-that runs out. Only the holder of the lease moves the monitor's position, except that it moves, by
-compare-and-set too, while nobody holds it. Executions may also come from `monitor run` and from
-annotations; `executions.record` puts those in order.
+It is taken by compare-and-set, renewed with each step and released at the end; that of a dead
+process expires. Only the holder moves the position, or, while nobody holds it, a compare-and-set.
+Executions may also come from `monitor run` and from annotations; `executions.record` orders those.
 """
 
 from __future__ import annotations
@@ -56,10 +55,7 @@ def keep(
     is_last: bool = False,
     **values: object,
 ) -> bool:
-    """Write where the monitor stands, and renew the lease, or release it with the last of a turn.
-
-    False when the lease has been lost.
-    """
+    """Write a monitor's position and renew or release its lease; False if it was lost."""
     state = _LEASE.released() if is_last else _LEASE.taken(owner, moment)
     with engine.begin() as connection:
         done = connection.execute(
@@ -104,9 +100,9 @@ def move(engine: Engine, state: MonitorState, position: Position) -> bool:
 
 
 def set_back(engine: Engine, state: MonitorState, now: datetime) -> MonitorState:
-    """Set a monitor back that a clock which was ahead has taken past windows that have not ended.
+    """Set back a monitor that a clock which was ahead moved past windows that have not ended.
 
-    What was run of them is set aside; they are run when they have ended.
+    Their executions are superseded; they run when they have ended.
     """
     earlier = state.set_back(now)
     if earlier is state:

@@ -23,14 +23,11 @@ RANKS = {
 class MonitorLine:
     """One monitor with its windows, oldest first.
 
-    ``are_newest``: its windows are the newest ones; else those around an older one, of so many as
-    ``window_count`` says, where one monitor is shown. The first ``older_count`` were added to those
-    by which it stands.
-
-    ``labelled`` counts the newest judged window's rows with a label, and all its rows, for kinds
-    that need labels. ``overdue_since`` is when the next window should have been judged, if it was
-    not. ``expected`` counts the violations that are marked as expected, of the window by which it
-    stands.
+    ``are_newest``: its windows are the newest ones; else those around an older one, at most
+    ``window_count``. The first ``older_count`` were added for its standing. ``labelled`` counts the
+    newest judged window's labelled rows, and all its rows, for kinds that need labels.
+    ``overdue_since`` is when the next window should have been judged, if it was not. ``expected``
+    counts the violations annotated as expected, of the window that decides its standing.
     """
 
     definition: MonitorDefinition
@@ -73,10 +70,10 @@ class MonitorLine:
 
     @cached_property
     def standing(self) -> WindowRun | None:
-        """The window that says how it stands: the newest that was judged.
+        """The window that decides its standing: the newest that was judged.
 
-        Where labels come late, the newest in violation, if it is among as many as the alarms look
-        at that are deployed with such a monitor.
+        Where labels come late, the newest in violation, if it is among as many as the default
+        alarms look at.
         """
         judged = (run for run in reversed(self.runs) if run.state != "unlabelled")
         watched = islice(judged, self.definition.kind_value.watched_windows)

@@ -29,7 +29,7 @@ def overdue(
 ) -> list[Overdue]:
     """Return the monitors whose next window should have been judged by now, and was not.
 
-    ``known`` are all monitors, where somebody has read them already.
+    ``known`` are the states of all monitors, if already read.
     """
     found, states = [], list_states(connection) if known is None else known
     upstream = Upstream(connection, states)

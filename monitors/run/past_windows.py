@@ -94,8 +94,8 @@ def read_history(
 def windows_read(window: Window) -> int:
     """Return how many windows before one are read.
 
-    Where a span of days ends with it that is longer than others, its windows and those right before
-    it, which tell whether it began with the span.
+    If a longer span of days ends with it, these are its windows and those right before it, which
+    show whether the change began with the span.
     """
     count = window_index(window.start, window.length) + 1
     scales = [
@@ -142,10 +142,10 @@ def _judged_before(
 def read_told(
     connection: Connection, definition: MonitorDefinition, baseline_version: str, window: Window
 ) -> tuple[Mapping[str, datetime], ...]:
-    """Return the causes of the timetable's windows before one, in order of time.
+    """Return the causes reported in the timetable's windows before one, in order of time.
 
-    They were judged against the same version of the baseline. What was told was told: executions
-    count that others have replaced.
+    They were judged against the same version of the baseline. Superseded executions count, because
+    their causes were reported.
     """
     table, timetable = executions.c, definition.timetable
     query = (
@@ -228,11 +228,11 @@ def pooled_window(
     row_count: int,
     annotations: Sequence[Annotation],
 ) -> Window | None:
-    """Return the span of windows right before one that are evaluated together with it.
+    """Return the span of adjoining windows before one that are evaluated together with it.
 
-    They adjoin, are as long as this one, and were evaluated against the same version of the
-    baseline: what came before a new one may be what that one has replaced. Windows that were
-    expected to drift end the span, as do failed ones, and more rows than are sampled.
+    They have its length and the same version of the baseline, because a new version may have
+    replaced the data before it. The span ends at windows expected to drift, failed ones, and the
+    limit of sampled rows.
     """
     most = definition.kind_value.pooled_windows
     if not most:

@@ -1,8 +1,8 @@
-"""How many windows may be run at once, by all schedulers and servers of one database.
+"""Limits the windows that run at once, over all schedulers and servers of one database.
 
-A row is work: what one request runs, or a monitor's turn, which any scheduler may take. With an
-owner it has a place, for as long as that renews it; without one it waits, and whoever asks for less
-urgent work is refused. So nobody has to be told that a place is free.
+A row is work: a request's, or a monitor's turn, which any scheduler may take. A row with an owner
+has a slot for as long as the owner renews it; a row without one waits, and less urgent work is
+refused. So nobody has to be notified of a free slot.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ class Places:
         is_request: bool = False,
         waiting: timedelta = WAITING,
     ) -> bool:
-        """Take a place or keep it, unless all are taken or work that comes first waits for one.
+        """Take a slot or keep it, unless all are taken or more urgent work waits.
 
-        First comes what has the higher priority. Among equals it is what was asked for earlier, but
-        schedulers do not wait for each other: the work of one is that of all.
+        Higher priority is first, then the earlier request. Schedulers do not wait for each other:
+        the work of one is that of all.
         """
         if not self.limit:
             return True
@@ -108,13 +108,7 @@ class Places:
 
     @contextmanager
     def of_request(self, priority: int) -> Iterator[None]:
-        """Have a place for what a request runs.
-
-        Raises
-        ------
-        UnavailableError
-            When none was free for ten seconds.
-        """
+        """Hold a slot for a request's run; UnavailableError when none was free for ten seconds."""
         work = owner = uuid.uuid4().hex
         end = time.monotonic() + REQUEST_S
         try:

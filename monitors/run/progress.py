@@ -1,7 +1,7 @@
-"""What is known of a run while it lasts: its stage, its rows, its log, and whether it is to stop.
+"""Progress of a run: its stage, rows, log, and whether it is to stop.
 
-A thread writes it down every two seconds, so that a run that is over sooner costs nothing. What
-ends a run, its time limit or somebody's wish, is looked at between stages and at each batch.
+A thread stores it every two seconds, so a shorter run costs nothing. Time limit and cancellation
+are checked between stages and at each batch.
 """
 
 from __future__ import annotations
@@ -73,9 +73,9 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Progress:
-    """A run, as its own process notes it. Times are real, also where windows are replayed.
+    """A run, as its own process reports it. Times are real, also in a replay.
 
-    When it was seen, by which others tell whether it has died, goes by the database's clock.
+    The heartbeat, by which others tell whether it has died, is the database's time.
     """
 
     engine: Engine
@@ -122,15 +122,7 @@ class Progress:
             self.lines.append({"at": self.clock().isoformat(), "text": text[:LINE_CHARACTERS]})
 
     def check(self) -> None:
-        """End a run that was cancelled or has taken too long.
-
-        Raises
-        ------
-        Stopped
-            When somebody has cancelled it.
-        OverTimeError
-            When its time is over.
-        """
+        """End a run that was cancelled (Stopped) or has taken too long (OverTimeError)."""
         if self.is_stopped:
             raise Stopped
         if self.timer() - self._begun_s >= self.timeout_s:
@@ -192,9 +184,10 @@ class Progress:
 def list_runs(
     connection: Connection, monitor: str | None, *, endpoints: Collection[str] | None = None
 ) -> list[RunState]:
-    """Return the windows of a monitor, or of all, that are being judged, for two seconds at least.
+    """Return the windows being judged, of one monitor or of all, for at least two seconds.
 
-    To people of some endpoints those begun since the monitor was changed: it may have moved.
+    With `endpoints`, only those begun since the monitor was changed: it may have moved between
+    endpoints.
     """
     query = (
         select(runs)

@@ -1,7 +1,6 @@
-"""Record scripts of a monitor on the server: files of the installation's own folder, and no others.
+"""Record scripts of a monitor on the server, from the installation's own folder only.
 
-What a script says when it fails may quote a record, and stands where people look; so only the kind
-of the error and the script's line are told.
+A script's error may quote a record, so only its type and the script's line are reported.
 """
 
 from __future__ import annotations
@@ -77,9 +76,9 @@ def postprocess_report(
     quiet: bool = False,
     discreet: bool = False,
 ) -> None:
-    """Call a script's ``postprocess_handler()``, ``output_path`` naming a folder of documents.
+    """Call a script's ``postprocess_handler()``; ``output_path`` names the documents' folder.
 
-    Of several kinds that folder has one for each.
+    For several kinds it has a subfolder each.
     """
     if folder is not None and not is_remote(os.fspath(folder)):
         postprocess(script, folder, quiet=quiet, discreet=discreet)

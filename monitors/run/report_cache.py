@@ -1,7 +1,7 @@
-"""What documents of runs say that nothing else keeps: each is read once by a process.
+"""Data that only the documents of runs hold, read once per process.
 
-They never change. A page waits for them no longer than a moment; what is not known by then follows
-when it is asked for again, newest first.
+Documents never change. A page waits for them briefly; the rest follows when it refreshes, newest
+first.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ KEPT = 4_000  # Executions remembered; one takes some kilobytes.
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What one execution's document says: bounds by feature, metrics by key.
+    """The data of one execution's document: bounds by feature, metrics by key.
 
-    ``unjudged`` is by feature, too: why it has no bound; ``pooled``, how many windows its distance
-    is of.
+    ``unjudged``, by feature: why it has no bound; ``pooled``: the number of windows behind its
+    distance.
     """
 
     bounds: Mapping[str, float] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class ReportCache:
     def digests(
         self, runs: Sequence[tuple[str, str]], patience_s: float = PATIENCE_S
     ) -> Mapping[str, Digest]:
-        """Return what is known of executions by their ids; absent is not read yet.
+        """Return the known digests by execution id; a missing one has not been read yet.
 
         ``runs`` are ids with the folders of documents, "" for none, the newest last.
         """

@@ -1,7 +1,7 @@
 """An execution's report.json, read back.
 
 monitors/report/report.py writes it, in the fields of `FeatureResult`, `MetricResult` and the
-violations. A document of another format is refused.
+violations. Other formats are refused.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class _Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken constraint; ``share_of_blame`` is its feature's contribution, 0–1.
+    """A violated constraint; ``share_of_blame`` is its feature's contribution, 0–1.
 
-    ``segment`` holds its rows, ``onset`` says from when to when it lasted, both in words;
-    ``first_window``, where an earlier window told the same cause first.
+    ``segment`` and ``onset`` (its span of time) are in words; ``first_window`` is set where an
+    earlier window reported the cause first.
     """
 
     feature_name: str = ""
@@ -89,11 +89,10 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Feature(FeatureResult):
-    """How one feature stands in one window.
+    """One feature in one window.
 
-    ``share_of_blame`` is its share in the window's excess evidence (the violating features sum to
-    1). ``violations`` are the constraints that it breaks, the gravest first; ``is_expected``: one
-    of them is annotated as expected.
+    ``share_of_blame`` is its share of the window's excess evidence (violating features sum to 1).
+    ``violations`` are the gravest first; ``is_expected``: one of them is annotated as expected.
     """
 
     violations: tuple[Violation, ...] = ()
@@ -135,9 +134,9 @@ class Confusion:
     counts: np.ndarray
 
     def where(self, roles: Roles, truth: int, guess: int, threshold: float | None) -> str | None:
-        """Which rows a cell holds, as `where_text` selects them; None where that cannot be.
+        """Return the ``where_text`` that selects a cell's rows; None where that is impossible.
 
-        From the threshold on the second of two classes is called; None: what the model says.
+        The second class is called from the threshold on; None: by the model's predictions.
         """
         label = roles.label or ""
         if threshold is None:
@@ -251,9 +250,9 @@ class Report:
         return counts if counts.ndim == 2 and len(counts) > 1 and counts[0].all() else None
 
     def pointing(self, feature: str | None = None) -> tuple[Violation, Condition] | None:
-        """Return the gravest violation, of a feature or of all, that points at rows; with which.
+        """Return the gravest violation with rows, of a feature or of all, and its condition.
 
-        One that somebody expected comes after those that alarm.
+        Expected violations come last.
         """
         expected = sorted(self.expected_violations, key=lambda one: one.is_ticket)
         for one in (*self.gravest_first, *expected):

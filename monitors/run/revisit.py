@@ -1,8 +1,7 @@
-"""Which windows of a monitor late records and labels belong to, and how that is noted.
+"""Finds the windows of a monitor that late records and labels change.
 
-What a monitor has considered is a position in the tables of its endpoint. Everything stored later
-touches hours of event time, and those hours windows that were run; the lease keeps these until they
-were run again.
+A monitor keeps its position in the tables of its endpoint. Later data touch hours of event time,
+and so windows that were run; the lease keeps these until they were run again.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from driftline.monitors.tables import executions
 
 
 def has_changed(engine: Engine, root: str, state: MonitorState, access: Access = UNLIMITED) -> bool:
-    """Return whether anything came for hours before the next window, without the lease.
+    """Whether anything came for hours before the next window; needs no lease.
 
-    If nothing did, the monitor's position moves to now: else the next look would read everything
-    again that came since the last window was run, and a monitor of weeks a week's files.
+    If nothing did, the position moves to now: else the next look would read everything since the
+    last window again.
     """
     found = _changes(root, state, access)
     if found.hours:

@@ -1,13 +1,12 @@
 """The process loop that runs monitors when their windows are due, in order, each window once.
 
-Where a monitor stands (``done_until``) is kept in its lease row. A scheduler takes the lease by
-compare-and-set, runs what is due, and moves the position only while the lease is its own; one that
-dies leaves a lease that runs out. Should two ever run the same window, the execution's id makes
-them one.
+A monitor's position (``done_until``) is in its lease row. A scheduler takes the lease by
+compare-and-set, runs what is due, and moves the position only while it holds the lease. The lease
+of a dead process expires. If two run the same window, its execution id makes them one.
 
-Records and labels may come for windows that were run already. The lease also keeps up to which
-versions of their tables that was considered; the windows that newer ones belong to are run again,
-where unchanged rows give the execution that there is, and changed ones a new one in its place.
+Late records and labels change windows that were run. The lease also holds the versions of their
+tables considered so far; windows of newer ones are run again. Unchanged rows give the same
+execution, changed ones a new one in its place.
 """
 
 from __future__ import annotations
@@ -124,9 +123,9 @@ class Scheduler:
                 stop.wait(self.poll_s)
 
     def step(self, stop: threading.Event | None = None) -> list[Execution]:
-        """Run everything that is due now, and give the executions.
+        """Run everything that is due now, and return the executions.
 
-        Monitors of higher priority come first; the windows of each run in order, behind those that
+        Monitors of higher priority come first; the windows of each run in order, after those that
         they depend on.
         """
         stop = stop or threading.Event()
@@ -213,8 +212,8 @@ class Scheduler:
     ) -> Iterator[Execution]:
         """Run what is due, then what was touched, while the lease is held.
 
-        Changes are looked up first: what is stored later belongs to windows not run yet, or is
-        found the next time.
+        Changes are looked up first: later data belong to windows not run yet, or are found the next
+        time.
         """
         if state.once is None:
             state = self._look(state)

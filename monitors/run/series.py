@@ -1,9 +1,8 @@
-"""Numbers over time: columns, measured metrics and labels from the database, bounds from documents.
+"""Time series: columns, metrics and labels from the database, bounds from documents.
 
-Every series is aligned with a monitor's windows: NaN where a window gave no datapoint. Bounds and
-intervals stand only in the documents, which never change: each is read once by a process, and a
-page waits for them no longer than a moment. What is not known by then follows with the page's next
-refresh, newest first.
+Every series is aligned with a monitor's windows, NaN where a window has no datapoint. Bounds and
+intervals are only in the documents, which each process reads once. A page waits for them briefly;
+the rest follows with its next refresh, newest first.
 """
 
 from __future__ import annotations
@@ -62,9 +61,9 @@ def column_histories(
     connection: Connection, line: Judged, column: str, digests: Mapping[str, Digest],
     profile: ColumnProfile | None,
 ) -> tuple[MetricHistory, ...]:  # fmt: skip
-    """Read how a column stood over all windows: distance and bound, missing values, mean.
+    """Read a column's series over all windows: distance and bound, missing values, mean.
 
-    ``profile`` is the reference's; the mean stands within the span of each window's values.
+    ``profile`` is the reference's; the mean comes with the range of each window's values.
     """
     name, unknown = quote(column, safe=UNQUOTED), np.full(len(line.runs), np.nan)
     drift, present, data = (
@@ -135,9 +134,9 @@ def metric_history(
 def stored_metrics(
     connection: Connection, line: Judged, metric: MetricResult
 ) -> Iterator[Row[Any]]:
-    """Find where one measured metric is stored, the metric itself before its parts.
+    """Find where one metric is stored, the metric itself before its parts.
 
-    Which dimensions a kind adds is its own matter: those of the metric must be among them.
+    A kind may add dimensions: those of the metric must be among them.
     """
     series = line.definition.kind_value.series
     name = series.prefix + quote(metric.name, safe=UNQUOTED)

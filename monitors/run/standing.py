@@ -44,8 +44,8 @@ def standing_lines(
 ) -> tuple[MonitorLine, ...]:
     """Return monitors with their newest windows.
 
-    ``known`` are all monitors of the installation; ``endpoints`` those that who asks may see, in
-    lower case, None for all.
+    ``known`` are the states of all monitors; ``endpoints`` those that the user may see, in lower
+    case, None for all.
     """
     table, names = executions.c, MonitorNames(connection, endpoints)
     told = (table.id, table.cause, table.folder, table.finished_at, *_FAILURE)
@@ -154,10 +154,10 @@ def window_line(
     *,
     endpoints: Collection[str] | None,
 ) -> tuple[MonitorLine, WindowRun | None]:
-    """Return a monitor and the window of a start, however old it is, with those around it.
+    """Return a monitor and the window with a start, however old, with those around it.
 
-    Without a start it is the newest one of those shown, None before the first; NoWindowError: no
-    execution of it is on a window of that start.
+    Without a start it is the newest shown, None before the first. NoWindowError: no execution has
+    that start.
     """
     newest = judged(definition).where(shown).order_by(*NEWEST_FIRST).limit(WINDOWS_SHOWN)
     rows, table = read(newest), executions.c

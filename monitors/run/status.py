@@ -1,7 +1,7 @@
-"""Where the monitors of an installation stand: what each has done, and what comes next.
+"""States of an installation's monitors: what each has done, and what comes next.
 
-Schedulers ask every few seconds, for thousands of monitors: one statement reads where they stand,
-and only those whose definition or lease has changed since are made into objects again.
+Schedulers ask every few seconds, for thousands of monitors: one statement reads the states, and
+only changed definitions and leases are parsed again.
 """
 
 from __future__ import annotations

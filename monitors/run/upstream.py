@@ -1,7 +1,7 @@
 """Monitors that wait for others (`depends_on`): which windows come first, and how those ended.
 
-A monitor's windows are run in order, so where it stands says which of them are done, and schedulers
-read that of all monitors at each look anyway. How they ended is read when a window is run.
+A monitor's windows run in order, so its position says which are done; schedulers read all positions
+anyway. How windows ended is read when a window runs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Data quality and bias as SageMaker Model Monitor judges them: what --compat does otherwise.
+"""Data quality and bias as SageMaker Model Monitor judges them, for --compat.
 
-Of data quality everything is read off three documents: constraints.json and statistics.json of the
-baseline, and statistics.json of the window, made as SageMaker's analyzer makes it
-(baseline/analyzer.py: each value's type is that of its text). Fixed thresholds, every row
-independent, columns compared by their number, and none of our own checks and budgets.
+Data quality needs three documents: constraints.json and statistics.json of the baseline, and
+statistics.json of the window, made as SageMaker's analyzer makes it (baseline/analyzer.py).
+Thresholds are fixed, rows independent, columns compared by number, and none of our own checks and
+budgets apply.
 
 References
 ----------

@@ -111,9 +111,9 @@ def evaluate(context: CheckContext) -> Report:
 def _required(
     plan: Plan, group: Group, reference: ClarifyGroup | None, suggested: Mapping[str, Measured]
 ) -> dict[str, float | None]:
-    """Return the document's values that somebody set, else the reference's as Clarify has them.
+    """Return the document's edited values, else the reference's as Clarify computes them.
 
-    What driftline suggested is measured otherwise, such as FT, and says nothing of a window here.
+    driftline's own suggestions are measured otherwise, such as FT, and do not apply here.
     """
     own = {} if reference is None else {k: one.value for k, one in reference.measured.items()}
     document = plan.required(group)

@@ -11,8 +11,8 @@ REASON_CHARACTERS = 1024
 def as_summary(execution: Execution) -> dict[str, object]:
     """Return an execution as SageMaker's MonitoringExecutionSummary, with the job's ExitMessage.
 
-    Its statuses know neither "NoData" nor "InsufficientData": as no window without a judgement has
-    passed, both are "Failed", with the reason.
+    SageMaker has no "NoData" or "InsufficientData". Both become "Failed", with the reason, because
+    a window without a verdict has not passed.
     """
     is_known = execution.status in (COMPLETED, VIOLATED, STOPPED)
     reason = execution.failure_reason or execution.cause or execution.status

@@ -60,8 +60,8 @@ def read_first_windows(
 def first_span(connection: Connection, key: Key, cell_ids: Mapping[str, str]) -> Window | None:
     """Return the time of the first windows; None while they last.
 
-    They begin with the oldest window whose columns were counted on the cells that the baseline has
-    now, at least half of them: a version with one new column continues the earlier one.
+    They begin with the oldest window counted on the baseline's current cells, at least half of
+    them: a version with one new column continues the earlier one.
     """
     table = window_counts.c
     own = table.monitor == key.monitor, table.source == key.source
@@ -102,10 +102,10 @@ def first_span(connection: Connection, key: Key, cell_ids: Mapping[str, str]) ->
 def production_blocks(
     windows: Sequence[WindowCounts], references: Mapping[str, ReferenceColumn]
 ) -> BlockCounts:
-    """Return the windows as blocks of a reference whose shares are the reference's own.
+    """Return the windows as blocks of a reference with the reference's own shares.
 
-    Differences between windows, season among them, are production's; the mean of all windows is
-    the reference's, so that a difference since the first window is still one.
+    Differences between windows, season among them, are production's; the mean is the reference's,
+    so that a difference since the first window remains one.
     """
     first = [(window.start - EPOCH) // HOUR for window in windows if window.start is not None]
     hours, at = np.unique(np.array(first, dtype=np.int64), return_inverse=True)

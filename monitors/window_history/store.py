@@ -1,9 +1,9 @@
-"""Counts of judged windows in the database: put with the execution, read for the next windows.
+"""Window history in the database: counts stored with the execution, read for the next windows.
 
-A window's counts are replaced when it is judged anew. Those of another endpoint, schedule or script
-are not mixed with them; those of an older version of the baseline serve where its cells are the
-same. Nothing of a row is in them: only how many rows lie in a cell, by its number, how long the
-last value has stayed, the sums of a day's scores, and a byte of the last hours' hashes.
+A new judgement replaces a window's counts. Counts of another endpoint, schedule or script are not
+mixed; those of an older baseline version serve where its cells are the same. They hold nothing of a
+row: only counts by cell, how long the last value has lasted, sums of a day's scores, and a byte of
+the last hours' hashes.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def read(
 def forget(
     connection: Connection, monitor: str, before: datetime, *, save: Window | None = None
 ) -> int:
-    """Remove the counts of windows that end by a moment, but for those within a span; say how many.
+    """Delete the counts of windows that end by a moment, except within a span; return how many.
 
     They are kept as long as the captured rows are, so that a backtest finds them.
     """

@@ -21,7 +21,7 @@ CLASSES_SHOWN = 20
 
 
 def part_results(answers: Answers, expected: Expectation) -> tuple[MetricResult, ...]:
-    """Measure classes, with the reference's value, that have no threshold and so no result yet."""
+    """Measure each class without a threshold of its own, with the reference's value."""
     known, found = expected.answers, []
     clusters = cluster_rows(answers.time_us)
     usual = None if known is None else cluster_rows(known.time_us)

@@ -161,9 +161,9 @@ def _beside(company: Mapping[str, _Company], *but: str) -> list[_Company]:
 
 
 def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
-    """Whether as many rows of the reference look exchanged beside its others.
+    """Whether as many rows of the reference look exchanged by its other columns.
 
-    So they do where codes have no company, or too few rows in the reference to know it by.
+    That is so where codes have no co-occurring values, or too few reference rows to learn them.
     """
     count = len(codes.known)
     part = np.zeros(count, np.bool_)
@@ -174,9 +174,9 @@ def _moves_anyway(codes: _Codes, company: Sequence[_Company]) -> bool:
 
 
 def _lasts(codes: _Codes, pairs: Sequence[tuple[int, int]], company: Sequence[_Company]) -> bool:
-    """Whether the rows still look exchanged without the part of them that says most of it.
+    """Whether the rows still look exchanged without the part with the most evidence.
 
-    So do those in the order of their codes, of which a part may have all of one.
+    Rows in the order of their codes do, too: one part may hold all of one code.
     """
     if np.count_nonzero(np.diff(codes.window)) <= len(codes.levels):
         return True
@@ -203,9 +203,9 @@ def _length(context: FaultContext) -> timedelta | None:
 def _evidence(
     codes: _Codes, pairs: Sequence[tuple[int, int]], company: Sequence[_Company]
 ) -> float:
-    """Return by how many nats all codes fit the others better, rows that come together as one.
+    """Return how many nats better all codes fit the other columns; correlated rows count as one.
 
-    All readings that a sensor makes in an hour are of one weather.
+    All readings of a sensor in an hour share one weather.
     """
     return sum(_gain(_costs(codes, [one]), pairs) / one.effect for one in company)
 

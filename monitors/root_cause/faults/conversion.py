@@ -1,11 +1,11 @@
-"""A conversion that digits give away: miles that come as kilometres, from whichever rows.
+"""Recognises a change of unit by digits, such as miles that come as kilometres, in any rows.
 
-By how far its values lie, a factor of 1.6 is a busy season, and 25 degrees Celsius after a winter
-are as far as 50 Fahrenheit are. But numbers of the reference have few decimals. Converted ones have
-more, and converted back they have few again; or, rounded, they leave out what no number of the
-reference becomes: of Fahrenheit's tenths those of Celsius reach five in nine. Where the reference's
-numbers were converted themselves, as Fahrenheit that a station measured in tenths of Celsius, they
-are few among those with as many decimals, and what is converted back is one of them.
+By size alone a factor of 1.6 may be a busy season, and 25 degrees Celsius after a winter as likely
+as 50 Fahrenheit. But numbers of the reference have few decimals, converted ones more, and converted
+back few again. Or, rounded, they avoid what no number of the reference becomes: of Fahrenheit's
+tenths Celsius's reach five in nine. Where the reference was converted itself, as Fahrenheit
+measured in tenths of Celsius, its numbers are few among those with as many decimals, and what is
+converted back is one of them.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ def converted(context: FaultContext) -> Iterator[tuple[str, Fault]]:
 def image_evidence(
     values: Floats, known: Floats, step: float, factor: float, offset: float
 ) -> float:
-    """Measure in nats how surely values are what the reference's lattice becomes; 0 if they fail.
+    """Return in nats how surely values are the converted lattice of the reference; 0 if they fail.
 
-    A value is hit by chance as often as numbers that the lattice becomes are near it, and as often
-    as the reference's own are: tenths of Celsius, written as Fahrenheit, are near multiples of
-    0.036, as metres a second in kilometres an hour are.
+    A value is near a converted number by chance as often as these cover the range, and as often as
+    the reference's own values are near them: tenths of Celsius, written as Fahrenheit, are near
+    multiples of 0.036, as m/s in km/h are.
     """
     grain = _lattice(values, np.ones(values.size), GRAINS) or 0.0
     different = np.unique(values)
@@ -154,11 +154,11 @@ def _image_hits(
 def listed_evidence(
     values: Floats, listed: Floats, step: float | None, factor: float, offset: float
 ) -> float:
-    """Measure in nats how surely values, converted back, are the reference's own few numbers.
+    """Return in nats how surely values, converted back, are the reference's own few numbers.
 
-    ``listed`` are all different numbers of the reference, ascending, ``step`` what they are
-    multiples of. 0 where values fail, where they are the reference's as they come, or where
-    by chance many would be: what is converted may hit every second multiple only.
+    ``listed`` are the reference's distinct numbers, ascending, multiples of ``step``. 0 where
+    values fail, where they match the reference unconverted, or where many would match by chance:
+    converted values may hit every second multiple only.
     """
     different = np.unique(values)
     back = _converted(different, factor, offset)
@@ -181,11 +181,11 @@ def listed_evidence(
 def unit_of_new(
     values: Floats, counts: Floats, listed: Floats
 ) -> tuple[str, NDArray[np.bool_]] | None:
-    """Return the conversion by which numbers that a reference never had are its own, and which are.
+    """Return the conversion that makes new numbers the reference's own, and marks of these.
 
-    ``listed`` are all different numbers of the reference. Converted ones may be rounded, too. A new
-    number is hit by chance as often as any multiple, between them, of what all are multiples of, as
-    the reference's own are, and as they would be a few multiples further on.
+    ``listed`` are the reference's distinct numbers; converted ones may be rounded. The chance of a
+    match is the largest of three: that of any multiple of the common step between them, of the
+    reference's own numbers, and of these shifted by a few multiples.
     """
     grain = _lattice(values, np.ones(values.size), GRAINS)
     if grain is None or values.size < LEAST_DISTINCT:

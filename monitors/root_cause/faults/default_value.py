@@ -1,4 +1,4 @@
-"""A default value flooding a column of numbers: one value comes more often than its whole range.
+"""Recognises a default value: one value of a numeric column comes more often than its range did.
 
 References
 ----------
@@ -89,9 +89,9 @@ def _flood(context: FaultContext, name: str, numbers: np.ndarray) -> Fault | Non
 
 
 def _explains(known: np.ndarray, window: np.ndarray, place: int, often: int, effect: float) -> bool:
-    """Whether the other values are as they were without that one, or next to it.
+    """Whether the other values are distributed as before.
 
-    Where a value took another's place, they are not: 0 lacks beside the 0.5 that it became.
+    They are not where a value replaced another: 0 is missing beside the 0.5 that it became.
     """
     left = window.copy()
     left[place] -= often

@@ -56,10 +56,10 @@ def exchanged(context: FaultContext) -> Iterator[tuple[str, Fault]]:
 def exchanged_order(
     context: FaultContext, pair: Sequence[str], blocks: BlockCounts | None, hours: np.ndarray
 ) -> Fault | None:
-    """Lay two columns of numbers in reversed order beside each other, violated or not.
+    """Test two numeric columns in reversed order for an exchange, violated or not.
 
-    Over a year dew points come that a winter's temperatures are. So where the reference has seen
-    all seasons, it is that of the window's hours that says what is usual.
+    Over a year, dew points reach a winter's temperatures. So where the reference has seen all
+    seasons, its same hours are the comparison.
     """
     one, other = sorted(pair)
     if not {one, other} <= set(context.known(is_number=True)):
@@ -136,10 +136,7 @@ def _pair(one: str, other: str, why: str) -> Iterator[tuple[str, Fault]]:
 
 
 def _distance(context: FaultContext, values: _Values, place: str) -> float:
-    """Return the total variation of some values from a column's reference, over its cells.
-
-    1 with too few values to tell.
-    """
+    """Return the total variation of values from a column's reference, by cell; 1 for too few."""
     reference = context.references[place]
     cells, known = reference.cells, reference.counts[:-2]
     if cells.is_number:
@@ -166,10 +163,9 @@ def _is_mirrored(context: FaultContext, one: str, other: str) -> bool:
 
 
 def _row_by_row(context: FaultContext, broken: list[str]) -> Iterator[tuple[str, Fault]]:
-    """Read pairs of texts the other way round: a likelihood ratio over the window's rows.
+    """Test pairs of texts for an exchange by a likelihood ratio over the window's rows.
 
-    Two columns of the same levels in the same shares are alike by themselves; row by row, they
-    are not.
+    Two columns with the same levels in the same shares look alike in total, but not row by row.
     """
     assert context.sample is not None
     codes = context.sample.codes
