@@ -183,10 +183,8 @@ def belongings(client: Client, name: str) -> list[tuple[ResourceKind, str]]:
     endpoint; then its baseline and its model, unless something else needs them. A composite alarm
     that needs other alarms, too, prevents the deletion.
     """
-    endpoint: Mapping[str, Any] = client.get("Endpoint", name)
-    listed: dict[str, Sequence[Mapping[str, Any]]] = {
-        kind: client.list(kind) for kind in ("Alarm", "Monitor", "Endpoint", "Baseline")
-    }
+    endpoint = client.get("Endpoint", name)
+    listed = {kind: client.list(kind) for kind in ("Alarm", "Monitor", "Endpoint", "Baseline")}
     monitors = [one["name"] for one in listed["Monitor"] if _names(one, "endpoint", endpoint)]
     found: list[tuple[ResourceKind, str]] = [
         ("Alarm", alarm["name"])

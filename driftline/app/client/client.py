@@ -101,8 +101,13 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         expires_at
             When it ends, aware; None: when it is revoked.
         """
-        asked = {"name": name, "roles": list(roles), "endpoints": endpoints or None}
-        return self._post("tokens", body={**asked, **without_none({"expires_at": expires_at})})
+        asked = {
+            "name": name,
+            "roles": list(roles),
+            "endpoints": endpoints or None,
+            "expires_at": expires_at,
+        }
+        return self._post("tokens", body=asked)
 
     def tokens(self) -> _List[Json]:
         """List all tokens, revoked ones too, without their secrets."""

@@ -161,8 +161,9 @@ class ServerCalls:
         return items
 
     def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> Json:
-        """Send a body, if any, to the steps of a path; return the JSON of the answer."""
-        return self._json("POST", api_path(*steps), json=None if body is None else dict(body))
+        """Send a body, if any, to the steps of a path; fields that are None are left out."""
+        given = None if body is None else without_none(body)
+        return self._json("POST", api_path(*steps), json=given)
 
     def _json(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401 - httpx's own options
         return _object(self._call(method, path, **options))

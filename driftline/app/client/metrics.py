@@ -69,8 +69,8 @@ class MetricCalls(ServerCalls):
             "namespace": namespace,
             "metric_name": name,
             "dimensions": dict(dimensions or {}),
-            "start_time": start.isoformat(),
-            "end_time": end.isoformat(),
+            "start_time": start,
+            "end_time": end,
             "period": period,
             "extended_statistics": list(statistics),
             "unit": unit,
@@ -89,12 +89,11 @@ class MetricCalls(ServerCalls):
         """Ask metrics and metric math, as GetMetricData does; all pages."""
         asked: dict[str, Any] = {
             "metric_data_queries": [dict(query) for query in queries],
-            "start_time": start.isoformat(),
-            "end_time": end.isoformat(),
+            "start_time": start,
+            "end_time": end,
             "scan_by": "TimestampDescending" if newest_first else "TimestampAscending",
+            "max_datapoints": max_datapoints,
         }
-        if max_datapoints is not None:
-            asked["max_datapoints"] = max_datapoints
         found: list[Json] = []
         while True:
             page: Json = self._post("metrics", "data", body=asked)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from driftline.app.client.connection import Json, ServerCalls, in_path, without_none
+from driftline.app.client.connection import Json, ServerCalls, in_path
 
 if TYPE_CHECKING:
     from driftline.monitors.executions import Status as ExecutionStatus
@@ -47,8 +47,7 @@ class MonitorCalls(ServerCalls):
         self, name: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> list[Json]:
         """Cancel a window of a monitor; by default what is being judged now, else what waits."""
-        body = without_none({"from": start, "to": end})
-        return self._post("monitors", name, "cancel", body=body)["items"]
+        return self._post("monitors", name, "cancel", body={"from": start, "to": end})["items"]
 
     def progress(self, monitor: str) -> Json:
         """Return the windows that are being judged (``items``), and the one that waits."""
@@ -94,7 +93,7 @@ class MonitorCalls(ServerCalls):
         self, name: str, *, start: datetime | None = None, end: datetime | None = None
     ) -> Json:
         """Run a monitor on one window now; by default on its last whole one."""
-        return self._post("monitors", name, "run", body=without_none({"from": start, "to": end}))
+        return self._post("monitors", name, "run", body={"from": start, "to": end})
 
     def backfill_monitor(
         self, name: str, *, start: datetime, end: datetime, again: bool = False
@@ -111,7 +110,7 @@ class MonitorCalls(ServerCalls):
         again
             Whether to run also those that were run before.
         """
-        asked: dict[str, Any] = {"from": start.isoformat(), "to": end.isoformat(), "again": again}
+        asked: dict[str, Any] = {"from": start, "to": end, "again": again}
         while asked["from"] is not None:
             answer: Json = self._post("monitors", name, "backfill", body=asked)
             yield answer
@@ -138,8 +137,8 @@ class MonitorCalls(ServerCalls):
         whole
             Whether the span is one window, whatever the schedule.
         """
-        asked = without_none({"from": start, "to": end})
-        return self._post("monitors", name, "queue", body={**asked, "again": again, "whole": whole})
+        asked = {"from": start, "to": end, "again": again, "whole": whole}
+        return self._post("monitors", name, "queue", body=asked)
 
     def backtest_monitor(
         self,
@@ -161,18 +160,12 @@ class MonitorCalls(ServerCalls):
         window, tolerance
             Other windows ("1h", "1d") and another tolerance than the monitor's.
         """
-        asked = {
-            "from": start.isoformat(),
-            "to": end.isoformat(),
-            "window": window,
-            "tolerance": tolerance,
-        }
+        asked = {"from": start, "to": end, "window": window, "tolerance": tolerance}
         return self._post("monitors", name, "backtest", body=asked)
 
     def renew_baseline(self, name: str, *, start: datetime | None, end: datetime | None) -> Json:
         """Make a new version of a monitor's baseline of rows captured in [start, end)."""
-        span = without_none({"from": start, "to": end})
-        return self._post("monitors", name, "baseline", body=span)
+        return self._post("monitors", name, "baseline", body={"from": start, "to": end})
 
     def baseline_versions(self, name: str, *, limit: int | None = 100) -> list[Json]:
         """List the versions of a baseline, the newest first, with the monitors that use each."""
@@ -195,9 +188,15 @@ class MonitorCalls(ServerCalls):
         others write. With `labels` those of them that have a label, and what estimates of quality
         rest on is made anew of them, too.
         """
-        rows = without_none({"endpoint": endpoint, "monitor": monitor, "labels": labels or None})
-        asked = {**rows, "from": start.isoformat(), "to": end.isoformat()}
-        return self._post("baselines", name, "versions", body={**asked, "promote": promote})
+        asked = {
+            "endpoint": endpoint,
+            "monitor": monitor,
+            "labels": labels or None,
+            "from": start,
+            "to": end,
+            "promote": promote,
+        }
+        return self._post("baselines", name, "versions", body=asked)
 
     def compare_baseline_versions(self, name: str, reference: str, version: str) -> Json:
         """Compare a version of a baseline with another, each by its number or its digest."""
@@ -242,17 +241,17 @@ class MonitorCalls(ServerCalls):
             Of "new-normal": start and end of the captured time that the feature's baseline is made
             of; without it from the window's start to now.
         """
-        times = {"until": until, "from": None, "to": None}
-        if rows is not None:
-            times |= {"from": rows[0], "to": rows[1]}
+        start, end = rows or (None, None)
         asked = {
-            "window": window if isinstance(window, str) else window.isoformat(),
+            "window": window,
             "verdict": verdict,
             "reason": reason,
             "author": author,
             "feature": feature,
             "check": check,
-            **{key: None if time is None else time.isoformat() for key, time in times.items()},
+            "until": until,
+            "from": start,
+            "to": end,
         }
         return self._post("monitors", name, "marks", body=asked)
 

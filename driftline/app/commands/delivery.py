@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -55,7 +55,7 @@ def delivery_get(client: Client, message: Id) -> Answer:
 
     Example: driftline delivery get msg_01...
     """
-    sent: Mapping[str, Any] = client.delivery(message)
+    sent = client.delivery(message)
     rows = [{"": name, "value": sent[name]} for name in _FIELDS]
     tables = [Table(["", "value"], [*rows, {"": "why", "value": _why(sent)}])]
     if sent["carries"]:

@@ -82,7 +82,7 @@ def load(
     total = dict.fromkeys(COUNTS, 0)
     with progress("loading", unit="labels") as advance:
         for part in _parts(files, names, advance, count):
-            found: Mapping[str, Any] = client.put_truth(endpoint, _csv(part))
+            found = client.put_truth(endpoint, _csv(part))
             total = {key: value + found[key] for key, value in total.items()}
     standing = _standing(client, endpoint)
     line = (

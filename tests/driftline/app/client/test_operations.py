@@ -160,9 +160,12 @@ def test_every_operation_has_a_method_or_somebody_else_who_calls_it(
     assert every - asked == set(OTHERS)
 
 
+@pytest.mark.parametrize("is_short", [False, True])
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_asks_as_the_document_says(document: dict[str, Any], name: str) -> None:
-    for key, operation, request in called(document, name)[0].asked:
+def test_a_method_asks_as_the_document_says(
+    document: dict[str, Any], name: str, *, is_short: bool
+) -> None:
+    for key, operation, request in called(document, name, is_short=is_short)[0].asked:
         known = {one["name"]: one["schema"] for one in operation.get("parameters", ())}
         for parameter in set(request.url.params):
             assert parameter in known, f"{key}: {parameter}"
