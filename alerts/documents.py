@@ -1,4 +1,4 @@
-"""Documents: what is read from and written to JSON, each field spelled once, in its model.
+"""JSON documents: each field is spelled once, in its model.
 
 Wrong input is refused with one sentence on one field: its name, its value and what was expected,
 which is the field's ``description``.

@@ -1,7 +1,7 @@
-"""What a reader of the dashboard can change, each as a call of the server's own interface.
+"""What a reader of the dashboard can change, each as a call of the server's API.
 
-The dashboard reads stores and writes none: a button sends its name and a few texts here, and here
-they become a request to ``/api/v1`` of the server, which checks them. Nothing else can be asked.
+The dashboard reads stores and writes none: a button sends its name and a few texts here, and they
+become a request to ``/api/v1`` of the server, which checks them. Nothing else can be requested.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Addresses of pages: every state that a reader can see is in the path and the query.
 
 docs/dashboard.md lists them. Names are percent-encoded. ``.`` and ``..`` cannot stand in a path,
-encoded or not, since browsers take them for folders: they stand in the query, as ``name=``.
+encoded or not, since browsers take them for folders: they go into the query, as ``name=``.
 ``keep=`` in place of ``feature=`` asks for a feature only if the window has it.
 """
 

@@ -127,11 +127,11 @@ def create_app(
     stores: Stores, send: Callable[..., Mapping[str, Any]] | None = None,
     access: Access | None = None, *, external_url: str = "",
 ) -> App:  # fmt: skip
-    """Build the dashboard; it reads only, changes go to the server, answers to this machine.
+    """Build the dashboard; it only reads, and sends changes to the server.
 
-    ``send`` is the way to the server, through which alone anything is changed: method, path and
-    body, with the secret of whom they are from as ``token``. ``access`` finds out who asks; None:
-    nobody is asked. ``external_url`` is where a proxy lets others reach the pages.
+    ``send`` is the only way to change anything: it sends method, path and body to the server, with
+    the caller's secret as ``token``. ``access`` authenticates; None: nobody has to.
+    ``external_url`` is where a proxy lets others reach the pages.
     """
     dash = _dash(stores)
     calls = {
@@ -259,7 +259,7 @@ class _Server(FastAPIDashServer):
     """Dash's FastAPI backend without its process-wide catch-all and without WebSockets.
 
     Our guard routes the pages itself; Dash would add a catch-all to whichever application of the
-    process was made last, and open a WebSocket on every page although no callback uses one.
+    process was created last, and open a WebSocket on every page although no callback uses one.
     """
 
     websocket_capability = False

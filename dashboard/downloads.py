@@ -1,9 +1,8 @@
-"""What is no page of Dash's: files of rows, and what the server says of its interface.
+"""Downloads outside of Dash: files of rows, and the server's description of its API.
 
 ``/rows.csv`` and ``/rows.parquet`` are rows behind a violation, or those that meet conditions. A
-layer of its own, outside of those that hold an answer in memory, sends them piece by piece,
-whatever their size. ``/docs`` and ``/openapi.json`` are the server's, to which no browser shows a
-token.
+layer outside of those that hold an answer in memory streams them, whatever their size. ``/docs``
+and ``/openapi.json`` are the server's, to which no browser sends a token.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """What stands between the network and Dash: paths, methods, callback bodies, security headers.
 
-Dash answers every unknown GET with its page and every malformed callback with a 500. Here each
-page's path gives the page, an unknown one gives the page that says so with status 404, anything
-malformed gives a 4xx with one sentence, and every answer carries a strict content security policy.
-Answers are compressed; plotly.js alone is 4.8 MB, and takes 0.1 s of a core each time.
+Dash answers every unknown GET with its page and every malformed callback with a 500. Here an
+unknown path gives a page with status 404, malformed requests give a 4xx with one sentence, and
+every answer carries a strict content security policy. Answers are compressed; plotly.js alone is
+4.8 MB, and takes 0.1 s of a core each time.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Guard:
     """ASGI layer around a Dash application that serves pages from the root path.
 
     ``callbacks`` are the inputs of each registered callback by its output (``{"page.children":
-    [("url", "pathname"), …]}``): any other call is refused before Dash sees it. ``is_there`` is
-    asked for a path as it came, percent-encoded, and a query.
+    [("url", "pathname"), …]}``): any other call is refused before Dash sees it. ``is_there`` gets a
+    path as it came, percent-encoded, and a query.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Guard:
         self, scope: Scope, receive: Receive, send: Send, *, page_status: int | None = None,
         method: str = "GET",
     ) -> None:  # fmt: skip
-        """Ask Dash, and send its answer with our headers, compressed where the browser takes that.
+        """Send Dash's answer with our headers, compressed where the browser accepts that.
 
         Files of Dash's packages belong to one installed version: they are compressed once, in a
         thread, and kept.
@@ -165,7 +165,7 @@ def asked_page(scope: Scope) -> tuple[str, str]:
 
 
 def policy(page: bytes) -> bytes:
-    """Write the content security policy of a page: this host only, inline scripts by hash.
+    """Return the content security policy of a page: this host only, inline scripts by hash.
 
     ``style-src`` allows inline styles because plotly.js and React set them; no script can run that
     is not a file of ours or one of Dash's own inline scripts.

@@ -1,9 +1,9 @@
-"""Logging in, what a person has who is logged in, and logging out.
+"""Logging in and out, and sessions.
 
-The page to log in turns a token into a session; it is plain HTML that needs no script.
-``/login#token=…`` logs in by itself: what stands behind ``#`` is sent to no server and no other
-page, and assets/login.js takes it out of the address before it sends it. A session brings proof
-that a change comes from a page.
+The login page turns a token into a session; it is plain HTML that needs no script.
+``/login#token=…`` logs in by itself: browsers send the part behind ``#`` to no server and no other
+page, and assets/login.js removes it from the address first. A session brings proof that a change
+comes from a page.
 """
 
 from __future__ import annotations

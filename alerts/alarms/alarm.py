@@ -129,9 +129,9 @@ def decide(
 ) -> tuple[State, Rule]:
     """Return the state of an alarm after one evaluation, and the rule that decided it.
 
-    Points are the newest periods, oldest first, at least n: breaching, not, or missing (None); of
-    the missing ones ``unwatched`` may count as breaching by no treatment. Where the prose and the
-    tables of CloudWatch's user guide differ (``0 - X - -``, 2 of 3), the tables win.
+    Points are the newest periods, oldest first, at least n: breaching, not, or missing (None); up
+    to ``unwatched`` missing ones never count as breaching. Where the prose and the tables of
+    CloudWatch's user guide differ (``0 - X - -``, 2 of 3), the tables win.
     """
     real = [point for point in points if point is not None]
     breaches, fillable = sum(real), min(n, len(points) - unwatched) - len(real)

@@ -42,10 +42,10 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an alarm stands: which alarm, its state, how often that changed, and since when it is.
+    """An alarm's state, the number of its changes, and since when it holds.
 
     ``created_at`` begins the warm-up; without it there is none. Missing periods that began before
-    ``watched_from`` do not count as breaching; without it all do, as at CloudWatch.
+    ``watched_from`` do not count as breaching; without it all do, as in CloudWatch.
     """
 
     alarm_id: int
@@ -80,7 +80,7 @@ def evaluate_periods(
 ) -> EvaluationOutcome:
     """Evaluate an alarm at the end of each of some periods, over its evaluation range alone.
 
-    ``series`` has what came in for each of its metrics, by number of the period. An alarm on one
+    ``series`` holds the data of each of its metrics, by number of the period. An alarm on one
     metric needs no ``measure``.
     """
     numbers = sorted({number for found in series for number in found})

@@ -1,4 +1,4 @@
-"""The texts of a change of state, literally CloudWatch's, because users match on them.
+"""The reasons of state changes, literally CloudWatch's, because users match on them.
 
 Recorded forms of the real service are in the tests. Dates are dd/MM/yy HH:mm:ss in UTC, newest
 first; numbers are written as Java writes a double.

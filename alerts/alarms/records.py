@@ -89,8 +89,8 @@ class HistoryItem:
 def put_alarm(connection: Connection, definition: AlarmDefinition, now: datetime) -> AlarmRecord:
     """Store an alarm, or overwrite the one of its name; its state stays untouched.
 
-    A new alarm on a metric that has data is judged first at its newest datapoint, not along
-    months of history; one on a metric without data begins at the first datapoint to come.
+    A new alarm on a metric with data is first judged at its newest datapoint, not along months of
+    history; one on a metric without data begins at the first datapoint to come.
     """
     check_channels(connection, definition)
     old = find_row(connection, definition.alarm_name)
@@ -192,10 +192,10 @@ def delete_alarms(connection: Connection, names: Sequence[str], now: datetime) -
 
 
 def hold_for_change(connection: Connection, names: Sequence[str]) -> None:
-    """Keep alarms to this transaction, whatever their kind.
+    """Lock alarms of any kind until the end of this transaction.
 
-    All who change both take the rows of metric alarms first, then the lock of all composites, then
-    their rows: two that take them in different orders would wait for each other for ever.
+    Transactions that change both lock the rows of metric alarms first, then all composites, then
+    their rows: two that lock them in different orders would deadlock.
     """
     table = tables.alarms.c
     query = select(table.id).where(table.kind == METRIC, table.name.in_(names)).order_by(table.id)

@@ -1,9 +1,9 @@
 """When the actions of a composite alarm with a suppressor run: pure, for live use and for replay.
 
-The state of the composite always changes at once; only its actions are held. CloudWatch User
-Guide, "Alarm suppression": a change waits for the suppressor (WaitPeriod), is held while that is in
-ALARM, and waits once more when it has left ALARM (ExtensionPeriod); then the actions of the state
-that the composite is in by then run, once.
+The state of the composite always changes at once; only its actions are held. CloudWatch User Guide,
+"Alarm suppression": a change waits for the suppressor (WaitPeriod), is held while that is in ALARM,
+and waits once more when it has left ALARM (ExtensionPeriod); then the actions of the composite's
+current state run, once.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def step(
     suppressor: State,
     has_changed: bool = False,
 ) -> Step:
-    """Go on to a time, and take in what happens at it.
+    """Advance to a time, and apply what happens at it.
 
-    A wait that ends at a time has ended before anything that happens at it; of what happens at
-    once, the suppressor's change comes before the composite's.
+    A wait that ends at a time ends before anything that happens at it; of simultaneous changes the
+    suppressor's comes before the composite's.
     """
     ran_at = None
     if held.until is not None and held.until <= at:

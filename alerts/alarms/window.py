@@ -1,7 +1,7 @@
-"""The window of an alarm: which periods an evaluation looks at, and the time it warms up.
+"""The window of an alarm: the periods of an evaluation, and the warm-up.
 
-A sliding window ends where the evaluation stands; one by the clock ends at the last full hour, day
-or week of a time zone, so that its days are local days, of 23 and 25 hours, too.
+A sliding window ends at the evaluation; one by the clock ends at the last full hour, day or week of
+a time zone, so that its days are local days, of 23 and 25 hours, too.
 """
 
 from __future__ import annotations

@@ -43,12 +43,10 @@ def points_of(
     bands: BandsOf,
     cause_of: Callable[[Note], tuple[str | None, str | None]],
 ) -> tuple[AlarmPoint, ...]:
-    """Read the newest periods of what an alarm watches, as the evaluator does, oldest first.
+    """Read the newest periods of an alarm's metrics, as the evaluator does, oldest first.
 
-    ``cause_of`` returns the words and the link of a datapoint's note.
-
-    Metric math, percentiles and days of a time zone are worked out for fewer periods; periods
-    without data are left out.
+    ``cause_of`` returns the text and the link of a datapoint's note. Metric math, percentiles and
+    days of a time zone cover fewer periods; periods without data are left out.
     """
     edges = _edges(connection, record, now)
     if not edges:
@@ -124,8 +122,7 @@ def spans_of(
     """Lay the states over the periods shown: each over the periods after which it held.
 
     ``changes`` are the newest `SPANS_READ` of the alarm's state, newest first, those since
-    ``told_since`` if that is set. What lies before those that are kept is unknown, and stands as
-    such.
+    ``told_since`` if that is set. The state before them is unknown.
     """
     if not points:
         return ()
@@ -198,9 +195,9 @@ def notes_of(
 ) -> tuple[Note, Note]:
     """Return the notes of the datapoint that put an alarm into ALARM, and of the newest such.
 
-    The newest beyond the bound of those that are judged now; where none is left, as after a window
-    was judged again, and where the change is past retention, one stands for both. ``changed`` is
-    the newest change of state, if there is one.
+    The newest is beyond the bound among those that are judged now. Where none is left, as after a
+    window was judged again, or where the change is past retention, one stands for both. ``changed``
+    is the newest change of state, if there is one.
     """
     note = note_at(connection, record, changed[0]) if changed else {}
     newest: Note = {}

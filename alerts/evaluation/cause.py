@@ -1,7 +1,7 @@
-"""What a monitor wrote beside the datapoint that put an alarm into ALARM: the cause, and where.
+"""The cause that a monitor wrote with the datapoint that put an alarm into ALARM.
 
-Of an alarm that is in ALARM the datapoints say it; of one that has recovered, the datapoint of its
-window while that is kept, else its history, which keeps no values of rows.
+For an alarm in ALARM it comes from the datapoints; for a recovered one from the datapoint of its
+window while that is kept, else from its history, which keeps no values of rows.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Composite alarms follow their children, in the transaction in which those change.
 
 All changes of composites take one lock first, so that of two children that change at once the
-second sees the first. They are judged behind the alarms that they look at, each once for all
-changes of a transaction. Actions run at once, or are held by the suppressor; how they are held
-stands in the row, so a process that dies loses no wait. What is put is checked for names and
-cycles, and judged at once.
+second sees the first. Each composite is judged after its children, once for all changes of a
+transaction. Actions run at once, or the suppressor holds them; the row stores how, so a process
+that dies loses no wait. A put is checked for names and cycles, and judged at once.
 """
 
 from __future__ import annotations
@@ -62,10 +61,10 @@ _CAUSES_NAMED = 3
 
 
 def hold_above(connection: Connection, names: Iterable[str]) -> bool:
-    """Keep all composites to this transaction if any of them looks at one of these alarms.
+    """Lock all composites until the end of this transaction if any has one of these as a child.
 
-    Before messages of a change are queued: those take locks of their own, and two transactions
-    that take the same locks in different orders would wait for each other for ever.
+    Called before notifications are queued: those take locks of their own, and two transactions that
+    take the same locks in different orders would deadlock.
     """
     is_wanted = bool(parents(connection, names))
     if is_wanted:
@@ -338,8 +337,8 @@ def put_composites(
 ) -> list[StateChange]:
     """Store composite alarms, or overwrite those of their names, and judge them.
 
-    They may name each other, in any order. The state of one that exists is kept until its rule
-    says otherwise; with another suppressor a wait begins anew, without one it is over.
+    They may name each other, in any order. An existing one keeps its state until its rule says
+    otherwise; another suppressor restarts the wait, and none ends it.
     """
     advisory_lock(connection, COMPOSITES)
     known = {one.name: one for one in list_composites(connection)}

@@ -1,7 +1,7 @@
-"""Why a metric has no data for an alarm, and what mends it: the top complaint about alarms.
+"""Why a metric has no data for an alarm, and the fix: the top complaint about alarms.
 
-One question after the other, the likeliest mistake first: was anything ever put for exactly these
-dimensions, in this unit, in this window, often enough, and so that this statistic can be told?
+Checks the likeliest mistake first: was anything ever put for exactly these dimensions, in this
+unit, in this window, often enough, and so that this statistic can be computed?
 """
 
 from __future__ import annotations

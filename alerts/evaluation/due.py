@@ -1,9 +1,9 @@
 """When an alarm is judged: as its datapoints arrive, or by the clock as CloudWatch does.
 
-Alarms on what monitors found follow their datapoints: such a datapoint stands for a window that
-ended, and may come hours later. All others are judged at ticks of the clock, over a window that
-ends at the tick: every ten seconds where periods are shorter than a minute, every minute, and every
-hour where the window is longer than a day. Pure; the time comes as an argument.
+Alarms on monitors follow their datapoints: each stands for a window that ended, and may come hours
+later. All others are judged at ticks of the clock, over a window that ends at the tick: every ten
+seconds where periods are shorter than a minute, every minute, and every hour where the window is
+longer than a day. Pure; the time comes as an argument.
 
 References
 ----------
@@ -51,8 +51,8 @@ def next_tick(now: datetime, cadence: int) -> datetime:
 def ticks(judged_until: datetime | None, newest: datetime, cadence: int) -> list[datetime]:
     """Return the ticks to judge, oldest first: all that were missed in the last hour.
 
-    A mark in the future, of a clock that was far ahead for a moment, counts as none. One that is
-    a little ahead is another machine's: to judge behind it would undo and tell its changes again.
+    A mark far in the future, of a clock that jumped, counts as none. One that is a little ahead is
+    another machine's: to judge before it would undo and repeat its changes.
     """
     step = timedelta(seconds=cadence)
     if judged_until is None or judged_until > newest + far_ahead(cadence):

@@ -1,8 +1,8 @@
-"""The evaluator: judges every alarm when it is due, and queues what has to be told.
+"""The evaluator: judges every alarm when it is due, and queues the notifications.
 
-One transaction holds new states, their history and their messages; where an alarm stood is compared
-and set, so that two evaluators cannot both tell. Alarms on what monitors found follow their
-datapoints; all others are judged by the clock, as CloudWatch does.
+One transaction holds new states, their history and their notifications; the old state is compared
+and set, so that two evaluators cannot both notify. Alarms on monitors follow their datapoints; all
+others are judged by the clock, as CloudWatch does.
 """
 
 from __future__ import annotations

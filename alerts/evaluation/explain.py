@@ -1,7 +1,7 @@
-"""Why an alarm is in its state: the periods, the rule, the cause, what is missing, who knows.
+"""Why an alarm is in its state: the periods, the rule, the cause, missing data, notifications.
 
-Judged by the same functions as live alarms, on what is in the store now; nothing is written. Data
-for the command line, the programming interface and the dashboard alike.
+The functions of live alarms judge what is in the store now; nothing is written. The command line,
+the API and the dashboard show it.
 """
 
 from __future__ import annotations

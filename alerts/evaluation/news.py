@@ -1,9 +1,8 @@
-"""Which of the alarms that follow their datapoints are to be looked at: those with news.
+"""Which of the alarms that follow their datapoints have changed input and must be looked at.
 
-To read where all of them and their metrics stand takes a second for some fifty thousand. Where they
-are many, that is done now and then, and between it those are looked at whose datapoints came, or
-that somebody changed. What no datapoint tells (silence, a put that took long, a clock that was set
-back) the look at all of them finds.
+To read all of them and their metrics takes a second for some fifty thousand. With many, that is
+done now and then, and in between only those with new datapoints or a changed definition are looked
+at. The full look finds what no datapoint shows (silence, a slow put, a clock that was set back).
 """
 
 from __future__ import annotations

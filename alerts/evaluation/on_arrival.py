@@ -1,10 +1,10 @@
-"""Alarms that follow their datapoints: on what monitors found, and on driftline's own numbers.
+"""Alarms that follow their datapoints: on monitors, and on driftline's own numbers.
 
 A period is judged when datapoints have come in up to its end, or when they are overdue, that is one
 more period and a grace time after its end. The grace also counts from the last arrival and from the
-start of the process, so that a backlog being worked off is not taken for silence. Datapoints that
-come late, for periods already judged, lead to one more look at the newest range. A clock that was
-far ahead for a moment leaves marks in the future; they are taken back.
+start of the process, so that a backlog is not taken for silence. Late datapoints, for periods
+already judged, cause one more look at the newest range. Marks in the future, of a clock that
+jumped, are taken back.
 """
 
 from __future__ import annotations

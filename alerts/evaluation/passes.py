@@ -1,8 +1,8 @@
-"""Who judges which part of the clock's alarms at a tick, and whether judging stood still before.
+"""Which evaluator judges which part of the clock's alarms at a tick.
 
-A part is claimed by lease and marked when its evaluation is stored. Whoever judges renews the lease
-every few seconds, so it outlasts slow work and ends soon after a kill -9. The marks say which ticks
-were missed; the next evaluator judges them all.
+A part is claimed by lease and marked when its evaluation is stored. The evaluator renews the lease
+every few seconds, so it outlasts slow work and ends soon after a kill -9. The marks show which
+ticks were missed; the next evaluator judges them all.
 """
 
 from __future__ import annotations

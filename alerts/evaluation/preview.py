@@ -34,10 +34,10 @@ _OUTSIDE = ("alarm_name", "owner", "tags")
 
 @dataclass(frozen=True, slots=True)
 class AlarmPoint:
-    """One period of an alarm's metric; ``decided`` marks those that its state rests on.
+    """One period of an alarm's metric; ``decided`` marks those that decided its state.
 
-    ``value`` is None for a period without data that was judged all the same; ``lower`` and
-    ``upper`` are the band, where there is one.
+    ``value`` is None for a judged period without data; ``lower`` and ``upper`` are the band, if
+    any.
     """
 
     start: datetime
@@ -78,10 +78,10 @@ class PreviewRun:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """An alarm with other values beside itself as declared, over the same stretch of time.
+    """An alarm with other values next to itself as declared, over the same span of time.
 
-    ``problem`` says what is wrong with the values ``asked`` for; there are no runs then.
-    ``values`` stand in the form.
+    ``problem`` says what is wrong with the values ``asked`` for; there are no runs then. ``values``
+    are those of the form.
     """
 
     values: Mapping[str, str]

@@ -1,8 +1,8 @@
-"""Replay and preview: what an alarm would have done, on what is given or what is stored.
+"""Replay and preview: what an alarm would have done, on given or on stored datapoints.
 
 The form is the public contract's: an alarm with datapoints, or a composite with its children's
-states, from a start to an end. No clock: equal input gives equal lines, and each evaluation is done
-by the function that judges live alarms. A preview takes its datapoints from the store.
+states, from a start to an end. No clock: equal input gives equal lines, and the function of live
+alarms does each evaluation. A preview takes its datapoints from the store.
 """
 
 from __future__ import annotations

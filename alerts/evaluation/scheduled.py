@@ -1,8 +1,8 @@
 """Alarms that are judged by the clock: part by part at each tick, read in bulk, written if changed.
 
-An alarm that was just stored is judged at once. Ticks that were missed in the last hour are all
-judged; after a longer pause silence counts only when the writers of metrics have had their
-time, so that a machine that slept does not wake everybody.
+A new alarm is judged at once. Ticks that were missed in the last hour are all judged; after a
+longer pause silence counts only when the writers of metrics have had their time, so that a machine
+that slept does not fire everything.
 """
 
 from __future__ import annotations
@@ -262,11 +262,11 @@ def _rows() -> Select[Any]:
 
 
 def _is_to_judge(row: _Row, tick: datetime, now: datetime) -> bool:
-    """Whether an alarm is to be judged at a tick: not before it was stored, nor once more.
+    """Whether an alarm is to be judged at a tick: not before it was stored, nor twice.
 
-    Behind its newest change it was judged already, by somebody who then died, or by the first look
-    at it; to go through the ticks again would tell each change again. Marks in the future, of a
-    clock that was far ahead for a moment, count as none.
+    Ticks before its newest change were judged already, by a process that then died, or by the first
+    look at it; to repeat them would notify of each change again. Marks far in the future count as
+    none.
     """
     marks = (row.updated_at, row.evaluated_until)
     return not any(mark is not None and tick <= mark <= now for mark in marks)

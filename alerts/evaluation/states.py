@@ -49,8 +49,8 @@ def set_state(
 ) -> list[StateChange]:
     """Put an alarm into a state and run its actions, as SetAlarmState does.
 
-    A metric alarm is back in its true state after its next evaluation, mostly within seconds; a
-    composite alarm stays until one of its children changes.
+    The next evaluation, mostly within seconds, restores a metric alarm; a composite alarm stays
+    until one of its children changes.
     """
     new = _checked(name, state, reason, reason_data)
     hold_for_change(connection, [name])

@@ -1,8 +1,7 @@
-"""Verdicts are stored: state, history and messages of many alarms in one transaction.
+"""Stores state, history and notifications of many alarms in one transaction.
 
-Where an alarm stood is compared and set: what another evaluator, or a user, has moved meanwhile is
-left alone and judged again. Where the database locks rows, those that another holds are passed
-over.
+The old state is compared and set: an alarm that another evaluator, or a user, has changed meanwhile
+is left alone and judged again. Where the database locks rows, locked ones are skipped.
 """
 
 from __future__ import annotations

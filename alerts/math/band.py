@@ -1,9 +1,9 @@
-"""What is usual for a metric: a robust seasonal model, and the band around it.
+"""Anomaly bands: a robust seasonal model of a metric, and the band around it.
 
-A point's usual value is that of its hour on a working or free day, plus the level of the last days.
-How far points stray is learnt by predicting each day from the days before it, so that what changes
-from day to day is part of it. Medians throughout: a burst in the history moves nothing.
-docs/measured.md says how well it does.
+A point is expected at the value of its hour on a working or free day, plus the level of the last
+days. The spread is learnt by predicting each day from the days before it, so that it includes
+changes from day to day. Medians throughout: a burst in the history moves nothing. docs/measured.md
+has its accuracy.
 """
 
 from __future__ import annotations

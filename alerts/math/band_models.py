@@ -42,9 +42,8 @@ def limits_of(
 class BandModels:
     """Finds the bands that expressions ask for.
 
-    Called as ``band_models(connection, plan, starts)`` it gives what :meth:`Plan.values` wants for
-    an alarm whose periods start then. What is asked for and not there is noted; the trainer of this
-    process takes the notes and has it made.
+    ``band_models(connection, plan, starts)`` returns what :meth:`Plan.values` needs for an alarm
+    whose periods start then. Missing models are noted; the trainer of this process has them made.
     """
 
     def __init__(self, ticks: Callable[[], float] = time.monotonic) -> None:

@@ -43,10 +43,10 @@ _OPERATORS: dict[str, _Operator] = {
 
 
 def operate(sign: str, left: Value, right: Value) -> Value:
-    """Do one operator: numbers, series and arrays in any pair but two arrays.
+    """Apply one operator: numbers, series and arrays in any pair but two arrays.
 
-    Two series are taken together at all times that either has; the missing side counts as 0. What
-    has no finite result (division by 0, too) is dropped.
+    Two series are combined at all times that either has; the missing side counts as 0. Results that
+    are not finite (division by 0, too) are dropped.
     """
     of = _OPERATORS[sign]
     if isinstance(left, tuple):

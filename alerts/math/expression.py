@@ -1,7 +1,7 @@
-"""Metric math as text: read into steps of a stack machine, without eval and with every bound.
+"""Metric math as text: parsed into steps of a stack machine, without eval and with every bound.
 
-A Pratt parser writes the steps in the order in which they are done, so that neither checking nor
-evaluating recurses: a sum of five hundred metrics is as flat as one of two.
+A Pratt parser writes the steps in the order of execution, so that neither checking nor evaluating
+recurses: a sum of five hundred metrics is as flat as one of two.
 """
 
 from __future__ import annotations

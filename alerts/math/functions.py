@@ -1,7 +1,7 @@
-"""Functions of metric math, on series; checked before by the table of forms.
+"""Functions of metric math, on series that the table of forms has checked.
 
 Rules are those of CloudWatch's User Guide ("Metric math syntax and functions"); where it is silent,
-docs/why/alarms.md says what was taken.
+docs/why/alarms.md has the choice.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def _mapping(of: Callable[[Values], Values]) -> Function:
 
 
 def fold_series(name: str, series: Series, span: Span) -> Scalar:
-    """Make one number of a series; NaN when it has no points (0 for SUM and counts).
+    """Reduce a series to one number; NaN when it has no points (0 for SUM and counts).
 
-    AVG divides by all periods of the span, for what is missing counts as 0; STDDEV is that of the
-    points that are there, divided by their number.
+    AVG divides by all periods of the span, as missing ones count as 0; STDDEV is the population's,
+    of the points that exist.
     """
     values = series.values
     if name == "DATAPOINT_COUNT":

@@ -1,8 +1,8 @@
-"""Training: what is due is learnt from the store, one model at a time, day after day.
+"""Trains due models from the store, one at a time, day after day.
 
-A model of too few points is tried again after a minute, and the longer it waits the more rarely:
-when the missing ones can have come, and at least once an hour, so that data which are added late,
-or many at once, are soon learnt from.
+A model of too few points is retried after a minute, then more and more rarely: when the missing
+ones can have come, and at least once an hour, so that data which are added late, or many at once,
+are soon learnt from.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Adding datapoints, as PutMetricData does: what is there stays, the new comes on top.
+"""Adds datapoints, as PutMetricData does: what is there stays, the new comes on top.
 
-Plain metrics become samples: small rows that are only ever appended, no row of the metric is
-touched but once in ten minutes. Metrics that alarms follow as they arrive go where monitors put
-theirs. A request that comes again under its id within the hour adds nothing: clients repeat what
-timed out, and CloudWatch itself counts that twice. Another body under that id is refused.
+Plain metrics become samples: small rows that are only ever appended; the metric's row changes once
+in ten minutes. Metrics that alarms follow as they arrive go where monitors put theirs. A request
+that comes again under its id within the hour adds nothing: clients repeat what timed out, and
+CloudWatch itself counts that twice. Another body under that id is refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Packed points of one metric and unit: an hour of minutes, a day of 300 s, 30 days of hours.
 
 Columns of numbers are stored as the bits that change from one to the next (XOR), byte by byte, and
-deflated: what stays the same costs next to nothing. A block of single values has one column, not
-four. Packing loses nothing.
+deflated: constant values cost next to nothing. A block of single values has one column, not four.
+Packing is lossless.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Which values came how often: exact while they are few, then on a logarithmic grid.
+"""Distributions of values: exact while few, then on a logarithmic grid.
 
-A distribution is a sorted list of distinct values with their counts. Up to :data:`EXACT_MAX`
-distinct values it is exact. Beyond that each value moves to the middle of its cell of a grid whose
-cells grow by a constant factor, so that each is off by at most :data:`RELATIVE_ERROR` of itself,
-with either sign; zero stays zero (DDSketch: Masson, Rim and Lee, VLDB 2019). The middle of a cell
-lies in its cell, so values already moved stay where they are; what was merged with something on the
-grid is on the grid itself: so merging in any order gives the same.
+A distribution is a sorted list of distinct values with their counts, exact up to :data:`EXACT_MAX`
+distinct values. Beyond that each value moves to the middle of its cell of a grid whose cells grow
+by a constant factor: its relative error is at most :data:`RELATIVE_ERROR`, with either sign; zero
+stays zero (DDSketch: Masson, Rim and Lee, VLDB 2019). The middle of a cell lies in its cell, so
+moved values stay where they are, and merging in any order gives the same.
+
 At most :data:`CELLS_MAX` cells are kept, which span 17 powers of ten; of a wider range the values
 next to zero go into the smallest cell that is kept, and only for those the bound does not hold.
 """

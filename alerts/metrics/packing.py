@@ -1,9 +1,9 @@
-"""Packing: complete hours of samples to blocks, old blocks to coarser ones, the oldest away.
+"""Packing: complete hours of samples to blocks, old blocks to coarser ones, the oldest deleted.
 
-Each function does one bounded step in the caller's transaction and says how much it did; 0 is the
-end. What moves is taken away and put in place in one transaction, and readers look at both places
-in one statement, so that nothing is ever seen twice or not at all. Samples that come late, for an
-hour that is packed already, are added to its block in the same way.
+Each function does one bounded step in the caller's transaction and returns how much it did; 0 is
+the end. Points move in one transaction, and readers look at both places in one statement, so that
+they see each exactly once. Late samples, for an hour that is packed already, are added to its block
+in the same way.
 """
 
 from __future__ import annotations
@@ -137,10 +137,9 @@ def drop_blocks(connection: Connection, until_s: int) -> int:
 def drop_datapoints(
     connection: Connection, after_id: int, kept: timedelta, now: datetime
 ) -> tuple[int, int | None]:
-    """Remove what monitors put long ago, of 500 metrics after the given one.
+    """Remove old datapoints of monitors, of 500 metrics after the given one.
 
-    A metric's age counts from its newest datapoint: an old year that was judged lately keeps its
-    whole year.
+    A metric's age counts from its newest datapoint: an old year that was judged lately stays whole.
     """
     table = metric_table.c
     rows = connection.execute(

@@ -90,8 +90,8 @@ def points_of(
 ) -> Points:
     """Read the points of [low, high) of some metrics, at most 500.
 
-    Samples and blocks are read by one statement: while a point moves from one to the other it must
-    be seen once, also where each statement sees the newest state.
+    One statement reads samples and blocks: a point that moves from one to the other must be seen
+    once, also where each statement sees the newest state.
     """
     rows: list[tuple[Any, ...]] = []
     spreads: list[bytes | None] = []
@@ -208,9 +208,9 @@ def _starts(low: int, high: int, span_s: int) -> ColumnElement[bool]:
 def _starts_by_key(low: int, high: int, span_s: int) -> ColumnElement[bool]:
     """Select blocks of one length by the primary key alone; their starts are multiples of it.
 
-    PostgreSQL takes blocks that were packed since it last looked for nearly none, and would read
-    those of all metrics by the index of levels and starts. So levels are asked for in a way that no
-    index knows; and long blocks by each start, for their ranges are full of short ones.
+    PostgreSQL estimates blocks packed since its last statistics as nearly none, and would read
+    those of all metrics by the index of levels and starts. So levels are compared in a form that no
+    index matches; and long blocks by each start, for their ranges are full of short ones.
     """
     starts = range(low // span_s * span_s, high, span_s)
     if span_s == min(_LEVELS_BY_SPAN) or len(starts) > _STARTS_LISTED:
@@ -234,10 +234,10 @@ def _fresh(
 def _fresh_by_metric(
     metric_ids: Sequence[int], low_s: float, high_s: float, slots: range, with_spreads: bool
 ) -> Select[Any]:
-    """Ask for samples, metric by metric, each by the index.
+    """Select samples, metric by metric, each by the index.
 
-    PostgreSQL knows little of slots that have just begun: it would take them for nearly empty and
-    read all metrics of a slot to find some.
+    PostgreSQL has no statistics of slots that have just begun: it would take them for nearly empty
+    and read all metrics of a slot to find some.
     """
     numbers = func.unnest(cast(list(metric_ids), ARRAY(BigInteger)))
     wanted = numbers.table_valued("id", name="wanted").render_derived()

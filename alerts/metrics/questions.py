@@ -87,7 +87,7 @@ def check_period(period_s: int) -> None:
 
 
 def aligned_start(start: datetime, now: datetime, periods_s: Iterable[int]) -> datetime:
-    """Round the start of a question down as CloudWatch does: the older, the coarser.
+    """Round the start of a query down as CloudWatch does: the older, the coarser.
 
     To the minute, five minutes from 15 days on, the hour past 63 days; to a division of a minute
     where 5, 10, 20 or 30 s is the period, or all periods are such.

@@ -1,6 +1,6 @@
-"""Reading: what the datapoints of metrics add up to, period by period, for one or thousands.
+"""Reads statistics of metrics, period by period, for one or thousands.
 
-Requests of like ranges are read together, five hundred metrics a statement, and added up as
+Requests of similar ranges are read together, five hundred metrics a statement, and added up as
 columns; 10,000 of them take some dozens of statements.
 """
 
@@ -108,10 +108,10 @@ def _metrics_at_once(group: Sequence[_Wanted]) -> int:
 
 
 def _alike(wanted: Iterable[_Wanted]) -> list[list[_Wanted]]:
-    """Put requests together whose ranges have about one length and place.
+    """Group requests whose ranges have about the same length and position.
 
     Each range is at most twice as long as another of its group, and begins within that length of
-    it: so what is read for all of them is at most a few times what each asked for.
+    it: so the rows read are at most a few times what each asked for.
     """
     groups: dict[tuple[int, int, bool], list[_Wanted]] = defaultdict(list)
     for one in wanted:

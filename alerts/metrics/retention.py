@@ -1,8 +1,8 @@
-"""Retention of the metric store: what CloudWatch keeps for how long, in bounded steps.
+"""Retention of the metric store: CloudWatch's, in bounded steps.
 
 Periods below a minute are kept for 3 hours, minutes for 15 days, five minutes for 63 days, hours
-for 455 days; what is older is there at the next coarser one. Datapoints of monitors stay as they
-were put, with their notes, for 455 days before the newest of their metric.
+for 455 days; older ones exist at the next coarser one. Datapoints of monitors stay as they were
+put, with their notes, for 455 days before the newest of their metric.
 """
 
 from __future__ import annotations

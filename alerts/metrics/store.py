@@ -1,8 +1,8 @@
 """Metrics: put and add datapoints, and read statistics over periods.
 
-Datapoints keep count, sum, minimum and maximum, which merge exactly, and how values are spread, so
-that any period is a group-by. Each put names its source; a second put of the same source takes the
-place of the first, which makes a repeated execution harmless. What is added comes on top.
+Datapoints keep count, sum, minimum and maximum, which merge exactly, and the distribution of
+values, so that any period is a group-by. Each put names its source; a second put of the same source
+replaces the first, which makes a repeated execution harmless. What is added comes on top.
 """
 
 from __future__ import annotations
@@ -73,10 +73,9 @@ def read(
 ) -> list[tuple[datetime, float]]:
     """Return one statistic per period of [start, end), oldest first; empty periods are absent.
 
-    So are periods of which an extended statistic, such as ``p99``, cannot be told.
-
-    Periods are counted from ``start``, and each is named by its own start. Without a unit,
-    datapoints of all units are taken together.
+    So are periods for which an extended statistic, such as ``p99``, is unknown. Periods are counted
+    from ``start``, and each is named by its own start. Without a unit, datapoints of all units are
+    taken together.
     """
     check_statistic(statistic)
     if period_s < 1:

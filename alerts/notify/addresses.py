@@ -1,8 +1,8 @@
-"""Where messages may go: a guard against requests into networks that are not meant to be reached.
+"""A guard against requests into networks that notifications must not reach.
 
-A URL is parsed once, its host is resolved, *every* address is checked, and the connection goes to
-a checked address, not to the name: an answer of the DNS that changes between check and use cannot
-help an attacker. Strings such as ``0x7f.1`` are judged by what they resolve to.
+A URL is parsed once, its host is resolved, *every* address is checked, and the connection goes to a
+checked address, not to the name: a DNS answer that changes between check and use cannot help an
+attacker. Strings such as ``0x7f.1`` are judged by what they resolve to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Erasing what messages and histories quote of windows whose rows are erased.
+"""Erases what notifications and histories quote of windows whose rows are erased.
 
-They quote a cause's sentence in a dozen forms, cut and escaped; so what is about such a window is
-written anew without it, and no text is searched for values.
+They quote a cause in a dozen forms, cut and escaped; so what is about such a window is rewritten
+without it, and no text is searched for values.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class QuotedWindow:
 def clear_messages(
     connection: Connection, windows: Sequence[QuotedWindow], *, dry_run: bool = False
 ) -> int:
-    """Take what messages and histories quote of windows out of them.
+    """Remove what notifications and histories quote of windows.
 
-    A message that still waits is sent, and says of which alarm and window it is, and that the rest
+    A notification that still waits is sent with its alarm and window only, and says that the rest
     was erased.
     """
     since = min(one.start for one in windows)

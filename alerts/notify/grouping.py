@@ -1,7 +1,7 @@
-"""Groups: changes that agree in labels become one message, as in Prometheus Alertmanager.
+"""Groups: changes with equal labels become one notification, as in Prometheus Alertmanager.
 
 A new group waits for more of its kind; then it is sent at most once in an interval, and again as a
-reminder while it fires. What has come and gone between two messages is not sent. A newer message
+reminder while it fires. Changes that were over between two notifications are not sent. A newer one
 of a group supersedes one that is not delivered yet, and lists its changes, too.
 """
 

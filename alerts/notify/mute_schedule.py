@@ -1,4 +1,4 @@
-"""Windows of maintenance, as CloudWatch's alarm mute rules have them.
+"""Maintenance windows, as CloudWatch's alarm mute rules have them.
 
 ``cron(minute hour day-of-month month day-of-week)`` or ``at(yyyy-MM-ddThh:mm)``, a duration in ISO
 8601 and a time zone. A window begins where the expression fires and is half-open.

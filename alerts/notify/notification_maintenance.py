@@ -1,7 +1,7 @@
-"""Maintenance of notifications: groups are sent, silences end, old rows go.
+"""Maintenance of notifications: sends groups, ends silences, deletes old rows.
 
-Every step is bounded and may be done by two processes at once: rows that another holds are passed
-over, and groups are sent by one at a time.
+Every step is bounded and may run in two processes at once: locked rows are skipped, and one process
+at a time sends groups.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ class NotificationMaintenance:
 
 
 def release_muted(connection: Connection, now: datetime) -> int:
-    """Look again at messages whose silence is over; return how many moved on.
+    """Check notifications whose silence is over; return how many moved on.
 
-    As CloudWatch does after a mute window: the action of the state that the alarm is in then is
-    sent, once, if it was held back; all others stay muted for good.
+    As CloudWatch does after a mute window: the action of the alarm's current state is sent, once,
+    if it was held back; all others stay muted for good.
     """
     table, alarms, channels = tables.outbox.c, tables.alarms.c, tables.channels
     query = (

@@ -1,9 +1,9 @@
 """The outbox: one row for each change of state and channel, until it is delivered or given up.
 
 Rows are written in the transaction of the change, rendered once, claimed by lease, and marked by
-the lease's owner. A process that dies between sending and marking leaves a lease to run out: the
-message is sent again with the same id. So delivery is at least once; receivers drop repeats by id.
-A newer message of an alarm and channel supersedes what is not delivered, and lists it.
+the lease's owner. When a process dies between sending and marking, its lease runs out and the
+notification is sent again with the same id: delivery is at least once; receivers drop repeats by
+id. A newer one of an alarm and channel supersedes what is not delivered, and lists it.
 """
 
 from __future__ import annotations

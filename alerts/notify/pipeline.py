@@ -44,10 +44,10 @@ _LISTED_MAX = 10  # Superseded changes in a message, the newest.
 
 
 class NotificationBatch:
-    """What the changes of one transaction share: thousands may come at once.
+    """The shared state of one transaction's changes: thousands may come at once.
 
-    Channels are locked and read when they are first named, silences once; messages are rendered
-    and written together by :meth:`write`, which the owner of the batch calls in the end.
+    Channels are locked and read when they are first named, silences once; :meth:`write`, which the
+    owner of the batch calls in the end, renders and writes all notifications together.
     """
 
     def __init__(self, connection: Connection) -> None:

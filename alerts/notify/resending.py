@@ -1,8 +1,8 @@
-"""Sends Alertmanagers again and again what fires, as they ask of their clients.
+"""Resends firing alarms to Alertmanagers, as they ask of their clients.
 
-Only what was delivered once is sent again: the message of an alarm's present state. So what is
-muted, grouped or on its way is not brought in by the back door. An alarm that has left ALARM, or is
-gone, is not sent any more, and ends in Alertmanager a few minutes later in any case.
+Only the delivered notification of an alarm's current state is resent, so that nothing muted,
+grouped or on its way slips through. An alarm that has left ALARM, or is gone, is not sent any more,
+and ends in Alertmanager a few minutes later in any case.
 """
 
 from __future__ import annotations

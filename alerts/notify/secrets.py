@@ -1,9 +1,8 @@
 """Secrets of channels: encrypted where they are stored, or named by reference; never shown.
 
-A stored secret is ``sealed:`` and what Fernet made of it, or ``env:NAME`` where it is kept
-elsewhere: in a variable of the process that sends, or in the file that NAME_FILE names. Only
-variables that begin with DRIFTLINE_CHANNEL_ are read, since what they hold is sent to whatever URL
-a channel has.
+A stored secret is ``sealed:`` and Fernet's token, or ``env:NAME`` where it is kept elsewhere: in a
+variable of the sending process, or in the file that NAME_FILE names. Only variables that begin with
+DRIFTLINE_CHANNEL_ are read, since their values are sent to whatever URL a channel has.
 """
 
 from __future__ import annotations

@@ -128,11 +128,11 @@ def _usual_certificates() -> ssl.SSLContext:
 
 
 def _new_transport(tls: ssl.SSLContext) -> httpx.AsyncHTTPTransport:
-    """Make what requests go through: the bare transport, which keeps no connection.
+    """Return a bare HTTP transport, which keeps no connection.
 
-    A whole client would also follow proxies of the environment and log the URL, whose path may be
-    a secret. Connections are pooled by address, and two names may share one; a kept connection
-    would carry a message to a host whose certificate was checked for another name.
+    A whole client would also follow proxies of the environment and log the URL, whose path may be a
+    secret. Connections are pooled by address, and two names may share one; a kept connection would
+    carry a notification to a host whose certificate was checked for another name.
     """
     return httpx.AsyncHTTPTransport(
         verify=tls, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)

@@ -1,8 +1,7 @@
-"""A silence: whose notifications are held back, and when; by matchers or by names of alarms.
+"""A silence: which notifications are held back, and when; by matchers or by names of alarms.
 
 A matcher is a label, an operator and a value, as in Prometheus Alertmanager. Regular expressions
-are RE2's, as there: they match the whole value, and none that an operator writes can keep the
-evaluator busy for longer than its text is long.
+are RE2's, as there: they match the whole value, in time linear in the text.
 """
 
 from __future__ import annotations

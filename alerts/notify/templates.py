@@ -1,12 +1,12 @@
-"""People's own bodies of messages: a small part of Jinja that always comes to an end.
+"""Users' own bodies of notifications: a small part of Jinja that always terminates.
 
-A template is rendered in the transaction of a change of state, so it must be as sure as our own
+A template is rendered in the transaction of a change of state, so it must be as safe as our own
 formats. Jinja's sandbox keeps templates away from Python, not from time and memory ("impossible to
-cover from within the process", its authors say). So only that part is let through of which every
-step is bounded by the data: output, if, for over the data, comparison, arithmetic on numbers, and
-filters that cannot make much of little. No calls, no assignment, no literals of lists, no macros,
-no joining of texts: two doublings of a text in a row are how small templates fill a memory. And the
-steps together have a bound, of rounds and of time: loops within loops do much of little, too.
+cover from within the process", its authors say). So only constructs whose every step is bounded by
+the data are allowed: output, if, for over the data, comparison, arithmetic on numbers, and filters
+that cannot make much of little. No calls, no assignment, no literals of lists, no macros, no
+joining of texts: repeated doubling of a text fills a memory. The steps together have a bound, of
+rounds and of time, because of loops within loops.
 """
 
 from __future__ import annotations

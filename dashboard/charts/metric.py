@@ -30,7 +30,7 @@ def history_figure(
     """Draw metrics over all windows: values with their intervals over the reference's band.
 
     Each has a panel. The bound is drawn as steps, since it follows the number of rows; windows in
-    violation are triangles. Below, where labels are needed, the share of rows that has one.
+    violation are triangles. Below, where labels are needed, the share of labelled rows.
     """
     times = [canvas.middle(run) for run in runs]
     whole = len(histories) + (LABELS_SHARE if labels is not None else 0)

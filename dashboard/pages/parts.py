@@ -218,10 +218,10 @@ def numbers(
     label: str, columns: Numbers, *, every: int = 1, first: int = 0, names: Sequence[Cell] = (),
     is_open: bool = False, file: str = "",
 ) -> html.Details:  # fmt: skip
-    """Offer the numbers of a figure as a table of the newest ones, and all of them as a file.
+    """Show the numbers of a figure as a table of the newest ones, and all of them as a file.
 
-    The table has the ``first`` so many instead, if given; ``names`` stand in its first column. What
-    the file holds is ``file``, else the label.
+    ``first`` limits the table to that many instead; ``names`` stand in its first column. ``file``
+    names the file's content, else the label does.
     """
     values = {
         head: column.tolist() if isinstance(column, np.ndarray) else list(column)

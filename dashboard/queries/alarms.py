@@ -164,9 +164,9 @@ def alarm_line(
     connection: Connection, record: AnyRecord, suppression: Suppression,
     deliveries: Sequence[Delivery] = (), *, note: Mapping[str, object] | None = None,
 ) -> views.AlarmLine:  # fmt: skip
-    """Return how an alarm stands, with the words of the datapoint that made it so.
+    """Return an alarm's line, with the note of the datapoint that put it into its state.
 
-    Those of a newer one beyond the bound stand beside them, unless ``note`` gives the words of the
+    The note of a newer datapoint beyond the bound is added, unless ``note`` gives that of the
     change to this state, as lists do.
     """
     newest: Mapping[str, object] = {}

@@ -147,8 +147,8 @@ def read_window(
 ) -> tuple[MonitorLine, WindowRun | None]:
     """Return a monitor and the window of a start, however old it is, with those around it.
 
-    Without a start it is the newest one, None before the first; NotFoundError: there is no such
-    monitor, or NoWindowError: no execution of it is on a window of that start.
+    Without a start it is the newest one, None before the first. NotFoundError: no such monitor;
+    NoWindowError: no execution on a window of that start.
     """
     definition, read = reach.monitor(connection, name), partial(reach.runs, connection)
     of = CURRENT.get().endpoints

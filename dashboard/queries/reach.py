@@ -1,8 +1,8 @@
-"""What of an installation whoever asks now may see: all of it, or what is about their endpoints.
+"""What the current user may see of an installation: all of it, or their endpoints.
 
-Pages read monitors and alarms through here. For a person with endpoints all else is not there, and
-is told in the words of what never was: an alarm of several metrics or of other alarms, a monitor of
-tables, what became of notifications, and what a sentence might quote of others.
+Pages read monitors and alarms through here. For a user with endpoints everything else answers as if
+it never existed: alarms of several metrics or of other alarms, monitors of tables, notifications,
+and whatever a sentence might quote of others.
 """
 
 from __future__ import annotations

@@ -172,8 +172,8 @@ class Storage:
     def with_evidence(self, view: Shown) -> Shown:
         """Add what the rows show of a window's feature, or, without one, of its gravest violation.
 
-        What cannot be read is said on the page and hides no more. Rows are not read for who may
-        not see them.
+        A failed read is shown on the page and hides nothing else. Rows are not read for users who
+        may not see them.
         """
         run, report, feature = view.run, view.found, view.feature
         if run is None or not CURRENT.get().may("analyst"):

@@ -1,8 +1,8 @@
-"""What the pages show, as small frozen values: the types between queries, charts and pages.
+"""The types between queries, charts and pages: small frozen values.
 
-Where a store has a value of its own, such as a definition or a delivery, it stands
-here as it is. Times are aware UTC, windows half-open [start, end), shares lie in 0–1, arrays have
-shape (windows,) with NaN where nothing was measured, and a missing number is None, never 0.
+A store's own value, such as a definition or a delivery, is used as it is. Times are aware UTC,
+windows half-open [start, end), shares lie in 0–1, arrays have shape (windows,) with NaN where
+nothing was measured, and a missing number is None, never 0.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Alertmanager's form of an alarm: API v2, ``POST /api/v2/alerts``.
 
-An alert is known by its labels, so they come of the alarm's definition alone: whatever differs
-between firing and resolved stands in the annotations. What fires is sent again each minute, as
-Alertmanager asks of its clients, each time saying until when it would count as firing if nothing
-more came; so an alarm whose sender died resolves by itself.
+Labels identify an alert, so they derive from the alarm's definition alone: whatever differs between
+firing and resolved is an annotation. Firing alerts are sent again each minute, as Alertmanager asks
+of its clients, with an end time; so an alarm whose sender died resolves by itself.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
-"""One message by apprise, in a process of its own that reaches allowed addresses only.
+"""Sends one notification by apprise, in a process that reaches allowed addresses only.
 
-Apprise makes its own requests, to hosts that its more than hundred services know or its URLs name.
-So the guard stands where all of them must pass: Python asks an audit hook before each connection
-and each file. Addresses are judged as they are connected to, so no name can be bound anew in
-between, and redirects cannot lead further. Files outside Python's own stay closed: some services
-can be told to send one, and keys of ours lie in files.
+Apprise makes its own requests, to the hosts of its more than hundred services or of its URLs. So
+the guard is an audit hook of Python, which sees each connection and each file. It judges the
+address of the connection itself, so neither DNS nor redirects can lead further. Files outside
+Python's own stay closed: some services can be told to send one, and our keys lie in files.
 
 Standard input: ``{"url", "title", "body", "mood", "allow_networks"}``. Exit code 0: taken; 1: not
-taken; 77: refused for good; 2: the URL is none. Or ``{"to_read": [URL]}``: nothing is sent; code 2
-and ``{"index", "why"}`` tell of the first that apprise cannot read. What it says quotes of a URL
-only its scheme.
+taken; 77: refused for good; 2: invalid URL. Or ``{"to_read": [URL]}``: nothing is sent; code 2 and
+``{"index", "why"}`` report the first that apprise cannot read. Output quotes only the scheme of a
+URL.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """PagerDuty's form of an alarm: Events API v2, ``trigger`` and ``resolve`` of one ``dedup_key``.
 
-ALARM opens an incident, OK resolves it, and what comes while it is open is added to it. Missing
-data are no recovery: INSUFFICIENT_DATA, for alarms whose ``insufficient_data_actions`` name the
-channel, is a trigger, too. The routing key is added when the message is sent, so that no message is
-stored with it.
+ALARM opens an incident, OK resolves it, and changes while it is open are added to it. Missing data
+are no recovery: INSUFFICIENT_DATA, for alarms whose ``insufficient_data_actions`` name the channel,
+is a trigger, too. The routing key is added at the sending, so that it is never stored.
 
 References
 ----------

@@ -1,12 +1,12 @@
-"""One message by a plugin, in a process of its own: it may hang or fall without taking others down.
+"""Sends one notification by a plugin, in a process of its own: it may hang or crash alone.
 
 A plugin is an entry point of the group ``driftline.notifiers``, a function ``send(event)`` or an
 object with such a method; ``event`` is our own body with ``id``, ``title``, ``text``, ``link`` and
-``mood``. It has taken the message when it returns, and has not when it raises. An error whose
-``retriable`` is False says that it never will.
+``mood``. Returning means that it was taken, raising that it was not; an error whose ``retriable``
+is False is final.
 
-Standard input: ``{"plugin", "event"}``. Exit code 0: taken; 1: it raised; 77: it refuses for
-good; 2: there is none.
+Standard input: ``{"plugin", "event"}``. Exit code 0: taken; 1: it raised; 77: it refuses for good;
+2: there is none.
 """
 
 from __future__ import annotations

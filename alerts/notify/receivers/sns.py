@@ -1,7 +1,7 @@
 """Amazon SNS's envelope with the alarm's text.
 
 Fields, their order and their spelling are those of the real service's recorded messages, so that
-whoever parses CloudWatch's parses ours. What differs stands in docs/channels.md.
+parsers of CloudWatch's work. docs/channels.md has the differences.
 """
 
 from __future__ import annotations
