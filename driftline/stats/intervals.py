@@ -361,26 +361,6 @@ def _hall(mean: float, error: float, pull: float, z: float) -> Limits:
     return float(mean - error * reach[0]), float(mean - error * reach[1])
 
 
-def median_limits(ordered: Numbers, z: float = Z95) -> Limits:
-    """Return two of the values that the median lies between, whatever their law.
-
-    Parameters
-    ----------
-    ordered
-        The values from the least to the largest, at least one, shape (rows,).
-    z
-        Normal quantile of the limits; up to five values do not reach it, and their ends are given.
-
-    References
-    ----------
-    Campbell and Gardner, British Medical Journal 296, 1988.
-    """
-    rows = len(ordered)
-    reach = z * math.sqrt(rows) / 2.0
-    low, high = math.floor(rows / 2.0 - reach), math.ceil(1.0 + rows / 2.0 + reach)
-    return float(ordered[max(low, 1) - 1]), float(ordered[min(high, rows) - 1])
-
-
 def paired_ratio_limits(both: float, first: float, second: float, z: float = Z95) -> Limits:
     """Return the limits of the ratio of two counts of the same rows, (both + first) over the other.
 

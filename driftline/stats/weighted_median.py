@@ -41,8 +41,8 @@ def weighted_median(ordered: Numbers, weights: Numbers) -> float:
 def weighted_median_limits(ordered: Numbers, weights: Numbers, z: float = Z95) -> Limits:
     """Return two of the values that the median lies between, whatever their law.
 
-    Those at the limits of the share of half, of as many rows as the weighted ones are worth;
-    with equal weights those of `median_limits`.
+    Those at the limits of the share of half, of as many rows as the weighted ones are worth. Up to
+    five values of equal weights do not reach the limits, and their ends are given.
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def weighted_median_limits(ordered: Numbers, weights: Numbers, z: float = Z95) -
 
     References
     ----------
-    Woodruff, JASA 47, 1952; Kish, Survey Sampling, 1965 (effective rows).
+    Woodruff, JASA 47, 1952; Kish, Survey Sampling, 1965 (effective rows); with equal weights
+    Campbell and Gardner, British Medical Journal 296, 1988.
     """
     share = np.cumsum(weights)
     total = float(share[-1])

@@ -24,7 +24,7 @@ from driftline.monitors.kinds.model_quality.influence import (
     undefined,
 )
 from driftline.monitors.results.metric import UNBOUNDED
-from driftline.stats.intervals import Z95, mean_limits, median_limits
+from driftline.stats.intervals import Z95, mean_limits
 from driftline.stats.weighted_median import weighted_median, weighted_median_limits
 
 ERRORS = ("mape", "smape", "median_absolute_error", "max_error", "mean_error")
@@ -87,14 +87,11 @@ def _bias(error: Numbers, table: Rows) -> Measure:
 
 def _median(sizes: Numbers, table: Rows) -> Measure:
     """Measure the median by the ranks that hold it, whatever the law of the errors."""
-    if table.weights is None:
-        ordered = np.sort(sizes)
-        value, limits = float(np.median(ordered)), partial(median_limits, ordered)
-    else:
-        order = np.argsort(sizes)
-        ordered, weights = sizes[order], table.weights[order]
-        value = weighted_median(ordered, weights)
-        limits = partial(weighted_median_limits, ordered, weights)
+    order = np.argsort(sizes)
+    ordered = sizes[order]
+    weights = np.ones(len(sizes)) if table.weights is None else table.weights[order]
+    value = weighted_median(ordered, weights)
+    limits = partial(weighted_median_limits, ordered, weights)
     low, high = limits(Z95)
     alone = ((high - low) / (2.0 * Z95)) ** 2
     # How rows of a cluster hang together is that of the share that lies below.
