@@ -1,1 +1,1 @@
-"""One data set: its profile, its statistics and constraints documents, its versions."""
+"""Baselines: the profile of a data set, its statistics and constraints, and versions."""

@@ -127,7 +127,7 @@ class KindCounter:
         return merged
 
     def _add(self, found: Mapping[str, np.ndarray], rows: int) -> None:
-        """Add counts; where a column did not come, its rows have no value in it."""
+        """Add counts; the rows of a missing column have no value in it."""
         for name in dict.fromkeys([*self.counts, *found]):
             earlier, more = self.counts.get(name), found.get(name)
             self.counts[name] = (_nothing(self.row_count) if earlier is None else earlier) + (
@@ -145,7 +145,7 @@ class KindCounter:
         return int(self.counts[name][MATCHING[expected]].sum())
 
     def kind(self, name: str) -> str:
-        """Return the type of a column: that of all its values, String where they do not agree."""
+        """Return the common type of a column's values, String where they differ."""
         _, fractional, integral, boolean, string = self.counts[name] > 0
         if string or (boolean and (fractional or integral)):
             return "String"
@@ -192,7 +192,7 @@ def open_texts(data: object, signature: Signature | None = None) -> Source:
 
 
 def _are_captured(paths: Sequence[str | os.PathLike[str]], dialect: Dialect) -> bool:
-    """Return whether files hold capture lines, and see that the analyzer could read them."""
+    """Whether files hold capture lines; InputError where the analyzer could not read them."""
     if delta_dataset(paths[0]) is not None:
         return False
     for file in (file for path in paths for file in data_files(path)):
@@ -229,7 +229,7 @@ def _renamed(source: Source, names: Sequence[str]) -> Source:
 
 
 def analyzed(data: object, *, times: Sequence[str] = ()) -> Source:
-    """Open data with the types that the analyzer would find, so that a baseline is made of them."""
+    """Open data with the types that the analyzer would infer, for a baseline."""
     source = open_texts(data)
     counter = KindCounter()
     for batch in source.batches():
@@ -249,7 +249,7 @@ def analyzed(data: object, *, times: Sequence[str] = ()) -> Source:
 
 
 def marked(batch: pa.RecordBatch, expected: Mapping[str, str]) -> pa.RecordBatch:
-    """Note in the map column ``unfit`` which values are of another type than expected."""
+    """Mark values of another type than expected in the map column ``unfit``."""
     names = [name for name in expected if name in batch.schema.names]
     if not names:
         return batch

@@ -44,7 +44,7 @@ NO_PROBABILITIES = "the scores are not probabilities between 0 and 1"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """The labelled rows that the model answered."""
+    """The labelled rows with a prediction."""
 
     problem: Problem
     # Shape (rows,): places in `classes`, or values for a regression; the positive class is 1.
@@ -85,7 +85,7 @@ class Answers:
         return len(self.label)
 
     def take(self, rows: NDArray[np.generic] | slice) -> Answers:
-        """Return some of the rows, by mask, places or slice."""
+        """Return some of the rows, by mask, indices or slice."""
         return replace(
             self,
             label=self.label[rows],
@@ -99,7 +99,7 @@ class Answers:
 
 
 def needed_columns(roles: Roles, names: Sequence[str]) -> None:
-    """Check that there is a label and something to compare it with."""
+    """Check that there are labels and something to compare them with."""
     if roles.label is None or (roles.prediction is None and not roles.probability):
         what = "label" if roles.label is None else "prediction or probability"
         raise InputError(
@@ -200,7 +200,7 @@ def _labels_of_all(column: pa.ChunkedArray, classes: Sequence[str]) -> pa.Array:
 def _usable(
     found: Answers, known: NDArray[np.bool_], limits: tuple[float, float] | None
 ) -> Answers:
-    """Leave out the rows that no metric can use, and count them by what is wrong with them."""
+    """Leave out the rows that no metric can use, and count them by their fault."""
     is_label = np.ones(len(found), dtype=np.bool_)
     numbers = found.probability
     low, high = limits or _limits(found)
@@ -398,14 +398,14 @@ def _of_columns(
 
 
 def _classes(column: pa.ChunkedArray, known: Sequence[str]) -> pa.DictionaryArray:
-    """Write values as classes; a text that is no known class may be the number of one: "1.0"."""
+    """Write values as classes; an unknown text may be a known class's number: "1.0"."""
     texts = class_texts(column)
     meant = known_classes(texts.dictionary.to_pylist(), known)
     return pa.DictionaryArray.from_arrays(texts.indices, pa.array(meant, pa.string()))
 
 
 def _merged(rows: pa.Table, roles: Roles, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the known classes, then those of labels and answers that are none of them."""
+    """Return the known classes, then unknown ones of labels and predictions."""
     named = [name for name in (roles.label, roles.prediction) if name is not None]
     texts = [one for name in named for one in class_texts(rows[name]).dictionary.to_pylist()]
     return merged_classes(texts, known)
@@ -421,7 +421,7 @@ def _is(texts: pa.DictionaryArray, wanted: Collection[str]) -> NDArray[np.bool_]
 def _negative(
     known: Sequence[str], seen: Sequence[str], labels: Sequence[str], positives: Sequence[str]
 ) -> str:
-    """Name the other class: the reference's, the only one there is, or the only one of labels."""
+    """Return the other class: the reference's, the only other one, or the labels' only one."""
     if len(others := [one for one in known if one not in positives]) == 1:
         return others[0]  # A third one counts as it does, and is told by its own name.
     others = [one for one in seen if one not in positives]
@@ -445,7 +445,7 @@ def _lookup(texts: pa.DictionaryArray, values: Sequence[int]) -> Codes:
 
 
 def _told(found: Answers) -> Numbers:
-    """Return all numbers that the model told of a regression's rows: prediction and quantiles."""
+    """Return all predicted numbers of a regression's rows: prediction and quantiles."""
     answer = found.answer.astype(np.float64)
     return answer if found.quantiles is None else np.column_stack([answer, found.quantiles])
 
@@ -459,7 +459,7 @@ def _known(found: Answers) -> NDArray[np.bool_]:
 
 
 def _numbers(rows: pa.Table, name: str | None) -> Numbers:
-    """Read a column as numbers; NaN where there is none."""
+    """Read a column as numbers; NaN where a value is missing or no number."""
     if name is None:
         raise InputError("model quality: a regression needs the predicted value; give prediction")
     column = rows[name].combine_chunks()
@@ -467,7 +467,7 @@ def _numbers(rows: pa.Table, name: str | None) -> Numbers:
 
 
 def _amounts(rows: pa.Table, label: str) -> Numbers:
-    """Read the labels of a regression, of which true and false are none."""
+    """Read the labels of a regression; true and false are no amounts."""
     column = rows[label].combine_chunks()
     return _as_floats(from_array(column, "double", are_amounts=True).values)
 
@@ -478,12 +478,12 @@ def _as_floats(values: pa.Array) -> Numbers:
 
 
 def _weights(rows: pa.Table, roles: Roles) -> Numbers | None:
-    """Read how much rows count; NaN where none is given, and None where all count once."""
+    """Read the rows' weights, NaN where missing; None where all rows count once."""
     return None if roles.weight is None else _numbers(rows, roles.weight)
 
 
 def read_times(rows: pa.Table, roles: Roles) -> NDArray[np.int64] | None:
-    """Read when each row happened, NO_TIME of one that does not say; None where none does."""
+    """Read the rows' times, NO_TIME where missing; None where no row has one."""
     times = [
         coerce(rows[name].combine_chunks(), "timestamp")[0]
         for name in dict.fromkeys(("event_time", roles.timestamp)) if name in rows.column_names

@@ -1,4 +1,4 @@
-"""Counts by hour as profile.arrow holds them: by column, with the hours among its notes."""
+"""Hourly counts as profile.arrow holds them: by column, with the hours in its metadata."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from driftline.baseline.blocks import HOUR_LIMIT, BlockCounts
 
 
 def hour_counts(blocks: BlockCounts | None) -> dict[str, np.ndarray]:
-    """Return the counts by hour of each column that has some, cell after cell."""
+    """Return the hourly counts of each column that has some, cell after cell."""
     parts = () if blocks is None else (blocks, *blocks.apart)
     # The counts of one cell are alike from hour to hour, and so compress well.
     return {name: counts.T.ravel() for part in parts for name, counts in part.counts.items()}
 
 
 def hour_notes(blocks: BlockCounts | None) -> dict[str, Any]:
-    """Return the hours as plain values: of most columns, then of those with hours of their own."""
+    """Return the hours as plain values: those of most columns, then others by column."""
     if blocks is None:
         return {"hours": None}
     apart = [{"hours": _runs_of(one.hours), "columns": sorted(one.counts)} for one in blocks.apart]
@@ -33,7 +33,7 @@ def _runs_of(hours: np.ndarray) -> list[list[int]]:
 
 
 def _hours(runs: Sequence[Any]) -> np.ndarray:
-    """Return the hours that notes hold; ValueError where they are none, or too many."""
+    """Return the hours of the metadata; ValueError where they are invalid or too many."""
     if any(count < 1 for _, count in runs) or sum(count for _, count in runs) > HOUR_LIMIT:
         raise ValueError("hours that there are not")
     return np.concatenate(

@@ -1,4 +1,4 @@
-"""The reference's own cell counts hour by hour: how much a window differs without any drift."""
+"""The reference's cell counts by hour: they show how much windows vary without any drift."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class BlockCounts:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """Rows of each hour, int64; those of its first column, as all have the same."""
+        """Rows of each hour, int64: those of the first column, since all have the same."""
         if not self.counts:
             return np.zeros(0, np.int64)
         return np.asarray(next(iter(self.counts.values())).sum(axis=1, dtype=np.int64))
@@ -58,11 +58,11 @@ class BlockCounts:
 
     @property
     def days(self) -> dict[str, float]:
-        """Days that the reference of each column spans."""
+        """Number of days of each column's reference."""
         return {name: part.span_days for part in (*self.apart, self) for name in part.counts}
 
     def spanning(self, days: float) -> frozenset[str]:
-        """Return the columns whose reference spans so many days."""
+        """Return the columns whose reference spans at least this many days."""
         return frozenset(name for name, own in self.days.items() if own >= days)
 
     def season(self, name: str, hours: np.ndarray, reach_days: float) -> np.ndarray | None:

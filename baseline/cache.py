@@ -1,4 +1,4 @@
-"""Loaded baselines, kept from window to window: to load one takes as long as to judge few rows."""
+"""Caches loaded baselines between windows: to load one takes as long as to judge a few rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BaselineCache:
         self._kept: OrderedDict[tuple[str, str, str | None], Baseline] = OrderedDict()
 
     def get(self, root: str, name: str, version: str | None = None) -> Baseline:
-        """Return a baseline as `store.get` does; a version names its content, so it stays right."""
+        """Return a baseline as `store.get` does; versions are content digests, so never stale."""
         key = root, name, version or store.newest(root, name)
         with self._lock:
             if key in self._kept:

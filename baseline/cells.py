@@ -53,7 +53,7 @@ SetKind = Literal["range", "cut", "interval", "level", "unseen", "null", "unfit"
 
 @dataclass(frozen=True)
 class Cells:
-    """How the rows of one column are counted."""
+    """The disjoint cells in which the rows of one column are counted."""
 
     column: str
     type: ColumnType
@@ -70,7 +70,7 @@ class Cells:
 
     @cached_property
     def id(self) -> str:
-        """Digest of everything that decides what is counted: only equal ids may be merged."""
+        """Digest of all that decides what is counted: only counts of equal ids may be merged."""
         text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -81,7 +81,7 @@ class Cells:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """What each cell holds, in words, in the order of `count`."""
+        """The cells in words, in the order of `count`."""
         return tuple(self.describe(index) for index in range(self.size))
 
     @cached_property
@@ -135,7 +135,7 @@ class Cells:
 
     @cached_property
     def atom_set(self) -> frozenset[float]:
-        """The atoms, to look values up."""
+        """The atoms as a set, for look-ups."""
         return frozenset(self.atoms)
 
     def count(self, array: pa.Array, unfit: int = 0) -> np.ndarray:
@@ -168,7 +168,7 @@ class Cells:
         return self._with_absent(counts, rows, unfit)
 
     def _with_absent(self, counts: np.ndarray, rows: int, unfit: int) -> np.ndarray:
-        """Fill in the last two cells: what is in no other is empty, or unfit."""
+        """Fill in the last two cells: rows in no other are empty or unfit."""
         empty = rows - int(counts.sum())
         if unfit > empty:
             raise InputError(f'column "{self.column}": {unfit} unfit of {empty} empty rows')
@@ -207,7 +207,7 @@ class Cells:
         return low, high
 
     def _text_codes(self, plain: pa.Array) -> np.ndarray:
-        """Look each distinct value up once, then spread the answers over the rows."""
+        """Look up each distinct value once, then assign the codes to the rows."""
         encoded = plain.cast(pa.string()).dictionary_encode()
         if len(encoded.dictionary) == 0:
             return np.full(len(plain), len(self.levels), dtype=np.int64)
@@ -273,19 +273,19 @@ class Cells:
         return np.asarray(counts @ self._scan_matrix.T)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return values that can be written as JSON."""
+        """Return plain JSON values."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Cells:
-        """Read what to_dict gave, from JSON."""
+        """Read what to_dict returned."""
         read = (found[one.name] for one in fields(cls))
         values: list[Any] = [tuple(one) if isinstance(one, list) else one for one in read]
         return cls(*values)
 
 
 def members(cells: Cells, predicate: Predicate) -> slice | int:
-    """Return the cells that make up a scanned set, as an index into the counts."""
+    """Return the cells of a scanned set, as an index into the counts."""
     values = cells.size - 2
     if predicate.op in ("null", "unfit"):
         return values + (predicate.op == "unfit")
@@ -333,7 +333,7 @@ def _scanned_sets(cells: Cells) -> tuple[Predicate, ...]:
 
 
 def _sets_of_times(cells: Cells) -> list[Predicate]:
-    """Return the cuts of times, then what lies between two."""
+    """Return the cuts of times, then the intervals."""
     found = []
     for index, edge in enumerate(cells.edges):
         if edge - SECOND not in cells.atom_set or index == len(cells.edges) - 1:
@@ -368,7 +368,7 @@ def _other_sets(cells: Cells) -> list[Predicate]:
 
 
 def _absent_set(cells: Cells, index: int) -> Predicate:
-    """Return the condition of one of the last two cells: the empty or the unfit."""
+    """Return the condition of the empty or the unfit cell."""
     if index == cells.size - 2:
         return Predicate(cells.column, "null")
     return Predicate(cells.column, "unfit", cells.type)
@@ -447,11 +447,11 @@ def edges_passed(edges: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 
 def _times(plain: pa.Array) -> np.ndarray:
-    """Return the times that are there in microseconds, as float64."""
+    """Return the present times in microseconds, as float64."""
     return np.asarray(plain.drop_null().cast(pa.int64()).to_numpy(), np.float64)
 
 
 def _numbers(plain: pa.Array) -> np.ndarray:
-    """Return the values that are there as float64, a copy of its own; NaN is not there."""
+    """Return the present values as float64, in a new array without NaN."""
     values = np.array(plain.drop_null().to_numpy(zero_copy_only=False), dtype=np.float64)
     return np.asarray(values[~np.isnan(values)]) if pa.types.is_floating(plain.type) else values

@@ -58,7 +58,7 @@ PATH_NAME = re.compile(r"""(?:^|[.\]])(?:([A-Za-z_]\w*)|"((?:[^"\\]|\\.)+)")$"""
 
 
 def headers_of_config(text: str | bytes) -> tuple[str, ...]:
-    """Read the names of the columns, for data that has none; empty where the file has none."""
+    """Read the column names, for data without any; empty where the file has none."""
     headers = _parsed(text).get("headers") or []
     if not isinstance(headers, list) or not all(isinstance(one, str) for one in headers):
         raise InputError(f"headers {headers!r:.60}: expected a list of names; {EXPECTED}")
@@ -79,7 +79,7 @@ def _parsed(text: str | bytes) -> Mapping[str, Any]:
 
 
 def roles_of_config(text: str | bytes) -> Roles:
-    """Read label, positive value, facets, column to stratify by, and the answer's columns."""
+    """Read label, positive value, facets, stratifying column and prediction columns."""
     found = _parsed(text)
     headers = found.get("headers")
     predictor = found.get("predictor")
@@ -118,7 +118,7 @@ def answers_of_config(text: str | bytes, columns: Callable[[], Collection[str]])
 
 
 def _answer(value: object, known: Collection[str]) -> str | None:
-    """Return the column of an answer by its position, its name or the last name of its path."""
+    """Return a prediction's column by its index, its name or the last name of its path."""
     text = "" if value is None or isinstance(value, bool) else str(value).strip()
     last = PATH_NAME.search(text)
     names = [f"_c{int(text)}"] if text.isdecimal() else [text]
@@ -128,7 +128,7 @@ def _answer(value: object, known: Collection[str]) -> str | None:
 
 
 def _bias_metrics(methods: object) -> tuple[str, ...]:
-    """Read which metrics are asked for, a stage's name for all of its; none where none is named."""
+    """Read the requested metrics, a stage's name for all of its; none where none is named."""
     named: list[str] = []
     for stage, known in BIAS_METRICS.items():
         asked = methods.get(stage) if isinstance(methods, dict) else None
@@ -196,7 +196,7 @@ def _name(found: Mapping[str, Any], field: str, headers: object) -> str | None:
 
 
 def _label(found: Mapping[str, Any], headers: object) -> str | None:
-    """Return the label; of JSON it is an expression such as ``instances[*].label``, named last."""
+    """Return the label; in JSON the last name of an expression like ``instances[*].label``."""
     is_json = "json" in str(found.get("dataset_type", ""))
     if is_json and isinstance(headers, list) and headers:
         label = found.get("label")
@@ -206,7 +206,7 @@ def _label(found: Mapping[str, Any], headers: object) -> str | None:
 
 
 def _column(value: object, headers: object, field: str) -> str:
-    """Return a column's name, also where it is numbered."""
+    """Return a column's name, which may be given as an index."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) and isinstance(headers, list) and 0 <= value < len(headers):

@@ -1,4 +1,4 @@
-"""The summary of one column: what of it is kept when its rows are gone."""
+"""The summary of one column."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class ColumnProfile:
         return self.row_count - self.missing_count
 
     def value_counts(self) -> dict[str, float]:
-        """Count the values of texts and whole numbers, or many of them; none of other columns."""
+        """Return counts of all or the frequent values; texts and whole numbers only."""
         if self.type == "string":
             return dict(zip(self.levels.values.to_pylist(), self.levels.counts, strict=True))
         if self.type == "int64":
@@ -117,7 +117,7 @@ class ColumnProfile:
 
     @property
     def completeness(self) -> float:
-        """Share of rows that hold a value; 1.0 without rows, as nothing is missing then."""
+        """Share of rows that hold a value; 1.0 without rows."""
         return self.present_count / self.row_count if self.row_count else 1.0
 
     @property
@@ -139,17 +139,17 @@ class ColumnProfile:
 
     @property
     def text(self) -> TextSummary | None:
-        """Lengths and shapes of texts; None for other types and where they are not known."""
+        """Lengths and shapes of texts; None for other types or where unknown."""
         if self.type != "string" or (self.texts is None and not self.levels.is_exact):
             return None
         return self.texts or TextSummary.of(self.levels.values, self.levels.counts)
 
     def quantiles(self, shares: Sequence[float]) -> tuple[Quantile, ...]:
-        """Look up the numbers at or below which these shares (0 to 1) lie, with their error."""
+        """Return the quantiles at these shares (0 to 1), with their error."""
         return quantiles(self.sketch, self.moments, shares)
 
     def frequent(self, limit: int = 10) -> tuple[FrequentValue, ...]:
-        """List the most frequent values, each with the bounds of its count; times have none."""
+        """List the most frequent values with the bounds of their counts; none of times."""
         if self.is_number:
             found = frequent_numbers(self.numbers, self.sketch, limit)
             return tuple(map(_of_several, found)) if self.type == "int64" else found
@@ -183,7 +183,7 @@ class ColumnProfile:
             self._update_texts(values, unfit + lost)
 
     def _count_rows(self, rows: int, present: int, unfit: int) -> None:
-        """Count rows, of which so many hold a value and so many what does not fit."""
+        """Count rows, those with a value, and unfit values."""
         missing = rows - present
         if unfit > missing:
             raise InputError(f'column "{self.name}": {unfit} unfit of {missing} empty rows')
@@ -195,7 +195,7 @@ class ColumnProfile:
         self.cell_counts = counts if self.cell_counts is None else self.cell_counts + counts
 
     def _update_numbers(self, values: pa.Array, unfit: int) -> None:
-        """Sort once: cells, frequent values and what is not finite follow from the order."""
+        """Sort once: cells, frequent values and infinities follow from the order."""
         found = values.drop_null().to_numpy(zero_copy_only=False)
         whole = found.dtype == np.int64
         numbers = found.astype(np.float64, copy=False)
@@ -239,7 +239,7 @@ class ColumnProfile:
         self._add_texts(texts, counts)
 
     def _add_texts(self, texts: pa.Array, counts: np.ndarray) -> None:
-        """Add counted texts: to the levels, and to what stands in for them when they overflow."""
+        """Add counted texts to the levels, and to their substitutes once they overflow."""
         kept = shortened(texts)
         before, was_exact = (self.levels.values, self.levels.counts), self.levels.is_exact
         self.levels.update(kept, counts)
@@ -282,7 +282,7 @@ class ColumnProfile:
         )
 
     def _distinct(self, merged: LevelCounts) -> DistinctCount:
-        """Return the count of distinct values to merge; the levels' own, if they get lost."""
+        """Return the distinct count to merge; the levels' own, if they overflow."""
         if merged.is_exact or not self.levels.is_exact:
             return self.distinct
         found = DistinctCount()
@@ -290,7 +290,7 @@ class ColumnProfile:
         return found
 
     def _merged_texts(self, other: ColumnProfile, merged: LevelCounts) -> TextSummary | None:
-        """Return the summary of texts of both; none while the merged levels tell it."""
+        """Return the text summary of both; None while the merged levels are exact."""
         if self.texts is None and other.texts is None and merged.is_exact:
             return None
         mine, others = self.text, other.text
@@ -298,7 +298,7 @@ class ColumnProfile:
 
 
 def _of_several(found: FrequentValue) -> FrequentValue:
-    """Describe a large integer with which others are counted that are the same float64."""
+    """Describe a large integer that shares its float64 with others."""
     return replace(found, lower=1) if abs(float(found.value)) >= EXACT_WHOLE else found
 
 

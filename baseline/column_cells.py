@@ -1,4 +1,4 @@
-"""From a column's profile to the cells that it is counted on."""
+"""Chooses the cells of a column from its profile."""
 
 from __future__ import annotations
 

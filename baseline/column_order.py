@@ -71,7 +71,7 @@ class NumberSample:
         self._rows = SpacedRows(SAMPLE_ROWS)
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Keep every so-many-th row of a batch."""
+        """Keep every n-th row of a batch."""
         if len(self.columns) < 2:
             return
         chosen = batch.select(self.columns).take(pa.array(self._rows.turn(batch.num_rows)))
@@ -168,7 +168,7 @@ class OrderCounter:
         return cls(tuple(pairs), event_time, np.zeros(0, np.int64), none, none)
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Add rows; a pair of which a column is not there has none."""
+        """Add rows; a pair with a missing column has none."""
         if not self.pairs:
             return
         present = set(batch.schema.names)
@@ -188,7 +188,7 @@ class OrderCounter:
         self._take(OrderCounter(self.pairs, self.event_time, days, known, broken))
 
     def _places(self, batch: pa.RecordBatch) -> tuple[Counts, Counts | None]:
-        """Return the batch's days, and each row's place among them; None: all rows have one."""
+        """Return the batch's days, and each row's index among them; None: one day for all."""
         if self.event_time is None:
             return np.zeros(1, np.int64), None
         is_timed, times_us = event_times(batch.column(self.event_time))
@@ -214,7 +214,7 @@ class OrderCounter:
         self.days, self.known, self.broken = days, known, broken
 
     def totals(self) -> Mapping[Pair, tuple[int, int]]:
-        """Return by pair the rows in which both hold a number, and those in reversed order."""
+        """Return by pair the rows in which both hold a number, and the reversed ones."""
         known, broken = self.known.sum(axis=0).tolist(), self.broken.sum(axis=0).tolist()
         return dict(zip(self.pairs, zip(known, broken, strict=True), strict=True))
 
@@ -238,7 +238,7 @@ def _numbers(array: pa.Array) -> Numbers:
 
 
 def _by_place(mask: NDArray[np.bool_], places: Counts | None, size: int) -> Counts | int:
-    """Count marked rows by place; those beyond the last place are left out."""
+    """Count marked rows by index; those beyond the last are left out."""
     if places is None:
         return int(np.count_nonzero(mask))
     return np.bincount(places[mask], minlength=size + 1)[:size]

@@ -1,4 +1,4 @@
-"""What every condition on rows can do, whether on one column's values or declared as a rule."""
+"""The protocol of conditions on rows, on one column's values or declared as a rule."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pyarrow as pa
 
 
 class Condition(Protocol):
-    """Marks rows, says in words which, and names the columns that it looks at."""
+    """Marks rows, describes them, and names the columns it needs."""
 
     @property
     def column(self) -> str:
-        """The column that is shown in front; "" when there is none."""
+        """The column shown first; "" when there is none."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that `mask` looks at."""
+        """The columns that `mask` needs."""
 
     @property
     def op(self) -> str:
-        """How it compares: an operator of `Predicate`, or "rule"."""
+        """The comparison: an operator of `Predicate`, or "rule"."""
 
     @property
     def phrase(self) -> str:
@@ -36,9 +36,9 @@ class Condition(Protocol):
 
 @runtime_checkable
 class Ranked(Protocol):
-    """What a condition can do besides whose rows are worse or better."""
+    """A condition whose rows can be ranked."""
 
     def worst(
         self, batches: Iterable[pa.RecordBatch], *, limit: int, position: str | None = None
     ) -> pa.Table:
-        """Return the worst of the rows that meet it, the worst first."""
+        """Return the worst matching rows, the worst first."""

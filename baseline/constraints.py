@@ -1,4 +1,4 @@
-"""constraints.json: what a window must keep to, read, checked and written without losing a key."""
+"""constraints.json: read, checked and written without losing a key."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class MonitoringConfig:
 
     @property
     def comparison_threshold(self) -> float:
-        """Greatest allowed distance (0-1), whoever wrote it."""
+        """Largest allowed distance (0-1), generated or edited."""
         return COMPARISON_THRESHOLD if self.written_threshold is None else self.written_threshold
 
     @property
@@ -82,7 +82,7 @@ class MonitoringConfig:
         return None if self.comparison_method in METHODS else self.comparison_method
 
     def updated(self, found: Mapping[str, Any], *, where: str) -> MonitoringConfig:
-        """Return the same with what a ``monitoring_config`` or override block sets."""
+        """Return the config with the settings of a ``monitoring_config`` or override block."""
         changes: dict[str, Any] = {}
         for key in ("evaluate_constraints", "emit_metrics"):
             if key in found:
@@ -95,7 +95,7 @@ class MonitoringConfig:
         return replace(self, **changes)._with_comparison(_object(inner, place), place)
 
     def _with_comparison(self, found: Mapping[str, Any], where: str) -> MonitoringConfig:
-        """Return the same with what a ``distribution_constraints`` block sets."""
+        """Return the config with those of a ``distribution_constraints`` block."""
         changes: dict[str, Any] = {}
         if isinstance(found.get("enable_comparisons"), bool):  # A form of 2019.
             changes["perform_comparison"] = found["enable_comparisons"]
@@ -158,7 +158,7 @@ class MonitoringConfig:
 
 @dataclass(frozen=True, slots=True)
 class FeatureConstraints:
-    """What one column must keep to; None means that nothing is demanded."""
+    """The constraints of one column; None means that nothing is required."""
 
     name: str
     inferred_type: str = "Unknown"
@@ -209,7 +209,7 @@ class Constraints:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Constraints:
-        """Read JSON text, in whatever layout; see from_dict."""
+        """Read JSON text; see from_dict."""
         return cls._checked(_object(read_json(text, "constraints"), "constraints"))
 
     def to_json(self) -> str:
@@ -225,11 +225,11 @@ class Constraints:
         return self._by_name.get(name)
 
     def unmetered(self, names: Iterable[str]) -> frozenset[str]:
-        """Return those columns for which no metrics are asked, by config or by override."""
+        """Return the columns without metrics, by config or by override."""
         return frozenset(name for name in names if not self.config(name).emit_metrics)
 
     def config(self, name: str) -> MonitoringConfig:
-        """Return the monitoring config of one column, its overrides applied."""
+        """Return the monitoring config of one column, with its overrides."""
         config = self.monitoring_config
         feature = self.feature(name)
         for block in feature.overrides if feature else ():
@@ -330,7 +330,7 @@ def _switched(value: object) -> str:
 
 
 def is_compared(constraints: Constraints, column: Column) -> bool:
-    """Whether a monitor compares a column's distribution, where the baseline has counted it."""
+    """Whether a column's distribution is compared, if the baseline has counted it."""
     if column.role in UNJUDGED_ROLES or is_text_by_decree(constraints, column):
         return False
     return constraints.config(column.name).perform_comparison

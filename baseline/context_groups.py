@@ -1,4 +1,4 @@
-"""Columns that others are judged given: which of their values are told apart."""
+"""Groups the values of context columns, given which other columns are judged."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ContextGroups:
 
     @property
     def indicators(self) -> NDArray[np.float64]:
-        """Which cells each group holds, as 0 or 1, shape (C, G)."""
+        """Membership of cells in groups, 0 or 1, shape (C, G)."""
         return np.asarray(np.array(self.groups)[:, None] == np.arange(len(self.usual)), np.float64)
 
     def shares(self, counts: NDArray[np.int64] | NDArray[np.float64] | None) -> NDArray[np.float64]:
@@ -70,6 +70,6 @@ class ContextGroups:
         return np.asarray(known + (1.0 - self.known_part(counts))[..., None] * usual)
 
     def known_part(self, counts: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what part of the rows has a value that is known, shape (H,)."""
+        """Return the share of rows with a known value, shape (H,)."""
         rows = np.maximum(counts.sum(axis=-1), 1e-300)
         return np.asarray(counts @ (np.array(self.groups) != UNKNOWN) / rows)

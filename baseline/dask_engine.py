@@ -38,7 +38,7 @@ LOOK_S = 10
 
 @dataclass(frozen=True, slots=True)
 class DaskCluster:
-    """The workers of one scheduler; connected to for one reading at a time."""
+    """The workers of one scheduler, connected to for one reading at a time."""
 
     # Such as tcp://10.0.0.5:8786; "": the client of this process, or else the scheduler that
     # Dask's configuration names (DASK_SCHEDULER_ADDRESS).
@@ -67,7 +67,7 @@ class DaskCluster:
 
 
 def _submit(client: Any, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
-    """Have a worker call something; rows from memory are sent with the call, however many."""
+    """Call a function on a worker; rows from memory are sent with the call."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"\s*Sending large graph", UserWarning)
         # Not pure: a file may have changed since somebody last asked.
@@ -75,7 +75,7 @@ def _submit(client: Any, call: Callable[..., Any], *arguments: object) -> Any:  
 
 
 def _result(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped
-    """Return what was promised; UnavailableError when it cannot come any more."""
+    """Return a future's result; UnavailableError when it cannot come any more."""
     try:
         return _wait(client, future)
     except distributed.KilledWorker as error:
@@ -88,7 +88,7 @@ def _result(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped
 
 
 def _wait(client: Any, future: Any) -> Any:  # noqa: ANN401 - untyped
-    """Wait for a result, but not for workers that do not come: Dask would do so for ever."""
+    """Wait for a result, unless no workers come: Dask would wait for ever."""
     while True:
         try:
             return future.result(timeout=LOOK_S)
@@ -131,7 +131,7 @@ def _connected(address: str) -> Iterator[Any]:
 
 
 def _threads(client: Any) -> int:  # noqa: ANN401 - untyped
-    """Count the threads of all workers, which are to run what runs here."""
+    """Return the number of threads of all workers."""
     place = client.scheduler.address
     _await_workers(client)
     try:
@@ -149,7 +149,7 @@ def _threads(client: Any) -> int:  # noqa: ANN401 - untyped
 
 
 def _known() -> Any:  # noqa: ANN401 - untyped: a client, or None
-    """Return the client that this process has made already."""
+    """Return this process's existing client."""
     try:
         return distributed.default_client()
     except ValueError:
@@ -157,7 +157,7 @@ def _known() -> Any:  # noqa: ANN401 - untyped: a client, or None
 
 
 def _run(task: bytes, part: Part) -> Any:  # noqa: ANN401 - whatever the task gives
-    """Run a task on a worker, with as many threads of Arrow as the worker has of its own."""
+    """Run a task on a worker, with as many Arrow threads as the worker has."""
     pa.set_cpu_count(max(1, distributed.get_worker().state.nthreads))
     return pickle.loads(task)(part)  # noqa: S301 - our own, of this very moment
 

@@ -61,7 +61,7 @@ ALL = np.iinfo(np.uint64).max
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Vectors of one length, seen from fixed directions."""
+    """Projections of vectors of one length on fixed random directions."""
 
     column: str  # The user's name, or the beginning that the names of a vector's columns share.
     weights: NDArray[np.float32]  # float32, shape (dimensions, 32).
@@ -70,7 +70,7 @@ class Projection:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the derived columns are called."""
+        """Names of the derived columns."""
         return (*(f"{self.column}·{at + 1}" for at in range(DIRECTIONS)), f"{self.column}·norm")
 
     @classmethod
@@ -92,7 +92,7 @@ class Projection:
         )
 
     def kept(self, rows: pa.RecordBatch) -> pa.Array:
-        """Return the vectors as they are looked at: by their projections alone."""
+        """Return the vectors' projections."""
         if self.parts:
             block = np.column_stack([_numbers(column_of(rows, name)) for name in self.parts])
             values = self._seen(block)
@@ -125,13 +125,13 @@ class Projection:
 
 @dataclass(frozen=True, slots=True)
 class TextTraits:
-    """What free text looks like."""
+    """Numeric traits of free text."""
 
     column: str
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the derived columns are called; the last is the share of unknown words."""
+        """Names of the derived columns; the last is the share of unknown words."""
         return tuple(f"{self.column}·{trait}" for trait in (*TRAITS, UNKNOWN_WORDS))
 
     @property
@@ -140,7 +140,7 @@ class TextTraits:
         return ()
 
     def kept(self, rows: pa.RecordBatch) -> pa.Array:
-        """Return the texts as they are looked at: their start, null where there is none."""
+        """Return the start of each text, null where there is none."""
         plain, _ = coerce(column_of(rows, self.column), "string")
         cut = pc.utf8_slice_codeunits(plain, 0, TEXT_WIDTH)
         return pc.if_else(is_missing(cut), pa.scalar(None, pa.string()), cut)
@@ -209,7 +209,7 @@ def _shares(
 
 
 def words_of(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return the hash of each word, small letters and capitals alike, and the row it stands in."""
+    """Return the hash of each word, ignoring case, and its row."""
     lists = pc.split_pattern_regex(pc.utf8_lower(texts), WORD_BREAKS)
     rows = pc.list_parent_indices(lists).to_numpy(zero_copy_only=False).astype(np.int64)
     encoded = pc.list_flatten(lists).dictionary_encode()
@@ -222,7 +222,7 @@ def words_of(texts: pa.Array) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
 
 
 def derivations(profile: Profile, columns: Mapping[str, Cells]) -> tuple[Traits, ...]:
-    """Return which of these columns are embeddings or free text, by what a reference holds."""
+    """Return the columns of a reference that are embeddings or free text."""
     found: list[Traits] = list(_groups(profile, columns))
     for name in columns:
         column = profile.columns[name]
@@ -241,7 +241,7 @@ def derivations(profile: Profile, columns: Mapping[str, Cells]) -> tuple[Traits,
 
 
 def _groups(profile: Profile, columns: Mapping[str, Cells]) -> Iterator[Projection]:
-    """Find vectors that are laid out in columns, such as emb_0 to emb_767."""
+    """Find vectors stored as columns, such as emb_0 to emb_767."""
     members: dict[str, list[tuple[int, str]]] = {}
     for name in columns:
         found = NUMBERED.fullmatch(name)
@@ -268,7 +268,7 @@ def _numbers(array: pa.Array) -> Numbers:
 
 
 def _usual_length(vectors: VectorSummary) -> int:
-    """Return the length that most lists have; of several, as far as positions are counted."""
+    """Return the most frequent length, among the counted positions where lengths differ."""
     if vectors.lengths.minimum == vectors.lengths.maximum:
         return vectors.lengths.maximum
     # So many lists end at each position.

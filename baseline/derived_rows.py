@@ -1,4 +1,4 @@
-"""The sampled rows by what stands for their embeddings and free text, as cells like all others."""
+"""Derived columns (embeddings, free text) of the sampled rows, as cells."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DerivedRows:
     vocabularies: Mapping[str, Vocabulary] = field(default_factory=dict)
 
     def without(self, sources: Collection[str]) -> DerivedRows | None:
-        """Leave out what is derived of some columns; None when nothing is left."""
+        """Leave out columns derived from some columns; None when nothing is left."""
         kept = [name for name, source in self.sources.items() if source not in sources]
         if not kept:
             return None
@@ -79,7 +79,7 @@ def _cells(name: str, values: NDArray[np.float32]) -> Cells:
 
 
 def _blocks(rows: int, hours: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    """Return the number of what a row's words are not known by: its own day, or the row alone."""
+    """Return each row's block for `Vocabulary.learn`: its day, or the row alone."""
     if hours is not None:
         days = np.where(hours == UNKNOWN_HOUR, -1, hours // DAY_H)
         found, numbers = np.unique(days, return_inverse=True)

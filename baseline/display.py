@@ -41,7 +41,7 @@ WHOLE_FROM, WHOLE_BELOW = 1_000, 1e15
 
 
 def columns_line(what: str, rows: str, names: Collection[str]) -> str:
-    """Return what a prompt or a log shows: how many rows, and the first columns."""
+    """Return one line for a prompt or a log: row count and the first columns."""
     shown = f"{rows}, columns: {len(names)} ({', '.join(names)})"
     return f"<{what} {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
 
@@ -56,14 +56,14 @@ def text_bars(shares: np.ndarray, bars: int, *, ordered: bool, blocks: str = BLO
 
 
 def number_words(value: float) -> str:
-    """Write a number in four digits, but large ones in full: whoever reads ids wants all of one."""
+    """Write a number in four digits, but large ones, which may be ids, in full."""
     if WHOLE_FROM <= abs(value) < WHOLE_BELOW:
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
 
 def html_table(heads: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table of ready HTML cells; a head is its title and whether numbers stand below."""
+    """Write a table of ready HTML cells; a head has a title and whether numbers follow."""
     styles = [NUMBER if is_number else CELL for _, is_number in heads]
     head = "".join(
         f'<th style="{style}">{escape(title)}</th>'
@@ -81,7 +81,7 @@ def html_table(heads: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]])
 
 
 def profile_html(title: str, profile: Profile | None, signature: Signature | None = None) -> str:
-    """Show a profile as a table of its columns."""
+    """Return a profile as a table of its columns."""
     roles: Mapping[str, str] = (
         {} if signature is None else {one.name: one.role for one in signature.columns}
     )

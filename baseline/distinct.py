@@ -1,4 +1,4 @@
-"""How many different values a column holds, and which are frequent: mergeable, deterministic."""
+"""Counts distinct values and frequent ones: mergeable, deterministic."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class LevelCounts:
         return self.error == 0
 
     def update(self, values: pa.Array, counts: np.ndarray) -> None:
-        """Add counted values: distinct texts, none of them null, and how often each occurred."""
+        """Add distinct texts, none of them null, and their counts."""
         # To look values up among those that are kept costs less than to put them beside these.
         at = pc.index_in(values, value_set=self.values)
         is_new = at.is_null().to_numpy(zero_copy_only=False)
@@ -132,6 +132,6 @@ class LevelCounts:
         return merged
 
     def ranked(self) -> list[tuple[str, int]]:
-        """List values with counts, most frequent first, equals by name."""
+        """Return values with counts, most frequent first, equal counts by name."""
         pairs = zip(self.values.to_pylist(), self.counts.tolist(), strict=True)
         return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))

@@ -1,4 +1,4 @@
-"""A baseline from SageMaker's two documents alone: signature, profile and cells made from them."""
+"""Builds a baseline from SageMaker's two documents alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TYPES: dict[str, ColumnType] = {"Integral": "int64", "Fractional": "double"}
 def signature_from_constraints(
     constraints: Constraints, statistics: Statistics | None
 ) -> Signature:
-    """Make a signature of columns that all are features; the documents know no roles."""
+    """Make a signature with features only; the documents have no roles."""
     blocks = statistics.features if statistics is not None else {}
     names = dict.fromkeys([*blocks, *(feature.name for feature in constraints.features)])
     return signature_of(
@@ -57,12 +57,12 @@ def _type(constraint: FeatureConstraints | None, block: Mapping[str, Any] | None
 
 
 def _is_boolean(texts: Iterable[str]) -> bool:
-    """Return whether these are the two truth values, as JSON or as Python writes them."""
+    """Whether these are the two booleans, in JSON's or Python's spelling."""
     return {text.casefold() for text in texts} == {"true", "false"}
 
 
 def _levels(block: Mapping[str, Any] | None) -> list[str]:
-    """Return the texts that a document's block counts; none when it is not as it should be."""
+    """Return the texts that a document's block counts; none when it is malformed."""
     found: Any = block
     for key in ("string_statistics", "distribution", "categorical", "buckets"):
         found = found.get(key) if isinstance(found, Mapping) else None
@@ -71,7 +71,7 @@ def _levels(block: Mapping[str, Any] | None) -> list[str]:
 
 
 def profile_from_statistics(statistics: Statistics, signature: Signature) -> Profile:
-    """Make a profile with cells and cell counts, as exact as the document's sketches are."""
+    """Make a profile with cells and counts, as exact as the document's sketches."""
     profile = Profile.empty(signature)
     profile.row_count = statistics.item_count
     profile.seen = set(statistics.features)
@@ -146,7 +146,7 @@ def _fill_numbers(column: ColumnProfile, found: Mapping[str, Any]) -> None:
 def _bucket_cells(
     column: ColumnProfile, buckets: list[Mapping[str, float]]
 ) -> tuple[Cells, np.ndarray]:
-    """Cut at the buckets' bounds; nothing finer is known."""
+    """Cut at the buckets' bounds, the finest information there is."""
     lower = [float(bucket["lower_bound"]) for bucket in buckets]
     ends = np.unique([*lower, np.nextafter(float(buckets[-1]["upper_bound"]), np.inf)])
     counts = np.zeros(len(ends) + 1)

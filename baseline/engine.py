@@ -45,7 +45,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InProcess:
-    """One part after the other, in this process and without a copy."""
+    """Runs one part after the other, in this process, without a copy."""
 
     def map(
         self, task: Callable[[Part], R], parts: Iterable[Part], tell: Tell | None = None
@@ -57,7 +57,7 @@ class InProcess:
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """A part that tells how far it has been read."""
+    """A part that reports how far it has been read."""
 
     part: Part
     tell: Tell
@@ -94,12 +94,12 @@ class Flight(Generic[F]):
 
     @property
     def futures(self) -> list[F]:
-        """What was promised and has not come."""
+        """The unfinished results."""
         return [future for future, _ in self._parts]
 
     @property
     def first(self) -> F:
-        """What is to come next."""
+        """The next result."""
         return self._parts[0][0]
 
     @property
@@ -109,11 +109,11 @@ class Flight(Generic[F]):
         return len(self._parts) >= self._most or carried > CARRIED_BYTES
 
     def start(self, future: F, part: Part) -> None:
-        """Note that a part is at work."""
+        """Note that a part was started."""
         self._parts.append((future, part))
 
     def land(self, result: R) -> R:
-        """Note that the first part is done, and give its result."""
+        """Note that the first part is done, and return its result."""
         _, part = self._parts.popleft()
         if self._tell is not None and part.row_count is not None:
             self._tell(part.row_count)
@@ -165,13 +165,13 @@ class ProcessPool:
 
 
 def _begin(jobs: int, parent: int) -> None:
-    """Have each process use its share of the cores only, and not outlive the one that asks."""
+    """Give each process its share of the cores, and end it with its parent."""
     pa.set_cpu_count(max(1, pa.cpu_count() // jobs))
     threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
 def _end_after(parent: int) -> None:
-    """End this process when its parent was killed: it would wait for ever to hand its result on."""
+    """End this process when its parent was killed: else it would wait for ever."""
     pause = threading.Event()
     while os.getppid() == parent:
         pause.wait(LOOK_S)
@@ -179,7 +179,7 @@ def _end_after(parent: int) -> None:
 
 
 def open_engine(engine: str | Engine = "local", jobs: int | None = None) -> Engine:
-    """Return the engine of a name."""
+    """Return the engine with a name."""
     if not isinstance(engine, str):
         return engine
     name, _, address = engine.partition(":")

@@ -37,7 +37,7 @@ ERROR, PREDICTION, TIME = "error", "prediction", "time"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EstimationRows:
-    """The inputs' cells, and of a regression some rows by them; n rows, without any n is 0."""
+    """The inputs' cells, and of a regression n rows of them."""
 
     cells: Mapping[str, Cells]  # By feature.
     # Each row's cells, shape (n, features), in the order of the cells.
@@ -49,7 +49,7 @@ class EstimationRows:
     lacking: Numbers
 
     def codes_of(self, batch: pa.RecordBatch | pa.Table) -> NDArray[np.uint16]:
-        """Return the cells of other rows, shape (rows, features); a missing column is empty."""
+        """Return the cells of other rows, (rows, features); a missing column is empty."""
         return _codes(self.cells, batch)
 
     def outside(self, codes: NDArray[np.uint16]) -> NDArray[np.bool_]:
@@ -69,7 +69,7 @@ class EstimationRows:
         return (codes >= sizes - 2) & (self.lacking < FEW_LACKING)
 
     def within(self, limits: tuple[float, float]) -> EstimationRows:
-        """Return these with the rows alone whose label and prediction metrics can use."""
+        """Return only the rows whose label and prediction metrics can use."""
         low, high = limits
         label = self.predictions + self.errors
         fit = (self.predictions >= low) & (self.predictions <= high) & (np.abs(label) <= high)
@@ -123,7 +123,7 @@ class EstimationCollector:
     def of(
         cls, outcomes: Outcomes | None, signature: Signature, cells: Mapping[str, Cells]
     ) -> EstimationCollector | None:
-        """Return None where the reference lacks label or answer, or names no features."""
+        """Return None where the reference lacks labels, predictions or features."""
         if outcomes is None or outcomes.roles.label is None or outcomes.roles.problem is None:
             return None
         if not outcomes.roles.has_predictions:
@@ -136,11 +136,11 @@ class EstimationCollector:
         return cls(outcomes.roles, own)
 
     def anew(self) -> EstimationCollector:
-        """Return one without rows."""
+        """Return a collector without rows."""
         return EstimationCollector(self.roles, self.cells)
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Take the rows whose turn it is; of classes none are kept."""
+        """Take every n-th row; none where predictions are classes."""
         if self.roles.problem != "regression":
             return
         assert self.roles.label is not None  # Else there is no collector.
@@ -158,13 +158,13 @@ class EstimationCollector:
         self._rows.add(pa.table(found).filter(pa.array(usable)), batch.num_rows)
 
     def merge(self, other: EstimationCollector) -> EstimationCollector:
-        """Return what is kept of the rows of both, the other's after these."""
+        """Return the kept rows of both, the other's after these."""
         merged = self.anew()
         merged._rows = self._rows.merge(other._rows)
         return merged
 
     def result(self, profile: Profile) -> EstimationRows:
-        """Return what was kept, beside how often the profile's rows lack a value."""
+        """Return the kept rows, and the profile's shares of missing values."""
         columns = [profile.columns[name] for name in self.cells]
         counts = [one.missing_count + one.unfit_count for one in columns]
         lacking = np.array(counts, dtype=np.float64) / max(profile.row_count, 1)

@@ -74,7 +74,7 @@ LISTED_LEVELS = 50
 
 @dataclass(frozen=True)
 class Fitted:
-    """What came out of fitting: the parts of a Baseline."""
+    """The result of fitting: the parts of a Baseline."""
 
     signature: Signature
     profile: Profile
@@ -91,7 +91,7 @@ class Fitted:
 
 @dataclass(slots=True)
 class FirstReading:
-    """What is gathered while the reference is read for the first time."""
+    """What the first reading of the reference gathers."""
 
     profile: Profile
     # Of each column of whole numbers, whether they rise from row to row.
@@ -139,7 +139,7 @@ class FirstReading:
             self.zoned |= zones_of(times)
 
     def merge(self, other: FirstReading) -> FirstReading:
-        """Return what is known of the rows of both, the other's after these."""
+        """Return the reading of the rows of both, the other's after these."""
         return FirstReading(
             self.profile.merge(other.profile),
             {name: one.merge(other.growths[name]) for name, one in self.growths.items()},
@@ -189,13 +189,13 @@ class CellCounter:
         return CellCounter(self.cells, counts, self.event_time, blocks)
 
     def by_hour(self) -> BlockCounts | None:
-        """Return the counts by the hour, when there is an event time."""
+        """Return the hourly counts, when there is an event time."""
         return None if self.blocks is None else self.blocks.result()
 
 
 @dataclass(slots=True)
 class SecondReading:
-    """What is counted while the reference is read for the second time."""
+    """What the second reading of the reference counts."""
 
     cells: CellCounter  # The rows on each column's cells.
     sampler: RowSampler  # Some of the rows, by cell.
@@ -220,7 +220,7 @@ class SecondReading:
         row_count: int,
         levels: Mapping[str, Cells],
     ) -> SecondReading:
-        """Begin without rows, of which so many are to come."""
+        """Begin without rows; `rows` are expected."""
         own = SegmentCounter.start(segments, cells, event_time) if segments else None
         sampler = RowSampler(cells, event_time, row_count=row_count, traits=traits)
         wrong = None if losses is None else LossCounter.start(losses)
@@ -335,7 +335,7 @@ def fit_source(
 
 
 def is_judged_number(column: Column) -> bool:
-    """Whether a column's values are numbers that are compared."""
+    """Whether a column holds numbers that are compared."""
     return column.role in JUDGED_ROLES and column.type in ("int64", "double")
 
 
@@ -355,7 +355,7 @@ def _candidates(
 def _row_reading(
     signature: Signature, first: FirstReading, cells: Mapping[str, Cells]
 ) -> RowReading:
-    """Begin to count what is to be known of rows as wholes."""
+    """Begin to count properties of whole rows."""
     profile, times = first.profile.columns, signature.event_time
     features = [one for one in signature.features if one.role == "feature" and one.name in cells]
     decimals = {one.name: cells[one.name].atoms for one in features if one.type == "double"}
@@ -376,7 +376,7 @@ def _row_reading(
 def _outcomes(
     roles: Roles, signature: Signature, table: pa.Table, row_count: int, reason: str
 ) -> Outcomes | None:
-    """Keep outcomes when there are any: a model's answers, or groups to compare."""
+    """Keep outcomes when there are predictions, or groups to compare."""
     if roles.prediction is None and not roles.probability and not roles.facets:
         return None
     return Outcomes(resolve(roles, signature, table), table, row_count, reason)
@@ -423,7 +423,7 @@ def _unjudged(
     partitions: Collection[str],
     kept: Collection[str | None],
 ) -> Mapping[str, str]:
-    """Return the features whose values are not judged and why: they tell where a row comes from."""
+    """Return the features whose values are not judged, and why: they identify a row's origin."""
 
     def reason(column: Column) -> str | None:
         found = reading.profile.columns[column.name]
@@ -455,7 +455,7 @@ def _unjudged(
 
 
 def _with_positive(roles: Roles, classes: tuple[str, ...] | None) -> tuple[Roles, str]:
-    """Return the roles with a positive class, if it is plain, and why it was taken."""
+    """Return the roles with the positive class, if it is clear, and the reason."""
     is_pair = classes is not None and len(classes) == len(roles.probability) == 2
     may_be = roles.problem is None and (is_pair or len(roles.probability) < 2)
     if roles.positive is not None or classes is None or not (may_be or roles.problem == "binary"):
@@ -469,7 +469,7 @@ def _with_positive(roles: Roles, classes: tuple[str, ...] | None) -> tuple[Roles
 def _with_levels(
     signature: Signature, profile: Profile, roles: Roles, classes: tuple[str, ...] | None
 ) -> Signature:
-    """List the values of text columns that have few, and the classes of the prediction."""
+    """List the values of text columns with few, and the prediction's classes."""
 
     def levels(column: Column) -> Column:
         found = profile.columns[column.name].levels
@@ -490,7 +490,7 @@ def _with_levels(
 def _classes(
     signature: Signature, profile: Profile, roles: Roles, model_classes: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Return the values of label and prediction, in order; None of quantities."""
+    """Return the sorted values of label and prediction; None for amounts."""
     if roles.problem == "regression":
         return None
     names = [c.name for c in signature.columns if c.role in ("label", "prediction")]
@@ -524,7 +524,7 @@ def _require_positives(
     sides: Mapping[str | None, Collection[str]],
     model_classes: Sequence[str],
 ) -> None:
-    """Refuse a positive value that neither side has; one of two may be of a side yet to come."""
+    """Refuse a positive value of no column, unless it may be of a side that is missing."""
     spoken = [one for name in roles.probability if (one := class_of_name(name, roles.positives))]
     named = {"label": roles.label, "prediction": roles.prediction}
     columns = {f'{role} "{name}"': sides[name] for role, name in named.items() if name in names}
@@ -541,7 +541,7 @@ def _with_classes(
     classes: tuple[str, ...] | None,
     positives: Sequence[str],
 ) -> Column:
-    """Note the classes: all at the prediction, the positive at a single probability, or its own."""
+    """Set the classes: all of the prediction, or the one of each probability."""
     if classes is None:
         return column
     if column.role == "prediction":
@@ -561,7 +561,7 @@ def _with_classes(
 
 
 def _of_score(classes: tuple[str, ...], positives: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the class of a single probability: the positive one, also where no row has it."""
+    """Return the class of a single probability: the positive one, even if no row has it."""
     if not positives:
         return None if len(classes) < 3 else classes[-1:]
     return classes[-1:] if classes[-1] in known_classes(positives, classes) else (positives[0],)
@@ -570,7 +570,7 @@ def _of_score(classes: tuple[str, ...], positives: Sequence[str]) -> tuple[str, 
 def _by_positive(
     names: Sequence[str], classes: tuple[str, ...], positives: Sequence[str]
 ) -> tuple[str, ...] | None:
-    """Return the class of two columns, one of which is named by a positive value."""
+    """Return the classes of two columns, of which one is named like a positive value."""
     named = [class_of_name(name, positives) is not None for name in names]
     if len(classes) != 2 or sorted(named) != [False, True]:
         return None

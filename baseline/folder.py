@@ -1,4 +1,4 @@
-"""The single files of a baseline's folder: what they are, and how they are read and written."""
+"""Reads and writes the files of a baseline's folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def is_of_quality(document: bytes) -> bool:
 
 
 def plain_document(data: bytes) -> str:
-    """Take a document of another kind of monitor as it is, if it is an object of JSON."""
+    """Return a document of another kind of monitor unchanged, if it is a JSON object."""
     try:
         text = data.decode("utf-8-sig")  # Editors of some systems put a mark in front.
         found = json.loads(text)
@@ -102,7 +102,7 @@ def replace_files(
 
 
 def parsed_file(place: Location, name: str, parse: Callable[[T], R], data: T) -> R:
-    """Parse what a file holds; errors name the file."""
+    """Parse a file's content; errors name the file."""
     try:
         return parse(data)
     except InputError as error:
@@ -111,7 +111,7 @@ def parsed_file(place: Location, name: str, parse: Callable[[T], R], data: T) ->
 
 
 def refuse_baseline(place: Location) -> None:
-    """Refuse to write results where a baseline lies: their documents have the same names."""
+    """Refuse to write results into a baseline's folder: its documents have the same names."""
     if place.kind != fs.FileType.Directory:
         return
     there = {
@@ -128,7 +128,7 @@ def refuse_baseline(place: Location) -> None:
 
 
 def to_ipc(table: pa.Table | pa.RecordBatchReader) -> bytes:
-    """Write a table as a file of Arrow IPC; of a reader one batch after the other."""
+    """Write a table as an Arrow IPC file, one batch at a time from a reader."""
     sink = io.BytesIO()
     with ipc.new_file(sink, table.schema, options=CODEC) as writer:
         for batch in table.to_batches() if isinstance(table, pa.Table) else table:
@@ -137,12 +137,12 @@ def to_ipc(table: pa.Table | pa.RecordBatchReader) -> bytes:
 
 
 def from_ipc(data: bytes) -> pa.Table:
-    """Read a file of Arrow IPC; InputError when it is none."""
+    """Read an Arrow IPC file; InputError when it is none."""
     return pa.concat_tables(batches_of(data))
 
 
 def batches_of(data: bytes) -> Iterator[pa.Table]:
-    """Read a file of Arrow IPC batch by batch; one without any is an empty table."""
+    """Read an Arrow IPC file batch by batch; without any it is an empty table."""
     try:
         file = ipc.open_file(pa.BufferReader(data))
         _ = file.schema.names  # They are decoded when they are asked for.
@@ -169,7 +169,7 @@ def to_sealed(table: pa.Table) -> bytes:
 
 
 def from_sealed(data: bytes) -> tuple[pa.Table, bool]:
-    """Read an Arrow file; say, too, whether it had a seal, which then was right."""
+    """Read an Arrow file; return also whether it had a valid digest."""
     seals = set(SEAL.findall(data)) if KEY in data else set()
     if seals and (len(seals) > 1 or _digest(SEAL.sub(BLANK, data)) not in seals):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Values of labels and predictions that are none: a new class, words where numbers are."""
+"""Unknown values of labels and predictions: a new class, or words in place of numbers."""
 
 from __future__ import annotations
 
@@ -105,14 +105,14 @@ def numbers_beyond(rows: pa.Table, name: str, most: float) -> Counter[str]:
 
 
 def _worded(name: str, value: str) -> str:
-    """Name a value in place of a number; lists, each of which is another, by what they are."""
+    """Describe a value that is no number; a list by its type, since each list is different."""
     if value.startswith("[") and value.endswith("]"):
         return f'"{name}" = a list where the reference has one number'
     return f'"{name}" = "{value}"'
 
 
 def named_values(values: Counter[str]) -> str:
-    """Name the most frequent values with their rows: ``label "late" = "maybe" (3x)``."""
+    """Describe the most frequent values with their rows: ``label "late" = "maybe" (3x)``."""
     parts = [f"{value} ({count:,}x)" for value, count in values.most_common(NAMED)]
     more = f" and {len(values) - NAMED} more" * (len(values) > NAMED)
     return ", ".join(parts) + more

@@ -1,4 +1,4 @@
-"""Which numbers are frequent: counted while few differ, else estimated from the sketch."""
+"""Frequent numbers: counted while few differ, else estimated from the sketch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FrequentValue:
 
     @property
     def is_exact(self) -> bool:
-        """Whether the count is one."""
+        """Whether the count is exact."""
         return self.lower == self.upper
 
 
@@ -51,7 +51,7 @@ class NumberCounts:
     is_complete: bool = field(default=True, kw_only=True)
 
     def update(self, numbers: np.ndarray) -> None:
-        """Add finite numbers, float64, shape (values,), ascending, until too many differ."""
+        """Add ascending finite float64 numbers, until too many differ."""
         if not self.is_complete or not len(numbers):
             return
         starts = np.concatenate([[0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1])
@@ -79,7 +79,7 @@ class NumberCounts:
             self.drop()
 
     def drop(self) -> None:
-        """Stop counting: too many differ."""
+        """Stop counting, because too many differ."""
         self.values, self.counts = np.empty(0), no_counts()
         self.is_complete = False
 
@@ -112,7 +112,7 @@ def frequent_numbers(
 
 
 def frequent_texts(levels: LevelCounts, limit: int) -> tuple[FrequentValue, ...]:
-    """List the most frequent texts, equals by name."""
+    """List the most frequent texts, equal counts by name."""
     return tuple(
         FrequentValue(value, count, count, count + levels.error)
         for value, count in levels.ranked()[:limit]

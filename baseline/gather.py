@@ -1,4 +1,4 @@
-"""One reading of all parts: count each on its own, then add up in the parts' order."""
+"""Reads all parts once: counts each, then merges in the parts' order."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from driftline.formats.parts import Part
 
 
 class Counter(Protocol):
-    """What grows by rows and adds up; can be pickled."""
+    """A picklable counter that grows by rows and merges."""
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
 
     def merge(self, other: Self) -> Self:
-        """Return the count of the rows of both; the other's come after these."""
+        """Return the count of the rows of both, the other's after these."""
 
 
 C = TypeVar("C", bound=Counter)
@@ -70,7 +70,7 @@ class Meter:
 
     @property
     def tell(self) -> Tell | None:
-        """To be handed to an engine."""
+        """Report progress; called by an engine."""
         return None if self._show is None else self._advance
 
     def _advance(self, rows: int) -> None:

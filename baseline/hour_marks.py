@@ -38,7 +38,7 @@ HOURS_LIMIT = 30 * 366 * DAY_H
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How many hours of a column have the value of the day before in the reference."""
+    """How many hours of a reference's column repeat the value of the day before."""
 
     column: str
     hours: int  # That have a value, as the hour a day before has.
@@ -48,7 +48,7 @@ class Copies:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trailing:
-    """Of the 24 hours that end with each hour, shape (H,) each."""
+    """Counts over the 24 hours that end with each hour, shape (H,) each."""
 
     known: NDArray[np.int64]  # Hours with a value, as the hour a day before has.
     equal: NDArray[np.int64]  # Of these, hours with the same value.
@@ -56,7 +56,7 @@ class Trailing:
 
     @classmethod
     def of(cls, marks: Marks) -> Trailing:
-        """Compare hours that follow each other with those a day before; the first have none."""
+        """Compare consecutive hours with those a day before; the first have none."""
         found = np.zeros((3, len(marks)), np.int64)
         if len(marks) > DAY_H:
             now, before, last = marks[DAY_H:], marks[:-DAY_H], marks[DAY_H - 1 : -1]
@@ -127,7 +127,7 @@ class HourMarker:
         return dict(zip(self.columns, found, strict=True))
 
     def copies(self) -> tuple[Copies, ...]:
-        """Return how often days repeat the day before; none of columns that do so by nature."""
+        """Return how often days repeat the day before, except for columns that always do."""
         found = []
         for name, marks in self.marks(self.span).items():
             trailing = Trailing.of(marks)
@@ -142,7 +142,7 @@ class HourMarker:
 
     @property
     def span(self) -> tuple[int, int]:
-        """The hours since 1970 that rows lie in; none where a stray time makes them too many."""
+        """The hours since 1970 with rows; none where a stray time makes them too many."""
         if not self._parts:
             return 0, 0
         first = min(int(one.first_us[0]) for one in self._parts) // HOUR_US
@@ -152,7 +152,7 @@ class HourMarker:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """Of each hour its first time, how many rows it has, and the least hash of their values."""
+    """By hour: its first time, its rows, and the least hash of their values."""
 
     first_us: NDArray[np.int64]  # Microseconds since 1970-01-01T00:00Z, ascending, shape (H,).
     rows: NDArray[np.int64]  # Shape (H,).
@@ -160,7 +160,7 @@ class _Part:
 
     @classmethod
     def joined(cls, parts: list[_Part]) -> _Part:
-        """Join parts, one at least, whose hours may be the same."""
+        """Join parts, one at least, which may share hours."""
         if len(parts) == 1:
             return parts[0]
         times = np.concatenate([one.first_us for one in parts])

@@ -1,4 +1,4 @@
-"""How long a column's texts or lists are: counted, not sampled, so that merging is exact."""
+"""Lengths of a column's texts or lists, counted exactly so that they merge exactly."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class LengthCounts:
         return self.total / self.count if len(self.counts) else math.nan
 
     def update(self, lengths: np.ndarray, counts: np.ndarray | None = None) -> None:
-        """Add values by their lengths, shape (values,), each as often as `counts` says."""
+        """Add values by their lengths, shape (values,), each `counts` times."""
         if not len(lengths):
             return
         lengths = lengths.astype(np.int64, copy=False)
@@ -69,7 +69,7 @@ class LengthCounts:
         return merged
 
     def quantile(self, share: float) -> int:
-        """Return the length at or below which this share (0 to 1) lies; 0 without values."""
+        """Return the length at a share (0 to 1) of the values; 0 without values."""
         if not len(self.counts):
             return 0
         if share >= 1.0:
@@ -85,7 +85,7 @@ class LengthCounts:
 
 
 def sum_by_key(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Add up counts of equal keys; give the keys, ascending, and int64 sums."""
+    """Sum counts of equal keys; return the keys, ascending, and int64 sums."""
     found, inverse = np.unique(keys, return_inverse=True)
     sums = np.zeros(len(found), np.int64)
     np.add.at(sums, inverse, counts)
@@ -93,7 +93,7 @@ def sum_by_key(keys: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _bins(lengths: np.ndarray) -> np.ndarray:
-    """Round down to so many binary digits."""
+    """Round down to a number of binary digits."""
     _, exponents = np.frexp(lengths.astype(np.float64))
     spare = np.maximum(exponents.astype(np.int64) - PRECISION_BITS, 0)
     return np.asarray((lengths >> spare) << spare)

@@ -38,7 +38,7 @@ TYPES = ("string", "bool")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelLosses:
-    """Losses of one column's rows by its levels; the last two places are all others, and empty."""
+    """Losses of one column's rows by level; the last two indices are all others, and empty."""
 
     levels: tuple[str, ...]
     # Rows, sum of losses, sum of their squares, shape (3, levels + 2).
@@ -47,7 +47,7 @@ class LevelLosses:
 
 @dataclass(frozen=True, slots=True)
 class LossReading:
-    """How losses are read from rows of the reference."""
+    """Reads losses from rows of the reference."""
 
     roles: Roles
     problem: Problem
@@ -62,7 +62,7 @@ class LossReading:
     def of(
         cls, outcomes: Outcomes | None, signature: Signature, cells: Mapping[str, Cells]
     ) -> LossReading | None:
-        """Return None where the reference lacks label, answers or levels."""
+        """Return None where the reference lacks labels, predictions or levels."""
         features = {one.name for one in signature.features if one.role == "feature"}
         own = {
             name: one for name, one in cells.items()
@@ -89,7 +89,7 @@ class LossReading:
         return cls(roles, problem, answers.classes, known, chances, types, own, answers.limits)
 
     def read(self, batch: pa.RecordBatch) -> Answers | None:
-        """Read labels and answers; None where a batch holds none that can be compared."""
+        """Read labels and predictions; None where a batch has none to compare."""
         columns = {name: coerce(batch.column(name), kind)[0] for name, kind in self.types.items()}
         try:
             return read_answers(
@@ -102,7 +102,7 @@ class LossReading:
 
 @dataclass(slots=True)
 class LossCounter:
-    """Adds up losses by level while the reference is read."""
+    """Sums losses by level while the reference is read."""
 
     reading: LossReading
     sums: dict[str, Numbers]  # By column, as `LevelLosses.sums`.
@@ -116,7 +116,7 @@ class LossCounter:
         )
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Add rows; those without label or answer have no loss."""
+        """Add rows; those without label or prediction have no loss."""
         answers = self.reading.read(batch)
         if answers is None or not len(answers):
             return
@@ -140,7 +140,7 @@ class LossCounter:
 
 
 def row_losses(answers: Answers) -> Numbers:
-    """Return each row's loss: squared error, Brier's score, or 0 and 1."""
+    """Return each row's loss: squared error, Brier score, or 0 and 1."""
     found: Numbers
     if answers.problem == "regression":
         found = (answers.label.astype(np.float64) - answers.answer.astype(np.float64)) ** 2
@@ -155,7 +155,7 @@ def row_losses(answers: Answers) -> Numbers:
 
 
 def level_sums(places: NDArray[np.integer], losses: Numbers, size: int) -> Numbers:
-    """Return rows, losses and their squares by place, shape (3, size)."""
+    """Return rows, losses and squared losses by index, shape (3, size)."""
     return np.stack(
         [
             np.bincount(places, weights, size).astype(np.float64)

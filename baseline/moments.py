@@ -1,4 +1,4 @@
-"""Sum, mean, spread and range of numbers, the way SageMaker's analyzer adds them up."""
+"""Sum, mean, deviation and range of numbers, summed as SageMaker's analyzer does."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Moments:
 
     @property
     def mean(self) -> float:
-        """Sum by count; NaN without values."""
+        """Sum over count; NaN without values."""
         return self.total / self.count if self.count else math.nan
 
     @property
@@ -99,7 +99,7 @@ class Moments:
 
 
 def _total(total: float, values: np.ndarray) -> float:
-    """Add numbers one after the other, as the analyzer does; NumPy's own sum adds them in pairs."""
+    """Sum numbers in order, as the analyzer does; NumPy sums pairwise."""
     sums = np.empty(min(len(values), STEP))
     for at in range(0, len(values), STEP):
         part = values[at : at + STEP]

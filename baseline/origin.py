@@ -69,7 +69,7 @@ _NUMBERS = frozenset(("id", "key", "name", "nr", "no", "num", "number", "path"))
 
 
 def name_words(name: str) -> frozenset[str]:
-    """Return the words of a name, in lower case."""
+    """Return the lower-case words of a name."""
     return frozenset(word.lower() for word in _WORD.findall(name))
 
 
@@ -94,7 +94,7 @@ def origin_reason(name: str, values: Sequence[str], *, is_partition: bool = Fals
 
 
 def misfits(reason: str, values: Sequence[str], reference: Sequence[str]) -> list[str]:
-    """Return the values that are not of the origin that a reference's values are of."""
+    """Return the values that do not fit the kind of origin in a reference's values."""
     if reason == OF_TIME:
         others = [one for one in values if not _is_date(one)]
         read, _ = coerce(text_array(others), "timestamp")
@@ -113,7 +113,7 @@ def misfits(reason: str, values: Sequence[str], reference: Sequence[str]) -> lis
 
 @dataclass(slots=True)
 class Growth:
-    """Whether each whole number or time is larger than those of the rows before."""
+    """Whether each integer or time is larger than those of the rows before."""
 
     first: float = np.inf
     last: float = -np.inf
@@ -138,7 +138,7 @@ class Growth:
 
 
 def are_keys(growth: Growth, *, count: int, distinct_count: int, span: float) -> bool:
-    """Whether whole numbers are keys or a counter: they only rise, or fill their span once."""
+    """Whether integers are keys or a counter: they only rise, or fill their range once."""
     is_full = span == count and distinct_count >= UNIQUE_SHARE * count
     return count >= MIN_KEYS and (growth.is_rising or is_full)
 
@@ -219,7 +219,7 @@ def _is_date(value: str) -> bool:
 
 
 def _is_name(name: str) -> bool:
-    """Whether a column is named as a batch or its number: `batch_id`, and not `batch_size`."""
+    """Whether a column is named like a batch or its number: `batch_id`, not `batch_size`."""
     last = _WORD.findall(name)[-1].lower()
     return last in _NUMBERS | _TIMES or last in _BATCHES - {"load"}
 

@@ -51,7 +51,7 @@ MAX_FACET_NUMBERS = 10
 
 @dataclass(frozen=True)
 class Outcomes:
-    """The reference's outcome columns, and what they mean."""
+    """The reference's outcome columns, and their meaning."""
 
     # With nothing left open: problem, positive class and the meaning of each facet are decided.
     roles: Roles
@@ -67,14 +67,14 @@ class Outcomes:
 
     @property
     def untimed(self) -> tuple[int, int]:
-        """How many of the rows have no time, of how many; all have one where no role names it."""
+        """Rows without a time, and all rows; none are missing where no role names the time."""
         when, rows = self.roles.timestamp, len(self.table)
         times = None if when is None else coerce(self.table[when], "timestamp")[0]
         return (0 if times is None else times.null_count, rows)
 
     @property
     def classes_note(self) -> str:
-        """That all labels are of one class, and how many rows have none; else ""."""
+        """Note that all labels are of one class, and how many rows have none; else ""."""
         name, problem = self.roles.label, self.roles.problem
         if name is None or problem not in ("binary", "multiclass"):
             return ""
@@ -89,7 +89,7 @@ class Outcomes:
         return note + f"; {lacking:,} rows have no label" * bool(lacking)
 
     def reason_of(self, roles: Roles) -> str:
-        """Return why the positive class of some roles is taken as that; "" where it is another."""
+        """Return why this is the positive class; "" where it is another."""
         return self.positive_reason if roles.positive == self.roles.positive else ""
 
     def to_arrow(self) -> pa.Table:
@@ -122,7 +122,7 @@ class Outcomes:
 
 
 def outcome_columns(roles: Roles) -> tuple[str, ...]:
-    """Name the columns that outcomes are measured on, each once."""
+    """Return the columns of outcomes, each once."""
     named = (
         roles.label,
         roles.prediction,
@@ -135,13 +135,13 @@ def outcome_columns(roles: Roles) -> tuple[str, ...]:
 
 
 def kept_columns(roles: Roles) -> tuple[str, ...]:
-    """Name the columns of outcomes, of quantiles, and of the rows' weights, each once."""
+    """Return the columns of outcomes, quantiles and weights, each once."""
     weight = () if roles.weight is None else (roles.weight,)
     return tuple(dict.fromkeys((*outcome_columns(roles), *roles.quantile_columns, *weight)))
 
 
 def compared_features(signature: Signature, roles: Roles) -> tuple[Column, ...]:
-    """Return the features by which rows are near each other: all that no role names."""
+    """Return the features for nearest neighbours: all columns without a role."""
     named = outcome_columns(roles)
     return tuple(
         one for one in signature.features if one.role == "feature" and one.name not in named
@@ -166,14 +166,14 @@ def class_texts(array: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def encoded_values(plain: pa.Array) -> pa.DictionaryArray:
-    """List the distinct values of an array; lists and objects as texts, as they are read."""
+    """Return the distinct values of an array; lists and objects as texts."""
     if pa.types.is_nested(plain.type):
         plain = coerce(plain, "string")[0]
     return plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
 
 
 def outcome_classes(outcomes: Outcomes) -> tuple[str, ...]:
-    """Return what labels and predictions of the reference hold, as classes; none of numbers."""
+    """Return the classes of the reference's labels and predictions; none of numbers."""
     if outcomes.roles.problem == "regression":
         return ()
     names = (outcomes.roles.label, outcomes.roles.prediction)
@@ -181,7 +181,7 @@ def outcome_classes(outcomes: Outcomes) -> tuple[str, ...]:
 
 
 def held_classes(table: pa.Table | pa.RecordBatch, name: str | None) -> tuple[str, ...]:
-    """Return the distinct classes of a column; none when it has no values or is not there."""
+    """Return the distinct classes of a column; none when it is empty or missing."""
     if name is None or name not in table.schema.names or pa.types.is_null(table[name].type):
         return ()
     return tuple(class_texts(table[name]).dictionary.to_pylist())
@@ -257,7 +257,7 @@ class OutcomeCollector:
         self._near_rows = SpacedRows(max(limit, 1))
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Take the rows whose turn it is."""
+        """Take every n-th row."""
         if not self._columns:
             return
         for columns, kept in ((self._columns, self._rows), (self._near, self._near_rows)):
@@ -265,7 +265,7 @@ class OutcomeCollector:
                 keep_spaced(kept, batch, {one.name: one.type for one in columns})
 
     def merge(self, other: OutcomeCollector) -> OutcomeCollector:
-        """Return what is kept of the rows of both, the other's after these."""
+        """Return the kept rows of both, the other's after these."""
         merged = OutcomeCollector.__new__(OutcomeCollector)
         merged._columns = self._columns
         merged._rows = self._rows.merge(other._rows)
@@ -274,16 +274,16 @@ class OutcomeCollector:
         return merged
 
     def neighbours(self) -> pa.Table | None:
-        """Return the rows kept with their features; None where there are none to keep."""
+        """Return the kept rows with their features; None without any."""
         return self._near_rows.table().combine_chunks() if self._near else None
 
     def table(self) -> pa.Table:
-        """Return what was kept."""
+        """Return the kept rows."""
         return self._rows.table()
 
 
 def keep_spaced(kept: SpacedRows, batch: pa.RecordBatch, types: Mapping[str, ColumnType]) -> None:
-    """Keep the rows of a batch whose turn it is, of the columns that it has."""
+    """Keep every n-th row of a batch, of the columns it has."""
     rows = pa.array(kept.turn(batch.num_rows))
     arrays = {
         name: coerce(batch.column(name).take(rows), kind)[0]
@@ -302,7 +302,7 @@ def _classes(signature: Signature) -> tuple[str, ...]:
 
 
 def _label_first(positives: Sequence[str], roles: Roles, table: pa.Table) -> tuple[str, ...]:
-    """Put the label's own value before those that mean the same: it names the class."""
+    """Put the label's own value before its synonyms: it names the class."""
     if len(positives) < 2 or roles.label is None:
         return tuple(positives)
     labels = merged_classes(class_texts(table[roles.label]).dictionary.to_pylist())
@@ -352,7 +352,7 @@ def _require_rising_quantiles(roles: Roles, table: pa.Table) -> None:
 
 
 def _are_shares_of_classes(roles: Roles, table: pa.Table) -> bool:
-    """Whether amounts look like probabilities: the labels are 0 and 1, the answers between them."""
+    """Whether amounts look like probabilities: labels 0 and 1, predictions between."""
     if roles.label is None or roles.prediction is None:
         return False
     label, answer = (coerce(table[name], "double")[0] for name in (roles.label, roles.prediction))
@@ -389,7 +389,7 @@ def _require_weights(roles: Roles, table: pa.Table) -> None:
 
 
 def _require_classes(roles: Roles, table: pa.Table) -> None:
-    """Refuse a positive class among amounts, of which it can only be a threshold."""
+    """Refuse a positive class among amounts, where it can only be a threshold."""
     if roles.label is None or not pa.types.is_floating(table[roles.label].type):
         return
     count = pc.count_distinct(table[roles.label]).as_py()
@@ -402,7 +402,7 @@ def _require_classes(roles: Roles, table: pa.Table) -> None:
 
 
 def _tell_unanswered(roles: Roles, table: pa.Table) -> None:
-    """Warn of a reference in which no row has an answer: no window's can be judged beside it."""
+    """Warn of a reference without predictions: no window can be judged against it."""
     if not roles.has_predictions or not len(table):
         return
     role = "probability" if roles.prediction is None else "prediction"
@@ -412,7 +412,7 @@ def _tell_unanswered(roles: Roles, table: pa.Table) -> None:
 
 
 def _require_shares(probability: Sequence[str], table: pa.Table) -> None:
-    """Refuse scores that a threshold between 0 and 1 says nothing about."""
+    """Refuse scores for which a threshold between 0 and 1 has no meaning."""
     for name in probability:
         ends = pc.min_max(table[name]).as_py()
         is_known = ends["max"] is not None and not math.isnan(ends["max"])

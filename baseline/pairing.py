@@ -24,7 +24,7 @@ SHOWN_VALUES, SHOWN_LETTERS = 4, 40
 
 
 def are_apart(labels: Iterable[str], predictions: Iterable[str]) -> bool:
-    """Whether both columns hold classes, and none in common; "1.0" and "1" are the same one."""
+    """Whether both columns hold classes without a common one; "1.0" and "1" are the same."""
     left, right = set(labels), set(predictions)
     merged = merged_classes(left | right)
     common = set(known_classes(left, merged)) & set(known_classes(right, merged))
@@ -38,7 +38,7 @@ def require_common_classes(
     problem: Problem | None,
     reference: Sequence[str] = (),
 ) -> None:
-    """Refuse labels and predictions whose classes have nothing to do with each other."""
+    """Refuse labels and predictions without a common class."""
     if problem == "regression":
         return
     merged = merged_classes([*labels, *predictions], merged_classes([*reference, *roles.positives]))
@@ -142,7 +142,7 @@ def _listed(texts: Iterable[str]) -> str:
 
 
 def require_told_apart(name: str, classes: NDArray[np.float64], roles: Roles) -> None:
-    """Refuse whole numbers as classes that a profile, which holds doubles, takes for one."""
+    """Refuse integer classes that collapse to one float64 in a profile."""
     is_of_classes = roles.problem is not None or roles.positives
     if is_of_classes and np.any(np.abs(classes) >= EXACT_WHOLE):
         raise InputError(

@@ -19,14 +19,14 @@ OF_ONE = {"0": "1", "false": "true", "1": "1", "true": "true"}
 
 @dataclass(frozen=True, slots=True)
 class PositiveClass:
-    """The class that is taken as positive, and why."""
+    """The positive class, and why."""
 
     value: str
     reason: str
 
 
 def choose_positive(classes: Sequence[str]) -> PositiveClass | None:
-    """Take 1 beside 0 or -1, and true beside false; None of other classes."""
+    """Choose 1 beside 0 or -1, and true beside false; None of other classes."""
     if len(classes) == 1:
         [only] = classes
         value = OF_ONE.get(only)
@@ -49,7 +49,7 @@ def require_positive(classes: Sequence[str], roles: Roles) -> PositiveClass:
 
 
 def positive_question(roles: Roles, classes: Sequence[str]) -> str:
-    """Return the question which class is positive, in one sentence with the option to set."""
+    """Return the question for the positive class, with the option to set."""
     name = roles.label or roles.prediction or "".join(roles.probability[-1:])
     if roles.problem == "regression":
         return f'"{name}": above which number is an answer positive? Set "positive" to that number'

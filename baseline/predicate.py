@@ -1,4 +1,4 @@
-"""One condition on one column: says in words which rows are meant, and finds them again."""
+"""A condition on one column that describes itself and marks its rows."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Predicate:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that `mask` looks at."""
+        """The columns that `mask` needs."""
         return (self.column,) if self.within is None else (self.column, *self.within.columns)
 
     def mask(self, batch: pa.RecordBatch | pa.Table) -> pa.BooleanArray:
@@ -178,7 +178,7 @@ class Predicate:
         return pc.and_not(present, inside) if self.op == "not_in" else pc.and_(present, inside)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, without what is unset."""
+        """Return plain JSON values, without unset ones."""
         found: dict[str, Any] = {"column": self.column, "op": self.op}
         if self.value is not None:
             found["value"] = self.value
@@ -192,7 +192,7 @@ class Predicate:
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Predicate:
-        """Read what to_dict gave; anything else is an InputError."""
+        """Read what to_dict returned; InputError for anything else."""
         if not isinstance(found.get("column"), str) or not isinstance(found.get("op"), str):
             raise InputError(f'predicate {dict(found)}: expected "column" and "op"')
         return cls(
@@ -222,7 +222,7 @@ _TYPE_WORDS = {
 
 
 def microseconds(text: str) -> int:
-    """Return the microseconds since 1970 of a time, as `time_text` writes it."""
+    """Return a time, written by `time_text`, in microseconds since 1970."""
     return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
 
 

@@ -64,7 +64,7 @@ class Profile:
         unfit: Mapping[str, int] | None = None,
         order: TimeOrder | None = None,
     ) -> None:
-        """Add rows; without their order in time nothing is learnt of how long values stay."""
+        """Add rows; without their order in time runs are unknown."""
         known, present = unfit or {}, set(batch.schema.names)
         for name, column in self.columns.items():
             if name in present:

@@ -1,4 +1,4 @@
-"""profile.arrow: the finer summaries that only driftline reads, one row per column."""
+"""profile.arrow: finer summaries of columns, one row each."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def columns_to_table(
     seen: Iterable[str],
     extra: Iterable[str],
 ) -> pa.Table:
-    """Write column summaries and block counts as one table; the same input gives the same bytes."""
+    """Write column summaries and block counts as one table; deterministic."""
     within = _within(columns)
     notes = {
         "format": PROFILE_FORMAT,
@@ -235,13 +235,13 @@ def _vector_row(vectors: VectorSummary) -> dict[str, Any]:
 def _named(
     names: Sequence[tuple[str, pa.DataType]], found: LengthCounts | Dimensions
 ) -> dict[str, Any]:
-    """Return the fields of a summary under the names that they have in the table."""
+    """Return a summary's fields under their names in the table."""
     own = (getattr(found, one.name) for one in fields(found))
     return {name: value for (name, _), value in zip(names, own, strict=True)}
 
 
 def columns_from_table(table: pa.Table) -> tuple[dict[str, ColumnProfile], dict[str, Any]]:
-    """Read the columns that columns_to_table wrote, and the notes beside them."""
+    """Read what columns_to_table wrote, and its metadata."""
     notes = _notes(table)
     try:
         table = table.select(SCHEMA.names).cast(SCHEMA)
@@ -273,13 +273,13 @@ def _set_within(columns: Mapping[str, ColumnProfile], within: Mapping[str, str])
 
 
 def _within(columns: Mapping[str, ColumnProfile]) -> dict[str, str]:
-    """Return the column of texts within whose levels a column's steps are, by that column."""
+    """Return, by numeric column, the text column within whose levels it steps."""
     found = ((name, one.steps) for name, one in columns.items())
     return {name: one.within for name, one in found if one is not None and one.within is not None}
 
 
 def _check_rows(table: pa.Table) -> None:
-    """Refuse rows that lack what every column has, or have counts of other values."""
+    """Refuse rows that lack required values, or have counts of other values."""
     for name in WHOLE:
         if table.column(name).null_count:
             raise ValueError(f"no {name}")
@@ -311,7 +311,7 @@ def _slices(array: pa.ListArray) -> list[Any]:
 
 
 def blocks_from_table(table: pa.Table) -> BlockCounts | None:
-    """Read the block counts that columns_to_table wrote; None when it was given none."""
+    """Read the block counts that columns_to_table wrote; None without any."""
     notes = _notes(table)
     if notes["hours"] is None:
         return None

@@ -1,4 +1,4 @@
-"""Quantiles out of a sketch, each with the stretch of values it may really lie in."""
+"""Quantiles from a sketch, each with its interval."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def rank_error(sketch: QuantileSketch) -> float:
 def quantiles(
     sketch: QuantileSketch, moments: Moments, shares: Sequence[float]
 ) -> tuple[Quantile, ...]:
-    """Look up values by shares; the ends are the true minimum and maximum."""
+    """Return the values at shares; the ends are the true minimum and maximum."""
     error = rank_error(sketch)
     wanted = np.asarray(shares, dtype=np.float64)
     around = np.clip(np.concatenate([wanted, wanted - error, wanted + error]), 0.0, 1.0)

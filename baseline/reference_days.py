@@ -1,4 +1,4 @@
-"""What the days of a reference teach: how columns are scored, and how much their days vary."""
+"""The days of a reference: scores of columns, and how much their days vary."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from driftline.stats.day_variation import REFERENCE_DAYS, DayVariation
 
 @dataclass(frozen=True, eq=False)
 class ReferenceDays:
-    """Columns whose reference is of the same hours."""
+    """Columns whose reference has the same hours."""
 
     scores: Mapping[str, ColumnScores]
     places: Mapping[str, slice]  # Of each column's scores among those of all, F.
@@ -105,26 +105,26 @@ class ReferenceDays:
 
     @property
     def names(self) -> tuple[tuple[str, str], ...]:
-        """The column and the name of each score, F of them."""
+        """Column and name of each score, F of them."""
         return tuple((name, score) for name, own in self.scores.items() for score in own.names)
 
     @property
     def is_paced(self) -> np.ndarray:
-        """Which scores depend on how many rows a day has, shape (F,)."""
+        """Which scores depend on a day's number of rows, shape (F,)."""
         return np.array([score in (ROUGH, SPREAD) for _, score in self.names])
 
     @property
     def largest(self) -> Numbers:
-        """How far a mean of each score can lie from 0, shape (F,)."""
+        """Largest possible mean of each score, shape (F,)."""
         return np.concatenate([own.largest for own in self.scores.values()])
 
     @property
     def units(self) -> Numbers:
-        """What 1 is of each score: a standard deviation; of levels, in share; shape (F,)."""
+        """Unit of each score, (F,): a standard deviation; of levels, a share."""
         return np.concatenate([own.units for own in self.scores.values()])
 
     def beyond_clock_change(self, mean: Numbers) -> Numbers:
-        """Return what an hour's change of the clocks leaves of the means of a span, shape (F,)."""
+        """Return a span's means less an hour's clock change, shape (F,)."""
         return np.asarray(mean - np.clip(mean, *self.clock_change))
 
     def day_sums(self, blocks: BlockCounts, steps: Mapping[str, StepCounts]) -> dict[str, DaySums]:
@@ -149,19 +149,19 @@ def parts_of(
     steps: Mapping[str, StepScores],
     context: Sequence[str] = (),
 ) -> tuple[ReferenceDays, ...]:
-    """Learn from the reference's hours, of each part of the columns that has hours alike."""
+    """Learn from the reference's hours, by group of columns with the same hours."""
     found = (ReferenceDays.of(columns, part, steps, context) for part in (blocks, *blocks.apart))
     return tuple(one for one in found if one is not None)
 
 
 def known_steps(profile: Profile | None) -> dict[str, StepScores]:
-    """Return how columns of numbers move from row to row, of those where it was counted."""
+    """Return the steps of numeric columns, where they were counted."""
     columns = {} if profile is None else profile.columns
     return {name: one.steps for name, one in columns.items() if one.steps is not None}
 
 
 def step_levels(profile: Profile | None) -> dict[str, Cells]:
-    """Return within which levels columns of numbers step, of those that do not from row to row."""
+    """Return the levels within which numeric columns step, where not from row to row."""
     found = {}
     for name, steps in known_steps(profile).items():
         assert profile is not None
@@ -172,7 +172,7 @@ def step_levels(profile: Profile | None) -> dict[str, Cells]:
 
 
 def teaches_days(blocks: BlockCounts | None) -> bool:
-    """Whether a reference has days enough to learn from."""
+    """Whether a reference has enough days to learn from."""
     parts = () if blocks is None else (blocks, *blocks.apart)
     return any(one.span_days >= REFERENCE_DAYS for one in parts)
 
@@ -180,7 +180,7 @@ def teaches_days(blocks: BlockCounts | None) -> bool:
 def _designs(
     blocks: BlockCounts, span_days: float, context: Mapping[str, ContextGroups]
 ) -> tuple[Numbers, Numbers]:
-    """Return what declared columns may depend on, the calendar, and what the others may."""
+    """Return the calendar regressors, for declared context columns and for others."""
     calendar = hour_design(blocks.hours, span_days)
     whole = [calendar]
     for name, groups in context.items():

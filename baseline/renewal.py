@@ -30,7 +30,7 @@ EMPTY = '{"changes": []}'
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the baseline's own list of changes says of one."""
+    """One entry of a baseline's list of changes."""
 
     columns: tuple[str, ...]
     # start, end: The time that their rows are of.
@@ -42,12 +42,12 @@ class Change:
 
 
 def replaceable(baseline: Baseline) -> tuple[str, ...]:
-    """Name the columns that can be made anew: those that windows are compared in."""
+    """Return the columns that can be renewed: those that windows are compared in."""
     return tuple(name for name in baseline.cells if baseline.signature.get(name) is not None)
 
 
 def changes_of(baseline: Baseline) -> list[dict[str, Any]]:
-    """Return the changes that made a baseline what it is, oldest first, as plain values."""
+    """Return the changes behind a baseline, oldest first, as plain values."""
     found: list[dict[str, Any]] = json.loads(baseline.documents.get(CHANGES, EMPTY))["changes"]
     return found
 
@@ -117,7 +117,7 @@ def renewed(
 
 
 def _with_outcomes(baseline: Baseline, fitted: Fitted, roles: Roles) -> Baseline:
-    """Return a baseline whose labels, losses and estimates are those of other rows, read alike."""
+    """Return a baseline with labels, losses and estimates of other rows, read alike."""
     assert baseline.outcomes is not None
     assert fitted.outcomes is not None  # It has answers or facets, as its baseline has.
     reason = baseline.outcomes.positive_reason

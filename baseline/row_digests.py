@@ -71,7 +71,7 @@ class RowDigests:
     decimals: np.ndarray = field(default_factory=partial(np.empty, (0, 0), np.uint8))
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Add rows; those that lack a column of the key are not looked at."""
+        """Add rows; those that lack a key column are skipped."""
         if not self.columns or not {*self.columns} <= {*batch.schema.names}:
             return
         batch = batch.select([name for name in batch.schema.names if name in self._read])
@@ -152,7 +152,7 @@ class RowDigests:
 
 
 def choosing_columns(distinct: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the fewest columns that tell rows apart well, by how many values each has."""
+    """Return the fewest columns that distinguish rows well, by their distinct counts."""
     ranked = sorted(distinct, key=lambda name: -distinct[name])
     combinations = np.cumsum(np.log([max(distinct[name], 1) for name in ranked]))
     return tuple(ranked[: int(np.searchsorted(combinations, math.log(COMBINATIONS))) + 1])

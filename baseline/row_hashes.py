@@ -60,7 +60,7 @@ def hash_column(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def fast_hashes(batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
-    """Return hashes that choose rows, uint64, shape (rows,): quick, and not for telling apart."""
+    """Return fast uint64 hashes, (rows,), for sampling only: they may collide."""
     found = np.full(batch.num_rows, NO_VALUE)  # Of 0.0 the hash is 0, which would choose each.
     for column in columns:
         array = plain_array(batch.column(column))
@@ -79,13 +79,13 @@ def fast_hashes(batch: pa.RecordBatch, columns: Sequence[str]) -> np.ndarray:
 
 
 def is_captured(batch: pa.RecordBatch) -> bool:
-    """Return whether the rows are captured ones: they carry a map of what did not fit its type."""
+    """Whether the rows are captured ones: they have a map of unfit values."""
     place = batch.schema.get_field_index(UNFIT)
     return place >= 0 and bool(pa.types.is_map(batch.schema.field(place).type))
 
 
 def present(array: pa.Array) -> pa.Array:
-    """Make what is missing null: NaN and empty text too; the type is one of the plain ones."""
+    """Make missing values null, NaN and empty text too; the type is one of the plain ones."""
     plain = plain_array(array)
     if pa.types.is_floating(plain.type) or pa.types.is_string(plain.type):
         return pc.if_else(is_missing(plain), pa.scalar(None, plain.type), plain)

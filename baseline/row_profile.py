@@ -36,7 +36,7 @@ LEAST_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class RepeatScale:
-    """How often something is repeated within blocks of one length."""
+    """How often something repeats within blocks of one length."""
 
     hours: int  # Length of a block; 0: all rows are one.
     rows: float  # Different rows of the mean block.
@@ -48,7 +48,7 @@ class RepeatScale:
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """How often rows, or ids, are repeated in the reference."""
+    """How often rows, or ids, repeat in the reference."""
 
     columns: tuple[str, ...]  # What makes rows equal.
     choosers: tuple[str, ...]  # Columns by which rows are chosen, as `RowDigests` does it.
@@ -56,7 +56,7 @@ class Repeats:
 
     @classmethod
     def of(cls, found: RowDigests) -> Repeats | None:
-        """Return what was counted; None of few rows."""
+        """Return the counts; None of few rows."""
         if found.row_count < LEAST_ROWS or not len(found.keys):
             return None
         grown, scales = float(1 << found.level), []
@@ -77,7 +77,7 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True)
 class Decimals:
-    """How many decimals the numbers of a column have in the reference."""
+    """Distribution of the decimals of a column's numbers in the reference."""
 
     column: str
     count: int  # Numbers looked at, without frequent values.
@@ -88,7 +88,7 @@ class Decimals:
 
     @classmethod
     def all_of(cls, found: RowDigests) -> tuple[Decimals, ...]:
-        """Return those of each column that has numbers enough."""
+        """Return those of each column with enough numbers."""
         kept = (
             cls._of(name, found.decimals[:, at], found.hours // BLOCK_HOURS[0], found.chosen)
             for at, name in enumerate(found.measured)
@@ -124,7 +124,7 @@ class Decimals:
 
 @dataclass(frozen=True, slots=True)
 class RowProfile:
-    """What is known of rows as wholes."""
+    """Properties of whole rows."""
 
     orders: tuple[ColumnOrder, ...] = ()
     rows: Repeats | None = None  # None: of too few rows, or rows without features.
@@ -137,7 +137,7 @@ class RowProfile:
         return None if self == RowProfile() else self
 
     def without(self, columns: Collection[str]) -> RowProfile | None:
-        """Return what does not rest on some columns; None where nothing is left."""
+        """Return what does not depend on some columns; None where nothing is left."""
         gone = {*columns}
         rows, ids = (
             None if one is None or gone & {*one.columns} else one for one in (self.rows, self.ids)
@@ -198,7 +198,7 @@ def _edge(found: Mapping[str, Any]) -> EdgeShares:
 
 @dataclass(slots=True)
 class RowReading:
-    """What is counted of a reference's rows as wholes while they are read."""
+    """Counts properties of whole rows while the reference is read."""
 
     orders: OrderCounter
     rows: RowDigests
@@ -207,7 +207,7 @@ class RowReading:
     marks: HourMarker
 
     def anew(self) -> RowReading:
-        """Return the same without rows, for a part of the data."""
+        """Return a reading without rows, for a part of the data."""
         edges = EdgeCounter(self.edges.columns, self.edges.event_time)
         marks = HourMarker(self.marks.columns)
         return RowReading(replace(self.orders), replace(self.rows), replace(self.ids), edges, marks)

@@ -46,7 +46,7 @@ ORDER, PRIORITY, HOURS, TRAIT = "\0order", "\0priority", "\0hours", "\0trait "
 
 @dataclass(frozen=True, eq=False)
 class RowSample:
-    """Rows by cell; n rows."""
+    """n sampled rows by cell."""
 
     # By column: uint8 or uint16, shape (n,), each row's cell as Cells.assign numbers it (the last
     # but one is "empty"); rows stand in the order of the data.
@@ -63,7 +63,7 @@ class RowSample:
         return len(next(iter(self.codes.values()))) if self.codes else 0
 
     def take(self, places: NDArray[np.int64]) -> RowSample:
-        """Return some of the rows, without what stands for embeddings and free text."""
+        """Return some of the rows, without derived columns."""
         hours = None if self.hours is None else self.hours[places]
         codes = {name: one[places] for name, one in self.codes.items()}
         return RowSample(codes, hours, self.row_count)
@@ -95,7 +95,7 @@ class RowSampler:
         self._held = 0
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Look at rows, and keep those whose turn it is."""
+        """Read rows, and keep the sampled ones."""
         rows = batch.num_rows
         if not rows:
             return
@@ -125,7 +125,7 @@ class RowSampler:
         self._held += len(chosen)
 
     def merge(self, other: RowSampler) -> RowSampler:
-        """Return the sampler of both's rows, the other's after these; neither input changes."""
+        """Return the sampler of the rows of both, the other's after these."""
         merged = RowSampler(self.cells, self.event_time, traits=self.traits, known=self.known)
         merged.seen = self.seen + other.seen
         merged._below = min(self._below, other._below)
@@ -165,7 +165,7 @@ class RowSampler:
 
 
 def _expected_cut(limit: int, row_count: int | None) -> np.uint64:
-    """Return the priority up to which the wanted number of rows surely lie, of so many rows."""
+    """Return a priority below which at least `limit` of `row_count` rows lie, almost surely."""
     if row_count is None or row_count <= 2 * limit:
         return np.uint64(ALL)
     # Six deviations of a count above its mean: short of rows once in a thousand million times.
@@ -180,13 +180,13 @@ def _salt(batch: pa.RecordBatch) -> int:
 
 
 def _text(array: pa.Array) -> str:
-    """Write an array as Arrow does, which has words for times that Python does not have."""
+    """Write an array as text with Arrow, which covers times that Python cannot represent."""
     is_coded = pa.types.is_dictionary(array.type)
     return str((array.dictionary_decode() if is_coded else array).to_string())
 
 
 def _slot(name: str) -> str:
-    """Name a column of the kept table so that no data column can meet one of our own."""
+    """Return the stored name of a column, distinct from our own columns."""
     return "=" + name
 
 
@@ -210,7 +210,7 @@ def _hours(array: pa.Array) -> NDArray[np.int64]:
 
 
 def _moved(part: pa.Table, rows: int) -> pa.Table:
-    """Put rows after so many others."""
+    """Shift rows by a number of others."""
     at = part.schema.get_field_index(ORDER)
     return part.set_column(at, ORDER, pc.add(part.column(ORDER), rows))
 

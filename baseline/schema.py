@@ -47,7 +47,7 @@ def inferred_type(kind: ColumnType, present_count: int) -> InferredType:
 
 
 def column_type(found: pa.DataType) -> ColumnType:
-    """Return the signature's type for an Arrow type; what is no number, bool or time is text."""
+    """Return the signature's type for an Arrow type; by default text."""
     plain = plain_type(found)
     for kind, wanted in ARROW_TYPES.items():
         if plain == wanted:
@@ -56,13 +56,13 @@ def column_type(found: pa.DataType) -> ColumnType:
 
 
 def signature_of(types: Mapping[str, ColumnType]) -> Signature:
-    """Return the signature of columns of these types that all are features."""
+    """Return a signature with features of these types."""
     columns = zip(types.items(), column_names(types), strict=True)
     return Signature(tuple(Column(name, column, kind) for (name, kind), column in columns))
 
 
 def find_column(name: str, known: Sequence[str], *, what: str) -> str:
-    """Return the column of that name, or fail naming the nearest one that exists."""
+    """Return the column of that name; the error names the nearest one."""
     if name in known:
         return name
     folded = {other.casefold(): other for other in known}
@@ -76,7 +76,7 @@ def find_column(name: str, known: Sequence[str], *, what: str) -> str:
 
 
 def split_probabilities(source: Source, roles: Roles) -> tuple[Source, Roles]:
-    """Return data and roles with a list of all classes' probabilities as a column for each."""
+    """Split a list of all classes' probabilities into a column for each."""
     name = "".join(roles.probability[:1])
     is_one = len(roles.probability) == 1 and name in source.schema.names
     if not is_one or not (count := source.list_length(name)):
@@ -85,7 +85,7 @@ def split_probabilities(source: Source, roles: Roles) -> tuple[Source, Roles]:
 
 
 def infer_signature(schema: pa.Schema, roles: Roles | None = None) -> Signature:
-    """Make the signature of a data set from its Arrow schema and the roles the user names."""
+    """Infer a data set's signature from its Arrow schema and the user's roles."""
     named = roles or Roles()
     names = list(schema.names)
     if twice := sorted(name for name, count in Counter(names).items() if count > 1):
@@ -109,7 +109,7 @@ def infer_signature(schema: pa.Schema, roles: Roles | None = None) -> Signature:
 
 
 def _require_one_value(kind: pa.DataType, role: Role, name: str) -> None:
-    """Refuse lists where a row has one answer, or one label."""
+    """Refuse lists where a row has one prediction, or one label."""
     if role in ("label", *OUTPUT_ROLES) and (is_list(kind) or is_vector(kind)):
         raise InputError(
             f'{role} "{name}" holds lists; expected one value a row: give each step or item of a '
@@ -163,7 +163,7 @@ def _roles(roles: Roles, names: Sequence[str]) -> dict[str, Role]:
 
 
 def _column(schema: pa.Schema, name: str, column: str, role: Role, roles: Roles) -> Column:
-    """Make a column of the data; codes are judged as text, whatever type they have."""
+    """Make a column of the data; codes are judged as text, whatever their type."""
     kind = _type(schema, name, roles.timestamp)
     if role == "weight" and kind not in ("int64", "double"):
         raise InputError(f'weight "{name}": the column holds {kind}; expected numbers')
@@ -175,7 +175,7 @@ def _column(schema: pa.Schema, name: str, column: str, role: Role, roles: Roles)
 
 
 def _type(schema: pa.Schema, name: str, timestamp: str | None) -> ColumnType:
-    """Return a column's type; times that came as text (JSON has no others) are read as times."""
+    """Return a column's type; times that came as text, as in JSON, are times."""
     found = column_type(schema.field(name).type)
     return "timestamp" if name == timestamp and found == "string" else found
 

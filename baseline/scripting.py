@@ -48,7 +48,7 @@ def preprocessed(
     discreet: bool = False,
     progress: Progress | None = None,
 ) -> Source:
-    """Put each line of some files through a script's ``preprocess_handler``."""
+    """Pass each line of some files through a script's ``preprocess_handler``."""
     header: list[str] = []
     records = _records(_paths(data), signature, header)
     return preprocessed_records(
@@ -77,7 +77,7 @@ def preprocessed_records(
     header: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Source:
-    """Put records that were read through a script's ``preprocess_handler``."""
+    """Pass records through a script's ``preprocess_handler``."""
     done = 0
 
     def rows() -> Generator[pa.Table]:
@@ -126,7 +126,7 @@ def postprocess(
 
 
 def script_in(folder: str, name: str) -> Path:
-    """Return a script that an installation allows: a file of its folder, named without a path."""
+    """Return a script of the installation's folder, named without a path."""
     if not folder:
         raise InputError(
             f'script "{name}": this installation runs none; expected a folder of scripts in its '
@@ -158,7 +158,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _size(record: Mapping[str, object]) -> int:
-    """Estimate how much text a captured record holds: that of its sides."""
+    """Estimate the text size of a captured record from its sides."""
     sides = record.get("captureData")
     found = sides.values() if isinstance(sides, Mapping) else ()
     return sum(len(str(side.get("data", ""))) for side in found if isinstance(side, Mapping))
@@ -224,7 +224,7 @@ def _records_of(
 
 
 def _lines(place: Location, encoding: str) -> Iterator[str]:
-    """Return the lines that hold something, without their ends."""
+    """Return the non-empty lines, without line ends."""
     with open_text(place, encoding) as stream:
         for line in io.TextIOWrapper(stream, "utf-8-sig", "replace", newline="\n"):
             if text := line.rstrip("\r\n"):
@@ -232,7 +232,7 @@ def _lines(place: Location, encoding: str) -> Iterator[str]:
 
 
 def _ends(text: str) -> bool:
-    """Return whether a file's first line is JSON that ends there, and more lines follow."""
+    """Whether a file's first line is a complete JSON value, with more lines after it."""
     first, _, rest = text.lstrip("\ufeff \t\r\n").partition("\n")
     try:
         json.loads(first)
@@ -252,7 +252,7 @@ def _list(place: Location, encoding: str) -> list[Record] | None:
 
 
 def _joined(lines: Iterable[str]) -> Iterator[str]:
-    """Put lines of a CSV together whose end stands in quotes."""
+    """Join CSV lines whose line end is quoted."""
     held = ""
     for line in lines:
         held = f"{held}\n{line}" if held else line
@@ -264,7 +264,7 @@ def _joined(lines: Iterable[str]) -> Iterator[str]:
 
 
 def _captured(line: str) -> Record:
-    """Take a line for a captured record if it is one, else as it is."""
+    """Parse a line as a captured record, else return it unchanged."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

@@ -47,7 +47,7 @@ class EventData:
 
 
 class EventMetadata:
-    """What is known of a captured request, as SageMaker hands it to scripts."""
+    """Metadata of a captured request, as SageMaker hands it to scripts."""
 
     def __init__(self, found: dict[str, Any]) -> None:
         self.event_id = found.get("eventId")
@@ -99,7 +99,7 @@ def _side(found: dict[str, Any] | None) -> EventData | None:
 
 
 class _Forward(logging.Handler):
-    """Passes the script's messages on to the parent, the first ones of many."""
+    """Forwards the script's first log messages to the parent."""
 
     def __init__(self, send: Callable[[dict[str, Any]], None]) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class _Forward(logging.Handler):
 
 
 class _Failed(Exception):  # noqa: N818 - carries an answer to the parent.
-    """The script cannot be used, or failed: what the parent is to be told."""
+    """The script cannot be used, or failed; reported to the parent."""
 
     def __init__(self, told: dict[str, Any]) -> None:
         super().__init__()
@@ -151,14 +151,14 @@ def main() -> None:
 
 
 class _Watch:
-    """Ends the process, telling the line, when one record takes too long."""
+    """Ends the process, reporting the line, when one record takes too long."""
 
     def __init__(self, limit_s: float, faults: int, send: Callable[[dict[str, Any]], None]) -> None:
         self._limit_s, self._faults, self._send = limit_s, faults, send
         self._set_at = 0.0
 
     def beat(self) -> None:
-        """Begin a record's time anew, and tell now and then that records go on."""
+        """Restart the time of a record, and sometimes report progress."""
         now = time.monotonic()
         if now - self._set_at > REARM_S:
             faulthandler.dump_traceback_later(self._limit_s, exit=True, file=self._faults)
@@ -166,13 +166,13 @@ class _Watch:
             self._send({"beat": True})  # A batch may take long, if no record of it does.
 
     def stop(self) -> None:
-        """Stop watching; the next beat begins anew."""
+        """Stop watching until the next beat."""
         faulthandler.cancel_dump_traceback_later()
         self._set_at = 0.0
 
 
 def set_limits(limits: dict[str, Any]) -> None:
-    """Limit this process, and all that it will start, by what is given of the limits."""
+    """Limit this process and its children by the given limits."""
     try:
         import resource  # Not on every system.
     except ImportError:
@@ -192,7 +192,7 @@ def set_limits(limits: dict[str, Any]) -> None:
 def _load(
     script: str, name: str, watch: _Watch, send: Callable[[dict[str, Any]], None]
 ) -> Callable[..., Any]:
-    """Run the script's file and give its handler, the logger bound if it takes one."""
+    """Run the script's file and return its handler, with the logger bound if it takes one."""
     logger = logging.getLogger("record_script")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -226,7 +226,7 @@ def _argument_count(handler: Callable[..., Any]) -> int:
 def _serve(
     records: list[Any], handler: Callable[..., Any], watch: _Watch, first: dict[str, Any]
 ) -> dict[str, Any]:
-    """Run the handler on each record; give its rows by column, as text."""
+    """Run the handler on each record; return its rows by column, as text."""
     names: dict[str, list[str | None]] = {}
     counts: list[int] = []
     total = 0
@@ -253,7 +253,7 @@ def _serve(
 
 
 def _rows(found: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - whatever the script gives
-    """Take the rows from what a handler gave: one, several, or none for a record to drop."""
+    """Return the rows of a handler's result: one, several, or none to drop the record."""
     if found is None:
         raise TypeError("preprocess_handler gave None; expected a dict, a list of dicts, or []")
     rows = [found] if isinstance(found, dict) else found
@@ -266,7 +266,7 @@ def _rows(found: Any) -> list[dict[Any, Any]]:  # noqa: ANN401 - whatever the sc
 
 
 def _named(row: dict[Any, Any]) -> dict[str, Any]:
-    """Return a row's keys as texts that a file can hold; two that are one as text are an error."""
+    """Return a row's keys as texts; two that collide are an error."""
     named = {str(key).encode("utf-8", "replace").decode("utf-8"): row[key] for key in row}
     if len(named) < len(row):
         raise ValueError("preprocess_handler gave two keys that are one as text, such as 1 and '1'")
@@ -274,7 +274,7 @@ def _named(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the script gives
-    """Write a value as a CSV file would have it."""
+    """Write a value as in a CSV file."""
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         value = value.item()  # A number of numpy.
     if value is None:
@@ -287,7 +287,7 @@ def _text(value: Any) -> str | None:  # noqa: ANN401 - whatever the script gives
 
 
 def _told(error: BaseException, script: str) -> dict[str, Any]:
-    """Return where in the script an error arose, and what it says."""
+    """Return an error's line in the script and its message."""
     line: int | None = None
     if isinstance(error, SyntaxError) and error.filename == script:
         line = error.lineno

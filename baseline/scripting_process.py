@@ -48,7 +48,7 @@ READ_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a script may use up."""
+    """Resource limits of a script."""
 
     # Longest time that one record may take, and loading the script; seconds.
     record_s: float = 30.0
@@ -59,7 +59,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a script made of a batch of records."""
+    """A script's result for a batch of records."""
 
     # By key, in order of appearance: a text, or None, for each row.
     columns: Mapping[str, Sequence[str | None]]
@@ -143,7 +143,7 @@ class ScriptProcess:
         self._receive()
 
     def _stop(self) -> None:
-        """End the child and whatever it started."""
+        """End the child and its processes."""
         assert self._process.stdin is not None  # A pipe was asked for.
         with suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -154,14 +154,14 @@ class ScriptProcess:
         self._process.wait()
 
     def ask(self, records: Sequence[Record | None]) -> Answer:
-        """Have the handler called on each record; None calls it without any argument."""
+        """Call the handler on each record; None: once without any argument."""
         self._send({"records": records})
         found = self._answer(self._receive(), len(records))
         self._done += len(records)
         return found
 
     def _answer(self, found: Mapping[str, Any], asked: int) -> Answer:
-        """Take an answer for what it is; a script can write wherever its process can."""
+        """Validate an answer: a script can write wherever its process can."""
         columns, counts = found.get("columns"), found.get("counts")
         if not isinstance(columns, dict) or not isinstance(counts, list) or len(counts) != asked:
             raise self._disturbed()
@@ -184,7 +184,7 @@ class ScriptProcess:
             raise self._gone() from None
 
     def _receive(self) -> dict[str, Any]:
-        """Wait for the answer; messages of the script's logger come before it."""
+        """Wait for the answer; log messages come before it."""
         while True:
             line = self._line()
             try:
@@ -226,7 +226,7 @@ class ScriptProcess:
         )
 
     def _failed(self, told: Mapping[str, Any]) -> InputError:
-        """Word what the script's own exception says."""
+        """Describe the script's own exception."""
         if told.get("missing"):
             argument = "inference_record" if self._handler == "preprocess_handler" else ""
             return InputError(
@@ -244,7 +244,7 @@ class ScriptProcess:
         return error
 
     def _gone(self) -> UndecidedError:
-        """Word how the process ended, by what the watchdog left."""
+        """Describe how the process ended, from the watchdog's file."""
         code = self._process.wait()
         self._faults.seek(0)
         text = self._faults.read().decode("utf-8", "replace")

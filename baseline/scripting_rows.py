@@ -1,4 +1,4 @@
-"""Rows of a script: text, kept until all are known and the columns' types can be chosen."""
+"""A script's rows, kept as text until the columns' types can be chosen."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def texts_of(
     counts: Sequence[int],
     ids: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Return the rows of some records as columns of text, with their places where ids are given."""
+    """Return the rows of some records as text columns, with their indices where ids are given."""
     table = {name: pa.array(values, pa.string()) for name, values in columns.items()}
     for name, values in ({} if ids is None else _identities(counts, ids)).items():
         if columns.get(name, values) != values:
@@ -48,7 +48,7 @@ def source_of(
     with_ids: bool = False,
     header: Sequence[str] = (),
 ) -> Source:
-    """Read rows of text to their end, and return them as data."""
+    """Read all rows of text and return them as data."""
     spool = spooled(_chunks(rows), CHUNK)
     row_count = 0
 
@@ -86,7 +86,7 @@ def source_of(
 
 
 def _chunks(rows: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """Put rows together to chunks, each written as one value: which columns come is not known."""
+    """Join rows into chunks, each stored as one value, because the columns are not known yet."""
     held: list[pa.Table] = []
     for table in rows:
         held.append(table)
@@ -106,7 +106,7 @@ def _chunk(held: Sequence[pa.Table]) -> pa.RecordBatch:
 
 
 def _identities(counts: Sequence[int], ids: Sequence[str]) -> dict[str, list[str]]:
-    """Return by column, for each row, the id of its record and its place among that one's rows."""
+    """Return by column, for each row, its record's id and its index in that record."""
     return {
         EVENT_ID: [one for one, count in zip(ids, counts, strict=True) for _ in range(count)],
         ROW_INDEX: [str(index) for count in counts for index in range(count)],
@@ -116,7 +116,7 @@ def _identities(counts: Sequence[int], ids: Sequence[str]) -> dict[str, list[str
 def _named(
     keys: Sequence[str], signature: Signature | None, header: Sequence[str]
 ) -> Sequence[str]:
-    """Name the columns: as the script does, or, where its keys are positions, by these."""
+    """Name the columns as the script does, or, where its keys are indices, by these names."""
     if not keys or not all(key.isdecimal() for key in keys):
         return keys
     if signature is None and len(header) == len(keys):

@@ -58,7 +58,7 @@ STRANGE = "the segments do not belong to the profile beside them; make the basel
 
 @dataclass(frozen=True)
 class SegmentColumn:
-    """A column whose values are judged apart."""
+    """A column whose values are segments."""
 
     name: str
     type: ColumnType
@@ -67,7 +67,7 @@ class SegmentColumn:
 
     @property
     def size(self) -> int:
-        """Number of segments, with that of other values and that of none."""
+        """Number of segments, with those of other values and of none."""
         return len(self.levels) + 2
 
     def level(self, index: int) -> str:
@@ -75,7 +75,7 @@ class SegmentColumn:
         return [*self.levels, OTHER, EMPTY][index]
 
     def predicate(self, index: int) -> Predicate:
-        """Return the condition that a segment's rows meet."""
+        """Return the condition of a segment's rows."""
         if index == len(self.levels) + 1:
             return Predicate(self.name, "null")
         if index == len(self.levels):
@@ -132,7 +132,7 @@ class _Blocks:
     limit: int = BLOCK_CELLS  # How many counts are kept, of all tables together.
 
     def make_room(self, hours: np.ndarray, width: int) -> None:
-        """Make blocks so long that these hours, ascending, have room beside those that are here."""
+        """Lengthen blocks until these hours, ascending, fit the limit, too."""
         for step in (one for one in STEPS if one >= self.step):
             starts = np.union1d(self.hours // step, hours // step)
             if len(starts) * width <= self.limit or step == STEPS[-1]:
@@ -140,7 +140,7 @@ class _Blocks:
                 return
 
     def lengthen(self, step: int) -> None:
-        """Put blocks together to longer ones."""
+        """Merge blocks into longer ones."""
         if step == self.step:
             return
         self.step = step
@@ -149,7 +149,7 @@ class _Blocks:
             self.counts = {name: _joined(one, first) for name, one in self.counts.items()}
 
     def extend(self, starts: np.ndarray) -> np.ndarray:
-        """Make blocks that start at these hours, ascending; return the place of each."""
+        """Add blocks that start at these hours, ascending; return each one's index."""
         merged = np.union1d(self.hours, starts)
         if len(merged) > len(self.hours):
             at = np.searchsorted(merged, self.hours)
@@ -160,7 +160,7 @@ class _Blocks:
         return np.searchsorted(merged, starts)
 
     def add_to(self, places: np.ndarray, name: str, counts: np.ndarray) -> None:
-        """Add a column's counts to the blocks at these places, each once."""
+        """Add a column's counts to the blocks at these indices, each once."""
         total = self.counts.get(name)
         if total is None:
             total = np.zeros((len(self.hours), counts.shape[1]), np.uint8)
@@ -180,12 +180,12 @@ class _Blocks:
 
 
 def small_counts(counts: np.ndarray) -> np.ndarray:
-    """Return counts in the smallest type that holds them all."""
+    """Return counts in the smallest type that holds them."""
     return counts.astype(np.min_scalar_type(int(counts.max(initial=0))), copy=False)
 
 
 def _joined(counts: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Add up the rows from each of these on to the next."""
+    """Sum the rows between these starts."""
     return small_counts(np.add.reduceat(counts, first, axis=0, dtype=np.int64))
 
 
@@ -297,7 +297,7 @@ class SegmentCounter:
         )
 
     def blocks_of(self, column: SegmentColumn, index: int) -> BlockCounts | None:
-        """Return one segment's counts by the hour; hours in which it has no rows are left out."""
+        """Return one segment's hourly counts, without hours that have none."""
         if self.event_time is None:
             return None
         found = self.blocks[column.name]
@@ -315,7 +315,7 @@ class SegmentCounter:
 
 
 def _places(batch: pa.RecordBatch, cell: Cells) -> np.ndarray:
-    """Return the cell of each row; what does not fit its type is in the last one."""
+    """Return the cell of each row; an unfit value is in the last one."""
     names = batch.schema.names
     if cell.column not in names:
         return np.full(batch.num_rows, cell.size - 2, dtype=np.int64)
@@ -366,7 +366,7 @@ def _batch(
 
 
 def _lists(tables: Sequence[np.ndarray | None], kind: type[np.signedinteger[Any]]) -> pa.Array:
-    """Write tables of counts as lists; a list of Python's numbers takes ten times the room."""
+    """Write tables of counts as Arrow lists, which take a tenth of the memory of Python's."""
     ends = np.cumsum([0, *(0 if one is None else one.size for one in tables)])
     values = np.empty(ends[-1], kind)
     for first, one in zip(ends, tables, strict=False):
@@ -413,7 +413,7 @@ def _read(table: pa.Table, cells: Mapping[str, Cells]) -> SegmentCounter:
 
 
 def _column(row: Mapping[str, Any]) -> SegmentColumn:
-    """Read whose values are apart; ValueError when it is no column that can be."""
+    """Read a segment column; ValueError when it is invalid."""
     name, kind, levels = row["segment"], row["type"], tuple(row["levels"])
     are_texts = all(isinstance(one, str) for one in (name, *levels))
     if not are_texts or kind not in SEGMENT_TYPES or len(set(levels)) < len(levels):
@@ -422,7 +422,7 @@ def _column(row: Mapping[str, Any]) -> SegmentColumn:
 
 
 def _whole(values: pa.Array | None) -> np.ndarray:
-    """Take counts; ValueError when they are none."""
+    """Read counts; ValueError when they are invalid."""
     found = np.empty(0, np.int64) if values is None else values.to_numpy()
     if found.min(initial=0) < 0:
         raise ValueError("a negative count")

@@ -41,7 +41,7 @@ def bars_of(cells: Cells, reference: Counts, window: Counts) -> tuple[Shape, Sha
 
 
 def edges_of(cells: Cells) -> Shape:
-    """Return where cells of numbers meet: a whole number takes the room up to the next one."""
+    """Return the borders of numeric cells: an integer extends to the next one."""
     edges = np.asarray(cells.edges, dtype=np.float64)
     return np.asarray(np.ceil(edges)) if cells.type == "int64" else edges
 
@@ -70,7 +70,7 @@ def narrow(shares: Shape, bars: int, *, ordered: bool) -> Shape:
 
 
 def _values(cells: Cells, own: Shape) -> list[int] | None:
-    """Return the cells of single values, when these are few and all that the reference holds."""
+    """Return the cells of single values, when they are few and hold the whole reference."""
     atoms = cells.atom_set
     found = [cell for cell in range(1, own.shape[1]) if cells.edges[cell - 1] in atoms]
     if not 2 <= len(found) <= SHAPE_BARS or own[:, found].sum(axis=1).min() < 0.999:
@@ -79,7 +79,7 @@ def _values(cells: Cells, own: Shape) -> list[int] | None:
 
 
 def _stretches(cells: Cells, own: Shape) -> tuple[Shape, Shape]:
-    """Spread each cell's rows evenly over its width, and cut that into equal stretches."""
+    """Spread each cell's rows evenly over its width, and cut that into equal intervals."""
     edges = edges_of(cells)
     # Of each side: the share below each edge. Cell k ends at edge k.
     below = np.cumsum(own, axis=1)[:, : len(edges)]

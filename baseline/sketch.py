@@ -65,12 +65,12 @@ class QuantileSketch:
 
     @property
     def count(self) -> int:
-        """Number of values that went in."""
+        """Number of values added."""
         return sum(len(level) << height for height, level in enumerate(self._levels))
 
     @property
     def is_exact(self) -> bool:
-        """Whether every value is still there."""
+        """Whether every value is still stored."""
         return len(self._levels) == 1
 
     def update(self, values: np.ndarray) -> None:
@@ -133,7 +133,7 @@ class QuantileSketch:
         return merged
 
     def _halve(self, height: int, level: np.ndarray) -> np.ndarray:
-        """Sort an even number of a level's items in place; give those that move up."""
+        """Sort an even number of a level's items in place; return those that move up."""
         if height + 1 == len(self._compactions):
             self._compactions.append(0)
             self._offsets.append(0)

@@ -1,4 +1,4 @@
-"""Some rows of many, evenly spaced, without knowing how many will come."""
+"""Evenly spaced rows out of an unknown number."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class SpacedRows:
             self._thin()
 
     def add(self, chosen: pa.Table, rows: int) -> None:
-        """Take the rows whose turn it was, of so many."""
+        """Take the selected rows out of `rows`."""
         self.seen += rows
         if len(chosen):
             self.parts.append(chosen)
@@ -59,7 +59,7 @@ class SpacedRows:
         return merged
 
     def _thin(self) -> None:
-        """Let every second of what is held go: a stride of twice the length would hold the rest."""
+        """Drop every second row; the stride doubles."""
         whole = self.table()
         # Taking makes a copy: a slice would keep all the rest alive.
         self.parts = [whole.take(pa.array(np.arange(0, len(whole), 2)))]

@@ -1,4 +1,4 @@
-"""statistics.json: a profile as SageMaker's document, and the document as a summary again."""
+"""statistics.json: a profile as SageMaker's document, and the reverse."""
 
 from __future__ import annotations
 

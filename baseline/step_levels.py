@@ -43,7 +43,7 @@ Numbers = NDArray[np.float64]
 
 
 class FirstRows:
-    """The first rows of the data, as they come, with their times, texts and numbers."""
+    """The first rows of the data, with their times, texts and numbers."""
 
     def __init__(
         self, event_time: str | None, numbers: Sequence[str], texts: Sequence[str]
@@ -55,13 +55,13 @@ class FirstRows:
 
     @property
     def room(self) -> int:
-        """How many rows more are kept; none where there is nothing to be chosen."""
+        """How many more rows are kept; none where there is nothing to choose."""
         if self.event_time is None or not self.numbers or not self.texts:
             return 0
         return self.limit - sum(len(part) for part in self.parts)
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder) -> None:
-        """Add rows, given their order in time: of a batch, the earliest ones."""
+        """Add the earliest rows of a batch, given their order in time."""
         room = self.room
         if not room or self.event_time is None:
             return
@@ -132,7 +132,7 @@ def keep_steps(
     blocks: BlockCounts | None,
     levels: Mapping[str, Cells],
 ) -> None:
-    """Keep with each column how it steps, where the reference has days enough to learn from."""
+    """Store each column's steps, where the reference has enough days."""
     if counter is None or blocks is None or blocks.span_days < REFERENCE_DAYS:
         return
     for name, found in counter.result(since_day=int(blocks.hours[0]) // 24).items():
@@ -149,7 +149,7 @@ def _take_turns(levels: Integers, times: Integers) -> bool:
 def _pairs(
     levels: Integers, count: int
 ) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
-    """Return rows of a level with the next one of it, and with one as far away as can be."""
+    """Return rows of a level with its next one, and with one far away."""
     by_level = np.argsort(levels, kind="stable")
     by_level = by_level[levels[by_level] < count]
     own = levels[by_level]
@@ -178,7 +178,7 @@ def _tallies(
 
 
 def _gain(plain: Integers, within: Integers, apart: Integers) -> float:
-    """Return by how much steps within levels are the smaller ones, 0 where not clearly."""
+    """Return how much smaller steps within levels are; 0 where that is not clear."""
     rows, own = int(plain.sum()), int(within.sum())
     if not rows or not own or within[0] > STILL_SHARE * own:
         return 0.0
@@ -190,6 +190,6 @@ def _gain(plain: Integers, within: Integers, apart: Integers) -> float:
 
 
 def _above(one: Integers, two: Integers) -> float:
-    """Return how often what is drawn of one lies above what is drawn of the other, ties half."""
+    """Return the chance that a draw from one exceeds a draw from the other, ties half."""
     below = np.cumsum(two) - two / 2
     return float(one @ below) / max(int(one.sum()) * int(two.sum()), 1)

@@ -35,7 +35,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LastRows:
-    """The last row of each level, R of them, from which the next batch goes on."""
+    """The last row of each of R levels, from which the next batch continues."""
 
     levels: Integers  # Shape (R,).
     times_us: Integers  # Shape (R,).
@@ -70,7 +70,7 @@ class StepCounter:
         return cls(time_column, tuple(columns), within or {})
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder | None = None) -> None:
-        """Add rows, which may be given in their order in time."""
+        """Add rows, optionally with their order in time."""
         order = order or TimeOrder.of(batch.column(self.time_column))
         times = order.times_us
         if not len(times):
@@ -95,7 +95,7 @@ class StepCounter:
     def _add(
         self, batch: pa.RecordBatch, order: TimeOrder, text: str | None, names: Sequence[str]
     ) -> None:
-        """Count the steps of columns that are taken within the levels of one column of texts."""
+        """Count the steps of columns within the levels of one text column."""
         times, last = order.times_us, self._last.get(text)
         levels, kept = np.zeros(len(times), np.int64), None
         if text is not None:
@@ -170,7 +170,7 @@ def _ordered(found: Integers, order: TimeOrder) -> Integers:
 
 
 def _tallied(keys: Integers, size: int) -> tuple[Integers, Integers]:
-    """Return the different keys, ascending from 0 to below a size, and how often each came."""
+    """Return the distinct keys, ascending in [0, size), and their counts."""
     if size > max(4 * len(keys), 1 << 20):
         found, counts = np.unique(keys, return_counts=True)
         return found, counts

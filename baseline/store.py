@@ -251,7 +251,7 @@ class Baseline:
 
     @property
     def unnamed_times(self) -> str | None:
-        """The first column of times, where none is named as the time of each row."""
+        """The first column of times, where no role names the event time."""
         if self.signature.event_time is not None:
             return None
         features = (one for one in self.signature.features if one.role == "feature")
@@ -300,7 +300,7 @@ class Baseline:
 
     @cached_property
     def size_bytes(self) -> int:
-        """How much its files hold; of one that was read, the files that were."""
+        """Size of its files; of a loaded one, of the files that were read."""
         return sum(map(len, self._documents.values()))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
@@ -320,7 +320,7 @@ class Baseline:
 
 
 def written_version(folder: str | os.PathLike[str]) -> str:
-    """Return the version that `Baseline.save` wrote into a folder, as its files lie there now."""
+    """Return the version of the files that lie in a folder now."""
     place = locate(folder)
     found = {name: read_file(place, name) for name in DOCUMENTS}
     return _digest({name: data for name, data in found.items() if data is not None})
@@ -406,7 +406,7 @@ def _cells(profile: Profile | None) -> dict[str, Cells]:
 
 @dataclass(frozen=True, slots=True)
 class BaselineVersion:
-    """One kept version of a baseline: when it was made, and of what."""
+    """One stored version of a baseline: its time and origin."""
 
     number: int  # From 1, in the order in which they were made.
     version: str  # Digest of the documents.
@@ -417,7 +417,7 @@ class BaselineVersion:
 
     @property
     def place(self) -> tuple[datetime, int, str]:
-        """What versions are ordered by; no two have the same."""
+        """Sort key of versions, unique."""
         return self.created_at, self.number, self.version
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From a profile to the constraints that its own data keeps."""
+"""Suggests constraints that a profile's own data meet."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _feature(column: ColumnProfile, *, is_judged: bool) -> dict[str, Any]:
 
 
 def _is_non_negative(column: ColumnProfile) -> bool:
-    """Return whether no number lies below 0; minus infinity does, and is in no moment."""
+    """Whether no number lies below 0; minus infinity does, but is in no moment."""
     if column.moments.minimum < 0 or not column.inf_count:
         return column.moments.minimum >= 0
     lowest = column.cells.minimum if column.cells is not None else None

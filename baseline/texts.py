@@ -89,7 +89,7 @@ def shapes_of(values: pa.Array) -> pa.Array:
 
 
 def _shape_bytes() -> np.ndarray:
-    """Return, for each byte, what stands for it in a shape."""
+    """Return the shape character of each byte."""
     found = np.arange(256, dtype=np.uint8)
     found[ord("0") : ord("9") + 1] = ord("9")
     found[ord("A") : ord("Z") + 1] = ord("A")

@@ -1,4 +1,4 @@
-"""When a column's times lie: first, last, and the longest stretch without any."""
+"""Times of a column: first, last, and the longest gap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The longest stretch without a time."""
+    """The longest interval without a time."""
 
     # start_us, end_us: The times on its two ends, in microseconds since 1970-01-01T00:00Z.
     start_us: int
@@ -32,7 +32,7 @@ class Gap:
 
     @property
     def length(self) -> timedelta:
-        """How long it is."""
+        """Its duration."""
         return timedelta(microseconds=self.end_us - self.start_us)
 
     @property
@@ -68,23 +68,23 @@ class TimeSummary:
 
     @property
     def minimum(self) -> datetime | None:
-        """The first time; None without any, or when no calendar has it."""
+        """The first time; None without any, or outside of the calendar."""
         return _moment(int(self.first[0])) if len(self.first) else None
 
     @property
     def maximum(self) -> datetime | None:
-        """The last time; None without any, or when no calendar has it."""
+        """The last time; None without any, or outside of the calendar."""
         return _moment(int(self.last[-1])) if len(self.last) else None
 
     @property
     def span(self) -> timedelta:
-        """From the first time to the last; 0 without any."""
+        """Duration from the first time to the last; 0 without any."""
         found = int(self.last[-1]) - int(self.first[0]) if len(self.first) else 0
         return timedelta(microseconds=found)
 
     @property
     def gap(self) -> Gap | None:
-        """The longest stretch without a time; None with fewer than two stretches."""
+        """The longest interval without a time; None with fewer than two."""
         if len(self.first) < 2:
             return None
         at = int(np.argmax(self.first[1:].astype(np.float64) - self.last[:-1]))
@@ -123,7 +123,7 @@ class TimeSummary:
         return found
 
     def _grouped(self, width_us: int) -> TimeSummary:
-        """Join what lies in the same stretch of that width."""
+        """Join intervals to ones of that width."""
         if not len(self.first):
             return TimeSummary(width_us)
         starts = run_starts(self.first // width_us)

@@ -41,7 +41,7 @@ class EdgeShares:
 
 @dataclass(slots=True, eq=False)
 class EdgeCounter:
-    """Counts by day how many numbers lie at the edges; parts add up exactly."""
+    """Counts numbers at the edges by day; parts add up exactly."""
 
     columns: tuple[str, ...]
     event_time: str | None  # Without it nothing is counted.
@@ -57,7 +57,7 @@ class EdgeCounter:
         self.at_edge = np.zeros((shape[0], 2, shape[1]), np.int64)
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder | None = None) -> None:
-        """Add rows, which may be given in their order in time."""
+        """Add rows, optionally with their order in time."""
         if self.event_time is None or not self.columns:
             return
         order = order or TimeOrder.of(batch.column(self.event_time))

@@ -91,7 +91,7 @@ class ValueRuns:
 
     @property
     def times_per_hour(self) -> float:
-        """Different times in an hour that has any; 0 without times."""
+        """Distinct times in an hour that has any; 0 without times."""
         return self.time_count / max(self.hour_count, 1)
 
     @property
@@ -100,7 +100,7 @@ class ValueRuns:
         return self.first_length == self.time_count
 
     def longest(self, value: float) -> int:
-        """Return the longest run of a value; of one that is not listed, how long it is at most."""
+        """Return the longest run of a value; of an unlisted one, an upper bound."""
         listed = self.lengths[self.values == value]
         return int(listed[0]) if len(listed) else self._unlisted
 
@@ -146,7 +146,7 @@ class ValueRuns:
 
 @dataclass(frozen=True, slots=True)
 class TimeOrder:
-    """The rows of a batch that have a time, by their times."""
+    """The rows of a batch with a time, ordered by it."""
 
     times_us: NDArray[np.int64]  # Ascending, shape (rows,).
     places: NDArray[np.int64] | None  # Of these rows in the batch; None: as they are.
@@ -165,7 +165,7 @@ class TimeOrder:
         return cls(times_us, places)
 
     def runs(self, values: pa.Array) -> ValueRuns:
-        """Find the runs of a column of numbers, which may lack some."""
+        """Find the runs of a numeric column, which may have gaps."""
         return ValueRuns.of(self.times_us, self.ordered(values))
 
     def ordered(self, values: pa.Array) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Lists of numbers, such as embeddings: how many numbers, how long as vectors, each dimension."""
+"""Lists of numbers, such as embeddings: lengths, norms and dimensions."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class VectorSummary:
         return self.lengths.count
 
     def update(self, lists: pa.ListArray) -> None:
-        """Add lists of whole or other numbers; null lists are left out."""
+        """Add lists of numbers; null lists are left out."""
         lists = lists.drop_null()
         if not len(lists):
             return
