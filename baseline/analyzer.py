@@ -108,6 +108,7 @@ def _has_lost(batch: pa.RecordBatch | pa.Table) -> bool:
 class KindCounter:
     """Counts, by column, how many values are of each type; grows by `update`."""
 
+    leave_out: frozenset[str] = frozenset()  # Columns that are none of the data.
     row_count: int = 0
     # By column, in order of appearance: int64, shape (len(KINDS),).
     counts: dict[str, np.ndarray] = field(default_factory=dict)
@@ -117,12 +118,13 @@ class KindCounter:
         found = {
             name: np.bincount(kinds_of(batch, name), minlength=len(KINDS))
             for name in batch.schema.names
+            if name not in self.leave_out
         }
         self._add(found, batch.num_rows)
 
     def merge(self, other: KindCounter) -> KindCounter:
         """Return the counts of the rows of both; neither changes."""
-        merged = KindCounter(self.row_count, dict(self.counts))
+        merged = KindCounter(self.leave_out, self.row_count, dict(self.counts))
         merged._add(other.counts, other.row_count)
         return merged
 
