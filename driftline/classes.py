@@ -1,8 +1,8 @@
 """Classes as all layers compare them: as text, where ``1``, ``1.0`` and ``true`` are one class.
 
-Labels come from other systems than answers: a file of text says "1.0" where the model says 1. What
-is one class is decided here, once: two texts are the same class when they are equal or stand for
-the same number, unless the known classes tell the two apart. Standard library only.
+Labels come from other systems than predictions: a text file says "1.0" where the model says 1. Two
+texts are the same class when they are equal or stand for the same number, unless the known classes
+tell the two apart. Standard library only.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def known_classes(texts: Iterable[str], known: Iterable[str]) -> tuple[str, ...]
 def merged_classes(texts: Iterable[str], known: Sequence[str] = ()) -> tuple[str, ...]:
     """Return the distinct classes among texts of several columns: known ones, then others in order.
 
-    A number that is written in several ways is named the shortest way: ``1`` of "1.0" and "1".
+    A number that is written in several ways takes the shortest: ``1`` of "1.0" and "1".
     """
     distinct = dict.fromkeys(texts)
     # The first spelling of a number names it.
@@ -91,9 +91,9 @@ def class_order(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def positive_number(classes: Sequence[str]) -> str | None:
-    """Return which of two classes is a number above 0 beside one that is not: 1 beside 0 or -1.
+    """Return which of two classes is the only number above 0: 1 of 0 and 1, or of -1 and 1.
 
-    So is true beside false. None of all others.
+    So is true of false and true. None for all others.
     """
     if len(classes) != 2:
         return None

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
-    """End the process after the block as ever, but for freeing its objects.
+    """End the process after the block as ever, but without freeing its objects.
 
-    Threads are waited for, and what others register to run at the end runs. For the outermost block
-    of a program: of what was registered before, nothing runs.
+    Threads are waited for, and exit handlers that the block registered run; earlier ones do not.
+    For the outermost block of a program.
     """
     code = 0
 

@@ -25,7 +25,7 @@ def feature_names(model: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - forei
 def feature_count(model: Any) -> int | None:  # noqa: ANN401 - foreign object
     """Return how many columns a model takes; None where it does not say.
 
-    0 says nothing: CatBoost's attribute has it for models that were read from files.
+    0 means unknown: CatBoost's attribute has it for models that were read from files.
     """
     names = getattr(model, "feature_names_", None)
     count = len(names) if isinstance(names, list) else 0
@@ -33,9 +33,9 @@ def feature_count(model: Any) -> int | None:  # noqa: ANN401 - foreign object
 
 
 def takes_texts(model: Any) -> bool:  # noqa: ANN401 - foreign object
-    """Whether a model takes a sequence of texts, one a row, in the place of a table.
+    """Whether a model takes a sequence of texts, one a row, instead of a table.
 
-    By scikit-learn's tags of whichever part is given its rows first, such as a vectorizer.
+    Decided by scikit-learn's tags of the part that gets the rows first, such as a vectorizer.
     """
     if any(
         getattr(model, name, None) is not None for name in ("feature_names_in_", "n_features_in_")

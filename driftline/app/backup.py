@@ -1,8 +1,8 @@
-"""Copies what this machine holds of an installation while it runs, and puts it back.
+"""Backs up what this machine holds of an installation while it runs, and restores it.
 
 The order leaves nothing dangling: the database before the documents that its rows name, for those
-are written first; the audits' notes before the tables that they counted; all tables as they
-were between two rounds of commits. The manifest comes last: without it a copy is none.
+are written first; the audits' notes before the tables that they counted; all tables as they were
+between two rounds of commits. The manifest comes last: a copy without it is incomplete.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The open connections of a listener: those that wait for their client end after a while.
+"""The open connections of a listener: those that wait for their client are closed after a while.
 
-uvicorn closes a connection that is idle after an answer, by a timer for each answer; here a sweep
-of all does. One that sends nothing, half a head or a byte now and then uvicorn keeps for ever, and
-accepts more of them until no file can be opened. By TLS it learns of a connection when its
-handshake is done; those that never are count here, too.
+uvicorn closes connections that are idle after an answer, by a timer for each answer; here one sweep
+does. It would keep connections that send nothing, half a head or a byte now and then for ever, and
+accept more until no file can be opened. It learns of a TLS connection when its handshake is done;
+unfinished handshakes count here, too.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def most_connections() -> int:
 
 
 class Connections(set[Connection]):
-    """The set that uvicorn adds each connection to; looked through once a second.
+    """The set that uvicorn adds each connection to; swept once a second.
 
-    A request costs nothing here: what a connection waits for is read off it.
+    A request costs nothing: the sweep reads the state of each connection.
     """
 
     def __init__(

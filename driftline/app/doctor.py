@@ -1,7 +1,6 @@
-"""Looks at an installation and says what is wrong, and the fix.
+"""Examines an installation: settings, disk space, and the server's /readyz.
 
-It checks the settings, the room on the disks, and what the server says of itself at /readyz. All
-that it changes is a probe file.
+It changes nothing but a probe file.
 """
 
 from __future__ import annotations

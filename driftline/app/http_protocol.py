@@ -27,7 +27,7 @@ class _HeadTooLargeError(Exception):
 
 
 class JoinedWrites:
-    """A transport that sends together what is written in one turn of the loop.
+    """A transport that sends all writes of one turn of the loop together.
 
     uvicorn writes the head of an answer and its body apart: two system calls, two packets and two
     wake-ups of the client.
@@ -87,8 +87,8 @@ class JoinedWrites:
 class HTTPProtocol(HttpToolsProtocol):
     """Answers 431 and closes where the head of a request is too large; ignores trailers.
 
-    httptools gives a header when it is whole, and until then keeps it, however large it becomes.
-    uvicorn takes trailers for headers: a proxy that removes a header need not look for it there.
+    httptools keeps a header until it is whole, however large it becomes. uvicorn takes trailers for
+    headers, which would bypass a proxy that removes headers.
     """
 
     _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.

@@ -34,8 +34,7 @@ def another_installation(settings: Settings) -> str:
 def require_same(client: Client, settings: Settings) -> None:
     """Refuse a server that belongs to another installation than the settings.
 
-    Without a settings file and without a database nothing is installed here, and any server will
-    do.
+    Without a settings file and a database nothing is installed here, and any server passes.
     """
     if other := _another(client, settings):
         raise WrongServerError(

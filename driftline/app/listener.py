@@ -34,9 +34,9 @@ _REST = 0.05
 def listen(
     section: str, host: str, port: int, *, mend: str = "", tls: tuple[Path, Path] | None = None
 ) -> socket.socket:
-    """Take the port before anything else is built, so that a taken one is one clear sentence.
+    """Bind the port before anything else is built, so that a taken one is one clear sentence.
 
-    So is a certificate and key that cannot be used.
+    The same goes for an unusable certificate or key.
     """
     if tls is not None:
         check_tls(section, *tls)

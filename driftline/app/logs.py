@@ -77,7 +77,7 @@ def _message(error: BaseException) -> str:
 class JsonLines(TextLines):
     """One JSON object a line.
 
-    Beside time, level, logger and message it has a field for each ``name=value`` of the message's
+    It has time, level, logger, message, and a field for each ``name=value`` of the message's
     template, numbers as numbers: what a log store can filter by without parsing text.
     """
 

@@ -1,8 +1,7 @@
-"""OpenTelemetry, where its own environment variables ask for it: spans go to a collector by OTLP.
+"""OpenTelemetry, where its environment variables ask for it: spans go to a collector by OTLP.
 
-Nothing of it is imported before. A collector that is away, slow or refuses costs spans and never
-work: they wait in a bounded queue, a thread of the process sends them, and a line a while says that
-some were lost.
+Nothing of it is imported otherwise. A collector that is away, slow or refuses costs spans and never
+work: they wait in a bounded queue, a thread sends them, and the log reports losses now and then.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def asked_by(environment: Mapping[str, str]) -> str:
 def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
     """Trace this process as long as the context lasts, if the environment asks for it.
 
-    After a fork: the thread that sends spans is of the process that began it.
+    Call it after a fork: the sending thread belongs to the process that started it.
     """
     variable = asked_by(environment)
     provider = _provider(process, variable) if variable else None

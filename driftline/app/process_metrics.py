@@ -139,9 +139,9 @@ def exposed(
 ) -> Iterator[None]:
     """Answer scrapes as long as the context lasts, in a thread of its own beside the loops.
 
-    A port that is taken costs the metrics, never the work: what captures must not stop because
-    somebody else listens there. With a token, whoever shows it is answered, by whatever name and
-    address they ask; without one, this machine alone.
+    A taken port costs the metrics, never the work: capture must not stop because another program
+    listens there. With a token, its bearer is answered under any name and address; without one,
+    only this machine.
     """
     if not token:
         require_loopback("metrics", host)

@@ -74,8 +74,7 @@ def _every(usual_s: float) -> float:
 def clock(settings: Settings) -> Clock:
     """Return the clock of scheduler and alarms: the system's or, in replays, a file's text.
 
-    A time alone stands still; with a second one, that of the system's clock when it was so, it
-    goes on from there.
+    A single time stands still; with a second one, the system time at its writing, it goes on.
     """
     chosen = settings.scheduler.clock
     if chosen == "system":
@@ -302,8 +301,7 @@ def run_sink(settings: Settings, ready: Ready) -> None:
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
     """Run each loop in a thread of its own until told to stop.
 
-    When one fails in a way that it cannot mend itself, all stop and the process ends, so that the
-    supervisor starts it anew.
+    When one fails for good, all stop and the process ends, so that the supervisor starts it anew.
     """
     stop = stop_on_signals()
     failures: list[BaseException] = []
@@ -335,7 +333,7 @@ def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
 def redactor(settings: Settings) -> Redactor | None:
     """Return what masks secrets and applies the rules of ``[[capture.redact]]``.
 
-    None where the settings name neither. What rules leave open is logged.
+    None where the settings name neither. Bodies that no rule covers are logged.
     """
     capture = settings.capture
     if not capture.redact and not capture.redact_names:

@@ -8,12 +8,12 @@ import threading
 
 
 def stop_on_signals() -> threading.Event:
-    """Return what SIGINT and SIGTERM set from now on; call it in the main thread.
+    """Return the event that SIGINT and SIGTERM set from now on; call it in the main thread.
 
-    A handler runs in the main thread between two of its instructions, and an event has a lock that
-    cannot be taken twice: where the main thread was just looking at the event, setting it in the
-    handler would wait for ever. So another thread sets it, begun without the locks of
-    ``threading``, which the main thread may hold as well.
+    A handler runs in the main thread between two of its instructions, and an event's lock is not
+    reentrant: setting the event in the handler while the main thread looks at it would deadlock. So
+    another thread sets it, started without the locks of ``threading``, which the main thread may
+    hold as well.
     """
     stop = threading.Event()
 

@@ -1,6 +1,7 @@
-"""The process of one transform job of a server: ``python -m driftline.app.transform_process``.
+"""The process of one transform job: ``python -m driftline.app.transform_process``.
 
-The server starts it and holds the job for it; it ends when the server has, and gives the job back.
+The server starts it and holds the job's lease; when the server ends, it gives the job back and
+ends.
 """
 
 from __future__ import annotations

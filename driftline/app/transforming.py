@@ -1,7 +1,7 @@
-"""A transform job without a server: a model file, files of data, and a folder to write to.
+"""A transform job without a server: a model file, files of data, and an output folder.
 
-The job's state is a small database beside the outputs, gone when the job has ended; the same call
-again goes on with the file that a killed one was at.
+The job's state is a small database beside the outputs, deleted when the job has ended; the same
+call resumes at the file of a killed one.
 """
 
 from __future__ import annotations

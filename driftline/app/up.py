@@ -1,6 +1,6 @@
 """Starts, watches and stops the processes of one installation.
 
-Each process says through a pipe that it is ready. One that dies is started again after a pause
+Each process reports through a pipe that it is ready. One that dies is started again after a pause
 that grows from one second to thirty; a stop goes in the reverse order of the start.
 """
 
@@ -201,10 +201,10 @@ class Supervisor:
         )
 
     def _copy_log(self, child: _Child, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
-        """Pass on a process's lines, to its own file or to standard error with its name before.
+        """Copy a process's lines to its own file, or to standard error after its name.
 
-        A line that cannot be written (full disk, closed terminal) is left out: the process would
-        hang as soon as nobody takes its lines.
+        A line that cannot be written (full disk, closed terminal) is dropped: else the process
+        would hang.
         """
         assert process.stdout is not None
         for line in process.stdout:

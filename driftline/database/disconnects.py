@@ -1,8 +1,7 @@
 """Whether a database error means that the database is away (it comes back), or a wrong statement.
 
-A server that is stopped says so in several ways, by when it is noticed: connections are refused,
-ended by an administrator's command, or cut half way, and what is then done with the remains of a
-transaction fails once more.
+A stopped server shows in several ways: connections are refused, ended by an administrator's
+command, or cut half way, and then the rest of the transaction fails once more.
 """
 
 from __future__ import annotations

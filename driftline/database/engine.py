@@ -1,9 +1,9 @@
-"""Opening the one SQL database, and connections that only read.
+"""Opens the one SQL database, and connections that only read.
 
-SQLite by default: write-ahead log, writers queue for the lock at once (BEGIN IMMEDIATE) in place of
-failing half way, and wait for it up to thirty seconds. PostgreSQL by URL: READ COMMITTED, and what
-must not happen twice is guarded by advisory locks (driftline/database/locks.py). A process that
-ends in order leaves everything in the SQLite file itself, so that a copy of it alone is whole.
+SQLite by default: write-ahead log; writers queue for the lock at once (BEGIN IMMEDIATE) instead of
+failing half way, and wait for it up to thirty seconds. PostgreSQL by URL: READ COMMITTED, and
+advisory locks guard what must not happen twice (driftline/database/locks.py). A process that ends
+in order leaves everything in the SQLite file itself, so that a copy of it alone is whole.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ def sqlite_file(url: str) -> Path | None:
 def read_connection(engine: Engine) -> Connection:
     """Return a connection that only reads, as a context manager.
 
-    On SQLite a transaction takes the writers' lock from its beginning; one that never writes must
-    not wait for it, nor hold up those who do.
+    On SQLite a transaction takes the writers' lock from its beginning; a reader must neither wait
+    for it nor hold it.
     """
     return engine.connect().execution_options(reads_only=True)
 
@@ -204,11 +204,10 @@ def _load_json(stored: str | bytes) -> Any:  # noqa: ANN401 # Any value of JSON.
 
 
 def _make(file: Path) -> None:
-    """Make the database's file in one step: with a write-ahead log, and for its owner alone.
+    """Create the database's file in one step: with a write-ahead log, and for its owner alone.
 
-    Processes that change the journal of one file at the same moment are refused at once, however
-    long they would wait; who comes second finds it made. It holds the secrets that messages are
-    signed with.
+    Processes that change the journal of one file at the same moment are refused at once, without a
+    wait; here the second finds it made. The file holds the signing secrets of channels.
     """
     if file.exists():
         return

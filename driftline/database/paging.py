@@ -1,7 +1,7 @@
 """Pages of lists: each item comes once, whatever is added or deleted meanwhile.
 
-A page begins behind the place of the last item of the page before: its values of what the list is
-ordered by, which tell items apart. Numbers of items to skip would shift.
+A page begins after the last item of the page before, by the values of the list's order, which
+identify items. Offsets would shift.
 """
 
 from __future__ import annotations

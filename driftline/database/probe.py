@@ -1,6 +1,6 @@
-"""Whether the database takes what is written, found out by a write.
+"""Tests by a write whether the database accepts writes.
 
-A database that is full, or that somebody has made read-only, still answers every question.
+A database that is full, or read-only, still answers every query.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def write_failure(engine: Engine) -> str:
 
 @contextmanager
 def _free(engine: Engine) -> Iterator[Engine]:
-    """Yield what has a free connection: the engine itself, or one beside it of the same kind.
+    """Yield an engine with a free connection: this one, or another one of the same kind.
 
-    Where requests have taken all connections, a look must not wait for them.
+    The probe must not wait where requests have taken all connections.
     """
     if has_free_connections(engine):
         yield engine

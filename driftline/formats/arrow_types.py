@@ -67,10 +67,10 @@ _is_written_out = _any_of(
 
 
 def plain_type(found: pa.DataType) -> pa.DataType:
-    """Return the one of seven Arrow types that values of this type are carried in.
+    """Return which of seven Arrow types carries values of this type.
 
-    Whole numbers become int64, other numbers float64 (durations in seconds), dates and times UTC
-    in microseconds, lists of numbers lists of int64 or float64; dictionaries take the type of their
+    Whole numbers become int64, other numbers float64 (durations in seconds), dates and times UTC in
+    microseconds, lists of numbers lists of int64 or float64; dictionaries take the type of their
     values; all else becomes text.
     """
     if _is_wrapped(found):
@@ -110,9 +110,9 @@ def as_fitted(field: pa.Field, unit: TimeUnit | None, missing: Missing | None) -
 
 
 def with_missing(schema: pa.Schema, *, is_text: bool = False) -> pa.Schema:
-    """Return a schema that knows in which columns missing truth values are NaN to the model.
+    """Return a schema that marks the columns whose missing truth values are NaN to the model.
 
-    They are in text (CSV and JSON), as pandas reads it, and of pandas' own types.
+    That is so in text (CSV and JSON), as pandas reads it, and for pandas' own types.
     """
     notes = (schema.pandas_metadata or {}).get("columns", [])
     own = {one.get("name") for one in notes if one.get("numpy_type") in WITH_NA}
@@ -151,7 +151,7 @@ def in_unit(times: pa.Array | pa.ChunkedArray, unit: str) -> pa.Array | pa.Chunk
 
 
 def plain_array(array: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Carry an array over to its plain type (see `plain_type`); values stay what they are.
+    """Cast an array to its plain type (see `plain_type`); values stay what they are.
 
     A time without zone is taken as UTC. Whole numbers beyond 64 bits become null, and so do times
     that 64 bits of microseconds do not reach.

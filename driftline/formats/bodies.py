@@ -29,10 +29,10 @@ _BYTES_AT_ONCE = 16 << 20
 
 
 class Sent(NamedTuple):
-    """The bodies of one side of some records, with what was said of them.
+    """The bodies of one side of some records, with their stated formats.
 
-    ``is_wanted``, shape (bodies,), is false where a body is to be left out; ``errors`` say of some
-    why they cannot be read at all. Texts are null where nothing was said.
+    ``is_wanted``, shape (bodies,), is false where a body is to be left out; ``errors``: for some,
+    why they cannot be read at all. Texts are null where nothing was stated.
     """
 
     contents: pa.BinaryArray

@@ -21,8 +21,8 @@ _VALUES_AT_ONCE = 1 << 16
 class Bodies(NamedTuple):
     """Rows read from bodies.
 
-    ``starts`` and ``counts``, shape (bodies,), say where a body's rows lie in ``columns``; a body
-    that was not read counts 0. ``extras`` are fields that no column takes: row, name, text.
+    ``starts`` and ``counts``, shape (bodies,), locate a body's rows in ``columns``; an unread body
+    counts 0. ``extras`` are fields that no column takes: row, name, text.
     """
 
     starts: np.ndarray
@@ -138,7 +138,7 @@ def _join(pieces: Sequence[Coerced], column: Column) -> Coerced:
 
 
 class Wanted(NamedTuple):
-    """What is read out of bodies: where rows go, how they are found, which field is an id.
+    """What to read out of bodies: where rows go, how they are found, which field is an id.
 
     ``id_name``: the caller's own id, in formats that name their columns; ``header_lengths``: of
     each body, how many of its bytes are JSON, where binary tensors follow.

@@ -65,9 +65,9 @@ class SpoolFile:
 
 
 def spooled_bytes(pipe: Path) -> Path:
-    """Copy what comes by a pipe of this process into a file that stays as long as the process.
+    """Copy a pipe of this process into a file that stays as long as the process.
 
-    Asked again for the same pipe, it gives the same file.
+    The same pipe gives the same file again.
     """
     try:
         with pipe.open("rb") as source:

@@ -30,7 +30,8 @@ class LineError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What went in or came out: the bytes as sent, their Content-Type, and how the line has them.
+    """The request or the response: the bytes as sent, their Content-Type, and their form in the
+    line.
 
     ``content_type`` None: the container named none.
     """

@@ -1,8 +1,8 @@
 """What a cell means: no value, a value of its column's type, or a misfit. Standard library only.
 
 The one definition for every format and every reader: baseline, check, capture, redaction, labels,
-server. `coercion` reads whole columns by the same
-table and the same patterns; docs/inputs.md says it to users.
+server. `coercion` reads whole columns by the same table and the same patterns; docs/inputs.md is
+for users.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class MisfitError(ValueError):
 
 
 def read_cell(value: object, kind: ColumnType) -> Cell:
-    """Return a cell, as text or as JSON gave it, as its column's type; None when it is missing.
+    """Return a cell of text or JSON as its column's type; None when it is missing.
 
-    What is neither is a `MisfitError`.
+    Anything else is a `MisfitError`.
     """
     if value is None or value != value:  # NaN, the only value that is not itself.
         return None

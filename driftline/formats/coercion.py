@@ -68,9 +68,9 @@ def unfit_mask(array: pa.Array | pa.ChunkedArray, kind: ColumnType) -> pa.Boolea
 
 
 def from_array(array: pa.Array, kind: ColumnType, *, are_amounts: bool = False) -> Coerced:
-    """Read a column of any Arrow type, such as one of a Parquet file, and keep what is unfit.
+    """Cast a column of any Arrow type, such as one of a Parquet file, and keep what is unfit.
 
-    Truth values are the numbers 1 and 0, but for amounts, of which they are none.
+    Truth values are the numbers 1 and 0, except for amounts, where they are unfit.
     """
     if are_amounts and (pa.types.is_string(array.type) or pa.types.is_boolean(array.type)):
         texts = array.cast(pa.string())
@@ -138,9 +138,9 @@ def means_missing(texts: pa.ChunkedArray, kind: ColumnType) -> pa.ChunkedArray:
 
 
 def is_plainly_read(values: pa.Array, text: bytes) -> bool:
-    """Whether Arrow's own reading of numbers was that of `cells`.
+    """Whether Arrow's own reading of numbers agrees with `cells`.
 
-    It also takes ``nan(text)`` for a number and ``0x1F`` for a whole one.
+    Arrow also takes ``nan(text)`` for a number and ``0x1F`` for a whole one.
     """
     if pa.types.is_floating(values.type):
         return not pc.any(pc.is_nan(values)).as_py()
@@ -215,8 +215,8 @@ def _cast_typed(plain: pa.Array, kind: ColumnType) -> pa.Array:
 def _written(plain: pa.Array) -> pa.Array:
     """Write values as texts.
 
-    pandas turns whole numbers with gaps into floats: 10001.0 is meant as the text "10001". Each
-    value by itself, for another batch may hold none that is not whole.
+    pandas turns whole numbers with gaps into floats: 10001.0 means the text "10001". Each value by
+    itself, for another batch may hold none that is not whole.
     """
     if not pa.types.is_floating(plain.type):
         return plain.cast(pa.string())
@@ -257,7 +257,7 @@ def _read_texts(texts: pa.Array, kind: ColumnType) -> tuple[pa.Array, pa.Boolean
 
 
 def _clean(texts: pa.Array, kind: ColumnType) -> pa.Array | None:
-    """Read numbers that stand there as programs write them; None when there is any other text.
+    """Parse numbers as programs write them; None when there is any other text.
 
     Five times faster than to look at each text first.
     """

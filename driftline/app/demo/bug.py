@@ -1,9 +1,9 @@
-"""The fault that the demo plants in its traffic, declared openly, so that it can be found again.
+"""The fault that the demo plants in its traffic.
 
 From 18 to 22 November of the flights' calendar, as if two feeds upstream had been changed on a
-Monday and mended by the weekend: Newark's weather station sends degrees Celsius where Fahrenheit
-is expected, and one airline comes under its ICAO code in place of the IATA code. Every request
-stays well formed and every answer is a 200: nothing but a monitor can see it.
+Monday and fixed by the weekend: Newark's weather station sends Celsius instead of Fahrenheit, and
+one airline comes under its ICAO code instead of the IATA code. Every request is well formed and
+every answer is a 200: only a monitor can see it.
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ def _features(flights: pd.DataFrame, weather: pd.DataFrame, shift: timedelta) ->
 def _last_known(flights: pd.DataFrame, weather: pd.DataFrame, name: str) -> pa.Array:
     """Return the last value observed before each flight's scheduled hour; null where it is old.
 
-    What was observed within the scheduled hour is not known when it begins.
+    A value observed within the scheduled hour is not known when it begins.
     """
     seen = weather[["time_hour", "origin", name]].dropna().sort_values("time_hour")
     asked = flights[["time_hour", "origin"]].sort_values("time_hour", kind="stable")

@@ -1,4 +1,4 @@
-"""The demo's model, which guesses whether a flight will arrive more than 15 minutes late.
+"""The demo's model, which predicts whether a flight will arrive more than 15 minutes late.
 
 Gradient-boosted trees on what is known when the scheduled hour begins, trained on the first three
 months. The reference keeps predictions made out of fold, whole days at a time: in-sample ones would
@@ -45,10 +45,10 @@ def pipeline() -> Pipeline:
 
 
 def train(reference: pa.Table) -> Trained:
-    """Fit the model, and predict the reference by models that have not seen the day.
+    """Fit the model, and predict each day of the reference by models that have not seen it.
 
     Flights that never arrived have no label: nothing is fitted on them, but they are predicted, as
-    the endpoint would.
+    by the endpoint.
     """
     features = reference.select(FEATURES).to_pandas()
     known = reference[LABEL].is_valid().to_numpy()

@@ -1,7 +1,7 @@
-"""A pager: takes signed webhooks on this machine and prints what a person on call would read.
+"""A pager: receives signed webhooks on this machine and prints them.
 
-It checks signatures with the public Standard Webhooks library, not with our own code, and counts
-by webhook id, so that a message that was sent twice counts once.
+It checks signatures with the public Standard Webhooks library, not with our own code, and counts by
+webhook id, so that a repeated notification counts once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Compares every stage of the demo with the one before it, as far as possible by other means.
 
-The client's own account stands against the Delta table, read by deltalake alone; the documents on
-disk against the datapoints; the alarms' histories against the messages that the pager counted.
+The client's own counts are compared with the Delta table, read by deltalake alone; the documents on
+disk with the datapoints; the alarms' histories with the notifications that the pager counted.
 """
 
 from __future__ import annotations

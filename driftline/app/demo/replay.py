@@ -1,8 +1,8 @@
 """Sends the flights to the live endpoint, and moves the installation's clock behind them.
 
 Scheduler, alarms and pages read the time from a file. It moves on when the table holds every
-request of a day, the labels that are known by then are loaded, and the windows of the day before
-are judged: so they see complete days in order, as they would over a year.
+request of a day, the labels known by then are loaded, and the windows of the day before are judged:
+so they see complete days in order, as they would over a year.
 """
 
 from __future__ import annotations

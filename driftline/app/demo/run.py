@@ -1,7 +1,7 @@
 """``driftline demo``: from real flights to a page on a pager, on the embedded default.
 
-Nothing here is special but the clock, which is replayed: the installation is the one that
-``driftline up`` starts, and the demo talks to it over HTTP as any client would.
+Only the clock is special, which is replayed: ``driftline up`` starts the installation, and the demo
+talks to it over HTTP as any client would.
 """
 
 from __future__ import annotations

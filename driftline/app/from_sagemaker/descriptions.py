@@ -1,6 +1,6 @@
-"""What ``aws sagemaker describe-…`` and ``aws cloudwatch describe-alarms`` printed, from files.
+"""Output of ``aws sagemaker describe-…`` and ``aws cloudwatch describe-alarms``, from files.
 
-Each document is known by the fields that only its kind has, whatever its file is called.
+The fields that only its kind has identify each document, whatever its file is called.
 """
 
 from __future__ import annotations

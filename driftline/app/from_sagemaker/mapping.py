@@ -161,7 +161,7 @@ def _unknown_rows(name: str, job: Job) -> str:
 
 
 def _name_first_column(imported: Imported, subject: str, spec: dict[str, Any], role: str) -> None:
-    """Name the role of the first column of a CSV: the label, which requests lack.
+    """Set the role of the first column of a CSV: the label, which requests lack.
 
     SageMaker compares it with the model's answer; judged as it does, it is the prediction.
     """

@@ -69,7 +69,7 @@ Skip = Callable[[str, str], None]
 def parity(found: Descriptions, places: Places, skip: Skip) -> Iterator[ParityWindow]:
     """Judge again every window of data quality whose result, captures and baseline lie here.
 
-    ``skip`` is told of each schedule or window that cannot be judged, and why.
+    ``skip`` gets each schedule or window that cannot be judged, and the reason.
     """
     for name, schedule in found.schedules.items():
         job = job_of(schedule, found.definitions)

@@ -46,7 +46,7 @@ def endpoint_name(data: Sequence[str], name: str | None) -> str:
 def draft_resources(
     data: Sequence[str], name: str, roles: Roles, channel_url: str | None = None
 ) -> list[dict[str, Any]]:
-    """Return the resources of an endpoint that an app of one's own answers.
+    """Return the resources of an endpoint whose requests the user's own app answers.
 
     ``channel_url``: where its alarms send their notifications; the channel has the endpoint's name,
     so that those of other endpoints stay.

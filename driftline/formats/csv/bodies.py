@@ -1,9 +1,9 @@
 """CSV bodies to columns: clean ones joined and parsed at once, the others one by one.
 
-What is clean is found without a look at single bodies: where line ends, commas, quotes and carriage
-returns stand in the joined text says how many lines of how many fields each body has. Arrow's
-reader then cuts and types all of them at once. It is only trusted with what it reads as
-``coercion.from_array`` does; any other column is read as text, and goes there.
+The positions of line ends, commas, quotes and carriage returns in the joined text tell which bodies
+are clean, and their lines and fields, without a look at single ones. Arrow's reader then cuts and
+types all of them at once. Only columns that it reads as ``coercion.from_array`` does are taken from
+it; others are read as text, and go there.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class _Layout:
     def clean_widths(self) -> np.ndarray:
         """Return the fields of a body's lines, where all have as many; 0 where it is not clean.
 
-        Not clean are quotes, empty lines, carriage returns elsewhere than at a line's end, and a
-        byte order mark.
+        Quotes, empty lines, a byte order mark, and carriage returns elsewhere than at a line's end
+        are not clean.
         """
         commas = np.flatnonzero(self._bytes == _COMMA)
         before = np.searchsorted(commas, self._line_ends)

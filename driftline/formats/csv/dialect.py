@@ -34,10 +34,10 @@ class Found:
 
 
 def sniff(text: str, given: str | None = None) -> Found:
-    """Look at the beginning of a CSV.
+    """Detect the dialect from the beginning of a CSV.
 
-    The delimiter is the one by which the first rows have equally many fields, numbers among them;
-    a file whose rows differ is read by the one that splits its first row into most.
+    The delimiter is the one by which the first rows have equally many fields, numbers among them; a
+    file whose rows differ is read by the one that splits its first row into most.
     """
     begin = text.lstrip("\r\n")
     skipped = len(text[: len(text) - len(begin)].splitlines())
