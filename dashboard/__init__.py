@@ -1,1 +1,1 @@
-"""What people look at: pages that show what happened, why, and which rows did it."""
+"""The dashboard: pages that show what happened, why, and which rows contributed."""

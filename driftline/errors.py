@@ -33,7 +33,7 @@ class DriftlineError(Exception):
 
 
 class InputError(DriftlineError):
-    """What the caller gave is wrong: a value, a file, a name, a combination."""
+    """The input is wrong: a value, a file, a name, a combination."""
 
 
 class NotFoundError(InputError):
@@ -45,7 +45,7 @@ class ConflictError(InputError):
 
 
 class ForbiddenError(InputError):
-    """Who asks is not known, or may not do what was asked for."""
+    """The caller is unknown, or may not do this."""
 
 
 class UndecidedError(DriftlineError):

@@ -1,4 +1,4 @@
-"""What a fitted model says about the columns that it takes."""
+"""The columns that a fitted model takes, by its attributes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped] #
 
 
 def on_one_thread() -> AbstractContextManager[Any]:
-    """Have scikit-learn, which has been imported, use one thread in a block."""
+    """Limit scikit-learn, which must be imported already, to one thread in a block."""
     found: AbstractContextManager[Any] = _libraries().limit(limits=1)
     return found
 

@@ -20,12 +20,12 @@ FAREWELL_S = 2.0
 
 
 def adopt_orphans() -> None:
-    """Have what our children leave behind be our children; Linux alone knows that."""
+    """Become the parent of processes that our children leave behind; Linux only."""
     _prctl(SUBREAPER, 1)
 
 
 def end_with_parent() -> None:
-    """Have this process killed when the one that started it is gone; Linux alone knows that."""
+    """Have the kernel kill this process when its parent is gone; Linux only."""
     _prctl(PARENT_DEATH, signal.SIGKILL)
 
 

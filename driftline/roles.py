@@ -153,7 +153,7 @@ class Facet:
 
     @property
     def name(self) -> str:
-        """What documents call it: its column, or ``sex & age``."""
+        """Its name in documents: its column, or ``sex & age``."""
         return JOINT.join(self.columns)
 
     @property

@@ -212,7 +212,7 @@ class Signature:
 
     @property
     def answers(self) -> tuple[Column, ...]:
-        """What an answer holds, in order: the outputs; where none is named, what labels predict."""
+        """The columns of an answer, in order: the outputs, or else what labels predict."""
         return self.outputs or tuple(one for one in self.features if one.role == "label")[:1]
 
     def get(self, name: str) -> Column | None:

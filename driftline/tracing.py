@@ -37,7 +37,7 @@ class Span:
 
     @property
     def carrier(self) -> dict[str, str]:
-        """What is stored or sent for others to continue the trace by; empty where none is."""
+        """The fields by which others continue the trace; empty where none is."""
         return {TRACEPARENT: self.traceparent} if self.traceparent else {}
 
 
@@ -60,7 +60,7 @@ _recording: list[Spans] = []
 
 
 def record_by(spans: Spans | None) -> None:
-    """Have the spans of this process recorded from now on; None: no longer."""
+    """Set what records the spans of this process from now on; None: nothing."""
     _recording[:] = [] if spans is None else [spans]
 
 

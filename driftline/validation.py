@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in driftline's words: which field, which value, what was expected."""
+"""Pydantic's errors in driftline's words: which field, which value, what was expected."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What answers the network: the inference server and the programming interface."""
+"""The inference server and the API."""

@@ -100,7 +100,7 @@ def create_app(context: ServerContext) -> App:
         traffic.observe(answered, seconds)
 
     async def ask(scope: Scope, receive: Receive, send: Send) -> None:
-        """Have the tap answer, and record, what no caller waits for."""
+        """Ask through the tap, which records it, what no caller waits for."""
         await tap(scope, receive, send)
 
     invocations = Invocations(context, reconciler, observe)

@@ -147,7 +147,7 @@ _UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
 
 @dataclass(slots=True)
 class Call:
-    """What a request turned out to ask for: filled in when its route is known."""
+    """The role and endpoint that a request needs: filled in when its route is known."""
 
     action: str = ""
     role: str = ""

@@ -1,4 +1,4 @@
-"""What the server is made with; built by driftline/app/processes.py, or by a test."""
+"""The server's dependencies; built by driftline/app/processes.py, or by a test."""
 
 from __future__ import annotations
 

@@ -51,14 +51,14 @@ class Health:
 
     @property
     def last(self) -> Problems:
-        """What the last look has found, and whether the present one is without an answer."""
+        """The result of the last check, and whether the current one has no answer yet."""
         began_s = self._began_s
         is_late = began_s is not None and self._monotonic() - began_s > PATIENCE_S
         return self._found | NO_ANSWER if is_late else self._found
 
     @property
     def far(self) -> Problems:
-        """What was wrong with the bucket when it last answered, or that it does not answer."""
+        """The problem of the bucket when it last answered, or that it does not answer."""
         waits_s = self._monotonic() - self._far_began_s
         if self._looks_far() and waits_s > FAR_PATIENCE_S:
             return {"storage": f"the storage has not answered for {waits_s:.0f} s"}

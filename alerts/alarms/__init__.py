@@ -1,1 +1,1 @@
-"""What an alarm is and how it is judged: pure, and the rows that keep it."""
+"""Alarms: their definitions, their evaluation (pure), and their rows."""

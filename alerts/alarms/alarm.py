@@ -57,7 +57,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What one evaluation says: the state, and the points it rests on."""
+    """The result of one evaluation: the state, and the points that decided it."""
 
     state: State
     # N points, oldest first, missing ones where the real ones are fewer; less of a new alarm.

@@ -203,7 +203,7 @@ class AlarmDefinition(Alarm):
 
     @property
     def judged_name(self) -> str:
-        """What is judged: the name of the metric, or the expression."""
+        """The name of the metric, or the expression."""
         judged = next(iter(self.judged), None)
         return self.metric_name if judged is None else judged.expression or str(judged.metric_name)
 

@@ -1,4 +1,4 @@
-"""What definitions of alarms of all kinds share: their fields, and CloudWatch's names of them."""
+"""The fields that definitions of alarms of all kinds share, and CloudWatch's names of them."""
 
 from __future__ import annotations
 

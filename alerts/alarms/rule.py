@@ -139,7 +139,7 @@ class _Token:
 
     @property
     def word(self) -> str:
-        """What it says as a keyword: never a quoted name, any case."""
+        """Its keyword in upper case; never a quoted name."""
         return self.text.upper() if self.kind == "word" else ""
 
     @property

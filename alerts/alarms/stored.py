@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAlarm:
-    """What metric alarms and composite alarms share; each adds its definition."""
+    """The fields shared by metric alarms and composite alarms; each adds its definition."""
 
     id: int
     state: State

@@ -27,7 +27,7 @@ class Periods:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What stands between a composite and its actions."""
+    """The wait or suppression of a composite's actions."""
 
     by: SuppressedBy | None = None  # None: nothing holds actions now.
     until: datetime | None = None  # None while the suppressor itself holds, or nothing does.

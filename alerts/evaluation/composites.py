@@ -307,7 +307,7 @@ class CompositePass:
 
 
 class _Cause(NamedTuple):
-    """What a child of a composite has to say: with values of rows, without, and where to look."""
+    """The cause of a composite's child: with values of rows, without, and its link."""
 
     cause: str
     plain: str

@@ -67,7 +67,7 @@ class Similar:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with one metric, what mends it, and what may have been meant."""
+    """What is wrong with one metric, the fix, and similar names."""
 
     metric: str
     # never_put, unit, statistic, period, stopped, not_due; of all metrics band or expression.

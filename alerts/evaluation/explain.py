@@ -172,7 +172,7 @@ def _of_composite(connection: Connection, record: CompositeRecord) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """What is judged, and when that happens next."""
+    """The evaluated window, and the time of the next evaluation."""
 
     edges: tuple[datetime, ...]
     next_at: datetime | None

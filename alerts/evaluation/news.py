@@ -27,7 +27,7 @@ OVERTAKEN_S = 10.0
 
 
 class News:
-    """What is known since the last look at all alarms."""
+    """What changed since the last look at all alarms."""
 
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
         self._timer = timer

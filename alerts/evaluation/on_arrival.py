@@ -48,7 +48,7 @@ _Row = Row[Any]
 
 @dataclass(frozen=True, slots=True)
 class _Arrivals:
-    """What is known of an alarm's metrics: ids, how often they changed, and up to where they go."""
+    """The state of an alarm's metrics: ids, how often they changed, and up to where they go."""
 
     ids: tuple[int, ...]
     revision: int

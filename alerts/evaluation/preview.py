@@ -67,7 +67,7 @@ def times_in_alarm(spans: Sequence[StateSpan]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PreviewRun:
-    """What an alarm did in a preview: how often it went off, how long, and where it ended."""
+    """The result of a preview: how often an alarm fired, how long, and its last state."""
 
     fired: int
     in_alarm: timedelta

@@ -1,4 +1,4 @@
-"""What alarms look at, read in bulk: the points of thousands of alarms in few statements."""
+"""Reads the points of thousands of alarms in few statements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do to alarms: set their state, switch their actions, change their tags."""
+"""Manual changes of alarms: set their state, switch their actions, change their tags."""
 
 from __future__ import annotations
 

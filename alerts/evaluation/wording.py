@@ -1,4 +1,4 @@
-"""What is said of changes that no metric decided: CloudWatch's sentences, and the history."""
+"""The texts of changes that no metric decided: CloudWatch's sentences, and the history."""
 
 from __future__ import annotations
 

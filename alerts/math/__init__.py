@@ -1,1 +1,1 @@
-"""What is made of numbers over time: expressions over metrics, and bands of what is usual."""
+"""Metric math and anomaly bands."""

@@ -55,7 +55,7 @@ class Learning:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandModel(Output):
-    """What was learnt; plain JSON values inside."""
+    """A trained model; plain JSON values inside."""
 
     period_s: int
     zone: str  # Of its hours.

@@ -40,7 +40,7 @@ _SUBJECTS = ("single_metric_anomaly_detector", "metric_math_anomaly_detector")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is watched: one metric and statistic, or one expression with all that it needs."""
+    """What a detector watches: one metric and statistic, or one expression with its metrics."""
 
     # One metric; or those of an expression, of which only the watched one returns data.
     queries: tuple[MetricQuery, ...]

@@ -26,7 +26,7 @@ TRAINED = "TRAINED"
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """What was learnt for one length of period."""
+    """The model of one length of period."""
 
     period_s: int
     state: str
@@ -97,7 +97,7 @@ def put_detector(connection: Connection, detector: Detector, now: datetime) -> D
 
 
 def want(connection: Connection, wanted: Iterable[tuple[Subject, int]], now: datetime) -> int:
-    """Have detectors learn for these lengths of period; missing ones are made and counted."""
+    """Request models for these lengths of period; return how many are missing and now queued."""
     found = {(subject.key, period_s): subject for subject, period_s in wanted}
     ordered = sorted(found)
     if ordered:
@@ -152,7 +152,7 @@ def delete_detector(connection: Connection, key: str) -> None:
 
 
 def _train_again(connection: Connection, key: str, now: datetime) -> None:
-    """Have all models of a detector trained as soon as somebody can."""
+    """Queue all models of a detector for training."""
     connection.execute(
         update(models)
         .where(models.c.detector_id == key)

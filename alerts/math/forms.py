@@ -1,4 +1,4 @@
-"""What each function of metric math takes and gives: one table, which is checked before use."""
+"""The arguments and results of each function of metric math: one table, checked before use."""
 
 from __future__ import annotations
 

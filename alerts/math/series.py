@@ -52,7 +52,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What a question is about: [start, end) in steps."""
+    """The span of a query: [start, end) in steps."""
 
     start: int  # Seconds since 1970, half-open.
     end: int

@@ -43,7 +43,7 @@ class SeriesRequest:
 
 
 class _Batch(NamedTuple):
-    """What requests share that are added up at once."""
+    """The data of requests that are added up together."""
 
     start_s: float
     end_s: float

@@ -43,7 +43,7 @@ _LET_IN_S = 0.12
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a step did: samples packed, blocks rolled up, blocks and datapoints dropped."""
+    """Counts of a step: samples packed, blocks rolled up, blocks and datapoints dropped."""
 
     packed: int = 0
     rolled_up: int = 0

@@ -1,4 +1,4 @@
-"""What the datapoints of one period add up to."""
+"""The sum of one period's datapoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a period's datapoints add up to, and the note of the newest that has one."""
+    """The sum of a period's datapoints, and the newest note among them."""
 
     sample_count: float
     sum: float

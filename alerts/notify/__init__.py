@@ -1,1 +1,1 @@
-"""What is told, to whom, and that it arrives."""
+"""Notifications: their content, their channels, and their delivery."""

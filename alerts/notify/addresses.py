@@ -77,7 +77,7 @@ class Target:
 
     @property
     def host_header(self) -> str:
-        """What the Host header has to say: the name, and the port unless it is the usual one."""
+        """The Host header: the name, and the port unless it is the default."""
         return self.url.netloc.decode("ascii")
 
     @property

@@ -1,4 +1,4 @@
-"""What a channel is, and what is wrong with a definition."""
+"""The definition of a channel, and its validation."""
 
 from __future__ import annotations
 

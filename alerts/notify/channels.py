@@ -37,7 +37,7 @@ class ChannelStatus:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with it; None for one that works."""
+        """The problem of a channel; None for one that works."""
         if not self.enabled:
             return self.disabled_reason or "switched off"
         if self.failed_test:

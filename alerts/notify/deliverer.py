@@ -261,7 +261,7 @@ class Deliverer:
 
 
 class InFlight:
-    """What is being sent, within one event loop; `failed` gets what else ends a send."""
+    """The sends in progress, within one event loop; `failed` gets unexpected errors of a send."""
 
     def __init__(self, failed: Callable[[BaseException], None]) -> None:
         self._failed = failed

@@ -1,4 +1,4 @@
-"""What happened, before it is put into any format: our own body, and how it is said in words."""
+"""An event before it is put into any format: our own body, and its text."""
 
 from __future__ import annotations
 

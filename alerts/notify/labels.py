@@ -1,4 +1,4 @@
-"""What silences match and groups share: the labels of a change of state, and its facts."""
+"""The labels of a change of state, which silences match and groups share, and its fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all who write rows of the outbox share: ids, statuses, and a line of history."""
+"""What all writers of outbox rows share: ids, statuses, and a line of history."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class Silences:
 
 
 def _look_again(connection: Connection, name: str) -> None:
-    """Have the messages that a silence holds back looked at anew."""
+    """Mark the notifications that a silence holds back for another look."""
     outbox = common.outbox
     connection.execute(
         update(outbox)

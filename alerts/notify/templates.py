@@ -76,7 +76,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 class _Budget:
-    """What one rendering may spend: rounds of loops, and time."""
+    """The limits of one rendering: rounds of loops, and time."""
 
     def __init__(self) -> None:
         self._rounds = 0
@@ -96,7 +96,7 @@ class _Budget:
 
 
 def _bounded(work: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a filter refuse texts that have grown too long, and work when the time is up."""
+    """Wrap a filter so that it refuses texts that are too long, and stops when the time is up."""
 
     @pass_context
     @functools.wraps(work)

@@ -78,7 +78,7 @@ class Requests:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """What is counted of some requests, five bytes of each; times by their steps."""
+    """The counts of some requests, five bytes of each; times by their steps."""
 
     refused: np.ndarray
     latency: np.ndarray

@@ -1,4 +1,4 @@
-"""What one commit of the sink takes: records by endpoint, and gaps."""
+"""The content of one commit of the sink: records by endpoint, and gaps."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What must not leave the host is taken out of records."""
+"""Redaction: removes from records what must not leave the host."""

@@ -44,7 +44,7 @@ _CUT = {
 
 @dataclass(slots=True)
 class _Side:
-    """What is to be done to one side's bodies; ``is_sure``: a rule names this side alone."""
+    """The redaction of one side's bodies; ``is_sure``: a rule names this side alone."""
 
     json: list[JsonEdit] = field(default_factory=list)
     csv: list[CsvEdit] = field(default_factory=list)

@@ -28,7 +28,7 @@ _CSV, _LINES = "text/csv", "application/jsonlines"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What one manifest names: objects at ``prefix`` + each name; of inputs, or of outputs."""
+    """The objects of one manifest: ``prefix`` + each name; of inputs, or of outputs."""
 
     is_output: bool
     hour: datetime

@@ -19,7 +19,7 @@ class Redactor(Protocol):
 
     @property
     def pattern(self) -> str:
-        """What bodies match that need a look without a rule, in the syntax of RE2; or empty."""
+        """Which bodies need a look even without a rule, in the syntax of RE2; or empty."""
 
     def covers(self, endpoint: str) -> bool:
         """Whether an endpoint has rules; of all others only bodies of the pattern are looked at."""

@@ -346,6 +346,6 @@ def _short_write() -> OSError:
 
 
 def call_in_children(method: Callable[[], None]) -> None:
-    """Have a method called in each forked child, for as long as its object lives."""
+    """Call a method in each forked child, for as long as its object lives."""
     living = weakref.WeakMethod(method)
     os.register_at_fork(after_in_child=lambda: (call := living()) and call())

@@ -1,4 +1,4 @@
-"""What a request is recorded as. Standard library only."""
+"""The endpoint and settings under which a request is recorded. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages show of a window's attributions: which features count, and moved."""
+"""A window's attributions on the pages: which features count, and which changed."""
 
 from __future__ import annotations
 

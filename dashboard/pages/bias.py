@@ -1,4 +1,4 @@
-"""What pages show of a window's bias: which group is worse off, since when, and how surely."""
+"""A window's bias on the pages: which group is worse off, since when, with what confidence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages show of a window's model quality: metrics, curves, the confusion matrix, labels."""
+"""A window's model quality on the pages: metrics, curves, the confusion matrix, labels."""
 
 from __future__ import annotations
 

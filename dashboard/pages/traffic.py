@@ -1,4 +1,4 @@
-"""What an endpoint's page shows of traffic and capture: variants, counts, and all by hour."""
+"""An endpoint's traffic and capture on the pages: variants, counts, and all by hour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pages of a monitor share: its windows, rows, annotations, its alarms' history."""
+"""The parts that pages of a monitor share: its windows, rows, annotations, its alarms' history."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the pages show, read from the database and the storage root; nothing here writes."""
+"""Queries of the pages on the database and the storage root; read-only."""

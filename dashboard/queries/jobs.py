@@ -55,7 +55,7 @@ class ScheduleLine:
 
 @dataclass(frozen=True, slots=True)
 class BackfillView:
-    """What a backfill would run; ``why_not`` says what is wrong with what was asked."""
+    """The windows that a backfill would run; ``why_not`` says what is wrong with the request."""
 
     monitor: MonitorDefinition
     start: str

@@ -1,4 +1,4 @@
-"""What lies in the storage root: documents, baselines and captured rows. Nothing here writes."""
+"""Reads documents, baselines and captured rows of the storage root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pages ask for, answered from the database and the storage root. Nothing here writes."""
+"""Answers the pages' queries from the database and the storage root; read-only."""
 
 from __future__ import annotations
 

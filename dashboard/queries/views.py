@@ -111,7 +111,7 @@ class ChannelLine:
 
     @property
     def health(self) -> str | None:
-        """What is wrong with it; None for one that works."""
+        """The problem of a channel; None for one that works."""
         return self.status.problem if self.status else "does not exist any more"
 
 
@@ -196,7 +196,7 @@ class EndpointLine:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What happened to an endpoint, in a lane of its time axis; ``end`` of what lasts."""
+    """An event of an endpoint, in a lane of its time axis; ``end`` of those that last."""
 
     lane: str
     words: str

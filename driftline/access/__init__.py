@@ -1,1 +1,1 @@
-"""Who may do what: tokens, sessions, roles, and the audit log of who did."""
+"""Access: tokens, sessions, roles, and the audit log."""

@@ -1,4 +1,4 @@
-"""What a change changed, field by field, for people who read the audit log."""
+"""The changed fields of a change, for the audit log."""
 
 from __future__ import annotations
 

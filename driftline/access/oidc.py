@@ -39,7 +39,7 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a browser keeps in a cookie until it is back from the provider."""
+    """The state that a browser keeps in a cookie until it returns from the provider."""
 
     state: str
     nonce: str
@@ -72,7 +72,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class Provider:
-    """Who knows the people: its issuer, and what it knows us by."""
+    """An OpenID provider: its issuer, and our client there."""
 
     issuer: str
     client_id: str

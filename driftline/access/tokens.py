@@ -30,7 +30,7 @@ _TAKEN = re.compile(r"local(-[0-9a-f]{8})?|nobody", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is known of a token; its secret is not."""
+    """A token without its secret."""
 
     name: str
     roles: frozenset[Role]

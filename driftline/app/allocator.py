@@ -1,4 +1,4 @@
-"""What a process keeps of the memory that it frees."""
+"""How much freed memory a process keeps."""
 
 from __future__ import annotations
 

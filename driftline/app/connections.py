@@ -39,7 +39,7 @@ _SHORTAGE = "socket.accept() out of system resource"
 
 
 class _Wait(NamedTuple):
-    """What a connection waits for from its client; the same again where nothing came of it."""
+    """What a connection waits for from its client; unchanged where nothing has come."""
 
     is_idle: bool
     is_kept: bool  # Answered, and nothing came since.

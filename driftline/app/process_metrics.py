@@ -1,4 +1,4 @@
-"""What sidecar, sink and scheduler show of themselves: their counters as Prometheus has them."""
+"""The Prometheus metrics of sidecar, sink and scheduler."""
 
 from __future__ import annotations
 

@@ -382,7 +382,7 @@ def _become(
 
 
 def _name_process(name: str) -> None:
-    """Have ps and top show a name: the command lines are all those of the warm parent."""
+    """Set the name for ps and top: the command lines are all those of the warm parent."""
     with suppress(OSError):  # No /proc, or one that may not be written to: it is but a name.
         Path("/proc/self/comm").write_text(name, encoding="ascii")
 

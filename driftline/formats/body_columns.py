@@ -1,4 +1,4 @@
-"""What is read from many bodies, gathered piece by piece into one column a field."""
+"""Gathers the rows of many bodies, piece by piece, into one column a field."""
 
 from __future__ import annotations
 
@@ -151,5 +151,5 @@ class Wanted(NamedTuple):
 
     @property
     def answers(self) -> AnswerRows | None:
-        """What finds the values of answers, whose rows may lack columns at the end."""
+        """Finds the values of answers, whose rows may lack columns at the end."""
         return self.finder if isinstance(self.finder, AnswerRows) else None

@@ -30,8 +30,7 @@ class LineError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """The request or the response: the bytes as sent, their Content-Type, and their form in the
-    line.
+    """The request or the response: the bytes as sent, their Content-Type, and their encoding.
 
     ``content_type`` None: the container named none.
     """

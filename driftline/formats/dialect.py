@@ -14,7 +14,7 @@ NAMES_ONLY = ("idna", "punycode")
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What the user says about text files; what is None is found by a look."""
+    """The user's statements about text files; None: detected."""
 
     # One character, or "tab", "comma", "semicolon", "pipe", "space".
     delimiter: str | None = None

@@ -181,7 +181,7 @@ def as_stream(data: object) -> pa.RecordBatchReader | None:
 
 
 def _lazy_batches(frame: object) -> object:
-    """Have polars compute a lazy frame in pieces; versions that cannot compute it at once."""
+    """Compute a lazy polars frame in pieces, or at once where its version knows no pieces."""
     _refuse_objects(frame.collect_schema().items())  # type: ignore[attr-defined]
     if hasattr(frame, "collect_batches"):
         pieces: object = frame.collect_batches(maintain_order=True)

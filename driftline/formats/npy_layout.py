@@ -27,7 +27,7 @@ _MOST_NUMBER_BYTES = 8
 
 
 class Layout(NamedTuple):
-    """What a header tells: ``rows`` of ``width`` values of one type, or of named fields."""
+    """The layout of an array: ``rows`` of ``width`` values of one type, or of named fields."""
 
     dtype: np.dtype
     rows: int

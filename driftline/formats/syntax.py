@@ -1,4 +1,4 @@
-"""What is wrong with a text that a person wrote as YAML or JSON: the place, and what mends it."""
+"""Syntax errors of YAML and JSON that people write: the place, and the fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Alembic runs: the tables of every package, on the connection that it is handed."""
+"""Alembic's environment: the tables of every package, on the connection that it gets."""
 
 from __future__ import annotations
 

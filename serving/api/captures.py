@@ -180,7 +180,7 @@ def _counted(
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is told of all endpoints in one place, read once for all of them."""
+    """Facts on all endpoints, read once for all of them."""
 
     gaps: list[Gap]
     counts: Mapping[str, EndpointCounts]

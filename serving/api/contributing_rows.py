@@ -28,7 +28,7 @@ from driftline.serving.resources.endpoints import require_signature
 
 @dataclass(frozen=True)
 class ContributingRows:
-    """What is needed to read the rows behind violations."""
+    """The inputs needed to read the rows behind violations."""
 
     blamed: Sequence[Contribution]
     references: Mapping[str, ReferenceColumn]  # By column.

@@ -1,4 +1,4 @@
-"""What the bodies and parameters of requests share."""
+"""Shared parts of requests' bodies and parameters."""
 
 from __future__ import annotations
 

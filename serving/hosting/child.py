@@ -68,7 +68,7 @@ class LateError(TimeoutError):
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a worker process is started with; equal ones are interchangeable."""
+    """The parameters of a worker process; equal ones are interchangeable."""
 
     path: str
     trust_pickle: bool = False
@@ -92,7 +92,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the worker says to one request: a body, or a code and a sentence."""
+    """The worker's answer to one request: a body, or a code and a sentence."""
 
     status: int
     media_type: str

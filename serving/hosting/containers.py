@@ -64,7 +64,7 @@ class ContainersPool(Pool):
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the containers that have no worker."""
+        """The problems of containers without a worker."""
         found = (
             f'container "{one.hostname}": {one.pool.problem}'
             for one in self._containers.values()
@@ -109,7 +109,7 @@ class ContainersPool(Pool):
         target_model: str | None = None,
         timeout_s: float | None = None,
     ) -> Reply:
-        """Have a request answered by the container of a name, or by all of them in their order."""
+        """Return the answer of a named container, or of all of them in their order."""
         found = self._containers
         stages = list(found.values()) if target_model is None else [found[target_model]]
         asked: list[tuple[str, float, int]] = []

@@ -62,7 +62,7 @@ _FETCHES = 4  # At once, of models' files.
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What is to be served, as it was read at one moment."""
+    """The declared endpoints, as read at one moment."""
 
     variants: list[DesiredVariant]
     foreign: frozenset[str]  # Names without case.
@@ -176,7 +176,7 @@ class EndpointReconciler:
             self._is_changing = False
 
     def outdate(self, files: Iterable[str]) -> None:
-        """Have model files removed as soon as no server uses them and nobody declares them."""
+        """Remove model files as soon as no server uses them and nothing declares them."""
         self._outdated.update(filter(None, files))
 
     def status(self, name: str) -> tuple[Status, str | None]:

@@ -69,7 +69,7 @@ class WorkerProcess(Protocol):
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, as `subprocess` says it; None: it runs, or nobody knows."""
+        """Its exit code, as of `subprocess`; None while it runs, or when unknown."""
 
     def end(self) -> None:
         """Kill the process at once, and with it what its model started."""
@@ -79,7 +79,7 @@ class WorkerProcess(Protocol):
 
 
 def share_fork_server(descriptor: int) -> None:
-    """Have workers forked by the process that reads a socket, as long as there is one."""
+    """Fork workers by the process that reads a socket, as long as there is one."""
     _fork_servers().door = socket.socket(fileno=descriptor)
 
 
@@ -144,7 +144,7 @@ class _Program:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, once it is collected."""
+        """Its exit code, once it is collected."""
         return self._process.returncode
 
     def end(self) -> None:
@@ -236,7 +236,7 @@ class _ForkServer:
         self._listener.start()
 
     def start(self, theirs: socket.socket, output: int) -> _Forked | None:
-        """Have a worker forked that answers on a socket, and do not wait; None when it is gone."""
+        """Request a worker that answers on a socket, without waiting; None when it is gone."""
         with self._lock:
             if self._is_gone:
                 return None
@@ -251,7 +251,7 @@ class _ForkServer:
             socket.send_fds(self._link, [json.dumps(message).encode()], descriptors)
 
     def close(self) -> None:
-        """Have our workers end, and the fork server if it is ours; collect that."""
+        """End our workers, and the fork server if it is ours; collect it."""
         with suppress(OSError):
             self._link.shutdown(socket.SHUT_RDWR)
         self._listener.join()
@@ -341,7 +341,7 @@ class _ForkServers:
         os.register_at_fork(after_in_child=self._forget)
 
     def start(self, environment: dict[str, str], theirs: socket.socket, output: int) -> _Forked:
-        """Have a worker forked by the one of an environment, a new one when none runs."""
+        """Request a worker from the fork server of an environment, a new one when none runs."""
         key = json.dumps(environment, sort_keys=True)
         with self._lock:
             while True:

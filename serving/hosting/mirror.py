@@ -27,7 +27,7 @@ class Mirror:
         self._open_bytes = 0
 
     def offer(self, ask: Callable[[], Coroutine[None, None, None]], size_bytes: int) -> bool:
-        """Have a copy asked in the background, unless too many are open; whether it is."""
+        """Send a copy in the background, unless too many are open; return whether it was sent."""
         # One alone may be larger than the bound: the server has let it in.
         is_large = self._open_bytes + size_bytes > self._max_open_bytes and bool(self._open)
         if is_large or len(self._open) >= self._max_open:

@@ -48,7 +48,7 @@ _RECEIVE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """What a model says about itself; see ModelPredictor."""
+    """A model's description of itself; see ModelPredictor."""
 
     features: tuple[str, ...] | None
     labels: tuple[str, ...]
@@ -91,7 +91,7 @@ class ModelProcess:
 
     @property
     def model(self) -> str:
-        """What the model is known by: the digest of its file."""
+        """The model's identity: the digest of its file."""
         return self._model
 
     @property
@@ -116,7 +116,7 @@ class ModelProcess:
 
     @property
     def method(self) -> str:
-        """What `contributions` does; "permutation" when the model does not explain itself."""
+        """The method of `contributions`; "permutation" when the model does not explain itself."""
         return self._about.method
 
     @property

@@ -183,7 +183,7 @@ class Pool:
         self._fill()
 
     def _let_go(self, task: asyncio.Task[None], slot: Slot) -> None:
-        """Have a worker leave once it has answered."""
+        """Stop a worker once it has answered."""
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
         if slot.child is None:
@@ -193,7 +193,7 @@ class Pool:
             slot.changed.set()
 
     def _fill(self, first: asyncio.Future[None] | None = None) -> None:
-        """Have as many workers kept as the limits say; ``first`` is told of the first that runs."""
+        """Start or stop workers to meet the limits; ``first`` is called for the first that runs."""
         for number in range(len(self._keepers), self.limits.workers):
             slot = Slot(number)
             self._keepers[asyncio.create_task(self._keep(slot, first))] = slot
@@ -240,7 +240,7 @@ class Pool:
     async def invoke_until(
         self, form: str, answer: str, body: bytes, deadline: float, timeout_s: float | None
     ) -> Reply:
-        """Have one request answered by a deadline, before which some of its time has passed."""
+        """Return the answer to one request by a deadline, part of which has passed."""
         with self._opened():
             return await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
 

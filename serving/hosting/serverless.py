@@ -98,7 +98,7 @@ class ServerlessPool(Pool):
         target_model: str | None = None,
         timeout_s: float | None = None,
     ) -> Reply:
-        """Have one request answered by an idle worker, or by one that is started for it."""
+        """Return the answer of an idle worker, or of a new one."""
         assert target_model is None  # `plan` refuses many models.
         loop = asyncio.get_running_loop()
         with self._opened():
@@ -151,7 +151,7 @@ class ServerlessPool(Pool):
         log.info("endpoint=%s worker=%d event=%s", self.name, child.process_id, event)
 
     def _expire(self, slot: Slot, child: Child) -> None:
-        """Have a worker leave that was idle for long enough; look again later at any other."""
+        """Stop a worker that was idle for long enough; check any other again later."""
         if slot.child is not child:
             return
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What the workers of a variant use of the machine, each with the processes that it started."""
+"""The machine resources that a variant's workers use, with the processes that they started."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Workers(NamedTuple):
 
 
 class Used(NamedTuple):
-    """What one worker used since it was last looked at."""
+    """The usage of one worker since the last reading."""
 
     cpu: float  # Percent of one core; two cores make 200.
     memory: float  # Percent of what it may use, now.
 
 
 class Meter:
-    """What processes use, from one look to the next."""
+    """Measures what processes use between readings."""
 
     def __init__(self) -> None:
         # CPU seconds of each process, and when they were read.

@@ -95,7 +95,7 @@ class Loaded:
 
     @cached_property
     def questions(self) -> Questions:
-        """What answers monitors; most workers never meet one."""
+        """Answers monitors; most workers never need it."""
         from driftline.serving.hosting.questions import Questions
 
         return Questions(self.predictor)
@@ -162,7 +162,7 @@ class Memory:
 
     @property
     def too_small(self) -> str:
-        """What is said where a model, or a request, needs more."""
+        """The sentence for a model, or a request, that needs more."""
         assert self.limit_bytes is not None
         return (
             f"the model needs more memory than {self.limit_bytes >> 20} MB, what its workers may "

@@ -79,7 +79,7 @@ class Invocations:
         self._body_timeout_s = context.body_timeout_s
 
     def mirror_through(self, tap: App) -> None:
-        """Have copies for shadows go by the tap, which records them as it does the requests."""
+        """Send copies for shadows through the tap, which records them as it does the requests."""
         self._tap = tap
 
     @staticmethod
@@ -134,7 +134,7 @@ class Invocations:
         }
 
     def _mirror(self, copy: Scope, request_id: str, body: bytes) -> None:
-        """Have a shadow asked what a model has just answered; nobody waits for it."""
+        """Ask a shadow what a model has just answered; nothing waits for it."""
         shadow: Route = copy[_ROUTE]
         mirror, tap = shadow.mirror, self._tap
         if mirror is None or tap is None:

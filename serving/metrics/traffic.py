@@ -51,7 +51,7 @@ THROTTLED: Final = 429
 
 
 class Loading(NamedTuple):
-    """What it took to have one of many models in memory for an invocation."""
+    """Whether a model was in memory for an invocation, and the times of its loading if not."""
 
     is_hit: bool  # It was there.
     wait_s: float = 0.0
@@ -108,7 +108,7 @@ class _Times:
 
 @dataclass(slots=True)
 class _Container:
-    """What one of several containers answered in one minute."""
+    """The answers of one of several containers in one minute."""
 
     times: _Times = field(default_factory=_Times)
     count: int = 0
@@ -126,7 +126,7 @@ class _Container:
 
 @dataclass(slots=True)
 class _Minute:
-    """What one endpoint and variant answered in one minute."""
+    """The answers of one endpoint and variant in one minute."""
 
     count: int = 0
     caller_errors: int = 0

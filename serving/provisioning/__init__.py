@@ -1,1 +1,1 @@
-"""What makes declared resources run: the plan of a change, what it makes, its application."""
+"""Provisioning: the plan of a change, its artifacts, its application."""

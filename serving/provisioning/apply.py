@@ -533,7 +533,7 @@ def _made_of(resources: Sequence[Resource]) -> set[Key]:
 
 
 def _check(resource: Resource) -> None:
-    """Have the rooms check what they will be given, before anything is made."""
+    """Let each package check its resources before anything is made."""
     try:
         _check_spec(resource)
     except ResourceError:

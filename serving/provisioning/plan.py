@@ -1,4 +1,4 @@
-"""What an apply would change: declared resources against stored ones. Changes nothing."""
+"""The plan of an apply: declared resources against stored ones. Changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may change a resource now, and work that may never end, waited for in bounds."""
+"""Keyed locks on resources, and bounded waits for work that may never end."""
 
 from __future__ import annotations
 

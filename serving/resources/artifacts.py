@@ -57,7 +57,7 @@ class ModelStore:
         return self._folder / file
 
     def fetch(self, file: str) -> Path:
-        """Have a model on this machine; give where."""
+        """Fetch a model to this machine; return its path."""
         path = self.path(file)
         if self._remote is None or path.exists():
             return path

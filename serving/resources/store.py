@@ -47,7 +47,7 @@ class Stored:
 
     @property
     def edition(self) -> str:
-        """What no other state of the resource has, nor another one of its name before or after."""
+        """The etag of this state: no other state of the resource, or of its name, ever has it."""
         made_us = 0 if self.created_at is None else round(self.created_at.timestamp() * 1e6)
         return f"{made_us:x}.{self.generation}"
 

@@ -1,4 +1,4 @@
-"""What the model is sent of a mini-batch, and what is written of its answer."""
+"""A mini-batch's request to the model, and the output written of its answer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Records(Protocol):
 
 
 class Assembly(Protocol):
-    """What the model is sent and what is written, of text or of tables (parquet.py)."""
+    """The request and the output of a mini-batch, of text or of tables (parquet.py)."""
 
     form: TextFormat
     answer_form: TextFormat

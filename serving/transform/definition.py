@@ -1,4 +1,4 @@
-"""What a transform job is asked to do: SageMaker's fields in snake case, and how they fit."""
+"""The definition of a transform job: SageMaker's fields in snake case, and how they fit."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ _FAULTS = (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionErr
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """What is written for a mini-batch, and what of it is captured."""
+    """The output of a mini-batch, and its captured part."""
 
     output: Any  # As the writer takes it.
     lines: list[bytes]

@@ -40,7 +40,7 @@ class Workers:
         return found
 
     async def sign(self, signature: str) -> None:
-        """Have the processes read rows by a signature from now on."""
+        """Set the signature by which the processes read rows from now on."""
         await self.stop()
         self._launch = replace(self._launch, signature=signature)
         self._idle.put_nowait(None)

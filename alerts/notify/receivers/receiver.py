@@ -1,4 +1,4 @@
-"""What a receiver is: one kind of channel, its options, how it words and sends a notification."""
+"""A receiver: one type of channel, its options, and how it renders and sends a notification."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ UNDELIVERED = ("pending", "sending")
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What the demo sends, and when the windows of its monitors are due."""
+    """The demo's requests, and when the windows of its monitors are due."""
 
     start: datetime
     end: datetime
@@ -45,7 +45,7 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the endpoint said to one attempt of one request."""
+    """The endpoint's answer to one attempt of one request."""
 
     request: int
     event_id: str

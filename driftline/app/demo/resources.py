@@ -1,4 +1,4 @@
-"""What the demo declares: the documents that any user would write, applied the same way."""
+"""The demo's resources: the documents that any user would write, applied the same way."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Descriptions:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a schedule runs, from a definition of its own or inside it; empty texts where unset."""
+    """A schedule's job, from a definition of its own or inside it; empty texts where unset."""
 
     kind: str  # Ours.
     endpoint: str

@@ -38,7 +38,7 @@ _DURATION = TypeAdapter(timedelta)
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What is not the same afterwards, and what to do about it."""
+    """A difference after the import, and what to do about it."""
 
     subject: str
     text: str

@@ -22,7 +22,7 @@ MIN_ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was checked against what, in words, by which baseline, and what came out."""
+    """A dry run: the data, the baseline, and the result."""
 
     note: str
     baseline: Baseline

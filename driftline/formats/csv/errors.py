@@ -1,4 +1,4 @@
-"""What is wrong with a CSV that Arrow refused: which line, in words; slow, and only then."""
+"""Explains why Arrow refused a CSV, and in which line; slow, so only then."""
 
 from __future__ import annotations
 

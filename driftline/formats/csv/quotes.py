@@ -41,7 +41,7 @@ class QuoteWatch(io.RawIOBase):
 
     @property
     def problem(self) -> str | None:
-        """What is wrong first, with its line; None when nothing is."""
+        """The first problem, with its line; None when there is none."""
         if self._problem is None and self._is_inside:
             return f"line {self._opened_line}: a quote opens there and never closes"
         return self._problem

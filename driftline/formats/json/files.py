@@ -120,7 +120,7 @@ def _value(row: Row, slots: tuple[Slot, ...]) -> Any:  # noqa: ANN401 # A value 
 
 @dataclass(slots=True)
 class _Kinds:
-    """What kinds of values a slot was seen with."""
+    """The kinds of values that a slot was seen with."""
 
     types: set[pa.DataType] = field(default_factory=set)
     has_text: bool = False

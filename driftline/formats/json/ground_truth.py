@@ -22,7 +22,7 @@ Text = str | None
 
 
 class TruthError(InputError):
-    """What is wrong with the ground truth of one record, without its place."""
+    """The ground truth of one record is wrong; without its place."""
 
 
 def read_labels(data: str, encoding: object, name: str = "label") -> list[Text]:

@@ -64,7 +64,7 @@ class CommandProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with, as `subprocess` says it; None: it runs."""
+        """Its exit code, as of `subprocess`; None while it runs."""
         return self._process.poll()
 
     def has_ended(self, within_s: float) -> bool:

@@ -149,7 +149,7 @@ def _link(
     files: set[PurePosixPath],
     target: Path,
 ) -> None:
-    """Have a link be the file that it names. No link is ever made, so none can lead outside."""
+    """Unpack a link as a copy of its file. No link is ever made, so none can lead outside."""
     if not member.islnk() and not member.issym():
         raise ModelError(
             f"{archive.name} holds {member.name[:80]!r}, a device or pipe; expected files"

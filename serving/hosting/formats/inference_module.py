@@ -32,7 +32,7 @@ _VARIABLES = ("SM_MODEL_DIR", "SAGEMAKER_SUBMIT_DIRECTORY")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What functions get that take one argument more."""
+    """The context argument of functions that take one more."""
 
     system_properties: dict[str, Any] = field(default_factory=dict)
 

@@ -48,7 +48,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What MLmodel's signature says that the model takes: named columns, or a table of numbers."""
+    """The inputs of MLmodel's signature: named columns, or a table of numbers."""
 
     names: tuple[str, ...] = ()
     types: tuple[str, ...] = ()  # MLflow's; of a table the one of all columns.

@@ -58,7 +58,7 @@ class SignedModel:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a model says about itself when it is loaded."""
+    """A model's description of itself when it is loaded."""
 
     kind: str  # "classifier" answers classes, "estimator" numbers, "bodies" what it likes.
     feature_names: tuple[str, ...] | None

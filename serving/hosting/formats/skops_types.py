@@ -1,4 +1,4 @@
-"""What may stand in a skops file: by loader, the types that it may build. All else is refused."""
+"""The types that each loader of a skops file may build. All others are refused."""
 
 from __future__ import annotations
 

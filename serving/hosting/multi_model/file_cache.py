@@ -102,7 +102,7 @@ class FileCache:
                 del self._pins[one]
 
     def drop(self, name: str) -> None:
-        """Have a model copied anew when it is next asked."""
+        """Drop the copy of a model, so that the next request copies it anew."""
         if copy := self._copies.pop(name, None):
             self._dropped.append(copy)
 

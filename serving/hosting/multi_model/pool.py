@@ -71,7 +71,7 @@ class MultiModelPool(Pool):
         target_model: str | None = None,
         timeout_s: float | None = None,
     ) -> Reply:
-        """Have one request answered by a model, which is loaded if it is not yet."""
+        """Return a model's answer to one request; load the model first if needed."""
         assert target_model is not None  # `Route.target_model` sees to it.
         loop = asyncio.get_running_loop()
         with self._opened():
