@@ -1,1 +1,1 @@
-"""Two data sets and a schedule: windows judged against baselines."""
+"""Monitors: they judge windows of data against a baseline, on a schedule."""

@@ -1,4 +1,4 @@
-"""Baselines made of captured rows: as a whole, or of the columns that changed for good."""
+"""Baselines made from captured rows: all columns, or those that changed for good."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def put_renewed(
 
 
 def require_over(window: Window, now: datetime) -> None:
-    """Refuse a span of time in which rows may still come."""
+    """Refuse a time span in which rows may still come."""
     if window.end > now:
         raise InputError(f"to {window.end:%FT%TZ} is not over yet; expected a time that has passed")
 
 
 def rows_origin(window: Window, **of: object) -> dict[str, object]:
-    """Return what the list of versions says of one made of rows: ``endpoint=`` or ``source=``."""
+    """Return the origin shown in the list of versions: ``endpoint=`` or ``source=``."""
     span = {"from": window.start.isoformat(), "to": window.end.isoformat()}
     return {**of, **span}
 
@@ -66,7 +66,7 @@ def rows_like(
     signature: Signature,
     without: Sequence[Window] = (),
 ) -> Source:
-    """Open what an endpoint captured in a span of time of the columns that a baseline has."""
+    """Open an endpoint's captured rows of a time span, with a baseline's columns."""
     names = captured_like(signature, baseline)
     return captured_rows(root, endpoint, names, window, signature, without)
 
@@ -163,7 +163,7 @@ def captured_rows(
 
 
 def spans_left(window: Window, without: Sequence[Window]) -> list[Window]:
-    """Return what is left of a span of time, in order; ``without`` may reach beyond it."""
+    """Return the rest of a time span, in order; ``without`` may reach beyond it."""
     found, start = [], window.start
     for one in sorted(without, key=lambda one: one.start):
         if start < min(one.start, window.end):

@@ -1,4 +1,4 @@
-"""``driftline.check``: data against a baseline, whatever the kind; ``check_all``: by several."""
+"""``driftline.check``: judges data against a baseline; ``check_all``: by several kinds."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ FILES = (str, PathLike, Files, list, tuple)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """How rows are judged, as `check` describes it."""
+    """Options of a check, as `check` describes them."""
 
     budget: Budget | None = None
     predict: Predictor | None = None
@@ -69,7 +69,7 @@ class CheckOptions:
     postprocess: str | PathLike[str] | None = None
 
     def demand(self, kind: Kind) -> bool:
-        """Whether any option is given that this kind takes for itself."""
+        """Whether any option that only this kind takes is given."""
         return any(getattr(self, name) is not None for name in _own(kind) if name not in PLACE)
 
     def of_kind(self, kind: Kind, kinds: Sequence[Kind]) -> CheckOptions:
@@ -86,7 +86,7 @@ class CheckOptions:
 
 
 def _own(kind: Kind) -> tuple[str, ...]:
-    """Name the options that a kind takes for itself."""
+    """Return the options that only a kind takes."""
     if kind.judges_columns:
         return (*OF_COLUMNS, *PLACE)
     return OF_QUALITY if kind.name == QUALITY else OF_MODELS if kind.needs_model else ()
@@ -228,7 +228,7 @@ def check_kinds(
     names: Sequence[str] | None,
     options: CheckOptions,
 ) -> Reports:
-    """Judge data as `check_all` does, roles and options in one value each."""
+    """Judge data as `check_all` does, with roles and options as one value each."""
     baseline = opened_baseline(reference)
     kinds = _kinds(names)
     if options.preprocess is None and (not options.compat or not isinstance(data, FILES)):
@@ -254,7 +254,7 @@ def check_kinds(
 
 
 def _kinds(names: Sequence[str] | None) -> list[Kind]:
-    """Return the kinds that are named, each once; without names those that judge any rows."""
+    """Return the named kinds, each once; without names all kinds that judge any rows."""
     if names is None:
         return [kind for kind in all_kinds() if kind.name != COMMAND]
     if isinstance(names, str) or not isinstance(names, Iterable):
@@ -273,7 +273,7 @@ def check_roles(
     kind: str | None = None,
     options: CheckOptions = CheckOptions(),
 ) -> Report:
-    """Judge data as `check` does, roles and options in one value each."""
+    """Judge data as `check` does, with roles and options as one value each."""
     baseline = opened_baseline(reference)
     known = baseline.signature if baseline.signature.columns else None
     predict = options.predict
@@ -325,13 +325,13 @@ def check_roles(
 
 
 def _opened(data: object, baseline: Baseline) -> Source:
-    """Open data with the types that the baseline knows."""
+    """Open data with the baseline's types."""
     known = baseline.signature
     return open_source(data, signature=known.as_sent() if known.columns else None)
 
 
 def _with_parts(roles: Roles, names: Sequence[str]) -> Roles:
-    """Return roles that name a list of probabilities by the columns that it has become."""
+    """Replace a list of probabilities in the roles by its columns."""
     name = "".join(roles.probability)
     found = map(PART_NAME.fullmatch, names)
     parts = tuple(part[0] for part in found if part is not None and part[1] == name)
@@ -346,7 +346,7 @@ def _refuse_extras(
     *,
     compat: bool,
 ) -> None:
-    """Refuse what the kind would not look at, and what SageMaker does not have."""
+    """Refuse options that the kind ignores, and those that SageMaker lacks."""
     if rules and (not asked.judges_columns or compat):
         what = "compat" if asked.judges_columns else f'kind "{asked.name}"'
         raise InputError(
@@ -360,7 +360,7 @@ def _refuse_extras(
 
 
 def _quality_extras(metrics: object, costs: object) -> tuple[tuple[OwnMetric, ...], Costs | None]:
-    """Read what model quality is asked to measure besides."""
+    """Read the user's metrics and costs of model quality."""
     if metrics is None and costs is None:
         return (), None
     # Heavy imports that only these need.
@@ -383,7 +383,7 @@ def opened_baseline(reference: object) -> Baseline:
 
 
 def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: Kind) -> None:
-    """Refuse what only the making of a baseline can follow, unless the baseline does already."""
+    """Refuse roles that only the making of a baseline can set."""
     known: dict[str, str] = {column.name: column.role for column in baseline.signature.columns}
     named = [("id", "id", roles.id_column), ("weight", "weight", roles.weight)]
     named += [("excluded", "exclude", name) for name in roles.exclude]
@@ -404,7 +404,7 @@ def _refuse_new_columns(roles: Roles, baseline: Baseline, kind: Kind) -> None:
 
 
 def _refuse_unknown(roles: Roles, baseline: Baseline, names: Sequence[str]) -> None:
-    """Refuse a name that neither the data nor the baseline has."""
+    """Refuse a column that neither the data nor the baseline has."""
     known = [*names, *(column.name for column in baseline.signature.columns)]
     named = [("label", roles.label), ("prediction", roles.prediction), ("group", roles.group)]
     named += [("probability", name) for name in roles.probability]
@@ -418,7 +418,7 @@ def _refuse_unknown(roles: Roles, baseline: Baseline, names: Sequence[str]) -> N
 def _with_positives(
     source: Source, roles: Roles, signature: Signature, outcomes: Outcomes
 ) -> Source:
-    """Refuse a positive value that neither the data nor the baseline has; else return the data."""
+    """Refuse a positive value that neither side has; else return the data."""
     used = roles.over(outcomes.roles)
     reference = outcome_classes(outcomes)
     answered = [text for column in signature.outputs for text in column.classes or ()]

@@ -1,4 +1,4 @@
-"""What a monitor kind is given to evaluate: rows, a baseline, and how they are to be judged."""
+"""The input of a monitor kind's evaluation: rows, baseline and options."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Predictor = Callable[[pa.Table], np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class EarlierRows:
-    """Rows of the windows right before the one that is asked about."""
+    """Rows of the windows right before the judged one."""
 
     start: datetime  # Of the first of these windows.
     # Gives the rows anew at each call, with a column ``event_time`` beside the user's.
@@ -44,7 +44,7 @@ class EarlierRows:
 
 @dataclass(frozen=True, slots=True)
 class PastWindows:
-    """What is known of the windows before the one that is judged."""
+    """History of the windows before the judged one."""
 
     # Of each, in order of time: spans of several windows are then judged, too. None: nothing is
     # remembered, and the window is judged by itself.
@@ -61,7 +61,7 @@ class PastWindows:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A program that judges a window in place of a kind's own rules."""
+    """A program that judges a window instead of a kind's own rules."""
 
     name: str  # As the monitor names it.
     argv: tuple[str, ...]
@@ -103,6 +103,6 @@ class CheckContext:
         object.__setattr__(self, "rows", replace(self.rows, numbers=numbers))
 
     def kept(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
-        """Return what follows from the baseline and a key alone, made once for many windows."""
+        """Return a value that depends on the baseline and a key alone, cached between windows."""
         kept = self.past.drift_tests
         return make() if kept is None else kept.get(self.baseline.version, key, make)

@@ -1,4 +1,4 @@
-"""What a monitor is: which endpoint, against which baseline, how often. Stored, with versions."""
+"""Definitions of monitors, stored with versions."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class DefinitionError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class MonitorDefinition:
-    """One monitor, as it is declared."""
+    """One monitor, as declared."""
 
     name: str  # Unique ignoring case.
     endpoint: str  # Empty where the source is a table.
@@ -214,7 +214,7 @@ class MonitorDefinition:
 
     @property
     def external(self) -> ExternalSource | None:
-        """The table that others write, read; None where an endpoint is captured."""
+        """The external table that is read; None where an endpoint is captured."""
         return None if self.source is None else ExternalSource.of(self.source)
 
     @property
@@ -267,13 +267,13 @@ class MonitorDefinition:
 
     @property
     def timetable(self) -> Schedule:
-        """The schedule, read."""
+        """The parsed schedule."""
         return _timetable(self.schedule, self.time_zone, self.start)
 
 
 @lru_cache(maxsize=1 << 16)
 def _timetable(expression: str, time_zone: str, start: datetime | None) -> Schedule:
-    """Read a schedule once: schedulers ask for it every few seconds."""
+    """Parse a schedule once: schedulers ask for it every few seconds."""
     return Schedule(expression, time_zone, start)
 
 
@@ -334,7 +334,7 @@ def get_definition(connection: Connection, name: str) -> MonitorDefinition:
 
 
 def definition_made_at(connection: Connection, name: str) -> datetime | None:
-    """Return when a monitor was made; None when none of that name is stored."""
+    """Return when a monitor was created; None when none of that name is stored."""
     table = definitions.c
     return connection.scalar(select(table.created_at).where(table.name == name))
 
@@ -348,7 +348,7 @@ def list_definitions(connection: Connection) -> list[MonitorDefinition]:
 def read_all(
     rows: Iterable[Row[tuple[object, ...]]], read: Callable[[Row[tuple[object, ...]]], Read]
 ) -> Iterator[Read]:
-    """Read stored monitors; one that cannot be is a line in the log, and the others run on."""
+    """Read stored monitors; log one that is invalid, and return the others."""
     for row in rows:
         stored = row._mapping  # The documented access to a row by name.
         name = stored["kind"]
@@ -363,7 +363,7 @@ def read_all(
 
 @lru_cache(maxsize=1024)
 def tell_left_out(monitor: str, why: str) -> None:
-    """Log that a stored monitor is left out: once for each reason, however often it is read."""
+    """Log that a stored monitor is skipped: once for each reason."""
     log.warning("monitor=%s %s", monitor, why)
 
 
@@ -396,7 +396,7 @@ def _values(definition: MonitorDefinition) -> dict[str, object]:
 
 
 def from_row(row: Row[tuple[object, ...]]) -> MonitorDefinition:
-    """Read a definition from a row that holds all columns of its table."""
+    """Read a definition from a row of its table."""
     stored = row._mapping  # The documented access to a row by name.
     found = {one.name: stored[one.name] for one in fields(MonitorDefinition)}
     segments = None if found["segments"] is None else tuple(found["segments"])

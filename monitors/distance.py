@@ -1,4 +1,4 @@
-"""``driftline.distance`` and ``driftline.distances``: how far two columns lie apart."""
+"""``driftline.distance`` and ``driftline.distances`` between two columns."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _cells_of(other: object) -> Cells | None:
 
 
 def _is_counts_only(data: object) -> bool:
-    """Whether a profile holds values, but knows only their rows by cell, as of a segment."""
+    """Whether a profile knows its values only by cell, as of a segment."""
     return (
         isinstance(data, ColumnProfile)
         and data.present_count > data.unfit_count + data.inf_count + data.sketch.count
@@ -133,7 +133,7 @@ def _words(side: Sample) -> str:
 
 
 def _sample_of(data: object, shown: str, cells: Cells | None) -> Sample:
-    """Return what is known of one column; `cells` to count rows on, a profile brings its own."""
+    """Return the summary of one column; `cells` count rows, a profile has its own."""
     if isinstance(data, ColumnProfile):
         return _of_profile(data, shown)
     array = _as_array(data, shown)
@@ -153,7 +153,7 @@ def _sample_of(data: object, shown: str, cells: Cells | None) -> Sample:
 
 
 def _on_cells(cells: Cells, counts: NDArray[np.integer]) -> CellCounts:
-    """Return rows by cell without the last two cells, the empty and the unfit."""
+    """Return rows by cell without the empty and unfit cells."""
     rest = None if cells.is_number else np.arange(cells.size - 2) >= len(cells.levels)
     return CellCounts(cells.id, counts[:-2].astype(np.float64), rest)
 
@@ -240,7 +240,7 @@ def _of_profile(column: ColumnProfile, shown: str) -> Sample:
 
 
 def numbers_of(column: ColumnProfile) -> Numbers:
-    """Return the counted numbers, or the sketch's with the true ends, which weigh nothing there."""
+    """Return the counted numbers, or the sketch's with the true ends at weight 0."""
     if column.numbers.is_complete:
         return Numbers(column.numbers.values, column.numbers.counts.astype(np.float64))
     values, weights = column.sketch.weighted()

@@ -95,7 +95,7 @@ class Overtaken(Exception):  # noqa: N818 - no error: others were faster, with n
 
 
 class Notes(Protocol):
-    """What a run notes of itself: its log and its inputs."""
+    """A run's own notes: its log and its inputs."""
 
     lines: list[dict[str, str]]
     inputs: dict[str, object] | None
@@ -106,7 +106,7 @@ class Notes(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One run, as it stands in the table."""
+    """One run, as stored."""
 
     id: str
     monitor: str
@@ -206,7 +206,7 @@ def require_storage(engine: Engine, root: str) -> None:
 
 
 def variant_judged(connection: Connection, identity: str) -> str | None:
-    """Return the variant of the endpoint whose answers an execution judged; None: all."""
+    """Return the endpoint variant that an execution judged; None: all."""
     inputs = connection.scalar(select(executions.c.inputs).where(executions.c.id == identity))
     found = (inputs or {}).get("rows", {}).get("variant")
     return None if found is None else str(found)
@@ -221,7 +221,7 @@ def record(
     before: str | None,
     progress: Notes | None = None,
 ) -> Execution:
-    """Store the run, set older ones of its window aside, replace their datapoints: all or none."""
+    """Store the run, supersede older ones of its window, replace their datapoints: atomically."""
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
     if progress is not None:
         progress.note(execution.exit_message)
@@ -256,7 +256,7 @@ def record(
 
 
 def state_of(status: str, failure_reason: str | None, violation_count: int) -> WindowState:
-    """Return in a word how a window stands."""
+    """Return the state of a window in a word."""
     if status in UNJUDGED and (failure_reason or "").startswith(NO_LABELS):
         return "unlabelled"
     match status:
@@ -272,12 +272,12 @@ def state_of(status: str, failure_reason: str | None, violation_count: int) -> W
 
 
 def shown_state(state: str, worse_count: int | None) -> str:
-    """Return a window's state as pages name it: "worse" between "ok" and "violations"."""
+    """Return a window's displayed state: "worse" between "ok" and "violations"."""
     return "worse" if state == "ok" and worse_count else state
 
 
 def window_state(execution: Execution) -> StateOfWindow:
-    """Return how the window of an execution stands, of labels and marks not yet told."""
+    """Return the state of an execution's window, without labels and annotations."""
     return StateOfWindow(
         execution=execution.id,
         endpoint=execution.endpoint,
@@ -295,7 +295,7 @@ def window_state(execution: Execution) -> StateOfWindow:
 
 
 def keep_state(connection: Connection, execution: Execution, points: Iterable[Datapoint]) -> None:
-    """Put a window among the newest of its monitor, in place of what was there of it."""
+    """Put a window among its monitor's newest, replacing its earlier state."""
     advisory_lock(connection, f"monitor-state:{execution.monitor}")
     query = select(states.c.windows).where(states.c.monitor == execution.monitor)
     counts = {one.name: one.value for one in points if one.namespace == OWN_METRICS}
@@ -345,13 +345,13 @@ def set_aside_open(connection: Connection, monitor: str, now: datetime) -> int:
 
 
 def note_log(engine: Engine, identity: str, lines: list[dict[str, str]]) -> None:
-    """Keep the log of a run that ended when its execution was recorded already."""
+    """Store the log of a run that ended after its execution was recorded."""
     with engine.begin() as connection:
         connection.execute(update(executions).where(executions.c.id == identity).values(log=lines))
 
 
 def current(connection: Connection, monitor: str, window: Window) -> str | None:
-    """Return the id of the execution whose datapoints stand for a window; None before the first."""
+    """Return the id of the execution whose datapoints count for a window; None before the first."""
     table = executions.c
     query = select(table.id).where(
         table.monitor == monitor,
@@ -363,7 +363,7 @@ def current(connection: Connection, monitor: str, window: Window) -> str | None:
 
 
 def _is_judged(connection: Connection, execution: Execution, before: str | None) -> bool:
-    """Return whether the window was judged before; Overtaken where that is not as it was read."""
+    """Whether the window was judged before; Overtaken where that changed since it was read."""
     table = executions.c
     query = select(table.id, table.is_current).where(
         table.monitor == execution.monitor,
@@ -391,7 +391,7 @@ def _set_aside(connection: Connection, execution: Execution) -> None:
 
 
 def _source(execution: Execution) -> str:
-    """Name who puts the datapoints: one source for each monitor and window."""
+    """Name the source of datapoints: one for each monitor and window."""
     return f"monitor:{execution.monitor}/{execution.window.stamp}"
 
 

@@ -62,7 +62,7 @@ class ColumnDifference:
 
     @property
     def apart(self) -> float:
-        """The greatest difference of a share, which ranks columns that chance says nothing of."""
+        """The largest difference of a share, by which non-significant columns are ranked."""
         return float(np.abs(self.selected - self.others).max(initial=0.0))
 
 
@@ -133,7 +133,7 @@ def explain(
 def _differences(
     columns: Sequence[CodedColumn], mask: Bools, baseline: Baseline, chosen: set[str]
 ) -> tuple[ColumnDifference, ...]:
-    """Rank the columns, the farthest apart first; those that the rows were selected by last."""
+    """Rank the columns, the most different first; selecting ones last."""
     # A prediction is made of the probability: whoever selects by one selects by the other.
     outputs = {one.name for one in baseline.signature.outputs}
     following = outputs - chosen if outputs & chosen else set[str]()
@@ -163,7 +163,7 @@ def _differences(
 def _drawn(
     column: CodedColumn, counts: Sequence[Ints], baseline: Baseline
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Return labels and shares of both sides, few enough to read."""
+    """Return labels and shares of both sides, joined into few bars."""
     selected, others = counts
     if column.is_number:
         found: Comparison = compare(baseline.cells[column.name], others, selected)
@@ -183,7 +183,7 @@ def _drawn(
 
 
 def _place(columns: Sequence[CodedColumn], mask: Bools) -> Named:
-    """Find the segment that holds most of the selected rows, beside the others."""
+    """Find the segment with most of the selected rows, compared with the others."""
     # Each place is a cell of its own, since the others are coded by the same places.
     against = [
         replace(

@@ -48,7 +48,7 @@ ONE_OF_FOUR: Mapping[str, object] = {"evaluation_periods": 4, "datapoints_to_ala
 
 
 class InapplicableKindError(InputError):
-    """The baseline holds nothing that a kind could compare rows with."""
+    """The baseline lacks what a kind compares rows with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class MetricSeries:
 
 
 def metric_place(namespace: str, monitor: str, endpoint: str | None) -> tuple[str, dict[str, str]]:
-    """Return the namespace and dimensions of a monitor's metrics; without an endpoint its own."""
+    """Return namespace and dimensions of a monitor's metrics; without an endpoint its own."""
     if endpoint:
         return namespace, {"Endpoint": endpoint, "MonitoringSchedule": monitor}
     return namespace.replace(_OF_ENDPOINTS, _OF_TABLES), {"MonitoringSchedule": monitor}
@@ -105,7 +105,7 @@ def captured_columns(signature: Signature, baseline: Baseline) -> list[str]:
 
 
 def answer_columns(signature: Signature, baseline: Baseline, *also: str) -> list[str]:
-    """Name the captured columns of the reference's outcomes and weights, and others."""
+    """Return the captured columns of outcomes and weights, and others."""
     # Behind the outcomes are heavy packages, which the table of kinds does without.
     from driftline.baseline.outcomes import kept_columns
 
@@ -197,7 +197,7 @@ class Kind:
 
     @property
     def watched_windows(self) -> int:
-        """How many of the newest windows the alarms look at that a deployed one gets."""
+        """How many of the newest windows its default alarms look at."""
         periods = (one.get("evaluation_periods", 1) for one in self.default_alarms)
         return max((one for one in periods if isinstance(one, int)), default=1)
 
@@ -247,7 +247,7 @@ class Kind:
         return cast("Mapping[str, str]", getattr(found, name)(baseline))
 
     def detectable(self, baseline: Baseline) -> list[str]:
-        """Return what changes windows find, in sentences; none where the kind does not tell."""
+        """Return the changes that windows would find, in sentences; none where unknown."""
         module = import_module(self.evaluation)
         return list(module.detectable(baseline)) if hasattr(module, "detectable") else []
 
@@ -267,7 +267,7 @@ def kind_named(text: str) -> Kind:
 
 
 def kind_names() -> tuple[str, ...]:
-    """Name the kinds, those of other packages last."""
+    """Return the kinds' names, those of other packages last."""
     # Slow to import, and only needed for what the table does not have.
     from importlib.metadata import entry_points
 
@@ -281,7 +281,7 @@ def all_kinds() -> tuple[Kind, ...]:
 
 @cache
 def find_kind(name: str) -> Kind | None:
-    """Return a kind by its stored name; None where its package is gone or cannot be loaded."""
+    """Return a kind by its stored name; None where its package is missing or broken."""
     if name in KINDS:
         module, _, attribute = KINDS[name].partition(":")
         return cast("Kind", getattr(import_module(module), attribute))
@@ -297,7 +297,7 @@ def find_kind(name: str) -> Kind | None:
 
 @cache
 def metric_spec(name: str) -> MetricSpec:
-    """Return the words of a metric, whichever kind measures it; ``f1[cat]`` is a part of ``f1``."""
+    """Return the words of a metric of any kind; ``f1[cat]`` is a part of ``f1``."""
     specs = (metric for kind in all_kinds() for metric in kind.metrics if metric.name == name)
     if (found := next(specs, None)) is not None:
         return found

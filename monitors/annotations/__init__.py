@@ -1,1 +1,1 @@
-"""What people say of a monitor's findings: expected, harmful, or the new normal."""
+"""Users' annotations of a monitor's findings: expected, harmful, or the new normal."""

@@ -1,4 +1,4 @@
-"""What somebody said of a monitor's violation, or of a window in which it found nothing."""
+"""An annotation of a monitor's violation, or of a window without one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One annotation; withdrawing it is its only change."""
+    """One annotation; it changes only by being withdrawn."""
 
     monitor: str
     window: Window  # The window that was looked at.
@@ -59,21 +59,21 @@ class Annotation:
 
     @property
     def span(self) -> Window:
-        """The time in which the windows start that it is about."""
+        """The time in which its windows start."""
         end = self.window.end if self.until is None else max(self.until, self.window.end)
         return Window(self.window.start, end)
 
     @property
     def is_quiet(self) -> bool:
-        """Whether what it covers does not alarm."""
+        """Whether its violations do not alarm."""
         return self.verdict != HARMFUL
 
     def includes(self, window: Window) -> bool:
-        """Whether a window is among those that it is about."""
+        """Whether it is about a window."""
         return self.span.start <= window.start < self.span.end
 
     def covers(self, feature: str, check: str, window: Window) -> bool:
-        """Whether a violation is among those that it is about."""
+        """Whether it is about a violation."""
         is_named = self.feature in (None, feature) and self.check in (None, check)
         return is_named and self.includes(window)
 
@@ -82,7 +82,7 @@ class Annotation:
         return replace(self, withdrawn_by=by, withdrawn_at=at)
 
     def to_row(self) -> dict[str, JsonValue | datetime]:
-        """Return the fields as they are stored and sent, in a fixed order."""
+        """Return the fields as stored and sent, in a fixed order."""
         return {
             "id": self.id,
             "monitor": self.monitor,
@@ -119,14 +119,14 @@ class ExpectedViolation:
     annotation: Annotation
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """Return the violation as plain JSON values, with the annotation beside it."""
+        """Return the violation as plain JSON values, with the annotation."""
         return {**self.violation.to_dict(), "mark": self.annotation.to_dict()}
 
 
 def annotation_of(
     annotations: Iterable[Annotation], feature: str, check: str, window: Window
 ) -> Annotation | None:
-    """Return the annotation that counts for a violation: the newest of those that cover it."""
+    """Return the newest annotation that covers a violation."""
     covering = (
         annotation
         for annotation in annotations

@@ -88,7 +88,7 @@ def annotations_between(
     *,
     endpoints: Collection[str] | None = None,
 ) -> list[Annotation]:
-    """Return those not withdrawn of windows which start in [start, end), newest first."""
+    """Return active annotations of windows that start in [start, end), newest first."""
     last = func.coalesce(annotations_table.c.until, annotations_table.c.window_end)
     query = (
         select(annotations_table)
@@ -107,7 +107,7 @@ def annotations_between(
 def withdraw_annotation(
     connection: Connection, annotation: Annotation, *, by: str, now: datetime
 ) -> Annotation:
-    """Withdraw an annotation, which is unsettled again; it stays as history."""
+    """Withdraw an annotation; it becomes unsettled and stays as history."""
     changed = connection.execute(
         update(annotations_table)
         .where(annotations_table.c.id == annotation.id, annotations_table.c.withdrawn_at.is_(None))
@@ -134,7 +134,7 @@ def settle_annotation(connection: Connection, annotation: Annotation) -> None:
 
 
 def unsettled_annotations(connection: Connection) -> list[Annotation]:
-    """Return the annotations of existing monitors whose windows are still to be run again."""
+    """Return annotations of existing monitors whose windows are to be run again."""
     query = (
         select(annotations_table)
         .join(definitions, definitions.c.name == annotations_table.c.monitor)

@@ -1,1 +1,1 @@
-"""What a monitor would have done: history replayed through its own rule, beside other rules."""
+"""Backtests: a monitor's rule on past data, compared with other rules."""

@@ -109,7 +109,7 @@ def backtest_roles(
     options: BacktestOptions,
     monitor: str = "",
 ) -> Backtest:
-    """Judge past data as `backtest` does, the roles in one value."""
+    """Judge past data as `backtest` does, with the roles as one value."""
     if roles.timestamp is None:
         raise InputError("backtest: no timestamp; name the column with each row's time")
     if (reference is None) == (reference_until is None):
@@ -185,7 +185,7 @@ def _counter(
     day_test: DayTest | None,
     unfit: str | None = None,
 ) -> partial[HistoryCounter]:
-    """Return the function that starts a counter of the history."""
+    """Return a factory of history counters."""
     return partial(
         HistoryCounter, baseline.cells, spans, time, options.between_us, unfit,
         day_counter(day_test, time),
@@ -201,7 +201,7 @@ def _judged(
     history: History,
     day_test: DayTest | None,
 ) -> Backtest:
-    """Judge the windows that were counted, in order of time."""
+    """Judge the counted windows, in order of time."""
     if not len(history.starts):
         undated = f" ({history.undated_count:,} rows have no time)" if history.undated_count else ""
         raise InputError(f"no window has rows in the span that is asked for{undated}")
@@ -233,7 +233,7 @@ def _judged(
 def _shortened(
     history: History, baseline: Baseline, day_test: DayTest | None
 ) -> Iterator[WindowCounts]:
-    """Return the windows as a monitor counts them: a long visit of one value is no drift."""
+    """Return the windows as a monitor counts them, with long runs cut: they are no drift."""
     known = baseline.profile.columns if baseline.profile else {}
     references = reference_columns(baseline)
     for start, window in zip(history.starts.tolist(), history.windows(day_test), strict=True):
@@ -243,7 +243,7 @@ def _shortened(
 
 
 def _before(source: Source, column: str, until: datetime) -> Source:
-    """Return the rows before a moment; those without a time are none of them."""
+    """Return the rows before a moment, without those that have no time."""
     if until.tzinfo is None:
         raise InputError(f"reference_until {until} has no time zone; expected one such as UTC")
 

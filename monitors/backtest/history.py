@@ -1,4 +1,4 @@
-"""The rows of a long time counted in one reading: by window, column and cell."""
+"""Counts a long history in one reading: by window, column and cell."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLD_AT = 1000
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What windows hold; shapes: W windows that have rows, C cells of a column."""
+    """Counts of windows; W windows that have rows, C cells of a column."""
 
     starts: Counts  # Shape (W,), ascending, in microseconds since 1970.
     ends: Counts
@@ -146,7 +146,7 @@ class HistoryCounter:
         return History(starts, ends, rows, cells)
 
     def _unfit(self, batch: pa.RecordBatch, name: str, cell: Cells) -> NDArray[np.bool_]:
-        """Mark the rows whose value does not fit its type, here or when it was captured."""
+        """Mark unfit values, found here or at capture."""
         mask = unfit_mask(batch.column(name), cell.type).to_numpy(zero_copy_only=False).copy()
         if self.unfit_column is not None:
             entries = batch.column(self.unfit_column)
@@ -182,7 +182,7 @@ def _chosen(part: History, keep: NDArray[np.bool_]) -> History:
 
 
 def _added(parts: list[History]) -> History:
-    """Add up parts, window by window; a column that a part lacks adds nothing."""
+    """Sum parts by window; a column that a part lacks adds nothing."""
     starts, first, inverse = np.unique(
         np.concatenate([part.starts for part in parts]), return_index=True, return_inverse=True
     )

@@ -1,4 +1,4 @@
-"""What is asked of a backtest besides the data."""
+"""Options of a backtest."""
 
 from __future__ import annotations
 

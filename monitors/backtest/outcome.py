@@ -1,4 +1,4 @@
-"""What a backtest found, as values, plain JSON, and one line for each matter."""
+"""The result of a backtest, as values, plain JSON, and lines of text."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ class Backtest:
 
     @property
     def undecidable_count(self) -> int:
-        """Windows of which no column could have been an alarm: all vary too much."""
+        """Windows in which no column could alarm, because all vary too much."""
         return sum(verdict.state == UNDECIDABLE for verdict in self.verdicts)
 
     @property
     def unjudged(self) -> tuple[str, ...]:
-        """The columns that could have been an alarm in no window."""
+        """The columns that could alarm in no window."""
         judged = frozenset[str]().union(*(verdict.judged for verdict in self.verdicts))
         return tuple(name for name in self.columns if name not in judged)
 
@@ -109,7 +109,7 @@ class Backtest:
 
 
 def cause_of(alarm: ColumnDrift | DayFinding) -> str:
-    """Describe what has drifted, as the monitor's violations do."""
+    """Describe what has drifted, in the words of the monitor's violations."""
     if isinstance(alarm, DayFinding):
         return f"{alarm.column}: {day_words(alarm)}, since {alarm.since:%Y-%m-%d %H:%M} UTC"
     return f"{alarm.column}: {drift_words(alarm)}"

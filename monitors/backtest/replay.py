@@ -1,4 +1,4 @@
-"""Windows through the monitor's own rule, one after the other, as they would have come."""
+"""Replays windows through the monitor's rule, in order of time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALARM, QUIET = "alarm", "quiet"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the monitor would have said of one window."""
+    """The monitor's verdict on one window."""
 
     start: datetime | None
     end: datetime | None
@@ -37,7 +37,7 @@ def replay(
     windows: Iterable[WindowCounts],
     day_test: DayTest | None = None,
 ) -> Iterator[Verdict]:
-    """Judge windows in order of time; each knows of those before it what the monitor would know."""
+    """Judge windows in order of time, each with the monitor's history before it."""
     past: deque[WindowCounts] = deque(maxlen=drift_test.earlier_windows)
     past_days: deque[WindowCounts] = deque(
         maxlen=0 if day_test is None else day_test.earlier_windows

@@ -1,4 +1,4 @@
-"""How a backtest cuts time into windows: by a monitor's timetable, or in equal lengths."""
+"""The windows of a backtest: by a monitor's timetable, or in equal lengths."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Times = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """The windows that time is cut into."""
+    """The windows of a backtest."""
 
     # Windows start at multiples of it since 1970, UTC; None: as the schedule says.
     length: timedelta | None = None
@@ -46,7 +46,7 @@ class Spans:
 
     @property
     def usual_length(self) -> timedelta:
-        """How long a window is: the length, or the mean of a year's windows."""
+        """Length of a window, or the mean length over a year."""
         return self.length or YEAR / self.windows_per_year
 
     @property
@@ -61,7 +61,7 @@ class Spans:
         return f"{self.length // timedelta(minutes=1)}m"
 
     def cut(self, times_us: Times) -> tuple[Times, Times, Times]:
-        """Return in which windows times lie."""
+        """Return the windows of times."""
         if self.length is not None:
             step = self.length // timedelta(microseconds=1)
             found, index = np.unique(times_us // step, return_inverse=True)
@@ -98,7 +98,7 @@ class Spans:
 
 
 def spans_of(window: str, time_zone: str = UTC_NAME) -> Spans:
-    """Read a length or a timetable; the zone is whose clock a cron expression is read by."""
+    """Read a length or a timetable; `zone` is the time zone of a cron expression."""
     kind = window.strip().casefold()[:4]
     if kind not in ("cron", "rate"):
         return Spans(window_length(window))
@@ -106,7 +106,7 @@ def spans_of(window: str, time_zone: str = UTC_NAME) -> Spans:
 
 
 def window_length(text: str) -> timedelta:
-    """Read a length such as ``1h``, ``30m``, ``1d`` or ``2w``; anything else is an InputError."""
+    """Read a length such as ``1h``, ``30m``, ``1d`` or ``2w``; else raise InputError."""
     found = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
     if found is None or int(found[1]) == 0:
         raise InputError(f'window "{text}"; expected a length such as 30m, 1h, 1d or 1w')

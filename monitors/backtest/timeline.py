@@ -1,4 +1,4 @@
-"""Where a backtest alarms, folded to few signs: for a line of text or a picture."""
+"""A backtest's alarms as a short timeline, for text or a picture."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGNS, PLAIN_SIGNS = ("·", "▪", "█", "?"), (".", "+", "#", "?")
 
 
 def is_judged(window: Mapping[str, Any]) -> bool:
-    """Return whether any column of a window of `Backtest.as_dict` could have been an alarm."""
+    """Whether any column of a window of `Backtest.as_dict` could have alarmed."""
     return window["state"] in ("alarm", "quiet")
 
 
@@ -23,7 +23,7 @@ def alarm_flags(found: Mapping[str, Any]) -> list[Flag]:
 
 
 def loudness(flags: Sequence[Flag], places: int) -> list[float | None]:
-    """Share the windows out among places, in order."""
+    """Distribute the windows over slots, in order."""
     found: list[float | None] = []
     for low, high in pairwise(_cuts(len(flags), places)):
         judged = [flag for flag in flags[low:high] if flag is not None]
@@ -32,7 +32,7 @@ def loudness(flags: Sequence[Flag], places: int) -> list[float | None]:
 
 
 def strip(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
-    """Draw the windows as one line of signs, which `legend` explains."""
+    """Draw the windows as one line of characters, which `legend` explains."""
     quiet, some, every, unjudged = PLAIN_SIGNS if plain else SIGNS
     return "".join(
         unjudged if share is None else quiet if not share else every if share == 1 else some
@@ -41,7 +41,7 @@ def strip(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
 
 
 def legend(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
-    """Return what the signs of `strip` mean: those that can be in such a line."""
+    """Return the meaning of the characters of `strip`."""
     quiet, some, every, unjudged = PLAIN_SIGNS if plain else SIGNS
     sizes = sorted({high - low for low, high in pairwise(_cuts(len(flags), places))})
     is_folded = sizes[-1:] > [1]
@@ -55,6 +55,6 @@ def legend(flags: Sequence[Flag], places: int, *, plain: bool = False) -> str:
 
 
 def _cuts(count: int, places: int) -> list[int]:
-    """Return where each place begins, and where the last one ends."""
+    """Return the slots' starts, and the end of the last one."""
     width = min(places, count)
     return [count * at // width for at in range(width + 1)] if width else []

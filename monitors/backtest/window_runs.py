@@ -1,4 +1,4 @@
-"""How long values stay in the windows of a history, where that may matter to the drift test."""
+"""Long runs of values in the windows of a history, where the drift test may need them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class WindowRuns:
         starts: NDArray[np.int64],
         index: NDArray[np.int64],
     ) -> None:
-        """Add rows that have a time; `index` says in which of the windows each of them lies."""
+        """Add rows that have a time; `index` is each row's window."""
         self._batches.update(starts.tolist())
         at = index if order.places is None else index[order.places]
         edges = np.searchsorted(at, np.arange(len(starts) + 1))
@@ -66,7 +66,7 @@ class WindowRuns:
         return found
 
     def result(self) -> RunsByWindow:
-        """Return the runs of the windows that are known whole."""
+        """Return the runs of the windows that are known completely."""
         return {
             key: runs
             for key, runs in self._runs.items()
@@ -75,7 +75,7 @@ class WindowRuns:
 
 
 def _with_long_run(numbers: NDArray[np.float64], at: NDArray[np.int64]) -> list[int]:
-    """Return the windows with so many equal rows one after the other; what is missing ends none."""
+    """Return the windows with a long run of equal rows; missing values do not end a run."""
     known = np.isfinite(numbers)
     numbers, at = numbers[known], at[known]
     begins = np.flatnonzero((np.diff(numbers) != 0) | (np.diff(at) != 0)) + 1

@@ -1,1 +1,1 @@
-"""Whether days differ from what hour, weekday and season lead to expect: columns that vary."""
+"""The day test: whether days differ from those expected by hour, weekday and season."""

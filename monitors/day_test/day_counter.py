@@ -16,7 +16,7 @@ from driftline.baseline.value_runs import TimeOrder
 
 @dataclass(slots=True)
 class DayCounter:
-    """What the day test needs of a window, collected while it is read."""
+    """Counts for the day test, collected while a window is read."""
 
     cells: Mapping[str, Cells]  # Of the columns that are scored.
     blocks: BlockCounter
@@ -26,7 +26,7 @@ class DayCounter:
     def start(
         cls, time_column: str, cells: Mapping[str, Cells], within: Mapping[str, Cells]
     ) -> DayCounter:
-        """Begin without rows; steps of some columns are taken within the levels of others."""
+        """Begin without rows; some columns step within the levels of others."""
         numbers = [name for name, one in cells.items() if one.is_number]
         sizes = {name: one.size for name, one in cells.items()}
         return cls(cells, BlockCounter(sizes), StepCounter.start(time_column, numbers, within))

@@ -1,4 +1,4 @@
-"""The day test of a monitor: which columns' days differ, over spans of 4 days and more. Pure."""
+"""The day test: finds columns whose days differ, over spans of 4 days and more. Pure."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class DayFinding:
-    """A column whose days differ from what hour, weekday and season lead to expect."""
+    """A column whose days differ from those expected by hour, weekday and season."""
 
     column: str
     score: str  # One of `NUMBER_SCORES`, or a level such as ``= UA``.
@@ -87,7 +87,7 @@ class DayFinding:
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """What is told of a column first, the least: a cycle that moved changes all else, too."""
+        """Sort key of a column's findings, the least first: a moved cycle changes all others."""
         return self.score not in (CLOCK_COS, CLOCK_SIN), self.p_value / self.alpha
 
     @property
@@ -113,7 +113,7 @@ class DayFinding:
 
 @dataclass(frozen=True, slots=True)
 class DayTestResult:
-    """What the days of one window, and of the spans that end with it, show."""
+    """Findings of the days of a window, and of the spans that end with it."""
 
     findings: Mapping[str, DayFinding] = field(default_factory=dict)  # By column, the strongest.
     # Columns of which a span of such windows, not always one that ends here, can be a finding.
@@ -127,7 +127,7 @@ class DayTestResult:
 
 @dataclass(frozen=True)
 class DayTest:
-    """The rule of one monitor, with what it knows of the reference's days."""
+    """The day test of one monitor, with the reference's days."""
 
     references: Mapping[str, ReferenceColumn]
     blocks: BlockCounts
@@ -141,13 +141,13 @@ class DayTest:
 
     @cached_property
     def groups(self) -> tuple[ReferenceDays, ...]:
-        """The columns by the hours of their reference, those that can be judged."""
+        """The judged columns, grouped by the hours of their reference."""
         columns = {name: one.cells for name, one in self.references.items()}
         return parts_of(columns, self.blocks, self.steps, self.context)
 
     @property
     def cells(self) -> dict[str, Cells]:
-        """What windows are counted on: the columns that can be judged, and what they depend on."""
+        """Cells of the judged columns and their context columns."""
         return {
             name: self.references[name].cells
             for group in self.groups
@@ -169,7 +169,7 @@ class DayTest:
 
     @property
     def earlier_windows(self) -> int:
-        """How many windows before one the longest span takes."""
+        """Number of windows before one in the longest span."""
         return self.scales[-1] - 1
 
     def judge(self, window: WindowCounts, past: Sequence[WindowCounts] = ()) -> DayTestResult:
@@ -200,7 +200,7 @@ class DayTest:
 
     @property
     def _unseen(self) -> frozenset[str]:
-        """Scores that windows so short do not show."""
+        """Scores that such short windows do not show."""
         return WHOLE_DAYS if self.length is not None and self.length < DAY else frozenset()
 
     def _alpha(self, scale: int, scales: Sequence[int]) -> float:
@@ -240,7 +240,7 @@ class DayTest:
 
 
 def day_scales(length: timedelta | None) -> tuple[int, ...]:
-    """Return the numbers of windows that are judged together: of short ones, up to 16 days."""
+    """Return the numbers of windows that are judged together, up to 16 days."""
     scales: tuple[int, ...] = SCALES
     while length is not None and scales[-1] * length < LONG_SPAN and scales[-1] < MOST_WINDOWS:
         scales = (*scales, 2 * scales[-1])
@@ -297,7 +297,7 @@ def _last_day(windows: Sequence[WindowCounts]) -> list[WindowCounts]:
 
 
 def _is_nearer(group: ReferenceDays, windows: Sequence[WindowCounts], mean: Numbers) -> Flags:
-    """Return which scores of windows lie clearly nearer to what is expected, shape (F,)."""
+    """Return which scores of windows lie clearly nearer to the expected ones, shape (F,)."""
     days, sums, rows = _gathered(group, windows)
     first, width = _extent(windows[0], windows[-1], days)
     own, total = _mean(sums - rows * group.variation.expected(days), rows), rows.sum(axis=0)
@@ -307,7 +307,7 @@ def _is_nearer(group: ReferenceDays, windows: Sequence[WindowCounts], mean: Numb
 
 
 def _explained(span_days: float, context: Collection[str]) -> str:
-    """Return what a reference of so many days is known to depend on, in words."""
+    """Return, in words, what a reference of this many days can explain."""
     known = ["hour"] if span_days >= WEEKEND_DAYS else ["the hour"]
     known += ["weekday"] * (span_days >= WEEKEND_DAYS) + ["season"] * (span_days >= SEASON_DAYS)
     *first, last = [*known, *context]
@@ -317,7 +317,7 @@ def _explained(span_days: float, context: Collection[str]) -> str:
 def _within_reach(
     group: ReferenceDays, window: WindowCounts, scale: int, alpha: float
 ) -> set[tuple[str, str]]:
-    """Return the column and name of the scores that can be a finding in such a span of windows."""
+    """Return column and name of the scores that can be a finding in such a span."""
     days, _, rows = _gathered(group, [window])
     first, width = _extent(window, window, days)
     if scale * width < LEAST_SPAN / DAY or len(days) < FILLED * width:
@@ -333,7 +333,7 @@ def _within_reach(
 
 
 def _extent(first: WindowCounts, last: WindowCounts, days: Integers) -> tuple[float, float]:
-    """Return when a span of windows begins and how long it is, in days."""
+    """Return the start of a span of windows and its length, in days."""
     if first.start is not None and last.end is not None:
         return (first.start - EPOCH) / DAY, (last.end - first.start) / DAY
     return (float(days[0]), float(days[-1] - days[0]) + 1.0) if len(days) else (0.0, 0.0)
@@ -342,7 +342,7 @@ def _extent(first: WindowCounts, last: WindowCounts, days: Integers) -> tuple[fl
 def _gathered(
     group: ReferenceDays, windows: Sequence[WindowCounts]
 ) -> tuple[Integers, Numbers, Numbers]:
-    """Add up the days of windows: shapes (D,), (D, F), (D, F)."""
+    """Sum the days of windows: shapes (D,), (D, F), (D, F)."""
     parts = [
         (group.places[name], one)
         for window in windows

@@ -1,1 +1,1 @@
-"""Whether a column has drifted: windows' counts against the reference's, false alarms budgeted."""
+"""The drift test: compares counts with the reference's, within a budget of false alarms."""

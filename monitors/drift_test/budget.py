@@ -1,4 +1,4 @@
-"""How much care is asked for: false alarms a year, and the change that is none yet."""
+"""The budget of false alarms, and the tolerance."""
 
 from __future__ import annotations
 

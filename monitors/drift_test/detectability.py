@@ -70,7 +70,7 @@ def undecidable(
 
 
 def reached(layout: Layout, scan: SpanScan) -> NDArray[np.bool_]:
-    """Return which columns of a span are judged and could be a violation, shape (W,)."""
+    """Return the columns of a span that are judged and could be a violation, shape (W,)."""
     return np.asarray(scan.judged & _reached(scan, np.arange(len(layout)), _middle(layout, scan)))
 
 
@@ -153,7 +153,7 @@ def gap_remedies(
 def _more_rows(
     scan: SpanScan, places: Indices, sets: Indices, *, shares: Sequence[float] = (0.0, 1.0)
 ) -> list[str]:
-    """Return how many rows would do for each column; "" where no number that is tried would."""
+    """Return how many rows each column needs; "" where no tried number is enough."""
     own = scan.effect[sets]
     effect = (1.0 + (own - 1.0) * FACTORS) / own
     more = _reached(scan, places, sets, shares=shares, rows=FACTORS, effect=effect)
@@ -168,7 +168,7 @@ def _more_days(days: float) -> str:
 
 
 def too_few(reference_rows: float) -> str:
-    """Return what a column needs that has too few rows: in the reference, or else here."""
+    """Return what a column with too few rows needs: in the reference, or else in the window."""
     where = " in the reference" if reference_rows < MIN_ROWS else ""
     return f"at least {MIN_ROWS} rows{where}"
 
@@ -181,7 +181,7 @@ def _days(own: BlockCounts | None) -> float | None:
 
 
 def _middle(layout: Layout, scan: SpanScan) -> Indices:
-    """Return the most even set of each column, shape (W,)."""
+    """Return the most balanced set of each column, shape (W,)."""
     evenness = np.where(layout.absent, -1.0, -np.abs(scan.known - 0.5))
     return layout.strongest(evenness, np.zeros(evenness.size, dtype=np.bool_))
 

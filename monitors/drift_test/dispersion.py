@@ -52,7 +52,7 @@ BLOCKS_TO_CHOOSE_BY = 400
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What the reference's blocks of one length tell."""
+    """The design effects of blocks of one length."""
 
     learnt: Numbers  # Design effects >= 1 of a window with as many rows as a block, shape (S,).
     believed: Numbers  # The same, or 2 where too few blocks speak for less.
@@ -111,7 +111,7 @@ def _usual(layout: Layout, factors: Numbers) -> tuple[Numbers, NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Dispersion:
-    """The design effects of all columns, each learnt when it is first asked for."""
+    """The design effects of all columns, each learnt at first use."""
 
     layout: Layout
     reference: BlockCounts  # Columns that it lacks count as independent rows.
@@ -134,7 +134,7 @@ class Dispersion:
 
     @cached_property
     def extent_h(self) -> int:
-        """Hours from the reference's first row to its last, without stray times such as of 1970."""
+        """Hours from the reference's first row to its last, without stray times as in 1970."""
         hours, rows = self.reference.hours, self.hour_rows
         if not rows.sum():
             return 1
@@ -146,7 +146,7 @@ class Dispersion:
 
     @cached_property
     def grids(self) -> tuple[Grid, ...]:
-        """Which hours count as alike, for each column: the finest that pays."""
+        """Which hours are alike, for each column: the finest grid that helps."""
         found = [GRIDS[0]] * len(self.layout)
         grids = possible_grids(self.reference.hours, self.unit_h) if self.seasonal else GRIDS[:1]
         if not self._known or len(grids) == 1:
@@ -218,7 +218,7 @@ class Dispersion:
 
     @property
     def _short_h(self) -> int:
-        """Return the shortest length whose blocks hold enough rows to show clusters, in hours."""
+        """Return the shortest length, in hours, whose blocks have rows enough to show clusters."""
         rows = self.hour_rows.sum() / self.extent_h
         return int(2 ** math.ceil(math.log2(max(CLUSTER_ROWS / float(rows), 1.0))))
 
@@ -255,7 +255,7 @@ class Dispersion:
         return np.maximum(mean, ratios.largest / math.log(4.0 * blocks)), allowance
 
     def _block_rows(self, length_h: int) -> float:
-        """Return the rows of the mean block, also of one that is longer than the reference."""
+        """Return the rows of the mean block, also of one longer than the reference."""
         hours = self.reference.hours
         _, first = np.unique(hours // length_h, return_index=True)
         rate = self.hour_rows.sum() / self.extent_h

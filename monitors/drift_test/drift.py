@@ -21,7 +21,7 @@ from driftline.stats.distances.divergences import (
 
 @dataclass(frozen=True, slots=True)
 class ReferenceColumn:
-    """What the baseline knows of one column."""
+    """One column of the baseline."""
 
     cells: Cells
     counts: Numbers  # Rows by cell, shape (cells,).
@@ -79,7 +79,7 @@ class ColumnDrift:
 
     @property
     def over_windows(self) -> str:
-        """Which windows its shares are of, after a share in words; "" of the judged one alone."""
+        """The windows behind its shares, in words; "" for the judged one alone."""
         return f" over the last {self.window_count} windows" if self.window_count > 1 else ""
 
     @property
@@ -94,17 +94,17 @@ class ColumnDrift:
 
     @property
     def stability(self) -> float:
-        """Population stability index over all cells, corrected for sample size; for show."""
+        """Population stability index over all cells, corrected for sample size; for display."""
         return population_stability(self.reference_counts, self.window_counts, corrected=True)
 
     @property
     def jensen_shannon(self) -> float:
-        """Jensen-Shannon distance over all cells, corrected for sample size; for show."""
+        """Jensen-Shannon distance over all cells, corrected for sample size; for display."""
         return jensen_shannon_distance(self.reference_counts, self.window_counts, corrected=True)
 
 
 def reference_columns(baseline: Baseline) -> dict[str, ReferenceColumn]:
-    """Return, by column, the cells and what the reference holds in them."""
+    """Return, by column, the cells and the reference's counts."""
     found = {}
     for name, cells in baseline.cells.items():
         column = baseline.profile.columns.get(name) if baseline.profile else None
@@ -117,7 +117,7 @@ def reference_columns(baseline: Baseline) -> dict[str, ReferenceColumn]:
 
 
 def _seen_once(column: ColumnProfile) -> int:
-    """Count the texts that occur once: so many new ones are to be expected."""
+    """Count the texts that occur once: the expected number of new ones."""
     if column.is_number or not column.levels.is_exact:
         return 0
     return int(np.sum(column.levels.counts == 1))

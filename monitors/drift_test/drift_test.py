@@ -73,7 +73,7 @@ class DriftTestResult:
 
 @dataclass(frozen=True)
 class DriftTest:
-    """The rule of one monitor, with what it knows of the reference."""
+    """The drift test of one monitor, with its reference."""
 
     references: Mapping[str, ReferenceColumn]
     blocks: BlockCounts | None = None  # The reference by the hour; None: it has no times.
@@ -101,12 +101,12 @@ class DriftTest:
 
     @property
     def earlier_windows(self) -> int:
-        """How many windows before the judged one are needed."""
+        """Number of windows needed before the judged one."""
         return self.scales[-1] - 1
 
     @cached_property
     def reference_model(self) -> ReferenceModel | PartedReferenceModel:
-        """What is learnt of the reference, once; the most costly part is learnt at first use."""
+        """The reference model, learnt once; its most costly part at first use."""
         if self.blocks is not None and self.blocks.apart:
             return PartedReferenceModel.of(self.references, self.blocks, self.length)
         return ReferenceModel.of(self.references, self.blocks, self.length)
@@ -123,7 +123,7 @@ class DriftTest:
         return np.array([self.tolerances.get(name, usual) for name in self.references])
 
     def alpha(self, scale: int = 1) -> float:
-        """Return the p-value below which one column is a violation in a span of so many windows."""
+        """Return the p-value below which one column is a violation in a span of this scale."""
         return alpha_per_test(
             self.budget.false_alarms_per_year,
             self.budget.windows_per_year,
@@ -178,7 +178,7 @@ class DriftTest:
     def _scans(
         self, window: WindowCounts, past: Sequence[WindowCounts]
     ) -> tuple[list[Span], list[SpanScan], list[SpanScan]]:
-        """Scan the spans that end with a window: all that there is, and what has not expired."""
+        """Scan the spans that end with a window: all of them, and those not expired."""
         layout = self.reference_model.layout
         spans = spans_ending_with(window, past, self.scales, self.length)
         merged = merge_spans(layout, spans)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class DriftTestCache:
-    """The tests of the `size` baselines used last, `each` of one; for several threads."""
+    """Tests of the `size` last used baselines, up to `each` of one; thread-safe."""
 
     def __init__(self, size: int = 32, each: int = 256) -> None:
         self._size, self._each = size, each

@@ -1,4 +1,4 @@
-"""How shares move with the columns that others are judged given, such as a holiday or a region."""
+"""Adjusts expected shares for context columns, such as a holiday or a region."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Given:
 
     @classmethod
     def of(cls, layout: Layout, sample: RowSample, context: Sequence[str]) -> Given:
-        """Learn from a reference's rows; of the declared columns those that are judged count."""
+        """Learn from a reference's rows; only judged context columns count."""
         hours = sample.hours
         rows = np.arange(len(sample)) if hours is None else np.flatnonzero(hours != UNKNOWN_HOUR)
         codes = {name: one[rows] for name, one in sample.codes.items()}
@@ -96,7 +96,7 @@ class Given:
 def _row_cells(
     layout: Layout, codes: Mapping[str, NDArray[np.unsignedinteger]], but: Collection[str]
 ) -> sparse.csr_array:
-    """Return which cells of all columns each row is in, as 0 or 1, shape (n, C)."""
+    """Return each row's cells over all columns, as 0 or 1, shape (n, C)."""
     places = [
         codes[name] + layout.cell_starts[at]
         for at, name in enumerate(layout.names)

@@ -32,7 +32,7 @@ CHUNK = 500_000
 
 @dataclass(frozen=True, slots=True)
 class ColumnSets:
-    """One column and which of its cells make up each scanned set."""
+    """One column and the cells of each scanned set."""
 
     name: str
     reference: ReferenceColumn
@@ -80,7 +80,7 @@ def _range(cells: Cells, predicate: Predicate) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns in a fixed order, with the places of their cells and sets in the flat arrays."""
+    """Columns in a fixed order, with the indices of their cells and sets in flat arrays."""
 
     columns: tuple[ColumnSets, ...]
 
@@ -109,12 +109,12 @@ class Layout:
 
     @cached_property
     def cell_starts(self) -> Indices:
-        """Where each column's cells begin, and the end of the last, shape (W + 1,)."""
+        """Start of each column's cells, and the end of the last, shape (W + 1,)."""
         return np.concatenate([[0], np.cumsum(self.sizes)])
 
     @cached_property
     def set_starts(self) -> Indices:
-        """Where each column's sets begin, and the end of the last, shape (W + 1,)."""
+        """Start of each column's sets, and the end of the last, shape (W + 1,)."""
         return np.cumsum([0, *(column.low.size for column in self.columns)])
 
     @cached_property
@@ -129,23 +129,23 @@ class Layout:
 
     @cached_property
     def _width(self) -> int:
-        """Places of each column in the table of running sums: a zero, and its cells."""
+        """Entries of each column in the table of running sums: a zero, and its cells."""
         return int(self.sizes.max(initial=0)) + 1
 
     @cached_property
     def _places(self) -> Indices:
-        """Place of each cell in that table, shape (C,)."""
+        """Index of each cell in that table, shape (C,)."""
         column = np.repeat(np.arange(len(self)), self.sizes)
         return column * self._width + 1 + np.arange(column.size) - self.cell_starts[column]
 
     @cached_property
     def _low(self) -> Indices:
-        """Place of the running sum before each set, shape (S,)."""
+        """Index of the running sum before each set, shape (S,)."""
         return _flat([column.low for column in self.columns]) + self.column_of_set * self._width
 
     @cached_property
     def _high(self) -> Indices:
-        """Place of the running sum at the end of each set, shape (S,)."""
+        """Index of the running sum at the end of each set, shape (S,)."""
         return _flat([column.high for column in self.columns]) + self.column_of_set * self._width
 
     @cached_property
@@ -185,34 +185,34 @@ class Layout:
         return self.sets(self.reference_cells)
 
     def places(self, order: Sequence[int]) -> Indices:
-        """Return the places of some columns' sets, one column behind the other."""
+        """Return the indices of some columns' sets, column after column."""
         return _flat([np.arange(*self.set_starts[index : index + 2]) for index in order])
 
     def cell_places(self, order: Sequence[int]) -> Indices:
-        """Return the places of some columns' cells, one column behind the other."""
+        """Return the indices of some columns' cells, column after column."""
         return _flat([np.arange(*self.cell_starts[index : index + 2]) for index in order])
 
     @cached_property
     def never_absent(self) -> NDArray[np.bool_]:
-        """Mark the sets of empty and unfit values that hold no row of the reference, shape (S,)."""
+        """Mark the empty and unfit sets without a row of the reference, shape (S,)."""
         return np.asarray(self.absent & (self.reference_sets == 0))
 
     @cached_property
     def central(self) -> NDArray[np.bool_]:
-        """Mark the sets that say how a column usually varies, shape (S,)."""
+        """Mark the sets that show a column's usual variation, shape (S,)."""
         share = self.reference_sets / np.maximum(self.spread(self.reference_rows), 1.0)
         return np.asarray((share >= CENTRAL_SHARE) & (share <= 1.0 - CENTRAL_SHARE))
 
     @cached_property
     def shifted(self) -> NDArray[np.bool_]:
-        """Mark far cuts of numbers, and intervals, of which a shift tells much, shape (S,)."""
+        """Mark far cuts of numbers, and intervals, which a shift affects strongly, shape (S,)."""
         found = [column.cut | column.interval for column in self.columns]
         ranged = np.concatenate(found) if found else np.zeros(0, dtype=np.bool_)
         return np.asarray(ranged & ~self.central)
 
     @cached_property
     def middles(self) -> Numbers:
-        """Where the middle of each interval lies, as a normal score; NaN of other sets, (S,)."""
+        """Normal score of the middle of each interval; NaN of other sets, (S,)."""
         found = []
         for column in self.columns:
             counts = column.reference.counts[: column.reference.cells.size - 2]
@@ -222,7 +222,7 @@ class Layout:
         return np.concatenate(found) if found else np.zeros(0)
 
     def parts(self, order: Sequence[int], lines: int) -> Iterator[list[int]]:
-        """Take columns a few at a time, so that a table of so many lines stays small."""
+        """Yield columns in small groups, so that tables stay small."""
         part: list[int] = []
         cells = 0
         for index in order:
@@ -266,7 +266,7 @@ class Layout:
 
     @cached_property
     def _blank(self) -> list[NDArray[np.int64]]:
-        """A window's counts of columns that were not counted."""
+        """Counts of columns that were not counted."""
         return [np.zeros(size, dtype=np.int64) for size in self.sizes.tolist()]
 
     def rows(self, flat: NDArray[np.float64] | NDArray[np.int64]) -> Numbers:
@@ -359,7 +359,7 @@ class Layout:
 
 
 def divide(part: Numbers, whole: Numbers, otherwise: Numbers | float) -> Numbers:
-    """Return shares, 0-1; where the whole is nothing, what stands for it."""
+    """Return shares, 0-1; where the whole is 0, the default."""
     found = part / np.where(whole > ROUNDING, whole, 1.0)
     return np.where(whole > ROUNDING, np.minimum(found, 1.0), otherwise)
 

@@ -24,7 +24,7 @@ GOLDEN_SECTION = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True, slots=True)
 class ReferenceBlocks:
-    """Blocks of one length and the places of the rows that each is compared with."""
+    """Blocks of one length and the indices of the rows that each is compared with."""
 
     first: Indices  # Index of the first hour of each block.
     chosen: Indices  # Blocks that are looked at, shape (B,), as an index into `first`.
@@ -107,7 +107,7 @@ class ReferenceBlocks:
         )
 
     def sample(self, at_most: int) -> ReferenceBlocks:
-        """Return about so many of the blocks, spread evenly over time and hours of the week."""
+        """Return about this many blocks, spread evenly over time and hours of the week."""
         # Multiples of the golden section leave no gap and fall in step with nothing.
         even = np.arange(self.first.size) * GOLDEN_SECTION % 1.0
         chosen = even * self.first.size < at_most

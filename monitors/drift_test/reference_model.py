@@ -1,4 +1,4 @@
-"""What a monitor knows of its reference: shares to expect of a span, and how much they vary."""
+"""The reference model: expected shares of a span, and their variation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What is expected of a span; shapes: W columns, C cells and S sets of all of them."""
+    """Expected shares of a span; W columns, C cells and S sets of all of them."""
 
     cells: Numbers  # Share of each cell, shape (C,).
     rows: Numbers  # Reference rows behind the shares, shape (W,).
@@ -51,14 +51,14 @@ class ReferenceModel:
 
     @cached_property
     def seasonal(self) -> Dispersion | None:
-        """The design effects of spans that are compared with like hours."""
+        """The design effects of spans that are compared with similar hours."""
         if self.blocks is None or self.length is None:
             return None
         return Dispersion(self.layout, self.blocks, self._unit_h, seasonal=True)
 
     @cached_property
     def plain(self) -> Dispersion | None:
-        """The design effects of rows of no known time."""
+        """The design effects of rows without times."""
         if self.blocks is None:
             return None
         return Dispersion(self.layout, self.blocks, self._unit_h, seasonal=False)
@@ -69,7 +69,7 @@ class ReferenceModel:
 
     @cached_property
     def _tables(self) -> list[tuple[SeasonTable, Indices, Indices]]:
-        """The reference by like hours: tables, places of their columns' cells, the columns."""
+        """Season tables, with the indices of their columns' cells, and the columns."""
         dispersion, found = self.seasonal, []
         if dispersion is None or self.blocks is None:
             return []
@@ -105,7 +105,7 @@ class ReferenceModel:
         return Expectation(cells, rows, *learnt.for_rows(layout, span.row_count))
 
     def _length_h(self, span: Span, extent_h: int) -> int:
-        """Return the length of the reference's blocks that tell how spans like this one vary."""
+        """Return the length of the blocks that show the variation of such spans."""
         if self.length is not None:
             return max(1, round(span.width * self.length / HOUR))
         assert self.blocks is not None
@@ -142,7 +142,7 @@ class PartedReferenceModel:
         blocks: BlockCounts,
         length: timedelta | None,
     ) -> PartedReferenceModel:
-        """Take the columns apart; those that have no hours go with the most."""
+        """Group the columns by hours; those without any join the largest group."""
         place = {name: at for at, one in enumerate(blocks.apart, 1) for name in one.counts}
         found = []
         for at, part in enumerate((replace(blocks, apart=()), *blocks.apart)):

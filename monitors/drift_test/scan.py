@@ -30,7 +30,7 @@ Merged = tuple[NDArray[np.int64], NDArray[np.bool_]]
 
 @dataclass(frozen=True, slots=True)
 class SpanScan:
-    """What the scan of one span found."""
+    """The scan of one span."""
 
     span: Span
     alpha: float  # The p-value below which a column is a violation.
@@ -79,7 +79,7 @@ class SpanScan:
         return found
 
     def cases(self, columns: Indices, sets: Indices) -> Cases:
-        """Gather what decides about one set of each of some columns."""
+        """Gather the decisive numbers of one set of each of some columns."""
         return Cases(
             known=self.known[sets],
             share=self.share[sets],
@@ -113,13 +113,13 @@ class Cases:
 
     @classmethod
     def joined(cls, cases: Sequence[Cases]) -> Cases:
-        """Put cases of several spans behind each other."""
+        """Concatenate cases of several spans."""
         names = [field.name for field in fields(cls)]
         return cls(**{name: np.concatenate([getattr(x, name) for x in cases]) for name in names})
 
     @property
     def _distance(self) -> Numbers:
-        """How far shares lie from the reference's, shape (K,); what rounding leaves is 0."""
+        """Distances of shares from the reference's, shape (K,); rounding errors are 0."""
         found = np.abs(self.share - self.known)
         return np.where(found < ROUNDING, 0.0, found)
 
@@ -148,7 +148,7 @@ class Cases:
         )
 
     def distances(self) -> tuple[Numbers, Numbers]:
-        """Return the same decisions at hardly any cost: each bound lies next to its distance."""
+        """Return the same decisions cheaply: each bound lies next to its distance."""
         distances = self._distance
         below = np.nextafter(distances, 0.0)
         return distances, np.where(self.largest_ratio > self.critical_value, below, distances)
@@ -257,7 +257,7 @@ def _ratios(
     free: Numbers,
     expectation: Expectation,
 ) -> Numbers:
-    """Weigh the sets that have left their tolerance; of the others there is nothing to weigh."""
+    """Return ratios of the sets beyond their tolerance; 0 for others."""
     found = np.zeros(known.size)
     out = np.flatnonzero(np.abs(share - known) > free)
     found[out] = clustered_likelihood_ratio(

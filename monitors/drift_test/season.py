@@ -52,7 +52,7 @@ GRIDS = (
 
 
 def possible_grids(hours: Indices, unit_h: int) -> tuple[Grid, ...]:
-    """List the grids that a reference can fill and that part windows of this length."""
+    """List the grids that a reference can fill and that separate windows of this length."""
     if hours.size == 0:
         return GRIDS[:1]
     span = int(hours[-1] - hours[0]) + 1
@@ -67,7 +67,7 @@ def possible_grids(hours: Indices, unit_h: int) -> tuple[Grid, ...]:
 
 
 def hours_of(start: datetime, end: datetime) -> tuple[Indices, Numbers]:
-    """Return the hours that a span touches, and how much of each, 0-1."""
+    """Return the hours that a span overlaps, and the share of each, 0-1."""
     first, last = (start - EPOCH) / timedelta(hours=1), (end - EPOCH) / timedelta(hours=1)
     hours = np.arange(int(np.floor(first)), max(int(np.ceil(last)), int(np.floor(first)) + 1))
     covered = np.minimum(hours + 1, last) - np.maximum(hours, first)
@@ -87,7 +87,7 @@ class SeasonTable:
     def of(
         cls, grid: Grid, hours: Indices, hour_rows: Numbers, counts: NDArray[np.int64]
     ) -> SeasonTable:
-        """Add up the hours, shape (H,), (H,) and (H, C)."""
+        """Sum the hours, shapes (H,), (H,) and (H, C)."""
         order = np.argsort(cells := grid.cells(hours), kind="stable")
         kinds, first = np.unique(cells[order], return_index=True)
         table, rows = np.zeros((grid.size + 1, counts.shape[1])), np.zeros(grid.size + 1)

@@ -194,7 +194,7 @@ def _shift_and_rest(
 
 
 def _moved(p: Numbers, q: Numbers, tolerance: Numbers, m: Numbers) -> Numbers:
-    """Return the window's share less the tolerance; 0 and 1 are known to half a row."""
+    """Return the window's share moved by the tolerance; 0 and 1 are known to half a row."""
     moved = q - np.sign(q - p) * np.minimum(tolerance, np.abs(q - p))
     return np.asarray(np.clip(moved, 0.5 / (m + 1.0), 1.0 - 0.5 / (m + 1.0)))
 

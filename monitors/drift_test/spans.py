@@ -36,7 +36,7 @@ class Span:
 
 
 def window_index(start: datetime, length: timedelta) -> int:
-    """Return the place of a window among all since 1970-01-01T00:00Z."""
+    """Return the index of a window among all since 1970-01-01T00:00Z."""
     return (start - EPOCH) // length
 
 

@@ -152,7 +152,7 @@ def _shares(scan: SpanScan, index: int) -> tuple[float, float]:
 
 
 def _condition(layout: Layout, scan: SpanScan, told: _Told) -> tuple[Predicate, float, float]:
-    """Return the condition of a set with its shares; of a cut that lost rows, its other side."""
+    """Return the condition of a set with its shares; for a cut that lost rows, its other side."""
     own, index = layout.columns[told.column], told.sets[0]
     predicate = own.reference.cells.predicates[index - layout.set_starts[told.column]]
     known, share = _shares(scan, index)
@@ -166,7 +166,7 @@ def _condition(layout: Layout, scan: SpanScan, told: _Told) -> tuple[Predicate, 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is told of a column: its strongest set, or all levels that changed, gains first."""
+    """A column's finding: its strongest set, or all levels that changed, gains first."""
 
     column: int
     sets: tuple[int, ...]
@@ -174,7 +174,7 @@ class _Told:
 
     @classmethod
     def of(cls, layout: Layout, scan: SpanScan, column: int, strongest: int) -> _Told:
-        """Set apart the levels that changed from those whose share follows from theirs."""
+        """Separate levels that changed from those whose shares follow from theirs."""
         own = layout.columns[column]
         is_text = own.reference.cells.type in ("string", "bool")
         if not is_text or scan.largest_ratio[column] <= scan.critical_value[column]:
@@ -239,7 +239,7 @@ def _alarming(scan: SpanScan) -> NDArray[np.bool_]:
 def _is_over(
     scan: SpanScan, shorter: Sequence[SpanScan], columns: Indices, sets: Indices
 ) -> NDArray[np.bool_]:
-    """Return which columns some of the last windows lie clearly nearer to what was expected."""
+    """Return the columns for which some last windows lie clearly nearer to the expectation."""
     shift = scan.share[sets] - scan.known[sets]
     wide = np.maximum(
         scan.known[sets] * (1.0 - scan.known[sets]), scan.share[sets] * (1.0 - scan.share[sets])

@@ -22,7 +22,7 @@ from driftline.stats.day_scores import DaySums
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
-    """How long the last value of a column has stayed, that of the windows before included."""
+    """How long a column's last value has lasted, including earlier windows."""
 
     cell: int
     length: int  # In times.
@@ -64,7 +64,7 @@ class WindowCounts:
 
     @classmethod
     def merged(cls, windows: Sequence[WindowCounts]) -> WindowCounts:
-        """Add up windows, in order of time; a column counts where each of them has it."""
+        """Sum windows, in order of time; a column counts where each of them has it."""
         names = set.intersection(*(set(window.cells) for window in windows))
         cells = {
             name: np.sum([window.cells[name] for window in windows], axis=0)
@@ -75,7 +75,7 @@ class WindowCounts:
 
     @classmethod
     def of_days(cls, windows: Sequence[WindowCounts]) -> WindowCounts:
-        """Add up the scores of days alone, of windows in order of time."""
+        """Sum only the day scores of windows, in order of time."""
         parts: dict[str, list[DaySums]] = {}
         for window in windows:
             for name, sums in window.days.items():
@@ -111,7 +111,7 @@ def marks_before(past: Sequence[WindowCounts] | None, name: str, span: tuple[int
 
 
 def hour_of(moment: datetime) -> int:
-    """Return the hour since 1970 that a moment is at, the next one for what lies between."""
+    """Return the hour since 1970 of a moment, rounded up."""
     return math.ceil(moment.timestamp() / 3600)
 
 

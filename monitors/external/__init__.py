@@ -1,1 +1,1 @@
-"""Rows of tables that others write, windowed by a column of times."""
+"""External tables: rows written by others, windowed by a column of times."""

@@ -33,7 +33,7 @@ def external_changes(
     labels: bool,
     after: datetime | None = None,
 ) -> Changes:
-    """Return which hours of event time were touched since a position, up to a time."""
+    """Return the hours of event time that changed since a position, up to a time."""
     back = _look_back(source, before)
     truth = 0
     if labels and source.labels is not None:
@@ -70,7 +70,7 @@ def _query_changes(
     before: datetime,
     truth: int,
 ) -> Changes:
-    """Return what a query's rows touched; in the place of files a position has its end."""
+    """Return the hours of a query's changed rows; its position stores an end, not files."""
 
     def counted(end: datetime) -> int:
         # An hour more: at midnight a look-back of no days would be empty.
@@ -89,7 +89,7 @@ def _query_changes(
 
 
 def _look_back(source: ExternalSource, before: datetime) -> Window:
-    """Return the days that are looked at: whole ones, so that a look moves with the day alone."""
+    """Return the days to look back: whole ones, so that the span moves once a day."""
     end = before.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + _DAY
     return Window(end - timedelta(days=source.look_back_days) - _DAY, end)
 
@@ -97,7 +97,7 @@ def _look_back(source: ExternalSource, before: datetime) -> Window:
 def _state(
     place: Place, access: Access, back: Window, time: str | None, zone: str = "UTC"
 ) -> bytes:
-    """Describe what a place holds, without reading its rows."""
+    """Describe the state of files or a query, without reading rows."""
     if place.path:
         return b"".join(sorted(file.digest for file in FileTable(place.path, access).files))
     with running(
@@ -108,7 +108,7 @@ def _state(
 
 
 def _number(state: bytes) -> int:
-    """Return a number that a position can be: never negative."""
+    """Return a non-negative number for a position."""
     return int.from_bytes(hashlib.blake2b(state, digest_size=DIGEST_BYTES).digest()) >> 1
 
 

@@ -43,7 +43,7 @@ _WRITING = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class TimeColumn:
-    """The column of event times, and the zone of those that say none."""
+    """The column of event times, and the zone of those without one."""
 
     name: str
     zone: str = "UTC"
@@ -51,7 +51,7 @@ class TimeColumn:
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """One file of a table: another size or time of change is another state."""
+    """One file of a table; its size and time of change are its state."""
 
     path: str
     size: int = 0
@@ -59,7 +59,7 @@ class TableFile:
 
     @property
     def digest(self) -> bytes:
-        """Eight bytes that stand for the file in this state."""
+        """Digest of the file in this state, eight bytes."""
         return hashlib.blake2b(repr(self).encode(), digest_size=DIGEST_BYTES).digest()
 
 
@@ -82,7 +82,7 @@ class FileTable:
 
     @property
     def is_delta(self) -> bool:
-        """Whether a log says which files are the table: the version of now is read."""
+        """Whether a Delta log lists the files: its current version is read."""
         return self._delta is not None
 
     @cached_property
@@ -91,11 +91,11 @@ class FileTable:
 
     @property
     def names(self) -> list[str]:
-        """The columns, those that only newer files have among them."""
+        """The columns, including those that only newer files have."""
         return [] if self._rows is None else list(self._rows.schema.names)
 
     def _state(self) -> tuple[TableFile, ...]:
-        """Return the files that are there now; those of a Delta table have names of their own."""
+        """Return the current files; those of a Delta table never change."""
         if isinstance(self._delta, ds.FileSystemDataset):
             self._check([f"{locate(self._path).path}/{file}" for file in self._delta.files])
             return tuple(TableFile(file) for file in self._delta.files)
@@ -176,7 +176,7 @@ class FileTable:
         return places
 
     def _check(self, files: Sequence[str]) -> None:
-        """Refuse files that links lead to out of reach."""
+        """Refuse files outside of the allowed paths, also through links."""
         if not is_remote(self._path):
             for file in files:
                 self._access.check(file)
@@ -199,7 +199,7 @@ class FileTable:
             raise
 
     def _check_whole(self, error: InputError) -> None:
-        """Raise UnavailableError where the file that an error names may still be written."""
+        """Raise UnavailableError where the file of an error may still be written."""
         since_ns = clock.time_ns() - _WRITING // timedelta(microseconds=1) * 1000
         for file, place in zip(self.files, self._places, strict=True):
             if file.mtime_ns > since_ns and str(error).startswith(f"{place.shown}:"):
@@ -214,7 +214,7 @@ class FileTable:
 
 
 def _bounds(schema: pa.Schema, time: TimeColumn, window: Window) -> ds.Expression | None:
-    """Return the filter that files and row groups are chosen by; None for times as text."""
+    """Return the filter of files and row groups; None for times as text."""
     kind, field = schema.field(time.name).type, ds.field(time.name)
     is_date = pa.types.is_date(kind)
     if not is_date and not pa.types.is_timestamp(kind):

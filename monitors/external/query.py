@@ -1,4 +1,4 @@
-"""The rows that a query gives: one SELECT, in a transaction that reads, for a limited time."""
+"""The rows of a query: one SELECT, in a read-only transaction, for a limited time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOT_OF_ONE_TYPE = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedEr
 
 
 class QueryRows:
-    """The columns and rows of a query that is running; they can be read once."""
+    """Columns and rows of a running query; they can be read once."""
 
     def __init__(
         self, result: CursorResult[tuple[object, ...]], shown: str, deadline: float, too_long: str
@@ -48,7 +48,7 @@ class QueryRows:
     def batches(
         self, columns: Sequence[str], time: TimeColumn | None = None, window: Window | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Read columns of all rows; the query has chosen them by itself."""
+        """Read columns of all rows; the query has selected them."""
         places = [self.names.index(name) for name in columns]
         count = 0
         for rows in self._result.partitions(_FETCHED_ROWS):
@@ -111,14 +111,14 @@ def running(
 
 
 def counting(query: str, time: str | None) -> str:
-    """Return the query of how many rows another one gives, and of the newest time among them."""
+    """Return the query of another one's row count and newest time."""
     newest = "" if time is None else ', max("{}")'.format(time.replace('"', '""'))
     inner = query.rstrip().removesuffix(";")
     return f"SELECT count(*){newest} FROM (\n{inner}\n) AS counted"  # noqa: S608 - as it was declared.
 
 
 def _engine(url: str, connection: str, deadline: float) -> Engine:
-    """Open a database of somebody else's to read; nothing is made, set or kept in it."""
+    """Open a user's database to read; nothing is created, set or cached in it."""
     file = sqlite_file(url)
     if file is not None:
 
@@ -137,7 +137,7 @@ def _engine(url: str, connection: str, deadline: float) -> Engine:
 
 
 def _prepare(session: Connection, zone: str, timeout_s: float) -> None:
-    """Limit the time of PostgreSQL's statements, and set the zone of times that have none."""
+    """Limit PostgreSQL's statement time, and set the zone of times without one."""
     session.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(timeout_s * 1000))}")
     session.execute(text("SELECT set_config('TimeZone', :zone, true)"), {"zone": zone})
 
@@ -166,7 +166,7 @@ def _is_timeout(error: Exception) -> bool:
 
 
 def _is_away(error: SQLAlchemyError | sqlite3.Error, told: str) -> bool:
-    """Whether the database, and not the statement, is the trouble; SQLite calls both the same."""
+    """Whether the database, not the statement, failed; SQLite reports both alike."""
     if told.startswith(_FILE_TROUBLE):
         return True
     is_sqlite = isinstance(getattr(error, "orig", error), sqlite3.Error)
@@ -174,7 +174,7 @@ def _is_away(error: SQLAlchemyError | sqlite3.Error, told: str) -> bool:
 
 
 def _array(values: Sequence[object]) -> pa.Array:
-    """Return a column of values as a driver gives them; those of several types as texts."""
+    """Return a column of a driver's values; mixed types become texts."""
     try:
         return pa.array(values)
     except _NOT_OF_ONE_TYPE:

@@ -46,7 +46,7 @@ FILES_KEPT = 100
 
 
 class Table(Protocol):
-    """Something with columns whose rows can be read by a window of time."""
+    """Columns whose rows can be read by a window of time."""
 
     @property
     def names(self) -> list[str]:
@@ -60,7 +60,7 @@ class Table(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExternalWindow(WindowRead):
-    """A window of a table. ``unparsed_count`` counts the table's rows whose time cannot be read."""
+    """A window of a table. ``unparsed_count``: rows of the table with an unreadable time."""
 
     _rows: Spool | None = field(default=None, repr=False)
     _times: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
@@ -68,7 +68,7 @@ class ExternalWindow(WindowRead):
     _label: tuple[str, pa.Array] | None = field(default=None, repr=False)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Return the rows, sorted; each call begins anew. One day at a time is held in memory."""
+        """Return the rows, sorted, from the beginning; one day at a time is in memory."""
         for day in np.unique(self._times // _DAY_US).tolist():
             table = self._of_day(day)
             for batch in table.combine_chunks().to_batches(max_chunksize=_BATCH_ROWS):
@@ -103,7 +103,7 @@ class ExternalWindow(WindowRead):
 def opened(
     place: Place, access: Access, window: Window, *, zone: str, signature: Signature | None = None
 ) -> Iterator[Table]:
-    """Open the files, or run the query, of a place for as long as the block lasts."""
+    """Open files, or run a query; a context manager."""
     if place.path:
         yield FileTable(place.path, access, signature)
         return
@@ -203,7 +203,7 @@ class _Plan:
 
 
 class _Typed:
-    """Brings batches of a table to the rows of a window, and counts what it meets."""
+    """Converts a table's batches to the rows of a window, and counts problems."""
 
     def __init__(self, plan: _Plan, time: TimeColumn, window: Window) -> None:
         self._plan, self._time = plan, time
@@ -240,7 +240,7 @@ class _Typed:
 
 
 def event_times(array: pa.Array, time: TimeColumn) -> pa.TimestampArray:
-    """Return times in UTC; null where there is none, or none that can be read."""
+    """Return times in UTC; null where missing or unreadable."""
     plain = array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array
     kind = plain.type
     if pa.types.is_date(kind):
@@ -272,7 +272,7 @@ def _require(names: Sequence[str], name: str, source: ExternalSource, what: str)
 def _labelled(
     read: ExternalWindow, declared: ExternalLabels, access: Access, labels: Labels
 ) -> ExternalWindow:
-    """Join labels of another table by the rows' ids."""
+    """Join labels of another table by row id."""
     assert read._rows is not None
     ids = pa.chunked_array(
         [batch.column(INFERENCE_ID) for batch in read._rows()], pa.string()
@@ -293,7 +293,7 @@ def _labelled(
 def _read_labels(
     declared: ExternalLabels, access: Access, labels: Labels, window: Window, ids: pa.Array
 ) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Return the ids that have a label, the label of each, and whether it did not fit its type."""
+    """Return the ids with a label, the labels, and whether each was unfit."""
     label = declared.label or labels.name
     wanted = [declared.id, label, *([declared.timestamp] if declared.timestamp else [])]
     parts = []
@@ -348,7 +348,7 @@ def _read_labels(
 
 
 def _digested(read: ExternalWindow) -> ExternalWindow:
-    """Hash each row, and all of them in their order."""
+    """Hash each row, and all of them in order."""
     assert read._rows is not None
     times, hashes, at = [], [], 0
     for batch in read._rows():

@@ -1,4 +1,4 @@
-"""Where a monitor's rows are when no endpoint captures them: files or a query, and their labels."""
+"""External sources: files or a query, and their labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BOUND = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
 
 
 class Place(BaseModel):
-    """Files by path or URI, or one SELECT on a connection that the settings name."""
+    """Files by path or URI, or one SELECT on a connection named in the settings."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -113,7 +113,7 @@ class ExternalSource(Place):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What reading may reach: URLs of databases by name, and the check of a path or URI."""
+    """What a reader may reach: database URLs by name, and a check of paths and URIs."""
 
     connections: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
     check: Callable[[str], None] = lambda _path: None
@@ -130,7 +130,7 @@ class Access:
         return found
 
     def check_source(self, source: ExternalSource) -> None:
-        """Refuse a source that names what is out of reach."""
+        """Refuse a source outside of the allowed paths."""
         for place in (source, *((source.labels,) if source.labels else ())):
             if place.path:
                 self.check(place.path)
