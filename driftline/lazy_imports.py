@@ -1,9 +1,9 @@
-"""A process that starts fast: what others import on the quiet and nobody uses stays out.
+"""Keeps imports that a process does not use out of it, so that it starts fast.
 
-pyarrow imports pandas, where it is installed, as soon as the first array is made, to know its
-types when it meets them; a command line never meets a pandas object unless it makes one. SciPy's
-special functions look at every part of NumPy, its Fortran compiler and its test tools, too. Both
-together are half of the time that a check of a small file takes.
+pyarrow imports pandas, where it is installed, with the first array, to recognize its types; a
+command line never meets a pandas object unless it makes one. SciPy's special functions import every
+part of NumPy, its Fortran compiler and its test tools, too. Both together are half of the time that
+a check of a small file takes.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class _Late:
 
 @contextmanager
 def late(*modules: str) -> Iterator[None]:
-    """Have what is imported in the block import functions of modules when it calls them.
+    """Defer the imports of functions in the block until they are called.
 
-    Modules that have been imported before are what they are.
+    Modules that have been imported before stay as they are.
     """
     placeholders = {name: ModuleType(name) for name in modules if name not in sys.modules}
     for module, placeholder in placeholders.items():
@@ -140,7 +140,7 @@ class _Telling(Loader):
 def start_lean_process() -> None:
     """Do what `start_lean` does, for a process that also speaks HTTP and keeps running.
 
-    The packages for colours on a terminal, which httpx imports for its own command line, stay out.
+    The packages for terminal colours, which httpx imports for its own command line, stay out.
     """
     start_lean()
     with without("pygments"):
@@ -151,7 +151,7 @@ def start_lean() -> None:
     """Import pyarrow without pandas and SciPy's functions without all of NumPy.
 
     For processes that need no pandas objects, before anything else has imported the two; later it
-    changes nothing. pandas can be imported as ever, by custom checks for one, and pyarrow knows its
+    changes nothing. pandas can still be imported, by custom checks for one, and pyarrow knows its
     objects from then on. So can the parts of NumPy.
     """
     if "pandas" not in sys.modules:

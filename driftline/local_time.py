@@ -21,10 +21,10 @@ def find_zone(name: str) -> tzinfo | None:
 
 
 def cron_moments(fields: str, wall: datetime, zone: tzinfo) -> list[datetime]:
-    """Return when a cron expression fires for a time of the clock on the wall, as cron(8) does.
+    """Return when a cron expression fires in a time zone, as cron(8) does.
 
-    At a time of the day: once, the first time, or when the gap that it lies in is over. In each
-    hour or minute (``*``): whenever the clock shows it, which may be twice, or never.
+    At a time of the day: once, the first time, or when the gap that skips it is over. In each hour
+    or minute (``*``): whenever the clock shows it, which may be twice, or never.
     """
     if zone is UTC:  # It skips and repeats nothing.
         return [wall.replace(tzinfo=UTC)]

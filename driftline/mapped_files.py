@@ -20,21 +20,21 @@ _BUSY_S = 5.0
 
 
 def release_mapped_files() -> None:
-    """Let go of the pages of files that this process has mapped and cannot write to.
+    """Release the pages of files that this process has mapped read-only.
 
     They stay in the system's cache, and come back when they are read again. An import touches most
-    of a library, a process that only forks touches next to nothing of it (docs/measured.md).
-    Only for a process of one thread: another one may map something else there meanwhile.
+    of a library, a process that only forks touches next to nothing of it (docs/measured.md). Only
+    for a process of one thread: another one may map something else there meanwhile.
     """
     _release("")
 
 
 def release_at_rest(stop: Event, rest: float = _REST) -> None:
-    """Let go of packages' libraries and of freed memory whenever the process rests after some work.
+    """Release packages' libraries and freed memory whenever the process rests after some work.
 
-    It rests while it uses less than ``rest`` of a core. Of freed memory also while it works.
-    For a thread of its own, until ``stop`` is set. Python unloads no library of a package: where
-    one is mapped no thread can map anything else, so this is safe where there are several.
+    It rests while it uses less than ``rest`` of a core; freed memory is released also while it
+    works. For a thread of its own, until ``stop`` is set. Python unloads no library of a package:
+    where one is mapped no thread can map anything else, so this is safe where there are several.
     """
     packages = f"{Path(sysconfig.get_path('platlib')).resolve()}/"
     released_s = trimmed_s = last_s = 0.0
@@ -66,7 +66,7 @@ def _return_freed_memory() -> None:
 
 
 def _unwritten(maps: Iterable[str], folder: str = "") -> Iterator[tuple[int, int]]:
-    """Return the spans of files, without those that relocation or others have written to.
+    """Return the mapped spans of files, without those that relocation or others have written to.
 
     ``folder``: only of libraries below it.
     """

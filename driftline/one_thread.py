@@ -1,7 +1,7 @@
-"""Small fits and predictions on one thread: threads that wait for each other cost more than they.
+"""Small fits and predictions on one thread: waiting threads cost more than they gain.
 
-To look for the libraries that have threads takes three times as long as a small prediction, so it
-is done once, by the first who has imported scikit-learn.
+To find the libraries with threads takes three times as long as a small prediction, so it is done
+once, by the first caller that has imported scikit-learn.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Processes that a program leaves behind: taken in, and ended with it. Standard library only.
+"""Adopts processes that a program leaves behind, and ends them with it. Standard library only.
 
-Killing a process group misses what has left it. A process that calls ``adopt_orphans`` becomes the
-parent of whatever its children leave behind, also in sessions of their own.
+Killing a process group misses processes that have left it. A process that calls ``adopt_orphans``
+becomes the parent of whatever its children leave behind, also in sessions of their own.
 """
 
 from __future__ import annotations

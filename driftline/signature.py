@@ -226,8 +226,8 @@ class Signature:
     def as_captured(self) -> Signature:
         """Return the signature by which requests and answers of an app are read.
 
-        Where a label is named and no output, the answer is taken to be of the label's type and
-        named ``prediction``: what is not recorded today cannot be compared with the label tomorrow.
+        With a label and no output, the answer is assumed to be of the label's type and named
+        ``prediction``: what is not recorded today cannot be compared with the label tomorrow.
         """
         sent = self.as_sent()
         name = free_name("prediction", {column.name for column in self.columns})
@@ -326,8 +326,8 @@ def free_name(name: str, taken: set[str]) -> str:
 def names_among(names: Iterable[str], columns: Iterable[str]) -> tuple[str, ...]:
     """Return a model's names of columns as the columns have them.
 
-    LightGBM writes "_" for each blank in a name. A name that is no column's is that of the only
-    column which it may have been and which is none of the other names; else it stays.
+    LightGBM writes "_" for each blank in a name. An unknown name stands for the only column that it
+    may have been and that no other name is; else it stays.
     """
     names, known = tuple(names), set(columns)
     written: dict[str, list[str]] = {}

@@ -1,8 +1,8 @@
-"""Traces: what began when, about what, and how it ended.
+"""Traces: spans with their beginning, subject and end.
 
 A span names endpoints, monitors, alarms and channels, counts and statuses: never a header, query,
-body, row or message. Until a process is given something that records them (by `record_by`), a span
-is one shared object that does nothing. Standard library only.
+body, row or message. Until a process sets a recorder (by `record_by`), a span is one shared object
+that does nothing. Standard library only.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ STATUS = "http.response.status_code"
 
 
 class Span:
-    """A block that is traced; this one is of a process that traces nothing.
+    """A traced block; this one is of a process that traces nothing.
 
-    ``traceparent``: what others continue the trace by; "" where nothing is recorded.
+    ``traceparent``: by which others continue the trace; "" where nothing is recorded.
     """
 
     traceparent = ""
@@ -69,7 +69,7 @@ def span(
 ) -> AbstractContextManager[Span]:
     """Trace a block below the one that is open here, or as part of a trace from elsewhere.
 
-    ``parent`` is a traceparent, if it is a text; one that is not well formed begins a new trace.
+    ``parent``: a traceparent, if it is a text; a malformed one begins a new trace.
     """
     if not _recording:
         return _NOTHING
@@ -83,10 +83,10 @@ def current() -> Span:
 
 
 def traced(app: App, endpoint_of: Callable[[Scope], str | None]) -> App:
-    """Return an app that traces invocations, and continues the trace of who asks.
+    """Return an app that traces invocations, and continues the caller's trace.
 
-    It stands inside the tap, which records requests as they were sent. ``endpoint_of``: the
-    endpoint that a request reaches; None: it is not traced.
+    It runs inside the tap, which records requests as they were sent. ``endpoint_of``: the endpoint
+    of a request; None: it is not traced.
     """
     if not _recording:
         return app

@@ -79,10 +79,10 @@ def require_finite(value: object, where: str) -> None:
 
 
 def nearest(wrong: str, known: Iterable[str]) -> str:
-    """Return the half sentence that names the known name most like a wrong one, or else them all.
+    """Return a phrase with the known name most like a wrong one, or else them all.
 
     Case and underscores do not count. It is empty where nothing is known; of very many names it
-    tells some.
+    lists some.
     """
     by_key = {_plain(one): one for one in known}
     near = difflib.get_close_matches(_plain(wrong[:_MAX_COMPARED]), by_key, n=1)

@@ -43,7 +43,7 @@ _PAGE = re.compile(r"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 def data_files(where: str | os.PathLike[str]) -> list[Location]:
     """List the data files that a path, glob, folder or URI means.
 
-    A pipe is read to its end, into a file; "-" is what is piped into this process.
+    A pipe is read to its end, into a file; "-" is standard input.
     """
     place = locate(STANDARD_INPUT if os.fspath(where) == "-" else where)
     kind = place.kind
@@ -112,7 +112,7 @@ def form_of(head: bytes, shown: str, encoding: str | None = None) -> FormatName:
 def _files_in(folder: Location) -> list[Location]:
     """List data files inside, at any depth, sorted; hidden ones and ``_logs`` left out.
 
-    What links lead to again and again is listed once.
+    Cyclic links are listed once.
     """
     infos = sorted(folder.listing(recursive=True), key=attrgetter("path"))
     for info in infos:

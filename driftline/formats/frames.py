@@ -162,7 +162,7 @@ def _listed(names: object) -> list[str] | None:
 
 
 def as_stream(data: object) -> pa.RecordBatchReader | None:
-    """Return data that may come only once, batch by batch; None for what is no such.
+    """Return data that may come only once, batch by batch; None for other data.
 
     A lazy frame of polars is computed piece by piece; a relation of DuckDB, too.
     """

@@ -69,8 +69,8 @@ def _words(values: pa.StringArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def vector_texts(lists: pa.ListArray) -> pa.Array:
     """Write lists of numbers as texts: JSON for up to 32 numbers, a digest of longer ones.
 
-    Embeddings written out would take more room than the data; as texts they need only be told
-    apart.
+    Embeddings written out would take more room than the data; as texts they only need to be
+    distinguishable.
     """
     long = pc.fill_null(pc.greater(pc.list_value_length(lists), WRITTEN_NUMBERS), fill_value=False)
     written = pc.if_else(long, pa.scalar(None, lists.type), lists)

@@ -1,8 +1,8 @@
 """Lists of numbers as values, such as the probabilities of all classes.
 
 A list may come as such, as its JSON text, or as numpy prints it and pandas writes it into files.
-Its elements follow the table of `cells`, so that an element without a value is null. What is no
-list, or holds an element that does not fit, is unfit.
+Its elements follow the table of `cells`, so that an element without a value is null. Anything else,
+and a list with an unfit element, is unfit.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Location:
     def write(self, data: bytes) -> None:
         """Write the whole file; a reader sees the old one or the new one, never a part.
 
-        Folders above are made. On stores without rename the upload itself is all or nothing.
+        Parent folders are created. On stores without rename the upload itself is all or nothing.
         """
         try:
             if self.is_local:

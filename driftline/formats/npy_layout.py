@@ -1,7 +1,7 @@
 """Headers of numpy arrays (``application/x-npy``), compared with the bytes that follow them.
 
-numpy reads the header; its values are never unpickled, and no memory is taken on its word. Imports
-no Arrow: workers read it.
+numpy reads the header; values are never unpickled, and no memory is reserved by its numbers alone.
+Imports no Arrow: workers read it.
 
 References
 ----------

@@ -81,11 +81,11 @@ def _text_size(file: Location) -> int:
 
 
 def find_encoding(head: bytes, given: str | None = None) -> str:
-    """Return how text is written, by its first bytes.
+    """Detect the encoding of a text by its first bytes.
 
-    Found are UTF-8, and UTF-16 and UTF-32 by their mark or by every other byte being zero. Text in
-    none of them is refused rather than guessed at: Latin-1, Windows and DOS code pages read the
-    same bytes as different letters, and none of them ever fails.
+    UTF-8, and UTF-16 and UTF-32 by their mark or by every other byte being zero. Other encodings
+    are refused rather than guessed: Latin-1, Windows and DOS code pages read the same bytes as
+    different letters, and none of them ever fails.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):

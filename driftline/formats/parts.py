@@ -1,7 +1,7 @@
-"""Data cut into parts that can be read one beside the other, each by whoever gets it.
+"""Data cut into parts that can be read in parallel by any process.
 
-Where the cuts lie follows from the data alone, never from how many processes read them: the same
-data give the same parts, and so the same bytes in the end.
+The cuts depend on the data alone, never on the number of processes: the same data give the same
+parts, and so the same bytes in the end.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Part(Protocol):
     def batches(
         self, columns: Sequence[str] | None = None, *, coded: bool = False
     ) -> Iterator[pa.RecordBatch]:
-        """Read the rows; of the columns those named that there are, or all.
+        """Read the rows; of the named columns those that exist, or all.
 
-        Where `coded`, texts that a file holds as numbers of a dictionary may stay so.
+        Where `coded`, texts that a file stores with a dictionary may stay so.
         """
 
     def portable(self) -> Part:
@@ -56,9 +56,9 @@ class Part(Protocol):
 def normalised(
     batches: Iterable[pa.RecordBatch], schema: pa.Schema, *, coded: bool = False
 ) -> Iterator[pa.RecordBatch]:
-    """Bring batches of any size to the plain types of a schema; never gives an empty one.
+    """Cast batches of any size to the plain types of a schema; never yields an empty one.
 
-    Where `coded`, texts that come as numbers of a dictionary stay so.
+    Where `coded`, texts with a dictionary stay so.
     """
     for batch in batches:
         fitting = batch.num_rows * BATCH_BYTES // max(batch.nbytes, 1)  # Lists may be long.
@@ -216,9 +216,9 @@ class IpcPart:
 
 
 def _aligned(stream: pa.Buffer) -> pa.Buffer:
-    """Return the same bytes where numbers may begin; a network puts them anywhere.
+    """Return the same bytes at an aligned address; a network puts them anywhere.
 
-    NumPy adds numbers that do not in another order, and the last digit of a sum is another.
+    NumPy adds unaligned numbers in another order, and the last digit of a sum differs.
     """
     if not stream.address % ALIGNED_BYTES:
         return stream

@@ -87,9 +87,9 @@ class Source:
         return stream_parts(self.batches()) if self.splitter is None else self.splitter()
 
     def list_length(self, name: str) -> int:
-        """Return how many numbers most lists of a column's first rows with values hold.
+        """Return the length of most lists among a column's first values.
 
-        0 where most of these values are no lists.
+        0 where most are no lists.
         """
         kind = self.schema.field(name).type
         if not is_vector(kind) and not pa.types.is_string(kind):

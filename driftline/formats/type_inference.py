@@ -24,7 +24,7 @@ _TRUTHS = pa.array(["0", "1", "false", "False", "FALSE", "true", "True", "TRUE"]
 def narrow(batches: Iterable[pa.RecordBatch], decimal: str = ".") -> dict[str, pa.DataType]:
     """Find for each text column the narrowest type that all its values have.
 
-    Blank fields and their like are no values; a column of nothing else stays text.
+    Blank fields and the like are no values; a column without values stays text.
     """
     left: dict[str, tuple[pa.DataType, ...] | None] = {}
     names: dict[str, None] = {}
@@ -38,9 +38,9 @@ def narrow(batches: Iterable[pa.RecordBatch], decimal: str = ".") -> dict[str, p
 def still_fitting(
     texts: pa.Array, tried: tuple[pa.DataType, ...] | None, decimal: str = "."
 ) -> tuple[pa.DataType, ...] | None:
-    """Return those types, of the ones that fitted texts before, that fit these, too.
+    """Return which of the types that fitted earlier texts fit these, too.
 
-    None says that there has been no value so far, to which every type would do.
+    None means that there has been no value so far, to which every type would apply.
     """
     values = texts.filter(pc.invert(pc.is_in(texts, value_set=_NOTHING)))
     if not len(values):

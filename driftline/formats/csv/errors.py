@@ -43,9 +43,9 @@ def broken_csv(
 
 
 def quote_problem(file: CsvFile) -> str | None:
-    """Look at all quotes of a file; None when nothing is wrong with them.
+    """Check all quotes of a file; None when nothing is wrong with them.
 
-    Whoever read it may have stopped before the one that never closes.
+    The reader that failed may have stopped before the one that never closes.
     """
     with open_text(file.place, file.encoding) as stream:
         watch = QuoteWatch(stream, file.delimiter)

@@ -150,7 +150,7 @@ def _refuse_row(fields: Sequence[str], shown: str) -> None:
 def _is_all_names(fields: Sequence[str], signature: Signature | None) -> bool:
     """Whether a first line names known columns and nothing else, as "0,1,2" of pandas does.
 
-    A single number may be either. Before the names may stand that of an index, which has none.
+    A single number may be either. An index, which has no name, may come before the names.
     """
     fields = fields[1:] if fields[:1] == [""] else fields
     known = {column.name for column in signature.columns} if signature else set()
@@ -160,8 +160,8 @@ def _is_all_names(fields: Sequence[str], signature: Signature | None) -> bool:
 def _is_row(fields: Sequence[str], signature: Signature | None) -> bool:
     """Whether a first line that holds text is a row of the signature all the same.
 
-    It names no known column, has as many fields as are expected, and where numbers, truth values or
-    times are expected there is one: a header with other names has none.
+    It names no known column, has the expected number of fields, and has a number, truth value or
+    time where one is expected: a header with other names has none.
     """
     columns = columns_by_count(len(fields), signature)
     if signature is None or not columns:
@@ -235,9 +235,9 @@ def stream_csv_file(
 
 
 def watch_csv_file(file: CsvFile, types: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-    """Read as `stream_csv_file` does, with an eye on the quotes.
+    """Read as `stream_csv_file` does, and check the quotes.
 
-    pa.ArrowInvalid: a value has not, or may not have, the type that its column should have.
+    pa.ArrowInvalid: a value does not have, or may not have, its column's type.
     """
     if file.is_header_only:
         return

@@ -17,7 +17,7 @@ _NUMBER = r"^[+\-]?[0-9]+(\.[0-9]*)?([eE][+\-]?[0-9]+)?$"
 
 
 def without_formulas(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch for CSV: texts and names that would be formulas have an apostrophe in front.
+    """Return a batch for CSV, with an apostrophe before texts and names that would be formulas.
 
     Numbers stay as they are, also those that are texts.
     """

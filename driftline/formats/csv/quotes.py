@@ -1,7 +1,7 @@
-"""Whether quotes in a CSV open and close as they should, found beside the reading of it.
+"""Checks that quotes in a CSV open and close properly, while it is read.
 
 Readers of CSV take a quote that never closes as a field that goes on to the end of the file, and
-what follows a closing quote as more of its field: rows vanish and nobody is told.
+what follows a closing quote as more of its field: rows would vanish silently.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ class QuoteWatch(io.RawIOBase):
             self._opened_line = self._line(data, self._last - self._offset)
 
     def _opens(self, data: np.ndarray, place: int) -> bool:
-        """Whether a quote opens a field, or goes on with one after a quote written twice.
+        """Whether a quote opens a field, or continues one after a doubled quote.
 
-        One in the middle of a field without quotes is a letter like any other.
+        A quote in the middle of an unquoted field is a letter like any other.
         """
         if data[place - 1] == QUOTE:
             return self._last == self._offset + place - 1

@@ -122,7 +122,7 @@ class CsvRows:
 def _first_types(file: CsvFile) -> dict[str, pa.DataType]:
     """Return the types that Arrow infers from the first block; columns without values are left out.
 
-    Reading on shows whether they hold.
+    Later blocks may contradict them.
     """
     with closing(stream_csv_file(file, {})) as batches:
         first = next(batches, None)

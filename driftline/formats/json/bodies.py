@@ -1,8 +1,8 @@
 """JSON and JSON Lines bodies to columns.
 
-Each body is read by orjson, and by the standard library where orjson declines: NaN and Infinity,
-which TensorFlow Serving answers, half surrogate pairs, and whole numbers beyond 64 bits, which it
-would round. Rows of all bodies then become columns together.
+orjson reads each body, and the standard library where orjson declines: NaN and Infinity, which
+TensorFlow Serving answers, half surrogate pairs, and whole numbers beyond 64 bits, which it would
+round. Rows of all bodies then become columns together.
 """
 
 from __future__ import annotations

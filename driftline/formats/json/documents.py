@@ -1,6 +1,6 @@
-"""JSON texts of any size as documents, one after the other, with the lines that they begin on.
+"""JSON texts of any size as documents with the lines that they begin on.
 
-One document a line; documents over many lines, one after the other; one list of documents.
+One document a line; documents over many lines; or one list of documents.
 """
 
 from __future__ import annotations

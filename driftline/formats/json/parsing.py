@@ -22,7 +22,7 @@ def has_long_number(text: bytes) -> bool:
 def parse(text: bytes, *, has_long: bool | None = None, is_utf8: bool = True) -> Any:  # noqa: ANN401 # A value of JSON.
     """Return a document; ``has_long``: whether it may hold a whole number that orjson would round.
 
-    Without ``is_utf8`` the standard library guesses the encoding, and takes halves of characters.
+    Without ``is_utf8`` the standard library guesses the encoding, and accepts half surrogate pairs.
     ValueError, or RecursionError: it is no JSON, or nested too deeply.
     """
     if not (has_long_number(text) if has_long is None else has_long):

@@ -1,7 +1,7 @@
 """Rows out of JSON documents and of SageMaker's capture records; their values by slot.
 
-A slot is what is known of a value's column while it is read: its name, or its position on one side
-of a record. Which columns the positions are is clear when all rows were seen.
+A slot is a column as known while reading: its name, or its position on one side of a record. Only
+all rows together tell which columns the positions are.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ _Values = Mapping[str, Any] | Sequence[Any]
 class RowReader:
     """Finds the rows of documents; those after the first are read like it.
 
-    Understood are objects; lists of them; ``{"instances": [...]}``; rows as lists; rows as
+    Accepted are objects; lists of them; ``{"instances": [...]}``; rows as lists; rows as
     ``{"features": [...], …}``; frames of pandas in the orients ``split`` and ``records``; SageMaker
     capture records, of which the output's columns come first, then the input's, in any mix of CSV,
-    JSON and BASE64; requests in them as the server reads them. Names that the user gives are those
-    of a record's input, and if there is one more, of the ground truth that SageMaker has merged;
-    else that has the name of the signature's label.
+    JSON and BASE64; requests in them as the server reads them. The user's names are those of a
+    record's input, and if there is one more, of the ground truth that SageMaker has merged; else
+    that has the name of the signature's label.
     """
 
     def __init__(self, signature: Signature | None, given: Sequence[str] = ()) -> None:
@@ -195,7 +195,7 @@ class RowReader:
     def _side(self, side: Side | None, which: str) -> list[_Values]:
         """Decode one side of a capture record to rows; none when it was not captured.
 
-        Of BASE64 the media type says what it is; where it does not, the first sign.
+        The media type tells the format of BASE64; without one, the first character does.
         """
         if side is None:
             return []
@@ -336,8 +336,8 @@ def slot_names(
 ) -> dict[Slot, str]:
     """Return the column's name of each slot.
 
-    Positions take the names that other rows have, when those are as many; else they are named as
-    `position_names` does, the output's first. Names that the user gives are those of plain rows.
+    Positions take the names that other rows have, when those are as many; else the names of
+    `position_names`, the output's first. The user's names are those of plain rows.
     """
     named = [slot for slot in slots if isinstance(slot, str)]
     count = sum(widths.values())

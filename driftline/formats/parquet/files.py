@@ -71,9 +71,9 @@ def _scan_arguments(files: ds.Dataset | ds.Fragment, width: int) -> dict[str, An
 
 
 def sound(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pass batches of a file on that are what they say: texts UTF-8, lengths within the file.
+    """Check the batches of a file: texts UTF-8, lengths within the file.
 
-    A damaged file may be neither, and what computes on it then crashes or fails anywhere.
+    A damaged file may violate both, and computing on it then crashes or fails anywhere.
     """
     for batch in batches:
         batch.validate(full=True)
@@ -135,10 +135,10 @@ def _open_parquet(files: Sequence[Location], coded: Sequence[str] = ()) -> ds.Da
 
 
 def _coded_texts(fragment: ds.ParquetFileFragment, schema: pa.Schema) -> list[str]:
-    """Return the columns of text that a file holds as numbers of a dictionary.
+    """Return the text columns that a file stores with a dictionary.
 
-    Reading them as such takes a fifth of the time. Where there are too many different ones, the
-    file holds them one after the other, and making a dictionary of them would take longer.
+    Reading them as such takes a fifth of the time. Columns with too many distinct texts have no
+    dictionary in the file, and building one would take longer.
     """
     file = fragment.metadata
     if not file.num_row_groups:

@@ -2,8 +2,8 @@
 
 SageMaker's (``instances``, ``features``), TensorFlow Serving's (``instances``; ``inputs`` by
 column), MLflow's (``dataframe_split``, ``dataframe_records``, ``inputs``), the Open Inference
-Protocol's tensors, and what apps of one's own take: an object, a list, lists by name. Every door
-reads them here: the server, captured traffic, and capture lines in files.
+Protocol's tensors, and shapes of users' own apps: an object, a list, lists by name. The server,
+captured traffic, and capture lines in files all read them here.
 
 References
 ----------
@@ -46,7 +46,7 @@ Key = TypeVar("Key")
 class Plan(NamedTuple):
     """How the values of an object, in its order and with None at the end, become a row.
 
-    ``others`` are places and names of fields that the signature does not know.
+    ``others``: indices and names of fields that the signature does not know.
     """
 
     pick: Callable[[Sequence[object]], Row]
@@ -56,9 +56,9 @@ class Plan(NamedTuple):
 class RequestRows:
     """Finds the rows of requests: values in the order of the signature's inputs.
 
-    Objects with the same fields in the same order are read by a plan that is made once; whatever is
-    in any way unusual is read step by step. Both give the same. A strict one refuses objects that
-    lack an input, and lists beside objects.
+    Objects with the same fields in the same order are read by a plan that is made once; unusual
+    ones step by step. Both give the same. A strict one refuses objects that lack an input, and
+    lists beside objects.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class RequestRows:
     ) -> RequestRows:
         """Find rows like the first of a document: of its names, or as many values (``_c0`` …).
 
-        ``by_position``: the name of a lone tensor is none of a column. ``count``: how many values
-        a row without names has, where that is known.
+        ``by_position``: the name of a lone tensor is not a column's. ``count``: how many values a
+        row without names has, where that is known.
         """
         names = _names_of(document, max_rows, count, by_position=by_position)
         try:
@@ -309,8 +309,8 @@ def by_columns(
 ) -> list[object] | None:
     """Turn an object of columns (``{"km": [1, 2]}``) into objects of rows, if it is one.
 
-    Where most columns have lists, one value in the place of a list, as redaction leaves it, is that
-    of no row: it is told beside the first as what does not fit, and nothing is told of null.
+    Where most columns have lists, a single value, as redaction leaves it, belongs to no row: it is
+    reported with the first as unfit; null is not.
     """
     columns = {
         name: _flat(value) if isinstance(value, list) else value

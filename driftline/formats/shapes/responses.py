@@ -2,7 +2,7 @@
 
 Ours, SageMaker's (``predictions`` of ``score`` and ``predicted_label``), TensorFlow Serving's
 (``predictions``; ``outputs`` by column), MLflow's, the Open Inference Protocol's tensors, plain
-values and lists, and what apps of one's own answer.
+values and lists, and shapes of users' own apps.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class _Slot:
 class AnswerRows:
     """Finds the rows of answers: values in the order of the signature's outputs.
 
-    What is to be found is known by name or by role; an answer of one value is the first of them.
-    Apps tend to answer ``{"late": true}`` for what they predict of "late", so names of the truth
-    stand for the prediction, too.
+    Outputs are found by name or by role; a single value is the first output. Apps tend to answer
+    ``{"late": true}`` for what they predict of "late", so names of the label stand for the
+    prediction, too.
     """
 
     def __init__(self, signature: Signature) -> None:
@@ -175,7 +175,7 @@ class AnswerRows:
         return bool(self._chances) and (width == self._class_count or 1 < width < len(self.columns))
 
     def places(self, rows: Sequence[Sequence[object]]) -> Sequence[int | None] | None:
-        """Return where in rows without names the values of the outputs stand; None: in their order.
+        """Return the indices of the outputs in rows without names; None: in their order.
 
         Numbers that add up to one in each row are the probabilities of all classes, as
         ``predict_proba`` gives them, in the order of the classes; then no prediction was answered.
@@ -230,8 +230,8 @@ class AnswerRows:
     def _known_classes(self, signature: Signature) -> tuple[str, ...]:
         """Return all classes in the order in which models answer them; none where it is unknown.
 
-        Models sort them, and a baseline puts the positive class last: only where both say the same
-        is the order known.
+        Models sort them, and a baseline puts the positive class last: the order is known only where
+        both agree.
         """
         for column in (*signature.outputs, *signature.features):
             if column.role in ("prediction", "label") and column.classes:
@@ -276,10 +276,10 @@ class AnswerRows:
         return row
 
     def _chance(self, column: Column, chances: object) -> object:
-        """Return a column's share of what was answered as probabilities.
+        """Return a column's share of the answered probabilities.
 
-        A list of another length than there are columns stays whole, and so is kept as what does
-        not fit: which of two numbers is the one asked for would be a guess.
+        A list of another length than there are columns stays whole, and is kept as unfit: which
+        number belongs to which column would be a guess.
         """
         if column not in self._chances:
             return None
