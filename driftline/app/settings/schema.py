@@ -72,11 +72,11 @@ def _rules(value: object) -> list[Rule]:
     """Read ``[[capture.redact]]``: a list of tables, or the same as JSON."""
     from driftline.capture.redaction.rules import Rule
 
-    text = value if isinstance(value, str) else json.dumps(value)
+    found = json.loads(value or "[]") if isinstance(value, str) else value
     # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
     rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
     try:
-        return rules.validate_json(text or "[]")
+        return rules.validate_json(json.dumps(found))
     except ValidationError as error:
         raise ValueError(told(dict(error.errors(include_url=False)[0]))) from error
     except InputError as error:

@@ -200,12 +200,10 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
         if name.startswith(f"{PREFIX}CHANNEL_") and name.endswith("_FILE")
     ]
 
-    def take(section: str, path: Sequence[str], value: object, source: str) -> None:
+    def take(section: str, path: Sequence[str], value: object, source: str, base: Path) -> None:
         """Put one value where its names say; the last of a secret's may end in _file."""
         if secret := secret_of_file(section, path):
-            secret_files.append(
-                (folder if "environment" not in source else Path.cwd()) / str(value)
-            )
+            secret_files.append(base / str(value))
             path, value = secret, _read_secret(secret_files[-1], source)
         key, *inner = path
         if inner and _is_table(section, key):
@@ -226,12 +224,16 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
         if not isinstance(entries, dict):
             raise SettingsError(f"{chosen}: [{section}] is not a section of keys")
         for key, value in entries.items():
-            take(section, (key,), value, str(chosen))
+            if isinstance(value, dict) and _is_table(section, key):
+                for inner, one in value.items():
+                    take(section, (key, inner), one, str(chosen), folder)
+            else:
+                take(section, (key,), value, str(chosen), folder)
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX) and "__" in name:
             section, *path = name.removeprefix(PREFIX).lower().split("__", 2)
             _require_section(section, f"environment {name}: section")
-            take(section, path, text, f"environment {name}")
+            take(section, path, text, f"environment {name}", Path.cwd())
     return Settings(
         folder=folder,
         file=chosen if is_there else None,

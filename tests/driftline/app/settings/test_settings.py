@@ -118,6 +118,25 @@ def test_a_secret_may_come_from_a_file_that_the_environment_names(tmp_path: Path
     assert str(found.secrets_key_file) == "/run/secrets/channels.key"
 
 
+def test_a_secrets_file_that_the_settings_file_names_lies_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "environments"
+    folder.mkdir()
+    file = folder / "driftline.toml"
+    file.write_text('[kafka]\nsasl_password_file = "pw"\n[query.connections]\nhouse_file = "url"')
+    (folder / "pw").write_text("hush")
+    (folder / "url").write_text("postgresql://ana:hush@db/rows")
+
+    found = load(file, environment={})
+
+    assert found.kafka.sasl_password == "hush"
+    assert found.query.connections == {"house": "postgresql://ana:hush@db/rows"}
+
+
+def test_redaction_in_the_environment_that_is_no_json_is_one_sentence() -> None:
+    with pytest.raises(SettingsError, match="DRIFTLINE_CAPTURE__REDACT"):
+        load(environment={"DRIFTLINE_CAPTURE__REDACT": "[{"})
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
