@@ -1,1 +1,1 @@
-"""The kinds of monitor: each evaluates a window against a baseline in its own way."""
+"""The kinds of monitor; each evaluates a window against a baseline in its own way."""

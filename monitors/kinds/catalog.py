@@ -1,4 +1,4 @@
-"""What a baseline is of, and the documents that each kind suggests for one."""
+"""The kind of a baseline, and the documents that each kind suggests for it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NO_CONSTRAINTS = Constraints.from_json(NONE)
 
 
 def kind_of(baseline: Baseline) -> str:
-    """Return the kind that a baseline is of; data quality, if it can be."""
+    """Return the kind of a baseline; data quality, if possible."""
     if baseline.constraints.features or not baseline.documents:
         return DEFAULT_KIND
     return next(iter(_documented(baseline)), "bias")
 
 
 def _documented(baseline: Baseline) -> list[str]:
-    """Name the kinds of the documents that a baseline has besides those of data quality."""
+    """Return the kinds of a baseline's documents besides data quality."""
     analysis = {*json.loads(baseline.documents.get(ANALYSIS, "{}"))}
     found = {
         QUALITY: QUALITY_CONSTRAINTS in baseline.documents,
@@ -42,7 +42,7 @@ def _documented(baseline: Baseline) -> list[str]:
 
 
 def lacking(kind: Kind, baseline: Baseline) -> str:
-    """Return in words what a baseline lacks for a kind; "" where windows can be judged by it."""
+    """Return, in words, what a baseline lacks for a kind; "" for nothing."""
     roles = Roles() if baseline.outcomes is None else baseline.outcomes.roles
     if kind.is_deployable is None or kind.is_deployable(roles, False):
         return ""
@@ -150,7 +150,7 @@ def with_quality(
 
 
 def scripts_listed(baseline: Baseline) -> tuple[str, ...]:
-    """Return the files whose functions are metrics that a baseline lists."""
+    """Return the script files of a baseline's own metrics."""
     text = baseline.documents.get(QUALITY_CONSTRAINTS)
     if text is None or ".py:" not in text:
         return ()

@@ -1,4 +1,4 @@
-"""The condition on rows that a violation's document holds, read again."""
+"""Reads the condition of a violation's document."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _listed(found: Mapping[str, Any], key: str) -> Sequence[object]:
 
 
 def with_rows(condition: Condition, batches: Callable[[], Iterable[pa.RecordBatch]]) -> Condition:
-    """Return a condition that can mark rows: that of repeats with what these rows repeat."""
+    """Return a condition that can mark rows: for repeats, with what these rows repeat."""
     if isinstance(condition, RuleCondition) and isinstance(
         condition.breaks, UniqueCondition | TableCondition
     ):
@@ -69,7 +69,7 @@ def with_rows(condition: Condition, batches: Callable[[], Iterable[pa.RecordBatc
 
 
 def with_baseline(condition: Condition, baseline: Baseline) -> Condition:
-    """Return a condition that can mark rows: that of outliers as its baseline has them."""
+    """Return a condition that can mark rows: for outliers, with its baseline."""
     if condition.op != OUTLIER:
         return condition
     return OutlierCondition(row_scorer(baseline))

@@ -1,1 +1,1 @@
-"""The kind "attribution": whether the model still decides by the same features."""
+"""The kind "attribution": whether the model still uses its features as before."""

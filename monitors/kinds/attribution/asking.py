@@ -1,4 +1,4 @@
-"""Asking a user's model: with an Arrow table, a pandas data frame or a numpy array, as it takes."""
+"""Calls a user's model with an Arrow table, a pandas data frame or a numpy array, as it takes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def taking_tables(predict: object, rows: pa.Table) -> Predictor:
 
 
 def form_of_estimator(estimator: object, columns: Sequence[str]) -> Form | None:
-    """Return the form in which a fitted estimator takes rows of these columns; None of others."""
+    """Return the form in which a fitted estimator takes these columns; None of others."""
     names = feature_names(estimator)
     if names is not None:
         known = list(names)
@@ -76,7 +76,7 @@ def classes_of(predict: Callable[..., object]) -> tuple[str, ...]:
 
 
 def _form_of(predict: Callable[..., object], rows: pa.Table) -> Form:
-    """Return the first form of some rows that a function answers one by one."""
+    """Return the first form of some rows for which a function returns one output per row."""
     # A heavy import that only a model needs; other indexes are none of its LookupErrors.
     from pandas.errors import InvalidIndexError
 
@@ -118,7 +118,7 @@ def _as_form(predict: Callable[..., object], form: Form) -> Predictor:
 
 
 def refusal(error: Exception) -> DriftlineError:
-    """Return what a model raised, such as of a missing value that it does not take."""
+    """Return the error of a model that raised, such as on a missing value."""
     if isinstance(error, DriftlineError):  # Of a client that it uses.
         return error
     told = str(error).partition("\n")[0]

@@ -24,7 +24,7 @@ from driftline.stats.blocks import (
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How a reference's attributions differ between its blocks, for one output."""
+    """Between-block variance of a reference's attributions, for one output."""
 
     shares: BlockVariation  # Of each feature's share, shape (M,).
     level: BlockVariation  # Of the total's logarithm, shape (1,).
@@ -32,7 +32,7 @@ class Spread:
 
     @property
     def blocks(self) -> int:
-        """How many blocks it rests on."""
+        """Number of blocks behind it."""
         return self.shares.blocks
 
 

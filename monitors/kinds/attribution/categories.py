@@ -70,7 +70,7 @@ def _refuse_cut(name: str, values: Sequence[Any]) -> None:
 
 
 def _of_lightgbm(booster: Any, lists: Sequence[Any]) -> dict[str, Any]:  # noqa: ANN401
-    """Return the lists by column: those that the text of the model calls categorical, in order."""
+    """Return the category lists by column, from the categorical columns of the model's text."""
     found = re.search(
         r"^\[categorical_feature: ([\d,]+)\]$", booster.model_to_string(num_iteration=1), re.M
     )
@@ -83,7 +83,7 @@ def _of_lightgbm(booster: Any, lists: Sequence[Any]) -> dict[str, Any]:  # noqa:
 
 
 def with_categories(rows: Any, categories: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a frame
-    """Return a frame whose columns have these categories; a value that is none is missing."""
+    """Return a frame whose columns have these categories; other values are missing."""
     if not categories:
         return rows
     import pandas as pd  # Heavy, and only for models that need it.

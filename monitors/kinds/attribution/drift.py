@@ -44,20 +44,20 @@ TOGETHER = 16
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What differences are weighed by: variances by rows alone, and how blocks differ."""
+    """Standard errors of differences: variances of rows, and between blocks."""
 
     known: Numbers  # Shape (M,).
     between: BlockVariation | None  # Of the same shape; None: rows count as independent.
     tails: Numbers  # How heavy those of the means of rows are (`BlockVariation.nats`), shape (M,).
 
     def chances(self, differences: Numbers) -> Numbers:
-        """Return two-sided p-values; a difference that nothing disturbs is certain."""
+        """Return two-sided p-values; 0 for a difference without any variance."""
         found = zip(self._laws, np.abs(differences), self.known, self.tails, strict=True)
         with np.errstate(divide="ignore"):
             return np.array([2.0 * math.exp(-law.nats(*one)) for law, *one in found])
 
     def reach(self, alpha: float) -> Numbers:
-        """Return the differences whose two-sided p-value is this."""
+        """Return the differences with this two-sided p-value."""
         found = zip(self._laws, self.known, self.tails, strict=True)
         return np.array([law.reach(alpha / 2, *one) for law, *one in found])
 
@@ -109,7 +109,7 @@ class Pooled:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One output's attributions, now and in the reference, and what of it was tested."""
+    """One output's attributions, now and in the reference, and their tests."""
 
     reference: Importance
     window: Importance
@@ -123,7 +123,7 @@ class Comparison:
 
     @property
     def deltas(self) -> Numbers:
-        """How much each share has changed."""
+        """Changes of the shares."""
         return self.window.shares - self.reference.shares
 
     @property
@@ -146,7 +146,7 @@ class Comparison:
         return self.reference.total <= 0 < self.window.total
 
     def of_rows(self, rows: float) -> Comparison:
-        """Return what the same attributions of so many explained rows come to."""
+        """Return the same attributions with another number of explained rows."""
         return replace(self, window=replace(self.window, count=round(rows)))
 
     @property
@@ -180,7 +180,7 @@ class Comparison:
 
     @property
     def p_values(self) -> tuple[float, float]:
-        """The tests' of shares and of level; 1 where a change is too small to matter."""
+        """P-values of shares and level; 1 where a change is too small to matter."""
         large = np.abs(self.deltas) >= LEAST_SHARE
         shares = min(self.order, float(self.shares[large].min(initial=1.0)))
         return shares, self.level if abs(self.log_ratio) >= LEAST_LEVEL else 1.0
@@ -188,7 +188,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a comparison comes to at the levels that its tests were given."""
+    """A comparison, judged at the levels of its tests."""
 
     comparison: Comparison
     share_bounds: Numbers  # Changes of shares from this on are violations, shape (M,).
@@ -201,23 +201,23 @@ class Finding:
 
     @property
     def worst_order(self) -> float:
-        """NDCG of the turned order of features: none has a lower one."""
+        """NDCG of the reversed ranking, the lowest possible."""
         mean = self.comparison.reference.mean
         return float(ndcg(mean, mean.max() - mean)[0])
 
     def is_share_bounded(self, at: int, rows: float) -> bool:
-        """Whether a window of so many explained rows could break the bound of a share."""
+        """Whether a window of this size could exceed the bound of a share."""
         one = self.comparison.of_rows(rows)
         free, usual = _share_reach(one, self.alphas[0])[at], one.reference.shares[at]
         return bool(usual + free < 1.0 or usual - free > 0.0)
 
     def is_level_bounded(self, rows: float) -> bool:
-        """Whether the level of a window of so many explained rows has a bound to break."""
+        """Whether the level of a window of this size has a bound that it could exceed."""
         return _level_reach(self.comparison.of_rows(rows), self.alphas[1]) < FAR_LEVEL
 
     @property
     def by_limit(self) -> bool:
-        """Whether SageMaker's limit of NDCG decided, and nothing else."""
+        """Whether only SageMaker's limit of NDCG decided."""
         return math.isinf(self.level_bound)
 
 
@@ -277,7 +277,7 @@ def settle_by_limit(comparisons: Sequence[Comparison]) -> list[Finding]:
 
 
 def _row_law(values: Numbers, way: float) -> tuple[float, float, float]:
-    """Return a row's variance and its tails: the way that the mean has moved, and the other way."""
+    """Return a row's variance and its two tails: along the mean's move, and against it."""
     moved = (values - values.mean()) * (-1.0 if way < 0 else 1.0)
     variance = float((moved**2).mean())
     return variance, tail_scale(moved, upper=True), tail_scale(-moved, upper=True)
@@ -298,10 +298,10 @@ def _finding(one: Comparison, shares: float, level: float) -> Finding:
 
 
 def _share_reach(one: Comparison, alpha: float) -> Numbers:
-    """Return the changes of shares from which on they are violations."""
+    """Return the smallest changes of shares that are violations."""
     return np.maximum(LEAST_SHARE, one.share_scale.reach(alpha / len(one.reference.features)))
 
 
 def _level_reach(one: Comparison, alpha: float) -> float:
-    """Return the change of the total's logarithm from which on it is a violation."""
+    """Return the smallest change of the total's logarithm that is a violation."""
     return max(LEAST_LEVEL, float(one.level_scale.reach(alpha)[0]))

@@ -56,7 +56,7 @@ from driftline.stats.blocks import block_length
 
 @dataclass(frozen=True)
 class _Reference:
-    """What a window is compared with, by label."""
+    """The reference of a window, by label."""
 
     importances: Mapping[str, Importance]
     expected: Mapping[str, float | None]
@@ -107,7 +107,7 @@ def evaluate(context: CheckContext) -> Report:
 
 
 def _reference(baseline: Baseline) -> _Reference:
-    """Read what driftline stored; of a folder that SageMaker wrote, its document."""
+    """Read driftline's stored attributions, or the document of a folder that SageMaker wrote."""
     if baseline.attributions is None:
         written = read_explanations(baseline.documents.get(ANALYSIS, "{}"))
         if not written:
@@ -122,7 +122,7 @@ def _reference(baseline: Baseline) -> _Reference:
 
 
 def _comparable(reference: _Reference, predict: Predictor | None) -> _Reference:
-    """Return what the reference keeps by permutations, where the model offers no better way."""
+    """Return the reference's permutation attributions where the model has no exact method."""
     stored = reference.stored
     if predict is None or stored is None or stored.permuted is None:
         return reference
@@ -133,7 +133,7 @@ def _comparable(reference: _Reference, predict: Predictor | None) -> _Reference:
 
 
 def _look(context: CheckContext, reference: _Reference) -> tuple[ExplainedWindow, str]:
-    """Explain the window, or read what is explained; and say why it may not be judged, if so."""
+    """Explain the window, or read its explanations; return also why it may not be judged."""
     empty = ExplainedWindow({}, {}, {}, Making(GIVEN), 0)
     if (document := _document(context)) is not None:
         means = {label: Importance.of_means(one.values) for label, one in document.items()}
@@ -212,7 +212,7 @@ def _explained(
 
 
 def _second_of_two(found: Explained, label: str) -> Explained:
-    """Return what a window's model says of the reference's only output; all where it is unknown."""
+    """Return the window's output that matches the reference's only one; all where unknown."""
     theirs = tuple(found.rows)
     if len(theirs) != 2:
         return found
@@ -223,7 +223,7 @@ def _second_of_two(found: Explained, label: str) -> Explained:
 
 
 def _method(wanted: str, predict: Predictor) -> str | None:
-    """Return the method if this predictor can do it; permutations can be done with any."""
+    """Return the method if this predictor supports it; permutations are always supported."""
     if wanted == PERMUTATION:
         return PERMUTATION
     offered = predict.method if isinstance(predict, ModelPredictor) else PERMUTATION
@@ -256,7 +256,7 @@ def _document(context: CheckContext) -> dict[str, Explanation] | None:
 def _spreads(
     context: CheckContext, reference: _Reference, window: ExplainedWindow
 ) -> dict[str, Spread | None]:
-    """Learn how much the reference's blocks of the window's length differ, by label."""
+    """Estimate the between-block variance of the reference for the window's length, by label."""
     stored = reference.stored
     if stored is None or (time_us := stored.time_us) is None or not (time_us >= 0).any():
         return {}
@@ -280,7 +280,7 @@ def _pairs(
     window: ExplainedWindow,
     spreads: Mapping[str, Spread | None],
 ) -> dict[str, Comparison]:
-    """Lay the outputs of the model side by side, those without names by their places."""
+    """Pair the outputs of the model, those without names by index."""
     ours, theirs = reference.importances, window.importances
     names = {label: label for label in ours if label in theirs}
     if len(ours) != len(theirs) and tuple(theirs) == unnamed_labels(len(theirs)):

@@ -17,7 +17,7 @@ GIVEN = "given"  # The method of ready attributions.
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Rows that were explained."""
+    """Explained rows and their attributions."""
 
     features: tuple[str, ...]
     rows: Mapping[str, NDArray[np.float32]]  # Absolute attributions by label, shape (N, M).
@@ -36,7 +36,7 @@ class Explained:
 
     @property
     def answers_note(self) -> str:
-        """How many rows have no number that could be judged, in words; empty for none."""
+        """Note how many rows had no usable prediction; "" for none."""
         lacking = self.asked_count - len(self.places)
         if not lacking:
             return ""
@@ -68,5 +68,5 @@ class Explained:
 
 
 def unnamed_labels(count: int) -> tuple[str, ...]:
-    """Name outputs whose classes are not known as SageMaker does."""
+    """Name outputs of unknown classes as SageMaker does."""
     return (LABEL,) if count == 1 else tuple(f"label{at}" for at in range(count))

@@ -82,11 +82,11 @@ SUM_ERROR = 1e-6
 
 @runtime_checkable
 class ModelPredictor(Protocol):
-    """A predictor that knows more of its model than the answers."""
+    """A predictor that knows its model's columns, classes and exact method."""
 
     @property
     def features(self) -> tuple[str, ...] | None:
-        """The columns that the model takes; None when it goes by position."""
+        """The columns that the model takes; None where it takes them by position."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -94,22 +94,22 @@ class ModelPredictor(Protocol):
 
     @property
     def units(self) -> str:
-        """The units of the answers: "probability", "value", "class"."""
+        """The units of the predictions: "probability", "value", "class"."""
 
     @property
     def model(self) -> str:
-        """What the model is known by: its digest."""
+        """Digest of the model."""
 
     @property
     def method(self) -> str:
-        """What `contributions` does; "permutation" when there is no shorter way."""
+        """Method of `contributions`; "permutation" when there is no exact one."""
 
     @property
     def method_units(self) -> str:
         """The units of `contributions`."""
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
-        """Return the model's answers."""
+        """Return the model's predictions."""
 
     def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
         """Explain rows by the model's own method."""
@@ -117,11 +117,11 @@ class ModelPredictor(Protocol):
 
 @runtime_checkable
 class TwoClassPredictor(ModelPredictor, Protocol):
-    """A predictor that, of two classes, answers for one."""
+    """A predictor that returns one of two classes' outputs."""
 
     @property
     def positive(self) -> str:
-        """The class that is answered for; "" where there are not two."""
+        """The class of its output; "" where there are not two."""
 
 
 def explain_reference(
@@ -200,7 +200,7 @@ def _permuted(
     behind: pa.Table,
     predict: Predictor,
 ) -> Explained:
-    """Explain as many of the rows by permutations as of a window, evenly spaced in time."""
+    """Explain rows by permutations, as many as of a window, evenly spaced in time."""
     count = affordable_rows(chosen.num_columns, behind.num_rows)
     order = np.arange(chosen.num_rows) if hours is None else hours
     places = evenly(order, count)
@@ -271,7 +271,7 @@ def _are_log_odds(found: Contributions, model: ModelPredictor, rows: pa.Table) -
 
 
 def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], None]) -> pa.Table:
-    """Return the background rows that the model has a number for; InputError where few have."""
+    """Return the background rows with a numeric prediction; InputError where few have one."""
     asked = predict if isinstance(predict, ModelPredictor) else taking_tables(predict, background)
     has_number = is_number(ask(asked, background)).all(axis=1)
     lacking = int(np.count_nonzero(~has_number))
@@ -290,7 +290,7 @@ def _answered(background: pa.Table, predict: Predictor, told: Callable[[str], No
 
 
 def told_once(explained: Explained) -> Explained:
-    """Keep, of two outputs that sum to one, the second: the first says the same."""
+    """Keep the second of two outputs that sum to one, since both say the same."""
     if len(explained.signed) != 2:
         return explained
     first, second = explained.signed.values()
@@ -301,7 +301,7 @@ def told_once(explained: Explained) -> Explained:
 
 
 def positive_of(predict: Predictor) -> str:
-    """Return the class that a model answers for, of two; "" where that is not known."""
+    """Return the class that a model's output is for, of two; "" where unknown."""
     return predict.positive if isinstance(predict, TwoClassPredictor) else ""
 
 

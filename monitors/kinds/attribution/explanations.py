@@ -80,7 +80,7 @@ def _explanation(label: str, entry: object) -> Explanation:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a number that a double holds: JSON has larger ones, and NaN."""
+    """Whether a value is a number that a double holds: JSON has larger ones, and NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < LARGEST

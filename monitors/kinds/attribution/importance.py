@@ -40,7 +40,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What attributions were made by; only what was made alike is compared."""
+    """How attributions were made; only those made alike are compared."""
 
     method: str  # "permutation", "tree_path_dependent", "linear"; "given" for ready attributions.
     units: str = UNKNOWN  # "probability", "margin", "value", "class"; "answer" when unknown.
@@ -65,7 +65,7 @@ class Making:
         return ""
 
     def changed_model(self, other: Making) -> str:
-        """Describe a change of model; "" for the same model, or where one is not known."""
+        """Describe a change of model; "" for the same model, or an unknown one."""
         units = (self.units, other.units)
         # No model has two units, but those of a function are not known.
         unit = f'in units of "{self.units}", now of "{other.units}"'
@@ -84,7 +84,7 @@ class Making:
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """How much each feature counts for one output of a model, and how surely that is known."""
+    """Importance of each feature for one output of a model, with its error."""
 
     features: tuple[str, ...]
     mean: Numbers  # Mean absolute attribution, shape (M,).
@@ -104,12 +104,12 @@ class Importance:
 
     @classmethod
     def of_means(cls, means: Mapping[str, float]) -> Importance:
-        """Take means as a document gives them; Clarify's `median` keeps signs, which go."""
+        """Read means from a document, as absolute values: Clarify's `median` is signed."""
         values = np.abs(np.array(list(means.values()), dtype=np.float64))
         return cls(tuple(means), values, np.zeros((len(values), len(values))), 0)
 
     def only(self, features: Sequence[str]) -> Importance:
-        """Take some features, in this order."""
+        """Keep some features, in this order."""
         at = [self.features.index(name) for name in features]
         covariance = self.covariance[np.ix_(at, at)]
         rows = None if self.rows is None else self.rows[:, at]
@@ -117,7 +117,7 @@ class Importance:
 
     @property
     def total(self) -> float:
-        """Sum over the features: how much the model's answers depend on its input at all."""
+        """Sum over the features: how strongly the model's output depends on its input."""
         return float(self.mean.sum())
 
     @property
@@ -145,7 +145,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Attributions:
-    """A reference's attributions: what `explain_reference` makes and a baseline keeps."""
+    """A reference's attributions: `explain_reference` makes them, a baseline stores them."""
 
     features: tuple[str, ...]
     rows: Mapping[str, NDArray[np.float32]]  # Absolute attributions by label, shape (N, M).
@@ -164,7 +164,7 @@ class Attributions:
 
     @property
     def time_us(self) -> NDArray[np.int64] | None:
-        """When each row was, microseconds since 1970, negative where unknown."""
+        """Time of each row, microseconds since 1970, negative where unknown."""
         return None if self.hours is None else self.hours * HOUR_US
 
     @property
@@ -178,7 +178,7 @@ class Attributions:
         return {label: Importance.of_rows(self.features, self.rows[label]) for label in self.rows}
 
     def to_arrow(self) -> pa.Table:
-        """Write everything as one table: a float column each feature, labels below each other."""
+        """Write one table: a float column for each feature, label after label."""
         stacked = np.concatenate(list(self.rows.values()))
         count = len(stacked) // len(self.rows)
         labels = pa.DictionaryArray.from_arrays(

@@ -42,7 +42,7 @@ Contribute = Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True, slots=True)
 class OwnMethod:
-    """How a model is explained by its own form."""
+    """The exact method of a model."""
 
     name: str  # "tree_path_dependent" or "linear".
     units: str  # "margin" (before the link function), "probability" or "value".
@@ -50,7 +50,7 @@ class OwnMethod:
 
 
 def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
-    """Return the method by which a model is explained; None where permutations are all there is."""
+    """Return a model's exact method; None where only permutations apply."""
     last = model
     if is_pipeline(model):
         steps = [step for _, step in model.steps]
@@ -106,7 +106,7 @@ def _xgboost(model: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: A
 
 
 def _gblinear(model: Any, rows: Any, background: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects
-    """Lay each value's part beside the background's mean, as xgboost weighs it beside 0."""
+    """Return each value's part less that of the background's mean, which xgboost takes as 0."""
     values, base = _xgboost(model, rows)
     middle = _xgboost(model, background)[0].mean(axis=0)
     return values - middle, base + middle.sum(axis=1)
@@ -119,12 +119,12 @@ def _lightgbm(booster: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa
 
 
 def _split(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Part contributions from the base value, which is the last column and the same everywhere."""
+    """Separate contributions from the base value, the last column, constant over rows."""
     return found[:, :, :-1].astype(np.float64), found[:, :, -1].astype(np.float64).mean(axis=0)
 
 
 def _linear(model: Any, rows: Any, background: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - foreign objects
-    """Weigh each value less the background's mean: exact, whatever order the features go in."""
+    """Weight each value less the background's mean: exact in any order of features."""
     weights = np.atleast_2d(np.asarray(model.coef_, dtype=np.float64))
     middle = np.asarray(background, dtype=np.float64).mean(axis=0)
     values = weights[None, :, :] * (np.asarray(rows, dtype=np.float64) - middle)[:, None, :]

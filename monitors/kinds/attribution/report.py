@@ -1,4 +1,4 @@
-"""The report of the kind "attribution": numbers, violations in Clarify's form, words for people."""
+"""The report of the kind "attribution": numbers, violations in Clarify's form, and texts."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class ExplainedWindow:
-    """What was found in a window, by label."""
+    """Findings of a window, by label."""
 
     importances: Mapping[str, Importance]
     expected: Mapping[str, float | None]  # The answer that attributions are counted from.
@@ -85,7 +85,7 @@ class ExplainedWindow:
 def incomparable_report(
     context: CheckContext, window: ExplainedWindow, labels: tuple[str, ...], reason: str
 ) -> Report:
-    """Report a window that was not explained: without rows, or not as the reference was."""
+    """Report a window without rows, or explained otherwise than the reference."""
     metrics = [
         MetricResult(name="ndcg", value=None, label=label, note=reason)
         for label in labels
@@ -190,7 +190,7 @@ def _order(
 
 
 def _order_note(finding: Finding) -> str:
-    """Return why the order has no score, or no bound that an order could break; "" for neither."""
+    """Return why the order has no score, or no reachable bound; "" for neither."""
     one = finding.comparison
     if math.isnan(one.ndcg):
         alone = len(one.reference.features) == 1
@@ -208,7 +208,7 @@ def _order_note(finding: Finding) -> str:
 def _ndcg_interval(
     one: Comparison, rows: np.ndarray | None, seed: int
 ) -> tuple[float | None, float | None]:
-    """Draw the window's rows again and again; biased low for few rows, as NDCG itself is."""
+    """Return a bootstrap interval; biased low for few rows, as NDCG itself is."""
     if rows is None or len(rows) < 2 or math.isnan(one.ndcg) or one.is_all_zero:
         return None, None
     means = resampled_means(rows, len(rows), REPLICATES, np.random.default_rng(seed))
@@ -300,7 +300,7 @@ def _level(label: str, finding: Finding, note: str, *, is_shown: bool, plain: bo
 
 
 def _too_variable(finding: Finding, is_bounded: Callable[[float], bool]) -> str:
-    """Return how many explained rows would give a bound; no window has more than are explained."""
+    """Return how many explained rows would give a bound, up to the maximum explained."""
     rows = finding.comparison.window.count
     return too_variable(rows, lambda more: is_bounded(min(rows * more, max(rows, WINDOW_ROWS))))
 
@@ -319,7 +319,7 @@ def _means(one: Importance) -> dict[str, float]:
 
 
 def _points(window: ExplainedWindow, findings: Mapping[str, Finding]) -> list[MetricPoint]:
-    """Return SageMaker's metrics, and our own under what the method really is."""
+    """Return SageMaker's metrics, and our own under the true method's name."""
     found = []
     for label, finding in findings.items():
         one = finding.comparison
@@ -370,14 +370,14 @@ def _details(window: ExplainedWindow, findings: Mapping[str, Finding]) -> dict[s
 
 
 def _explained_note(window: ExplainedWindow, explained: int) -> str:
-    """Return how many rows were explained, where the model was asked and not about all."""
+    """Return how many rows were explained, where not all were."""
     if not window.pointers or explained >= window.row_count:
         return ""
     return f"{explained:,} of {plural(window.row_count, 'row')} explained, drawn by lot"
 
 
 def _rows_behind(window: ExplainedWindow, label: str, finding: Finding) -> list[JsonValue]:
-    """Explain the rows in which what moved did so most; without a move, those of largest total."""
+    """Return the rows in which the change is largest; without one, those of largest total."""
     one, signed = finding.comparison, window.signed.get(label)
     if signed is None:
         return []
@@ -400,7 +400,7 @@ def _rows_behind(window: ExplainedWindow, label: str, finding: Finding) -> list[
 
 
 def _blocks(findings: Mapping[str, Finding]) -> dict[str, JsonValue]:
-    """Return how many blocks of the reference the judgement rests on, or why none."""
+    """Return the number of reference blocks behind the judgement, or why there is none."""
     spreads = (finding.comparison.spread for finding in findings.values())
     known = next((one for one in spreads if one is not None), None)
     if known is not None:
@@ -409,7 +409,7 @@ def _blocks(findings: Mapping[str, Finding]) -> dict[str, JsonValue]:
 
 
 def _ranking(one: Importance) -> list[JsonValue]:
-    """List the features by importance, for people."""
+    """List the features by importance, for display."""
     return [
         {
             "feature": one.features[at],
@@ -426,7 +426,7 @@ def attribution_violations(
     *,
     plain: bool,
 ) -> tuple[Violation, ...]:
-    """Return what is violated, most blamed first."""
+    """Return the violations, greatest contribution first."""
     note = " (the reference's own error is not known)" if plain else ""
     of_model = "the model changed, and " if change else ""
     found = []
@@ -448,7 +448,7 @@ def attribution_violations(
 
 
 def _broken(finding: Finding) -> Iterator[tuple[str, str, str, float | None, float]]:
-    """Yield name, description, cause, ratio and p-value of what is violated."""
+    """Yield name, description, cause, ratio and p-value of each violation."""
     one = finding.comparison
     if one.is_all_zero and finding.level:
         text = "the model answers the same whatever it is asked: all attributions are zero"
@@ -499,7 +499,7 @@ def _exceeds(what: str, value: float, bound: float) -> str:
 
 
 def _moves(one: Comparison, among: np.ndarray | None = None) -> str:
-    """Name the features whose shares moved most, with rank and share before and after."""
+    """Name the features whose shares changed most, with rank and share before and after."""
     size = np.abs(one.deltas) if among is None else np.where(among, np.abs(one.deltas), 0.0)
     before, now = _ranks(one.reference.mean), _ranks(one.window.mean)
     chosen = [at for at in np.argsort(-size, kind="stable")[:NAMED] if size[at] > 0]

@@ -1,4 +1,4 @@
-"""Which rows are explained: drawn at random in one pass, and evenly spaced in time."""
+"""Samples the rows to explain: at random in one pass, and evenly spaced in time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sample_rows(
     seed: int,
     ordered: bool = True,
 ) -> tuple[pa.Table, int]:
-    """Draw rows uniformly in one pass, the same ones however the rows are cut into batches."""
+    """Draw rows uniformly in one pass, independent of the batches."""
     random = np.random.default_rng(seed)
     schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in columns.items()])
     kept, keys, places = schema.empty_table(), np.empty(0), np.empty(0, dtype=np.int64)
@@ -58,7 +58,7 @@ def sample_rows(
 
 
 class PointedSample(NamedTuple):
-    """Rows that were drawn, and where each is found again."""
+    """Sampled rows and their references."""
 
     rows: pa.Table
     pointers: list[Pointer]
@@ -71,7 +71,7 @@ def pointed_sample(
     limit: int,
     seed: int,
 ) -> tuple[PointedSample, int]:
-    """Draw rows as `sample_rows` does, with their pointers; and count all."""
+    """Draw rows as `sample_rows` does, with their references and the row count."""
     names: list[str] = next((one.schema.names for one in batches()), [])
     ids: dict[str, ColumnType] = {EVENT_ID: "string", ROW_INDEX: "int64"}
     more = {name: kind for name, kind in ids.items() if name in names and name not in columns}
@@ -96,7 +96,7 @@ def pointed_sample(
 def as_known(
     rows: pa.Table, notes: Mapping[str, tuple[TimeUnit | None, Missing | None]]
 ) -> pa.Table:
-    """Return rows whose times and missing truth values reach the model as it knows them."""
+    """Return rows with times and missing booleans in the form that the model knows."""
     for at, field in enumerate(rows.schema):
         unit, missing = notes.get(field.name, (None, None))
         if unit is not None:
@@ -107,7 +107,7 @@ def as_known(
 
 
 def time_column(batches: BatchMaker, signature: Signature) -> str | None:
-    """Name the column with the event times, if the reference has one and the data hold it."""
+    """Return the column of event times, if the reference has one and the data hold it."""
     known = next((column.name for column in signature.columns if column.role == "timestamp"), None)
     first = next(batches(), None)
     return known if first is not None and known in first.schema.names else None
@@ -121,7 +121,7 @@ def timed_sample(
     limit: int,
     seed: int,
 ) -> tuple[pa.Table, NDArray[np.int64] | None]:
-    """Draw rows as they come, with their hours when there is a column of times."""
+    """Draw rows with their hours when there is a column of times."""
     when: dict[str, ColumnType] = {time: "timestamp"} if time else {}
     wanted = {**columns, **when}
     sample, _ = sample_rows(batches, wanted, limit=limit, seed=seed, ordered=False)
@@ -129,13 +129,13 @@ def timed_sample(
 
 
 def hours_of(times: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return hours since 1970, -1 for missing times (and for those before, which no model saw)."""
+    """Return hours since 1970, -1 for missing times (and for earlier ones)."""
     known = pc.fill_null(times.cast(pa.int64()), -1).to_numpy()
     return np.asarray(np.maximum(known // HOUR_US, -1), dtype=np.int64)
 
 
 def evenly(hours: NDArray[np.int64], count: int) -> NDArray[np.intp]:
-    """Choose rows evenly spaced in order of time: as many of each week as are due to it."""
+    """Choose rows evenly spaced in time: as many of each week as its share."""
     order = np.argsort(hours, kind="stable")
     count = min(count, len(order))
     return order[(np.arange(count) * 2 + 1) * len(order) // (2 * count)]

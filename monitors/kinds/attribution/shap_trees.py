@@ -1,4 +1,4 @@
-"""Trees of scikit-learn, explained exactly by shap's TreeExplainer where the extra is installed."""
+"""Exact attributions of scikit-learn's trees by shap's TreeExplainer, an optional extra."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ShapTrees:
         return np.asarray(ask(rows)).reshape(len(rows), -1)
 
     def is_additive(self) -> bool:
-        """Whether contributions and a base value add up to the model's answers on made rows."""
+        """Whether contributions and base value sum to the predictions on random rows."""
         trees = self.explainer.model
         low = np.full(int(self.model.n_features_in_), -1.0)
         high = -low

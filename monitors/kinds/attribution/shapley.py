@@ -44,7 +44,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """What each feature contributed to each answer."""
+    """Contribution of each feature to each prediction."""
 
     # Shape (N, K, M), in units of the model's answer; not finite where it had none for a row.
     values: Numbers
@@ -57,7 +57,7 @@ def asked_rows(features: int, background: int) -> int:
 
 
 def affordable_rows(features: int, background: int = BACKGROUND_ROWS) -> int:
-    """Return how many rows of a window are explained by permutations, at most."""
+    """Return how many rows of a window are explained by permutations at most."""
     return max(1, min(WINDOW_ROWS, WINDOW_MODEL_ROWS // asked_rows(features, background)))
 
 
@@ -105,12 +105,12 @@ def explain(
 
 
 def is_number(values: Numbers) -> NDArray[np.bool_]:
-    """Mark the values that can be compared: not NaN, nor infinite or nearly that."""
+    """Mark the comparable values: not NaN, infinite or nearly infinite."""
     return np.asarray(np.abs(values) <= LARGEST)
 
 
 def no_number(rows: str) -> InputError:
-    """Return the refusal of a model that has no number for any of some rows."""
+    """Return the error of a model without numeric predictions for any of some rows."""
     return InputError(
         f"the model answered no number to any {rows} (only NaN, infinite values or ones above "
         f"{LARGEST:g}), so there is nothing to explain: see what the function returns"
@@ -127,7 +127,7 @@ def _codes(whole: pa.Table) -> Integers:
 
 
 def ask(predict: Predictor, rows: pa.Table) -> Numbers:
-    """Ask the model; answers as numbers of shape (n, K)."""
+    """Call the model; return its predictions as numbers of shape (n, K)."""
     answers = predict(rows)
     try:
         found = np.asarray(answers, dtype=np.float64)
@@ -145,7 +145,7 @@ def ask(predict: Predictor, rows: pa.Table) -> Numbers:
 
 
 def _cuts(count: int, cost: int, limit: int) -> list[int]:
-    """Cut rows into parts that one call answers, or into single rows."""
+    """Split rows into parts that one call can answer, or into single rows."""
     step = max(1, limit // cost)
     return [*range(0, count, step), count]
 
@@ -157,7 +157,7 @@ def _slices(count: int, limit: int) -> Iterator[slice]:
 
 @dataclass(frozen=True, slots=True)
 class _Walks:
-    """Walks from background rows to rows: W = 2 x pairs, forth ones and then back ones."""
+    """Walks from background rows to rows: W = 2 x pairs, forward ones, then backward ones."""
 
     row: Integers  # Numbers of the two ends in the whole table, shape (W,).
     start: Integers
@@ -193,11 +193,11 @@ class _Walks:
 
     @property
     def asked_count(self) -> int:
-        """How many model rows these walks need."""
+        """Number of model rows that these walks need."""
         return len(self.walk)
 
     def contributions(self, answers: Numbers) -> Numbers:
-        """Share out the differences along the walks, shape (rows, K, M)."""
+        """Sum the differences along the walks by feature, shape (rows, K, M)."""
         with np.errstate(invalid="ignore"):  # Of infinite answers, which are no numbers.
             steps = np.diff(answers[self.index], axis=1)  # (W, M, K), in the order of the walk.
         own = np.take_along_axis(steps, self.rank[:, :, None], axis=1)
@@ -209,7 +209,7 @@ class _Walks:
 
 
 def _table(whole: pa.Table, walks: _Walks, some: slice) -> pa.Table:
-    """Return the asked states: each feature is the row's once it has gone, else the start's."""
+    """Return the states to predict: each visited feature has the row's value, else the start's."""
     walk, step = walks.walk[some], walks.step[some]
     row, start = walks.row[walk], walks.start[walk]
     arrays = []

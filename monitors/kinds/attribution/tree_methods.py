@@ -1,4 +1,4 @@
-"""Methods of trees in a notebook, such as ``model.predict_proba``: explained as their file is."""
+"""Exact attributions of trees given as methods, such as ``model.predict_proba``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TreeMethod:
 
     @property
     def features(self) -> tuple[str, ...] | None:
-        """The columns that the model takes; None when it goes by position."""
+        """The columns that the model takes; None where it takes them by position."""
         return feature_names(self.estimator)
 
     @property
@@ -53,12 +53,12 @@ class TreeMethod:
 
     @property
     def positive(self) -> str:
-        """The class that a margin is of, of two."""
+        """The class of a margin, of two."""
         return self.labels[1] if len(self.labels) == 2 else ""
 
     @property
     def method(self) -> str:
-        """How the trees explain themselves."""
+        """The trees' exact method."""
         return self.own.name
 
     @property
@@ -67,7 +67,7 @@ class TreeMethod:
         return self.own.units
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
-        """Return the model's answers."""
+        """Return the model's predictions."""
         return taking_tables(self.predict, rows)(rows)
 
     def contributions(self, rows: pa.Table, background: pa.Table) -> Contributions:
@@ -82,14 +82,14 @@ class TreeMethod:
             raise refusal(error) from error
 
     def _prepared(self, rows: Any) -> Any:  # noqa: ANN401 - a frame or an array
-        """Return rows as the last step of a pipeline takes them; none are kept of a background."""
+        """Return rows as the last step of a pipeline takes them."""
         if not is_pipeline(self.estimator) or len(self.estimator.steps) == 1 or not len(rows):
             return rows
         return self.estimator[:-1].transform(rows)
 
 
 def explaining_itself(predict: Predictor) -> Predictor:
-    """Return a predictor that knows the trees' own way, where it is their answers' method."""
+    """Return a predictor with the trees' exact method, where it fits the given one."""
     estimator: Any = getattr(predict, "__self__", None)
     name = getattr(predict, "__name__", "")
     while is_pipeline(estimator) and len(estimator.steps) > 1:
@@ -106,7 +106,7 @@ def explaining_itself(predict: Predictor) -> Predictor:
 
 
 def _answers(own: OwnMethod, estimator: Any) -> bool:  # noqa: ANN401 - foreign object
-    """Whether trees explain rows: with linear leaves, or several targets, they do not."""
+    """Whether trees support the method: not with linear leaves or several targets."""
     last = estimator.steps[-1][1] if is_pipeline(estimator) else estimator
     rows = np.zeros((2, int(last.n_features_in_)))
     try:

@@ -57,7 +57,7 @@ class Estimate:
     limits: Callable[[float], Limits]
 
     def reach(self, z: float, side: int) -> float:
-        """How far it may lie from the truth: upwards (1) or downwards (-1) of its value."""
+        """Distance from its value to its upper (1) or lower (-1) limit."""
         low, high = self.limits(z)
         return high - self.value if side > 0 else self.value - low
 
@@ -87,7 +87,7 @@ class Comparison:
         return -moved
 
     def is_bounded(self, alpha: float, more: float = 1.0) -> bool:
-        """Whether a window of `more` times the rows could break its bound at all."""
+        """Whether a window of `more` times the rows could exceed its bound at all."""
         bound, (low, high) = self.bound(alpha, more), self.extremes
         return bound < high if self.side > 0 else bound > low
 
@@ -110,7 +110,7 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """The chance of so much, or more, on either side without any change."""
+        """Two-sided p-value without any change."""
         if not self._beyond(0.0):
             return 1.0
         low, high = 0.0, LARGEST_Z
@@ -123,11 +123,11 @@ class Comparison:
 
     @property
     def _starts(self) -> tuple[float, float]:
-        """The values from which a violation is far: beyond the reference and "no difference"."""
+        """The values from which violations start: beyond the reference and "no difference"."""
         return self.reference.value + self.side * self.tolerance, 0.0
 
     def _known(self, z: float, more: float = 1.0) -> tuple[float, float]:
-        """Return the variances by rows alone against both, as the limits at `z` have them."""
+        """Return the variances of rows on both sides, from the limits at `z`."""
         own = (self.window.reach(z, -self.side) / z) ** 2 / more
         return own + (self.reference.reach(z, self.side) / z) ** 2, own
 
@@ -140,17 +140,17 @@ class Comparison:
 
 
 def from_scale(name: str, value: float) -> float:
-    """Put a value on the scale of the test back."""
+    """Convert a value on the test's scale back."""
     return math.exp(value) if name in RATIOS else value
 
 
 def exactly(value: float) -> Estimate:
-    """Return a value that is known without doubt, such as a limit that somebody set."""
+    """Return a value without uncertainty, such as a user's limit."""
     return Estimate(value, lambda _: (value, value))
 
 
 def estimate(name: str, pair: Pair, measured: Measured) -> Estimate | None:
-    """Estimate a metric on the scale of the test; None where it has no limits."""
+    """Estimate a metric on the test's scale; None where it has no limits."""
     if name in RATIOS:
         return _log_ratio(pair)
     value, usual = measured.value, interval(name, pair, measured)
@@ -233,7 +233,7 @@ def _held(rate: Rate, counts: Counts) -> tuple[Numbers, Numbers]:
 
 
 def _log_ratio(pair: Pair) -> Estimate | None:
-    """Estimate ln DI, the share of an empty count taken as that of half a row."""
+    """Estimate ln DI, with half a row in place of an empty count."""
     sides = [(float(side.p1), float(side.p1 + side.p0)) for side in (pair.d, pair.a)]
     if not all(rows for _, rows in sides):
         return None

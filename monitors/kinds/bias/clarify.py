@@ -47,7 +47,7 @@ class ClarifyGroup:
 
     @classmethod
     def of(cls, counts: Counts, plan: Plan, flip: Flip | None) -> ClarifyGroup:
-        """Measure one group of what was counted; `flip` is what its flip test found."""
+        """Measure one counted group; `flip` is its flip test."""
         found = clarify_metrics(Pair.of(counts), stratified=plan.is_stratified)
         ends = found["DPPL"].reason == NONE_PREDICTED
         told = Flip(reason=NONE_PREDICTED) if flip is not None and ends else flip
@@ -92,7 +92,7 @@ def clarify_counts(group: Group, tally: Tally, *, is_merged: bool = False) -> Co
 
 
 def clarify_metrics(pair: Pair, *, stratified: bool) -> dict[str, Measured]:
-    """Measure one group as smclarify does: 0 / 0 is 0, and anything else over 0 infinite."""
+    """Measure one group as smclarify does: 0 / 0 is 0, and x / 0 infinite."""
     found = measure(pair, stratified=stratified)
     a, d = pair.a, pair.d
     if not a.rows or not d.rows:
@@ -118,7 +118,7 @@ def clarify_metrics(pair: Pair, *, stratified: bool) -> dict[str, Measured]:
 
 
 def _of_common_classes(pair: Pair) -> dict[str, Measured]:
-    """Compare labels; a class that one side lacks is dropped from both, as smclarify does."""
+    """Compare labels without classes that one side lacks, as smclarify does."""
     sides = [np.array([side.y0, side.y1]) for side in (pair.a, pair.d)]
     shares = [side / max(float(side.sum()), 1.0) for side in sides]
     common = (shares[0] > 0) & (shares[1] > 0)

@@ -34,7 +34,7 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Requirements:
-    """What an analysis.json asks of a window."""
+    """The limits of an analysis.json."""
 
     groups: tuple[Group, ...]
     # By group's key: the metrics' values; None where it has none.

@@ -76,7 +76,7 @@ def suggest(baseline: Baseline) -> Mapping[str, str]:
 
 
 def detectable(baseline: Baseline) -> list[str]:
-    """Return which changes windows of some sizes find nine times in ten, a sentence for each."""
+    """Return the changes that windows of some sizes find nine times in ten, one sentence each."""
     outcomes = baseline.outcomes
     if outcomes is None or not suggest(baseline):
         return []
@@ -180,7 +180,7 @@ def _flips_before(plan: Plan) -> list[Flip | None]:
 
 
 def _told(plan: Plan, withheld: Iterable[str]) -> dict[str, JsonValue]:
-    """Return what the reference's classes and groups that are not told of come to."""
+    """Return notes on the reference's classes and on groups without results."""
     told: dict[str, JsonValue] = {"classes_note": _reference_classes(plan), WITHHELD: [*withheld]}
     return {name: one for name, one in told.items() if one}
 
@@ -222,7 +222,7 @@ def _unfit(window: CountedWindow) -> str:
 def _times_note(
     plan: Plan, window: CountedWindow, counts: Sequence[GroupCounts]
 ) -> dict[str, JsonValue]:
-    """Return a note that rows lack the times by which they would be held beside the reference's."""
+    """Return a note that rows lack the times needed for a comparison with the reference's."""
     if plan.outcomes is None or plan.outcomes.roles.timestamp is None or not window.rows:
         return {}
     # Days that have rows of a group and of others.
@@ -237,7 +237,7 @@ def _times_note(
 
 
 def _kept(plan: Plan, window: CountedWindow, context: CheckContext) -> WindowCounts | None:
-    """Return what windows to come need of this one; None where nothing is remembered."""
+    """Return the counts that later windows need; None without window history."""
     facts = context.rows.facts
     if facts is None or context.past.counts is None or not plan.reference:
         return None
@@ -245,7 +245,7 @@ def _kept(plan: Plan, window: CountedWindow, context: CheckContext) -> WindowCou
 
 
 def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
-    """Return that all predictions are one, so no group can be treated otherwise; else ""."""
+    """Return a note that all predictions are equal, so no group can differ; else ""."""
     counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 2))
     if not counts[0] + counts[1] or (counts[0] and counts[1]):
         return ""
@@ -254,7 +254,7 @@ def _collapsed(tallies: Mapping[Facet, Tally]) -> str:
 
 
 def _reference_classes(plan: Plan) -> str:
-    """Return that the reference's labels, or its predictions, are all one; "" for neither."""
+    """Return a note that the reference's labels, or predictions, are all one; else ""."""
     if plan.outcomes is None or not plan.reference:
         return ""
     collapsed = _collapsed(plan.reference)
@@ -263,7 +263,7 @@ def _reference_classes(plan: Plan) -> str:
 
 
 def _one_class(tallies: Mapping[Facet, Tally]) -> str:
-    """Return that all labels are one, so half of the metrics have no value; else ""."""
+    """Return a note that all labels are one, so half of the metrics have no value; else ""."""
     counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 3))
     if bool(counts[0]) == bool(counts[1]):
         return ""
@@ -274,7 +274,7 @@ def _one_class(tallies: Mapping[Facet, Tally]) -> str:
 def _judged_equal(
     plan: Plan, tallies: Mapping[Facet, Tally], length: timedelta | None, alpha: float
 ) -> list[JudgedUnusable]:
-    """Judge predictions that are all positive, or none, against how often the reference's are."""
+    """Judge predictions that are all positive, or none, by the reference's share of such."""
     counts = next(iter(tallies.values())).counts.sum(axis=(0, 1, 2))
     if not counts[0] + counts[1] or (counts[0] and counts[1]):
         return []
@@ -285,7 +285,7 @@ def _judged_equal(
 
 
 def _absent(groups: Sequence[Group], counts: Sequence[GroupCounts], row_count: int) -> str:
-    """Name the groups that have no row, or that all rows are of; "" for none."""
+    """Name the groups that have no rows, or all of them; "" for none."""
     rows = [one.window.sum(axis=(1, 2, 3)) for one in counts]
     empty = [group for group, sides in zip(groups, rows, strict=True) if not sides.any()]
     named = [
@@ -305,7 +305,7 @@ def _absent(groups: Sequence[Group], counts: Sequence[GroupCounts], row_count: i
 def _counts(
     plan: Plan, tallies: Mapping[Facet, Tally], length: timedelta | None
 ) -> list[GroupCounts]:
-    """Put together what is known of each group, now and in the reference."""
+    """Combine what is known of each group, now and in the reference."""
     return [
         GroupCounts(
             facet=group.facet.name,

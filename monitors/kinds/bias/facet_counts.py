@@ -39,7 +39,7 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Rows of one facet."""
+    """Counts of one facet."""
 
     values: tuple[str, ...]  # Cells of the facet, in order; rows without a value come after them.
     # Values of the column to stratify by; rows without one come after them.
@@ -54,7 +54,7 @@ class Tally:
         return cls((), (), np.zeros((1, 1, 3, 3), np.int64))
 
     def __add__(self, other: Tally) -> Tally:
-        """Add up; the same rows give the same counts, however they were parted."""
+        """Add counts; the result does not depend on the parts."""
         values = tuple(sorted({*self.values, *other.values}))
         strata = tuple(sorted({*self.strata, *other.strata}))
         counts = np.zeros((len(values) + 1, len(strata) + 1, 3, 3), np.int64)
@@ -74,7 +74,7 @@ class Tally:
         return np.stack([known[~inside].sum(axis=0), known[inside].sum(axis=0)])
 
     def without_absent(self) -> Tally:
-        """Leave out values and strata that no row has, such as a dictionary's of other rows."""
+        """Leave out values and strata without rows."""
         here, there = (np.append(self.counts.sum(axis=axes)[:-1] > 0, True)
                        for axes in ((1, 2, 3), (0, 2, 3)))  # fmt: skip
         return Tally(
@@ -84,7 +84,7 @@ class Tally:
         )
 
     def known_as(self, known: Iterable[str]) -> Tally:
-        """Name the cells as another tally does: "1.0" and "true" are its "1"."""
+        """Rename the cells as in another tally: "1.0" and "true" are its "1"."""
         named = known_cells(self.values, known)
         values = tuple(sorted(set(named)))
         counts = np.zeros((len(values) + 1, *self.counts.shape[1:]), np.int64)
@@ -152,7 +152,7 @@ def _is_numeric(kind: pa.DataType) -> bool:
 
 
 def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> int:
-    """Count probabilities outside 0 to 1 where they make the answer, and infinite predictions."""
+    """Count probabilities outside 0 to 1 that decide predictions, and infinite predictions."""
     name = roles.prediction or answering_score(roles)
     is_class = roles.prediction is not None and roles.problem != "regression"
     if is_class or name not in batch.schema.names:
@@ -163,7 +163,7 @@ def impossible_predictions(batch: pa.RecordBatch | pa.Table, roles: Roles) -> in
 
 
 def answering_score(roles: Roles) -> str:
-    """Name the column of scores that make the answer; "" where another column is the answer."""
+    """Return the column of scores that decides predictions; "" where another column does."""
     is_answer = roles.prediction is None and roles.problem != "multiclass"
     return "".join(roles.probability[-1:]) * is_answer
 
@@ -238,7 +238,7 @@ def facet_codes(
 
 
 def known_cells(values: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
-    """Name cells as others are, column by column: "1.0" and "true" are the others' "1"."""
+    """Rename cells as others, column by column: "1.0" and "true" are the others' "1"."""
     others = list(zip(*(one.split(BETWEEN) for one in known), strict=False))
     own = list(zip(*(one.split(BETWEEN) for one in values), strict=False))
     if len(others) != len(own):
@@ -284,17 +284,17 @@ def _joint_codes(
 
 
 def answer_codes(batch: pa.RecordBatch, roles: Roles) -> Codes:
-    """Return each row's true and predicted answer as one number: 3 x true + predicted."""
+    """Return each row's label and prediction as one number: 3 x label + prediction."""
     return _answers(batch, roles)[0]
 
 
 def answer_signs(batch: pa.RecordBatch, roles: Roles) -> Codes:
-    """Return each row's predicted answer: 0 negative, 1 positive, 2 missing."""
+    """Return each row's prediction: 0 negative, 1 positive, 2 missing."""
     return np.asarray(_answers(batch, roles)[0] % 3)
 
 
 def _places(some: Sequence[str], all_values: Sequence[str]) -> Codes:
-    """Find each value's place among others, and the place after the last for what has none."""
+    """Return each value's index among others, or their number where it has none."""
     place = {value: index for index, value in enumerate(all_values)}
     return np.array([*(place[value] for value in some), len(all_values)], dtype=np.int64)
 
@@ -394,7 +394,7 @@ def _above(array: pa.Array, threshold: float, roles: Roles) -> Codes:
 
 
 def _is_possible(numbers: NDArray[np.float64], roles: Roles) -> NDArray[np.bool_]:
-    """Whether predictions can be what they say: finite numbers, probabilities from 0 to 1."""
+    """Whether predictions are possible: finite numbers, probabilities from 0 to 1."""
     if roles.problem == "regression":
         return np.isfinite(numbers)
     return (numbers >= -ROUNDING) & (numbers <= 1.0 + ROUNDING)

@@ -42,7 +42,7 @@ Marks = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """What the flip test found of one group."""
+    """The flip test of one group."""
 
     value: float | None = None
     error: float = 0.0  # Standard error, of both sides' rows.
@@ -60,7 +60,7 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class FlipRows:
-    """Some rows with what the flip test compares them by."""
+    """Some rows with the features of the flip test."""
 
     features: Numbers  # Shape (N, M).
     answers: NDArray[np.int64]  # 0 negative, 1 positive, 2 missing; shape (N,).
@@ -111,7 +111,7 @@ def _drawn(rows: NDArray[np.intp], random: np.random.Generator) -> NDArray[np.in
 
 
 def _nearest(others: Numbers, group: Numbers, count: int) -> NDArray[np.int64]:
-    """Return the places of so many nearest others of each row, nearest first."""
+    """Return the indices of each row's nearest others, nearest first."""
     # A heavy import that only this test needs; ties are taken as smclarify's are.
     from sklearn.neighbors import NearestNeighbors
 
@@ -120,7 +120,7 @@ def _nearest(others: Numbers, group: Numbers, count: int) -> NDArray[np.int64]:
 
 
 def _votes(answers: NDArray[np.int64], weights: NDArray[np.int64], count: int) -> Marks:
-    """Return what most of the nearest so many say, each of which may stand for several or none."""
+    """Return the majority of the nearest rows, each of which may count several times or not."""
     before = np.cumsum(weights, axis=1) - weights
     taken = np.clip(count - before, 0, weights)
     return np.asarray((taken * answers).sum(axis=1) * 2 > taken.sum(axis=1))

@@ -1,4 +1,4 @@
-"""The groups that are compared: which rows each is, and what documents and people call it."""
+"""The compared groups: their rows, and their names in documents and pages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Group:
 
     @property
     def key(self) -> tuple[str, object]:
-        """What makes two groups the same, however their numbers are written."""
+        """Identity of the group, however its numbers are written."""
         if self.parts:
             return self.facet.name, tuple(part.key for part in self.parts)
         threshold = self.facet.threshold
@@ -50,17 +50,17 @@ class Group:
 
     @property
     def identity(self) -> object:
-        """What makes two groups the same rows: their keys, in whatever order columns stand."""
+        """Identity of the group's rows: their keys, in any order of columns."""
         return frozenset(part.key for part in self.parts) if self.parts else self.key
 
     @property
     def counted(self) -> Facet:
-        """The facet as its rows are counted; groups of the same columns share it."""
+        """The facet by which its rows are counted; groups of the same columns share it."""
         return self.facet.counted
 
     @property
     def words(self) -> str:
-        """The group for people: ``Female``, ``above 40``."""
+        """The group in words: ``Female``, ``above 40``."""
         if self.parts:
             return JOINT.join(part.words for part in self.parts)
         if self.facet.intervals:
@@ -107,7 +107,7 @@ class Group:
 
 
 def groups_of(facet: Facet, tally: Tally, table: pa.Table) -> tuple[Group, ...]:
-    """Name the groups of a facet, from the reference and its rows counted."""
+    """Return the groups of a facet, from the reference and its counted rows."""
     if not facet.also:
         rows = tally.counts.sum(axis=(1, 2, 3))[:-1]
         return _groups_of_column(facet, dict(zip(tally.values, rows, strict=True)), table)
@@ -143,7 +143,7 @@ def _groups_of_column(facet: Facet, rows: Mapping[str, int], table: pa.Table) ->
 
 
 def group_of_text(column: str, text: str) -> Group:
-    """Read a group as a document names it, of Clarify's or of several columns."""
+    """Read a group from a document, Clarify's or one of several columns."""
     columns, texts = column.split(JOINT), text.split(JOINT)
     if len(columns) > 1 and len(columns) == len(texts):
         parts = tuple(group_of_text(*both) for both in zip(columns, texts, strict=True))
@@ -163,7 +163,7 @@ def group_of_text(column: str, text: str) -> Group:
 
 
 def label_of_text(text: str) -> tuple[str, bool]:
-    """Read which label is positive: its value, and whether it is a threshold of numbers."""
+    """Read the positive label: its value, and whether it is a threshold."""
     threshold = read_threshold(text)
     if threshold is not None:
         return repr(threshold), True

@@ -33,7 +33,7 @@ Numbers = NDArray[np.float64]
 
 
 def denominators(name: str, pair: Pair) -> tuple[float, float]:
-    """Return what a metric divides by in the others (a) and in the group (d): rows it rests on."""
+    """Return a metric's denominators in the others (a) and in the group (d)."""
     a, d = pair.a, pair.d
     if name in RATES:
         return float(RATES[name].rows(a)), float(RATES[name].rows(d))
@@ -50,7 +50,7 @@ def denominators(name: str, pair: Pair) -> tuple[float, float]:
 
 
 def interval(name: str, pair: Pair, measured: Measured, *, z: float = Z95) -> Limits | None:
-    """Return the limits of a metric's value, as for independent rows."""
+    """Return the limits of a metric's value, for independent rows."""
     value = measured.value
     if value is None or math.isnan(value):
         return None
@@ -94,7 +94,7 @@ def _divergence_limits(name: str, a: Side, d: Side, z: float) -> Limits:
 
 
 def _signed_root(name: str, qa: Numbers, qd: Numbers) -> Numbers:
-    """Return the root of `divergences` of shares of a binary label, with the sign of their gap."""
+    """Return the root of `divergences` of a binary label's shares, with the sign of DPL."""
     gap = qa - qd
     if name in ("TVD", "KS", "LP"):
         value = np.abs(gap) * (math.sqrt(2) if name == "LP" else 1.0)

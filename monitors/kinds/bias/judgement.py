@@ -71,7 +71,7 @@ LEAST_CHANCE = 1e-300
 
 @dataclass(frozen=True)
 class GroupCounts:
-    """What is known of one group."""
+    """The counts of one group."""
 
     facet: str
     text: str
@@ -104,7 +104,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A measured metric, and the comparison that waits for its level."""
+    """A measured metric and its comparison, before its level is known."""
 
     finding: Finding
     comparison: Comparison | None
@@ -114,7 +114,7 @@ class _Draft:
 def judge_groups(
     groups: Sequence[GroupCounts], *, stratified: bool, budget: Budget
 ) -> tuple[list[Finding], float]:
-    """Judge every metric of every group; the second value is the level of the strictest test."""
+    """Judge every metric of every group; also return the level of the strictest test."""
     drafts = [
         draft
         for place, group in enumerate(groups)
@@ -133,12 +133,12 @@ def judge_groups(
 
 
 def level_of(budget: Budget) -> float:
-    """Return the chance of a false alarm that all that is judged together may take."""
+    """Return the accepted chance of a false alarm in all tests together."""
     return min(LOOSEST, budget.per_window)
 
 
 def chances_of(group: GroupCounts) -> dict[str, float]:
-    """Return the p-value of each judged metric of a group; none of what is not compared."""
+    """Return the p-value of each judged metric of a group; none without a comparison."""
     return {
         draft.finding.result.name: draft.comparison.p_value
         for draft in _drafts(0, group, stratified=False)
@@ -168,7 +168,7 @@ def findable(group: GroupCounts, rows: int, alpha: float) -> Iterator[tuple[str,
 
 
 def needed_rows(name: str, pair: Pair) -> tuple[float, float]:
-    """Count the rows of the others and of the group that have what a metric needs."""
+    """Count the others' and the group's rows that a metric needs."""
     a, d = pair.a, pair.d
     if name == "CI":
         return float(a.rows), float(d.rows)
@@ -200,7 +200,7 @@ def _drafts(place: int, group: GroupCounts, *, stratified: bool) -> list[_Draft]
 
 @dataclass(frozen=True)
 class _Measurement:
-    """A metric as it came out on one side: of the window, or of the reference."""
+    """A metric on one side: the window, or the reference."""
 
     name: str
     pair: Pair
@@ -225,14 +225,14 @@ class _Measurement:
 
     @property
     def rows(self) -> tuple[float, float]:
-        """Rows of the others and of the group that have what the metric needs."""
+        """Rows of the others and of the group that the metric needs."""
         if self.flip is not None:
             return float(self.flip.others), float(self.flip.group)
         return needed_rows(self.name, self.pair)
 
     @property
     def denominators(self) -> tuple[float, float]:
-        """What the metric divides by in the others and in the group."""
+        """Denominators of the metric in the others and in the group."""
         return self.rows if self.flip is not None else denominators(self.name, self.pair)
 
 
@@ -310,21 +310,21 @@ def _tolerance(name: str) -> float:
 
 
 def _is_judged(name: str, group: GroupCounts, *, is_limit: bool) -> bool:
-    """Whether a metric is judged: a limit always, the usual ones unless they were taken out."""
+    """Whether a metric is judged: always with a limit, by default unless removed."""
     if is_limit:
         return True
     return name in judged_usually(group) and (group.required is None or name in group.required)
 
 
 def judged_usually(group: GroupCounts) -> tuple[str, ...]:
-    """Return the metrics of a group that are judged unless somebody sets other limits."""
+    """Return the metrics of a group that are judged by default."""
     if group.is_mirror:
         return ()
     return (JUDGED_LABELS,) if _has_labels_alone(group) else JUDGED
 
 
 def _has_labels_alone(group: GroupCounts) -> bool:
-    """Whether what the group is compared with holds no answers of a model."""
+    """Whether the group's reference has no predictions."""
     if group.reference is not None:
         return not group.reference[..., :MISSING].any()
     return group.required is not None and not set(POST_TRAINING) & set(group.required)
@@ -354,7 +354,7 @@ def _note(sides: Sequence[_Measurement]) -> str:
 
 
 def _reference_lack(sides: Sequence[_Measurement]) -> str:
-    """Return what no row of the reference is, so that a metric has no value of it; "" for none."""
+    """Return what every row of the reference lacks for a metric; "" for nothing."""
     if len(sides) < 2 or min(sides[1].rows) < LEAST_ROWS or sides[0].measured.value is None:
         return ""
     whole = sides[1].pair.a + sides[1].pair.d
@@ -370,7 +370,7 @@ def _reference_lack(sides: Sequence[_Measurement]) -> str:
 
 
 def _lack(pair: Pair) -> str:
-    """Return what no row has: a prediction or a label; "" where some row has each."""
+    """Return what every row lacks, a prediction or a label; "" for neither."""
     whole = pair.a + pair.d
     if not whole.p1 + whole.p0:
         return "prediction"

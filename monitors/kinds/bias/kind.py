@@ -16,7 +16,7 @@ NAMESPACE = "aws/sagemaker/Endpoints/bias-metrics"
 
 
 def _columns(signature: Signature, baseline: Baseline) -> list[str]:
-    """Name the captured columns that are counted, and the features that the flip test compares."""
+    """Return the captured columns that are counted, and the flip test's features."""
     near = None if baseline.outcomes is None else baseline.outcomes.neighbours
     return answer_columns(signature, baseline, *(() if near is None else near.column_names))
 

@@ -42,7 +42,7 @@ OTHERS, GROUP, NEITHER = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """Rows that have an answer."""
+    """Rows that have a prediction."""
 
     answers: Answers
     has_label: NDArray[np.bool_]
@@ -105,7 +105,7 @@ def guard(
 def fairly_labelled(
     plan: Plan, tallies: Mapping[Facet, Tally], samples: Sequence[LabelSample]
 ) -> Mapping[Facet, Tally]:
-    """Return the counts that spans of windows add up: without labels that are no fair sample."""
+    """Return the counts for spans of windows: without labels that are no fair sample."""
     unfair = {
         group.counted
         for group, sample in zip(plan.groups, samples, strict=True)
@@ -147,7 +147,7 @@ def _is_lost(finding: Finding, group: GroupCounts, level: float) -> bool:
 
 
 def _sample(plan: Plan, place: int, rows: _Rows, known: _Rows | None) -> LabelSample:
-    """Return the less fair of a group's labels and the others'; either could be by chance."""
+    """Return the less fair of the group's labels and the others'."""
     name = plan.groups[place].name
     parts = []
     for side, who in ((GROUP, name), (OTHERS, f"all but {name}")):
@@ -164,7 +164,7 @@ def _sample(plan: Plan, place: int, rows: _Rows, known: _Rows | None) -> LabelSa
 
 
 def _read(batches: Iterable[pa.RecordBatch], roles: Roles, plan: Plan) -> _Rows:
-    """Read what the model said of rows, whether they have a label, and of which groups they are."""
+    """Read the rows' predictions, whether they have a label, and their groups."""
     said, scores, labels = ([np.empty(0)] for _ in range(3))
     times: list[NDArray[np.int64]] = []
     sides = [[np.empty(0, np.int8)] for _ in plan.groups]

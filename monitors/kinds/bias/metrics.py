@@ -43,7 +43,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One group's counts, each of the shape that the leading axes have."""
+    """One group's counts, each with the shape of the leading axes."""
 
     rows: Numbers
     y1: Numbers  # Rows with a true answer, positive or negative.
@@ -57,7 +57,7 @@ class Side:
 
     @classmethod
     def of(cls, counts: NDArray[np.generic]) -> Side:
-        """Read counts of shape (..., 3, 3): true answer by predicted answer."""
+        """Read counts of shape (..., 3, 3): label by prediction."""
         table = counts.astype(np.float64)
         truth, answers = table.sum(axis=-1), table.sum(axis=-2)
         return cls(
@@ -74,7 +74,7 @@ class Side:
 
     @property
     def judged(self) -> Numbers:
-        """Rows with both answers."""
+        """Rows with both label and prediction."""
         return self.tp + self.fp + self.fn + self.tn
 
     def __add__(self, other: Side) -> Side:
@@ -83,7 +83,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A group (d) and all other rows (a), looked at side by side."""
+    """A group (d) and all other rows (a)."""
 
     # Shape (2, strata, 3, 3): the others and the group; stratum, the last for rows without;
     # true and predicted answer, each negative, positive, missing.

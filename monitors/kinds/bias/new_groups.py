@@ -32,7 +32,7 @@ MEASURED, NAMED = 20, 4
 
 
 def new_values(plan: Plan, facet: Facet, tally: Tally) -> dict[str, int]:
-    """Count the rows of each value that the reference never had, the most rows first."""
+    """Count the rows of each new value, the most rows first."""
     known = plan.reference.get(facet)
     if known is None:
         return {}
@@ -42,7 +42,7 @@ def new_values(plan: Plan, facet: Facet, tally: Tally) -> dict[str, int]:
 
 
 def new_groups(plan: Plan, tallies: Mapping[Facet, Tally]) -> list[Group]:
-    """Return the groups that a window adds to facets of which each value is one."""
+    """Return the groups that a window adds to facets of single values."""
     return [
         Group(facet, (value,), value)
         for facet in plan.counted
@@ -58,7 +58,7 @@ def measure_new(
     beside: Sequence[GroupCounts],
     budget: Budget,
 ) -> list[MetricResult]:
-    """Measure what is judged of the groups beside them, and judge none of it."""
+    """Measure the groups of new values, without judging them."""
     counts = [
         GroupCounts(one.facet.name, one.text, one.counts(tallies[one.counted])) for one in groups
     ]
@@ -68,7 +68,7 @@ def measure_new(
 
 
 def new_groups_details(plan: Plan, tallies: Mapping[Facet, Tally]) -> dict[str, JsonValue]:
-    """Return what is said of values without a reference, and of facets that have only such."""
+    """Return notes on values without a reference, and on facets with only such."""
     named, lost = [], []
     for facet in plan.counted:
         tally, known = tallies[facet], plan.reference.get(facet)
@@ -107,7 +107,7 @@ def _known_rows(known: Tally, tally: Tally) -> int:
 
 
 def _is_chance(known: Tally, rows: int, left: int) -> bool:
-    """Whether no more than those left may have a value of the reference, without any change."""
+    """Whether so few rows with known values are likely without any change."""
     sizes = known.counts.sum(axis=(1, 2, 3))
     # As many rows have a new value as had one that came once (Good, Biometrika 40, 1953).
     again = int(sizes[:-1].sum() - np.count_nonzero(sizes[:-1] == 1))
@@ -115,7 +115,7 @@ def _is_chance(known: Tally, rows: int, left: int) -> bool:
 
 
 def _lists_values(facet: Facet) -> bool:
-    """Whether the cells of a facet are values, none of intervals."""
+    """Whether the cells of a facet are values, not intervals."""
     return not any(one.intervals or one.threshold is not None for one in facet.parts)
 
 

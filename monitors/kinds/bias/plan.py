@@ -1,4 +1,4 @@
-"""What a question about bias comes to: which groups, what is positive, what it is compared with."""
+"""The plan of a bias check: its groups, the positive value, and the reference."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class Plan:
 
     @property
     def label(self) -> str:
-        """What Clarify's documents call the label; without one, the prediction's column."""
+        """The label's name in Clarify's documents; without one, the prediction's column."""
         return self.roles.label or self.roles.prediction or self.roles.probability[0]
 
     @property
     def positive_text(self) -> str:
-        """What they call its positive value: ``1``, or ``(40.0, 99.0]`` of numbers."""
+        """The positive value in documents: ``1``, or ``(40.0, 99.0]`` of numbers."""
         roles = self.roles
         if self.outcomes is None and self.requirements is not None:
             return self.requirements.positive_text
@@ -82,7 +82,7 @@ class Plan:
 
     @property
     def positive_reason(self) -> str:
-        """Why that is the positive value; "" where somebody named it."""
+        """Why that is the positive value; "" where a user named it."""
         return "" if self.outcomes is None else self.outcomes.positive_reason
 
     def answered_blocks(self, length: timedelta | None) -> list[tuple[int, int]]:
@@ -112,7 +112,7 @@ class Plan:
 
     @property
     def tries_flips(self) -> bool:
-        """Whether the flip test needs rows: the baseline has some, with their features."""
+        """Whether the flip test applies: the baseline has some rows, with their features."""
         return self.outcomes is not None and self.outcomes.neighbours is not None
 
     @property
@@ -125,7 +125,7 @@ class Plan:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that are asked for: all, or those that Clarify's configuration names."""
+        """The requested metrics: all, or those of Clarify's configuration."""
         return _asked(self.roles)
 
     @property
@@ -135,7 +135,7 @@ class Plan:
 
     @property
     def counted(self) -> tuple[Facet, ...]:
-        """Facets as rows are counted by them, each once."""
+        """Facets by which rows are counted, each once."""
         return tuple(dict.fromkeys(group.counted for group in self.groups))
 
     def reference_counts(self, group: Group) -> NDArray[np.int64] | None:
@@ -144,7 +144,7 @@ class Plan:
         return None if tally is None else group.counts(tally)
 
     def is_mirror(self, group: Group) -> bool:
-        """Whether an earlier group is all others, as "F" is of "M": both differ by the same."""
+        """Whether an earlier group is all others, as "F" is of "M": both have equal differences."""
         tally = self.reference.get(group.counted)
         others = set() if tally is None else {*tally.values} - {*group.values}
         earlier = self.groups[: self.groups.index(group)]
@@ -180,7 +180,7 @@ def _asked(roles: Roles) -> tuple[str, ...]:
 
 
 def plan_of(baseline: Baseline, roles: Roles) -> Plan:
-    """Settle what is compared with what."""
+    """Make the plan of a check."""
     document = baseline.documents.get(ANALYSIS)
     requirements = read_requirements(document) if document is not None else None
     outcomes = baseline.outcomes
@@ -246,7 +246,7 @@ def unusable_of(
     roles: Roles,
     columns: Collection[str],
 ) -> Unusable:
-    """Count the predictions that no metric can use; none of columns that are not there."""
+    """Count the predictions that no metric can use; none of missing columns."""
     names = {roles.prediction, *roles.probability[-1:]} & {*columns}
     if not names or not tallies:
         return Unusable()
@@ -280,13 +280,13 @@ def _cut(plan: Plan, facet: Facet, length_us: int) -> NDArray[np.int64]:
 
 
 def reference_end(plan: Plan) -> datetime | None:
-    """Return when the reference's last row was; None when it has no times."""
+    """Return the time of the reference's last row; None when it has no times."""
     ends = _ends_us(plan)
     return None if ends is None else EPOCH + timedelta(microseconds=ends[1])
 
 
 def _ends_us(plan: Plan) -> tuple[int, int] | None:
-    """Return when the reference's first and last row was; None when it has no times."""
+    """Return the times of the reference's first and last row; None when it has no times."""
     outcomes = plan.outcomes
     if outcomes is None or outcomes.roles.timestamp is None:
         return None
@@ -320,7 +320,7 @@ def blocks_of_groups(plan: Plan, length: timedelta | None) -> list[Blocks | None
 
 
 def _facets(roles: Roles, outcomes: Outcomes) -> tuple[Facet, ...]:
-    """Fix what the caller's facets mean, from the reference."""
+    """Fix the meaning of the caller's facets from the reference."""
     if roles.facets == outcomes.roles.facets:
         return roles.facets
     for column in roles.facet_columns:
@@ -352,7 +352,7 @@ def _check_answers(roles: Roles, classes: Sequence[str] = ()) -> None:
 
 
 def _is_about(requirements: Requirements | None, roles: Roles) -> bool:
-    """Whether a document is about the same label; others' values would be no limits."""
+    """Whether a document is about the same label; other documents set no limits."""
     if requirements is None or requirements.positive is None:
         return False
     same = requirements.label == (roles.label or roles.prediction or roles.probability[0])
@@ -363,7 +363,7 @@ def _is_about(requirements: Requirements | None, roles: Roles) -> bool:
 
 
 def _by_document(requirements: Requirements, roles: Roles) -> Plan:
-    """Compare with Clarify's values alone; columns are as it and the caller name them."""
+    """Plan a comparison with Clarify's values alone, on the columns that it and the caller name."""
     kind: Problem = "regression" if requirements.is_threshold else "binary"
     settled = replace(
         roles,

@@ -1,4 +1,4 @@
-"""The report of the kind "bias": violations in Clarify's form, what they rest on, in words."""
+"""The report of the kind "bias": violations in Clarify's form, counts, and texts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Counts = NDArray[np.int64]
 def measured_of(
     plan: Plan, tallies: Mapping[Facet, Tally], flips: Sequence[Flip | None]
 ) -> list[Mapping[str, Measured]]:
-    """Measure each group of what was counted, and what the flip test found."""
+    """Measure each counted group, with its flip test."""
     found: list[Mapping[str, Measured]] = []
     metrics = plan.metrics
     for group, flip in zip(plan.groups, flips, strict=True):
@@ -65,7 +65,7 @@ def measured_of(
 
 
 def with_flip(measured: dict[str, Measured], flip: Flip | None) -> dict[str, Measured]:
-    """Add what the flip test found, where it was tried."""
+    """Add the flip test, where it was run."""
     if flip is not None:
         measured["FT"] = Measured(flip.value, flip.reason)
     return measured
@@ -89,7 +89,7 @@ def document_of(plan: Plan, measured: Sequence[Mapping[str, Measured]]) -> str:
 def details_of(
     plan: Plan, tallies: Mapping[Facet, Tally], counts: Sequence[GroupCounts]
 ) -> dict[str, JsonValue]:
-    """Return what the metrics rest on: missing and unknown values, labels by group."""
+    """Return the details of the metrics: missing and unknown values, labels by group."""
     facets: list[JsonValue] = []
     for facet in plan.counted:
         tally = tallies[facet]
@@ -155,7 +155,7 @@ def violations_of(
     batches: BatchMaker,
     also: Sequence[JudgedUnusable] = (),
 ) -> tuple[Violation, ...]:
-    """Return what is violated, strongest first, with references to the rows of the group."""
+    """Return violations, strongest first, with references to the group's rows."""
     broken = [finding for finding in findings if finding.result.violated]
     broken.sort(key=lambda finding: -finding.excess)
     targets = [Target(groups[finding.group].predicate, 0.0) for finding in broken]
@@ -217,7 +217,7 @@ def points_of(
 
 
 def group_details(group: Group, counts: GroupCounts) -> dict[str, JsonValue]:
-    """Count both groups' rows, answers and labels, for report.json."""
+    """Count both groups' rows, predictions and labels, for report.json."""
     sides = _both(counts.window)
     found: dict[str, JsonValue] = {"facet": group.facet.name, "facet_value": group.text}
     for name, side in (("others", sides[0]), ("group", sides[1])):
@@ -280,7 +280,7 @@ def _feature(finding: Finding, groups: Sequence[Group]) -> str:
 
 
 def _cause(finding: Finding, group: Group, counts: GroupCounts) -> str:
-    """Describe what happened: both groups' shares then and now, and which one moved."""
+    """Describe the change: both groups' shares then and now, and which one moved."""
     result = finding.result
     rate = RATES.get("DPPL" if result.name == "DI" else result.name)
     parts = [f"over the last {finding.windows} windows"] * (finding.windows > 1)

@@ -39,7 +39,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class JudgedSpan:
-    """What several windows together are found to do."""
+    """Findings of several windows together."""
 
     windows: int
     findings: Sequence[Finding]  # Violations.
@@ -72,7 +72,7 @@ def window_counts(
 
 
 def cells_name(plan: Plan, facet: Facet) -> str:
-    """Name what is counted of a facet, so that what was counted otherwise is never added to it."""
+    """Return the name of a facet's cells, so that other cells are never added to it."""
     roles = plan.roles
     parts = (
         facet.to_dict(), plan.reference[facet].values, roles.label, roles.prediction,
@@ -112,7 +112,7 @@ def judge_span(
     alone: Callable[[], Sequence[Sequence[GroupCounts]]],
     budget: Budget,
 ) -> list[Finding]:
-    """Return what so many windows together are a violation of; `alone` counts each by itself."""
+    """Return the violations of several windows together; `alone` counts each by itself."""
     level = scale_budget(budget, scale, remembers=True)
     least = min((one for group in counts for one in chances_of(group).values()), default=1.0)
     if least >= level_of(level):
@@ -159,7 +159,7 @@ def with_spans(
     counts: Sequence[GroupCounts],
     spans: Sequence[JudgedSpan],
 ) -> tuple[list[Finding], list[Group], list[GroupCounts]]:
-    """Add what spans find that neither the window nor a shorter span does, with groups to match."""
+    """Add findings of spans that neither the window nor a shorter span has, with their groups."""
     told, named, counted = list(findings), list(groups), list(counts)
     known = {(one.group, one.result.name) for one in findings if one.result.violated}
     for span in spans:

@@ -1,4 +1,4 @@
-"""A window's rows, counted by group and answer, with what cannot be used of them."""
+"""A window's rows, counted by group and prediction, and its unusable rows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CountedWindow:
 
 
 def count_window(plan: Plan, context: CheckContext) -> CountedWindow:
-    """Count the judged rows by facet; InputError when a column that the plan needs is missing."""
+    """Count the judged rows by facet; InputError when a needed column is missing."""
     seen: set[str] = set()
     ids: list[pa.Array] = []
     impossible = unknown = timed = 0
@@ -128,7 +128,7 @@ def _heard(plan: Plan) -> Roles:
 
 
 def _needed(plan: Plan, context: CheckContext) -> tuple[str, ...]:
-    """Name the columns that are counted, each once."""
+    """Return the counted columns, each once."""
     when = () if context.rows.length is not None else (EVENT_TIME,)
     named = (
         *outcome_columns(plan.roles),
@@ -149,7 +149,7 @@ def _plain_types(batch: pa.RecordBatch, features: Sequence[str]) -> dict[str, Co
 
 
 def _require_columns(plan: Plan, names: Set[str], context: CheckContext) -> None:
-    """Refuse rows in which a whole column is missing, so that nothing could ever be found."""
+    """Refuse rows in which a whole column is missing: nothing could be found."""
     for column in (column for facet in plan.counted for column in facet.columns):
         if column not in names:
             # Read again for all names: of `names` are those alone that were asked for.

@@ -1,1 +1,1 @@
-"""Windows judged by a program of the installation, by SageMaker's container contract."""
+"""The kind "command": a program of the installation judges, by SageMaker's container contract."""

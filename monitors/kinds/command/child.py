@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _become(argv: list[str], limits: dict[str, int]) -> None:
-    """Turn this process into the command, with nothing to read and nobody who listens."""
+    """Turn this process into the command, with an empty standard input."""
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         set_limits(limits)
@@ -63,7 +63,7 @@ def _end_in_time(command: int, ended: threading.Event) -> None:
 
 
 def _own_tasks() -> int:
-    """Count the processes and threads of this user, which the limit on them counts."""
+    """Count this user's processes and threads, to which the limit applies."""
     count = 0
     for place in Path("/proc").glob("[0-9]*/task"):
         with suppress(OSError):

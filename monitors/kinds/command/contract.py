@@ -51,7 +51,7 @@ OWN_DIMENSIONS = ("Endpoint", "MonitoringSchedule")
 def prepare(
     place: Path, baseline: Baseline, window: Window, endpoint: str, monitor: str
 ) -> dict[str, str]:
-    """Make the folders that a command finds, and return the contract's variables."""
+    """Create the command's folders, and return the contract's variables."""
     for name in (RECORDS, OUTPUT, Path(METRICS).parent):
         (place / name).mkdir(parents=True)
     baseline.save(place / BASELINE)
@@ -84,13 +84,13 @@ def read_message(place: Path) -> str:
 
 
 def read_documents(place: Path) -> dict[str, str]:
-    """Return the statistics and constraints of the window as documents, as far as written."""
+    """Return the window's statistics and constraints, as far as written."""
     found = {name: _document(place, f"{OUTPUT}/{name}") for name in (STATISTICS, CONSTRAINTS)}
     return {name: to_jackson(one) for name, one in found.items() if one is not None}  # type: ignore[arg-type]  # JSON values.
 
 
 def read_violations(place: Path) -> tuple[Violation, ...]:
-    """Return what is violated."""
+    """Return the command's violations."""
     for name in VIOLATIONS:
         document = _document(place, f"{OUTPUT}/{name}")
         if document is None:
@@ -103,7 +103,7 @@ def read_violations(place: Path) -> tuple[Violation, ...]:
 
 
 def read_metrics(place: Path, namespace: str, time: datetime) -> list[Datapoint]:
-    """Return the metrics, each at most once, at the window's start whatever time they name."""
+    """Return the metrics, each at most once, at the window's start whatever their time."""
     name = METRICS.rpartition("/")[2]
     text = (_read(place, METRICS) or b"").decode("utf-8", "replace")
     data = []
@@ -128,7 +128,7 @@ def read_metrics(place: Path, namespace: str, time: datetime) -> list[Datapoint]
 
 
 def own_dimensions(point: Datapoint) -> dict[str, str]:
-    """Return the dimensions of a metric besides those of its monitor."""
+    """Return a metric's dimensions besides those of its monitor."""
     return {k: v for k, v in sorted(point.dimensions.items()) if k not in OWN_DIMENSIONS}
 
 
@@ -159,7 +159,7 @@ def _document(place: Path, name: str) -> dict[str, object] | None:
 
 
 def _read(place: Path, name: str) -> bytes | None:
-    """Read a plain file that lies where it should; None where there is none."""
+    """Read a plain file inside the folder; None where there is none."""
     path, shown = place / name, name.rpartition("/")[2]
     if not os.path.lexists(path):
         return None
@@ -182,6 +182,6 @@ def _read(place: Path, name: str) -> bytes | None:
 
 
 def _line(text: str) -> str:
-    """Return a foreign text as one line of printable characters, not too long."""
+    """Return an untrusted text as one line of printable characters, cut to a limit."""
     plain = "".join(one if one.isprintable() else " " for one in text[: 4 * LONGEST_TEXT])
     return " ".join(plain.split())[:LONGEST_TEXT]

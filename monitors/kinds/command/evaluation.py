@@ -1,4 +1,4 @@
-"""What a command says of a window, as a report: its violations, metrics, documents and message."""
+"""The report of a command: its violations, metrics, documents and message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VIOLATED, FAILED = "CompletedWithViolations", "Failed"
 
 
 def evaluate(context: CheckContext) -> Report:
-    """Run the monitor's command on a window, and read what it finds."""
+    """Run the monitor's command on a window, and read its output."""
     command, facts = context.command, context.rows.facts
     if command is None or facts is None:
         raise InputError(
@@ -64,7 +64,7 @@ def evaluate(context: CheckContext) -> Report:
 
 
 def _metric(point: Datapoint) -> MetricResult:
-    """Return a metric as reports show it: the average, where several values were written."""
+    """Return a metric as reports show it: the average of several values."""
     count, total, _, _ = point.statistics
     own = own_dimensions(point)
     return MetricResult(
@@ -77,7 +77,7 @@ def _metric(point: Datapoint) -> MetricResult:
 
 
 def _default(violations: tuple[Violation, ...]) -> str:
-    """Return what SageMaker's own container says of a window."""
+    """Return what SageMaker's own container writes about a window."""
     if not violations:
         return "Completed: Job completed successfully with no violations."
     return f"{VIOLATED}: Job completed successfully with {plural(len(violations), 'violation')}."

@@ -34,7 +34,7 @@ FILE_COUNT = 10_000
 
 @contextmanager
 def work_folder() -> Iterator[Path]:
-    """Make a folder that only this user may enter, and remove it with whatever is in it then."""
+    """Create a folder that only this user may enter; remove it with its content at exit."""
     folder = TemporaryDirectory(prefix="driftline-command-")
     try:
         yield Path(folder.name).resolve()
@@ -88,7 +88,7 @@ def run_command(command: Command, place: Path, environment: Mapping[str, str]) -
 
 
 def ended_by(code: int, timeout_s: float) -> str:
-    """Word how a command ended that did not end with exit code 0."""
+    """Describe how a command ended with another exit code than 0."""
     if code == NOT_STARTED:
         return "cannot be started; expected a program that names its interpreter (#!) or needs none"
     with suppress(ValueError):
@@ -99,7 +99,7 @@ def ended_by(code: int, timeout_s: float) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command, what it started, and the process that watches over them."""
+    """End the command, its processes, and its watching process."""
     assert process.stdin is not None  # A pipe was asked for.
     process.stdin.close()
     with suppress(subprocess.TimeoutExpired):
@@ -110,7 +110,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _usage(place: Path) -> tuple[int, int]:
-    """Count the bytes on disk, and the entries, below a folder that changes meanwhile."""
+    """Count bytes and entries below a folder that is being written."""
     size, count, folders = 0, 0, [os.fspath(place)]
     while folders:
         with suppress(OSError), os.scandir(folders.pop()) as entries:

@@ -1,4 +1,4 @@
-"""Whether the baseline fits production at all, as the first windows show it."""
+"""Whether the baseline fits production, by the first windows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def without_unknown_variation(judgement: Judgement, first: FirstWindows | None) 
 
 
 def without_drift(judgement: Judgement, first: FirstWindows | None) -> Judgement:
-    """Remove drift from a segment's judgement while nobody knows how much windows vary."""
+    """Drop drift from a segment's judgement while between-window variance is unknown."""
     if first is None or first.are_over:
         return judgement
     drafts = tuple(draft for draft in judgement.drafts if not _is_tested(draft, judgement))
@@ -54,7 +54,7 @@ def without_drift(judgement: Judgement, first: FirstWindows | None) -> Judgement
 
 
 def fit_note(judgement: Judgement, earlier: Sequence[WindowCounts] | None) -> dict[str, str]:
-    """Offer a baseline from production when most columns drift in a monitor's first windows."""
+    """Suggest a baseline from production when most columns drift in a monitor's first windows."""
     if earlier is None or len(earlier) >= FIRST_COUNT:
         return {}
     drifted = {draft.feature for draft in judgement.drafts if draft.check == DRIFT_CHECK}
@@ -66,7 +66,7 @@ def fit_note(judgement: Judgement, earlier: Sequence[WindowCounts] | None) -> di
 
 
 def _is_tested(draft: Draft, judgement: Judgement) -> bool:
-    """Whether the drift test found it, and no limit that somebody set for a distance."""
+    """Whether the drift test found it, not a user's limit of a distance."""
     return draft.check == DRIFT_CHECK and judgement.drifts[draft.feature].measured is None
 
 

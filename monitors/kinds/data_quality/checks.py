@@ -1,4 +1,4 @@
-"""Single checks of one column, each worded as SageMaker words it: a draft, or nothing. Pure."""
+"""Checks of one column, each worded as in SageMaker: a draft, or nothing. Pure."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def mismatch_draft(
     wrong: str,
     predicate: Condition | None,
 ) -> Draft | None:
-    """Describe, in SageMaker's words, that too few values are of the column's type."""
+    """Describe, in SageMaker's words, that too few values have the column's type."""
     if ratio >= config.datatype_check_threshold:
         return None
     wanted = java_double(config.datatype_check_threshold * 100)
@@ -140,7 +140,7 @@ def type_draft(
 
 
 def _fitting_share(profile: ColumnProfile, expected: str) -> float:
-    """Return the share of values that are of a type; whole numbers are numbers, too."""
+    """Return the share of values of a type; integers are numbers, too."""
     fitting = profile.present_count - profile.unfit_count
     if expected == "Integral" and profile.type == "double":
         fitting = profile.integral_count
@@ -155,7 +155,7 @@ def _has_more_misfits(
     drift: ColumnDrift | None,
     alpha: float,
 ) -> bool:
-    """Whether fewer values fit their type than in the reference, beyond chance and tolerance."""
+    """Whether more values are unfit than in the reference, beyond chance and tolerance."""
     if drift is not None and profile.unfit_count:
         return drift.unfit_likelihood_ratio > drift.critical_value
     known, rows = reference.present_count, profile.present_count
@@ -168,7 +168,7 @@ def origin_draft(
     profile: ColumnProfile,
     reference: ColumnProfile | None,
 ) -> Draft | None:
-    """Demand that a column of days, files or batches, which is not judged, still holds them."""
+    """Require an unjudged column of days, files or batches to hold such values."""
     if column.type == "timestamp" and column.unjudged == OF_TIME and reference is not None:
         return _default_draft(column.name, config, new_default(profile, reference))
     expected = ORIGINS.get(column.unjudged or "")
@@ -196,7 +196,7 @@ def origin_draft(
 def _default_draft(
     name: str, config: MonitoringConfig, found: tuple[int, float] | None
 ) -> Draft | None:
-    """Demand that no time far from all of the reference's stands in many rows."""
+    """Report a time far from all of the reference's that many rows share."""
     if found is None:
         return None
     at, share = found
@@ -224,7 +224,7 @@ def completeness_draft(
     *,
     gone: bool,
 ) -> Draft | None:
-    """Demand that so many of the rows hold a value."""
+    """Require a share of rows with a value."""
     if constraint.completeness is None or profile.completeness >= constraint.completeness:
         return None
     surprising = gone or (drift is not None and drift.null_likelihood_ratio > drift.critical_value)
@@ -310,18 +310,18 @@ def domain_draft(
 
 
 def _is_default(counts: NDArray[np.int64], new: NDArray[np.bool_]) -> bool:
-    """Whether one new text alone comes as often as only a default or a renamed one does."""
+    """Whether one new text is as frequent as only a default or a renamed one is."""
     most = counts[new].max(initial=0)
     return bool(most >= DEFAULT_ROWS and most >= DEFAULT_SHARE * counts.sum())
 
 
 def _has_rare_texts(counts: NDArray[np.int64]) -> bool:
-    """Whether a reference has so many rare texts that others were never seen by chance."""
+    """Whether a reference has too many rare texts for unseen ones to be news."""
     return bool(counts[counts < RARE_COUNT].sum() > RARE_SHARE * counts.sum())
 
 
 def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bool:
-    """Whether values new to the reference are more than a first time by chance."""
+    """Whether more values are new than chance brings."""
     foretold = float(np.minimum(unseen_share(once, known), share))
     return _is_more(foretold, known, share, rows, alpha)
 
@@ -329,7 +329,7 @@ def _is_news(once: int, known: int, share: float, rows: int, alpha: float) -> bo
 def _is_more(
     usual: float, known: int, share: float, rows: int, alpha: float, *, slack: float = 0.0
 ) -> bool:
-    """Whether a share of rows lies above the reference's by more than chance and a tolerance."""
+    """Whether a share of rows exceeds the reference's by more than chance and a tolerance."""
     free = 2.0 * slack * math.sqrt(usual * (1.0 - usual))
     found = likelihood_ratio(
         np.array([usual]), max(known, 1), np.array([share]), rows, tolerance=free
@@ -338,7 +338,7 @@ def _is_more(
 
 
 def constant_draft(name: str, found: Standstill) -> Draft:
-    """Word that a column stands still; SageMaker has no such check."""
+    """Report a constant column; SageMaker has no such check."""
     what = (
         f"{found.length:,} times in a row {number_text(found.value)} "
         f"(reference at most {found.usual:,})"
@@ -386,7 +386,7 @@ def drift_words(drift: ColumnDrift, *, begins: bool = True) -> str:
 
 
 def _change_words(drift: ColumnDrift) -> str:
-    """Describe which set of rows, or which levels, became more or fewer."""
+    """Describe which set of rows, or which levels, became more or less frequent."""
     others = drift.levels[1:]
     is_level = [one.phrase.startswith("= ") for one in drift.levels]
     if any(is_level) and all(is_level) and not any(one.share_window for one in drift.levels):
@@ -409,7 +409,7 @@ def _change_words(drift: ColumnDrift) -> str:
 
 
 def is_renamed(drift: ColumnDrift) -> bool:
-    """Whether all rows of one level come as another: where they are is where that level was."""
+    """Whether all rows of one level come as another, in the segment of the old one."""
     if len(drift.levels) != 2:
         return False
     gain, loss = drift.levels
@@ -425,7 +425,7 @@ def is_renamed(drift: ColumnDrift) -> bool:
 
 
 def day_words(found: DayFinding) -> str:
-    """Describe how days differ from what the calendar leads to expect."""
+    """Describe how days differ from those expected by the calendar."""
     sign, unit = math.copysign(1.0, found.mean), "sd"
     sizes = [sign * one for one in (found.mean, *found.interval)]
     if found.is_level:
@@ -440,7 +440,7 @@ def day_words(found: DayFinding) -> str:
 
 
 def day_draft(found: DayFinding) -> Draft:
-    """Word that days differ from the reference's; SageMaker has no such check."""
+    """Report days that differ from the reference's; SageMaker has no such check."""
     what = day_words(found)
     return Draft(
         feature=found.column,
@@ -453,7 +453,7 @@ def day_draft(found: DayFinding) -> Draft:
 
 
 def implausible_draft(odd: Implausible) -> Draft:
-    """Word what cannot be; these checks are ours, SageMaker has none like them."""
+    """Report implausible values; SageMaker has no such check."""
     shares = (
         f"{percent(odd.share_window)} of rows {odd.predicate.phrase} "
         f"(reference {percent(odd.share_reference)})"
@@ -480,5 +480,5 @@ def implausible_draft(odd: Implausible) -> Draft:
 
 
 def value_text(value: float) -> str:
-    """Return SageMaker's text; the blank at the end is the empty hint of its analyzer."""
+    """Return SageMaker's text; the final blank is its analyzer's empty hint."""
     return f"Value: {java_double(value)} does not meet the constraint requirement! "

@@ -23,7 +23,7 @@ CODES_CHECK = "codes_check"
 
 
 def exchanged_codes_drafts(context: FaultContext, passed_over: Collection[str]) -> list[Draft]:
-    """Return a draft for each text whose codes were exchanged, and that nothing else tells of."""
+    """Return a draft for each text with exchanged codes that nothing else reports."""
     drafts = []
     for one in exchanged_texts(context):
         if one.column in passed_over:

@@ -45,7 +45,7 @@ def converted_numbers_drafts(
 def in_another_unit(
     window: NumberCounts, reference: NumberCounts
 ) -> tuple[NDArray[np.bool_], str | None]:
-    """Return which of a window's numbers are known ones in another unit, and in which."""
+    """Return which numbers of a window are known ones in another unit, and the unit."""
     new = ~np.isin(window.values, reference.values)
     converted = np.zeros(len(new), bool)
     if len(reference.values) and new.any():

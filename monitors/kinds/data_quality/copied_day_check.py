@@ -1,4 +1,4 @@
-"""Days that repeat the day before: values that are served again, or are late from now on."""
+"""Finds days that repeat the day before: values served again, or late."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEPT_H = 2 * DAY_H
 
 
 def last_marks(found: HourMarker, start: datetime | None, end: datetime | None) -> dict[str, Marks]:
-    """Return what a window leaves for those after it: the marks of its last hours."""
+    """Return the marks of a window's last hours, for later windows."""
     if start is None or end is None:
         return {}
     until = hour_of(end)
@@ -30,7 +30,7 @@ def last_marks(found: HourMarker, start: datetime | None, end: datetime | None) 
 def copied_day_drafts(
     found: HourMarker, context: CheckContext, passed_over: Collection[str]
 ) -> list[Draft]:
-    """Word the columns of which a day of a window repeats the day before it."""
+    """Return a draft for each column in which a day repeats the day before."""
     facts, known = context.rows.facts, context.baseline.rows
     if known is None:
         return []

@@ -1,4 +1,4 @@
-"""The day test in data quality: which columns it judges."""
+"""The day test in data quality."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from driftline.monitors.results.violation import JsonValue
 
 
 def kept_day_test(context: CheckContext, budget: Budget) -> DayTest | None:
-    """Return the rule by days, as `day_test_of` makes it, kept from window to window."""
+    """Return the day test, cached between windows."""
     baseline, length = context.baseline, context.rows.length
     make = partial(day_test_of, baseline, length, budget)
     return context.kept(("days", length, budget), make)
 
 
 def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) -> DayTest | None:
-    """Return the rule by days; None where the reference has too few of them, or no times."""
+    """Return the day test; None where the reference has too few days, or no times."""
     blocks = baseline.blocks
     if blocks is None or not teaches_days(blocks):
         return None
@@ -50,14 +50,14 @@ def day_test_of(baseline: Baseline, length: timedelta | None, budget: Budget) ->
 
 
 def day_counter(test: DayTest | None, time_column: str | None) -> Callable[[], DayCounter] | None:
-    """Return what begins to count a window; None where its days are not judged."""
+    """Return a factory of day counters; None where days are not judged."""
     if test is None or time_column is None or not test.groups:
         return None
     return partial(DayCounter.start, time_column, test.cells, test.within)
 
 
 def windows_before(past: PastWindows) -> Sequence[WindowCounts]:
-    """Return the windows before, none twice: where some are missing, the counts reach back far."""
+    """Return the windows before, each once; with gaps the counts reach further back."""
     counts = past.counts or ()
     if not past.days:
         return counts
@@ -73,7 +73,7 @@ def judge_days(context: CheckContext, test: DayTest | None, counts: WindowCounts
 
 
 def day_details(result: DayTestResult) -> dict[str, JsonValue]:
-    """Return what the report says of the days, where any were judged."""
+    """Return the report's details of the days, where any were judged."""
     if not result.judged:
         return {}
     return {

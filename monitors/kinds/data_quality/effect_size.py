@@ -32,7 +32,7 @@ SATURATED = 0.05
 def with_extent(
     result: FeatureResult, reference: ColumnProfile | None, window: ColumnProfile
 ) -> FeatureResult:
-    """Add to a feature that drifted how far it lies from its reference."""
+    """Add the effect size to a drifted feature."""
     if reference is None or result.ratio is None or result.ratio <= 1.0:
         return result
     if "timestamp" in (reference.type, window.type):
@@ -68,7 +68,7 @@ def with_extents(
     reference: Mapping[str, ColumnProfile],
     window: Mapping[str, ColumnProfile],
 ) -> tuple[FeatureResult, ...]:
-    """Add to all features that drifted how far they lie from their reference."""
+    """Add effect sizes to all drifted features."""
     return tuple(
         with_extent(result, reference.get(result.feature), window[result.feature])
         for result in results

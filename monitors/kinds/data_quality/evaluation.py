@@ -1,4 +1,4 @@
-"""The kind "data-quality" on real rows: profile and judge, then look up the rows behind it."""
+"""The kind "data-quality": profiles and judges a window, then finds the rows behind violations."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def _counted(
     day_test: DayTest | None,
     references: Mapping[str, ReferenceColumn],
 ) -> WindowCounts:
-    """Return what the tests know of the window, and what is kept of it for later ones."""
+    """Return the window's counts for the tests, and those stored for later windows."""
     facts = context.rows.facts
     start, end = (facts.window.start, facts.window.end) if facts else (None, None)
     before = runs_before(context.past.counts, start)
@@ -223,7 +223,7 @@ def _notes(
     profile: Profile,
     violations: Sequence[Violation],
 ) -> dict[str, str]:
-    """Describe what was not judged, and what is not known of drift in a file."""
+    """Describe what was not judged, and what is unknown of drift in a file."""
     columns = [column for column in signature.columns if column.name in profile.seen]
     shown = [
         f"{column.name} ({column.unjudged})" for column in columns if column.unjudged is not None
@@ -259,7 +259,7 @@ def _implausible(
     sample: pa.Table,
     references: Mapping[str, ReferenceColumn],
 ) -> list[Implausible]:
-    """Find what no season can bring."""
+    """Find changes that no season can bring."""
     baseline, facts = context.baseline, context.rows.facts
     hours = span_hours(reading.rows, facts.window if facts else None)
     return find_implausible(
@@ -276,7 +276,7 @@ def _implausible(
 def _judged_rules(
     reading: WindowReading, context: CheckContext, judgement: Judgement
 ) -> tuple[Outcome, ...]:
-    """Judge the rules; the reference's times say to which columns a season may yet come."""
+    """Judge the rules; the reference's times show which columns a season may still change."""
     blocks = context.baseline.blocks
     timed = frozenset() if blocks is None else blocks.spanning(0)
     return judged_rules(
@@ -291,7 +291,7 @@ def _judged_rules(
 def _read(
     context: CheckContext, plan: SegmentPlan | None, day_test: DayTest | None
 ) -> WindowReading:
-    """Read the rows once, for all that is to be known of them."""
+    """Read the rows once, for all counters."""
     baseline, facts = context.baseline, context.rows.facts
     time_column = baseline.signature.event_time if facts is None else context.rows.time_column
     moment = facts.window.end if facts else datetime.now(UTC)
@@ -315,7 +315,7 @@ def _judged_segments(
     plan: SegmentPlan | None,
     reading: WindowReading,
 ) -> list[SegmentVerdict]:
-    """Judge each segment apart."""
+    """Judge each segment."""
     if plan is None or reading.segments is None:
         return []
     baseline = replace(context.baseline, signature=signature)
@@ -330,7 +330,7 @@ def _judged_segments(
 
 
 def _keeper(context: CheckContext) -> Keeper | None:
-    """Return what keeps the rule from window to window: by all that it is laid out of."""
+    """Return the cache of tests between windows, keyed by all that they depend on."""
     drift_tests, first = context.past.drift_tests, context.past.first_windows
     if drift_tests is None:
         return None
@@ -391,7 +391,7 @@ class WindowReading:
             self.segments.update(batch)
 
     def merge(self, other: WindowReading) -> WindowReading:
-        """Return what is known of the rows of both, the other's after these."""
+        """Return the reading of the rows of both, the other's after these."""
         segments = self.segments
         if segments is not None and other.segments is not None:
             segments = segments.merge(other.segments)
@@ -411,7 +411,7 @@ class WindowReading:
 
 
 def _segment(verdict: SegmentVerdict, signature: Signature) -> SegmentResult:
-    """Put one line of the table of segments together, with its own lines of features."""
+    """Build one line of the table of segments, with its own lines of features."""
     found = [
         feature_result(column, verdict.profile, verdict.judgement) for column in signature.columns
     ]
@@ -419,7 +419,7 @@ def _segment(verdict: SegmentVerdict, signature: Signature) -> SegmentResult:
 
 
 def feature_result(column: Column, profile: Profile, judgement: Judgement) -> FeatureResult:
-    """Put one line of the table of features together."""
+    """Build one line of the table of features."""
     name, found = column.name, profile.columns[column.name]
     note = judgement.notes.get(name, "")
     is_judged = note in ("", UNDECIDABLE_GAPS)
@@ -529,7 +529,7 @@ def _with_row_faults(
     sample: pa.Table,
     shown: Callable[[Sequence[str]], FaultContext],
 ) -> tuple[Judgement, tuple[Draft, ...]]:
-    """Find faults of rows, and what they say of the violations of their columns."""
+    """Find faults of rows, and what they mean for violations of their columns."""
     found = find_row_faults(
         reading.rows,
         reading.profile.columns,
@@ -554,7 +554,7 @@ def _fault_context(
     drifts: Mapping[str, ColumnDrift],
     violated: Sequence[str],
 ) -> FaultContext:
-    """Return what recognisers of faults look at."""
+    """Return the context of fault recognisers."""
     baseline = context.baseline
     return FaultContext(
         tuple(dict.fromkeys(violated))[:VIOLATED_MAX],

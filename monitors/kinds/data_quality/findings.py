@@ -91,12 +91,12 @@ def find_violations(
 
 
 def without_place(contributors: ContributingRows | None) -> ContributingRows | None:
-    """Return rows without their segment: of a level under another name it is that level's."""
+    """Return contributing rows without their segment."""
     return contributors and replace(contributors, segment=None, unplaced="")
 
 
 def _mixed_up(drafts: Sequence[Draft]) -> set[str]:
-    """Return the columns whose values stand for others, or for those of another column."""
+    """Return the columns whose values replace others, or are another column's."""
     faults = [(one.feature, one.fault) for one in drafts if one.fault is not None]
     return {
         name
@@ -107,7 +107,7 @@ def _mixed_up(drafts: Sequence[Draft]) -> set[str]:
 
 
 def _is_placed_by(contributors: ContributingRows | None, mixed_up: Collection[str]) -> bool:
-    """Return whether a segment's rows are known by such a column: they are others than before."""
+    """Whether a segment's rows are identified by such a column: they are others than before."""
     segment = None if contributors is None else contributors.segment
     return segment is not None and any(one.column in mixed_up for one in segment.predicates)
 
@@ -141,7 +141,7 @@ def rows_behind(
     look_up: Callable[[list[Target]], list[ContributingRows]],
     drifts: Mapping[str, ColumnDrift],
 ) -> Iterator[tuple[Draft, ContributingRows | None]]:
-    """Return each draft with the rows behind it; None where it names no condition on rows."""
+    """Return each draft with the rows behind it; None where it has no condition on rows."""
     targets = [
         target_of(draft, draft.predicate, drifts.get(draft.feature))
         for draft in drafts
@@ -152,7 +152,7 @@ def rows_behind(
 
 
 def target_of(draft: Draft, condition: Condition, drift: ColumnDrift | None) -> Target:
-    """Return what is to be looked for: a condition, and how much its rows vary."""
+    """Return the target of a search: a condition, and the design effect of its rows."""
     effect = 1.0 if drift is None else max(drift.design_effect, 1.0)
     return Target(condition, draft.share_reference, draft.share < 0, effect)
 
@@ -168,7 +168,7 @@ def _began_before(
     context: CheckContext,
     counts: WindowCounts | None,
 ) -> Onset | None:
-    """Return since which earlier window a violation holds, where windows are remembered."""
+    """Return the earlier window in which a violation began, from window history."""
     if not context.past.counts or counts is None or draft.feature not in references:
         return None
     return began_before(draft.predicate, references[draft.feature], context.past.counts, counts)
@@ -213,7 +213,7 @@ def violation_of(
     cause: str,
     onset: Onset | None = None,
 ) -> Violation:
-    """Return the violation that a draft becomes with the rows behind it."""
+    """Return a draft's violation, with the rows behind it."""
     return Violation(
         feature_name=draft.feature,
         constraint_check_type=draft.check,
@@ -234,7 +234,7 @@ def violation_of(
 
 
 def with_faults(judgement: Judgement, faults: Mapping[str, Fault]) -> Judgement:
-    """Add to each violation what kind of fault its column's values show; gaps are no values."""
+    """Add to each violation the kind of fault that its column's values show."""
     drafts = (
         one
         if one.check == "completeness_check"

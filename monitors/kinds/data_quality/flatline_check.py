@@ -146,7 +146,7 @@ def _frequent(column: ReferenceColumn) -> dict[float, float]:
 
 
 def is_gone(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
-    """Whether a column is nearly empty, as no stretch of the reference was."""
+    """Whether a column is nearly empty, as no part of the reference was."""
     if profile.completeness > 1 - GONE_SHARE:
         return False
     hours, counts = _by_hour(blocks, profile.name)
@@ -154,7 +154,7 @@ def is_gone(blocks: BlockCounts | None, profile: ColumnProfile) -> bool:
 
 
 def constant_value(profile: ColumnProfile) -> float | None:
-    """Return the one value that all numbers of a column have; None for several, or few."""
+    """Return the one value of all numbers of a column; None for several, or few."""
     found = profile.moments
     if not profile.is_number or found.count < MIN_ROWS or found.minimum < found.maximum:
         return None
@@ -175,7 +175,7 @@ def _never_near(
     rows: NDArray[np.int64],
     window_rows: int,
 ) -> bool:
-    """Whether no stretch of hours with half as many rows as a window had most in one cell."""
+    """Whether no hours with half as many rows as a window had most in one cell."""
     days = max(np.unique(hours[rows > 0] // DAY_H).size, 1)
     if window_rows < max(LEAST_ROWS, rows.sum() / days):
         return False

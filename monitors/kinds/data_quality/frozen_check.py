@@ -44,7 +44,7 @@ DAY_H = 24
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """A column that holds one value in all rows of a level."""
+    """A column that has one value in all rows of a level."""
 
     column: str
     segment: Predicate
@@ -160,7 +160,7 @@ def _by_level(
 
 
 def _usual(codes: NDArray[np.unsignedinteger], blocks: NDArray[np.int64]) -> float:
-    """Return the largest share of a block's rows that lie in one cell; 1 of few blocks."""
+    """Return the largest share of a block's rows in one cell; 1 for few blocks."""
     if not len(codes) or codes.min() == codes.max():
         return 1.0
     _, places, rows = np.unique(blocks, return_inverse=True, return_counts=True)
@@ -189,14 +189,14 @@ class LevelCounters:
             one.update(batch)
 
     def merge(self, other: LevelCounters) -> LevelCounters:
-        """Return what is known of the rows of both; neither input changes."""
+        """Return the counters of the rows of both; neither input changes."""
         pairs = zip(self.counters, other.counters, strict=True)
         return LevelCounters([one.merge(two) for one, two in pairs])
 
 
 @dataclass(slots=True, eq=False)
 class LevelCounter:
-    """What a column holds in a segment, and how the segment's rows lie in time."""
+    """Values of a column in a segment, and the times of the segment's rows."""
 
     column: str
     segment: Predicate
@@ -226,7 +226,7 @@ class LevelCounter:
         self.hours, self.all_hours = merged.hours, merged.all_hours
 
     def merge(self, other: LevelCounter) -> LevelCounter:
-        """Return what is known of the rows of both; neither input changes."""
+        """Return the counter of the rows of both; neither input changes."""
         return replace(
             self,
             numbers=self.numbers + other.numbers,
@@ -238,7 +238,7 @@ class LevelCounter:
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the segment's rows hold one value, over most of the window."""
+        """Whether the segment's rows have one value, over most of the window."""
         days, all_days = np.unique(self.hours // DAY_H), np.unique(self.all_hours // DAY_H)
         if len(all_days) < 2:
             days, all_days = self.hours, self.all_hours

@@ -74,7 +74,7 @@ TEXTS = ("string", "bool")
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Everything that follows from the profile alone."""
+    """The findings that follow from the profile alone."""
 
     drafts: tuple[Draft, ...]  # Violations, the largest contribution first.
     drifts: Mapping[str, ColumnDrift]  # By column, violated or not.
@@ -93,7 +93,7 @@ class Judgement:
 
 @dataclass(slots=True)
 class _Work:
-    """What the checks of one window share."""
+    """Shared state of a window's checks."""
 
     signature: Signature
     constraints: Constraints
@@ -113,7 +113,7 @@ class _Work:
     alpha: float = 1.0
 
     def take(self, decision: DriftTestResult) -> None:
-        """Note what was decided on the columns' distributions."""
+        """Add the drift test's verdicts."""
         self.drifts.update(decision.drifts)
         self.notes.update(decision.notes)
         self.remedies.update(decision.remedies)
@@ -135,7 +135,7 @@ class _Work:
                 self.notes[name], self.remedies[name] = UNDECIDABLE_GAPS, remedy
 
     def take_uncounted(self) -> None:
-        """Note what texts beyond the counted levels show."""
+        """Add the verdicts of texts beyond the counted levels."""
         if self.reference is None:
             return
         cells = {name: one.cells for name, one in self.references.items()}
@@ -146,7 +146,7 @@ class _Work:
             self.notes[name], self.remedies[name] = UNCOUNTED, untested[name]
 
     def measure(self, decision: DriftTestResult, columns: Sequence[Column]) -> None:
-        """Note what the distances decide that the constraints name."""
+        """Add the verdicts of distances named by the constraints."""
         for column in columns:
             name, config = column.name, self.constraints.config(column.name)
             drift, reference = decision.drifts.get(name), self.reference
@@ -176,7 +176,7 @@ class _Work:
             )
 
     def excess(self, name: str) -> float:
-        """Evidence of one column beyond what a violation needs, in nats."""
+        """Evidence of one column beyond the critical value, in nats."""
         drift, odd = self.drifts.get(name), self.implausible.get(name)
         excess = drift.likelihood_ratio - drift.critical_value if drift else 0.0
         days = self.days.findings.get(name)
@@ -259,7 +259,7 @@ def judge(
 def without_later_times(
     signature: Signature, reference: Profile | None, window: Profile
 ) -> Signature:
-    """Return the signature for a window whose times may have moved on: those are not judged."""
+    """Return the signature without columns whose times may have advanced."""
     if reference is None:
         return signature
     moved = {
@@ -276,7 +276,7 @@ def without_later_times(
 
 
 def _judged_columns(work: _Work, references: Mapping[str, ReferenceColumn]) -> list[Column]:
-    """Return the columns whose distribution is compared; notes why others are not."""
+    """Return the columns whose distribution is compared; note why others are not."""
     found = []
     for column in work.signature.columns:
         if column.role in UNJUDGED_ROLES:
@@ -318,7 +318,7 @@ def limit_of(config: MonitoringConfig, column: Column) -> float:
 
 
 def _column_drafts(work: _Work) -> list[Draft]:
-    """Compare the columns by name; SageMaker compares how many there are."""
+    """Compare the columns by name; SageMaker compares their number."""
     window = work.window
     wanted = [
         column.name
@@ -352,7 +352,7 @@ def _column_drafts(work: _Work) -> list[Draft]:
 
 
 def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
-    """Judge one column that came."""
+    """Judge one column of the window."""
     name, profile = column.name, work.window.columns[column.name]
     config = work.constraints.config(name)
     constraint = work.constraints.feature(name) or FeatureConstraints(name)
@@ -388,7 +388,7 @@ def _feature_drafts(work: _Work, column: Column) -> list[Draft]:
 
 
 def _value_drafts(work: _Work, drift: ColumnDrift | None, profile: ColumnProfile) -> list[Draft]:
-    """Return that a column's values stand still, or have drifted."""
+    """Report that a column is constant, or has drifted."""
     still = _standstill(work, profile)
     found = [] if still is None else [constant_draft(profile.name, still)]
     if drift is not None and drift.drifted:
@@ -402,7 +402,7 @@ def _value_drafts(work: _Work, drift: ColumnDrift | None, profile: ColumnProfile
 
 
 def _standstill(work: _Work, profile: ColumnProfile) -> Standstill | None:
-    """Look for a run of one value that is too long, whatever the drift test can say."""
+    """Find a run of one value that is too long, whatever the drift test says."""
     name = profile.name
     if work.reference is None or name not in work.judged:
         return None

@@ -147,7 +147,7 @@ def lost_hours(
 
 @dataclass(frozen=True, slots=True)
 class LostRows:
-    """Rows that a series of so many rows an hour lacks, here and there."""
+    """Rows missing here and there from a series with a fixed number an hour."""
 
     missing: float  # In hours' worth of rows.
     hours: int  # Of the window's days that usually have all rows.
@@ -222,7 +222,7 @@ def _may_move(missing: NDArray[np.float64], days: int) -> NDArray[np.bool_]:
 def _missing(
     hours: NDArray[np.int64], rows: NDArray[np.int64], span: tuple[int, int], pace: int
 ) -> NDArray[np.float64]:
-    """Return what each hour of the whole days of a span lacks of its rows, 0-1, shape (D, 24)."""
+    """Return the missing share of rows in each hour of a span's whole days, 0-1, (D, 24)."""
     first, last = -(-span[0] // DAY_H), span[1] // DAY_H
     found = np.zeros(max(last - first, 0) * DAY_H)
     inside = (hours >= first * DAY_H) & (hours < last * DAY_H)

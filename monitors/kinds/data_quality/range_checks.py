@@ -62,7 +62,7 @@ FEWEST_SEGMENTS = 4
 
 @dataclass(frozen=True, slots=True)
 class Implausible:
-    """One column that holds what it cannot hold."""
+    """One column with implausible values."""
 
     column: str
     predicate: Predicate
@@ -76,7 +76,7 @@ class Implausible:
 
 
 class Sampler:
-    """Keeps rows evenly spread over what comes, without knowing how much will come."""
+    """Keeps evenly spaced rows out of an unknown number."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.columns = columns
@@ -84,7 +84,7 @@ class Sampler:
         self._rows = SpacedRows(min(2 * SAMPLE_ROWS, max(wide, FEWEST_ROWS)))
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Keep every so-many-th row of a batch."""
+        """Keep every n-th row of a batch."""
         kinds = dict(zip(batch.schema.names, batch.schema.types, strict=True))
         # Of lists nothing is looked for, and those of embeddings would fill the memory.
         names = [name for name in self.columns if name in kinds and not _is_list(kinds[name])]
@@ -99,7 +99,7 @@ class Sampler:
 
     @property
     def stride(self) -> int:
-        """Every how many-th row is kept."""
+        """One row in this many is kept."""
         return self._rows.stride
 
     def table(self) -> pa.Table:
@@ -224,7 +224,7 @@ def _in_segment(
     blocks: BlockCounts | None,
     length_h: int,
 ) -> Implausible | None:
-    """Find the segment whose values lie apart from all others and come back when converted."""
+    """Find the segment whose values lie apart from all others and return when converted."""
     finite = np.isfinite(values)
     known = slice(None) if finite.all() else finite  # Nothing need be copied where all are.
     # Ends of the cells are enough to see who lies apart; only those are looked at more closely.
@@ -292,7 +292,7 @@ def _segment_unit(
     level: int,
     sample_rows: int,
 ) -> Implausible | None:
-    """Check one segment: reference says that it was otherwise, a conversion says why."""
+    """Test one segment: the reference differs, and a conversion explains it."""
     own, others = values[inside], values[~inside]
     predicate = _between(name, own, others)
     matched = _matches(predicate, own)
@@ -349,7 +349,7 @@ def _share_at_most(predicate: Predicate, reference: ReferenceColumn) -> float:
 
 
 def _beyond(predicate: Predicate, reference: ReferenceColumn) -> slice:
-    """Return the cells that may hold rows which meet a condition."""
+    """Return the cells that may hold rows meeting a condition."""
     edges = np.asarray(reference.cells.edges)
     # Cell i ends just below edge i, so the cell that holds the cut is counted whole.
     last = int(np.searchsorted(edges, float(predicate.value or 0.0), side="right"))
@@ -363,7 +363,7 @@ def _in_column(
     profile: ColumnProfile | None,
     window: ColumnProfile,
 ) -> Implausible | None:
-    """Find a column that as a whole came in a unit some orders of magnitude off."""
+    """Find a column that came as a whole in a unit orders of magnitude off."""
     if profile is None or profile.sketch.count == 0 or window.cell_counts is None:
         return None
     known, found = reference.counts[:-2], window.cell_counts[:-2]
@@ -384,7 +384,7 @@ def _in_column(
 
 
 def _reach(reference: ReferenceColumn, profile: ColumnProfile | None, days: float | None) -> float:
-    """Return how far beyond the ends of a reference of so many days values are implausible."""
+    """Return how far beyond a reference of this many days values become implausible."""
     cells = reference.cells
     span = (cells.maximum or 0.0) - (cells.minimum or 0.0)
     if days is None or days < SEASON_DAYS or profile is None or profile.sketch.count == 0:
@@ -402,7 +402,7 @@ def _far_out(
     *,
     reach: float,
 ) -> Implausible | None:
-    """Find values that lie so far beyond the ends of the reference."""
+    """Find values implausibly far beyond the reference."""
     low, high = reference.cells.minimum, reference.cells.maximum
     if low is None or high is None or high <= low or window.moments.count == 0:
         return None

@@ -1,4 +1,4 @@
-"""Rows and ids that are repeated more often than in the reference, and values that were rounded."""
+"""Finds rows and ids repeated more often than in the reference, and rounded numbers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ DECIMALS_CHECK = "decimals_check"
 
 @dataclass(frozen=True, slots=True)
 class MoreRepeats:
-    """More repeats than the reference foretells."""
+    """More repeats than expected from the reference."""
 
     share: float  # Of the window's different rows those that come more than once, 0-1.
     usual: float  # In the reference, within as many rows.
@@ -94,7 +94,7 @@ def stuck_share(found: RowDigests, reference: Repeats) -> float:
 
 
 def _scale(scales: Collection[RepeatScale], row_count: int, span_h: float | None) -> RepeatScale:
-    """Return the shortest blocks that hold a window, or all rows."""
+    """Return the shortest blocks as long as a window, or all rows."""
     *blocks, whole = scales
     for one in blocks:
         if (span_h is None or one.hours >= span_h) and one.rows >= row_count:
@@ -105,7 +105,7 @@ def _scale(scales: Collection[RepeatScale], row_count: int, span_h: float | None
 def repeats_draft(
     found: RowDigests, reference: Repeats, context: CheckContext, span_h: float | None
 ) -> Draft | None:
-    """Word that rows, or ids, are repeated; their rows are counted in a reading of their own."""
+    """Report repeated rows, or ids; their rows are counted in a second reading."""
     more = more_repeats(found, reference, span_h, PART * context.budget.per_window)
     is_id = reference == (None if context.baseline.rows is None else context.baseline.rows.ids)
     stuck = stuck_share(found, reference) if is_id else 0.0
@@ -140,7 +140,7 @@ def repeats_draft(
 
 
 def decimals_drafts(sample: pa.Table, context: CheckContext) -> list[Draft]:
-    """Word the columns whose numbers have fewer or more decimals than in the reference."""
+    """Report columns whose numbers have fewer or more decimals than in the reference."""
     known = () if context.baseline.rows is None else context.baseline.rows.decimals
     counted = context.baseline.cells.keys() & set(sample.column_names)
     # A rule quotes its column by backticks.
@@ -238,7 +238,7 @@ def _most_changed(
 def _with_decimals(
     name: str, place: int, is_coarser: bool, batch: pa.RecordBatch
 ) -> pa.BooleanArray:
-    """Mark the numbers with at most so many decimals, or with more."""
+    """Mark the numbers with at most this many decimals, or with more."""
     numbers = coerce(batch.column(name), "double")[0].to_numpy(zero_copy_only=False)
     found = decimals_of(numbers)
     return pa.array((found != NO_NUMBER) & ((found <= place) == is_coarser))

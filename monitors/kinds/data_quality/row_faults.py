@@ -1,4 +1,4 @@
-"""Faults that no single column shows: reversed order, repeated rows, hours without rows."""
+"""Finds faults that no single column shows: reversed order, repeated rows, hours without rows."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ OTHER_VALUES = frozenset({"constant_check", "data_type_check", "unit_change_chec
 
 @dataclass(slots=True, eq=False)
 class RowCounter:
-    """What is counted of a window's rows as wholes; parts add up exactly."""
+    """Counts properties of whole rows in a window; parts add up exactly."""
 
     orders: OrderCounter = field(default_factory=partial(OrderCounter.start, ()))
     rows: RowDigests = field(default_factory=partial(RowDigests, (), ()))
@@ -74,13 +74,13 @@ class RowCounter:
 
     @classmethod
     def start(cls, known: RowProfile) -> RowCounter:
-        """Begin without rows; what is known of the reference's rows says what is counted."""
+        """Begin without rows; the reference's row profile decides what is counted."""
         orders = OrderCounter.start([one.pair for one in known.orders])
         marks = HourMarker(tuple(one.column for one in known.copies))
         return cls(orders, _digests(known.rows), _digests(known.ids), marks=marks)
 
     def update(self, batch: pa.RecordBatch, order: TimeOrder | None) -> None:
-        """Add rows, and their order in time where it is known."""
+        """Add rows, optionally with their order in time."""
         self.orders.update(batch)
         self.rows.update(batch)
         # All rows of a captured request share its id, which is thereby not repeated.
@@ -97,7 +97,7 @@ class RowCounter:
             self.marks.update(batch, order)
 
     def merge(self, other: RowCounter) -> RowCounter:
-        """Return what is counted of the rows of both; neither input changes."""
+        """Return the counter of the rows of both; neither input changes."""
         return RowCounter(
             self.orders.merge(other.orders),
             self.rows.merge(other.rows),
@@ -107,7 +107,7 @@ class RowCounter:
         )
 
     def _with(self, hours: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the hours with their rows, some others added."""
+        """Add rows to hours."""
         found, places = np.unique(np.concatenate([self.hours, hours]), return_inverse=True)
         return found, np.bincount(places, np.concatenate([self.hour_rows, rows])).astype(np.int64)
 
@@ -182,13 +182,13 @@ def find_row_faults(
 
 
 def _has_other_values(draft: Draft) -> bool:
-    """Whether a column's values are no longer what they were altogether."""
+    """Whether a column's whole distribution has changed."""
     is_exchanged = draft.fault is not None and draft.fault.kind == EXCHANGED
     return draft.check in OTHER_VALUES or is_exchanged
 
 
 def _converted(judgement: Judgement) -> set[str]:
-    """Return the columns of which a change of unit is told already."""
+    """Return the columns with a reported change of unit."""
     return {
         one.feature
         for one in judgement.drafts
@@ -204,14 +204,14 @@ def _is_week(found: RowCounter, window: Window | None) -> bool:
 
 
 def span_hours(found: RowCounter, window: Window | None) -> float | None:
-    """Return the hours that a window spans; None where nobody knows."""
+    """Return the hours of a window; None where unknown."""
     if window is not None:
         return window.length.total_seconds() / 3600
     return float(found.hours[-1] - found.hours[0] + 1) if len(found.hours) else None
 
 
 def _strongest(drafts: Iterable[Draft | None]) -> list[Draft | None]:
-    """Keep one draft for each column at fault: what is out of order with one is with others."""
+    """Keep one draft for each violating column, since it is out of order with several."""
     best: dict[str, Draft] = {}
     for one in drafts:
         if one is not None and (one.feature not in best or one.share > best[one.feature].share):
@@ -222,7 +222,7 @@ def _strongest(drafts: Iterable[Draft | None]) -> list[Draft | None]:
 def _order_draft(
     found: RowCounter, order: ColumnOrder, at_fault: str, window: Window | None
 ) -> Draft | None:
-    """Compare how often two columns are in reversed order with the reference's worst block."""
+    """Compare the share of reversed rows of two columns with the reference's worst block."""
     known, broken = found.orders.totals()[order.pair]
     worst = order.worst_week if _is_week(found, window) else order.worst_day
     if len(found.hours):  # All rows of the worst day that are reversed may lie in one hour.

@@ -1,4 +1,4 @@
-"""Rules within a check of data quality: which hold, what they come to, what the report tells."""
+"""Rules within a check of data quality: which apply, their outcomes and details."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def judged_rules(
 
 
 def _opened(outcome: Outcome, baseline: Baseline) -> Outcome:
-    """Take a column that is never captured for no finding."""
+    """Treat a column that is never captured as not evaluated."""
     columns = [baseline.signature.get(name) for name in outcome.absent]
     if not columns or any(column is None or column.role in CAPTURED_ROLES for column in columns):
         return outcome

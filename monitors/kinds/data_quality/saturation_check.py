@@ -72,7 +72,7 @@ def saturation_drafts(
 
 
 def _is_code(cells: Cells | None) -> bool:
-    """Whether a column holds a few values, such as flags and ratings: more of one is no edge."""
+    """Whether a column has few values, such as flags and ratings: its ends are no edges."""
     # Each frequent value has a cell of its own, between which nothing lies.
     return cells is not None and 0 < len(cells.edges) <= 2 * len(cells.atoms)
 
@@ -80,7 +80,7 @@ def _is_code(cells: Cells | None) -> bool:
 def _is_suspect(
     sample: pa.Table, reference: EdgeShares, profile: ColumnProfile | None, *, is_seasoned: bool
 ) -> bool:
-    """Whether the edge of the sampled numbers stands out, and holds more than it may."""
+    """Whether the edge of the sampled numbers stands out, with too many rows."""
     numbers = coerce(sample.column(reference.column), "double")[0].drop_null().to_numpy()
     sign = SIGNS[reference.is_largest]
     numbers = sign * numbers[np.isfinite(numbers)]
@@ -100,7 +100,7 @@ def _is_suspect(
 
 
 def _usual(values: NDArray[np.float64], profile: ColumnProfile | None) -> NDArray[np.int64]:
-    """Return how many rows of the reference have each value, from 1; 1 where nobody counted."""
+    """Return the reference's rows by value, at least 1; 1 where unknown."""
     known = None if profile is None else profile.numbers
     if known is None or not len(known.values):
         return np.ones(values.shape, np.int64)
@@ -111,7 +111,7 @@ def _usual(values: NDArray[np.float64], profile: ColumnProfile | None) -> NDArra
 def _is_news(
     value: float, pair: tuple[float, float], reference: EdgeShares, *, is_seasoned: bool
 ) -> bool:
-    """Whether a share at an edge, and that without its best day, are beyond the reference's."""
+    """Whether a share at an edge, and that without its fullest day, exceed the reference's."""
     if value == reference.value and not is_seasoned:
         return False
     usual = reference.reaching if value == reference.value else reference.others

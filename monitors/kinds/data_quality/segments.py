@@ -49,19 +49,19 @@ INSUFFICIENT = "insufficient_data"
 
 @dataclass(frozen=True)
 class SegmentPlan:
-    """What is judged apart, and with which budget."""
+    """The segments and their budget."""
 
     reference: SegmentCounter
     columns: tuple[SegmentColumn, ...]
     judged_count: int  # Segments that the reference has enough rows of.
 
     def counter(self, cells: Mapping[str, Cells]) -> partial[SegmentCounter]:
-        """Return the function that begins counting a window."""
+        """Return a factory of segment counters."""
         counted = {name: cells[name] for name in self.reference.cells}
         return partial(SegmentCounter.start, self.columns, counted)
 
     def whole(self, budget: Budget) -> Budget:
-        """Return the budget that is left for the rows as a whole."""
+        """Return the budget left for all rows."""
         return replace(budget, false_alarms_per_year=WHOLE_SHARE * budget.false_alarms_per_year)
 
     def each(self, budget: Budget) -> Budget:
@@ -92,7 +92,7 @@ class SegmentVerdict:
 
 
 def segment_plan(baseline: Baseline, names: Sequence[str] | None) -> SegmentPlan | None:
-    """Find what is judged apart: the columns that are named, or all that the baseline has."""
+    """Return the segments: of the named columns, or all of the baseline."""
     found = baseline.segments
     known = {} if found is None else {column.name: column for column in found.columns}
     for name in names or ():
@@ -121,7 +121,7 @@ def judge_segments(
     length: timedelta | None,
     budget: Budget,
 ) -> list[SegmentVerdict]:
-    """Judge each segment that the window has rows of."""
+    """Judge each segment with rows in the window."""
     return [
         _judge_one(plan, baseline, window, profile, column, int(index), length, budget)
         for column in plan.columns
@@ -183,14 +183,14 @@ def _judge_one(
 
 
 def _with_columns_of(own: Profile, profile: Profile) -> Profile:
-    """Take over which columns there are; others than those are not the segment's matter."""
+    """Take over which columns came, which is not the segments' concern."""
     return replace(own, seen=set(profile.seen), extra=())
 
 
 def _profile(
     counted: SegmentCounter, baseline: Baseline, one: SegmentColumn, index: int
 ) -> Profile:
-    """Return what is known of a segment's columns from its counts."""
+    """Return a profile of a segment's columns from its counts."""
     rows = int(counted.rows[one.name][index])
     columns = {}
     for column in baseline.signature.columns:
@@ -207,7 +207,7 @@ def _profile(
 
 
 def _unseen(column: ColumnProfile) -> int:
-    """Count texts that come once in the reference: by how they were counted, the unseen ones."""
+    """Return the number of texts seen once in the reference: the rows counted as unseen."""
     cells = column.cells
     if cells is None or column.cell_counts is None or cells.known is None or cells.is_number:
         return 0
@@ -215,7 +215,7 @@ def _unseen(column: ColumnProfile) -> int:
 
 
 def _constraints(constraints: Constraints, reference: Profile | None) -> Constraints:
-    """Demand of a segment what its own reference holds; domains are a matter of all rows."""
+    """Require of a segment what its own reference holds; domains apply to all rows only."""
 
     def own(one: FeatureConstraints) -> FeatureConstraints:
         column = None if reference is None else reference.columns.get(one.name)
@@ -230,7 +230,7 @@ def _constraints(constraints: Constraints, reference: Profile | None) -> Constra
 def find_segment_violations(
     verdicts: Sequence[SegmentVerdict], context: CheckContext
 ) -> tuple[Violation, ...]:
-    """Look up the rows behind what the segments violate, in one pass, and say what they are."""
+    """Find the rows behind the segments' violations, in one pass, and describe them."""
     drafts = [(verdict, draft) for verdict in verdicts for draft in verdict.judgement.drafts]
     drafts.sort(key=lambda pair: -_evidence(*pair))
     targets = [_target(*pair) for pair in drafts[:LOOKED_UP]]
@@ -259,7 +259,7 @@ def _target(verdict: SegmentVerdict, draft: Draft) -> Target | None:
 def _violation(
     verdict: SegmentVerdict, draft: Draft, contributors: ContributingRows | None
 ) -> Violation:
-    """Word a violation of one segment; its place of concentration is the segment itself."""
+    """Build a violation of one segment, whose location is the segment itself."""
     found = word_violation(draft, contributors, verdict.references, verdict.judgement)
     predicate = draft.predicate
     if isinstance(predicate, Predicate):
@@ -288,7 +288,7 @@ def _name(column: str, level: str, predicate: Predicate) -> str:
 
 
 def segment_result(verdict: SegmentVerdict, results: Sequence[FeatureResult]) -> SegmentResult:
-    """Put one line of the table of segments together."""
+    """Build one line of the table of segments."""
     lines = tuple(result for result in results if result.feature != verdict.column)
     return SegmentResult(
         name=verdict.name,

@@ -45,7 +45,7 @@ class _Moved:
     shown: float  # The reference's share, where `usual` is a bound of it.
 
     def ratio(self, known: int, rows: int, effect: float) -> float:
-        """Return its log-likelihood ratio, less what the choice among so many sets takes."""
+        """Return its log-likelihood ratio, less the cost of choosing among so many sets."""
         found = likelihood_ratio(
             np.array([self.usual]), known, np.array([self.share]), rows, tolerance=self.tolerance
         )
@@ -104,7 +104,7 @@ def _uncounted_share(column: ColumnProfile, cells: Cells) -> float:
 
 
 def _frequent(own: ColumnProfile, known: ColumnProfile, cells: Cells, most: int) -> _Moved | None:
-    """Return the most frequent value, where it has more rows than any such value usually has."""
+    """Return the most frequent value, where it exceeds any such value of the reference."""
     value, rows = _most(own, cells)
     if rows <= max(most, MIN_ROWS):
         return None
@@ -150,7 +150,7 @@ def _verdict(
     own: ColumnProfile,
     cells: Cells,
 ) -> ColumnDrift:
-    """Return a column's verdict by such a set: of all rows, as those of the counted sets."""
+    """Return a column's verdict by such a set, as share of all rows."""
     usual, share, rows = np.array([moved.usual]), moved.share, own.present_count
     bound = bounds(
         usual, known.present_count, np.array([True]), rows,

@@ -36,7 +36,7 @@ LEVELS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class ColumnComparison:
-    """What changed in one column from a version to another."""
+    """Changes in one column between two versions."""
 
     result: FeatureResult  # As a window's: the distance, its bound, shares with their interval.
     type_after: str | None  # None: the column is gone.
@@ -59,7 +59,7 @@ class ColumnComparison:
 
 @dataclass(frozen=True, slots=True)
 class VersionComparison:
-    """What changed from one version of a baseline to another."""
+    """Changes between two versions of a baseline."""
 
     row_counts: tuple[int | None, int | None]
     columns: tuple[ColumnComparison, ...]  # Those that changed first.
@@ -70,7 +70,7 @@ class VersionComparison:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """Columns that differ by more than chance and the tolerance explain; new ones, too."""
+        """Columns that differ by more than chance and tolerance; new ones, too."""
         return (*(one.result.feature for one in self.columns if one.changes), *self.new_columns)
 
     @property
@@ -90,7 +90,7 @@ class VersionComparison:
         return f"{plural(len(self.changed), 'column')} changed: {shown}"
 
     def comparison(self, column: str) -> Comparison | None:
-        """Lay a column's shares in both versions beside each other; None where there are none."""
+        """Return a column's shares in both versions; None without any."""
         if self._window is None or self._judgement is None:
             return None
         moved = self._judgement.moved(column)
@@ -155,7 +155,7 @@ def _is_retyped(before: Baseline, after: Baseline, name: str) -> bool:
 
 
 def _as_window(before: Baseline, after: Profile) -> tuple[Profile, float]:
-    """Return a profile on the cells of another version, and the largest error of a share in it."""
+    """Return a profile on another version's cells, and the largest error of a share in it."""
     window = Profile.empty(before.signature, before.cells)
     window.row_count = after.row_count
     error = 0.0
@@ -179,7 +179,7 @@ def _as_window(before: Baseline, after: Profile) -> tuple[Profile, float]:
 
 
 def _counted(column: ColumnProfile, cells: Cells) -> np.ndarray:
-    """Count a column's rows by the cells of another version, by what its summary knows of them."""
+    """Count a column's rows by another version's cells, from its summary."""
     counts = np.zeros(cells.size)
     present = column.present_count - column.unfit_count
     if column.is_number:
@@ -226,7 +226,7 @@ def _levels(column: ColumnProfile | None) -> Mapping[str, float]:
 
 
 def _only(here: Mapping[str, float], there: Mapping[str, float]) -> tuple[str, ...]:
-    """Return the values of one side alone, the most frequent first; none where one is unknown."""
+    """Return the values of one side alone, most frequent first; none where one side is unknown."""
     if not here or not there:
         return ()
     left = [one for one in here if one not in there]
@@ -234,7 +234,7 @@ def _only(here: Mapping[str, float], there: Mapping[str, float]) -> tuple[str, .
 
 
 def _differences(before: Constraints, after: Constraints, name: str) -> tuple[str, ...]:
-    """Return what else is demanded of a column; its allowed values are told by the levels."""
+    """Return further changes of a column's constraints; levels cover its allowed values."""
     was, now = (_demands(one, name) for one in (before, after))
     return tuple(
         f"{key}: {json.dumps(was.get(key))} -> {json.dumps(now.get(key))}"
@@ -244,7 +244,7 @@ def _differences(before: Constraints, after: Constraints, name: str) -> tuple[st
 
 
 def _demands(constraints: Constraints, name: str) -> dict[str, object]:
-    """Return the plain values that a column's constraints hold, those of inner objects, too."""
+    """Return the plain values in a column's constraints, including nested objects."""
     features: list[dict[str, Any]] = constraints.document["features"]
     feature = next((one for one in features if one.get("name") == name), {})
     inner = [one for one in feature.values() if isinstance(one, dict)]

@@ -1,1 +1,1 @@
-"""The kind "model-quality": how good the answers were, measured against the truth."""
+"""The kind "model-quality": quality of predictions, measured by their labels."""

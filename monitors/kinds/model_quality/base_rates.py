@@ -58,13 +58,13 @@ def count_odds(
 
 @dataclass(frozen=True)
 class Odds:
-    """Scores of sets of rows that have both classes, by their log-odds."""
+    """Scores of sets of rows with both classes, by log-odds."""
 
     counts: Numbers  # Shares of all rows, negative ones and positive ones, shape (B, 2, C).
     rows: Numbers  # How many independent ones each set is worth, shape (B,).
 
     def of_more(self, times: float) -> Odds:
-        """Return the same shares of so many times the rows."""
+        """Return the same shares with a multiple of the rows."""
         return replace(self, rows=self.rows * times)
 
     @cached_property
@@ -73,7 +73,7 @@ class Odds:
         return np.asarray(self.counts[:, 1].sum(axis=1))
 
     def moved_to(self, share: Numbers) -> Numbers:
-        """Return by how much all log-odds must move for their mean to be such a share, (B,)."""
+        """Return the shift of all log-odds that gives their mean this share, (B,)."""
         said = self.counts.sum(axis=1)
         low, high = (np.full(len(said), sign * 2.0 * FARTHEST) for sign in (-1, 1))
         for _ in range(BISECTIONS):
@@ -84,22 +84,22 @@ class Odds:
 
     @cached_property
     def own_move(self) -> Numbers:
-        """By how much they must move for the share of positives that came, shape (B,)."""
+        """Shift that gives the observed share of positives, shape (B,)."""
         return self.moved_to(self.share)
 
     @cached_property
     def chance(self) -> Numbers:
-        """Variance of that by the rows' chance, shape (B,)."""
+        """Variance of that shift by the rows' chance, shape (B,)."""
         said = _chances(self.own_move)
         spread = np.einsum("bc,bc->b", self.counts.sum(axis=1), said * (1.0 - said))
         return np.asarray(1.0 / np.maximum(self.rows * spread, TINY))
 
     def gain(self, move: Numbers) -> Numbers:
-        """Return what so moved scores add to -ln(1 - skill), at least 0, shape (B,)."""
+        """Return what shifted scores add to -ln(1 - skill), at least 0, shape (B,)."""
         return np.maximum(np.log(self._loss(0.0 * move) / self._loss(move)), 0.0)
 
     def variance(self, move: Numbers) -> Numbers:
-        """Return the variance of -ln(1 - skill) of so moved scores by their rows, shape (B,)."""
+        """Return the variance of -ln(1 - skill) of shifted scores by their rows, shape (B,)."""
         share = self.share
         steep = (1.0 - 2.0 * share) / (share * (1.0 - share))
         losses = _losses(move) / self._loss(move)[:, None, None]
@@ -124,7 +124,7 @@ def _losses(move: Numbers) -> Numbers:
 
 @dataclass(frozen=True)
 class Moves:
-    """How far the share of positives of a reference's blocks moves beside their scores."""
+    """Moves of the share of positives in a reference's blocks, relative to their scores."""
 
     usual: Odds  # Of the whole reference.
     variation: SeriesVariation  # Of the blocks' moves.
@@ -147,7 +147,7 @@ class Moves:
         return self.part * odds.gain(moves), self.part * moves
 
     def of_longer(self, times: float, spread: float, days: int) -> Moves:
-        """Return those of blocks so many times as long, whose moves spread by so much of these."""
+        """Return those of longer blocks, whose moves spread by this fraction."""
         known, values = self.variation, np.array(self.variation.values)
         chance = float(known.chance) / times
         whole = (float(known.variance) + float(known.chance)) * spread**2
@@ -186,14 +186,14 @@ def moves_of(
 
 
 def joined(some: Sequence[Odds]) -> Odds:
-    """Put sets of rows together, one behind the other."""
+    """Concatenate sets of rows."""
     return Odds(
         np.concatenate([one.counts for one in some]), np.concatenate([one.rows for one in some])
     )
 
 
 def _moves(odds: Odds, usual: Odds) -> Numbers:
-    """Return the nearer to 0 of the share's move and of what scores did not follow, shape (B,)."""
+    """Return the smaller of the share's move and of what scores did not follow, shape (B,)."""
     own = odds.own_move
     left = own - usual.own_move
     moved = own - odds.moved_to(np.broadcast_to(usual.share, own.shape))

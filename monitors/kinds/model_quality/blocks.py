@@ -68,7 +68,7 @@ class Blocks:
 
 
 def reference_blocks(answers: Answers, length_us: int, extras: Extras = NO_EXTRAS) -> list[Blocks]:
-    """Measure the reference in blocks of a window's length, of half of it, and so on."""
+    """Measure the reference in blocks of a window's length, half of it, and so on."""
     if answers.time_us is None or not len(answers):
         return []
     order = np.argsort(answers.time_us, kind="stable")
@@ -118,7 +118,7 @@ def kept_blocks(context: CheckContext, expected: Expectation, answers: Answers) 
 def unanswered_blocks(
     reference: Answers | None, answers: Answers, length: timedelta | None
 ) -> list[tuple[int, int]]:
-    """Count the reference's labelled rows, and the unanswered ones, in blocks like the window."""
+    """Count the reference's labelled and unpredicted rows, in blocks like the window."""
     if reference is None or reference.time_us is None or not reference.unanswered:
         return []
     assert reference.unanswered_us is not None  # Of the same rows.
@@ -134,7 +134,7 @@ def unanswered_blocks(
 def blocks_like(
     times: NDArray[np.int64] | None, answers: Answers, length: timedelta | None, rows: int
 ) -> NDArray[np.int64]:
-    """Return the block of each of a reference's rows, as long as the window; -1 without times."""
+    """Return each reference row's block, as long as the window; -1 without times."""
     if times is None or not len(times):
         return np.full(rows, -1, np.int64)
     own = [one for one in (answers.time_us, answers.unanswered_us) if one is not None]
@@ -147,7 +147,7 @@ def blocks_like(
 def times_note(
     context: CheckContext, expected: Expectation, table: pa.Table, blocks: list[Blocks]
 ) -> dict[str, JsonValue]:
-    """Return a note that rows lack the times by which they would be held beside the reference's."""
+    """Return a note that rows lack the times needed for a comparison with the reference's."""
     outcomes, reference = context.baseline.outcomes, expected.answers
     if outcomes is None or reference is None or not len(table) or context.compat is not None:
         return {}
@@ -167,7 +167,7 @@ def times_note(
 
 
 def _know_days(blocks: Sequence[Blocks]) -> bool:
-    """Whether so many blocks have the rows for a metric that these tell how windows differ."""
+    """Whether there are enough blocks with the metric to show how windows differ."""
     return any(
         sum(any(one.support >= MIN_SUPPORT for one in each.values()) for each in cut.measures)
         >= MIN_BLOCKS
@@ -176,7 +176,7 @@ def _know_days(blocks: Sequence[Blocks]) -> bool:
 
 
 def _length_of(time_us: NDArray[np.int64] | None) -> timedelta | None:
-    """Return how long a window's rows span; None where the times of too few say so."""
+    """Return the time span of a window's rows; None where too few have times."""
     if time_us is None:
         return None
     timed = int(np.count_nonzero(time_us != NO_TIME))

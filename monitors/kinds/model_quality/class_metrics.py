@@ -56,7 +56,7 @@ def area(label: NDArray[np.bool_], score: Numbers, table: Rows) -> Measure:
 
 
 def f_limits(square: float, extra: float, missed: float, hits: float, z: float) -> Limits:
-    """Return the limits of an F score by the share of hits, and of missed ones among the others."""
+    """Return the limits of an F score from the share of hits, and of misses among the others."""
 
     def score(hit: Numbers, miss: Numbers) -> Numbers:
         top = (1.0 + square) * hit
@@ -82,7 +82,7 @@ def macro_metrics(tally: Tally, classes: int) -> dict[str, Measure]:
 
 
 def _mean_share(tally: Tally, rows: Numbers, held: NDArray[np.bool_], *, axis: int) -> Measure:
-    """Measure the mean of right answers over the labels (axis 0) or answers (1) of each class."""
+    """Measure the mean share of hits among each class's labels (axis 0) or predictions (1)."""
     classes = len(rows)
     right = np.diag(tally.counts.reshape(classes, classes))
     share = np.divide(right, rows, out=np.zeros(classes), where=rows > 0)
@@ -217,7 +217,7 @@ def _mean_of(
 
 
 def _of_rare(measure: Measure, rows: Numbers) -> Measure:
-    """Mark a mean as unbounded, and of no rows, where a class that it counts has none."""
+    """Mark a mean as unbounded where one of its classes has no rows."""
     if rows.all():
         return measure
     lacking = int(np.count_nonzero(rows == 0))

@@ -41,7 +41,7 @@ LARGEST = 1e15
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Prices by outcome, as "fp", or by actual and predicted class; what has none costs 0."""
+    """Prices by outcome, as "fp", or by actual and predicted class; 0 by default."""
 
     by_outcome: Mapping[str, float]
     by_class: Mapping[tuple[str, str], float]
@@ -64,11 +64,11 @@ class Costs:
 
     @classmethod
     def given(cls, found: object) -> Costs | None:
-        """Read the prices of a caller: a mapping, its JSON, or a file of that; None: none."""
+        """Read a caller's prices: a mapping, JSON, or a file of it; None: none."""
         return None if found is None else cls.read(_parsed(found))
 
     def to_document(self) -> Json:
-        """Return what `read` takes."""
+        """Return a document for `read`."""
         if self.by_outcome:
             return dict(self.by_outcome)
         found: dict[str, dict[str, Json]] = {}
@@ -96,7 +96,7 @@ class Costs:
         return prices
 
     def measure(self, answers: Answers, clusters: Codes | None = None) -> Measure:
-        """Measure the mean cost of a row."""
+        """Measure the mean cost per row."""
         if answers.problem == "regression":
             raise InputError(f"{KEY} with numbers as answers; expected classes")
         prices = self.matrix(answers.classes).ravel()
@@ -123,7 +123,7 @@ class Costs:
 
 
 def _parsed(found: object) -> object:
-    """Return what a caller writes as prices, JSON and files of it read."""
+    """Return a caller's prices, parsed from JSON or a file."""
     if not isinstance(found, str | PathLike):
         return found
     text = fspath(found)

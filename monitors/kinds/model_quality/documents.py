@@ -125,28 +125,28 @@ class Constraint:
     is_two_sided: bool = False  # Whether both are; the operator is then the side of the value.
 
     def facing(self, value: float) -> Constraint:
-        """Return the constraint of the side on which a value lies, where both sides count."""
+        """Return the constraint of the side where a value lies, for two-sided ones."""
         if not self.is_two_sided:
             return self
         return replace(self, operator=LESS if value < self.threshold else GREATER)
 
     @property
     def turned(self) -> Constraint:
-        """Return the constraint of the other side alone."""
+        """Return the constraint of the other side."""
         return replace(self, operator=GREATER if self.is_lower else LESS, is_two_sided=False)
 
     @property
     def is_lower(self) -> bool:
-        """Whether values below the threshold are the violation."""
+        """Whether values below the threshold are violations."""
         return self.operator == LESS
 
     def is_broken_by(self, value: float) -> bool:
-        """Whether a value lies on the side that is a violation; the threshold itself does not."""
+        """Whether a value violates it; the threshold itself does not."""
         return value < self.threshold if self.is_lower else value > self.threshold
 
 
 def is_sagemakers(name: str) -> bool:
-    """Whether SageMaker measures this, too."""
+    """Whether SageMaker has this metric, too."""
     is_ours = name in EXTRAS or name.endswith(CONSTANTS[1]) or is_of_quantiles(name)
     return not is_ours
 
@@ -193,7 +193,7 @@ def statistics_document(
     spread: Mapping[str, float],
     own: Collection[str] = (),
 ) -> str:
-    """Write statistics.json, the metrics of the user's own last."""
+    """Write statistics.json, the user's own metrics last."""
     found: dict[str, Json] = {}
     quantiles = [name for name in measures if is_of_quantiles(name) and name not in own]
     for name in (*ORDER[answers.problem], *quantiles, *own):
@@ -218,7 +218,7 @@ def constraint_document(
     listed: Sequence[str] = (),
     costs: Costs | None = None,
 ) -> str:
-    """Write constraints.json, with the list of the user's own metrics, and with their prices."""
+    """Write constraints.json, with the user's own metrics and prices."""
     found: dict[str, Json] = {
         name: {
             "threshold": one.threshold,
@@ -234,7 +234,7 @@ def constraint_document(
 
 
 def read_constraints(text: str, own: Collection[str] = ()) -> tuple[Problem, dict[str, Constraint]]:
-    """Read constraints.json, in which metrics of the user's own may have a line, too."""
+    """Read constraints.json, which may hold lines of the user's own metrics."""
     document = _parsed(text, "constraints")
     for problem, heading in HEADINGS.items():
         lines = document.get(f"{heading}_constraints")
@@ -251,13 +251,13 @@ def read_constraints(text: str, own: Collection[str] = ()) -> tuple[Problem, dic
 
 
 def read_costs(text: str) -> Costs | None:
-    """Read the costs that a user has added to constraints.json; None where there are none."""
+    """Read the prices that a user added to constraints.json; None without any."""
     found = _ours(text).get(KEY)
     return None if found is None else Costs.read(found)
 
 
 def read_listed(text: str) -> tuple[str, ...]:
-    """Read which metrics of the user's own constraints.json lists."""
+    """Read the user's own metrics that constraints.json lists."""
     found = _ours(text).get(METRICS, [])
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         raise InputError(f'constraints of model quality: "{METRICS}" {found!r:.60}; expected names')
@@ -275,7 +275,7 @@ def _ours(text: str) -> Mapping[str, Any]:
 
 
 def require_own_names(names: Iterable[str]) -> None:
-    """Refuse the name of a metric that is measured anyway."""
+    """Refuse the name of a built-in metric."""
     known = {COST, *ERRORS, *(name for order in ORDER.values() for name in order)}
     for name in names:
         if name in known:
@@ -286,7 +286,7 @@ def require_own_names(names: Iterable[str]) -> None:
 
 
 def read_statistics(text: str) -> tuple[int, dict[str, float]]:
-    """Read statistics.json: how many rows, and each metric's value; what has none is left out."""
+    """Read statistics.json: the row count, and each metric with a value."""
     document = _parsed(text, "statistics")
     dataset = document.get("dataset")
     rows = dataset.get("item_count", 0) if isinstance(dataset, Mapping) else 0

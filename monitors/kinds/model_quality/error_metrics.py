@@ -86,7 +86,7 @@ def _bias(error: Numbers, table: Rows) -> Measure:
 
 
 def _median(sizes: Numbers, table: Rows) -> Measure:
-    """Measure the median by the ranks that hold it, whatever the law of the errors."""
+    """Measure the median with an interval by ranks, for any distribution of errors."""
     order = np.argsort(sizes)
     ordered = sizes[order]
     weights = np.ones(len(sizes)) if table.weights is None else table.weights[order]

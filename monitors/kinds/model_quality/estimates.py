@@ -58,7 +58,7 @@ SHOWN = {"auc": "AUC", "mae": "MAE", "mse": "MSE", "rmse": "RMSE"}
 
 @dataclass(frozen=True, slots=True)
 class WindowEstimates:
-    """What is estimated of a window."""
+    """Estimates of a window."""
 
     results: tuple[MetricResult, ...] = ()
     details: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -155,7 +155,7 @@ def _estimates(
 def _estimator(
     context: CheckContext, known: EstimationRows, taught: Answers, rows: int
 ) -> Estimator:
-    """Return what estimates windows of a length, or of so many rows where that is not known."""
+    """Return the estimator for windows of a length, or of this size where it is unknown."""
     length = context.rows.length
     rows = rows if length is None else len(taught)
 
@@ -167,7 +167,7 @@ def _estimator(
 
 
 def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) -> pa.Table:
-    """Return the rows with a label each, so that all of them are read: none is looked at."""
+    """Give each row some label, so that all are read; labels are not used."""
     name = expected.roles.label
     value = 0.0 if reference.problem == "regression" else reference.classes[-1]
     labels = pa.array([value] * len(table))
@@ -175,7 +175,7 @@ def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) 
 
 
 def _why_nothing_to_learn(reference: Answers) -> str:
-    """Return why errors of a regression's reference say nothing of another window's."""
+    """Return why a regression's reference errors do not predict another window's."""
     if reference.problem != "regression":
         return ""
     label = reference.label.astype(np.float64)
@@ -186,7 +186,7 @@ def _why_nothing_to_learn(reference: Answers) -> str:
 
 
 def _why_equal(reference: Answers, scored: Answers) -> str:
-    """Return why predictions say nothing of a model that answers, or answered, the same to all."""
+    """Return why constant predictions, now or in the reference, allow no estimate."""
     said, usual = (
         (one.answer if one.probability is None else one.probability).reshape(len(one), -1)
         for one in (scored, reference)
@@ -201,7 +201,7 @@ def _why_equal(reference: Answers, scored: Answers) -> str:
 
 
 def _taught(known: EstimationRows, reference: Answers) -> tuple[EstimationRows, Answers]:
-    """Return the rows that estimates are learnt of, of a regression those that metrics take."""
+    """Return the rows that estimates are learnt from; of a regression, those usable by metrics."""
     if reference.problem != "regression":
         return known, reference
     known = known.within(reference.limits)
@@ -212,7 +212,7 @@ def _taught(known: EstimationRows, reference: Answers) -> tuple[EstimationRows, 
 
 
 def _features(known: EstimationRows, codes: NDArray[np.uint16]) -> Numbers:
-    """Return cells as numbers, NaN where a value is missing or does not fit its type."""
+    """Return cells as numbers, NaN where a value is missing or unfit."""
     sizes = np.array([cell.size for cell in known.cells.values()], dtype=np.int64)
     return np.where(codes >= sizes - 2, np.nan, codes)
 
@@ -222,7 +222,7 @@ def _categories(known: EstimationRows) -> NDArray[np.bool_]:
 
 
 def _strangers(reference: Answers, answers: Answers, scored: Answers) -> str:
-    """Return that labels or answers are of classes that the reference never had; else ""."""
+    """Return a note that labels or predictions are of unseen classes; else ""."""
     words = answers.unknown_words or scored.unknown_words
     if words and reference.problem == "binary":
         return f"some rows have {words}, which the reference never has"
@@ -235,7 +235,7 @@ def _strangers(reference: Answers, answers: Answers, scored: Answers) -> str:
 
 
 def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:
-    """Return why the inputs are none that the reference knows; "" where they are."""
+    """Return why the inputs lie outside the reference's; "" where they do not."""
     strange, lacking = known.outside(codes), known.newly_lacking(codes)
     if not len(codes) or (strange | lacking).any(axis=1).mean() <= MOST_OUTSIDE:
         return ""
@@ -257,7 +257,7 @@ def _outside(known: EstimationRows, codes: NDArray[np.uint16]) -> str:
 
 
 def _beside_labels(estimator: Estimator, answers: Answers, own: Numbers) -> dict[str, JsonValue]:
-    """Lay labels beside the estimates of the same rows."""
+    """Compare labels with the estimates of the same rows."""
     if len(answers) < MIN_ROWS:
         return {}
     estimates = estimator.estimate(answers, own[answers.places])
@@ -272,7 +272,7 @@ def _beside_labels(estimator: Estimator, answers: Answers, own: Numbers) -> dict
 
 
 def _withheld(expected: Expectation, reason: str, *, is_quiet: bool = False) -> WindowEstimates:
-    """Return no numbers but the reason: also as metrics not judged, unless labels are."""
+    """Return the reason without estimates, also as unjudged metrics, unless labels are."""
     note = f"{CANNOT_ESTIMATE}{reason}"
     names = [] if is_quiet else [HEADLINE[expected.problem]]
     results = tuple(MetricResult(PREFIX + name, None, note=note) for name in names)
@@ -282,7 +282,7 @@ def _withheld(expected: Expectation, reason: str, *, is_quiet: bool = False) -> 
 def _results(
     expected: Expectation, rows: int, estimates: Mapping[str, Estimate]
 ) -> tuple[MetricResult, ...]:
-    """Return each estimate with the reference's value beside it; nothing is judged."""
+    """Return each estimate with the reference's value; nothing is judged."""
     measures = {name: expected.measures.get(name) for name in estimates}
     return tuple(
         MetricResult(
@@ -299,7 +299,7 @@ def _results(
 def _note(
     expected: Expectation, results: tuple[MetricResult, ...], answers: Answers, scored: int
 ) -> str:
-    """Describe the headline's estimate, and what came of it."""
+    """Describe the headline metric's estimate, and how it compares with labels."""
     name = HEADLINE[expected.problem]
     one = next((each for each in results if each.name == PREFIX + name), None)
     if one is None or one.value is None:
@@ -316,7 +316,7 @@ def _note(
 def _with_disagreement(
     found: WindowEstimates, realised: Mapping[str, MetricResult], name: str
 ) -> WindowEstimates:
-    """Add to the note that the headline by labels lies apart from its estimate, by intervals."""
+    """Note that the headline metric by labels contradicts its estimate, by intervals."""
     one = next((each for each in found.results if each.name == PREFIX + name), None)
     real = realised.get(name)
     if one is None or real is None:

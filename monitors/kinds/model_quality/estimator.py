@@ -55,7 +55,7 @@ LEVEL = 0.025
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One metric of rows whose labels are not looked at."""
+    """One estimated metric of rows, without their labels."""
 
     value: float
     low: float  # 95% interval for what the rows' own labels will say.
@@ -64,7 +64,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Estimator:
-    """Estimates metrics of rows by what a reference's outcomes taught."""
+    """Estimates metrics of rows from models of a reference's outcomes."""
 
     learnt: Learnt
     variations: Mapping[str, BlockVariation]  # By metric.
@@ -74,7 +74,7 @@ class Estimator:
     lacking: str = ""  # Why nobody knows how far estimates miss; then there are none.
 
     def estimate(self, answers: Answers, features: Numbers) -> dict[str, Estimate]:
-        """Estimate every metric that rows define; their labels are not looked at."""
+        """Estimate every metric that rows define, without their labels."""
         if not len(answers):
             return {}
         doubts: Mapping[str, float] = {}
@@ -101,13 +101,13 @@ class Estimator:
 
 
 def realised_metrics(answers: Answers) -> dict[str, float]:
-    """Return the metrics of labelled rows as estimates are made."""
+    """Return the metrics of labelled rows, computed like estimates."""
     found = expected_metrics(answers, realised_outcome(answers))
     return {name: float(one[0]) for name, one in found.items() if math.isfinite(one[0])}
 
 
 def why_not(reference: Answers) -> str:
-    """Return why nothing can be learnt of a reference's outcomes; "" where it can."""
+    """Return why nothing can be learnt from a reference's outcomes; "" where it can."""
     if reference.problem != "regression" and reference.probability is None:
         return "the model gives no probabilities"
     if len(reference) < LEAST_ROWS:
@@ -132,7 +132,7 @@ def learn_estimator(
     length: timedelta | None,
     rows: int,
 ) -> Estimator:
-    """Learn from a reference's labelled rows, for windows of a length and so many rows."""
+    """Learn from a reference's labelled rows, for windows of a length and row count."""
     if reference.time_us is not None:
         order = np.argsort(reference.time_us, kind="stable")
         reference, features = reference.take(order), features[order]
@@ -169,7 +169,7 @@ def learn_estimator(
 
 
 def _why_unknown(time_us: NDArray[np.int64] | None) -> str:
-    """Return why estimates of a reference's own blocks say nothing: there are not two of them."""
+    """Return why the estimates' error is unknown: there are fewer than two blocks."""
     known = np.empty(0) if time_us is None else time_us[time_us != NO_TIME]
     what = "too few stretches of the reference have a metric to estimate"
     if len(known):
@@ -184,7 +184,7 @@ def _why_unknown(time_us: NDArray[np.int64] | None) -> str:
 
 
 def _blocks(reference: Answers, length: timedelta | None, rows: int) -> NDArray[np.int64]:
-    """Return the block that each row lies in, -1 for none: of a window's length where it fits."""
+    """Return each row's block, -1 for none: of a window's length where it fits."""
     count = len(reference)
     if reference.time_us is None:
         return np.arange(count, dtype=np.int64) * STRETCHES // count
@@ -206,14 +206,14 @@ def _chosen(blocks: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _variances(answers: Answers, outcome: Numbers, noise: Numbers) -> dict[str, float]:
-    """Return each metric's variance by what may come of the rows, on its scale."""
+    """Return each metric's variance by the rows' chance, on its scale."""
     if answers.problem != "regression":
         return drawn_variances(answers, outcome)
     return _of_losses(outcome, noise * (outcome**2).mean(axis=0) / len(answers))
 
 
 def _of_losses(outcome: Numbers, variance: Numbers) -> dict[str, float]:
-    """Return variances of mean losses as those of their metrics, on the logarithmic scale."""
+    """Return variances of mean losses on the metrics' logarithmic scale."""
     mae, mse = variance / np.maximum(outcome.mean(axis=0), 1e-150) ** 2
     found = {"mae": mae, "mse": mse, "rmse": mse / 4.0}
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}

@@ -133,7 +133,7 @@ suggest_compat = partial(suggest, compat=True)
 
 
 def detectable(baseline: Baseline) -> list[str]:
-    """Return which losses windows of some sizes find nine times in ten, a sentence for each."""
+    """Return the losses that windows of some sizes find nine times in ten, one sentence each."""
     if not suggest(baseline) or baseline.outcomes is None:
         return []
     roles = baseline.outcomes.roles
@@ -152,7 +152,7 @@ def detectable(baseline: Baseline) -> list[str]:
 
 
 def _reference_notes(baseline: Baseline) -> dict[str, str]:
-    """Return what is wrong with the reference's classes, by key of the details."""
+    """Return notes on the reference's classes, by key of the details."""
     note = "" if baseline.outcomes is None else baseline.outcomes.classes_note
     return {"classes_note": note} if note else {}
 
@@ -219,7 +219,7 @@ def evaluate(context: CheckContext) -> Report:
 
 
 def _refuse_compat(context: CheckContext) -> None:
-    """Refuse to judge as SageMaker does what it has no metrics of."""
+    """Refuse a problem without SageMaker metrics, with --compat."""
     if context.compat is None:
         return
     if weight := context.roles.weight:
@@ -246,7 +246,7 @@ class _Window:
 
 
 def _read_window(context: CheckContext, expected: Expectation) -> _Window:
-    """Read the rows, and what the model said of those with a label, and of all."""
+    """Read the rows, their predictions, and those with a label."""
     table, has_label = _rows(context, expected)
     known = expected.answers.classes if expected.answers else ()
     is_known = not set(known).isdisjoint(known_classes(expected.roles.positives, known))
@@ -270,7 +270,7 @@ def _judged(
     blocks: list[Blocks],
     sample: LabelSample,
 ) -> QualityJudgement:
-    """Hold every metric against what is expected of it, as SageMaker does where that is asked."""
+    """Judge every metric, as SageMaker does with --compat."""
     answers, budget = window.answers, context.budget
     if context.compat is not None:
         return judge_thresholds(expected, answers)
@@ -305,7 +305,7 @@ def _rows(context: CheckContext, expected: Expectation) -> tuple[pa.Table, bool]
 
 
 def _held(column: pa.Array, *, is_text: bool) -> pa.Array:
-    """Return texts of features, which are held for all rows, as numbers of a dictionary."""
+    """Return texts of features as dictionary arrays, to save memory."""
     if is_text:
         return column.dictionary_encode() if pa.types.is_string(column.type) else column
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
@@ -314,7 +314,7 @@ def _held(column: pa.Array, *, is_text: bool) -> pa.Array:
 def _points(
     measures: Mapping[str, Measure], spread: Mapping[str, float]
 ) -> tuple[MetricPoint, ...]:
-    """Return each metric, and its standard deviation if there is one, as SageMaker names it."""
+    """Return each metric, and its standard deviation if any, under SageMaker's name."""
     values = {
         **{name: one.value for name, one in measures.items()},
         **{f"{name}_std": value for name, value in spread.items()},
@@ -336,7 +336,7 @@ def _details(
     rows: int,
     left: Mapping[str, JsonValue],
 ) -> dict[str, JsonValue]:
-    """Return the confusion matrix, calibration and what the judgement rests on."""
+    """Return the confusion matrix, the calibration and details of the judgement."""
     found: dict[str, JsonValue] = {
         "problem": expected.problem,
         "labelled_rows": len(answers),
@@ -396,14 +396,14 @@ def _details(
 
 
 def _sample_note(judged: QualityJudgement) -> dict[str, JsonValue]:
-    """Return how labelled rows differ from all, as a note, where metrics are not judged for it."""
+    """Return a note on how labelled rows differ from all, where that leaves metrics unjudged."""
     notes = [one.note for one in judged.results.values() if one.note.startswith(UNFAIR_LABELS)]
     why = "".join(notes[:1]).removeprefix(UNFAIR_LABELS)
     return {"sample_note": f"the labels are not a representative sample: {why}"} if notes else {}
 
 
 def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list[str]:
-    """Describe answers that tell nobody apart, and labels of no number."""
+    """Describe constant predictions, and labels that are no numbers."""
     said, found = _said(answers), []
     if len(said) and not _is_class(answers):
         found.append(equal_note(len(said), float(said.min()), float(said.max())))
@@ -416,7 +416,7 @@ def _states(answers: Answers, unfit: int, table: pa.Table, roles: Roles) -> list
 def _left_out(
     context: CheckContext, expected: Expectation, window: _Window, answers: Answers, only: str
 ) -> Mapping[str, JsonValue]:
-    """Count what no metric can use, and rows that come again; both in words, too."""
+    """Count rows that no metric can use, and repeated rows; also in words."""
     table, every, ids = window.table, window.every, expected.roles.id_column
     repeated = repeated_rows(table[ids].chunks) if ids in table.column_names else 0
     return unusable_details(
@@ -445,7 +445,7 @@ def _unusable(answers: Answers | None) -> Unusable:
 
 
 def _with_labels(predictions: Unusable, answers: Answers | None) -> Unusable:
-    """Add how many labels no metric can use."""
+    """Add the number of unusable labels."""
     if answers is None:
         return predictions
     labels = answers.labelled_count + answers.unfit
@@ -455,7 +455,7 @@ def _with_labels(predictions: Unusable, answers: Answers | None) -> Unusable:
 def _judged_unusable(
     context: CheckContext, expected: Expectation, answers: Answers, every: Answers
 ) -> list[JudgedUnusable]:
-    """Judge labels, and the predictions of all rows, beside those of all of the reference."""
+    """Judge unusable labels and predictions by the reference's shares."""
     labelled = reference = expected.answers
     outcomes = context.baseline.outcomes
     if reference is not None and outcomes and reference.labelled_count < outcomes.table.num_rows:
@@ -474,7 +474,7 @@ def _judged_unusable(
 def _judged_equal(
     reference: Answers | None, answers: Answers, length: timedelta | None, alpha: float
 ) -> list[JudgedUnusable]:
-    """Judge predictions that are all equal against how often the reference's are that."""
+    """Judge constant predictions by the reference's share of them."""
     said = _said(answers)
     if reference is None or not len(said):
         return []
@@ -497,7 +497,7 @@ def _is_class(answers: Answers) -> bool:
 
 
 def _said(answers: Answers) -> np.ndarray:
-    """Return what the model said of each row: value, score, or place of the class."""
+    """Return each row's prediction: value, score, or index of the class."""
     if _is_class(answers) or answers.problem == "regression":
         return answers.answer
     assert answers.probability is not None  # It is a score.

@@ -43,7 +43,7 @@ from driftline.stats.intervals import may_lack
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a baseline says of model quality."""
+    """A baseline's expectations of model quality."""
 
     problem: Problem
     roles: Roles
@@ -61,11 +61,11 @@ class Expectation:
 
     @property
     def judged(self) -> Extras:
-        """What is measured beside the usual metrics and has a threshold."""
+        """Further metrics with a threshold."""
         return self.extras.among(self.constraints)
 
     def only_class(self, answers: Answers) -> str:
-        """Return that all labels are of one class, where chance brings others; else ""."""
+        """Return a note that all labels are of one class, more than by chance; else ""."""
         known, labels = self.answers, answers.label
         if known is None or not known.classes or not len(labels) or labels.min() < labels.max():
             return ""
@@ -78,7 +78,7 @@ class Expectation:
 
 
 def expectation(context: CheckContext) -> Expectation:
-    """Put together what the baseline says, in rows or in documents."""
+    """Combine the baseline's rows and documents."""
     baseline, roles = context.baseline, context.roles
     answers = reference_answers(baseline, roles)
     chances = probability_classes(baseline.signature)
@@ -140,7 +140,7 @@ def _of_asked_class(
     measures: Mapping[str, Measure],
     answers: Answers | None,
 ) -> dict[str, Constraint]:
-    """Return thresholds of another positive class where they are the reference's own of its one."""
+    """Return the thresholds for another positive class, where they are the reference's own."""
     usual: Mapping[str, Measure] = {} if answers is None else Extras().measure(answers)
     moved = {
         name: replace(one, threshold=measures[name].value)
@@ -157,7 +157,7 @@ def _of_functions(
     constraints: Mapping[str, Constraint],
     measures: Mapping[str, Measure],
 ) -> dict[str, Constraint]:
-    """Return the reference's values as thresholds of the user's own metrics that have no line."""
+    """Return the reference's values as thresholds of own metrics without a line."""
     found = {}
     for one in functions:
         measure = measures.get(one.name)

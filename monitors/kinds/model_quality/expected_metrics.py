@@ -77,7 +77,7 @@ def expected_metrics(answers: Answers, outcome: Numbers) -> dict[str, Numbers]:
 
 
 def realised_outcome(answers: Answers) -> Numbers:
-    """Return what came of rows with a label, as `expected_metrics` takes it, D = 1."""
+    """Return the outcome of labelled rows, as `expected_metrics` takes it, D = 1."""
     if answers.problem == "regression":
         return losses_of(answers)[None]
     label = answers.label.astype(np.intp)

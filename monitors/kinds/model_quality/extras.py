@@ -25,7 +25,7 @@ CLASS_METRICS = ("precision", "recall", "f1", "auc")
 
 @dataclass(frozen=True)
 class Extras:
-    """What is asked for beside the metrics of the problem."""
+    """Metrics beyond those of the problem."""
 
     has_areas: bool = True
     of_class: tuple[str, ...] = ()  # Metrics of one class, such as "recall[cat]".
@@ -39,12 +39,12 @@ class Extras:
         costs: Costs | None = None,
         own: tuple[OwnMetric, ...] = (),
     ) -> Extras:
-        """Return what is always shown, and the metrics of one class that some names ask for."""
+        """Return the default ones, and the class metrics that some names request."""
         of_class = tuple(one for one in names if OF_CLASS.fullmatch(one))
         return cls(of_class=of_class, costs=costs, own=own)
 
     def among(self, names: Collection[str]) -> Extras:
-        """Return those of them that are among some metrics."""
+        """Return those that are among some metrics."""
         return replace(
             self,
             has_areas=not {*AREAS}.isdisjoint(names),
@@ -56,7 +56,7 @@ class Extras:
     def measure(
         self, answers: Answers, clusters: Codes | None = None, *, values_only: bool = False
     ) -> dict[str, Measure]:
-        """Measure the metrics of the problem, and these; with `values_only` no more than needed."""
+        """Measure the problem's metrics, and these; `values_only` saves the rest."""
         found = measure_answers(answers, clusters)
         for one in self.own:
             found[one.name] = one.measure(answers, clusters, value_only=values_only)

@@ -60,7 +60,7 @@ TINY = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """A scale between two ends of its own, either of which may be infinite."""
+    """A scale between two ends, either of which may be infinite."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -82,7 +82,7 @@ class Range:
         return self.least + size if math.isinf(self.most) else self.most - 1.0 / size
 
     def slope(self, value: float) -> float:
-        """Return how fast the scale of the test moves with a value."""
+        """Return the derivative of the test's scale at a value."""
         if math.isinf(self.least) and math.isinf(self.most):
             return 1.0
         return 1.0 / max(value - self.least, TINY) + 1.0 / max(self.most - value, TINY)
@@ -118,7 +118,7 @@ class Measure:
         return math.sqrt(self.variance)
 
     def of_more(self, times: float) -> Measure:
-        """Return what the same value comes to of so many times the rows."""
+        """Return the same value with a multiple of the rows."""
         return replace(
             self,
             variance=self.variance / times,
@@ -164,12 +164,12 @@ class Measure:
 
 
 def undefined(why: str, scale: Scale = "score") -> Measure:
-    """Return a metric that has no value, and why."""
+    """Return a metric without a value, and the reason."""
     return Measure(math.nan, scale=scale, undefined=why)
 
 
 def _of_losses(measure: Measure, influence: Numbers, squares: float, worth: float) -> Measure:
-    """Bound a mean of losses, or say that its rows do not show how heavy their tail is."""
+    """Bound a mean of losses, or note that its rows do not show how heavy their tail is."""
     left = 1.0 - measure.value if measure.scale == "skill" else measure.value
     if not squares or left <= 0.0:
         return measure
@@ -186,13 +186,13 @@ def _of_losses(measure: Measure, influence: Numbers, squares: float, worth: floa
 
 
 def _left(limits: Callable[[float], Limits], z: float) -> Limits:
-    """Return the limits of a skill, from those of what is left of it."""
+    """Return the limits of a skill from those of 1 - skill."""
     low, high = limits(z)
     return 1.0 - high, 1.0 - low
 
 
 def relative_weights(weights: Numbers | None) -> Numbers | None:
-    """Bring weights to mean 1; None where all are equal, which says nothing, or all are 0."""
+    """Scale weights to mean 1; None where all are equal, or all are 0."""
     if weights is None or not len(weights) or weights.min() == weights.max():
         return None
     largest = weights / weights.max()  # No sum of them is infinite.
@@ -201,7 +201,7 @@ def relative_weights(weights: Numbers | None) -> Numbers | None:
 
 
 def effective_rows(weights: ArrayLike) -> float:
-    """Return how many rows that count alike are worth as much as some with weights (Kish, 1965)."""
+    """Return the effective number of weighted rows (Kish, 1965)."""
     found = np.asarray(weights, np.float64)
     largest = float(found.max(initial=0.0))
     if not largest:
@@ -254,7 +254,7 @@ class Rows:
         return np.asarray(np.einsum("i,ij->j", self.weights, values) / self.weights.sum())
 
     def worth_of(self, chosen: NDArray[np.bool_]) -> float:
-        """Return how many rows the chosen ones are worth."""
+        """Return the effective number of the chosen rows."""
         if self.weights is None:
             return float(np.count_nonzero(chosen))
         return effective_rows(self.weights[chosen])
@@ -262,7 +262,7 @@ class Rows:
     def measure(
         self, value: float, influence: Numbers, scale: Scale, support: float | None = None
     ) -> Measure:
-        """Make a measure of a value and of what each row adds to it, shape (rows,)."""
+        """Make a measure from a value and the rows' influences, shape (rows,)."""
         if self.weights is not None:
             influence = influence * self.weights
         # No BLAS here: its threads wait by spinning, and this is too little work for several.
@@ -331,7 +331,7 @@ class Tally:
         return self._rows.weights is not None
 
     def worth(self, under: ArrayLike | None = None) -> float:
-        """Return how many rows those of the cells that count, or all, are worth."""
+        """Return the effective number of rows in the cells that count, or in all."""
         chosen = np.ones(len(self.counts)) if under is None else np.asarray(under) > 0
         rows = float(self.counts @ chosen)
         if not self.is_weighted or not rows:
@@ -424,7 +424,7 @@ class Tally:
         return replace(found, limits=partial(weighted_share_limits, each, hits, rows))
 
     def spread(self, influence: Numbers) -> float:
-        """Return the squares of what rows add, a row of each cell as given, shape (cells,)."""
+        """Return the squares of the influences, given one per cell, shape (cells,)."""
         moved = influence * influence
         squares = float(self.squares @ moved)
         if not self.is_weighted:
@@ -432,7 +432,7 @@ class Tally:
         return squares * float(student(squares, self._fourths @ (moved * moved)))
 
     def measure(self, value: float, influence: Numbers, scale: Scale, support: float) -> Measure:
-        """Make a measure of a value and of what a row of each cell adds to it, shape (cells,)."""
+        """Make a measure from a value and one influence per cell, shape (cells,)."""
         squares = self.spread(influence)
         sums: Numbers | None = self._table @ influence if len(self._table) > 1 else None
         if sums is None and self._rows.clusters is not None and self._rows.cluster_count > 1:

@@ -84,7 +84,7 @@ SHARES_RIGHT = frozenset({"accuracy", "weighted_recall"})
 
 @dataclass(frozen=True, slots=True)
 class QualityJudgement:
-    """What became of a window's metrics."""
+    """The judgement of a window's metrics."""
 
     measures: Mapping[str, Measure]
     results: Mapping[str, MetricResult]
@@ -172,7 +172,7 @@ def lost_metrics(
     budget: Budget,
     sample: LabelSample,
 ) -> frozenset[str]:
-    """Return the metrics of an unfair sample that no labels of the other rows could mend."""
+    """Return the violations of an unfair sample that no further labels could undo."""
     if not sample.is_unfair(violated=True):
         return frozenset()
     lost = {
@@ -191,7 +191,7 @@ def lost_metrics(
 
 
 def reference_note(expected: Expectation) -> str:
-    """Return which metrics the reference has no value of, so that they are shown and not judged."""
+    """Return a note on the metrics without a reference value, which are not judged."""
     reasons = dict[str, list[str]]()
     for name, one in expected.measures.items():
         if one.undefined and name in MENDED | ERRORS:
@@ -201,7 +201,7 @@ def reference_note(expected: Expectation) -> str:
 
 
 def _of_classes(why: str, expected: Expectation) -> str:
-    """Name what the reference lacks by label and class, as its user knows them."""
+    """Describe what the reference lacks, by label and class, in the user's terms."""
     if expected.answers is None or why not in (POSITIVE, NEGATIVE):
         return why
     label, positive = expected.roles.label, expected.answers.classes[1]
@@ -223,7 +223,7 @@ def judged_result(
     rows: int,
     alpha: float,
 ) -> MetricResult:
-    """Return a metric's numbers with its bound, a "ticket" where it is violated."""
+    """Return a metric with its bound, a "ticket" where it is violated."""
     judged = partial(
         _verdict, name, expected, blocks, measure, careful, rows=rows, alpha=alpha
     )  # fmt: skip
@@ -330,7 +330,7 @@ def _note(measure: Measure, rows: int, *, judged: bool) -> str:
 
 
 def _short_reference(expected: Expectation, reference: Measure | None) -> str:
-    """Return why a reference bounds nothing: all its rows may be right by chance."""
+    """Return why a reference gives no bound: all its rows may be right by chance."""
     if reference is not None and reference.scale == "skill" and reference.value == 1.0:
         # A skill has no exact limits; the share that it is made of has.
         return f"{TOO_VARIABLE}the reference has no error"
@@ -351,14 +351,14 @@ def _short_reference(expected: Expectation, reference: Measure | None) -> str:
 
 
 def _unbounded_note(measure: Measure, reference: Measure | None) -> str:
-    """Return why a function is not judged, whose rows or whose reference's tell no variance."""
+    """Return why a user's function is not judged: its variance is unknown on one side."""
     sides = [one for one in (measure, reference) if one is not None]
     why = next((one.unbounded for one in sides if one.unbounded and not one.clusters), "")
     return why and f"{TOO_VARIABLE}{why}"
 
 
 def _without_threshold(result: MetricResult, reference: Measure | None) -> MetricResult:
-    """Note why a metric that somebody asks for is not judged: it or its reference failed."""
+    """Note why a requested metric is not judged: it failed, here or on the reference."""
     why = reference.undefined if reference is not None else "a reference of documents alone"
     note = result.note or f"{UNDEFINED}in the reference: {why}"
     return replace(result, operator=GREATER, note=note)
@@ -371,7 +371,7 @@ def _need(measure: Measure, rows: int) -> str:
 
 
 def shown_result(name: str, measure: Measure, reference: Measure | None, rows: int) -> MetricResult:
-    """Put the numbers of a metric together that is shown and not judged."""
+    """Build the result of a metric that is not judged."""
     note = _note(measure, rows, judged=False)
     return _result(name, measure, None, reference, rows=rows, note=note)
 
@@ -385,7 +385,7 @@ def _result(
     rows: int,
     note: str,
 ) -> MetricResult:
-    """Put the numbers of one metric together, not judged yet."""
+    """Build the result of one metric, before its judgement."""
     low, high = measure.interval if measure.support else (math.nan, math.nan)
     known = reference is not None and reference.variance > 0
     bottom, top = reference.interval if reference and known else (math.nan, math.nan)
@@ -444,7 +444,7 @@ def _verdict(
 
 
 def _would_bind(verdict: Verdict, is_bound: Callable[[float], bool]) -> bool:
-    """Whether it is a violation, or has a bound that one can be."""
+    """Whether it is a violation, or has a bound that can be exceeded."""
     return verdict.violated or is_bound(verdict.bound)
 
 
@@ -478,7 +478,7 @@ def _told_by_lot(
 def _finds_lot(
     answers: Answers | None, constraints: Mapping[str, Constraint], bounds: Mapping[str, float]
 ) -> bool:
-    """Whether the reference's labels, dealt by lot, break any of the bounds."""
+    """Whether the reference with randomly permuted labels breaks any of the bounds."""
     if answers is None:
         return True
     lot = by_lot(answers)
@@ -490,7 +490,7 @@ def _finds_lot(
 
 
 def _guesses(expected: Expectation) -> dict[str, float]:
-    """Return what guessing has of a metric: always the most frequent class, or any by lot."""
+    """Return a metric's values by guessing: always the most frequent class, or at random."""
     found = {"auc": GUESSED_AUC}
     if expected.answers is not None and expected.answers.classes:
         found["balanced_accuracy"] = 1.0 / len(expected.answers.classes)
@@ -507,7 +507,7 @@ def _guesses(expected: Expectation) -> dict[str, float]:
 
 
 def _is_bound(constraint: Constraint, scale: Scale, guess: float | None, bound: float) -> bool:
-    """Whether anything could break a bound: a guess, or an answer ten times as bad."""
+    """Whether anything could exceed a bound: a guess, or a value ten times as bad."""
     threshold = constraint.threshold
     if isinstance(scale, Range):
         return _is_within(scale, constraint, bound)
@@ -522,7 +522,7 @@ def _is_bound(constraint: Constraint, scale: Scale, guess: float | None, bound: 
 
 
 def _is_within(scale: Range, constraint: Constraint, bound: float) -> bool:
-    """Return the same of a scale with ends of its own; without an end any bound can be broken."""
+    """Return the same for a scale with two ends; without one any bound can be exceeded."""
     threshold = constraint.threshold
     behind, ahead = threshold - scale.least, scale.most - threshold
     left, gone = scale.most - bound, bound - scale.least
@@ -533,7 +533,7 @@ def _is_within(scale: Range, constraint: Constraint, bound: float) -> bool:
 
 
 def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
-    """Return "page" for lost skill, "ticket" for what another share of positives explains."""
+    """Return "page" for lost skill, "ticket" for what a moved share of positives explains."""
     value = results[name].value
     is_negative = value is not None and value < 0
     if name in ("auc", "balanced_accuracy"):
@@ -550,7 +550,7 @@ def _severity(name: str, results: Mapping[str, MetricResult]) -> Severity:
 
 
 def _is_worse(result: MetricResult) -> bool:
-    """Whether a metric is worse than the reference's, whatever chance says."""
+    """Whether a metric is worse than the reference's, regardless of chance."""
     if result.value is None or result.reference is None:
         return False
     if result.operator == "LessThanThreshold":

@@ -105,7 +105,7 @@ class LossModels:
 
     @property
     def shares(self) -> dict[str, float]:
-        """How much each has of the estimated mean absolute error."""
+        """Share of each model in the estimated mean absolute error."""
         trees, smooth = (round(float(one), 3) for one in self.weights[:, 0])
         return {"trees": trees, "log_linear": smooth, "mean": round(1.0 - trees - smooth, 3)}
 
@@ -135,14 +135,14 @@ class LossModels:
 
 @dataclass(frozen=True, eq=False)
 class _Smooth:
-    """Terms of a log-linear model of losses: each number's normal score, its square and size."""
+    """Log-linear terms of losses: each number's normal score, its square and size."""
 
     values: tuple[Numbers, ...]  # By input: its distinct values, rising,
     scores: tuple[Numbers, ...]  # and of a number their normal scores; none of a category.
 
     @classmethod
     def of(cls, inputs: Numbers, is_code: NDArray[np.bool_]) -> _Smooth:
-        """Learn the scale of each input; a category is a value that enough rows have."""
+        """Learn the scale of each input; a category is a value with enough rows."""
         distinct = [np.unique(column[~np.isnan(column)], return_counts=True) for column in inputs.T]
         sizes = np.sort([size for place in np.flatnonzero(is_code) for size in distinct[place][1]])
         least = max([LEAST_OF_CATEGORY, *(sizes[:-MOST_CATEGORIES][-1:] + 1)])
@@ -201,7 +201,7 @@ def _log_linear(terms: Numbers, loss: Numbers) -> Numbers:
 
 
 def _unseen(models: list[Model], inputs: Numbers, parts: list[NDArray[np.bool_]]) -> Numbers:
-    """Return what each part's model says of the rows that are not in it, shape (N, 2)."""
+    """Return each part's predictions for the rows outside of it, shape (N, 2)."""
     said = np.zeros((len(inputs), 2))
     for model, kept in zip(models, parts, strict=True):
         said[~kept] = model(inputs[~kept])
@@ -258,5 +258,5 @@ def _weigh(said: Numbers, plain: Numbers, loss: Numbers, *, trees: bool) -> tupl
 
 
 def _inputs(answers: Answers, features: Numbers) -> Numbers:
-    """Put the predictions behind the features, whose places stay what they are."""
+    """Append the predictions to the features."""
     return np.column_stack([features, answers.answer.astype(np.float64)])

@@ -86,7 +86,7 @@ def find_loss_segment(
 
 
 def _best(columns: Sequence[_Column], effect: float, loss: str) -> Segment | None:
-    """Return the segment that holds most beyond what it would hold anyway."""
+    """Return the segment with the most loss beyond its expected part."""
     tried = sum(int((one.window[0] >= MIN_ROWS).sum()) for one in columns)
     best: tuple[float, Segment] | None = None
     for one in columns:
@@ -100,7 +100,7 @@ def _best(columns: Sequence[_Column], effect: float, loss: str) -> Segment | Non
 
 
 def _effect(answers: Answers, losses: Numbers) -> float:
-    """Return how many times more a mean loss varies than that of independent rows."""
+    """Return the design effect of a mean loss."""
     mean = float(losses.mean())
     table = Rows(len(losses), cluster_rows(answers.time_us))
     found = table.measure(mean, losses - mean, "error")
@@ -159,17 +159,17 @@ def _hours(answers: Answers, losses: Numbers, reference: Answers) -> Iterator[_C
 
 
 def _held_against(known: Numbers, whole: Numbers) -> Numbers:
-    """Return the reference's sums; what it never had is held against all of its rows."""
+    """Return the reference's sums; unseen segments are compared with all of its rows."""
     return np.where(known[0] > 0, known, whole[:, None])
 
 
 def _hour(times_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return each row's hour; 24 of those without a time, which cannot be named."""
+    """Return each row's hour; 24 without a time, which is not named."""
     return np.where(times_us == NO_TIME, 24, times_us // HOUR_US % 24)
 
 
 def _segment(column: _Column, found: AddedLoss, at: int, loss: str) -> Segment:
-    """Put a segment in words and mean losses."""
+    """Describe a segment and its mean losses."""
     rows, losses, _ = column.window
     known, usual, _ = column.reference
     all_known, all_usual, _ = column.whole

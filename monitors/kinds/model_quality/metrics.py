@@ -63,7 +63,7 @@ LEAST_BASE = 1e-12
 
 
 def measure_answers(answers: Answers, clusters: Codes | None = None) -> dict[str, Measure]:
-    """Measure everything that the problem of some answers has metrics for."""
+    """Measure every metric of the answers' problem."""
     if answers.problem == "regression":
         came, said = answers.label.astype(np.float64), answers.answer.astype(np.float64)
         found = regression_metrics(came, said, clusters, answers.weight)
@@ -107,7 +107,7 @@ def by_lot(answers: Answers) -> dict[str, float]:
 
 
 def shares_by_lot(answers: Answers) -> dict[str, float]:
-    """Return precision, recall, F and rates where labels are dealt to other rows by lot."""
+    """Return precision, recall, F and rates with randomly permuted labels."""
     share, answered = _class_shares(answers)
     hits = share * answered
     each = {"precision": np.where(answered > 0.0, share, 0.0), "recall": answered}
@@ -155,7 +155,7 @@ def positive_share(answers: Answers) -> float | None:
 
 
 def confusion_matrix(answers: Answers) -> dict[str, dict[str, int]] | dict[str, dict[str, float]]:
-    """Count rows by actual, then by predicted class; of rows with weights, add these up."""
+    """Count rows, or sum their weights, by actual, then by predicted class."""
     label, answer = answers.label.astype(np.intp), answers.answer.astype(np.intp)
     matrix = confusion(label, answer, len(answers.classes), answers.weight)
     return {
@@ -289,7 +289,7 @@ def multiclass_metrics(
     clusters: Codes | None = None,
     weights: Numbers | None = None,
 ) -> dict[str, Measure]:
-    """Measure what SageMaker measures of several classes, and skill beyond the majority."""
+    """Measure SageMaker's metrics of several classes, and skill beyond the majority."""
     table = Rows(len(label), clusters, weights=weights)
     tally = table.tally(label * classes + answer, classes * classes)
     matrix = tally.counts.reshape(classes, classes)
@@ -382,7 +382,7 @@ def counts_at_thresholds(
 
 
 def _total(values: Numbers, weights: Numbers | None) -> float:
-    """Add up one by one, as Spark does: numpy's pairwise sum differs in the last digit."""
+    """Sum in order, as Spark does: numpy's pairwise sum differs in the last digit."""
     return float(np.cumsum(values if weights is None else values * weights)[-1])
 
 
@@ -438,7 +438,7 @@ def _proper(truth: Numbers, loss: Numbers, said: Numbers, table: Rows) -> dict[s
 
 
 def _bounded_where_seen(measure: Measure, count: float, each: float) -> Measure:
-    """Lower the limits of a mean whose rare losses decide it; of a skill they make both parts."""
+    """Lower the lower limit of a mean that few rare losses decide."""
     if measure.limits is None:
         return measure
     return replace(measure, limits=partial(_limits_where_seen, measure.limits, count, each))
@@ -458,7 +458,7 @@ def _rare_losses(loss: Numbers, is_rare: NDArray[np.bool_], table: Rows) -> tupl
 def _limits_where_seen(
     limits: Callable[[float], Limits], count: float, each: float, z: float
 ) -> Limits:
-    """Lower the lower limit of a mean that is shown where many rare losses came, maybe by luck."""
+    """Lower the lower limit: such a mean is shown only where many rare losses came."""
     low, high = limits(z)
     usual = float(special.gammaincinv(count, float(special.ndtr(-z))))
     return max(0.0, low - each * (usual - seen_count_limit(count, LEAST_OF_RARE, z))), high
@@ -491,7 +491,7 @@ def _weighted(tally: Tally, classes: int, beta: float) -> Measure:
 
 
 def _weighted_score(counts: Numbers, classes: int, beta: float) -> tuple[float, Numbers]:
-    """Return the score, and what a row of each cell adds to it, shape (cells,)."""
+    """Return the score, and the influence of a row of each cell, shape (cells,)."""
     matrix = counts.reshape(classes, classes)
     rows, square = float(matrix.sum()), beta * beta
     right = np.diag(matrix)
@@ -516,7 +516,7 @@ def _logit_limits(centre: float, error: float, value: float, z: float) -> Limits
 
 
 def _mean_recall(tally: Tally, classes: int) -> Measure:
-    """Measure the plain mean of the recalls of those classes that have rows."""
+    """Measure the plain mean of the recalls of classes with rows."""
     matrix = tally.counts.reshape(classes, classes)
     rows, support = float(matrix.sum()), matrix.sum(axis=1)
     if not rows:
@@ -530,7 +530,7 @@ def _mean_recall(tally: Tally, classes: int) -> Measure:
 
 
 def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:
-    """Measure 1 - errors / errors of always saying the most frequent class."""
+    """Measure 1 - errors / errors of always predicting the most frequent class."""
     matrix = tally.counts.reshape(classes, classes)
     rows, support = float(matrix.sum()), matrix.sum(axis=1)
     most = float(support.max()) / rows if rows else 1.0
@@ -544,7 +544,7 @@ def _accuracy_skill(accuracy: Measure, classes: int, tally: Tally) -> Measure:
 
 
 def _one_answer(share: float, suffix: str, *, says_positive: bool) -> dict[str, Measure]:
-    """Measure who always gives one of two answers."""
+    """Measure the model that always predicts one of two classes."""
     if math.isnan(share):
         names = ("recall", "precision", "accuracy", *BETAS)
         return {f"{name}_{suffix}": undefined("no rows") for name in names}
@@ -564,7 +564,7 @@ def _one_answer(share: float, suffix: str, *, says_positive: bool) -> dict[str, 
 
 
 def _one_class(share: float, suffix: str) -> dict[str, Measure]:
-    """Measure who always answers the class with this share of the labels."""
+    """Measure the model that always predicts the class with this share of labels."""
     scores = {
         f"weighted_{name}": share * (1.0 + beta * beta) * share / (beta * beta * share + 1.0)
         for name, beta in BETAS.items()

@@ -30,7 +30,7 @@ Outcomes = Callable[[Answers, Numbers], Numbers]
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """A model of outcomes, and how it did on rows that it was not learnt from."""
+    """A model of outcomes, and its results on rows it was not learnt from."""
 
     outcome: Outcomes
     unseen: Numbers  # What it said of each row of the reference, without having learnt from it.
@@ -130,7 +130,7 @@ def _said_chances(answers: Answers, _: Numbers) -> Numbers:
 
 
 def _as_chances(said: Numbers) -> Numbers:
-    """Keep chances of one class within 0 and 1, and make those of several sum up to 1."""
+    """Clip chances of one class to 0-1, and scale those of several to sum 1."""
     inside = np.clip(said, 0.0, 1.0)
     if said.ndim == 1:
         return inside
