@@ -49,8 +49,7 @@ class Statistic:
     @property
     def columns(self) -> tuple[str, ...]:
         """The column, and those of the condition."""
-        more = () if self.where is None else self.where.columns
-        return tuple(dict.fromkeys((*self.bounds.columns, *more)))
+        return _columns(self.bounds, self.where)
 
     def start(self) -> Statistic:
         """Return the check with nothing counted."""
@@ -95,6 +94,11 @@ class Statistic:
         return _tally(count, f"{what} is {number_text(value)}", self.bounds.wanted, is_broken)
 
 
+def _columns(bounds: Bounds, where: Expression | None) -> tuple[str, ...]:
+    more = () if where is None else where.columns
+    return tuple(dict.fromkeys((*bounds.columns, *more)))
+
+
 def _quantile(values: np.ndarray, share: float) -> float:
     """Return a quantile, linear between two values; NaN between infinite ones of both signs.
 
@@ -122,8 +126,7 @@ class DistinctCount:
     @property
     def columns(self) -> tuple[str, ...]:
         """The column, and those of the condition."""
-        more = () if self.where is None else self.where.columns
-        return tuple(dict.fromkeys((*self.bounds.columns, *more)))
+        return _columns(self.bounds, self.where)
 
     def start(self) -> DistinctCount:
         """Return the check with nothing counted."""

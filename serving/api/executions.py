@@ -137,12 +137,12 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
                 found = _own_first(found, get_definition(connection, monitor).timetable)
         return page | {"items": _shown_executions(context, [Execution(**one) for one in found])}
 
-    _add_runs(routes, context, shelf)
+    _add_runs(routes, context)
     _add_documents(routes, context)
     return routes
 
 
-def _add_runs(routes: APIRouter, context: ServerContext, shelf: ModelShelf) -> None:
+def _add_runs(routes: APIRouter, context: ServerContext) -> None:
     """Add the routes of what waits or is being judged, and of judging again to compare."""
 
     @routes.post("/monitors/{name}/queue")

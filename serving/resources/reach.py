@@ -55,10 +55,7 @@ class Reach:
         if is_remote(where):
             self.check_uri(where)
             return
-        path = Path(open_uri(where)[1] if where.startswith("file:") else where)
-        if not path.is_absolute():
-            raise InputError(f'path "{where}" is relative; expected an absolute one')
-        self.check(path)
+        self.check(_absolute(where))
 
     def check_uri(self, uri: str) -> None:
         """Refuse a URI that names no bucket, or is out of reach."""
@@ -72,9 +69,7 @@ class Reach:
             check_uri(where)
             is_inside = _is_below(where, self.outputs)
         else:
-            path = Path(open_uri(where)[1] if where.startswith("file:") else where)
-            if not path.is_absolute():
-                raise InputError(f'path "{where}" is relative; expected an absolute one')
+            path = _absolute(where)
             local = [Path(open_uri(one)[1]) for one in self.outputs if not is_remote(one)]
             real = path.resolve()
             is_inside = bool(_above(real, local)) and not _above(real, self.secrets)
@@ -115,3 +110,10 @@ def _is_below(uri: str, folders: Iterable[str]) -> bool:
 def _above(path: Path, folders: Iterable[Path]) -> list[str]:
     """Return which folders, or files, a path is, or lies in."""
     return [str(one) for folder in folders if path.is_relative_to(one := folder.resolve())]
+
+
+def _absolute(where: str) -> Path:
+    path = Path(open_uri(where)[1] if where.startswith("file:") else where)
+    if not path.is_absolute():
+        raise InputError(f'path "{where}" is relative; expected an absolute one')
+    return path

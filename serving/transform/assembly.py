@@ -64,7 +64,6 @@ class TextAssembly:
     """Filters, joins and assembles records as a job says."""
 
     def __init__(self, spec: TransformJobSpec) -> None:
-        self._by_record = spec.works_by_record
         self._input, self._output = spec.input_path, spec.output_path
         self._is_joined = spec.data_processing.join_source == "Input"
         self._ends_lines = spec.transform_output.assemble_with == "Line"

@@ -201,15 +201,6 @@ class TransformJobSpec(_Fields):
         """What of the joined record is kept."""
         return JsonPath(self.data_processing.output_filter)
 
-    @property
-    def works_by_record(self) -> bool:
-        """Whether records must be looked into, one by one."""
-        return (
-            self.data_processing.join_source == "Input"
-            or not self.input_path.is_whole
-            or not self.output_path.is_whole
-        )
-
     def _format(self, content_type: str) -> JobFormat | None:
         if media_type(content_type) in PARQUET:
             return "parquet"

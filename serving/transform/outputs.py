@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import glob
-import os
 import shutil
 import uuid
 from pathlib import Path
 from types import TracebackType
 
+from driftline.capture.spool.folder import sync_path
 from driftline.formats.location import Location
 from driftline.storage import storage_error
 
@@ -48,9 +48,9 @@ class Output:
     def publish(self) -> None:
         """Show the whole file under the output's name; nothing is there before."""
         if self._target.is_local:
-            _sync(self.path)
+            sync_path(self.path)
             self.path.replace(self._target.path)
-            _sync(self._folder)
+            sync_path(self._folder)
             return
         try:
             with self.path.open("rb") as source, self._target.system.open_output_stream(
@@ -59,12 +59,3 @@ class Output:
                 shutil.copyfileobj(source, sink, _CHUNK)
         except OSError as error:
             raise storage_error(self._target.shown, error) from error
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold a file or folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
