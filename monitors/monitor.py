@@ -366,7 +366,7 @@ class Monitor:
     def _keep(
         self, connection: Connection, span: Window, history: WindowHistory, report: Report
     ) -> None:
-        """Store what a window leaves for later ones, and delete what nobody needs any more."""
+        """Store a window's history, and delete what is too old."""
         execution, table = self._execution(span, report.row_count), executions.c
         same = table.id == execution["id"]
         told: Mapping[str, str] = heard_causes(connection, NAME, report, span)
@@ -383,7 +383,7 @@ class Monitor:
         connection.execute(delete(count_layouts).where(count_layouts.c.id.not_in(used)))
 
     def _execution(self, span: Window, row_count: int) -> dict[str, object]:
-        """Return the row that says of a window that it was judged."""
+        """Return the row that records a window as judged."""
         version = self.baseline.version
         execution = Execution(
             id=execution_id(self._definition, version, span, ""),
@@ -404,7 +404,7 @@ class Monitor:
         return asdict(execution)
 
     def _row(self, table: Table, document: Mapping[str, Any]) -> dict[str, object]:
-        """Return the row of which `_documents` returned what differs from row to row."""
+        """Return the row for which `_documents` stores the differing columns."""
         found = {name: _restored(table.c[name], value) for name, value in document.items()}
         if table is executions:
             span = Window(found["window_start"], found["window_end"])
@@ -412,7 +412,7 @@ class Monitor:
         return found if table is count_layouts else {**asdict(self._key), **found}
 
     def _keep_rows(self, span: Window, source: Source, row_count: int) -> None:
-        """Keep the rows of a window that later ones are pooled with, as many as are sampled."""
+        """Store the rows that are pooled with later windows, up to the sample size."""
         most = self._definition.kind_value.pooled_windows
         self._rows.pop(span, None)
         if not most or row_count > SAMPLE_ROWS:
@@ -432,7 +432,7 @@ class Monitor:
                 del self._rows[one]
 
     def _warn_of_times(self, source: Source, span: Window) -> None:
-        """Warn where the first rows are mostly of another time: the period may be forgotten."""
+        """Warn where most of the first rows lie outside of the window: `period` may be missing."""
         name = self.baseline.signature.event_time
         if name is None or name not in source.schema.names:
             return
@@ -448,7 +448,7 @@ class Monitor:
             )
 
     def _warn_of_overlaps(self, connection: Connection, span: Window) -> None:
-        """Warn where the window shares time with another one: both keep less evidence."""
+        """Warn where the window overlaps another one: both keep less history."""
         table = executions.c
         query = select(table.window_start, table.window_end).where(
             table.window_start < span.end,

@@ -1,4 +1,4 @@
-"""The rows that are judged: read from the beginning at each call, and what capture says of them."""
+"""The judged rows, readable several times, and capture's facts about them."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Rows:
 
     @property
     def length(self) -> timedelta | None:
-        """The window's, when the rows are of one."""
+        """Length of the rows' window, if they have one."""
         return None if self.facts is None else self.facts.window.length
 
     @property
     def lost_labels(self) -> Mapping[str, int]:
-        """How many labels came with the rows and are those of none, by why."""
+        """Number of labels that belong to no row, by reason."""
         return {} if self.facts is None else self.facts.lost_labels
 
     def gather(self, start: Callable[[], C], columns: Sequence[str] | None = None) -> C:
@@ -71,7 +71,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class WindowFacts:
-    """What is known of a captured window besides its rows."""
+    """Facts of a captured window besides its rows."""
 
     window: Window
     request_count: int = 0
@@ -88,12 +88,12 @@ class WindowFacts:
 
     @property
     def lost_labels(self) -> Mapping[str, int]:
-        """How many rows have a label that cannot be theirs, by why, in words."""
+        """Number of labels that cannot belong to their row, by reason, in words."""
         return lost_label_counts(self.unfit_label_count, self.disputed_label_count)
 
 
 def lost_label_counts(unfit: int, disputed: int, stray: int = 0) -> dict[str, int]:
-    """Return how many labels are counted for no row, by why, in words."""
+    """Return the number of labels that count for no row, by reason, in words."""
     found = {
         "of another type than the reference's": unfit,
         "of ids that several requests share, and that differ": disputed,

@@ -1,1 +1,1 @@
-"""The result of a check, and its forms: documents, page, notebook, pictures."""
+"""The result of a check as documents, page, notebook and charts."""

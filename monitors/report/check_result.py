@@ -1,4 +1,4 @@
-"""The result of a check as data: what is violated, what was measured, and what it comes to."""
+"""The result of a check as data: violations, metrics and verdict."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Comparer = Callable[[str], Comparison | None]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found; `Report` adds how it is shown and stored."""
+    """The result of a check; `Report` adds display and storage."""
 
     kind: str  # Of the monitor, by its name.
     violations: tuple[Violation, ...]  # Most blamed feature first.
@@ -102,7 +102,7 @@ class CheckResult:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is violated, and anything was `decided`: no data have not passed."""
+        """Whether nothing is violated, and anything was `decided`."""
         return self.decided and not self.violations
 
     @property
@@ -129,7 +129,7 @@ class CheckResult:
 
     @property
     def undecided_line(self) -> str:
-        """Why nothing could be judged, in a sentence; "" where something was `decided`."""
+        """Why nothing could be judged, in a sentence; "" where something was."""
         return "" if self.decided else self.summary
 
     @property
@@ -156,14 +156,14 @@ class CheckResult:
 
     @property
     def undecidable(self) -> tuple[str, ...]:
-        """Columns, or numbers, that vary too much in the reference for so many rows to tell."""
+        """Columns, or numbers, that vary too much in the reference to judge this many rows."""
         wild = [result.feature for result in self.results if result.note == UNDECIDABLE]
         unbounded = (one.shown for one in self.metrics if one.note.startswith(TOO_VARIABLE))
         return (*wild, *unbounded)
 
     @property
     def unjudged(self) -> tuple[Unjudged, ...]:
-        """What matters and could not be judged, with why and what would help (docs/check.md)."""
+        """Columns or metrics that could not be judged, with reason and remedy (docs/check.md)."""
         return unjudged_metrics(self.metrics) if self.metrics else unjudged_columns(self.results)
 
     @property
@@ -177,22 +177,22 @@ class CheckResult:
 
     @property
     def violation_count(self) -> int:
-        """What happened, each thing once, however many checks have noticed it in the same rows."""
+        """Number of findings: checks that noticed the same rows count once."""
         return len(findings(self.violations))
 
     @property
     def page_count(self) -> int:
-        """Of these, what no season can bring."""
+        """Findings that no season can bring."""
         return sum(finding.first.severity == "page" for finding in findings(self.violations))
 
     @property
     def new_count(self) -> int:
-        """Of the violations, those whose cause no remembered window before has told."""
+        """Findings whose cause no earlier window reported."""
         return len(self._news)
 
     @property
     def new_ticket_count(self) -> int:
-        """Of these, the tickets."""
+        """New findings that are tickets."""
         return sum(finding.first.severity == "ticket" for finding in self._news)
 
     @property
@@ -212,17 +212,17 @@ class CheckResult:
 
     @property
     def cause(self) -> str:
-        """One sentence that a pager can print; empty when nothing is violated."""
+        """One sentence for a notification; empty when nothing is violated."""
         return cause_sentence(self.violations)
 
     @property
     def plain_cause(self) -> str:
-        """The same without values of rows, for channels that may not be told them."""
+        """The cause without values of rows, for channels that may not have them."""
         return cause_sentence(self.violations, has_values=False)
 
     @property
     def ranked_results(self) -> tuple[FeatureResult, ...]:
-        """The features: the violated as their violations are, then those nearest to the bound."""
+        """The features: violated ones in the violations' order, then those nearest to the bound."""
         places = {one.feature: at for at, one in enumerate(violated_features(self.violations))}
         last = len(places)
 
@@ -278,7 +278,7 @@ class CheckResult:
 
     @property
     def _unfairly_labelled(self) -> list[Unjudged]:
-        """The metrics that are not judged since labels are no fair sample, with how they differ."""
+        """The metrics left unjudged because labels are no fair sample, with the difference."""
         reason = UNFAIR_LABELS.removesuffix(": ")
         return [one for one in self.unjudged if one.reason == reason]
 
@@ -289,7 +289,7 @@ class CheckResult:
 
     @property
     def shown_metrics(self) -> list[MetricResult]:
-        """The metrics, with their labels as people read them."""
+        """The metrics, with their displayed labels."""
         labels, positive = (
             {one.label for one in self.metrics},
             str(self.details.get("positive", "")),
@@ -298,7 +298,7 @@ class CheckResult:
 
     @property
     def headline(self) -> str:
-        """How many rows and violations, and what was left, without the cause."""
+        """Numbers of rows and violations, and what was left out, without the cause."""
         found = plural(self.violation_count, "violation") if self.violations else "no violations"
         left = self._unjudged_words
         if "model_note" in self.details:
@@ -331,7 +331,7 @@ class CheckResult:
 
     @property
     def _unjudged_words(self) -> str:
-        """In how many columns or metrics nothing is violated, and how many were not judged."""
+        """Numbers of columns or metrics without violation, and of unjudged ones."""
         judged, left = self._judged_count, self.unjudged
         if not left:
             return ""
@@ -351,16 +351,16 @@ class CheckResult:
 
     @property
     def unjudged_line(self) -> str:
-        """How many columns, or metrics, were not judged, with what helps most; "" for none."""
+        """Number of unjudged columns, or metrics, with the best remedy; "" for none."""
         return unjudged_count_line(self.unjudged, self._judged_count, self._noun)
 
     @property
     def unjudged_text(self) -> str:
-        """Which columns, or metrics, could not be judged, why, and what would help; "" for none."""
+        """Unjudged columns, or metrics, with reasons and remedies; "" for none."""
         return unjudged_sentence(self.unjudged, self._noun)
 
     def comparison(self, feature: str) -> Comparison | None:
-        """Lay the shares of a feature's values beside the reference's, with intervals."""
+        """Compare the shares of a feature's values with the reference's, with intervals."""
         return None if self.comparer is None else self.comparer(feature)
 
     def to_dict(self) -> dict[str, JsonValue]:
@@ -400,7 +400,7 @@ class CheckResult:
 
 
 def _counts(facts: WindowFacts | None, labelled_count: int) -> dict[str, JsonValue]:
-    """Return what capture counted in a window; of other data the labelled rows, and zeros."""
+    """Return capture's counts of a window; for other data the labelled rows, and zeros."""
     found: dict[str, JsonValue] = {
         SPELLED.get(one.name, one.name): getattr(facts, one.name, 0)
         for one in fields(WindowFacts)

@@ -70,7 +70,7 @@ class Comparison:
 
     @property
     def wheres(self) -> list[str | None]:
-        """Which rows each bar holds, as `where_text` selects them; None where that cannot be."""
+        """The `where_text` that selects each bar's rows; None where impossible."""
         if self.cells is None:
             return [None] * len(self.labels)
         found = (_selected(self.cells, cells) for cells in self.groups)
@@ -78,12 +78,12 @@ class Comparison:
 
     @property
     def shape_wheres(self) -> list[str | None]:
-        """The same of the bars of equal width, of which the outermost hold all beyond."""
+        """The same for bars of equal width, whose outermost hold all beyond."""
         return [where_text(_stretch_of(self.feature, *one)) for one in pairwise(self._ends)]
 
     @property
     def shape_ends(self) -> tuple[list[str], list[str]]:
-        """Conditions where each bar of equal width begins, and where it ends; "" of all beyond."""
+        """Conditions at the start and end of each bar of equal width; "" for all beyond."""
         ends = self._ends
         return (
             [_side(self.feature, "ge", end) for end in ends[:-1]],
@@ -101,7 +101,7 @@ def lay_beside(
     references: Mapping[str, ReferenceColumn],
     moved: Predicate | None,
 ) -> Comparison | None:
-    """Compare one column's counts beside the reference's; none for one that was not counted."""
+    """Compare one column's counts with the reference's; None for one that was not counted."""
     reference, found = references.get(name), profile.columns.get(name)
     if reference is None or found is None or found.cell_counts is None:
         return None
@@ -112,7 +112,7 @@ def lay_beside(
 def compare(
     cells: Cells, reference: Counts, window: Counts, *, moved: Predicate | str | None = None
 ) -> Comparison:
-    """Compare one column's counts beside each other."""
+    """Compare one column's counts on both sides."""
     inside = _members(cells, _condition(cells, moved) if isinstance(moved, str) else moved)
     groups = (
         _number_groups(cells, reference, window, inside)
@@ -162,7 +162,7 @@ def share_of(profile: ColumnProfile, predicate: Predicate) -> float | None:
 
 
 def _stretch_of(column: str, low: float | None, high: float | None) -> list[Predicate]:
-    """Return what numbers of a stretch meet, its lower end included; any that has no ends."""
+    """Return the conditions of an interval of numbers, its lower end included."""
     if low is None and high is None:
         return [Predicate(column, "not_in")]
     if low is None or high is None:
@@ -175,7 +175,7 @@ def _side(column: str, op: Operator, end: float | None) -> str:
 
 
 def _selected(cells: Cells, group: Sequence[int]) -> Sequence[Predicate] | None:
-    """Return what the rows of neighbouring cells meet; None where they are too many to name."""
+    """Return the condition of neighbouring cells' rows; None where it has too many values."""
     first, last, column = group[0], group[-1], cells.column
     if last >= cells.size - 2:
         return [Predicate(column, "null")] if last == cells.size - 2 else None
@@ -189,7 +189,7 @@ def _selected(cells: Cells, group: Sequence[int]) -> Sequence[Predicate] | None:
 
 
 def _condition(cells: Cells, words: str) -> Predicate | None:
-    """Find the condition that reads so: a scanned set, or the other side of a cut."""
+    """Find the condition with this text: a scanned set, or the other side of a cut."""
     for predicate in cells.predicates:
         for op in (predicate.op, OTHER_SIDE.get(predicate.op, predicate.op)):
             found = replace(predicate, op=op)
@@ -199,7 +199,7 @@ def _condition(cells: Cells, words: str) -> Predicate | None:
 
 
 def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
-    """Mark the cells that make up a set, shape (cells.size,)."""
+    """Mark the cells of a set, shape (cells.size,)."""
     inside = np.zeros(cells.size, dtype=bool)
     if moved is None:
         return inside
@@ -224,7 +224,7 @@ def _members(cells: Cells, moved: Predicate | None) -> NDArray[np.bool_]:
 def _bars_with(
     cells: Cells, inside: NDArray[np.bool_], borders: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Mark the bars of numbers that marked cells reach into; the outermost hold all beyond."""
+    """Mark the bars that marked cells overlap; the outermost hold all beyond."""
     if not len(borders):
         return np.zeros(0, dtype=bool)
     edges = np.concatenate([[-np.inf], edges_of(cells), [np.inf]])
@@ -251,7 +251,7 @@ def _text_members(cells: Cells, moved: Predicate) -> NDArray[np.bool_]:
 def _number_groups(
     cells: Cells, reference: Counts, window: Counts, inside: NDArray[np.bool_]
 ) -> list[Group]:
-    """Join neighbouring stretches of numbers until each is worth a bar."""
+    """Join neighbouring intervals of numbers until each is worth a bar."""
     last = cells.size - 2
     # Plain numbers: single items of arrays are slow, and a page has thousands of columns.
     share, now = _shares(reference).tolist(), _shares(window).tolist()
@@ -278,7 +278,7 @@ def _number_groups(
 
 
 def _stretch(cells: Cells, group: Sequence[int]) -> str:
-    """Name a run of neighbouring cells: ``12.02 – 20.9``."""
+    """Describe a run of neighbouring cells: ``12.02 – 20.9``."""
     first, last = group[0], group[-1]
     if first == last and (first in (0, len(cells.edges)) or cells.edges[first - 1] in cells.atoms):
         return cells.describe(first)

@@ -139,7 +139,7 @@ def failed_datapoints(
     reason: str,
     is_failure: bool = True,
 ) -> list[Datapoint]:
-    """Return the datapoints of a window that was not judged: no rows, and whether that failed."""
+    """Return the datapoints of a window without a result: no rows, and whether it failed."""
     run = _Run(window, monitor, endpoint, execution_id)
     note = run.note(_causes(reason, hide_values(reason)), None, ())
     values = {"rows": 0.0, "failed": float(is_failure)}
@@ -148,7 +148,7 @@ def failed_datapoints(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The names and times that the datapoints of one run share."""
+    """Names and times shared by the datapoints of one run."""
 
     window: Window
     monitor: str
@@ -161,7 +161,7 @@ class _Run:
         feature: str | None,
         violations: Sequence[Violation],
     ) -> Note:
-        """Return what an alarm's message quotes."""
+        """Return the note that an alarm's message quotes."""
         has_rows = any(
             one.predicate is not None for one in violations if feature in (None, one.feature_name)
         )
@@ -209,7 +209,7 @@ class _Series:
     facts: WindowFacts
 
     def own(self) -> list[Datapoint]:
-        """Return what driftline counts per monitor."""
+        """Return driftline's metrics per monitor."""
         report, facts, kind = self.report, self.facts, kind_named(self.report.kind)
         counts = Counter(violation.constraint_check_type for violation in report.violations)
         checks = CHECKS if kind.judges_columns else ()
@@ -319,14 +319,14 @@ class _Series:
 
 
 def _about(violations: Iterable[Violation], others: Collection[str | None]) -> list[Violation]:
-    """Leave out the violations of other metrics: what an alarm on one quotes is no cause of it."""
+    """Leave out violations of other metrics, which an alarm on this one must not quote."""
     return [
         one for one in violations if not one.fields or one.fields.get("metric_name") not in others
     ]
 
 
 def _causes(cause: str, plain: str) -> dict[str, str]:
-    """Return a note's cause, and the one without values of rows where there may be any."""
+    """Return a note's cause, and the one without values of rows."""
     return {"cause": cause, "plain_cause": plain} if '"' in cause else {"cause": cause}
 
 
@@ -336,12 +336,12 @@ def _quoted(violation: Violation) -> dict[str, str]:
 
 
 def _ranked(violations: Sequence[Violation]) -> list[Violation]:
-    """Put pages in front of tickets, as the cause does."""
+    """Put pages before tickets, as the cause does."""
     return sorted(violations, key=lambda violation: violation.severity != "page")
 
 
 def _worst_feature(report: CheckResult) -> str | None:
-    """Name the feature that the page of this window should open at: a page's before a ticket's."""
+    """Return the feature at which this window's page opens: a page's before a ticket's."""
     known = {result.feature for result in report.results}
     ranked = _ranked(report.violations)
     return next((one.feature_name for one in ranked if one.feature_name in known), None)

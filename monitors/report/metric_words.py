@@ -1,4 +1,4 @@
-"""Names of metrics and checks as people read them, wherever they are shown."""
+"""Display names of metrics and checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RIVALS = ("_best_constant_classifier", "_majority_classifier")
 
 
 def check_words(check: str) -> str:
-    """Return the name of a check in plain words; an unknown one stays as it is."""
+    """Return the display name of a check; an unknown one stays as it is."""
     return CHECKS.get(check) or OTHER_CHECKS.get(check, check)
 
 
@@ -48,7 +48,7 @@ def metric_words(name: str, dimensions: Mapping[str, str] | None = None) -> str:
 
 
 def title_of(name: str) -> str:
-    """Name one measured metric as people do."""
+    """Return the display name of a metric."""
     if name.startswith("share_"):
         return f"attribution of {name.removeprefix('share_')}"
     if name.startswith("estimated_"):

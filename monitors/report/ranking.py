@@ -1,4 +1,4 @@
-"""What a report shows first: violations by feature, pages before tickets."""
+"""The order of a report: violations by feature, pages before tickets."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def chosen(violations: Sequence[Violation], violation: Violation | int | str) ->
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that happened to a feature, which several checks may have noticed."""
+    """One change of a feature, which several checks may have noticed."""
 
     checks: tuple[str, ...]
     first: Violation  # Of the gravest; the others have the same rows, or the same cause.
@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ViolatedFeature:
-    """One feature that is violated, with all that happened to it."""
+    """One violated feature with its findings."""
 
     feature: str
     violations: tuple[Violation, ...]
@@ -99,7 +99,7 @@ class ViolatedFeature:
 
 
 def _finding(violations: Sequence[Violation]) -> Finding:
-    """Put violations together, pages first, told by the one that knows a kind of fault, if any."""
+    """Merge violations, pages first; one that knows the kind of fault describes them."""
     gravest = [one for one in violations if one.severity == violations[0].severity]
     first = next((one for one in gravest if one.fault is not None), gravest[0])
     return Finding(tuple(one.constraint_check_type for one in violations), first)
@@ -147,7 +147,7 @@ def similar_features(features: Sequence[ViolatedFeature]) -> list[list[ViolatedF
 
 
 def _without_name(feature: ViolatedFeature) -> tuple[object, ...]:
-    """Return all that is shown of a feature but its name."""
+    """Return all that is displayed of a feature except its name."""
     shown = [(finding.checks, finding.cause, finding.first.row_count, str(finding.first.first_rows))
              for finding in feature.findings]  # fmt: skip
     return (feature.severity, *shown)
@@ -187,7 +187,7 @@ def cause_sentence(violations: Sequence[Violation], *, has_values: bool = True) 
 
 
 def _clause(group: Sequence[ViolatedFeature], *, has_values: bool) -> str:
-    """Describe what happened to a feature, or to several."""
+    """Describe the finding of a feature, or of several."""
     names = [one.feature for one in group]
     first = group[0].violations[0]
     cause = first.cause if has_values else first.plain_cause
@@ -199,7 +199,7 @@ def _clause(group: Sequence[ViolatedFeature], *, has_values: bool) -> str:
 
 
 def _cut(cause: str) -> str:
-    """Leave out the last parts of a long cause, none of them half."""
+    """Drop the last parts of a long cause, whole."""
     short = shorten(cause, CAUSE_WIDTH, placeholder=" …")
     whole = short.removesuffix(" …").rpartition(", ")[0]
     return f"{whole}, …" if short.endswith(" …") and whole else short

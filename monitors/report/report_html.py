@@ -39,7 +39,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def html_document(title: str, body: str) -> str:
-    """Return a whole page that needs no other file, and may run no script."""
+    """Return a self-contained page that may run no script."""
     style = (Path(__file__).parents[1] / "assets" / "report.css").read_text("utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -61,7 +61,7 @@ def title_of(report: CheckResult) -> str:
 
 
 def report_html(report: CheckResult) -> str:
-    """Draw a report; every text of the data is escaped."""
+    """Return a report as HTML; every text of the data is escaped."""
     about = [report.kind, "" if report.window is None else str(report.window)]
     if report.baseline_version:
         about.append(f"baseline {report.baseline_version}")
@@ -124,7 +124,7 @@ def reports_title(reports: Reports) -> str:
 
 
 def reports_html(reports: Reports) -> str:
-    """Draw the reports of several kinds: a line each, and each report folded up."""
+    """Return the reports of several kinds: a line each, and each report folded."""
     heads = (("kind", False), ("verdict", False), ("violations", True), ("what", False))
     lines = [
         tuple(map(escape, (one.kind, one.verdict, one.count, one.words)))

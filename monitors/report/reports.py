@@ -1,4 +1,4 @@
-"""What several kinds find in the same rows: a report for each, one verdict, one page."""
+"""Reports of several kinds on the same rows: one verdict, one page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Reports(Mapping[str, Report]):
 
     @property
     def passed(self) -> bool:
-        """Whether every kind has passed; what the baseline holds nothing for does not count."""
+        """Whether every kind has passed; kinds that the baseline lacks do not count."""
         return not self.refused and all(report.passed for report in self.values())
 
     @property
@@ -82,7 +82,7 @@ class Reports(Mapping[str, Report]):
 
     @property
     def cause(self) -> str:
-        """What a pager can print, each kind's in turn; empty when nothing is violated."""
+        """The causes of each kind in turn; empty when nothing is violated."""
         causes = {name: report.cause for name, report in self.items() if report.cause}
         return "; ".join(f"{name}: {cause}" for name, cause in causes.items())
 
@@ -103,7 +103,7 @@ class Reports(Mapping[str, Report]):
 
     @property
     def unjudged(self) -> tuple[Unjudged, ...]:
-        """What matters and could not be judged, of all kinds."""
+        """Columns or metrics of all kinds that could not be judged."""
         return tuple(one for report in self.values() for one in report.unjudged)
 
     @property
@@ -124,12 +124,12 @@ class Reports(Mapping[str, Report]):
 
     @property
     def violation_count(self) -> int:
-        """What happened, each thing once in each kind."""
+        """Number of findings, counted once in each kind."""
         return sum(report.violation_count for report in self.values())
 
     @property
     def page_count(self) -> int:
-        """Of these, what no season can bring."""
+        """Findings that no season can bring."""
         return sum(report.page_count for report in self.values())
 
     @property

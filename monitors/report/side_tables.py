@@ -1,4 +1,4 @@
-"""The small tables beside a report's features: its segments, and its declared rules; plain text."""
+"""A report's small tables: segments and declared rules, as plain text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORD = 60
 
 @dataclass(frozen=True, slots=True)
 class SideTable:
-    """A titled table of ready words, what is broken first."""
+    """A titled table of texts, violated rows first."""
 
     title: str
     heads: tuple[tuple[str, bool], ...]  # Title of each column, and whether numbers stand below it.
@@ -25,7 +25,7 @@ class SideTable:
 
 
 def side_tables(report: CheckResult) -> tuple[SideTable, ...]:
-    """Return the tables that a report has something to put into."""
+    """Return the non-empty tables of a report."""
     return tuple(one for one in (_segments(report), _rules(report), _explained(report)) if one.rows)
 
 
@@ -52,7 +52,7 @@ def _segments(report: CheckResult) -> SideTable:
 
 
 def _rules(report: CheckResult) -> SideTable:
-    """List the declared rules, the broken first."""
+    """List the declared rules, violated ones first."""
     ordered = sorted(report.declared_rules, key=lambda one: one["passed"] is not False)
     rows = tuple(
         (

@@ -1,1 +1,1 @@
-"""What a monitor finds, as plain values: violations, features, metrics, segments."""
+"""Results of monitors as plain values: violations, features, metrics, segments."""

@@ -26,7 +26,7 @@ SIDES = {"lt": "low", "le": "low", "ge": "high", "gt": "high", "between": "middl
 
 
 def cause_identity(violation: Violation) -> str:
-    """Return a digest of what a violation is about: it holds no value of a row."""
+    """Return a digest of a violation's cause, without any value of a row."""
     predicate = violation.predicate
     kind, values = violation.constraint_check_type, ""
     if isinstance(predicate, Predicate):
@@ -62,5 +62,5 @@ def with_first_windows(
 
 
 def told_causes(violations: Iterable[Violation], start: datetime) -> dict[str, datetime]:
-    """Return by identity where each cause of a window that begins then was told first."""
+    """Return, by identity, the window that first reported each cause of a window."""
     return {cause_identity(one): one.first_window or start for one in violations}

@@ -1,4 +1,4 @@
-"""What was measured over a monitor's windows, as arrays that charts draw."""
+"""Results over a monitor's windows, as arrays for charts."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class MetricHistory:
 
     @property
     def limit(self) -> float:
-        """The newest bound that is known, else the reference's value, else 0."""
+        """The newest known bound, else the reference's value, else 0."""
         known = self.bound[np.isfinite(self.bound)]
         return float(known[-1]) if known.size else self.metric.reference or 0.0
 
     @property
     def apart(self) -> np.ndarray:
-        """Windows worse than the reference beyond both intervals, and no violation, as booleans."""
+        """Windows worse than the reference beyond both intervals, without a violation."""
         ends = np.stack([self.value, self.low, self.high], axis=1).tolist()
         worse = np.array([bool(self.metric.worse_side(*one)) for one in ends], dtype=bool)
         apart: np.ndarray = worse & ~self.violated & np.isfinite(self.bound)

@@ -37,14 +37,14 @@ POSITIVE_SHARES = (0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9)
 
 @dataclass(frozen=True, slots=True)
 class LabelSample:
-    """What is known of the rows that have a label beside those that have none."""
+    """Labelled rows compared with those without a label."""
 
     chance: float = 1.0  # Of so different ones where labels lack at random.
     share: float = 1.0  # Of the rows have a label.
     words: str = ""  # What is different.
 
     def is_unfair(self, *, violated: bool) -> bool:
-        """Whether the labelled rows speak for themselves only."""
+        """Whether the labelled rows differ from the others."""
         if violated:
             return self.chance < LEVEL_OF_VIOLATIONS
         return self.chance < LEVEL and self.share < NEARLY_ALL

@@ -1,4 +1,4 @@
-"""One measured number of a window: its interval, the reference's, and where a violation begins."""
+"""One metric of a window: value, interval, reference and bound."""
 
 from __future__ import annotations
 
@@ -88,17 +88,17 @@ class MetricResult:
 
     @property
     def key(self) -> str:
-        """What names it in an address, apart from all others of its window."""
+        """Its unique name within a window, for addresses."""
         return " / ".join(part for part in (self.name, self.group, self.label) if part)
 
     @property
     def judged(self) -> bool:
-        """Whether it was held against a bound."""
+        """Whether it was compared with a bound."""
         return self.bound is not None
 
     @property
     def violated(self) -> bool:
-        """Whether it is worse than may be."""
+        """Whether it is beyond its bound."""
         return self.severity is not None
 
     @property
@@ -149,7 +149,7 @@ def neutral_of(name: str) -> float:
 
 
 def on_scale(name: str, value: float) -> float:
-    """Put a metric's value on the scale on which 0 is no difference: a ratio's logarithm."""
+    """Convert a metric to the scale on which 0 is no difference: a ratio's logarithm."""
     if name not in RATIOS:
         return value
     return math.log(value) if value > 0 else -math.inf
@@ -203,7 +203,7 @@ def told_label(label: str, labels: Collection[str], positive: str = "") -> str:
 
 
 def finite(value: float | None) -> float | str | None:
-    """Return a number as JSON can hold it: "Infinity" and "-Infinity" as text, NaN as nothing."""
+    """Return a number for JSON: infinities as text, NaN as None."""
     if value is None or math.isnan(value):
         return None
     if math.isinf(value):

@@ -1,4 +1,4 @@
-"""What there is to know of a check's numbers, for everything that shows them."""
+"""Notes on a check's numbers, for every display."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def notes_of(details: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def missing_note(missing: Sequence[str]) -> str:
-    """Return a sentence on columns that data lack; empty where they lack none."""
+    """Return a sentence on columns missing from the data; empty for none."""
     if not missing:
         return ""
     left = len(missing) - NAMED

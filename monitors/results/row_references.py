@@ -1,4 +1,4 @@
-"""Where a row is found again: by the ids of its captured record, or by its number in the data."""
+"""References of rows: the ids of a captured record, or the row number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVENT_ID, ROW_INDEX = "event_id", "row_index"
 
 
 def row_pointers(batch: pa.RecordBatch, places: NDArray[np.integer], first: int) -> list[Pointer]:
-    """Point to some rows of a batch."""
+    """Return references of some rows of a batch."""
     if not _has_ids(batch):
         return [{"row": first + int(place)} for place in places]
     at = pa.array(places)
@@ -25,7 +25,7 @@ def row_pointers(batch: pa.RecordBatch, places: NDArray[np.integer], first: int)
 
 
 def _has_ids(batch: pa.RecordBatch) -> bool:
-    """Whether rows have the ids of captured ones: a file may give these names to other things."""
+    """Whether rows have the ids of captured ones: a file may use these names for other things."""
     names = batch.schema.names
     if EVENT_ID not in names or batch.column(EVENT_ID).null_count:
         return False

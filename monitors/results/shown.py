@@ -1,4 +1,4 @@
-"""Of the metrics of a window, which is shown first, and how its features rank."""
+"""Chooses the metric of a window that is displayed first, and ranks features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from driftline.monitors.results.metric import MetricResult
 def choose_metric(
     metrics: Sequence[MetricResult], kind: str, asked: str | None, keep: str | None
 ) -> MetricResult | None:
-    """Pick what to draw: what is asked for, the gravest violation, what is worse, the first."""
+    """Choose the metric to draw: requested, gravest violation, worse than before, or first."""
     by_key = {one.key: one for one in metrics}
     if asked is not None:
         return by_key.get(asked)

@@ -54,7 +54,7 @@ DOES = " would do"
 
 
 def note_words(note: str) -> str:
-    """Return a metric's note as people read it: its kind in words, then what it adds."""
+    """Return the displayed note of a metric: its kind in words, then its details."""
     kind, separator, rest = note.partition(": ")
     if " " not in rest:  # Clarify's reasons, such as "no_rows_in_group".
         rest = rest.replace("_", " ")
@@ -71,7 +71,7 @@ class Unjudged:
 
     @property
     def words(self) -> str:
-        """Why, and what would help."""
+        """The reason and the remedy."""
         why = note_words(self.reason).removeprefix(UNDEFINED)
         return f"{why}: {self.remedy}" if self.remedy else why
 
@@ -81,7 +81,7 @@ class Unjudged:
 
 
 def unjudged_columns(results: Iterable[FeatureResult]) -> tuple[Unjudged, ...]:
-    """Return the columns that matter whose values were not compared with the reference's."""
+    """Return the columns whose values were not compared with the reference's."""
     return tuple(
         Unjudged(one.feature, one.note, one.remedy)
         for one in results
@@ -134,7 +134,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def unjudged_count_line(unjudged: Sequence[Unjudged], judged_count: int, noun: str) -> str:
-    """Count what was not judged, with what would help most of it; "" for nothing."""
+    """Return the number of unjudged columns or metrics, with the best remedy; "" for none."""
     if not unjudged:
         return ""
     whole = plural(judged_count + len(unjudged), noun)
@@ -142,7 +142,7 @@ def unjudged_count_line(unjudged: Sequence[Unjudged], judged_count: int, noun: s
 
 
 def main_help(unjudged: Sequence[Unjudged]) -> str:
-    """Return in a few words what would help most of these, or else why they were not judged."""
+    """Return, in a few words, the most frequent remedy, or else the reason."""
     often = Counter((one.remedy.removesuffix(GAPS_TOO), one.reason) for one in unjudged)
     ((remedy, reason), _) = often.most_common(1)[0]
     if 0 < len(remedy) <= LONGEST_HELP:

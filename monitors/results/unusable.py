@@ -87,7 +87,7 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True)
 class JudgedUnusable:
-    """What became of one of both counts."""
+    """The judgement of one of the counts."""
 
     result: MetricResult
     violation: Violation | None
@@ -95,7 +95,7 @@ class JudgedUnusable:
 
 
 def judge_unusable(window: Unusable, reference: Unusable, alpha: float) -> list[JudgedUnusable]:
-    """Judge both counts; nothing of what no row has."""
+    """Judge both counts, except where they are 0."""
     found = []
     for name, count, before in (
         (MISSING, window.missing, reference.missing),
@@ -148,7 +148,7 @@ def judge_equal(
 
 
 def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
-    """Return the count, and a note on what was left out and in which state the answers are."""
+    """Return the count, and a note on rows left out and the state of the predictions."""
     what = "prediction or quantile" if window.has_quantiles else "prediction"
     parts = [
         f"{plural(window.missing, 'row')} without a {what}" * bool(window.missing),
@@ -176,7 +176,7 @@ def unusable_details(window: Unusable, *states: str) -> Mapping[str, JsonValue]:
 
 
 def equal_note(count: int, lowest: float, highest: float, what: str = "prediction") -> str:
-    """Describe predictions that are all equal, which tells nobody apart; "" for others."""
+    """Describe predictions that are all equal; "" for others."""
     if count < 2 or lowest != highest:
         return ""
     return f"all {plural(count, what)} are equal ({lowest:g}): they tell nobody apart"

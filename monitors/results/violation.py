@@ -1,4 +1,4 @@
-"""What a monitor finds: one violated constraint, and one judged feature, as plain values."""
+"""Violations and judged features, as plain values."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SegmentChange:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The segment of rows in which a violation is concentrated."""
+    """The segment in which a violation's rows are concentrated."""
 
     # Rows whose text column holds this value; of several conditions, the first.
     column: str
@@ -82,7 +82,7 @@ class Segment:
 
     @property
     def predicates(self) -> tuple[Predicate, ...]:
-        """All that its rows meet."""
+        """All conditions of its rows."""
         return self.conditions or (Predicate(self.column, "eq", self.level),)
 
     @property
@@ -96,7 +96,7 @@ class Segment:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The values of rows that the words quote."""
+        """The values of rows quoted in the words."""
         return (
             self.level,
             *(text for condition in self.conditions for text in _texts_of(condition)),
@@ -152,7 +152,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Onset:
-    """The span in which a fault was there."""
+    """The time span of a fault."""
 
     # First block of it, aware UTC; None when it was there from the first row on.
     start: datetime | None
@@ -186,7 +186,7 @@ class Onset:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The kind of fault that a column's values show, where they show one."""
+    """The kind of fault recognised in a column's values."""
 
     kind: str  # Such as ``columns_exchanged``.
     text: str  # What it says, for the sentence of the violation.
@@ -338,7 +338,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class FeatureResult:
-    """One line of the table of features: what was measured, and how far it may go."""
+    """One line of the table of features: distance and bound."""
 
     # From the signature.
     feature: str
@@ -384,19 +384,19 @@ class FeatureResult:
 
     @property
     def share_now(self) -> float | None:
-        """The window's own share of the set, as far as the document has it apart."""
+        """The window's own share of the set, where the document has it."""
         return self.share_window if self.share_alone is None else self.share_alone
 
     @property
     def pooled(self) -> str:
-        """The share that decided, in words, where it is of several windows; "" where of this."""
+        """The windows behind the decisive share, in words; "" for this one."""
         if self.share_window is None or self.window_count in (None, 1):
             return ""
         return f"{percent(self.share_window)} of the last {self.window_count} windows"
 
     @property
     def moved(self) -> str:
-        """What moved, in words: the distance that decided, where one is named, and the set."""
+        """The change in words: the decisive distance, if named, and the set."""
         evidence = f" ({self.pooled})" if self.pooled else ""
         words = [] if self.set is None else [f"{self.set}{evidence}"]
         if self.method and self.distance is not None and self.bound is not None:

@@ -1,1 +1,1 @@
-"""From a violation to its segment, its onset and its contributing rows."""
+"""Root causes of violations: segment, onset and contributing rows."""

@@ -1,4 +1,4 @@
-"""Who sent captured rows: recorded headers and the like as text columns beside the rows' own."""
+"""Senders of captured rows: recorded headers as text columns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEADERS_MAX = 20
 
 
 def is_caller(column: str) -> bool:
-    """Return whether a column tells who sent a row, and not what is in it."""
+    """Whether a column identifies the sender of a row, not its content."""
     return column.startswith(HEADER) or column == "custom_attributes"
 
 

@@ -82,7 +82,7 @@ def weigh(
     contributions: Sequence[Contribution],
     references: Mapping[str, ReferenceColumn],
 ) -> RowContributions:
-    """Read rows once to see what each of them bears."""
+    """Read rows once to compute their contributions."""
     often = Counter(contribution.feature for contribution in contributions)
     weights = np.array(
         [
@@ -122,7 +122,7 @@ def weigh(
 def _reference(
     one: Contribution, references: Mapping[str, ReferenceColumn]
 ) -> ReferenceColumn | None:
-    """Return the reference of a set of whole cells; other conditions cut cells in two."""
+    """Return the reference of a set of whole cells; None where a condition splits cells."""
     found = references.get(one.predicate.column)
     if found is None or one.predicate not in found.cells.predicates:
         return None

@@ -48,13 +48,13 @@ class Target:
 
     @property
     def within(self) -> Predicate | None:
-        """The segment in which alone rows are meant."""
+        """The segment to which the rows are limited."""
         return self.predicate.within if isinstance(self.predicate, Predicate) else None
 
 
 @dataclass(slots=True)
 class ContributingRows:
-    """What was found about one target."""
+    """Rows found for one target."""
 
     target: Target
     row_count: int = 0
@@ -70,7 +70,7 @@ class ContributingRows:
 
 @dataclass(slots=True)
 class ContributorCounter:
-    """The search for the rows behind some targets, over one part of the data or all."""
+    """Searches the rows behind some targets, over one part of the data or all."""
 
     found: list[ContributingRows]  # One for each target, in order.
     values: list[Counter[str]]  # Of each target: its column's texts.
@@ -87,7 +87,7 @@ class ContributorCounter:
         time: str | None = None,
         row_count: int | None = None,
     ) -> ContributorCounter:
-        """Begin without rows; without columns no segments are asked for."""
+        """Begin without rows; without columns no segments are searched."""
         first = targets[:TARGETS_MAX]
         within = dict.fromkeys(target.within for target in first if target.within is not None)
         own = {target.predicate.column for target in first}
@@ -113,7 +113,7 @@ class ContributorCounter:
         return tuple(dict.fromkeys((*ROW_IDS, UNFIT, *own, *looked, *when)))
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Look at rows."""
+        """Add rows."""
         masks: list[NDArray[np.bool_]] = []
         for contributors, values in zip(self.found, self.values, strict=True):
             predicate = contributors.target.predicate
@@ -159,7 +159,7 @@ class ContributorCounter:
         )
 
     def result(self) -> list[ContributingRows]:
-        """Return what was found about each target, in order, without its segment."""
+        """Return the rows found for each target, in order, without segments."""
         for index, (contributors, values) in enumerate(zip(self.found, self.values, strict=True)):
             contributors.share_of_rows = contributors.row_count / max(self.row_count, 1)
             contributors.values = tuple(value for value, _ in values.most_common(TOP_VALUES))
@@ -180,7 +180,7 @@ def find_contributing_rows(
 
 
 def _after(pointers: Pointers, rows: int) -> Iterator[Mapping[str, str | int]]:
-    """Move a part's row numbers so many further on; captured rows have ids of their own."""
+    """Shift a part's row numbers; captured rows have ids instead."""
     for pointer in pointers:
         yield {"row": int(pointer["row"]) + rows} if "row" in pointer else dict(pointer)
 

@@ -36,7 +36,7 @@ BatchMaker = Callable[[], Iterator[pa.RecordBatch]]
 
 
 def form_of(path: str) -> Form:
-    """Choose the form of a file by its ending."""
+    """Choose a file's format by its extension."""
     ending = path.rpartition(".")[2].lower()
     for form in get_args(Form):
         if ending == form:
@@ -49,7 +49,7 @@ def contributing_batches(
     contributions: Sequence[Contribution],
     references: Mapping[str, ReferenceColumn],
 ) -> Iterator[pa.RecordBatch]:
-    """Return the rows behind violations with what each bears."""
+    """Return the rows behind violations with their contributions."""
     shares = weigh(batches(), contributions, references)
 
     def tables() -> Iterator[pa.Table]:
@@ -112,7 +112,7 @@ def _chosen(
 
 
 def _without_texts(table: pa.Table) -> pa.Table:
-    """Drop the map of what did not fit its type."""
+    """Drop the map of unfit values."""
     is_map = UNFIT in table.column_names and pa.types.is_map(table.schema.field(UNFIT).type)
     return table.drop_columns([UNFIT]) if is_map else table
 
@@ -145,7 +145,7 @@ def written(batches: Iterator[pa.RecordBatch], form: Form) -> Iterator[bytes]:
 
 
 def write_rows(batches: Iterator[pa.RecordBatch], form: Form, path: Path) -> int:
-    """Write batches to a file, which is there whole or not at all; give how many rows."""
+    """Write batches to a file atomically; return the row count."""
     count = 0
 
     def counted() -> Iterator[pa.RecordBatch]:
@@ -159,7 +159,7 @@ def write_rows(batches: Iterator[pa.RecordBatch], form: Form, path: Path) -> int
 
 
 def replace_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Put what is given in the place of a file when all of it has come."""
+    """Replace a file once the whole content is written."""
     half = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with half.open("wb") as file:
@@ -207,7 +207,7 @@ def _text(value: object) -> str:
 
 
 class _Piece:
-    """A file that keeps what was written since it was last asked."""
+    """A file that returns what was written since the last call."""
 
     def __init__(self) -> None:
         self.held = bytearray()
@@ -223,7 +223,7 @@ class _Piece:
         return self._place
 
     def flush(self) -> None:
-        """Do nothing: whoever reads takes it."""
+        """Do nothing: the reader takes the content."""
 
     def close(self) -> None:
         self.closed = True

@@ -28,7 +28,7 @@ Sides = tuple[Bools, Bools]  # Rows of the window, and of the reference's sample
 
 @dataclass(frozen=True, slots=True)
 class MovedIn:
-    """How far a column moved in a segment, and in the rows beside it."""
+    """Change of a column in a segment, and in the rows around it."""
 
     found: tuple[float, float]  # G of its cells, by the design effect.
     rows: tuple[tuple[float, float], tuple[float, float]]  # Of the window and of the reference.
@@ -55,17 +55,17 @@ class MovedIn:
 
     @property
     def inside(self) -> float:
-        """By how much each of the window's rows in it did."""
+        """Change per row of the window inside."""
         return self.found[0] / self.rows[0][0]
 
     @property
     def beside(self) -> float:
-        """By how much each of the window's other rows did."""
+        """Change per row of the window around it."""
         return self.found[1] / self.rows[1][0]
 
     @property
     def is_quiet_beside(self) -> bool:
-        """Whether the rows beside it may be distributed as they were."""
+        """Whether the rows around it may be distributed as before."""
         return bool(chdtrc(self.freedom, self.found[1]) > CHANCE)
 
     def is_alone(self, tried: int) -> bool:

@@ -209,7 +209,7 @@ def _likelihood(bad: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[
 
 
 def _scatter(rows: Ints, matching: Ints, first: int, last: int) -> float:
-    """Return how many times more the blocks' shares scatter about two shares than chance does."""
+    """Return the dispersion of the blocks' shares about two shares, relative to chance."""
     inside = np.zeros(rows.size, np.bool_)
     inside[first : last + 1] = True
     total = 0.0

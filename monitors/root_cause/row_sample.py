@@ -82,7 +82,7 @@ class Numbers:
 
 @dataclass(frozen=True, eq=False)
 class CodedColumn:
-    """One column of the window's and of the reference's rows, and the segments by its values."""
+    """One column's codes in the window and in the reference, and the segments by its values."""
 
     name: str
     is_number: bool
@@ -100,7 +100,7 @@ class CodedColumn:
 
     @cached_property
     def counts(self) -> Ints:
-        """Rows of the window by place."""
+        """Rows of the window by code."""
         return np.bincount(self.codes, minlength=self.home.size)
 
     @cached_property
@@ -110,7 +110,7 @@ class CodedColumn:
         return np.bincount(codes, minlength=self.home.size)
 
     def only(self, rows: Bools, reference_rows: Bools | None) -> CodedColumn:
-        """Return the column of some of the rows; None: of no reference."""
+        """Return the column of some rows; None: without the reference."""
         known = None
         if self.reference is not None and reference_rows is not None:
             known = self.reference[reference_rows]
@@ -132,7 +132,7 @@ class CodedColumn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedRows:
-    """Rows of the window and of the reference by place, and which of the window's match."""
+    """Coded rows of the window and of the reference, with marks of matching ones."""
 
     columns: Sequence[CodedColumn]
     row_count: int
@@ -142,7 +142,7 @@ class CodedRows:
 
 @dataclass(slots=True)
 class WindowSample:
-    """Rows that are evenly spread over what comes; adds up."""
+    """Evenly spaced rows; mergeable."""
 
     columns: Sequence[SegmentColumn]
     within: Sequence[Predicate]  # Segments that were judged on their own.
@@ -157,13 +157,13 @@ class WindowSample:
         row_count: int | None,
         valued: frozenset[str] = frozenset(),
     ) -> WindowSample:
-        """Begin without rows; of so many that are to come, none is kept that would go again."""
+        """Begin without rows; with a known total none is kept that would be dropped later."""
         limit = min(ROWS_MAX, max(CELLS_MAX // max(len(columns), 1), ROWS_FEWEST))
         stride = 1 << max(-(-(row_count or 0) // limit) - 1, 0).bit_length()
         return cls(columns, within, SpacedRows(limit, stride), valued)
 
     def update(self, batch: pa.RecordBatch, matching: Sequence[Bools]) -> None:
-        """Keep every so-many-th row; of the first targets, which match."""
+        """Keep every n-th row, with marks for the first targets."""
         places = self.rows.turn(batch.num_rows)
         chosen = pa.array(places)
         kept: dict[str, pa.Array] = {}

@@ -1,4 +1,4 @@
-"""The rows that meet a condition, as tables for people: the offending column in front."""
+"""Tables of the rows that meet a condition, the violating column first."""
 
 from __future__ import annotations
 

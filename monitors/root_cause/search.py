@@ -1,4 +1,4 @@
-"""The search for contributing rows: which columns are looked at, and when a fault began."""
+"""The search for contributing rows: its columns, and the onset of a fault."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def began_before(
     past: Sequence[WindowCounts],
     now: WindowCounts,
 ) -> Onset | None:
-    """Return since which earlier window a fault lasts; None when it began in this one."""
+    """Return the earlier window in which a fault began; None when it began in this one."""
     cells = reference.cells
     windows = [
         one for one in (*past, now) if cells.column in one.cells and one.start is not None
@@ -129,7 +129,7 @@ def is_unheard_of(
 
 @dataclass(slots=True)
 class _SegmentCounter:
-    """Counts all rows of segments that were found in some."""
+    """Counts all rows of segments found in a sample."""
 
     asked: list[tuple[Target, Segment]]
     # All rows, those that match, those inside, and those of them that match, shape (asked, 4).
@@ -166,7 +166,7 @@ class _SegmentCounter:
 
 
 def _count_all(rows: Rows, found: Sequence[ContributingRows]) -> None:
-    """Put the counts of all rows in the place of those of some."""
+    """Replace counts of a sample by those of all rows."""
     placed = [(one, one.segment) for one in found if one.segment is not None]
     asked = [(one.target, segment) for one, segment in placed]
     if not asked:

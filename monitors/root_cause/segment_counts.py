@@ -31,7 +31,7 @@ RANGES = (*CUTS, "between", "eq", "rule", "unfit")
 def reference_rows(
     condition: Condition | None, cells: Mapping[str, Cells], sample: RowSample | None
 ) -> Bools | None:
-    """Return which of the reference's rows meet a condition; None: the sample does not tell."""
+    """Return which reference rows meet a condition; None where the sample cannot tell."""
     if sample is None:
         return None
     found = np.ones(len(sample), np.bool_)
@@ -128,7 +128,7 @@ def _could_meet(
 
 
 def count_segments(columns: Sequence[CodedColumn], asked: Sequence[Asked]) -> list[Parts]:
-    """Count the rows of each single segment for each target: one look at each column."""
+    """Count the rows of each single segment for each target."""
     rows, owner = _flat([one.matching for one in asked])
     known_rows, known_owner = _flat([one.known for one in asked])
     # Of most targets all rows could meet the condition: nothing need be counted of them.

@@ -81,7 +81,7 @@ Bits = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What is told of where a change lies: a segment, or why there is none."""
+    """The location of a change: a segment, or why there is none."""
 
     segment: Segment | None = None
     words: str = ""
@@ -125,7 +125,7 @@ def find_segments(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
-    """A segment that may be named."""
+    """A candidate segment."""
 
     segments: tuple[int, ...]  # Several levels of a column, or two conditions.
     is_union: bool
@@ -173,7 +173,7 @@ class _Search:
             yield self._named(asked, parts)
 
     def _named(self, asked: Asked, parts: Parts) -> Named:
-        """Look at texts, some levels of one, numbers, pairs, and at what only grew, in order."""
+        """Try texts, several levels of one, numbers, pairs, and growth, in order."""
         whole = asked.whole
         if whole.change <= 0 or whole.matching in (0, whole.rows):
             return Named()
@@ -228,7 +228,7 @@ class _Search:
         return bool(column.name in self.at_fault and others <= (1 - GROWTH) * share)
 
     def _gone(self, segment: int, parts: Parts, whole: Whole) -> Named:
-        """Put in words that a level has no rows any more."""
+        """Describe a level that has no rows any more."""
         known, met = (
             float(one[segment]) for one in (parts.reference_rows, parts.reference_matching)
         )
@@ -256,7 +256,7 @@ class _Search:
         least: float,
         best: _Found | None,
     ) -> _Found | None:
-        """Put levels of one column together where one alone leaves much out."""
+        """Join levels of one column where one alone leaves much out."""
         whole = asked.whole
         part = held.within / max(whole.change, 1.0)
         each = is_text & (part >= LEVEL_SHARE) & (part > LIFT * held.base)
@@ -276,7 +276,7 @@ class _Search:
     def _pair(
         self, chosen: Ints, held: Held, parts: Parts, asked: Asked, best: _Found | None
     ) -> _Found | None:
-        """Lay the best conditions that hold half of the change each beside each other."""
+        """Combine the best conditions that each hold half of the change."""
         whole = asked.whole
         able = np.flatnonzero(held.within >= HALF * whole.change)
         able = able[np.argsort(-held.score[able], kind="stable")]
@@ -328,7 +328,7 @@ class _Search:
         return best
 
     def _bits(self, segment: int, whole: Whole) -> tuple[Bits, Bits] | None:
-        """Pack which rows of the window and of the reference lie in a segment."""
+        """Pack the segment's rows of the window and of the reference."""
         column = self.columns[self.column[segment]]
         low, high = (int(one[self.place[segment]]) for one in (column.low, column.high))
         if segment not in self._packed:
@@ -343,7 +343,7 @@ class _Search:
         return None if known is None else (window, known)
 
     def _growth(self, chosen: Ints, held: Held, parts: Parts, asked: Asked) -> Named:
-        """Return what merely grew, or that nothing can be named."""
+        """Return a segment that merely grew, or the reason why none is named."""
         whole = asked.whole
         is_text = ~self.is_number[chosen]
         able = np.flatnonzero(grown(held, parts, whole, chosen.size) & is_text)
@@ -371,7 +371,7 @@ class _Search:
     def _better(
         self, best: _Found | None, found: _Found, gain: float, asked: Asked
     ) -> _Found | None:
-        """Return what is found where it says so much more than the best before."""
+        """Return a candidate where it is sufficiently better than the best before."""
         if best is not None and found.score < best.score + gain:
             return best
         is_elsewhere = self._is_elsewhere(found, asked) or self._is_where_values_were(found, asked)
@@ -507,12 +507,12 @@ def _usual(numbers: Numbers, held: Floats, inside: Floats) -> UsualRows:
 
 
 def _pair_gain(best: _Found | None) -> float:
-    """Return by how much a pair of texts must say more than the best segment without."""
+    """Return the evidence that a pair of texts needs beyond the best segment without."""
     return PAIR_GAIN if best is None else min(PAIR_GAIN, PAIR_SHARE * (1.0 - best.score))
 
 
 def _intersections(bits: Bits, marked: Bits, first: Ints, second: Ints) -> tuple[Floats, Floats]:
-    """Count the rows in both of two segments, and the marked of them."""
+    """Count the rows in both of two segments, and the marked ones."""
     words = _as_words(bits)
     both = words[first] & words[second]
     rows = np.bitwise_count(both).sum(axis=1, dtype=np.int64)
@@ -530,7 +530,7 @@ def _as_words(bits: Bits) -> NDArray[np.uint64]:
 def _segment(
     found: _Found, conditions: tuple[Predicate, ...], asked: Asked, *, is_growth: bool = False
 ) -> Segment:
-    """Put a segment in words and shares."""
+    """Describe a segment with its shares."""
     whole = asked.whole
     held, parts, at = found.held, found.parts, found.at
     rows, matching = float(parts.rows[at]), float(parts.matching[at])

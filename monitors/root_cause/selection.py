@@ -65,7 +65,7 @@ def first_rows(
     within_s: float,
     skip: int = 0,
 ) -> tuple[pa.Table, bool]:
-    """Return the first rows that meet all conditions, after some; and whether time was over."""
+    """Return the first rows that meet all conditions, after some; and whether time ran out."""
     parts: list[pa.Table] = []
     left, end = limit, time.monotonic() + within_s
     for batch in batches:
@@ -82,7 +82,7 @@ def first_rows(
 def count_rows(
     batches: Iterable[pa.RecordBatch], conditions: Sequence[Predicate], *, within_s: float
 ) -> tuple[int, bool]:
-    """Count the rows that meet all conditions; and whether the time was over before the rows."""
+    """Count the rows that meet all conditions; and whether time ran out."""
     several, end = 0, time.monotonic() + within_s
     for batch in batches:
         if time.monotonic() > end:
@@ -92,7 +92,7 @@ def count_rows(
 
 
 def where_text(conditions: Sequence[Predicate]) -> str | None:
-    """Write conditions as a text; None where one of them has no form in it."""
+    """Write conditions as text; None where one of them cannot be written."""
     parts = [_text(one) for one in conditions]
     text = ";".join(part for part in parts if part)
     return None if None in parts or len(text) > TEXT_MAX else text

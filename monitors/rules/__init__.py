@@ -1,1 +1,1 @@
-"""Rules that people declare: what rows, columns and windows must keep to besides a baseline."""
+"""Users' rules for rows, columns and windows, besides a baseline."""

@@ -1,4 +1,4 @@
-"""The checks that rules can name: ours in a table, others by entry point ``driftline.checks``."""
+"""The checks of rules: a table of ours, and entry points ``driftline.checks``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Maker = Callable[[Declaration], Check]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One check of the table: its own keys, and how it is made."""
+    """One check of the table: its keys, and its factory."""
 
     keys: tuple[str, ...]
     make: Maker
@@ -57,7 +57,7 @@ def make_check(found: Declaration) -> Check:
 
 
 def _of_rows(keys: tuple[str, ...], make: Callable[[Declaration], RowCheck]) -> Entry:
-    """Return the entry of a condition on rows, with the keys that all such have."""
+    """Return the entry of a condition on rows, with the common keys."""
     return Entry((*OF_ROWS, *keys), lambda found: _row_rule(found, make(found)))
 
 

@@ -1,4 +1,4 @@
-"""Rules on a column as a whole: one number of its values, its presence, its place. Pure."""
+"""Rules on a whole column: a statistic, its presence, its position. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rule as people write it: its keys checked, with a sentence for each that is wrong."""
+"""Reads one declared rule: checks its keys, with a sentence for each error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_span(given: object) -> timedelta | None:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """The keys of one rule; each is asked for by its type, and what is left over is refused."""
+    """The keys of one rule, read by type; leftover ones are refused."""
 
     found: Mapping[str, Any]
     as_of: datetime | None = None  # When freshness is measured, where no rule says.
@@ -53,7 +53,7 @@ class Declaration:
 
     @property
     def shown(self) -> str:
-        """The rule, for a sentence: its own name, or its check and column."""
+        """The rule in a sentence: its name, or its check and column."""
         own = self.found.get("name") or self.found.get("column") or self.found.get("expression")
         if own is None and "query" in self.found:
             own = in_brief(self.found["query"])
@@ -66,7 +66,7 @@ class Declaration:
         return InputError(f"{self.shown}: {key} is {found}; expected {expected}")
 
     def get(self, key: str) -> object:
-        """Return a value as it is; None when it is not there."""
+        """Return a raw value; None when it is missing."""
         return self.found.get(key)
 
     def text(self, key: str, *, default: str | None = None) -> str:
@@ -195,7 +195,7 @@ class Declaration:
         return cast(Severity | None, found)
 
     def nulls_fail(self) -> bool:
-        """Return whether a missing value breaks the rule."""
+        """Whether a missing value breaks the rule."""
         found = self.found.get("nulls", "pass")
         if found not in ("pass", "fail"):
             raise self.wrong("nulls", '"pass" or "fail"')

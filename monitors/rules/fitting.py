@@ -89,7 +89,7 @@ def _try(expression: Expression, baseline: Baseline) -> None:
 def _demand(
     shown: str, baseline: Baseline, name: str, wanted: ColumnType, of: tuple[str, ...]
 ) -> None:
-    """Refuse a column of one of these types that holds nothing of what is wanted."""
+    """Refuse a column of one of these types without any suitable value."""
     column = baseline.signature.get(name)
     if column is None or column.type not in of or not _lacks(baseline, name, column.type, wanted):
         return
@@ -121,7 +121,7 @@ def _sample(baseline: Baseline, name: str) -> Value | None:
 
 
 def _lacks(baseline: Baseline, name: str, kind: ColumnType, wanted: ColumnType) -> bool:
-    """Return whether a column holds nothing that can be read so."""
+    """Whether a column has no value that can be read so."""
     if kind != "string":
         return kind != wanted
     texts = _texts(baseline, name)
@@ -153,7 +153,7 @@ def sign_rules(signature: Signature, constraints: Constraints) -> RuleSet:
 def beyond_chance(
     outcome: Outcome, reference: Profile | None, *, alpha: float, effect: float = 1.0
 ) -> Outcome:
-    """Let pass what chance may bring; `effect`: how many rows count as one."""
+    """Accept what chance may bring; `effect` is the design effect."""
     tally = outcome.tally
     if not outcome.rule.is_observed:
         return outcome

@@ -29,7 +29,7 @@ PAIR = np.dtype([("key", np.uint64), ("count", np.int64)])
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """What occurs more than once."""
+    """Repeated keys."""
 
     row_count: int
     key_count: int
@@ -128,11 +128,11 @@ class KeyCounts:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel to another process with all keys; the file stays behind."""
+        """Return all keys for another process; the file stays behind."""
         return {"cap": self.cap, "rows": self.row_count, "parts": list(self._everything())}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Arrive in another process."""
+        """Restore the keys in another process."""
         self.__init__(state["cap"])  # type: ignore[misc] # The usual way to begin anew.
         self.row_count = state["rows"]
         for part in state["parts"]:

@@ -1,4 +1,4 @@
-"""What a rule's counting comes to, and the condition that finds its rows again."""
+"""The outcome of a rule, and the condition that finds its rows again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 @dataclass(frozen=True, slots=True)
 class RuleCondition:
-    """Marks the rows that break a rule; what `Predicate` is to a single column."""
+    """Marks the rows that break a rule, as `Predicate` does for a column."""
 
     column: str
     phrase: str

@@ -1,4 +1,4 @@
-"""Checks by a plain function over a table: of Python's caller, of a file or of a package."""
+"""Checks by a function over a table: a caller's, a file's or a package's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TableFunction:
         return f"{self.name.rpartition(':')[2]} does not hold"
 
     def judge(self, table: pa.Table) -> pa.BooleanArray | str:
-        """Ask the function."""
+        """Call the function."""
         function = self.function or load_function(self.reach, self.name)
         rows = table.drop_columns([UNFIT]) if UNFIT in table.column_names else table
         try:

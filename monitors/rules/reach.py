@@ -1,4 +1,4 @@
-"""What rules may read and run besides the rows that they judge: tables, and files of functions."""
+"""Tables and files of functions that rules may use."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _no_script(name: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What rules may read and run; nothing unless their caller allows it."""
+    """What rules may read and run: nothing unless the caller allows it."""
 
     check_table: Callable[[str], None] = _no_table  # Refuses a path or URI.
     script: Callable[[str], Path] = _no_script  # Returns the file of a script's name, or refuses.
@@ -117,7 +117,7 @@ def defect(error: BaseException, *, discreet: bool) -> str:
 
 @contextmanager
 def printing_aside() -> Iterator[None]:
-    """Have what foreign code prints go to standard error: standard output may be a document."""
+    """Redirect prints of foreign code to standard error: standard output may be a document."""
     # One thread at a time: two that put the stream back in another order would lose it.
     with _PRINTING, redirect_stdout(sys.stderr):
         yield

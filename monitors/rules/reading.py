@@ -1,4 +1,4 @@
-"""Where rules come from: a file, or constraints.json."""
+"""Reads rules from a file, or constraints.json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_BYTES = 1 << 22
 
 
 def read_rules(found: object) -> RuleSet:
-    """Read rules from wherever they are: a list, a file's path, or a set that was read before."""
+    """Read rules from a list, a file's path, or a rule set."""
     if isinstance(found, str | os.PathLike):
         shown = os.fspath(found)
         place = locate(found)

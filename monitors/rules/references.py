@@ -1,4 +1,4 @@
-"""Values that must stand in a column of another table."""
+"""Foreign keys: values that must occur in a column of another table."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class ForeignKey:
 
     @property
     def wanted(self) -> str:
-        """Return where a value must stand."""
+        """Describe the required column."""
         return f'in column "{self.key}" of {self.table}'
 
     @property
     def broken(self) -> str:
-        """Return what stands nowhere."""
+        """Describe values that do not occur."""
         return f"not {self.wanted}"
 
     def holds(self, batch: pa.RecordBatch) -> pa.BooleanArray:

@@ -221,7 +221,7 @@ def _named(text: str, reach: Reach) -> Function:
 
 
 def _direction(function: Function, name: str) -> bool | None:
-    """Return whether larger is better, as the function says, or its name; None: neither does."""
+    """Whether larger is better, by the function's declaration or name; None: unknown."""
     inner = getattr(function, "func", function)  # Of a partial.
     said = getattr(function, "greater_is_better", getattr(inner, "greater_is_better", None))
     if isinstance(said, bool):
@@ -234,11 +234,11 @@ class _FailedError(Exception):
 
 
 class _UnboundedError(Exception):
-    """Leaving rows out does not tell how sure a value is."""
+    """The jackknife gives no variance of a value."""
 
 
 class _Call:
-    """Calls a function on some rows, with what its parameters ask for."""
+    """Calls a function on some rows, with the arguments that its parameters request."""
 
     def __init__(self, function: Function, answers: Answers, discreet: bool) -> None:
         self._function, self._discreet = function, discreet
@@ -262,7 +262,7 @@ class _Call:
         return len(self._columns[0])
 
     def __call__(self, rows: NDArray[np.bool_] | slice) -> float:
-        """Return the number of some rows, in arrays of their own that the function may change."""
+        """Return the metric of some rows; the function gets copies that it may change."""
         columns = [one[rows].copy() for one in self._columns]
         named = {
             name: None if one is None else one[rows].copy() for name, one in self._named.items()
@@ -298,7 +298,7 @@ def _columns(answers: Answers) -> tuple[NDArray[np.generic], NDArray[np.generic]
 
 
 def _class_values(answers: Answers) -> NDArray[np.generic]:
-    """Return the classes as labels write them: numbers where all are, else texts."""
+    """Return the classes in the labels' form: numbers where all are, else texts."""
     whole = all(one.isascii() and one.removeprefix("-").isdecimal() for one in answers.classes)
     return np.array([int(one) for one in answers.classes] if whole else answers.classes)
 
@@ -311,7 +311,7 @@ def _scores(answers: Answers) -> Numbers | None:
 
 
 def _with_variance(value: float, call: _Call, clusters: Codes | None) -> Measure:
-    """Measure by leaving out groups of rows, and of clusters: the larger variance counts."""
+    """Measure by leaving out groups of rows, and of clusters; the larger variance counts."""
     rows = call.rows
     alone, groups = _jackknife(value, call, np.arange(rows))
     shared = (0.0, 0)

@@ -1,4 +1,4 @@
-"""The parts of a window that are measured alone: each class."""
+"""Metrics of each class alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def part_points(parts: Sequence[MetricResult]) -> Iterator[MetricPoint]:
 
 
 def shown_classes(answers: Answers) -> tuple[str, ...]:
-    """Name the classes that are shown alone, in their order; none unless there are several."""
+    """Return the classes shown alone, in order; none unless there are several."""
     if answers.problem != "multiclass" or not len(answers):
         return ()
     size = len(answers.classes)
@@ -55,5 +55,5 @@ def shown_classes(answers: Answers) -> tuple[str, ...]:
 def part_measures(
     answers: Answers, part: str, clusters: Codes | None = None
 ) -> Mapping[str, Measure]:
-    """Measure a class against the others; nothing where it lacks."""
+    """Measure a class against the others; nothing where it is missing."""
     return class_measures(answers, part, clusters) if part in answers.classes else {}

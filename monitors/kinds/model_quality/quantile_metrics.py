@@ -51,13 +51,13 @@ def is_of_quantiles(name: str) -> bool:
 
 
 def is_coverage(name: str) -> bool:
-    """Whether a metric is a coverage, of which more and less are worth telling."""
+    """Whether a metric is a coverage, which is judged on both sides."""
     found = OF_LEVEL.fullmatch(name)
     return found is not None and found[1] in (COVERAGE, WITHIN)
 
 
 def require_no_quantile_names(names: Iterable[str]) -> None:
-    """Refuse a user's metric of a name that quantiles have; without them it is free."""
+    """Refuse a user's metric with a name of the quantile metrics."""
     if taken := next((name for name in names if is_of_quantiles(name)), ""):
         raise InputError(
             f'metric "{taken}": driftline measures one of this name of quantiles; leave it out, or '
@@ -105,7 +105,7 @@ def quantile_metrics(
 
 
 def widest_interval(names: Iterable[str]) -> str:
-    """Return which of some metrics is the coverage of the widest interval; "" where none is."""
+    """Return the coverage of the widest interval among some metrics; "" without any."""
     return max((one for one in names if one.startswith(f"{WITHIN}[")), default="")
 
 
@@ -142,7 +142,7 @@ def covers_less(violated: MetricResult, results: Iterable[str]) -> bool:
 
 
 def _meaning(one: MetricResult, beside: MetricResult) -> str:
-    """Return what a violated coverage means, of an interval or, beside one, of its ends."""
+    """Return the meaning of a violated coverage, of an interval or of its ends."""
     return _direction(one, is_end=beside.name.startswith(WITHIN))
 
 
@@ -186,7 +186,7 @@ def crossing_details(answers: Answers, columns: Sequence[str]) -> tuple[int, str
 
 
 def interval_words(name: str, *, is_lower: bool) -> str:
-    """Return what a coverage that is too low, or too high, means; "" of other metrics."""
+    """Return the meaning of a coverage that is too low, or too high; "" for other metrics."""
     found = OF_LEVEL.fullmatch(name)
     if found is None or not is_coverage(name):
         return ""
@@ -198,6 +198,6 @@ def interval_words(name: str, *, is_lower: bool) -> str:
 
 
 def width_of(name: str) -> str:
-    """Name the width of the interval whose coverage a metric is; "" of other metrics."""
+    """Return the words for a coverage's interval; "" for other metrics."""
     found = OF_LEVEL.fullmatch(name)
     return f"{WIDTH}[{found[2]}]" if found is not None and found[1] == WITHIN else ""

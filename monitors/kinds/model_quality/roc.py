@@ -1,4 +1,4 @@
-"""How well scores rank positives above negatives: curves, the area under one, and its variance."""
+"""Curves of ranking scores, the area under the ROC curve, and its variance."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def precision_recall_curve(ranking: Ranking) -> tuple[Numbers, Numbers]:
 
 
 def _kept(ranking: Ranking) -> NDArray[np.intp]:
-    """Choose the distinct scores that a curve shows, the last among them."""
+    """Choose the distinct scores of a curve, including the last."""
     count = len(ranking.positives)
     if count <= CURVE_POINTS:
         return np.arange(count)

@@ -67,7 +67,7 @@ FEW_FAILURES = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """How a metric differs among windows of one length, on the scale of the test."""
+    """Between-window variance of a metric for one length, on the test's scale."""
 
     centre: float  # Mean, on the scale of the test.
     variation: SeriesVariation  # Of windows; by chance as of `support` rows.
@@ -77,7 +77,7 @@ class Scatter:
 
     @property
     def of_moves(self) -> float:
-        """Which part of a chance goes to moves farther than any that days made."""
+        """Part of alpha for moves farther than any between days."""
         return self.moves.part / 2.0 if self.moves is not None else 0.0
 
     def explained(self, window: Measure, alpha: float) -> tuple[float, float]:
@@ -107,7 +107,7 @@ class Scatter:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of one metric."""
+    """The judgement of one metric."""
 
     p_value: float  # Chance of so bad a value or a worse one without any change.
     bound: float  # A violation iff the value is beyond it.
@@ -276,7 +276,7 @@ def _variance_at(threshold: float, window: Measure) -> float:
 
 
 def has_few_failures(reference: Measure, *, is_lower: bool) -> bool:
-    """Whether a share or score of a reference rests on so few failures that days cannot differ."""
+    """Whether a reference's share or score has too few failures for days to differ."""
     if reference.scale not in ("share", "score"):
         return False
     failures = 1.0 - reference.value if is_lower else reference.value
@@ -284,7 +284,7 @@ def has_few_failures(reference: Measure, *, is_lower: bool) -> bool:
 
 
 def _rows(reference: Measure) -> float:
-    """Return the rows behind a share: as many independent ones as tell as much."""
+    """Return the effective rows behind a share."""
     effect = reference.variance / reference.independent if reference.independent else 1.0
     return max(reference.support / max(effect, TINY), 1.0)
 
@@ -313,7 +313,7 @@ def _few_failures(
 
 
 def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
-    """Take the larger of the window's variance and the one that the reference foretells for it."""
+    """Return the larger of the window's variance and the one expected by the reference."""
     effect = window.variance / window.independent if window.independent else 1.0
     fewer = reference.support / max(window.support, 1.0)
     if not reference.variance:
@@ -324,7 +324,7 @@ def _without_blocks(window: Measure, reference: Measure, own: float) -> float:
 
 
 def _values(blocks: Blocks, name: str) -> OnScale:
-    """Return a metric's values on the scale of the test, and what moved with base rates."""
+    """Return a metric's values on the test's scale, and what moved with base rates."""
     if name not in blocks.on_scale:
         found = [
             one
@@ -358,7 +358,7 @@ def _differ(whole: Measure) -> bool:
 
 
 def _moments(values: Numbers, weights: Numbers) -> tuple[float, float]:
-    """Return mean and standard deviation, by weight, the latter not too small for few values."""
+    """Return the weighted mean and standard deviation, corrected for small samples."""
     share = weights / weights.sum()
     mean = float(share @ values)
     variance = float(share @ (values - mean) ** 2) * len(values) / max(len(values) - 1, 1)
@@ -388,7 +388,7 @@ def forward(value: float, support: float, scale: Scale) -> float:
 
 
 def forward_all(values: Numbers | np.float64, support: float, scale: NamedScale) -> Numbers:
-    """Bring metrics of one scale and support to the scale of the test, as `forward` does one."""
+    """Convert metrics of one scale and support to the test's scale, as `forward` does one."""
     if scale in ("share", "score"):
         smoothed = values if math.isinf(support) else (values * support + 0.5) / (support + 1.0)
         return np.asarray(special.logit(np.clip(smoothed, TINY, 1.0 - TINY)))
@@ -398,7 +398,7 @@ def forward_all(values: Numbers | np.float64, support: float, scale: NamedScale)
 
 
 def backward(value: float, scale: Scale) -> float:
-    """Bring a value on the scale of the test back to the metric's own."""
+    """Convert a value on the test's scale back to the metric's own."""
     if isinstance(scale, Range):
         return scale.backward(value)
     if scale in ("share", "score"):

@@ -126,7 +126,7 @@ def _context(
     results: Mapping[str, MetricResult],
     place: Named,
 ) -> list[tuple[str, str]]:
-    """Describe what one would ask first: does ranking hold, has the base rate moved, where."""
+    """Describe whether ranking still holds, how the base rate moved, and the segment."""
     found: list[tuple[str, str]] = []
     name = RANKING[answers.problem]
     ranking = results.get(name)
@@ -157,7 +157,7 @@ def _percent(share: float) -> str:
 
 
 def _ratio(one: MetricResult, constraint: Constraint) -> float | None:
-    """Return how far the value lies beyond the threshold, in terms of what may be."""
+    """Return the distance from the threshold, relative to the bound's."""
     if one.value is None or one.bound is None or one.bound == constraint.threshold:
         return None
     return abs(one.value - constraint.threshold) / abs(one.bound - constraint.threshold)
@@ -183,7 +183,7 @@ def same_metrics(
 
 
 def same_words(same: Sequence[MetricResult]) -> str:
-    """Name metrics that say the same as another, with their values."""
+    """Name metrics with the same meaning as another, with their values."""
     told = [f"{one.name} {shown_number(one.value)}" for one in same[:SAME_SHOWN]]
     told += [f"{len(same) - SAME_SHOWN} more"] * (len(same) > SAME_SHOWN)
     return f"the same as {' and '.join(told)}"

@@ -1,1 +1,1 @@
-"""The kind "joint": whether columns still hang together as in the reference."""
+"""The kind "joint": whether columns are related as in the reference."""

@@ -1,4 +1,4 @@
-"""The blocks of a reference's sample, and differences weighed by two laws."""
+"""Blocks of a reference's sample, and tests of differences by two laws."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def sample_blocks(sample: RowSample, length: timedelta | None, share: float) -> 
 def student_nats(
     distance: Numbers | float, variance: Numbers | float, freedom: Numbers | float
 ) -> Numbers:
-    """Weigh a difference whose variance is an estimate, in nats: -ln of the chance of so much."""
+    """Return the p-value of a difference with an estimated variance, in nats: -ln p."""
     return np.asarray(-stats.t.logsf(distance / np.sqrt(variance), freedom))
 
 

@@ -58,7 +58,7 @@ ROW = 1.0 / 12.0
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """How well window and reference are told apart on rows that were held out."""
+    """How well held-out rows of window and reference are told apart."""
 
     auc: float  # 0.5 when not told apart at all, with its 95% interval.
     low: float
@@ -76,7 +76,7 @@ class Domain:
 
     @property
     def drifted(self) -> bool:
-        """Whether the window is told apart better than is usual."""
+        """Whether the window is told apart better than expected."""
         return self.auc > self.bound
 
 
@@ -182,7 +182,7 @@ def _by_blocks(
 
 
 def _by_rows(window: int, reference: int) -> float:
-    """Return the variance of an AUC of rows alike, half of either side being asked about."""
+    """Return the variance of an AUC without drift, with half of either side held out."""
     return 2.0 * ROW * (1.0 / window + 1.0 / reference)
 
 
@@ -233,7 +233,7 @@ def _domain(
 
 
 class _Trial:
-    """One classifier, fitted on some rows and asked about others."""
+    """One classifier, fitted on some rows and tested on others."""
 
     def __init__(
         self, model: object, held: NDArray[np.intp], reference: Features, window: Features
@@ -255,7 +255,7 @@ class _Trial:
         halves: tuple[NDArray[np.bool_], NDArray[np.bool_]],
         random: np.random.Generator,
     ) -> _Trial:
-        """Fit on these rows of either side, and keep the others to ask about."""
+        """Fit on these rows of either side, and hold out the others."""
         # A heavy package that only this question needs.
         from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -277,7 +277,7 @@ class _Trial:
         return cls(model, np.flatnonzero(~ours), reference[~ours], window[~theirs])
 
     def place(self, ranks: NDArray[np.float64]) -> None:
-        """Write the ranks of the reference's rows to their places."""
+        """Write the ranks of the reference's rows to their indices."""
         ranks[self._held] = self.ranks
 
     def _scores(self, features: Features) -> NDArray[np.float64]:
@@ -294,7 +294,7 @@ class _Trial:
     def reasons(
         self, names: tuple[str, ...], random: np.random.Generator
     ) -> tuple[tuple[str, float], ...]:
-        """Shuffle one column after the other among all rows, and see what AUC is lost."""
+        """Permute one column after the other among all rows; return the loss of AUC."""
         some = _some(len(self._reference), len(self._window), random)
         held, reference = self._held[some], self._reference[some]
         whole = _Trial(self._model, held, reference, self._window).auc
@@ -309,14 +309,14 @@ class _Trial:
 
 
 def _trials(reference: Features, window: Features, random: np.random.Generator) -> list[_Trial]:
-    """Fit on every second stretch of either side and ask about the others, and the other way."""
+    """Fit on every second part of either side and test on the others, then the reverse."""
     ours, theirs = _halves(len(reference)), _halves(len(window))
     ways = (ours, theirs), (~ours, ~theirs)
     return [_Trial.of(reference, window, halves, random) for halves in ways]
 
 
 def _auc_of(trials: Sequence[_Trial]) -> float:
-    """Return the AUC over all rows that were asked about, each among those of its trial."""
+    """Return the AUC over all tested rows, each ranked within its trial."""
     rows = [one.sizes[1] for one in trials]
     return float(np.average([one.auc for one in trials], weights=rows))
 
@@ -329,5 +329,5 @@ def _some(rows: int, size: int, random: np.random.Generator) -> NDArray[np.intp]
 
 
 def _halves(rows: int) -> NDArray[np.bool_]:
-    """Mark every second of ten stretches, so that neighbours are seldom parted."""
+    """Mark every second of ten parts, so that neighbours are seldom separated."""
     return np.asarray(np.arange(rows) * CHUNKS // max(rows, 1) % 2 == 0)

@@ -80,7 +80,7 @@ class PairChange:
 
     @property
     def ratio(self) -> float:
-        """How far the correlation moved over how far it may."""
+        """Change of the correlation over its bound."""
         room = abs(self.bound - self.reference)
         return abs(self.window - self.reference) / room if room else math.inf
 
@@ -194,7 +194,7 @@ def _beyond(
 
 
 def _is_over(last: Numbers, rows: Numbers, rho: Numbers, now: Numbers) -> NDArray[np.bool_]:
-    """Mark pairs whose last window is nearer to the reference than to what changed."""
+    """Mark pairs whose last window is nearer to the reference than to the change."""
     last, rho, now = _fisher(last), _fisher(rho), _fisher(now)
     return np.asarray((np.abs(last - rho) < np.abs(last - now)) & (rows >= FEWEST_PAIRED))
 
@@ -230,7 +230,7 @@ def _change(
 def _judged(
     plan: Sequence[Score], known: Pairs, found: Pairs, spreads: tuple[Numbers, Numbers]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Choose the pairs that both sides can tell something of."""
+    """Choose the pairs with enough information on both sides."""
     columns = np.array([score.column for score in plan], dtype=object)
     comparable = (spreads[1] >= KEPT_SPREAD * spreads[0]) & (spreads[0] > 0)
     for place, one in enumerate(plan):
@@ -251,7 +251,7 @@ def _dependence(
     first: NDArray[np.intp],
     second: NDArray[np.intp],
 ) -> MeanVariation:
-    """Learn how much each pair's correlation differs between the reference's blocks."""
+    """Estimate the between-block variance of each pair's correlation."""
     count = int(blocks.max(initial=-1)) + 1
     if not count:
         return MeanVariation(np.zeros(len(first)))

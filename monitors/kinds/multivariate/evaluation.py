@@ -228,7 +228,7 @@ def _drift_metrics(
 
 
 def _points(found: JointJudgement) -> Iterator[MetricPoint]:
-    """Return one number of each question for the metric store."""
+    """Return one number of each test for the metric store."""
     if found.pairs:
         strongest = max(pair.ratio for pair in found.pairs)
         yield MetricPoint(OWN_METRICS, "joint_correlation_ratio", strongest)
@@ -241,7 +241,7 @@ def _points(found: JointJudgement) -> Iterator[MetricPoint]:
 
 
 def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> dict[str, JsonValue]:
-    """Return what the numbers rest on."""
+    """Return the details of the numbers."""
     domain = found.domain
     untimed = sample.hours is None and bool(joint_violations(found))
     note = ORDER_NOTE if found.block_count else TIMES_NOTE
@@ -258,7 +258,7 @@ def _details(sample: RowSample, found: JointJudgement, missing: list[str]) -> di
 
 
 def joint_violations(found: JointJudgement) -> tuple[Violation, ...]:
-    """Return what is violated, most blamed first."""
+    """Return the violations, greatest contribution first."""
     violations = [*_pairs(found), *_answers(found), *_derived(found)]
     if found.domain is not None and found.domain.drifted:
         violations.append(_told_apart(found.domain))
@@ -266,7 +266,7 @@ def joint_violations(found: JointJudgement) -> tuple[Violation, ...]:
 
 
 def changed_pairs(found: JointJudgement) -> list[PairChange]:
-    """Return the strongest change of each pair of columns, whatever the levels, most first."""
+    """Return the strongest change of each pair of columns, over all levels, most evidence first."""
     kept: dict[frozenset[str], PairChange] = {}
     for pair in found.pairs:
         kept.setdefault(frozenset((pair.first.column, pair.second.column)), pair)
@@ -338,7 +338,7 @@ def _derived(found: JointJudgement) -> Iterator[Found]:
 def by_source(
     known: DerivedRows, drifts: Mapping[str, ColumnDrift]
 ) -> dict[str, list[ColumnDrift]]:
-    """Return, by column that something is derived of, its verdicts, the strongest first."""
+    """Return the verdicts of derived columns by their source column, the strongest first."""
     found: dict[str, list[ColumnDrift]] = {}
     for name, one in drifts.items():
         found.setdefault(known.sources[name], []).append(one)
@@ -370,7 +370,7 @@ def _drifted(
 def _violation(
     name: str, check: str, description: str, cause: str, ratio: float, excess: float
 ) -> Found:
-    """Return a violation with its evidence beyond what was needed, in nats."""
+    """Return a violation with its evidence beyond the critical value, in nats."""
     return Violation(name, check, description, "ticket", ratio, cause=cause), excess
 
 

@@ -1,4 +1,4 @@
-"""All joint questions about one window, each with its share of the budget of false alarms."""
+"""All multivariate tests of one window, each with its share of the budget of false alarms."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class JointJudgement:
-    """The answers to all joint questions about one window."""
+    """Results of the multivariate tests of one window."""
 
     plan: tuple[Score, ...]
     pairs: tuple[PairChange, ...]  # Most changed first; each of the shortest span that shows it.
@@ -71,7 +71,7 @@ def judge_window(
     reading: JointReading,
     earlier: RowSample | None = None,
 ) -> JointJudgement:
-    """Ask all joint questions about a window that was read, with rows of the windows before it."""
+    """Run all multivariate tests on a window, with rows of the windows before it."""
     baseline, budget = context.baseline, context.budget
     length = context.rows.length
     window = reading.sampler.result()
@@ -159,7 +159,7 @@ def _changed_pairs(
     *,
     alpha: float,
 ) -> list[PairChange]:
-    """Judge all pairs in each span; of each pair the shortest span that shows a change speaks."""
+    """Judge all pairs in each span; a pair's shortest span with a change decides."""
     known, newest = correlations(reference), None
     found: dict[str, PairChange] = {}
     for span, own_blocks in zip(spans, blocks, strict=True):
@@ -187,7 +187,7 @@ def _changed_pairs(
 def _columns(
     baseline: Baseline, sample: RowSample, window: RowSample
 ) -> tuple[dict[str, Codes], dict[str, Codes], dict[str, Cells]]:
-    """Return the codes of both sides, derived columns in place of what they are derived of."""
+    """Return the codes of both sides, with derived columns in place of their sources."""
     left_out: set[str] = set()
     cells = dict(baseline.cells)
     codes, now = dict(sample.codes), dict(window.codes)
@@ -223,7 +223,7 @@ def _features(names: tuple[str, ...], codes: dict[str, Codes]) -> Features:
 
 
 def shared(budget: Budget, share: float) -> Budget:
-    """Return a part of a budget, 0-1, for one of several questions."""
+    """Return the part of a budget, 0-1, for one of several tests."""
     return replace(budget, false_alarms_per_year=budget.false_alarms_per_year * share)
 
 
@@ -235,7 +235,7 @@ def judge_answers(
     length: timedelta | None,
     budget: Budget,
 ) -> DriftTestResult:
-    """Judge the model's answers, each column by its cells."""
+    """Judge the model's predictions, each column by its cells."""
     known = reference_columns(baseline)
     names = [output.name for output in baseline.signature.outputs if output.name in known]
     references = {name: known[name] for name in names}
@@ -246,7 +246,7 @@ def judge_answers(
 def judge_derived(
     sample: RowSample, window: RowSample, *, length: timedelta | None, budget: Budget
 ) -> DriftTestResult:
-    """Judge what stands for embeddings and free text."""
+    """Judge the derived columns of embeddings and free text."""
     known, found = sample.derived, window.derived
     if known is None or found is None:
         return DriftTestResult({}, {}, 0.0)

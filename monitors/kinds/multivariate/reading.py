@@ -1,4 +1,4 @@
-"""What is gathered while a window is read for joint questions: a sample, and the answers' cells."""
+"""What one reading of a window gathers for multivariate tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from driftline.baseline.store import Baseline
 
 @dataclass(slots=True)
 class JointReading:
-    """Grows by rows and adds up."""
+    """A sample of the rows, and the predictions' cells."""
 
     sampler: RowSampler
     outputs: Mapping[str, Cells]  # The model's answers, by column: their cells.

@@ -1,1 +1,1 @@
-"""Single rows that do not look like the reference's: a score for each, and their share watched."""
+"""The kind "outliers": scores single rows, and judges the share of outliers."""

@@ -1,4 +1,4 @@
-"""The condition that outliers meet, so that a violation finds its rows again."""
+"""The condition of outliers, by which a violation finds its rows again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCORE = "outlier_score"
 
 @dataclass(frozen=True, slots=True)
 class OutlierCondition:
-    """Marks the outliers; what `Predicate` is to a single column."""
+    """Marks the outliers, as `Predicate` does values of a column."""
 
     # None where only the words of a report were read.
     scorer: RowScorer | None = field(default=None, compare=False, repr=False)
@@ -30,7 +30,7 @@ class OutlierCondition:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that `mask` looks at."""
+        """The columns that `mask` needs."""
         return () if self.scorer is None else self.scorer.columns
 
     @property
@@ -50,7 +50,7 @@ class OutlierCondition:
     def worst(
         self, batches: Iterable[pa.RecordBatch], *, limit: int, position: str | None = None
     ) -> pa.Table:
-        """Return the oddest rows, each with its score, the oddest first; see `Ranked`."""
+        """Return the rows with the highest scores, highest first; see `Ranked`."""
         kept: pa.Table | None = None
         first = 0
         for batch in batches:

@@ -1,4 +1,4 @@
-"""The kind "outliers": whether more single rows are odd than the reference would have."""
+"""The kind "outliers": whether a window has more outliers than expected."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def _metric(verdict: ShareVerdict, rows: int) -> MetricResult:
 
 
 def _idle(baseline: Baseline, reading: OutlierReading) -> dict[str, str]:
-    """Return the columns without a value on either side, where that is no chance, and why."""
+    """Return the columns empty in the window but not in the reference, where that is no chance."""
     profile, unseen = baseline.profile, reading.unseen
     assert profile is not None  # The scorer was made of it.
     found = {}
@@ -170,7 +170,7 @@ def _idle(baseline: Baseline, reading: OutlierReading) -> dict[str, str]:
 
 
 def _without_values(idle: Mapping[str, str]) -> Iterator[MetricResult]:
-    """Yield a line without a value of each column that no row of either side has a value of."""
+    """Yield a line for each column without a value on either side."""
     for name, why in idle.items():
         yield MetricResult(METRIC, None, operator=ABOVE, label=name, note=f"{UNDEFINED}{why}")
 
@@ -185,7 +185,7 @@ def _points(reading: OutlierReading, verdict: ShareVerdict) -> tuple[MetricPoint
 def _too_many(
     scorer: RowScorer, reading: OutlierReading, verdict: ShareVerdict, idle: Mapping[str, str]
 ) -> Violation | None:
-    """Return the violation of too many outliers, with the columns that make them odd."""
+    """Return the violation of too many outliers, with the columns behind them."""
     if not verdict.violated or verdict.bound is None:
         return None
     share, usual = share_words(verdict.share), share_words(verdict.reference)
@@ -218,7 +218,7 @@ def _details(
     verdict: ShareVerdict | None,
     missing: tuple[str, ...],
 ) -> dict[str, JsonValue]:
-    """Return what the share rests on, and the worst rows."""
+    """Return the details of the share, and the worst rows."""
     sample = scorer.sample_scores
     return {
         **({"missing_note": missing_note(missing)} if missing else {}),
@@ -247,7 +247,7 @@ def _details(
 
 
 def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) -> float:
-    """Return how many times more the counts of rare cells vary than those of independent rows."""
+    """Return the design effect of counts of rare cells."""
     if baseline.blocks is not None and len(baseline.blocks.hours):
         hours = int(baseline.blocks.hours[-1] - baseline.blocks.hours[0]) + 1
         most = max(1, hours // WANTED_BLOCKS)
@@ -260,7 +260,7 @@ def cluster_size(baseline: Baseline, columns: Sequence[str], length: timedelta) 
 
 
 def _of_sample(baseline: Baseline, columns: Sequence[str]) -> list[float]:
-    """Measure stretches of the sample; of a group only as many rows are there as were drawn."""
+    """Measure parts of the sample; a group only has its sampled rows."""
     sample, found = baseline.sample, []
     if sample is None or len(sample) < STRETCHES:
         return []
@@ -275,7 +275,7 @@ def _of_sample(baseline: Baseline, columns: Sequence[str]) -> list[float]:
 
 
 def _dispersion(counts: NDArray[np.integer]) -> tuple[float, float]:
-    """Return how many times more rare cells vary than independent rows, and its error by chance."""
+    """Return the design effect of rare cells, and its error by chance."""
     rows = counts.sum(axis=1).astype(np.float64)
     counts, rows = counts[rows > 0], rows[rows > 0]
     total = counts.sum(axis=0)
@@ -371,7 +371,7 @@ def judge_share(
 
 
 def _least_share(weigh: Callable[[float], float], expected: float, needed: float) -> float:
-    """Find the share at which the evidence is what a violation needs, where all rows are enough."""
+    """Find the share whose evidence equals the critical value; all rows must exceed it."""
     found = brentq(lambda log: weigh(math.exp(log)) - needed, math.log(expected), 0.0)
     return math.exp(float(found))
 

@@ -62,14 +62,14 @@ class NumberAxis:
     width = 1
 
     def place(self, values: Numbers) -> Numbers:
-        """Lay values on the scale, shape (rows, 1); what is no number lies in the middle."""
+        """Scale values, shape (rows, 1); missing ones lie in the middle."""
         with np.errstate(over="ignore"):
             far = (values - self.middle) / self.spread
         found = np.arcsinh(np.clip(far, -LARGEST, LARGEST))
         return np.nan_to_num(found)[:, None]
 
     def of_codes(self, codes: Codes, depth: Numbers) -> Numbers:
-        """Lay rows of which only the cell is known on the scale, shape (rows, 1)."""
+        """Scale rows with known cells, shape (rows, 1)."""
         edges = np.asarray(self.number.cells.edges, np.float64)
         cell = np.where(codes <= len(edges), codes, 0).astype(np.int64)
         bounds = np.concatenate([[-np.inf], edges, [np.inf]])
@@ -84,7 +84,7 @@ class NumberAxis:
 
 @dataclass(frozen=True, eq=False)
 class LevelAxes:
-    """A column of levels: all equally far from each other, and from none."""
+    """A column of levels: all equally far from each other, and from a missing value."""
 
     level: LevelTerms
     points: Numbers  # By cell, shape (cells, axes).
@@ -97,7 +97,7 @@ class LevelAxes:
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """Rows of a reference that others are measured by."""
+    """Rows of a reference by which others are measured."""
 
     numbers: tuple[NumberAxis, ...]
     levels: tuple[LevelAxes, ...]
@@ -109,7 +109,7 @@ class Joint:
     def nats(
         self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes], rows: int
     ) -> Numbers:
-        """Return how rare rows are, shape (rows,); a column that they lack makes none odd."""
+        """Return the rarity of rows, shape (rows,); missing columns are ignored."""
         placed = self._place(numbers, levels, rows)
         return self.rarity.of(self.scale * _factors(self.model, placed))
 

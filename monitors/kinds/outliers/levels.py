@@ -51,7 +51,7 @@ class LevelTerms:
 
     @property
     def tail_count(self) -> int:
-        """How many times ``exp(-t)`` bounds the chance of a term of t: half a row is the least."""
+        """Factor of ``exp(-t)`` that bounds the chance of a term of t: half a row is the least."""
         return 2
 
     def of_rows(self, batch: pa.RecordBatch) -> Floats:
@@ -106,7 +106,7 @@ class LevelTerms:
 
 
 def level_terms(cells: Cells, column: ColumnProfile) -> LevelTerms:
-    """Take the terms from the reference's counts."""
+    """Compute the terms from the reference's counts."""
     assert column.cell_counts is not None
     counts = column.cell_counts.astype(np.float64)
     rows = float(counts.sum())

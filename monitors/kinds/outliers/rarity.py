@@ -46,7 +46,7 @@ class Rarity:
 
     @cached_property
     def _lines(self) -> tuple[Numbers, Numbers, Numbers]:
-        """Edges of the stretches, slope of each and its height at 0."""
+        """Edges of the intervals, their slopes and heights at 0."""
         last = self.knots[-1]
         between = np.diff(self.nats) / np.diff(self.knots)
         slopes = np.concatenate([[0.0], between, [0.0, 1.0 / self.scale]])
@@ -56,7 +56,7 @@ class Rarity:
         return edges, slopes, np.concatenate([self.nats[:1], heights, self.nats[-1:], [above]])
 
     def of(self, values: NDArray[np.floating]) -> Numbers:
-        """Return minus the logarithm of the share that has so much or more, at least 0."""
+        """Return minus the logarithm of the share at or above a value, at least 0."""
         edges, slopes, heights = self._lines
         stretch = counted_below(values, edges)
         found: Numbers = slopes.take(stretch)
@@ -66,7 +66,7 @@ class Rarity:
 
 
 def fit_rarity(values: NDArray[np.floating]) -> Rarity:
-    """Learn the map from a sample of the reference, shape (rows,), at least one."""
+    """Fit the map to a sample of the reference, shape (rows,), at least one."""
     ordered = np.sort(np.asarray(values, np.float64))
     rows = len(ordered)
     knots = [ordered[0]]
@@ -97,7 +97,7 @@ def fit_rarity(values: NDArray[np.floating]) -> Rarity:
 
 
 def _held(ordered: Numbers, values: ArrayLike) -> Numbers:
-    """Return the share of the sample that has so much or more."""
+    """Return the share of the sample at or above a value."""
     return np.asarray(1.0 - np.searchsorted(ordered, values, side="left") / len(ordered))
 
 

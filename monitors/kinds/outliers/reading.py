@@ -1,4 +1,4 @@
-"""What is gathered of a window's outliers in one reading: how many, by which columns, the worst."""
+"""What one reading of a window gathers: the number of outliers, their columns, the worst rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXPLAINED_ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class OddRow:
-    """One odd row."""
+    """One outlier."""
 
     score: float
     pointer: Pointer
@@ -32,7 +32,7 @@ class OddRow:
 
 @dataclass(slots=True)
 class OutlierReading:
-    """Counts over some rows; grows by `update`, adds up by `merge`."""
+    """Counts of outliers."""
 
     scorer: RowScorer
     row_count: int = 0
@@ -51,11 +51,11 @@ class OutlierReading:
 
     @property
     def outlier_count(self) -> int:
-        """Rows that are outliers."""
+        """Number of outliers."""
         return int(self.counts[-1])
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Look at rows."""
+        """Add rows."""
         self.seen.update(batch.schema.names)
         self.unseen.update(self.scorer, batch)
         scores = self.scorer.score(batch)
@@ -68,7 +68,7 @@ class OutlierReading:
         self.row_count += batch.num_rows
 
     def _keep(self, batch: pa.RecordBatch, scores: np.ndarray, places: np.ndarray) -> None:
-        """Remember the worst of some rows, if they are worse than those that are known."""
+        """Keep some rows if they are worse than the kept ones."""
         rows = batch.take(pa.array(places))
         words = reasons_of(self.scorer, rows).words.to_pylist()
         pointers = row_pointers(batch, places, self.row_count)

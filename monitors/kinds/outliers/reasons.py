@@ -26,21 +26,21 @@ APART = "{} does not go with the other columns as in the reference"
 
 @dataclass(frozen=True, eq=False)
 class Reasons:
-    """Of each row, what makes it odd; shapes: (rows,)."""
+    """Why each row is unusual; shapes: (rows,)."""
 
     words: pa.Array  # Up to three columns, the oddest first; "" for an ordinary row.
     column: NDArray[np.int64]  # The oddest column's place in `columns`; -1 for none.
     columns: tuple[str, ...]
 
     def tally(self) -> Counter[str]:
-        """Count the rows by their oddest column; by "" those that none makes odd by itself."""
+        """Count the rows by their most unusual column; "" where no single one is."""
         held = np.bincount(self.column + 1, minlength=len(self.columns) + 1)
         names = ("", *self.columns)
         return Counter({names[at]: int(held[at]) for at in np.flatnonzero(held)})
 
 
 def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
-    """Describe why rows are odd; meant for the few that are."""
+    """Describe why rows are unusual; meant for few rows."""
     names, rows, columns = set(batch.schema.names), batch.num_rows, scorer.columns
     terms = np.zeros((len(columns), rows), np.float32)
     words = np.full((len(columns), rows), None, dtype=object)

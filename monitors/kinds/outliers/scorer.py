@@ -57,18 +57,18 @@ class RowScorer:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are looked at."""
+        """The scored columns."""
         return (
             *(number.column for number in self.numbers),
             *(level.column for level in self.levels),
         )
 
     def missing(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Name the columns that are looked at and are not among these."""
+        """Return the scored columns that are not among these."""
         return tuple(column for column in self.columns if column not in set(names))
 
     def require(self, names: Sequence[str]) -> None:
-        """See that some of the columns are among these."""
+        """Refuse columns without any scored one."""
         if self.columns and len(self.missing(names)) == len(self.columns):
             more = " and so on" if len(self.columns) > NAMED else ""
             raise InputError(
@@ -77,12 +77,12 @@ class RowScorer:
             )
 
     def score(self, batch: pa.RecordBatch) -> Numbers:
-        """Score rows; a column that they lack makes none of them odd."""
+        """Score rows; missing columns are ignored."""
         alone, together = self.parts(batch)
         return _score(alone, together)
 
     def parts(self, batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
-        """Return how rare rows are, in nats, by their oddest column and by all together."""
+        """Return the rarity of rows, in nats, by their rarest value and by all values together."""
         names, rows = set(batch.schema.names), batch.num_rows
         strongest = np.zeros(rows, np.float32)
         values: dict[str, Numbers] = {}
@@ -102,7 +102,7 @@ class RowScorer:
     def placed(
         self, batch: pa.RecordBatch
     ) -> tuple[Mapping[str, Numbers], Mapping[str, Codes], int]:
-        """Return numbers and cells by column, as `Joint` takes them, and how many rows."""
+        """Return numbers and cells by column for `Joint`, and the row count."""
         names = batch.schema.names
         numbers = [one for one in self.numbers if one.column in names]
         return {one.column: one.codes(batch)[1] for one in numbers}, self._cells(batch), len(batch)
@@ -114,14 +114,14 @@ class RowScorer:
 
 
 def _score(alone: Numbers, together: Numbers) -> Numbers:
-    """Return one score of both; their chances together bound that of the greater."""
+    """Return the score of the greater rarity, corrected for two looks."""
     surprise = np.maximum(alone, together + math.log1p(-ALONE))
     surprise = np.minimum(surprise, FAR) + np.log1p(np.maximum(surprise - FAR, 0.0))
     return np.asarray(np.round(np.maximum(surprise, 0.0) / math.log(10.0), DIGITS))
 
 
 def row_scorer(baseline: Baseline) -> RowScorer:
-    """Learn from a baseline what is odd."""
+    """Fit a scorer to a baseline."""
     sample, profile = baseline.sample, baseline.profile
     if sample is None or profile is None:
         raise InapplicableKindError(
@@ -169,7 +169,7 @@ def row_scorer(baseline: Baseline) -> RowScorer:
 
 
 def _threshold(scores: Numbers) -> float:
-    """Return the score that few rows of the sample have or exceed."""
+    """Return the score that only a few rows of the sample reach."""
     known, counts = np.unique(scores, return_counts=True)
     is_few = np.cumsum(counts[::-1])[::-1] <= SAMPLE_OUTLIERS
     above = float(known[-1]) + 10.0**-DIGITS

@@ -1,4 +1,4 @@
-"""``driftline.outlier_scores``: how odd each row of some data is, and why."""
+"""``driftline.outlier_scores``: the score of each row of some data, with the reason."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def outlier_scores(
 def scored_batches(
     batches: Iterator[pa.RecordBatch], scorer: RowScorer
 ) -> Iterator[pa.RecordBatch]:
-    """Lay score, verdict and reason beside rows, as columns after theirs."""
+    """Append score, verdict and reason to the rows' columns."""
     for batch in batches:
         scores = score_table(scorer, batch)
         schema = pa.schema([*batch.schema, *SCORE_COLUMNS])

@@ -55,7 +55,7 @@ class NumberTerms:
 
     @property
     def tail_count(self) -> int:
-        """How many times ``exp(-t)`` bounds the chance of a term of t: mean ranks halve a cell."""
+        """Factor of ``exp(-t)`` that bounds the chance of a term of t: mean ranks halve a cell."""
         return 5
 
     def codes(self, batch: pa.RecordBatch) -> tuple[Codes, NDArray[np.float64]]:
@@ -87,7 +87,7 @@ class NumberTerms:
 
 
 def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
-    """Take the terms from the reference's exact counts."""
+    """Compute the terms from the reference's exact counts."""
     assert column.cell_counts is not None
     counts = column.cell_counts.astype(np.float64)
     rows = max(counts.sum(), 1.0)
@@ -117,7 +117,7 @@ def number_terms(cells: Cells, column: ColumnProfile) -> NumberTerms:
 
 
 def rare_term(count: float, rows: float) -> float:
-    """Return the term of what so many of the rows hold, in nats; at most ``ln(2 rows)``."""
+    """Return the term of a share of rows, in nats; at most ``ln(2 rows)``."""
     return float(-np.log(min(1.0, max(count, 0.5) / max(rows, 1.0))))
 
 
@@ -142,7 +142,7 @@ def _reach(
     end: float,
     power: float,
 ) -> None:
-    """Add what lies beyond the end of the range, in place; half distances from the median."""
+    """Add the distance beyond the range, in place; measured in half distances from the median."""
     at = np.flatnonzero(chosen) if power else chosen[:0]
     if len(at):
         with np.errstate(over="ignore"):
@@ -190,7 +190,7 @@ def _words(
     before: NDArray[np.float64],
     absent: NDArray[np.float64],
 ) -> tuple[str, ...]:
-    """Describe each cell: what it holds, and how much of the reference lies as far out."""
+    """Describe each cell: its values, and the share of the reference as far out."""
     present = max(float(inside.sum()), 1.0)
     found = []
     for index, phrase in enumerate(cells.names):

@@ -1,4 +1,4 @@
-"""Rows with their scores beside them, written to one file while they are read."""
+"""Writes rows with their scores to one file while they are read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_scored(
 
 
 class _Target:
-    """One file that is there once it is whole."""
+    """One file that appears once it is complete."""
 
     def __init__(self, file: str | os.PathLike[str] | None) -> None:
         self.file = None if file is None else Path(file)
@@ -83,14 +83,14 @@ class _Target:
             ) from error
 
     def finish(self) -> None:
-        """Put the whole file in its place; without rows none is written."""
+        """Move the complete file to its path; without rows none is written."""
         if self.writer is not None and self.part is not None and self.file is not None:
             self.writer.close()
             self.writer = None
             self.part.replace(self.file)
 
     def drop(self) -> None:
-        """Remove what was begun and is not whole."""
+        """Remove an incomplete file."""
         if self.writer is not None:
             self.writer.close()
         if self.part is not None:

@@ -1,1 +1,1 @@
-"""What kind of fault a violated column shows, where its values say so."""
+"""Recognises kinds of faults in the values of violated columns."""

@@ -1,4 +1,4 @@
-"""Codes exchanged: each keeps the company that another one had in the reference."""
+"""Exchanged codes: each has the co-occurring values of another in the reference."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Codes:
 
 @dataclass(frozen=True, slots=True)
 class _Company:
-    """Another column: the cell of each row, of the window and of the reference's sample."""
+    """Another column's cells by row, of the window and of the reference's sample."""
 
     window: Ints
     known: Ints
@@ -83,7 +83,7 @@ class _Moved:
 
 @dataclass(frozen=True, slots=True)
 class ExchangedCodes:
-    """A column whose codes stand for each other."""
+    """A column whose codes were exchanged."""
 
     column: str
     codes: tuple[str, ...]  # Those that the window has for others.
@@ -91,13 +91,13 @@ class ExchangedCodes:
 
 
 def exchanged_codes(context: FaultContext) -> Iterator[tuple[str, Fault]]:
-    """Look at violated texts."""
+    """Test violated texts."""
     for one in _exchanged(context, context.broken(is_number=False)):
         yield one.column, one.fault
 
 
 def exchanged_texts(context: FaultContext) -> Iterator[ExchangedCodes]:
-    """Look at texts that are not violated: codes that exchange equal shares show nowhere."""
+    """Test texts without a violation: codes with equal shares leave no other trace."""
     broken = context.broken(is_number=False)
     others = [name for name in context.known(is_number=False) if name not in {*broken}]
     for one in _exchanged(context, (*broken, *others[:COLUMNS_MAX])):
@@ -106,7 +106,7 @@ def exchanged_texts(context: FaultContext) -> Iterator[ExchangedCodes]:
 
 
 def are_exchanged_in(context: FaultContext, part: FaultContext, name: str) -> bool:
-    """Return whether a part of the rows, too, fits codes better as they are exchanged in all."""
+    """Whether the exchange holds in a part of the rows, too."""
     codes, own = _codes(context, name), _codes(part, name)
     if codes is None or own is None:
         return False
@@ -115,7 +115,7 @@ def are_exchanged_in(context: FaultContext, part: FaultContext, name: str) -> bo
 
 
 def _exchanged(context: FaultContext, names: Sequence[str]) -> Iterator[ExchangedCodes]:
-    """Look at each column beside the others; what one explains is no other one's fault."""
+    """Test each column against the others; one fault explains a column only once."""
     if context.sample is None:
         return
     able = {name: codes for name in names if (codes := _codes(context, name)) is not None}
@@ -143,7 +143,7 @@ def _exchanged(context: FaultContext, names: Sequence[str]) -> Iterator[Exchange
 
 
 def _company(context: FaultContext) -> dict[str, _Company]:
-    """Return the columns that say what company a code keeps: texts first, none that moved much."""
+    """Return the columns of co-occurring values: texts first, none that moved much."""
     broken, found = set(context.violated), {}
     assert context.sample is not None
     for name in (*context.known(is_number=False), *context.known(is_number=True)):
@@ -193,7 +193,7 @@ def _lasts(codes: _Codes, pairs: Sequence[tuple[int, int]], company: Sequence[_C
 
 
 def _length(context: FaultContext) -> timedelta | None:
-    """Return the window's, None where its rows have no times, and so no order."""
+    """Return the window's length; None where its rows have no times."""
     counts = context.counts
     if counts is None or counts.start is None or counts.end is None:
         return None
@@ -233,7 +233,7 @@ def _codes(context: FaultContext, name: str) -> _Codes | None:
 
 
 def _costs(codes: _Codes, company: Sequence[_Company]) -> Floats:
-    """Return how badly each code's rows fit the reference's rows of each other one, in nats."""
+    """Return the misfit of each code's rows to the reference's rows of each other one, in nats."""
     size = len(codes.levels) + 1
     cost = np.zeros((size, size))
     for one in company:

@@ -1,4 +1,4 @@
-"""What recognisers of faults look at: the violated columns of a window beside the reference."""
+"""The input of fault recognisers: a window's violated columns and the reference."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class FaultContext:
         return self.references[name].cells
 
     def effect(self, *names: str) -> float:
-        """Return how many times more than independent rows the columns vary."""
+        """Return the design effect of the columns."""
         return max((self.effects.get(name, 1.0) for name in names), default=1.0)
 
     def known(self, *, is_number: bool) -> list[str]:
-        """Return the columns of numbers, or of texts, that both sides have."""
+        """Return the columns of numbers, or of texts, on both sides."""
         present = {*self.rows.column_names}  # A list of them is made anew at each call.
         return [
             name for name, one in self.references.items()

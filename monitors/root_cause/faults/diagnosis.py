@@ -1,4 +1,4 @@
-"""The list of faults that are recognised, and the first that a violated column shows."""
+"""The list of recognised faults; the first that fits a violated column counts."""
 
 from __future__ import annotations
 

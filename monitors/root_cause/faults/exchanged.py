@@ -1,4 +1,4 @@
-"""Two columns exchanged: each has the values that the other had in the reference."""
+"""Exchanged columns: each has the values of the other in the reference."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FITS, FLAGS_FIT = 0.5, 0.8
 
 
 def exchanged(context: FaultContext) -> Iterator[tuple[str, Fault]]:
-    """Lay violated columns beside each other, and texts also row by row."""
+    """Test pairs of violated columns, texts also row by row."""
     for is_number in (True, False):
         names = context.broken(is_number=is_number)[:COLUMNS_MAX]
         # Two shares of a flag are too little to tell a column by.
@@ -78,7 +78,7 @@ def exchanged_order(
 
 
 def is_exchanged_in(part: FaultContext, pair: Sequence[str]) -> bool:
-    """Return whether two columns look exchanged in a part of the rows, too."""
+    """Whether two columns look exchanged in a part of the rows, too."""
     codes = {} if part.sample is None else part.sample.codes
     if not {*pair} <= set(part.rows.column_names) & set(codes):
         return False
@@ -104,7 +104,7 @@ def _fit_each_other(
     apart: Mapping[str, float],
     pair: tuple[str, str],
 ) -> bool:
-    """Return whether each column lies far nearer to the other's reference than to its own."""
+    """Whether each column lies far nearer to the other's reference than to its own."""
     return all(
         _distance(context, values[name], place) < BETTER * apart[name]
         for name, place in (pair, pair[::-1])
@@ -180,7 +180,7 @@ def _row_by_row(context: FaultContext, broken: list[str]) -> Iterator[tuple[str,
 
 
 def _turned_over(context: FaultContext, one: str, other: str) -> float:
-    """Return by how many nats the window's pairs fit the reference's table turned over better."""
+    """Return how many nats better the window's pairs fit the transposed reference table."""
     assert context.sample is not None
     first, second = context.cells(one), context.cells(other)
     common = [level for level in first.levels if level in second.levels]
