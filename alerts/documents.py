@@ -90,7 +90,7 @@ class Document(BaseModel):
 
     @classmethod
     def sentence(cls, error: ValidationError, given: Mapping[str, Any]) -> str:
-        """Return what is wrong with the first field, its value, and what was expected."""
+        """Return the problem of the first field, its value, and what was expected."""
         errors = error.errors(include_url=False)
         first = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
         kind, name = first["type"], str(first["loc"][0])

@@ -54,7 +54,7 @@ class SilenceError(InputError):
 
 
 class AddressError(InputError):
-    """A target must not be sent to; details go to the log, never to whoever set the target."""
+    """A target must not be sent to; details go to the log, never to the user who set the target."""
 
 
 class UnknownAlarm(NotFoundError):  # noqa: N818 - reads as what happened

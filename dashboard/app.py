@@ -141,7 +141,7 @@ def create_app(
     }
 
     def act(name: str, given: object) -> tuple[int, str]:
-        """Ask the server by the same as who asks here."""
+        """Ask the server with the caller's own credentials."""
         by_them = send and partial(send, token=SECRET.get())
         return Actions(by_them, stores.now).run(name, given)
 
@@ -201,7 +201,7 @@ def _is_there(stores: Stores, path: str, query: str) -> bool:
 
 
 def _refused(address: Address) -> html.Div | None:
-    """Draw why a page is not for whoever asks, who lacks a role; None where it is."""
+    """Draw why the caller, who lacks a role, may not see a page; None where they may."""
     role, title = _ROLES.get(address.page, ("viewer", ""))
     if address.page == "setup":
         role, title = ui.PLACE_ROLES.get(f"/setup/{address.tab}", role), setup.NAMES[address.tab]
@@ -281,7 +281,7 @@ class _Server(FastAPIDashServer):
 
 
 def _dash(stores: Stores) -> Dash:
-    """Make the Dash application: a shell, and one callback that fills it."""
+    """Create the Dash application: a shell, and one callback that fills it."""
     app = Dash(
         __name__, backend=_Server, assets_folder=str(Path(__file__).parent / "assets"),
         assets_ignore=r"(theme|login)\.js", use_pages=False, compress=False,

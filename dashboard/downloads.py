@@ -59,7 +59,7 @@ class Downloads:
         await answer(scope, receive, send)
 
     def _interface(self, path: str, ask: Callable[[str], str]) -> Response:
-        """Ask the server as whoever asks here."""
+        """Ask the server as the caller."""
         headers = {**SAFE_HEADERS, "content-security-policy": _POLICY}
         try:
             return Response(ask(path), 200, headers, _INTERFACE[path])

@@ -145,7 +145,7 @@ class Login:
         return answer
 
     async def _begin(self, scope: Scope, found: Principal, answer: Response) -> None:
-        """Begin a session, with its cookie in the answer, of somebody whom the pages are for."""
+        """Begin a session, with its cookie in the answer, of a user who may see the pages."""
         if problem := unfit(found):
             raise ForbiddenError(problem)
         secret = await self._access.begin(found, secret_of(scope, takes_cookies=True))
@@ -192,7 +192,7 @@ class Login:
         return answer
 
     async def _find(self, scope: Scope, token: str) -> Principal | None:
-        """Return whose token it is; nobody's is a session: it would never end."""
+        """Return whose token it is; None for a session's secret: it would never end."""
         who = self._access.authenticator
         is_text = token.isascii() and 0 < len(token) <= _SECRET_MAX
         found = await who.find(token, who.peer(scope)) if is_text else None
@@ -222,7 +222,7 @@ class Sessions:
         await answer(scope, receive, send)
 
     async def _answer(self, scope: Scope, principal: Principal) -> App:
-        """Return what answers somebody whom the pages are for."""
+        """Answer a user who may see the pages."""
         secret, kept = scope[SHOWN_KEY], Response()
         if principal.via == "proxy" and is_page(scope) and not await self._is_of(secret, principal):
             secret = await self._access.begin(principal)
@@ -277,7 +277,7 @@ def own_path(text: str) -> str:
 
 
 def _refusal_page(status: int, why: str) -> Response:
-    """Return a page that says why somebody who is known sees no others."""
+    """Return a page that says why a known user may see no others."""
     link = f'<p><a href="{LOGIN}" class="button">Log in as another</a></p>'
     title, way = ("Not now", "") if status == 503 else ("Not for you", link)
     return _page(status, title, f"<p>{escape(sentence(why))}</p>{way}")
@@ -304,7 +304,7 @@ def set_cookie(
 
 
 def unfit(principal: Principal) -> str | None:
-    """Return why the pages are not for somebody; None when they are."""
+    """Return why a user may not see the pages; None when they may."""
     if not principal.may("viewer"):
         own = ", ".join(sorted(principal.roles)) or "no role"
         return f'"{principal.subject}" has {own}; the pages take the role viewer'

@@ -105,7 +105,7 @@ async def refuse(
 
 
 def _problem(scope: Scope, external_url: str, names: Collection[str]) -> str | None:
-    """Return what is wrong with who asks for what; nothing when both are our own."""
+    """Return why a request is refused, by its host and origin; nothing when both are our own."""
     named = [
         (name, value.decode("latin-1")) for name, value in scope["headers"] if name in _LOOKED_AT
     ]

@@ -60,7 +60,7 @@ class CompositeDefinition(Alarm):
 
     @classmethod
     def sentence(cls, error: ValidationError, given: Mapping[str, Any]) -> str:
-        """Return what is wrong with the first field; what is missing is no text."""
+        """Return the problem of the first field; what is missing is no text."""
         wrong = {one["type"]: one["loc"][0] for one in error.errors()}
         if "missing" in wrong and "extra_forbidden" not in wrong:
             return f"{wrong['missing']} None; expected text"

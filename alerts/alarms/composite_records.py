@@ -28,7 +28,7 @@ _ROWS_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompositeRecord(StoredAlarm):
-    """A stored composite alarm: its definition and where it stands."""
+    """A stored composite alarm: its definition and its state."""
 
     definition: CompositeDefinition
     held: Held

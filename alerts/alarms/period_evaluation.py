@@ -144,7 +144,7 @@ def step(
 def points(
     definition: AlarmDefinition, summaries: Mapping[int, Summary], starts: Sequence[datetime]
 ) -> list[Point]:
-    """Make the points of an alarm on one metric."""
+    """Return the points of an alarm on one metric."""
     statistic = definition.statistic_name
     return [
         Point(start, found.get(statistic), found.sample_count, found.note)
@@ -163,7 +163,7 @@ def math_points(
     sample_counts: Mapping[int, float] | None = None,
     untrained: Untrained | None = None,
 ) -> list[Point]:
-    """Make the points of an alarm on metric math or beside a band."""
+    """Return the points of an alarm on metric math or with a band."""
     lower, upper, counts = lower or {}, upper or {}, sample_counts or {}
     seconds = [int(start.timestamp()) for start in starts]
     return [

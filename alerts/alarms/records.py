@@ -36,7 +36,7 @@ LOOK_AGAIN = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRecord(StoredAlarm):
-    """A stored alarm: its definition and where it stands."""
+    """A stored alarm: its definition and its state."""
 
     definition: AlarmDefinition
     evaluated_until: datetime | None
@@ -148,7 +148,7 @@ def begin_alarms(connection: Connection, dimension: tuple[str, str], moment: dat
 
 
 def get_alarm(connection: Connection, name: str) -> AlarmRecord:
-    """Return a stored metric alarm; none of the name is UnknownAlarm."""
+    """Return a stored metric alarm; UnknownAlarm for an unknown name."""
     row = find_row(connection, name)
     if row is None or row.kind != METRIC:
         raise unknown_alarm(connection, name)

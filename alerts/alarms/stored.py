@@ -38,7 +38,7 @@ class StoredAlarm:
         return {one.name: getattr(row, one.name) for one in fields(StoredAlarm)}
 
     def state_dict(self) -> dict[str, object]:
-        """Return where it stands as plain JSON values, named as DescribeAlarms does."""
+        """Return its state as plain JSON values, named as DescribeAlarms does."""
         return {
             "state_value": self.state,
             "state_reason": self.state_reason,

@@ -75,7 +75,7 @@ def _last_fired(connection: Connection, record: AnyRecord) -> Row[Any] | None:
 
 
 def _kept_note(connection: Connection, record: AnyRecord, note: Note) -> Note | None:
-    """Return what stands beside the datapoint itself, values and all; None where it is gone."""
+    """Return the datapoint's own note, values and all; None where it is gone."""
     source, rule = cause_source(note), record.definition
     if isinstance(rule, CompositeDefinition) or not rule.metric_name or "window" not in source:
         return None

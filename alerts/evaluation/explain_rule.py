@@ -118,7 +118,7 @@ def decided(definition: AlarmDefinition, judgement: Judgement, current: State) -
 
 
 def _samples(definition: AlarmDefinition, judgement: Judgement) -> str:
-    """Return of how many samples a percentile is, and how many it takes to be worth something."""
+    """Return the number of samples of a percentile, and how many it needs to be meaningful."""
     count = sum(point.sample_count for point in judgement.evaluated)
     return (
         f"the percentile is of {count:g} sample{'' if count == 1 else 's'}, and "

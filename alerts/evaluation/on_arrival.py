@@ -224,7 +224,7 @@ class OnArrival:
     def _verdict(
         self, due: PendingPeriods, found: EvaluationOutcome | Exception, noted: str | None
     ) -> Verdict:
-        """Return what is to be stored; what goes wrong is told once, and stands in the row."""
+        """Return what is to be stored; errors are logged once and stored in the row."""
         before, definition = due.before, due.entry.definition
         if not isinstance(found, Exception):
             sound = {"evaluation_state": None, "evaluation_problem": None} if noted else {}

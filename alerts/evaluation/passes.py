@@ -138,7 +138,7 @@ def is_owner(connection: Connection, wanted: Pass, owner: str) -> bool:
 
 
 def finish(connection: Connection, done: Pass, owner: str) -> None:
-    """Mark a part as judged, unless its lease has gone to somebody else."""
+    """Mark a part as judged, unless its lease has gone to another process."""
     connection.execute(
         update(passes)
         .where(_is((done.cadence_s, done.part)), _LEASE.is_owned(owner))

@@ -25,7 +25,7 @@ from driftline.alerts.metrics.summary import Summary
 
 @dataclass(frozen=True, slots=True)
 class PendingPeriods:
-    """The periods of one alarm that are to be judged."""
+    """The periods of one alarm that are due."""
 
     before: Standpoint
     entry: Entry
@@ -41,7 +41,7 @@ class PendingPeriods:
         return self.periods.start - self.entry.definition.range_periods + 1
 
     def requests(self) -> list[SeriesRequest]:
-        """Return what has to be read: each metric once, from the base to the end."""
+        """Return the requests for data: each metric once, from the base to the end."""
         if not len(self.periods):
             return []
         start, end = self.grid.start(self.base), self.grid.start(self.periods.stop)

@@ -43,7 +43,7 @@ class Question:
         return count * (self.edges[-1] - self.edges[0]) / timedelta(minutes=1)
 
     def requests(self) -> list[SeriesRequest]:
-        """Return what has to be read: each metric's periods, in one request if they are even."""
+        """Return the requests for data: each metric's periods, in one request if they are even."""
         spans = [(self.edges[0], self.edges[-1])] if self.is_even else list(pairwise(self.edges))
         found = [requests_of(self.definition, self.plan, span) for span in spans]
         # All periods of one metric stand together.
@@ -61,7 +61,7 @@ class Question:
 def requests_of(
     definition: AlarmDefinition, plan: Plan | None, span: tuple[datetime, datetime]
 ) -> list[SeriesRequest]:
-    """Return what has to be read of each metric of an alarm; a span of one period may be uneven."""
+    """Return the requests for data of an alarm's metrics; a span of one period may be uneven."""
     start, end = span
     length_s = int((end - start).total_seconds())
     # Days on which clocks change are an hour longer or shorter than the period.
@@ -125,7 +125,7 @@ def answer(
     series: Sequence[Mapping[int, Summary]],
     bands: BandsOf | None = None,
 ) -> list[Point]:
-    """Make the points of an alarm of what was read: for each metric its periods, by place."""
+    """Return the points of an alarm from the data read: for each metric its periods, by index."""
     band, plan, edges = None, question.plan, question.edges
     if plan is not None and bands is not None and any(True for _ in plan.bands()):
         band = bands(connection, plan, edges[:-1])

@@ -63,7 +63,7 @@ class Line:
 
 @dataclass(slots=True)
 class Track:
-    """Where an alarm stands on its way through time, and what it says at each moment."""
+    """The state of an alarm on its way through time, and its result at each moment."""
 
     definition: AlarmDefinition
     start: datetime  # Its creation, as far as a warm-up is concerned.

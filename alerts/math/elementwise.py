@@ -102,7 +102,7 @@ def _mapped(of: Callable[[Values], Values], series: Series) -> Series:
 
 
 def finite(times: Times, values: Values, period_s: int, label: str) -> Series:
-    """Make a series of the points whose values are finite numbers."""
+    """Create a series of the points whose values are finite numbers."""
     # Adding 0 turns the 0 that has a minus sign into the one that has none.
     values = values + 0.0
     there = np.isfinite(values)

@@ -113,7 +113,7 @@ def _running_sum(series: Series) -> Series:
 
 
 def _behind_first(series: Series, values: Values) -> Series:
-    """Make a series of what stands between each point and the one before it."""
+    """Create a series of what stands between each point and the one before it."""
     return finite(series.times[1:], values, series.period_s, series.label)
 
 

@@ -112,7 +112,7 @@ class MetricQuery(Document):
 
     @classmethod
     def sentence(cls, error: ValidationError, given: Mapping[str, Any]) -> str:
-        """Return what is wrong with the first field, and of which query."""
+        """Return the problem of the first field, and of which query."""
         return f'query "{given.get("id")}": {super().sentence(error, given)}'
 
     @model_serializer

@@ -21,7 +21,7 @@ _SPREAD_WEIGHS = 10
 
 
 def request_of(query: MetricQuery, start: int, end: int) -> SeriesRequest:
-    """Return what has to be read for a metric on [start, end), seconds since 1970."""
+    """Return the request for a metric's data on [start, end), seconds since 1970."""
     assert query.period is not None and query.stat is not None
     return SeriesRequest(
         query.metric_key,

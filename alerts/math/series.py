@@ -27,7 +27,7 @@ class Series:
 
     @classmethod
     def of(cls, points: Mapping[int, float], period_s: int, label: str = "") -> Series:
-        """Make a series of values by time, in any order."""
+        """Create a series of values by time, in any order."""
         ordered = sorted(points.items())
         return cls(
             np.array([time for time, _ in ordered], dtype=np.int64),
@@ -38,7 +38,7 @@ class Series:
 
     @classmethod
     def empty(cls, period_s: int, label: str = "") -> Series:
-        """Make a series without points."""
+        """Create a series without points."""
         return cls.of({}, period_s, label)
 
     def as_dict(self) -> dict[int, float]:

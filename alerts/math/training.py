@@ -69,7 +69,7 @@ def train_next(engine: Engine, now: datetime) -> bool:
 
 
 def _claim(engine: Engine, now: datetime) -> Row[Any] | None:
-    """Take the model that waits longest; nobody else takes it for a while."""
+    """Claim the model that waits longest, for a while."""
     query = (
         select(
             models,
@@ -156,7 +156,7 @@ class Trainer:
             stop.wait(self._poll_s)
 
     def step(self, stop: threading.Event | None = None) -> int:
-        """Make what is missing and train what is due, once; return how many models were trained."""
+        """Create missing models and train due ones, once; return how many were trained."""
         while missing := self._band_models.take_missing():
             with self._engine.begin() as connection:
                 made = want(connection, missing, self._now())

@@ -180,7 +180,7 @@ def _kept(
     *,
     is_postgres: bool,
 ) -> CompoundSelect[Any]:
-    """Ask for samples and blocks at once; of a block all columns of numbers are empty."""
+    """Select samples and blocks at once; of a block all columns of numbers are empty."""
     table, ids = blocks.c, _ids(metric_ids)
     low, high = math.floor(low_s), math.ceil(high_s)
     starts_in, level = (
@@ -225,7 +225,7 @@ def _ids(metric_ids: Sequence[int]) -> BindParameter[Any]:
 def _fresh(
     metric_ids: Sequence[int], low_s: float, high_s: float, slots: range, with_spreads: bool
 ) -> Select[Any]:
-    """Ask for samples of some metrics."""
+    """Select samples of some metrics."""
     is_asked = _is_fresh(low_s, high_s, slots)
     columns = _fresh_columns(samples.c, with_spreads)
     return select(*columns).where(*is_asked, samples.c.metric_id.in_(_ids(metric_ids)))

@@ -66,7 +66,7 @@ class MetricRetention:
         self.failures = FailedPasses(log, "metric_upkeep")
 
     def run(self, stop: threading.Event) -> None:
-        """Look after the store until told to stop; a failed step is counted and tried again."""
+        """Maintain the store until told to stop; a failed step is counted and retried."""
         while not stop.is_set():
             # What stops it would let the store grow.
             with self.failures.noted(Exception):
@@ -74,7 +74,7 @@ class MetricRetention:
             stop.wait(self._poll_s)
 
     def step(self, stop: threading.Event | None = None) -> Done:
-        """Do what is due, a transaction for each part, so that nobody waits long."""
+        """Do what is due, a transaction for each part, so that nothing waits long."""
         now = self._now()
         ends = stop or threading.Event()
         packed = self._until_done(

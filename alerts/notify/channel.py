@@ -81,7 +81,7 @@ class Channel:
 
     @property
     def shown_url(self) -> str:
-        """The URL as it may be shown: without path and query, which let whoever knows them send."""
+        """The URL for display: without path and query, which would allow anybody to send."""
         if not self.url or is_reference(self.url):
             return self.url
         if self.receiver.url == "own":

@@ -93,7 +93,7 @@ def put_channel(
 
 
 def get_channel(connection: Connection, name: str) -> ChannelStatus:
-    """Return a stored channel; none of the name is UnknownChannel."""
+    """Return a stored channel; UnknownChannel for an unknown name."""
     row = _find(connection, name)
     if row is None:
         names = names_in(connection, tables.channels)
@@ -172,7 +172,7 @@ def _find(connection: Connection, name: str) -> Row[tuple[object, ...]] | None:
 
 
 def _hidden(channel: Channel) -> dict[str, str]:
-    """Return what of a channel is secret beside what signs."""
+    """Return a channel's secrets other than those that sign."""
     found = {"url": channel.url} if channel.shown_url != channel.url else {}
     if (header := channel.options.get("authorization")) is not None:
         found["authorization"] = str(header)

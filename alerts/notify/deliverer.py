@@ -83,7 +83,7 @@ class Deliverer:
         asyncio.run(self._deliver(stop))
 
     async def _deliver(self, stop: threading.Event) -> None:
-        """Begin what is due while earlier sends go on: a slow receiver keeps nobody waiting."""
+        """Begin what is due while earlier sends go on: a slow receiver delays no other."""
         # Names that are looked up in vain hold a thread each, longer than their message waits.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2 * AT_ONCE))
         in_flight = InFlight(self.failures.failed)
@@ -150,7 +150,7 @@ class Deliverer:
         return 0
 
     async def _send_all(self, claims: Sequence[Claim]) -> None:
-        """Send together, so that a slow receiver holds up nobody else's message."""
+        """Send together, so that a slow receiver delays no other notification."""
         names = [claim.channel for claim in claims]
         channels = await asyncio.to_thread(self._open, names)
         async with open_sender(self._transports) as sender:
@@ -189,7 +189,7 @@ class Deliverer:
     def _mark(
         self, claim: Claim, answer: Answer | None, error: str | None, took_ms: int = 0
     ) -> None:
-        """Write how an attempt ended: delivered, to be tried again, or given up."""
+        """Store the end of an attempt: delivered, to be retried, or given up."""
         now = self._now()
         with self._engine.begin() as connection:
             outbox.hold_channel(connection, claim.channel)
@@ -331,7 +331,7 @@ def _disable(connection: Connection, channel: str, now: datetime) -> None:
 
 
 def _count_failure(connection: Connection, channel: str, now: datetime) -> None:
-    """Make a failed attempt a datapoint, so that an alarm can tell it by another channel."""
+    """Record a failed attempt as a datapoint, so that an alarm can report it by another channel."""
     minute = now.replace(second=0, microsecond=0)
     dimensions = {"Channel": channel}
     found = metrics.read(

@@ -104,7 +104,7 @@ def newest_deliveries(
 
 
 def get_delivery(connection: Connection, message_id: str) -> Delivery:
-    """Return one message; none of the id is UnknownDelivery."""
+    """Return one message; UnknownDelivery for an unknown id."""
     query = _deliveries().where(tables.outbox.c.id == message_id)
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
@@ -181,7 +181,7 @@ def _check_enabled(connection: Connection, message_id: str) -> None:
 
 
 def _deliveries() -> Select[Any]:
-    """Ask for what deliveries say, without the bodies: of thousands these are megabytes."""
+    """Select what deliveries say, without the bodies: of thousands these are megabytes."""
     return select(*(tables.outbox.c[name] for name in Delivery.__slots__))
 
 

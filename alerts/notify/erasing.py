@@ -67,7 +67,7 @@ def clear_messages(
 
 
 def clear_told(connection: Connection, alarm_ids: Collection[int], *, dry_run: bool = False) -> int:
-    """Take what messages of no alarm say out of them, by the numbers that stand for one."""
+    """Clear notifications of no alarm, by the numbers that stand for them."""
     table = tables.outbox.c
     query = select(tables.outbox).where(table.alarm_id.in_(alarm_ids))
     rows = [row for row in connection.execute(query) if not (row.facts or {}).get("erased")]

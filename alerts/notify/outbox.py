@@ -93,7 +93,7 @@ def claim(
     busy: Mapping[str, int] | None = None,
     share: int | None = None,
 ) -> list[Claim]:
-    """Take messages that are due, at most one of each alarm and channel: the oldest."""
+    """Claim messages that are due, at most one of each alarm and channel: the oldest."""
     # Of one process at a time, so that none passes what another is about to send.
     advisory_lock(connection, "outbox:claim")
     owner = secrets.token_hex(16)
@@ -167,7 +167,7 @@ def _take(
 def _is_held_back(
     connection: Connection, silences: Silences, row: OutboxRow, now: datetime
 ) -> bool:
-    """Hold back a change that waits for its next attempt when a silence was made meanwhile."""
+    """Hold back a change that waits for its next attempt when a silence has begun since."""
     if row.kind != "change" or row.reason == BY_HAND:
         return False
     muted = silences.muting((row.facts or {}).get("labels", {}), now)
@@ -203,7 +203,7 @@ def hold_channel(connection: Connection, name: str) -> None:
 
 
 def finish(connection: Connection, taken: Claim, values: Mapping[str, object]) -> bool:
-    """Write the end of an attempt; False when the lease has gone to somebody else meanwhile."""
+    """Write the end of an attempt; False when the lease has gone to another process meanwhile."""
     table = tables.outbox.c
     result = connection.execute(
         update(tables.outbox)
@@ -225,7 +225,7 @@ def finish(connection: Connection, taken: Claim, values: Mapping[str, object]) -
 
 
 def supersede_failed(connection: Connection, taken: Claim, now: datetime) -> bool:
-    """Close a message whose attempt failed if a newer one, which lists it, is about to be sent."""
+    """Close a failed notification if a newer one, which lists it, is about to be sent."""
     older, newer = tables.outbox, tables.outbox.alias("newer")
     query = (
         select(older, newer.c.id.label("newer_id"))

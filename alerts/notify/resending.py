@@ -64,7 +64,7 @@ async def resend(
     channels: Mapping[str, OpenChannel | Exception],
     now: datetime,
 ) -> int:
-    """Send all of them once; return how many were taken. What was not is told the next time."""
+    """Send all of them once; return how many were taken. The others are retried the next time."""
     lists: dict[str, list[Firing]] = {}
     for alert in found:
         lists.setdefault(alert.channel, []).append(alert)
@@ -98,7 +98,7 @@ async def _resend_to(
 
 
 def _together(batch: Sequence[Firing]) -> bytes:
-    """Make one list of the alerts of several messages."""
+    """Create a list of the alerts of several messages."""
     alerts: list[object] = []
     for one in batch:
         with contextlib.suppress(ValueError):  # From when the channel was of another type.

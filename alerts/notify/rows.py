@@ -28,7 +28,7 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def new_message_id(now: datetime) -> str:
-    """Make a message id: ``msg_`` and a UUID of version 7 in base 62; ids sort by time."""
+    """Create a message id: ``msg_`` and a UUID of version 7 in base 62; ids sort by time."""
     milliseconds = int(now.timestamp() * 1000)
     number = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64
     number |= 0b10 << 62 | secrets.randbits(62)

@@ -57,7 +57,7 @@ class Secret:
 
     @classmethod
     def new(cls) -> Secret:
-        """Make a new random one, as Standard Webhooks writes it."""
+        """Create a new random one, as Standard Webhooks writes it."""
         return cls(_PREFIX + base64.b64encode(secrets.token_bytes(_NEW_SECRET_BYTES)).decode())
 
 

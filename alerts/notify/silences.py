@@ -95,7 +95,7 @@ def expire_silence(connection: Connection, name: str, now: datetime) -> SilenceR
 
 
 def get_silence(connection: Connection, name: str) -> SilenceRecord:
-    """Return a stored silence; none of the name is UnknownSilence."""
+    """Return a stored silence; UnknownSilence for an unknown name."""
     row = _find(connection, name)
     if row is None:
         raise UnknownSilence(unknown_name("silence", name, names_in(connection, silences, name)))

@@ -121,7 +121,7 @@ def audit(
     spool_dir: Path | None = None,
     full: bool = False,
 ) -> Audit:
-    """Audit all that was ever captured below a storage root."""
+    """Audit everything ever captured below a storage root."""
     book = _Book(root, spool_dir)
     spools = list(book.examined() if full else book.counted())
     write_spools(root, book.known(spools))
@@ -267,7 +267,7 @@ class _Book:
         return tuple(sorted(names.union(() if earlier is None else earlier.endpoints)))
 
     def _read_marks(self, endpoint: str, folder: DeltaFolder) -> Watermarks:
-        """Take the watermarks of a table in; ``endpoint`` is empty for the table of gaps."""
+        """Add the watermarks of a table; ``endpoint`` is empty for the table of gaps."""
         watermarks = read_watermarks(folder)
         pairs = (watermarks.stored, self._marks.stored), (watermarks.settled, self._marks.settled)
         for theirs, mine in pairs:

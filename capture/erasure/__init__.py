@@ -1,1 +1,1 @@
-"""Rows that are asked to be forgotten, wherever they lie."""
+"""Erasure of rows on request, in every place that stores them."""

@@ -333,7 +333,7 @@ class KafkaTransport(ConsumerRebalanceListener):  # type: ignore[misc] # untyped
         return deliveries
 
     def _condemn(self, record: Any, origin: Origin, error: EnvelopeError) -> Delivery:  # noqa: ANN401
-        """Put a record that cannot be read aside; return the gap that counts it."""
+        """Set aside an unreadable record; return the gap that counts it."""
         self.counters["poison"] += 1
         log.error("letter cannot be read at=%s offset=%d error=%s", *origin, error)
         where = f"{origin.name}/{origin.offset}".encode()
@@ -399,7 +399,7 @@ def connect(kind: Callable[..., Any], **settings: Any) -> Any:  # noqa: ANN401 -
 
 
 def make_topics(options: KafkaOptions) -> None:
-    """Make the topics that are missing; those that are there stay as they are."""
+    """Create the missing topics; existing ones stay as they are."""
     admin = connect(KafkaAdminClient, **options.configured())
     try:
         if missing := options.missing_topics(admin.list_topics()):

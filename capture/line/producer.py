@@ -47,7 +47,7 @@ class Wire(Protocol):
     made: int
 
     def partitions(self) -> int:
-        """Return how many partitions there are; raises UnavailableError when nobody knows."""
+        """Return how many partitions there are; raises UnavailableError when unknown."""
 
     def put(self, envelopes: Sequence[Envelope]) -> list[Refusal | None]:
         """Send envelopes; None for each that is safe. Raises UnavailableError without an answer."""

@@ -171,7 +171,7 @@ class Rule:
         return HeaderPlace(name)
 
     def _check_options(self) -> None:
-        """Refuse options that would do nothing: whoever wrote them thinks that they do."""
+        """Refuse options that would have no effect: their author expects one."""
         is_column = isinstance(self.place, CsvPlace)
         for name, is_given, is_fit, what in (
             ("keep", self.keep, self.action in ("mask", "bucket"), '"mask" or "bucket"'),

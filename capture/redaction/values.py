@@ -28,7 +28,7 @@ DROPPED = _Gone.DROPPED
 
 
 def drop(_value: object) -> object:
-    """Take the field away; where only its position names it, its place stays, empty."""
+    """Remove the field; where only its position names it, the position stays, empty."""
     return DROPPED
 
 
@@ -38,7 +38,7 @@ def null(_value: object) -> object:
 
 
 def hashed(key: Key) -> Change:
-    """Return the keyed hash of a value: equal values stay equal, and nobody can try them out."""
+    """Return the keyed hash of a value: equal values stay equal, and nobody can guess them."""
 
     def change(value: object) -> object:
         return None if _is_missing(value) else key.hash(_text(value))

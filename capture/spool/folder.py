@@ -150,7 +150,7 @@ def replace_file(path: Path, data: bytes, *, is_synced: bool = False) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, for its owner only, and those above it; their names are on the disk then."""
+    """Create a folder, for its owner only, and those above it; their names are on the disk then."""
     if not folder.is_dir():
         make_folder(folder.parent)
         with suppress(FileExistsError):
@@ -159,7 +159,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_path(path: str | os.PathLike[str]) -> None:
-    """Put a file's bytes, or a folder's names, on the disk."""
+    """Sync a file's bytes, or a folder's names."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

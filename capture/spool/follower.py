@@ -87,7 +87,7 @@ class SpoolFollower:
                       what, reader.spool_id, error)  # fmt: skip
 
     def sync(self) -> None:
-        """Put on the disk what the writers wrote; it bounds what power loss can take."""
+        """Sync what the writers wrote; it bounds what power loss can take."""
         self._synced_s = time.monotonic()
         for reader in self._readers.values():
             try:

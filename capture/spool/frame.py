@@ -96,7 +96,7 @@ class Frame(NamedTuple):
 def gap_frame(
     reason: str, seq: int, wall_ns: int, *, records: int | None = None, **told: str
 ) -> Frame:
-    """Return the gap that counts lost records; without ``records`` nobody knows how many."""
+    """Return the gap that counts lost records; without ``records`` the number is unknown."""
     meta = {"reason": reason, "last_ns": str(wall_ns), **told}
     if records is not None:
         meta["records"] = str(records)
@@ -195,7 +195,7 @@ def seq_at(data: bytes | memoryview, at: int) -> int:
 
 
 def frame_bytes(spool_id: str, frame: Frame) -> bytes:
-    """Return a frame as it lies, or would lie, in a segment of its spool."""
+    """Return a frame's bytes in a segment of its spool."""
     buffers, _ = pack(
         frame,
         seed_of(spool_id),

@@ -54,7 +54,7 @@ def worth_merging(files: Iterable[Held], *, is_open: bool) -> list[Held]:
 
 
 def compact(folder: DeltaFolder, closed_before: str, stop: Event | None = None) -> int:
-    """Put together what is worth it, part by part; return how many files were taken away."""
+    """Merge the files worth it, partition by partition; return how many files were removed."""
     folder.refresh()
     if folder.table is None:
         return 0

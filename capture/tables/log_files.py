@@ -126,7 +126,7 @@ def _holds_actions(data: bytes) -> bool:
 
 
 def _replace(folder: Path, name: str) -> None:
-    """Put an entry that changes nothing in the place of a damaged one, whose bytes are kept."""
+    """Replace a damaged entry by one that changes nothing; keep its bytes."""
     path = folder / name
     data = path.read_bytes()
     if _holds_actions(data):

@@ -265,7 +265,7 @@ def _dates(times: pa.Array) -> pa.Array:
 
 
 def _shares(texts: pa.StringArray) -> pa.Array:
-    """Read the sampling rates, each different one once; 1 where none is told."""
+    """Read the sampling rates, each distinct one once; 1 where none is stated."""
     encoded = pc.fill_null(texts, "1").dictionary_encode()
     shares = pa.array([float(text) for text in encoded.dictionary.to_pylist()], pa.float32())
     return shares.take(encoded.indices)

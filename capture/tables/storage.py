@@ -19,7 +19,7 @@ class StorageError(UnavailableError):
 
 
 class DamagedError(StorageError, UndecidedError):
-    """The disk answers, but what stands in the table's log or files cannot be read."""
+    """The disk answers, but the table's log or files cannot be read."""
 
 
 def open_storage(root: str) -> tuple[pafs.FileSystem, str]:

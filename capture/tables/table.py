@@ -287,7 +287,7 @@ class DeltaFolder:
         return PostCommitHookProperties(cleanup_expired_logs=False if self._is_local else None)
 
     def _sync(self, before: int) -> None:
-        """Put what was committed since a version on the disk."""
+        """Sync what was committed since a version."""
         if self._is_local and log_files.sync_entries(self.path, before + 1) and self.table:
             self.table.cleanup_metadata()
 

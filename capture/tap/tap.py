@@ -143,7 +143,7 @@ class Capture:
         return self._again, (self.app,)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on, and record it when it is one to be recorded."""
+        """Pass the call on, and record it if it should be."""
         if scope["type"] != "http":
             is_life = scope["type"] == "lifespan"
             await self.app(scope, receive, self._closing(send) if is_life else send)

@@ -74,7 +74,7 @@ def axis(title: str = "", **more: object) -> Figure:
 
 
 def row_axis(labels: Sequence[str], foot: float = 0.4) -> Figure:
-    """Make an axis with one labelled row for each entry, the first on top."""
+    """Create an axis with one labelled row for each entry, the first on top."""
     return axis(
         autorange=False,
         range=[len(labels) - foot, -(1 - foot)],
@@ -174,7 +174,7 @@ def middle(span: Window | AlarmPoint | StateSpan) -> str:
 
 
 def date_axis(**more: object) -> Figure:
-    """Make an axis of times, which it writes as the pages do: ``18 Nov``, the year below."""
+    """Create an axis of times, which it writes as the pages do: ``18 Nov``, the year below."""
     formats = (
         ("M1", None, "%b\n%Y"),
         (DAY_MS, None, "%-d %b\n%Y"),

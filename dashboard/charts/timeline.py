@@ -167,7 +167,7 @@ def mark_words(one: Mark) -> str:
 
 
 def _look(run: WindowRun) -> str:
-    """Return how a window stands: a key of `LOOKS`."""
+    """Return the status of a window: a key of `LOOKS`."""
     tone = "worse" if run.shown_state == "worse" else say.window_tone(run.state, run.hard_count)
     return tone if tone in LOOKS else "none"
 

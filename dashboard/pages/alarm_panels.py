@@ -33,7 +33,7 @@ def verdict(view: StoryView) -> str:
 
 
 def verdict_panel(view: StoryView) -> html.Div:
-    """Show first how the alarm stands, with its cause and the way to the rows."""
+    """Show the alarm's state first, with its cause and the link to the rows."""
     alarm, link = view.alarm, view.alarm.latest_link or view.alarm.link
     first = ui.way(alarm.link, "") if alarm.latest else []
     cause = html.P([alarm.cause, *(" " * bool(first)), *first], className="cause")
@@ -153,7 +153,7 @@ def message_panel(
 
 
 def _delivery(one: Delivery, now: datetime) -> ui.Cell:
-    """Show how a message fares and why; one that nobody will get stands out."""
+    """Show the status of a notification and why; one that nobody will get is highlighted."""
     tries = [say.plural(one.attempts, "attempt")] if one.attempts else []
     if one.last_status:
         tries.append(f"HTTP {one.last_status}")

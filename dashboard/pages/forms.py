@@ -24,7 +24,7 @@ def act_button(
     action: str, words: str, given: Mapping[str, object], *, about: str = "",
     role: Role = "operator",
 ) -> html.Form:  # fmt: skip
-    """Show a button that does one thing; ``about`` says to whom who cannot see where it stands."""
+    """Show a button for one action; ``about`` names its subject for screen readers."""
     more = [html.Span(f" {about}", className="hidden")] if about else []
     form = html.Form(_sender([words, *more], "button small", role), className="act alone")
     return marked(form, data_action=action, data_given=json.dumps(dict(given)))

@@ -76,7 +76,7 @@ def verdict(view: KindView, run: WindowRun) -> str:
 
 
 def verdict_of(view: KindView, run: WindowRun) -> html.Div:
-    """Show how the window stands, its gravest causes, and what is known of its labels."""
+    """Show the status of the window, its gravest causes, and what is known of its labels."""
     near = _within_bound(view)
     gravest = [one for one in view.found.gravest_first if one.words not in (run.cause or "")]
     causes = [run.cause, *(one.named for one in gravest[:CAUSES_SHOWN]), *near]

@@ -20,7 +20,7 @@ SHOWN = 60
 
 
 def result_words(one: MetricResult) -> str:
-    """Return how a metric stands in a few words, with a sign."""
+    """Return the status of a metric in a few words, with a sign."""
     if one.violated:
         return f"▲ violation ({one.severity})"
     if one.value is None or not one.judged:

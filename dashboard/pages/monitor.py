@@ -77,7 +77,7 @@ def verdict(view: views.MonitorView, run: views.WindowRun) -> str:
 
 
 def verdict_of(view: views.MonitorView, run: views.WindowRun) -> html.Div:
-    """Show how the window stands, and its causes."""
+    """Show the status of the window, and its causes."""
     causes: list[str | Sequence[ui.Cell]] = [view.cause] if view.cause else []
     segments = (one.segment.text for one in view.found.violations if one.segment)
     segment = next(filter(None, segments), "")
@@ -134,7 +134,7 @@ def _timeline(view: views.MonitorView, run: views.WindowRun) -> html.Section:
 
 
 def _column_verdict(view: views.MonitorView, run: views.WindowRun) -> html.Div:
-    """Show how the column stands in the window; what it violates stands beside its figure."""
+    """Show the status of the column in the window; its violations are next to its figure."""
     tone, words, one = "none", "Not judged: the window has no such column", view.feature
     if one is not None:
         why = "" if one.judged else say.NOTES.get(one.note, one.note).removeprefix("not judged: ")

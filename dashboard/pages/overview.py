@@ -134,7 +134,7 @@ def _alarm(alarm: views.AlarmLine, now: datetime) -> html.Article:
 
 
 def _endpoints(view: views.OverviewView) -> html.Section:
-    """List the endpoints, the worst first: how each kind of monitor stands, what was captured."""
+    """List the endpoints, the worst first: the status of each kind of monitor, and capture."""
     if not view.endpoints:
         why = "No request has been captured, and no monitor is declared yet."
         command = "driftline deploy MODEL --reference DATA --label COL"
@@ -175,7 +175,7 @@ def _endpoint_name(line: views.EndpointLine) -> ui.Cell:
 
 
 def _cell(kind: str, now: datetime, line: views.EndpointLine) -> ui.Cell:
-    """Show how the monitors of a kind stand, and since when; the worst stands for all."""
+    """Show the status of the monitors of a kind, and since when; the worst one decides."""
     monitors = [
         one for one in line.monitors
         if CELL_OF.get(one.definition.kind, one.definition.kind) == kind

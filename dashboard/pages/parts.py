@@ -133,7 +133,7 @@ def verdict_box(tone: str, *lines: Cell | None) -> html.Div:
 
 
 def there(parts: Iterable[Cell | None]) -> list[Cell]:
-    """Return the parts that there are: None stands for one that is left out."""
+    """Return the parts that are not None."""
     return [one for one in parts if one is not None]
 
 
@@ -160,7 +160,7 @@ def missing(
 
 
 def lacking(role: Role) -> str:
-    """Return in a sentence that who asks has not the role that this takes; empty when they may."""
+    """Return the sentence that the caller lacks the role for this; empty when they have it."""
     who = CURRENT.get()
     own = ", ".join(sorted(who.roles))
     return "" if who.may(role) else f"This takes the role {role}; {who.subject} has {own}."
@@ -280,7 +280,7 @@ def filters(*parts: Cell | None) -> html.Div:
 
 def place_page(place: str, name: str, under: str, *parts: Cell, beside: Sequence[Cell] = ()
 ) -> html.Div:  # fmt: skip
-    """Lay out one of the pages of a place, with the way to the others that are for who asks."""
+    """Lay out one of the pages of a place, with the way to the others that are for the caller."""
     ways = {
         href: words
         for words, href in PLACE_TABS[place].items()
@@ -328,7 +328,7 @@ def over(first: Cell, *below: str) -> html.Div:
 
 
 def clipped(words: str, look: str = "clip") -> html.Span:
-    """Show as much of a text as there is room for; all of it to whoever points at it."""
+    """Show as much of a text as there is room for; all of it to anybody who points at it."""
     return html.Span(words, className=look, title=words)
 
 
@@ -386,7 +386,7 @@ def when(time: datetime, now: datetime) -> html.Time:
 def facts(
     values: Mapping[str, Cell | None] | Iterable[tuple[str, Cell | None]], look: str = "facts"
 ) -> html.Dl:
-    """Show values by their names; None stands for one that is left out."""
+    """Show values by their names, without those that are None."""
     named = values.items() if isinstance(values, Mapping) else values
     shown = [(html.Dt(name), html.Dd(value)) for name, value in named if value is not None]
     return html.Dl([html.Div([*one], className="fact") for one in shown], className=look)

@@ -49,7 +49,7 @@ def quality_parts(view: KindView, choose: metric_list.Choose) -> Sequence[ui.Cel
 
 
 def _tiles(view: KindView, choose: metric_list.Choose) -> html.Section:
-    """Show four metrics beside the reference's, the worse first; open the list for violations."""
+    """Show four metrics next to the reference's, the worse first; open the list for violations."""
     if not view.found.metrics:
         return ui.panel("Metrics", "This window has no measured metric.")
     metrics = [one for one in view.found.metrics if not (one.label or one.group)]

@@ -174,7 +174,7 @@ def read_backfill(stores: Stores, at: Address) -> BackfillView:
 
 
 def read_job(stores: Stores, at: Address) -> JobView:
-    """Return one run; NotFoundError when there is none of that id for who asks."""
+    """Return one run; NotFoundError where the caller has none of the id."""
     table = executions.c
     with read_connection(stores.engine) as connection:
         job = reach.job(connection, at.job)

@@ -51,12 +51,12 @@ class DeletedError(NotFoundError):
 
 
 def is_limited() -> bool:
-    """Whether who asks is for some endpoints only."""
+    """Whether the caller is for some endpoints only."""
     return CURRENT.get().endpoints is not None
 
 
 def refused_page(page: str) -> str:
-    """Return why a page is not for who asks; "" when it is."""
+    """Return why the caller may not see a page; "" when they may."""
     who = CURRENT.get()
     if who.endpoints is None or page in PAGES:
         return ""
@@ -65,7 +65,7 @@ def refused_page(page: str) -> str:
 
 
 def is_reached(endpoint: str) -> bool:
-    """Whether an endpoint is one of those that who asks is for; "" is of nobody in particular."""
+    """Whether the caller may see an endpoint; "" belongs to no endpoint in particular."""
     return not is_limited() or (bool(endpoint) and CURRENT.get().reaches(endpoint))
 
 
@@ -81,13 +81,13 @@ def is_shown(record: AnyRecord) -> bool:
 
 
 def alarm_rows() -> ColumnElement[bool]:
-    """Select the rows of alarms that who asks may see; what `shown` leaves is among them."""
+    """Select the rows of alarms that the caller may see; what `shown` leaves is among them."""
     endpoints = CURRENT.get().endpoints
     return true() if endpoints is None else func.lower(alarms_table.c.endpoint).in_(endpoints)
 
 
 def shown(records: Iterable[Listed]) -> list[Listed]:
-    """Return the alarms that who asks may see, as they may be seen."""
+    """Return the alarms that the caller may see, as they may be seen."""
     found = filter(is_shown, records)
     return [_of_now(one) for one in found] if is_limited() else [*found]
 
@@ -119,12 +119,12 @@ def changes_of_state(connection: Connection, record: AnyRecord, limit: int) -> l
 
 
 def alarms(connection: Connection, monitor: str | None = None) -> list[AlarmRecord]:
-    """Return the metric alarms that who asks may see, all or those on a monitor, by name."""
+    """Return the metric alarms that the caller may see, all or those on a monitor, by name."""
     return shown(list_alarms(connection, monitor=monitor))
 
 
 def alarm(connection: Connection, name: str) -> AnyRecord:
-    """Return an alarm; NotFoundError when there is none of the name for who asks."""
+    """Return an alarm; NotFoundError where the caller has none of the name."""
     if not is_limited():
         return get_any(connection, name)
     return _named(name, alarms(connection), "alarm")
@@ -133,7 +133,7 @@ def alarm(connection: Connection, name: str) -> AnyRecord:
 def monitors(
     connection: Connection, known: Iterable[MonitorState] | None = None
 ) -> list[MonitorDefinition]:
-    """Return the monitors that who asks may see, by name; ``known`` are all of them."""
+    """Return the monitors that the caller may see, by name; ``known`` are all of them."""
     names = MonitorNames(connection, CURRENT.get().endpoints)
     found = (one.definition for one in (kept_states(connection) if known is None else known))
     return [
@@ -144,7 +144,7 @@ def monitors(
 
 
 def monitor(connection: Connection, name: str) -> MonitorDefinition:
-    """Return a monitor; NotFoundError when there is none of the name for who asks."""
+    """Return a monitor; NotFoundError where the caller has none of the name."""
     if is_limited():
         return _named(name, monitors(connection), "monitor")
     try:
@@ -165,7 +165,7 @@ def _named(name: str, shown: Iterable[Named], kind: str) -> Named:
 
 
 def job(connection: Connection, identity: str) -> Execution:
-    """Return a run of a monitor; NotFoundError when there is none of the id for who asks."""
+    """Return a run of a monitor; NotFoundError where the caller has none of the id."""
     found = runs(connection, select(*COLUMNS).where(executions.c.id == identity))
     if not found:
         raise NotFoundError(f'run "{identity}" does not exist; expected the id of an execution')
@@ -173,7 +173,7 @@ def job(connection: Connection, identity: str) -> Execution:
 
 
 def runs(connection: Connection, query: Select[Any]) -> list[Execution]:
-    """Return executions that a query selects, those that who asks may see."""
+    """Return executions that a query selects, those that the caller may see."""
     endpoints = CURRENT.get().endpoints
     names = MonitorNames(connection, endpoints)
     return [

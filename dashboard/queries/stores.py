@@ -206,13 +206,13 @@ class Stores:
         return replace(view, invocations=counted, traffic=found)
 
     def endpoint_names(self, declared: Iterable[str] | None = None) -> set[str]:
-        """Name the endpoints that are declared or have rows, of those that who asks is for."""
+        """Name the endpoints that are declared or have rows, of those of the caller."""
         captured = list_folders(self.storage.root, "capture")
         known = {*captured, *(self._declared() if declared is None else declared)}
         return set(filter(reach.is_reached, known))
 
     def monitors(self, name: str = "") -> list[MonitorDefinition]:
-        """Return the monitors that who asks may see, or the one of a name; NotFoundError: none."""
+        """Return the monitors that the caller may see, or the named one; NotFoundError: none."""
         with read_connection(self.engine) as connection:
             return [reach.monitor(connection, name)] if name else reach.monitors(connection)
 
@@ -226,7 +226,7 @@ class Stores:
             return None, error
 
     def _require_endpoint(self, connection: Connection, name: str) -> list[MonitorDefinition]:
-        """Return an endpoint's monitors; NotFoundError where who asks may see none, nor rows."""
+        """Return an endpoint's monitors; NotFoundError where the caller may see none, nor rows."""
         monitors = [one for one in reach.monitors(connection) if reach.is_reached(name)]
         if not (found := [one for one in monitors if one.endpoint == name]) and (
             name not in (names := self.endpoint_names())

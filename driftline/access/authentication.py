@@ -1,4 +1,4 @@
-"""Finding out who asks: the secret of a request is looked up, and remembered for a moment."""
+"""Authentication: the secret of a request is looked up, and remembered for a moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ASGI layer that finds out who asks, before anything else sees the request."""
+"""The ASGI layer that authenticates every request before anything else sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proxy that has found out who asks, and says so in headers that only it may send."""
+"""A proxy that authenticates users, and names them in headers that only it may send."""
 
 from __future__ import annotations
 

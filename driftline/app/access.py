@@ -33,7 +33,7 @@ def own_hosts(settings: Settings) -> list[str]:
 def authenticator(
     settings: Settings, engine: Engine, *, takes_cookies: bool = False
 ) -> Authenticator | None:
-    """Return what finds out who asks; None while nobody is asked."""
+    """Return the authenticator; None while authentication is off."""
     if settings.auth.mode == "off":
         return None
     from driftline.access.authentication import Authenticator

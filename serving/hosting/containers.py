@@ -155,7 +155,7 @@ class ContainersPool(Pool):
 
 
 def _media_type(form: Any) -> str:  # noqa: ANN401 - a key, or any text
-    """Return what a form stands for: who asks by it means its media type."""
+    """Return the media type that a form stands for."""
     return str(MEDIA_TYPES.get(form, form))
 
 

@@ -108,7 +108,7 @@ def _unread(url: str) -> str:
 
 
 def closed_to(guard: AddressGuard, refused: list[str]) -> Callable[[str, Sequence[Any]], None]:
-    """Make the audit hook; why it refused something is added to a list."""
+    """Create the audit hook; why it refused something is added to a list."""
     inside = _own_files()
 
     def refuse(why: str) -> None:

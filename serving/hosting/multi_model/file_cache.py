@@ -243,7 +243,7 @@ class FileCache:
 
 
 def _begin(parent: Path) -> tuple[Path, int]:
-    """Make a folder for copies, and remove those of servers that were killed."""
+    """Create a folder for copies, and remove those of servers that were killed."""
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = new_folder(parent)
     remove_unused_folders(parent)
