@@ -138,7 +138,7 @@ def measure_backlogs(
     found: Mapping[str, Backlog],
     now: datetime,
 ) -> None:
-    """Add the metrics of all backlogs for the minute that begins now; only the first caller adds."""
+    """Add the metrics of all backlogs for the minute that begins now; the first caller does it."""
     for endpoint, count in instances.items():
         points = _backlog_points(endpoint, count, found.get(endpoint), now)
         add(connection, points, f"async-{endpoint}-{now.isoformat()}", now=now)
