@@ -87,7 +87,7 @@ def settle(connection: Connection, asked: AskedWindow) -> None:
 
 
 def put_off(connection: Connection, asked: AskedWindow, failure: str, retry_at: datetime) -> None:
-    """Note why a window could not be run, and when it is tried again."""
+    """Note why a window could not be run, and the time of the next attempt."""
     connection.execute(
         update(asked_windows)
         .where(_is(asked.monitor, asked.window))

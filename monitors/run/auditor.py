@@ -89,7 +89,7 @@ class Auditor:
                 )  # fmt: skip
 
     def step(self) -> Audit:
-        """Audit once, keep what was found, and put its metrics."""
+        """Audit once, and store findings and metrics."""
         found = audit(
             self._root,
             now=self._now,

@@ -1,4 +1,4 @@
-"""What windows must keep to, in words: the bounds of a baseline's columns and metrics."""
+"""The bounds of a baseline's columns and metrics, in words."""
 
 from __future__ import annotations
 

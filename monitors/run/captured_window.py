@@ -119,7 +119,7 @@ def read_whole(
 def _named_by_rules(
     definition: MonitorDefinition, signature: Signature, baseline: Baseline
 ) -> list[str]:
-    """Name the request's id and time, by the user's names, as far as rules look at them."""
+    """Return the user's names of the request's id and time that rules use."""
     if not definition.kind_value.judges_columns:
         return []
     try:

@@ -30,7 +30,7 @@ AGREEING = 0.999
 
 @dataclass(frozen=True, slots=True)
 class PredictionRule:
-    """How a prediction follows from probabilities."""
+    """How a prediction is derived from probabilities."""
 
     name: str
     type: ColumnType

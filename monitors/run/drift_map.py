@@ -1,4 +1,4 @@
-"""How far columns lay from their bounds over time, by the runs that are kept."""
+"""Drift ratios of columns over time, from stored runs."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def newest_folder(
 
 
 class _Kept(NamedTuple):
-    """What is kept of a window: infinite where a check without a distance was violated."""
+    """The stored ratios of a window: infinite where a check without a distance was violated."""
 
     window: Window
     names: list[str]

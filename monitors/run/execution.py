@@ -145,7 +145,7 @@ Stage = Callable[[RunContext, Report], Report]
 
 
 class NotJudgedError(UndecidedError):
-    """The window cannot be judged; alarms see it where it is told."""
+    """The window cannot be judged; alarms see it where it is reported."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class NotJudgedError(UndecidedError):
 
 
 def run(job: Job) -> Execution:
-    """Judge one window and record the result; a cancelled run gives the result that stands."""
+    """Judge one window and record the result; a cancelled run returns the current result."""
     monitor = job.definition
     with span(
         "window", monitor=monitor.name, endpoint=monitor.endpoint, window=job.window.stamp
@@ -205,7 +205,7 @@ def stopped_run(engine: Engine, definition: MonitorDefinition, window: Window) -
 
 
 def _stopped(job: Job, progress: Progress) -> Execution:
-    """Return a cancelled run's result: what stood before it stands."""
+    """Return a cancelled run's result: the earlier one, if any, stays."""
     progress.note("stopped")
     found = stopped_run(job.engine, job.definition, job.window)
     if found is not None:
@@ -352,7 +352,7 @@ def _answers(execution: Execution) -> bool:
 
 
 def _counted(read: WindowRead, progress: Progress) -> WindowRead:
-    """Have the run look at each batch whether it is to end."""
+    """Check at each batch whether the run is to end."""
     derive = read.derive
     if derive is None:
         return replace(read, derive=progress.pass_on)
@@ -463,7 +463,7 @@ def apply_annotations(context: RunContext, report: Report) -> Report:
 
 
 def recognize_told(context: RunContext, report: Report) -> Report:
-    """Distinguish what lasts from what is news."""
+    """Distinguish lasting causes from new ones."""
     return recognize_causes(report, context.history.told)
 
 
@@ -530,7 +530,7 @@ def _store_ratios(connection: Connection, execution: Execution, report: Report) 
 
 
 def _without_erased(published: Execution, context: RunContext) -> Execution:
-    """Clear a run whose rows were erased meanwhile: the erasure may have looked before it."""
+    """Clear a run whose rows were erased meanwhile: the erasure may have come before it."""
     job = context.job
     if job.definition.source is not None or removal_version(job.root) == context.removals:
         return published
@@ -546,7 +546,7 @@ def _without_erased(published: Execution, context: RunContext) -> Execution:
 
 
 def _has_changed(context: RunContext) -> bool:
-    """Whether rows or labels of a window are others than when they were read."""
+    """Whether rows or labels of a window have changed since they were read."""
     sources = (context.captured, context.pooled)
     return any(
         source and _read(context.job, context.baseline, source.window).digest != source.digest
@@ -562,7 +562,7 @@ def _fail(
     reason: NotJudgedError,
     progress: Progress,
 ) -> Execution:
-    """Record a run without a report, with the datapoints that alarms see where it is told."""
+    """Record a run without a report, with its datapoints where failures are reported."""
     described = describe(
         job.definition, job.window, baseline_version, digest, str(reason),
         finished=job.now(), lasted=progress.lasted,

@@ -25,7 +25,7 @@ def inputs_of(
     annotations: Sequence[Annotation],
     earlier_window_count: int,
 ) -> dict[str, object]:
-    """Return as JSON values what a result depends on, and which state of which table was read."""
+    """Return, as JSON values, all inputs of a result and the states of the tables read."""
     return {
         "program": f"driftline {driftline.__version__}",
         "definition": {"version": definition.version, "digest": _definition_digest(definition)},

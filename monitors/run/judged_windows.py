@@ -73,7 +73,7 @@ class WindowRun(Window):
 
 
 def kept_run(entry: Mapping[str, Any], row: Any, failure: str | None) -> WindowRun:  # noqa: ANN401
-    """Make a window of how it stands, and of what was found, if that is the row's."""
+    """Build a window's run from its stored state."""
     start, end = (datetime.fromisoformat(entry[name]) for name in ("start", "end"))
     found: dict[str, Any] = {}
     if row.id == entry["execution"]:

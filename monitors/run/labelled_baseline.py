@@ -1,4 +1,4 @@
-"""Baselines made of the captured rows that have a label: what labels tell is made anew, too."""
+"""Baselines made from captured rows with labels: outcomes are renewed, too."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def read_labelled(
 def read_labelled_table(
     source: ExternalSource, access: Access, baseline: Baseline, window: Window
 ) -> WindowRead:
-    """Open the rows of a table that others write, with labels from it or from beside it."""
+    """Open the rows of an external table, with its own or separate labels."""
     assert baseline.outcomes is not None
     labels, own = labels_of(baseline), kept_columns(baseline.outcomes.roles)
     names = [*dict.fromkeys((*baseline.cells, *own))]

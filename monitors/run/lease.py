@@ -76,7 +76,7 @@ def renewed(
 
 
 def move(engine: Engine, state: MonitorState, position: Position) -> bool:
-    """Move the position of a monitor that stands as it was read, and that nobody runs."""
+    """Move the position of a monitor that is unchanged since it was read, and that nobody runs."""
     before = state.position
     assert before is not None
     with engine.begin() as connection:

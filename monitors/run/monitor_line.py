@@ -1,4 +1,4 @@
-"""How a monitor stands, by its windows: what pages and lists of monitors show of each."""
+"""The standing of a monitor by its windows, for pages and lists."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ class MonitorLine:
 
     @property
     def state(self) -> WindowState:
-        """The state of the window by which it stands; ``waiting`` before the first one."""
+        """The state of the window that decides its standing; ``waiting`` before the first one."""
         return self.standing.state if self.standing else "waiting"
 
     @property
     def rank(self) -> int:
-        """Where it stands among others, the worst first."""
+        """Sort key among monitors, the worst first."""
         return RANKS[self.shown_state]
 
     @property

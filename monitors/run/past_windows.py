@@ -1,4 +1,4 @@
-"""What a run reads of the windows before its own, and what it stores for those after it."""
+"""Window history that a run reads, and that it stores for later windows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RETENTION = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class WindowHistory:
-    """What earlier windows leave for a window that is evaluated."""
+    """History of earlier windows for a window's evaluation."""
 
     key: Key
     counts: tuple[WindowCounts, ...]  # In order of time, without drift that was expected.
@@ -128,7 +128,7 @@ def _days_before(
 def _judged_before(
     definition: MonitorDefinition, baseline_version: str, window: Window, count: int
 ) -> tuple[ColumnElement[bool], ...]:
-    """Select a monitor's executions of so many windows before one, against the same baseline."""
+    """Select a monitor's executions of the windows before one, against the same baseline."""
     table = executions.c
     return (
         table.monitor == definition.name,
@@ -180,7 +180,7 @@ def recognize_causes(report: Report, told: Sequence[Mapping[str, datetime]]) -> 
 def heard_causes(
     connection: Connection, monitor: str, report: Report, window: Window
 ) -> dict[str, str]:
-    """Return by identity when each cause of an evaluated window was told first, to be stored."""
+    """Return, by identity, when each cause of a window was first reported, to be stored."""
     table = executions.c
     later = exists().where(
         table.monitor == monitor, table.window_start >= window.end, table.is_current
@@ -193,7 +193,7 @@ def heard_causes(
 
 
 def store_told(connection: Connection, execution: Execution, report: Report) -> None:
-    """Store with an execution the causes that it reported."""
+    """Store the causes that an execution reported."""
     told = heard_causes(connection, execution.monitor, report, execution.window)
     query = update(executions).where(executions.c.id == execution.id)
     connection.execute(query.values(told_causes=told or None))

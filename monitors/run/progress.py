@@ -54,7 +54,7 @@ class Stopped(Exception):  # noqa: N818 - no error: somebody wished it.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """One window that is being judged, as others see it."""
+    """One window that is being judged, as other processes see it."""
 
     monitor: str
     window_start: datetime
@@ -117,7 +117,7 @@ class Progress:
         self.note(stage)
 
     def note(self, text: str) -> None:
-        """Add a line to the log, of numbers and our own words: rows never stand in it."""
+        """Add a line to the log: numbers and our own words, never rows."""
         if len(self.lines) < LOG_LINES:
             self.lines.append({"at": self.clock().isoformat(), "text": text[:LINE_CHARACTERS]})
 
@@ -138,7 +138,7 @@ class Progress:
         return batch
 
     def explained(self, done: int, rows: int | None) -> None:
-        """Show how many rows a model was asked to explain, unless the run is to end."""
+        """Report how many rows a model was asked to explain, unless the run is to end."""
         self.check()
         self.stage = f"explaining: {done:,} of {rows or done:,} rows"
 

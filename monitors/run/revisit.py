@@ -45,7 +45,7 @@ def look(
     moment: datetime,
     access: Access = UNLIMITED,
 ) -> MonitorState:
-    """Move the monitor's position to now, and note the windows that were touched since."""
+    """Move the monitor's position to now, and note the windows touched since."""
     assert state.begin is not None
     found = _changes(root, state, access)
     touched: list[datetime] = []

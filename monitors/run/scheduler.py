@@ -253,7 +253,7 @@ class Scheduler:
         return last is None or not last <= moment < last + self.revisit_after
 
     def _look(self, state: MonitorState) -> MonitorState:
-        """Note which windows were touched; not while older ones still wait to be run again."""
+        """Note the touched windows, unless older ones still wait to be run again."""
         if state.touched:
             return state
         try:
@@ -291,7 +291,7 @@ class Scheduler:
             yield execution
 
     def _put_off(self, state: MonitorState, error: Exception) -> None:
-        """Try a window again later: at the next look, then after twice as long each time."""
+        """Retry a window later, with doubling delays."""
         retry_at = self.lease_clock() + self._rest(state.attempts)
         attempts = state.attempts + 1
         self._keep(state.definition, attempts=attempts, failure=str(error), retry_at=retry_at)
@@ -395,7 +395,7 @@ class Scheduler:
     def _count(
         self, definition: MonitorDefinition, error: Exception, window: Window | None = None
     ) -> None:
-        """Count and log a failure that says itself what is wrong."""
+        """Count and log a failure with its own message."""
         self.failures.count += 1
         log.warning(
             "monitor=%s window=%s failures=%d error=%s",

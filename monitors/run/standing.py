@@ -1,4 +1,4 @@
-"""How monitors stand, by the rows that jobs keep of them, and with their windows."""
+"""The standing of monitors, from stored states and windows."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def standing_lines(
 def with_older_windows(
     lines: Sequence[MonitorLine], most: int, shown: ColumnElement[bool], read: ReadRuns
 ) -> tuple[MonitorLine, ...]:
-    """Add older windows, of those shown, to the newest ones: of all monitors so many at most."""
+    """Add older displayed windows to the newest ones, up to a total over all monitors."""
     each = most // (sum(bool(one.runs) for one in lines) or 1)
     older = [
         select(
@@ -113,7 +113,7 @@ class NoWindowError(NotFoundError):
 
 
 def no_window(monitor: str, stamp: str) -> NoWindowError:
-    """Return what says that a monitor has no window of a start."""
+    """Return the error that a monitor has no window with a start."""
     why = "none was judged then, or it is no longer kept"
     return NoWindowError(f'monitor "{monitor}" has no window "{stamp}": {why}')
 

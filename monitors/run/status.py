@@ -44,7 +44,7 @@ _STAMP = (definitions.c.name, definitions.c.created_at, definitions.c.updated_at
 
 @dataclass(frozen=True, slots=True)
 class MonitorState:
-    """One monitor, and where it stands."""
+    """One monitor, and its position."""
 
     definition: MonitorDefinition
     # End of the last window that was run, else start of the first; None: the schedule never
@@ -120,7 +120,7 @@ class MonitorState:
 
 
 class MonitorStates:
-    """Where all monitors stood at the last look, and stand at the next; for several threads."""
+    """States of all monitors, updated at each read; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -131,7 +131,7 @@ class MonitorStates:
         self._states: dict[str, tuple[Row[tuple[object, ...]], MonitorState]] = {}
 
     def read(self, connection: Connection) -> list[MonitorState]:
-        """Return all monitors by name; one that stands as before is the same object."""
+        """Return all monitors by name; an unchanged one is the same object."""
         with self._lock:
             return self._read(connection)
 
@@ -167,17 +167,17 @@ _KEPT = WeakKeyDictionary[Engine, MonitorStates]()
 
 
 def list_states(connection: Connection) -> list[MonitorState]:
-    """Return all monitors by name, and where each stands."""
+    """Return all monitors by name, with their positions."""
     return MonitorStates().read(connection)
 
 
 def kept_states(connection: Connection) -> list[MonitorState]:
-    """Return the same for whoever asks again and again: only what has changed is read again."""
+    """Return the same for repeated reads: only changed ones are read again."""
     return _KEPT.setdefault(connection.engine, MonitorStates()).read(connection)
 
 
 def state_of(connection: Connection, name: str) -> MonitorState:
-    """Return where one monitor stands, as the scheduler would find it."""
+    """Return the state of one monitor, as the scheduler would find it."""
     return _state(
         connection.execute(_states(*definitions.c).where(definitions.c.name == name)).one()
     )
@@ -235,5 +235,5 @@ def _unrun(row: Row[tuple[object, ...]]) -> MonitorState:
 
 @lru_cache(maxsize=1 << 16)
 def _next_window(schedule: Schedule, begin: datetime) -> Window | None:
-    """Find a window once: it is asked for at every look until it is over."""
+    """Find a window once: every look needs it until it is over."""
     return next(windows_from(schedule, begin), None)

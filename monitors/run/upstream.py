@@ -56,13 +56,13 @@ class Upstream:
 
 
 class MonitorNames:
-    """Names of monitors for whoever is for some endpoints: others have none."""
+    """Names of monitors that a user of some endpoints may see."""
 
     def __init__(self, connection: Connection, endpoints: Collection[str] | None) -> None:
         self._connection, self._endpoints = connection, endpoints
 
     def some(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return names, those of all others together as one."""
+        """Return names; those of other endpoints count as one."""
         if self._endpoints is None:
             return tuple(names)
         known = self._known if (listed := [*names]) else ()
