@@ -18,6 +18,7 @@ from functools import cache
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as AllInUseError
@@ -65,7 +66,7 @@ from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
-from driftline.serving.metrics.traffic import COUNTED, Answered, Traffic
+from driftline.serving.metrics.traffic import Traffic
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.rolling import Rolling
 from driftline.serving.transform.dispatch import TransformJobs
@@ -86,24 +87,18 @@ def create_app(context: ServerContext) -> App:
     """Build the server's ASGI application; its life begins and ends with ASGI's lifespan."""
     reconciler = EndpointReconciler(context)
     health = Health(context)
+    registry = CollectorRegistry()
+    traffic = Traffic(context.engine, context.now, registry, reconciler.workers)
     exposition = Exposition(
-        context, lambda: tap.counters, health=health, readiness=lambda: reconciler.readiness
-    )
-    traffic = Traffic(context.engine, context.now, reconciler.workers)
-    exposition.count("driftline_traffic_", lambda: traffic.counters, COUNTED)
-
-    def observe(answered: Answered, seconds: float) -> None:
-        if answered.is_copy:
-            exposition.observe_copy(answered.endpoint, answered.variant, answered.status)
-        else:
-            exposition.observe(answered.endpoint, answered.status, seconds)
-        traffic.observe(answered, seconds)
+        context, registry, lambda: tap.counters, health=health,
+        readiness=lambda: reconciler.readiness,
+    )  # fmt: skip
 
     async def ask(scope: Scope, receive: Receive, send: Send) -> None:
         """Ask through the tap, which records it, what no caller waits for."""
         await tap(scope, receive, send)
 
-    invocations = Invocations(context, reconciler, observe)
+    invocations = Invocations(context, reconciler, traffic.observe)
     later = AsyncInvocations(context, reconciler, ask)
     api: App = BodyLimit(
         Audited(

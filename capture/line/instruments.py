@@ -28,7 +28,7 @@ _MAX_KINDS = 50
 Counters = Callable[[], Mapping[str, int]]
 
 
-class _Collected(Collector):
+class Collected(Collector):
     """Metric families that are known when they are collected, not before."""
 
     def describe(self) -> Iterable[Metric]:
@@ -36,7 +36,7 @@ class _Collected(Collector):
         return []
 
 
-class Counted(_Collected):
+class Counted(Collected):
     """The counters of a process, one metric family each.
 
     ``prefix``: beginning of the names, such as ``driftline_sink_``; ``about``: one sentence for
@@ -53,7 +53,7 @@ class Counted(_Collected):
             yield CounterMetricFamily(f"{self._prefix}{name}", about, value=value)
 
 
-class Spools(_Collected):
+class Spools(Collected):
     """The size and age of this host's spools.
 
     ``max_bytes``: its budget; None when this process does not know it.
@@ -80,7 +80,7 @@ class Spools(_Collected):
             yield GaugeMetricFamily(f"driftline_spool_{name}", about, value=value)
 
 
-class HostTaps(_Collected):
+class HostTaps(Collected):
     """The counts of all taps of this host, dead ones included."""
 
     def __init__(self, folder: Path) -> None:

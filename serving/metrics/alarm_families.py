@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from driftline.alerts.notify.rows import OPEN, STATUSES, is_grouped
 from driftline.alerts.notify.silences import list_silences
 from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbox, passes
 from driftline.monitors.report.datapoints import DATA_METRICS
-from driftline.serving.metrics.series_cap import SeriesCap
+from driftline.serving.metrics.series_cap import SeriesCap, gauge
 
 STATES = ("OK", "ALARM", "INSUFFICIENT_DATA")
 _DRIFT = "feature_baseline_drift_"
@@ -51,70 +51,64 @@ def feature_families(connection: Connection, cap: SeriesCap) -> Iterator[Metric]
         .join(newest, is_newest)
         .order_by(datapoints.c.maximum.desc(), metrics.c.name)
     )
-    family = GaugeMetricFamily(
+    names = ("MonitoringSchedule", "Endpoint")
+    yield gauge(
         "driftline_feature_drift_distance",
         "Distance of a feature from its baseline in the last window that was judged.",
-        labels=["monitor", "endpoint", "feature"],
+        ["monitor", "endpoint", "feature"],
+        (
+            ([*(dimensions.get(one, "") for one in names), name.removeprefix(_DRIFT)], distance)
+            for name, dimensions, distance in cap.take(connection.execute(query))
+        ),
     )
-    for name, dimensions, distance in cap.take(connection.execute(query)):
-        where = [dimensions.get(key, "") for key in ("MonitoringSchedule", "Endpoint")]
-        family.add_metric([*where, name.removeprefix(_DRIFT)], distance)
-    yield family
 
 
 def _states(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
     """Return each alarm's state, one series for each state as Prometheus has its enums."""
-    total = GaugeMetricFamily("driftline_alarms", "Alarms by their state.", labels=["state"])
-    counted = select(alarms.c.state, func.count()).group_by(alarms.c.state)
-    counts = {str(state): int(count) for state, count in connection.execute(counted)}
-    for one in STATES:
-        total.add_metric([one], counts.get(one, 0))
-    yield total
-    states = GaugeMetricFamily(
+    counts = _counts(connection, alarms.c.state)
+    yield gauge(
+        "driftline_alarms", "Alarms by their state.", ["state"],
+        (([one], counts.get(one, 0)) for one in STATES),
+    )  # fmt: skip
+    query = select(alarms.c.name, alarms.c.kind, alarms.c.severity, alarms.c.state).order_by(
+        alarms.c.state != "ALARM", alarms.c.name
+    )
+    yield gauge(
         "driftline_alarm_state",
         "1 for the state that the alarm is in.",
-        labels=["alarm", "kind", "severity", "state"],
+        ["alarm", "kind", "severity", "state"],
+        (
+            ([*labels, one], float(one == state))
+            for *labels, state in cap.take(connection.execute(query), len(STATES))
+            for one in STATES
+        ),
     )
-    room = cap.room(len(STATES))
-    query = (
-        select(alarms.c.name, alarms.c.kind, alarms.c.definition, alarms.c.state)
-        .order_by(alarms.c.state != "ALARM", alarms.c.name)
-        .limit(room)
-    )
-    for name, kind, definition, state in connection.execute(query):
-        for one in STATES:
-            labels = [name, kind, str(definition.get("severity", "page")), one]
-            states.add_metric(labels, float(one == state))
-    cap.leave_out((sum(counts.values()) - room) * len(STATES))
-    yield states
 
 
 def _lag(connection: Connection, now: datetime) -> Metric:
     """Return for how long alarms have not been judged; far above a minute nobody judges them."""
-    family = GaugeMetricFamily(
+    # The part that lags furthest: each holds a share of the alarms.
+    query = select(passes.c.cadence_s, func.min(passes.c.judged_until)).group_by(passes.c.cadence_s)
+    return gauge(
         "driftline_alarms_judged_seconds_ago",
         "Time since the last judged tick of the clock, by the seconds between two ticks; "
         "0: those that follow their datapoints.",
-        labels=["cadence_s"],
+        ["cadence_s"],
+        (
+            ([str(cadence_s)], max((now - until).total_seconds(), 0.0))
+            for cadence_s, until in connection.execute(query)
+            if until is not None
+        ),
     )
-    # The part that lags furthest: each holds a share of the alarms.
-    query = select(passes.c.cadence_s, func.min(passes.c.judged_until))
-    for cadence_s, until in connection.execute(query.group_by(passes.c.cadence_s)):
-        if until is not None:
-            family.add_metric([str(cadence_s)], max((now - until).total_seconds(), 0.0))
-    return family
 
 
 def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator[Metric]:
     """Return messages by what became of them, and channels that fail."""
-    messages = GaugeMetricFamily(
-        "driftline_messages", "Messages of alarms by what became of them.", labels=["status"]
-    )
-    query = select(outbox.c.status, func.count()).group_by(outbox.c.status)
-    counts = {str(status): int(count) for status, count in connection.execute(query)}
-    for status in STATUSES:
-        messages.add_metric([status], counts.get(status, 0))
-    yield messages
+    counts = _counts(connection, outbox.c.status)
+    yield gauge(
+        "driftline_messages", "Messages of alarms by what became of them.", ["status"],
+        (([status], counts.get(status, 0)) for status in STATUSES),
+    )  # fmt: skip
     oldest = connection.scalar(
         select(func.min(outbox.c.created_at)).where(outbox.c.status.in_(OPEN), ~is_grouped())
     )
@@ -124,18 +118,22 @@ def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator
         "How long the oldest message that is still to be sent has waited.",
         value=max(waited_s, 0.0),
     )
-    failing = GaugeMetricFamily(
+    columns = select(channels.c.name, channels.c.failure_count, channels.c.enabled)
+    order = channels.c.failure_count.desc(), channels.c.name
+    found = cap.take(connection.execute(columns.order_by(*order)), 2)
+    yield gauge(
         "driftline_channel_failures",
         "Attempts in a row that a channel has failed; 0 is well.",
-        labels=["channel"],
+        ["channel"],
+        (([one.name], one.failure_count) for one in found),
     )
-    enabled = GaugeMetricFamily(
-        "driftline_channel_enabled", "Whether a channel is sent to at all.", labels=["channel"]
-    )
-    columns = select(channels.c.name, channels.c.failure_count, channels.c.enabled)
-    for name, count, is_enabled in cap.take(
-        connection.execute(columns.order_by(channels.c.failure_count.desc(), channels.c.name)), 2
-    ):
-        failing.add_metric([name], count)
-        enabled.add_metric([name], float(is_enabled))
-    yield from (failing, enabled)
+    yield gauge(
+        "driftline_channel_enabled", "Whether a channel is sent to at all.", ["channel"],
+        (([one.name], float(one.enabled)) for one in found),
+    )  # fmt: skip
+
+
+def _counts(connection: Connection, column: ColumnElement[str]) -> dict[str, int]:
+    """Return how many rows have each value of a column."""
+    query = select(column, func.count()).group_by(column)
+    return {str(value): int(count) for value, count in connection.execute(query)}

@@ -8,21 +8,20 @@ under a cap; what is left out is itself counted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 import pyarrow as pa
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.audit.note import read_note
 from driftline.capture.audit.report import audited_coverage
-from driftline.capture.line.instruments import Counted, HostTaps, Spools
+from driftline.capture.line.instruments import Collected, Counted, HostTaps, Spools
 from driftline.capture.tables.dataset import read_gaps
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
@@ -32,7 +31,7 @@ from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from driftline.serving.metrics.alarm_families import alarm_families, feature_families
-from driftline.serving.metrics.series_cap import SeriesCap
+from driftline.serving.metrics.series_cap import SeriesCap, gauge
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +48,12 @@ RUN_GAUGES = {
         "Largest distance over its bound; above 1 is a violation.",
     ),
 }
+_ENDED = "driftline_monitor_window_end_seconds", "End of that window, Unix time."
+_FAILED = "driftline_monitor_failed", "Whether that window could not be judged."
+_INSUFFICIENT = (
+    "driftline_monitor_insufficient",
+    "Whether that window had too little data to judge anything.",
+)
 # What the last audit says of each endpoint.
 AUDITED = {
     "stored_requests": "Requests that the table holds or has held, at the last audit.",
@@ -61,44 +66,24 @@ TAP = {
     "stored": "Requests that the tap of this process has recorded.",
     "faults": "Faults of the tap of this process itself.",
 }
-BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 Part = Literal["all", "server", "installation"]
 
 
 class Exposition:
-    """The metrics of one server, and of the installation that it belongs to."""
+    """The metrics of one server, in a registry, and of the installation that it belongs to."""
 
     def __init__(
         self,
         context: ServerContext,
+        registry: CollectorRegistry,
         tap_counters: Callable[[], Mapping[str, int]],
         *,
         health: Health | None = None,
         readiness: Callable[[], Mapping[str, bool]] = dict,
         max_series: int = MAX_SERIES,
     ) -> None:
-        self._registry = CollectorRegistry()
-        self._count = Counter(
-            "driftline_invocations",
-            "Invocations answered, by endpoint and status.",
-            ["endpoint", "code"],
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "driftline_invocation_seconds",
-            "Time from an invocation's first byte to the last byte of its answer.",
-            ["endpoint"],
-            buckets=BUCKETS_S,
-            registry=self._registry,
-        )
-        self._copies = Counter(
-            "driftline_shadow_invocations",
-            "Copies of invocations that a shadow answered, by status; dropped: it was not asked.",
-            ["endpoint", "variant", "code"],
-            registry=self._registry,
-        )
-        self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._registry = registry
         self._registry.register(Counted("driftline_tap_", lambda: _own(tap_counters()), TAP))
         self._registry.register(HostTaps(context.spool_dir))
         self._registry.register(Spools(context.spool_dir))
@@ -112,22 +97,6 @@ class Exposition:
         """Show what another part of the server counts for itself, with one sentence on each."""
         self._registry.register(Counted(prefix, counters, about))
 
-    def observe(self, endpoint: str, code: int, seconds: float) -> None:
-        """Count one invocation; of an endpoint that does not exist, the name is empty."""
-        key = endpoint, code
-        found = self._series.get(key)
-        if found is None:
-            # Looked up once: each time would cost more than to count.
-            found = self._count.labels(endpoint, str(code)), self._seconds.labels(endpoint)
-            self._series[key] = found
-        count, histogram = found
-        count.inc()
-        histogram.observe(seconds)
-
-    def observe_copy(self, endpoint: str, variant: str, code: int) -> None:
-        """Count one copy for a shadow; 0: it was dropped."""
-        self._copies.labels(endpoint, variant, str(code) if code else "dropped").inc()
-
     def render(self, of: Part = "all") -> bytes:
         """Write a part, or everything, in Prometheus' text format.
 
@@ -138,16 +107,12 @@ class Exposition:
         return own + (generate_latest(self._installation) if of != "server" else b"")
 
 
-class _Health(Collector):
+class _Health(Collected):
     """Whether the stores take writes, as this server reaches them, and its endpoints answer."""
 
     def __init__(self, health: Health, readiness: Callable[[], Mapping[str, bool]]) -> None:
         self._health = health
         self._readiness = readiness
-
-    def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand: registering must not ask the database."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """Return whether each takes writes, or answers."""
@@ -167,26 +132,20 @@ class _Health(Collector):
             "Whether the bucket answers, where the storage is one.",
             value=float(not self._health.far),
         )
-        ready = GaugeMetricFamily(
+        yield gauge(
             "driftline_endpoint_ready",
             "Whether a worker of this server could answer for the endpoint now.",
-            labels=["endpoint"],
+            ["endpoint"],
+            (([name], float(is_ready)) for name, is_ready in self._readiness().items()),
         )
-        for name, is_ready in self._readiness().items():
-            ready.add_metric([name], float(is_ready))
-        yield ready
 
 
-class _Installation(Collector):
+class _Installation(Collected):
     """Looks the installation's state up, each time it is asked."""
 
     def __init__(self, context: ServerContext, max_series: int) -> None:
         self._context = context
         self._max_series = max_series
-
-    def describe(self) -> Iterable[Metric]:
-        """Name nothing beforehand: registering must not ask the database."""
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """Return all families; those of a store that does not answer are left out, and said so."""
@@ -229,38 +188,26 @@ class _Installation(Collector):
         )
         rows = cap.take(connection.execute(query).mappings())
         names = ["monitor", "endpoint", "kind"]
-        for column, (name, about) in RUN_GAUGES.items():
-            family = GaugeMetricFamily(name, about, labels=names)
-            for row in rows:
-                if row[column] is not None:
-                    family.add_metric([row[one] for one in names], row[column])
-            yield family
-        ended = GaugeMetricFamily(
-            "driftline_monitor_window_end_seconds", "End of that window, Unix time.", labels=names
-        )
-        failed = GaugeMetricFamily(
-            "driftline_monitor_failed", "Whether that window could not be judged.", labels=names
-        )
-        insufficient = GaugeMetricFamily(
-            "driftline_monitor_insufficient",
-            "Whether that window had too little data to judge anything.",
-            labels=names,
-        )
-        for row in rows:
-            values = [row[one] for one in names]
-            ended.add_metric(values, row["window_end"].timestamp())
-            failed.add_metric(values, float(row["status"] == FAILED))
-            insufficient.add_metric(values, float(row["status"] in (INSUFFICIENT, EMPTY)))
-        yield from (ended, failed, insufficient)
-        late = GaugeMetricFamily(
+        labels = [[row[one] for one in names] for row in rows]
+        gauges = {about: [row[column] for row in rows] for column, about in RUN_GAUGES.items()}
+        gauges |= {
+            _ENDED: [row["window_end"].timestamp() for row in rows],
+            _FAILED: [float(row["status"] == FAILED) for row in rows],
+            _INSUFFICIENT: [float(row["status"] in (INSUFFICIENT, EMPTY)) for row in rows],
+        }
+        for about, values in gauges.items():
+            samples = zip(labels, values, strict=True)
+            yield gauge(*about, names, (one for one in samples if one[1] is not None))
+        now = self._context.now()
+        yield gauge(
             "driftline_monitor_overdue_seconds",
             "How long the oldest window that is due has waited.",
-            labels=["monitor", "endpoint"],
+            ["monitor", "endpoint"],
+            (
+                ([one.monitor, one.endpoint], (now - one.due_at).total_seconds())
+                for one in cap.take(overdue(connection, now))
+            ),
         )
-        now = self._context.now()
-        for one in cap.take(overdue(connection, now)):
-            late.add_metric([one.monitor, one.endpoint], (now - one.due_at).total_seconds())
-        yield late
 
 
 def _own(counters: Mapping[str, int]) -> dict[str, int]:
@@ -309,18 +256,17 @@ def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
         "Whether the last audit found every record stored once, or counted.",
         value=float(audited["adds_up"]),
     )
-    missing, found = audited["missing_by_endpoint"], audited_coverage(audited)
+    found = audited_coverage(audited)
     names = cap.take(sorted(found), len(AUDITED))
-    for name, about in AUDITED.items():
-        family = GaugeMetricFamily(f"driftline_capture_{name}", about, labels=["endpoint"])
-        for endpoint in names:
-            values: dict[str, float | None] = {
-                "stored_requests": float(found[endpoint].stored),
-                "coverage_ratio": found[endpoint].ratio,
-                "missing": float(missing.get(endpoint, 0)),
-                "doubled": float(audited["doubled_by_endpoint"].get(endpoint, 0)),
-            }
-            value = values[name]
-            if value is not None:
-                family.add_metric([endpoint], value)
-        yield family
+    values: dict[str, Callable[[str], float | None]] = {
+        "stored_requests": lambda name: float(found[name].stored),
+        "coverage_ratio": lambda name: found[name].ratio,
+        "missing": lambda name: float(audited["missing_by_endpoint"].get(name, 0)),
+        "doubled": lambda name: float(audited["doubled_by_endpoint"].get(name, 0)),
+    }
+    for column, about in AUDITED.items():
+        samples = (([name], values[column](name)) for name in names)
+        yield gauge(
+            f"driftline_capture_{column}", about, ["endpoint"],
+            ((labels, value) for labels, value in samples if value is not None),
+        )  # fmt: skip

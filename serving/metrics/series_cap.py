@@ -1,10 +1,12 @@
-"""How many series of one family a scrape shows, where users choose the names."""
+"""Families of gauges, and how many series of one a scrape shows where users choose the names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TypeVar
+
+from prometheus_client.core import GaugeMetricFamily
 
 T = TypeVar("T")
 
@@ -26,10 +28,12 @@ class SeriesCap:
         self.left_out += series_each * sum(1 for _ in everything)
         return taken
 
-    def room(self, series_each: int = 1) -> int:
-        """Return how many things of a family fit, for those who need not read the others."""
-        return self._max_series // series_each
 
-    def leave_out(self, series: int) -> None:
-        """Count series that were never read."""
-        self.left_out += max(series, 0)
+def gauge(
+    name: str, about: str, labels: Sequence[str], samples: Iterable[tuple[Sequence[str], float]]
+) -> GaugeMetricFamily:
+    """Return a family of gauges, each with the values of its labels."""
+    family = GaugeMetricFamily(name, about, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family

@@ -1,6 +1,6 @@
-"""The server's own traffic as metrics, minute by minute, as SageMaker puts for its endpoints.
+"""The server's own traffic: totals for Prometheus, and SageMaker's metrics minute by minute.
 
-Counted in memory; written when a minute is over, by a thread that no request waits for. A failed
+Counted in memory; a thread that no request waits for writes each minute when it is over. A failed
 write is retried under the same id, so that it is stored once; what exceeds the memory is counted.
 Latencies of a busy minute are off by half a percent at most.
 
@@ -14,18 +14,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import deque
+from collections import Counter as Counts
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
+from driftline.capture.line.instruments import Counted
 from driftline.errors import DriftlineError
 from driftline.monitors.kind import OWN_METRICS
 from driftline.serving.hosting.usage import Meter, Used, Workers
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 
 NAMESPACE: Final = "AWS/SageMaker"
 INSTANCES: Final = "/aws/sagemaker/Endpoints"  # Of what is measured of each worker.
-COUNTED: Final = {
+_COUNTED: Final = {
     "left_out": "Invocations that no metric tells of: the database was away for too long.",
     "failures": "Attempts to write metrics of traffic that failed.",
 }
@@ -43,11 +45,28 @@ COUNTED: Final = {
 # are written at once.
 _MINUTES_MAX = 4_000
 _MINUTES_AT_ONCE = 500
-# Times are summed up when so many have come; about as long as it takes to note them.
-_TIMES_MAX = 512
+# Values of one metric are summed up when so many have come.
+_VALUES_MAX = 512
 _LOOK_S = 1.0
 # Told to come again: more were open than the limit allows.
 THROTTLED: Final = 429
+_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# Namespace and unit of metrics; of others the namespace is the endpoints', and there is no unit.
+_METRICS: Final = {
+    "ModelLatency": (NAMESPACE, "Microseconds"),
+    "OverheadLatency": (NAMESPACE, "Microseconds"),
+    "ContainerLatency": (NAMESPACE, "Microseconds"),
+    "ModelSetupTime": (NAMESPACE, "Microseconds"),
+    "ModelLoadingWaitTime": (NAMESPACE, "Microseconds"),
+    "ModelDownloadingTime": (NAMESPACE, "Microseconds"),
+    "ModelLoadingTime": (NAMESPACE, "Microseconds"),
+    "ModelUnloadingTime": (NAMESPACE, "Microseconds"),
+    "CPUUtilization": (INSTANCES, "Percent"),
+    "MemoryUtilization": (INSTANCES, "Percent"),
+    "LoadedModelCount": (INSTANCES, None),
+    "ShadowDropped": (OWN_METRICS, None),
+    "Throttles": (OWN_METRICS, None),
+}
 
 
 class Loading(NamedTuple):
@@ -78,87 +97,34 @@ class Answered(NamedTuple):
     model_status: int | None = None  # The model's own, where it answered.
 
 
-@dataclass(slots=True)
-class _Times:
-    """Microseconds of a minute, and how they are spread."""
-
-    found: list[float] = field(default_factory=list)
-    spread: Distribution | None = None
-
-    def note(self, seconds: float) -> None:
-        """Add a time; when they are many, they are summed up."""
-        self.found.append(seconds * 1e6)
-        if len(self.found) >= _TIMES_MAX:
-            self._sum_up()
-
-    def parts(self) -> Iterator[tuple[list[float], list[float]]]:
-        """Return values and counts, at most as many as one datapoint takes."""
-        if self.found:
-            self._sum_up()
-        if self.spread is not None:
-            values, counts = self.spread.values.tolist(), self.spread.counts.tolist()
-            for first in range(0, len(values), EXACT_MAX):
-                yield values[first : first + EXACT_MAX], counts[first : first + EXACT_MAX]
-
-    def _sum_up(self) -> None:
-        more = Distribution.of(self.found)
-        self.spread = more if self.spread is None else Distribution.merge([self.spread, more])
-        self.found = []
+_Key = tuple[int, str, str]
 
 
-@dataclass(slots=True)
-class _Container:
-    """The answers of one of several containers in one minute."""
-
-    times: _Times = field(default_factory=_Times)
-    count: int = 0
-    caller_errors: int = 0
-    server_errors: int = 0
-    used: list[Used] = field(default_factory=list)  # Of each worker.
-
-    def note(self, seconds: float, status: int) -> None:
-        """Count an answer."""
-        self.times.note(seconds)
-        self.count += 1
-        self.caller_errors += 400 <= status < 500
-        self.server_errors += status >= 500
-
-
-@dataclass(slots=True)
 class _Minute:
-    """The answers of one endpoint and variant in one minute."""
+    """What one endpoint and variant, or one of its containers, did in one minute."""
 
-    count: int = 0
-    caller_errors: int = 0
-    server_errors: int = 0
-    model_errors: int = 0
-    dropped: int = 0
-    throttled: int = 0
-    setup: _Times = field(default_factory=_Times)
-    model: _Times = field(default_factory=_Times)
-    overhead: _Times = field(default_factory=_Times)
-    # Of multi-model endpoints: invocations whose model was there, or was not; times by metric.
-    hits: int = 0
-    misses: int = 0
-    loading: dict[str, _Times] = field(default_factory=dict)
-    loaded: tuple[int, ...] = ()  # Models of each worker.
-    instances: int = 0  # Workers, as the minute ended.
-    used: list[Used] = field(default_factory=list)  # Of each of them.
-    containers: dict[str, _Container] = field(default_factory=dict)
+    def __init__(self) -> None:
+        # How many answers, by status and whether the model has failed; None: of a container.
+        self.answers: Counts[tuple[int, bool | None]] = Counts()
+        self.instances = 0  # Workers, as the minute ended.
+        self.containers: defaultdict[str, _Minute] = defaultdict(_Minute)
+        # Of other metrics by name: values, and what was summed up of many.
+        self._values: defaultdict[str, list[float]] = defaultdict(list)
+        self._summed: dict[str, Distribution] = {}
 
-    def note_used(self, workers: Workers, used: list[Used]) -> None:
-        """Keep what workers used, of the variant or of one of its containers."""
-        if workers.container:
-            self.containers.setdefault(workers.container, _Container()).used = used
-        else:
-            self.instances, self.used = len(workers.process_ids), used
+    def note(self, name: str, value: float) -> None:
+        """Add a value of another metric."""
+        values = self._values[name]
+        values.append(value)
+        if len(values) >= _VALUES_MAX:  # About as long as it takes to note them.
+            self._summed[name] = self._spread(name)
+            values.clear()
 
     def note_loading(self, found: Loading) -> None:
         """Count what it took to have a model in memory."""
+        self.note("ModelCacheHit", float(found.is_hit))
         if found.is_hit:
-            self.hits += 1
             return
-        self.misses += 1
         times = {
             "ModelLoadingWaitTime": (found.wait_s,),
             "ModelDownloadingTime": (found.download_s,),
@@ -168,23 +134,62 @@ class _Minute:
         for name, values in times.items():
             for seconds in values:
                 if seconds is not None:
-                    self.loading.setdefault(name, _Times()).note(seconds)
+                    self.note(name, seconds * 1e6)
 
+    def note_used(self, used: Sequence[Used]) -> None:
+        """Keep what each worker used."""
+        for one in used:
+            self.note("CPUUtilization", one.cpu)
+            self.note("MemoryUtilization", one.memory)
 
-_Key = tuple[int, str, str]
+    def points(self, time: datetime, dimensions: Mapping[str, str]) -> Iterator[Datapoint]:
+        """Return datapoints, each with at most as many values as one takes."""
+        for name, spread in self._spreads().items():
+            namespace, unit = _METRICS.get(name, (NAMESPACE, None))
+            values, counts = spread.values.tolist(), spread.counts.tolist()
+            for first in range(0, len(values), EXACT_MAX):
+                part = slice(first, first + EXACT_MAX)
+                yield Datapoint(
+                    namespace, name, dimensions, time, values=values[part], counts=counts[part],
+                    unit=unit,
+                )  # fmt: skip
+        for hostname, container in self.containers.items():
+            yield from container.points(time, {**dimensions, "ContainerName": hostname})
+
+    def _spreads(self) -> dict[str, Distribution]:
+        """Return the values of each metric."""
+        counts: defaultdict[str, Counts[float]] = defaultdict(Counts)
+        for (status, has_failed), count in self.answers.items():
+            counts["Invocations"][1.0] += count
+            # 0 or 1 for each answer: the sum is how many failed, the average which share.
+            counts["Invocation4XXErrors"][float(400 <= status < 500)] += count
+            counts["Invocation5XXErrors"][float(status >= 500)] += count
+            if has_failed is not None:
+                counts["InvocationModelErrors"][float(has_failed)] += count
+            if self.instances:
+                counts["InvocationsPerInstance"][1 / self.instances] += count
+        found = {name: Distribution.of([*one], [*one.values()]) for name, one in counts.items()}
+        return found | {name: self._spread(name) for name in self._values}
+
+    def _spread(self, name: str) -> Distribution:
+        more = Distribution.of(self._values[name])
+        return Distribution.merge([self._summed[name], more]) if name in self._summed else more
 
 
 class Traffic:
-    """Counts invocations and writes them as metrics.
+    """Counts invocations, shows the totals to Prometheus and writes each minute as metrics.
 
-    :meth:`observe` and :meth:`run` belong to the event loop; only writing, and reading the workers'
-    usage, happens in a thread.
+    ``registry``: where the totals are registered; ``workers`` tells which can answer now.
+
+    :meth:`observe` and :meth:`run` belong to the event loop; only writing, and reading the
+    workers' usage, happens in a thread.
     """
 
     def __init__(
         self,
         engine: Engine,
         now: Callable[[], datetime],
+        registry: CollectorRegistry,
         workers: Callable[[], Iterable[Workers]] = tuple,
     ) -> None:
         self._engine = engine
@@ -196,6 +201,27 @@ class Traffic:
         self._waiting: deque[tuple[str, dict[_Key, _Minute]]] = deque()
         self._left_out = 0
         self._failures = 0
+        self._answers = Counter(
+            "driftline_invocations",
+            "Invocations answered, by endpoint and status.",
+            ["endpoint", "code"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "driftline_invocation_seconds",
+            "Time from an invocation's first byte to the last byte of its answer.",
+            ["endpoint"],
+            buckets=_BUCKETS_S,
+            registry=registry,
+        )
+        self._copies = Counter(
+            "driftline_shadow_invocations",
+            "Copies of invocations that a shadow answered, by status; dropped: it was not asked.",
+            ["endpoint", "variant", "code"],
+            registry=registry,
+        )
+        self._shown: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        registry.register(Counted("driftline_traffic_", lambda: self.counters, _COUNTED))
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -203,32 +229,51 @@ class Traffic:
         return {"left_out": self._left_out, "failures": self._failures}
 
     def observe(self, answered: Answered, seconds: float) -> None:
-        """Count one invocation, or one copy."""
+        """Count one invocation, or one copy, for Prometheus and for the metrics of its minute."""
+        status, model_s = answered.status, answered.model_s
+        self._show(answered, seconds)
         if not answered.endpoint:
             return
         key = int(self._now().timestamp() // 60), answered.endpoint, answered.variant
-        minute = self._minute(key)
+        minute = self._minutes.get(key) or self._minute(key)
         if minute is None:
             self._left_out += 1
             return
-        if not answered.status:
-            minute.dropped += 1
+        if not status:
+            minute.note("ShadowDropped", 1.0)
             return
-        minute.count += 1
-        status = answered.status if answered.model_status is None else answered.model_status
-        minute.caller_errors += 400 <= status < 500
-        minute.server_errors += status >= 500
-        minute.throttled += answered.status == THROTTLED
+        has_failed = model_s is not None and status >= 300
+        own = status if answered.model_status is None else answered.model_status
+        minute.answers[own, has_failed] += 1
+        if status == THROTTLED:
+            minute.note("Throttles", 1.0)
         if answered.setup_s is not None:
-            minute.setup.note(answered.setup_s)
-        if answered.model_s is not None:
-            minute.model_errors += answered.status >= 300
-            minute.model.note(answered.model_s)
-            minute.overhead.note(max(0.0, seconds - answered.model_s))
+            minute.note("ModelSetupTime", answered.setup_s * 1e6)
+        if model_s is not None:
+            minute.note("ModelLatency", model_s * 1e6)
+            minute.note("OverheadLatency", max(0.0, seconds - model_s) * 1e6)
         if answered.loading is not None:
             minute.note_loading(answered.loading)
-        for hostname, took_s, status in answered.containers:
-            minute.containers.setdefault(hostname, _Container()).note(took_s, status)
+        for hostname, took_s, its_status in answered.containers:
+            container = minute.containers[hostname]
+            container.answers[its_status, None] += 1
+            container.note("ContainerLatency", took_s * 1e6)
+
+    def _show(self, answered: Answered, seconds: float) -> None:
+        """Count for Prometheus; of an endpoint that does not exist, the name is empty."""
+        endpoint, status = answered.endpoint, answered.status
+        if answered.is_copy:
+            self._copies.labels(endpoint, answered.variant, str(status or "dropped")).inc()
+            return
+        key = endpoint, status
+        shown = self._shown.get(key)
+        if shown is None:
+            # Looked up once: each time would cost more than to count.
+            shown = self._answers.labels(endpoint, str(status)), self._seconds.labels(endpoint)
+            self._shown[key] = shown
+        count, histogram = shown
+        count.inc()
+        histogram.observe(seconds)
 
     def _minute(self, key: _Key) -> _Minute | None:
         """Return what is counted of a minute; None where there is no room for another one."""
@@ -257,9 +302,14 @@ class Traffic:
         for workers, used in await asyncio.to_thread(self._meter.read, list(self._workers())):
             name = workers.endpoint, workers.variant
             if workers.model_counts and (found := self._minute((minute, *name))) is not None:
-                found.loaded = workers.model_counts
+                for count in workers.model_counts:
+                    found.note("LoadedModelCount", float(count))
             if used and (found := self._minute((minute - 1, *name))) is not None:
-                found.note_used(workers, used)
+                if workers.container:
+                    found = found.containers[workers.container]
+                else:
+                    found.instances = len(workers.process_ids)
+                found.note_used(used)
 
     async def _write(self, before: int | None) -> None:
         """Write the minutes before one; None: all."""
@@ -293,10 +343,13 @@ class Traffic:
 
     def _leave_out(self) -> None:
         _, lost = self._waiting.popleft()
-        self._left_out += sum(minute.count for minute in lost.values())
+        self._left_out += sum(minute.answers.total() for minute in lost.values())
 
     def _store(self, request_id: str, part: Mapping[_Key, _Minute]) -> None:
-        points = [point for key, minute in part.items() for point in _points(key, minute)]
+        points: list[Datapoint] = []
+        for (number, endpoint, variant), minute in part.items():
+            time = datetime.fromtimestamp(number * 60, UTC)
+            points += minute.points(time, {"EndpointName": endpoint, "VariantName": variant})
         with self._engine.begin() as connection:
             add(connection, points, request_id, now=self._now())
 
@@ -306,93 +359,3 @@ def _parts(minutes: Mapping[_Key, _Minute]) -> Iterator[dict[_Key, _Minute]]:
     found = list(minutes.items())
     for first in range(0, len(found), _MINUTES_AT_ONCE):
         yield dict(found[first : first + _MINUTES_AT_ONCE])
-
-
-def _points(key: _Key, minute: _Minute) -> Iterator[Datapoint]:
-    number, endpoint, variant = key
-    time = datetime.fromtimestamp(number * 60, UTC)
-    dimensions = {"EndpointName": endpoint, "VariantName": variant}
-
-    def point(
-        name: str, values: list[float], counts: list[float], unit: str | None = None
-    ) -> Datapoint:
-        return Datapoint(NAMESPACE, name, dimensions, time, values=values, counts=counts, unit=unit)
-
-    if minute.loaded:
-        counts = [1.0] * len(minute.loaded)
-        values = [float(one) for one in minute.loaded]
-        yield Datapoint(
-            INSTANCES, "LoadedModelCount", dimensions, time, values=values, counts=counts
-        )
-    yield from _used(dimensions, time, minute.used)
-    for hostname, container in minute.containers.items():
-        yield from _used({**dimensions, "ContainerName": hostname}, time, container.used)
-    if minute.dropped:
-        yield Datapoint(
-            OWN_METRICS, "ShadowDropped", dimensions, time, values=[1.0],
-            counts=[float(minute.dropped)],
-        )  # fmt: skip
-    if not minute.count:
-        return
-    yield from _counts(dimensions, time, minute)
-    count, failed = float(minute.count), float(minute.model_errors)
-    yield point("InvocationModelErrors", [0.0, 1.0], [count - failed, failed])
-    if minute.instances:
-        yield point("InvocationsPerInstance", [1 / minute.instances], [count])
-    if minute.hits or minute.misses:
-        counts = [float(minute.misses), float(minute.hits)]
-        yield point("ModelCacheHit", [0.0, 1.0], counts)
-    if minute.throttled:
-        yield Datapoint(
-            OWN_METRICS, "Throttles", dimensions, time, values=[1.0],
-            counts=[float(minute.throttled)],
-        )  # fmt: skip
-    found = {
-        "ModelLatency": minute.model,
-        "OverheadLatency": minute.overhead,
-        "ModelSetupTime": minute.setup,
-        **minute.loading,
-    }
-    for name, times in found.items():
-        for values, counts in times.parts():
-            yield point(name, values, counts, "Microseconds")
-    for hostname, container in minute.containers.items():
-        if not container.count:
-            continue
-        own = {**dimensions, "ContainerName": hostname}
-        yield from _counts(own, time, container)
-        for values, counts in container.times.parts():
-            yield Datapoint(
-                NAMESPACE, "ContainerLatency", own, time, values=values, counts=counts,
-                unit="Microseconds",
-            )  # fmt: skip
-
-
-def _used(
-    dimensions: Mapping[str, str], time: datetime, used: Sequence[Used]
-) -> Iterator[Datapoint]:
-    """Return what each worker used, in percent."""
-    if used:
-        for name, values in (
-            ("CPUUtilization", [one.cpu for one in used]),
-            ("MemoryUtilization", [one.memory for one in used]),
-        ):
-            yield Datapoint(
-                INSTANCES, name, dimensions, time, values=values, counts=[1.0] * len(used),
-                unit="Percent",
-            )  # fmt: skip
-
-
-def _counts(
-    dimensions: Mapping[str, str], time: datetime, found: _Minute | _Container
-) -> Iterator[Datapoint]:
-    """Return how many invocations there were, and how many of them failed."""
-    count = float(found.count)
-    yield Datapoint(NAMESPACE, "Invocations", dimensions, time, values=[1.0], counts=[count])
-    # 0 or 1 for each invocation: the sum is how many failed, the average which share.
-    for name, errors in (
-        ("Invocation4XXErrors", found.caller_errors),
-        ("Invocation5XXErrors", found.server_errors),
-    ):
-        counts = [count - errors, float(errors)]
-        yield Datapoint(NAMESPACE, name, dimensions, time, values=[0.0, 1.0], counts=counts)

@@ -3,12 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.tables import executions
 from driftline.serving.metrics.exposition import Exposition
+from driftline.serving.metrics.traffic import Answered, Traffic
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 END = datetime(2026, 1, 10, tzinfo=UTC)
@@ -72,15 +74,18 @@ def test_names_of_users_own_are_capped_and_what_is_left_out_is_counted(context):
         for number in range(5):
             put_monitor(connection, f"monitor-{number}")
 
-    found = samples_of(Exposition(context, dict, max_series=2).render().decode())
+    found = samples_of(
+        Exposition(context, CollectorRegistry(), dict, max_series=2).render().decode()
+    )
 
     assert len(found["driftline_monitor_rows"]) == 2
     assert found["driftline_series_left_out"][()] >= 3
 
 
 def test_of_several_servers_each_tells_its_own_and_one_the_installation(context):
-    shown = Exposition(context, lambda: {"stored": 3})
-    shown.observe("late", 200, 0.01)
+    registry = CollectorRegistry()
+    Traffic(context.engine, context.now, registry).observe(Answered(200, "late"), 0.01)
+    shown = Exposition(context, registry, lambda: {"stored": 3})
 
     parts = [set(samples_of(shown.render(of).decode())) for of in ("server", "installation")]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -53,7 +54,7 @@ async def run_while(
 
 def test_each_minute_is_told_with_its_errors_and_times(engine: Engine) -> None:
     clock = Clock(NOW)
-    counted = Traffic(engine, clock)
+    counted = Traffic(engine, clock, CollectorRegistry())
 
     def work() -> None:
         for _ in range(8):
@@ -81,7 +82,7 @@ def test_each_minute_is_told_with_its_errors_and_times(engine: Engine) -> None:
 
 def test_what_could_not_be_written_is_written_once_later(engine, monkeypatch) -> None:
     clock = Clock(NOW)
-    counted = Traffic(engine, clock)
+    counted = Traffic(engine, clock, CollectorRegistry())
     monkeypatch.setattr(traffic, "_LOOK_S", 0.005)
     really_store = counted._store
     attempts = []
@@ -143,7 +144,7 @@ def test_what_workers_use_is_told_of_the_minute_that_is_over(
         Workers("flights", "all", [own], container),
         Workers("flights", "canary", [own, own]),
     ]
-    counted = Traffic(engine, clock, lambda: workers)
+    counted = Traffic(engine, clock, CollectorRegistry(), lambda: workers)
 
     def work() -> None:
         counted.observe(ok(), 0.01)
