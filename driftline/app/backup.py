@@ -274,10 +274,10 @@ def _copy_tables(root: Path, copy: _Copy) -> tuple[datetime, Audit]:
     """Copy all tables as of one moment: between two rounds of commits."""
     for source in sorted((root / AUDIT).glob("*")):
         _copy_if_there(copy, source, f"root/{AUDIT}/{source.name}")
-    with between_commits(str(root)):
-        moment = datetime.now(UTC)
-        versions = {table: _newest(table) for table in map(Path, list_tables(str(root)))}
     try:
+        with between_commits(str(root)):
+            moment = datetime.now(UTC)
+            versions = {table: _newest(table) for table in map(Path, list_tables(str(root)))}
         for table, version in versions.items():
             _copy_table(root, table, version, copy)
     except FileNotFoundError as error:

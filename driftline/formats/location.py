@@ -42,7 +42,10 @@ class Location:
 
     def open(self, packing: str | None = None) -> pa.NativeFile:
         """Open the file for one reading, unpacked by Arrow's codec of this name."""
-        return self.system.open_input_stream(self.path, compression=packing)
+        try:
+            return self.system.open_input_stream(self.path, compression=packing)
+        except FileNotFoundError as error:
+            raise NotFoundError(f"{self.shown}: no such file") from error
 
     def read(self) -> bytes:
         """Read the whole file."""

@@ -408,7 +408,6 @@ class MonitorSpec(Spec):
     delay_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     catch_up: str = "all"
     timeout_s: Annotated[float, Field(allow_inf_nan=False)] = 86_400.0
-    # Of the kind "attribution": how long its model may be asked for explanations of a window.
     priority: int = 0
     # Monitors whose windows are run before (docs/monitors.md#monitors-that-wait-for-others).
     depends_on: list[str] = []

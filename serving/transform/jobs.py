@@ -245,13 +245,12 @@ class OwnedJob:
         with self._engine.begin() as connection:
             transform_queue.renew(connection, self._owner, [self._key], now)
 
-    def list_files(self, found: list[FileProgress]) -> list[FileProgress]:
-        """Store the files of the job, and return them."""
+    def store_files(self, found: list[FileProgress]) -> None:
+        """Store the files of the job."""
         with self._engine.begin() as connection:
             if found:
                 rows = [{"job": self._key, **asdict(one)} for one in found]
                 connection.execute(insert(transform_files), rows)
-        return found
 
     def files(self) -> list[FileProgress]:
         """Return the files, and how far each is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import hashlib
 import shutil
 import uuid
 from pathlib import Path
@@ -24,16 +24,14 @@ class Output:
 
     def __init__(self, target: Location, work_dir: Path) -> None:
         self._target = target
-        self._folder, self._name = work_dir, target.path.replace("/", "%")
-        if target.is_local:
-            path = Path(target.path)
-            self._folder, self._name = path.parent, path.name
+        self._folder = Path(target.path).parent if target.is_local else work_dir
+        self._name = hashlib.sha256(target.path.encode()).hexdigest()[:16]
         # Of its own, so that nobody goes on with what another process still writes.
         self.path = self._folder / f".{self._name}.{uuid.uuid4().hex[:8]}.part"
 
     def clear(self) -> None:
         """Remove what killed processes left of this output."""
-        for part in self._folder.glob(f".{glob.escape(self._name)}.{_HEX}.part"):
+        for part in self._folder.glob(f".{self._name}.{_HEX}.part"):
             part.unlink(missing_ok=True)
 
     def __enter__(self) -> Output:

@@ -185,7 +185,8 @@ class _Run:
         """Score every file; False when told to give the job back before."""
         files = self._owned.files()
         if not files:
-            files = self._owned.list_files(find_files(self._spec, self._around.check_input))
+            files = find_files(self._spec, self._around.check_input)
+            self._owned.store_files(files)
         waiting = [file for file in files if not file.is_done]
         if waiting:
             self._output(waiting[0]).clear()

@@ -170,19 +170,18 @@ class FileCache:
     def _make_room(self, name: str, size: int) -> list[Path]:
         """Forget the copies that were asked for longest ago; return what is to be removed."""
         unused = [copy for copy in self._dropped if copy.path not in self._pins]
-        self._dropped = [copy for copy in self._dropped if copy.path in self._pins]
-        self.used_bytes -= sum(copy.size for copy in unused)
-        for other in list(self._copies):
-            if self.used_bytes + size <= self._disk_bytes:
-                break
-            if other not in self._pins:
-                unused.append(self._copies.pop(other))
-                self.used_bytes -= unused[-1].size
-        if self.used_bytes + size > self._disk_bytes:
+        old = [other for other in self._copies if other not in self._pins]
+        free = sum(copy.size for copy in (*unused, *(self._copies[other] for other in old)))
+        if self.used_bytes - free + size > self._disk_bytes:
             raise UnavailableError(
                 f'model "{name}": all of the disk that models may have is in use by those that are '
                 "being asked; ask again"
             )
+        self._dropped = [copy for copy in self._dropped if copy.path in self._pins]
+        self.used_bytes -= sum(copy.size for copy in unused)
+        while self.used_bytes + size > self._disk_bytes:
+            unused.append(self._copies.pop(old.pop(0)))
+            self.used_bytes -= unused[-1].size
         return [copy.path.parent for copy in unused]
 
     async def _in_thread(self, name: str, work: Callable[[*Given], Done], *given: *Given) -> Done:

@@ -117,6 +117,10 @@ class Models:
             model = self._read(Path(path))
         except InputError as error:
             problem = str(error)
+        except MemoryError as error:
+            for header, _ in frames:
+                self._link.sendall(self._memory.refuse(header, error))
+            return None
         # Model code may raise anything, and must not end the others.
         except BaseException as error:  # noqa: BLE001
             traceback.print_exc()

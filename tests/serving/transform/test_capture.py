@@ -166,6 +166,18 @@ def test_a_process_that_ends_over_a_file_leaves_each_row_once(server, trained, t
     assert sorted(found["feature_distance"]) == list(range(len(frame)))
 
 
+def test_a_file_that_is_removed_before_its_turn_ends_the_job(server, trained, tmp_path):
+    (tmp_path / "rows").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "rows" / name).write_text("UA,EWR,1400,39\n")
+
+    def removing(_job, _lines):
+        (tmp_path / "rows" / "b.csv").unlink(missing_ok=True)
+
+    job = spec("removed", tmp_path / "rows", tmp_path, "nightly")
+    assert run(server, trained, job, tmp_path, capture=removing) == "Failed"
+
+
 def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_path):
     server.apply(resource("Endpoint", "brief", baseline="flights"))
     rows = tmp_path / "rows.csv"

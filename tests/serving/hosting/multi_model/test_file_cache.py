@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from driftline.errors import InputError, NotFoundError
+from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.serving.hosting.multi_model.file_cache import (
     COPIES,
     FileCache,
@@ -64,6 +64,20 @@ def test_who_was_asked_for_longest_ago_makes_room_on_the_disk(models: Path, tmp_
 
     assert using(models, tmp_path, work) == {"a.skops", "c.skops", "d.skops"}
     assert list((tmp_path / COPIES).iterdir()) == []
+
+
+def test_what_finds_no_room_leaves_the_other_copies(models: Path, tmp_path: Path) -> None:
+    (models / "large.skops").write_bytes(b"l" * 2 * SIZE)
+
+    async def work(files: FileCache) -> int:
+        await fetch(files, "a.skops")
+        async with files.copy("b.skops"), files.copy("c.skops"):
+            with pytest.raises(UnavailableError, match="in use"):
+                await fetch(files, "large.skops")
+        assert await fetch(files, "a.skops") is None
+        return files.used_bytes
+
+    assert using(models, tmp_path, work) == 3 * SIZE
 
 
 def test_what_is_dropped_is_copied_anew_and_stays_for_who_uses_it(
