@@ -1,9 +1,10 @@
 """Sends one notification by apprise, in a process that reaches allowed addresses only.
 
 Apprise makes its own requests, to the hosts of its more than hundred services or of its URLs. So
-the guard is an audit hook of Python, which sees each connection and each file. It judges the
-address of the connection itself, so neither DNS nor redirects can lead further. Files outside
-Python's own stay closed: some services can be told to send one, and our keys lie in files.
+the guard is an audit hook of Python, which sees each connection, file and program. It judges the
+address of the connection itself, so neither DNS nor redirects can lead further. Only Python's own
+files can be read: some services can be told to send one, and our keys lie in files. Nothing can be
+written, deleted or started.
 
 Standard input: ``{"url", "title", "body", "mood", "allow_networks"}``. Exit code 0: taken; 1: not
 taken; 77: refused for good; 2: invalid URL. Or ``{"to_read": [URL]}``: nothing is sent; code 2 and
@@ -30,6 +31,9 @@ from driftline.alerts.notify.receivers.refusals import EX_NOPERM, is_final_statu
 _MEMORY_MAX_BYTES = 1 << 30
 _CPU_MAX_S = 20
 _SENDS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+# Of what Python asks before it calls the system, all that changes nothing.
+_HARMLESS = frozenset({"os.listdir", "os.scandir", "os.walk", "os.putenv", "os.unsetenv"})
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
 _STATUS = re.compile(r"error=(\d{3})\b")
 
@@ -122,14 +126,23 @@ def closed_to(guard: AddressGuard, refused: list[str]) -> Callable[[str, Sequenc
                 return
             if not isinstance(address, tuple) or not guard.reaches(str(address[0])):
                 refuse("address not allowed")
-        elif event == "open" and not _is_own(given[0], inside):
-            refuse("a file of this machine is not allowed")
+        elif event == "open":
+            path, mode, flags = given
+            # A number is of a file that was opened before.
+            if not isinstance(path, int) and (_is_writing(mode, flags) or not _is_in(path, inside)):
+                refuse("a file of this machine is not allowed")
+        elif event.startswith(("os.", "subprocess.")) and event not in _HARMLESS:
+            refuse("a program or a change of files is not allowed")
 
     return judge
 
 
-def _is_own(path: Any, inside: tuple[str, ...]) -> bool:  # noqa: ANN401 - as the hook gets it
-    return isinstance(path, int) or os.path.realpath(os.fsdecode(path)).startswith(inside)
+def _is_writing(mode: str | None, flags: int | None) -> bool:
+    return bool(set(mode or "") & set("wax+") or (flags or 0) & _WRITES)
+
+
+def _is_in(path: Any, inside: tuple[str, ...]) -> bool:  # noqa: ANN401 - as the hook gets it
+    return os.path.realpath(os.fsdecode(path)).startswith(inside)
 
 
 def _own_files() -> tuple[str, ...]:

@@ -103,6 +103,10 @@ CLOSED = {
     "read": "open('/etc/passwd')",
     "write": "open('{tmp}/new', 'w')",
     "low write": "import os; os.open('{tmp}/new', os.O_CREAT | os.O_WRONLY)",
+    "own write": "open(json.__file__, 'a')",
+    "own low write": "import os; os.open(json.__file__, os.O_RDWR)",
+    "delete": "import os; os.remove('{tmp}/old')",
+    "program": "subprocess.run(['/bin/true'])",
     "private": "socket.create_connection(('10.0.0.1', 25), timeout=1)",
     "unix": "socket.socket(socket.AF_UNIX).connect('/run/dbus/system_bus_socket')",
     "udp": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('10.0.0.1', 514))",
@@ -111,6 +115,7 @@ CLOSED = {
 
 
 def test_a_service_of_apprise_is_closed_in(tmp_path):
+    (tmp_path / "old").touch()
     lines = {name: line.replace("{tmp}", str(tmp_path)) for name, line in CLOSED.items()}
 
     found = subprocess.run(
@@ -119,7 +124,7 @@ def test_a_service_of_apprise_is_closed_in(tmp_path):
 
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout.splitlines() == list(CLOSED)
-    assert not (tmp_path / "new").exists()
+    assert [one.name for one in tmp_path.iterdir()] == ["old"]
 
 
 def test_apprise_looks_for_nothing_in_the_home_of_whoever_runs_it(receiver, tmp_path, monkeypatch):
