@@ -258,8 +258,7 @@ channels = Table(
     Column("failure_count", Integer, nullable=False, default=0),
     # What a type of channel needs beyond url and secret; how its messages are held and grouped.
     Column("options", JSON, nullable=False, default=dict),
-    # What else is secret, encrypted: a url with a token, a header, the secret before this one,
-    # which signs beside it until the time is up.
+    # What else is secret, encrypted: a url with a token, a header.
     Column("sealed", JSON, nullable=False, default=dict),
 )
 
