@@ -146,6 +146,7 @@ def redeliver(connection: Connection, message_id: str, now: datetime) -> Deliver
             next_attempt_at=now,
             finished_at=None,
             reason=BY_HAND,
+            carrier_id=None,
             group_key=case((table.alarm_id == GROUPED_ALARM_ID, table.group_key), else_=None),
         )
     )

@@ -110,29 +110,33 @@ def _above(connection: Connection, quoting: set[int], keys: set[_Key], since: da
 def _messages(
     connection: Connection, keys: set[_Key], telling: set[int], since: datetime
 ) -> list[_Row]:
-    """Find the messages about the windows, and those that carry such messages."""
+    """Find the messages about the windows, and those that list such messages."""
     table = tables.outbox.c
     columns = (
         table.id, table.alarm_id, table.alarm_name, table.channel, table.state, table.created_at,
-        table.facts, table.carrier_id,
+        table.facts,
     )  # fmt: skip
     query: Select[Any] = (
         select(*columns).where(table.created_at >= since).order_by(table.created_at, table.id)
     )
     rows = connection.execute(query).all()
-    about = [row for row in rows if row.alarm_id in telling or _keys(row.facts) & keys]
-    ids = {row.id for row in about} | {row.carrier_id for row in about}
-    return [row for row in rows if row.id in ids and not (row.facts or {}).get("erased")]
+    ids = {row.id for row in rows if row.alarm_id in telling or _key(row.facts) in keys}
+    return [
+        row
+        for row in rows
+        if not (facts := row.facts or {}).get("erased")
+        and (
+            row.id in ids
+            or any(
+                one["message_id"] in ids or _key(one) in keys for one in facts.get("supersedes", ())
+            )
+        )
+    ]
 
 
 def _key(facts: Mapping[str, object] | None) -> _Key | None:
     found = _LINK.search(str((facts or {}).get("link") or ""))
     return None if found is None else (found[1], found[2])
-
-
-def _keys(facts: Mapping[str, Any] | None) -> set[_Key | None]:
-    """Return the windows that a message is about, or lists superseded changes about."""
-    return {_key(facts), *map(_key, (facts or {}).get("supersedes", ()))}
 
 
 def _clear_message(connection: Connection, row: _Row, style: Style) -> None:

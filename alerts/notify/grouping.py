@@ -21,6 +21,7 @@ from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.rows import (
     GROUPED_ALARM_ID,
+    LISTED,
     OPEN,
     OutboxRow,
     is_grouped,
@@ -126,7 +127,7 @@ def _begun(
 def _rows(connection: Connection, channel: str, key: str) -> list[OutboxRow]:
     table = common.outbox
     query = (
-        select(table)
+        select(*LISTED)
         .where(table.c.channel == channel, table.c.group_key == key, waits_for_group())
         .order_by(table.c.created_at, table.c.state_seq, table.c.id)
         .limit(_ROWS_MAX)
@@ -139,7 +140,7 @@ def _firing(connection: Connection, channel: str, notified: Mapping[str, str]) -
     table = common.outbox
     ids = [int(alarm_id) for alarm_id, state in notified.items() if state == "ALARM"]
     query = (
-        select(table)
+        select(*LISTED)
         .where(table.c.channel == channel, table.c.alarm_id.in_(ids), table.c.state == "ALARM")
         .order_by(table.c.alarm_id, table.c.state_seq)
         .limit(_ROWS_MAX)
@@ -169,19 +170,24 @@ def _news(
 ) -> tuple[dict[str, str], list[OutboxRow], list[OutboxRow]]:
     """Compare what happened with what was notified."""
     states = _states(connection, {*(row.alarm_id for row in rows), *map(int, notified)})
+    table = common.outbox.c
+    was_alarm = set(
+        connection.scalars(
+            select(table.carrier_id)
+            .where(table.carrier_id.in_([row.id for row in rows]), table.state == "ALARM")
+            .distinct()
+        )
+    )
     news: list[OutboxRow] = []
     settled: list[OutboxRow] = []
     after = {alarm: state for alarm, state in notified.items() if states.get(int(alarm)) == "ALARM"}
     for row in rows:  # One an alarm: a newer change supersedes an older one.
-        superseded = row.facts.get("supersedes") or [row.facts]
-        before = notified.get(str(row.alarm_id)) or superseded[0]["old"]
+        before = notified.get(str(row.alarm_id)) or row.facts["before"]
         # A change without an action has no row: the alarm has the newest state.
         state = states.get(row.alarm_id) or row.state
         # An alarm that began and ended since the last message is not reported.
         came_and_went = (
-            state != "ALARM"
-            and str(row.alarm_id) not in notified
-            and any(one.get("state") == "ALARM" for one in superseded)
+            state != "ALARM" and str(row.alarm_id) not in notified and row.id in was_alarm
         )
         if state == before or came_and_went or (row.state == "ALARM" and state != "ALARM"):
             settled.append(row)
@@ -318,7 +324,7 @@ def queue_grouped(
         {
             row.id: row
             for row in (
-                *connection.execute(select(table).where(older, is_grouped())),
+                *connection.execute(select(*LISTED).where(older, is_grouped())),
                 *(members if shown_rows is None else shown_rows),
             )
         }.values(),
@@ -337,7 +343,11 @@ def queue_grouped(
         "kind": grouped.kind,
         "group_key": grouped.key,
         "reason": f"carries {len(members)} messages",
-        "facts": {"labels": dict(grouped.labels), "link": grouped.link},
+        "facts": {
+            "labels": dict(grouped.labels),
+            "link": grouped.link,
+            "supersedes": event.data["alarms"],
+        },
     }
     queue_message(connection, message_id, message, now, about)
     pending = [row for row in undelivered if row.status == "pending"]
@@ -358,7 +368,7 @@ def queue_grouped(
 def _undelivered(connection: Connection, channel: str, key: str) -> list[OutboxRow]:
     """Return the messages of a group that are not delivered yet, locked."""
     table = common.outbox
-    query = select(table).where(
+    query = select(*LISTED).where(
         table.c.alarm_id == GROUPED_ALARM_ID,
         table.c.channel == channel,
         table.c.group_key == key,

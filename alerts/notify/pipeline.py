@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, or_, select
+from sqlalchemy import Connection, func, insert, or_, select
 
 from driftline.alerts import tables
 from driftline.alerts.alarms.alarm import StateChange
@@ -30,6 +30,7 @@ from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.receivers.receiver import Notification, Style
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.rows import (
+    LISTED,
     OPEN,
     OutboxRow,
     listed_change,
@@ -94,19 +95,34 @@ class NotificationBatch:
         self.connection.execute(insert(tables.outbox), rows)
 
     def _undelivered(self, alarm_ids: Collection[int]) -> dict[tuple[int, str], list[OutboxRow]]:
-        """Return what channels have not got of alarms, locked, oldest first; superseded, too."""
+        """Return what channels have not got of alarms, oldest first, superseded or locked.
+
+        Of each alarm and channel the newest; each row says the `total` of all.
+        """
         table = tables.outbox.c
         # What went into the message of a group is listed by the next one of the group.
         is_own = or_(table.group_key.is_(None), table.carrier_id.is_(None))
-        query = select(tables.outbox).where(
+        query = select(table.id).where(
             table.alarm_id.in_(alarm_ids), table.status.in_(OPEN), is_own
         )
-        rows = list(self.connection.execute(query.with_for_update()).all())
-        if rows:
-            superseded = select(tables.outbox).where(table.carrier_id.in_([row.id for row in rows]))
-            rows += self.connection.execute(superseded).all()
+        ids = self.connection.scalars(query.with_for_update()).all()
         found: dict[tuple[int, str], list[OutboxRow]] = {}
-        for row in sorted(rows, key=lambda row: int(row.state_seq)):
+        if not ids:
+            return found
+        key = (table.alarm_id, table.channel)
+        # What is open comes first: it is superseded, wherever it stands.
+        newest = (table.status.in_(OPEN).desc(), table.state_seq.desc())
+        ranked = (
+            select(
+                *LISTED,
+                func.row_number().over(partition_by=key, order_by=newest).label("rank"),
+                func.count().over(partition_by=key).label("total"),
+            )
+            .where(or_(table.id.in_(ids), table.carrier_id.in_(ids)))
+            .subquery()
+        )
+        listed = select(ranked).where(ranked.c.rank <= _LISTED_MAX).order_by(ranked.c.state_seq)
+        for row in self.connection.execute(listed):
             found.setdefault((row.alarm_id, row.channel), []).append(row)
         return found
 
@@ -235,8 +251,8 @@ def _row(context: _Context, draft: _Draft, older: Sequence[OutboxRow]) -> dict[s
     if muting is not None:
         more["held_back_by"] = muting.silence
     if older:
-        more["supersedes"] = [listed_change(row) for row in older[-_LISTED_MAX:]]
-        more["supersedes_count"] = len(older)
+        more["supersedes"] = [listed_change(row) for row in older]
+        more["supersedes_count"] = older[0].total
     message = render_message(
         Notification(
             event=event_of(
@@ -275,5 +291,10 @@ def _row(context: _Context, draft: _Draft, older: Sequence[OutboxRow]) -> dict[s
         "silence": muting.silence if muting is not None else None,
         "next_attempt_at": muting.until if muting is not None else change.time,
         "finished_at": change.time if draft.status == "failed" else None,
-        "facts": {**context.facts, **more},
+        # Where the alarm was before the first change that the channel has not got.
+        "facts": {
+            **context.facts,
+            **more,
+            "before": older[0].facts["before"] if older else change.old,
+        },
     }

@@ -91,6 +91,16 @@ def supersede(
     )
 
 
+# What :func:`listed_change` and :func:`supersede` read: bodies of many would be megabytes.
+LISTED = tuple(
+    outbox.c[name]
+    for name in (
+        "id", "alarm_id", "alarm_name", "state_seq", "channel", "state", "status", "created_at",
+        "facts",
+    )
+)  # fmt: skip
+
+
 def listed_change(row: OutboxRow) -> dict[str, object]:
     """Return what a message says of a change that it lists."""
     facts: Mapping[str, object] = row.facts or {}

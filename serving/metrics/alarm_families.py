@@ -109,13 +109,18 @@ def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator
         "driftline_messages", "Messages of alarms by what became of them.", ["status"],
         (([status], counts.get(status, 0)) for status in STATUSES),
     )  # fmt: skip
+    # What a newer message lists has not arrived before that one does.
+    still_open = select(outbox.c.id).where(outbox.c.status.in_(OPEN))
+    is_listed = (outbox.c.status == "superseded") & outbox.c.carrier_id.in_(still_open)
     oldest = connection.scalar(
-        select(func.min(outbox.c.created_at)).where(outbox.c.status.in_(OPEN), ~is_grouped())
+        select(func.min(outbox.c.created_at)).where(
+            outbox.c.status.in_(OPEN) | is_listed, ~is_grouped()
+        )
     )
     waited_s = (now - oldest).total_seconds() if oldest is not None else 0.0
     yield GaugeMetricFamily(
         "driftline_oldest_message_seconds",
-        "How long the oldest message that is still to be sent has waited.",
+        "How long the oldest message that has not arrived, and is still to, has waited.",
         value=max(waited_s, 0.0),
     )
     columns = select(channels.c.name, channels.c.failure_count, channels.c.enabled)

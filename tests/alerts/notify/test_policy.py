@@ -8,7 +8,9 @@ from sqlalchemy import func, select
 
 from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
+from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.notify.deliveries import list_deliveries
+from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.alerts.notify.notification_maintenance import NotificationMaintenance, forget
 from tests.servers.postgres import both_databases
 
@@ -143,6 +145,61 @@ def test_a_message_of_a_group_supersedes_an_undelivered_one_and_lists_its_change
         ("delivered", newest.id)
     }
     assert [row.status for row in found if row.kind == "group"].count("superseded") == 1
+
+
+@pytest.mark.parametrize("erased", ["a", "b"])
+@pytest.mark.parametrize("first_arrives", [False, True])
+def test_no_message_of_a_group_keeps_the_cause_of_an_erased_window(
+    house, engine, clock, group, evaluator, policy, deliverer, first_arrives, erased
+):
+    receiver = group()
+    receiver.script = [(204 if first_arrives else 503, {})]
+
+    def put(name):
+        note = {
+            "cause": f"cause of {name}",
+            "link": f"/monitors/{name}?window=20130101T000000Z",
+            "monitor": name,
+        }
+        house.put_one(1, day=0, name=name, note=note)
+
+    def newer():
+        put("c")
+        evaluator.step()
+        clock.advance(seconds=301)
+        policy.step()
+
+    for name in "ab":
+        put(name)
+    evaluator.step()
+    clock.advance(seconds=31)
+    policy.step()
+    receiver.on_request = newer
+    deliverer.step()
+    with engine.begin() as connection:
+        clear_messages(connection, [QuotedWindow(erased, "20130101T000000Z", house.day)])
+        stored = connection.execute(select(tables.outbox)).all()
+
+    assert sum(row.kind == "group" for row in stored) == 2
+    assert all(f"cause of {erased}" not in row.body.decode() for row in stored)
+    assert any("cause of c" in row.body.decode() for row in stored)
+
+
+def test_an_alarm_that_changed_a_dozen_times_before_its_group_was_sent_is_told(
+    engine, clock, house, receiver, policy, deliverer
+):
+    house.channel("pager", receiver.url, options=GROUPED)
+    actions = ("alarm_actions", "ok_actions", "insufficient_data_actions")
+    house.alarm(**dict.fromkeys(actions, ("pager",)))
+    for state in ("OK", *["ALARM", "OK"] * 5, "INSUFFICIENT_DATA", "ALARM"):
+        with engine.begin() as connection:
+            set_state(connection, "drift", state, "by hand", clock())
+    clock.advance(seconds=31)
+    policy.step()
+    deliverer.step()
+
+    (body,) = bodies(receiver)
+    assert body["data"]["firing"] == ["drift"]
 
 
 @both_databases

@@ -5,10 +5,14 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
+from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
+from driftline.serving.metrics.alarm_families import alarm_families
+from driftline.serving.metrics.series_cap import SeriesCap
 from tests.servers.postgres import both_databases
 
 # What a status says has nothing to do with the database; its SQL runs on both in the others.
@@ -112,6 +116,32 @@ def test_a_receiver_that_was_away_gets_the_newest_which_lists_what_it_missed(
 
 
 @both_databases
+def test_the_newest_lists_ten_counts_all_and_is_as_old_as_the_first(
+    house, engine, clock, evaluator, pager
+):
+    start = clock()
+    for day in range(13):
+        house.put((day + 1) % 2, day=day)
+        evaluator.step()
+        clock.advance(seconds=600)
+
+    with engine.begin() as connection:
+        query = select(tables.outbox).where(tables.outbox.c.status == "pending")
+        row = connection.execute(query).one()
+        (oldest,) = (
+            sample.value
+            for family in alarm_families(connection, SeriesCap(100), clock())
+            for sample in family.samples
+            if sample.name == "driftline_oldest_message_seconds"
+        )
+    body = json.loads(row.body)["data"]
+    assert [one["seq"] for one in body["supersedes"]] == list(range(3, 13))
+    assert body["supersedes_count"] == 12
+    assert row.facts["before"] == "INSUFFICIENT_DATA"
+    assert oldest == (clock() - start).total_seconds()
+
+
+@both_databases
 def test_a_new_change_is_tried_at_once_whatever_the_older_one_waits_for(
     house, engine, clock, evaluator, deliverer, pager
 ):
@@ -177,6 +207,7 @@ def test_what_is_asked_for_by_hand_is_sent_again_as_often_as_any(
     (first, _) = deliveries(engine)
     with engine.begin() as connection:
         redeliver(connection, first.id, clock())
+    assert deliveries(engine)[0].carrier_id is None
     deliverer.step()
     assert statuses(engine) == ["pending", "delivered"]
     deliver(engine, deliverer, clock, 90)
