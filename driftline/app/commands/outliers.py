@@ -84,7 +84,7 @@ def outliers(
         f"{plural(found.outlier_count, 'outlier')} of {plural(found.row_count, 'row')}: "
         f"{share_words(share)} (95% interval {share_words(low)} to {share_words(high)})"
     )
-    return Answer(value, _shown(line, missing, worst))
+    return Answer(value, _shown(line, scorer.missing_note(missing), worst))
 
 
 def _refuse_input(output: str, data: Sequence[str]) -> None:
@@ -103,14 +103,10 @@ def _refuse_input(output: str, data: Sequence[str]) -> None:
         raise InputError(f'-o "{output}": is one of the files to be scored; name another file')
 
 
-def _shown(
-    line: str, missing: Sequence[str], worst: Sequence[Mapping[str, object]]
-) -> Iterator[str | Table]:
+def _shown(line: str, note: str, worst: Sequence[Mapping[str, object]]) -> Iterator[str | Table]:
     yield line
-    if missing:
-        typer.echo(
-            f"not looked at, as the data lack them: {harmless(', '.join(missing))}", err=True
-        )
+    if note:
+        typer.echo(harmless(note), err=True)
     if worst:
         yield Table(SHOWN, worst)
 

@@ -37,7 +37,6 @@ from driftline.monitors.results.metric import (
     MetricResult,
     too_variable,
 )
-from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.violation import JsonValue, Violation, percent, plural
 from driftline.stats.blocks import MINIMUM_BLOCKS, dispersion, upper_factor
 from driftline.stats.intervals import may_lack, wilson
@@ -221,7 +220,7 @@ def _details(
     """Return the details of the share, and the worst rows."""
     sample = scorer.sample_scores
     return {
-        **({"missing_note": missing_note(missing)} if missing else {}),
+        **({"missing_note": scorer.missing_note(missing)} if missing else {}),
         "threshold": scorer.threshold,
         "sample_rows": len(sample),
         "missing_columns": list(missing),

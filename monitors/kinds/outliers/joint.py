@@ -2,7 +2,9 @@
 
 Numbers are brought to one scale; texts are points of equal distance. The baseline's sample knows
 only cells: a value within a cell is drawn from the column's sketch, at one depth for each row. Each
-half of the sample is measured by the other, and these factors show how rare a factor is.
+half of the sample is measured by the other, and these factors show how rare a factor is. A row is
+not measured where it lacks a column, where the sample lacks its level, or where too few rows of the
+sample have its gap to be neighbours: the column's own tail says how rare that is.
 
 References
 ----------
@@ -31,6 +33,7 @@ from driftline.monitors.kinds.outliers.terms import NumberTerms
 from driftline.one_thread import on_one_thread
 
 Numbers = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 NEIGHBOURS = 12
 # Rows of the reference that others are measured by.
@@ -58,6 +61,7 @@ class NumberAxis:
     spread: float
     items: Numbers  # Values of the reference, ascending, shape (items,).
     below: Numbers  # Weight of the items before each, and of all; shape (items + 1,).
+    has_gaps: bool  # Whether rows without a number can be measured.
 
     width = 1
 
@@ -88,6 +92,7 @@ class LevelAxes:
 
     level: LevelTerms
     points: Numbers  # By cell, shape (cells, axes).
+    is_known: Flags  # Whether rows of the cell can be measured, shape (cells,).
 
     @property
     def width(self) -> int:
@@ -106,18 +111,34 @@ class Joint:
     scale: float  # By which the factor's logarithm is stretched: one is a nat of the sample's tail.
     rarity: Rarity  # Of that.
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that a row is measured by."""
+        return (
+            *(one.number.column for one in self.numbers),
+            *(one.level.column for one in self.levels),
+        )
+
     def nats(
         self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes], rows: int
     ) -> Numbers:
-        """Return the rarity of rows, shape (rows,); missing columns are ignored."""
-        placed = self._place(numbers, levels, rows)
-        return self.rarity.of(self.scale * _factors(self.model, placed))
+        """Return how rare rows are, shape (rows,); 0 where they cannot be measured."""
+        found = np.zeros(rows)
+        if not set(self.columns) <= numbers.keys() | levels.keys():
+            return found
+        measured = np.full(rows, True)
+        for axis in self.numbers:
+            if not axis.has_gaps:
+                measured &= ~np.isnan(numbers[axis.number.column])
+        for level in self.levels:
+            measured &= level.is_known[levels[level.level.column]]
+        placed = self._place(numbers, levels)[measured]
+        found[measured] = self.rarity.of(self.scale * _factors(self.model, placed))
+        return found
 
-    def farthest(
-        self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes], rows: int
-    ) -> list[str]:
-        """Name the column of each row that lies farthest from its neighbours' mean."""
-        placed = self._place(numbers, levels, rows)
+    def farthest(self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes]) -> list[str]:
+        """Name the column of each measured row that lies farthest from its neighbours' mean."""
+        placed = self._place(numbers, levels)
         near = self.model.kneighbors(placed, return_distance=False)
         squares = (placed - self.points[near].mean(axis=1)) ** 2
         names = [one.number.column for one in self.numbers]
@@ -126,18 +147,11 @@ class Joint:
         sums = [squares[:, np.array(names) == one].sum(axis=1) for one in columns]
         return [columns[at] for at in np.argmax(sums, axis=0).tolist()]
 
-    def _place(
-        self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes], rows: int
-    ) -> Numbers:
-        parts = [np.zeros((rows, 0))]
-        for axis in self.numbers:
-            values = numbers.get(axis.number.column)
-            parts.append(np.zeros((rows, 1)) if values is None else axis.place(values))
-        for level in self.levels:
-            codes = levels.get(level.level.column)
-            empty = np.zeros((rows, level.width))
-            parts.append(empty if codes is None else level.points[codes])
-        return np.hstack(parts)
+    def _place(self, numbers: Mapping[str, Numbers], levels: Mapping[str, Codes]) -> Numbers:
+        return np.hstack(
+            [one.place(numbers[one.number.column]) for one in self.numbers]
+            + [one.points[levels[one.level.column]] for one in self.levels]
+        )
 
 
 def fit_joint(
@@ -150,9 +164,9 @@ def fit_joint(
 
     None for a single column: its own terms say it all.
     """
-    axes = [_number_axis(one, profiles[one.column]) for one in numbers]
+    axes = [_number_axis(one, profiles[one.column], codes[one.column]) for one in numbers]
     kept = tuple(one for one in axes if one is not None)
-    texts = tuple(_level_axes(one) for one in levels if len(one.values))
+    texts = tuple(_level_axes(one, codes[one.column]) for one in levels if len(one.values))
     if len(kept) + len(texts) < 2:
         return None
     rows = len(next(iter(codes.values())))
@@ -162,10 +176,17 @@ def fit_joint(
         [one.of_codes(codes[one.number.column], depth) for one in kept]
         + [one.points[codes[one.level.column]] for one in texts]
     )
+    measured = np.full(rows, True)
+    for axis in kept:
+        if not axis.has_gaps:
+            measured &= codes[axis.number.column] < axis.number.cells.size - 2
+    for text in texts:
+        measured &= text.is_known[codes[text.level.column]]
     is_odd = np.arange(rows) * STRETCHES // rows % 2 == 1
     factors = np.empty(rows)
     for half in (is_odd, ~is_odd):
         factors[~half] = _factors(_fit(placed[half], random)[1], placed[~half])
+    factors[~measured] = 0.0
     # How the tail falls is not known beforehand, as a factor has no unit; nor by few values.
     knot = np.quantile(factors, 1 - SHARES[-1])
     excesses = factors[factors > knot] - knot
@@ -195,7 +216,13 @@ def _factors(model: Any, placed: Numbers) -> Numbers:  # noqa: ANN401 - It has n
         return np.asarray(np.log(np.maximum(-model.score_samples(placed), 1.0)))
 
 
-def _number_axis(number: NumberTerms, column: ColumnProfile) -> NumberAxis | None:
+def _has_gaps(codes: Codes, size: int) -> bool:
+    """Tell whether a model has as many points without a value as a row has neighbours."""
+    gaps = int(np.count_nonzero(codes >= size - 2))
+    return gaps * min(1.0, MOST_POINTS / len(codes)) >= NEIGHBOURS
+
+
+def _number_axis(number: NumberTerms, column: ColumnProfile, codes: Codes) -> NumberAxis | None:
     known = column.numbers
     if known.is_complete:
         items, weights = known.values, known.counts.astype(np.float64)
@@ -218,10 +245,11 @@ def _number_axis(number: NumberTerms, column: ColumnProfile) -> NumberAxis | Non
             spread = float(np.sqrt(np.average(np.square(items - mean), weights=weights)))
     if not np.isfinite(spread) or spread <= 0:
         return None
-    return NumberAxis(number, float(middle), spread, items, below)
+    has_gaps = _has_gaps(codes, number.cells.size)
+    return NumberAxis(number, float(middle), spread, items, below, has_gaps)
 
 
-def _level_axes(level: LevelTerms) -> LevelAxes:
+def _level_axes(level: LevelTerms, codes: Codes) -> LevelAxes:
     size = level.cells.size
     if size <= LEVEL_AXES:
         points = np.eye(size)
@@ -229,4 +257,6 @@ def _level_axes(level: LevelTerms) -> LevelAxes:
         points = np.random.default_rng(size).normal(size=(size, LEVEL_AXES))
         points /= np.linalg.norm(points, axis=1, keepdims=True)
     points[-2] = 0.0  # No value.
-    return LevelAxes(level, points)
+    is_known = np.bincount(codes, minlength=size) > 0
+    is_known[-2:] &= _has_gaps(codes, size)
+    return LevelAxes(level, points, is_known)

@@ -60,7 +60,7 @@ def reasons_of(scorer: RowScorer, batch: pa.RecordBatch) -> Reasons:
     first = np.where(top >= LEAST_TERM, order[0], -1)
     alone, together = scorer.parts(batch)
     apart = np.full(rows, None, dtype=object)
-    if scorer.joint is not None and len(odd := np.flatnonzero(together > alone)):
+    if scorer.joint is not None and len(odd := np.flatnonzero(together > np.maximum(alone, 0.0))):
         found = scorer.joint.farthest(*scorer.placed(batch.take(pa.array(odd))))
         apart[odd] = [APART.format(name) for name in found]
         first[odd] = [columns.index(name) for name in found]

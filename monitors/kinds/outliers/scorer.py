@@ -22,6 +22,7 @@ from driftline.monitors.kinds.outliers.joint import Joint, fit_joint
 from driftline.monitors.kinds.outliers.levels import LevelTerms, level_terms
 from driftline.monitors.kinds.outliers.rarity import Codes
 from driftline.monitors.kinds.outliers.terms import NumberTerms, number_terms
+from driftline.monitors.results.notes import missing_note
 from driftline.monitors.results.violation import plural
 
 # A row is an outlier from here: as odd as one in 10,000 rows
@@ -35,6 +36,7 @@ ALONE = 0.1
 LEAST_ROWS = 100
 # Columns that a message names.
 NAMED = 3
+WITHOUT_JOINT = "; so each column is looked at alone, not whether values go together"
 # Digits that are the same however rows are cut into batches: sums of products are rounded anew.
 DIGITS = 4
 # Beyond one row in a million it is all extrapolation: from there surprises grow as logarithms.
@@ -67,6 +69,11 @@ class RowScorer:
         """Return the scored columns that are not among these."""
         return tuple(column for column in self.columns if column not in set(names))
 
+    def missing_note(self, missing: Sequence[str]) -> str:
+        """Return a sentence on the columns that the data lack; empty where they lack none."""
+        is_alone = self.joint is not None and not set(missing).isdisjoint(self.joint.columns)
+        return missing_note(missing) + (WITHOUT_JOINT if is_alone else "")
+
     def require(self, names: Sequence[str]) -> None:
         """Refuse columns without any scored one."""
         if self.columns and len(self.missing(names)) == len(self.columns):
@@ -77,7 +84,7 @@ class RowScorer:
             )
 
     def score(self, batch: pa.RecordBatch) -> Numbers:
-        """Score rows; missing columns are ignored."""
+        """Score rows; where they lack a column, the tails of the others score them alone."""
         alone, together = self.parts(batch)
         return _score(alone, together)
 
@@ -99,13 +106,11 @@ class RowScorer:
             return alone, np.zeros(rows)
         return alone, self.joint.nats(values, self._cells(batch), rows)
 
-    def placed(
-        self, batch: pa.RecordBatch
-    ) -> tuple[Mapping[str, Numbers], Mapping[str, Codes], int]:
-        """Return numbers and cells by column for `Joint`, and the row count."""
+    def placed(self, batch: pa.RecordBatch) -> tuple[Mapping[str, Numbers], Mapping[str, Codes]]:
+        """Return numbers and cells by column for `Joint`."""
         names = batch.schema.names
         numbers = [one for one in self.numbers if one.column in names]
-        return {one.column: one.codes(batch)[1] for one in numbers}, self._cells(batch), len(batch)
+        return {one.column: one.codes(batch)[1] for one in numbers}, self._cells(batch)
 
     def _cells(self, batch: pa.RecordBatch) -> Mapping[str, Codes]:
         texts = [] if self.joint is None else [one.level for one in self.joint.levels]

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import driftline as dl
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
 from driftline.monitors.kinds.outliers.scorer import RowScorer, row_scorer
@@ -106,3 +107,50 @@ def test_missing_and_unfit_values_are_as_odd_as_they_are_rare() -> None:
 def test_a_reference_of_few_rows_is_refused() -> None:
     with pytest.raises(InputError, match="made of 1 rows; outliers need 100"):
         row_scorer(Baseline.fit(pd.DataFrame({"x": [1.0]})))
+
+
+def with_text(rows: int, seed: int) -> pd.DataFrame:
+    """Two numbers that nearly sum to zero, a text and a number of two groups; no gaps."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=rows)
+    group = np.where(random.random(rows) < 0.5, -3.0, 3.0)
+    return pd.DataFrame(
+        {
+            "x": x,
+            "y": 0.1 * random.normal(size=rows) - x,
+            "c": random.choice(list("abcd"), rows),
+            "h": group + random.normal(size=rows),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def full() -> Baseline:
+    return Baseline.fit(with_text(4_000, seed=20))
+
+
+@pytest.mark.parametrize("gone", ["x", "c", "h"])
+def test_what_is_missing_says_nothing_of_the_other_columns(full: Baseline, gone: str) -> None:
+    frame = with_text(2_000, seed=21)
+    lacking = dl.check(frame.drop(columns=gone), full, kind="outliers")
+    empty = dl.check(frame.assign(**{gone: None}), full, kind="outliers")
+
+    assert lacking.passed
+    assert not lacking.details["worst"]
+    assert str(lacking.details["missing_note"]).startswith("not looked at, as the data lack 1 col")
+    assert "each column is looked at alone" in str(lacking.details["missing_note"])
+    assert not empty.violations
+    assert not empty.details["worst"]
+
+
+@pytest.mark.parametrize("value", ["new", None])
+def test_a_text_never_seen_or_a_first_gap_is_as_odd_as_half_a_row(
+    full: Baseline, value: str | None
+) -> None:
+    frame = with_text(2_000, seed=22)
+    frame.loc[::50, "c"] = value
+
+    scores = dl.outlier_scores(frame, full).to_pandas()["outlier_score"]
+
+    assert scores[::50].max() <= np.log10(2 * 4_000)
+    assert dl.check(frame, full, kind="outliers").passed
