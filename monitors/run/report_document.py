@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -282,15 +282,24 @@ class Told:
         return {one.feature: one.bound for one in self.features if one.bound is not None}
 
 
-_REPORT, _TOLD = TypeAdapter(Report), TypeAdapter(Told)
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What every report.json has."""
+
+    format: Literal[1]
+    details: dict[str, Any]
+
+
+_FORM, _REPORT, _TOLD = TypeAdapter(_Form), TypeAdapter(Report), TypeAdapter(Told)
 
 
 def read_report(document: Mapping[str, Any]) -> Report:
     """Read a report.json; ValueError for what is none."""
-    found = _REPORT.validate_python(document)
-    return replace(found, notes=notes_of(document["details"]))
+    form = _FORM.validate_python(document)
+    return replace(_REPORT.validate_python(document), notes=notes_of(form.details))
 
 
 def read_told(document: Mapping[str, Any]) -> Told:
     """Read only `Told` from a report.json: five times as fast for a thousand features."""
+    _FORM.validate_python(document)
     return _TOLD.validate_python(document)

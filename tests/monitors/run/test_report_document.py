@@ -1,7 +1,7 @@
 import pytest
 
 from driftline.baseline.predicate import Predicate
-from driftline.monitors.run.report_document import read_report
+from driftline.monitors.run.report_document import read_report, read_told
 
 
 def measured(feature, **values):
@@ -14,6 +14,7 @@ def broken(feature, check="baseline_drift_check", **values):
 
 def test_features_come_by_blame_then_by_ratio():
     report = {
+        "format": 1,
         "details": {},
         "features": [
             measured("a", distance=0.1, bound=0.4),
@@ -34,12 +35,20 @@ def test_features_come_by_blame_then_by_ratio():
 
 def test_a_document_of_another_form_is_refused():
     with pytest.raises(ValueError, match="feature"):
-        read_report({"features": [7], "details": {}})
+        read_report({"format": 1, "features": [7], "details": {}})
+
+
+@pytest.mark.parametrize("read", [read_report, read_told])
+@pytest.mark.parametrize("document", [{}, {"format": 1}, {"format": 99, "details": {}}])
+def test_a_document_without_a_known_format_and_details_is_refused(read, document):
+    with pytest.raises(ValueError, match=r"format|details"):
+        read(document)
 
 
 def test_gravest_violation_is_told_before_the_drift():
     cold = Predicate("temp", "le", 19.4)
     report = {
+        "format": 1,
         "details": {},
         "features": [
             measured("temp", distance=0.6, bound=1.0, set="57.02 or above", share_window=0.61)
