@@ -32,6 +32,17 @@ class Place(BaseModel):
     query: str = ""
     connection: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_empty(cls, declared: Any) -> Any:  # noqa: ANN401 - what somebody declared
+        if not isinstance(declared, Mapping):
+            return declared
+        return {
+            name: value
+            for name, value in declared.items()
+            if name not in cls.model_fields or value not in (None, "")
+        }
+
     @model_validator(mode="after")
     def _check_place(self) -> Self:
         if bool(self.path) == bool(self.query):
@@ -56,7 +67,7 @@ class ExternalLabels(Place):
     one id, the newest by this column counts.
     """
 
-    id: str = Field(min_length=1)
+    id: str
     label: str | None = None
     timestamp: str | None = None
 
@@ -69,7 +80,7 @@ class ExternalSource(Place):
     when rows of a query, or labels, change.
     """
 
-    timestamp: str = Field(min_length=1)
+    timestamp: str
     id: str | None = None
     time_zone: str = "UTC"
     look_back_days: float = Field(7.0, ge=0, le=LONGEST_LOOK_BACK_DAYS)

@@ -127,6 +127,14 @@ def test_a_source_that_is_declared_wrongly_is_told_in_a_sentence(
         ExternalSource.of(declared)
 
 
+def test_what_is_null_or_empty_is_not_given() -> None:
+    empty = {"query": None, "connection": "", "time_zone": "", "id": None, "labels": None}
+    place = {"path": "/a", "timestamp": "a"}
+
+    assert ExternalSource.of({**place, **empty}) == ExternalSource.of(place)
+    assert ExternalSource.of({**place, "time_zone": None}).time_zone == "UTC"
+
+
 def test_a_connection_that_no_setting_names_is_told() -> None:
     access = Access({"warehouse": "sqlite:///x.db"})
 
