@@ -231,7 +231,7 @@ def record(
             # Two runs of one window at once would each find the other's row not there yet.
             advisory_lock(connection, _source(execution))
             if _is_judged(connection, execution, before):
-                stale = or_(executions.c.status.in_(UNFINISHED), executions.c.is_current.is_(False))
+                stale = or_(executions.c.folder == "", executions.c.is_current.is_(False))
                 connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
                 _set_aside(connection, execution)
             connection.execute(insert(executions).values(values))

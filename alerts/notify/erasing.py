@@ -48,6 +48,8 @@ def clear_messages(
     A notification that still waits is sent with its alarm and window only, and says that the rest
     was erased.
     """
+    if not windows:
+        return 0
     since = min(one.start for one in windows)
     quoting = _quoting(connection, {one.monitor for one in windows})
     keys = {(quote(one.monitor, safe=""), one.stamp) for one in windows}

@@ -7,7 +7,7 @@ quote a row. A new run of the window makes new ones from the remaining rows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -24,7 +24,7 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.rewriting import write_anew
 from driftline.formats.location import locate
-from driftline.monitors.executions import COLUMNS, NO_LABELS
+from driftline.monitors.executions import COLUMNS, NO_LABELS, Execution
 from driftline.monitors.kind import all_kinds
 from driftline.monitors.report.datapoints import DATA_METRICS, window_link
 from driftline.monitors.run.captured_window import NO_DATA
@@ -61,19 +61,21 @@ def clear_windows(
     """
     with read_connection(engine) as connection:
         runs = _runs_of(connection, endpoint, np.sort(np.fromiter(times, np.int64)))
-        recorded = _recorded(connection, endpoint)
+        monitors, named = _named(connection, endpoint)
     since = EPOCH + min(times, default=0) * MICROSECOND - LONGEST_WINDOW
-    folders = _unrecorded_folders(root, recorded, since)
+    # Those that no execution names: of killed runs, or of runs that are not recorded yet.
+    folders = _folders(root, monitors, since) - named
     changed = len(folders) + sum(bool(run.folder) or _has_words(run) for run in runs)
     if dry_run:
         with read_connection(engine) as connection:
-            messages = clear_messages(connection, _quoted(runs), dry_run=True) if runs else 0
+            messages = clear_messages(connection, _quoted(runs), dry_run=True)
         return ClearedWindows(changed, messages)
-    _delete_documents(root, [*folders, *(run.folder for run in runs)])
-    if not runs:
+    folders |= {run.folder for run in runs}
+    if not folders:
         return ClearedWindows(changed)
+    _delete_documents(root, folders)
     with engine.begin() as connection:
-        _clear_rows(connection, runs)
+        _clear_rows(connection, runs, folders)
         messages = clear_messages(connection, _quoted(runs))
     if changed or messages or not is_again:
         write_anew(engine, CHANGED_TABLES)
@@ -81,16 +83,16 @@ def clear_windows(
     return ClearedWindows(changed, messages)
 
 
-def clear_run(engine: Engine, root: str, endpoint: str, identity: str) -> None:
+def clear_run(engine: Engine, root: str, run: Execution) -> None:
     """Take values of rows out of one execution, whose rows were erased while it judged them."""
     with read_connection(engine) as connection:
-        runs = list(connection.execute(select(executions).where(executions.c.id == identity)))
-    _delete_documents(root, [run.folder for run in runs])
+        runs = list(connection.execute(select(executions).where(executions.c.id == run.id)))
+    _delete_documents(root, [run.folder])
     with engine.begin() as connection:
-        _clear_rows(connection, runs)
+        _clear_rows(connection, runs, [run.folder])
         clear_messages(connection, _quoted(runs))
     write_anew(engine, CHANGED_TABLES)
-    log.info("erased from a window judged meanwhile endpoint=%s execution=%s", endpoint, identity)
+    log.info("erased from a window judged meanwhile endpoint=%s execution=%s", run.endpoint, run.id)
 
 
 def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_Run]:
@@ -114,15 +116,17 @@ def _runs_of(connection: Connection, endpoint: str, times: np.ndarray) -> list[_
     return sorted(found, key=lambda one: bool(one.is_current))
 
 
-def _recorded(connection: Connection, endpoint: str) -> dict[str, set[str]]:
-    """Name the executions of each monitor that an endpoint has or had."""
-    found: dict[str, set[str]] = {}
-    for table, one in ((definitions.c, None), (executions.c, executions.c.id)):
-        columns = [table.name] if one is None else [table.monitor, one]
-        query = select(*columns).where(func.lower(table.endpoint) == endpoint.lower())
-        for name, *ids in connection.execute(query):
-            found.setdefault(name, set()).update(ids)
-    return found
+def _named(connection: Connection, endpoint: str) -> tuple[set[str], set[str]]:
+    """Return the monitors that an endpoint has or had, and the folders that executions name."""
+    monitors: set[str] = set()
+    for name, of in (
+        (definitions.c.name, definitions.c.endpoint),
+        (executions.c.monitor, executions.c.endpoint),
+    ):
+        query = select(name).distinct().where(func.lower(of) == endpoint.lower())
+        monitors.update(connection.scalars(query))
+    folders = select(executions.c.folder).where(executions.c.monitor.in_(monitors))
+    return monitors, set(connection.scalars(folders))
 
 
 def _holds_any(run: _Run, times: np.ndarray, pooled_windows: int) -> bool:
@@ -133,25 +137,23 @@ def _holds_any(run: _Run, times: np.ndarray, pooled_windows: int) -> bool:
     return place < len(times) and bool(times[place] < end)
 
 
-def _unrecorded_folders(
-    root: str, recorded: Mapping[str, Collection[str]], since: datetime
-) -> set[str]:
-    """Return the folders of runs that were killed before they were recorded."""
+def _folders(root: str, monitors: Iterable[str], since: datetime) -> set[str]:
+    """Return the folders of runs whose windows begin at a time or after it."""
     filesystem, path = open_storage(root)
     found: set[str] = set()
     with reaching(f"{root}/executions"):
-        for monitor, ids in recorded.items():
+        for monitor in monitors:
             folder = f"{path}/executions/{monitor}"
             selector = pafs.FileSelector(folder, recursive=True, allow_not_found=True)
             for entry in filesystem.get_file_info(selector):
                 stamp, _, rest = entry.path.removeprefix(f"{folder}/").partition("/")
                 identity, _, name = rest.partition("/")
-                if name and identity not in ids and stamp >= f"{since:%Y%m%dT%H%M%SZ}":
+                if name and stamp >= f"{since:%Y%m%dT%H%M%SZ}":
                     found.add(f"executions/{monitor}/{stamp}/{identity}")
     return found
 
 
-def _delete_documents(root: str, folders: Sequence[str]) -> None:
+def _delete_documents(root: str, folders: Iterable[str]) -> None:
     for folder in folders:
         if folder:
             (locate(root) / folder).remove()
@@ -172,12 +174,13 @@ def _window(run: _Run) -> Window:
     return Window(run.window_start, run.window_end)
 
 
-def _clear_rows(connection: Connection, runs: Sequence[_Run]) -> None:
-    """Clear executions and datapoints."""
+def _clear_rows(connection: Connection, runs: Sequence[_Run], folders: Collection[str]) -> None:
+    """Clear executions and datapoints; folders are gone, also of who was recorded meanwhile."""
     table, points, metrics = executions.c, alert_tables.datapoints.c, alert_tables.metrics.c
+    for some in chunks(sorted(folders)):
+        connection.execute(update(executions).where(table.folder.in_(some)).values(folder=""))
     for some in chunks([one.id for one in runs]):
         chosen = table.id.in_(some)
-        connection.execute(update(executions).where(chosen).values(folder=""))
         connection.execute(update(executions).where(chosen, table.cause != "").values(cause=ERASED))
         connection.execute(
             update(executions)

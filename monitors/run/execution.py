@@ -348,7 +348,8 @@ def read_context(
 
 
 def _answers(execution: Execution) -> bool:
-    return execution.is_current and execution.status not in UNFINISHED
+    """Whether a result stands: one without documents is asked again, unless there were no rows."""
+    return execution.is_current and bool(execution.folder or execution.status == EMPTY)
 
 
 def _counted(read: WindowRead, progress: Progress) -> WindowRead:
@@ -494,8 +495,9 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
         # Estimates are shown, and the window still waits for its labels.
         reason = nothing_to_judge(job.definition, context.read)
         execution = replace(execution, failure_reason=reason or None)
-    for name, text in report.documents().items():
-        (locate(job.root) / execution.folder / name).write(text.encode())
+    documents, folder = report.documents(), locate(job.root) / execution.folder
+    for name, text in documents.items():
+        (folder / name).write(text.encode())
     points = report.datapoints(
         monitor=execution.monitor, endpoint=execution.endpoint, execution_id=execution.id
     )
@@ -508,7 +510,13 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
             retention=job.retention,
         )  # fmt: skip
 
-    return _without_erased(keep(execution, points, put), context)
+    published = keep(execution, points, put)
+    # An erasure deletes what no execution names yet, also of windows that hold no erased row.
+    left = {one.base_name for one in folder.listing(allow_not_found=True)}
+    if published.folder:
+        for name in documents.keys() - left:
+            (folder / name).write(documents[name].encode())
+    return _without_erased(published, context)
 
 
 def _store_ratios(connection: Connection, execution: Execution, report: Report) -> None:
@@ -536,7 +544,7 @@ def _without_erased(published: Execution, context: RunContext) -> Execution:
         return published
     if not _has_changed(context):
         return published
-    clear_run(job.engine, job.root, job.definition.endpoint, published.id)
+    clear_run(job.engine, job.root, published)
     return replace(
         published,
         folder="",

@@ -14,11 +14,12 @@ from sqlalchemy import Engine, select
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.metrics import store as metrics
 from driftline.baseline.store import Baseline
+from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.tables import executions
 from tests.alerts.conftest import receiver
-from tests.monitors.conftest import DAY, START
+from tests.monitors.conftest import DAY, START, run_day
 from tests.monitors.run.erased_person import (
     DIMENSIONS,
     NOW,
@@ -64,6 +65,20 @@ def test_documents_of_a_run_that_was_killed_before_it_was_recorded_are_deleted(
     assert holding(root, engine) == []
     assert found.windows == 2
     assert not folder.with_name("killed").exists()
+
+
+def test_documents_of_a_killed_run_go_where_no_run_was_recorded(
+    judged: Execution, engine: Engine, root: str
+) -> None:
+    folder = Path(root, "executions", "daily", "20240201T000000Z", "killed")
+    folder.mkdir(parents=True)
+    (folder / "report.json").write_text(PLACE)
+
+    noon = int((START + 31.5 * DAY).timestamp()) * 1_000_000
+    found = clear_windows(engine, root, "flights", {noon})
+
+    assert (found.windows, found.messages) == (1, 0)
+    assert not folder.exists()
 
 
 def test_the_counts_of_a_window_outlive_its_documents(
@@ -182,6 +197,21 @@ def test_windows_that_were_judged_together_with_an_erased_row_are_cleared_too(
     with engine.connect() as connection:
         causes = dict(connection.execute(select(executions.c.id, executions.c.cause)).all())
     assert causes == {"next": "(erased)", "last": "(erased)", "after": PLACE}
+
+
+def test_a_window_that_was_judged_together_with_an_erased_row_gets_its_documents_again(
+    judged: Execution, engine: Engine, root: str, reference: Baseline, tmp_path: Path
+) -> None:
+    together = MonitorDefinition("together", "flights", "flights", kind="joint")
+    before = run_day(engine, root, reference, together, 1, now=lambda: NOW)
+    erase_person(engine, root, tmp_path)
+    assert not Path(root, before.folder).exists()
+
+    again = run_day(engine, root, reference, together, 1, now=lambda: NOW)
+
+    assert again.id == before.id
+    assert Path(root, again.folder, "report.json").exists()
+    assert holding(root, engine) == []
 
 
 @both_in_full

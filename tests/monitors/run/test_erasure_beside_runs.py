@@ -30,8 +30,10 @@ from driftline.capture.erasure.pending import (
 from driftline.capture.erasure.standing import LateErasing
 from driftline.capture.labels.labels import put as put_labels
 from driftline.capture.windows.window import Window
-from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import Execution, get_execution
+from driftline.monitors.run import erasure
+from driftline.monitors.run import execution as execution_module
 from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.tables import executions
@@ -224,6 +226,58 @@ def test_a_run_beside_an_erasure_of_other_rows_keeps_its_cause(
 
     assert execution.cause not in ("", "(erased)")
     assert get_execution_cause(engine, execution.id) == execution.cause
+
+
+def test_a_run_that_is_not_recorded_yet_keeps_its_documents_beside_an_erasure_of_other_rows(
+    judged: Execution,
+    engine: Engine,
+    root: str,
+    reference: Baseline,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
+    record = execution_module.record
+
+    def record_late(*found, **more) -> Execution:
+        erase_person(engine, root, tmp_path)
+        return record(*found, **more)
+
+    monkeypatch.setattr(execution_module, "record", record_late)
+    execution = run_day(engine, root, reference, definition, 1, now=lambda: NOW)
+
+    written = {path.name for path in Path(root, execution.folder).iterdir()}
+    assert written == {"constraint_violations.json", "report.json", "statistics.json"}
+
+
+def test_documents_that_are_deleted_after_their_run_was_recorded_are_made_again(
+    judged: Execution,
+    engine: Engine,
+    root: str,
+    reference: Baseline,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    definition = MonitorDefinition("second", endpoint="flights", baseline="flights")
+    folders = erasure._folders
+
+    def list_folders(*found) -> set[str]:
+        # Which executions name was asked before.
+        run_day(engine, root, reference, definition, 1, now=lambda: NOW)
+        return folders(*found)
+
+    with engine.begin() as connection:
+        put_definition(connection, definition, NOW)
+    monkeypatch.setattr(erasure, "_folders", list_folders)
+    erase_person(engine, root, tmp_path)
+    monkeypatch.undo()
+    with engine.connect() as connection:
+        query = select(executions.c.folder).where(executions.c.monitor == "second")
+        assert connection.scalars(query).all() == [""]
+
+    again = run_day(engine, root, reference, definition, 1, now=lambda: NOW)
+
+    assert Path(root, again.folder, "report.json").exists()
 
 
 def get_execution_cause(engine: Engine, identity: str) -> str:
