@@ -309,7 +309,7 @@ def check_roles(
         roles=settle_roles(roles, baseline),
         budget=options.budget or Budget(),
         predict=predict,
-        compat=True if options.compat else None,
+        compat=options.compat,
         rules=declared,
         reach=EVERYTHING,
         segments=None if options.segments is None else tuple(options.segments),

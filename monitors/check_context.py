@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -84,7 +84,7 @@ class CheckContext:
     budget: Budget = field(default_factory=Budget)  # Accepted false alarms.
     predict: Predictor | None = None  # Asks the model; None where there is none.
     seed: int = 0  # Of whatever is drawn at random: the same for the same context.
-    compat: Literal[True] | None = None  # True: SageMaker's results in place of ours.
+    compat: bool = False  # SageMaker's results in place of ours.
     # What the data must keep to besides the baseline, over what its constraints declare.
     rules: RuleSet = field(default_factory=RuleSet)
     reach: Reach = NOTHING  # What the rules of the constraints may read.

@@ -87,7 +87,6 @@ class MonitorDefinition:
     # Which of the windows that wait when a scheduler looks are run: "all", "last", "none".
     catch_up: str = "all"
     timeout_s: float = 86_400.0  # A window that takes longer has failed.
-    # How long a model may be asked for explanations of a window's rows; None: for all of them.
     priority: int = 0  # Among windows that are due, the higher first.
     # Monitors whose windows up to the end of one of this one's are run before it.
     depends_on: tuple[str, ...] = ()

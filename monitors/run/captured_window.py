@@ -218,7 +218,7 @@ def evaluate_captured(
         budget=Budget(definition.false_alarms_per_year, definition.timetable.windows_per_year),
         predict=predict,
         seed=seed,
-        compat=True if definition.compat else None,
+        compat=definition.compat,
         rules=RuleSet.of(definition.rules).within(reach),
         reach=reach,
         segments=definition.segments,

@@ -89,7 +89,7 @@ def evaluate(context: CheckContext) -> Report:
         return incomparable_report(context, window, tuple(reference.importances), reason)
     spreads = _spreads(context, reference, window)
     pairs = _pairs(reference, window, spreads)
-    if context.compat is None:
+    if not context.compat:
         settled = settle(list(pairs.values()), context.budget.per_window)
         if window.units_note:  # All zero is so in any units.
             settled = [
@@ -102,7 +102,7 @@ def evaluate(context: CheckContext) -> Report:
     else:  # Clarify does not ask what either side was made with.
         settled, reason = settle_by_limit(list(pairs.values())), ""
     findings = dict(zip(pairs, settled, strict=True))
-    is_plain = reference.stored is None and context.compat is None
+    is_plain = reference.stored is None and not context.compat
     return attribution_report(context, window, findings, reason, plain=is_plain)
 
 

@@ -198,7 +198,6 @@ def _had_alone(
     known = blocks.of(predicate.column)
     if known is None or not known.hours.size:
         return False
-    # Of hours that were let go only the rows are known: a span has them, too.
     starts, place = np.unique(known.hours // length_h, return_inverse=True)
     span_rows = np.bincount(place, known.rows)
     counts = known.counts[predicate.column]

@@ -149,7 +149,7 @@ def times_note(
 ) -> dict[str, JsonValue]:
     """Return a note that rows lack the times needed for a comparison with the reference's."""
     outcomes, reference = context.baseline.outcomes, expected.answers
-    if outcomes is None or reference is None or not len(table) or context.compat is not None:
+    if outcomes is None or reference is None or not len(table) or context.compat:
         return {}
     when, times, rows = outcomes.roles.timestamp, read_times(table, expected.roles), len(table)
     if when is None and reference.time_us is None:

@@ -114,7 +114,7 @@ def _estimates(
     realised: Mapping[str, MetricResult],
 ) -> WindowEstimates:
     known, reference = context.baseline.estimation, expected.answers
-    if known is None or reference is None or context.compat is not None or not len(table):
+    if known is None or reference is None or context.compat or not len(table):
         return WindowEstimates()
     scored = read(_with_any_label(table, expected, reference))
     if len(scored) < MIN_ROWS:

@@ -164,7 +164,7 @@ def evaluate(context: CheckContext) -> Report:
     window = _read_window(context, expected)
     table, answers, every = window.table, window.answers, window.every
     blocks = kept_blocks(context, expected, answers)
-    like_sagemaker = context.compat is not None
+    like_sagemaker = context.compat
     sample = ALL_LABELS if like_sagemaker else label_sample(every, answers, expected.answers)
     if only := expected.only_class(answers):
         sample = replace(sample, words=f"{only}; {sample.words}")
@@ -220,7 +220,7 @@ def evaluate(context: CheckContext) -> Report:
 
 def _refuse_compat(context: CheckContext) -> None:
     """Refuse a problem without SageMaker metrics, with --compat."""
-    if context.compat is None:
+    if not context.compat:
         return
     if weight := context.roles.weight:
         raise InputError(
@@ -272,7 +272,7 @@ def _judged(
 ) -> QualityJudgement:
     """Judge every metric, as SageMaker does with --compat."""
     answers, budget = window.answers, context.budget
-    if context.compat is not None:
+    if context.compat:
         return judge_thresholds(expected, answers)
     lost = lost_metrics(expected, answers, window.every, blocks, budget=budget, sample=sample)
     return judge_quality(expected, answers, blocks, budget=budget, sample=sample, lost=lost)
