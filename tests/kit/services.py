@@ -22,8 +22,6 @@ def on_kafka(broker: KafkaBroker, topic: str) -> str:
         [kafka]
         bootstrap_servers = ["{broker.bootstrap}"]
         topic = "{topic}"
-        group = "{topic}"
-        partitions = 2
         replication = 1
         """
 
