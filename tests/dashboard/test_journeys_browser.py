@@ -13,14 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 from playwright.sync_api import expect
 from sqlalchemy import insert, select
 
 from driftline.access.principal import system_user
-from driftline.baseline.store import Baseline, put
-from driftline.capture.labels.labels import put as put_labels
 from driftline.capture.tables.dataset import Dataset
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.executions import get_execution, keep_state
@@ -30,15 +27,12 @@ from tests.dashboard.journey import by_hand, by_keyboard, journey
 from tests.dashboard.measured_seed import HOSTILE as GROUP
 from tests.dashboard.policed_seed import LATENCY
 from tests.dashboard.seed import Seeded, keep_up, make_engine
-from tests.monitors import conftest as monitors_conftest
-from tests.monitors.conftest import append_day
-from tests.monitors.test_variants import answers
 
 pytestmark = pytest.mark.browser
 
 START, DAY, DAYS = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1), 90
 NAMES = [f"feature_{place:04}" for place in range(1_000)]
-LAST_NIGHT, NIGHT_BEFORE = "Fri 22 Nov 2013", "Thu 21 Nov 2013"
+LAST_NIGHT = "Fri 22 Nov 2013"
 # How the first three are walked: by mouse, by keyboard alone, and on a phone.
 WAYS = pytest.mark.parametrize(
     ("press", "width"), [(by_hand, 1440), (by_keyboard, 1440), (by_hand, 390)],
@@ -172,18 +166,6 @@ def test_which_feature_lost_importance(visit_measured):
         )
 
 
-def test_last_night_beside_the_night_before(visit):
-    with journey(visit(), "/", clicks=2) as page:
-        rows_link(page).click()
-        page.get_by_role("link", name="with any others").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text(
-            "Compare rows of flights-data-quality"
-        )
-        expect(page.get_by_role("main")).to_contain_text(f"{NIGHT_BEFORE} beside {LAST_NIGHT}")
-        changed = page.get_by_role("row").filter(has_text="wind_dir")
-        expect(changed).to_contain_text("points (")
-
-
 def test_a_colleague_opens_the_link(visit):
     mine = visit()
     page = mine.open("/")
@@ -218,57 +200,6 @@ def judged(connection, definition, start, ratios=()):
     }  # fmt: skip
     connection.execute(insert(executions).values(row))
     keep_state(connection, get_execution(connection, row["id"]), [])
-
-
-@pytest.fixture(scope="module")
-def split(tmp_path_factory):
-    """Two variants of a model that share the traffic of two days, with all labels."""
-    folder = tmp_path_factory.mktemp("split")
-    engine, root = make_engine(folder / "driftline.db"), str(folder / "store")
-    base = Baseline.fit(
-        answers(2_000, 1).drop(columns="variant"), label="late", probability="chance",
-        positive="true",
-    )  # fmt: skip
-    first = monitors_conftest.START
-    put(root, "flights", base, lambda: first)
-    frame = answers(4_000, 6, blunt="green")
-    for day, part in enumerate((frame[:2_000], frame[2_000:])):
-        rows = {name: part[name].to_numpy() for name in ("x", "chance", "variant")}
-        rows["event_id"] = np.array([f"{day}-{at}" for at in range(len(part))])
-        rows["row_index"] = np.zeros(len(part), dtype=np.int32)
-        append_day(root, base.signature, day, rows)
-        labels = {
-            "key": rows["event_id"], "row_index": rows["row_index"],
-            "label": part["late"].astype(str).str.lower().to_numpy(),
-        }  # fmt: skip
-        put_labels(root, "flights", pa.table(labels), lambda: first + 3 * DAY)
-    definition = MonitorDefinition("traffic", endpoint="flights", baseline="flights", start=first)
-    with engine.begin() as connection:
-        put_definition(connection, definition, first)
-        for day in range(2):
-            judged(connection, definition, first + day * DAY, [0.4])
-    keep_up(engine, "traffic", first + 2 * DAY)
-    with serving(Seeded(engine, root, first + 2 * DAY, "traffic")) as url:
-        yield url, frame
-    engine.dispose()
-
-
-def test_is_variant_b_worse(visits, split):
-    url, frame = split
-    brier = ((frame["chance"] - frame["late"]) ** 2).groupby(frame["variant"]).mean()
-    with journey(visits(url), "/", clicks=3) as page:
-        page.get_by_role("link", name="OK,").click()
-        page.get_by_role("link", name="with any others").click()
-        page.get_by_role("textbox", name="First").fill("variant:blue")
-        page.get_by_role("textbox", name="Second").fill("variant:green")
-        page.get_by_role("button", name="Compare").click()
-        main = page.get_by_role("main")
-        expect(main).to_contain_text("blue has the lower brier (4,000 rows)")
-        expect(main).to_contain_text("brier: lower is better")
-        for name in ("blue", "green"):
-            expect(main).to_contain_text(f"{name}: brier {brier[name]:.3g} (")
-            expect(main.get_by_role("columnheader", name=name)).to_be_visible()
-        expect(main).to_contain_text("green less blue: +")
 
 
 @pytest.fixture(scope="module")

@@ -398,17 +398,6 @@ def test_a_change_takes_the_role_of_the_person(site, viewer):
     assert site.audit(subject="viewer", limit=1)[0]["status"] == 403
 
 
-def test_an_alarm_is_made_by_no_viewer_and_no_operator(viewer, operator):
-    spec = {
-        "namespace": "Shop", "metric_name": "latency", "period": 60, "evaluation_periods": 1,
-        "threshold": 1.0, "comparison_operator": "GreaterThanThreshold",
-    }  # fmt: skip
-    for browser, least in ((viewer, "operator"), (operator, "admin")):
-        answer = act(browser, "create", {"alarm": "theirs", "spec": spec})
-        assert answer.status_code == 403
-        assert f"this takes the role {least}" in answer.json()["error"]["message"]
-
-
 def test_a_token_may_be_shown_in_place_of_a_session(site, stranger):
     headers = {"authorization": f"Bearer {site.tokens['operator']}"}
     stranger.headers.update(headers)

@@ -231,5 +231,5 @@ def test_what_is_no_label_is_named_with_its_place(
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"absent\.csv: cannot be read"):
+    with pytest.raises(InputError, match=r"absent\.csv: no such file"):
         list(read_label_file(tmp_path / "absent.csv"))

@@ -20,7 +20,7 @@ def test_the_examples_print_what_the_page_says() -> None:
     examples = EXAMPLE.findall(PAGE)
     names: dict[str, object] = {}
 
-    assert len(examples) == 4
+    assert len(examples) == 3
     for code, expected in examples:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
