@@ -17,7 +17,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.resources import store
 from driftline.serving.resources.model_uses import LENGTH, leave, say_used, unused
-from driftline.serving.resources.specs import EndpointSpec, ModelSpec
+from driftline.serving.resources.specs import EndpointSpec, SingleModelSpec
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running
 
@@ -143,7 +143,9 @@ def test_a_model_that_could_not_be_had_is_asked_for_again(engine, reconciler, mo
     made = {"file": "models/now/1/now.skops", "trust_pickle": False, "digest": "1"}
     with engine.begin() as connection:
         for row in (
-            store.Stored("Model", "now", None, {}, ModelSpec(path="now.skops").model_dump(), made),
+            store.Stored(
+                "Model", "now", None, {}, SingleModelSpec(path="now.skops").model_dump(), made
+            ),
             store.Stored("Endpoint", "now", None, {}, EndpointSpec(model="now").model_dump(), {}),
         ):
             store.put_row(connection, row, NOW)
