@@ -4,10 +4,17 @@ import pytest
 
 from driftline.formats.hashing import hash_texts
 
+TEXTS = [None, "", "0", "a\0b", "äöü€", *("é" * length for length in range(40)), "x" * 255]
+
 
 @pytest.mark.parametrize(
     "texts",
-    [[None, "", "0", "a\0b", "äöü€", *("é" * length for length in range(40)), "x" * 255], []],
+    [
+        TEXTS,
+        [f"customer {number}" for number in range(40_000)],
+        ["y" * length for length in (256, 1, 257, 1_000, 8)],
+        [],
+    ],
 )
 def test_texts_have_the_hashes_of_pandas(texts):
     array = pa.array(texts, pa.string())
