@@ -165,7 +165,7 @@ class ProcessPool:
 
 
 def _begin(jobs: int, parent: int) -> None:
-    """Give each process its share of the cores, and end it with its parent."""
+    """Limit a process to its share of the cores, and end it with its parent."""
     pa.set_cpu_count(max(1, pa.cpu_count() // jobs))
     threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 

@@ -241,7 +241,7 @@ def supersede_failed(connection: Connection, taken: Claim, now: datetime) -> boo
 
 
 def give_up(connection: Connection, channel: str, now: datetime, why: str) -> int:
-    """Give up all undelivered notifications of a channel; return how many."""
+    """Mark all undelivered notifications of a channel as failed; return how many."""
     table = tables.outbox.c
     owed = or_(
         table.status.in_(OPEN),

@@ -167,7 +167,7 @@ def _estimator(
 
 
 def _with_any_label(table: pa.Table, expected: Expectation, reference: Answers) -> pa.Table:
-    """Give each row some label, so that all are read; labels are not used."""
+    """Set the same label in each row, so that all are read; labels are not used."""
     name = expected.roles.label
     value = 0.0 if reference.problem == "regression" else reference.classes[-1]
     labels = pa.array([value] * len(table))

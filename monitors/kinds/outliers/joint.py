@@ -217,7 +217,7 @@ def _factors(model: Any, placed: Numbers) -> Numbers:  # noqa: ANN401 - It has n
 
 
 def _has_gaps(codes: Codes, size: int) -> bool:
-    """Tell whether a model has as many points without a value as a row has neighbours."""
+    """Return whether a model has as many points without a value as a row has neighbours."""
     gaps = int(np.count_nonzero(codes >= size - 2))
     return gaps * min(1.0, MOST_POINTS / len(codes)) >= NEIGHBOURS
 
