@@ -149,6 +149,10 @@ class Memory:
 
             limit_memory(self.limit_bytes)
 
+    def is_reached(self, error: BaseException) -> bool:
+        """Whether a model could not be loaded within the limit; formats wrap what they raise."""
+        return self.limit_bytes is not None and isinstance(error.__cause__ or error, MemoryError)
+
     def refuse(self, header: Mapping[str, Any], error: MemoryError) -> bytes:
         """Return the refusal of the request that has needed more."""
         if self.limit_bytes is None:
@@ -262,7 +266,7 @@ def _loaded_within(memory: Memory, header: Mapping[str, Any]) -> Held:
     try:
         return load(header, expected_rows(header))
     except (InputError, MemoryError) as error:
-        if memory.limit_bytes is None or not isinstance(error.__cause__ or error, MemoryError):
+        if not memory.is_reached(error):
             raise
         raise InputError(memory.too_small) from error
 

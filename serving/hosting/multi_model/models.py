@@ -115,16 +115,14 @@ class Models:
             unload_s = self._loaded.make_room(file_bytes)
             code = NOT_LOADABLE
             model = self._read(Path(path))
-        except InputError as error:
-            problem = str(error)
-        except MemoryError as error:
-            for header, _ in frames:
-                self._link.sendall(self._memory.refuse(header, error))
-            return None
         # Model code may raise anything, and must not end the others.
         except BaseException as error:  # noqa: BLE001
-            traceback.print_exc()
-            problem = f"it cannot be loaded ({type(error).__name__})"
+            problem = str(error)
+            if not isinstance(error, InputError):
+                traceback.print_exc()
+                problem = f"it cannot be loaded ({type(error).__name__})"
+            if self._memory.is_reached(error):
+                code, self._memory.is_spent = "model_error", True
         took_s = time.perf_counter() - began_s
         notes: dict[int, dict[str, Any]] = {
             header["id"]: {"wait_s": took_s} for header, _ in frames

@@ -1,10 +1,18 @@
 """Which models a worker keeps within its memory."""
 
+import pickle
+import socket
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.serving.hosting.multi_model.models import LoadedModels, TooLargeError
+from driftline.serving.hosting.child import Launch
+from driftline.serving.hosting.frames import FrameReader
+from driftline.serving.hosting.multi_model.models import LoadedModels, Models, TooLargeError
+from driftline.serving.hosting.worker import Memory
 
 SIZE = 1 << 20
 
@@ -35,6 +43,28 @@ def test_nothing_is_unloaded_for_a_model_that_never_fits() -> None:
         loaded.make_room(2 * SIZE)
 
     assert loaded.use("a") is not None
+
+
+class TooMuch:
+    def __reduce__(self) -> tuple[type[bytearray], tuple[int]]:
+        return bytearray, (1 << 62,)
+
+
+@pytest.mark.parametrize("limit", [None, 1 << 30])
+def test_a_load_beyond_the_memory_limit_ends_the_worker(tmp_path: Path, limit: int | None) -> None:
+    file = tmp_path / "large.joblib"
+    file.write_bytes(pickle.dumps(TooMuch()))
+    memory, (here, there) = Memory(limit), socket.socketpair()
+    launch = asdict(Launch(str(tmp_path), trust_pickle=True)) | {"many": {"memory_limit_mb": 64}}
+    header = {"id": 7, "target": file.name, "file": [str(file), 100]}
+
+    with here, there:
+        Models(there, launch, memory).answer([(header, b"")])
+        *_, (refused, _) = FrameReader().feed(here.recv(1 << 16))
+
+    assert (refused["id"], refused["status"]) == (7, 424)
+    assert refused["code"] == ("not_loadable" if limit is None else "model_error")
+    assert memory.is_spent is (limit is not None)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 4 * SIZE)), max_size=60))
