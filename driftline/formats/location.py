@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,8 +43,18 @@ class Location:
 
     def open(self, packing: str | None = None) -> pa.NativeFile:
         """Open the file for one reading, unpacked by Arrow's codec of this name."""
-        try:
+        with self._required():
             return self.system.open_input_stream(self.path, compression=packing)
+
+    def open_seekable(self) -> pa.NativeFile:
+        """Open the file for reading at any place."""
+        with self._required():
+            return self.system.open_input_file(self.path)
+
+    @contextmanager
+    def _required(self) -> Iterator[None]:
+        try:
+            yield
         except FileNotFoundError as error:
             raise NotFoundError(f"{self.shown}: no such file") from error
 

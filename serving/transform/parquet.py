@@ -54,7 +54,7 @@ class TableBatch:
 
 def read_tables(file: Location, spec: TransformJobSpec) -> Iterator[TableBatch]:
     """Read a file's rows, as many together as the payload allows."""
-    with file.system.open_input_file(file.path) as stream, _opened(file, stream) as table:
+    with file.open_seekable() as stream, _opened(file, stream) as table:
         found = table.metadata
         groups = [found.row_group(at) for at in range(found.num_row_groups)]
         width = max(1, sum(one.total_byte_size for one in groups) // max(1, found.num_rows))
@@ -71,13 +71,13 @@ def read_tables(file: Location, spec: TransformJobSpec) -> Iterator[TableBatch]:
 
 def count_rows(file: Location) -> int:
     """Return how many rows a file has."""
-    with file.system.open_input_file(file.path) as stream, _opened(file, stream) as table:
+    with file.open_seekable() as stream, _opened(file, stream) as table:
         return int(table.metadata.num_rows)
 
 
 def read_schema(file: Location) -> pa.Schema:
     """Return the columns of a file."""
-    with file.system.open_input_file(file.path) as stream, _opened(file, stream) as table:
+    with file.open_seekable() as stream, _opened(file, stream) as table:
         return table.schema_arrow
 
 

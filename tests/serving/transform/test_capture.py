@@ -166,15 +166,20 @@ def test_a_process_that_ends_over_a_file_leaves_each_row_once(server, trained, t
     assert sorted(found["feature_distance"]) == list(range(len(frame)))
 
 
-def test_a_file_that_is_removed_before_its_turn_ends_the_job(server, trained, tmp_path):
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_file_that_is_removed_before_its_turn_ends_the_job(server, trained, tmp_path, form):
     (tmp_path / "rows").mkdir()
-    for name in ("a.csv", "b.csv"):
-        (tmp_path / "rows" / name).write_text("UA,EWR,1400,39\n")
+    for name in ("a", "b"):
+        if form == "csv":
+            (tmp_path / "rows" / f"{name}.csv").write_text("UA,EWR,1400,39\n")
+        else:
+            trained.inputs.head(1).to_parquet(tmp_path / "rows" / f"{name}.parquet", index=False)
 
     def removing(_job, _lines):
-        (tmp_path / "rows" / "b.csv").unlink(missing_ok=True)
+        (tmp_path / "rows" / f"b.{form}").unlink(missing_ok=True)
 
-    job = spec("removed", tmp_path / "rows", tmp_path, "nightly")
+    kind = {"csv": "text/csv", "parquet": "application/x-parquet"}[form]
+    job = spec(f"removed-{form}", tmp_path / "rows", tmp_path, "nightly", kind)
     assert run(server, trained, job, tmp_path, capture=removing) == "Failed"
 
 
