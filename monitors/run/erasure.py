@@ -70,8 +70,8 @@ def clear_windows(
         with read_connection(engine) as connection:
             messages = clear_messages(connection, _quoted(runs), dry_run=True)
         return ClearedWindows(changed, messages)
-    folders |= {run.folder for run in runs}
-    if not folders:
+    folders |= {run.folder for run in runs if run.folder}
+    if not (folders or runs):
         return ClearedWindows(changed)
     _delete_documents(root, folders)
     with engine.begin() as connection:
@@ -87,9 +87,10 @@ def clear_run(engine: Engine, root: str, run: Execution) -> None:
     """Take values of rows out of one execution, whose rows were erased while it judged them."""
     with read_connection(engine) as connection:
         runs = list(connection.execute(select(executions).where(executions.c.id == run.id)))
-    _delete_documents(root, [run.folder])
+    folders = [run.folder] if run.folder else []
+    _delete_documents(root, folders)
     with engine.begin() as connection:
-        _clear_rows(connection, runs, [run.folder])
+        _clear_rows(connection, runs, folders)
         clear_messages(connection, _quoted(runs))
     write_anew(engine, CHANGED_TABLES)
     log.info("erased from a window judged meanwhile endpoint=%s execution=%s", run.endpoint, run.id)
@@ -155,8 +156,7 @@ def _folders(root: str, monitors: Iterable[str], since: datetime) -> set[str]:
 
 def _delete_documents(root: str, folders: Iterable[str]) -> None:
     for folder in folders:
-        if folder:
-            (locate(root) / folder).remove()
+        (locate(root) / folder).remove()
 
 
 def _has_words(run: _Run) -> bool:

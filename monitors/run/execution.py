@@ -510,12 +510,16 @@ def _publish(keep: Recorder, context: RunContext, report: Report) -> Execution:
             retention=job.retention,
         )  # fmt: skip
 
-    published = keep(execution, points, put)
-    # An erasure deletes what no execution names yet, also of windows that hold no erased row.
+    published = _without_erased(keep(execution, points, put), context)
     left = {one.base_name for one in folder.listing(allow_not_found=True)}
-    if published.folder:
-        for name in documents.keys() - left:
-            (folder / name).write(documents[name].encode())
+    if not published.folder or documents.keys() <= left:
+        return published
+    # An erasure deletes what no execution names yet, also of windows that hold no erased row.
+    for name in documents.keys() - left:
+        (folder / name).write(documents[name].encode())
+    with job.engine.begin() as connection:
+        named = update(executions).where(executions.c.id == published.id)
+        connection.execute(named.values(folder=published.folder))
     return _without_erased(published, context)
 
 
