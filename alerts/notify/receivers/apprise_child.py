@@ -31,7 +31,8 @@ from driftline.alerts.notify.receivers.refusals import EX_NOPERM, is_final_statu
 _MEMORY_MAX_BYTES = 1 << 30
 _CPU_MAX_S = 20
 _SENDS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
-# Of what Python asks before it calls the system, all that changes nothing.
+# What changes files, starts programs or tells others; of it, what changes nothing.
+_CHANGES = ("os.", "subprocess.", "sqlite3.", "syslog.")
 _HARMLESS = frozenset({"os.listdir", "os.scandir", "os.walk", "os.putenv", "os.unsetenv"})
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
@@ -131,7 +132,7 @@ def closed_to(guard: AddressGuard, refused: list[str]) -> Callable[[str, Sequenc
             # A number is of a file that was opened before.
             if not isinstance(path, int) and (_is_writing(mode, flags) or not _is_in(path, inside)):
                 refuse("a file of this machine is not allowed")
-        elif event.startswith(("os.", "subprocess.")) and event not in _HARMLESS:
+        elif event.startswith(_CHANGES) and event not in _HARMLESS:
             refuse("a program or a change of files is not allowed")
 
     return judge

@@ -106,6 +106,8 @@ CLOSED = {
     "own write": "open(json.__file__, 'a')",
     "own low write": "import os; os.open(json.__file__, os.O_RDWR)",
     "delete": "import os; os.remove('{tmp}/old')",
+    "database": "import sqlite3; sqlite3.connect('{tmp}/new').execute('create table a (b)')",
+    "system log": "import syslog; syslog.syslog('a')",
     "program": "subprocess.run(['/bin/true'])",
     "private": "socket.create_connection(('10.0.0.1', 25), timeout=1)",
     "unix": "socket.socket(socket.AF_UNIX).connect('/run/dbus/system_bus_socket')",
