@@ -76,7 +76,7 @@ def _rules(value: object) -> list[Rule]:
     # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
     rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
     try:
-        return rules.validate_json(json.dumps(found))
+        return rules.validate_json(json.dumps(found, default=str))
     except ValidationError as error:
         raise ValueError(told(dict(error.errors(include_url=False)[0]))) from error
     except InputError as error:

@@ -132,6 +132,14 @@ def test_a_secrets_file_that_the_settings_file_names_lies_beside_it(tmp_path: Pa
     assert found.query.connections == {"house": "postgresql://ana:hush@db/rows"}
 
 
+def test_a_date_in_a_rule_of_redaction_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "driftline.toml"
+    file.write_text("[[capture.redact]]\nfield = 2024-01-01\n")
+
+    with pytest.raises(SettingsError, match="redact"):
+        load(file, environment={})
+
+
 def test_redaction_in_the_environment_that_is_no_json_is_one_sentence() -> None:
     with pytest.raises(SettingsError, match="DRIFTLINE_CAPTURE__REDACT"):
         load(environment={"DRIFTLINE_CAPTURE__REDACT": "[{"})
