@@ -138,9 +138,7 @@ def report(
         for gap in (read_gaps(root) if gaps is None else gaps)
         if gap.endpoint == endpoint or (not gap.endpoint and gap.spool_id in spools)
     ]
-    if counts is None:
-        counts = {}
-    tap_counts = counts.get(endpoint)
+    tap_counts = (counts or {}).get(endpoint)
     dropped = _dropped(endpoint_gaps, tap_counts)
     lately = [gap for gap in endpoint_gaps if gap.last_time is None or gap.last_time >= since]
     audited = (read_note(root) or {}) if audit is None else audit

@@ -55,10 +55,7 @@ class Rolling:
         """Look once a minute, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            try:
-                await self.step()
-            except Exception:  # Nobody awaits the loop: what ended it would end it unseen.
-                log.exception("rolling baselines not looked at")
+            await self.step()
 
     async def step(self) -> None:
         """Make what is due now; what cannot be reached is tried again at the next look."""
