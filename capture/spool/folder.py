@@ -25,13 +25,11 @@ QUARANTINE = "quarantine"  # Beside the spools: records that no broker took.
 class SpoolFolder:
     """The folder of a spool; created under another name, and renamed once its lock is held.
 
-    ``drops``: continued in a page of the new folder; ``is_synced``: the folder is synced before it
-    takes a record, so that after a loss of power it shows that records may be missing.
+    ``drops``: continued in a page of the new folder. The folder is synced before it takes a record,
+    so that after a loss of power it shows that records may be missing.
     """
 
-    def __init__(
-        self, folder: Path, drops: DropCounters, now_ns: int, *, is_synced: bool = False
-    ) -> None:
+    def __init__(self, folder: Path, drops: DropCounters, now_ns: int) -> None:
         self.spool_id = new_spool_id(now_ns)
         self.path = folder / self.spool_id
         unfinished = folder / f"{UNFINISHED_PREFIX}{self.spool_id}"
@@ -41,12 +39,10 @@ class SpoolFolder:
         try:
             self._lock = lock_file(unfinished / LOCK_NAME)
             drops.attach(unfinished / COUNTERS_NAME, boot_id())
-            if is_synced:
-                sync_path(unfinished / COUNTERS_NAME)
-                sync_path(unfinished)
+            sync_path(unfinished / COUNTERS_NAME)
+            sync_path(unfinished)
             unfinished.rename(self.path)
-            if is_synced:
-                sync_path(folder)
+            sync_path(folder)
         except OSError:
             drops.close()
             self.close()
@@ -61,7 +57,7 @@ class SpoolFolder:
         path = segment_path(self.path, first_seq)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)
 
-    def header(self, durability: str) -> bytes:
+    def header(self) -> bytes:
         """Pack the meta of a segment's first frame."""
         return pack_meta(
             {
@@ -69,7 +65,6 @@ class SpoolFolder:
                 "host": socket.gethostname(),
                 "pid": str(os.getpid()),
                 "boot_id": boot_id(),
-                "durability": durability,
             }
         )
 

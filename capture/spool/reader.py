@@ -62,7 +62,6 @@ class SpoolReader:
         self._expected = shipped + 1 if shipped else None
         self._end = 1
         self._boot_id = ""
-        self._is_synced_by_kernel = False
         self._is_closed = False
         self._told: dict[tuple[str, str], int] = {}
         self._synced = (0, 0)
@@ -123,11 +122,8 @@ class SpoolReader:
     def sync(self) -> None:
         """Sync what was written so far; fdatasync acts on the file, whoever wrote it.
 
-        This includes unread segments: a broker may be away for long. Spools whose first segment
-        says that their writer wants no sync are skipped.
+        This includes unread segments: a broker may be away for long.
         """
-        if self._is_synced_by_kernel:
-            return
         for first in segments_of(self.folder):
             with suppress(FileNotFoundError):
                 state = (first, segment_path(self.folder, first).stat().st_size)
@@ -208,7 +204,6 @@ class SpoolReader:
         if kind == Kind.SEGMENT:
             meta = here.frame(first).meta
             self._boot_id = meta.get("boot_id", "")
-            self._is_synced_by_kernel = meta.get("durability") == "process"
             return
         assert self._expected is not None
         if kind == Kind.CLOSE:

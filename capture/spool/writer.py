@@ -17,7 +17,6 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from driftline.capture.spool.counters import DropCounters, TrafficCounters
 from driftline.capture.spool.folder import SpoolFolder
@@ -32,7 +31,6 @@ from driftline.capture.spool.quota import Quota
 
 log = logging.getLogger(__name__)
 
-Durability = Literal["process", "interval"]
 
 SECOND_NS = 1_000_000_000
 _QUIET_NS = 60 * SECOND_NS
@@ -49,8 +47,8 @@ class SpoolWriter:
     that all spools of the folder may take together; above it records are dropped;
     ``min_free_bytes``: bytes that must stay free on the volume; None: 5% of it, at most 1 GiB;
     ``segment_bytes``, ``segment_s``: size and age at which a new segment begins, so that old ones
-    can be removed; ``durability``: "process": a record survives the process (page cache);
-    "interval": whoever reads the spool also puts it on the disk each second.
+    can be removed. A record survives the process, being in the page cache; whoever reads the spool
+    also puts it on the disk each second.
     """
 
     def __init__(
@@ -61,12 +59,10 @@ class SpoolWriter:
         min_free_bytes: int | None = None,
         segment_bytes: int = 64 << 20,
         segment_s: float = 60.0,
-        durability: Durability = "interval",
         now_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.folder = Path(folder)
-        self.durability = durability
         self._max_bytes = max_bytes
         self._min_free_bytes = min_free_bytes
         # Small against the budget: what is shipped is removed by whole segments.
@@ -270,13 +266,10 @@ class SpoolWriter:
             return self._fail(error)
         self._segment_size = 0
         self._segment_born_ns = now
-        header = self._spool.header(self.durability)
-        return self._write(self._plain(Kind.SEGMENT), header)
+        return self._write(self._plain(Kind.SEGMENT), self._spool.header())
 
     def _open_spool(self) -> None:
-        self._spool = SpoolFolder(
-            self.folder, self._drops, self._now_ns(), is_synced=self.durability != "process"
-        )
+        self._spool = SpoolFolder(self.folder, self._drops, self._now_ns())
         self._seed = seed_of(self._spool.spool_id)
 
     def _close_segment(self) -> None:

@@ -172,8 +172,6 @@ class Exchange:
                 # With Content-Length the client has all of it before the last message, if that
                 # one is empty.
                 if not message.get("more_body") or self._is_complete():
-                    if not self._recorder.is_before:
-                        return self._send_then_write(message)
                     self._write()
         except Exception as error:  # noqa: BLE001 - capture must never fail a request.
             self._fault(error)
@@ -208,13 +206,6 @@ class Exchange:
         if self.is_open:
             self.is_open = False
             self._recorder.fault(error, self._known.endpoint)
-
-    async def _send_then_write(self, message: Message) -> None:
-        await self._send(message)
-        try:
-            self._write()
-        except Exception as error:  # noqa: BLE001 - capture must never fail a request.
-            self._fault(error)
 
     def _note_start(self, message: Message) -> Message:
         if self._status:

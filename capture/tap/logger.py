@@ -44,8 +44,7 @@ class Logger:
         Folder of the host's spool; left out, it is found as ``driftline up`` finds it in the
         working folder.
     sampling_percentage
-        Share of calls that is recorded; those with an inference id are chosen by it. Left out, it
-        is that of the installation, as are the limits of bodies and spool.
+        Share of calls that is recorded; those with an inference id are chosen by it.
     variant, model
         Names that go into each record.
     now_ns
@@ -72,7 +71,7 @@ class Logger:
         endpoint: str,
         *,
         spool_dir: str | os.PathLike[str] | None = None,
-        sampling_percentage: float | None = None,
+        sampling_percentage: float = 100.0,
         variant: str = "AllTraffic",
         model: str = "",
         now_ns: Callable[[], int] = time.time_ns,
@@ -81,10 +80,9 @@ class Logger:
         place = place or find_place()
         if spool_dir is not None:
             place = replace(place, spool_dir=Path(spool_dir).absolute())
-        share = place.sampling_percentage if sampling_percentage is None else sampling_percentage
-        target = CaptureTarget(endpoint, variant, model, share)
+        target = CaptureTarget(endpoint, variant, model, sampling_percentage)
         # What a copy in another process is made by.
-        self._made_of = (endpoint, share, variant, model, now_ns, place)
+        self._made_of = (endpoint, sampling_percentage, variant, model, now_ns, place)
         self._endpoint = endpoint
         self._share = target.sampling_percentage / 100
         self._meta = {

@@ -13,21 +13,17 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from driftline.capture.spool.writer import Durability, SpoolWriter
+from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tap.target import DEFAULT_HEADERS
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _FILE_NAME = "driftline.toml"
 _ROOT = ".driftline"
 _PREFIX = "DRIFTLINE_"
-
-Append = Literal["before", "after"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +31,18 @@ class CapturePlace:
     """The capture settings of an installation.
 
     ``spool_max_bytes``: bytes that all spools in it may take; ``max_body_bytes``: bytes kept of
-    each body; ``append``: whether a record is written "before" or "after" the last bytes of the
-    response.
+    each body.
     """
 
     spool_dir: Path
     spool_max_bytes: int = 2 << 30
     max_body_bytes: int = 1 << 20
-    append: Append = "before"
-    sampling_percentage: float = 100.0
-    durability: Durability = "interval"
     max_inflight_bytes: int = 64 << 20
     headers: tuple[str, ...] = DEFAULT_HEADERS
 
     def open_spool(self, now_ns: Callable[[], int]) -> SpoolWriter:
         """Return a writer to the spool; it makes nothing there before the first record."""
-        return SpoolWriter(
-            self.spool_dir,
-            max_bytes=self.spool_max_bytes,
-            durability=self.durability,
-            now_ns=now_ns,
-        )
+        return SpoolWriter(self.spool_dir, max_bytes=self.spool_max_bytes, now_ns=now_ns)
 
 
 def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
@@ -78,9 +65,6 @@ def find_place(environment: Mapping[str, str] | None = None) -> CapturePlace:
         usual,
         spool_max_bytes=_count(values, "spool_max_bytes", usual.spool_max_bytes),
         max_body_bytes=_count(values, "max_body_bytes", usual.max_body_bytes),
-        append=_one_of(Append, values.get("capture.append"), usual.append),
-        durability=_one_of(Durability, values.get("capture.durability"), usual.durability),
-        sampling_percentage=_share(values.get("capture.sampling_percentage")),
         headers=usual.headers if headers is None else tuple(_parts(headers)),
     )
 
@@ -133,20 +117,6 @@ def _count(values: Mapping[str, str], name: str, default: int) -> int:
     except ValueError:
         return default
     return count if count > 0 else default
-
-
-def _share(text: str | None) -> float:
-    """Parse a percentage; 100 when it is not one."""
-    try:
-        share = 100.0 if text is None else float(text)
-    except ValueError:
-        return 100.0
-    return share if 0 < share <= 100 else 100.0
-
-
-def _one_of(choice: Any, text: str | None, usual: T) -> T:  # noqa: ANN401 - a Literal
-    """Parse one of a few words; the default when it is none of them."""
-    return cast("T", text) if text in get_args(choice) else usual
 
 
 def _parts(text: str) -> list[str]:

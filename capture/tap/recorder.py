@@ -69,8 +69,8 @@ class Recorder:
     """What all exchanges of a process share.
 
     ``max_body_bytes``, ``max_inflight_bytes``: bytes kept of each body, and of all bodies of
-    requests that are not finished; ``is_before``: whether a frame is written before the response is
-    completed, or after; ``headers``: names of request headers that are kept; see ``kept_headers``.
+    requests that are not finished; ``headers``: names of request headers that are kept; see
+    ``kept_headers``.
     """
 
     def __init__(
@@ -79,14 +79,12 @@ class Recorder:
         *,
         max_body_bytes: int,
         max_inflight_bytes: int,
-        is_before: bool,
         headers: frozenset[bytes],
         now_ns: Callable[[], int],
     ) -> None:
         self.spool = spool
         self.max_body_bytes = max_body_bytes
         self.max_inflight_bytes = max_inflight_bytes
-        self.is_before = is_before
         self.now_ns = now_ns
         self.traffic = spool.traffic
         self.interesting = headers | _COLUMNS.keys() | {_EVENT_TIME}

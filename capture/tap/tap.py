@@ -1,8 +1,8 @@
 """The tap: an ASGI layer that records requests and responses as they pass.
 
-It keeps references to body chunks and hands every chunk on at once, save for one: with
-``append="before"`` the frame is written before the chunk that completes the response is passed on,
-so whatever was answered is in the spool. One ``writev`` a request, no network, no parsing, no await
+It keeps references to body chunks and hands every chunk on at once, save for one: the frame is
+written before the chunk that completes the response is passed on, so whatever was answered is in
+the spool. One ``writev`` a request, no network, no parsing, no await
 of its own. Its own faults never reach the request. Standard library only.
 """
 
@@ -15,9 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
 
-from driftline.capture.spool.writer import Durability
 from driftline.capture.tap.asgi import App, Message, Receive, Scope, Send
 from driftline.capture.tap.exchange import begin
 from driftline.capture.tap.place import CapturePlace, find_place
@@ -47,19 +45,16 @@ class Capture:
         driftline.toml, or ``.driftline/spool``.
     sampling_percentage
         Share of requests that is recorded. Those with an inference id, or else a trace, are chosen
-        by it, so that retries and all parts of a chain agree. This and all below save ``route`` and
-        ``now_ns`` are those of the installation when left out.
+        by it, so that retries and all parts of a chain agree.
     max_body_bytes
-        Bytes kept of each body; the true length always is.
-    append
-        "before": the record is written before the bytes that complete the response are passed on;
-        "after": afterwards, and a kill in between loses it.
+        Bytes kept of each body; the true length always is. This and all below save ``route`` and
+        ``now_ns`` are those of the installation when left out.
     route
         Decides for each HTTP scope what it is recorded as; None = not at all. Wins over
         ``endpoint``, ``paths`` and ``sampling_percentage``.
     now_ns
         Wall clock, in nanoseconds.
-    spool_max_bytes, durability
+    spool_max_bytes
         See ``SpoolWriter``.
     max_inflight_bytes
         Bytes kept of the bodies of all unfinished requests; above it metadata alone is recorded.
@@ -78,7 +73,7 @@ class Capture:
     Raises
     ------
     InputError
-        At once, never from a request: for a wrong name, share, path or ``append``.
+        At once, never from a request: for a wrong name, share or path.
     """
 
     def __init__(
@@ -88,13 +83,11 @@ class Capture:
         endpoint: str | None = None,
         paths: Sequence[str] | None = None,
         spool_dir: str | os.PathLike[str] | None = None,
-        sampling_percentage: float | None = None,
+        sampling_percentage: float = 100.0,
         max_body_bytes: int | None = None,
-        append: Literal["before", "after"] | None = None,
         route: Route | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         spool_max_bytes: int | None = None,
-        durability: Durability | None = None,
         max_inflight_bytes: int | None = None,
         headers: Sequence[str] | None = None,
         place: CapturePlace | None = None,
@@ -109,17 +102,10 @@ class Capture:
         self._again = partial(
             type(self), endpoint=endpoint, paths=paths, route=route, now_ns=now_ns, place=place
         )
-        if append not in (None, "before", "after"):
-            raise InputError(f'capture: append "{append}"; expected "before" or "after"')
-        if durability not in (None, *get_args(Durability)):
-            raise InputError(
-                f'capture: durability "{durability}"; expected "process" or "interval"'
-            )
         if route is None:
             if endpoint is None:
                 raise InputError("capture: neither endpoint nor route; expected one of them")
-            share = place.sampling_percentage
-            target = CaptureTarget(endpoint, sampling_percentage=share)
+            target = CaptureTarget(endpoint, sampling_percentage=sampling_percentage)
             route = posts_to(paths, target)
         self.app = app
         self.spool = place.open_spool(now_ns)
@@ -127,7 +113,6 @@ class Capture:
             self.spool,
             max_body_bytes=place.max_body_bytes,
             max_inflight_bytes=place.max_inflight_bytes,
-            is_before=place.append == "before",
             headers=kept_headers(place.headers),
             now_ns=now_ns,
         )

@@ -212,7 +212,7 @@ def run_proxy(
     host: str,
     port: int,
     paths: Sequence[str] | None,
-    sampling_percentage: float | None,
+    sampling_percentage: float,
     timeout_s: float,
 ) -> None:
     """Hand requests on to another server, recording them, until told to stop."""
@@ -367,9 +367,6 @@ def _recording(settings: Settings) -> CapturePlace:
         settings.spool_dir,
         spool_max_bytes=chosen.spool_max_bytes,
         max_body_bytes=chosen.max_body_bytes,
-        append=chosen.append,
-        sampling_percentage=chosen.sampling_percentage,
-        durability=chosen.durability,
         headers=tuple(chosen.headers),
     )
 

@@ -25,9 +25,8 @@ def proxy(
         typer.Option("--path", metavar="PATH", help="Record only POSTs to this path; repeatable."),
     ] = None,
     sampling: Annotated[
-        float | None,
-        typer.Option("--sampling-percentage", help="Share of requests that is recorded."),
-    ] = None,
+        float, typer.Option("--sampling-percentage", help="Share of requests that is recorded.")
+    ] = 100.0,
     timeout: Annotated[
         float, typer.Option("--timeout", help="Longest time without an answer, seconds.", min=0.1)
     ] = 60.0,

@@ -101,7 +101,6 @@ Count = Annotated[_Int, Field(gt=0)]
 CountOrNone = Annotated[_Int, Field(ge=0)]
 Port = Annotated[Count, Field(le=65535)]
 Amount = Annotated[float, Field(gt=0), BeforeValidator(_no_flag)]
-Percentage = Annotated[Amount, Field(le=100)]
 Texts = Annotated[
     list[str],
     BeforeValidator(_listed),
@@ -192,21 +191,10 @@ class Capture(Section):
     spool_max_bytes: Count = _setting(
         2 << 30, "bytes the spool may take; above it drops are counted"
     )
-    append: Literal["before", "after"] = _setting(
-        "before", 'record "before" or "after" the last bytes of the response'
-    )
     max_body_bytes: Count = _setting(1 << 20, "bytes kept of each body; true lengths always are")
-    sampling_percentage: Percentage = _setting(
-        100.0, "share of requests that is recorded where an endpoint does not say"
-    )
     headers: Texts = _setting(
         list(DEFAULT_HEADERS),
         "request headers recorded beside content type and ids; never such as carry credentials",
-    )
-    durability: Literal["process", "interval"] = _setting(
-        "interval",
-        'when a record is on the disk: "process" (when the kernel likes), "interval" (within a '
-        "second)",
     )
     commit_interval_s: Amount = _setting(
         10.0, "longest time a record waits before it is in the table"

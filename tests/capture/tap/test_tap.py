@@ -99,10 +99,10 @@ def test_a_request_id_from_outside_is_kept(spool_dir: Path, call: Call) -> None:
     assert (b"x-amzn-requestid", b"from-above") in sent[0]["headers"]
 
 
-def stored_when_sent(spool_dir: Path, app: Any, append: str) -> list[tuple[bytes, int]]:
+def stored_when_sent(spool_dir: Path, app: Any) -> list[tuple[bytes, int]]:
     """For each body message: its bytes and how many frames were stored when it was passed on."""
     seen: list[tuple[bytes, int]] = []
-    tap = Capture(app, endpoint="flights", spool_dir=spool_dir, append=append)  # type: ignore[arg-type] # parametrised
+    tap = Capture(app, endpoint="flights", spool_dir=spool_dir)
 
     async def receive() -> Message:
         return {"type": "http.request", "body": b"x"}
@@ -117,25 +117,18 @@ def stored_when_sent(spool_dir: Path, app: Any, append: str) -> list[tuple[bytes
     return seen
 
 
-def test_before_means_stored_when_the_last_message_is_passed_on(spool_dir: Path) -> None:
-    seen = stored_when_sent(spool_dir, answering(b"a", b"b", b"c"), "before")
+def test_a_record_is_stored_when_the_last_message_is_passed_on(spool_dir: Path) -> None:
+    seen = stored_when_sent(spool_dir, answering(b"a", b"b", b"c"))
 
     assert seen == [(b"a", 0), (b"b", 0), (b"c", 1)]
 
 
-def test_before_looks_at_content_length_when_the_last_message_is_empty(spool_dir: Path) -> None:
+def test_the_tap_looks_at_content_length_when_the_last_message_is_empty(spool_dir: Path) -> None:
     app = answering(b"ab", b"cd", b"", headers=[(b"content-length", b"4")])
 
-    assert stored_when_sent(spool_dir, app, "before") == [(b"ab", 0), (b"cd", 1), (b"", 1)]
+    assert stored_when_sent(spool_dir, app) == [(b"ab", 0), (b"cd", 1), (b"", 1)]
     (frame,) = frames_of(spool_dir)
     assert frame.response == b"abcd"
-
-
-def test_after_means_stored_once_the_last_message_was_passed_on(spool_dir: Path) -> None:
-    seen = stored_when_sent(spool_dir, answering(b"a", b"b"), "after")
-
-    assert seen == [(b"a", 0), (b"b", 0)]
-    assert len(frames_of(spool_dir)) == 1
 
 
 def test_an_app_that_raises_is_recorded_and_raises(spool_dir: Path, call: Call) -> None:
@@ -334,7 +327,6 @@ def test_the_log_names_the_kind_and_place_of_a_fault_and_no_payload(
         ({}, "neither endpoint nor route"),
         ({"endpoint": "../x"}, "not a name"),
         ({"endpoint": "x", "sampling_percentage": 101}, "expected 0 to 100"),
-        ({"endpoint": "x", "append": "during"}, 'expected "before" or "after"'),
     ],
 )
 def test_wrong_use_is_one_sentence(options: dict[str, Any], message: str) -> None:

@@ -56,12 +56,11 @@ TOML = {
     "signs": '[storage]\nroot = "50%25 #1?"\n',
     "absolute": '[capture]\nspool_dir = "/tmp/a spool/../b"\n',
     "numbers": "[capture]\nspool_max_bytes = 1_234_567\nmax_body_bytes = 4_096\n",
-    "spool": '[capture]\nspool_dir = "here/spool"\nmax_body_bytes = 77\nappend = "after"\n',
+    "spool": '[capture]\nspool_dir = "here/spool"\nmax_body_bytes = 77\n',
     "bucket": '[storage]\nroot = "s3://bucket/a"\n[capture]\nheaders = []\n',
     "bucket and folder": (
         '[storage]\nroot = "s3://bucket/a"\nlocal_dir = "here"\n'
         '[capture]\nheaders = ["X-Team", "accept"]\n'
-        'durability = "process"\nsampling_percentage = 12.5\n'
     ),
     "none": "",
     "absent": None,
@@ -77,16 +76,11 @@ VARIABLES = {
 # What the service refuses to start with, by name; an app answers all the same.
 REFUSED = {
     "DRIFTLINE_STORAGE__ROOT": [""],
-    "DRIFTLINE_CAPTURE__DURABILITY": ["never"],
-    "DRIFTLINE_CAPTURE__SAMPLING_PERCENTAGE": ["all", "0", "101"],
     "DRIFTLINE_CAPTURE__SPOOL_MAX_BYTES": ["many", "0", "-1", "1234567.8"],
-    "DRIFTLINE_CAPTURE__APPEND": ["never"],
 }
 
 
-SAME = (
-    "spool_max_bytes", "max_body_bytes", "append", "durability", "sampling_percentage",
-)  # fmt: skip
+SAME = ("spool_max_bytes", "max_body_bytes")
 
 
 @pytest.mark.parametrize("toml", list(TOML))

@@ -76,7 +76,6 @@ def test_each_default_number_may_be_written_down(tmp_path: Path) -> None:
         ("[serving]\ntrust_pickle = 3\n", "expected true or false"),
         ("[notify]\nallow_networks = 3\n", "expected a list"),
         ('[auth]\nmode = "none"\n', "expected off, token, proxy or oidc"),
-        ('[capture]\nappend = "during"\n', "expected before or after"),
         ('[scheduler]\nclock = "sundial"\n', 'expected "system" or "file:PATH"'),
         ('[capture]\ntransport = "pigeon"\n', "expected local or kafka"),
         ('[capture]\ntransport = "kafka"\n', "bootstrap_servers is empty; expected the host:port"),
