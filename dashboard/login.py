@@ -252,10 +252,10 @@ class Sessions:
         return pages
 
     async def _is_of(self, secret: str | None, principal: Principal) -> bool:
-        """Whether a secret is of a session of somebody with the same roles and endpoints."""
+        """Whether a secret is of a session of somebody with the same roles."""
         found = None if secret is None else await self._access.authenticator.find(secret)
-        return found is not None and (found.subject, found.roles, found.endpoints) == (
-            principal.subject, principal.roles, principal.endpoints
+        return found is not None and (found.subject, found.roles) == (
+            principal.subject, principal.roles
         )  # fmt: skip
 
 
@@ -308,6 +308,9 @@ def unfit(principal: Principal) -> str | None:
     if not principal.may("viewer"):
         own = ", ".join(sorted(principal.roles)) or "no role"
         return f'"{principal.subject}" has {own}; the pages take the role viewer'
+    if principal.endpoints is not None:
+        own = ", ".join(sorted(principal.endpoints))
+        return f'"{principal.subject}" is for {own} only, and the pages are about all endpoints'
     return None
 
 

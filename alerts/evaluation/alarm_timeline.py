@@ -117,12 +117,11 @@ def spans_of(
     points: Sequence[AlarmPoint],
     changes: Sequence[HistoryItem],
     now: datetime,
-    told_since: datetime | None = None,
 ) -> tuple[StateSpan, ...]:
     """Lay the states over the periods shown: each over the periods after which it held.
 
-    ``changes`` are the newest `SPANS_READ` of the alarm's state, newest first, those since
-    ``told_since`` if that is set. The state before them is unknown.
+    ``changes`` are the newest `SPANS_READ` of the alarm's state, newest first. The state before
+    them is unknown.
     """
     if not points:
         return ()
@@ -138,7 +137,7 @@ def spans_of(
     ]
     state = side_of(items[0].data, "oldState")[0] if items else record.state
     # A change may be decided by a period before the alarm was made.
-    at = min([end, max(start, _kept_since(connection, record, items, told_since)), *times])
+    at = min([end, max(start, _kept_since(connection, record, items)), *times])
     spans = [StateSpan(start, at, UNKNOWN)] if at > start else []
     for item, time in zip(items, times, strict=True):
         if time > at:
@@ -154,15 +153,12 @@ def _kept_since(
     connection: Connection,
     record: AlarmRecord,
     items: Sequence[HistoryItem],
-    told_since: datetime | None,
 ) -> datetime:
     """Return since when all changes of an alarm's state are kept; ``items`` are oldest first."""
     if not items:
         return record.state_changed_at
     if len(items) == SPANS_READ:
         return items[0].time
-    if told_since is not None:
-        return told_since
     # History is removed by its age, whatever alarm it is of.
     first = history(connection, limit=1, newest_first=False)
     return max([record.created_at, *(item.time for item in first)])

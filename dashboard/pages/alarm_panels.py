@@ -17,7 +17,6 @@ from driftline.dashboard.actions import LENGTHS
 from driftline.dashboard.address import alarm_link, link_to
 from driftline.dashboard.pages import parts as ui
 from driftline.dashboard.pages.forms import act_button, act_form, choice, field
-from driftline.dashboard.queries.reach import UNTOLD, is_limited
 from driftline.dashboard.queries.views import AlarmChange, AlarmLine, ChannelLine, StoryView
 
 OTHERS_SHOWN = 20
@@ -55,7 +54,7 @@ def channels(view: StoryView) -> html.Section:
     why = "This alarm notifies no channel. Name one in its alarm_actions, then apply it."
     return ui.list_panel(
         "Notified channels",
-        () if is_limited() else view.channels,
+        view.channels,
         {
             "Channel": lambda one: html.Div(
                 [html.B(one.name), ui.faint(f" {one.status.channel.format if one.status else ''}")]
@@ -66,7 +65,7 @@ def channels(view: StoryView) -> html.Section:
                 "test", "Send a test", {"channel": one.name}, about=f"to {one.name}"
             ),
         },
-        why=UNTOLD if is_limited() else [ui.empty(why, "driftline apply -f alarms.yaml")],
+        why=[ui.empty(why, "driftline apply -f alarms.yaml")],
         label="Channels",
         note="" if view.alarm.actions_enabled else "its actions are disabled",
     )
@@ -113,10 +112,10 @@ def messages(view: StoryView) -> html.Section:
     """List the messages: attempts, status code, when, and those that failed."""
     failed = sum(one.status == "failed" for one in view.messages)
     return message_panel(
-        () if is_limited() else view.messages,
+        view.messages,
         view.now,
         "Notifications",
-        UNTOLD if is_limited() else ui.in_time("This alarm has sent no notification yet."),
+        ui.in_time("This alarm has sent no notification yet."),
         note=html.Span(f"✕ {failed} failed", className="alarm-text") if failed else "",
         of_one=True,
     )

@@ -19,9 +19,8 @@ from dash.development.base_component import Component
 
 from driftline.access.principal import CURRENT, Role
 from driftline.dashboard import words as say
-from driftline.dashboard.address import ALL, RANGE, parse
+from driftline.dashboard.address import ALL, RANGE
 from driftline.dashboard.charts.canvas import Figure
-from driftline.dashboard.queries.reach import refused_page
 from driftline.dashboard.queries.views import AlarmLine, MonitorLine
 
 Cell = Component | str
@@ -284,7 +283,7 @@ def place_page(place: str, name: str, under: str, *parts: Cell, beside: Sequence
     ways = {
         href: words
         for words, href in PLACE_TABS[place].items()
-        if not (refused_page(parse(href).page) or lacking(PLACE_ROLES.get(href, "viewer")))
+        if not lacking(PLACE_ROLES.get(href, "viewer"))
     }
     tabs = choices(place, ways, PLACE_TABS[place][name], str)
     return layout(name, crumbs(place, name), heading(name, under, tabs, *beside), *parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select, true
 
 from driftline.access.audit import deletions
 from driftline.alerts.alarms.composite import AnyDefinition
@@ -20,7 +20,7 @@ from driftline.alerts.alarms.composite_records import (
     states_since,
 )
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.records import MONITOR_DIMENSION, AlarmRecord
+from driftline.alerts.alarms.records import MONITOR_DIMENSION, AlarmRecord, list_alarms
 from driftline.alerts.counts import count_by
 from driftline.alerts.evaluation import alarm_timeline
 from driftline.alerts.evaluation.explain import Explanation, explain
@@ -32,7 +32,7 @@ from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import alarms as alarms_table
 from driftline.dashboard.address import RANGE, monitor_link
-from driftline.dashboard.queries import reach, views
+from driftline.dashboard.queries import lookup, views
 from driftline.dashboard.words import duration, limit_words, moment
 from driftline.errors import DriftlineError
 from driftline.monitors.report.datapoints import OWN
@@ -82,8 +82,7 @@ class Suppression:
         for one in self.silences_of(record):
             until = one.silence.mutes_until(self.now)
             end = f" until {moment(until)}" if until is not None else ""
-            name = "" if reach.is_limited() else f" by {one.silence.name}"
-            words.append(f"silenced{name}{end}")
+            words.append(f"silenced by {one.silence.name}{end}")
         if isinstance(record, CompositeRecord) and record.held.by is not None:
             words.append(held_words(record))
         if not record.definition.actions_enabled:
@@ -114,9 +113,9 @@ def alarms_view(
     table, suppression = alarms_table.c, Suppression.read(connection, now)
     narrowed = ((table.state, state), (table.severity, severity), (table.endpoint, endpoint))
     asked = [column == value for column, value in narrowed if value is not None]
-    known = reach.alarm_rows()
+    known: ColumnElement[bool] = true()
     if not is_newest:  # A list shows what fires now whatever the time.
-        known &= reach.in_range(table.state_changed_at) | (table.state == "ALARM")
+        known = lookup.in_range(table.state_changed_at) | (table.state == "ALARM")
     asked += [known, *([_says(text)] if text else [])]
     total = connection.scalar(select(func.count()).select_from(alarms_table).where(*asked)) or 0
     number = views.page_within(number, total, size)
@@ -133,16 +132,15 @@ def alarms_view(
         .offset(size * (number - 1))
     )
     rows = connection.execute(query).all()
-    newest = {} if reach.is_limited() else newest_deliveries(connection, [row.id for row in rows])
+    newest = newest_deliveries(connection, [row.id for row in rows])
     notes = {} if is_newest else {row.id: row._asdict() for row in rows}
     lines = [
         alarm_line(connection, one, suppression, newest.get(one.id, ()), note=notes.get(one.id))
-        for one in reach.shown(map(any_record, rows))
+        for one in map(any_record, rows)
     ]
     counts = Counter(count_by(connection, table.state, known))
-    everything = count_by(connection, table.state, reach.alarm_rows())
-    is_page = reach.alarm_rows() & (table.severity == "page")
-    paging = count_by(connection, table.state, is_page).get("ALARM", 0)
+    everything = count_by(connection, table.state)
+    paging = count_by(connection, table.state, table.severity == "page").get("ALARM", 0)
     return views.AlarmsView(
         now, tuple(lines), counts, paging, total, number, size, state, text, severity,
         sum(everything.values()) - counts.total(),
@@ -170,10 +168,10 @@ def alarm_line(
     change to this state, as lists do.
     """
     newest: Mapping[str, object] = {}
-    if record.state != "ALARM" or record.state_reason == reach.CHANGED:
+    if record.state != "ALARM":
         note = {}
     elif note is None and isinstance(record, AlarmRecord):
-        changed = reach.changes_of_state(connection, record, 1)
+        changed = lookup.changes_of_state(connection, record, 1)
         note, newest = alarm_timeline.notes_of(connection, record, changed)
     cause, link = cause_of(note or {})
     latest, latest_link = cause_of(newest)
@@ -207,26 +205,22 @@ def _story(
     why: Explanation | None = None
     why_not = ""
     try:
-        why = reach.told(explain(connection, name, now, bands=bands), record.updated_at)
+        why = explain(connection, name, now, bands=bands)
     except DriftlineError as error:  # It must not hide the rest of a page.
         why_not = str(error)
-    story: dict[str, Any] = {
-        "now": now, "description": record.definition.alarm_description,
-        "changed_at": record.updated_at, "changes": changes_of(connection, record),
-        "why": why, "why_not": why_not,
-    }  # fmt: skip
-    if reach.is_limited():
-        return story | {"alarm": alarm_line(connection, record, suppression)}
     deliveries, shown = newest_deliveries(connection, [record.id])[record.id], RANGE.get()
     sent = list_deliveries(
         connection, alarm_name=name, limit=MESSAGES_SHOWN, start=shown.start, end=shown.end
     )
-    return story | {
+    return {
+        "now": now, "description": record.definition.alarm_description,
+        "changed_at": record.updated_at, "changes": changes_of(connection, record),
+        "why": why, "why_not": why_not,
         "alarm": alarm_line(connection, record, suppression, deliveries),
         "messages": tuple(sent),
         "channels": _channels(connection, record.definition),
         "silences": suppression.silences_of(record),
-    }
+    }  # fmt: skip
 
 
 def alarm_view(
@@ -237,9 +231,8 @@ def alarm_view(
     points = alarm_timeline.points_of(connection, record, now, bands, cause_of)
     shown = RANGE.get()
     start = max(points[0].start, shown.start or points[0].start) if points else None
-    past = reach.changes_of_state(connection, record, alarm_timeline.SPANS_READ) if points else []
-    told_since = record.updated_at if reach.is_limited() else None
-    spans = alarm_timeline.spans_of(connection, record, points, past, now, told_since)
+    past = lookup.changes_of_state(connection, record, alarm_timeline.SPANS_READ) if points else []
+    spans = alarm_timeline.spans_of(connection, record, points, past, now)
     suppression, same = Suppression.read(connection, now), _on_same_metric(connection, record)
     return views.AlarmView(
         **_story(connection, record, suppression, bands),
@@ -280,7 +273,7 @@ def changes(
     connection: Connection, monitor: str, run: views.WindowRun | None
 ) -> tuple[views.AlarmChange, ...]:
     """Read how a monitor's alarms changed state: what a window did first, then the newest."""
-    alarms = reach.alarms(connection, monitor)
+    alarms = list_alarms(connection, monitor=monitor)
     found = [one for it in alarms for one in changes_of(connection, it, CHANGES_SHOWN, run)]
     found.sort(key=lambda change: (change.is_own, change.time), reverse=True)
     return tuple(found[:CHANGES_SHOWN])
@@ -293,7 +286,7 @@ def changes_of(
     """Read how one alarm changed its states, newest first; those of a window however old."""
     changed: list[views.AlarmChange] = []
     count = alarm_timeline.SPANS_READ if run else limit
-    for at, item in enumerate(reach.changes_of_state(connection, record, count)):
+    for at, item in enumerate(lookup.changes_of_state(connection, record, count)):
         is_own = run is not None and alarm_timeline.is_decided_in(record, item, run.start)
         if not is_own and (at >= limit or not RANGE.get().has(item.time)):
             continue
@@ -333,7 +326,7 @@ def _on_same_metric(connection: Connection, record: AlarmRecord) -> list[AlarmRe
         return []
     query = select(alarms_table).where(table.metric_key == key, table.id != record.id)
     rows = connection.execute(query.order_by(table.name))
-    return reach.shown(one for one in map(any_record, rows) if isinstance(one, AlarmRecord))
+    return [one for one in map(any_record, rows) if isinstance(one, AlarmRecord)]
 
 
 def _condition(rule: AlarmDefinition) -> str:

@@ -22,7 +22,7 @@ from driftline.alerts.tables import alarms
 from driftline.capture.audit.report import EndpointReport
 from driftline.capture.audit.traffic import Traffic
 from driftline.dashboard.address import RANGE
-from driftline.dashboard.queries import reach, views
+from driftline.dashboard.queries import lookup, views
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
@@ -86,12 +86,12 @@ def state_lines(
 ) -> tuple[MonitorLine, ...]:
     """Return how the monitors stand, of one endpoint or of all, with their newest windows."""
     known = kept_states(connection)
-    reached = reach.monitors(connection, known)
-    watched = [one for one in reached if endpoint in (None, one.endpoint)]
-    return standing_lines(connection, watched, known, now, CURRENT.get().endpoints)
+    of = [one.definition for one in known]
+    watched = [one for one in of if endpoint in (None, one.endpoint)]
+    return standing_lines(connection, watched, known, now)
 
 
-in_range = partial(reach.in_range, executions.c.window_start, executions.c.window_end)
+in_range = partial(lookup.in_range, executions.c.window_start, executions.c.window_end)
 
 
 def is_of_tab(definition: MonitorDefinition, tab: str) -> bool:
@@ -102,7 +102,7 @@ def is_of_tab(definition: MonitorDefinition, tab: str) -> bool:
 
 def read_changes(connection: Connection, line: views.EndpointLine) -> list[AuditEntry] | None:
     """Read the newest entries about an endpoint and what it has; None for who may not read them."""
-    if reach.is_limited() or not CURRENT.get().may("admin"):
+    if not CURRENT.get().may("admin"):
         return None
     return _entries_about(connection, line)
 
@@ -131,8 +131,7 @@ def read_marks(
     for day in days:
         came = datetime.fromisoformat(day.removeprefix("received_date=")).replace(tzinfo=UTC)
         found.append(views.Mark("labels", "labels came", came))
-    silences = () if reach.is_limited() else list_silences(connection, now)
-    if silences:
+    if silences := list_silences(connection, now):
         own = connection.execute(select(alarms).where(alarms.c.endpoint == line.name)).all()
         labels = [labels_of(any_record(row).definition) for row in own]
         for one in silences:
@@ -150,6 +149,5 @@ def read_window(
     Without a start it is the newest one, None before the first. NotFoundError: no such monitor;
     NoWindowError: no execution on a window of that start.
     """
-    definition, read = reach.monitor(connection, name), partial(reach.runs, connection)
-    of = CURRENT.get().endpoints
-    return window_line(connection, definition, stamp, in_range(), read, endpoints=of)
+    definition, read = lookup.monitor(connection, name), partial(lookup.runs, connection)
+    return window_line(connection, definition, stamp, in_range(), read)

@@ -9,17 +9,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from driftline.access.principal import CURRENT
 from driftline.capture.windows.window import Window
 from driftline.dashboard.address import Address, read_range
-from driftline.dashboard.queries import reach
+from driftline.dashboard.queries import lookup
 from driftline.dashboard.queries.stores import Stores
 from driftline.dashboard.queries.views import page_within
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors import executions as kept
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, is_of
+from driftline.monitors.executions import COLUMNS, Execution
 from driftline.monitors.run.asked_windows import AskedWindow, waiting
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
 from driftline.monitors.run.places import held_monitors
@@ -102,8 +101,8 @@ def read_jobs(stores: Stores, at: Address) -> JobsView:
     """Return a page of the runs, the newest first, or of the schedules, by name."""
     backfill = read_backfill(stores, at) if at.monitor else None
     with read_connection(stores.engine) as connection:
-        known = {one.name: one for one in reach.monitors(connection)}
-        running = list_runs(connection, None, endpoints=CURRENT.get().endpoints)
+        known = {one.name: one for one in lookup.monitors(connection)}
+        running = list_runs(connection, None)
         asked, asked_count = waiting(connection, known, WAITING_SHOWN)
         held, taken = held_monitors(connection)
         view = JobsView(
@@ -119,8 +118,7 @@ def read_jobs(stores: Stores, at: Address) -> JobsView:
 
 def _with_runs(connection: Connection, view: JobsView) -> JobsView:
     table = executions.c
-    chosen: list[ColumnElement[bool]] = [is_of(CURRENT.get().endpoints)]
-    chosen.append(reach.in_range(table.window_start, table.window_end))
+    chosen: list[ColumnElement[bool]] = [lookup.in_range(table.window_start, table.window_end)]
     low = (view.text or "").casefold()  # Also of monitors that were deleted since.
     names = connection.scalars(select(table.monitor).distinct()) if low else ()
     chosen += [table.monitor.in_([one for one in names if low in one.casefold()])] if low else []
@@ -134,7 +132,7 @@ def _with_runs(connection: Connection, view: JobsView) -> JobsView:
         .order_by(table.started_at.desc(), table.window_start.desc(), table.id)
         .offset(SIZE * (number - 1)).limit(SIZE)
     )  # fmt: skip
-    return replace(view, jobs=reach.runs(connection, query), total=total, number=number)
+    return replace(view, jobs=lookup.runs(connection, query), total=total, number=number)
 
 
 def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
@@ -145,12 +143,9 @@ def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]
         states.c.monitor.in_([one.definition.name for one in shown])
     )
     newest = {row.monitor: row.windows[-1] for row in connection.execute(query) if row.windows}
-    endpoints = CURRENT.get().endpoints
     lines = []
     for one in shown:
         window, last = one.next_window(), newest.get(one.definition.name)
-        if last and endpoints is not None and str(last["endpoint"]).lower() not in endpoints:
-            last = None
         due_at = None if window is None else window.end + timedelta(seconds=one.definition.delay_s)
         lines.append(ScheduleLine(one, due_at, last))
     return replace(view, schedules=lines, total=len(named), number=number)
@@ -159,7 +154,7 @@ def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]
 def read_backfill(stores: Stores, at: Address) -> BackfillView:
     """Return what a backfill of a span would run; nothing is run."""
     with read_connection(stores.engine) as connection:
-        definition = reach.monitor(connection, at.monitor)
+        definition = lookup.monitor(connection, at.monitor)
     view = BackfillView(definition, at.start, at.end, at.again)
     if not (at.start and at.end):
         return view
@@ -174,10 +169,10 @@ def read_backfill(stores: Stores, at: Address) -> BackfillView:
 
 
 def read_job(stores: Stores, at: Address) -> JobView:
-    """Return one run; NotFoundError where the caller has none of the id."""
+    """Return one run; NotFoundError where there is none of the id."""
     table = executions.c
     with read_connection(stores.engine) as connection:
-        job = reach.job(connection, at.job)
+        job = lookup.job(connection, at.job)
         query = (
             select(*COLUMNS)
             .where(
@@ -187,7 +182,7 @@ def read_job(stores: Stores, at: Address) -> JobView:
             .order_by(table.started_at.desc())
             .limit(WAITING_SHOWN)
         )  # fmt: skip
-        others = reach.runs(connection, query)
-        known = [one.name for one in reach.monitors(connection) if one.name == job.monitor]
+        others = lookup.runs(connection, query)
+        known = [one.name for one in lookup.monitors(connection) if one.name == job.monitor]
         waits, log = bool(waiting(connection, known, 1, job.window)[1]), log_of(connection, job.id)
         return JobView(stores.now(), job, log, others, bool(known), waits)

@@ -10,7 +10,7 @@ from driftline.alerts.notify.deliveries import Delivery, list_deliveries
 from driftline.alerts.notify.silences import SilenceRecord, list_silences
 from driftline.alerts.tables import outbox
 from driftline.dashboard.address import RANGE, Address
-from driftline.dashboard.queries.reach import in_range
+from driftline.dashboard.queries.lookup import in_range
 from driftline.dashboard.queries.stores import Stores
 from driftline.database.engine import read_connection
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from sqlalchemy import Connection, Engine
 
 from driftline.access.principal import CURRENT
-from driftline.alerts.alarms.composite_records import CompositeRecord
+from driftline.alerts.alarms.composite_records import CompositeRecord, get_any
 from driftline.alerts.alarms.known import require_alarm
 from driftline.alerts.counts import count_by
 from driftline.alerts.math.band_models import BandModels
@@ -24,7 +24,7 @@ from driftline.alerts.tables import outbox
 from driftline.capture.audit.traffic import HOUR, read_traffic
 from driftline.capture.tables.storage import list_folders
 from driftline.dashboard.address import ALL, RANGE, Address
-from driftline.dashboard.queries import fleet, reach, views
+from driftline.dashboard.queries import fleet, lookup, views
 from driftline.dashboard.queries.alarms import alarm_view, alarms_view, changes, composite_view
 from driftline.dashboard.queries.storage import TRAFFIC_S, TRAFFIC_SHOWN, Storage
 from driftline.dashboard.words import NOTES, plural
@@ -94,12 +94,11 @@ class Stores:
             alarms = alarms_view(connection, now, state="ALARM", size=FIRING_SHOWN, is_newest=True)
             lines = fleet.state_lines(connection, now)
             table, tables = alarms_table.c, [one.name for one in lines if not one.endpoint]
-            is_firing = (table.state == "ALARM") & reach.alarm_rows()
+            is_firing = table.state == "ALARM"
             firing = count_by(connection, table.endpoint, is_firing & table.endpoint.is_not(None))
             of_tables = count_by(connection, table.monitor, is_firing & table.monitor.in_(tables))
             firing[""] = sum(of_tables.values())
-            failed = outbox.c.status == "failed"
-            sent = {} if reach.is_limited() else count_by(connection, outbox.c.status, failed)
+            sent = count_by(connection, outbox.c.status, outbox.c.status == "failed")
         declared = self._declared()
         watched: dict[str, list[views.MonitorLine]]
         watched = {name: [] for name in self.endpoint_names(declared)}
@@ -129,7 +128,7 @@ class Stores:
             if not (lines := fleet.state_lines(connection, now, name)):
                 self._require_endpoint(connection, name)
             if not tab:  # As many as one chart has room for.
-                read = partial(reach.runs, connection)
+                read = partial(lookup.runs, connection)
                 lines = with_older_windows(lines, fleet.MARKS_SHOWN, fleet.in_range(), read)
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
@@ -139,11 +138,12 @@ class Stores:
             chosen = _chosen(others, address)
             view = fleet.EndpointView(now, line, tab, alarms, chosen, others, text=address.text)
             if tab == "drift" and chosen is not None:
-                at = address.text, address.number, CURRENT.get().endpoints
                 within = [fleet.in_range()] * (RANGE.get() != ALL)
-                own = self.storage.report(newest_folder(connection, chosen.name, at[-1]))
+                own = self.storage.report(newest_folder(connection, chosen.name))
                 names = {one.feature for one in own.judged_features} if own else ()
-                drift = drift_map(connection, chosen.name, *at, *within, watched=names)
+                drift = drift_map(
+                    connection, chosen.name, address.text, address.number, *within, watched=names
+                )
                 view = replace(view, drift=drift)
             if not tab:
                 days = list_folders(self.storage.root, f"truth/{name}")
@@ -206,15 +206,14 @@ class Stores:
         return replace(view, invocations=counted, traffic=found)
 
     def endpoint_names(self, declared: Iterable[str] | None = None) -> set[str]:
-        """Name the endpoints that are declared or have rows, of those of the caller."""
+        """Name the endpoints that are declared or have rows."""
         captured = list_folders(self.storage.root, "capture")
-        known = {*captured, *(self._declared() if declared is None else declared)}
-        return set(filter(reach.is_reached, known))
+        return {*captured, *(self._declared() if declared is None else declared)}
 
     def monitors(self, name: str = "") -> list[MonitorDefinition]:
-        """Return the monitors that the caller may see, or the named one; NotFoundError: none."""
+        """Return the monitors, or the named one; NotFoundError: none."""
         with read_connection(self.engine) as connection:
-            return [reach.monitor(connection, name)] if name else reach.monitors(connection)
+            return [lookup.monitor(connection, name)] if name else lookup.monitors(connection)
 
     def _told(self, path: str) -> tuple[Any, Exception | None]:
         """Ask the server; None of it with what went wrong."""
@@ -226,8 +225,8 @@ class Stores:
             return None, error
 
     def _require_endpoint(self, connection: Connection, name: str) -> list[MonitorDefinition]:
-        """Return an endpoint's monitors; NotFoundError where the caller may see none, nor rows."""
-        monitors = [one for one in reach.monitors(connection) if reach.is_reached(name)]
+        """Return an endpoint's monitors; NotFoundError where it has none, nor rows."""
+        monitors = lookup.monitors(connection)
         if not (found := [one for one in monitors if one.endpoint == name]) and (
             name not in (names := self.endpoint_names())
         ):
@@ -255,7 +254,7 @@ class Stores:
         """
         now = self.now()
         with read_connection(self.engine) as connection:
-            record = reach.alarm(connection, name)
+            record = get_any(connection, name)
             if isinstance(record, CompositeRecord):
                 return composite_view(connection, record, now)
             return alarm_view(connection, record, now, self.bands, asked or {})
@@ -285,11 +284,11 @@ class Stores:
         """Read what the pages of monitors of all kinds show: the fields of `WindowView`."""
         with read_connection(self.engine) as connection:
             line, run = fleet.read_window(connection, name, window)
-            past, own = changes(connection, name, run), CURRENT.get().endpoints
+            past = changes(connection, name, run)
             shown = {"now": self.now(), "monitor": line, "run": run, "changes": past}
             if run is None:
                 return shown
-            said = annotations_between(connection, name, run.start, run.end, endpoints=own)
+            said = annotations_between(connection, name, run.start, run.end)
         return shown | {"annotations": tuple(said), "report": self.storage.report(run.folder)}
 
     def windows_of(
@@ -298,7 +297,7 @@ class Stores:
         """Return the windows of a start of all monitors of an endpoint, the worst first."""
         with read_connection(self.engine) as connection:
             watched = self._require_endpoint(connection, endpoint)
-            ran = ran_at(connection, watched, endpoint, stamp, CURRENT.get().endpoints)
+            ran = ran_at(connection, watched, endpoint, stamp)
         found: list[views.MonitorView | views.KindView] = []
         for one in ran:
             read = self._window(one.name, stamp)
@@ -328,23 +327,18 @@ class Stores:
         """Refuse an address of an alarm or a monitor that is not there."""
         with read_connection(self.engine) as connection:
             match address.page:
-                case page if reach.refused_page(page):
-                    return  # Whatever it asks for: the page says so.
-                case "alarm" if reach.is_limited():
-                    reach.alarm(connection, address.alarm)
                 case "alarm":
                     require_alarm(connection, address.alarm)
                 case "monitor" | "column" | "explain":
-                    found = reach.monitor(connection, address.monitor)
+                    found = lookup.monitor(connection, address.monitor)
                     if address.window and address.page in ("monitor", "column", "explain"):
-                        require_window(partial(reach.runs, connection), found, address.window)
+                        require_window(partial(lookup.runs, connection), found, address.window)
                 case "endpoint" | "window":
                     watched = self._require_endpoint(connection, address.endpoint)
                     if address.window and address.page == "window":
-                        own = address.endpoint, address.window, CURRENT.get().endpoints
-                        ran_at(connection, watched, *own)
+                        ran_at(connection, watched, address.endpoint, address.window)
                 case "job":
-                    reach.job(connection, address.job)
+                    lookup.job(connection, address.job)
                 case "baseline":
                     self.storage.versions(address.baseline)
 
@@ -438,7 +432,6 @@ def _annotations(
     connection: Connection, lines: Iterable[views.MonitorLine]
 ) -> tuple[Annotation, ...]:
     """Read the newest annotations of monitors, withdrawn ones too."""
-    of = CURRENT.get().endpoints
-    newest = partial(list_annotations, connection, endpoints=of, limit=ANNOTATIONS_SHOWN)
+    newest = partial(list_annotations, connection, limit=ANNOTATIONS_SHOWN)
     found = (one for line in lines for one in newest(line.name) if RANGE.get().has(one.made_at))
     return tuple(sorted(found, key=lambda one: one.made_at, reverse=True)[:ANNOTATIONS_SHOWN])

@@ -17,16 +17,18 @@ from driftline.errors import NotFoundError
 def begin_session(
     connection: Connection, principal: Principal, now: datetime, length: timedelta
 ) -> str:
-    """Store a new session and return the secret for its cookie; forget those that have ended."""
+    """Store a new session and return the secret for its cookie; forget those that have ended.
+
+    A session is about all endpoints: the dashboard refuses people of some.
+    """
+    assert principal.endpoints is None
     connection.execute(delete(sessions).where(sessions.c.expires_at <= now))
     secret = new_secret()
-    endpoints = principal.endpoints
     connection.execute(
         insert(sessions).values(
             digest=digest_of(secret),
             subject=principal.subject,
             roles=sorted(principal.roles),
-            endpoints=None if endpoints is None else sorted(endpoints),
             token=principal.token,
             created_at=now,
             expires_at=now + length,
@@ -44,8 +46,7 @@ def find_session(connection: Connection, secret: str, now: datetime) -> Principa
     ).one_or_none()
     if row is None or not is_valid(row.revoked_at, row.token_ends, now):
         return None
-    endpoints = None if row.endpoints is None else frozenset(row.endpoints)
-    return Principal(row.subject, frozenset(row.roles), endpoints, "session", row.token)
+    return Principal(row.subject, frozenset(row.roles), None, "session", row.token)
 
 
 def end_session(connection: Connection, secret: str) -> None:

@@ -30,7 +30,6 @@ sessions = Table(
     Column("digest", String(64), primary_key=True),
     Column("subject", String(255), nullable=False),
     Column("roles", JSON, nullable=False),
-    Column("endpoints", JSON),
     # Name of the token by which it began, and with which it ends; None: begun otherwise.
     Column("token", String(128)),
     Column("created_at", UtcDateTime, nullable=False),

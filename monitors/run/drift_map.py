@@ -15,7 +15,6 @@ from sqlalchemy import ColumnElement, Connection, Select, Text, func, select
 from sqlalchemy import cast as sql_cast
 
 from driftline.capture.windows.window import Window
-from driftline.monitors.executions import is_of
 from driftline.monitors.tables import executions
 
 MAP_WINDOWS = 90
@@ -80,7 +79,6 @@ def drift_map(
     monitor: str,
     text: str | None,
     number: int,
-    endpoints: Collection[str] | None = None,
     *where: ColumnElement[bool],
     watched: Collection[str] = (),
 ) -> DriftMap:
@@ -89,7 +87,7 @@ def drift_map(
     ``where`` narrows the executions. ``watched`` columns are listed even if no window judged them.
     """
     table = executions.c
-    standing = table.monitor == monitor, table.is_current, is_of(endpoints)
+    standing = table.monitor == monitor, table.is_current
     newest = (
         select(table.window_start, table.window_end, sql_cast(table.drift_ratios, Text))
         .where(*standing)
@@ -133,12 +131,10 @@ def drift_map(
     )
 
 
-def newest_folder(
-    connection: Connection, monitor: str, endpoints: Collection[str] | None = None
-) -> str:
+def newest_folder(connection: Connection, monitor: str) -> str:
     """Return the folder of a monitor's newest document; empty where it has written none."""
     table = executions.c
-    wrote = table.monitor == monitor, table.is_current, is_of(endpoints), table.row_count > 0
+    wrote = table.monitor == monitor, table.is_current, table.row_count > 0
     newest = select(table.folder).where(*wrote, table.folder != "")
     return connection.scalar(newest.order_by(table.window_start.desc()).limit(1)) or ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, union_all
 
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution, is_of
+from driftline.monitors.executions import COLUMNS, Execution
 from driftline.monitors.run.judged_windows import (
     NEWEST_FIRST,
     WINDOWS_SHOWN,
@@ -29,7 +29,6 @@ from driftline.monitors.run.monitor_line import MonitorLine
 from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.progress import list_runs, log_of
 from driftline.monitors.run.status import MonitorState
-from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.tables import executions, states
 
 _FAILURE = executions.c.failure_reason, executions.c.failure_type, executions.c.failure_record
@@ -40,14 +39,9 @@ def standing_lines(
     watched: Sequence[MonitorDefinition],
     known: Sequence[MonitorState],
     now: datetime,
-    endpoints: Collection[str] | None,
 ) -> tuple[MonitorLine, ...]:
-    """Return monitors with their newest windows.
-
-    ``known`` are the states of all monitors; ``endpoints`` those that the user may see, in lower
-    case, None for all.
-    """
-    table, names = executions.c, MonitorNames(connection, endpoints)
+    """Return monitors with their newest windows; ``known`` are the states of all monitors."""
+    table = executions.c
     told = (table.id, table.cause, table.folder, table.finished_at, *_FAILURE)
     query = (
         select(states.c.monitor, states.c.windows, *told)
@@ -59,12 +53,8 @@ def standing_lines(
     lines = []
     for definition in watched:
         row = rows.get(definition.name)
-        entries = [
-            one
-            for one in (row.windows if row else ())
-            if endpoints is None or one["endpoint"].lower() in endpoints
-        ]
-        failure = names.reason(row.failure_reason) if row else None
+        entries = row.windows if row else ()
+        failure = row.failure_reason if row else None
         runs = one_a_start(definition, (kept_run(one, row, failure) for one in reversed(entries)))
         full = (one for one in reversed(entries) if one["rows"])
         last: Mapping[str, Any] = next(full, {"labelled": None})
@@ -119,7 +109,7 @@ def no_window(monitor: str, stamp: str) -> NoWindowError:
 
 
 def require_window(read: ReadRuns, definition: MonitorDefinition, stamp: str) -> None:
-    """Refuse a start of which a monitor has no window that who asks may see."""
+    """Refuse a start of which a monitor has no window."""
     (start, end), begin = second_of(stamp), executions.c.window_start
     if not read(judged(definition).where(begin >= start, begin < end).limit(1)):
         raise no_window(definition.name, stamp)
@@ -130,14 +120,12 @@ def ran_at(
     watched: Iterable[MonitorDefinition],
     endpoint: str,
     stamp: str,
-    endpoints: Collection[str] | None,
 ) -> list[MonitorDefinition]:
     """Return the monitors of an endpoint that ran on a window of a start; NoWindowError: none."""
     known = {one.name: one for one in watched}
     (start, end), begin = second_of(stamp), executions.c.window_start
     ran = select(executions.c.monitor).distinct().where(
         executions.c.monitor.in_(known), executions.c.is_current, begin >= start, begin < end,
-        is_of(endpoints),
     )  # fmt: skip
     if not (found := [known[name] for name in sorted(connection.scalars(ran))]):
         why = "no monitor judged one then, or it is no longer kept"
@@ -151,8 +139,6 @@ def window_line(
     stamp: str | None,
     shown: ColumnElement[bool],
     read: ReadRuns,
-    *,
-    endpoints: Collection[str] | None,
 ) -> tuple[MonitorLine, WindowRun | None]:
     """Return a monitor and the window with a start, however old, with those around it.
 
@@ -164,7 +150,7 @@ def window_line(
 
     def counted(*where: ColumnElement[bool]) -> int:
         starts = select(func.count(table.window_start.distinct())).where(
-            table.monitor == definition.name, table.is_current, is_of(endpoints), *where
+            table.monitor == definition.name, table.is_current, *where
         )
         return connection.scalar(starts) or 0
 
@@ -173,7 +159,7 @@ def window_line(
         definition=definition,
         baseline_version=version or definition.baseline_version or "",
         runs=as_runs(definition, rows),
-        begun=tuple(list_runs(connection, definition.name, endpoints=endpoints)),
+        begun=tuple(list_runs(connection, definition.name)),
         window_count=counted(shown) if len(rows) == WINDOWS_SHOWN else 0,
     )
     run = line.last
