@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 
 from driftline.serving.bodies.media_types import BodyForm, NotAcceptableError
 
 Value = str | int | float | bool | None
 # Of a forecast or ranking, one for each step or place.
 Values = list[Value]
-
-_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,10 @@ def write_answer(answer: Answer, form: BodyForm) -> bytes:
         return _npy(answer)
     if form == "csv":
         return _csv(answer)
-    if form == "json" and (text := _plain_object(answer)) is not None:
-        return text
     entries = _entries(answer)
     if form == "json":
-        return _as_json({"predictions": entries}).encode()
-    return "".join(_as_json(entry) + "\n" for entry in entries).encode()
+        return _as_json({"predictions": entries})
+    return b"".join(_as_json(entry) + b"\n" for entry in entries)
 
 
 def _npy(answer: Answer) -> bytes:
@@ -86,74 +83,45 @@ def class_text(value: Value) -> str:
 
 
 def _csv(answer: Answer) -> bytes:
-    if len(answer.predictions) == 1 and (line := _plain_line(answer)) is not None:
-        return line
+    rows: list[list[Any]] = [[value] for value in answer.predictions]
+    if answer.probabilities is not None:
+        rows = [[*row, *chances] for row, chances in zip(rows, answer.probabilities, strict=True)]
+    if set(map(type, answer.predictions)) <= {int, float, bool}:
+        lines = _as_json(rows)
+        if b"null" not in lines:
+            return lines[2:-2].replace(b"],[", b"\n") + b"\n"
     out = io.StringIO(newline="")
     # Quotes only where a text needs them, so that a line of numbers is a line of numbers.
-    writer = csv.writer(out, lineterminator="\n")
-    if answer.probabilities is None:
-        writer.writerows([_cell(value)] for value in answer.predictions)
-    else:
-        writer.writerows(
-            [_cell(value), *map(_finite, chances)]
-            for value, chances in zip(answer.predictions, answer.probabilities, strict=True)
-        )
+    csv.writer(out, lineterminator="\n").writerows([map(_cell, row) for row in rows])
     return out.getvalue().encode()
-
-
-def _plain_line(answer: Answer) -> bytes | None:
-    """Write the line of one row of finite numbers as csv does; None for others."""
-    values = _plain_values(answer)
-    return None if values is None else (",".join(map(str, values)) + "\n").encode()
-
-
-def _plain_object(answer: Answer) -> bytes | None:
-    """Write one row of a finite number or two as json does; None for others."""
-    values = _plain_values(answer) if len(answer.predictions) == 1 else None
-    if values is None or len(values) > 2:
-        return None
-    names = ("prediction", "probability")
-    fields = ", ".join([f'"{name}": {value!r}' for name, value in zip(names, values, strict=False)])
-    return f'{{"predictions": [{{{fields}}}]}}'.encode()
-
-
-def _plain_values(answer: Answer) -> Sequence[Any] | None:
-    """Return all values of the first row if they are finite numbers."""
-    values: Sequence[Any] = answer.predictions[:1]
-    if answer.probabilities is not None:
-        values = [*values, *answer.probabilities[0]]
-    for value in values:
-        if type(value) is not int and (type(value) is not float or not math.isfinite(value)):
-            return None
-    return values
-
-
-def _entries(answer: Answer) -> list[dict[str, object]]:
-    if answer.probabilities is None:
-        return [{"prediction": _known(value)} for value in answer.predictions]
-    return [
-        {
-            "prediction": _known(value),
-            "probability": _finite(chances[0])
-            if len(chances) == 1
-            else list(map(_finite, chances)),
-        }
-        for value, chances in zip(answer.predictions, answer.probabilities, strict=True)
-    ]
 
 
 def _cell(value: Value | Values) -> str:
     known = _known(value)
-    return _as_json(known) if isinstance(known, list) else class_text(known)
+    return _as_json(known).decode() if isinstance(known, list) else class_text(known)
 
 
-def _known(value: Value | Values) -> Value | Values:
-    """Return a value, or those of a list, without what is no number."""
-    return [_finite(one) for one in value] if isinstance(value, list) else _finite(value)
+def _entries(answer: Answer) -> list[dict[str, object]]:
+    if answer.probabilities is None:
+        return [{"prediction": value} for value in answer.predictions]
+    return [
+        {"prediction": value, "probability": chances[0] if len(chances) == 1 else chances}
+        for value, chances in zip(answer.predictions, answer.probabilities, strict=True)
+    ]
 
 
-def _finite(value: Value) -> Value:
-    """Return no value for NaN and the infinities: JSON has no word for them."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _as_json(document: object) -> bytes:
+    """Write JSON, with null for NaN and the infinities."""
+    try:
+        return orjson.dumps(document)
+    except TypeError:  # Half of a surrogate pair, or a whole number beyond 64 bits.
+        return json.dumps(_known(document), separators=(",", ":")).encode()
+
+
+def _known(value: Any) -> Any:  # noqa: ANN401 - a document
+    """Return a document with None for NaN and the infinities."""
+    if isinstance(value, list):
+        return [_known(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _known(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

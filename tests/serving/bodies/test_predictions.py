@@ -6,7 +6,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.serving.bodies.predictions import Answer, write_answer
+from driftline.serving.bodies.predictions import Answer, class_text, write_answer
 
 
 def test_a_part_is_the_rows_between():
@@ -24,23 +24,48 @@ def test_lists_are_lists_in_json_and_their_text_in_csv_without_what_is_no_number
     assert list(map(json.loads, cells)) == [[1.5, None], ["b", 'a"'], []]
 
 
-@given(
-    st.floats() | st.integers() | st.text(max_size=3),
-    st.none() | st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=3),
-)
-def test_the_line_of_one_row_is_as_the_csv_module_writes_it(prediction, chances):
-    is_known = not isinstance(prediction, float) or math.isfinite(prediction)
-    expected = io.StringIO(newline="")
-    row = [prediction if is_known else "", *(chances or [])]
-    csv.writer(expected, lineterminator="\n").writerow(row)
+VALUES = st.floats() | st.integers(-(2**70), 2**70) | st.booleans() | st.none()
+TEXTS = st.text(max_size=3)
+HALF_CHARACTERS = st.just("\ud800")
 
-    answer = Answer([prediction], None if chances is None else [chances])
-    found = write_answer(answer, "csv")
 
-    assert found == expected.getvalue().encode("utf-8")
-    # In JSON it is the text that the standard library writes, too.
-    entry = {"prediction": prediction if is_known else None}
-    if chances is not None:
-        entry["probability"] = chances[0] if len(chances) == 1 else chances
-    text = json.dumps({"predictions": [entry]}, ensure_ascii=False).encode("utf-8")
-    assert write_answer(answer, "json") == text
+@st.composite
+def answers(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> Answer:
+    values = VALUES | texts
+    predictions = draw(st.lists(values | st.lists(values, max_size=2), min_size=1, max_size=4))
+    width = draw(st.integers(0, 3))
+    chances = st.lists(st.floats(), min_size=width, max_size=width)
+    return Answer(predictions, [draw(chances) for _ in predictions] if width else None)
+
+
+def finite(value):
+    if isinstance(value, list):
+        return list(map(finite, value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@given(answers(TEXTS | HALF_CHARACTERS))
+def test_json_has_the_values_and_null_for_what_is_no_number(answer):
+    entries = json.loads(write_answer(answer, "json"))["predictions"]
+    lines = write_answer(answer, "jsonlines").splitlines()
+
+    assert repr([one["prediction"] for one in entries]) == repr(finite(answer.predictions))
+    if answer.probabilities is not None:
+        expected = [one[0] if len(one) == 1 else one for one in finite(answer.probabilities)]
+        assert repr([one["probability"] for one in entries]) == repr(expected)
+    assert repr([*map(json.loads, lines)]) == repr(entries)
+
+
+@given(answers(TEXTS))
+def test_csv_has_the_values_and_nothing_for_what_is_no_number(answer):
+    rows = [*csv.reader(io.StringIO(write_answer(answer, "csv").decode(), newline=""))]
+
+    chances = answer.probabilities or [[]] * len(rows)
+    for row, prediction, numbers in zip(rows, answer.predictions, chances, strict=True):
+        known = finite(prediction)
+        told = json.loads(row[0]) if isinstance(known, list) else row[0]
+        if type(known) in (int, float):
+            told = type(known)(told)
+        assert repr(told) == repr(class_text(known) if type(told) is str else known)
+        found = [float(text) if text else None for text in row[1:]]
+        assert repr(found) == repr(finite(numbers))
