@@ -7,21 +7,18 @@ datapoints and window history.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Engine,
     delete,
-    func,
     insert,
     or_,
     select,
-    true,
     update,
 )
 from sqlalchemy.exc import IntegrityError
@@ -159,14 +156,6 @@ class Execution:
 
 # Without what was told, for later windows, and what is read of one execution at a time.
 COLUMNS = tuple(executions.c[one.name] for one in fields(Execution))
-
-
-def is_of(endpoints: Collection[str] | None) -> ColumnElement[bool]:
-    """Select executions of endpoints (lower case); None: of all.
-
-    By a monitor's name alone they would include those of an earlier monitor of that name.
-    """
-    return true() if endpoints is None else func.lower(executions.c.endpoint).in_(endpoints)
 
 
 def get_execution(connection: Connection, identity: str) -> Execution:

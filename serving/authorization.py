@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import Request
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.audit import record
 from driftline.access.limits import RateLimit
 from driftline.access.principal import CURRENT, Principal, Role
-from driftline.database.engine import read_connection
 from driftline.errors import ForbiddenError
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
-from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
+from driftline.serving.endpoint_scope import endpoint_of
 from driftline.serving.http.invocations import Invocations
-from driftline.serving.resources import store
 
 log = logging.getLogger(__name__)
 
@@ -169,8 +165,8 @@ class Authorization:
 
     async def __call__(self, request: Request) -> None:
         """Raise ForbiddenError, or let the route answer."""
-        principal, path = CURRENT.get(), _template(request)
-        action = f"{request.method} {path}"
+        principal = CURRENT.get()
+        action = f"{request.method} {_template(request)}"
         role = ROLES.get(action)
         call = request.scope.get(CALL_KEY)
         if call is not None:
@@ -182,31 +178,14 @@ class Authorization:
         require(role)
         # Which endpoint an event is of stands in the event; its route asks.
         if principal.endpoints is not None and not action.endswith("/v1/cloudevents"):
-            named = request.path_params
-            if action == f"GET {_V1}/logs":
-                path, named = f"{_V1}/endpoints", {"name": request.query_params.get("endpoint", "")}
-            endpoint = await asyncio.to_thread(self._endpoint_of, path, named)
+            named = {**request.query_params, **request.path_params}
+            endpoint = await asyncio.to_thread(endpoint_of, self._context, action, named)
             if endpoint is None or not principal.reaches(endpoint):
                 # Not by its name, which the path may not have told, nor whether it is there.
                 raise ForbiddenError(
                     f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
-                    f"and {action} asks about all endpoints, or about another"
+                    f"and {action} asks about all, about others, or about what is not there"
                 )
-
-    def _endpoint_of(self, path: str, named: Mapping[str, Any]) -> str | None:
-        """Return the endpoint that a request is about; None when it is about none, or many."""
-        collection = named.get("collection") or path.removeprefix(_V1).split("/")[1]
-        if collection == "endpoints" and "name" in named:
-            return str(named["name"])
-        with read_connection(self._context.engine) as connection:
-            if "execution_id" in named:
-                # Of the endpoint that it read then: its monitor may watch another one now.
-                of = select(executions.c.endpoint).where(executions.c.id == named["execution_id"])
-                return connection.scalar(of) or None
-            is_one = collection == "monitors" and "name" in named
-            found = store.find(connection, "Monitor", named["name"]) if is_one else None
-        # A monitor of tables that others write has no endpoint.
-        return None if found is None else found.spec["endpoint"]
 
 
 def _template(request: Request) -> str:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
-    exists,
     func,
     insert,
-    not_,
     or_,
     select,
-    true,
     update,
 )
 
@@ -24,8 +19,7 @@ from driftline.capture.windows.window import Window
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.annotations.annotation import Annotation
-from driftline.monitors.executions import is_of
-from driftline.monitors.tables import annotations_table, definitions, executions
+from driftline.monitors.tables import annotations_table, definitions
 
 
 def put_annotation(connection: Connection, annotation: Annotation) -> Annotation:
@@ -43,12 +37,10 @@ def get_annotation(
     connection: Connection,
     monitor: str,
     identity: int,
-    *,
-    endpoints: Collection[str] | None = None,
 ) -> Annotation:
     """Return one annotation of a monitor; NotFoundError when it has none of that id."""
     chosen = annotations_table.c.monitor == monitor, annotations_table.c.id == identity
-    query = select(annotations_table).where(*chosen, _is_about(endpoints))
+    query = select(annotations_table).where(*chosen)
     row = connection.execute(query).first()
     if row is None:
         raise NotFoundError(
@@ -63,7 +55,6 @@ def list_annotations(
     monitor: str,
     *,
     verdict: str | None = None,
-    endpoints: Collection[str] | None = None,
     after: Place | None = None,
     limit: int | None = None,
 ) -> list[Annotation]:
@@ -72,7 +63,6 @@ def list_annotations(
     chosen = select(annotations_table).where(
         table.monitor == monitor,
         is_behind(after, [table.id], descending=True),
-        _is_about(endpoints),
     )
     if verdict is not None:
         chosen = chosen.where(table.verdict == verdict)
@@ -85,8 +75,6 @@ def annotations_between(
     monitor: str,
     start: datetime,
     end: datetime,
-    *,
-    endpoints: Collection[str] | None = None,
 ) -> list[Annotation]:
     """Return active annotations of windows that start in [start, end), newest first."""
     last = func.coalesce(annotations_table.c.until, annotations_table.c.window_end)
@@ -96,7 +84,6 @@ def annotations_between(
             annotations_table.c.monitor == monitor,
             annotations_table.c.withdrawn_at.is_(None),
             annotations_table.c.window_start < end,
-            _is_about(endpoints),
             or_(last > start, annotations_table.c.window_end > start),
         )
         .order_by(annotations_table.c.id.desc())
@@ -142,20 +129,6 @@ def unsettled_annotations(connection: Connection) -> list[Annotation]:
         .order_by(annotations_table.c.id)
     )
     return [_read(row) for row in connection.execute(query)]
-
-
-def _is_about(endpoints: Collection[str] | None) -> ColumnElement[bool]:
-    """Select annotations of windows that were never judged with rows of other endpoints."""
-    if endpoints is None:
-        return true()
-    table, ran = annotations_table.c, executions.c
-    others = exists().where(
-        ran.monitor == table.monitor,
-        ran.window_start < table.window_end,
-        ran.window_end > table.window_start,
-        not_(is_of(endpoints)),
-    )
-    return not_(others)
 
 
 def _read(row: Row[tuple[Any, ...]]) -> Annotation:

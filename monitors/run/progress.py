@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,6 @@ from sqlalchemy import (
     and_,
     case,
     delete,
-    func,
     null,
     select,
     update,
@@ -33,7 +32,7 @@ from driftline.database.clock import database_time
 from driftline.database.leases import repeating
 from driftline.database.upserts import upsert
 from driftline.errors import UndecidedError
-from driftline.monitors.tables import definitions, executions, runs
+from driftline.monitors.tables import executions, runs
 
 log = logging.getLogger(__name__)
 
@@ -181,14 +180,8 @@ class Progress:
             log.warning("monitor=%s progress_not_removed error=%s", self.monitor, error)
 
 
-def list_runs(
-    connection: Connection, monitor: str | None, *, endpoints: Collection[str] | None = None
-) -> list[RunState]:
-    """Return the windows being judged, of one monitor or of all, for at least two seconds.
-
-    With `endpoints`, only those begun since the monitor was changed: it may have moved between
-    endpoints.
-    """
+def list_runs(connection: Connection, monitor: str | None) -> list[RunState]:
+    """Return the windows being judged, of one monitor or of all, for at least two seconds."""
     query = (
         select(runs)
         .where(runs.c.seen_at > database_time(connection) - GONE_AFTER)
@@ -196,11 +189,6 @@ def list_runs(
     )
     if monitor is not None:
         query = query.where(runs.c.monitor == monitor)
-    if endpoints is not None:
-        query = query.join(definitions, definitions.c.name == runs.c.monitor).where(
-            func.lower(definitions.c.endpoint).in_(endpoints),
-            runs.c.started_at >= definitions.c.updated_at,
-        )
     return [
         RunState(
             monitor=row.monitor,

@@ -6,10 +6,8 @@ anyway. How windows ended is read when a window runs.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from datetime import datetime
-from functools import cached_property
 
 from sqlalchemy import Connection, func, select
 
@@ -18,12 +16,7 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import STOPPED, UNFINISHED
 from driftline.monitors.run.status import MonitorState, states_of
 from driftline.monitors.schedule import windows_from
-from driftline.monitors.tables import definitions, executions
-
-ANOTHER = "another monitor"
-"""What a monitor is called to people who are not for its endpoint."""
-
-_NOT_RUN = re.compile(r'not run: monitor "([^"]+)"')
+from driftline.monitors.tables import executions
 
 
 class Upstream:
@@ -55,42 +48,24 @@ class Upstream:
         return not (timetable.is_recurring or timetable.is_once)
 
 
-class MonitorNames:
-    """Names of monitors that a user of some endpoints may see."""
-
-    def __init__(self, connection: Connection, endpoints: Collection[str] | None) -> None:
-        self._connection, self._endpoints = connection, endpoints
-
-    def some(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return names; those of other endpoints count as one."""
-        if self._endpoints is None:
-            return tuple(names)
-        known = self._known if (listed := [*names]) else ()
-        return tuple(dict.fromkeys(one if one in known else ANOTHER for one in listed))
-
-    def reason(self, reason: str | None) -> str | None:
-        """Return why a window was not judged."""
-        named = self._endpoints is not None and _NOT_RUN.match(reason or "")
-        if not named or named[1] in self._known:
-            return reason
-        return f"not run: {ANOTHER}{named.string[named.end() :]}"
-
-    @cached_property
-    def _known(self) -> frozenset[str]:
-        table = definitions.c
-        reached = func.lower(table.endpoint).in_(self._endpoints or ())
-        return frozenset(self._connection.scalars(select(table.name).where(reached)))
-
-
 def why_not_run(
     connection: Connection, definition: MonitorDefinition, window: Window
 ) -> tuple[str, str] | None:
-    """Return the status and the reason of a window whose upstream has no result; None: it has."""
+    """Return the status and the reason of a window whose upstream has no result; None: it has.
+
+    A monitor of another endpoint is not named: people of this endpoint alone read the reason, too.
+    """
     states = {one.definition.name: one for one in states_of(connection, definition.depends_on)}
     for name in definition.depends_on:
         found: tuple[str, str] | None = (STOPPED, "cannot be read")
+        is_own = False
         if name in states:
             found = _without_result(connection, states[name], window)
+            of, own = states[name].definition.endpoint, definition.endpoint
+            is_own = of.lower() == own.lower()
+        if found is not None and not is_own:
+            which = "a monitor of another endpoint that it depends on"
+            return found[0], f"not run: {which} has no result; backfill that, then this one"
         if found is not None:
             return found[0], f'not run: monitor "{name}" {found[1]}; backfill it, then this one'
     return None

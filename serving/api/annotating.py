@@ -18,7 +18,6 @@ from typing import Any
 from sqlalchemy import select, true
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.access.principal import CURRENT
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.disconnects import is_disconnect
@@ -35,7 +34,7 @@ from driftline.monitors.annotations.store import (
 )
 from driftline.monitors.captured_baseline import new_normal, rows_origin
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import WITHOUT_REPORT, Execution, get_execution, is_of
+from driftline.monitors.executions import WITHOUT_REPORT, Execution, get_execution
 from driftline.monitors.report.datapoints import CHECKS
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.execution import run
@@ -79,9 +78,7 @@ def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
             f'window "{window[:40]}"; expected its start, such as 2026-11-18T00:00:00Z'
         ) from error
     table = executions.c
-    query = select(table.window_start, table.window_end).where(
-        table.monitor == monitor, is_of(CURRENT.get().endpoints)
-    )
+    query = select(table.window_start, table.window_end).where(table.monitor == monitor)
     newest = query.order_by(table.window_start.desc()).limit(1)
     chosen = query.where(table.window_start == start).order_by(table.finished_at.desc())
     with read_connection(context.engine) as connection:
@@ -122,9 +119,7 @@ def unmark(
     definition, moved = declared_monitor(context, monitor), []
     with context.engine.begin() as connection:
         store.hold_all(connection)
-        mark = get_annotation(
-            connection, definition.name, identity, endpoints=CURRENT.get().endpoints
-        )
+        mark = get_annotation(connection, definition.name, identity)
         mark = withdraw_annotation(connection, mark, by=author, now=context.now())
         if mark.version_after is not None and mark.version_before is not None:
             if definition.baseline_version != mark.version_after:

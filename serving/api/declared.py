@@ -21,7 +21,6 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import get_definition
-from driftline.monitors.run.upstream import MonitorNames
 from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, page_of, tag_of
 from driftline.serving.authorization import require
 from driftline.serving.context import ServerContext
@@ -157,11 +156,7 @@ def _shown(
     context: ServerContext, connection: Connection, reconciler: EndpointReconciler, row: Stored
 ) -> dict[str, Any]:
     """Return a resource as declared, with a status that says how it fares."""
-    shown, endpoints = row.as_dict(), CURRENT.get().endpoints
-    if endpoints is not None and row.spec.get("depends_on"):
-        names = MonitorNames(connection, endpoints).some(row.spec["depends_on"])
-        shown["spec"] = {**row.spec, "depends_on": names}
-    return {**shown, "status": _status(context, connection, reconciler, row)}
+    return {**row.as_dict(), "status": _status(context, connection, reconciler, row)}
 
 
 def _status(

@@ -25,7 +25,7 @@ from driftline.database.paging import is_behind, place_of
 from driftline.errors import InputError
 from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.executions import COLUMNS, Execution, Status, get_execution, is_of
+from driftline.monitors.executions import COLUMNS, Execution, Status, get_execution
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.run.asked_windows import ask
@@ -33,7 +33,6 @@ from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.monitors.run.cancel import cancel, pending
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.progress import list_runs, log_of
-from driftline.monitors.run.upstream import MonitorNames
 from driftline.monitors.sagemaker.execution_summary import as_summary
 from driftline.monitors.schedule import Schedule
 from driftline.serving.api.contributing_rows import open_contributing_rows, read_report
@@ -89,7 +88,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         definition = declared_monitor(context, name)
         window = asked.span or _last_window(definition, context.now())
         with _place(context, definition), open_job(context, shelf, definition, window) as job:
-            return _shown_executions(context, [run(job)])[0]
+            return _shown_execution(run(job))
 
     @routes.post("/monitors/{name}/backfill")
     def backfill_monitor(name: str, asked: BackfillRequest) -> dict[str, Any]:
@@ -120,7 +119,6 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
             query = (
                 select(*COLUMNS)
                 .where(table.c.monitor == monitor, is_behind(after, order, descending=True))
-                .where(is_of(CURRENT.get().endpoints))
                 .order_by(*(one.desc() for one in order))
                 .limit(limit + 1)
             )
@@ -135,7 +133,7 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
             found = page["items"]
             if store.find(connection, "Monitor", monitor) is not None:
                 found = _own_first(found, get_definition(connection, monitor).timetable)
-        return page | {"items": _shown_executions(context, [Execution(**one) for one in found])}
+        return page | {"items": [_shown_execution(Execution(**one)) for one in found]}
 
     _add_runs(routes, context)
     _add_documents(routes, context)
@@ -172,13 +170,8 @@ def _add_runs(routes: APIRouter, context: ServerContext) -> None:
         """List the windows that are being judged, for two seconds at least, and their logs."""
         definition = declared_monitor(context, name)
         with read_connection(context.engine) as connection:
-            endpoints = CURRENT.get().endpoints
-            found = list_runs(connection, definition.name, endpoints=endpoints)
-            names = MonitorNames(connection, endpoints)
-            waiting = [
-                replace(one, waits_for=one.waits_for and names.some([one.waits_for])[0])
-                for one in pending(context.engine, definition, context.now())
-            ]
+            found = list_runs(connection, definition.name)
+        waiting = pending(context.engine, definition, context.now())
         return {
             "items": [_shown(asdict(one)) for one in found],
             "pending": [_shown(asdict(one)) for one in waiting],
@@ -259,7 +252,7 @@ def _backfill(
                     break
     left = missed.windows[len(ran) :]
     return {
-        "items": _shown_executions(context, ran),
+        "items": [_shown_execution(one) for one in ran],
         "already_run": missed.ran_count,
         "left_to_schedule": missed.live_count,
         "left": len(left),
@@ -305,8 +298,7 @@ def _own_first(found: Sequence[dict[str, Any]], timetable: Schedule) -> list[dic
 
 def _execution(context: ServerContext, identity: str) -> Execution:
     with read_connection(context.engine) as connection:
-        execution = get_execution(connection, identity)
-    return _told(context, [execution])[0]
+        return get_execution(connection, identity)
 
 
 def _file(
@@ -342,19 +334,6 @@ def _last_window(definition: MonitorDefinition, now: datetime) -> Window:
 
 def _just_before(moment: datetime) -> datetime:
     return datetime.fromtimestamp(moment.timestamp() - 1, UTC)
-
-
-def _told(context: ServerContext, executions: Sequence[Execution]) -> list[Execution]:
-    """Return executions that name no monitor of an endpoint that whoever asks is not for."""
-    with read_connection(context.engine) as connection:
-        names = MonitorNames(connection, CURRENT.get().endpoints)
-        return [replace(one, failure_reason=names.reason(one.failure_reason)) for one in executions]
-
-
-def _shown_executions(
-    context: ServerContext, executions: Sequence[Execution]
-) -> list[dict[str, Any]]:
-    return [_shown_execution(one) for one in _told(context, executions)]
 
 
 def _shown_execution(execution: Execution) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, Field
 
-from driftline.access.principal import CURRENT
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
@@ -69,7 +68,6 @@ def router(context: ServerContext, shelf: ModelShelf) -> APIRouter:
         with read_connection(context.engine) as connection:
             found = list_annotations(
                 connection, known_monitor(connection, name), verdict=verdict,
-                endpoints=CURRENT.get().endpoints,
                 after=place_of(next_token, int), limit=limit + 1,
             )  # fmt: skip
         return page_of(found, limit, lambda one: (one.id or 0,), Annotation.to_dict)

@@ -17,7 +17,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from sqlalchemy import Connection
 
 from driftline.access.audit import DELETE, record
-from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import delete_alarm, hold_for_change, put_alarm
@@ -42,7 +41,6 @@ from driftline.monitors.rules.fitting import require_fit
 from driftline.monitors.rules.reach import scripts_named
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.run.commands import command_in
-from driftline.monitors.run.upstream import ANOTHER, MonitorNames
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.provisioning.definitions import definition_of, fill_in, require_order
@@ -480,12 +478,9 @@ class Applier:
                         (needed, key_of(needed, named))
                         for needed, named in store.needs(other, user.spec)
                     }:
-                        needs = f'{other} "{user.name}"'
-                        names = MonitorNames(connection, CURRENT.get().endpoints)
-                        if kind == "Monitor" and user.name not in names.some([user.name]):
-                            needs = ANOTHER
                         raise ConflictError(
-                            f'{kind} "{row.name}" is needed by {needs}; delete or change that first'
+                            f'{kind} "{row.name}" is needed by {other} "{user.name}"; '
+                            "delete or change that first"
                         )
             if kind == "Endpoint":
                 require_not_captured_into(connection, row.name)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import get_args
 
 import httpx
 import lightgbm
@@ -13,13 +14,12 @@ from sqlalchemy import insert
 from driftline.access.authentication import REVOKED_S, Authenticator
 from driftline.access.principal import ROLES, Principal
 from driftline.access.tokens import create_token, new_secret
-from driftline.capture.windows.window import Window
-from driftline.monitors.annotations.annotation import Annotation
-from driftline.monitors.annotations.store import put_annotation
-from driftline.monitors.tables import executions
+from driftline.database.clock import database_time
+from driftline.monitors.tables import executions, runs
 from driftline.serving import authorization
+from driftline.serving.api.declared import Collection
 from tests.servers.postgres import new_sqlite, open_url
-from tests.serving.conftest import NOW, running
+from tests.serving.conftest import NOW, resource, running
 from tests.serving.guarded import FILE_SECRET, PROXY_SECRET, bearer, guarded, knowing
 
 SAMPLES = {
@@ -136,16 +136,11 @@ def test_a_token_for_one_endpoint_reaches_no_other(server):
     assert status("POST /endpoints/flights/invocations") == 404  # Let in: there is none.
     assert status("POST /endpoints/FLIGHTS/invocations") == 404
     assert status("POST /endpoints/churn/invocations") == 403
-    assert status("GET /api/v1/endpoints/flights") == 404
-    assert status("GET /api/v1/endpoints/churn") == 403
-    for action in (
-        "GET /api/v1/alarms",
-        "GET /api/v1/tokens",
-        "GET /metrics",
-        "GET /api/v1/counts",
-    ):
-        assert status(action) == 403, action
-    assert status("GET /api/v1/monitors/unknown/executions") == 403
+    # Not 404, which would name the nearest of others.
+    assert status("GET /api/v1/endpoints/flights") == 403
+    # Rows that are sent may be its first.
+    assert status("POST /api/v1/endpoints/flights/capture/lines") == 415
+    assert status("POST /api/v1/endpoints/churn/capture/lines") == 403
     event = {
         "ce-id": "1", "ce-specversion": "1.0", "ce-source": "x",
         "ce-type": "org.kubeflow.serving.inference.request",
@@ -365,77 +360,133 @@ def test_an_execution_is_of_the_endpoint_that_it_read(server):
     assert [status("of-none", name) for name in secrets] == [403, 403, 403]
 
 
-def test_people_of_an_endpoint_read_no_names_and_no_past_of_others(server, declare, tmp_path):
-    """Of what a monitor depends on, and of the windows that it judged for another endpoint."""
-    file = tmp_path / "numbers.csv"
+@pytest.fixture(scope="module")
+def scoped(server, tmp_path_factory):
+    """Two endpoints with a monitor and an execution each, and tokens for the first."""
+    file = tmp_path_factory.mktemp("scoped") / "numbers.csv"
     file.write_text("\n".join(["x", *(str(number) for number in range(200))]))
-
-    def monitor(name, endpoint, *others):
-        spec = {"endpoint": endpoint, "baseline": "numbers", "depends_on": list(others)}
-        spec["start"] = (NOW - timedelta(hours=5)).isoformat()
-        return declare("Monitor", name, schedule="cron(0 * ? * * *)", **spec)
-
-    def applied(*resources):
-        body = {"resources": list(resources)}
-        made = server.client.post("/api/v1/apply", json=body, headers=bearer(FILE_SECRET))
-        assert made.status_code == 200, made.text
-
     applied(
-        declare("Baseline", "numbers", data=str(file)),
-        *(declare("Endpoint", name, baseline="numbers") for name in ("ours", "theirs")),
-        monitor("secret-launch", "theirs"),
-        monitor("own", "ours"),
-        monitor("base", "ours"),
-        monitor("late", "theirs"),
+        server,
+        resource("Baseline", "numbers", data=str(file)),
+        *(resource("Endpoint", name, baseline="numbers") for name in ("ours", "theirs")),
+        *(_monitor(f"{name}-monitor", name) for name in ("ours", "theirs")),
     )
-    for day, endpoint, name in (
-        (1, "theirs", "x"),
-        (2, "ours", "own"),
-        (3, "ours", "secret-launch"),
-    ):
-        why = f'not run: monitor "{name}" has Failed; backfill it, then this one'
-        span = {
-            "window_start": NOW - timedelta(days=day),
-            "window_end": NOW - timedelta(days=day - 1),
-        }
-        _execution(server, f"{endpoint}-{day}", "late", endpoint, status="Failed",
-                   failure_reason=why, **span)  # fmt: skip
-        mark = Annotation("late", Window(*span.values()), "harmful", "bad", f"lee of {name}", NOW)
-        with server.engine.begin() as connection:
-            put_annotation(connection, mark)
-    applied(
-        monitor("late", "ours", "secret-launch", "own"), monitor("secret-launch", "theirs", "base")
-    )
+    for name in ("ours", "theirs"):
+        _execution(server, f"{name}-execution", f"{name}-monitor", name)
     with server.engine.begin() as connection:
-        secret = create_token(
-            connection, "ours", ["admin"], now=NOW, created_by="test", endpoints=["ours"]
+        return {
+            role: create_token(
+                connection, f"ours-{role}", [role], now=NOW, created_by="test", endpoints=["Ours"]
+            )
+            for role in ROLES
+        }
+
+
+def applied(server, *resources):
+    body = {"resources": list(resources)}
+    made = server.client.post("/api/v1/apply", json=body, headers=bearer(FILE_SECRET))
+    assert made.status_code == 200, made.text
+
+
+def _monitor(name, endpoint, *others):
+    spec = {"endpoint": endpoint, "baseline": "numbers", "depends_on": list(others)}
+    return resource("Monitor", name, schedule="cron(0 * ? * * *)", **spec)
+
+
+def _asked(action, name):
+    """Return a request of a route about what is of an endpoint."""
+    kind = "monitor" if "/monitors/" in action else ""
+    action = action.replace("{name}", f"{name}-{kind}" if kind else name)
+    action = action.replace("{execution_id}", f"{name}-execution")
+    return f"{action}?endpoint={name}" if action.endswith("/logs") else action
+
+
+# What a token of some endpoints may ask for, if it has the role.
+OF_ENDPOINTS = {
+    INVOCATION,
+    "GET /api/v1/endpoints/{name}",
+    "GET /api/v1/endpoints/{name}/capture",
+    "GET /api/v1/endpoints/{name}/capture/hours",
+    "GET /api/v1/endpoints/{name}/capture/lines",
+    "POST /api/v1/endpoints/{name}/capture/lines",
+    "GET /api/v1/endpoints/{name}/capture/import",
+    "POST /api/v1/endpoints/{name}/capture/decoding",
+    "GET /api/v1/endpoints/{name}/truth",
+    "POST /api/v1/endpoints/{name}/truth",
+    "POST /endpoints/{name}/async-invocations",
+    "GET /api/v1/endpoints/{name}/async-invocations/{inference_id}",
+    "GET /api/v1/logs",
+    "GET /api/v1/monitors/{name}",
+    "POST /api/v1/monitors/{name}/run",
+    "POST /api/v1/monitors/{name}/backfill",
+    "POST /api/v1/monitors/{name}/queue",
+    "POST /api/v1/monitors/{name}/cancel",
+    "GET /api/v1/monitors/{name}/progress",
+    "POST /api/v1/monitors/{name}/backtest",
+    "GET /api/v1/monitors/{name}/executions",
+    "GET /api/v1/monitors/{name}/marks",
+    "GET /api/v1/executions/{execution_id}",
+    "GET /api/v1/executions/{execution_id}/log",
+    "GET /api/v1/executions/{execution_id}/report",
+    "GET /api/v1/executions/{execution_id}/rows",
+    "GET /api/v1/executions/{execution_id}/violations/rows",
+    "GET /api/v1/executions/{execution_id}/violations/{violation}/rows",
+}
+# The event itself names its endpoint; other tests send some.
+SCOPED = {
+    action.replace("{collection}", of): role
+    for action, role in ROUTES.items()
+    for of in (get_args(Collection) if "{collection}" in action else [""])
+    if "cloudevents" not in action
+}
+
+
+@pytest.mark.parametrize("action", SCOPED)
+def test_a_token_of_some_endpoints_reads_and_does_nothing_of_others(server, scoped, action):
+    needed = SCOPED[action]
+    for role in ROLES:
+        may = Principal("", frozenset({role})).may(needed) if needed != "anyone" else True
+        ours, theirs = (
+            ask(server, _asked(action, name), scoped[role]) for name in ("ours", "theirs")
         )
 
-    def told(path):
-        return ask(server, f"GET /api/v1/{path}", secret)
+        is_open = needed == "anyone" or (may and action in OF_ENDPOINTS)
+        assert (ours.status_code == 403) == (not is_open), (role, ours.text)
+        assert (theirs.status_code == 403) == (needed != "anyone"), (role, theirs.text)
+        assert ours.status_code not in (401, 500), role
+        assert "theirs" not in ours.text
+        # What they asked for by its name is said again, and nothing else.
+        assert "theirs" not in theirs.text.replace('\\"theirs\\"', "")
+        if may and not is_open:
+            assert f'"ours-{role}" is for ours only, and ' in server.error_of(ours)["message"]
 
-    listed = told("monitors/late/executions").json()["items"]
-    shown = told("executions/ours-3").json()
-    marks = told("monitors/late/marks").json()["items"]
-    waiting = told("monitors/late/progress").json()
-    deleted = ask(server, "DELETE /api/v1/monitors/base", secret)
-    withdrawn = server.client.post(
-        "/api/v1/monitors/late/marks/1/withdraw", json={"author": "ana"}, headers=bearer(secret)
+
+def test_a_monitor_of_another_endpoint_too_is_not_theirs(server, scoped):
+    """One that watched another before, was another's name before, or waits for another's."""
+    applied(
+        server,
+        _monitor("alone", "ours"),
+        _monitor("follows", "ours", "alone"),
+        _monitor("moved", "theirs"),
+        _monitor("begun", "theirs"),
+        _monitor("waits", "ours", "theirs-monitor"),
     )
-    everything = ask(server, "GET /api/v1/monitors/late/marks", FILE_SECRET).json()["items"]
+    _execution(server, "theirs-before", "moved", "theirs")
+    with server.engine.begin() as connection:
+        moment = database_time(connection)
+        connection.execute(insert(runs).values(
+            monitor="begun", window_start=NOW, window_end=NOW + timedelta(days=1), owner="o",
+            rows_read=7, stage="reading of theirs", log=[], started_at=NOW - timedelta(days=1),
+            seen_at=moment + timedelta(hours=1),
+        ))  # fmt: skip
+    applied(server, _monitor("moved", "ours"), _monitor("begun", "ours"))
 
-    assert [one["failure_reason"].partition(" has")[0] for one in listed] == [
-        'not run: monitor "own"',
-        "not run: another monitor",
-    ]
-    assert "secret-launch" not in json.dumps([listed, shown, waiting])
-    assert "secret-launch" not in told("executions/ours-3/report").text
-    assert told("monitors/late").json()["spec"]["depends_on"] == ["another monitor", "own"]
-    assert [one["waits_for"] for one in waiting["pending"]] == ["another monitor"]
-    assert [one["author"] for one in marks] == ["lee of secret-launch", "lee of own"]
-    assert len(everything) == 3
-    assert (deleted.status_code, withdrawn.status_code) == (409, 404)
-    assert "is needed by another monitor; delete" in deleted.text
+    def status(name, what):
+        return ask(server, f"GET /api/v1/monitors/{name}{what}", scoped["admin"]).status_code
+
+    for what in ("", "/executions", "/marks", "/progress"):
+        names = ("alone", "follows", "moved", "begun", "waits", "never-was")
+        assert [status(name, what) for name in names] == [200, 200, 403, 403, 403, 403], what
 
 
 def test_levels_of_features_take_the_role_analyst(server, secrets, declare, tmp_path):

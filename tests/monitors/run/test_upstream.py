@@ -24,6 +24,7 @@ from driftline.monitors.executions import UNFINISHED, Execution
 from driftline.monitors.run import lease
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.progress import log_of
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
 from driftline.monitors.schedule import due_windows
@@ -87,6 +88,23 @@ def test_a_window_comes_behind_those_of_the_monitor_that_it_depends_on(
         ("first", 1, "NoData"), ("first", 2, "NoData"), ("a", 1, "NoData"),
         ("second", 1, "NoData"), ("second", 2, "NoData"),
     ]  # fmt: skip
+
+
+def test_a_monitor_of_another_endpoint_is_not_named_where_a_window_waits_for_it(
+    house, scheduler, clock
+) -> None:
+    put(house, replace(FIRST, endpoint="secret", baseline="none"), SECOND)
+    clock.time = START + HOUR
+
+    ran = until_still(scheduler())
+
+    assert told(ran) == [("first", 1, "Failed"), ("second", 1, "Failed")]
+    assert ran[1].failure_reason == (
+        "not run: a monitor of another endpoint that it depends on has no result; "
+        "backfill that, then this one"
+    )
+    with house.connect() as connection:
+        assert "first" not in str(log_of(connection, ran[1].id))
 
 
 # What waits for what is the same on both databases; each is asked once, the cheaper one for all.
