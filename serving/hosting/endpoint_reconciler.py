@@ -494,14 +494,12 @@ class EndpointReconciler:
                 self._end(pool)
 
     def _place(self, desired: DesiredVariant, pool: Pool) -> None:
-        share = desired.sampling_percentage
+        share = 100.0 if desired.sampling_percentage is None else desired.sampling_percentage
         target = CaptureTarget(
             endpoint=desired.endpoint,
             variant=desired.name,
             model=desired.model,
-            sampling_percentage=(
-                self._context.place.sampling_percentage if share is None else share
-            ),
+            sampling_percentage=share,
             trust_event_time=desired.trust_event_time,
             is_shadow=desired.is_shadow,
             is_app=False,

@@ -329,7 +329,7 @@ class EndpointSpec(_Capacity):
     production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=10)] = []
     # Asked copies of the requests, of the share that its weight is of the production variant's.
     shadow_production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=1)] = []
-    # Left out: [capture] sampling_percentage.
+    # Left out: all requests.
     sampling_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
     trust_event_time: bool = False
     baseline: str | None = None
