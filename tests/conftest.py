@@ -54,6 +54,7 @@ GARBAGE = (50_000, 20, 50)
 
 # Files that share what is dear to start go to one worker: seeded installations, a broker, a wheel.
 TOGETHER = {
+    "access": ("tests/driftline/access/",),
     "dashboard": ("tests/dashboard/",),
     "broker": (
         "tests/capture/line/test_kafka",
@@ -64,6 +65,8 @@ TOGETHER = {
         "tests/journeys/test_redaction.py",
         "tests/journeys/test_two_servers.py",
     ),
+    # Of one server that has judged three days, each file has a copy.
+    "interface": ("tests/serving/api/",),
     "wheel": ("tests/capture/tap/test_tap_without_packages.py", "tests/journeys/test_wheel.py"),
 }
 # Fixtures that start a program which a machine may lack, by the marker of their tests.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,11 @@ def name_of(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
+@cache
+def every_test_file() -> set[str]:
+    return {file.name for file in (ROOT / "tests").rglob("test_*.py")}
+
+
 def prose(text: str) -> str:
     return FENCE.sub("", text)
 
@@ -57,7 +63,6 @@ def test_files_that_a_document_names_are_there(document: Path) -> None:
     named = {*FILE.findall(text), *PLACE.findall(prose(text))} - MADE
     missing = [one for one in sorted(named) if not (ROOT / one).exists()]
     missing += [one for one in LINK.findall(prose(text)) if not (document.parent / one).exists()]
-    tests = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
 
     assert missing == []
-    assert sorted(set(TEST.findall(text)) - tests) == []
+    assert sorted(set(TEST.findall(text)) - every_test_file()) == []

@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 import httpx
 import pandas as pd
-import skops.io
 import yaml
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -202,6 +201,9 @@ class Installation:
 
     def deploy(self, name: str, model: Any, reference: pd.DataFrame, *words: object) -> str:
         """Deploy a model of scikit-learn with reference data, as ``driftline deploy`` does."""
+        # It imports all of scikit-learn, which the process that hands out the tests has no use for.
+        import skops.io
+
         skops.io.dump(model, self.folder / f"{name}.skops")
         reference.to_parquet(self.folder / f"{name}.parquet")
         data = ("--name", name, "--reference", f"{name}.parquet")

@@ -17,7 +17,8 @@ import pytest
 from tests.kit.installation import Installation
 from tests.kit.services import Postgres, on_postgres
 
-pytestmark = pytest.mark.postgres
+# Slow, since it waits half a minute; others work meanwhile.
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 # Ends its process when it is told to; loads for ever where a file says so.
 CODE = """
@@ -56,7 +57,9 @@ def database(postgres: Postgres) -> str:
 @pytest.fixture(scope="module")
 def running(install: Callable[..., Installation], database: str) -> Installation:
     """Two endpoints, one of which can be made to crash, or to hang as it starts."""
-    found = install("[serving]\ntrust_pickle = true\n" + database, is_forked=True)
+    found = install(
+        "[serving]\ntrust_pickle = true\n" + database, words=("--only", "server"), is_forked=True
+    )
     found.apply(*declared(found.folder, "steady"), *declared(found.folder, "brittle"))
     return found
 

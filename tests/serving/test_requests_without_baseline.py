@@ -56,7 +56,7 @@ def of_opinions() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server(install: Any, by_position: Any) -> Any:
     """An endpoint for each kind of model, none with a baseline."""
-    server = install("[serving]\ntrust_pickle = true\n", is_forked=False)
+    server = install("[serving]\ntrust_pickle = true\n", words=("--only", "server"), is_forked=True)
     folder: Path = server.folder
     score = 2 * ROWS["km"] - ROWS["rain_mm"]
     array = LinearRegression().fit(ROWS.to_numpy(), score)
@@ -81,11 +81,16 @@ def server(install: Any, by_position: Any) -> Any:
     save("sklearn", array, folder / "signed", rows=ROWS, answers=array.predict(ROWS.to_numpy()))
     files = {**{name: f"{name}.joblib" for name in models}, "tensor": "tensor.onnx"}
     files["signed"] = "signed"
-    for name, file in files.items():
-        server.apply(
-            {"kind": "Model", "name": name, "spec": {"path": str(folder / file)}},
-            {"kind": "Endpoint", "name": name, "spec": {"model": name}},
+    server.apply(
+        *(
+            resource
+            for name, file in files.items()
+            for resource in (
+                {"kind": "Model", "name": name, "spec": {"path": str(folder / file)}},
+                {"kind": "Endpoint", "name": name, "spec": {"model": name}},
+            )
         )
+    )
     return server
 
 

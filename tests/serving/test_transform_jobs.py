@@ -6,7 +6,6 @@ import signal
 import pytest
 
 from driftline.app.client.client import Client
-from driftline.app.transforming import start_transform
 from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError
 from driftline.monitors.external.source import Access
@@ -143,7 +142,7 @@ def test_whoever_may_not_see_rows_sees_no_record_in_a_reason(trained, tmp_path, 
     reach = Reach(outputs=(str(tmp_path / "root" / "outputs"),))
 
     def begin(job, owner):
-        return start_transform(tmp_path / "driftline.toml", job, owner)
+        return ForkedTransform(tmp_path / "driftline.toml", job, owner)
 
     with guarded(tmp_path, reach=reach, start_transform=begin) as server:
         url = server.engine.url.render_as_string(hide_password=False)

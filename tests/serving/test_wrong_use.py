@@ -18,7 +18,7 @@ MODEL = LinearRegression().fit(ROWS, ROWS["km"])
 @pytest.fixture(scope="module")
 def server(install: Any, slow_model: Path) -> Any:
     """One endpoint with a model, one with a folder of models, and a slow model for jobs."""
-    server = install("[serving]\ntrust_pickle = true\n", is_forked=False)
+    server = install("[serving]\ntrust_pickle = true\n", words=("--only", "server"), is_forked=True)
     prefix = server.folder / "models"
     prefix.mkdir()
     for file in ("north.skops", "south.skops"):

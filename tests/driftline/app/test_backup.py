@@ -38,22 +38,30 @@ def settings_in(folder: Path, text: str = "") -> Settings:
     return load(folder / "driftline.toml", environment={})
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """An installation with tables, documents, a model and a key."""
-    found = settings_in(tmp_path / "house")
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an installation with tables, documents, a model and a key."""
+    folder = tmp_path_factory.mktemp("made")
+    found = settings_in(folder / "house")
     with using_database(found.database_url) as engine:
         migrate(engine)
-    writer = SpoolWriter(tmp_path / "captured")
+    writer = SpoolWriter(folder / "captured")
     for _ in range(2):
         record(writer, b"1.5,3,UA\n", endpoint="loans")
     writer.close()
-    Sink(found.root, LocalTransport(tmp_path / "captured"), lambda _: SIGNATURE).step()
+    Sink(found.root, LocalTransport(folder / "captured"), lambda _: SIGNATURE).step()
     model = Path(found.root, "models", "loans", "model.skops")
     model.parent.mkdir(parents=True)
     model.write_bytes(b"of a model")
     Path(found.root, "channels.key").write_bytes(b"of channels")
-    return found
+    return folder / "house"
+
+
+@pytest.fixture
+def settings(house: Path, tmp_path: Path) -> Settings:
+    """That installation, copied for each test."""
+    shutil.copytree(house, tmp_path / "house")
+    return settings_in(tmp_path / "house")
 
 
 def contents(root: str) -> dict[str, bytes]:

@@ -70,7 +70,7 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=MODELS, ids=str)
+@pytest.fixture(scope="module", params=MODELS, ids=str)
 def fitted(request):
     model, classes = MODELS[request.param]
     table = frame()

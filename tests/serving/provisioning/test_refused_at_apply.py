@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,6 +11,11 @@ import pytest
 
 from tests.kit.data import ORDERS, labelled, stream
 from tests.kit.installation import Installation
+
+
+@pytest.fixture(scope="module")
+def installation(install: Callable[..., Installation]) -> Installation:
+    return install(words=("--only", "server"), is_forked=True)
 
 
 @pytest.fixture(scope="module", autouse=True)
