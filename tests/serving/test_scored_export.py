@@ -69,7 +69,13 @@ def moved(server, declare, values):
     return name, ids
 
 
-@pytest.mark.parametrize(("ending", "read"), [("parquet", pd.read_parquet), ("csv", pd.read_csv)])
+@pytest.mark.parametrize(
+    ("ending", "read"),
+    [
+        pytest.param("parquet", pd.read_parquet, marks=pytest.mark.full),
+        ("csv", pd.read_csv),
+    ],
+)
 def test_each_row_has_its_ids_and_its_score(
     server, moved, baseline, values, tmp_path, ending, read
 ):

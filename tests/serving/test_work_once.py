@@ -13,7 +13,7 @@ from driftline.serving.tables import async_requests, transform_jobs
 from tests.servers.commands import ForkedTransform
 from tests.serving.conftest import resource, running
 
-REQUESTS, JOBS = 16, 6
+REQUESTS, JOBS = 12, 4
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_every_command_that_prints_can_print_json(name: str) -> None:
     ("words", "code"),
     [
         (["settings"], 141),
-        (["nosuch"], 2),
+        pytest.param(["nosuch"], 2, marks=pytest.mark.full),
         (["check", "nosuch.csv", "--baseline", "nosuch"], 2),
     ],
 )

@@ -156,7 +156,7 @@ def test_a_locked_database_is_4(tmp_path: Path) -> None:
     assert exit_code(raised.value) == 4
 
 
-@pytest.mark.parametrize("command", ["migrate", "scheduler", "alarms", "server", "up"])
+@pytest.mark.parametrize("command", ["migrate", "server", "up"])
 def test_a_database_that_refuses_connections_is_4(command: str, tmp_path: Path) -> None:
     url = f"postgresql://driftline@127.0.0.1:{free_port()}/driftline"
     (tmp_path / "driftline.toml").write_text(f"[server]\nport = {free_port()}\n")

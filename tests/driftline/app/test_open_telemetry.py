@@ -136,7 +136,13 @@ def test_an_invocation_continues_the_trace_of_its_caller_and_passes_it_on(
     assert b"sekrit" not in collector.raw
 
 
-@pytest.mark.parametrize("is_hanging", [True, False], ids=["never answers", "is away"])
+@pytest.mark.parametrize(
+    "is_hanging",
+    [
+        pytest.param(True, id="never answers"),
+        pytest.param(False, id="is away", marks=pytest.mark.full),
+    ],
+)
 def test_a_dead_collector_costs_spans_and_no_work(
     asking: Any, caplog: pytest.LogCaptureFixture, is_hanging: bool
 ) -> None:

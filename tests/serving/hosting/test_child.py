@@ -19,7 +19,7 @@ from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe
 from tests.serving.conftest import MODULES
 
 
-@pytest.fixture(params=["fork", "run"])
+@pytest.fixture(params=["fork", pytest.param("run", marks=pytest.mark.full)])
 def forking(request, tmp_path, monkeypatch) -> Launch:
     """Save a model that starts processes, by a module that workers can import."""
     monkeypatch.syspath_prepend(MODULES)

@@ -1,6 +1,7 @@
 """Models converted to ONNX: as scikit-learn, xgboost and lightgbm answer, or not at all."""
 
 import json
+from itertools import product
 
 import lightgbm
 import numpy as np
@@ -66,9 +67,17 @@ def converted(folder, model, frame, **more):
     return parity, load_predictor(file, trust_pickle=False), load_predictor(out, trust_pickle=False)
 
 
-@pytest.mark.parametrize("is_named", [True, False])
-@pytest.mark.parametrize("target", ["two", "three", "number"])
-@pytest.mark.parametrize("library", ["sklearn", "xgboost", "lightgbm"])
+# Each library, target and way to name in a short run; all of their combinations in a full one.
+SHORT = {("sklearn", "three", False), ("xgboost", "number", True), ("lightgbm", "two", True)}
+SAVED = [
+    pytest.param(*one, marks=[] if one in SHORT else pytest.mark.full)
+    for one in product(
+        ("sklearn", "xgboost", "lightgbm"), ("two", "three", "number"), (True, False)
+    )
+]
+
+
+@pytest.mark.parametrize(("library", "target", "is_named"), SAVED)
 def test_what_was_converted_answers_as_the_model(library, target, is_named, tmp_path):
     is_number = target == "number"
     kinds = {
@@ -97,18 +106,21 @@ def test_what_was_converted_answers_as_the_model(library, target, is_named, tmp_
         np.testing.assert_allclose(answer.probabilities, expected.probabilities, atol=1e-5)
 
 
+ESTIMATORS = [
+    GaussianNB(), KNeighborsClassifier(), MLPClassifier((4,), max_iter=9),
+    QuadraticDiscriminantAnalysis(), SGDClassifier(loss="log_loss"),
+    BaggingClassifier(n_estimators=3), CalibratedClassifierCV(LogisticRegression()),
+    OneVsRestClassifier(LogisticRegression()),
+    StackingClassifier([("a", LogisticRegression()), ("b", GaussianNB())]),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("classes", [(False, True), ("hi", "Jà", "low")])
 @pytest.mark.parametrize(
     "estimator",
-    [
-        GaussianNB(), KNeighborsClassifier(), MLPClassifier((4,), max_iter=9),
-        QuadraticDiscriminantAnalysis(), SGDClassifier(loss="log_loss"),
-        BaggingClassifier(n_estimators=3), CalibratedClassifierCV(LogisticRegression()),
-        OneVsRestClassifier(LogisticRegression()),
-        StackingClassifier([("a", LogisticRegression()), ("b", GaussianNB())]),
-    ],
+    [*ESTIMATORS[:2], *(pytest.param(one, marks=pytest.mark.full) for one in ESTIMATORS[2:])],
     ids=lambda estimator: type(estimator).__name__,
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_classes_of_any_classifier_are_those_of_the_original(estimator, classes, tmp_path):
     labels = np.array(classes)[np.digitize(SCORE, [-1, 1][: len(classes) - 1])]

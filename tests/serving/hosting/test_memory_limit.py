@@ -39,7 +39,7 @@ def lost(server):
     return variant["lost_workers"]
 
 
-@pytest.mark.parametrize("large", [1, 4])
+@pytest.mark.parametrize("large", [pytest.param(1, marks=pytest.mark.full), 4])
 def test_only_requests_that_need_too_much_are_refused(server, tmp_path, until, large):
     server.apply(*takes(pack(tmp_path / "work.tar.gz", {"code/inference.py": TAKE})))
 

@@ -160,7 +160,7 @@ def test_boosted_trees_explain_themselves_and_the_parts_sum_to_the_margin(number
         assert np.abs(values[:, 0]).mean(axis=0).argmax() == 0
 
 
-@pytest.mark.parametrize("name", ["m.json", "m.ubj", "m.txt"])
+@pytest.mark.parametrize("name", [pytest.param("m.json", marks=pytest.mark.full), "m.ubj", "m.txt"])
 def test_files_of_boosted_trees_are_explained_as_the_models_that_were_saved(
     numbers, tmp_path, name
 ):
@@ -217,7 +217,7 @@ READS = {
 }
 
 
-@pytest.mark.parametrize("kind", [object, "boolean"])
+@pytest.mark.parametrize("kind", [object, pytest.param("boolean", marks=pytest.mark.full)])
 @pytest.mark.parametrize("form", READS)
 def test_a_model_gets_missing_truth_values_as_pandas_reads_them(form, kind, tmp_path):
     random, file = np.random.default_rng(0), tmp_path / f"rows.{form}"

@@ -173,6 +173,8 @@ def test_a_request_that_takes_too_long_ends_its_worker(start, archive, tmp_path,
         assert server.invoke("work", "hello").status_code == 200
 
 
+# In a short run command/test_child.py kills a server that has a worker.
+@pytest.mark.full
 def test_the_killed_server_leaves_no_worker_and_the_next_one_starts_them(archive, tmp_path, until):
     settings, url = settings_in(tmp_path)
     with closing(Client(url)) as client:

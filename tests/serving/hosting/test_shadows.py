@@ -109,7 +109,7 @@ def test_the_share_of_its_weight_is_mirrored_and_captured_beside_what_callers_go
     name = put(
         variant("blue", model_name="right"), shadow=variant("green", weight, model_name="wrong")
     )
-    sent = 10_000 if request.config.getoption("full") else 200
+    sent = 10_000 if request.config.getoption("full") else 100
 
     answers = []
     for at in range(sent):

@@ -173,8 +173,8 @@ def test_killed_processes_leave_nothing_out_and_write_nothing_twice(place, rows,
     """Kill -9 at random moments of the work, until it is done."""
     folder = place / "many"
     folder.mkdir()
-    for at in range(3):
-        big = pd.concat([rows] * 4)
+    for at in range(2):
+        big = pd.concat([rows] * 3)
         big.to_csv(folder / f"{at}.csv", index=False, header=False)
 
     def run(out, seed):
@@ -184,12 +184,12 @@ def test_killed_processes_leave_nothing_out_and_write_nothing_twice(place, rows,
         return python(code, model_file, folder, out, seed).wait()
 
     assert run(place / "whole", -1) == 0
-    codes = [run(place / "killed", seed) for seed in range(4)]
+    codes = [run(place / "killed", seed) for seed in range(2)]
     codes += [run(place / "killed", -1)] if codes[-1] else []
 
     assert codes[0] == -signal.SIGKILL
     assert codes[-1] == 0
     names = names_in(place / "whole")
-    assert names_in(place / "killed") == names == ["0.csv.out", "1.csv.out", "2.csv.out"]
+    assert names_in(place / "killed") == names == ["0.csv.out", "1.csv.out"]
     for name in names:
         assert (place / "killed" / name).read_bytes() == (place / "whole" / name).read_bytes()

@@ -15,6 +15,8 @@ from driftline.app.demo.model import PREDICTION, PROBABILITY, Trained, save, tra
 from driftline.app.demo.resources import declare
 from driftline.monitors.results.cause_identity import told_causes, with_first_windows
 
+# In a short run tests/journeys/test_demo.py trains the model, and checks what its weeks raise.
+pytestmark = pytest.mark.full
 # As the demo's monitor has it: of a check that nobody scheduled a year has 365 windows.
 WEEKLY = dl.Budget(1.0, 365 / 7)
 

@@ -112,7 +112,7 @@ def test_what_goes_wrong_in_the_command_is_told_and_it_goes_on(body, message, la
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed", "shot", "lost"])
-@pytest.mark.parametrize("mode", ["plain", "stubborn"])
+@pytest.mark.parametrize("mode", [pytest.param("plain", marks=pytest.mark.full), "stubborn"])
 def test_nothing_is_left_of_it_however_it_ends(how, mode, launch, until):
     async def act():
         _, child = await describe_model(launch(mode), timeout_s=60)

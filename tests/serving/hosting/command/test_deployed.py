@@ -52,7 +52,7 @@ def who(server):
     return json.loads(server.invoke("flights", "who").content)
 
 
-@pytest.mark.parametrize("is_archive", [False, True])
+@pytest.mark.parametrize("is_archive", [pytest.param(False, marks=pytest.mark.full), True])
 def test_a_command_is_applied_invoked_captured_and_judged(
     is_archive, server, declare, trained, folder, tmp_path, caplog
 ):

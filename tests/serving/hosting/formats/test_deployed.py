@@ -95,7 +95,11 @@ def apply(server: Any, declare: Any, trained: Any, model: Path, folder: Path) ->
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize(
+    "format_name",
+    # What the others answer alone is the matter of test_onnx.py and test_mlflow.py.
+    ["model.tar.gz", *(pytest.param(one, marks=pytest.mark.full) for one in ("onnx", "mlflow"))],
+)
 def test_a_model_is_applied_invoked_captured_and_judged(
     format_name: str, server: Any, declare: Any, trained: Any, tmp_path: Path
 ) -> None:

@@ -78,8 +78,8 @@ def test_a_python_function_answers_what_it_makes_of_a_typed_frame(tmp_path):
     [
         (["a"], 1),
         (pd.DataFrame({"low": [1.0], "high": [2.0]}), 2),
-        (np.zeros((1, 3)), 3),
-        (np.zeros(1), 1),
+        pytest.param(np.zeros((1, 3)), 3, marks=pytest.mark.full),
+        pytest.param(np.zeros(1), 1, marks=pytest.mark.full),
         (pd.DataFrame({"items": [[1.0, 2.0]]}), None),
     ],
 )
@@ -94,7 +94,7 @@ def test_a_python_function_answers_as_many_values_as_its_signature_says(answers,
     ("answer", "expected"),
     [
         (lambda rows: rows["a"] * 2, [2.0, 4.0]),
-        (lambda rows: rows[["a"]], [1.0, 2.0]),
+        pytest.param(lambda rows: rows[["a"]], [1.0, 2.0], marks=pytest.mark.full),
         (lambda rows: rows["a"].to_numpy()[:, None], [1.0, 2.0]),
         (lambda rows: rows[["a", "b"]], [[1.0, 3.0], [2.0, 4.0]]),
     ],

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
@@ -176,6 +177,8 @@ def predict_fn(data, model):
 """
 
 
+# Its short form is the test above.
+@pytest.mark.full
 def test_a_model_that_hangs_for_ever_ends_its_worker_alone(
     stores: Any, ask: Any, prefix: Path, tmp_path: Path, until: Any
 ) -> None:
