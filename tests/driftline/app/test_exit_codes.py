@@ -1,6 +1,7 @@
 """Exit codes: what is not available is 4, and nothing else is."""
 
 import json
+import os
 import shlex
 import socket
 import sqlite3
@@ -26,7 +27,8 @@ from driftline.errors import (
     UndecidedError,
 )
 from tests.servers.answering import served
-from tests.servers.commands import driftline
+from tests.servers.commands import Fork, driftline
+from tests.servers.installations import PROCESS
 from tests.servers.ports import free_port
 
 # One line for each command that asks a server; words in capitals are files.
@@ -192,11 +194,10 @@ def test_a_process_of_the_installation_ends_with_the_same_codes(tmp_path: Path) 
     for text_, code in (("[server]\nnosuch = 1\n", 2), (f'[database]\nurl = "{url}"\n', 4)):
         file = tmp_path / "driftline.toml"
         file.write_text(text_)
-        found = subprocess.run(
-            [sys.executable, "-m", "driftline.app.processes", "dashboard", "--settings", str(file)],
-            cwd=tmp_path, capture_output=True, text=True,
-        )  # fmt: skip
-        codes[found.returncode] = code
+        with Path(os.devnull).open("r+b") as nothing:
+            files = [nothing.fileno()] * 3
+            process = Fork(["dashboard", "--settings", file], files, code=PROCESS, cwd=tmp_path)
+            codes[process.wait()] = code
 
     assert codes == {2: 2, 4: 4}
 

@@ -22,13 +22,6 @@ from driftline.serving.hosting.model_process import ModelProcess, open_model
 MODELS = Path(__file__).parents[2] / "fixtures" / "serving"
 
 
-@pytest.fixture(scope="module")
-def parent() -> Iterator[WarmParent]:
-    warm = WarmParent(["sidecar"])
-    yield warm
-    warm.close()
-
-
 @contextmanager
 def forked(parent: WarmParent, settings: Path) -> Iterator[tuple[ForkedProcess, bool]]:
     """Have a sidecar, and whether it has become ready."""
@@ -72,7 +65,7 @@ def halves() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def own(halves: tuple[str, str]) -> Iterator[WarmParent]:
+def parent(halves: tuple[str, str]) -> Iterator[WarmParent]:
     """A warm parent that was started with a secret in the environment, again after its end."""
     warm = WarmParent(["sidecar"])
     yield warm
@@ -81,16 +74,16 @@ def own(halves: tuple[str, str]) -> Iterator[WarmParent]:
 
 @pytest.fixture
 def open_searching(
-    own: WarmParent, halves: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    parent: WarmParent, halves: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[[], ModelProcess]]:
     """Open, each time in a process of its own, a model that looks for the secret."""
     monkeypatch.syspath_prepend(MODELS)
     searching = importlib.import_module("searching_model")
     joblib.dump(searching.Searching(*halves).fit(), tmp_path / "m.joblib")
-    with forked(own, tmp_path / "missing.toml") as (process, _):
+    with forked(parent, tmp_path / "missing.toml") as (process, _):
         process.wait(10)  # What was said of it would stay in memory, freed.
-    assert own._door is not None
-    with own._door.dup() as door:
+    assert parent._door is not None
+    with parent._door.dup() as door:
         monkeypatch.setattr(fork_server._fork_servers(), "door", door)
         opened: list[ModelProcess] = []
 
@@ -178,7 +171,7 @@ def test_what_looks_for_the_secret_finds_it_where_it_is(halves: tuple[str, str])
 
 
 def test_a_model_finds_no_secret_in_its_process(
-    own: WarmParent, halves: tuple[str, str], open_searching: Callable[[], ModelProcess]
+    parent: WarmParent, halves: tuple[str, str], open_searching: Callable[[], ModelProcess]
 ) -> None:
     model = open_searching()  # It has looked, and told how often it found the secret.
 
@@ -186,9 +179,9 @@ def test_a_model_finds_no_secret_in_its_process(
     worker = model.process_id
     assert worker is not None
     forks = warm_process_id(worker)
-    assert own._process is not None
-    assert warm_process_id(forks) == own._process.pid
-    for process in (worker, forks, own._process.pid):
+    assert parent._process is not None
+    assert warm_process_id(forks) == parent._process.pid
+    for process in (worker, forks, parent._process.pid):
         block = Path(f"/proc/{process}/environ").read_bytes().decode()
         assert places(*(half.encode() for half in halves), process) == 0
         names = {line.partition("=")[0] for line in block.split("\0") if line}
