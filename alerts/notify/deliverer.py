@@ -173,7 +173,7 @@ class Deliverer:
         if isinstance(channel, OpenChannel):
             message = Outgoing(claim.id, claim.body, claim.content_type)
             with span(
-                "delivery", parent=claim.traceparent, kind="client", alarm=claim.alarm_name,
+                "delivery", parent=claim.traceparent, kind="CLIENT", alarm=claim.alarm_name,
                 channel=claim.channel, message_id=claim.id, attempt=claim.attempts,
             ) as traced:  # fmt: skip
                 answer, error = await sender.send(channel, message, self._now())

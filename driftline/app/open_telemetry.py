@@ -15,12 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from driftline.tracing import STATUS, TRACEPARENT, Kind, Span, Spans, Value, record_by
+from driftline.tracing import trace_by
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-    from opentelemetry.trace import Span as Recorded
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +50,12 @@ def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterat
     if provider is None:
         yield
         return
-    record_by(_Recording(provider))
+    trace_by(provider.get_tracer("driftline"))
     log.info("process=%s is traced, as %s asks", process, variable)
     try:
         yield
     finally:
-        record_by(None)
+        trace_by(None)
         # In a thread, for an exporter waits for its collector for ten seconds and more.
         last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
         last.start()
@@ -115,75 +114,3 @@ def _reporting(exporter: SpanExporter) -> SpanExporter:
             exporter.shutdown()
 
     return Reporting()
-
-
-class _Recording(Spans):
-    """Spans of OpenTelemetry."""
-
-    def __init__(self, provider: TracerProvider) -> None:
-        from opentelemetry import trace
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-        self._tracer = provider.get_tracer("driftline")
-        self._trace = trace
-        # Alone, whatever OTEL_PROPAGATORS says: baggage of callers may hold anything.
-        self._extract = TraceContextTextMapPropagator().extract
-        self._kinds = {
-            "internal": trace.SpanKind.INTERNAL,
-            "server": trace.SpanKind.SERVER,
-            "client": trace.SpanKind.CLIENT,
-        }
-
-    @contextmanager
-    def begin(
-        self, name: str, parent: str, kind: Kind, attributes: Mapping[str, Value]
-    ) -> Iterator[Span]:
-        """Record a block."""
-        where = self._extract({TRACEPARENT: parent}) if parent else None
-        span = self._tracer.start_span(
-            name, where, self._kinds[kind], _named(attributes),
-        )  # fmt: skip
-        try:
-            with self._trace.use_span(span, record_exception=False, set_status_on_exception=False):
-                yield _Open(span)
-        except BaseException as error:
-            # Not its words, which may quote what was sent.
-            span.set_attribute("error.type", type(error).__name__)
-            span.set_status(self._trace.StatusCode.ERROR)
-            raise
-        finally:
-            span.end()
-
-    def current(self) -> Span:
-        """Return the innermost open span."""
-        return _Open(self._trace.get_current_span())
-
-
-class _Open(Span):
-    """A span of OpenTelemetry that is open."""
-
-    def __init__(self, span: Recorded) -> None:
-        self._span = span
-        context = span.get_span_context()
-        self.traceparent = (
-            f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
-            if context.is_valid
-            else ""
-        )
-
-    def note(self, **attributes: Value) -> None:
-        """Add attributes."""
-        self._span.set_attributes(_named(attributes))
-
-    def ended(self, status: int | None, *, is_error: bool) -> None:
-        """Add how it ended."""
-        from opentelemetry.trace import StatusCode
-
-        if status is not None:
-            self._span.set_attribute(STATUS, status)
-        if is_error:
-            self._span.set_status(StatusCode.ERROR)
-
-
-def _named(attributes: Mapping[str, Value]) -> dict[str, Value]:
-    return {f"driftline.{name}": value for name, value in attributes.items() if value != ""}
