@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 # Shorter than the supervisor waits: slow clients must not turn a stop into a kill.
 GRACE_S = 5
+# For which a connection is kept after an answer. Load balancers keep theirs
+# for 60 s: one that is closed just as the next request comes is a request that failed.
+KEPT_S = 75
 _BACKLOG = 2048  # As uvicorn has it.
 # Each takes a file before the limit of connections sees it.
 _ACCEPTED_AT_ONCE = 4
@@ -83,6 +86,7 @@ class Server(uvicorn.Server):
             http=HTTPProtocol,
             loop="asyncio",
             backlog=_ACCEPTED_AT_ONCE,
+            timeout_keep_alive=KEPT_S,
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
@@ -95,7 +99,6 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
-        asyncio.get_running_loop().set_exception_handler(self._connections.exhausted)
         tls, self.config.ssl = self.config.ssl, None
         if tls is not None:
             plain: Callable[..., asyncio.Protocol] = self.config.http_protocol_class

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.app.http_protocol import MOST_HEAD_BYTES, JoinedWrites
+from driftline.app.http_protocol import MOST_HEAD_BYTES
 from driftline.app.listener import Server, listen
 from driftline.loopback import refuse
 
@@ -153,51 +153,3 @@ def test_an_answer_half_sent_is_not_followed_by_a_refusal() -> None:
 
     assert began.is_set()
     assert b"431" not in found
-
-
-class Sent(asyncio.Transport):
-    """A transport that keeps what it is told to do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[bytes | str] = []
-
-    def write(self, data: Any) -> None:
-        self.told.append(data)
-
-    def close(self) -> None:
-        self.told.append("close")
-
-    def get_write_buffer_size(self) -> int:
-        return 5
-
-
-def told(*writes: bytes | str) -> list[bytes | str]:
-    """Return what a transport is told for writes, closes and turns of the loop."""
-
-    async def run() -> list[bytes | str]:
-        sent = Sent()
-        joined = JoinedWrites(sent, asyncio.get_running_loop())
-        for one in writes:
-            if isinstance(one, bytes):
-                joined.write(one)
-            elif one == "close":
-                joined.close()
-            else:
-                await asyncio.sleep(0)
-        assert joined.get_write_buffer_size() == 5, "nothing is held any more"
-        return sent.told
-
-    return asyncio.run(run())
-
-
-def test_what_is_written_in_one_turn_is_sent_at_once() -> None:
-    assert told(b"head", b"body", "turn", b"more", "turn") == [b"headbody", b"more"]
-
-
-def test_what_is_written_is_sent_before_the_connection_closes() -> None:
-    assert told(b"head", b"body", "close") == [b"headbody", "close"]
-
-
-def test_much_is_sent_before_the_turn_ends() -> None:
-    assert told(b"a", b"b" * (1 << 16), b"c", "turn") == [b"a" + b"b" * (1 << 16), b"c"]
