@@ -35,13 +35,11 @@ from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving import tables
 from driftline.serving.api import (
     access,
-    alarms,
     async_invocations,
     baselines,
     captures,
     cloudevents,
     declared,
-    detectors,
     erasures,
     executions,
     logs,
@@ -67,6 +65,8 @@ from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
 from driftline.serving.metrics.traffic import Traffic
+from driftline.serving.operations import rest
+from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.rolling import Rolling
 from driftline.serving.transform.dispatch import TransformJobs
@@ -171,6 +171,10 @@ def _api(
         dependencies=[Depends(Authorization(context)), Depends(require_plain_body)],
     )  # fmt: skip
     _add_installation(api, context)
+    services = Services(
+        context, applier, reconciler, shelf, later, jobs, pairing, begun, tap_counters
+    )
+    api.include_router(rest.router(services))
     # Narrow paths first: the last router takes any name.
     api.include_router(async_invocations.router(context, reconciler, later))
     for router in (
@@ -183,9 +187,7 @@ def _api(
         monitors.router(context),
         marks.router(context, shelf),
         baselines.router(context, applier),
-        alarms.router(context),
         metrics.router(context),
-        detectors.router(context),
         notifications.router(context),
         transform_jobs.router(context, jobs),
         logs.router(context),

@@ -24,6 +24,7 @@ from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoint_scope import endpoint_of
 from driftline.serving.http.invocations import Invocations
+from driftline.serving.operations.registry import OPERATIONS
 
 log = logging.getLogger(__name__)
 
@@ -98,19 +99,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"POST {_V1}/metrics": "ingest",
     f"POST {_V1}/metrics/data": "viewer",
     f"POST {_V1}/metrics/statistics": "viewer",
-    f"GET {_V1}/detectors": "viewer",
-    f"POST {_V1}/detectors": "admin",
-    f"GET {_V1}/detectors/{{detector_id}}": "viewer",
-    f"DELETE {_V1}/detectors/{{detector_id}}": "admin",
-    f"POST {_V1}/alarms/replay": "viewer",
-    f"POST {_V1}/alarms/preview": "viewer",
-    f"GET {_V1}/alarm-states": "viewer",
-    f"GET {_V1}/alarms/{{name}}/state": "viewer",
-    f"PUT {_V1}/alarms/{{name}}/state": "operator",
-    f"GET {_V1}/alarms/{{name}}/explain": "viewer",
-    f"GET {_V1}/alarms/{{name}}/history": "viewer",
-    f"POST {_V1}/alarms/actions": "operator",
-    f"PATCH {_V1}/alarms/{{name}}/tags": "admin",
     # Notifications.
     f"POST {_V1}/channels/{{name}}/test": "operator",
     f"POST {_V1}/channels/{{name}}/enable": "operator",
@@ -154,7 +142,9 @@ class Call:
             return False
         if status == 403:
             return True
-        return self.role not in _UNNOTED and not (self.action in _NOTED and status < 400)
+        declared = OPERATIONS.get(self.action)
+        notes_itself = self.action in _NOTED if declared is None else declared.notes_itself
+        return self.role not in _UNNOTED and not (notes_itself and status < 400)
 
 
 class Authorization:
@@ -167,7 +157,8 @@ class Authorization:
         """Raise ForbiddenError, or let the route answer."""
         principal = CURRENT.get()
         action = f"{request.method} {_template(request)}"
-        role = ROLES.get(action)
+        declared = OPERATIONS.get(action)
+        role = ROLES.get(action) if declared is None else declared.role
         call = request.scope.get(CALL_KEY)
         if call is not None:
             call.action, call.role = action, role or ""

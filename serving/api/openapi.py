@@ -19,9 +19,15 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from driftline import __version__
 from driftline.serving.api.answers import Error
-from driftline.serving.api.operations import INVOCATIONS, JSON, OPERATIONS, Operation
+from driftline.serving.api.operations import INVOCATIONS, JSON, Operation
+from driftline.serving.api.operations import OPERATIONS as ROUTES
 from driftline.serving.authorization import ROLES
+from driftline.serving.operations.registry import OPERATIONS as DECLARED
 
+OPERATIONS = {
+    **ROUTES,
+    **{key: Operation(one.id, one.form, one.errors, one.media) for key, one in DECLARED.items()},
+}
 EXAMPLES = Path(__file__).with_name("examples.json")
 _REF = "#/components/schemas/{model}"
 _ABOUT = (
@@ -239,7 +245,7 @@ def _complete(
     text = re.sub(r"``", "`", operation["description"])
     operation["operationId"] = about.id
     operation["summary"] = re.split(r"[.:;] |\.?\n|\.$", text, maxsplit=1)[0]
-    role = ROLES.get(key, "invoke")
+    role = DECLARED[key].role if key in DECLARED else ROLES.get(key, "invoke")
     needs = "Needs no role." if role == "anyone" else f"Needs the role `{role}`."
     operation["description"] = f"{text}\n\n{needs}"
     for parameter in operation.get("parameters", ()):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftline.access.tokens import Token
-from driftline.alerts.evaluation.explain import Explanation
 from driftline.alerts.notify.deliveries import AttemptRecord, Delivery
 from driftline.alerts.notify.trial_send import SendResult
 from driftline.capture.erasure.erasing import Erased
@@ -126,31 +125,12 @@ OPERATIONS: Mapping[str, Operation] = {
     f"POST {_BASELINE}/promote": Operation("promote_version", answers.Promoted, (409,)),
     f"GET {_BASELINE}/promotions": Operation("list_promotions", answers.PromotionPage),
     # Alarms, metrics and detectors.
-    "POST /api/v1/alarms/replay": Operation(
-        "replay_alarm", items(answers.Evaluation), body=answers.Replay
-    ),
-    "POST /api/v1/alarms/preview": Operation(
-        "preview_alarm", items(answers.Evaluation), body=answers.Preview
-    ),
-    "GET /api/v1/alarm-states": Operation("list_alarm_states", answers.AlarmPage, (404,)),
-    "POST /api/v1/alarms/actions": Operation("switch_alarm_actions", None, (404,)),
-    f"GET {_ALARM}/state": Operation("get_alarm_state", answers.ListedAlarm),
-    f"PUT {_ALARM}/state": Operation("set_alarm_state", answers.Changes),
-    f"GET {_ALARM}/explain": Operation("explain_alarm", Explanation),
-    f"GET {_ALARM}/history": Operation("get_alarm_history", pages(answers.HistoryRecord)),
-    f"PATCH {_ALARM}/tags": Operation("tag_alarm", answers.Tags),
     "POST /api/v1/metrics": Operation(
         "put_metric_data", answers.Added, (409,), body=answers.PutMetricData
     ),
     "GET /api/v1/metrics": Operation("list_metrics", answers.MetricPage),
     "POST /api/v1/metrics/data": Operation("get_metric_data", answers.MetricResults),
     "POST /api/v1/metrics/statistics": Operation("get_metric_statistics", answers.MetricStatistics),
-    "POST /api/v1/detectors": Operation(
-        "put_detector", answers.DetectorDescription, body=answers.PutDetector
-    ),
-    "GET /api/v1/detectors": Operation("list_detectors", pages(answers.DetectorDescription)),
-    "GET /api/v1/detectors/{detector_id}": Operation("get_detector", answers.DetectorDescription),
-    "DELETE /api/v1/detectors/{detector_id}": Operation("delete_detector"),
     # Notifications.
     "POST /api/v1/channels/{name}/test": Operation("test_channel", SendResult),
     "POST /api/v1/channels/{name}/enable": Operation("enable_channel", answers.ChannelState),

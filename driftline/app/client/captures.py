@@ -8,13 +8,14 @@ from datetime import date, datetime
 from itertools import islice
 from typing import Literal
 
-from driftline.app.client.connection import PAGE_MAX, Json, ServerCalls, api_path
+from driftline.app.client.connection import PAGE_MAX, Json, api_path
+from driftline.app.client.operation_calls import OperationCalls
 from driftline.errors import InputError, UnavailableError
 
 _LABELS_PER_REQUEST = 50_000
 
 
-class CaptureCalls(ServerCalls):
+class CaptureCalls(OperationCalls):
     """Calls about captured requests and their labels."""
 
     def captures(self) -> list[Json]:

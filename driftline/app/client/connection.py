@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
@@ -134,6 +135,26 @@ class ServerCalls:
         headers = {} if token is None else _bearer(token)
         return self._call("GET", path, headers=headers).text
 
+    def ask(self, row: Mapping[str, Any], given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """Ask an operation of the table; a list comes whole, or as long as its limit."""
+        path, fields, document = row["path"], dict[str, Any](), None
+        for one in row["parameters"]:
+            name, value = one["name"], given[one["name"]]
+            if one["in"] == "path":
+                path = path.replace(f"{{{name}}}", in_path(value))
+            elif one["in"] == "document":
+                document = json.loads(json.dumps(value, default=str))  # Files may hold times.
+            elif value != one.get("default"):
+                fields[one.get("alias", name)] = value
+        sent = without_none(fields)
+        if row["is_paged"]:
+            return self._pages(path, sent, given["limit"])
+        is_query = row["method"] in ("GET", "DELETE")
+        options = {"params": sent} if is_query else {"json": document or sent}
+        response = self._call(row["method"], path, **options)
+        found = _object(response) if response.content else {}
+        return found["items"] if row["is_list"] else found
+
     def _get(self, *steps: str, **params: Any) -> Json:  # noqa: ANN401 - texts, numbers, times
         """Return the JSON at the steps of a path; parameters that are None are left out."""
         return self._json("GET", api_path(*steps), params=without_none(params))
@@ -145,19 +166,23 @@ class ServerCalls:
         **params: Any,  # noqa: ANN401 - as above
     ) -> list[Json]:
         """Return the items of a list, page after page, so many at most; asked as `_get` does."""
+        return self._pages(api_path(*steps), params, limit)
+
+    def _pages(self, path: str, params: Mapping[str, Any], limit: int | None) -> list[Json]:
+        """Return the items of a list, page after page, so many at most."""
         items: list[Json] = []
         asked = params
         while limit is None or len(items) < limit:
             count = PAGE_MAX if limit is None else min(PAGE_MAX, limit - len(items))
             query = without_none({**asked, "limit": count})
-            response = self._call("GET", api_path(*steps), params=query)
+            response = self._call("GET", path, params=query)
             page = _object(response)
             if "items" not in page:
                 raise _foreign(response)
             items += page["items"]
             if (token := page.get("next_token")) is None:
                 break
-            asked = params | {"next_token": token}
+            asked = {**params, "next_token": token}
         return items
 
     def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> Json:

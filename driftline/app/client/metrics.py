@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from driftline.app.client.connection import Json, ServerCalls, api_path
+from driftline.app.client.connection import Json
+from driftline.app.client.operation_calls import OperationCalls
 
 # As botocore does: below this, deflating costs more than it saves.
 _DEFLATE_FROM = 10_240
 
 
-class MetricCalls(ServerCalls):
+class MetricCalls(OperationCalls):
     """Calls about metrics, metric math and detectors."""
 
     def put_metrics(
@@ -110,27 +111,6 @@ class MetricCalls(ServerCalls):
             if asked["next_token"] is None:
                 return found
             _drop_unbegun(found)
-
-    def put_detector(self, detector: Mapping[str, Any]) -> Json:
-        """Put a detector of anomalies, in PutAnomalyDetector's form; it is trained in seconds."""
-        # Times may be such, as YAML reads them.
-        body = json.dumps(dict(detector), default=str)
-        headers = {"content-type": "application/json"}
-        return self._json("POST", "/api/v1/detectors", content=body, headers=headers)
-
-    def detectors(
-        self, *, namespace: str | None = None, metric_name: str | None = None
-    ) -> list[Json]:
-        """List detectors, all or those that look at a metric."""
-        return self._items("detectors", namespace=namespace, metric_name=metric_name)
-
-    def detector(self, detector_id: str) -> Json:
-        """Return one detector."""
-        return self._get("detectors", detector_id)
-
-    def delete_detector(self, detector_id: str) -> None:
-        """Delete a detector; an alarm that needs it has it made again."""
-        self._call("DELETE", api_path("detectors", detector_id))
 
 
 def _is_same(one: Json, other: Json) -> bool:

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from driftline.app.client.connection import Json, ServerCalls, in_path
+from driftline.app.client.connection import Json, in_path
+from driftline.app.client.operation_calls import OperationCalls
 
 if TYPE_CHECKING:
     from driftline.monitors.executions import Status as ExecutionStatus
     from driftline.serving.api.answers import Verdict
 
 
-class MonitorCalls(ServerCalls):
+class MonitorCalls(OperationCalls):
     """Calls about monitors, their executions, baselines and marks."""
 
     def executions(

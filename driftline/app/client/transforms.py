@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from driftline.app.client.connection import Json, ServerCalls
+from driftline.app.client.connection import Json
+from driftline.app.client.operation_calls import OperationCalls
 
 if TYPE_CHECKING:
     from driftline.serving.transform.definition import JobStatus
 
 
-class TransformCalls(ServerCalls):
+class TransformCalls(OperationCalls):
     """Calls about transform jobs: files scored by a model in the background."""
 
     def create_transform_job(self, spec: Mapping[str, Any]) -> Json:

@@ -10,7 +10,8 @@ import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.alarm_text import explained
-from driftline.app.commands.options import Client, moment
+from driftline.app.commands.operations import add_operations
+from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table, harmless, show_json
 
 alarm = typer.Typer(
@@ -21,43 +22,7 @@ Name = Annotated[str, typer.Argument(help="Name of the alarm, metric or composit
 Names = Annotated[list[str], typer.Argument(help="Names of alarms, metric or composite.")]
 
 
-@alarm.command("list")
-@options.asks_server
-def list_alarms(
-    client: Client,
-    state: Annotated[
-        Literal["OK", "ALARM", "INSUFFICIENT_DATA"] | None,
-        typer.Option("--state", help="Only alarms in this state."),
-    ] = None,
-    kind: Annotated[
-        Literal["metric", "composite"] | None, typer.Option("--kind", help="Only of this kind.")
-    ] = None,
-    prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
-    channel: Annotated[
-        str | None, typer.Option("--channel", help="Only those that tell this channel.")
-    ] = None,
-    tag: options.Tags = None,
-    parents_of: Annotated[
-        str | None,
-        typer.Option("--parents-of", metavar="NAME", help="Only composites that look at it."),
-    ] = None,
-    children_of: Annotated[
-        str | None,
-        typer.Option("--children-of", metavar="NAME", help="Only what this composite looks at."),
-    ] = None,
-) -> Answer:
-    """List alarms of all kinds with their states.
-
-    Example: driftline alarm list --state ALARM
-    """
-    alarms = client.alarms(
-        kind=kind, state=state, prefix=prefix, channel=channel,
-        tags=options.pairs(tag, "tag", "KEY"), parents_of=parents_of, children_of=children_of,
-    )  # fmt: skip
-    return Answer(alarms, _listed(alarms))
-
-
-def _listed(alarms: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+def _listed(alarms: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Table]:
     rows = [
         {
             "name": alarm["name"],
@@ -69,71 +34,6 @@ def _listed(alarms: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
         for alarm in alarms
     ]
     yield Table(["name", "kind", "state", "since", "actions"], rows)
-
-
-@alarm.command("get")
-@options.asks_server
-def get_alarm(client: Client, name: Name) -> Answer:
-    """Show one alarm: its definition and where it stands.
-
-    Example: driftline alarm get "flights drift"
-    """
-    state = client.alarm(name)
-    lines = [f"{key}: {value}" for key, value in state.items() if value not in (None, "", [], {})]
-    return Answer(state, lines)
-
-
-@alarm.command()
-@options.asks_server
-def explain(client: Client, name: Name) -> Answer:
-    """Explain why an alarm is in its state.
-
-    Shows the periods that are judged (X breaching, 0 good, - missing), the rule that decided, the
-    cause with its window, its page and the command that lists its rows, when it is judged next,
-    what is wrong where data are missing, and what became of its actions. Of an alarm that has
-    recovered, also when it was last in ALARM, and why.
-
-    Example: driftline alarm explain "flights drift"
-    """
-    explanation = client.explain_alarm(name)
-    return Answer(explanation, explained(explanation))
-
-
-@alarm.command()
-@options.asks_server
-def history(
-    client: Client,
-    name: Name,
-    type_: Annotated[
-        Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None,
-        typer.Option("--type", help="Only items of this type."),
-    ] = None,
-    start: Annotated[str | None, typer.Option("--from", help="First time, RFC 3339.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="End (exclusive).")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Most items.")] = 100,
-    oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
-) -> Answer:
-    """List what happened to an alarm, newest first; also after it was deleted.
-
-    Example: driftline alarm history "flights drift" --type StateUpdate
-    """
-    items = client.alarm_history(
-        name,
-        limit=limit,
-        type=type_,
-        start=moment(start, "--from"),
-        end=moment(end, "--to"),
-        order="oldest" if oldest else "newest",
-    )
-    rows = [
-        {
-            "time": _time(item["timestamp"]),
-            "type": item["history_item_type"],
-            "what": item["history_summary"],
-        }
-        for item in items
-    ]
-    return Answer(items, [Table(["time", "type", "what"], rows)])
 
 
 @alarm.command("set-state")
@@ -155,7 +55,7 @@ def set_state(
 
     Example: driftline alarm set-state "flights drift" ALARM --reason "a fire drill"
     """
-    changes = client.set_alarm_state(name, state, reason)
+    changes = client.set_alarm_state(name, state, reason)["changes"]
     lines = [f"{change['alarm_name']}: {change['old']} -> {change['new']}" for change in changes]
     return Answer(changes, lines or [f"{name}: {state} already; only the reason is new"])
 
@@ -199,7 +99,7 @@ def tag(
     Example: driftline alarm tag "flights drift" team=ops --remove draft
     """
     added = options.pairs(tags, "tag", "KEY")
-    tagged = client.tag_alarm(name, added, without=remove or [])
+    tagged = client.tag_alarm(name, tags=added, without=remove or [])["tags"]
     return Answer(tagged, [f"{key}={value}" for key, value in sorted(tagged.items())])
 
 
@@ -230,7 +130,7 @@ def _time(text: str) -> str:
 
 
 def _switch(client: Client, names: list[str], *, enabled: bool) -> Answer:
-    client.switch_alarm_actions(*names, enabled=enabled)
+    client.switch_alarm_actions(names, enabled)
     value = {"names": names, "actions_enabled": enabled}
     return Answer(value, [f"{name}: actions {'on' if enabled else 'off'}" for name in names])
 
@@ -243,3 +143,6 @@ def _actions(alarm: Mapping[str, Any]) -> str:
         return f"held ({alarm['actions_suppressed_by']})"
     lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")
     return "on" if any(alarm[key] for key in lists) else "none"
+
+
+add_operations(alarm, "alarm", {"list": _listed, "explain": lambda found, _: explained(found)})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
@@ -16,8 +17,6 @@ from driftline.errors import InputError
 detector = typer.Typer(
     help="Learn what is usual for a metric, for alarms beside a band.", no_args_is_help=True
 )
-
-Id = Annotated[str, typer.Argument(help="Its id; `driftline detector list` shows them.")]
 
 
 @detector.command("put")
@@ -67,53 +66,17 @@ def put(
                 "configuration": {"metric_timezone": zone},
             }
         ]
-    return _answer([client.put_detector(detector) for detector in wanted])
+    found = [client.put_detector(detector) for detector in wanted]
+    return Answer(found, [_table(found)])
 
 
-@detector.command("list")
-@options.asks_server
-def list_all(
-    client: Client,
-    namespace: Annotated[str | None, typer.Option("--namespace", help="Only of these.")] = None,
-    metric_name: Annotated[str | None, typer.Option("--metric", help="Only of this name.")] = None,
-) -> Answer:
-    """List detectors, and how far they are.
-
-    Example: driftline detector list
-    """
-    return _answer(client.detectors(namespace=namespace, metric_name=metric_name))
-
-
-@detector.command("get")
-@options.asks_server
-def get(client: Client, detector_id: Id) -> Answer:
-    """Show one detector: what it watches, how it learns, what it has learnt.
-
-    Example: driftline detector get 0f1e2d3c4b5a69788796a5b4c3d2e1f0
-    """
-    detector = client.detector(detector_id)
-    columns = ["period", "state_value", "points", "has_seasons", "trained_at"]
-    problems = [
-        f"\nnot trained at {model['period']} s: {model['problem']}"
-        for model in detector["models"]
-        if model["problem"]
-    ]
-    return Answer(detector, [_table([detector]), "", Table(columns, detector["models"]), *problems])
-
-
-@detector.command("delete")
-@options.asks_server
-def delete(client: Client, detector_id: Id) -> Answer:
-    """Delete a detector; an alarm that needs it has it made again.
-
-    Example: driftline detector delete 0f1e2d3c4b5a69788796a5b4c3d2e1f0
-    """
-    client.delete_detector(detector_id)
-    return Answer({"deleted": [detector_id]}, [f"deleted detector {detector_id}"])
-
-
-def _answer(detectors: Sequence[Mapping[str, Any]]) -> Answer:
-    return Answer(detectors, [_table(detectors)])
+def _described(found: Mapping[str, Any], _asked: Mapping[str, Any]) -> Iterator[str | Table]:
+    yield _table([found])
+    yield ""
+    yield Table(["period", "state_value", "points", "has_seasons", "trained_at"], found["models"])
+    for model in found["models"]:
+        if model["problem"]:
+            yield f"\nnot trained at {model['period']} s: {model['problem']}"
 
 
 def _table(detectors: Sequence[Mapping[str, Any]]) -> Table:
@@ -128,3 +91,14 @@ def _watched(detector: Mapping[str, Any]) -> str:
         return f"{single['namespace']} {single['metric_name']} {dimensions} {single['stat']}"
     queries = detector["metric_math_anomaly_detector"]["metric_data_queries"]
     return next(str(query.get("expression")) for query in queries if query["return_data"])
+
+
+add_operations(
+    detector,
+    "detector",
+    {
+        "list": lambda found, _: [_table(found)],
+        "get": _described,
+        "delete": lambda _, asked: [f"deleted detector {asked['detector_id']}"],
+    },
+)

@@ -9,8 +9,7 @@ import jsonschema_rs
 import pytest
 
 from driftline.serving.api.declared import Collection
-from driftline.serving.api.openapi import answers_of, operations_of
-from driftline.serving.api.operations import OPERATIONS
+from driftline.serving.api.openapi import OPERATIONS, answers_of, operations_of
 from tests.serving.api_yard import closed, populated, tour
 
 # In generated clients an id is a function's name.

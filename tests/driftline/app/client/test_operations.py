@@ -19,9 +19,11 @@ from driftline.access.principal import Role
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.notify import rows
 from driftline.app.client import alarms, captures, client, connection, metrics, monitors
+from driftline.app.client.operation_table import operations
 from driftline.monitors.executions import Status
 from driftline.serving.api.answers import Verdict
 from driftline.serving.api.openapi import EXAMPLES, operations_of
+from driftline.serving.operations import table
 from driftline.serving.resources.specs import Kind
 from driftline.serving.transform.definition import JobStatus
 from tests.driftline.test_reference import PAGES
@@ -61,11 +63,40 @@ def public(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     yield from (
         (name, one)
         for name, one in inspect.getmembers(kind, inspect.isfunction)
-        if not name.startswith("_") and name not in ("close", "send", "read")
+        if not name.startswith("_") and name not in ("close", "send", "read", "ask")
     )
 
 
-METHODS = dict(public(driftline.Client))
+# Those that are written by hand: the table of operations makes the others.
+MADE = {one["name"]: one for one in operations()}
+METHODS = {name: one for name, one in public(driftline.Client) if name not in MADE}
+
+
+def test_the_table_and_the_types_of_the_client_are_those_of_the_operations() -> None:
+    assert table.written() == tuple(one.read_text() for one in table.FILES), "run scripts/client"
+
+
+def test_a_made_method_asks_by_the_parameters_of_its_operation() -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={"items": [{"id": 1}], "next_token": None, "tags": {}})
+
+    with driftline.Client("http://driftline.test", token="t") as asking:
+        asking._http = httpx.Client(base_url=asking.server, transport=httpx.MockTransport(answer))
+        found = asking.alarm_history("a/b", start=NOW, order="oldest", limit=5)
+        asking.tag_alarm("late", tags={"team": "shop"})
+        asking.set_alarm_state("late", "OK", state_reason="a drill")
+
+    assert found == [{"id": 1}]
+    assert asked[0].url.raw_path == (
+        b"/api/v1/alarms/a%2Fb/history?start=2026-01-12T00%3A00%3A00%2B00%3A00&order=oldest&limit=5"
+    )
+    assert [json.loads(one.content) for one in asked[1:]] == [
+        {"tags": {"team": "shop"}},
+        {"state_value": "OK", "state_reason": "a drill"},
+    ]
 
 
 def sample(hint: Any) -> Any:
@@ -156,6 +187,7 @@ def test_every_operation_has_a_method_or_somebody_else_who_calls_it(
         for key, _, _ in called(document, name, is_short=is_short)[0].asked
     }
 
+    asked |= {f"{one['method']} {one['path']}" for one in MADE.values()}
     every = {f"{method} {path}" for method, path, _ in operations_of(document)}
     assert every - asked == set(OTHERS)
 

@@ -1,0 +1,65 @@
+# Written by scripts/client: the methods that the table of operations makes.
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from driftline.app.client.connection import Json, ServerCalls
+
+class OperationCalls(ServerCalls):
+    def replay_alarm(self, document: Any) -> list[Json]:
+        """Evaluate an alarm on datapoints, or a composite on states, from a start to an end.
+        
+        `{"alarm": PutMetricAlarm's fields, "datapoints": [{"Timestamp", "Value"}], "start",
+        "end"}`, or `{"composite": PutCompositeAlarm's fields, "children": {name: [{"time",
+        "state"}]}, "start", "end"}`; one item for each evaluation.
+        """
+
+    def preview_alarm(self, document: Any) -> list[Json]:
+        """Evaluate an alarm on what is stored for its metrics; it need not be declared.
+        
+        `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
+        evaluation.
+        """
+
+    def alarms(self, *, kind: Literal['metric', 'composite'] | None = ..., state: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'] | None = ..., prefix: str = ..., channel: str | None = ..., tag: Sequence[str] = ..., parents_of: str | None = ..., children_of: str | None = ..., limit: int | None = ...) -> list[Json]:
+        """List alarms of all kinds by name, with their states."""
+
+    def alarm(self, name: str) -> Json:
+        """Show one alarm of any kind: its definition and where it stands."""
+
+    def explain_alarm(self, name: str) -> Json:
+        """Explain why an alarm is in its state, what is missing, and who was notified.
+        
+        Shows the periods that are judged (X breaching, 0 good, - missing), the rule that decided, the
+        cause with its window, its page and the command that lists its rows, when it is judged next,
+        what is wrong where data are missing, and what became of its actions. Of an alarm that has
+        recovered, also when it was last in ALARM, and why.
+        """
+
+    def alarm_history(self, name: str, *, type: Literal['ConfigurationUpdate', 'StateUpdate', 'Action'] | None = ..., start: datetime | None = ..., end: datetime | None = ..., order: Literal['newest', 'oldest'] = ..., limit: int | None = ...) -> list[Json]:
+        """List what happened to an alarm, newest first; also after it was deleted."""
+
+    def set_alarm_state(self, name: str, state_value: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'], state_reason: str, *, state_reason_data: str | None = ...) -> Json:
+        """Put an alarm into a state and run its actions, to try what they do; say what changed.
+        
+        The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
+        until one of its children changes.
+        """
+
+    def switch_alarm_actions(self, names: Sequence[str], enabled: bool) -> Json:
+        """Switch the actions of alarms on or off, all or none of them; their states go on changing."""
+
+    def tag_alarm(self, name: str, *, tags: Mapping[str, str] | None = ..., without: Sequence[str] = ...) -> Json:
+        """Add tags to an alarm and remove others; gives all that it has then."""
+
+    def put_detector(self, document: Any) -> Json:
+        """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
+
+    def detectors(self, *, namespace: str | None = ..., metric_name: str | None = ..., limit: int | None = ...) -> list[Json]:
+        """List detectors by id, all or those that look at a metric."""
+
+    def detector(self, detector_id: str) -> Json:
+        """Show one detector: what it watches, how it learns, what it has learnt."""
+
+    def delete_detector(self, detector_id: str) -> Json:
+        """Delete a detector; an alarm that needs it has it made again."""

@@ -1,0 +1,126 @@
+"""Commands that ask a server one operation: made of the table of operations.
+
+Needed parameters are arguments, others options. A list is printed as a table of the operation's
+columns, an object as lines; where people need more, a command names what prints its answer.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import typer
+
+from driftline.app.client.operation_table import Row, operations
+from driftline.app.commands import options
+from driftline.app.commands.options import Client
+from driftline.app.commands.output import Answer, Table
+
+# What an answer is to people, by the command's words; its own exit code, where it has one.
+Shown = Callable[[Any, Mapping[str, Any]], Answer | Iterable[str | Table]]
+_TYPES: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "time": str}
+_LISTED = ("list", "pairs")
+_MANY = 20
+
+
+def add_operations(
+    group: typer.Typer, word: str, shown: Mapping[str, Shown] = MappingProxyType({})
+) -> None:
+    """Add the operations whose commands begin with a word; ``shown`` prints answers by command."""
+    for row in operations():
+        first, _, name = row["command"].partition(" ")
+        if first == word:
+            group.command(name)(command_of(row, shown.get(name)))
+
+
+def command_of(row: Row, shown: Shown | None = None) -> Callable[..., None]:
+    """Return the command of an operation."""
+
+    def run(client: Client, **given: Any) -> Answer:  # noqa: ANN401 - as declared
+        asked = {one["name"]: _value(one, given[one["name"]]) for one in row["parameters"]}
+        found = client.ask(row, asked)
+        answer = shown(found, asked) if shown is not None else _lines(row, found)
+        return answer if isinstance(answer, Answer) else Answer(found, answer)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    own = [inspect.Parameter("client", keyword)]
+    own += [
+        inspect.Parameter(one["name"], keyword, default=_default(one), annotation=_annotation(one))
+        for one in sorted(row["parameters"], key=lambda one: "default" in one)
+    ]
+    run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    run.__doc__ = row["about"]
+    return options.asks_server(run)
+
+
+def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
+    kind: Any = _TYPES.get(one["kind"], str)
+    if choices := one.get("choices"):
+        kind = Literal[tuple(choices)]
+    if one["kind"] in _LISTED:
+        kind = list[kind]
+    if "default" not in one:
+        return Annotated[kind, typer.Argument(help=one["about"])]
+    flag = "--" + one.get("alias", one["name"]).replace("_", "-")
+    flag += f"/--no{flag[1:]}" if one["kind"] == "bool" and one["default"] else ""
+    hint = {"pairs": "KEY=VALUE", "time": "TIME", "list": "TEXT"}.get(one["kind"])
+    option = typer.Option(flag, help=one["about"], metavar=hint, show_default=one["kind"] == "int")
+    return Annotated[kind if one["kind"] == "bool" else kind | None, option]
+
+
+def _default(one: Row) -> object:
+    if "default" not in one:
+        return inspect.Parameter.empty
+    if one["name"] == "limit":
+        return one["default"] and _MANY
+    return None if one["kind"] in _LISTED else one["default"]
+
+
+def _value(one: Row, given: Any) -> Any:  # noqa: ANN401 - as declared
+    """Return what is sent for what was typed."""
+    if given is None:
+        return one.get("default")
+    if one["kind"] == "time":
+        name = "--" + one.get("alias", one["name"])
+        return options.moment(given, name, end=datetime.now(UTC))
+    if one["kind"] == "pairs":
+        return options.pairs(given, "--" + one["name"], "KEY")
+    return given
+
+
+def _lines(row: Row, found: Any) -> Iterable[str | Table]:  # noqa: ANN401 - JSON
+    """Print a table of a list, the fields of an object, or that it is done."""
+    if row["is_list"]:
+        columns = dict(one.partition("=")[::2] for one in row["columns"].split())
+        rows = [
+            {name: _cell(each, path or name) for name, path in columns.items()} for each in found
+        ]
+        yield Table([*columns], rows)
+    else:
+        yield from (f"{key}: {_text(value)}" for key, value in found.items() if _is_told(value))
+
+
+def _cell(item: Mapping[str, Any], path: str) -> object:
+    found: Any = item
+    for step in path.split("."):
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return _text(found)
+
+
+def _text(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return times to the second, and lists as words."""
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return ", ".join(value)
+    if isinstance(value, str) and len(value) > 19 and value[10:11] == "T":
+        try:
+            return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%S")
+        except ValueError:
+            return value
+    return value
+
+
+def _is_told(value: object) -> bool:
+    return value not in (None, "", [], {})

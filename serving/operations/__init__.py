@@ -1,0 +1,5 @@
+"""The operations of the programming interface: one typed function each; `registry.py` says how."""
+
+from driftline.serving.operations import alarms, detectors
+
+AREAS = (alarms, detectors)

@@ -1,0 +1,221 @@
+"""Operations on alarms of all kinds: how they stand and why, their history, what people set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import Body
+from pydantic import Field
+
+from driftline.alerts.alarms.alarm import State
+from driftline.alerts.alarms.composite_records import (
+    AnyRecord,
+    CompositeRecord,
+    get_any,
+    list_any,
+)
+from driftline.alerts.alarms.known import require_alarm, require_past
+from driftline.alerts.alarms.records import HistoryItem, history
+from driftline.alerts.evaluation import explain, replay, states
+from driftline.alerts.notify.channels import get_channel
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.serving.api import answers
+from driftline.serving.operations.registry import (
+    PAGE,
+    Json,
+    Latest,
+    Limit,
+    PageToken,
+    Tags,
+    Time,
+    operation,
+    page_of,
+    pairs_of,
+)
+from driftline.serving.operations.services import Services
+
+# Periods that one request may look at: about a second of the process that answers inference, too;
+# `driftline alarm replay` takes longer ones.
+_LONGEST = 200_000
+
+# What is shown of a change of state.
+_CHANGE = ("alarm_name", "seq", "old", "new", "reason")
+
+Name = Annotated[str, "The alarm's name; metric or composite."]
+Document = Annotated[dict[str, Any], Body()]
+
+
+@operation("POST /alarms/replay", role="viewer", answer=answers.items(answers.Evaluation))
+def replay_alarm(services: Services, document: Document) -> list[Json]:
+    """Evaluate an alarm on datapoints, or a composite on states, from a start to an end.
+
+    `{"alarm": PutMetricAlarm's fields, "datapoints": [{"Timestamp", "Value"}], "start",
+    "end"}`, or `{"composite": PutCompositeAlarm's fields, "children": {name: [{"time",
+    "state"}]}, "start", "end"}`; one item for each evaluation.
+    """
+    return [line.as_dict() for line in replay.replay(document, longest=_LONGEST)]
+
+
+@operation("POST /alarms/preview", role="viewer", answer=answers.items(answers.Evaluation))
+def preview_alarm(services: Services, document: Document) -> list[Json]:
+    """Evaluate an alarm on what is stored for its metrics; it need not be declared.
+
+    `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
+    evaluation.
+    """
+    with read_connection(services.context.engine) as connection:
+        found = replay.preview(connection, document, longest=_LONGEST, bands=services.bands)
+        return [line.as_dict() for line in found]
+
+
+@operation(
+    "GET /alarm-states", role="viewer", answer=answers.AlarmPage, errors=(404,),
+    command="alarm list",
+)  # fmt: skip
+def alarms(
+    services: Services,
+    kind: Annotated[Literal["metric", "composite"] | None, "Only alarms of this kind."] = None,
+    state: Annotated[State | None, "Only alarms in this state."] = None,
+    prefix: Annotated[str, Field(max_length=255, description="Only names that begin so.")] = "",
+    channel: Annotated[str | None, "Only those that notify this channel."] = None,
+    tag: Tags = (),
+    parents_of: Annotated[str | None, "Only composites that look at this alarm."] = None,
+    children_of: Annotated[str | None, "Only alarms that this composite looks at."] = None,
+    limit: Limit = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """List alarms of all kinds by name, with their states.
+
+    Example: driftline alarm list --state ALARM
+    """
+    (after,) = place_of(next_token, str) or ("",)
+    with read_connection(services.context.engine) as connection:
+        for name in filter(None, (parents_of, children_of)):
+            require_alarm(connection, name)
+        if channel is not None:
+            get_channel(connection, channel)
+        found = list_any(
+            connection, kind=kind, state=state, prefix=prefix, channel=channel,
+            tags=pairs_of(tag), parents_of=parents_of, children_of=children_of,
+            after=str(after), limit=limit + 1,
+        )  # fmt: skip
+    return page_of(found, limit, lambda one: (one.name,), shown)
+
+
+@operation(
+    "GET /alarms/{name:path}/state", role="viewer", answer=answers.ListedAlarm,
+    command="alarm get",
+)  # fmt: skip
+def alarm(services: Services, name: Name) -> Json:
+    """Show one alarm of any kind: its definition and where it stands.
+
+    Example: driftline alarm get "flights drift"
+    """
+    with read_connection(services.context.engine) as connection:
+        return shown(get_any(connection, name))
+
+
+@operation("GET /alarms/{name:path}/explain", role="viewer", command="alarm explain")
+def explain_alarm(services: Services, name: Name) -> explain.Explanation:
+    """Explain why an alarm is in its state, what is missing, and who was notified.
+
+    Shows the periods that are judged (X breaching, 0 good, - missing), the rule that decided, the
+    cause with its window, its page and the command that lists its rows, when it is judged next,
+    what is wrong where data are missing, and what became of its actions. Of an alarm that has
+    recovered, also when it was last in ALARM, and why.
+
+    Example: driftline alarm explain "flights drift"
+    """
+    context = services.context
+    with read_connection(context.engine) as connection:
+        return explain.explain(
+            connection, name, context.now(), bands=services.bands,
+            dashboard_url=context.dashboard_url,
+        )  # fmt: skip
+
+
+@operation(
+    "GET /alarms/{name:path}/history", role="viewer", answer=answers.pages(answers.HistoryRecord),
+    command="alarm history", columns="time=timestamp type=history_item_type what=history_summary",
+)  # fmt: skip
+def alarm_history(
+    services: Services,
+    name: Name,
+    type: Annotated[  # noqa: A002 - CloudWatch's
+        Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None, "Only items of this type."
+    ] = None,
+    start: Annotated[Time | None, "Begin here; included."] = None,
+    end: Annotated[Time | None, "End here; left out."] = None,
+    order: Annotated[Literal["newest", "oldest"], "Which come first."] = "newest",
+    limit: Latest = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """List what happened to an alarm, newest first; also after it was deleted.
+
+    Example: driftline alarm history "flights drift" --type StateUpdate
+    """
+    with read_connection(services.context.engine) as connection:
+        found = history(
+            connection, name, type=type, start=start, end=end, after=place_of(next_token, int),
+            limit=limit + 1, newest_first=order == "newest",
+        )  # fmt: skip
+        if not found and next_token is None:
+            require_past(connection, name)
+    return page_of(found, limit, lambda one: (one.id,), HistoryItem.as_dict)
+
+
+@operation("PUT /alarms/{name:path}/state", role="operator", answer=answers.Changes)
+def set_alarm_state(
+    services: Services,
+    name: Name,
+    state_value: Annotated[State, "The state to be in."],
+    state_reason: Annotated[str, "Why; messages quote it."],
+    state_reason_data: Annotated[str | None, "JSON that the history keeps."] = None,
+) -> Json:
+    """Put an alarm into a state and run its actions, to try what they do; say what changed.
+
+    The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
+    until one of its children changes.
+    """
+    context = services.context
+    with context.engine.begin() as connection:
+        found = states.set_state(
+            connection, name, state_value, state_reason, context.now(),
+            reason_data=state_reason_data, dashboard_url=context.dashboard_url,
+        )  # fmt: skip
+    return {"changes": [{name: getattr(one, name) for name in _CHANGE} for one in found]}
+
+
+@operation("POST /alarms/actions", role="operator", errors=(404,))
+def switch_alarm_actions(
+    services: Services,
+    # CloudWatch's limit of EnableAlarmActions.
+    names: Annotated[list[str], Field(min_length=1, max_length=100, description="Alarms.")],
+    enabled: Annotated[bool, "Whether their actions are to run."],
+) -> None:
+    """Switch the actions of alarms on or off, all or none of them; their states go on changing."""
+    with services.context.engine.begin() as connection:
+        states.set_actions_enabled(connection, names, services.context.now(), enabled=enabled)
+
+
+@operation("PATCH /alarms/{name:path}/tags", role="admin", answer=answers.Tags)
+def tag_alarm(
+    services: Services,
+    name: Name,
+    tags: Annotated[Mapping[str, str] | None, "Tags to add."] = None,
+    without: Annotated[Sequence[str], "Tags to remove, by their keys."] = (),
+) -> Json:
+    """Add tags to an alarm and remove others; gives all that it has then."""
+    with services.context.engine.begin() as connection:
+        found = states.set_tags(
+            connection, name, services.context.now(), tags=tags or {}, without=without
+        )
+    return {"tags": found}
+
+
+def shown(record: AnyRecord) -> Json:
+    """Return an alarm as plain JSON values, and its kind."""
+    kind = "composite" if isinstance(record, CompositeRecord) else "metric"
+    return {"name": record.name, "kind": kind, **record.as_dict()}

@@ -1,0 +1,211 @@
+"""One operation is one typed function: its route, role and parameters are declared beside it, once.
+
+REST (`rest.py`), the OpenAPI document, roles, the audit log, `driftline.Client` and the command
+line are made of this table. A function takes the `Services` of the server first; its other
+parameters are those of its path, and the fields of its query (GET, DELETE) or of its JSON body. A
+parameter with a marker of FastAPI's (Body, Header), or a Request, is FastAPI's to read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+from fastapi import Request
+from fastapi.params import Body, Param
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
+
+from driftline.access.principal import Role
+from driftline.database.paging import Place, token_of
+from driftline.errors import InputError
+
+Item = TypeVar("Item")
+Json = dict[str, Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+PREFIX = "/api/v1"
+JSON = "application/json"
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a time in UTC, which it is in when it names no zone."""
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise InputError(
+            f"time {moment.isoformat()}; expected one within the years 1 to 9999 in UTC"
+        ) from None
+
+
+Time = Annotated[AwareDatetime, AfterValidator(in_utc)]
+PAGE = 100
+Limit = Annotated[int, Field(ge=1, le=1000, description="So many at most.")]
+# Of what happened, the newest first: a client that does not say takes a page, elsewhere all.
+Latest = Annotated[int, Field(ge=1, le=1000, description="So many at most; the newest.")]
+PageToken = Annotated[
+    str | None,
+    Field(max_length=2000, description="`next_token` of the page before, with the same filters."),
+]
+Start = Annotated[Time | None, Field(alias="from", description="Begin here; included.")]
+End = Annotated[Time | None, Field(alias="to", description="End here; left out.")]
+
+Tags = Annotated[
+    Sequence[str], Field(description="KEY=VALUE; several must all be there; repeatable.")
+]
+
+
+def pairs_of(tags: Sequence[str]) -> dict[str, str]:
+    """Read tags that are written KEY=VALUE."""
+    found = {}
+    for text in tags:
+        key, mark, value = text.partition("=")
+        if not mark or not key:
+            raise InputError(f'tag "{text[:80]}"; expected KEY=VALUE')
+        found[key] = value
+    return found
+
+
+def page_of(
+    found: Sequence[Item],
+    limit: int,
+    place: Callable[[Item], Place],
+    show: Callable[[Item], Mapping[str, Any]],
+) -> Json:
+    """Return one page of a list that was asked for one item more than a page may have."""
+    token = token_of(place(found[limit - 1])) if len(found) > limit else None
+    return {"items": [show(one) for one in found[:limit]], "next_token": token}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is declared of one operation; `function` has the rest."""
+
+    method: str
+    path: str
+    function: Callable[..., Any]
+    role: Role | Literal["anyone"]
+    tag: str
+    # Whether the function writes the audit log itself, in the transaction of its change.
+    notes_itself: bool = False
+    errors: tuple[int, ...] = ()
+    # The form of its answer in the OpenAPI document; None: the type that the function returns.
+    answer: Any = None
+    media: tuple[str, ...] = (JSON,)
+    # The words of its command, and the columns that it prints: "name state=state_value".
+    command: str = ""
+    columns: str = ""
+
+    @property
+    def id(self) -> str:
+        """The name of its function: its id in OpenAPI, and the method of the client."""
+        return self.function.__name__
+
+    @property
+    def key(self) -> str:
+        """Method and path, as in the audit log."""
+        return f"{self.method} {re.sub(':path', '', self.path)}"
+
+    @cached_property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        """What it takes beside the services, by name."""
+        _, *rest = inspect.signature(self.function, eval_str=True).parameters.values()
+        return {one.name: one for one in rest}
+
+    @cached_property
+    def form(self) -> Any:  # noqa: ANN401 - a type
+        """The form of its answer; None where it answers nothing, or no JSON."""
+        return self.answer or inspect.signature(self.function, eval_str=True).return_annotation
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether it answers a list page by page."""
+        return "next_token" in self.parameters
+
+    def is_in_path(self, name: str) -> bool:
+        """Whether a parameter is a part of the path."""
+        return re.search(rf"{{{name}(:path)?}}", self.path) is not None
+
+    def is_field(self, name: str) -> bool:
+        """Whether a parameter is a field of the query or of the body."""
+        kind = self.parameters[name].annotation
+        marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+        is_fastapis = kind is Request or any(isinstance(one, Param | Body) for one in marks)
+        return not (self.is_in_path(name) or is_fastapis)
+
+    @cached_property
+    def fields(self) -> type[BaseModel] | None:
+        """The form of its query or body; None where it has no field."""
+        names = [name for name in self.parameters if self.is_field(name)]
+        if not names:
+            return None
+        found: dict[str, Any] = {}
+        for name in names:
+            one = self.parameters[name]
+            found[name] = (
+                _described(one.annotation),
+                ... if one.default is one.empty else one.default,
+            )
+        return _form(self.id, self.function.__doc__ or "", found)
+
+
+def _described(kind: Any) -> Any:  # noqa: ANN401 - a type
+    """Read a text beside a type as its description."""
+    about = next((one for one in getattr(kind, "__metadata__", ()) if isinstance(one, str)), None)
+    return kind if about is None else Annotated[kind, Field(description=about)]
+
+
+def _form(name: str, about: str, fields: Mapping[str, Any]) -> type[BaseModel]:
+    title = "".join(word.capitalize() for word in name.split("_")) + "Input"
+    config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    return create_model(title, __config__=config, __doc__=about.partition("\n")[0], **fields)
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+def operation(
+    route: str,
+    *,
+    role: Role | Literal["anyone"],
+    notes_itself: bool = False,
+    errors: tuple[int, ...] = (),
+    answer: Any = None,  # noqa: ANN401 - a type
+    media: tuple[str, ...] = (JSON,),
+    command: str = "",
+    columns: str = "",
+) -> Callable[[Function], Function]:
+    """Register a function as an operation.
+
+    Parameters
+    ----------
+    route
+        Method and path, below /api/v1 where it does not begin with //.
+    role
+        What a caller needs; "anyone" is whoever is known.
+    notes_itself
+        Whether the function writes the audit log, in the transaction of its change.
+    errors
+        Statuses of its own errors.
+    answer, media
+        What it answers, where the type that it returns does not say.
+    command, columns
+        The words of its command, and what that prints of each item: "name state=state_value".
+    """
+    method, path = route.split(" ")
+    whole = path[1:] if path.startswith("//") else PREFIX + path
+
+    def register(function: Function) -> Function:
+        one = Operation(
+            method, whole, function, role, function.__module__.rpartition(".")[2],
+            notes_itself=notes_itself, errors=errors, answer=answer, media=media,
+            command=command, columns=columns,
+        )  # fmt: skip
+        OPERATIONS[one.key] = one
+        return function
+
+    return register

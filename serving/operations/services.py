@@ -1,0 +1,33 @@
+"""What operations work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from driftline.alerts.math.band_models import BandModels
+from driftline.capture.events.pairing import Pairing
+from driftline.serving.api.undeclared import UndeclaredEndpoints
+from driftline.serving.asynchronous.dispatch import AsyncInvocations
+from driftline.serving.context import ServerContext
+from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.hosting.model_process import ModelShelf
+from driftline.serving.provisioning.apply import Applier
+from driftline.serving.transform.dispatch import TransformJobs
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of a server, built once with it."""
+
+    context: ServerContext
+    applier: Applier
+    reconciler: EndpointReconciler
+    shelf: ModelShelf
+    later: AsyncInvocations
+    jobs: TransformJobs
+    pairing: Pairing
+    undeclared: UndeclaredEndpoints
+    tap_counters: Callable[[], Mapping[str, int]]
+    # Of alarms with bands, as last trained; kept from one request to the next.
+    bands: BandModels = field(default_factory=BandModels)

@@ -1,0 +1,171 @@
+"""The operations as a table for those who ask: the client and the command line, which import none.
+
+``scripts/client`` writes it, with the types of the client's methods; a test holds both against the
+operations.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from fastapi import Request
+from fastapi.params import Body
+from pydantic import AwareDatetime
+
+from driftline.app.client import operation_table
+from driftline.serving.operations import AREAS
+from driftline.serving.operations.registry import OPERATIONS, PAGE, Latest, Operation
+
+FILES = (operation_table.FILE, operation_table.FILE.with_name("operation_calls.pyi"))
+_KINDS = {str: "str", int: "int", float: "float", bool: "bool"}
+_TYPES = {"time": "datetime", "list": "Sequence[str]", "pairs": "Mapping[str, str]", "json": "Any"}
+
+
+def written() -> tuple[str, str]:
+    """Return the texts of both files."""
+    assert AREAS
+    found = [_row(one) for one in OPERATIONS.values() if _has_method(one)]
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n", _stub(found)
+
+
+def _has_method(operation: Operation) -> bool:
+    """Whether the client's method can be made: bodies and answers that are no JSON are by hand."""
+    takes_bytes = any(one.annotation is Request for one in operation.parameters.values())
+    return operation.media == ("application/json",) and not takes_bytes
+
+
+def _row(operation: Operation) -> dict[str, Any]:
+    return {
+        "name": operation.id,
+        "method": operation.method,
+        "path": operation.path.replace(":path", ""),
+        "is_paged": operation.is_paged,
+        "is_list": _is_list(operation),
+        "parameters": [
+            _parameter(operation, name)
+            for name in operation.parameters
+            if name != "next_token" and not _is_header(operation, name)
+        ],
+        "command": operation.command,
+        "columns": operation.columns,
+        "about": inspect.cleandoc(operation.function.__doc__ or ""),
+    }
+
+
+def _is_list(operation: Operation) -> bool:
+    kind = inspect.signature(operation.function, eval_str=True).return_annotation
+    return get_origin(kind) is list or operation.is_paged
+
+
+def _is_header(operation: Operation, name: str) -> bool:
+    return not (
+        operation.is_field(name) or operation.is_in_path(name) or _is_document(operation, name)
+    )
+
+
+def _is_document(operation: Operation, name: str) -> bool:
+    marks = getattr(operation.parameters[name].annotation, "__metadata__", ())
+    return any(isinstance(one, Body) for one in marks)
+
+
+def _parameter(operation: Operation, name: str) -> dict[str, Any]:
+    one = operation.parameters[name]
+    field = operation.fields.model_fields.get(name) if operation.fields is not None else None
+    kind, choices = _kind(one.annotation)
+    place = (
+        "path" if operation.is_in_path(name)
+        else "document" if _is_document(operation, name) else "field"
+    )  # fmt: skip
+    found: dict[str, Any] = {
+        "name": name,
+        "in": place,
+        "kind": kind,
+        "about": _about(one.annotation),
+    }
+    if field is not None and field.alias:
+        found["alias"] = field.alias
+    if choices:
+        found["choices"] = choices
+    if name == "limit" and operation.is_paged:
+        found |= {"default": PAGE if one.annotation is Latest else None}
+    elif one.default is not one.empty:
+        found["default"] = _plain(one.default)
+    return found
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _about(kind: Any) -> str:  # noqa: ANN401 - a type
+    for mark in getattr(kind, "__metadata__", ()):
+        if isinstance(mark, str) or (text := getattr(mark, "description", None)) is None:
+            text = mark if isinstance(mark, str) else ""
+        if text:
+            return text
+    return ""
+
+
+def _kind(kind: Any) -> tuple[str, Sequence[object]]:  # noqa: ANN401 - a type
+    """Return the word of a type, and the only values that it has."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _kind(arguments[0])
+    if origin in (Union, types.UnionType):
+        (inner,) = [one for one in arguments if one is not types.NoneType]
+        return _kind(inner)
+    if origin is Literal:
+        return "str", [*arguments]
+    if kind in (AwareDatetime, datetime, date):
+        return "time", ()
+    if kind in _KINDS:
+        return _KINDS[kind], ()
+    if origin is not None and issubclass(origin, Mapping):
+        return ("pairs", ()) if arguments == (str, str) else ("json", ())
+    if origin is not None and issubclass(origin, Sequence):
+        inner, choices = _kind(arguments[0])
+        return ("list", choices) if inner == "str" else ("json", ())
+    return "json", ()
+
+
+def _stub(rows: Iterable[Mapping[str, Any]]) -> str:
+    methods = "\n".join(map(_method, rows))
+    return (
+        "# Written by scripts/client: the methods that the table of operations makes.\n"
+        "from collections.abc import Mapping, Sequence\n"
+        "from datetime import datetime\n"
+        "from typing import Any, Literal\n\n"
+        "from driftline.app.client.connection import Json, ServerCalls\n\n"
+        f"class OperationCalls(ServerCalls):\n{methods}"
+    )
+
+
+def _method(row: Mapping[str, Any]) -> str:
+    needed = [one for one in row["parameters"] if "default" not in one]
+    others = [one for one in row["parameters"] if "default" in one]
+    named = [f"{one['name']}: {_type(one)} = ..." for one in others]
+    told = [
+        "self",
+        *(f"{one['name']}: {_type(one)}" for one in needed),
+        *(["*", *named] if named else []),
+    ]
+    answer = "list[Json]" if row["is_list"] else "Json"
+    about = row["about"].partition("\nExample: ")[0].strip().replace("\n", "\n        ")
+    text = f'"""{about}"""' if "\n" not in about else f'"""{about}\n        """'
+    return f"    def {row['name']}({', '.join(told)}) -> {answer}:\n        {text}\n"
+
+
+def _type(one: Mapping[str, Any]) -> str:
+    text = _TYPES.get(one["kind"], one["kind"])
+    if choices := one.get("choices"):
+        words = f"Literal[{', '.join(repr(each) for each in choices)}]"
+        text = f"Sequence[{words}]" if one["kind"] == "list" else words
+    is_open = "default" in one and (one["default"] is None or one["name"] == "limit")
+    return f"{text} | None" if is_open else text
