@@ -19,11 +19,11 @@ from driftline.access.principal import Role
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.notify import rows
 from driftline.app.client import alarms, captures, client, connection, metrics, monitors
+from driftline.app.client import generate as table
 from driftline.app.client.operation_table import operations
 from driftline.monitors.executions import Status
 from driftline.serving.api.answers import Verdict
 from driftline.serving.api.openapi import EXAMPLES, operations_of
-from driftline.serving.operations import table
 from driftline.serving.resources.specs import Kind
 from driftline.serving.transform.definition import JobStatus
 from tests.driftline.test_reference import PAGES
