@@ -75,6 +75,7 @@ def print_report(report: Report, console: Console | None = None) -> None:
 def print_reports(reports: Reports) -> None:
     """Print of each kind what is violated, and its result in a sentence."""
     shown = Page(highlight=False)
+    shown.width = max(shown.width, LEAST)
     for name, report in reports.items():
         shown.print(Text(harmless(name), "bold"))
         print_sentence(report.headline if report.decided else report.summary)
@@ -112,7 +113,7 @@ def _violated(group: Sequence[ViolatedFeature], width: int) -> Text:
     line.append(name, "bold")
     for number, finding in enumerate(broken.findings[:FINDINGS_SHOWN]):
         rows = plural(finding.first.row_count, "row") if finding.first.row_count else ""
-        about = "  ".join(part for part in (", ".join(finding.checks), rows) if part)
+        about = _plain("  ".join(part for part in (", ".join(finding.checks), rows) if part))
         is_beside = not number and INDENT + cell_len(name) + GAP + len(about) <= width
         line.append(f"  {about}" if is_beside else f"\n{_indented(about, width)}", "dim")
         line.append(f"\n{_told(finding.cause, width)}")
@@ -172,8 +173,9 @@ def _cells(
         yield one.moved
     for share in (one.share_reference, one.share_now):
         yield "" if share is None else f"{share:.1%}"
-    for shape in comparison.shape if comparison else ():
-        yield text_bars(shape, BARS, ordered=comparison.ordered, blocks=blocks)
+    if comparison is not None:
+        for shape in comparison.shape:
+            yield text_bars(shape, BARS, ordered=comparison.ordered, blocks=blocks)
 
 
 def _metrics(metrics: Sequence[MetricResult], width: int) -> Iterator[Table | str]:
