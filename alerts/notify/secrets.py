@@ -81,7 +81,7 @@ class Vault:
     @classmethod
     def at(cls, keys: str, key_file: Path) -> Vault:
         """Make the vault of an installation."""
-        given = [key.strip() for key in keys.split(",") if key.strip()]
+        given = keys.replace(",", " ").split()
         if not (given := given or _read_key_file(key_file)):
             raise UnavailableError(
                 f"{key_file}: holds no key of channels' secrets; put the key back, or remove the "
@@ -104,7 +104,7 @@ class Vault:
                 return self._fernet.decrypt(stored.removeprefix(_SEALED)).decode()
         raise UnavailableError(
             "a secret was sealed with another key; give all machines the same [notify] "
-            "secrets_key, or this one the key file of the machine where it was declared"
+            "secrets_key, or this one the channels.key of the machine where it was declared"
         )
 
     def open(self, stored: str) -> Secret:

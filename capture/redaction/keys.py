@@ -1,26 +1,20 @@
 """Keys of redaction, by which values are hashed, each with an id. Standard library only.
 
 The last is the newest and hashes; the id before each hash names its key, so that keys can be
-rotated gradually. They come from a file or from the environment, and no message, log or description
-shows them.
+rotated gradually. No message, log or description shows them.
 """
 
 from __future__ import annotations
 
 import hmac
-import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from driftline.errors import InputError
 
-log = logging.getLogger(__name__)
-
 _ID = re.compile(r"[A-Za-z0-9_-]{1,32}", re.ASCII)
 _MIN_BYTES = 16
-_OTHERS = 0o077
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +40,7 @@ class Keys:
         """Return the key of an id, or the newest."""
         if not self.keys:
             raise InputError(
-                "no key to hash with; set [capture] redact_key_file to a file with lines ID:KEY, "
+                "no key to hash with; set [capture] redact_keys_file to a file with lines ID:KEY, "
                 "or DRIFTLINE_CAPTURE__REDACT_KEYS=ID:KEY"
             )
         if not key_id:
@@ -58,36 +52,22 @@ class Keys:
         raise InputError(f'key "{key_id}" is unknown; expected one of {known}')
 
 
-def read_keys(text: str = "", file: Path | None = None) -> Keys:
-    """Read keys as ``ID:KEY``: of a file, a line each; then of a text, parted by commas or blanks.
+def read_keys(text: str = "") -> Keys:
+    """Read keys as ``ID:KEY``, separated by commas or blanks; a line that begins with # is none.
 
     The last is the newest.
     """
-    found: list[Key] = []
-    if file is not None:
-        lines = [line.strip() for line in _text_of(file).splitlines()]
-        for number, line in enumerate(lines, 1):
-            if line and not line.startswith("#"):
-                found.append(_key(line, f"{file}: line {number}"))
-    for number, entry in enumerate(text.replace(",", " ").split(), 1):
-        found.append(_key(entry, f"[capture] redact_keys: key {number}"))
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    entries = " ".join(lines).replace(",", " ").split()
+    found = [
+        _key(entry, f"[capture] redact_keys: key {number}")
+        for number, entry in enumerate(entries, 1)
+    ]
     ids = [key.id for key in found]
     for key_id in ids:
         if ids.count(key_id) > 1:
             raise InputError(f'redaction key "{key_id}" is given twice; give each an id of its own')
     return Keys(tuple(found))
-
-
-def _text_of(file: Path) -> str:
-    try:
-        if file.stat().st_mode & _OTHERS:
-            log.warning("redaction keys can be read by others file=%s; chmod 600 it", file)
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        reason = error.strerror
-    except UnicodeDecodeError:
-        reason = "not UTF-8"
-    raise InputError(f"{file}: redaction keys cannot be read ({reason})")
 
 
 def _key(entry: str, where: str) -> Key:

@@ -342,9 +342,8 @@ def redactor(settings: Settings) -> Redactor | None:
     from driftline.capture.redaction.keys import read_keys
     from driftline.capture.redaction.redactor import Redactor
 
-    file = settings.folder / capture.redact_key_file if capture.redact_key_file else None
     try:
-        keys = read_keys(capture.redact_keys, file)
+        keys = read_keys(capture.redact_keys)
         found = Redactor(capture.redact, keys, capture.redact_names)
     except InputError as error:
         raise SettingsError(str(error)) from error

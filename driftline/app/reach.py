@@ -23,7 +23,6 @@ def reach(settings: Settings) -> Reach:
     secrets.append(settings.file or settings.folder / FILE_NAME)
     secrets += [*sqlite_files(settings.database_url), *settings.secret_files]
     named = (
-        settings.capture.redact_key_file,
         settings.auth.proxy_secret_file,
         settings.auth.oidc_client_secret_file,
         settings.server.tls_key_file,

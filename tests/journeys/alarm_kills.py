@@ -14,6 +14,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+
 import driftline as dl
 from tests.kit.installation import Installation
 from tests.kit.receiver import Message, Receiver
@@ -74,7 +76,7 @@ def rehearse(
     began, chance, found = time.monotonic(), random.Random(seed), Outcome()
     flapping = Flapping(chance)
     shared = database or f'[database]\nurl = "sqlite:///{folder / "shared.db"}"'
-    shared += f'\n[notify]\nsecrets_key_file = "{folder / "key"}"'
+    shared += f'\n[notify]\nsecrets_key = "{Fernet.generate_key().decode()}"'
     with ExitStack() as running:
         receiver = running.enter_context(Receiver(flapping))
         parts = [

@@ -50,7 +50,7 @@ def settings_of(folder: Path, more: str = "") -> str:
         [capture]
         transport = "{"kafka" if more else "local"}"
         spool_dir = "spool"
-        redact_key_file = "{folder / "keys"}"
+        redact_keys_file = "{folder / "keys"}"
         redact = {table_array(rules)}
     """
     )

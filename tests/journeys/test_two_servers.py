@@ -18,6 +18,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.fs as pafs
 import pytest
+from cryptography.fernet import Fernet
 from deltalake import DeltaTable
 
 from tests.kit.data import ORDERS, TODAY, YESTERDAY, fit, labelled, stream
@@ -79,12 +80,11 @@ def pair(
     kafka_broker: KafkaBroker,
     postgres: Postgres,
     s3_server: S3Server,
-    tmp_path_factory: pytest.TempPathFactory,
 ) -> Pair:
     shared = on_kafka(kafka_broker, "dl-two-servers") + on_postgres(postgres) + on_s3(s3_server)
     # What one seals, such as secrets of channels, the other one opens.
-    shared += f'[notify]\nsecrets_key_file = "{tmp_path_factory.mktemp("key") / "key"}"\n'
-    shared = shared.replace("[capture]", "[capture]\ncommit_interval_s = 0.3")
+    shared += f'[notify]\nsecrets_key = "{Fernet.generate_key().decode()}"\n'
+    shared += "[capture]\ncommit_interval_s = 0.3\n"
     first = install(shared, is_forked=True)
     second = install(shared, is_forked=True, words=("--only", "server,sidecar"))
     first.deploy("orders", fit(PAST), PAST[[*FEATURES, "late"]], "--label", "late")

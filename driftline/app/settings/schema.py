@@ -208,8 +208,9 @@ class Capture(Section):
         list(SECRET_NAMES),
         "texts under these names (* is anything) are masked, in JSON and CSV with a header",
     )
-    redact_key_file: str = _setting("", "file of the keys that redaction hashes under, ID:KEY")
-    redact_keys: str = _secret("", "such keys themselves, ID:KEY, …; better by the environment")
+    redact_keys: str = _secret(
+        "", "keys that redaction hashes under, ID:KEY, …; better in a file: redact_keys_file"
+    )
 
 
 class Kafka(Section):
@@ -389,8 +390,7 @@ class Notify(Section):
         [], "what channels of type command may run, such as page=/usr/local/bin/page --loud"
     )
     secrets_key: str = _secret(
-        "", "keys that seal channels' secrets, the first one; better by the environment"
-    )
-    secrets_key_file: str = _setting(
-        "", "file of such a key, made when it is missing; empty: channels.key in local_dir"
+        "",
+        "keys that seal channels' secrets, the first one; better in a file: secrets_key_file; "
+        "empty: that of channels.key in local_dir, made when it is missing",
     )

@@ -74,12 +74,10 @@ class Settings:
     sources: Mapping[str, str] = field(default_factory=dict)
     secret_files: tuple[Path, ...] = ()  # Of KEY_FILE variables.
 
-    def __post_init__(self) -> None:
-        if self.capture.transport == "kafka" and not self.kafka.bootstrap_servers:
-            raise SettingsError(
-                '[capture] transport = "kafka" and [kafka] bootstrap_servers is empty; '
-                'expected the host:port of some brokers, such as ["broker:9092"]'
-            )
+    @property
+    def transport(self) -> Literal["local", "kafka"]:
+        """How records travel from spool to table: on one machine, or through a broker."""
+        return "kafka" if self.kafka.bootstrap_servers else "local"
 
     @property
     def root(self) -> str:
@@ -111,9 +109,8 @@ class Settings:
 
     @property
     def secrets_key_file(self) -> Path:
-        """The file of the key that seals channels' secrets."""
-        chosen = self.notify.secrets_key_file
-        return self._path(chosen) if chosen else self.local_dir / "channels.key"
+        """The file of the key that seals channels' secrets, where the settings give none."""
+        return self.local_dir / "channels.key"
 
     @property
     def token_file(self) -> Path:
@@ -323,10 +320,13 @@ def secret_of_file(section: str, path: Sequence[str]) -> Sequence[str]:
 
 def _read_secret(file: Path, where: str) -> str:
     try:
-        return file.read_text(encoding="utf-8").strip()
+        text = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise SettingsError(f"{where}: {file} cannot be read ({reason})") from error
+    if not text:
+        raise SettingsError(f"{where}: {file} is empty")
+    return text
 
 
 def _section(section: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> Section:

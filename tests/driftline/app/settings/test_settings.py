@@ -77,8 +77,6 @@ def test_each_default_number_may_be_written_down(tmp_path: Path) -> None:
         ("[notify]\nallow_networks = 3\n", "expected a list"),
         ('[auth]\nmode = "none"\n', "expected off, token, proxy or oidc"),
         ('[scheduler]\nclock = "sundial"\n', 'expected "system" or "file:PATH"'),
-        ('[capture]\ntransport = "pigeon"\n', "expected local or kafka"),
-        ('[capture]\ntransport = "kafka"\n', "bootstrap_servers is empty; expected the host:port"),
         ('[kafka]\nsecurity_protocol = "TLS"\n', "SSL, SASL_PLAINTEXT or SASL_SSL"),
         ("server = 3\n", "not a section of keys"),
         ("[server\n", "not TOML"),
@@ -106,15 +104,22 @@ def test_a_secret_may_come_from_a_file_that_the_environment_names(tmp_path: Path
         "DRIFTLINE_DATABASE__URL_FILE": str(tmp_path / "url"),
         "DRIFTLINE_STORAGE__OPTIONS__ACCESS_KEY_ID": "id",
         "DRIFTLINE_STORAGE__OPTIONS__SECRET_ACCESS_KEY_FILE": str(tmp_path / "key"),
-        "DRIFTLINE_NOTIFY__SECRETS_KEY_FILE": "/run/secrets/channels.key",
+        "DRIFTLINE_NOTIFY__SECRETS_KEY_FILE": str(tmp_path / "key"),
     }
 
     found = load(None, environment=environment)
 
     assert found.database_url == "postgresql://driftline:hidden@db/driftline"
     assert found.storage.options == {"access_key_id": "id", "secret_access_key": "hidden"}
-    assert found.notify.secrets_key == ""
-    assert str(found.secrets_key_file) == "/run/secrets/channels.key"
+    assert found.notify.secrets_key == "hidden"
+
+
+def test_a_secrets_file_that_is_empty_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("\n")
+    environment = {"DRIFTLINE_NOTIFY__SECRETS_KEY_FILE": str(tmp_path / "key")}
+
+    with pytest.raises(SettingsError, match="key is empty"):
+        load(None, environment=environment)
 
 
 def test_a_secrets_file_that_the_settings_file_names_lies_beside_it(tmp_path: Path) -> None:
