@@ -64,10 +64,10 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     use_options(settings.storage.options)
     store = _seen("store", lambda: examine_store(settings.root))
     yield store
-    storing = "sidecar,sink" if settings.capture.transport == "kafka" else "capture"
+    storing = "sidecar,sink" if settings.transport == "kafka" else "capture"
     budget_bytes = settings.capture.spool_max_bytes
     yield _seen("spool", lambda: _spool(settings.spool_dir, budget_bytes, storing))
-    if settings.capture.transport == "kafka":
+    if settings.transport == "kafka":
         yield _kafka(kafka_options(settings))
     yield _access(settings)
     yield from _database(settings, now)

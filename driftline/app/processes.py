@@ -419,7 +419,7 @@ def _auditor(settings: Settings, engine: Engine, now: Clock) -> Auditor:
         settings.root,
         now=now,
         spool_dir=settings.spool_dir,
-        is_local=settings.capture.transport == "local",
+        is_local=settings.transport == "local",
     )
 
 

@@ -236,8 +236,8 @@ def start(
     for name in only:
         if name not in roles:
             raise InputError(
-                f'--only "{name}"; with [capture] transport = "{transport}" expected some of '
-                f"{', '.join(roles)}"
+                f'--only "{name}"; {"with" if transport == "kafka" else "without"} [kafka] '
+                f"bootstrap_servers expected some of {', '.join(roles)}"
             )
     chosen = {role: process for role, process in roles.items() if not only or role in only}
     return Supervisor(settings_file, chosen, log_folder)

@@ -82,7 +82,7 @@ class Customer(threading.Thread):
 def install(folder: Path, broker: KafkaBroker, capture: str = "") -> Installation:
     """Return an installation over Kafka that is not started yet."""
     settings = on_kafka(broker, f"dl.{folder.name}") + "[serving]\nworkers = 2\n"
-    settings = settings.replace("[capture]", f"[capture]\ncommit_interval_s = 0.3\n{capture}")
+    settings += f"[capture]\ncommit_interval_s = 0.3\n{capture}"
     return Installation(folder, settings, is_forked=True)
 
 

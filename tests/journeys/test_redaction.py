@@ -45,10 +45,9 @@ def settings_of(folder: Path, more: str = "") -> str:
         for endpoint, path, action, side, given in RULES
     ]
     return (
-        more.replace("[capture]", "")
+        more
         + f"""
         [capture]
-        transport = "{"kafka" if more else "local"}"
         spool_dir = "spool"
         redact_keys_file = "{folder / "keys"}"
         redact = {table_array(rules)}
@@ -177,8 +176,7 @@ def test_no_secret_gets_past_the_local_line(tmp_path: Path) -> None:
 
 @pytest.mark.kafka
 def test_no_secret_gets_into_kafka(tmp_path: Path, kafka_broker: KafkaBroker, topic: str) -> None:
-    kafka = on_kafka(kafka_broker, topic).partition("[kafka]")[2]
-    settings = settings_of(tmp_path, f"[kafka]{kafka}")
+    settings = settings_of(tmp_path, on_kafka(kafka_broker, topic))
     words = ("--only", "server,sidecar,sink")
     with Installation(tmp_path / "shop", settings, words=words, is_forked=True) as shop:
         send_secrets(shop)

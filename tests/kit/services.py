@@ -17,8 +17,6 @@ __all__ = ["KafkaBroker", "Postgres", "Receiver", "S3Server", "on_kafka", "on_po
 def on_kafka(broker: KafkaBroker, topic: str) -> str:
     """Return settings that capture through this broker; the topic is made at the first start."""
     return f"""
-        [capture]
-        transport = "kafka"
         [kafka]
         bootstrap_servers = ["{broker.bootstrap}"]
         topic = "{topic}"

@@ -105,7 +105,7 @@ def make_audit(
 
     settings = options.load_process_settings(config_file)
     use_options(settings.storage.options)
-    spool_dir = settings.spool_dir if settings.capture.transport == "local" else None
+    spool_dir = settings.spool_dir if settings.transport == "local" else None
     found = audit(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir, full=full)
     note_audit(settings.root, found)
     return Answer(document_of(found), _audit_lines(found), code=0 if found.adds_up else 1)

@@ -189,9 +189,9 @@ def _require_loopback(found: Settings, roles: list[str]) -> None:
 
 
 def _with_kafka(name: str, found: Settings) -> Settings:
-    if found.capture.transport != "kafka":
+    if found.transport != "kafka":
         raise InputError(
-            f'{name}: with [capture] transport = "{found.capture.transport}" sidecar and sink are '
-            'one process; run: driftline up --only capture, or set transport = "kafka"'
+            f"{name}: without [kafka] bootstrap_servers sidecar and sink are one process; "
+            "run: driftline up --only capture, or name some brokers"
         )
     return found

@@ -27,7 +27,7 @@ def log_in_line(url: str, token_file: Path) -> str:
 def watch(settings: Settings, roles: Sequence[str]) -> None:
     """Start the processes of these roles, all where empty, and watch them until told to stop."""
     stop = stop_on_signals()
-    supervisor = start(settings.file, only=roles, transport=settings.capture.transport)
+    supervisor = start(settings.file, only=roles, transport=settings.transport)
     try:
         supervisor.wait_ready()
         if not roles or "server" in roles:

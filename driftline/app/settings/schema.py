@@ -184,9 +184,6 @@ class Database(Section):
 class Capture(Section):
     """How requests and responses are recorded."""
 
-    transport: Literal["local", "kafka"] = _setting(
-        "local", 'how records travel from spool to table: "local" (same machine) or "kafka"'
-    )
     spool_dir: str = _setting("", "folder of the spool; empty: spool in [storage] local_dir")
     spool_max_bytes: Count = _setting(
         2 << 30, "bytes the spool may take; above it drops are counted"
@@ -214,9 +211,9 @@ class Capture(Section):
 
 
 class Kafka(Section):
-    """The broker between sidecar and sink, with [capture] transport = "kafka"."""
+    """The broker between sidecar and sink; without one, records stay on their machine."""
 
-    bootstrap_servers: Texts = _setting([], "host:port of some brokers")
+    bootstrap_servers: Texts = _setting([], "host:port of some brokers; empty: no broker")
     topic: str = _setting("dl.capture.v1", "topic of records; dead letters go to TOPIC.dlq")
     replication: Count = _setting(3, "copies of a topic that is made; 1 for a broker that is alone")
     max_message_bytes: Count = _setting(

@@ -143,8 +143,7 @@ def with_kafka(settings: Settings, bootstrap: str, topic: str) -> Settings:
         sasl_username="me",
         sasl_password="hushhush",
     )
-    capture = settings.capture.model_copy(update={"transport": "kafka"})
-    return replace(settings, kafka=kafka, capture=capture)
+    return replace(settings, kafka=kafka)
 
 
 def test_a_broker_that_does_not_answer_is_a_defect_without_its_password(settings):

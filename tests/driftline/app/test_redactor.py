@@ -132,7 +132,7 @@ def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["up", "sidecar"])
 def test_a_hash_without_a_key_stops_the_start_in_one_sentence(tmp_path: Path, command: str) -> None:
-    kafka = '[capture]\ntransport = "kafka"\n[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
+    kafka = '[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
     file = _file(tmp_path, (kafka if command == "sidecar" else "") + HASH)
 
     found = _run(command, "-c", str(file))

@@ -44,10 +44,7 @@ def forked(parent: WarmParent, settings: Path) -> Iterator[tuple[ForkedProcess, 
 def running(parent: WarmParent, tmp_path: Path) -> Iterator[ForkedProcess]:
     """A sidecar that looks for its broker until it is ended."""
     settings = tmp_path / "driftline.toml"
-    settings.write_text(
-        '[metrics]\nport = 0\n[capture]\ntransport = "kafka"\n'
-        '[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
-    )
+    settings.write_text('[metrics]\nport = 0\n[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n')
     with forked(parent, settings) as (process, is_ready):
         assert is_ready
         yield process
