@@ -25,7 +25,6 @@ from sqlalchemy.exc import TimeoutError as AllInUseError
 from starlette.exceptions import HTTPException
 
 from driftline.access.gate import Gate
-from driftline.access.limits import RequestLimit
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
@@ -108,8 +107,6 @@ def create_app(context: ServerContext) -> App:
         limit=context.max_request_bytes,
         timeout_s=context.body_timeout_s,
     )
-    if context.requests_per_minute:
-        api = RequestLimit(api, context.requests_per_minute)
 
     answer = traced(invocations, invocations.endpoint)
 

@@ -31,7 +31,6 @@ class ServerContext:
     now: Callable[[], datetime]  # Aware, UTC.
     dashboard_url: str = "http://127.0.0.1:8081"
     authenticator: Authenticator | None = None  # None: whoever reaches it may do everything.
-    requests_per_minute: int = 0  # Of each subject, invocations apart; 0: as many as it likes.
     hosts: Sequence[str] = ()  # Names by which it may be asked, besides those of this machine.
     external_url: str = ""  # Under which a proxy hands requests on to the server.
     recording: CapturePlace | None = None  # How the tap records; None: as it does by default.

@@ -1,4 +1,4 @@
-"""Limits per minute: of failed attempts by each peer, of requests by each subject.
+"""Limits the failed attempts of each peer in a minute.
 
 Each process counts for itself, in memory that has a bound.
 """
@@ -12,9 +12,8 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
-from driftline.access.principal import CURRENT
 from driftline.errors import UnavailableError
-from driftline.loopback import App, Receive, Scope, Send, refuse
+from driftline.loopback import Scope, Send, refuse
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ Clock = Callable[[], float]
 
 
 class TooManyError(UnavailableError):
-    """A peer or a subject must wait; ``wait_s`` says for how long."""
+    """A peer must wait; ``wait_s`` says for how long."""
 
     def __init__(self, message: str, wait_s: int) -> None:
         super().__init__(f"{message}; come again in {wait_s} s")
@@ -89,27 +88,6 @@ class FailureLimit:
             log.warning("wrong_secrets peer=%s refused=%d", peer, self._refused)
             self._refused, self._said_s = 0, self._clock()
         raise TooManyError("too many wrong tokens from this address", wait_s)
-
-
-class RequestLimit:
-    """ASGI layer that answers 429 to a subject that has asked too often in this minute."""
-
-    def __init__(self, app: App, per_minute: int) -> None:
-        self.app = app
-        self._limit = RateLimit(per_minute)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on, or refuse it."""
-        subject = CURRENT.get().subject
-        key = f"{CURRENT.get().via} {subject}"  # A token may be named as a person is.
-        # Who has no role is asking for health: what probes it must not be refused.
-        if scope["type"] == "http" and CURRENT.get().roles:
-            if wait_s := self._limit.wait_s(key):
-                message = f'"{subject}" has used up [auth] requests_per_minute'
-                await refuse_for_now(send, TooManyError(message, wait_s))
-                return
-            self._limit.count(key)
-        await self.app(scope, receive, send)
 
 
 def make_room(entries: dict[str, Any], most: int = KEYS_MAX) -> None:

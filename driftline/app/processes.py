@@ -121,7 +121,6 @@ def run_server(settings: Settings, ready: Ready) -> None:
             now=clock(settings),
             dashboard_url=settings.dashboard_link,
             authenticator=authenticator(settings, engine),
-            requests_per_minute=settings.auth.requests_per_minute,
             hosts=own_hosts(settings),
             external_url=settings.server.external_url,
             recording=_recording(settings),

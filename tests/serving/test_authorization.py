@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import insert
 
-from driftline.access.authentication import REVOKED_S, Authenticator
+from driftline.access.authentication import REVOKED_S
 from driftline.access.principal import ROLES, Principal
 from driftline.access.tokens import create_token, new_secret
 from driftline.database.clock import database_time
@@ -288,29 +288,6 @@ def test_the_tap_records_no_refused_request(server):
 
     assert answer.status_code == 401
     assert before == after
-
-
-def test_a_subject_has_its_requests_per_minute_and_invocations_apart(tmp_path):
-    url = new_sqlite(tmp_path)
-    engine = open_url(url)
-    with engine.begin() as connection:
-        busy, other = (
-            create_token(connection, name, ["admin"], now=NOW, created_by="test")
-            for name in ("busy", "other")
-        )
-    known = Authenticator(engine, lambda: NOW)
-    with running(tmp_path, database=url, authenticator=known, requests_per_minute=3) as server:
-        seen = [ask(server, "GET /api/v1/whoami", busy).status_code for _ in range(4)]
-        refused = ask(server, "GET /api/v1/alarms", busy)
-
-        assert seen == [200, 200, 200, 429]
-        assert 0 < int(refused.headers["retry-after"]) <= 60
-        message = server.error_of(refused)["message"]
-        assert message.startswith('"busy" has used up [auth] requests_per_minute; come again in ')
-        assert ask(server, "GET /api/v1/alarms", other).status_code == 200
-        assert ask(server, INVOCATION, busy).status_code == 404  # Let in: there is none.
-        assert {ask(server, "GET /healthz").status_code for _ in range(5)} == {200}
-    engine.dispose()
 
 
 def test_guesses_from_one_address_are_told_to_wait(tmp_path):

@@ -248,9 +248,6 @@ class Auth(Section):
     hosts: Texts = _setting(
         [], "names of this machine by which others ask, without port, such as drift.example.org"
     )
-    requests_per_minute: CountOrNone = _setting(
-        0, "requests that each subject may send in a minute, invocations apart; 0: no limit"
-    )
     proxy_networks: Texts = _setting([], "networks (CIDR) of proxies that say who asks")
     proxy_secret_file: str = _setting(
         "", "file with the secret that such a proxy sends as X-Driftline-Proxy-Secret"
