@@ -73,7 +73,7 @@ def sagemaker(
     if not overwrite:
         require_free(output)
     known = Places.of(places or ())
-    found = read_descriptions(folder)
+    found = read_descriptions(folder, known)
     imported = resources_of(found, known, _named(data or ()), compat=compat)
     windows: list[ParityWindow] = []
     if compare:

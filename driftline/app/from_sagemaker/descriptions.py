@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from driftline.app.from_sagemaker.places import Places
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
 
@@ -40,6 +41,7 @@ class Descriptions:
     processing_jobs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     alarms: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     composites: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    analysis_configs: dict[str, bytes] = field(default_factory=dict)  # Of Clarify, by URI.
 
     def add(self, document: Mapping[str, Any]) -> None:
         """Keep a document, if it is a description."""
@@ -86,8 +88,8 @@ class Job:
     longest_s: float | None  # Of one run.
 
 
-def read_descriptions(folder: Path) -> Descriptions:
-    """Read every JSON file under a folder."""
+def read_descriptions(folder: Path, places: Places) -> Descriptions:
+    """Read every JSON file under a folder, and the files of Clarify that its jobs name."""
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no folder; expected one with the JSON that aws describe-… printed"
@@ -114,6 +116,11 @@ def read_descriptions(folder: Path) -> Descriptions:
             f"{folder}: no monitoring schedule and no alarm; save some by: aws sagemaker "
             "describe-monitoring-schedule --monitoring-schedule-name NAME > NAME.json"
         )
+    for schedule in found.schedules.values():
+        job = job_of(schedule, found.definitions)
+        file = places.local(job.config) if job is not None else None
+        if job is not None and file is not None and file.is_file():
+            found.analysis_configs[job.config] = file.read_bytes()
     return found
 
 

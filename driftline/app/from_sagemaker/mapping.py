@@ -1,4 +1,7 @@
-"""Resources of ours that do what the described schedules and alarms do, and what is left to do."""
+"""Resources of ours that do what the described schedules and alarms do, and what is left to do.
+
+Pure: what lies in files comes with the descriptions.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -19,7 +21,6 @@ from driftline.app.from_sagemaker.descriptions import Descriptions, Job, job_of,
 from driftline.app.from_sagemaker.places import Places
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import DriftlineError, InputError
-from driftline.formats.source import open_source
 from driftline.monitors.kind import kind_named
 from driftline.monitors.schedule import Schedule, ScheduleError, windows_from
 from driftline.serving.provisioning.deploy import roles_spec
@@ -116,9 +117,14 @@ def _baseline(
         imported.remark(subject, _unknown_rows(name, job))
         return None
     spec: dict[str, Any] = {"data": places.place(rows)}
-    spec |= _roles(imported, subject, places, job, processing.get("Environment") or {})
-    if job.kind == "data-quality":
-        _name_first_column(imported, subject, spec, "prediction" if compat else "label")
+    config = found.analysis_configs.get(job.config)
+    spec |= _roles(imported, subject, job, processing.get("Environment") or {}, config)
+    if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
+        imported.remark(
+            subject,
+            "TODO: if its rows have the label in their first column, as SageMaker wants it, add "
+            f"{'prediction' if compat else 'label'}: COLUMN; requests lack it",
+        )
     if job.preprocess:
         script = job.preprocess.rsplit("/", 1)[-1]
         spec["preprocess"] = script
@@ -160,22 +166,6 @@ def _unknown_rows(name: str, job: Job) -> str:
     return text
 
 
-def _name_first_column(imported: Imported, subject: str, spec: dict[str, Any], role: str) -> None:
-    """Set the role of the first column of a CSV: the label, which requests lack.
-
-    SageMaker compares it with the model's answer; judged as it does, it is the prediction.
-    """
-    place = str(spec["data"])
-    if not place.endswith(".csv") or "label" in spec or "prediction" in spec:
-        return
-    if "://" in place or not Path(place).is_file():
-        text = f"if the label is its first column, as SageMaker has it, add {role}: COLUMN"
-    else:
-        spec[role] = open_source(place).schema.names[0]
-        text = f'"{spec[role]}", its first column, is taken for the {role}; requests lack it'
-    imported.remark(subject, text)
-
-
 def _dataset(processing: Mapping[str, Any]) -> str:
     """Return where a baselining job read its rows."""
     inputs = processing.get("ProcessingInputs") or ()
@@ -186,20 +176,18 @@ def _dataset(processing: Mapping[str, Any]) -> str:
 def _roles(
     imported: Imported,
     subject: str,
-    places: Places,
     job: Job,
     environment: Mapping[str, Any],
+    config: bytes | None,
 ) -> dict[str, Any]:
     """Return what columns are for, from Clarify's file, the job's input and its environment."""
     spec: dict[str, Any] = {}
-    if job.config:
-        file = places.local(job.config)
-        if file is None or not file.is_file():
-            imported.remark(
-                subject, f"{job.config} says label and facets; copy it and give --map, or add them"
-            )
-        else:
-            spec |= roles_spec(roles_of_config(file.read_bytes()))
+    if config is not None:
+        spec |= roles_spec(roles_of_config(config))
+    elif job.config:
+        imported.remark(
+            subject, f"{job.config} says label and facets; copy it and give --map, or add them"
+        )
     for key, setting, field_ in (
         ("label", "ground_truth_attribute", ""),
         ("prediction", "inference_attribute", "InferenceAttribute"),

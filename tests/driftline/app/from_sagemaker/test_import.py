@@ -30,8 +30,9 @@ def imported(tmp_path, *maps, compat=False, **data):
 
 
 def imported_again(tmp_path, *maps, compat=False, **data):
-    found = read_descriptions(tmp_path / "saved")
-    return resources_of(found, Places.of(maps), data, compat=compat)
+    places = Places.of(maps)
+    found = read_descriptions(tmp_path / "saved", places)
+    return resources_of(found, places, data, compat=compat)
 
 
 def change(tmp_path, name, edit):
@@ -59,6 +60,26 @@ def test_a_schedule_is_a_monitor_with_its_endpoint_and_baseline(tmp_path):
     }  # fmt: skip
     assert found["Baseline/churn-quality"] == {"data": "s3://b/train/train.csv"}
     assert found["Endpoint/churn"] == {"baseline": "churn-quality"}
+
+
+def test_label_and_facets_come_from_clarifys_file(tmp_path):
+    def edit(definitions):
+        definitions[0]["DataQualityAppSpecification"]["ConfigUri"] = "s3://b/bias/config.json"
+
+    change(tmp_path, "definitions.json", edit)
+    config = {
+        "label": "churned", "label_values_or_threshold": [1],
+        "facet": [{"name_or_index": "State", "value_or_threshold": ["AL"]}],
+    }  # fmt: skip
+    (tmp_path / "copy" / "bias").mkdir(parents=True)
+    (tmp_path / "copy" / "bias" / "config.json").write_text(json.dumps(config))
+
+    unread = imported_again(tmp_path)
+    found = imported_again(tmp_path, f"s3://b={tmp_path / 'copy'}")
+
+    assert "s3://b/bias/config.json says label" in unread.remarks[0].text
+    assert by_name(found.resources)["Baseline/churn-quality"]["label"] == "churned"
+    assert "Baseline/churn-quality" not in remarks(found)
 
 
 def test_the_roles_of_model_quality_come_from_its_job(tmp_path):
@@ -140,8 +161,9 @@ def judged(tmp_path, bucket, change=lambda violations: violations):
     hour.mkdir(parents=True)
     (hour / "constraint_violations.json").write_text(json.dumps(theirs))
     skipped = []
-    found = read_descriptions(save(tmp_path))
-    windows = list(parity(found, Places.of([f"s3://b={copy}"]), lambda *one: skipped.append(one)))
+    places = Places.of([f"s3://b={copy}"])
+    found = read_descriptions(save(tmp_path), places)
+    windows = list(parity(found, places, lambda *one: skipped.append(one)))
     return windows, skipped
 
 
