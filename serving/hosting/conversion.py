@@ -7,7 +7,6 @@ written only after it has answered the rows of a reference as the original does.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,23 +32,14 @@ _INSTALL = "'driftline[onnx-convert]'"
 _OPSET, _ML_OPSET = 15, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """The largest distance between the answers of two models, and its row, from 1.
-
-    ``difference``: of probabilities, or of numbers relative to the largest one; for classes alone,
-    1 if any row gets another.
-    """
-
-    rows: int
-    difference: float
-    row: int
-
-
 def convert(
     path: Path, target: str, table: pa.Table, *, trust_pickle: bool, tolerance: float = TOLERANCE
-) -> Parity:
-    """Convert a model file to ONNX, and write it if it answers the rows of a table alike."""
+) -> float:
+    """Convert a model file to ONNX, and write it if it answers the rows of a table alike.
+
+    Returns the largest difference: of probabilities, or of numbers relative to the largest one; for
+    classes alone, 1 if any row gets another.
+    """
     skl2onnx, tools = (library(one, path, install=_INSTALL) for one in ("skl2onnx", "onnxmltools"))
     predictor = load_predictor(path, trust_pickle=trust_pickle)
     columns = _columns(table, predictor.description)
@@ -84,27 +74,24 @@ def convert(
         ) from error
     if other.description.classes != predictor.description.classes:
         raise ModelError(f"{path.name}: as ONNX it has the classes {other.description.classes[:8]}")
-    difference, row = _compare(expected, answer)
+    difference = _difference(expected, answer)
     if not difference <= tolerance:  # NaN is not within it.
         raise UndecidedError(
-            f"{path.name}: as ONNX it answers otherwise: by {difference:.3g} at most, in row {row} "
-            f"of {table.num_rows}; expected {tolerance:g} or less; nothing was written"
+            f"{path.name}: as ONNX it answers otherwise: by {difference:.3g} at most; expected "
+            f"{tolerance:g} or less; nothing was written"
         )
     locate(target).write(content)
-    return Parity(table.num_rows, difference, row)
+    return difference
 
 
 def _columns(table: pa.Table, about: Description) -> Columns:
     """Return the columns of the reference that the model takes."""
-    names = about.feature_names
-    if names is None and len(table.column_names) == about.feature_count:
-        names = tuple(table.column_names)
-    if names is None:
+    if about.feature_names is None and len(table.column_names) != about.feature_count:
         raise InputError(
             f"the reference has {len(table.column_names)} columns, and the model takes "
             f"{about.feature_count} that it does not name; leave the others out by --exclude"
         )
-    names = names_among(names, table.column_names)
+    names = names_among(about.feature_names or table.column_names, table.column_names)
     if missing := [name for name in names if name not in table.column_names]:
         raise InputError(f'the reference has no column "{missing[0]}", which the model takes')
     if not table.num_rows:
@@ -157,19 +144,17 @@ def _steps(model: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - foreign objec
     return getattr(model, "steps", [("", model)])
 
 
-def _compare(one: Answer, other: Answer) -> tuple[float, int]:
-    """Return the largest difference of two answers, and its row from 1."""
+def _difference(one: Answer, other: Answer) -> float:
+    """Return the largest difference of two answers; infinite where one has no number."""
     left, right = (
         np.asarray(answer.predictions if answer.probabilities is None else answer.probabilities)
         for answer in (one, other)
     )
     if left.dtype.kind not in "fiu":
-        differs = left != right
-        return float(differs.any()), int(differs.argmax()) + 1
-    left, right = left.reshape(len(left), -1), right.reshape(len(right), -1)
-    found = np.nan_to_num(np.abs(left - right).max(axis=1), nan=np.inf)
+        return float((left != right).any())
+    found = np.abs(left.reshape(len(left), -1) - right.reshape(len(right), -1)).max()
     scale = 1.0 if one.probabilities is not None else max(1.0, float(np.abs(left).max()))
-    return float(found.max()) / scale, int(found.argmax()) + 1
+    return float(np.nan_to_num(found, nan=np.inf)) / scale
 
 
 def _first_line(error: Exception) -> str:

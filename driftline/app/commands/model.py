@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -53,14 +52,14 @@ def convert(
     source = open_source(list(reference))
     table = pa.Table.from_batches(source.batches(), source.schema)
     kept = [name for name in table.column_names if name not in (exclude or [])]
-    parity = convert_model(
+    difference = convert_model(
         Path(file), output, table.select(kept), trust_pickle=settings.serving.trust_pickle,
         tolerance=tolerance,
     )  # fmt: skip
     return Answer(
-        {**asdict(parity), "output": output},
+        {"rows": table.num_rows, "difference": difference, "output": output},
         [
-            f"{output}: answers {parity.rows:,} rows as {Path(file).name} does, to within "
-            f"{parity.difference:.3g}"
+            f"{output}: answers {table.num_rows:,} rows as {Path(file).name} does, to within "
+            f"{difference:.3g}"
         ],
     )

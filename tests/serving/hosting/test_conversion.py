@@ -63,8 +63,12 @@ def saved(folder, model):
 def converted(folder, model, frame, **more):
     file, out = saved(folder, model), folder / "m.onnx"
     table = pa.Table.from_pandas(frame, preserve_index=False)
-    parity = convert(file, str(out), table, trust_pickle=False, **more)
-    return parity, load_predictor(file, trust_pickle=False), load_predictor(out, trust_pickle=False)
+    difference = convert(file, str(out), table, trust_pickle=False, **more)
+    return (
+        difference,
+        load_predictor(file, trust_pickle=False),
+        load_predictor(out, trust_pickle=False),
+    )
 
 
 # Each library, target and way to name in a short run; all of their combinations in a full one.
@@ -89,10 +93,9 @@ def test_what_was_converted_answers_as_the_model(library, target, is_named, tmp_
     rows = VALUES if is_named else VALUES.to_numpy()
     model = kinds[library](**settings).fit(rows, CLASSES[target])
 
-    parity, before, after = converted(tmp_path, model, VALUES)
+    difference, before, after = converted(tmp_path, model, VALUES)
 
-    assert parity.rows == 300
-    assert parity.difference < 1e-5
+    assert difference < 1e-5
     names = after.description.feature_names
     assert names == (("b", "a", "c") if is_named else None)
     assert after.description.classes == before.description.classes
@@ -127,9 +130,9 @@ def test_classes_of_any_classifier_are_those_of_the_original(estimator, classes,
     frame = VALUES.rename(columns={"c": "label"})  # As the output of the converted model.
     model = clone(estimator).fit(frame, labels)
 
-    parity, before, after = converted(tmp_path, model, frame)
+    difference, before, after = converted(tmp_path, model, frame)
 
-    assert parity.difference < 1e-4
+    assert difference < 1e-4
     assert after.description.classes == before.description.classes
     rows = columns_of(pa.Table.from_pandas(frame))
     chances = model.predict_proba(frame)
@@ -149,18 +152,18 @@ def test_a_reference_with_rows_that_the_model_refuses_is_told(tmp_path):
         converted(tmp_path, model, VALUES.where(VALUES["c"] < 1))
 
 
-def test_a_difference_is_told_with_its_row_and_nothing_is_written(tmp_path):
+def test_a_difference_is_told_and_nothing_is_written(tmp_path):
     # Float32 cannot tell these numbers apart, and the model does.
     frame = pd.DataFrame({"id": [2.0**25, 2.0**25 + 1, 2.0**25 + 2]})
     model = make_pipeline(StandardScaler(), LogisticRegression(C=100))
     model.fit(pd.concat([frame] * 9), [0, 0, 1] * 9)
 
-    with pytest.raises(UndecidedError, match=r"as ONNX it answers otherwise: by 0\.\d+ at most, "
-                       r"in row [23] of 3; expected 0\.0001 or less; nothing"):  # fmt: skip
+    with pytest.raises(UndecidedError, match=r"as ONNX it answers otherwise: by 0\.\d+ at most; "
+                       r"expected 0\.0001 or less; nothing"):  # fmt: skip
         converted(tmp_path, model, frame)
     assert not (tmp_path / "m.onnx").exists()
 
-    assert converted(tmp_path, model, frame, tolerance=1.0)[0].difference > 0.1
+    assert converted(tmp_path, model, frame, tolerance=1.0)[0] > 0.1
 
 
 def test_what_cannot_be_converted_or_compared_is_refused(tmp_path):
