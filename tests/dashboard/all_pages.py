@@ -42,3 +42,9 @@ PAGES = {
     },
 }  # fmt: skip
 """Pages by their name, by installation."""
+LIKE_OTHERS = {
+    "seeded": {"monitor-calm", "monitor-feature", "column-number", "strange-name", "no-channels"},
+    "measured": {"set-up", "monitor-bias", "alarm-strange", "fleet"},
+    "policed": {"alarm-drift", "alarms", "no-baselines"},
+}  # fmt: skip
+"""Pages of the same template as another one, in another state."""
