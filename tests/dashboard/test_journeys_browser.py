@@ -33,11 +33,16 @@ pytestmark = pytest.mark.browser
 START, DAY, DAYS = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1), 90
 NAMES = [f"feature_{place:04}" for place in range(1_000)]
 LAST_NIGHT = "Fri 22 Nov 2013"
-# How the first three are walked: by mouse, by keyboard alone, and on a phone.
-WAYS = pytest.mark.parametrize(
-    ("press", "width"), [(by_hand, 1440), (by_keyboard, 1440), (by_hand, 390)],
-    ids=["mouse", "keyboard", "phone"],
-)  # fmt: skip
+
+
+def walked(*, ways):
+    """Walk by mouse, by keyboard alone, or on a phone; in a full run in all of these ways."""
+    known = {"mouse": (by_hand, 1440), "keyboard": (by_keyboard, 1440), "phone": (by_hand, 390)}
+    marks = {way: () if way in ways else (pytest.mark.full,) for way in known}
+    return pytest.mark.parametrize(
+        ("press", "width"),
+        [pytest.param(*known[way], marks=marks[way], id=way) for way in known],
+    )
 
 
 def of_last_night(seeded, column):
@@ -52,7 +57,7 @@ def rows_link(page):
     )  # fmt: skip
 
 
-@WAYS
+@walked(ways=["phone"])
 def test_is_anything_wrong_now(visit, press, width):
     with journey(visit(width), "/", clicks=1) as page:
         expect(page.get_by_role("heading", level=1)).to_have_text(
@@ -66,7 +71,7 @@ def test_is_anything_wrong_now(visit, press, width):
         expect(page.get_by_role("heading", level=1)).to_have_text("flights")
 
 
-@WAYS
+@walked(ways=["keyboard"])
 def test_what_drifted_last_night_and_its_rows_exported(visit, seeded, press, width):
     with journey(visit(width), "/", clicks=2) as page:
         press(page, rows_link(page))
@@ -85,7 +90,7 @@ def test_what_drifted_last_night_and_its_rows_exported(visit, seeded, press, wid
     assert {line["origin"] for line in lines} == {"EWR"}
 
 
-@WAYS
+@walked(ways=["mouse", "phone"])
 def test_which_new_value_in_how_many_rows(visit, seeded, press, width):
     several = of_last_night(seeded, "carrier").count("EDV")
     with journey(visit(width), "/", clicks=2) as page:
@@ -231,19 +236,17 @@ def test_the_five_worst_of_a_thousand_columns_over_ninety_days(visits, wide):
         assert names.filter(has_text="feature").all_inner_texts()[:5] == worst
 
 
-@pytest.mark.parametrize(
-    ("link", "said"),
-    [
-        ("Fleet", "driftline deploy MODEL --reference DATA --label COL"),
-        ("Alerts", "driftline apply -f alarms.yaml"),
-        ("Jobs", "No window has been judged yet. Schedules shows when the next one is."),
-    ],
-)
-def test_an_empty_installation_says_what_to_do(visits, empty, link, said):
-    with journey(visits(empty), "/", clicks=1) as page:
+def test_an_empty_installation_says_what_to_do(visits, empty):
+    said = {
+        "Alerts": "driftline apply -f alarms.yaml",
+        "Jobs": "No window has been judged yet. Schedules shows when the next one is.",
+        "Fleet": "driftline deploy MODEL --reference DATA --label COL",
+    }
+    with journey(visits(empty), "/", clicks=len(said)) as page:
         pages = page.get_by_role("navigation", name="Pages")
-        pages.get_by_role("link", name=link, exact=True).click()
-        expect(page.get_by_role("main")).to_contain_text(said)
+        for link, words in said.items():
+            pages.get_by_role("link", name=link, exact=True).click()
+            expect(page.get_by_role("main")).to_contain_text(words)
 
 
 @pytest.fixture(scope="module")

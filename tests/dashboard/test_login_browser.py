@@ -98,7 +98,7 @@ def test_a_viewer_logs_in_and_is_refused_an_edit(visit_guarded, site):
     assert site.audit(subject="viewer", limit=1)[0]["status"] == 403
 
 
-@pytest.mark.parametrize("way", ["a link", "a button"])
+@pytest.mark.parametrize("way", [pytest.param("a link", marks=pytest.mark.full), "a button"])
 def test_an_open_page_leads_back_to_the_login_when_its_session_has_ended(visit_guarded, site, way):
     page = visit_guarded().page
     page.goto(f"{site.url}/login?next={quote(ALARM_PATH, safe='')}#token={site.tokens['ana']}")

@@ -26,7 +26,7 @@ def test_way_from_the_list_over_an_alarm_to_the_window(visit_measured):
     seen.check()
 
 
-@pytest.mark.parametrize("name", [SLASH, DOTS, HOSTILE])
+@pytest.mark.parametrize("name", [pytest.param(SLASH, marks=pytest.mark.full), DOTS, HOSTILE])
 def test_any_name_of_an_alarm_has_a_page_that_survives_a_reload(visit_measured, name):
     seen = visit_measured()
     page = seen.open("/alarms")

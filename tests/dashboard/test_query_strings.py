@@ -9,7 +9,7 @@ from driftline.dashboard.address import parse
 from driftline.dashboard.app import AWAY, _draw
 from driftline.dashboard.queries import explained
 from driftline.dashboard.queries.stores import Stores
-from tests.dashboard.all_pages import PAGES
+from tests.dashboard.all_pages import MONITOR, PAGES
 from tests.dashboard.conftest import HOSTILE
 from tests.dashboard.policed_seed import texts
 
@@ -40,6 +40,16 @@ def test_no_window_is_at_the_end_of_time(seeded):
     drawn = _draw(stores, parse("/monitors/flights-data-quality", "window=99991231T235959Z"))[0]
 
     assert 'has no window "99991231T235959Z"' in texts(drawn)
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [("/nope", ""), ("/monitors/none", ""), (MONITOR, "window=never"), (MONITOR, "feature=none")],
+)
+def test_what_does_not_exist_is_said(seeded, path, query):
+    stores = Stores(seeded.engine, seeded.root, seeded.now)
+
+    assert "Not found" in texts(_draw(stores, parse(path, query))[0])
 
 
 @pytest.mark.parametrize("installation", PAGES)
