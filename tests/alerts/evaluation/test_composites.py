@@ -17,7 +17,7 @@ from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.tables import outbox
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 from tests.together import together
 
 ARN = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
@@ -87,7 +87,7 @@ def told(yard) -> dict[str, object]:
     return {"alarm_actions": ("pager",), "ok_actions": ("pager",)}
 
 
-@both_databases
+@both_in_full
 def test_a_new_composite_is_judged_at_once(yard):
     yard.children("a", "b")
 
@@ -145,7 +145,7 @@ def test_composites_of_composites_change_in_one_transaction(yard):
     assert yard.get("top").state_seq == 2
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize(
     ("rules", "sentence"),
     [

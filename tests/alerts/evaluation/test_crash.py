@@ -100,8 +100,9 @@ def test_a_deliverer_killed_before_it_marks_leads_to_a_repeat_with_the_same_id(
     assert (row.status, row.attempts) == ("delivered", 2)
 
 
-def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, clock):
+def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, clock, pytestconfig):
     """Killed after its n-th statement, n growing until it comes through; alarms go five by five."""
+    more = 7 if pytestconfig.getoption("full") else 29
     house.channel("a", "https://hooks.example")
     for number in range(20):
         house.alarm(f"alarm {number:02}", alarm_actions=("a",), ok_actions=("a",))
@@ -112,7 +113,7 @@ def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, cloc
         code = start("evaluate", engine, clock, str(statements)).wait(600)
         kept.append(_changes(engine))
         assert _count(engine, tables.outbox) == _seqs(engine) == kept[-1]
-        statements += 7
+        statements += more
 
     assert code == 0
     assert len(kept) > 3

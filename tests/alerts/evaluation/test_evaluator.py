@@ -7,7 +7,7 @@ from driftline.alerts import tables
 from driftline.alerts.alarms import records as alarms
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.notify.deliveries import list_deliveries
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 from tests.together import together
 
 DAY = timedelta(days=1)
@@ -17,7 +17,7 @@ def states(changes):
     return [(change.period_end.day, change.new) for change in changes]
 
 
-@both_databases
+@both_in_full
 def test_each_period_is_judged_in_order_even_when_all_come_at_once(house, evaluator):
     house.alarm(evaluation_periods=2, datapoints_to_alarm=2)
     house.put(0, 1, 1, 0, 1, 1)
@@ -44,7 +44,7 @@ def test_actions_run_only_when_the_state_changes(house, engine, clock, evaluator
     assert seen == [("ALARM", ["a"]), ("ALARM", ["a"]), ("OK", ["a", "o"])]
 
 
-@both_databases
+@both_in_full
 def test_a_gap_counts_as_missing_once_later_data_are_there(house, evaluator):
     house.alarm(evaluation_periods=2, datapoints_to_alarm=2, treat_missing_data="breaching")
     house.put(0, 0, None, None, None, None, 0)
@@ -52,7 +52,7 @@ def test_a_gap_counts_as_missing_once_later_data_are_there(house, evaluator):
     assert states(evaluator.step()) == [(2, "OK"), (7, "ALARM"), (8, "OK")]
 
 
-@both_databases
+@both_in_full
 def test_missing_data_wait_for_one_more_period_and_the_grace(house, engine, clock):
     start = clock().replace(hour=0, minute=0, second=0)
     house.day, clock.time = start, start + DAY
@@ -117,7 +117,7 @@ def test_periods_before_a_new_alarm_was_made_are_no_silence(house, engine, clock
     )
 
 
-@both_databases
+@both_in_full
 def test_late_data_lead_to_another_look(house, evaluator):
     house.alarm()
     house.put(1, 0)
@@ -153,7 +153,7 @@ def test_two_evaluators_do_not_tell_twice(house, engine, clock):
     assert len(first + second) == queued == len(told) == 10 * 20
 
 
-@both_databases
+@both_in_full
 def test_a_clock_that_was_far_ahead_for_a_moment_does_not_stop_an_alarm(house, clock, engine):
     house.day = start = clock().replace(hour=0, minute=0, second=0) - DAY
     clock.time = start + DAY
@@ -196,7 +196,7 @@ def test_a_row_that_is_none_of_ours_does_not_silence_the_others(house, engine, e
     assert evaluator.failures.count == 1
 
 
-@both_databases
+@both_in_full
 def test_an_action_whose_channel_is_gone_is_still_counted(house, engine, evaluator):
     house.channel("a", "https://hooks.example")
     house.alarm(alarm_actions=("a",))

@@ -11,7 +11,7 @@ from driftline.alerts.evaluation import passes
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.evaluation.replay import replay
 from tests.alerts.plants import MINUTE, NOON, Plant
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 from tests.together import together
 
 
@@ -20,7 +20,7 @@ def plant(engine, clock):
     return Plant(engine, clock)
 
 
-@both_databases
+@both_in_full
 def test_a_new_alarm_is_judged_at_once_with_data_from_before_it(plant):
     plant.put(50, NOON - MINUTE)
     plant.alarm()
@@ -45,7 +45,7 @@ def test_the_window_slides_by_the_minute_not_by_the_period(plant):
     }
 
 
-@both_databases
+@both_in_full
 def test_an_evaluator_whose_lease_was_taken_tells_nothing_that_the_other_did_not_see(
     plant, engine, monkeypatch
 ):
@@ -70,7 +70,7 @@ def test_an_evaluator_whose_lease_was_taken_tells_nothing_that_the_other_did_not
     assert plant.state() == "OK"
 
 
-@both_databases
+@both_in_full
 def test_windows_of_several_days_are_judged_once_an_hour(plant):
     plant.alarm(period=86_400, evaluation_periods=2, datapoints_to_alarm=1)
     plant.put(1, NOON - MINUTE)
@@ -117,7 +117,7 @@ def test_metric_math_is_judged_with_its_missing_data(plant):
     assert plant.to(NOON + 2 * MINUTE) == [("hot", "ALARM")]
 
 
-@both_databases
+@both_in_full
 def test_days_of_a_time_zone_are_judged_by_the_clock_also_where_an_hour_is_missing(plant):
     """New York, 2026-03-08, has 23 hours: it ends at 04:00 UTC of the 9th."""
     zone = {"wall_clock_window": {"timezone": "America/New_York"}}
@@ -133,7 +133,7 @@ def test_days_of_a_time_zone_are_judged_by_the_clock_also_where_an_hour_is_missi
     assert plant.to(datetime(2026, 3, 9, 4, 0, tzinfo=UTC)) == [("hot", "ALARM")]
 
 
-@both_databases
+@both_in_full
 def test_an_alarm_that_cannot_be_judged_says_so_and_stops_no_other(plant, engine):
     plant.alarm("broken")
     plant.alarm("sound")
@@ -171,7 +171,7 @@ def test_two_evaluators_share_the_ticks_and_tell_each_change_once(plant, engine,
         assert connection.scalar(query) == len(found) + 40 == 40 * 6
 
 
-@both_databases
+@both_in_full
 def test_the_part_of_an_evaluator_that_died_is_taken_over_when_its_lease_ends(plant, engine):
     record = plant.alarm()
     plant.to(NOON)

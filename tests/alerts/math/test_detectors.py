@@ -25,7 +25,7 @@ from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.math.training import Trainer, train_next
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.store import put
-from tests.servers.postgres import both_databases, open_url
+from tests.servers.postgres import both_databases, both_in_full, open_url
 from tests.together import together
 
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
@@ -135,7 +135,7 @@ def test_two_trainers_train_each_model_once(database_url):
         engine.dispose()
 
 
-@both_databases
+@both_in_full
 def test_a_change_while_it_is_trained_has_it_trained_once_more(database_url):
     engine, other = open_url(database_url), open_url(database_url)
     store(engine)

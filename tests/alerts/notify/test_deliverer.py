@@ -13,7 +13,7 @@ from driftline.alerts.counts import counts
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.pipeline import notify
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 LOOPBACK = ["127.0.0.0/8"]
 
@@ -136,7 +136,7 @@ def test_the_certificate_must_be_for_the_name_though_the_address_is_pinned(
     assert [(row.status, row.last_error) for row in deliveries(engine)] == [(status, error)]
 
 
-@both_databases
+@both_in_full
 def test_a_message_exists_once_for_each_change_and_channel(house, engine, define, evaluator, pager):
     house.put(1)
     (change,) = evaluator.step()
@@ -145,7 +145,7 @@ def test_a_message_exists_once_for_each_change_and_channel(house, engine, define
         notify(connection, change, define(alarm_actions=("pager",)))
 
 
-@both_databases
+@both_in_full
 def test_counts_add_up(house, engine, evaluator, deliverer, pager):
     house.alarm("quiet", metric_name="other")
     for day, value in enumerate((1, 0, 1)):

@@ -7,7 +7,7 @@ from driftline.alerts import tables
 from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 PATIENCE_S = 12.0  # Less than a request may take: what comes in time did not wait for one.
 
@@ -75,7 +75,7 @@ def test_the_loop_delivers_all_and_each_once(house, engine, clock, evaluator, re
     assert len(set(receiver.ids)) == len(receiver.ids) == 60
 
 
-@both_databases
+@both_in_full
 def test_a_failing_receiver_gets_one_probe_while_that_is_under_way(
     house, engine, clock, evaluator, receiver
 ):

@@ -12,7 +12,7 @@ from driftline.alerts.evaluation.states import set_state
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.alerts.notify.notification_maintenance import NotificationMaintenance, forget
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 GROUPED = {"group_by": ["endpoint"], "group_wait_s": 30, "group_interval_s": 300}
 
@@ -122,7 +122,7 @@ def test_news_wait_for_the_interval_and_tell_what_is_resolved(engine, clock, gro
     assert bodies(receiver)[2]["data"]["firing"] == []
 
 
-@both_databases
+@both_in_full
 def test_a_message_of_a_group_supersedes_an_undelivered_one_and_lists_its_changes(
     engine, clock, group, day
 ):
@@ -202,7 +202,7 @@ def test_an_alarm_that_changed_a_dozen_times_before_its_group_was_sent_is_told(
     assert body["data"]["firing"] == ["drift"]
 
 
-@both_databases
+@both_in_full
 def test_what_still_fires_is_told_again(clock, group, day):
     receiver = group(repeat_interval_s=600)
     day(a=1)
@@ -223,7 +223,7 @@ def test_what_still_fires_is_told_again(clock, group, day):
     assert len(receiver.ids) == 2
 
 
-@both_databases
+@both_in_full
 def test_two_that_tell_groups_tell_each_once(engine, clock, group, day):
     receiver = group()
     day(a=1, b=1)
@@ -245,7 +245,7 @@ def test_by_default_every_change_is_told(house, clock, receiver, evaluator, deli
     assert [body["data"]["seq"] for body in bodies(receiver)] == list(range(1, 13))
 
 
-@both_databases
+@both_in_full
 def test_what_is_old_is_forgotten_in_steps_and_what_is_open_stays(
     house, engine, clock, evaluator, deliverer, pager
 ):

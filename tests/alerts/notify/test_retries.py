@@ -13,7 +13,7 @@ from driftline.alerts.metrics import store as metrics
 from driftline.alerts.notify import channels, outbox
 from driftline.alerts.notify.deliverer import ATTEMPT_DELAYS_S
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 # What a header says has nothing to do with the database; its SQL runs on both in the others.
 one_database = pytest.mark.parametrize("backend", ["sqlite"])
@@ -129,7 +129,7 @@ def test_a_retry_after_that_cannot_be_read_changes_nothing(
     assert 4 <= (row.next_attempt_at - clock()).total_seconds() <= 6
 
 
-@both_databases
+@both_in_full
 def test_gone_disables_the_channel_until_it_is_declared_again(
     house, engine, clock, evaluator, deliverer, pager
 ):
@@ -192,7 +192,7 @@ def test_a_failing_channel_gets_one_probe_a_pass(house, engine, evaluator, deliv
     assert deliverer.step() == 4
 
 
-@both_databases
+@both_in_full
 def test_a_lost_lease_marks_nothing(house, engine, clock, evaluator, deliverer, pager):
     house.put(1)
     evaluator.step()
@@ -206,7 +206,7 @@ def test_a_lost_lease_marks_nothing(house, engine, clock, evaluator, deliverer, 
     assert deliveries(engine)[0].status == "delivered"
 
 
-@both_databases
+@both_in_full
 def test_a_lease_taken_by_a_clock_far_ahead_runs_out_at_once(
     house, engine, clock, evaluator, deliverer, pager
 ):

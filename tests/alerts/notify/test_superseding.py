@@ -13,7 +13,7 @@ from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
 from driftline.serving.metrics.alarm_families import alarm_families
 from driftline.serving.metrics.series_cap import SeriesCap
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 # What a status says has nothing to do with the database; its SQL runs on both in the others.
 one_database = pytest.mark.parametrize("backend", ["sqlite"])
@@ -115,7 +115,7 @@ def test_a_receiver_that_was_away_gets_the_newest_which_lists_what_it_missed(
     assert [one.data["actionState"] for one in actions].count("Superseded") == 3
 
 
-@both_databases
+@both_in_full
 def test_the_newest_lists_ten_counts_all_and_is_as_old_as_the_first(
     house, engine, clock, evaluator, pager
 ):
@@ -141,7 +141,7 @@ def test_the_newest_lists_ten_counts_all_and_is_as_old_as_the_first(
     assert oldest == (clock() - start).total_seconds()
 
 
-@both_databases
+@both_in_full
 def test_a_new_change_is_tried_at_once_whatever_the_older_one_waits_for(
     house, engine, clock, evaluator, deliverer, pager
 ):
@@ -156,7 +156,7 @@ def test_a_new_change_is_tried_at_once_whatever_the_older_one_waits_for(
     assert statuses(engine) == ["superseded", "delivered"]
 
 
-@both_databases
+@both_in_full
 def test_a_change_waits_for_one_that_is_being_sent_and_supersedes_it_when_it_fails(
     house, engine, clock, evaluator, deliverer, pager
 ):

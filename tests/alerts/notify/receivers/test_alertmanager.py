@@ -10,7 +10,7 @@ from driftline.alerts import tables
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.erasing import QuotedWindow, clear_messages
 from driftline.alerts.notify.receivers.alertmanager import RESEND_S
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 LINK = "/monitors/daily?window=20130101T000000Z#rows"
 
@@ -72,7 +72,7 @@ def test_what_fires_still_fires_when_its_message_was_erased(firing, house, deliv
     assert "was erased" in after["annotations"]["description"]
 
 
-@both_databases
+@both_in_full
 def test_what_has_ended_is_told_once_and_no_more(firing, house, clock, evaluator, deliverer):
     clock.advance(seconds=RESEND_S)
     house.put(0, day=1)
