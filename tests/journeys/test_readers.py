@@ -23,7 +23,7 @@ from tests.kit.installation import Installation
 from tests.kit.resources import resource
 from tests.kit.waiting import wait
 
-REQUESTS = 1_200
+REQUESTS = 400
 COLUMNS = {"km": normal(10, 3), "score": uniform()}
 SETTINGS = """
 [capture]
@@ -57,7 +57,7 @@ def duck():
 read = {"pandas": pandas, "polars": polars, "duckdb": duck}[kind]
 while not stopped:
     print(*read(), flush=True)
-    time.sleep(0.02)
+    time.sleep(0.1)
 print(*read(), flush=True)
 # Interpreters may abort at their end after a read by deltalake: see docs/capture.md.
 os._exit(0)

@@ -33,7 +33,9 @@ def copied(folder: Path, query: str) -> int:
         return int(connection.execute(f"SELECT count(*) FROM {query}").fetchone()[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)]
+)
 def test_a_stopped_installation_ends_every_process_and_leaves_every_row_in_the_file(
     shop: Installation, number: signal.Signals
 ) -> None:
@@ -52,9 +54,8 @@ def test_a_stopped_installation_ends_every_process_and_leaves_every_row_in_the_f
 @pytest.mark.parametrize(
     "command",
     [
-        "server",
         "scheduler",
-        *(pytest.param(one, marks=pytest.mark.full) for one in ("alarms", "dashboard")),
+        *(pytest.param(one, marks=pytest.mark.full) for one in ("server", "alarms", "dashboard")),
     ],
 )
 def test_a_process_that_is_stopped_leaves_every_row_in_the_file(
