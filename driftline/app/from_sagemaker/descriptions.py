@@ -118,9 +118,9 @@ def read_descriptions(folder: Path, places: Places) -> Descriptions:
         )
     for schedule in found.schedules.values():
         job = job_of(schedule, found.definitions)
-        file = places.local(job.config) if job is not None else None
-        if job is not None and file is not None and file.is_file():
-            found.analysis_configs[job.config] = file.read_bytes()
+        local = places.local(job.config) if job is not None else None
+        if job is not None and local is not None and local.is_file():
+            found.analysis_configs[job.config] = local.read_bytes()
     return found
 
 
