@@ -5,10 +5,8 @@ from typing import Any
 
 import yaml
 
-from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.app.demo.resources import alarms_of, cadences, declare, write
+from driftline.app.demo.resources import cadences, declare, write
 from driftline.monitors.schedule import Schedule, due_windows
-from driftline.serving.resources.resources import parse_resources
 
 START, END = datetime(2026, 9, 19, tzinfo=UTC), datetime(2026, 11, 18, tzinfo=UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # Of the Standard Webhooks specification.
@@ -23,20 +21,6 @@ def _declared() -> list[dict[str, Any]]:
         pager_url="http://127.0.0.1:9/pager",
         secret=SECRET,
     )
-
-
-def test_the_server_takes_what_the_demo_declares() -> None:
-    parsed = parse_resources(_declared())
-
-    assert [one.kind for one in parsed] == [
-        "Model", "Baseline", "Endpoint", "Channel", *["Monitor"] * 4, *["Alarm"] * 7,
-    ]  # fmt: skip
-
-
-def test_the_alarms_are_alarms() -> None:
-    for resource in _declared():
-        if resource["kind"] == "Alarm":
-            AlarmDefinition.from_dict({"alarm_name": resource["name"], **resource["spec"]})
 
 
 def test_the_alarm_on_news_is_silent_in_a_gap_so_that_it_hears_the_next() -> None:
@@ -62,11 +46,3 @@ def test_weeks_are_whole_and_the_last_ends_with_the_replay() -> None:
 
         assert [window.end for window in found][-1] == END
         assert cadence.first - START < cadence.length
-
-
-def test_every_alarm_watches_a_declared_monitor_over_its_windows() -> None:
-    lengths = {one.monitor: one.length for one in cadences(START, END)}
-
-    for alarm in alarms_of(_declared()).values():
-        length = lengths[alarm["dimensions"]["MonitoringSchedule"]]
-        assert alarm["period"] == length.total_seconds()
