@@ -33,7 +33,6 @@ from driftline.errors import DriftlineError
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving import tables
 from driftline.serving.api import (
-    access,
     async_invocations,
     baselines,
     captures,
@@ -175,7 +174,6 @@ def _api(
     # Narrow paths first: the last router takes any name.
     api.include_router(async_invocations.router(context, reconciler, later))
     for router in (
-        access.router(context),
         captures.router(context, tap_counters),
         truth.router(context),
         transfer.router(context, begun),

@@ -37,13 +37,7 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     "GET /ui/{path}": "anyone",
     "GET /metrics": "viewer",
     "POST /v1/cloudevents": "ingest",
-    f"GET {_V1}/whoami": "anyone",
     f"GET {_V1}/installation": "anyone",
-    f"GET {_V1}/tokens": "admin",
-    f"POST {_V1}/tokens": "admin",
-    f"DELETE {_V1}/tokens/{{name}}": "admin",
-    f"DELETE {_V1}/sessions/{{subject}}": "admin",
-    f"GET {_V1}/audit": "admin",
     # Declared resources. Silences alone are an operator's: the route asks for more for others.
     f"POST {_V1}/apply": "operator",
     f"GET {_V1}/{{collection}}": "viewer",
@@ -119,9 +113,6 @@ _NOTED = frozenset(
         ("POST ", "/apply"),
         ("DELETE ", "/{collection}/{name}"),
         ("POST ", "/baselines/{name}/promote"),
-        ("POST ", "/tokens"),
-        ("DELETE ", "/tokens/{name}"),
-        ("DELETE ", "/sessions/{subject}"),
         ("POST ", "/capture/erasures"),
     )
 )

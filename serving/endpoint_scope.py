@@ -16,6 +16,7 @@ from driftline.database.engine import read_connection
 from driftline.monitors.run.progress import list_runs
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
+from driftline.serving.operations.registry import OPERATIONS
 from driftline.serving.resources import store
 
 Find = Callable[[ServerContext, str], str | None]
@@ -113,6 +114,9 @@ ENDPOINT_OF: dict[str, tuple[str, Find]] = {
 
 def endpoint_of(context: ServerContext, action: str, named: Mapping[str, object]) -> str | None:
     """Return the one endpoint that an operation is about; None when it is about none, or many."""
+    declared = OPERATIONS.get(action)
+    if declared is not None:
+        return None if declared.of is None else declared.of[1](context, str(named[declared.of[0]]))
     action = action.replace("{collection}", str(named.get("collection", "")))
     if action not in ENDPOINT_OF:
         return None

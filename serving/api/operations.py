@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from driftline.access.tokens import Token
 from driftline.alerts.notify.deliveries import AttemptRecord, Delivery
 from driftline.alerts.notify.trial_send import SendResult
 from driftline.capture.erasure.erasing import Erased
@@ -60,12 +59,6 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /api/v1/installation": Operation("get_installation", answers.Installation),
     "GET /api/v1/counts": Operation("get_counts", answers.StageCounts),
-    "GET /api/v1/whoami": Operation("get_caller", answers.Whoami),
-    "GET /api/v1/tokens": Operation("list_tokens", pages(Token)),
-    "POST /api/v1/tokens": Operation("create_token", answers.NewToken, (409,)),
-    "DELETE /api/v1/tokens/{name}": Operation("revoke_token", None, (409,)),
-    "DELETE /api/v1/sessions/{subject}": Operation("end_sessions"),
-    "GET /api/v1/audit": Operation("read_audit_log", answers.AuditPage),
     # Captured requests and labels.
     "GET /api/v1/capture": Operation("list_captures", pages(answers.CaptureCounts)),
     "GET /api/v1/capture/audit": Operation("get_last_audit", answers.LastAudit, (404,)),

@@ -90,6 +90,10 @@ class Operation:
     function: Callable[..., Any]
     role: Role | Literal["anyone"]
     tag: str
+    status: int = 200
+    # Of those who are for some endpoints only: the parameter that names what it is about, and how
+    # its endpoint is found. None: they may not ask.
+    of: tuple[str, Callable[..., str | None]] | None = None
     # Whether the function writes the audit log itself, in the transaction of its change.
     notes_itself: bool = False
     errors: tuple[int, ...] = ()
@@ -172,6 +176,8 @@ def operation(
     route: str,
     *,
     role: Role | Literal["anyone"],
+    status: int = 200,
+    of: tuple[str, Callable[..., str | None]] | None = None,
     notes_itself: bool = False,
     errors: tuple[int, ...] = (),
     answer: Any = None,  # noqa: ANN401 - a type
@@ -187,6 +193,11 @@ def operation(
         Method and path, below /api/v1 where it does not begin with //.
     role
         What a caller needs; "anyone" is whoever is known.
+    status
+        Of an answer that is not empty.
+    of
+        For those who are for some endpoints only: the parameter that names what it is about, and
+        a function of `endpoint_scope` that finds its endpoint; without it they may not ask.
     notes_itself
         Whether the function writes the audit log, in the transaction of its change.
     errors
@@ -202,8 +213,8 @@ def operation(
     def register(function: Function) -> Function:
         one = Operation(
             method, whole, function, role, function.__module__.rpartition(".")[2],
-            notes_itself=notes_itself, errors=errors, answer=answer, media=media,
-            command=command, columns=columns,
+            status=status, of=of, notes_itself=notes_itself, errors=errors, answer=answer,
+            media=media, command=command, columns=columns,
         )  # fmt: skip
         OPERATIONS[one.key] = one
         return function

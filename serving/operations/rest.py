@@ -42,7 +42,7 @@ def router(services: Services) -> APIRouter:
     for one in OPERATIONS.values():
         routes.add_api_route(
             one.path, _bound(one, services), methods=[one.method], tags=[one.tag],
-            name=one.id, response_model=None, status_code=204 if one.form is None else 200,
+            name=one.id, response_model=None, status_code=204 if one.form is None else one.status,
             route_class_override=Beneath if ":path}/" in one.path else None,
         )  # fmt: skip
     return routes
@@ -61,8 +61,8 @@ def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
         asked = given.pop(_ASKED, None)
         named = {**given, **(dict(asked) if asked is not None else {})}
         if inspect.iscoroutinefunction(operation.function):
-            return _response(await call(**named))
-        return await run_in_threadpool(lambda: _response(call(**named)))
+            return _response(await call(**named), operation.status)
+        return await run_in_threadpool(lambda: _response(call(**named), operation.status))
 
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [one.replace(kind=keyword) for one in own]
@@ -71,12 +71,12 @@ def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
     return run
 
 
-def _response(result: object) -> Response:
+def _response(result: object, status: int) -> Response:
     if isinstance(result, Response):
         return result
     if result is None:
         return Response(status_code=204)
-    return JSONResponse(plain({"items": result} if isinstance(result, list) else result))
+    return JSONResponse(plain({"items": result} if isinstance(result, list) else result), status)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 
 if TYPE_CHECKING:
-    from driftline.access.principal import Role
     from driftline.app.settings.settings import Settings
     from driftline.serving.resources.specs import Kind as ResourceKind
 
@@ -75,65 +74,6 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
     def installation(self) -> Json:
         """Return the id of the server's installation, and its storage root."""
         return self._get("installation")
-
-    def whoami(self) -> Json:
-        """Return whom the server takes this client for: subject, roles, endpoints (None: all)."""
-        return self._get("whoami")
-
-    def create_token(
-        self,
-        name: str,
-        roles: Sequence[Role],
-        *,
-        endpoints: Sequence[str] | None = None,
-        expires_at: datetime | None = None,
-    ) -> Json:
-        """Return a new token, with its secret as ``token``, which nobody can show again.
-
-        Parameters
-        ----------
-        name
-            A name that no token had before.
-        roles
-            Some of viewer, analyst, operator, admin, invoke and ingest.
-        endpoints
-            The only endpoints that it is for; None: all.
-        expires_at
-            When it ends, aware; None: when it is revoked.
-        """
-        asked = {
-            "name": name,
-            "roles": list(roles),
-            "endpoints": endpoints or None,
-            "expires_at": expires_at,
-        }
-        return self._post("tokens", body=asked)
-
-    def tokens(self) -> _List[Json]:
-        """List all tokens, revoked ones too, without their secrets."""
-        return self._items("tokens")
-
-    def revoke_token(self, name: str) -> None:
-        """End a token for good."""
-        self._call("DELETE", api_path("tokens", name))
-
-    def end_sessions(self, subject: str) -> None:
-        """End all sessions of a person or token in the dashboard."""
-        self._call("DELETE", api_path("sessions", subject))
-
-    def audit(
-        self,
-        *,
-        subject: str | None = None,
-        target: str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        limit: int | None = 100,
-    ) -> _List[Json]:
-        """List who did what, the newest first: of one subject, to one target, in [since, until)."""
-        return self._items(
-            "audit", limit=limit, subject=subject, target=target, since=since, until=until
-        )
 
     def apply(self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False) -> Json:
         """Declare resources, all or nothing; gives the plan with one change for each resource."""

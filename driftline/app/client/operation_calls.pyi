@@ -6,6 +6,30 @@ from typing import Any, Literal
 from driftline.app.client.connection import Json, ServerCalls
 
 class OperationCalls(ServerCalls):
+    def whoami(self) -> Json:
+        """Show who the server takes you for, with which roles, for which endpoints (null: all)."""
+
+    def tokens(self, *, limit: int | None = ...) -> list[Json]:
+        """List tokens by name, revoked ones too, without their secrets."""
+
+    def create_token(self, name: str, roles: Sequence[Literal['viewer', 'analyst', 'operator', 'admin', 'invoke', 'ingest']], *, endpoints: Sequence[str] | None = ..., expires_at: datetime | None = ...) -> Json:
+        """Make a token; the answer alone shows its secret."""
+
+    def revoke_token(self, name: str) -> Json:
+        """End a token for good, with the sessions in the dashboard that began by it.
+        
+        Servers that know it refuse it some seconds later at most.
+        """
+
+    def end_sessions(self, subject: str) -> Json:
+        """Log somebody out of the dashboard everywhere, some seconds later at most.
+        
+        Whoever has lost a group at the provider keeps its role as long as a session lasts.
+        """
+
+    def audit(self, *, subject: str | None = ..., target: str | None = ..., since: datetime | None = ..., until: datetime | None = ..., limit: int | None = ...) -> list[Json]:
+        """List who changed what, who read raw rows, and who was refused; the newest first."""
+
     def replay_alarm(self, document: Any) -> list[Json]:
         """Evaluate an alarm on datapoints, or a composite on states, from a start to an end.
         

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,6 +10,7 @@ import typer
 
 from driftline.access.changes import changed_fields
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations, command_named
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from driftline.access.principal import Role
 
 token = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(help="Token; `driftline token list` names them.")]
 
 
 @token.command("create")
@@ -59,76 +58,7 @@ def token_create(
     return Answer(found, [found["token"]])
 
 
-@token.command("list")
-@options.asks_server
-def token_list(client: Client) -> Answer:
-    """Show all tokens, revoked ones too, without their secrets.
-
-    Example: driftline token list
-    """
-    tokens = client.tokens()
-    columns = ["name", "roles", "endpoints", "status", "until"]
-    return Answer(tokens, [Table(columns, [_row(one) for one in tokens])])
-
-
-@token.command("revoke")
-@options.asks_server
-def token_revoke(client: Client, name: Name) -> Answer:
-    """End a token for good, with the sessions in the dashboard that began by it.
-
-    Example: driftline token revoke grafana
-    """
-    client.revoke_token(name)
-    return Answer({"revoked": name}, [f'token "{name}" is revoked; servers refuse it within 10 s'])
-
-
-@token.command("end-sessions")
-@options.asks_server
-def token_end_sessions(
-    client: Client,
-    subject: Annotated[
-        str, typer.Argument(help="Who is logged in, as `driftline audit` shows it.")
-    ],
-) -> Answer:
-    """Log somebody out of the dashboard everywhere.
-
-    Whoever has lost a group at the provider keeps its role as long as a session lasts.
-
-    Example: driftline token end-sessions ana@example.org
-    """
-    client.end_sessions(subject)
-    return Answer({"ended": subject}, [f'"{subject}" is logged out within 10 s'])
-
-
-@options.asks_server
-def audit(
-    client: Client,
-    subject: Annotated[
-        str | None, typer.Option("--subject", metavar="NAME", help="Only what this one did.")
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option("--target", help="Only what was done to this, such as Alarm/late or a path."),
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="2d", help="Time, or how long ago: 5m, 3h, 2d.")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="1d", help="Time, or how long ago.")
-    ] = None,
-    limit: options.Limit = 100,
-) -> Answer:
-    """List who changed what.
-
-    And who read raw rows, and who was refused; the newest first.
-
-    Example: driftline audit --target Alarm/late --since 7d
-    """
-    now = datetime.now(UTC)
-    entries = client.audit(
-        subject=subject, target=target, since=options.moment(since, "--since", end=now),
-        until=options.moment(until, "--until", end=now), limit=limit,
-    )  # fmt: skip
+def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Table]:
     rows = [
         {
             "at": entry["at"][:19],
@@ -143,19 +73,17 @@ def audit(
         }
         for entry in entries
     ]
-    return Answer(entries, [Table(["at", "who", "what", "status"], rows)])
+    yield Table(["at", "who", "what", "status"], rows)
 
 
-@options.asks_server
-def whoami(client: Client) -> Answer:
-    """Show who the server takes you for, and what you may do.
-
-    Example: driftline whoami
-    """
-    found = client.whoami()
+def _caller(found: Mapping[str, Any], _asked: object) -> Iterator[str]:
     where = ", ".join(found["endpoints"] or ()) or "all endpoints"
     roles = ", ".join(found["roles"]) or "no role"
-    return Answer(found, [f"{found['subject']} (by {found['via']}): {roles}; {where}"])
+    yield f"{found['subject']} (by {found['via']}): {roles}; {where}"
+
+
+def _listed(found: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Table]:
+    yield Table(["name", "roles", "endpoints", "status", "until"], [_row(one) for one in found])
 
 
 def _what(action: str, target: str) -> str:
@@ -184,3 +112,18 @@ def _row(one: Mapping[str, Any]) -> dict[str, object]:
         "status": "revoked" if one["revoked_at"] else "ended" if has_ended else "valid",
         "until": end and end[:16],
     }
+
+
+add_operations(
+    token,
+    "token",
+    {
+        "list": _listed,
+        "revoke": lambda _, asked: [
+            f'token "{asked["name"]}" is revoked; servers refuse it within 10 s'
+        ],
+        "end-sessions": lambda _, asked: [f'"{asked["subject"]}" is logged out within 10 s'],
+    },
+)
+audit = command_named("audit", _audited)
+whoami = command_named("whoami", _caller)

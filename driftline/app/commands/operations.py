@@ -36,6 +36,11 @@ def add_operations(
             group.command(name)(command_of(row, shown.get(name)))
 
 
+def command_named(words: str, shown: Shown | None = None) -> Callable[..., None]:
+    """Return the operation that a command of these words asks."""
+    return command_of(next(one for one in operations() if one["command"] == words), shown)
+
+
 def command_of(row: Row, shown: Shown | None = None) -> Callable[..., None]:
     """Return the command of an operation."""
 

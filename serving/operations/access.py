@@ -1,0 +1,143 @@
+"""Operations on access: who asks, tokens, sessions, the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from driftline.access import audit as log
+from driftline.access import sessions
+from driftline.access import tokens as stored
+from driftline.access.principal import CURRENT, Role
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.serving.api import answers
+from driftline.serving.operations.registry import (
+    PAGE,
+    Json,
+    Latest,
+    Limit,
+    PageToken,
+    Time,
+    operation,
+    page_of,
+)
+from driftline.serving.operations.services import Services
+
+
+@operation("GET /whoami", role="anyone", answer=answers.Whoami, command="whoami")
+async def whoami(services: Services) -> Json:
+    """Show who the server takes you for, with which roles, for which endpoints (null: all).
+
+    Example: driftline whoami
+    """
+    principal = CURRENT.get()
+    endpoints = principal.endpoints
+    return {
+        "subject": principal.subject,
+        "via": principal.via,
+        "roles": sorted(principal.roles),
+        "endpoints": None if endpoints is None else sorted(endpoints),
+    }
+
+
+@operation("GET /tokens", role="admin", answer=answers.pages(stored.Token), command="token list")
+def tokens(services: Services, limit: Limit = PAGE, next_token: PageToken = None) -> Json:
+    """List tokens by name, revoked ones too, without their secrets.
+
+    Example: driftline token list
+    """
+    with read_connection(services.context.engine) as connection:
+        found = stored.list_tokens(connection, after=place_of(next_token, str), limit=limit + 1)
+    return page_of(found, limit, lambda one: (one.name,), stored.Token.as_dict)
+
+
+@operation(
+    "POST /tokens", role="admin", status=201, errors=(409,), answer=answers.NewToken,
+    notes_itself=True,
+)  # fmt: skip
+def create_token(
+    services: Services,
+    name: Annotated[str, "A name that no token had before."],
+    roles: Annotated[
+        list[Role],
+        Field(
+            min_length=1,
+            description="Some of viewer, analyst, operator, admin, invoke and ingest.",
+        ),
+    ],
+    endpoints: Annotated[list[str] | None, "The only endpoints that it is for; else all."] = None,
+    expires_at: Annotated[Time | None, "When it ends; else when it is revoked."] = None,
+) -> Json:
+    """Make a token; the answer alone shows its secret."""
+    now = services.context.now()
+    end = expires_at and expires_at.isoformat()
+    after = {"name": name, "roles": roles, "endpoints": endpoints, "expires_at": end}
+    with services.context.engine.begin() as connection:
+        secret = stored.create_token(
+            connection, name, roles, now=now, created_by=CURRENT.get().subject,
+            endpoints=endpoints, expires_at=expires_at,
+        )  # fmt: skip
+        log.record(connection, "create", f"Token/{name}", now, after=after)
+    return {**after, "token": secret}
+
+
+@operation(
+    "DELETE /tokens/{name}", role="admin", errors=(409,), notes_itself=True,
+    command="token revoke",
+)  # fmt: skip
+def revoke_token(services: Services, name: Annotated[str, "The token's name."]) -> None:
+    """End a token for good, with the sessions in the dashboard that began by it.
+
+    Servers that know it refuse it some seconds later at most.
+
+    Example: driftline token revoke grafana
+    """
+    now = services.context.now()
+    with services.context.engine.begin() as connection:
+        before = stored.revoke_token(connection, name, now).as_dict()
+        log.record(connection, "delete", f"Token/{name}", now, before=before)
+
+
+@operation(
+    "DELETE /sessions/{subject}", role="admin", notes_itself=True, command="token end-sessions"
+)
+def end_sessions(
+    services: Services,
+    subject: Annotated[str, "Who is logged in, as `driftline audit` shows it."],
+) -> None:
+    """Log somebody out of the dashboard everywhere, some seconds later at most.
+
+    Whoever has lost a group at the provider keeps its role as long as a session lasts.
+
+    Example: driftline token end-sessions ana@example.org
+    """
+    with services.context.engine.begin() as connection:
+        after = {"ended": sessions.end_sessions(connection, subject)}
+        now = services.context.now()
+        log.record(connection, "delete", f"Sessions/{subject}", now, after=after)
+
+
+@operation("GET /audit", role="admin", answer=answers.AuditPage, command="audit")
+def audit(
+    services: Services,
+    subject: Annotated[str | None, "Only what this one did."] = None,
+    target: Annotated[
+        str | None, "Only what was done to this, such as Alarm/late or a path."
+    ] = None,
+    since: Annotated[Time | None, "Begin here; included."] = None,
+    until: Annotated[Time | None, "End here; left out."] = None,
+    limit: Latest = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """List who changed what, who read raw rows, and who was refused; the newest first.
+
+    Example: driftline audit --target Alarm/late --since 7d
+    """
+    with read_connection(services.context.engine) as connection:
+        found = log.entries(
+            connection, limit=limit + 1, after=place_of(next_token, int), subject=subject,
+            target=target, since=since, until=until,
+        )  # fmt: skip
+    return page_of(found, limit, lambda one: (one.id,), log.AuditEntry.as_dict)
