@@ -28,10 +28,8 @@ from driftline.loopback import Scope
 log = logging.getLogger(__name__)
 
 COOKIE = "driftline_session"
-REMEMBERED_S = 5.0
-"""After so long it is asked again whether a token is still valid, beside the request."""
-REVOKED_S = 10.0
-"""A revoked token is refused this much later at most, while the database answers."""
+KNOWN_S = 10.0
+"""So long it is known whose a secret is: a revoked token is refused this much later at most."""
 STALE_S = 3600.0
 """So long a token that was valid is believed while the database does not answer."""
 # A request with a token that was valid does not wait longer for a slow database.
@@ -42,11 +40,11 @@ _THREADS = 4
 
 @dataclass(slots=True)
 class _Known:
-    """Whom a secret stood for when it was last looked up, and when that was tried last."""
+    """Whom a secret stood for when it was last looked up, and until when nobody asks again."""
 
     principal: Principal
     found_s: float
-    asked_s: float
+    until_s: float
 
 
 class Authenticator:
@@ -100,26 +98,21 @@ class Authenticator:
         """
         digest, now_s = digest_of(secret), time.monotonic()
         known = self._known.get(digest)
-        if known is None:
-            if peer is not None and self._failures.is_wrong(digest):
-                return None
-            found = await self._ask(digest, secret)
-            if found is None and peer is not None:
-                self._failures.failed(peer, digest)
-            return found
-        age_s = now_s - known.asked_s
-        if age_s < REMEMBERED_S:
+        if known is not None and now_s < known.until_s:
             return known.principal
-        asked = self._ask(digest, secret)
-        if age_s < REVOKED_S:
+        if known is not None and now_s <= known.found_s + STALE_S:
+            asked = self._ask(digest, secret)
+            done, _ = await asyncio.wait({asked}, timeout=_PATIENCE_S)
+            if done and asked.exception() is None:
+                return asked.result()
+            known.until_s = now_s + KNOWN_S
             return known.principal
-        done, _ = await asyncio.wait({asked}, timeout=_PATIENCE_S)
-        if done and asked.exception() is None:
-            return asked.result()
-        if now_s - known.found_s > STALE_S:
-            raise UnavailableError("the database does not answer, which knows the tokens")
-        known.asked_s = now_s
-        return known.principal
+        if peer is not None and self._failures.is_wrong(digest):
+            return None
+        found = await self._ask(digest, secret)
+        if found is None and peer is not None:
+            self._failures.failed(peer, digest)
+        return found
 
     def forget(self) -> None:
         """Look everybody up anew: tokens or sessions have changed."""
@@ -148,7 +141,7 @@ class Authenticator:
             self._known.pop(digest, None)
             return
         make_room(self._known, _REMEMBERED_MAX)
-        self._known[digest] = _Known(principal, now_s, now_s)
+        self._known[digest] = _Known(principal, now_s, now_s + KNOWN_S)
 
     def _look_up(self, secret: str) -> Principal | None:
         now = self._now()
