@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from driftline.formats.arrow_types import ARROW_TYPES
-from driftline.formats.coercion import Coerced
+from driftline.formats.coercion import Coerced, float_array
 from driftline.formats.shapes.requests import Extra, RequestRows, Row
 from driftline.formats.shapes.responses import AnswerRows
 from driftline.signature import Column, ColumnType
@@ -94,6 +95,7 @@ class RowGatherer:
     ) -> None:
         self._reading = reading
         self._to_column = to_column
+        self._is_numeric = {column.type for column in reading.columns} == {"double"}
         self._rows: list[Row] = []
         self._indices: list[int] = []
         self._counts: list[int] = []
@@ -114,13 +116,25 @@ class RowGatherer:
     def flush(self) -> None:
         """Turn all rows so far into columns."""
         if self._indices:
-            values = zip(*self._rows, strict=True)
-            columns = [
-                self._to_column(each, column.type)
-                for each, column in zip(values, self._reading.columns, strict=True)
-            ]
+            columns = self._numbers()
+            if columns is None:
+                values = zip(*self._rows, strict=True)
+                columns = [
+                    self._to_column(each, column.type)
+                    for each, column in zip(values, self._reading.columns, strict=True)
+                ]
             self._reading.add(self._indices, self._counts, columns, self._extras)
         self._rows, self._indices, self._counts, self._extras = [], [], [], []
+
+    def _numbers(self) -> list[Coerced] | None:
+        """Return all columns where all hold float64 and all values are numbers."""
+        if not self._is_numeric:
+            return None
+        numbers = float_array(list(chain.from_iterable(self._rows)))
+        if numbers is None or numbers.null_count:
+            return None
+        table = numbers.to_numpy().reshape(len(self._rows), -1)
+        return [Coerced(pa.array(column), np.empty(0, np.int64), []) for column in table.T]
 
 
 def _join(pieces: Sequence[Coerced], column: Column) -> Coerced:

@@ -113,6 +113,17 @@ def from_values(values: Sequence[object], kind: ColumnType) -> Coerced:
     return _one_by_one(values, kind)
 
 
+def float_array(values: Sequence[object]) -> pa.DoubleArray | None:
+    """Return numbers of JSON and None as float64, at once.
+
+    Truth values are 1 and 0. None where some are texts, or whole numbers that float64 would round.
+    """
+    try:
+        return pa.array(values, pa.float64())
+    except _NOT_OF_ONE_TYPE:
+        return None
+
+
 def text_array(values: Iterable[str | None]) -> pa.Array:
     """Return a column of texts; halves of characters, which no file can hold, become "?"."""
     listed = list(values)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import NamedTuple, TypeGuard, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar
 
 from driftline.formats.body_limits import MAX_ROWS, BodyError, require_rows
 from driftline.formats.cells import as_text
@@ -36,7 +36,7 @@ UNREAD = (
 # Callers send the same few fields again and again; the bounds keep hostile ones from piling up.
 _MAX_PLANS = 256
 _MAX_KEY = 1 << 18
-_NESTED = frozenset({list, dict})
+NESTED = frozenset({list, dict})
 
 Extra = tuple[int, str, str]
 Row = Sequence[object]
@@ -127,18 +127,24 @@ class RequestRows:
         return self._objects(entries, is_alone=entries[0] is document) if kinds == {dict} else None
 
     def _objects(
-        self, entries: Sequence[Mapping[str, object]], *, is_alone: bool
+        self, entries: Sequence[dict[str, object]], *, is_alone: bool
     ) -> tuple[Sequence[Row], Sequence[Extra]] | None:
+        plans = self._plans
+        if len(entries) > 1 and len(set(map(tuple, entries))) == 1:
+            plan = plans[tuple(entries[0])]
+            if plan is not None and not plan.others:
+                fields = zip(*map(dict.values, entries), strict=True)
+                taken: Sequence[Any] = plan.pick([*fields, (None,) * len(entries)])
+                return list(zip(*taken, strict=True)), ()
         rows: list[Row] = []
         extras: list[Extra] = []
-        plans = self._plans
         for entry in entries:
             plan = plans[tuple(entry)]
             if plan is None:
                 return None
             pick, others = plan
             values = [*entry.values(), None]
-            if is_alone and not _NESTED.isdisjoint(map(type, values)):
+            if is_alone and not NESTED.isdisjoint(map(type, values)):
                 return None  # It may be one of columns.
             for place, name in others:
                 extras.append((len(rows), name, as_text(values[place])))

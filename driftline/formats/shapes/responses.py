@@ -8,10 +8,13 @@ values and lists, and shapes of users' own apps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from driftline.classes import class_order
 from driftline.formats.body_limits import MAX_ROWS, BodyError, require_rows
 from driftline.formats.shapes.requests import (
+    NESTED,
     Extra,
     Plan,
     Plans,
@@ -31,7 +34,6 @@ ROUNDED = 0.01
 _PREDICTION_KEYS = ("prediction", "predicted_label", "predicted_value", "predict")
 _PROBABILITY_KEYS = ("probability", "probabilities", "score", "scores", "predict_proba")
 _ENVELOPES = ("predictions", "outputs", "result", "results")
-_Key = tuple[tuple[str, ...], tuple[type, ...]]
 
 
 class _Slot:
@@ -64,7 +66,7 @@ class AnswerRows:
         self._missing = (None,) * (len(self.columns) - 1)
         self._classes = self._known_classes(signature)
         self._class_count = max(len(self._classes), len(self._chances), 2)
-        self._plans: Plans[_Key] = Plans(self._plan)
+        self._plans: Plans[tuple[str, ...]] = Plans(self._plan)
 
     def take(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]]:
         """Return the rows of one JSON document; there are never extras."""
@@ -92,22 +94,26 @@ class AnswerRows:
             return [(value, *self._missing) for value in entries]
         return None
 
-    def _objects(self, entries: Sequence[Mapping[str, object]]) -> Sequence[Row] | None:
-        rows: list[Row] = []
+    def _objects(self, entries: Sequence[dict[str, object]]) -> Sequence[Row] | None:
         plans = self._plans
+        if len(entries) > 1 and len(set(map(tuple, entries))) == 1:
+            fields = list(zip(*map(dict.values, entries), strict=True))
+            plan = plans[tuple(entries[0])]
+            if plan is None or not NESTED.isdisjoint(map(type, chain.from_iterable(fields))):
+                return None
+            taken: Sequence[Any] = plan.pick([*fields, (None,) * len(entries)])
+            return list(zip(*taken, strict=True))
+        rows: list[Row] = []
         for entry in entries:
             values = [*entry.values(), None]
-            plan = plans[tuple(entry), tuple(map(type, values))]
-            if plan is None:
+            plan = plans[tuple(entry)]
+            if plan is None or not NESTED.isdisjoint(map(type, values)):
                 return None
             rows.append(plan.pick(values))
         return rows
 
-    def _plan(self, key: _Key) -> Plan | None:
-        """Find out where the values of such an object go, by reading one of numbered slots."""
-        names, kinds = key
-        if list in kinds or dict in kinds:
-            return None
+    def _plan(self, names: tuple[str, ...]) -> Plan | None:
+        """Find out where plain values of such an object go, by reading one of numbered slots."""
         slots = {name: _Slot(at) for at, name in enumerate(names)}
         try:
             row = self._row(slots)

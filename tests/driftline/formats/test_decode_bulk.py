@@ -156,8 +156,19 @@ SHAPED = Signature(
 )
 
 
+# Objects of one kind, as clients send them.
+alike = st.lists(names, min_size=1, max_size=4, unique=True).flatmap(
+    lambda keys: st.lists(
+        st.tuples(*[scalars | documents for _ in keys]).map(
+            lambda values: dict(zip(keys, values, strict=True))
+        ),
+        max_size=4,
+    )
+)
+
+
 @pytest.mark.parametrize("finder", [RequestRows(SHAPED), AnswerRows(SHAPED)])
-@given(documents)
+@given(documents | alike | st.builds(dict, st.tuples(names, alike).map(lambda pair: [pair])))
 @example({"a": None, "late": None, "data": None, "columns": None})
 @THRICE
 def test_documents_are_read_alike_by_plan_and_step_by_step(
@@ -196,6 +207,35 @@ def test_json_values_come_as_the_standard_library_reads_them(values: list[Any]) 
         expected = _one_by_one([again[column]], kind)
         assert repr(value) == repr(expected.values[0].as_py())
         assert texts.get(column) == (expected.texts[0] if expected.texts else None)
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.one_of(
+                st.integers(-(2**70), 2**70), st.floats(), st.booleans(), st.none(),
+                st.sampled_from(["", "1e5", "nan", "x"]),
+            ),
+            min_size=2, max_size=2,
+        ),
+        min_size=1, max_size=4,
+    ),
+)  # fmt: skip
+@TWICE
+def test_numbers_of_json_are_read_as_their_cells_are(rows: list[list[Any]]) -> None:
+    columns = tuple(Column(name, f"feature_{name}", "double") for name in "ab")
+
+    found = decode([frame(json.dumps(rows).encode(), JSON)], Signature(columns, ()))
+
+    for column, values in zip("ab", zip(*rows, strict=True), strict=True):
+        expected = _one_by_one(json.loads(json.dumps(values)), "double")
+        assert repr(found.columns[f"feature_{column}"].to_pylist()) == repr(
+            expected.values.to_pylist()
+        )
+    unfit = [name for texts in found.unfit.to_pylist() for name, _ in texts]
+    assert unfit.count("a") + unfit.count("b") == sum(
+        text == "x" for row in rows for text in row if isinstance(text, str)
+    )
 
 
 def test_one_hostile_body_leaves_the_others_in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
