@@ -115,13 +115,13 @@ def test_several_processes_give_the_bytes_that_one_gives(folder: Path, one: Base
 
 
 ASKED: dict[str, dict[str, object]] = {
-    "segments": {"segments": ["origin"]},
-    "rules": {
+    "segments and rules": {
+        "segments": ["origin"],
         "rules": [
             {"check": "unique", "column": "tail"},
             {"check": "duplicate_rows"},
             "delay < 40",
-        ]
+        ],
     },
     "compat": {"compat": True},
 }
@@ -131,7 +131,7 @@ ASKED: dict[str, dict[str, object]] = {
 def test_whatever_else_a_check_is_asked_comes_out_the_same(
     folder: Path, one: Baseline, asked: str
 ) -> None:
-    if asked == "segments":
+    if asked == "segments and rules":
         roles = {**ROLES, "segments": ["origin"]}
         one = Baseline.fit(folder / "before.parquet", **roles)
         together = Baseline.fit(folder / "before.parquet", **roles, jobs=2)

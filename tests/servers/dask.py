@@ -66,9 +66,11 @@ class DaskProcesses:
         )  # fmt: skip
 
     def wait(self, count: int) -> None:
-        """Wait until the scheduler knows so many workers."""
+        """Wait until the scheduler knows so many workers, and no more."""
         with distributed.Client(self.address, timeout=START_S, set_as_default=False) as client:
             client.wait_for_workers(count, timeout=START_S)
+            while len(client.nthreads()) > count:
+                time.sleep(0.05)
 
     def close(self) -> None:
         """End all processes, workers first."""
