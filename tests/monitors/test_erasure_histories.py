@@ -29,10 +29,10 @@ from tests.monitors.run.erased_person import (
     holding,
     judge,
 )
-from tests.servers.postgres import BOTH
+from tests.servers.postgres import BOTH_IN_FULL
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=BOTH_IN_FULL)
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 

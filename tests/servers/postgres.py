@@ -30,6 +30,7 @@ from tests.servers.ports import free_port
 
 __all__ = [
     "BOTH",
+    "BOTH_IN_FULL",
     "Postgres",
     "backend",
     "both_databases",
@@ -48,10 +49,11 @@ BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 # For a test of what SQL alone decides; a whole file of such has a `backend` of its own.
 both_databases = pytest.mark.parametrize("backend", BOTH)
 # The same where another test sends PostgreSQL such statements in a short run.
-both_in_full = pytest.mark.parametrize(
-    "backend",
-    ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.full])],
-)
+BOTH_IN_FULL = [
+    "sqlite",
+    pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.full]),
+]
+both_in_full = pytest.mark.parametrize("backend", BOTH_IN_FULL)
 BINARIES = Path("/usr/lib/postgresql")
 SETTINGS = {
     "fsync": "off",

@@ -28,10 +28,10 @@ from driftline.monitors.definitions import MonitorDefinition, delete_definition,
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.servers.postgres import BOTH
+from tests.servers.postgres import BOTH_IN_FULL
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=BOTH_IN_FULL)
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 

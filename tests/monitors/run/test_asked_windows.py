@@ -17,10 +17,10 @@ from driftline.monitors.run.asked_windows import ask, list_asked
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.scheduler import Scheduler
 from tests.monitors.conftest import DAY, START, weather
-from tests.servers.postgres import BOTH
+from tests.servers.postgres import BOTH_IN_FULL
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=BOTH_IN_FULL)
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -20,10 +20,10 @@ from driftline.monitors.run.backfill import expect_history, missed_windows
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.scheduler import Scheduler
 from tests.monitors.conftest import DAY, START, weather
-from tests.servers.postgres import BOTH
+from tests.servers.postgres import BOTH_IN_FULL
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=BOTH_IN_FULL)
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 

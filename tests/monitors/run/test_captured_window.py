@@ -25,7 +25,7 @@ from driftline.monitors.kinds.model_quality.kind import NAMESPACE as QUALITY_MET
 from driftline.monitors.run.captured_window import NO_LABELS, read_captured
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, append_day
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 WINDOW = Window(START, START + DAY)
 ROWS = 400
@@ -100,7 +100,7 @@ def test_labels_that_do_not_count_are_counted_for_people(judge, engine: Engine, 
     assert value(engine, "stray_labels") == [0]
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize("kind", ["model-quality", "bias"])
 def test_many_labels_of_another_type_are_a_violation_beside_those_that_fit(
     judge, root: str, kind: str
@@ -116,7 +116,7 @@ def test_many_labels_of_another_type_are_a_violation_beside_those_that_fit(
     assert execution.status == "CompletedWithViolations"
 
 
-@both_databases
+@both_in_full
 def test_a_metric_of_ones_own_is_published_and_another_function_asks_again(
     engine: Engine, root: str, labelled: Baseline, tmp_path: Path
 ) -> None:
@@ -191,7 +191,7 @@ def test_derived_predictions_are_those_that_the_references_model_would_have_made
     assert judge_day(engine, root, baseline, 0, "data-quality").violation_count == 0
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize("kind", ["data-quality"])
 def test_kinds_without_labels_have_no_metrics_of_them(judge, engine: Engine, kind: str) -> None:
     judge({**truth(), 3: "delayed"}, kind)
@@ -213,7 +213,7 @@ def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -
     )
 
 
-@both_databases
+@both_in_full
 def test_a_window_whose_labels_are_all_of_another_type_has_a_report_that_says_so(
     judge, root: str
 ) -> None:

@@ -98,6 +98,7 @@ def test_windows_of_a_clock_that_was_ahead_are_judged_when_they_have_ended(
     assert running.wait(states) == ["OK"]
 
 
+@pytest.mark.full
 @pytest.mark.postgres
 def test_a_machine_whose_clock_is_behind_judges_by_the_clock_of_the_database(
     install: Callable[..., Installation], postgres: Postgres, tmp_path: Path

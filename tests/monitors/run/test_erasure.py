@@ -52,7 +52,7 @@ def test_no_byte_of_storage_or_database_holds_a_value_of_an_erased_row(
     assert found.messages >= 8
 
 
-@both_databases
+@both_in_full
 def test_documents_of_a_run_that_was_killed_before_it_was_recorded_are_deleted(
     judged: Execution, engine: Engine, root: str, tmp_path: Path
 ) -> None:
@@ -116,7 +116,7 @@ def test_a_window_is_judged_again_by_the_rows_that_are_left(
     assert holding(root, engine) == []
 
 
-@both_databases
+@both_in_full
 def test_the_history_keeps_no_cause_of_a_window_with_erased_rows(
     judged: Execution, engine: Engine, root: str, tmp_path: Path
 ) -> None:
@@ -215,7 +215,15 @@ def test_a_window_that_was_judged_together_with_an_erased_row_gets_its_documents
 
 
 @both_in_full
-@pytest.mark.parametrize("at", ["documents", "database", "rows", "left_over"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        "documents",
+        pytest.param("database", marks=pytest.mark.full),
+        "rows",
+        pytest.param("left_over", marks=pytest.mark.full),
+    ],
+)
 def test_an_erasure_killed_at_any_step_is_ended_by_the_next(
     judged: Execution, engine: Engine, root: str, tmp_path: Path, database_url: str, at: str
 ) -> None:

@@ -25,7 +25,7 @@ from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run import execution
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 WINDOW = Window(START, START + DAY)
 DEFINITION = MonitorDefinition("daily", endpoint="flights", baseline="flights")
@@ -54,7 +54,7 @@ def value(engine: Engine, name: str, namespace: str = "Driftline") -> list[float
     return [number for _, number in found]
 
 
-@both_databases
+@both_in_full
 def test_requests_that_the_decoder_failed_at_are_told_and_counted(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:
@@ -83,7 +83,7 @@ def test_a_field_that_the_signature_does_not_know_is_told_as_an_extra_column(
     assert value(engine, "violations_extra_column_check") == [1.0]
 
 
-@both_databases
+@both_in_full
 def test_a_window_that_is_as_the_reference_completes(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:
@@ -105,7 +105,7 @@ def test_a_window_that_is_as_the_reference_completes(
     assert value(engine, "unjudged") == [0.0]
 
 
-@both_databases
+@both_in_full
 def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
     judge, engine: Engine, append: Append, rng
 ) -> None:
@@ -130,7 +130,7 @@ def test_a_window_with_a_planted_fault_says_so_in_its_datapoints(
     assert {*note["violations"][0]} == {"feature_name", "constraint_check_type", "description"}
 
 
-@both_databases
+@both_in_full
 def test_a_cause_that_lasts_is_news_in_its_first_window_alone(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:
@@ -155,7 +155,7 @@ def test_a_cause_that_lasts_is_news_in_its_first_window_alone(
     assert told[3] is None
 
 
-@both_databases
+@both_in_full
 def test_a_cause_is_told_again_once_it_is_forgotten(
     judge, engine: Engine, append: Append, rng
 ) -> None:
@@ -271,7 +271,7 @@ def test_a_monitor_without_baseline_fails_with_the_reason(judge) -> None:
     assert 'baseline "lost"' in execution.failure_reason
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize("stage", ["evaluate", "store_told"])
 def test_a_defect_fails_its_window_once_and_the_next_ones_are_judged(
     judge, append: Append, rng, engine: Engine, monkeypatch, stage
@@ -295,7 +295,7 @@ def test_a_defect_fails_its_window_once_and_the_next_ones_are_judged(
     assert again.status == "Completed"
 
 
-@both_databases
+@both_in_full
 def test_running_again_after_the_record_was_lost_writes_the_same_bytes(
     judge, engine: Engine, root: str, append: Append, rng
 ) -> None:
@@ -346,7 +346,7 @@ def test_a_monitor_judges_as_sagemaker_does_when_it_is_declared_so(
     assert found[1]["description"] == ("Value: 0.9975 does not meet the constraint requirement! ")
 
 
-@both_databases
+@both_in_full
 def test_a_window_with_too_little_data_is_no_pass(
     judge, engine: Engine, append: Append, rng
 ) -> None:

@@ -47,6 +47,7 @@ def test_three_schedulers_that_are_killed_run_each_window_once(database_url, tmp
     campaign.engine.dispose()
 
 
+@pytest.mark.full
 def test_windows_that_wait_for_others_are_run_once_and_behind_those_whoever_is_killed(
     database_url, tmp_path, monkeypatch
 ) -> None:

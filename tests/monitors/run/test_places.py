@@ -22,10 +22,10 @@ from driftline.monitors.run.places import WAITING, Places
 from driftline.monitors.run.scheduler import Scheduler
 from tests.clock import Clock
 from tests.monitors.conftest import START
-from tests.servers.postgres import BOTH
+from tests.servers.postgres import BOTH_IN_FULL
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=BOTH_IN_FULL)
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -115,7 +115,9 @@ def test_a_request_waits_for_its_place_and_is_told_to_come_again(two: Places, mo
         assert set(connection.scalars(select(tables.places.c.work))) == {"c"}
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(one, marks=pytest.mark.full) for one in (1, 2, 3))]
+)
 def test_whoever_comes_and_dies_the_limit_holds_and_each_has_its_turn(
     engine: Engine, clock: Clock, seed: int
 ) -> None:

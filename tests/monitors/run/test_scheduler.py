@@ -30,7 +30,7 @@ from driftline.monitors.run.status import list_states
 from tests.clock import Clock
 from tests.monitors.conftest import DAY, START, append_day, weather
 from tests.servers.commands import talking
-from tests.servers.postgres import both_databases
+from tests.servers.postgres import both_databases, both_in_full
 
 DAILY = MonitorDefinition("daily", endpoint="flights", baseline="flights", start=START)
 
@@ -64,7 +64,7 @@ def scheduler(
     return Scheduler(house, root, lambda _: reference.signature, now=clock, **more)
 
 
-@both_databases
+@both_in_full
 def test_days_of_another_clock_are_its_windows(house, root, reference, clock) -> None:
     """Clocks were set forward in Berlin on 2024-03-31."""
     start = datetime.fromisoformat("2024-03-30T00:00+01:00")
@@ -92,7 +92,7 @@ def test_missed_windows_are_caught_up_in_order(house, root, reference, clock) ->
     assert one.step() == []
 
 
-@both_databases
+@both_in_full
 def test_a_window_waits_for_the_delay_of_its_monitor(house, root, reference, clock) -> None:
     with house.begin() as connection:
         connection.execute(update(tables.definitions).values(delay_s=3600.0))
@@ -105,7 +105,7 @@ def test_a_window_waits_for_the_delay_of_its_monitor(house, root, reference, clo
     assert len(one.step()) == 1
 
 
-@both_databases
+@both_in_full
 @pytest.mark.parametrize(
     ("schedule", "start", "expected"),
     [
@@ -140,7 +140,7 @@ def test_now_runs_once_over_its_window(
     assert ran[0].row_count == 60 * ((expected[1] - expected[0]) // DAY)
 
 
-@both_databases
+@both_in_full
 def test_a_lease_that_another_holds_is_respected_until_it_runs_out(
     house, root, reference, clock
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_lease_that_another_holds_is_respected_until_it_runs_out(
     assert len(one.step()) == 1
 
 
-@both_databases
+@both_in_full
 def test_a_broken_monitor_does_not_keep_others_from_running(house, root, reference, clock) -> None:
     with house.begin() as connection:
         broken = MonitorDefinition("broken", endpoint="other", baseline="flights", start=START)

@@ -20,10 +20,10 @@ from driftline.monitors.run.overdue import overdue
 from driftline.monitors.run.status import list_states
 from driftline.monitors.tables import definitions, leases
 from tests.monitors.conftest import DAY, START
-from tests.servers.postgres import BOTH
+from tests.servers.postgres import BOTH_IN_FULL
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=BOTH_IN_FULL)
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -112,7 +112,7 @@ def test_a_monitor_of_another_endpoint_is_not_named_where_a_window_waits_for_it(
     ("backend", "schedule"),
     [
         *(("sqlite", one) for one in ("cron(0 0 ? * * *)", "rate(6 hours)", "rate(25 minutes)")),
-        pytest.param("postgresql", "rate(6 hours)", marks=pytest.mark.postgres),
+        pytest.param("postgresql", "rate(6 hours)", marks=[pytest.mark.postgres, pytest.mark.full]),
     ],
 )
 def test_a_longer_or_shorter_window_waits_for_all_that_end_within_it(
@@ -186,7 +186,8 @@ def test_a_wrong_dependency_is_one_sentence(changes, sentence) -> None:
 @pytest.mark.parametrize(
     ("backend", "seed"),
     [
-        *(("sqlite", seed) for seed in range(3)),
+        *(("sqlite", seed) for seed in range(2)),
+        pytest.param("sqlite", 2, marks=pytest.mark.full),
         pytest.param("postgresql", 1, marks=pytest.mark.postgres),
     ],
 )

@@ -16,10 +16,10 @@ from driftline.monitors.tables import window_counts
 from driftline.monitors.window_history.store import Key, forget, put, read
 from driftline.stats.day_scores import DaySums
 from tests.monitors.conftest import DAY, START
-from tests.servers.postgres import BOTH
+from tests.servers.postgres import BOTH_IN_FULL
 
 
-@pytest.fixture(params=BOTH)
+@pytest.fixture(params=BOTH_IN_FULL)
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param
 
