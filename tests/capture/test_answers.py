@@ -42,7 +42,13 @@ def capture_line(number: int, asked: str, answered: str) -> str:
     return json.dumps({"captureData": sides, "eventMetadata": event, "eventVersion": "0"})
 
 
-@pytest.mark.parametrize(("name", "words"), [("digits", (0, 1)), ("words", ("stays", "leaves"))])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param("digits", (0, 1), marks=pytest.mark.full),
+        ("words", ("stays", "leaves")),
+    ],
+)
 def test_a_score_alone_is_the_probability_that_the_reference_names(
     installation: Installation, tmp_path: Path, name: str, words: tuple[object, object]
 ) -> None:

@@ -299,12 +299,12 @@ STEPS = st.lists(
     st.sampled_from(
         ["write", "other", "drop", "drain", "fail", "compact", "expire", "erase", "end", "audit"]
     ),
-    max_size=40,
+    max_size=20,
 )
 
 
 @given(steps=STEPS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_schedule_of_what_may_happen_makes_it_cry_wolf(
     steps: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

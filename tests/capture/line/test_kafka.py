@@ -176,6 +176,7 @@ def test_while_the_broker_is_away_the_spool_grows_and_then_all_arrives(line: Lin
     assert list(line.spool_dir.glob("[!.]*")) == []
 
 
+@pytest.mark.full
 def test_a_sidecar_that_is_stopped_while_the_broker_is_away_ends_and_loses_nothing(
     line: Line,
 ) -> None:
@@ -217,6 +218,7 @@ def test_what_nobody_can_read_becomes_a_counted_gap_and_stops_nothing(line: Line
     assert all(told["dl.from"].startswith(line.options.topic.encode()) for _, told in dead)
 
 
+@pytest.mark.full
 def test_what_the_brokers_disk_damaged_becomes_a_gap_and_stops_nothing(line: Line) -> None:
     line.options = options(line.broker.bootstrap, line.options.topic, partitions=1)
     for name in "abc":

@@ -18,7 +18,7 @@ from tests.servers.kafka import KafkaBroker
 pytestmark = pytest.mark.kafka
 
 
-@pytest.mark.parametrize("room", [0, 100])
+@pytest.mark.parametrize("room", [0, pytest.param(100, marks=pytest.mark.full)])
 def test_a_sink_takes_new_partitions_and_waits_calmly(
     kafka_broker: KafkaBroker, tmp_path: Path, room: int
 ) -> None:

@@ -106,7 +106,9 @@ def check(cut: Cut, signature: Signature) -> None:
         assert coverage is None or coverage < 1, "rows are missing"
 
 
-@pytest.mark.parametrize(("seed", "keeps_some"), [(0, False), (1, True)])
+@pytest.mark.parametrize(
+    ("seed", "keeps_some"), [pytest.param(0, False, marks=pytest.mark.full), (1, True)]
+)
 def test_what_was_acknowledged_is_there_or_counted_after_a_power_cut(
     tmp_path: Path,
     disk: Disk,

@@ -93,7 +93,7 @@ class Trickle(LocalTransport):
         return super().receive(max_records)
 
 
-@pytest.mark.parametrize("stop_at", [1, 50])
+@pytest.mark.parametrize("stop_at", [1, pytest.param(50, marks=pytest.mark.full)])
 def test_a_sink_that_is_to_stop_commits_and_ends_though_records_keep_coming(
     root: str, spool_dir: Path, write: Write, signature: Signature, stop_at: int
 ) -> None:

@@ -192,7 +192,7 @@ def test_no_row_is_lost_or_doubled_when_the_decoder_is_killed_again_and_again(
     root: str, spool_dir: Path, write: Write, drain: Drain
 ) -> None:
     writer = SpoolWriter(spool_dir)
-    files, per_file = 12, 40
+    files, per_file = 8, 20
     for file in range(files):
         for _ in range(per_file):
             write(writer, b"1.5,3,UA\n2,4,AA", b"1,0.25\n0,0.5", at=AT + timedelta(days=file))
@@ -200,7 +200,7 @@ def test_no_row_is_lost_or_doubled_when_the_decoder_is_killed_again_and_again(
     seed = random.randrange(1 << 30)
     chance = random.Random(seed)
     kills = 0
-    for attempt in range(12):
+    for attempt in range(6):
         with talking(DECODER, root, f"w{attempt}") as (process, _, printed):
             assert printed.readline() == "ready\n"
             time.sleep(chance.uniform(0, 0.25))

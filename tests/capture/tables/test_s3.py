@@ -100,7 +100,7 @@ def writers(
 def test_no_commit_of_several_writers_at_once_is_lost(
     root: str, s3_server: S3Server, writers: Callable[[str, int], Writing]
 ) -> None:
-    running = [writers(f"writer{number}", 8) for number in range(3)]
+    running = [writers(f"writer{number}", 4) for number in range(3)]
     for _, _, printed in running:
         assert printed.readline() == "ready\n"
     for _, told, _ in running:
@@ -111,17 +111,17 @@ def test_no_commit_of_several_writers_at_once_is_lost(
     table = DeltaTable(f"{root}/capture/flights", storage_options=options)
     rows = counted(root, "flights")
     assert done == [0, 0, 0]
-    assert rows.rows == 3 * 8 * 5
-    assert rows.spools == {f"writer{number}": 40 for number in range(3)}
+    assert rows.rows == 3 * 4 * 5
+    assert rows.spools == {f"writer{number}": 20 for number in range(3)}
     # One for its making, or for who came second with that, and one for each commit.
-    assert table.version() >= 24
+    assert table.version() >= 12
 
 
 def test_a_writer_that_is_killed_at_any_moment_goes_on_where_the_table_stands(
     root: str, s3_server: S3Server, writers: Callable[[str, int], Writing]
 ) -> None:
     chance, pause = random.Random(20261120), threading.Event()
-    for _ in range(3):
+    for _ in range(2):
         process, told, printed = writers("writer", 400)
         assert printed.readline() == "ready\n"
         told.write("go\n")
@@ -237,7 +237,7 @@ def test_wrong_keys_are_told_in_one_sentence(root: str, s3_server: S3Server) -> 
         assert any(words in _said(found) for words in told)
 
 
-@pytest.mark.parametrize("trouble", ["gone", "frozen"])
+@pytest.mark.parametrize("trouble", ["frozen", pytest.param("gone", marks=pytest.mark.full)])
 def test_a_server_that_does_not_answer_is_given_up_in_bounded_time(
     root: str, s3_server: S3Server, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
