@@ -37,9 +37,23 @@ def by_pairs(values):
     return parts[0]
 
 
+# Of these all orders and builds in a full run alone.
+MANY = pytest.mark.full
+
+
 @pytest.mark.parametrize("order", ["random", "ascending", "drifting"])
-@pytest.mark.parametrize("build", [in_one_go, by_stored_hours, by_pairs])
-@pytest.mark.parametrize("count", [9_000, 100_000, 600_000])
+@pytest.mark.parametrize(
+    ("count", "build"),
+    [
+        *((9_000, build) for build in (in_one_go, by_stored_hours, by_pairs)),
+        (100_000, by_pairs),
+        *(pytest.param(100_000, build, marks=MANY) for build in (in_one_go, by_stored_hours)),
+        *(
+            pytest.param(600_000, build, marks=MANY)
+            for build in (in_one_go, by_stored_hours, by_pairs)
+        ),
+    ],
+)
 def test_every_rank_is_within_the_stated_error(count, build, order):
     values = np.arange(count, dtype=float)
     if order == "random":

@@ -60,7 +60,10 @@ def test_answers_that_are_missing_are_told_from_labels_that_have_not_come() -> N
     assert "b lacks it in 29.4%" in found.differences[0].why_not
 
 
-@pytest.mark.parametrize("share", [0.002, 0.1, 0.5])
+@pytest.mark.parametrize(
+    "share",
+    [pytest.param(0.002, marks=pytest.mark.full), 0.1, pytest.param(0.5, marks=pytest.mark.full)],
+)
 def test_values_that_lack_at_random_are_no_finding(share: float) -> None:
     frames = (measured(seed, blue=share, green=share, rows=1_000) for seed in range(10))
     found = [dl.compare(frame, metric="m", timestamp="t") for frame in frames]

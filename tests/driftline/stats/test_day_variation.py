@@ -52,7 +52,9 @@ def test_blocks_with_missing_days_are_no_outliers() -> None:
     assert found.kurtosis.mean() < 0.05
 
 
-@pytest.mark.parametrize("days", [40, 200, 730])
+@pytest.mark.parametrize(
+    "days", [40, *(pytest.param(one, marks=pytest.mark.full) for one in (200, 730))]
+)
 def test_p_values_of_quiet_days_are_hardly_ever_small(days: int) -> None:
     """2,400 tests with 1% each: 24 expected; more than 60 come with a chance below 1e-6 if right.
 

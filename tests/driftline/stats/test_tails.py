@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -21,7 +21,6 @@ def test_the_tails_scale_is_that_of_their_law() -> None:
     assert tail_scale(np.array([np.nan, 0.0])) == 0.0
 
 
-@settings(max_examples=100, deadline=None)
 @given(values=st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=50))
 def test_the_tails_scale_is_at_most_a_third_of_the_largest_row(values: list[float]) -> None:
     found = np.array(values)

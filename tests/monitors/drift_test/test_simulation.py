@@ -23,10 +23,10 @@ def _watched(kind: str, window_rows: int, days: int, columns: int = 5, *marks: o
 @pytest.mark.parametrize(
     "monitor",
     [
-        _watched("heavy", 1_000, 60),
+        _watched("heavy", 1_000, 60, 5, pytest.mark.full),
         _watched("autocorrelated", 300, 60),
         _watched("sessions", 1_000, 28),
-        _watched("weekly", 10_000, 28),
+        _watched("weekly", 10_000, 28, 5, pytest.mark.full),
         _watched("zeros", 50, 30, 5, pytest.mark.full),
         _watched("vocabulary", 300, 28, 5, pytest.mark.full),
         _watched("gaps", 1_000, 28, 5, pytest.mark.full),
@@ -46,13 +46,13 @@ def test_data_that_do_not_change_raise_no_alarm(monitor: Monitor) -> None:
     ("change", "windows"),
     [
         ("mean", 24),
-        ("variance", 12),
-        ("tail", 36),
-        ("swap", 36),
+        pytest.param("variance", 12, marks=pytest.mark.full),
+        pytest.param("tail", 36, marks=pytest.mark.full),
+        pytest.param("swap", 36, marks=pytest.mark.full),
         ("unseen", 12),
         ("missing", 12),
         ("unit", 1),
-        ("gradual", 120),
+        pytest.param("gradual", 120, marks=pytest.mark.full),
         ("burst", 3),
     ],
 )

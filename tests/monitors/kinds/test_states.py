@@ -501,8 +501,15 @@ def of_weeks(make: Callable[[int], Columns], lost: bool) -> Baseline:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [QUALITY, BIAS])
-@pytest.mark.parametrize("make", [scored, valued])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (scored, QUALITY),
+        (valued, BIAS),
+        pytest.param(scored, BIAS, marks=pytest.mark.full),
+        pytest.param(valued, QUALITY, marks=pytest.mark.full),
+    ],
+)
 def test_predictions_that_lack_at_weekends_alone_are_no_page_at_weekends(
     kind: str, make: Callable[[int], Columns]
 ) -> None:

@@ -131,7 +131,7 @@ def test_a_median_lies_between_the_ranks_of_its_binomial_interval() -> None:
     assert (low, high) == (40.0, 61.0)
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.9])
+@pytest.mark.parametrize("rate", [pytest.param(0.1, marks=pytest.mark.full), 0.9])
 def test_an_area_with_few_of_either_class_is_held_as_often_as_it_says(rate: float) -> None:
     # It was 91 to 92% with few negatives. Of 1,500 windows 93% is 3.5 standard deviations low.
     rng = np.random.default_rng(9)

@@ -130,7 +130,7 @@ def test_scores_that_are_calibrated_are_left_as_they_are_and_others_are_not() ->
     assert kept[0].error_without < 0.02
 
 
-@pytest.mark.parametrize("error", [0.0, 0.4])
+@pytest.mark.parametrize("error", [pytest.param(0.0, marks=pytest.mark.full), 0.4])
 def test_intervals_hold_what_labels_will_say(pytestconfig: pytest.Config, error: float) -> None:
     windows, too_few = (200, 168) if pytestconfig.getoption("full") else (60, 43)
     found = estimator_of(calibrated(6_000, 7, error=error), 600)

@@ -38,7 +38,7 @@ def test_balanced_accuracy_of_few_positives_holds_the_truth_by_exact_enumeration
     assert held / total >= 0.94
 
 
-@pytest.mark.parametrize("rows", [300, 3_000])
+@pytest.mark.parametrize("rows", [300, pytest.param(3_000, marks=pytest.mark.full)])
 def test_r2_of_heavy_tailed_errors_is_held_or_left_open_as_their_squares_are(rows: int) -> None:
     rng = np.random.default_rng(rows)
     missed = 0
@@ -52,7 +52,7 @@ def test_r2_of_heavy_tailed_errors_is_held_or_left_open_as_their_squares_are(row
     assert missed <= 45  # Of 1,000; 3% over many runs. It was 6%.
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5])
+@pytest.mark.parametrize("rate", [0.1, pytest.param(0.5, marks=pytest.mark.full)])
 def test_intervals_of_few_rows_hold_the_truth_as_often_as_they_say(rate: float) -> None:
     rng = np.random.default_rng(8)
     truth = {"f1": 2 * rate * 0.6 / (2 * rate * 0.6 + rate * 0.4 + (1 - rate) * 0.1)}

@@ -215,7 +215,9 @@ def _bootstrap(measure, rows: int) -> dict[str, float]:
     return {name: float(np.std([one[name].value for one in drawn])) for name in drawn[0]}
 
 
-@pytest.mark.parametrize("problem", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize(
+    "problem", ["binary", pytest.param("multiclass", marks=pytest.mark.full), "regression"]
+)
 def test_standard_errors_are_those_of_the_bootstrap(problem: str) -> None:
     # 400 resamples know a standard deviation to 3.5%; 20% is more than five times that.
     label, answer, probability = binary_rows(700, seed=2)

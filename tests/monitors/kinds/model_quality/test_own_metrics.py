@@ -102,7 +102,7 @@ def test_scikit_learns_functions_have_the_value_and_the_error_of_our_own(
     assert found.error == pytest.approx(known.error, rel=0.4)
 
 
-@pytest.mark.parametrize("rows", [100, 3_000])
+@pytest.mark.parametrize("rows", [100, pytest.param(3_000, marks=pytest.mark.full)])
 def test_the_interval_holds_as_often_as_it_says(rows: int) -> None:
     # Of 200 windows 89.5% is 3.5 standard deviations low.
     (own,), held = read_metrics([profit]), 0

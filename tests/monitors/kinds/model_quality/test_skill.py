@@ -45,7 +45,6 @@ def judge(window: Measure, constraint: Constraint = LESS, **changed):
     return judge_metric(window, constraint, **{**usual, **changed})
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     value=st.floats(0, 1),
     rows=st.integers(10, 100_000),

@@ -58,18 +58,18 @@ def test_outliers_that_are_too_many_are_found_with_their_column(baseline: Baseli
 
 
 def test_windows_without_a_change_pass(baseline: Baseline) -> None:
-    """Eight days of the reference's kind, at one false alarm a year."""
+    """Four days of the reference's kind, at one false alarm a year."""
     reports = [
         dl.check(
             trips(3_000, seed=seed, first_hour=HOURS + 24 * seed, hours=24),
             baseline,
             kind="outliers",
         )
-        for seed in range(100, 108)
+        for seed in range(100, 104)
     ]
 
-    assert [report.passed for report in reports] == [True] * 8
-    assert sum(len(report.details["worst"]) for report in reports) < 8 * 3_000 * 2e-3  # type: ignore[arg-type] # A list.
+    assert [report.passed for report in reports] == [True] * 4
+    assert sum(len(report.details["worst"]) for report in reports) < 4 * 3_000 * 2e-3  # type: ignore[arg-type] # A list.
 
 
 def test_the_worst_rows_come_first(baseline: Baseline) -> None:
