@@ -75,7 +75,7 @@ def facts(profile):
 
 
 @given(rows, rows, rows)
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings.default.max_examples // 4)
 def test_merging_is_associative_and_commutative(first, second, third):
     a, b, c = profile_of(first), profile_of(second), profile_of(third)
 
@@ -124,20 +124,20 @@ def hours_of_rows(seed, hours):
 
 
 @pytest.fixture(scope="module")
-def ten_days():
-    """The profile of all rows of ten days, and one of each hour."""
+def three_days():
+    """The profile of all rows of three days, and one of each hour."""
     whole, hours = Profile.empty(SIGNATURE), []
-    for batch in hours_of_rows(7, 24 * 10):
+    for batch in hours_of_rows(7, 24 * 3):
         whole.update(batch)
         hours.append(Profile.empty(SIGNATURE))
         hours[-1].update(batch)
     return whole, hours
 
 
-def test_the_hours_of_ten_days_merge_to_the_profile_of_all_of_them(ten_days):
-    whole, hours = ten_days
+def test_the_hours_of_three_days_merge_to_the_profile_of_all_of_them(three_days):
+    whole, hours = three_days
     # Some as they were stored, the others as they are in memory.
-    hours = [Profile.from_bytes(hour.to_bytes()) for hour in hours[:99]] + hours[99:]
+    hours = [Profile.from_bytes(hour.to_bytes()) for hour in hours[:20]] + hours[20:]
 
     merged = Profile.merged(hours)
 

@@ -18,6 +18,8 @@ from driftline.monitors.check import check
 from driftline.monitors.report.report import Report
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "monitors"
+# The same job is told again with compat in every run (sagemaker/test_evaluation.py).
+pytestmark = pytest.mark.full
 TEXT = (
     "Data type match requirement is not met. Expected data type: Integral, "
     "Expected match: 100.0%. Observed: Only {}% of data is Integral."

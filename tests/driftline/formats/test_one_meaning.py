@@ -36,7 +36,7 @@ NOON = datetime(2013, 1, 15, 12, 0, 0, 123456, UTC)
 
 # Text of a cell, type of its column, and the one answer.
 CELLS: list[tuple[str, ColumnType, Any]] = [
-    *((text, kind, MISSING) for text in MISSING_TEXTS for kind in TYPED),
+    *((text, TYPED[at % len(TYPED)], MISSING) for at, text in enumerate(MISSING_TEXTS)),
     *((text, "string", text) for text in MISSING_TEXTS if text),
     ("", "string", MISSING),
     *((text, kind, MISSING) for text in (" ", " NA ", "-nan", "NAN") for kind in TYPED),

@@ -15,6 +15,9 @@ import pytest
 from driftline.app.demo.flights import YEAR_END, YEAR_START, load
 from driftline.monitors.backtest.backtest import Backtest, backtest
 
+# A change of a smaller stream is found in every run (test_backtest.py).
+pytestmark = pytest.mark.full
+
 SPRING = datetime(2013, 4, 1, tzinfo=UTC)
 KILOMETRES = datetime(2013, 6, 12, tzinfo=UTC)
 # From April on a second line flies from Newark to San Francisco, 2,565 miles, and the first

@@ -38,6 +38,7 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     "arrow": write_arrow,
     "parquet": lambda rows, path: rows.to_parquet(path, index=False),
 }
+FURTHER = "jsonl", "arrow"
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,9 @@ def shop(installation: Installation) -> Installation:
     return installation
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    "name", ["csv", "parquet", *(pytest.param(one, marks=pytest.mark.full) for one in FURTHER)]
+)
 def test_local_days_have_their_rows_also_where_clocks_are_changed(
     shop: Installation, name: str
 ) -> None:
@@ -74,7 +77,7 @@ def test_local_days_have_their_rows_also_where_clocks_are_changed(
     assert found == {"2026-03-29": 276, "2026-10-25": 300, "2026-10-26": 288}
 
 
-@pytest.mark.parametrize("name", ["csv", "parquet"])
+@pytest.mark.parametrize("name", ["csv", pytest.param("parquet", marks=pytest.mark.full)])
 def test_an_hour_has_the_rows_of_the_local_clock(shop: Installation, name: str) -> None:
     # From midnight on, local time, there are rows; before the first file there are none.
     assert rows_of(shop, name, "2026-03-28", 1) == 12

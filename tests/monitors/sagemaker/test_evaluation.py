@@ -122,6 +122,7 @@ def test_a_document_of_2019_compares_as_its_old_keys_say(tmp_path: Path) -> None
     assert second.note == "no_reference"
 
 
+@pytest.mark.full
 def test_documents_that_sagemaker_wrote_alone_are_enough(
     churn: Baseline, traffic: Path, report: Report, tmp_path: Path
 ) -> None:
