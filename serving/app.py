@@ -37,7 +37,6 @@ from driftline.serving.api import (
     baselines,
     captures,
     cloudevents,
-    declared,
     erasures,
     executions,
     logs,
@@ -167,10 +166,6 @@ def _api(
         dependencies=[Depends(Authorization(context)), Depends(require_plain_body)],
     )  # fmt: skip
     _add_installation(api, context)
-    services = Services(
-        context, applier, reconciler, shelf, later, jobs, pairing, begun, tap_counters
-    )
-    api.include_router(rest.router(services))
     # Narrow paths first: the last router takes any name.
     api.include_router(async_invocations.router(context, reconciler, later))
     for router in (
@@ -186,9 +181,12 @@ def _api(
         notifications.router(context),
         transform_jobs.router(context, jobs),
         logs.router(context),
-        declared.router(context, applier, reconciler),
     ):
         api.include_router(router, prefix="/api/v1")
+    services = Services(
+        context, applier, reconciler, shelf, later, jobs, pairing, begun, tap_counters
+    )
+    api.include_router(rest.router(services))
     api.include_router(cloudevents.router(context, pairing, begun))
     _add_health(api, watch[1], reconciler, applier)
     _add_metrics(api, exposition)

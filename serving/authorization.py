@@ -38,11 +38,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     "GET /metrics": "viewer",
     "POST /v1/cloudevents": "ingest",
     f"GET {_V1}/installation": "anyone",
-    # Declared resources. Silences alone are an operator's: the route asks for more for others.
-    f"POST {_V1}/apply": "operator",
-    f"GET {_V1}/{{collection}}": "viewer",
-    f"GET {_V1}/{{collection}}/{{name}}": "viewer",
-    f"DELETE {_V1}/{{collection}}/{{name}}": "operator",
     # Versions of baselines; a comparison holds values of rows.
     f"GET {_V1}/baselines/{{name}}/versions": "viewer",
     f"POST {_V1}/baselines/{{name}}/versions": "operator",
@@ -110,8 +105,6 @@ CALL_KEY = "driftline.call"
 _NOTED = frozenset(
     f"{_V1}".join(one)
     for one in (
-        ("POST ", "/apply"),
-        ("DELETE ", "/{collection}/{name}"),
         ("POST ", "/baselines/{name}/promote"),
         ("POST ", "/capture/erasures"),
     )

@@ -133,13 +133,4 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /api/v1/deliveries/{message_id}/redeliver": Operation("redeliver", Delivery, (409,)),
     "POST /api/v1/silences/preview": Operation("preview_silence", answers.SilenceEffect),
     "POST /api/v1/silences/{name}/expire": Operation("expire_silence", answers.SilenceState),
-    # Declared resources.
-    "POST /api/v1/apply": Operation(
-        "apply_resources", answers.Applied, (404, 409, 412), body=answers.Apply
-    ),
-    "GET /api/v1/{collection}": Operation(
-        "list_resources", pages(answers.StoredResource, "Resource")
-    ),
-    "GET /api/v1/{collection}/{name}": Operation("get_resource", answers.StoredResource, (304,)),
-    "DELETE /api/v1/{collection}/{name}": Operation("delete_resource", None, (409, 412)),
 }

@@ -9,10 +9,11 @@ parameter with a marker of FastAPI's (Body, Header), or a Request, is FastAPI's 
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -68,6 +69,23 @@ def pairs_of(tags: Sequence[str]) -> dict[str, str]:
             raise InputError(f'tag "{text[:80]}"; expected KEY=VALUE')
         found[key] = value
     return found
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return plain JSON values: times as text, null for NaN, an object for a dataclass."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
+        return [plain(one) for one in value]
+    if hasattr(value, "as_dict"):
+        return plain(value.as_dict())
+    if is_dataclass(value):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    return value
 
 
 def page_of(

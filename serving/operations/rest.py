@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from datetime import date
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,8 +14,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from driftline.loopback import Scope
-from driftline.serving.operations import AREAS
-from driftline.serving.operations.registry import OPERATIONS, Operation
+from driftline.serving.operations.areas import AREAS
+from driftline.serving.operations.registry import OPERATIONS, Operation, plain
 from driftline.serving.operations.services import Services
 
 _ASKED = "asked"
@@ -77,20 +74,3 @@ def _response(result: object, status: int) -> Response:
     if result is None:
         return Response(status_code=204)
     return JSONResponse(plain({"items": result} if isinstance(result, list) else result), status)
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - any value
-    """Return plain JSON values: times as text, null for NaN, an object for a dataclass."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
-        return [plain(one) for one in value]
-    if hasattr(value, "as_dict"):
-        return plain(value.as_dict())
-    if is_dataclass(value):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
-    return value

@@ -17,8 +17,8 @@ from driftline.access.tokens import create_token, new_secret
 from driftline.database.clock import database_time
 from driftline.monitors.tables import executions, runs
 from driftline.serving import authorization
-from driftline.serving.api.declared import Collection
 from driftline.serving.operations.registry import OPERATIONS
+from driftline.serving.operations.resources import Collection
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running
 from tests.serving.guarded import FILE_SECRET, PROXY_SECRET, bearer, guarded, knowing

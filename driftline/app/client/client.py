@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
 from driftline.app.client.alarms import AlarmCalls
 from driftline.app.client.captures import CaptureCalls
-from driftline.app.client.connection import Json, api_path, in_path, tags_of, without_none
+from driftline.app.client.connection import Json, in_path, tags_of, without_none
 from driftline.app.client.credentials import settings_here
 from driftline.app.client.monitors import MonitorCalls
 from driftline.app.client.transforms import TransformCalls
@@ -19,10 +19,11 @@ from driftline.loopback import DEFAULT_SERVER
 
 if TYPE_CHECKING:
     from driftline.app.settings.settings import Settings
+    from driftline.serving.operations.resources import Collection
     from driftline.serving.resources.specs import Kind as ResourceKind
 
 # Kinds of resources, as written in files, and their collections in the API.
-KINDS: Mapping[ResourceKind, str] = {
+KINDS: Mapping[ResourceKind, Collection] = {
     "Model": "models",
     "Endpoint": "endpoints",
     "Baseline": "baselines",
@@ -75,10 +76,6 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         """Return the id of the server's installation, and its storage root."""
         return self._get("installation")
 
-    def apply(self, resources: Iterable[Mapping[str, Any]], *, dry_run: bool = False) -> Json:
-        """Declare resources, all or nothing; gives the plan with one change for each resource."""
-        return self._post("apply", body={"resources": list(resources), "dry_run": dry_run})
-
     def list(
         self,
         kind: ResourceKind,
@@ -99,17 +96,17 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
         limit
             So many at most; None: all.
         """
-        return self._items(
-            KINDS[kind_of(kind)], limit=limit, prefix=prefix or None, owner=owner, tag=tags_of(tags)
+        return self.list_resources(
+            KINDS[kind_of(kind)], prefix=prefix, owner=owner, tag=tags_of(tags) or (), limit=limit
         )
 
     def get(self, kind: ResourceKind, name: str) -> Json:
         """Return one resource."""
-        return self._get(KINDS[kind_of(kind)], name)
+        return self.get_resource(KINDS[kind_of(kind)], name)
 
     def delete(self, kind: ResourceKind, name: str) -> None:
         """Delete one resource; refused while another needs it."""
-        self._call("DELETE", api_path(KINDS[kind_of(kind)], name))
+        self.delete_resource(KINDS[kind_of(kind)], name)
 
     def invoke(
         self,

@@ -18,7 +18,7 @@ from fastapi.params import Body
 from pydantic import AwareDatetime
 
 from driftline.app.client import operation_table
-from driftline.serving.operations import AREAS
+from driftline.serving.operations.areas import AREAS
 from driftline.serving.operations.registry import OPERATIONS, PAGE, Latest, Operation
 
 FILES = (operation_table.FILE, operation_table.FILE.with_name("operation_calls.pyi"))

@@ -87,3 +87,24 @@ class OperationCalls(ServerCalls):
 
     def delete_detector(self, detector_id: str) -> Json:
         """Delete a detector; an alarm that needs it has it made again."""
+
+    def apply(self, resources: Any, *, dry_run: bool = ...) -> Json:
+        """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
+        
+        Answers when the endpoints that changed are in service, or have failed. With the header
+        If-Match, of one resource: only if it still is as the ETag says that it was. With
+        If-None-Match: * only if none of them is there yet. Silences alone are an operator's; all else
+        needs an admin.
+        """
+
+    def list_resources(self, collection: Literal['models', 'baselines', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], *, prefix: str = ..., owner: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
+        """List the resources of a kind by name."""
+
+    def get_resource(self, collection: Literal['models', 'baselines', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
+        """Return one resource: as declared, and how it fares.
+        
+        With the header If-None-Match only if it, or how it fares, has changed since that ETag.
+        """
+
+    def delete_resource(self, collection: Literal['models', 'baselines', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
+        """Delete one resource; refused while another needs it, or if it is not as If-Match says."""

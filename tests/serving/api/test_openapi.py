@@ -8,8 +8,8 @@ from typing import get_args
 import jsonschema_rs
 import pytest
 
-from driftline.serving.api.declared import Collection
 from driftline.serving.api.openapi import OPERATIONS, answers_of, operations_of
+from driftline.serving.operations.resources import Collection
 from tests.serving.api_yard import closed, populated, tour
 
 # In generated clients an id is a function's name.

@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
-from driftline.serving.api.declared import Collection
 from driftline.serving.api.openapi import operations_of
+from driftline.serving.operations.resources import Collection
 from tests.serving.api_yard import ALARM, POINTS, SPAN, populated
 from tests.serving.conftest import resource
 

@@ -1,4 +1,4 @@
-"""Routes of declared resources: apply, list, get, delete."""
+"""Operations on declared resources: apply, list, get, delete."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query
-from fastapi.encoders import jsonable_encoder
+from fastapi import Header
 from fastapi.responses import JSONResponse, Response
+from pydantic import Field
 from sqlalchemy import Connection
 
 from driftline.access.principal import CURRENT
@@ -21,11 +21,20 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import get_definition
-from driftline.serving.api.requests import PAGE, Fields, Limit, PageToken, page_of, tag_of
+from driftline.serving.api import answers
 from driftline.serving.authorization import require
-from driftline.serving.context import ServerContext
-from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.provisioning.apply import Applier
+from driftline.serving.operations.registry import (
+    PAGE,
+    Json,
+    Limit,
+    PageToken,
+    Tags,
+    operation,
+    page_of,
+    pairs_of,
+    plain,
+)
+from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import Kind
@@ -47,88 +56,99 @@ _KINDS: dict[Collection, Kind] = {
     "silences": "Silence",
 }
 
-Tag = Annotated[str | None, Header(max_length=1000)]
 # The generation, and a digest of all that is shown.
 _TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})-[0-9a-f]{16}"')
 
-
-class ApplyRequest(Fields):
-    """Resources to apply, all or nothing."""
-
-    resources: list[dict[str, Any]]
-    dry_run: bool = False
+Tag = Annotated[str | None, Header(max_length=1000)]
+Of = Annotated[Collection, "A kind of resource."]
+Name = Annotated[str, "The resource's name."]
 
 
-def router(context: ServerContext, applier: Applier, reconciler: EndpointReconciler) -> APIRouter:
-    """Return the routes."""
-    routes = APIRouter(tags=["resources"])
+@operation(
+    "POST /apply", role="operator", answer=answers.Applied, errors=(404, 409, 412),
+    notes_itself=True,
+)  # fmt: skip
+async def apply(
+    services: Services,
+    resources: Annotated[list[dict[str, Any]], "Resources as kind, name and spec."],
+    dry_run: Annotated[bool, "Only say what would change."] = False,
+    if_match: Tag = None,
+    if_none_match: Tag = None,
+) -> Json:
+    """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
 
-    @routes.post("/apply")
-    async def apply(
-        asked: ApplyRequest, if_match: Tag = None, if_none_match: Tag = None
-    ) -> dict[str, Any]:
-        """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
+    Answers when the endpoints that changed are in service, or have failed. With the header
+    If-Match, of one resource: only if it still is as the ETag says that it was. With
+    If-None-Match: * only if none of them is there yet. Silences alone are an operator's; all else
+    needs an admin.
+    """
+    known = _known(len(resources), if_match, if_none_match)
+    if any(one.get("kind") != "Silence" for one in resources):
+        require("admin")
+    plan = await services.applier.apply(resources, dry_run=dry_run, known=known)
+    found = plan.as_dict()
+    if not dry_run:
+        found["endpoints"] = {
+            entry.resource.name: _endpoint_status(services, entry.resource.name)
+            for entry in plan.of_kind("Endpoint")
+        }
+    return found
 
-        Answers when the endpoints that changed are in service, or have failed. With the header
-        If-Match, of one resource: only if it still is as the ETag says that it was. With
-        If-None-Match: * only if none of them is there yet.
-        """
-        known = _known(len(asked.resources), if_match, if_none_match)
-        if any(one.get("kind") != "Silence" for one in asked.resources):
-            require("admin")
-        plan = await applier.apply(asked.resources, dry_run=asked.dry_run, known=known)
-        found = plan.as_dict()
-        if not asked.dry_run:
-            found["endpoints"] = {
-                entry.resource.name: _endpoint_status(reconciler, entry.resource.name)
-                for entry in plan.of_kind("Endpoint")
-            }
-        return found
 
-    @routes.get("/{collection}")
-    def list_all(
-        collection: Collection,
-        prefix: Annotated[str, Query(max_length=255)] = "",
-        owner: str | None = None,
-        tag: Annotated[list[str] | None, Query()] = None,
-        limit: Limit = PAGE,
-        next_token: PageToken = None,
-    ) -> dict[str, Any]:
-        """List the resources of a kind by name."""
-        kind, after = _KINDS[collection], place_of(next_token, str)
-        tags = dict(tag_of(one) for one in tag or ())
-        with read_connection(context.engine) as connection:
-            rows = store.list_page(
-                connection, kind, prefix=prefix, owner=owner, tags=tags, after=after,
-                limit=limit + 1,
-            )  # fmt: skip
-            return page_of(
-                rows, limit, lambda row: (key_of(kind, row.name),),
-                lambda row: _shown(context, connection, reconciler, row),
-            )  # fmt: skip
+@operation(
+    "GET /{collection}", role="viewer", answer=answers.pages(answers.StoredResource, "Resource")
+)
+def list_resources(
+    services: Services,
+    collection: Of,
+    prefix: Annotated[str, Field(max_length=255, description="Only names that begin so.")] = "",
+    owner: Annotated[str | None, "Only of this owner."] = None,
+    tag: Tags = (),
+    limit: Limit = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """List the resources of a kind by name."""
+    kind, after = _KINDS[collection], place_of(next_token, str)
+    with read_connection(services.context.engine) as connection:
+        rows = store.list_page(
+            connection, kind, prefix=prefix, owner=owner, tags=pairs_of(tag), after=after,
+            limit=limit + 1,
+        )  # fmt: skip
+        return page_of(
+            rows, limit, lambda row: (key_of(kind, row.name),),
+            lambda row: _shown(services, connection, row),
+        )  # fmt: skip
 
-    # Names of alarms are free text, slashes and all.
-    @routes.get("/{collection}/{name:path}", response_model=None)
-    def get(collection: Collection, name: str, if_none_match: Tag = None) -> Response:
-        """Return one resource: as declared, and how it fares.
 
-        With the header If-None-Match only if it, or how it fares, has changed since that ETag.
-        """
-        with read_connection(context.engine) as connection:
-            row = store.get(connection, _KINDS[collection], name)
-            shown = JSONResponse(jsonable_encoder(_shown(context, connection, reconciler, row)))
-        tag = f'"{row.edition}-{hashlib.blake2b(shown.body, digest_size=8).hexdigest()}"'
-        shown.headers["etag"] = tag
-        return Response(None, 304, {"etag": tag}) if tag in (if_none_match or "") else shown
+# Names of alarms are free text, slashes and all.
+@operation(
+    "GET /{collection}/{name:path}", role="viewer", answer=answers.StoredResource, errors=(304,)
+)
+def get_resource(
+    services: Services, collection: Of, name: Name, if_none_match: Tag = None
+) -> Response:
+    """Return one resource: as declared, and how it fares.
 
-    @routes.delete("/{collection}/{name:path}", status_code=204)
-    async def delete(collection: Collection, name: str, if_match: Tag = None) -> None:
-        """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
-        if collection != "silences":
-            require("admin")
-        await applier.delete(_KINDS[collection], name, _editions(if_match))
+    With the header If-None-Match only if it, or how it fares, has changed since that ETag.
+    """
+    with read_connection(services.context.engine) as connection:
+        row = store.get(connection, _KINDS[collection], name)
+        shown = JSONResponse(plain(_shown(services, connection, row)))
+    tag = f'"{row.edition}-{hashlib.blake2b(shown.body, digest_size=8).hexdigest()}"'
+    shown.headers["etag"] = tag
+    return Response(None, 304, {"etag": tag}) if tag in (if_none_match or "") else shown
 
-    return routes
+
+@operation(
+    "DELETE /{collection}/{name:path}", role="operator", errors=(409, 412), notes_itself=True
+)
+async def delete_resource(
+    services: Services, collection: Of, name: Name, if_match: Tag = None
+) -> None:
+    """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
+    if collection != "silences":
+        require("admin")
+    await services.applier.delete(_KINDS[collection], name, _editions(if_match))
 
 
 def _known(several: int, if_match: str | None, if_none_match: str | None) -> frozenset[str] | None:
@@ -152,18 +172,14 @@ def _editions(tags: str | None) -> frozenset[str] | None:
     return found
 
 
-def _shown(
-    context: ServerContext, connection: Connection, reconciler: EndpointReconciler, row: Stored
-) -> dict[str, Any]:
+def _shown(services: Services, connection: Connection, row: Stored) -> Json:
     """Return a resource as declared, with a status that says how it fares."""
-    return {**row.as_dict(), "status": _status(context, connection, reconciler, row)}
+    return {**row.as_dict(), "status": _status(services, connection, row)}
 
 
-def _status(
-    context: ServerContext, connection: Connection, reconciler: EndpointReconciler, row: Stored
-) -> dict[str, Any]:
+def _status(services: Services, connection: Connection, row: Stored) -> Json:
     if row.kind == "Endpoint":
-        return {**_endpoint_status(reconciler, row.name), **_made(row)}
+        return {**_endpoint_status(services, row.name), **_made(row)}
     if row.kind in ALARM_KINDS:
         record = get_any(connection, row.name).as_dict()
         found = {key: value for key, value in record.items() if key not in row.spec}
@@ -173,7 +189,7 @@ def _status(
         found = get_channel(connection, row.name).as_dict()
         return {key: value for key, value in found.items() if key not in row.spec}
     if row.kind == "Silence":
-        now = context.now()
+        now = services.context.now()
         silence = get_silence(connection, row.name)
         until = silence.silence.mutes_until(now) if silence.expired_at is None else None
         shown = silence.as_dict(now)
@@ -192,7 +208,7 @@ def _status(
     return _made(row)
 
 
-def _made(row: Stored) -> dict[str, Any]:
+def _made(row: Stored) -> Json:
     """Return the artifacts of a resource; its signature as an object, not as text.
 
     The levels of its features, and a model's categories, are values of rows: they need the role
@@ -208,7 +224,8 @@ def _made(row: Stored) -> dict[str, Any]:
     return made
 
 
-def _endpoint_status(reconciler: EndpointReconciler, name: str) -> dict[str, Any]:
+def _endpoint_status(services: Services, name: str) -> Json:
+    reconciler = services.reconciler
     state, problem = reconciler.status(name)
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
     variants = [asdict(variant) for variant in reconciler.variants(name)]
