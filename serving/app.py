@@ -43,7 +43,6 @@ from driftline.serving.api import (
     marks,
     metrics,
     monitors,
-    notifications,
     transfer,
     transform_jobs,
     truth,
@@ -178,7 +177,6 @@ def _api(
         marks.router(context, shelf),
         baselines.router(context, applier),
         metrics.router(context),
-        notifications.router(context),
         transform_jobs.router(context, jobs),
         logs.router(context),
     ):

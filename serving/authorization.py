@@ -88,15 +88,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"POST {_V1}/metrics": "ingest",
     f"POST {_V1}/metrics/data": "viewer",
     f"POST {_V1}/metrics/statistics": "viewer",
-    # Notifications.
-    f"POST {_V1}/channels/{{name}}/test": "operator",
-    f"POST {_V1}/channels/{{name}}/enable": "operator",
-    f"GET {_V1}/channels/{{name}}/log": "viewer",
-    f"GET {_V1}/deliveries": "viewer",
-    f"GET {_V1}/deliveries/{{message_id}}": "viewer",
-    f"POST {_V1}/deliveries/{{message_id}}/redeliver": "operator",
-    f"POST {_V1}/silences/preview": "viewer",
-    f"POST {_V1}/silences/{{name}}/expire": "operator",
 }
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 

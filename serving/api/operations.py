@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from driftline.alerts.notify.deliveries import AttemptRecord, Delivery
-from driftline.alerts.notify.trial_send import SendResult
 from driftline.capture.erasure.erasing import Erased
 from driftline.monitors.root_cause.export import MEDIA_TYPES as ROW_FILES
 from driftline.monitors.run.cancel import Cancelled
@@ -124,13 +122,4 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /api/v1/metrics": Operation("list_metrics", answers.MetricPage),
     "POST /api/v1/metrics/data": Operation("get_metric_data", answers.MetricResults),
     "POST /api/v1/metrics/statistics": Operation("get_metric_statistics", answers.MetricStatistics),
-    # Notifications.
-    "POST /api/v1/channels/{name}/test": Operation("test_channel", SendResult),
-    "POST /api/v1/channels/{name}/enable": Operation("enable_channel", answers.ChannelState),
-    "GET /api/v1/channels/{name}/log": Operation("get_channel_log", pages(AttemptRecord)),
-    "GET /api/v1/deliveries": Operation("list_deliveries", pages(Delivery), (404,)),
-    "GET /api/v1/deliveries/{message_id}": Operation("get_delivery", answers.CarryingDelivery),
-    "POST /api/v1/deliveries/{message_id}/redeliver": Operation("redeliver", Delivery, (409,)),
-    "POST /api/v1/silences/preview": Operation("preview_silence", answers.SilenceEffect),
-    "POST /api/v1/silences/{name}/expire": Operation("expire_silence", answers.SilenceState),
 }

@@ -166,18 +166,23 @@ def alarm_history(
     return page_of(found, limit, lambda one: (one.id,), HistoryItem.as_dict)
 
 
-@operation("PUT /alarms/{name:path}/state", role="operator", answer=answers.Changes)
+@operation(
+    "PUT /alarms/{name:path}/state", role="operator", answer=answers.Changes,
+    command="alarm set-state",
+)  # fmt: skip
 def set_alarm_state(
     services: Services,
     name: Name,
     state_value: Annotated[State, "The state to be in."],
-    state_reason: Annotated[str, "Why; messages quote it."],
+    state_reason: Annotated[str, "Why; messages quote it."] = "set by hand",
     state_reason_data: Annotated[str | None, "JSON that the history keeps."] = None,
 ) -> Json:
     """Put an alarm into a state and run its actions, to try what they do; say what changed.
 
     The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
     until one of its children changes.
+
+    Example: driftline alarm set-state "flights drift" ALARM --state-reason "a fire drill"
     """
     context = services.context
     with context.engine.begin() as connection:
@@ -200,14 +205,17 @@ def switch_alarm_actions(
         states.set_actions_enabled(connection, names, services.context.now(), enabled=enabled)
 
 
-@operation("PATCH /alarms/{name:path}/tags", role="admin", answer=answers.Tags)
+@operation("PATCH /alarms/{name:path}/tags", role="admin", answer=answers.Tags, command="alarm tag")
 def tag_alarm(
     services: Services,
     name: Name,
     tags: Annotated[Mapping[str, str] | None, "Tags to add."] = None,
     without: Annotated[Sequence[str], "Tags to remove, by their keys."] = (),
 ) -> Json:
-    """Add tags to an alarm and remove others; gives all that it has then."""
+    """Add tags to an alarm and remove others; gives all that it has then.
+
+    Example: driftline alarm tag "flights drift" --tags team=ops --without draft
+    """
     with services.context.engine.begin() as connection:
         found = states.set_tags(
             connection, name, services.context.now(), tags=tags or {}, without=without

@@ -1,6 +1,6 @@
 """All areas of operations: to import them registers them, in the order in which they are asked."""
 
-from driftline.serving.operations import access, alarms, detectors, resources
+from driftline.serving.operations import access, alarms, detectors, notifications, resources
 
 # The last takes any collection.
-AREAS = (access, alarms, detectors, resources)
+AREAS = (access, alarms, detectors, notifications, resources)

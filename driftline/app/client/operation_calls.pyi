@@ -63,7 +63,7 @@ class OperationCalls(ServerCalls):
     def alarm_history(self, name: str, *, type: Literal['ConfigurationUpdate', 'StateUpdate', 'Action'] | None = ..., start: datetime | None = ..., end: datetime | None = ..., order: Literal['newest', 'oldest'] = ..., limit: int | None = ...) -> list[Json]:
         """List what happened to an alarm, newest first; also after it was deleted."""
 
-    def set_alarm_state(self, name: str, state_value: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'], state_reason: str, *, state_reason_data: str | None = ...) -> Json:
+    def set_alarm_state(self, name: str, state_value: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'], *, state_reason: str = ..., state_reason_data: str | None = ...) -> Json:
         """Put an alarm into a state and run its actions, to try what they do; say what changed.
         
         The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
@@ -87,6 +87,33 @@ class OperationCalls(ServerCalls):
 
     def delete_detector(self, detector_id: str) -> Json:
         """Delete a detector; an alarm that needs it has it made again."""
+
+    def test_channel(self, name: str) -> Json:
+        """Send one message of type webhook.test now, and return what the receiver answered."""
+
+    def enable_channel(self, name: str) -> Json:
+        """Switch a channel on again that a receiver's 410 Gone switched off."""
+
+    def channel_log(self, name: str, *, message: str | None = ..., limit: int | None = ...) -> list[Json]:
+        """List attempts to send by a channel, newest first; or those of one message."""
+
+    def deliveries(self, *, alarm: str | None = ..., status: Literal['pending', 'sending', 'delivered', 'failed', 'muted', 'superseded'] | None = ..., channel: str | None = ..., carrier: str | None = ..., start: datetime | None = ..., end: datetime | None = ..., limit: int | None = ...) -> list[Json]:
+        """List messages that were sent, are to be sent or were held back, newest first."""
+
+    def delivery(self, message_id: str) -> Json:
+        """Show one message, and those that it carries."""
+
+    def redeliver(self, message_id: str) -> Json:
+        """Queue a message again that was given up or held back."""
+
+    def preview_silence(self, spec: Any) -> Json:
+        """Name the alarms that a silence applies to, and whether it would suppress them now.
+        
+        The silence need not be stored.
+        """
+
+    def expire_silence(self, name: str) -> Json:
+        """End a silence now; messages that it held back and that still hold true are sent."""
 
     def apply(self, resources: Any, *, dry_run: bool = ...) -> Json:
         """Apply resources, all or nothing, and say what changed; twice the same changes nothing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -18,7 +18,6 @@ alarm = typer.Typer(
     help="See why alarms are in their states, set states, replay alarms.", no_args_is_help=True
 )
 
-Name = Annotated[str, typer.Argument(help="Name of the alarm, metric or composite.")]
 Names = Annotated[list[str], typer.Argument(help="Names of alarms, metric or composite.")]
 
 
@@ -36,28 +35,11 @@ def _listed(alarms: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Tab
     yield Table(["name", "kind", "state", "since", "actions"], rows)
 
 
-@alarm.command("set-state")
-@options.asks_server
-def set_state(
-    client: Client,
-    name: Name,
-    state: Annotated[
-        Literal["OK", "ALARM", "INSUFFICIENT_DATA"], typer.Argument(help="The state to be in.")
-    ],
-    reason: Annotated[
-        str, typer.Option("--reason", help="Why; messages quote it.")
-    ] = "set by hand",
-) -> Answer:
-    """Put an alarm into a state and run its actions, to try what they do.
-
-    The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
-    until one of its children changes.
-
-    Example: driftline alarm set-state "flights drift" ALARM --reason "a fire drill"
-    """
-    changes = client.set_alarm_state(name, state, reason)["changes"]
-    lines = [f"{change['alarm_name']}: {change['old']} -> {change['new']}" for change in changes]
-    return Answer(changes, lines or [f"{name}: {state} already; only the reason is new"])
+def _changed(found: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
+    for change in found["changes"]:
+        yield f"{change['alarm_name']}: {change['old']} -> {change['new']}"
+    if not found["changes"]:
+        yield f"{asked['name']}: {asked['state_value']} already; only the reason is new"
 
 
 @alarm.command()
@@ -80,27 +62,6 @@ def disable(client: Client, names: Names) -> Answer:
     Example: driftline alarm disable "flights drift"
     """
     return _switch(client, names, enabled=False)
-
-
-@alarm.command()
-@options.asks_server
-def tag(
-    client: Client,
-    name: Name,
-    tags: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Tags to add.")
-    ] = None,
-    remove: Annotated[
-        list[str] | None, typer.Option("--remove", metavar="KEY", help="Tag to remove.")
-    ] = None,
-) -> Answer:
-    """Add tags to an alarm and remove others; without any, show them.
-
-    Example: driftline alarm tag "flights drift" team=ops --remove draft
-    """
-    added = options.pairs(tags, "tag", "KEY")
-    tagged = client.tag_alarm(name, tags=added, without=remove or [])["tags"]
-    return Answer(tagged, [f"{key}={value}" for key, value in sorted(tagged.items())])
 
 
 @alarm.command()
@@ -145,4 +106,8 @@ def _actions(alarm: Mapping[str, Any]) -> str:
     return "on" if any(alarm[key] for key in lists) else "none"
 
 
-add_operations(alarm, "alarm", {"list": _listed, "explain": lambda found, _: explained(found)})
+add_operations(
+    alarm,
+    "alarm",
+    {"list": _listed, "explain": lambda found, _: explained(found), "set-state": _changed},
+)

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.exit_codes import UNAVAILABLE, UNDECIDED
 
 channel = typer.Typer(help="Where messages of alarms go.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Channel; `driftline channel list` names them.")]
 _SECRET_BYTES = 32
 
 
@@ -43,7 +43,10 @@ def channel_list(client: Client) -> Answer:
 
 @channel.command("test")
 @options.asks_server
-def channel_test(client: Client, name: Name) -> Answer:
+def channel_test(
+    client: Client,
+    name: Annotated[str, typer.Argument(help="Channel; `driftline channel list` names them.")],
+) -> Answer:
     """Send one test message now and show what the receiver answered.
 
     Exit code 3 when it was not taken, 4 when the receiver did not answer.
@@ -66,47 +69,6 @@ def channel_test(client: Client, name: Name) -> Answer:
     return Answer(tried, lines, code=0 if tried["is_taken"] else failure)
 
 
-@channel.command("enable")
-@options.asks_server
-def channel_enable(client: Client, name: Name) -> Answer:
-    """Switch a channel on again that a receiver's 410 Gone switched off.
-
-    Example: driftline channel enable pager
-    """
-    enabled = client.enable_channel(name)
-    hint = f"{name} is enabled; what was given up: driftline delivery redeliver ID"
-    return Answer(enabled, [hint])
-
-
-@channel.command("log")
-@options.asks_server
-def channel_log(
-    client: Client,
-    name: Name,
-    message: Annotated[
-        str | None, typer.Option("--message", metavar="ID", help="Of one message only.")
-    ] = None,
-    limit: options.Limit = 20,
-) -> Answer:
-    """Show attempts to send by a channel, newest first.
-
-    Example: driftline channel log pager
-    """
-    attempts = client.channel_log(name, message=message, limit=limit)
-    rows = [
-        {
-            "time": str(attempt["time"])[5:19].replace("T", " "),
-            "message": attempt["message_id"],
-            "no": attempt["number"],
-            "ms": attempt["duration_ms"],
-            "outcome": attempt["outcome"],
-            "said": attempt["error"] or attempt["status"],
-        }
-        for attempt in attempts
-    ]
-    return Answer(attempts, [Table(["time", "message", "no", "ms", "outcome", "said"], rows)])
-
-
 @channel.command("new-secret")
 @options.answers
 def channel_new_secret() -> Answer:
@@ -119,3 +81,14 @@ def channel_new_secret() -> Answer:
     """
     key = base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
     return Answer({"secret": f"whsec_{key}"}, [f"whsec_{key}"])
+
+
+add_operations(
+    channel,
+    "channel",
+    {
+        "enable": lambda found, _: [
+            f"{found['name']} is enabled; what was given up: driftline delivery redeliver ID"
+        ],
+    },
+)

@@ -7,7 +7,7 @@ columns, an object as lines; where people need more, a command names what prints
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -97,15 +97,23 @@ def _value(one: Row, given: Any) -> Any:  # noqa: ANN401 - as declared
 
 
 def _lines(row: Row, found: Any) -> Iterable[str | Table]:  # noqa: ANN401 - JSON
-    """Print a table of a list, the fields of an object, or that it is done."""
+    """Print a table of a list, or the fields of an object, and lists among them as tables."""
     if row["is_list"]:
-        columns = dict(one.partition("=")[::2] for one in row["columns"].split())
-        rows = [
-            {name: _cell(each, path or name) for name, path in columns.items()} for each in found
-        ]
-        yield Table([*columns], rows)
-    else:
-        yield from (f"{key}: {_text(value)}" for key, value in found.items() if _is_told(value))
+        yield _table(row, found)
+        return
+    for key, value in found.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            yield _table(row, value, key)
+        elif value not in (None, "", [], {}):
+            yield f"{key}: {_text(value)}"
+
+
+def _table(row: Row, items: Sequence[Mapping[str, Any]], title: str = "") -> Table:
+    """Return the operation's columns of items; all fields where it names none."""
+    named = row["columns"].split() or (items[0] if items else ())
+    columns = dict(one.partition("=")[::2] for one in named)
+    rows = [{name: _cell(one, path or name) for name, path in columns.items()} for one in items]
+    return Table([*columns], rows, title=title)
 
 
 def _cell(item: Mapping[str, Any], path: str) -> object:
@@ -116,16 +124,14 @@ def _cell(item: Mapping[str, Any], path: str) -> object:
 
 
 def _text(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return times to the second, and lists as words."""
+    """Return times to the second, lists as words, and texts by name as NAME=TEXT."""
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ", ".join(value)
+    if isinstance(value, Mapping) and all(isinstance(one, str) for one in value.values()):
+        return " ".join(f"{key}={one}" for key, one in value.items())
     if isinstance(value, str) and len(value) > 19 and value[10:11] == "T":
         try:
             return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%S")
         except ValueError:
             return value
     return value
-
-
-def _is_told(value: object) -> bool:
-    return value not in (None, "", [], {})

@@ -10,6 +10,7 @@ import typer
 
 from driftline.access.principal import system_user
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
@@ -19,7 +20,6 @@ silence = typer.Typer(
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(help="Silence; `driftline silence list` names them.")]
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
 _COLUMNS = ["name", "status", "from", "until", "about", "comment"]
 
@@ -75,7 +75,10 @@ def silence_list(client: Client) -> Answer:
 
 @silence.command("get")
 @options.asks_server
-def silence_get(client: Client, name: Name) -> Answer:
+def silence_get(
+    client: Client,
+    name: Annotated[str, typer.Argument(help="Silence; `driftline silence list` names them.")],
+) -> Answer:
     """Show one silence, and the alarms that it is about.
 
     Example: driftline silence get roll-out
@@ -84,16 +87,6 @@ def silence_get(client: Client, name: Name) -> Answer:
     alarms = client.preview_silence(stored["spec"])["alarms"]
     about = f"about: {', '.join(alarms) or 'no alarm'}"
     return Answer({**stored, "alarms": alarms}, [Table(_COLUMNS, [_row(stored)]), about])
-
-
-@silence.command("expire")
-@options.asks_server
-def silence_expire(client: Client, name: Name) -> Answer:
-    """End a silence now; what it held back and still holds true is sent.
-
-    Example: driftline silence expire roll-out
-    """
-    return Answer(client.expire_silence(name), [f'silence "{name}" is over'])
 
 
 def _row(silence: Mapping[str, Any]) -> dict[str, object]:
@@ -117,3 +110,8 @@ def _length(text: str) -> timedelta:
     if unit not in _UNITS or not number.isdigit() or not 1 <= int(number) <= 10_000:
         raise InputError(f'--for "{text}"; expected a number and m, h or d, such as 30m')
     return timedelta(seconds=int(number) * _UNITS[unit])
+
+
+add_operations(
+    silence, "silence", {"expire": lambda found, _: [f'silence "{found["name"]}" is over']}
+)

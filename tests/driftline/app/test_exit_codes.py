@@ -53,7 +53,7 @@ alarm history late
 alarm set-state late OK
 alarm enable late
 alarm disable late
-alarm tag late team=a
+alarm tag late --tags team=a
 alarm delete late
 channel list
 channel test pager

@@ -17,7 +17,6 @@ import pytest
 import driftline
 from driftline.access.principal import Role
 from driftline.alerts.alarms.alarm import State
-from driftline.alerts.notify import rows
 from driftline.app.client import alarms, captures, client, connection, metrics, monitors
 from driftline.app.client import generate as table
 from driftline.app.client.operation_table import operations
@@ -54,7 +53,7 @@ NAMES = {
     for module in (connection, metrics, alarms, captures, monitors, client)
     for name, value in vars(module).items()
 } | {
-    "AlarmState": State, "DeliveryStatus": rows.Status, "ExecutionStatus": Status,
+    "AlarmState": State, "ExecutionStatus": Status,
     "JobStatus": JobStatus, "ResourceKind": Kind, "Role": Role, "Verdict": Verdict,
 }  # fmt: skip
 
