@@ -114,11 +114,7 @@ ENDPOINT_OF: dict[str, tuple[str, Find]] = {
 
 def endpoint_of(context: ServerContext, action: str, named: Mapping[str, object]) -> str | None:
     """Return the one endpoint that an operation is about; None when it is about none, or many."""
-    declared = OPERATIONS.get(action)
-    if declared is not None:
-        return None if declared.of is None else declared.of[1](context, str(named[declared.of[0]]))
     action = action.replace("{collection}", str(named.get("collection", "")))
-    if action not in ENDPOINT_OF:
-        return None
-    argument, find = ENDPOINT_OF[action]
-    return find(context, str(named.get(argument, "")))
+    declared = OPERATIONS.get(action)
+    of = ENDPOINT_OF.get(action) if declared is None else declared.of
+    return None if of is None else of[1](context, str(named.get(of[0], "")))
