@@ -34,7 +34,6 @@ from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving import tables
 from driftline.serving.api import (
     async_invocations,
-    baselines,
     captures,
     cloudevents,
     erasures,
@@ -175,7 +174,6 @@ def _api(
         executions.router(context, shelf),
         monitors.router(context),
         marks.router(context, shelf),
-        baselines.router(context, applier),
         metrics.router(context),
         transform_jobs.router(context, jobs),
         logs.router(context),

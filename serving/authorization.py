@@ -38,12 +38,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     "GET /metrics": "viewer",
     "POST /v1/cloudevents": "ingest",
     f"GET {_V1}/installation": "anyone",
-    # Versions of baselines; a comparison holds values of rows.
-    f"GET {_V1}/baselines/{{name}}/versions": "viewer",
-    f"POST {_V1}/baselines/{{name}}/versions": "operator",
-    f"GET {_V1}/baselines/{{name}}/comparison": "analyst",
-    f"POST {_V1}/baselines/{{name}}/promote": "operator",
-    f"GET {_V1}/baselines/{{name}}/promotions": "viewer",
     # Capture.
     f"GET {_V1}/capture": "viewer",
     f"GET {_V1}/capture/audit": "viewer",
@@ -66,7 +60,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"POST {_V1}/monitors/{{name}}/cancel": "operator",
     f"GET {_V1}/monitors/{{name}}/progress": "viewer",
     f"POST {_V1}/monitors/{{name}}/backtest": "operator",
-    f"POST {_V1}/monitors/{{name}}/baseline": "operator",
     f"GET {_V1}/monitors/{{name}}/executions": "viewer",
     f"GET {_V1}/monitors/{{name}}/marks": "viewer",
     f"POST {_V1}/monitors/{{name}}/marks": "operator",
@@ -93,13 +86,7 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
 
 CALL_KEY = "driftline.call"
 # Each changed resource is noted in the transaction that changes it.
-_NOTED = frozenset(
-    f"{_V1}".join(one)
-    for one in (
-        ("POST ", "/baselines/{name}/promote"),
-        ("POST ", "/capture/erasures"),
-    )
-)
+_NOTED = frozenset({f"POST {_V1}/capture/erasures"})
 # Sent by programs, many times a second; what came is counted elsewhere.
 _UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
 

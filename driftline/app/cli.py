@@ -55,7 +55,7 @@ COMMANDS = {
     "get": "resources",
     "delete": "resources",
     "schema": "installation",
-    "monitor": "resources backfill monitor_runs backtest monitor_baseline marks rows",
+    "monitor": "resources backfill monitor_runs backtest marks rows",
     "alarm": "alarm alarm_replay",
     "channel": "channel",
     "silence": "silence",

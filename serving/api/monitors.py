@@ -1,4 +1,4 @@
-"""Routes of a monitor beyond declaring it: another baseline, a backtest."""
+"""Routes of a monitor beyond declaring it: a backtest."""
 
 from __future__ import annotations
 
@@ -8,27 +8,20 @@ from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
 from driftline.baseline import store as baselines
-from driftline.capture.windows.window import Window
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.serving.api.known import declared_monitor
-from driftline.serving.api.requests import Fields, in_utc
+from driftline.serving.api.requests import Fields
 from driftline.serving.context import ServerContext
-from driftline.serving.provisioning.renewal import renew_by_capture
 from driftline.serving.resources.endpoints import require_signature
 
 
-class BaselineRequest(Fields):
-    """The captured time that a baseline is made of, half-open."""
+class BacktestRequest(Fields):
+    """A captured period, and what is to be tried on it."""
 
     start: Annotated[AwareDatetime, Field(alias="from")]
     end: Annotated[AwareDatetime, Field(alias="to")]
-
-
-class BacktestRequest(BaselineRequest):
-    """A captured period, and what is to be tried on it."""
-
     window: str | None = None
     tolerance: Annotated[float | None, Field(allow_inf_nan=False)] = None
 
@@ -36,25 +29,8 @@ class BacktestRequest(BaselineRequest):
 def router(context: ServerContext) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["monitors"])
-    _add_baseline(routes, context)
     _add_backtest(routes, context)
     return routes
-
-
-def _add_baseline(routes: APIRouter, context: ServerContext) -> None:
-    @routes.post("/monitors/{name}/baseline")
-    def make_baseline(name: str, asked: BaselineRequest) -> dict[str, Any]:
-        """Make a new version of the baseline of captured rows; all its monitors use it."""
-        definition = declared_monitor(context, name)
-        window = Window(in_utc(asked.start), in_utc(asked.end))
-        made = renew_by_capture(context, definition, window)
-        assert made.profile is not None
-        return {
-            "monitor": definition.name,
-            "baseline": definition.baseline,
-            "version": made.version,
-            "row_count": made.profile.row_count,
-        }
 
 
 def _add_backtest(routes: APIRouter, context: ServerContext) -> None:

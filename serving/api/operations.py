@@ -43,7 +43,6 @@ def _row_file(id_: str) -> Operation:
 _ALARM = "/api/v1/alarms/{name}"
 _ENDPOINT = "/api/v1/endpoints/{name}"
 _MONITOR = "/api/v1/monitors/{name}"
-_BASELINE = "/api/v1/baselines/{name}"
 _TRANSFORM = "/api/v1/transform-jobs/{name}"
 _EXECUTION = "/api/v1/executions/{execution_id}"
 
@@ -94,7 +93,6 @@ OPERATIONS: Mapping[str, Operation] = {
     f"POST {_MONITOR}/cancel": Operation("cancel_run", items(Cancelled), (409,)),
     f"GET {_MONITOR}/progress": Operation("get_progress", answers.Progress),
     f"GET {_MONITOR}/executions": Operation("list_executions", pages(answers.ListedExecution)),
-    f"POST {_MONITOR}/baseline": Operation("renew_baseline", answers.MadeBaseline, (409,)),
     f"POST {_MONITOR}/backfill": Operation("backfill_monitor", answers.Backfilled, (409,)),
     f"POST {_MONITOR}/queue": Operation("queue_windows", answers.Queued),
     f"POST {_MONITOR}/backtest": Operation("backtest_monitor", answers.BacktestResult),
@@ -109,12 +107,6 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_EXECUTION}/rows": Operation("get_rows", answers.Rows),
     f"GET {_EXECUTION}/violations/{{violation}}/rows": _row_file("export_rows"),
     f"GET {_EXECUTION}/violations/rows": _row_file("export_all_rows"),
-    # Versions of baselines.
-    f"GET {_BASELINE}/versions": Operation("list_versions", answers.VersionPage),
-    f"POST {_BASELINE}/versions": Operation("make_version", answers.CapturedVersion, (409,)),
-    f"GET {_BASELINE}/comparison": Operation("compare_versions", answers.Comparison, (409,)),
-    f"POST {_BASELINE}/promote": Operation("promote_version", answers.Promoted, (409,)),
-    f"GET {_BASELINE}/promotions": Operation("list_promotions", answers.PromotionPage),
     # Alarms, metrics and detectors.
     "POST /api/v1/metrics": Operation(
         "put_metric_data", answers.Added, (409,), body=answers.PutMetricData

@@ -1,6 +1,13 @@
 """All areas of operations: to import them registers them, in the order in which they are asked."""
 
-from driftline.serving.operations import access, alarms, detectors, notifications, resources
+from driftline.serving.operations import (
+    access,
+    alarms,
+    baselines,
+    detectors,
+    notifications,
+    resources,
+)
 
 # The last takes any collection.
-AREAS = (access, alarms, detectors, notifications, resources)
+AREAS = (access, alarms, baselines, detectors, notifications, resources)

@@ -54,7 +54,9 @@ PageToken = Annotated[
 ]
 Start = Annotated[Time | None, Field(alias="from", description="Begin here; included.")]
 End = Annotated[Time | None, Field(alias="to", description="End here; left out.")]
-
+# Of a span that both ends of must be given.
+From = Annotated[Time, Field(alias="from", description="Begin here; included.")]
+To = Annotated[Time, Field(alias="to", description="End here; left out.")]
 Tags = Annotated[
     Sequence[str], Field(description="KEY=VALUE; several must all be there; repeatable.")
 ]

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from sqlalchemy import Connection
 
 from driftline.access.audit import PROMOTE, record
-from driftline.baseline.store import Baseline
 from driftline.baseline.store import get as load_version
-from driftline.capture.windows.window import ROW_IDS, Window
+from driftline.capture.windows.window import ROW_IDS
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
-from driftline.monitors.captured_baseline import put_renewed, rows_like, rows_origin
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
@@ -24,28 +21,10 @@ from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving.context import ServerContext
 from driftline.serving.provisioning.plan import Planned
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import ResourceError, key_of
 from driftline.serving.resources.specs import Kind, baseline_and_pin
 from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
-
-
-def renew_by_capture(
-    context: ServerContext, definition: MonitorDefinition, window: Window
-) -> Baseline:
-    """Make a version of a monitor's baseline of captured rows, and let its monitors use it."""
-    refuse_pinned(definition)
-    signature = require_signature(context.engine, definition.endpoint)
-    # First what nobody names yet; what breaks off here leaves everything as it was.
-    name, before = definition.baseline, definition.baseline_version
-    rows = partial(rows_like, context.root, definition.endpoint, window=window, signature=signature)
-    origin = rows_origin(window, endpoint=definition.endpoint)
-    made = put_renewed(context.root, name, before, rows, context.now, origin)
-    with context.engine.begin() as connection:
-        store.hold_all(connection)
-        move_version(connection, name, before, made.version, context.now())
-    return made
 
 
 def refuse_pinned(definition: MonitorDefinition) -> None:

@@ -164,53 +164,6 @@ class MonitorCalls(OperationCalls):
         asked = {"from": start, "to": end, "window": window, "tolerance": tolerance}
         return self._post("monitors", name, "backtest", body=asked)
 
-    def renew_baseline(self, name: str, *, start: datetime | None, end: datetime | None) -> Json:
-        """Make a new version of a monitor's baseline of rows captured in [start, end)."""
-        return self._post("monitors", name, "baseline", body={"from": start, "to": end})
-
-    def baseline_versions(self, name: str, *, limit: int | None = 100) -> list[Json]:
-        """List the versions of a baseline, the newest first, with the monitors that use each."""
-        return self._items("baselines", name, "versions", limit=limit)
-
-    def make_baseline_version(
-        self,
-        name: str,
-        *,
-        start: datetime,
-        end: datetime,
-        endpoint: str | None = None,
-        monitor: str | None = None,
-        labels: bool = False,
-        promote: bool = False,
-    ) -> Json:
-        """Make a version of a baseline of rows of [start, end); nobody uses it until promoted.
-
-        They are those that an endpoint captured, or those that a monitor reads, as of a table that
-        others write. With `labels` those of them that have a label, and what estimates of quality
-        rest on is made anew of them, too.
-        """
-        asked = {
-            "endpoint": endpoint,
-            "monitor": monitor,
-            "labels": labels or None,
-            "from": start,
-            "to": end,
-            "promote": promote,
-        }
-        return self._post("baselines", name, "versions", body=asked)
-
-    def compare_baseline_versions(self, name: str, reference: str, version: str) -> Json:
-        """Compare a version of a baseline with another, each by its number or its digest."""
-        return self._get("baselines", name, "comparison", reference=reference, version=version)
-
-    def promote_baseline(self, name: str, version: str) -> Json:
-        """Have a version of a baseline used by all monitors that follow it; an older one, too."""
-        return self._post("baselines", name, "promote", body={"version": version})
-
-    def baseline_promotions(self, name: str, *, limit: int | None = 100) -> list[Json]:
-        """List which versions of a baseline came into use, when and by whom, the newest first."""
-        return self._items("baselines", name, "promotions", limit=limit)
-
     def mark_monitor(
         self,
         name: str,

@@ -76,6 +76,46 @@ class OperationCalls(ServerCalls):
     def tag_alarm(self, name: str, *, tags: Mapping[str, str] | None = ..., without: Sequence[str] = ...) -> Json:
         """Add tags to an alarm and remove others; gives all that it has then."""
 
+    def baseline_versions(self, name: str, *, limit: int | None = ...) -> list[Json]:
+        """List the versions of a baseline, the newest first, with the monitors that use each."""
+
+    def make_baseline_version(self, name: str, start: datetime, end: datetime, *, endpoint: str | None = ..., monitor: str | None = ..., labels: bool = ..., promote: bool = ...) -> Json:
+        """Make a version of a baseline of captured rows.
+        
+        Or of a table's rows; nobody uses it until it is promoted.
+        
+        Its distributions are those of that time, without rows that were erased; labels, other kinds'
+        documents and constraints set by hand stay as in the version in use. With labels it is of the
+        rows that have a label, and the reference values of model quality and bias, and what quality
+        without labels is estimated by, are made anew, as after a concept drift.
+        """
+
+    def renew_baseline(self, name: str, start: datetime, end: datetime) -> Json:
+        """Make a new version of a monitor's baseline of rows that were captured.
+        
+        Its distributions are those of that time; labels, other kinds' documents and constraints set by
+        hand stay. Every monitor of this baseline uses it from its next window on.
+        """
+
+    def compare_baseline_versions(self, name: str, reference: str, version: str) -> Json:
+        """Compare two versions of a baseline, column by column.
+        
+        The second one is judged against the first as a window would be. The command ends with 1 when
+        something changed beyond what chance and the tolerance explain, with 3 when nothing could be
+        compared.
+        """
+
+    def promote_baseline(self, name: str, version: str) -> Json:
+        """Have a version of a baseline used.
+        
+        All monitors that follow the baseline use it from their next window on.
+        
+        Monitors that are pinned to a version (`baseline: NAME@3`) stay at theirs.
+        """
+
+    def baseline_promotions(self, name: str, *, limit: int | None = ...) -> list[Json]:
+        """List which versions of a baseline came into use, when and by whom, the newest first."""
+
     def put_detector(self, document: Any) -> Json:
         """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
 

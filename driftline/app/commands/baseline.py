@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from driftline.app.commands import documents, options
-from driftline.app.commands.options import Client, moment
+from driftline.app.commands.operations import add_operations
+from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.exit_codes import UNDECIDED
 
@@ -83,87 +84,6 @@ def show_versions(client: Client, name: NAME, limit: options.Limit = 100) -> Ans
     return Answer({"versions": versions, "promotions": promotions}, shown)
 
 
-@baseline.command("compare")
-@options.asks_server
-def compare(
-    client: Client,
-    name: NAME,
-    reference: Annotated[str, typer.Argument(help="Number or digest of the version before.")],
-    version: Annotated[str, typer.Argument(help="Number or digest of the version after.")],
-) -> Answer:
-    """Compare two versions of a baseline, column by column.
-
-    The second one is judged against the first as a window would be. Exit code 0: no change beyond
-    what chance and the tolerance explain; 1: something changed; 3: nothing could be compared.
-
-    Example: driftline baseline compare flights 3 4
-    """
-    found = client.compare_baseline_versions(name, reference, version)
-    code = (1 if found["changed"] else 0) if found["decided"] else UNDECIDED
-    return Answer(found, _comparison(found), code)
-
-
-@baseline.command("promote")
-@options.asks_server
-def promote(
-    client: Client,
-    name: NAME,
-    version: Annotated[str, typer.Argument(help="Its number or digest; an older one, too.")],
-) -> Answer:
-    """Have a version of a baseline used.
-
-    All monitors that follow the baseline use it from their next window on.
-
-    Monitors that are pinned to a version (`baseline: NAME@3`) stay at theirs.
-
-    Example: driftline baseline promote flights 4
-    """
-    found = client.promote_baseline(name, version)
-    users = ", ".join(found["monitors"]) or "no monitor"
-    line = f"baseline {found['baseline']}: version {found['version']}, used by {users}"
-    if found["version"] == found["before"]:
-        line = f"baseline {found['baseline']}: version {found['version']} was in use already"
-    return Answer(found, [line])
-
-
-@baseline.command("create")
-@options.asks_server
-def create(
-    client: Client,
-    name: NAME,
-    start: options.CapturedFrom,
-    end: options.CapturedTo,
-    endpoint: Annotated[
-        str | None, typer.Option("--endpoint", help="Endpoint that captured the rows.")
-    ] = None,
-    monitor: Annotated[
-        str | None, typer.Option("--monitor", help="Monitor that reads them, as from a table.")
-    ] = None,
-    has_labels: Annotated[
-        bool, typer.Option("--labels", help="Of rows with a label, and learn from their labels.")
-    ] = False,
-    is_promoted: Annotated[bool, typer.Option("--promote", help="Use it at once.")] = False,
-) -> Answer:
-    """Make a version of a baseline of captured rows.
-
-    Or of a table's rows; nobody uses it until it is promoted.
-
-    Its distributions are those of that time, without rows that were erased; labels, other kinds'
-    documents and constraints set by hand stay as in the version in use. With --labels it is of the
-    rows that have a label, and the reference values of model quality and bias, and what quality
-    without labels is estimated by, are made anew, as after a concept drift.
-
-    Example: driftline baseline create flights --endpoint flights --from 2026-11-01 --to 2026-11-15
-    """
-    made = client.make_baseline_version(
-        name, start=moment(start, "--from"), end=moment(end, "--to"), endpoint=endpoint,
-        monitor=monitor, labels=has_labels, promote=is_promoted,
-    )  # fmt: skip
-    line = f"baseline {made['baseline']}: version {made['number']} of {made['row_count']:,} rows"
-    hint = f"; to use it: driftline baseline promote {made['baseline']} {made['number']}"
-    return Answer(made, [line + hint * (not made["promoted"])])
-
-
 def _origin(origin: Mapping[str, Any]) -> str:
     """Write what a version was made of, for people."""
     if "from" not in origin:
@@ -173,6 +93,25 @@ def _origin(origin: Mapping[str, Any]) -> str:
     columns = f" ({', '.join(origin['columns'])})" if "columns" in origin else ""
     labels = f", those of {origin['rows_read']:,} rows with a label" if "labels" in origin else ""
     return f"{rows}, {origin['from'][:16]} to {origin['to'][:16]}{columns}{labels}"
+
+
+def _created(made: Mapping[str, Any], _asked: object) -> Iterator[str]:
+    line = f"baseline {made['baseline']}: version {made['number']} of {made['row_count']:,} rows"
+    hint = f"; to use it: driftline baseline promote {made['baseline']} {made['number']}"
+    yield line + hint * (not made["promoted"])
+
+
+def _promoted(found: Mapping[str, Any], _asked: object) -> Iterator[str]:
+    named = f"baseline {found['baseline']}: version {found['version']}"
+    if found["version"] == found["before"]:
+        yield f"{named} was in use already"
+    else:
+        yield f"{named}, used by {', '.join(found['monitors']) or 'no monitor'}"
+
+
+def _compared(found: Mapping[str, Any], _asked: object) -> Answer:
+    code = (1 if found["changed"] else 0) if found["decided"] else UNDECIDED
+    return Answer(found, _comparison(found), code)
 
 
 def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:
@@ -194,3 +133,8 @@ def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:
             yield f"  {one['feature']}{size}: {'; '.join(told)}"
     if found["new_columns"]:
         yield f"  new columns: {', '.join(found['new_columns'])}"
+
+
+add_operations(
+    baseline, "baseline", {"create": _created, "promote": _promoted, "compare": _compared}
+)

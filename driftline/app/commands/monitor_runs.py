@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.commands.resources import monitor
@@ -106,3 +107,11 @@ def _listed(found: Mapping[str, Any]) -> Iterator[str | Table]:
         for one in found["executions"]
     ]
     yield Table(columns, rows)
+
+
+def _renewed(made: Mapping[str, Any], _asked: object) -> Iterator[str]:
+    version = f"baseline {made['baseline']}: version {made['version']}"
+    yield f"{version} of {made['row_count']:,} captured rows"
+
+
+add_operations(monitor, "monitor", {"baseline": _renewed})

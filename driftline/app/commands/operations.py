@@ -1,7 +1,8 @@
 """Commands that ask a server one operation: made of the table of operations.
 
-Needed parameters are arguments, others options. A list is printed as a table of the operation's
-columns, an object as lines; where people need more, a command names what prints its answer.
+Needed parameters are arguments, save for times; others are options. A list is printed as a table of
+the operation's columns, an object as lines; where people need more, a command names what prints its
+answer.
 """
 
 from __future__ import annotations
@@ -67,13 +68,14 @@ def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
         kind = Literal[tuple(choices)]
     if one["kind"] in _LISTED:
         kind = list[kind]
-    if "default" not in one:
+    if "default" not in one and one["kind"] != "time":
         return Annotated[kind, typer.Argument(help=one["about"])]
     flag = "--" + one.get("alias", one["name"]).replace("_", "-")
     flag += f"/--no{flag[1:]}" if one["kind"] == "bool" and one["default"] else ""
     hint = {"pairs": "KEY=VALUE", "time": "TIME", "list": "TEXT"}.get(one["kind"])
     option = typer.Option(flag, help=one["about"], metavar=hint, show_default=one["kind"] == "int")
-    return Annotated[kind if one["kind"] == "bool" else kind | None, option]
+    is_open = "default" in one and one["kind"] != "bool"
+    return Annotated[kind | None if is_open else kind, option]
 
 
 def _default(one: Row) -> object:

@@ -48,8 +48,6 @@ Tags = Annotated[
 Monitor = Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")]
 WindowStart = Annotated[str | None, typer.Option("--from", help="Start of the window, RFC 3339.")]
 WindowEnd = Annotated[str | None, typer.Option("--to", help="End of the window (exclusive).")]
-CapturedFrom = Annotated[str, typer.Option("--from", help="Start of the captured time, RFC 3339.")]
-CapturedTo = Annotated[str, typer.Option("--to", help="Its end (exclusive).")]
 Dimensions = Annotated[
     list[str] | None,
     typer.Option("-d", "--dimension", metavar="NAME=VALUE", help="A dimension; repeatable."),

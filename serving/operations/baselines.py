@@ -1,0 +1,260 @@
+"""Operations on versions of baselines: listed, made of rows, compared, promoted."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+from driftline.access.audit import PROMOTE, AuditEntry, entries
+from driftline.baseline import store as versions
+from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.errors import InputError
+from driftline.monitors.captured_baseline import (
+    put_renewed,
+    require_over,
+    rows_like,
+    rows_origin,
+    table_rows_like,
+)
+from driftline.monitors.definitions import list_definitions
+from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
+from driftline.monitors.run.labelled_baseline import (
+    put_labelled,
+    read_labelled,
+    read_labelled_table,
+)
+from driftline.serving.api import answers
+from driftline.serving.api.known import declared_monitor
+from driftline.serving.context import ServerContext
+from driftline.serving.operations.registry import (
+    PAGE,
+    From,
+    Json,
+    Latest,
+    PageToken,
+    To,
+    operation,
+    page_of,
+)
+from driftline.serving.operations.services import Services
+from driftline.serving.provisioning.renewal import refuse_pinned
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import require_signature
+from driftline.serving.resources.store import Stored
+
+Name = Annotated[str, "The baseline's name; `driftline baseline list` lists them."]
+
+
+@operation("GET /baselines/{name}/versions", role="viewer", answer=answers.VersionPage)
+def baseline_versions(
+    services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
+) -> Json:
+    """List the versions of a baseline, the newest first, with the monitors that use each."""
+    context = services.context
+    row, after = _stored(context, name), place_of(next_token, datetime, int, str)
+    with read_connection(context.engine) as connection:
+        users = [one for one in list_definitions(connection) if one.baseline == row.name]
+    found = versions.list_versions(context.root, row.name)[::-1]
+    chosen = [one for one in found if after is None or one.place < after]
+
+    def shown(one: versions.BaselineVersion) -> Json:
+        return {
+            **one.to_dict(),
+            "in_use": one.version == row.made["version"],
+            "monitors": [
+                {"name": user.name, "pinned": user.baseline_pinned}
+                for user in users
+                if user.baseline_version == one.version
+            ],
+        }
+
+    return page_of(chosen, limit, lambda one: one.place, shown)
+
+
+@operation(
+    "POST /baselines/{name}/versions", role="operator", answer=answers.CapturedVersion,
+    command="baseline create",
+)  # fmt: skip
+async def make_baseline_version(
+    services: Services,
+    name: Name,
+    start: From,
+    end: To,
+    endpoint: Annotated[str | None, "Endpoint that captured the rows."] = None,
+    monitor: Annotated[str | None, "Monitor that reads them, as from a table."] = None,
+    labels: Annotated[bool, "Of rows with a label, and learn from their labels."] = False,
+    promote: Annotated[bool, "Use it at once."] = False,
+) -> Json:
+    """Make a version of a baseline of captured rows.
+
+    Or of a table's rows; nobody uses it until it is promoted.
+
+    Its distributions are those of that time, without rows that were erased; labels, other kinds'
+    documents and constraints set by hand stay as in the version in use. With labels it is of the
+    rows that have a label, and the reference values of model quality and bias, and what quality
+    without labels is estimated by, are made anew, as after a concept drift.
+
+    Example: driftline baseline create flights --endpoint flights --from 2026-11-01 --to 2026-11-15
+    """
+    window = Window(start, end)
+    require_over(window, services.context.now())
+    made = await asyncio.to_thread(
+        _made_of_rows, services.context, name, window,
+        endpoint=endpoint, monitor=monitor, labels=labels,
+    )  # fmt: skip
+    if promote:
+        await services.applier.promote(name, made["version"])
+    return {**made, "promoted": promote}
+
+
+@operation(
+    "POST /monitors/{name}/baseline", role="operator", answer=answers.MadeBaseline,
+    command="monitor baseline",
+)  # fmt: skip
+async def renew_baseline(
+    services: Services,
+    name: Annotated[str, "Monitor whose baseline is made anew."],
+    start: From,
+    end: To,
+) -> Json:
+    """Make a new version of a monitor's baseline of rows that were captured.
+
+    Its distributions are those of that time; labels, other kinds' documents and constraints set by
+    hand stay. Every monitor of this baseline uses it from its next window on.
+
+    Example: driftline monitor baseline flights-data-quality --from 2026-11-01 --to 2026-11-15
+    """
+    context = services.context
+    definition = await asyncio.to_thread(declared_monitor, context, name)
+    refuse_pinned(definition)
+    baseline, before = definition.baseline, definition.baseline_version
+    made = await asyncio.to_thread(
+        _made_of_rows, context, baseline, Window(start, end), monitor=name
+    )
+    await services.applier.promote(baseline, made["version"], before)
+    return {
+        "monitor": definition.name, "baseline": made["baseline"], "version": made["version"],
+        "row_count": made["row_count"],
+    }  # fmt: skip
+
+
+@operation(
+    "GET /baselines/{name}/comparison", role="analyst", answer=answers.Comparison,
+    command="baseline compare",
+)  # fmt: skip
+def compare_baseline_versions(
+    services: Services,
+    name: Name,
+    reference: Annotated[str, "Number or digest of the version before."],
+    version: Annotated[str, "Number or digest of the version after."],
+) -> Json:
+    """Compare two versions of a baseline, column by column.
+
+    The second one is judged against the first as a window would be. The command ends with 1 when
+    something changed beyond what chance and the tolerance explain, with 3 when nothing could be
+    compared.
+
+    Example: driftline baseline compare flights 3 4
+    """
+    root = services.context.root
+    row = _stored(services.context, name)
+    pair = [versions.find_version(root, row.name, one) for one in (reference, version)]
+    before, after = (versions.get(root, row.name, one.version) for one in pair)
+    return {
+        "baseline": row.name, "before": pair[0].to_dict(), "after": pair[1].to_dict(),
+        **compare_versions(before, after).to_dict(),
+    }  # fmt: skip
+
+
+@operation(
+    "POST /baselines/{name}/promote", role="operator", answer=answers.Promoted, notes_itself=True,
+    command="baseline promote",
+)  # fmt: skip
+async def promote_baseline(
+    services: Services,
+    name: Name,
+    version: Annotated[str, "Its number or digest; an older one, too."],
+) -> Json:
+    """Have a version of a baseline used.
+
+    All monitors that follow the baseline use it from their next window on.
+
+    Monitors that are pinned to a version (`baseline: NAME@3`) stay at theirs.
+
+    Example: driftline baseline promote flights 4
+    """
+    return await services.applier.promote(name, version)
+
+
+@operation("GET /baselines/{name}/promotions", role="viewer", answer=answers.PromotionPage)
+def baseline_promotions(
+    services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
+) -> Json:
+    """List which versions of a baseline came into use, when and by whom, the newest first."""
+    target = f"Baseline/{_stored(services.context, name).name}"
+    with read_connection(services.context.engine) as connection:
+        found = entries(
+            connection, limit=limit + 1, after=place_of(next_token, int), target=target,
+            action=PROMOTE,
+        )  # fmt: skip
+    return page_of(found, limit, lambda one: (one.id,), _promotion)
+
+
+def _promotion(entry: AuditEntry) -> Json:
+    return {
+        "id": entry.id,
+        "at": entry.at.isoformat(),
+        "by": entry.subject,
+        "before": (entry.before or {}).get("version"),
+        "after": (entry.after or {})["version"],
+    }
+
+
+def _stored(context: ServerContext, name: str) -> Stored:
+    with read_connection(context.engine) as connection:
+        return store.get(connection, "Baseline", name)
+
+
+def _made_of_rows(
+    context: ServerContext,
+    name: str,
+    window: Window,
+    *,
+    endpoint: str | None = None,
+    monitor: str | None = None,
+    labels: bool = False,
+) -> Json:
+    """Keep a version of captured rows, or a table's, in all else as the version in use."""
+    row = _stored(context, name)
+    if (endpoint is None) == (monitor is None):
+        raise InputError("expected endpoint or monitor, one of them")
+    source, captured, variant, target_model = None, endpoint or "", None, None
+    if monitor is not None:
+        definition = declared_monitor(context, monitor)
+        source, captured = definition.external, definition.endpoint
+        variant, target_model = definition.variant, definition.target_model
+    if source is None:
+        with read_connection(context.engine) as connection:
+            captured = store.get(connection, "Endpoint", captured).name
+        signature = require_signature(context.engine, captured)
+        rows = partial(rows_like, context.root, captured, window=window, signature=signature)
+        labelled = partial(
+            read_labelled, context.root, captured, window=window, signature=signature,
+            variant=variant, target_model=target_model,
+        )  # fmt: skip
+        origin = rows_origin(window, endpoint=captured)
+    else:
+        rows = partial(table_rows_like, source, context.access, window=window)
+        labelled = partial(read_labelled_table, source, context.access, window=window)
+        origin = rows_origin(window, source=str(source))
+    like = context.root, row.name, row.made["version"]
+    if labels:
+        made = put_labelled(*like, labelled, context.now, origin)
+    else:
+        made = put_renewed(*like, rows, context.now, origin)
+    version = versions.find_version(context.root, row.name, made.version)
+    return {"baseline": row.name, **version.to_dict()}
