@@ -34,7 +34,6 @@ from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving import tables
 from driftline.serving.api import (
     async_invocations,
-    captures,
     cloudevents,
     erasures,
     executions,
@@ -167,7 +166,6 @@ def _api(
     # Narrow paths first: the last router takes any name.
     api.include_router(async_invocations.router(context, reconciler, later))
     for router in (
-        captures.router(context, tap_counters),
         truth.router(context),
         transfer.router(context, begun),
         erasures.router(context),

@@ -69,10 +69,8 @@ _ENDPOINT, _MONITOR = f"{_V1}/endpoints/{{name}}", f"{_V1}/monitors/{{name}}"
 _EXECUTION = f"{_V1}/executions/{{execution_id}}"
 _BY_ENDPOINT = (
     f"GET {_ENDPOINT}",
-    f"GET {_ENDPOINT}/capture",
     f"GET {_ENDPOINT}/capture/hours",
     f"GET {_ENDPOINT}/capture/lines",
-    f"POST {_ENDPOINT}/capture/decoding",
     f"GET {_ENDPOINT}/truth",
     f"POST {_ENDPOINT}/truth",
     "POST /endpoints/{name}/async-invocations",

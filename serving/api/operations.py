@@ -55,13 +55,8 @@ OPERATIONS: Mapping[str, Operation] = {
         "receive_cloudevents", answers.Received, (409,), body=_EVENTS
     ),
     "GET /api/v1/installation": Operation("get_installation", answers.Installation),
-    "GET /api/v1/counts": Operation("get_counts", answers.StageCounts),
     # Captured requests and labels.
-    "GET /api/v1/capture": Operation("list_captures", pages(answers.CaptureCounts)),
-    "GET /api/v1/capture/audit": Operation("get_last_audit", answers.LastAudit, (404,)),
     "POST /api/v1/capture/erasures": Operation("erase", Erased, (404, 409)),
-    f"GET {_ENDPOINT}/capture": Operation("get_capture", answers.CaptureCounts),
-    f"POST {_ENDPOINT}/capture/decoding": Operation("decode_again", answers.Decoded, (409,)),
     f"GET {_ENDPOINT}/capture/import": Operation("prepare_import", answers.ImportTarget),
     f"POST {_ENDPOINT}/capture/lines": Operation(
         "import_lines", answers.Imported, (409,), body=(LINES,)

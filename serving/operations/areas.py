@@ -4,10 +4,19 @@ from driftline.serving.operations import (
     access,
     alarms,
     baselines,
+    captures,
     detectors,
     notifications,
     resources,
 )
 
 # The last takes any collection.
-AREAS = (access, alarms, baselines, detectors, notifications, resources)
+AREAS = (
+    access,
+    alarms,
+    baselines,
+    captures,
+    detectors,
+    notifications,
+    resources,
+)

@@ -18,22 +18,6 @@ _LABELS_PER_REQUEST = 50_000
 class CaptureCalls(OperationCalls):
     """Calls about captured requests and their labels."""
 
-    def captures(self) -> list[Json]:
-        """Count what was captured for every endpoint, also those that were never declared."""
-        return self._items("capture")
-
-    def capture_stats(self, endpoint: str) -> Json:
-        """Count what was captured for an endpoint."""
-        return self._get("endpoints", endpoint, "capture")
-
-    def counts(self) -> Json:
-        """Count what each stage has done: tap, capture tables, executions, alarms and messages."""
-        return self._get("counts")
-
-    def last_audit(self) -> Json:
-        """Return what the last audit of all capture tables found."""
-        return self._get("capture", "audit")
-
     def put_truth(
         self,
         endpoint: str,
@@ -150,10 +134,6 @@ class CaptureCalls(OperationCalls):
             "dry_run": dry_run,
         }
         return self._post("capture", "erasures", body=asked)
-
-    def decode_captured(self, endpoint: str) -> Json:
-        """Read the stored requests of an endpoint by the signature that it has now."""
-        return self._post("endpoints", endpoint, "capture", "decoding")
 
 
 def _label_bodies(

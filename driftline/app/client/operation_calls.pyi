@@ -116,6 +116,26 @@ class OperationCalls(ServerCalls):
     def baseline_promotions(self, name: str, *, limit: int | None = ...) -> list[Json]:
         """List which versions of a baseline came into use, when and by whom, the newest first."""
 
+    def captures(self, *, prefix: str = ..., limit: int | None = ...) -> list[Json]:
+        """Count what was captured, by endpoint, also of those that were never declared."""
+
+    def last_audit(self) -> Json:
+        """Return what the last audit found: whether every number is stored once, or counted."""
+
+    def counts(self) -> Json:
+        """Count what each stage has done: tap, capture tables, executions, alarms, deliveries."""
+
+    def capture_stats(self, name: str) -> Json:
+        """Count what the capture table of an endpoint holds, and what is known to be lost."""
+
+    def decode_captured(self, name: str) -> Json:
+        """Read stored bodies again, by the signature that the endpoint has now.
+        
+        For requests that came before the endpoint was declared, or before its signature was corrected.
+        The process with the sink does so by itself within a minute after apply. Asking again is safe;
+        monitors judge the windows whose rows have changed again.
+        """
+
     def put_detector(self, document: Any) -> Json:
         """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
 

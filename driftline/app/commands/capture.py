@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.sizes import bytes_text
@@ -62,27 +63,6 @@ def stats(
     return Answer(captured, [table, *spool])
 
 
-@capture.command("decode")
-@options.asks_server
-def decode(
-    client: Client,
-    endpoint: Annotated[str, typer.Argument(help="Endpoint whose requests are decoded.")],
-) -> Answer:
-    """Read stored bodies again, by the signature that the endpoint has now.
-
-    For requests that came before the endpoint was declared, or before its signature was corrected.
-    The process with the sink does so by itself within a minute after apply. Asking again is safe.
-
-    Example: driftline capture decode flights
-    """
-    found = client.decode_captured(endpoint)
-    line = (
-        f"{found['endpoint']}: {_number(found['decoded'])} requests decoded "
-        f"({_number(found['rows'])} rows); {_number(found['left'])} cannot be read"
-    )
-    return Answer(found, [line])
-
-
 @capture.command("audit")
 @options.answers
 def make_audit(
@@ -109,6 +89,14 @@ def make_audit(
     found = audit(settings.root, now=lambda: datetime.now(UTC), spool_dir=spool_dir, full=full)
     note_audit(settings.root, found)
     return Answer(document_of(found), _audit_lines(found), code=0 if found.adds_up else 1)
+
+
+def _decoded(found: Mapping[str, Any], _asked: object) -> Sequence[str]:
+    line = (
+        f"{found['endpoint']}: {_number(found['decoded'])} requests decoded "
+        f"({_number(found['rows'])} rows); {_number(found['left'])} cannot be read"
+    )
+    return [line]
 
 
 def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
@@ -239,3 +227,6 @@ def _share(ratio: float | None) -> str:
 
 def _time(text: str | None) -> str:
     return "-" if text is None else f"{text[:19].replace('T', ' ')}Z"
+
+
+add_operations(capture, "capture", {"decode": _decoded})

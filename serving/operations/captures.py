@@ -1,0 +1,163 @@
+"""Operations on what was captured, and the counts by which every stage can be reconciled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+from pydantic import Field
+from sqlalchemy import func, select
+
+from driftline.alerts.counts import counts as alert_counts
+from driftline.capture.audit.documents import capture_documents
+from driftline.capture.audit.note import read_note
+from driftline.capture.audit.report import document_of, report
+from driftline.capture.line.table_maintenance import NAMES
+from driftline.capture.tables.dataset import Dataset, list_endpoints, read_gaps
+from driftline.capture.tables.redecoding import decode_again
+from driftline.capture.tables.writer_name import WriterName
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.errors import InputError, NotFoundError
+from driftline.monitors.tables import executions
+from driftline.serving.api import answers
+from driftline.serving.context import ServerContext
+from driftline.serving.endpoint_scope import of_endpoint
+from driftline.serving.operations.registry import (
+    PAGE,
+    Json,
+    Limit,
+    PageToken,
+    operation,
+    page_of,
+)
+from driftline.serving.operations.services import Services
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import served_models, signature_of
+
+Endpoint = Annotated[str, "The endpoint's name."]
+
+# Of two decodings at once one would do its work twice.
+_turn = threading.Lock()
+
+
+@operation("GET /capture", role="viewer", answer=answers.pages(answers.CaptureCounts))
+def captures(
+    services: Services,
+    prefix: Annotated[str, Field(max_length=63, description="Only names that begin so.")] = "",
+    limit: Limit = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """Count what was captured, by endpoint, also of those that were never declared."""
+    (after,) = place_of(next_token, str) or ("",)
+    typed = _declared(services.context)
+    names = {*typed, *list_endpoints(services.context.root)}
+    found = sorted(one for one in names if one.startswith(prefix) and one > str(after))
+    counted = {one["endpoint"]: one for one in _counted(services.context, found[:limit], typed)}
+    return page_of(found, limit, lambda name: (name,), counted.__getitem__)
+
+
+@operation("GET /capture/audit", role="viewer", errors=(404,), answer=answers.LastAudit)
+def last_audit(services: Services) -> Json:
+    """Return what the last audit found: whether every number is stored once, or counted."""
+    found = read_note(services.context.root)
+    if found is None:
+        raise NotFoundError("no audit was made yet; the scheduler makes one every hour")
+    return found
+
+
+@operation("GET /counts", role="viewer", answer=answers.StageCounts)
+def counts(services: Services) -> Json:
+    """Count what each stage has done: tap, capture tables, executions, alarms, deliveries."""
+    root, now = services.context.root, services.context.now()
+    names = {*_declared(services.context), *list_endpoints(root)}
+    with read_connection(services.context.engine) as connection:
+        by_status = connection.execute(
+            select(executions.c.status, func.count().label("n")).group_by(executions.c.status)
+        )
+        found = {
+            "tap": services.tap_counters(),
+            "executions_by_status": {row.status: row.n for row in by_status},
+            "alerts": alert_counts(connection),
+        }
+    gaps, audited = read_gaps(root), read_note(root) or {}
+    told = ("requests", "rows", "failed", "unparsed", "decoder_faults", "cut", "dropped")
+    tables = {
+        name: document_of(report(root, name, now=now, gaps=gaps, audit=audited))
+        for name in sorted(names)
+    }
+    return {
+        **found,
+        "capture": {name: {key: one[key] for key in told} for name, one in tables.items()},
+    }
+
+
+@operation(
+    "GET /endpoints/{name}/capture", role="viewer", of=("name", of_endpoint),
+    answer=answers.CaptureCounts,
+)  # fmt: skip
+def capture_stats(services: Services, name: Endpoint) -> Json:
+    """Count what the capture table of an endpoint holds, and what is known to be lost."""
+    typed = _declared(services.context)
+    if name not in typed and name not in list_endpoints(services.context.root):
+        with read_connection(services.context.engine) as connection:
+            try:
+                name = store.get(connection, "Endpoint", name).name
+            except NotFoundError as error:
+                raise NotFoundError(f"{error}; nor was anything captured as that") from None
+    return next(_counted(services.context, [name], typed))
+
+
+@operation(
+    "POST /endpoints/{name}/capture/decoding", role="analyst", of=("name", of_endpoint),
+    errors=(409,), answer=answers.Decoded, command="capture decode",
+)  # fmt: skip
+def decode_captured(services: Services, name: Endpoint) -> Json:
+    """Read stored bodies again, by the signature that the endpoint has now.
+
+    For requests that came before the endpoint was declared, or before its signature was corrected.
+    The process with the sink does so by itself within a minute after apply. Asking again is safe;
+    monitors judge the windows whose rows have changed again.
+
+    Example: driftline capture decode flights
+    """
+    context = services.context
+    with read_connection(context.engine) as connection:
+        endpoint = store.get(connection, "Endpoint", name).name
+    signature = signature_of(context.engine, endpoint)
+    if signature is None:
+        raise InputError(
+            f'Endpoint "{endpoint}" has no signature to decode by; declare it with a baseline '
+            "or a signature, then decode again"
+        )
+    with _turn:
+        names = WriterName(context.spool_dir / NAMES)
+        try:
+            dataset = Dataset(context.root, endpoint, writer=f"upkeep-{names.name}")
+            served = served_models(context.engine, endpoint)
+            decoded = decode_again(dataset, signature, served=served)
+            return {"endpoint": endpoint, **asdict(decoded)}
+        finally:
+            names.close()
+
+
+def _declared(context: ServerContext) -> Mapping[str, bool]:
+    """Name the declared endpoints, each with whether it has a signature."""
+    with read_connection(context.engine) as connection:
+        rows = store.list_kind(connection, "Endpoint")
+    return {row.name: row.made.get("signature") is not None for row in rows}
+
+
+def _counted(
+    context: ServerContext, names: Sequence[str], typed: Mapping[str, bool]
+) -> Iterator[Json]:
+    """Count what tables hold; without a signature bodies are kept raw, and it says so."""
+    found = capture_documents(
+        context.root, context.spool_dir, names, retention_days=context.retention_days,
+        now=context.now(),
+    )  # fmt: skip
+    for one in found:
+        name = one["endpoint"]
+        yield {**one, "declared": name in typed, "typed": typed.get(name, False)}
