@@ -133,8 +133,8 @@ class RowGatherer:
         numbers = float_array(list(chain.from_iterable(self._rows)))
         if numbers is None or numbers.null_count:
             return None
-        table = numbers.to_numpy().reshape(len(self._rows), -1)
-        return [Coerced(pa.array(column), np.empty(0, np.int64), []) for column in table.T]
+        table = np.ascontiguousarray(numbers.to_numpy().reshape(len(self._rows), -1).T)
+        return [Coerced(pa.array(column), np.empty(0, np.int64), []) for column in table]
 
 
 def _join(pieces: Sequence[Coerced], column: Column) -> Coerced:

@@ -72,6 +72,8 @@ def from_array(array: pa.Array, kind: ColumnType, *, are_amounts: bool = False) 
 
     Truth values are the numbers 1 and 0, except for amounts, where they are unfit.
     """
+    if kind == "double" and isinstance(array, pa.DoubleArray):
+        return Coerced(array, np.empty(0, np.int64), [])
     if are_amounts and (pa.types.is_string(array.type) or pa.types.is_boolean(array.type)):
         texts = array.cast(pa.string())
         is_truth = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), value_set=_TRUTHS)
