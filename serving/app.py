@@ -17,9 +17,8 @@ from functools import cache
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from prometheus_client import CollectorRegistry
-from sqlalchemy import select
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as AllInUseError
 from starlette.exceptions import HTTPException
@@ -28,10 +27,8 @@ from driftline.access.gate import Gate
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
-from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
-from driftline.serving import tables
 from driftline.serving.api import (
     async_invocations,
     cloudevents,
@@ -57,7 +54,7 @@ from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
-from driftline.serving.metrics.exposition import CONTENT_TYPE, Exposition, Part
+from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
 from driftline.serving.operations import rest
 from driftline.serving.operations.services import Services
@@ -69,8 +66,6 @@ from driftline.validation import told
 
 log = logging.getLogger(__name__)
 
-# Longer than a model takes to start.
-LONG_CHANGE_S = 180.0
 # A load balancer asks for them without a token.
 HEALTH_PATHS = ("/healthz", "/readyz")
 LOOPS = {"failures": "Times that a fault ended a loop of the server, which was begun again."}
@@ -162,7 +157,6 @@ def _api(
         title="driftline", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
         dependencies=[Depends(Authorization(context)), Depends(require_plain_body)],
     )  # fmt: skip
-    _add_installation(api, context)
     # Narrow paths first: the last router takes any name.
     api.include_router(async_invocations.router(context, reconciler, later))
     for router in (
@@ -178,12 +172,20 @@ def _api(
     ):
         api.include_router(router, prefix="/api/v1")
     services = Services(
-        context, applier, reconciler, shelf, later, jobs, pairing, begun, tap_counters
+        context,
+        applier,
+        reconciler,
+        shelf,
+        later,
+        jobs,
+        pairing,
+        begun,
+        watch[1],
+        exposition,
+        tap_counters,
     )
     api.include_router(rest.router(services))
     api.include_router(cloudevents.router(context, pairing, begun))
-    _add_health(api, watch[1], reconciler, applier)
-    _add_metrics(api, exposition)
     _add_pages(api, context)
     _add_errors(api)
     return api
@@ -211,51 +213,6 @@ def _receivers(
     begun = undeclared.UndeclaredEndpoints(context)
     exposition.count("driftline_undeclared_", lambda: begun.counters, undeclared.COUNTED)
     return pairing, begun
-
-
-def _add_installation(api: FastAPI, context: ServerContext) -> None:
-    @api.get("/api/v1/installation", tags=["health"])
-    def installation() -> dict[str, str]:
-        """Return the id of this server's installation, and where it stores its data."""
-        with read_connection(context.engine) as connection:
-            found = connection.execute(select(tables.installation.c.id)).scalar_one()
-        return {"id": found, "storage": context.root}
-
-
-def _add_health(
-    api: FastAPI, health: Health, reconciler: EndpointReconciler, applier: Applier
-) -> None:
-    @api.get("/healthz", tags=["health"])
-    async def healthz() -> dict[str, object]:
-        """Return that the process answers, and what was wrong when it last looked.
-
-        A new process would help none of that, so the status is 200 all the same.
-        """
-        problems = health.last | health.far
-        return {"status": "impaired", **problems} if problems else {"status": "ok"}
-
-    @api.get("/readyz", tags=["health"])
-    async def readyz() -> JSONResponse:
-        """Whether this process accepts and routes requests, and what else is wrong."""
-        problems = await health.ask() | health.far
-        if waiting := sum(not is_ready for is_ready in reconciler.readiness.values()):
-            # Not by their names: who asks for health shows no token.
-            problems["endpoints"] = f"{waiting} not ready; driftline get endpoint names them"
-        if (busy_s := applier.busy_s) > LONG_CHANGE_S:
-            problems["changes"] = f"one has been under way for {busy_s:.0f} s"
-        status, code = ("ready", 200) if reconciler.is_ready else ("not ready", 503)
-        return JSONResponse({"status": status, **problems}, status_code=code)
-
-
-def _add_metrics(api: FastAPI, exposition: Exposition) -> None:
-    @api.get("/metrics", tags=["health"])
-    def metrics(of: Part = "all") -> Response:
-        """Return what Prometheus reads: traffic, capture, monitors, alarms.
-
-        Of several servers of one installation, each is asked for of=server, and any one of them for
-        of=installation (monitors, alarms, losses).
-        """
-        return Response(exposition.render(of), media_type=CONTENT_TYPE)
 
 
 def _add_pages(api: FastAPI, context: ServerContext) -> None:

@@ -30,14 +30,10 @@ log = logging.getLogger(__name__)
 
 _V1 = "/api/v1"
 ROLES: dict[str, Role | Literal["anyone"]] = {
-    "GET /healthz": "anyone",
-    "GET /readyz": "anyone",
     "GET /docs": "anyone",
     "GET /openapi.json": "anyone",
     "GET /ui/{path}": "anyone",
-    "GET /metrics": "viewer",
     "POST /v1/cloudevents": "ingest",
-    f"GET {_V1}/installation": "anyone",
     # Capture.
     f"POST {_V1}/capture/erasures": "admin",
     f"GET {_V1}/endpoints/{{name}}/capture/hours": "viewer",

@@ -48,13 +48,9 @@ _EXECUTION = "/api/v1/executions/{execution_id}"
 
 OPERATIONS: Mapping[str, Operation] = {
     f"POST {INVOCATIONS}": Operation("invoke", answers.Predictions, _MODEL, _BODIES, _BODIES),
-    "GET /healthz": Operation("get_health", answers.Healthy),
-    "GET /readyz": Operation("get_readiness", answers.Ready),
-    "GET /metrics": Operation("get_prometheus_metrics", media=("text/plain",)),
     "POST /v1/cloudevents": Operation(
         "receive_cloudevents", answers.Received, (409,), body=_EVENTS
     ),
-    "GET /api/v1/installation": Operation("get_installation", answers.Installation),
     # Captured requests and labels.
     "POST /api/v1/capture/erasures": Operation("erase", Erased, (404, 409)),
     f"GET {_ENDPOINT}/capture/import": Operation("prepare_import", answers.ImportTarget),

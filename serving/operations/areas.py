@@ -8,10 +8,12 @@ from driftline.serving.operations import (
     detectors,
     notifications,
     resources,
+    server,
 )
 
 # The last takes any collection.
 AREAS = (
+    server,
     access,
     alarms,
     baselines,

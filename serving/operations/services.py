@@ -10,8 +10,10 @@ from driftline.capture.events.pairing import Pairing
 from driftline.serving.api.undeclared import UndeclaredEndpoints
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.context import ServerContext
+from driftline.serving.health import Health
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.model_process import ModelShelf
+from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.transform.dispatch import TransformJobs
 
@@ -28,6 +30,8 @@ class Services:
     jobs: TransformJobs
     pairing: Pairing
     undeclared: UndeclaredEndpoints
+    health: Health
+    exposition: Exposition
     tap_counters: Callable[[], Mapping[str, int]]
     # Of alarms with bands, as last trained; kept from one request to the next.
     bands: BandModels = field(default_factory=BandModels)

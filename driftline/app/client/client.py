@@ -72,10 +72,6 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
     ) -> None:
         super().__init__(server, token=token, settings=settings, timeout_s=timeout_s)
 
-    def installation(self) -> Json:
-        """Return the id of the server's installation, and its storage root."""
-        return self._get("installation")
-
     def list(
         self,
         kind: ResourceKind,

@@ -19,7 +19,7 @@ from pydantic import AwareDatetime
 
 from driftline.app.client import operation_table
 from driftline.serving.operations.areas import AREAS
-from driftline.serving.operations.registry import OPERATIONS, PAGE, Latest, Operation
+from driftline.serving.operations.registry import JSON, OPERATIONS, PAGE, PREFIX, Latest, Operation
 
 FILES = (operation_table.FILE, operation_table.FILE.with_name("operation_calls.pyi"))
 _KINDS = {str: "str", int: "int", float: "float", bool: "bool"}
@@ -35,8 +35,9 @@ def written() -> tuple[str, str]:
 
 def _has_method(operation: Operation) -> bool:
     """Whether the client's method can be made: bodies and answers that are no JSON are by hand."""
+    is_elsewhere = not operation.path.startswith(PREFIX)
     takes_bytes = any(one.annotation is Request for one in operation.parameters.values())
-    return operation.media == ("application/json",) and not takes_bytes
+    return operation.media == (JSON,) and not (takes_bytes or is_elsewhere)
 
 
 def _row(operation: Operation) -> dict[str, Any]:

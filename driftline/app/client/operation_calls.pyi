@@ -195,3 +195,6 @@ class OperationCalls(ServerCalls):
 
     def delete_resource(self, collection: Literal['models', 'baselines', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
         """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
+
+    def installation(self) -> Json:
+        """Return the id of this server's installation, and where it stores its data."""

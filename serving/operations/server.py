@@ -1,0 +1,63 @@
+"""Operations on the server itself: its health, its metrics, its installation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi.responses import JSONResponse, Response
+from sqlalchemy import select
+
+from driftline.database.engine import read_connection
+from driftline.serving import tables
+from driftline.serving.api import answers
+from driftline.serving.metrics.exposition import CONTENT_TYPE, Part
+from driftline.serving.operations.registry import Json, operation
+from driftline.serving.operations.services import Services
+
+# Longer than a model takes to start.
+LONG_CHANGE_S = 180.0
+
+
+@operation("GET /installation", role="anyone", answer=answers.Installation)
+def installation(services: Services) -> Json:
+    """Return the id of this server's installation, and where it stores its data."""
+    with read_connection(services.context.engine) as connection:
+        found = connection.execute(select(tables.installation.c.id)).scalar_one()
+    return {"id": found, "storage": services.context.root}
+
+
+@operation("GET //healthz", role="anyone", answer=answers.Healthy)
+async def get_health(services: Services) -> Json:
+    """Return that the process answers, and what was wrong when it last looked.
+
+    A new process would help none of that, so the status is 200 all the same.
+    """
+    problems = services.health.last | services.health.far
+    return {"status": "impaired", **problems} if problems else {"status": "ok"}
+
+
+@operation("GET //readyz", role="anyone", answer=answers.Ready, errors=(503,))
+async def get_readiness(services: Services) -> Response:
+    """Whether this process accepts and routes requests, and what else is wrong."""
+    reconciler = services.reconciler
+    problems = await services.health.ask() | services.health.far
+    if waiting := sum(not is_ready for is_ready in reconciler.readiness.values()):
+        # Not by their names: who asks for health shows no token.
+        problems["endpoints"] = f"{waiting} not ready; driftline get endpoint names them"
+    if (busy_s := services.applier.busy_s) > LONG_CHANGE_S:
+        problems["changes"] = f"one has been under way for {busy_s:.0f} s"
+    status, code = ("ready", 200) if reconciler.is_ready else ("not ready", 503)
+    return JSONResponse({"status": status, **problems}, status_code=code)
+
+
+@operation("GET //metrics", role="viewer", media=("text/plain",))
+def get_prometheus_metrics(
+    services: Services,
+    of: Annotated[Part, "Of this server alone, of the installation alone, or all."] = "all",
+) -> Response:
+    """Return what Prometheus reads: traffic, capture, monitors, alarms.
+
+    Of several servers of one installation, each is asked for of=server, and any one of them for
+    of=installation (monitors, alarms, losses).
+    """
+    return Response(services.exposition.render(of), media_type=CONTENT_TYPE)
