@@ -32,7 +32,6 @@ from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving.api import (
     async_invocations,
     cloudevents,
-    erasures,
     executions,
     logs,
     marks,
@@ -40,7 +39,6 @@ from driftline.serving.api import (
     monitors,
     transfer,
     transform_jobs,
-    truth,
     undeclared,
 )
 from driftline.serving.api.annotating import resume_marks
@@ -160,9 +158,7 @@ def _api(
     # Narrow paths first: the last router takes any name.
     api.include_router(async_invocations.router(context, reconciler, later))
     for router in (
-        truth.router(context),
         transfer.router(context, begun),
-        erasures.router(context),
         executions.router(context, shelf),
         monitors.router(context),
         marks.router(context, shelf),

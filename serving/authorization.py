@@ -35,13 +35,10 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     "GET /ui/{path}": "anyone",
     "POST /v1/cloudevents": "ingest",
     # Capture.
-    f"POST {_V1}/capture/erasures": "admin",
     f"GET {_V1}/endpoints/{{name}}/capture/hours": "viewer",
     f"GET {_V1}/endpoints/{{name}}/capture/lines": "analyst",
     f"POST {_V1}/endpoints/{{name}}/capture/lines": "ingest",
     f"GET {_V1}/endpoints/{{name}}/capture/import": "ingest",
-    f"GET {_V1}/endpoints/{{name}}/truth": "viewer",
-    f"POST {_V1}/endpoints/{{name}}/truth": "ingest",
     "POST /endpoints/{name}/async-invocations": "invoke",
     f"GET {_V1}/endpoints/{{name}}/async-invocations/{{inference_id}}": "invoke",
     # Monitors.
@@ -76,8 +73,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 
 CALL_KEY = "driftline.call"
-# Each changed resource is noted in the transaction that changes it.
-_NOTED = frozenset({f"POST {_V1}/capture/erasures"})
 # Sent by programs, many times a second; what came is counted elsewhere.
 _UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
 
@@ -96,7 +91,7 @@ class Call:
         if status == 403:
             return True
         declared = OPERATIONS.get(self.action)
-        notes_itself = self.action in _NOTED if declared is None else declared.notes_itself
+        notes_itself = declared is not None and declared.notes_itself
         return self.role not in _UNNOTED and not (notes_itself and status < 400)
 
 

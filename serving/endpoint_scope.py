@@ -71,8 +71,6 @@ _BY_ENDPOINT = (
     f"GET {_ENDPOINT}",
     f"GET {_ENDPOINT}/capture/hours",
     f"GET {_ENDPOINT}/capture/lines",
-    f"GET {_ENDPOINT}/truth",
-    f"POST {_ENDPOINT}/truth",
     "POST /endpoints/{name}/async-invocations",
     f"GET {_ENDPOINT}/async-invocations/{{inference_id}}",
 )

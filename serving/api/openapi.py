@@ -26,7 +26,10 @@ from driftline.serving.operations.registry import OPERATIONS as DECLARED
 
 OPERATIONS = {
     **ROUTES,
-    **{key: Operation(one.id, one.form, one.errors, one.media) for key, one in DECLARED.items()},
+    **{
+        key: Operation(one.id, one.form, one.errors, one.media, one.takes or None)
+        for key, one in DECLARED.items()
+    },
 }
 EXAMPLES = Path(__file__).with_name("examples.json")
 _REF = "#/components/schemas/{model}"

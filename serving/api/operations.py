@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from driftline.capture.erasure.erasing import Erased
 from driftline.monitors.root_cause.export import MEDIA_TYPES as ROW_FILES
 from driftline.monitors.run.cancel import Cancelled
 from driftline.serving.api import answers
@@ -19,7 +18,6 @@ INVOCATIONS = "/endpoints/{name}/invocations"
 # What comes of models: types that they do not read or write, rows that they refuse, too slow an
 # answer.
 _MODEL = (404, 406, 415, 424, 504)
-_TEXTS = (*TEXT_TYPES.values(),)
 _BODIES = (*MEDIA_TYPES.values(),)
 _EVENTS = ("*/*", "application/cloudevents+json", "application/cloudevents-batch+json")
 
@@ -52,15 +50,12 @@ OPERATIONS: Mapping[str, Operation] = {
         "receive_cloudevents", answers.Received, (409,), body=_EVENTS
     ),
     # Captured requests and labels.
-    "POST /api/v1/capture/erasures": Operation("erase", Erased, (404, 409)),
     f"GET {_ENDPOINT}/capture/import": Operation("prepare_import", answers.ImportTarget),
     f"POST {_ENDPOINT}/capture/lines": Operation(
         "import_lines", answers.Imported, (409,), body=(LINES,)
     ),
     f"GET {_ENDPOINT}/capture/lines": Operation("export_lines", None, (409,), (LINES,)),
     f"GET {_ENDPOINT}/capture/hours": Operation("list_export_hours", answers.Hours),
-    f"POST {_ENDPOINT}/truth": Operation("load_labels", answers.Loaded, (409,), body=_TEXTS),
-    f"GET {_ENDPOINT}/truth": Operation("get_label_coverage", answers.Labels),
     "POST /endpoints/{name}/async-invocations": Operation(
         "invoke_async", answers.Accepted, (404,), body=_BODIES
     ),

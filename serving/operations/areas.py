@@ -6,6 +6,8 @@ from driftline.serving.operations import (
     baselines,
     captures,
     detectors,
+    erasures,
+    labels,
     notifications,
     resources,
     server,
@@ -19,6 +21,8 @@ AREAS = (
     baselines,
     captures,
     detectors,
+    erasures,
+    labels,
     notifications,
     resources,
 )

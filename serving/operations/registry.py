@@ -120,6 +120,8 @@ class Operation:
     # The form of its answer in the OpenAPI document; None: the type that the function returns.
     answer: Any = None
     media: tuple[str, ...] = (JSON,)
+    # Of a body that the function reads by itself: its media types.
+    takes: tuple[str, ...] = ()
     # The words of its command, and the columns that it prints: "name state=state_value".
     command: str = ""
     columns: str = ""
@@ -202,6 +204,7 @@ def operation(
     errors: tuple[int, ...] = (),
     answer: Any = None,  # noqa: ANN401 - a type
     media: tuple[str, ...] = (JSON,),
+    takes: tuple[str, ...] = (),
     command: str = "",
     columns: str = "",
 ) -> Callable[[Function], Function]:
@@ -224,6 +227,8 @@ def operation(
         Statuses of its own errors.
     answer, media
         What it answers, where the type that it returns does not say.
+    takes
+        The media types of a body that the function reads by itself.
     command, columns
         The words of its command, and what that prints of each item: "name state=state_value".
     """
@@ -234,7 +239,7 @@ def operation(
         one = Operation(
             method, whole, function, role, function.__module__.rpartition(".")[2],
             status=status, of=of, notes_itself=notes_itself, errors=errors, answer=answer,
-            media=media, command=command, columns=columns,
+            media=media, takes=takes, command=command, columns=columns,
         )  # fmt: skip
         OPERATIONS[one.key] = one
         return function

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Literal
 
@@ -63,12 +63,6 @@ class CaptureCalls(OperationCalls):
             total["conflicts"] += found["conflicts"]
         return total
 
-    def truth_report(
-        self, endpoint: str, *, first: date | str | None = None, last: date | str | None = None
-    ) -> Json:
-        """Return how labels and captured rows fit together, of the days from first to last."""
-        return self._get("endpoints", endpoint, "truth", **{"from": first, "to": last})
-
     def import_facts(self, endpoint: str) -> Json:
         """Return what importing into an endpoint meets: its signature, and the first day kept."""
         return self._get("endpoints", endpoint, "capture", "import")
@@ -110,30 +104,6 @@ class CaptureCalls(OperationCalls):
             yield from lines
         if rest:
             raise UnavailableError(f"{self.server} broke off within a line; export again")
-
-    def erase(
-        self,
-        *,
-        inference_ids: Sequence[str] = (),
-        event_ids: Sequence[str] = (),
-        where: str | None = None,
-        endpoint: str | None = None,
-        dry_run: bool = False,
-    ) -> Json:
-        """Erase rows, bodies and labels that are stored under ids, of all endpoints or one.
-
-        Or those of requests of one endpoint of which a stored row meets an expression (``where``).
-        What comes later under the ids is dropped, too, until the day that is given back as
-        ``until``.
-        """
-        asked = {
-            "inference_ids": list(inference_ids),
-            "event_ids": list(event_ids),
-            "where": where,
-            "endpoint": endpoint,
-            "dry_run": dry_run,
-        }
-        return self._post("capture", "erasures", body=asked)
 
 
 def _label_bodies(

@@ -23,7 +23,13 @@ from driftline.serving.operations.registry import JSON, OPERATIONS, PAGE, PREFIX
 
 FILES = (operation_table.FILE, operation_table.FILE.with_name("operation_calls.pyi"))
 _KINDS = {str: "str", int: "int", float: "float", bool: "bool"}
-_TYPES = {"time": "datetime", "list": "Sequence[str]", "pairs": "Mapping[str, str]", "json": "Any"}
+_TYPES = {
+    "time": "datetime",
+    "day": "date | str",
+    "list": "Sequence[str]",
+    "pairs": "Mapping[str, str]",
+    "json": "Any",
+}
 
 
 def written() -> tuple[str, str]:
@@ -124,7 +130,9 @@ def _kind(kind: Any) -> tuple[str, Sequence[object]]:  # noqa: ANN401 - a type
         return _kind(inner)
     if origin is Literal:
         return "str", [*arguments]
-    if kind in (AwareDatetime, datetime, date):
+    if kind is date:
+        return "day", ()
+    if kind in (AwareDatetime, datetime):
         return "time", ()
     if kind in _KINDS:
         return _KINDS[kind], ()
@@ -141,7 +149,7 @@ def _stub(rows: Iterable[Mapping[str, Any]]) -> str:
     return (
         "# Written by scripts/client: the methods that the table of operations makes.\n"
         "from collections.abc import Mapping, Sequence\n"
-        "from datetime import datetime\n"
+        "from datetime import date, datetime\n"
         "from typing import Any, Literal\n\n"
         "from driftline.app.client.connection import Json, ServerCalls\n\n"
         f"class OperationCalls(ServerCalls):\n{methods}"

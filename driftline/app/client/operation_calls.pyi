@@ -1,6 +1,6 @@
 # Written by scripts/client: the methods that the table of operations makes.
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from driftline.app.client.connection import Json, ServerCalls
@@ -147,6 +147,22 @@ class OperationCalls(ServerCalls):
 
     def delete_detector(self, detector_id: str) -> Json:
         """Delete a detector; an alarm that needs it has it made again."""
+
+    def erase(self, *, inference_ids: Sequence[str] = ..., event_ids: Sequence[str] = ..., where: str | None = ..., endpoint: str | None = ..., dry_run: bool = ...) -> Json:
+        """Remove rows, bodies and labels of inference ids and event ids, and drop what comes later.
+        
+        Or those of requests of which a stored row meets an expression (`where`, with `endpoint`).
+        All rows of a request go, and files that compaction or retention left behind; judged windows
+        that held them lose their documents, and asynchronous invocations their bodies and answers.
+        What was not found is no error: `unknown` counts such ids. Asking again is safe.
+        """
+
+    def truth_report(self, name: str, *, first: date | str | None = ..., last: date | str | None = ...) -> Json:
+        """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.
+        
+        Labels whose id nothing that was captured has so far, rows with different labels, labels for
+        rows that a request does not have, requests that are labelled in part.
+        """
 
     def test_channel(self, name: str) -> Json:
         """Send one message of type webhook.test now, and return what the receiver answered."""

@@ -72,7 +72,7 @@ def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
         return Annotated[kind, typer.Argument(help=one["about"])]
     flag = "--" + one.get("alias", one["name"]).replace("_", "-")
     flag += f"/--no{flag[1:]}" if one["kind"] == "bool" and one["default"] else ""
-    hint = {"pairs": "KEY=VALUE", "time": "TIME", "list": "TEXT"}.get(one["kind"])
+    hint = {"pairs": "KEY=VALUE", "time": "TIME", "day": "DAY", "list": "TEXT"}.get(one["kind"])
     option = typer.Option(flag, help=one["about"], metavar=hint, show_default=one["kind"] == "int")
     is_open = "default" in one and one["kind"] != "bool"
     return Annotated[kind | None if is_open else kind, option]

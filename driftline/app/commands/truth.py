@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.progress import Advance, progress
@@ -95,30 +96,13 @@ def load(
     return Answer({**shown, "report": standing}, [line, *rest])
 
 
-@truth.command("report")
-@options.asks_server
-def report(
-    client: Client,
-    endpoint: Annotated[str, typer.Argument(help="Endpoint.")],
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="DAY", help="First day to list [all].")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="DAY", help="Last day to list [all].")
-    ] = None,
-) -> Answer:
-    """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.
-
-    Labels whose id nothing that was captured has so far, rows with different labels, labels for
-    rows that a request does not have, requests that are labelled in part.
-
-    Example: driftline truth report flights --from 2026-01-01
-    """
-    found = client.truth_report(endpoint, first=start, last=end)
-    days = found["days"] if start or end else found["days"][-DAYS_SHOWN:]
+def _report(found: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str | Table]:
+    days = found["days"] if asked["first"] or asked["last"] else found["days"][-DAYS_SHOWN:]
     rows = [day | {"share": f"{day['share']:.1%}" if day["requests"] else None} for day in days]
-    shown = [{name: row[key] for name, key in DAY_COLUMNS.items()} for row in rows]
-    return Answer(found, [Table(list(DAY_COLUMNS), shown), *_lines(found)])
+    yield Table(
+        list(DAY_COLUMNS), [{name: row[key] for name, key in DAY_COLUMNS.items()} for row in rows]
+    )
+    yield from _lines(found)
 
 
 def _standing(client: Client, endpoint: str) -> Mapping[str, Any] | None:
@@ -184,3 +168,6 @@ def _csv(labels: pa.Table) -> bytes:
     sink = io.BytesIO()
     pacsv.write_csv(labels.rename_columns(["id", "row_index", "label"]), sink)
     return sink.getvalue()
+
+
+add_operations(truth, "truth", {"report": _report})

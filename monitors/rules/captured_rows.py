@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Engine
 
 from driftline.capture.erasure.erasing import RowCondition
 from driftline.capture.tables.dataset import META_SCHEMA
@@ -15,18 +14,16 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import ARROW_TYPES
 from driftline.monitors.rules.declaration import nearest
 from driftline.monitors.rules.expression import Expression
-from driftline.serving.resources.endpoints import require_signature
 from driftline.signature import Column, Signature
 
 
-def row_condition(engine: Engine, endpoint: str, text: str) -> RowCondition:
-    """Read an expression such as ``name == 'Ada'`` on the captured rows of an endpoint.
+def row_condition(signature: Signature, text: str) -> RowCondition:
+    """Read an expression such as ``name == 'Ada'`` on the captured rows of a signature.
 
     It is parsed, never run, and names columns only: the signature's, or those of the capture table
     with texts, numbers or times. A row whose result is null, as a value is missing, does not match.
     """
     expression = Expression(text)
-    signature = require_signature(engine, endpoint)
     names = _names(signature)
     for name in expression.columns:
         if name not in names:

@@ -5,21 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
 
 import pytest
-from sqlalchemy import Engine
 
 from driftline.capture.erasure.erasing import erase
 from driftline.capture.spool.writer import SpoolWriter
-from driftline.serving.api import row_conditions
+from driftline.monitors.rules.captured_rows import row_condition
 from tests.capture.conftest import SIGNATURE, record
 from tests.sinking import sink_all
 
 
 @pytest.mark.parametrize("condition", ["carrier == '7'", "carrier == '7' and temp > 1"])
 def test_rows_of_an_older_type_are_found_under_the_name_of_their_column(
-    condition: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    condition: str, tmp_path: Path
 ) -> None:
     first, second, carrier, label = SIGNATURE.features
     older = replace(carrier, type="int64")
@@ -34,8 +32,7 @@ def test_rows_of_an_older_type_are_found_under_the_name_of_their_column(
         record(writer, b"1.5,3,8")
         sink_all(root, spool_dir, lambda _, signature=signature: signature)
     writer.close()
-    monkeypatch.setattr(row_conditions, "require_signature", lambda *_: after)
-    where = row_conditions.row_condition(cast("Engine", None), "flights", condition)
+    where = row_condition(after, condition)
 
     found = erase(
         root, tmp_path / "names", {}, endpoint="flights", where=where, keep=timedelta(days=1),
