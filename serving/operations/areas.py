@@ -1,4 +1,4 @@
-"""All areas of operations: to import them registers them, in the order in which they are asked."""
+"""All areas of operations: to import them registers them."""
 
 from driftline.serving.operations import (
     access,
@@ -13,7 +13,6 @@ from driftline.serving.operations import (
     server,
 )
 
-# The last takes any collection.
 AREAS = (
     server,
     access,

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.params import Body, Param
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
 
@@ -145,7 +145,13 @@ class Operation:
     @cached_property
     def form(self) -> Any:  # noqa: ANN401 - a type
         """The form of its answer; None where it answers nothing, or no JSON."""
-        return self.answer or inspect.signature(self.function, eval_str=True).return_annotation
+        is_raw = isinstance(self.returns, type) and issubclass(self.returns, Response)
+        return self.answer or (None if is_raw else self.returns)
+
+    @cached_property
+    def returns(self) -> Any:  # noqa: ANN401 - a type
+        """The type that its function returns."""
+        return inspect.signature(self.function, eval_str=True).return_annotation
 
     @property
     def is_paged(self) -> bool:

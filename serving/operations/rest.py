@@ -36,10 +36,12 @@ def router(services: Services) -> APIRouter:
     """Return the routes of all operations."""
     assert AREAS  # Their modules have registered them.
     routes = APIRouter()
-    for one in OPERATIONS.values():
+    # The paths that take any collection come last.
+    for one in sorted(OPERATIONS.values(), key=lambda one: "{collection}" in one.path):
+        status = 204 if one.returns is None else one.status
         routes.add_api_route(
             one.path, _bound(one, services), methods=[one.method], tags=[one.tag],
-            name=one.id, response_model=None, status_code=204 if one.form is None else one.status,
+            name=one.id, response_model=None, status_code=status,
             route_class_override=Beneath if ":path}/" in one.path else None,
         )  # fmt: skip
     return routes
