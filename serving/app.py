@@ -35,7 +35,6 @@ from driftline.serving.api import (
     executions,
     logs,
     marks,
-    metrics,
     monitors,
     transfer,
     transform_jobs,
@@ -162,7 +161,6 @@ def _api(
         executions.router(context, shelf),
         monitors.router(context),
         marks.router(context, shelf),
-        metrics.router(context),
         transform_jobs.router(context, jobs),
         logs.router(context),
     ):

@@ -64,11 +64,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/transform-jobs": "viewer",
     f"GET {_V1}/transform-jobs/{{name}}": "viewer",
     f"POST {_V1}/transform-jobs/{{name}}/stop": "operator",
-    # Metrics and alarms.
-    f"GET {_V1}/metrics": "viewer",
-    f"POST {_V1}/metrics": "ingest",
-    f"POST {_V1}/metrics/data": "viewer",
-    f"POST {_V1}/metrics/statistics": "viewer",
 }
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 

@@ -93,11 +93,4 @@ OPERATIONS: Mapping[str, Operation] = {
     f"GET {_EXECUTION}/rows": Operation("get_rows", answers.Rows),
     f"GET {_EXECUTION}/violations/{{violation}}/rows": _row_file("export_rows"),
     f"GET {_EXECUTION}/violations/rows": _row_file("export_all_rows"),
-    # Alarms, metrics and detectors.
-    "POST /api/v1/metrics": Operation(
-        "put_metric_data", answers.Added, (409,), body=answers.PutMetricData
-    ),
-    "GET /api/v1/metrics": Operation("list_metrics", answers.MetricPage),
-    "POST /api/v1/metrics/data": Operation("get_metric_data", answers.MetricResults),
-    "POST /api/v1/metrics/statistics": Operation("get_metric_statistics", answers.MetricStatistics),
 }

@@ -8,6 +8,7 @@ from driftline.serving.operations import (
     detectors,
     erasures,
     labels,
+    metrics,
     notifications,
     resources,
     server,
@@ -22,6 +23,7 @@ AREAS = (
     detectors,
     erasures,
     labels,
+    metrics,
     notifications,
     resources,
 )

@@ -19,9 +19,18 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.params import Body, Param
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
 
 from driftline.access.principal import Role
+from driftline.alerts.documents import snake
 from driftline.database.paging import Place, token_of
 from driftline.errors import InputError
 
@@ -120,8 +129,8 @@ class Operation:
     # The form of its answer in the OpenAPI document; None: the type that the function returns.
     answer: Any = None
     media: tuple[str, ...] = (JSON,)
-    # Of a body that the function reads by itself: its media types.
-    takes: tuple[str, ...] = ()
+    # Of a body that the function reads by itself: its media types, or its form as JSON.
+    takes: Any = ()
     # The words of its command, and the columns that it prints: "name state=state_value".
     command: str = ""
     columns: str = ""
@@ -156,7 +165,7 @@ class Operation:
     @property
     def is_paged(self) -> bool:
         """Whether it answers a list page by page."""
-        return "next_token" in self.parameters
+        return self.method == "GET" and "next_token" in self.parameters
 
     def is_in_path(self, name: str) -> bool:
         """Whether a parameter is a part of the path."""
@@ -194,7 +203,19 @@ def _described(kind: Any) -> Any:  # noqa: ANN401 - a type
 def _form(name: str, about: str, fields: Mapping[str, Any]) -> type[BaseModel]:
     title = "".join(word.capitalize() for word in name.split("_")) + "Input"
     config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    return create_model(title, __config__=config, __doc__=about.partition("\n")[0], **fields)
+    reading: dict[str, Any] = {"in_snake_case": model_validator(mode="before")(_in_snake_case)}
+    return create_model(
+        title, __config__=config, __doc__=about.partition("\n")[0], __validators__=reading,
+        **fields,
+    )  # fmt: skip
+
+
+def _in_snake_case(cls: type[BaseModel], given: object) -> object:
+    """Read names in AWS's camel case as ours."""
+    del cls
+    if not isinstance(given, Mapping):
+        return given
+    return {snake(str(key)): one for key, one in given.items()}
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -210,7 +231,7 @@ def operation(
     errors: tuple[int, ...] = (),
     answer: Any = None,  # noqa: ANN401 - a type
     media: tuple[str, ...] = (JSON,),
-    takes: tuple[str, ...] = (),
+    takes: Any = (),  # noqa: ANN401 - a type, or media types
     command: str = "",
     columns: str = "",
 ) -> Callable[[Function], Function]:
@@ -234,7 +255,7 @@ def operation(
     answer, media
         What it answers, where the type that it returns does not say.
     takes
-        The media types of a body that the function reads by itself.
+        The media types of a body that the function reads by itself, or its form as JSON.
     command, columns
         The words of its command, and what that prints of each item: "name state=state_value".
     """

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from driftline.app.client.alarms import AlarmCalls
 from driftline.app.client.captures import CaptureCalls
 from driftline.app.client.connection import Json, in_path, tags_of, without_none
 from driftline.app.client.credentials import settings_here
+from driftline.app.client.metrics import MetricCalls
 from driftline.app.client.monitors import MonitorCalls
 from driftline.app.client.transforms import TransformCalls
 from driftline.errors import InputError
@@ -38,7 +38,7 @@ KINDS: Mapping[ResourceKind, Collection] = {
 _List = list  # Within the class the name is a method's.
 
 
-class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
+class Client(MonitorCalls, CaptureCalls, MetricCalls, TransformCalls):
     """Speaks to one server.
 
     Parameters
@@ -103,6 +103,11 @@ class Client(MonitorCalls, CaptureCalls, AlarmCalls, TransformCalls):
     def delete(self, kind: ResourceKind, name: str) -> None:
         """Delete one resource; refused while another needs it."""
         self.delete_resource(KINDS[kind_of(kind)], name)
+
+    def delete_alarm(self, name: str) -> None:
+        """Delete an alarm of any kind; refused while a composite alarm looks at it."""
+        is_composite = self.alarm(name)["kind"] == "composite"
+        self.delete("CompositeAlarm" if is_composite else "Alarm", name)
 
     def invoke(
         self,

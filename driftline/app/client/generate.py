@@ -56,7 +56,7 @@ def _row(operation: Operation) -> dict[str, Any]:
         "parameters": [
             _parameter(operation, name)
             for name in operation.parameters
-            if name != "next_token" and not _is_header(operation, name)
+            if not ((operation.is_paged and name == "next_token") or _is_header(operation, name))
         ],
         "command": operation.command,
         "columns": operation.columns,

@@ -1,4 +1,4 @@
-"""What a client can ask of metrics, metric math and detectors of anomalies."""
+"""What a client can ask of metrics beside the operations of the table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEFLATE_FROM = 10_240
 
 
 class MetricCalls(OperationCalls):
-    """Calls about metrics, metric math and detectors."""
+    """Calls about metrics that send bytes, or ask one operation page after page."""
 
     def put_metrics(
         self, namespace: str, data: Sequence[Mapping[str, Any]], *, request_id: str | None = None
@@ -35,49 +35,6 @@ class MetricCalls(OperationCalls):
         path = "/api/v1/metrics"
         return int(self._json("POST", path, content=content, headers=headers)["stored"])
 
-    def metrics(
-        self,
-        *,
-        namespace: str | None = None,
-        name: str | None = None,
-        dimensions: Mapping[str, str | None] | None = None,
-        only_recent: bool = False,
-        limit: int | None = None,
-    ) -> list[Json]:
-        """List metrics that had data in the last two weeks, as ListMetrics does; all pages."""
-        wanted = [
-            key if value is None else f"{key}={value}" for key, value in (dimensions or {}).items()
-        ]
-        return self._items(
-            "metrics", limit=limit, namespace=namespace, name=name, dimension=wanted or None,
-            recently_active="PT3H" if only_recent else None,
-        )  # fmt: skip
-
-    def metric_statistics(
-        self,
-        namespace: str,
-        name: str,
-        start: datetime,
-        end: datetime,
-        *,
-        period: int = 60,
-        statistics: Sequence[str] = ("Average",),
-        dimensions: Mapping[str, str] | None = None,
-        unit: str | None = None,
-    ) -> list[Json]:
-        """Return statistics of one metric, plain and extended ones, as GetMetricStatistics does."""
-        asked = {
-            "namespace": namespace,
-            "metric_name": name,
-            "dimensions": dict(dimensions or {}),
-            "start_time": start,
-            "end_time": end,
-            "period": period,
-            "extended_statistics": list(statistics),
-            "unit": unit,
-        }
-        return self._post("metrics", "statistics", body=asked)["datapoints"]
-
     def metric_data(
         self,
         queries: Sequence[Mapping[str, Any]],
@@ -85,19 +42,16 @@ class MetricCalls(OperationCalls):
         end: datetime,
         *,
         newest_first: bool = True,
-        max_datapoints: int | None = None,
     ) -> list[Json]:
         """Ask metrics and metric math, as GetMetricData does; all pages."""
-        asked: dict[str, Any] = {
-            "metric_data_queries": [dict(query) for query in queries],
-            "start_time": start,
-            "end_time": end,
-            "scan_by": "TimestampDescending" if newest_first else "TimestampAscending",
-            "max_datapoints": max_datapoints,
-        }
         found: list[Json] = []
+        token: str | None = None
         while True:
-            page: Json = self._post("metrics", "data", body=asked)
+            page = self.get_metric_data(
+                [dict(query) for query in queries], start, end,
+                scan_by="TimestampDescending" if newest_first else "TimestampAscending",
+                next_token=token,
+            )  # fmt: skip
             for part in page["metric_data_results"]:
                 last = found[-1] if found else None
                 # A result that was cut goes on at the top of the next page.
@@ -107,8 +61,8 @@ class MetricCalls(OperationCalls):
                     last["status_code"] = part["status_code"]
                 else:
                     found.append(part)
-            asked["next_token"] = page["next_token"]
-            if asked["next_token"] is None:
+            token = page["next_token"]
+            if token is None:
                 return found
             _drop_unbegun(found)
 

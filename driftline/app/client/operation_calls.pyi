@@ -164,6 +164,18 @@ class OperationCalls(ServerCalls):
         rows that a request does not have, requests that are labelled in part.
         """
 
+    def metrics(self, *, namespace: str | None = ..., name: str | None = ..., dimension: Sequence[str] = ..., recently_active: Literal['PT3H'] | None = ..., limit: int | None = ...) -> list[Json]:
+        """List metrics that had data in the last two weeks, as ListMetrics does."""
+
+    def get_metric_data(self, metric_data_queries: Any, start_time: datetime, end_time: datetime, *, scan_by: Literal['TimestampDescending', 'TimestampAscending'] = ..., max_datapoints: int = ..., next_token: str | None = ...) -> Json:
+        """Return one page of metrics and metric math, as GetMetricData does."""
+
+    def metric_statistics(self, namespace: str, metric_name: str, start_time: datetime, end_time: datetime, *, period: int = ..., statistics: Sequence[str] = ..., extended_statistics: Sequence[str] = ..., dimensions: Mapping[str, str] | None = ..., unit: str | None = ...) -> Json:
+        """Return statistics of one metric, period by period and unit by unit.
+        
+        As GetMetricStatistics does; one statistic at least must be named.
+        """
+
     def test_channel(self, name: str) -> Json:
         """Send one message of type webhook.test now, and return what the receiver answered."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError, NotFoundError
@@ -78,40 +79,6 @@ def put(
     return Answer({"stored": stored}, [line])
 
 
-@metric.command("list")
-@options.asks_server
-def list_(
-    client: Client,
-    namespace: Annotated[str | None, typer.Argument(help="Only this namespace.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Only metrics of this name.")] = None,
-    dimension: Annotated[
-        list[str] | None,
-        typer.Option("-d", "--dimension", metavar="NAME[=VALUE]", help="One it must have."),
-    ] = None,
-    recent: Annotated[
-        bool, typer.Option("--recent", help="Only with data in the last three hours.")
-    ] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many.")] = 1000,
-) -> Answer:
-    """List metrics that had data in the last two weeks.
-
-    Example: driftline metric list AWS/SageMaker -d EndpointName=flights
-    """
-    wanted = [one.partition("=") for one in dimension or ()]
-    found = client.metrics(
-        namespace=namespace,
-        name=name,
-        dimensions={key: text if sign else None for key, sign, text in wanted},
-        only_recent=recent,
-        limit=limit,
-    )
-    rows = [
-        {**one, "dimensions": " ".join(f"{key}={text}" for key, text in one["dimensions"].items())}
-        for one in found
-    ]
-    return Answer(found, [Table(["namespace", "metric_name", "dimensions"], rows)])
-
-
 @metric.command()
 @options.asks_server
 def stats(
@@ -141,10 +108,10 @@ def stats(
         moment(since, "--from", end=end),
         end,
         period=period,
-        statistics=wanted,
+        extended_statistics=wanted,
         dimensions=dimensions,
         unit=unit,
-    )
+    )["datapoints"]
     if not found:
         require_metric(client, namespace, name, dimensions, now=now)
     rows = [{**one, **(one.get("extended_statistics") or {})} for one in found]
@@ -231,8 +198,8 @@ def require_metric(
     client: Client, namespace: str, name: str, dimensions: Mapping[str, str], *, now: datetime
 ) -> None:
     """Refuse a metric that has no datapoint, however old."""
-    some = dict(list(dimensions.items())[:_ASKED_MAX])
-    same = client.metrics(namespace=namespace, name=name, dimensions=some, limit=_LOOKED_AT)
+    some = [f"{key}={value}" for key, value in dimensions.items()][:_ASKED_MAX]
+    same = client.metrics(namespace=namespace, name=name, dimension=some, limit=_LOOKED_AT)
     if any(one["dimensions"] == dict(dimensions) for one in same):
         return
     # ListMetrics leaves out what had no data for two weeks.
@@ -240,7 +207,7 @@ def require_metric(
     if client.metric_statistics(
         namespace, name, end - _KEPT, end,
         period=86_400, statistics=["SampleCount"], dimensions=dimensions,
-    ):  # fmt: skip
+    )["datapoints"]:  # fmt: skip
         return
     which = f'metric "{name}" of namespace "{namespace}"'
     found = client.metrics(namespace=namespace, name=name, limit=_LOOKED_AT)
@@ -254,7 +221,7 @@ def require_metric(
         near = _nearest(name, {one["metric_name"] for one in found})
         raise NotFoundError(
             f"{which} does not exist; expected one of its metrics{near}: driftline metric list "
-            f"{namespace} shows them"
+            f"--namespace {namespace} shows them"
         )
     near = _nearest(namespace, {one["namespace"] for one in client.metrics(limit=_LOOKED_AT)})
     raise NotFoundError(
@@ -272,3 +239,6 @@ def _nearest(wrong: str, known: Collection[str], *, cutoff: float = 0.5) -> str:
 
 def _flags(dimensions: Mapping[str, str]) -> str:
     return " ".join(f"-d {key}={value}" for key, value in sorted(dimensions.items()))
+
+
+add_operations(metric, "metric")

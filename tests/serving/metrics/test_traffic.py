@@ -116,14 +116,14 @@ def test_a_server_tells_of_its_endpoints_when_it_stops(start, trained, tmp_path)
             assert server.invoke("flights", trained.csv(slice(0, 2))).status_code == 200
         assert server.invoke("flights", b"1,2").status_code == 400
     with start(tmp_path) as server, Client(server.url) as client:
-        listed = client.metrics(namespace=NAMESPACE, dimensions={"EndpointName": "flights"})
+        listed = client.metrics(namespace=NAMESPACE, dimension=["EndpointName=flights"])
         names = [one["metric_name"] for one in listed]
         (calls,) = client.metric_statistics(
             NAMESPACE, "Invocation4XXErrors", NOW, NOW + timedelta(minutes=1),
             dimensions=listed[0]["dimensions"], statistics=["Sum", "SampleCount"],
-        )  # fmt: skip
+        )["datapoints"]  # fmt: skip
         with pytest.raises(InputError):
-            client.metric_statistics(NAMESPACE, "Invocations", NOW, NOW)
+            client.metric_statistics(NAMESPACE, "Invocations", NOW, NOW, statistics=["Sum"])
     assert sorted(names) == [
         "Invocation4XXErrors",
         "Invocation5XXErrors",

@@ -17,7 +17,7 @@ import pytest
 import driftline
 from driftline.access.principal import Role
 from driftline.alerts.alarms.alarm import State
-from driftline.app.client import alarms, captures, client, connection, metrics, monitors
+from driftline.app.client import captures, client, connection, metrics, monitors
 from driftline.app.client import generate as table
 from driftline.app.client.operation_table import operations
 from driftline.monitors.executions import Status
@@ -50,7 +50,7 @@ DOCUMENTS: Mapping[str, object] = {
 }
 NAMES = {
     name: value
-    for module in (connection, metrics, alarms, captures, monitors, client)
+    for module in (connection, metrics, captures, monitors, client)
     for name, value in vars(module).items()
 } | {
     "AlarmState": State, "ExecutionStatus": Status,

@@ -1,0 +1,186 @@
+"""Operations on metrics: put datapoints, list metrics, ask for statistics, metrics and math."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from pydantic import BeforeValidator, Field
+from starlette.concurrency import run_in_threadpool
+
+from driftline.alerts.documents import iso
+from driftline.alerts.math import data
+from driftline.alerts.math.plan import Plan
+from driftline.alerts.math.query import MetricQuery, read_dimensions
+from driftline.alerts.math.reading import fetch_from
+from driftline.alerts.metrics import questions
+from driftline.alerts.metrics.adding import add
+from driftline.alerts.metrics.putdata import digest_of, read_put
+from driftline.database.engine import read_connection
+from driftline.errors import InputError
+from driftline.formats.json.parsing import fault_of
+from driftline.serving.api import answers
+from driftline.serving.bodies.media_types import UnsupportedMediaError
+from driftline.serving.context import ServerContext
+from driftline.serving.http.responses import TooLargeError
+from driftline.serving.operations.registry import Json, Limit, PageToken, Time, operation
+from driftline.serving.operations.services import Services
+from driftline.validation import require_unicode
+
+# PutMetricData: 1 MB as sent; what it may become when it was deflated is bounded, too.
+_BODY_MAX = 1 << 20
+_INFLATED_MAX = 10 << 20
+# botocore writes the id of a call into the first header, and the same one when it tries again.
+_REQUEST_IDS = ("amz-sdk-invocation-id", "idempotency-key")
+
+Dimensions = Annotated[
+    Mapping[str, str], BeforeValidator(lambda given: read_dimensions(given, "the request"))
+]
+
+
+@operation(
+    "POST /metrics", role="ingest", errors=(409,), takes=answers.PutMetricData, answer=answers.Added
+)
+async def put_metrics(services: Services, request: Request) -> Json:
+    """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
+
+    The body is PutMetricData's, at most 1 MB, gzip allowed; the id stands in the header
+    ``Idempotency-Key`` or ``amz-sdk-invocation-id`` and is known for an hour. Another body
+    under that id is refused with 409.
+    """
+    body = _inflated(await request.body(), request.headers.get("content-encoding", ""))
+    named = (request.headers.get(name) for name in _REQUEST_IDS)
+    request_id = next((one for one in named if one), None)
+    return {"stored": await run_in_threadpool(_put, services.context, body, request_id)}
+
+
+@operation(
+    "GET /metrics", role="viewer", answer=answers.MetricPage, command="metric list",
+    columns="namespace metric_name dimensions",
+)  # fmt: skip
+def metrics(
+    services: Services,
+    namespace: Annotated[str | None, "Only metrics of this namespace."] = None,
+    name: Annotated[str | None, "Only metrics of this name."] = None,
+    dimension: Annotated[
+        Sequence[str],
+        Field(
+            max_length=10,
+            description="NAME or NAME=VALUE; all that are given must be there; repeatable.",
+        ),
+    ] = (),
+    recently_active: Annotated[
+        Literal["PT3H"] | None, "Only metrics with data in the last three hours."
+    ] = None,
+    limit: Limit = questions.PAGE_MAX,
+    next_token: PageToken = None,
+) -> Json:
+    """List metrics that had data in the last two weeks, as ListMetrics does.
+
+    Example: driftline metric list --namespace AWS/SageMaker --dimension EndpointName=flights
+    """
+    wanted = [one.partition("=") for one in dimension]
+    with read_connection(services.context.engine) as connection:
+        page = questions.aws_metrics(
+            connection, services.context.now(), namespace=namespace, name=name,
+            dimensions=[(key, value if sign else None) for key, sign, value in wanted],
+            only_recent=recently_active is not None, next_token=next_token, limit=limit,
+        )  # fmt: skip
+    items = [
+        {"namespace": one.namespace, "metric_name": one.name, "dimensions": one.dimensions}
+        for one in page.metrics
+    ]
+    return {"items": items, "next_token": page.next_token}
+
+
+@operation("POST /metrics/data", role="viewer", answer=answers.MetricResults)
+def get_metric_data(
+    services: Services,
+    metric_data_queries: Annotated[list[dict[str, Any]], "Up to 500 metrics and expressions."],
+    start_time: Annotated[Time, "Begin here; included."],
+    end_time: Annotated[Time, "End here; left out."],
+    scan_by: Annotated[
+        Literal["TimestampDescending", "TimestampAscending"], "Which points come first."
+    ] = "TimestampDescending",
+    max_datapoints: Annotated[int, "So many on one page."] = data.MOST_POINTS,
+    next_token: PageToken = None,
+) -> Json:
+    """Return one page of metrics and metric math, as GetMetricData does."""
+    context = services.context
+    request = data.DataRequest(
+        queries=tuple(MetricQuery.from_dict(one) for one in metric_data_queries),
+        start=start_time, end=end_time, is_newest_first=scan_by == "TimestampDescending",
+        max_datapoints=max_datapoints, next_token=next_token,
+    ).aligned(context.now())  # fmt: skip
+    plan = Plan.of(request.queries)
+    first, last = int(request.start.timestamp()), int(request.end.timestamp())
+    with read_connection(context.engine) as connection:
+        band = None
+        if any(True for _ in plan.bands()):
+            band = services.bands.over(connection, plan, first, last)
+        return data.get_metric_data(request, fetch_from(connection, first, last), band).as_dict()
+
+
+@operation("POST /metrics/statistics", role="viewer", answer=answers.MetricStatistics)
+def metric_statistics(
+    services: Services,
+    namespace: str,
+    metric_name: str,
+    start_time: Annotated[Time, "Begin here; included, and rounded down."],
+    end_time: Annotated[Time, "End here; left out."],
+    period: Annotated[int, "Seconds."] = 60,
+    statistics: Annotated[Sequence[str], Field(max_length=5, description="Such as Average.")] = (),
+    extended_statistics: Annotated[
+        Sequence[str], Field(max_length=10, description="Such as p99.")
+    ] = (),
+    dimensions: Annotated[Dimensions | None, "All that the metric has."] = None,
+    unit: Annotated[str | None, "Only datapoints of this unit."] = None,
+) -> Json:
+    """Return statistics of one metric, period by period and unit by unit.
+
+    As GetMetricStatistics does; one statistic at least must be named.
+    """
+    asked = questions.StatisticsRequest(
+        namespace=namespace, name=metric_name, dimensions=dimensions or {}, start=start_time,
+        end=end_time, period_s=period, statistics=[*statistics, *extended_statistics], unit=unit,
+    )  # fmt: skip
+    with read_connection(services.context.engine) as connection:
+        found = questions.metric_statistics(connection, asked, services.context.now())
+    points = [{**one, "timestamp": iso(one["timestamp"])} for one in found]
+    return {"label": metric_name, "datapoints": points}
+
+
+def _put(context: ServerContext, body: bytes, request_id: str | None) -> int:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is no JSON ({fault_of(error)}); expected an object") from error
+    require_unicode(found, "body")
+    now = context.now()
+    points = read_put(found, now)
+    with context.engine.begin() as connection:
+        return add(connection, points, request_id, digest=digest_of(found), now=now)
+
+
+def _inflated(body: bytes, encoding: str) -> bytes:
+    if len(body) > _BODY_MAX:
+        raise TooLargeError(f"the body has {len(body)} bytes; expected {_BODY_MAX} or fewer")
+    if encoding.lower() in ("", "identity"):
+        return body
+    if encoding.lower() != "gzip":
+        raise UnsupportedMediaError(f'Content-Encoding is "{encoding[:40]}"; expected gzip or none')
+    reader = zlib.decompressobj(wbits=31)
+    try:
+        found = reader.decompress(body, _INFLATED_MAX)
+    except zlib.error as error:
+        raise InputError(f"the body is no gzip: {error}") from error
+    if reader.unconsumed_tail:
+        raise TooLargeError(f"the body inflates to more than {_INFLATED_MAX} bytes")
+    if not reader.eof:
+        raise InputError("the body is no gzip: it is cut off")
+    if reader.unused_data:
+        raise InputError("the body is one gzip and more; expected one, of the whole body")
+    return found
