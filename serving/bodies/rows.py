@@ -104,7 +104,8 @@ def read_columns(
         return {one.name: _typed(found, one) for one, found in zip(texts, cells, strict=True)}
     if expected is None or not has_types:
         return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
-    together = {} if form == "csv" else _numbers_together(cells, expected.columns)
+    is_large = form != "csv" and len(body) > _FEW_BYTES
+    together = _numbers_together(cells, expected.columns) if is_large else {}
     return {
         column.name: together[at]
         if at in together
