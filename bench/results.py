@@ -55,7 +55,8 @@ def memory_mib(pid: int) -> float:
 
 def below(pid: int) -> list[int]:
     """Return a process and all that it started."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [child for task in tasks for child in task.read_text().split()]
     return [pid, *(one for child in children for one in below(int(child)))]
 
 

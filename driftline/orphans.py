@@ -24,9 +24,9 @@ def adopt_orphans() -> None:
     _prctl(SUBREAPER, 1)
 
 
-def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent is gone; Linux only."""
-    _prctl(PARENT_DEATH, signal.SIGKILL)
+def end_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel end this process by a signal when its parent is gone; Linux only."""
+    _prctl(PARENT_DEATH, number)
 
 
 def end_children(but: Collection[int] = ()) -> None:

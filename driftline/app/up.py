@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -17,10 +18,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
+from driftline.app import allocator
 from driftline.app.exit_codes import error_of
-from driftline.app.warm_parent import ForkedProcess, WarmParent, can_fork
 from driftline.errors import InputError, UnavailableError
+from driftline.forked import Forked, ForkServer
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +49,37 @@ PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0
 STOP_S = 15.0
 LAST_LINES_S = 2.0
+# Modules that processes import, by the process; all share them.
+_LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink", "httpcore")
+# With what others import when they are first used: each process would have its own.
+_LISTENING = (
+    "driftline.app.listener", "httpcore", "pydantic.v1", "uvicorn.lifespan.on",
+    "uvicorn.loops.asyncio",
+)  # fmt: skip
+_IMPORTS = {
+    "server": (*_LISTENING, "driftline.serving.app"),
+    "background": (
+        *_LOOPS,
+        "driftline.alerts.evaluation.evaluator",
+        "driftline.alerts.math.training",
+        "driftline.alerts.notify.deliverer",
+        "driftline.alerts.notify.notification_maintenance",
+        "driftline.database.migrations",
+        "driftline.monitors.run.scheduler",
+        "driftline.serving.hosting.model_process",
+    ),
+    "dashboard": (*_LISTENING, "driftline.app.client.connection", "driftline.dashboard.app"),
+    "sidecar": (*_LOOPS, "driftline.capture.line.kafka"),
+    "sink": (*_LOOPS, "driftline.capture.line.kafka"),
+}
 
 
 @dataclass(slots=True)
 class _Child:
     name: str
     roles: tuple[str, ...]
-    process: subprocess.Popen[bytes] | ForkedProcess | None = None
+    process: Forked | None = None
+    stdin: IO[bytes] | None = None
     ready_fd: int = -1
     is_ready: bool = False
     started_s: float = 0.0
@@ -74,8 +101,8 @@ class Supervisor:
             for name in dict.fromkeys(roles.values())
         ]
         names = [child.name for child in self._children]
-        # One alone shares its memory with nobody.
-        self._parent = WarmParent(names) if len(names) > 1 and can_fork() else None
+        preload = ["driftline.app.preload", *(one for name in names for one in _IMPORTS[name])]
+        self._fork_server = ForkServer(preload, lambda: allocator.VARIABLES | os.environ)
         for child in self._children:
             self._spawn(child)
 
@@ -135,23 +162,22 @@ class Supervisor:
             if process is None:
                 continue
             if process.poll() is None:
-                process.terminate()
+                process.send_signal(signal.SIGTERM)
                 try:
                     process.wait(STOP_S)
                 except subprocess.TimeoutExpired:
                     log.error("process=%s did not end in %.0f s, killed", child.name, STOP_S)
-                    process.kill()
+                    process.send_signal(signal.SIGKILL)
                     process.wait()
             for thread in child.threads:
                 # Not for ever: a worker that hangs outlives its killed server and holds the pipe.
                 thread.join(LAST_LINES_S)
-            if process.stdin is not None:
-                process.stdin.close()
+            if child.stdin is not None:
+                child.stdin.close()
             if child.ready_fd >= 0:
                 os.close(child.ready_fd)
                 child.ready_fd = -1
-        if self._parent is not None:
-            self._parent.close()
+        self._fork_server.close()
 
     def _spawn(self, child: _Child) -> None:
         if child.ready_fd >= 0:
@@ -161,30 +187,33 @@ class Supervisor:
         if self._settings_file is not None:
             arguments += ["--settings", str(self._settings_file)]
         try:
-            child.process = self._start(arguments, write_fd)
+            child.process, stdin, stdout = self._start(arguments, write_fd)
         finally:
             os.close(write_fd)
         child.started_s = time.monotonic()
         child.is_ready = False
-        thread = threading.Thread(target=self._copy_log, args=(child, child.process), daemon=True)
+        if child.stdin is not None:
+            child.stdin.close()
+        child.stdin = stdin
+        thread = threading.Thread(target=self._copy_log, args=(child, stdout), daemon=True)
         thread.start()
         child.threads = [thread]
 
-    def _start(
-        self, arguments: list[str], ready_fd: int
-    ) -> subprocess.Popen[bytes] | ForkedProcess:
-        if self._parent is not None:
-            return self._parent.start(arguments, ready_fd)
-        # -P: a queue.py in the folder that somebody starts this in is none of our modules.
-        command = [sys.executable, "-P", "-m", "driftline.app.processes", *arguments]
-        return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
-            [*command, "--ready-fd", str(ready_fd)],
-            pass_fds=(ready_fd,),
-            stdin=subprocess.PIPE,  # Never written to: its end tells the child that we are gone.
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops in order.
-        )
+    def _start(self, arguments: list[str], ready_fd: int) -> tuple[Forked, IO[bytes], IO[bytes]]:
+        """Return a process, its input, which nobody writes to, and what it prints."""
+        (reading, stdin), (stdout, writing) = os.pipe(), os.pipe()
+        try:
+            process = self._fork_server.start(
+                _be, arguments, descriptors=(ready_fd, reading, writing), end_by=signal.SIGTERM
+            )
+        except BaseException:
+            os.close(stdin)
+            os.close(stdout)
+            raise
+        finally:
+            os.close(reading)
+            os.close(writing)
+        return process, os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
 
     def _read_ready(self, child: _Child, left_s: float) -> None:
         ready = select.poll()
@@ -200,14 +229,13 @@ class Supervisor:
             code, f"{child.name}: ended with code {code} before it was ready{self._where(child)}"
         )
 
-    def _copy_log(self, child: _Child, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
+    def _copy_log(self, child: _Child, stdout: IO[bytes]) -> None:
         """Copy a process's lines to its own file, or to standard error after its name.
 
         A line that cannot be written (full disk, closed terminal) is dropped: else the process
         would hang.
         """
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in stdout:
             with suppress(OSError):
                 if self._log_folder is None:
                     # A line of JSON names its process itself.
@@ -218,7 +246,7 @@ class Supervisor:
                 self._log_folder.mkdir(parents=True, exist_ok=True)
                 with (self._log_folder / f"{child.name}.log").open("ab", buffering=0) as target:
                     target.write(line)
-        process.stdout.close()
+        stdout.close()
 
     def _where(self, child: _Child) -> str:
         return f"; see {self._log_folder / child.name}.log" if self._log_folder else ""
@@ -241,3 +269,16 @@ def start(
             )
     chosen = {role: process for role, process in roles.items() if not only or role in only}
     return Supervisor(settings_file, chosen, log_folder)
+
+
+def _be(arguments: list[str], ready: int, stdin: int, stdout: int) -> None:
+    """Be a process of an installation, with its pipes; in the forked process."""
+    from driftline.app.processes import main  # Imported before the fork.
+
+    with suppress(OSError):  # Of ps and top; no /proc, or one that may not be written to.
+        Path("/proc/self/comm").write_text(arguments[0], encoding="ascii")
+    for pipe, places in ((stdin, (0,)), (stdout, (1, 2))):
+        for place in places:
+            os.dup2(pipe, place)
+        os.close(pipe)
+    main([*arguments, "--ready-fd", str(ready)])

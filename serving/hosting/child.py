@@ -14,11 +14,11 @@ from typing import Any, cast
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.serving.hosting.command.process import TERM_S, ended
-from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.prints import Prints
+from driftline.serving.hosting.worker_process import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.resources.endpoints import ManyModels
 
 log = logging.getLogger(__name__)
@@ -152,9 +152,14 @@ class Child(asyncio.Protocol):
         """Start a process that has no model yet."""
         ours, theirs = socket.socketpair()
         child = cls()
+        # The first start waits for imports.
+        starting = asyncio.create_task(asyncio.to_thread(_start, theirs, child._prints))
         try:
-            with theirs:
-                child._process = start_worker(theirs, child._prints)
+            try:
+                child._process = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                child._process = await starting
+                raise
             await child._loop.create_connection(lambda: child, sock=ours)
         except BaseException:
             ours.close()
@@ -370,6 +375,11 @@ class Child(asyncio.Protocol):
         assert self._transport is not None
         frames, self._unsent = self._unsent, []
         self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+
+def _start(theirs: socket.socket, prints: Prints) -> WorkerProcess:
+    with theirs:
+        return start_worker(theirs, prints)
 
 
 def _reply(header: Mapping[str, Any], body: bytes, note: Mapping[str, Any] | None) -> Reply:

@@ -27,11 +27,11 @@ from driftline.errors import InputError, UnavailableError
 from driftline.formats.arrow_types import as_fitted, missing_of
 from driftline.monitors.kinds.attribution.shapley import Contributions
 from driftline.serving.hosting.child import Launch, LoadError
-from driftline.serving.hosting.fork_server import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.frames import FrameReader, pack
 from driftline.serving.hosting.prints import Prints
+from driftline.serving.hosting.worker_process import STOP_GRACE_S, WorkerProcess, start_worker
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.model_files import model_digest

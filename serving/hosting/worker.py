@@ -1,11 +1,10 @@
-"""Child process that holds a model, or many: forked by `fork_server`, or a program of its own.
+"""What runs in a worker process, which holds a model, or many.
 
-Reads frames from the socket FD of ``python -P -m driftline.serving.hosting.worker FD``, answers
-frames, and ends when the socket ends. A frame with a path names the model to load, or announces
-many (multi_model/models.py); all others are requests. Waiting requests are predicted together: a
-scikit-learn pipeline costs milliseconds a call and microseconds a row (17 rows 2.1 ms, 340 rows 2.3
-ms), so this decides the throughput. If the model refuses a batch, its requests are predicted one by
-one, so that each gets its own answer.
+Reads frames from a socket, answers frames, and ends when the socket ends. A frame with a path names
+the model to load, or announces many (multi_model/models.py); all others are requests. Waiting
+requests are predicted together: a scikit-learn pipeline costs milliseconds a call and microseconds
+a row (17 rows 2.1 ms, 340 rows 2.3 ms), so this decides the throughput. If the model refuses a
+batch, its requests are predicted one by one, so that each gets its own answer.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from typing import TYPE_CHECKING, Any, cast
 import joblib
 import numpy as np
 
-from driftline.ending import ending_at_once
 from driftline.errors import InputError
 from driftline.formats.shapes.requests import RequestRows
 from driftline.orphans import ended_count
@@ -498,9 +496,3 @@ def _sentence(error: Exception) -> str:
     """Return the first line of a model's complaint, cut to a readable length."""
     lines = str(error).strip().splitlines()
     return f"the model refused the rows: {lines[0][:300] if lines else type(error).__name__}"
-
-
-if __name__ == "__main__":
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    with ending_at_once():
-        main(int(sys.argv[1]))

@@ -32,12 +32,14 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, NoReturn
 
-from driftline.app import warm_parent
-from driftline.serving.hosting import fork_server
+from driftline.app import up
+from driftline.forked import ForkServer
+from driftline.serving.hosting import worker_process
 
 __all__ = ["Fork", "ForkedTransform", "driftline", "end", "python", "talking"]
 
@@ -268,17 +270,12 @@ def _main() -> None:
         _preload()
         gc.freeze()
         gc.enable()
-        here, door = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        if os.fork() == 0:
-            listener.close()
-            here.close()
-            _fork_workers(door)
-        door.close()
+        shared = _fork_workers(listener)
         asked = _serve(listener)
     if asked is None:
         end(0)
     if _share_workers(asked["env"]):
-        fork_server.share_fork_server(here.detach())
+        worker_process.fork_server = lambda: shared
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["env"])
@@ -293,22 +290,54 @@ def _share_workers(environment: Mapping[str, str]) -> bool:
     of_models = {"PYTHONPATH": str(MODELS)}
     return all(
         environment.get(name) in (os.environ.get(name), of_models.get(name))
-        for name in fork_server.PASSED_ON
+        for name in worker_process.PASSED_ON
     )
 
 
-def _fork_workers(door: socket.socket) -> NoReturn:
-    """Fork workers whenever a command needs some, until nobody is left who could."""
-    sys.path.append(str(MODELS))
-    own_id = os.getpid()
-    while os.getpid() == own_id and door.recv(1, socket.MSG_PEEK):
-        fork_server.fork_for_all(door)
-    end(0)
+class SharedForkServer(ForkServer):
+    """Forks workers for all commands: it runs as long as one of them does."""
+
+    def __init__(self, address: str, alive_fd: int) -> None:
+        super().__init__([], dict)
+        self._forkserver_address, self._forkserver_alive_fd = address, alive_fd
+
+    @property
+    def alive_fd(self) -> int:
+        """The file by which it knows that somebody is left who may ask."""
+        return self._forkserver_alive_fd
+
+    def ensure_running(self) -> None:
+        """Leave it as it is."""
+
+
+def _fork_workers(commands: socket.socket) -> SharedForkServer:
+    """Have a process fork workers; it imports what they need when a command needs the first one."""
+    resource_tracker.ensure_running()
+    address = connection.arbitrary_address("AF_UNIX")
+    reading, writing = os.pipe()
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.bind(address)
+        asked.listen()
+        if os.fork() == 0:
+            commands.close()
+            os.close(writing)
+            select.select([asked, reading], [], [])
+            sys.path.append(str(MODELS))
+            os.environ.update(worker_process._variables(), PYTHONPATH=str(MODELS))
+            for name in os.environ.keys() - worker_process._variables().keys():
+                del os.environ[name]
+            preload = ["driftline.serving.hosting.preload", "driftline.preloaded"]
+            try:
+                forkserver.main(asked.fileno(), reading, preload)
+            except SystemExit:
+                end(0)
+    os.close(reading)
+    return SharedForkServer(address, writing)
 
 
 def _preload() -> None:
     import_module("driftline.lazy_imports").start_lean_process()
-    for name in (*MODULES, *(one for found in warm_parent._IMPORTS.values() for one in found)):
+    for name in (*MODULES, *(one for found in up._IMPORTS.values() for one in found)):
         import_module(name)
     for name in PACKAGES:
         folders = import_module(name).__path__

@@ -9,55 +9,29 @@ themselves is the matter of tests/journeys/test_stopping.py, test_access.py and 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import inspect
 import os
-import runpy
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from driftline.app.up import Supervisor
-from driftline.serving.hosting import fork_server
-from tests.servers.commands import LONGEST_S, Fork, end
+from driftline.serving.hosting import worker_process
+from tests.servers.commands import LONGEST_S, Fork, SharedForkServer, end
 
-__all__ = ["PROCESS", "ForkedInstallation", "ForkingSupervisor"]
+__all__ = ["PROCESS", "ForkedInstallation"]
 
-OURS = ("driftline.app.processes", "driftline.app.warm_parent")
+# Code of one process of an installation, with its own arguments.
+PROCESS = "import os; os.setsid(); from driftline.app.processes import main; main()"
+OURS = "from multiprocessing.forkserver import main; "
 FIRST = "from tests.servers.installations import fork_from_now_on; fork_from_now_on()"
-# What forks workers is the process's own, as where it is started: tests look for it.
-PROCESS = """
-import os
-from driftline.app.processes import main
-from driftline.serving.hosting.fork_server import _fork_servers
-os.setsid()
-_fork_servers.cache_clear()
-main()
-"""
-
-
-class ForkingSupervisor(Supervisor):
-    """One process of an installation at a time, forked with its imports."""
-
-    def _start(self, arguments: list[str], ready_fd: int) -> _Process:  # type: ignore[override]
-        return _Process(arguments, ready_fd)
-
-
-class _Process(Fork):
-    def __init__(self, arguments: list[str], ready_fd: int) -> None:
-        (reading, told), (printed, writing) = os.pipe(), os.pipe()
-        self.stdin, self.stdout = os.fdopen(told, "wb"), os.fdopen(printed, "rb")
-        try:
-            files = (reading, writing, writing, ready_fd)
-            super().__init__([*arguments, "--ready-fd"], files, code=PROCESS)
-        finally:
-            os.close(reading)
-            os.close(writing)
 
 
 class ForkedInstallation(Fork):
@@ -121,12 +95,13 @@ def _open_streams() -> None:
 
 
 def _is_ours(words: Sequence[str]) -> bool:
-    return words[:3] == [sys.executable, "-P", "-m"] and words[3] in OURS
+    return words[:3] == [sys.executable, "-P", "-c"] and words[3].startswith(OURS)
 
 
 def _go_on(words: Sequence[str], asked: Mapping[str, Any]) -> NoReturn:
     """Be the program that was to be started."""
     try:
+        atexit._clear()  # Those of whoever started it.
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
@@ -136,9 +111,11 @@ def _go_on(words: Sequence[str], asked: Mapping[str, Any]) -> NoReturn:
         for target, name in enumerate(("p2cread", "c2pwrite", "errwrite")):
             if asked[name] != -1:
                 os.dup2(asked[name], target)
-        # Objects of the one that forked hold all others until the end, which a later file may be.
-        fork_server._fork_servers.cache_clear()
-        _close_all_but({0, 1, 2, *asked["pass_fds"]})
+        kept = {0, 1, 2, resource_tracker.getfd(), *asked["pass_fds"]}
+        shared = worker_process.fork_server()
+        if isinstance(shared, SharedForkServer):
+            kept.add(shared.alive_fd)
+        _close_all_but(kept)
         _open_streams()
         if asked["env"] is not None:
             os.environ.clear()
@@ -158,14 +135,11 @@ def _close_all_but(kept: set[int]) -> None:
 
 
 def _run(words: Sequence[str]) -> NoReturn:
-    """Run a module of ours as ``python -P -m`` does, and end with its exit code."""
-    name, sys.argv[1:] = words[3], words[4:]
-    # As ever, the program is a module of its own, whoever has imported it before.
-    sys.modules.pop(name, None)
+    """Run code as ``python -P -c`` does, and end with its exit code."""
     gc.freeze()
     code = 0
     try:
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
+        exec(words[3], {"__name__": "__main__"})
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
     except BaseException:  # noqa: BLE001  # What the interpreter does with whatever leaves a program.

@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +24,10 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sqlalchemy import Engine
 
 from driftline.app.listener import Server, listen
+from driftline.orphans import children
 from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting import fork_server
+from driftline.serving.hosting import worker_process
 from driftline.serving.resources.endpoints import signature_of, trusts_event_time
 from tests.servers.postgres import new_sqlite, open_url
 from tests.sinking import sink_all
@@ -95,14 +95,10 @@ def make_model(frame: pd.DataFrame) -> Pipeline:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_fork_server() -> Iterator[None]:
-    """Have one process fork the workers of all tests here: it imports scikit-learn, for seconds.
-
-    It would end when no test had workers for a minute, and those whose models are of modules of
-    ours would need another one.
-    """
+    """Have workers import models of modules of ours."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fork_server, "_IDLE_S", 3600.0)
         patch.setenv("PYTHONPATH", str(MODULES))
+        worker_process.fork_server().close()  # It has another path.
         yield
 
 
@@ -170,16 +166,9 @@ class Running:
         self.sink_all()
 
     def worker_ids(self) -> list[int]:
-        """Find the worker processes of this server: what its fork server has forked."""
-        parents = {}
-        for folder in Path("/proc").iterdir():
-            with contextlib.suppress(OSError, ValueError):
-                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
-                command = (folder / "cmdline").read_bytes()
-                if b"driftline.serving.hosting.fork_server" in command and fields[0] != "Z":
-                    parents[int(folder.name)] = int(fields[1])
-        found = [worker for worker, parent in parents.items() if parents.get(parent) == os.getpid()]
-        return sorted(found)
+        """Find the worker processes of this server, which its fork server has forked."""
+        parent = worker_process.fork_server().pid
+        return [] if parent is None else sorted(children(parent))
 
 
 @contextlib.contextmanager

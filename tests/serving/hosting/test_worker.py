@@ -4,6 +4,8 @@ import sys
 
 from driftline.serving.hosting.frames import FrameReader, pack
 
+MAIN = "import sys; from driftline.serving.hosting.worker import main; main(int(sys.argv[1]))"
+
 
 def test_a_worker_whose_server_is_killed_ends_without_a_word(slow_model):
     ours, theirs = socket.socketpair()
@@ -17,7 +19,7 @@ def test_a_worker_whose_server_is_killed_ends_without_a_word(slow_model):
     request = {"form": "csv", "answer": "csv", "alone": True}
     with theirs:
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", "driftline.serving.hosting.worker", str(theirs.fileno())],
+            [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),

@@ -1,0 +1,191 @@
+"""Processes that a process forks which has imported what they run: multiprocessing's fork server.
+
+An import costs a second of CPU and 100 MiB for each process; forked, processes start in
+milliseconds and share that memory. What is forked holds all that its parent ever held, so the fork
+server gets few environment variables, none of them a secret.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pickle
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import connection, forkserver, resource_tracker, util
+from typing import Any
+
+from driftline.orphans import end_with_parent
+
+# The exit code of a process whose fork server is gone: nobody else could tell.
+UNKNOWN_CODE = 1
+# Imports come before the first answer; a busy machine takes several seconds for them.
+_ANSWERS_IN_S = 60.0
+
+
+class Forked:
+    """A process that a fork server forked, used as a ``subprocess.Popen`` is."""
+
+    def __init__(self, pid: int, status: connection.Connection) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._status = status
+        self._lock = threading.Lock()
+
+    def poll(self) -> int | None:
+        """Return its exit code, minus a signal's number when that ended it; None while it runs."""
+        return self._ended_within(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end and return its exit code."""
+        code = self._ended_within(timeout)
+        if code is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to it, unless it has ended: its number may be another's."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def _ended_within(self, timeout_s: float | None) -> int | None:
+        if self.returncode is None and self._status.poll(timeout_s):
+            with self._lock:
+                if self.returncode is None:
+                    code = os.read(self._status.fileno(), 8)
+                    self.returncode = struct.unpack("q", code)[0] if code else UNKNOWN_CODE
+        return self.returncode
+
+
+class ForkServer(forkserver.ForkServer):
+    """A process that imports modules and forks; it starts when it is first needed.
+
+    It ends when every process that may ask it has ended. When it is killed, the next start has
+    another one.
+    """
+
+    def __init__(self, preload: Sequence[str], variables: Callable[[], Mapping[str, str]]) -> None:
+        super().__init__()
+        self._preload, self._variables = [*preload, "driftline.preloaded"], variables
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
+        self._alive_fd = -1
+
+    @property
+    def pid(self) -> int | None:
+        """The operating system's number of the fork server, while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def start(
+        self,
+        run: Callable[..., None],
+        *arguments: object,
+        descriptors: Sequence[int] = (),
+        end_by: signal.Signals = signal.SIGKILL,
+    ) -> Forked:
+        """Fork a process that calls a function with arguments and descriptors of its own.
+
+        The function is one that a module defines. ``end_by``: the signal that ends the process when
+        the fork server is gone. OSError: no process could be forked.
+        """
+        try:
+            status_fd, told = self.connect_to_new_process(descriptors)
+            status = connection.Connection(status_fd, writable=False)
+            with open(told, "wb") as data:  # noqa: PTH123 - a descriptor
+                pickle.dump({}, data)  # Our modules and paths are none of its own.
+                pickle.dump(_Run(run, arguments, self.pid, end_by), data)
+            if not status.poll(_ANSWERS_IN_S):
+                self.kill()
+                raise ChildProcessError("the fork server did not answer and was ended")
+            return Forked(forkserver.read_signed(status.fileno()), status)
+        except EOFError:
+            raise ChildProcessError("the fork server has ended") from None
+
+    def ensure_running(self) -> None:
+        """Start it where it does not run; `connect_to_new_process` asks for this."""
+        with self._starting:
+            if self._process is not None:
+                if self._process.poll() is None:
+                    return
+                os.close(self._alive_fd)
+            else:
+                atexit.register(self.close)
+            resource_tracker.ensure_running()
+            address = connection.arbitrary_address("AF_UNIX")  # type: ignore[attr-defined]
+            reading, self._alive_fd = os.pipe()
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(address)
+                os.chmod(address, 0o600)  # noqa: PTH101
+                listener.listen()
+                ends = (listener.fileno(), reading)
+                self._process = subprocess.Popen(  # noqa: S603 - the standard library's own program
+                    [sys.executable, "-P", "-c", "from multiprocessing.forkserver import main; "
+                     f"main({listener.fileno()}, {reading}, {self._preload!r})"],
+                    pass_fds=ends, stdin=subprocess.DEVNULL, env=dict(self._variables()),
+                    start_new_session=True,
+                )  # fmt: skip
+            os.close(reading)
+            self._forkserver_address, self._forkserver_alive_fd = address, self._alive_fd
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """Let it end, and wait for that."""
+        with self._starting:
+            if self._process is not None:
+                os.close(self._alive_fd)
+                try:
+                    self._process.wait(_ANSWERS_IN_S)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+                self._process = None
+                atexit.unregister(self.close)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What a forked process does; multiprocessing calls ``_bootstrap`` in it."""
+
+    run: Callable[..., None]
+    arguments: tuple[Any, ...]
+    parent: int | None
+    end_by: signal.Signals
+
+    def _bootstrap(self, parent_sentinel: int) -> int:
+        # The fork server ends when the last holder of this one has.
+        os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
+        os.close(parent_sentinel)
+        end_with_parent(self.end_by)
+        if self.parent not in (None, os.getppid()):  # It is gone already.
+            return UNKNOWN_CODE
+        os.setsid()
+        atexit._clear()
+        atexit.register(util._exit_function)  # type: ignore[attr-defined]
+        code = 0
+        try:
+            self.run(*self.arguments, *(forkserver.get_inherited_fds() or ()))
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a program
+            traceback.print_exc()
+            code = 1
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        return code

@@ -1,0 +1,160 @@
+"""Worker processes: what they share, what they know of their server, how they end."""
+
+import importlib
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import joblib
+import pyarrow as pa
+import pytest
+
+from driftline.orphans import children
+from driftline.serving.hosting.model_process import open_model
+from driftline.serving.hosting.prints import Prints
+from driftline.serving.hosting.worker_process import PASSED_ON, fork_server, start_worker
+from tests.servers.commands import talking
+
+MODELS = Path(__file__).parents[2] / "fixtures" / "serving"
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def variables_of(process: int) -> set[str]:
+    block = Path(f"/proc/{process}/environ").read_bytes().decode()
+    return {line.partition("=")[0] for line in block.split("\0") if line}
+
+
+@pytest.fixture
+def started():
+    """Start workers; give the process and our end of its socket."""
+    made = []
+
+    def start():
+        ours, theirs = socket.socketpair()
+        ours.settimeout(60)
+        with theirs:
+            made.append((start_worker(theirs, Prints()), ours))
+        return made[-1]
+
+    yield start
+    for process, link in made:
+        link.close()
+        process.collect(5)
+
+
+def test_a_worker_and_who_forks_it_have_one_thread_and_little_of_our_environment(started):
+    worker = started()[0].process_id
+
+    assert "PYTEST_CURRENT_TEST" in os.environ
+    for process in (worker, parent_of(worker)):
+        threads = [file.read_text() for file in Path(f"/proc/{process}/task").glob("*/comm")]
+        # Arrow's allocator prepares itself for forks; a pool of threads would not.
+        assert len([name for name in threads if "jemalloc" not in name]) == 1
+        threads_of = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+        assert variables_of(process) <= {*PASSED_ON, *threads_of}
+
+
+def test_a_worker_is_collected_when_its_socket_closes_and_killed_when_it_is_late(started):
+    (first, link), (second, _) = started(), started()
+    numbers = [first.process_id, second.process_id]
+
+    link.close()
+    first.collect(30)
+    second.collect(0.01)
+
+    assert not any(Path(f"/proc/{number}").exists() for number in numbers)
+    assert (first.exit_code, second.exit_code) == (0, -signal.SIGKILL)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_who_forked_them_and_the_next_has_another_one(started, how):
+    worker, link = started()
+    parent = parent_of(worker.process_id)
+
+    os.kill(parent, how)
+
+    assert link.recv(1) == b""
+    worker.collect(60)
+    assert parent_of(started()[0].process_id) not in (parent, 1)
+
+
+def test_one_that_a_model_stopped_is_replaced_when_a_worker_has_to_end(started, monkeypatch):
+    monkeypatch.setattr("driftline.serving.hosting.worker_process._KILLED_S", 0.1)
+    worker, _ = started()
+    parent = parent_of(worker.process_id)
+    os.kill(parent, signal.SIGSTOP)
+
+    worker.collect(0.01)
+
+    assert parent_of(started()[0].process_id) != parent
+
+
+SERVER = """
+import socket, sys
+from driftline.serving.hosting.prints import Prints
+from driftline.serving.hosting.worker_process import start_worker
+ours, theirs = socket.socketpair()
+idle, stopped = (start_worker(theirs, Prints()).process_id for _ in range(2))
+print(idle, stopped, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_worker_does_not_outlive_a_killed_server(until):
+    with talking(
+        "from importlib import reload\n"
+        "from driftline.serving.hosting import worker_process\n"
+        "reload(worker_process)\n" + SERVER
+    ) as (server, _, output):
+        workers = [int(word) for word in output.readline().split()]
+        until(lambda: os.getsid(workers[1]) == workers[1])
+        os.kill(workers[1], signal.SIGSTOP)  # It will not see the end of its socket.
+        parent = parent_of(workers[0])
+
+        server.kill()
+
+        until(lambda: not any(Path(f"/proc/{one}").exists() for one in (*workers, parent)))
+
+
+@pytest.fixture
+def halves(monkeypatch):
+    """Have a secret in the environment; it is given in halves, for whoever looks for it."""
+    halves = secrets.token_hex(16), secrets.token_hex(16)
+    # Many times: of memory that was freed, only a part is written over.
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "".join(halves) * 30)
+    fork_server().close()
+    return halves
+
+
+def test_what_looks_for_the_secret_finds_it_where_it_is(halves):
+    search = [sys.executable, str(MODELS / "memory_search.py")]
+
+    done = subprocess.run(search, input=" ".join(halves), capture_output=True, text=True)
+
+    assert int(done.stdout) >= 2  # The environment as it was given, and as Python has it.
+
+
+def test_a_model_finds_no_secret_in_its_process(halves, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(MODELS)
+    searching = importlib.import_module("searching_model").Searching(*halves).fit()
+    joblib.dump(searching, tmp_path / "m.joblib")
+
+    with open_model(tmp_path / "m.joblib", trust_pickle=True) as model:
+        # It looks, and tells how often it found the secret.
+        assert model(pa.table({"_c0": [0.0]})).tolist() == [0.0]
+
+        places = importlib.import_module("memory_search").places
+        for process in (model.process_id, fork_server().pid):
+            assert places(*(half.encode() for half in halves), process) == 0
+        held = [str(one.readlink()) for one in Path(f"/proc/{model.process_id}/fd").iterdir()]
+    kinds = {name.partition(":")[0] for name in held}
+    assert kinds == {"/dev/null", "pipe", "socket"}
+    assert len([name for name in held if name.startswith("socket:")]) == 1
+    assert children(os.getpid())
