@@ -30,14 +30,11 @@ from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving.api import (
-    async_invocations,
     cloudevents,
     executions,
-    logs,
     marks,
     monitors,
     transfer,
-    transform_jobs,
     undeclared,
 )
 from driftline.serving.api.annotating import resume_marks
@@ -154,15 +151,11 @@ def _api(
         title="driftline", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
         dependencies=[Depends(Authorization(context)), Depends(require_plain_body)],
     )  # fmt: skip
-    # Narrow paths first: the last router takes any name.
-    api.include_router(async_invocations.router(context, reconciler, later))
     for router in (
         transfer.router(context, begun),
         executions.router(context, shelf),
         monitors.router(context),
         marks.router(context, shelf),
-        transform_jobs.router(context, jobs),
-        logs.router(context),
     ):
         api.include_router(router, prefix="/api/v1")
     services = Services(

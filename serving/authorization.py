@@ -39,8 +39,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/endpoints/{{name}}/capture/lines": "analyst",
     f"POST {_V1}/endpoints/{{name}}/capture/lines": "ingest",
     f"GET {_V1}/endpoints/{{name}}/capture/import": "ingest",
-    "POST /endpoints/{name}/async-invocations": "invoke",
-    f"GET {_V1}/endpoints/{{name}}/async-invocations/{{inference_id}}": "invoke",
     # Monitors.
     f"POST {_V1}/monitors/{{name}}/run": "operator",
     f"POST {_V1}/monitors/{{name}}/backfill": "operator",
@@ -59,11 +57,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/executions/{{execution_id}}/rows": "analyst",
     f"GET {_V1}/executions/{{execution_id}}/violations/rows": "analyst",
     f"GET {_V1}/executions/{{execution_id}}/violations/{{violation}}/rows": "analyst",
-    f"POST {_V1}/transform-jobs": "operator",
-    f"GET {_V1}/logs": "viewer",
-    f"GET {_V1}/transform-jobs": "viewer",
-    f"GET {_V1}/transform-jobs/{{name}}": "viewer",
-    f"POST {_V1}/transform-jobs/{{name}}/stop": "operator",
 }
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 

@@ -71,8 +71,6 @@ _BY_ENDPOINT = (
     f"GET {_ENDPOINT}",
     f"GET {_ENDPOINT}/capture/hours",
     f"GET {_ENDPOINT}/capture/lines",
-    "POST /endpoints/{name}/async-invocations",
-    f"GET {_ENDPOINT}/async-invocations/{{inference_id}}",
 )
 _BY_NEW_ENDPOINT = (
     f"GET {_ENDPOINT}/capture/import",
@@ -99,7 +97,6 @@ _BY_EXECUTION = (
     f"GET {_EXECUTION}/violations/{{violation}}/rows",
 )
 ENDPOINT_OF: dict[str, tuple[str, Find]] = {
-    f"GET {_V1}/logs": ("endpoint", of_endpoint),
     **dict.fromkeys(_BY_ENDPOINT, ("name", of_endpoint)),
     **dict.fromkeys(_BY_NEW_ENDPOINT, ("name", of_new_endpoint)),
     **dict.fromkeys(_BY_MONITOR, ("name", of_monitor)),

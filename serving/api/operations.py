@@ -41,7 +41,6 @@ def _row_file(id_: str) -> Operation:
 _ALARM = "/api/v1/alarms/{name}"
 _ENDPOINT = "/api/v1/endpoints/{name}"
 _MONITOR = "/api/v1/monitors/{name}"
-_TRANSFORM = "/api/v1/transform-jobs/{name}"
 _EXECUTION = "/api/v1/executions/{execution_id}"
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -56,24 +55,6 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     f"GET {_ENDPOINT}/capture/lines": Operation("export_lines", None, (409,), (LINES,)),
     f"GET {_ENDPOINT}/capture/hours": Operation("list_export_hours", answers.Hours),
-    "POST /endpoints/{name}/async-invocations": Operation(
-        "invoke_async", answers.Accepted, (404,), body=_BODIES
-    ),
-    f"GET {_ENDPOINT}/async-invocations/{{inference_id}}": Operation(
-        "get_async_invocation", answers.AsyncInvocation
-    ),
-    "GET /api/v1/logs": Operation("list_log_lines", pages(answers.PrintedLine), (404,)),
-    # Files scored in the background.
-    "POST /api/v1/transform-jobs": Operation(
-        "create_transform_job", answers.DescribedTransformJob, (404, 409)
-    ),
-    "GET /api/v1/transform-jobs": Operation(
-        "list_transform_jobs", pages(answers.DescribedTransformJob)
-    ),
-    f"GET {_TRANSFORM}": Operation("get_transform_job", answers.DescribedTransformJob),
-    f"POST {_TRANSFORM}/stop": Operation(
-        "stop_transform_job", answers.DescribedTransformJob, (409,)
-    ),
     # Monitors and what they found.
     f"POST {_MONITOR}/run": Operation("run_monitor", answers.ListedExecution, (409,)),
     f"POST {_MONITOR}/cancel": Operation("cancel_run", items(Cancelled), (409,)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,7 +12,6 @@ from driftline.app.client.connection import Json, in_path, tags_of, without_none
 from driftline.app.client.credentials import settings_here
 from driftline.app.client.metrics import MetricCalls
 from driftline.app.client.monitors import MonitorCalls
-from driftline.app.client.transforms import TransformCalls
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 
@@ -38,7 +36,7 @@ KINDS: Mapping[ResourceKind, Collection] = {
 _List = list  # Within the class the name is a method's.
 
 
-class Client(MonitorCalls, CaptureCalls, MetricCalls, TransformCalls):
+class Client(MonitorCalls, CaptureCalls, MetricCalls):
     """Speaks to one server.
 
     Parameters
@@ -156,32 +154,6 @@ class Client(MonitorCalls, CaptureCalls, MetricCalls, TransformCalls):
         path = f"/endpoints/{in_path(endpoint)}/async-invocations"
         sent = {**(headers or {}), **without_none(own)}
         return str(self._json("POST", path, content=body, headers=sent)["InferenceId"])
-
-    def async_invocation(self, endpoint: str, inference_id: str) -> Json:
-        """Return what came of an asynchronous invocation, or that it waits."""
-        return self._get("endpoints", endpoint, "async-invocations", inference_id)
-
-    def logs(
-        self,
-        endpoint: str,
-        *,
-        variant: str | None = None,
-        since: datetime | None = None,
-        limit: int | None = 100,
-    ) -> _List[Json]:
-        """List what the workers of an endpoint have printed, the newest line first.
-
-        Parameters
-        ----------
-        variant
-            Only its workers.
-        since
-            No older lines; aware.
-        limit
-            So many at most; None: all that are kept.
-        """
-        asked = {"endpoint": endpoint, "variant": variant, "since": since}
-        return self._items("logs", limit=limit, **asked)
 
 
 def kind_of(word: str) -> ResourceKind:

@@ -76,6 +76,9 @@ class OperationCalls(ServerCalls):
     def tag_alarm(self, name: str, *, tags: Mapping[str, str] | None = ..., without: Sequence[str] = ...) -> Json:
         """Add tags to an alarm and remove others; gives all that it has then."""
 
+    def async_invocation(self, name: str, inference_id: str) -> Json:
+        """Return what came of an asynchronous invocation, or that it waits."""
+
     def baseline_versions(self, name: str, *, limit: int | None = ...) -> list[Json]:
         """List the versions of a baseline, the newest first, with the monitors that use each."""
 
@@ -164,6 +167,12 @@ class OperationCalls(ServerCalls):
         rows that a request does not have, requests that are labelled in part.
         """
 
+    def logs(self, endpoint: str, *, variant: str | None = ..., since: datetime | None = ..., limit: int | None = ...) -> list[Json]:
+        """List what the workers of an endpoint have printed, the newest line first.
+        
+        Lines that were printed on the machine of the server that answers; the oldest are deleted.
+        """
+
     def metrics(self, *, namespace: str | None = ..., name: str | None = ..., dimension: Sequence[str] = ..., recently_active: Literal['PT3H'] | None = ..., limit: int | None = ...) -> list[Json]:
         """List metrics that had data in the last two weeks, as ListMetrics does."""
 
@@ -226,3 +235,20 @@ class OperationCalls(ServerCalls):
 
     def installation(self) -> Json:
         """Return the id of this server's installation, and where it stores its data."""
+
+    def create_transform_job(self, spec: Any) -> Json:
+        """Score files by a model, or as an endpoint does, in the background.
+        
+        In CreateTransformJob's form, in snake case, and `endpoint_name` in place of `model_name` to
+        score as an endpoint does. The model is the declared one of this moment: what is applied later
+        changes nothing.
+        """
+
+    def transform_jobs(self, *, status: Literal['InProgress', 'Completed', 'Failed', 'Stopping', 'Stopped'] | None = ..., name_contains: str = ..., limit: int | None = ...) -> list[Json]:
+        """List transform jobs, the newest first; of a status, or with names that hold a text."""
+
+    def transform_job(self, name: str) -> Json:
+        """Return a transform job: what it was asked, its status, and how far it is."""
+
+    def stop_transform_job(self, name: str) -> Json:
+        """Stop a transform job within seconds; outputs that are whole stay."""

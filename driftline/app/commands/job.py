@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer
 from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 from driftline.errors import InputError, UnavailableError
@@ -21,7 +22,6 @@ job = typer.Typer(
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(help="Job; `driftline job list` names them.")]
 POLL_S = 1.0
 _ENDED = ("Completed", "Failed", "Stopped")
 
@@ -48,23 +48,11 @@ def job_create(
     return job_answer(_follow(client, created) if wait else created)
 
 
-@job.command("list")
-@options.asks_server
-def job_list(client: Client, limit: options.Limit = 20) -> Answer:
-    """Show transform jobs, the newest first.
-
-    Example: driftline job list
-    """
-    found = client.transform_jobs(limit=limit)
-    columns = ["name", "status", "records", "files", "created", "reason"]
-    return Answer(found, [Table(columns, [_row(one) for one in found])])
-
-
 @job.command("get")
 @options.asks_server
 def job_get(
     client: Client,
-    name: Name,
+    name: Annotated[str, typer.Argument(help="Job; `driftline job list` names them.")],
     follow: Annotated[
         bool, typer.Option("--follow", help="First wait until the job has ended.")
     ] = False,
@@ -75,17 +63,6 @@ def job_get(
     """
     found = client.transform_job(name)
     return job_answer(_follow(client, found) if follow else found)
-
-
-@job.command("stop")
-@options.asks_server
-def job_stop(client: Client, name: Name) -> Answer:
-    """Stop a transform job within seconds; outputs that are whole stay.
-
-    Example: driftline job stop march
-    """
-    found = client.stop_transform_job(name)
-    return Answer(found, _lines(found))
 
 
 def _follow(client: Client, found: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -110,7 +87,7 @@ def job_answer(found: Mapping[str, Any]) -> Answer:
     return Answer(found, _lines(found), 0 if is_well else UNDECIDED)
 
 
-def _lines(found: Mapping[str, Any]) -> Iterator[str | Table]:
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     counts = found["progress"] or {"records": 0, "files_done": 0, "files": 0}
     yield (
         f"{found['transform_job_status']}: {counts['records']:,} records, "
@@ -121,13 +98,4 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str | Table]:
         yield found["failure_reason"]
 
 
-def _row(one: Mapping[str, Any]) -> dict[str, Any]:
-    counts = one["progress"]
-    return {
-        "name": one["transform_job_name"],
-        "status": one["transform_job_status"],
-        "records": counts and counts["records"],
-        "files": counts and f"{counts['files_done']} of {counts['files']}",
-        "created": one["creation_time"][:19],
-        "reason": one["failure_reason"],
-    }
+add_operations(job, "job", {"stop": lambda found, _: _lines(found)})

@@ -24,7 +24,6 @@ from driftline.monitors.executions import Status
 from driftline.serving.api.answers import Verdict
 from driftline.serving.api.openapi import EXAMPLES, operations_of
 from driftline.serving.resources.specs import Kind
-from driftline.serving.transform.definition import JobStatus
 from tests.driftline.test_reference import PAGES
 
 # Operations that no method calls, and who calls them.
@@ -46,7 +45,6 @@ DOCUMENTS: Mapping[str, object] = {
     "document": ASKED["POST /api/v1/alarms/replay"],
     "resources": ASKED["POST /api/v1/apply"]["resources"],
     "data": ASKED["POST /api/v1/metrics"]["MetricData"],
-    "spec": ASKED["POST /api/v1/transform-jobs"],
 }
 NAMES = {
     name: value
@@ -54,7 +52,7 @@ NAMES = {
     for name, value in vars(module).items()
 } | {
     "AlarmState": State, "ExecutionStatus": Status,
-    "JobStatus": JobStatus, "ResourceKind": Kind, "Role": Role, "Verdict": Verdict,
+    "ResourceKind": Kind, "Role": Role, "Verdict": Verdict,
 }  # fmt: skip
 
 

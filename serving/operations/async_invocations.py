@@ -1,4 +1,4 @@
-"""Routes of asynchronous invocations: accepted now, answered later by a file."""
+"""Operations on asynchronous invocations: accepted now, answered later by a file."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import uuid
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request
+from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.serving.asynchronous.dispatch import AsyncInvocations
+from driftline.serving.api import answers
 from driftline.serving.asynchronous.queue import AsyncRequest, get_request, put_request
+from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
+from driftline.serving.endpoint_scope import of_endpoint
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.operations.registry import Json, operation
+from driftline.serving.operations.services import Services
 
 # SageMaker's, in bytes and seconds.
 _BODY_MAX = 128_000
@@ -48,88 +53,71 @@ _Extension = Annotated[
 ]  # fmt: skip
 _Ttl = Annotated[int, Header(alias="x-amzn-sagemaker-requestttlseconds", ge=60, le=_TTL_S)]
 _Timeout = Annotated[int, Header(alias="x-amzn-sagemaker-invocationtimeoutseconds", ge=1, le=3600)]
+_SHOWN = (
+    "inference_id", "status", "failure_reason", "input_location", "output_location",
+    "failure_location", "attempts", "received_at", "expires_at", "ended_at",
+)  # fmt: skip
 
 
-def router(
-    context: ServerContext, reconciler: EndpointReconciler, queue: AsyncInvocations
-) -> APIRouter:
-    """Return the routes."""
-    routes = APIRouter(tags=["predictions"])
+@operation(
+    "POST //endpoints/{name}/async-invocations", role="invoke", status=202, errors=(404,),
+    of=("name", of_endpoint), answer=answers.Accepted, takes=(*MEDIA_TYPES.values(),),
+)  # fmt: skip
+async def invoke_async(
+    services: Services,
+    name: str,
+    request: Request,
+    location: _Location = None,
+    inference_id: _InferenceId = None,
+    ttl_s: _Ttl = _TTL_S,
+    timeout_s: _Timeout = _TIMEOUT_S,
+    filename: _Filename = None,
+    extension: _Extension = None,
+) -> Response:
+    """Accept an invocation, of a body or of a file, and answer it later by a file.
 
-    @routes.post("/endpoints/{name}/async-invocations", status_code=202)
-    async def accept(
-        name: str,
-        request: Request,
-        response: Response,
-        location: _Location = None,
-        inference_id: _InferenceId = None,
-        ttl_s: _Ttl = _TTL_S,
-        timeout_s: _Timeout = _TIMEOUT_S,
-        filename: _Filename = None,
-        extension: _Extension = None,
-    ) -> dict[str, str]:
-        """Accept an invocation, of a body or of a file, and answer it later by a file.
-
-        As InvokeEndpointAsync does: the headers of the answer say where it will lie.
-        """
-        body = await request.body()
-        endpoint, config = _config(reconciler, name)
-        _require_one_input(body, location)
-        if location is not None:
-            context.reach.check_object(location, endpoint)
-        id_, now = str(uuid.uuid4()), context.lease_clock()
-        output = config["output_config"]
-        place = output["s3_output_path"].rstrip("/")
-        failures = (output["s3_failure_path"] or place).rstrip("/")
-        where = "/".join([place, *_folders(extension)])
-        context.reach.check_output(where)
-        context.reach.check_output(failures)
-        # With the id in its name, which nobody can choose, it replaces no file that is there.
-        answer = f"{id_}_{filename}" if filename else f"{id_}.out"
-        found = AsyncRequest(
-            id=id_,
-            endpoint=endpoint,
-            inference_id=inference_id or id_,
-            input_location=location,
-            content=body or None,
-            headers=_headers(request.headers),
-            output_location=f"{where}/{answer}",
-            failure_location=f"{failures}/{id_}-error.out",
-            timeout_s=timeout_s,
-            received_at=now,
-            expires_at=now + timedelta(seconds=ttl_s),
-        )
-        await run_in_threadpool(_put, context, found)
-        queue.look()
-        response.headers["x-amzn-sagemaker-outputlocation"] = found.output_location
-        response.headers["x-amzn-sagemaker-failurelocation"] = found.failure_location
-        return {"InferenceId": found.inference_id}
-
-    @routes.get("/api/v1/endpoints/{name}/async-invocations/{inference_id}")
-    def describe(name: str, inference_id: str) -> dict[str, Any]:
-        """Return what came of an asynchronous invocation, or that it waits."""
-        endpoint = reconciler.endpoint(name)
-        known = name if endpoint is None else endpoint.name
-        with read_connection(context.engine) as connection:
-            found = get_request(connection, known, inference_id)
-        return _described(found)
-
-    return routes
-
-
-def _described(found: AsyncRequest) -> dict[str, Any]:
-    return {
-        "inference_id": found.inference_id,
-        "status": found.status,
-        "failure_reason": found.failure_reason,
-        "input_location": found.input_location,
-        "output_location": found.output_location,
-        "failure_location": found.failure_location,
-        "attempts": found.attempts,
-        "received_at": found.received_at.isoformat(),
-        "expires_at": found.expires_at.isoformat(),
-        "ended_at": found.ended_at and found.ended_at.isoformat(),
+    As InvokeEndpointAsync does: the headers of the answer say where it will lie.
+    """
+    context, body = services.context, await request.body()
+    endpoint, config = _config(services.reconciler, name)
+    _require_one_input(body, location)
+    if location is not None:
+        context.reach.check_object(location, endpoint)
+    id_, now = str(uuid.uuid4()), context.lease_clock()
+    output = config["output_config"]
+    place = output["s3_output_path"].rstrip("/")
+    failures = (output["s3_failure_path"] or place).rstrip("/")
+    where = "/".join([place, *_folders(extension)])
+    context.reach.check_output(where)
+    context.reach.check_output(failures)
+    # With the id in its name, which nobody can choose, it replaces no file that is there.
+    answer = f"{id_}_{filename}" if filename else f"{id_}.out"
+    found = AsyncRequest(
+        id=id_, endpoint=endpoint, inference_id=inference_id or id_, input_location=location,
+        content=body or None, headers=_headers(request.headers),
+        output_location=f"{where}/{answer}", failure_location=f"{failures}/{id_}-error.out",
+        timeout_s=timeout_s, received_at=now, expires_at=now + timedelta(seconds=ttl_s),
+    )  # fmt: skip
+    await run_in_threadpool(_put, context, found)
+    services.later.look()
+    headers = {
+        "x-amzn-sagemaker-outputlocation": found.output_location,
+        "x-amzn-sagemaker-failurelocation": found.failure_location,
     }
+    return JSONResponse({"InferenceId": found.inference_id}, 202, headers)
+
+
+@operation(
+    "GET /endpoints/{name}/async-invocations/{inference_id}", role="invoke",
+    of=("name", of_endpoint), answer=answers.AsyncInvocation,
+)  # fmt: skip
+def async_invocation(services: Services, name: str, inference_id: str) -> Json:
+    """Return what came of an asynchronous invocation, or that it waits."""
+    endpoint = services.reconciler.endpoint(name)
+    known = name if endpoint is None else endpoint.name
+    with read_connection(services.context.engine) as connection:
+        found = get_request(connection, known, inference_id)
+    return {name: getattr(found, name) for name in _SHOWN}
 
 
 def _headers(sent: Headers) -> dict[str, str]:

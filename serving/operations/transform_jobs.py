@@ -1,0 +1,192 @@
+"""Operations on transform jobs: files scored by a model in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from operator import itemgetter
+from typing import Annotated
+
+from fastapi import Body
+from pydantic import Field
+from sqlalchemy import Connection
+
+from driftline.access.principal import CURRENT
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.errors import InputError
+from driftline.serving.api import answers
+from driftline.serving.operations.registry import (
+    PAGE,
+    Json,
+    Latest,
+    PageToken,
+    operation,
+    page_of,
+)
+from driftline.serving.operations.services import Services
+from driftline.serving.provisioning.signatures import job_signature
+from driftline.serving.resources import store
+from driftline.serving.resources.specs import (
+    TRANSFORM_VARIANT,
+    command_of,
+    variants_and_shadows,
+    variants_of,
+)
+from driftline.serving.transform import jobs
+from driftline.serving.transform.definition import (
+    DataCaptureConfig,
+    JobStatus,
+    TransformJobSpec,
+)
+from driftline.serving.transform.jobs import JobCounts, PinnedModel, TransformJob
+from driftline.signature import Signature
+
+_WITHHELD = "not shown, because it may quote a record; the role analyst sees it"
+
+Name = Annotated[str, "The job's name; `driftline job list` shows it."]
+
+
+@operation(
+    "POST /transform-jobs", role="operator", errors=(404, 409),
+    answer=answers.DescribedTransformJob,
+)  # fmt: skip
+def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, Body()]) -> Json:
+    """Score files by a model, or as an endpoint does, in the background.
+
+    In CreateTransformJob's form, in snake case, and `endpoint_name` in place of `model_name` to
+    score as an endpoint does. The model is the declared one of this moment: what is applied later
+    changes nothing.
+    """
+    context = services.context
+    for place in spec.transform_input.data_source.s3_data_source.places:
+        context.reach.check_data(place)
+    context.reach.check_output(spec.transform_output.s3_output_path)
+    by, now = CURRENT.get().subject, context.lease_clock()
+    with context.engine.begin() as connection:
+        store.hold_all(connection)  # So that no model is removed that was just chosen.
+        model, signature = _pinned(connection, spec)
+        spec, model = _captured(connection, spec, model)
+        jobs.create_job(connection, spec, by=by, now=now, model=model, signature=signature)
+        found = _read(connection, spec.transform_job_name)
+    services.jobs.look()
+    return found
+
+
+@operation(
+    "GET /transform-jobs", role="viewer", answer=answers.pages(answers.DescribedTransformJob),
+    command="job list",
+    columns="name=transform_job_name status=transform_job_status records=progress.records"
+    " done=progress.files_done files=progress.files created=creation_time reason=failure_reason",
+)  # fmt: skip
+def transform_jobs(
+    services: Services,
+    status: Annotated[JobStatus | None, "Only those in this status."] = None,
+    name_contains: Annotated[
+        str, Field(max_length=63, description="Only names with this text.")
+    ] = "",
+    limit: Latest = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """List transform jobs, the newest first; of a status, or with names that hold a text.
+
+    Example: driftline job list
+    """
+    after = place_of(next_token, datetime, str)
+    with read_connection(services.context.engine) as connection:
+        found = jobs.list_jobs(
+            connection, status=status, name_contains=name_contains, after=after, limit=limit + 1
+        )
+        counts = jobs.count_files(connection, [job.name for job in found])
+    return page_of(
+        found, limit, lambda one: (one.created_at, one.name.casefold()),
+        lambda one: _shown(one, counts),
+    )  # fmt: skip
+
+
+@operation("GET /transform-jobs/{name}", role="viewer", answer=answers.DescribedTransformJob)
+def transform_job(services: Services, name: Name) -> Json:
+    """Return a transform job: what it was asked, its status, and how far it is."""
+    with read_connection(services.context.engine) as connection:
+        return _read(connection, name)
+
+
+@operation(
+    "POST /transform-jobs/{name}/stop", role="operator", errors=(409,),
+    answer=answers.DescribedTransformJob, command="job stop",
+)  # fmt: skip
+def stop_transform_job(services: Services, name: Name) -> Json:
+    """Stop a transform job within seconds; outputs that are whole stay.
+
+    Example: driftline job stop march
+    """
+    with services.context.engine.begin() as connection:
+        jobs.stop_job(connection, name)
+        found = _read(connection, name)
+    services.jobs.look()
+    return found
+
+
+def _read(connection: Connection, name: str) -> Json:
+    job = jobs.get_job(connection, name)
+    return _shown(job, jobs.count_files(connection, [job.name]))
+
+
+def _shown(job: TransformJob, counts: Mapping[str, JobCounts]) -> Json:
+    found = jobs.described(job, counts.get(job.name.casefold()))
+    if found["failure_reason"] and not CURRENT.get().may("analyst"):
+        found["failure_reason"] = _WITHHELD
+    return found
+
+
+def _captured(
+    connection: Connection, spec: TransformJobSpec, model: PinnedModel
+) -> tuple[TransformJobSpec, PinnedModel]:
+    """Name the endpoint of a job's captured rows as it is declared, and what they consist of."""
+    if spec.captured_as is None:
+        return spec, model
+    endpoint = store.get(connection, "Endpoint", spec.captured_as)
+    name, variants = endpoint.name, variants_and_shadows(endpoint.spec)
+    if any(one["variant_name"] == TRANSFORM_VARIANT for one in variants):
+        raise InputError(
+            f'data_capture_config.endpoint_name "{name}", which has a variant '
+            f'"{TRANSFORM_VARIANT}", as rows of jobs are called; expected another endpoint'
+        )
+    text = endpoint.made.get("signature")
+    if spec.model_name is not None and text is not None:
+        about = store.get(connection, "Model", spec.model_name).made["description"]
+        baseline = endpoint.spec["baseline"]
+        roles = {} if baseline is None else store.get(connection, "Baseline", baseline).spec
+        try:
+            text = job_signature(Signature.from_json(text), about, roles).to_json()
+        except InputError as error:
+            raise InputError(f'data_capture_config.endpoint_name "{name}": {error}') from error
+        model = replace(model, captured_signature=text)
+    config = DataCaptureConfig(endpoint_name=name)
+    return spec.model_copy(update={"data_capture_config": config}), model
+
+
+def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel, str | None]:
+    """Return the model of a job, and the signature by which it reads records, if there is one."""
+    signature = positive = None
+    name = spec.model_name
+    if spec.endpoint_name is not None:
+        endpoint = store.get(connection, "Endpoint", spec.endpoint_name)
+        variants = variants_of(endpoint.spec)
+        if not variants:
+            raise InputError(
+                f'endpoint "{endpoint.name}" has no model, an app of its own answers for it; '
+                "expected model_name"
+            )
+        # Several: the one that answers most requests.
+        name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
+        signature, positive = endpoint.made.get("signature"), endpoint.made.get("positive")
+    assert name is not None
+    model = store.get(connection, "Model", name)
+    made = model.made
+    if "file" not in made:
+        raise InputError(f'model "{name}" stands for many models; expected one by itself')
+    if command_of(model.spec)[0] is not None:
+        raise InputError(f'model "{name}" is a command; expected one of a file or folder')
+    return PinnedModel(made["file"], bool(made["trust_pickle"]), positive), signature
