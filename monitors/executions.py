@@ -7,7 +7,7 @@ datapoints and window history.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -29,6 +29,7 @@ from driftline.capture.tables.storage import list_folders
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.locks import advisory_lock
+from driftline.database.paging import Place, is_behind
 from driftline.database.upserts import upsert
 from driftline.errors import NotFoundError, UnavailableError
 from driftline.formats.location import locate
@@ -153,6 +154,10 @@ class Execution:
                 return f"{VIOLATED}: Job completed successfully with {count} violations."
         return self.status
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, and how the run ended."""
+        return {**asdict(self), "exit_message": self.exit_message}
+
 
 # Without what was told, for later windows, and what is read of one execution at a time.
 COLUMNS = tuple(executions.c[one.name] for one in fields(Execution))
@@ -164,6 +169,32 @@ def get_execution(connection: Connection, identity: str) -> Execution:
     if found is None:
         raise NotFoundError(f'execution "{identity}" does not exist; expected the id of a run')
     return found
+
+
+def list_executions(
+    connection: Connection,
+    monitor: str,
+    *,
+    statuses: Sequence[Status] = (),
+    start: datetime | None = None,
+    end: datetime | None = None,
+    after: Place | None = None,
+    limit: int,
+) -> list[Execution]:
+    """Return executions of windows that begin in [start, end), the newest window first."""
+    table = executions.c
+    order = [table.window_start, table.started_at, table.id]
+    query = select(*COLUMNS).where(
+        table.monitor == monitor, is_behind(after, order, descending=True)
+    )
+    if statuses:
+        query = query.where(table.status.in_(statuses))
+    if start is not None:
+        query = query.where(table.window_start >= start)
+    if end is not None:
+        query = query.where(table.window_start < end)
+    query = query.order_by(*(one.desc() for one in order)).limit(limit)
+    return [Execution(**one) for one in connection.execute(query).mappings()]
 
 
 def require_storage(engine: Engine, root: str) -> None:

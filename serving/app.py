@@ -31,13 +31,9 @@ from driftline.errors import DriftlineError
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving.api import (
     cloudevents,
-    executions,
-    marks,
-    monitors,
     transfer,
     undeclared,
 )
-from driftline.serving.api.annotating import resume_marks
 from driftline.serving.api.requests import require_plain_body
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.authorization import Audited, Authorization, admit_invocations
@@ -52,6 +48,7 @@ from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
 from driftline.serving.operations import rest
 from driftline.serving.operations.services import Services
+from driftline.serving.provisioning.annotating import resume_marks
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.rolling import Rolling
 from driftline.serving.transform.dispatch import TransformJobs
@@ -151,12 +148,7 @@ def _api(
         title="driftline", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
         dependencies=[Depends(Authorization(context)), Depends(require_plain_body)],
     )  # fmt: skip
-    for router in (
-        transfer.router(context, begun),
-        executions.router(context, shelf),
-        monitors.router(context),
-        marks.router(context, shelf),
-    ):
+    for router in (transfer.router(context, begun),):
         api.include_router(router, prefix="/api/v1")
     services = Services(
         context,

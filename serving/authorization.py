@@ -39,24 +39,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     f"GET {_V1}/endpoints/{{name}}/capture/lines": "analyst",
     f"POST {_V1}/endpoints/{{name}}/capture/lines": "ingest",
     f"GET {_V1}/endpoints/{{name}}/capture/import": "ingest",
-    # Monitors.
-    f"POST {_V1}/monitors/{{name}}/run": "operator",
-    f"POST {_V1}/monitors/{{name}}/backfill": "operator",
-    f"POST {_V1}/monitors/{{name}}/queue": "operator",
-    f"POST {_V1}/monitors/{{name}}/cancel": "operator",
-    f"GET {_V1}/monitors/{{name}}/progress": "viewer",
-    f"POST {_V1}/monitors/{{name}}/backtest": "operator",
-    f"GET {_V1}/monitors/{{name}}/executions": "viewer",
-    f"GET {_V1}/monitors/{{name}}/marks": "viewer",
-    f"POST {_V1}/monitors/{{name}}/marks": "operator",
-    f"POST {_V1}/monitors/{{name}}/marks/{{identity}}/withdraw": "operator",
-    f"GET {_V1}/executions/{{execution_id}}": "viewer",
-    f"GET {_V1}/executions/{{execution_id}}/log": "viewer",
-    # Reports hold frequent values of the rows.
-    f"GET {_V1}/executions/{{execution_id}}/report": "analyst",
-    f"GET {_V1}/executions/{{execution_id}}/rows": "analyst",
-    f"GET {_V1}/executions/{{execution_id}}/violations/rows": "analyst",
-    f"GET {_V1}/executions/{{execution_id}}/violations/{{violation}}/rows": "analyst",
 }
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 

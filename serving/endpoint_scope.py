@@ -65,8 +65,7 @@ def of_execution(context: ServerContext, identity: str) -> str | None:
 
 
 _V1 = "/api/v1"
-_ENDPOINT, _MONITOR = f"{_V1}/endpoints/{{name}}", f"{_V1}/monitors/{{name}}"
-_EXECUTION = f"{_V1}/executions/{{execution_id}}"
+_ENDPOINT = f"{_V1}/endpoints/{{name}}"
 _BY_ENDPOINT = (
     f"GET {_ENDPOINT}",
     f"GET {_ENDPOINT}/capture/hours",
@@ -76,31 +75,10 @@ _BY_NEW_ENDPOINT = (
     f"GET {_ENDPOINT}/capture/import",
     f"POST {_ENDPOINT}/capture/lines",
 )
-# Not what changes a baseline, or another resource: others may use it.
-_BY_MONITOR = (
-    f"GET {_MONITOR}",
-    f"POST {_MONITOR}/run",
-    f"POST {_MONITOR}/backfill",
-    f"POST {_MONITOR}/queue",
-    f"POST {_MONITOR}/cancel",
-    f"GET {_MONITOR}/progress",
-    f"POST {_MONITOR}/backtest",
-    f"GET {_MONITOR}/executions",
-    f"GET {_MONITOR}/marks",
-)
-_BY_EXECUTION = (
-    f"GET {_EXECUTION}",
-    f"GET {_EXECUTION}/log",
-    f"GET {_EXECUTION}/report",
-    f"GET {_EXECUTION}/rows",
-    f"GET {_EXECUTION}/violations/rows",
-    f"GET {_EXECUTION}/violations/{{violation}}/rows",
-)
 ENDPOINT_OF: dict[str, tuple[str, Find]] = {
     **dict.fromkeys(_BY_ENDPOINT, ("name", of_endpoint)),
     **dict.fromkeys(_BY_NEW_ENDPOINT, ("name", of_new_endpoint)),
-    **dict.fromkeys(_BY_MONITOR, ("name", of_monitor)),
-    **dict.fromkeys(_BY_EXECUTION, ("execution_id", of_execution)),
+    f"GET {_V1}/monitors/{{name}}": ("name", of_monitor),
 }
 """By operation: the argument that names what it is about, and how its endpoint is found."""
 

@@ -1,8 +1,9 @@
-"""Windows of a monitor's schedule in a past span that were not run on what it asks now."""
+"""Windows that are run by request: the last whole one, a given one, or those of a past span."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 
 from sqlalchemy import Engine, select
@@ -14,6 +15,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import UNFINISHED
+from driftline.monitors.run.asked_windows import ask
 from driftline.monitors.run.status import state_of
 from driftline.monitors.schedule import due_windows
 from driftline.monitors.tables import executions
@@ -29,6 +31,59 @@ class MissedWindows:
     windows: tuple[Window, ...]
     ran_count: int  # Run before, on the same definition and baseline.
     live_count: int  # Still to be run by the scheduler.
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """How many windows a scheduler is to run, and which of the span's it is not."""
+
+    queued: int
+    already_run: int
+    left_to_schedule: int
+
+
+def last_window(definition: MonitorDefinition, now: datetime) -> Window:
+    """Return the last whole window of a monitor's schedule."""
+    timetable = definition.timetable
+    end = timetable.fired_before(now) if timetable.is_recurring else None
+    start = None if end is None else timetable.fired_before(end - timedelta(seconds=1))
+    if start is None or end is None:
+        raise InputError(
+            f'monitor "{definition.name}": schedule "{definition.schedule}" has no whole window '
+            "yet; give from and to"
+        )
+    return Window(start, end)
+
+
+def queue(
+    engine: Engine,
+    root: str,
+    definition: MonitorDefinition,
+    span: Window | None,
+    *,
+    again: bool,
+    whole: bool,
+    by: str,
+    now: datetime,
+    asked_at: datetime,
+) -> Queued:
+    """Have a scheduler run windows: the last whole one, a span as one, or those missed in a span.
+
+    `asked_at` is a time of the database's clock.
+    """
+    if span is None:
+        missed = MissedWindows((last_window(definition, now),), 0, 0)
+    elif whole:
+        if span.end > now:
+            raise InputError(f"window {span} is not over yet; expected one that is")
+        missed = MissedWindows((span,), 0, 0)
+    else:
+        missed = missed_windows(engine, root, definition, span, again=again)
+        if missed.windows:
+            expect_history(engine, definition)
+    with engine.begin() as connection:
+        ask(connection, definition.name, missed.windows, by=by, now=asked_at)
+    return Queued(len(missed.windows), missed.ran_count, missed.live_count)
 
 
 def missed_windows(

@@ -203,9 +203,6 @@ Marked = shape("Marked", "A mark, and what it changed.",
 Backfilled = shape(
     "Backfilled", "What was run of a span, and what is left of it.",
     items=[ListedExecution], already_run=int, left_to_schedule=int, left=int, next=Time | None)
-Queued = shape(
-    "Queued", "How many windows a scheduler is to run, and which of the span's it is not.",
-    queued=int, already_run=int, left_to_schedule=int)
 BacktestWindow = shape(
     "BacktestWindow",
     "One window of a backtest; an alarm has its column and cause, and the numbers of its test.",

@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from driftline.capture.windows.window import Window
 from driftline.database.paging import Place, token_of
 from driftline.errors import InputError
 from driftline.validation import require_finite, require_unicode
@@ -34,32 +32,6 @@ _DOUBTFUL = [
 _TO_ZEROS, _LONG = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 200
 
 Item = TypeVar("Item")
-
-
-From = Annotated[AwareDatetime | None, Query(alias="from")]
-To = Annotated[AwareDatetime | None, Query(alias="to")]
-
-
-class Fields(BaseModel):
-    """A body, or parameters, of which every field is known."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-
-class Span(Fields):
-    """A half-open span of time, or none."""
-
-    start: Annotated[AwareDatetime | None, Field(alias="from")] = None
-    end: Annotated[AwareDatetime | None, Field(alias="to")] = None
-
-    @property
-    def span(self) -> Window | None:
-        """Both ends; None where neither end is given."""
-        if (self.start is None) != (self.end is None):
-            raise InputError("only one of from and to is given; expected both or none")
-        if self.start is None or self.end is None:
-            return None
-        return Window(in_utc(self.start), in_utc(self.end))
 
 
 async def require_plain_body(request: Request) -> None:
@@ -100,14 +72,6 @@ def page_of(
     """Return one page of a list that was asked for one item more than a page may have."""
     token = token_of(place(found[limit - 1])) if len(found) > limit else None
     return {"items": [show(one) for one in found[:limit]], "next_token": token}
-
-
-def tag_of(text: str) -> tuple[str, str]:
-    """Read a tag that is written KEY=VALUE."""
-    key, mark, value = text.partition("=")
-    if not mark or not key:
-        raise InputError(f'tag "{text[:80]}"; expected KEY=VALUE')
-    return key, value
 
 
 def in_utc(moment: datetime) -> datetime:

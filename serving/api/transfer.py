@@ -22,11 +22,11 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.formats.capture_line import write_line
-from driftline.serving.api.known import known_endpoint
 from driftline.serving.api.requests import PAGE, Limit, PageToken, in_utc, page_of
 from driftline.serving.api.undeclared import UndeclaredEndpoints
 from driftline.serving.bodies.media_types import TEXT_TYPES, UnsupportedMediaError, text_form
 from driftline.serving.context import ServerContext
+from driftline.serving.known import known_endpoint
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import signature_of
 

@@ -28,8 +28,8 @@ from driftline.monitors.run.labelled_baseline import (
     read_labelled_table,
 )
 from driftline.serving.api import answers
-from driftline.serving.api.known import declared_monitor
 from driftline.serving.context import ServerContext
+from driftline.serving.known import declared_monitor
 from driftline.serving.operations.registry import (
     PAGE,
     From,
@@ -183,7 +183,7 @@ async def promote_baseline(
 
     All monitors that follow the baseline use it from their next window on.
 
-    Monitors that are pinned to a version (`baseline: NAME@3`) stay at theirs.
+    Monitors that are pinned to a version (`baseline: NAME@3`) keep it.
 
     Example: driftline baseline promote flights 4
     """

@@ -22,10 +22,10 @@ from driftline.database.engine import read_connection
 from driftline.monitors.kind import find_kind
 from driftline.monitors.run.captured_window import labels_of
 from driftline.serving.api import answers
-from driftline.serving.api.known import known_endpoint
 from driftline.serving.bodies.media_types import TEXT_TYPES, text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.endpoint_scope import of_endpoint
+from driftline.serving.known import known_endpoint
 from driftline.serving.operations.captures import Endpoint
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
-from driftline.serving.api import executions
+from driftline.serving.operations import monitors
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 
@@ -54,7 +54,7 @@ def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
     server, declare, monkeypatch
 ):
     server.apply(declare("Monitor", "history", endpoint="flights", baseline="flights"))
-    monkeypatch.setattr(executions, "BACKFILL_S", 0.0)
+    monkeypatch.setattr(monitors, "BACKFILL_S", 0.0)
     span = ["--from", "2026-01-12", "--to", "2026-01-16", "--server", server.url]
     words = ["monitor", "backfill", "history", *span]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 
@@ -11,7 +11,6 @@ from driftline.app.client.captures import CaptureCalls
 from driftline.app.client.connection import Json, in_path, tags_of, without_none
 from driftline.app.client.credentials import settings_here
 from driftline.app.client.metrics import MetricCalls
-from driftline.app.client.monitors import MonitorCalls
 from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 
@@ -36,7 +35,7 @@ KINDS: Mapping[ResourceKind, Collection] = {
 _List = list  # Within the class the name is a method's.
 
 
-class Client(MonitorCalls, CaptureCalls, MetricCalls):
+class Client(CaptureCalls, MetricCalls):
     """Speaks to one server.
 
     Parameters
@@ -154,6 +153,26 @@ class Client(MonitorCalls, CaptureCalls, MetricCalls):
         path = f"/endpoints/{in_path(endpoint)}/async-invocations"
         sent = {**(headers or {}), **without_none(own)}
         return str(self._json("POST", path, content=body, headers=sent)["InferenceId"])
+
+    def violation_rows(
+        self,
+        execution: str,
+        violation: int | None = None,
+        *,
+        form: Literal["csv", "parquet"] = "csv",
+    ) -> Iterator[bytes]:
+        """Return all rows behind a violation, by its place in the report, as a file in pieces.
+
+        Parameters
+        ----------
+        violation
+            None: the rows behind any that alarms.
+        form
+            "csv" or "parquet".
+        """
+        which = "" if violation is None else f"/{violation}"
+        path = f"/api/v1/executions/{in_path(execution)}/violations{which}/rows"
+        return self._stream(path, {"format": form}, again="ask again")
 
 
 def kind_of(word: str) -> ResourceKind:

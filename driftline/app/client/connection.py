@@ -141,7 +141,9 @@ class ServerCalls:
         for one in row["parameters"]:
             name, value = one["name"], given[one["name"]]
             if one["in"] == "path":
-                path = path.replace(f"{{{name}}}", in_path(value))
+                path = path.replace(
+                    f"{{{name}}}", in_path(value if one["kind"] == "str" else str(value))
+                )
             elif one["in"] == "document":
                 document = json.loads(json.dumps(value, default=str))  # Files may hold times.
             elif value != one.get("default"):

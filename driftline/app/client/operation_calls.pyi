@@ -113,7 +113,7 @@ class OperationCalls(ServerCalls):
         
         All monitors that follow the baseline use it from their next window on.
         
-        Monitors that are pinned to a version (`baseline: NAME@3`) stay at theirs.
+        Monitors that are pinned to a version (`baseline: NAME@3`) keep it.
         """
 
     def baseline_promotions(self, name: str, *, limit: int | None = ...) -> list[Json]:
@@ -160,6 +160,24 @@ class OperationCalls(ServerCalls):
         What was not found is no error: `unknown` counts such ids. Asking again is safe.
         """
 
+    def executions(self, name: str, *, status: Sequence[Literal['Completed', 'CompletedWithViolations', 'InsufficientData', 'NoData', 'Stopped', 'Failed']] = ..., start: datetime | None = ..., end: datetime | None = ..., limit: int | None = ...) -> list[Json]:
+        """List the executions of a monitor, newest window first; windows that begin in a span.
+        
+        Of windows with one start those of the schedule come first.
+        """
+
+    def execution(self, execution_id: str) -> Json:
+        """Return one execution, what it read, and what boto3 says of one."""
+
+    def execution_log(self, execution_id: str) -> list[Json]:
+        """Return the log of an execution: its stages and counts, never values of rows."""
+
+    def report(self, execution_id: str) -> Json:
+        """Return the report of an execution, as it was written: violations, features, segments."""
+
+    def first_rows(self, execution_id: str, *, violation: int = ..., limit: int | None = ...) -> Json:
+        """Return the first rows behind a violation, the offending column in front."""
+
     def truth_report(self, name: str, *, first: date | str | None = ..., last: date | str | None = ...) -> Json:
         """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.
         
@@ -184,6 +202,52 @@ class OperationCalls(ServerCalls):
         
         As GetMetricStatistics does; one statistic at least must be named.
         """
+
+    def run_monitor(self, name: str, *, start: datetime | None = ..., end: datetime | None = ...) -> Json:
+        """Run a monitor on one window now; running the same rows again changes nothing.
+        
+        Without a window it is the last whole one of its schedule. Rows that wait in the spool (10 s at
+        most) are not in it yet.
+        """
+
+    def backfill_monitor(self, name: str, start: datetime, end: datetime, *, again: bool = ...) -> Json:
+        """Run windows of a span that the schedule has passed and that were not run, oldest first.
+        
+        Answers after some seconds; `next` says from when to ask again, until it is null.
+        """
+
+    def queue_windows(self, name: str, *, start: datetime | None = ..., end: datetime | None = ..., again: bool = ..., whole: bool = ...) -> Json:
+        """Have a scheduler run windows, and answer at once how many.
+        
+        Without a span it is the monitor's last whole window; with one those of a backfill, or, with
+        `whole`, the span itself as one window.
+        """
+
+    def cancel_monitor(self, name: str, *, start: datetime | None = ..., end: datetime | None = ...) -> list[Json]:
+        """Cancel a window: one that is being judged ends within seconds, one that waits at once.
+        
+        Without a window it is what is being judged now, else what waits. The window is not run again by
+        itself; `driftline monitor run` and `backfill` do run it.
+        """
+
+    def progress(self, name: str) -> Json:
+        """List the windows that are being judged, for two seconds at least, and their logs."""
+
+    def backtest_monitor(self, name: str, start: datetime, end: datetime, *, window: str | None = ..., tolerance: float | None = ...) -> Json:
+        """Judge a captured period as the monitor would have done; nothing is recorded."""
+
+    def marks(self, name: str, *, verdict: Literal['expected', 'harmful', 'new-normal'] | None = ..., limit: int | None = ...) -> list[Json]:
+        """List what was said of a monitor's findings, the newest first."""
+
+    def mark_monitor(self, name: str, window: str, verdict: Literal['expected', 'harmful', 'new-normal'], reason: str, author: str, *, feature: str | None = ..., check: str | None = ..., until: datetime | None = ..., start: datetime | None = ..., end: datetime | None = ...) -> Json:
+        """Mark what a monitor found in a window as expected, harmful, or the new normal.
+        
+        Of "new-normal", the feature's baseline is made of the captured time from the window's start to
+        now, or of the one that is given.
+        """
+
+    def withdraw_mark(self, name: str, identity: int, author: str) -> Json:
+        """Take a mark back; a version of the baseline that it made goes out of use with it."""
 
     def test_channel(self, name: str) -> Json:
         """Send one message of type webhook.test now, and return what the receiver answered."""

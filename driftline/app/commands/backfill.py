@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -39,11 +40,13 @@ def backfill(
     if first is None or last is None:
         raise InputError(f'monitor "{name}": empty --from or --to; expected two times')
     ran: list[Mapping[str, Any]] = []
-    answer: Mapping[str, Any] = {}
-    before = None
+    before: int | None = None
+    since: datetime | None = first
     with progress("backfilling", unit="windows") as advance:
-        for answer in client.backfill_monitor(name, start=first, end=last, again=again):
+        while since is not None:
+            answer = client.backfill_monitor(name, start=since, end=last, again=again)
             before = answer["already_run"] if before is None else before
+            since = answer["next"]
             ran += answer["items"]
             advance(len(ran), len(ran) + answer["left"])
     counts = Counter(str(one["status"]) for one in ran)

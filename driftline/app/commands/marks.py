@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import typer
@@ -12,7 +12,7 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.commands.resources import monitor
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import DriftlineError
 
 Author = Annotated[
     str | None, typer.Option("--author", help="Who says so; default: your name on this computer.")
@@ -54,9 +54,6 @@ def mark(
     Example: driftline monitor mark flights --window 2026-11-18 --as expected --reason "sale"
     """
     first, last = options.moment(start, "--from"), options.moment(end, "--to")
-    if (first is None) != (last is None):
-        raise InputError("only one of --from and --to is given; expected both or none")
-    begin = options.moment(window, "--window")
     features: Sequence[str | None] = feature or [None]
     said = author or system_user()
     marked: list[Mapping[str, Any]] = []
@@ -65,14 +62,15 @@ def mark(
             marked.append(  # noqa: PERF401 - Known one by one, in case the next is refused.
                 client.mark_monitor(
                     name,
-                    window=begin,
+                    window=window,
                     verdict=verdict,
                     reason=reason,
                     author=said,
                     feature=each,
                     check=check,
                     until=options.moment(until, "--until"),
-                    rows=None if first is None or last is None else (first, last),
+                    start=first,
+                    end=last,
                 )
             )
     except DriftlineError:
@@ -82,18 +80,6 @@ def mark(
         raise
     lines = [line for one in marked for line in _lines(one)]
     return Answer(marked if len(marked) > 1 else marked[0], lines)
-
-
-@monitor.command("marks")
-@options.asks_server
-def marks(client: Client, name: options.Monitor) -> Answer:
-    """List what was said of a monitor's findings, the newest first.
-
-    Example: driftline monitor marks flights-data-quality
-    """
-    marks = client.marks(name)
-    columns = ["id", "verdict", "feature", "check", "window", "until", "author", "reason"]
-    return Answer(marks, [Table(columns, [_row(mark) for mark in marks])])
 
 
 @monitor.command("unmark")
@@ -110,6 +96,12 @@ def unmark(
     """
     withdrawn = client.withdraw_mark(name, mark_id, author=author or system_user())
     return Answer(withdrawn, _lines(withdrawn))
+
+
+def listed_marks(marks: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Table]:
+    """Return what people see of a list of marks."""
+    columns = ["id", "verdict", "feature", "check", "window", "until", "author", "reason"]
+    yield Table(columns, [_row(mark) for mark in marks])
 
 
 def _row(mark: Mapping[str, Any]) -> dict[str, Any]:

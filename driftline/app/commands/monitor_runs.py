@@ -1,16 +1,17 @@
-"""Commands about the executions of a monitor: list, follow and cancel them."""
+"""Commands about the executions of a monitor: run it, list, follow and cancel them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.marks import listed_marks
 from driftline.app.commands.operations import add_operations
-from driftline.app.commands.options import Client, moment
+from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.commands.resources import monitor
 from driftline.app.progress import progress
@@ -45,25 +46,6 @@ def executions(
     begun = client.progress(name)
     value = {"in_progress": begun["items"], "pending": begun["pending"], "executions": found}
     return Answer(value, _listed(value))
-
-
-@monitor.command("cancel")
-@options.asks_server
-def cancel(
-    client: Client,
-    name: options.Monitor,
-    start: options.WindowStart = None,
-    end: options.WindowEnd = None,
-) -> Answer:
-    """Cancel a window: one that is being judged ends within seconds, one that waits at once.
-
-    Without --from and --to it is what is being judged now, else what waits. The window is not run
-    again by itself; `driftline monitor run` and `backfill` do run it.
-
-    Example: driftline monitor cancel flights-data-quality
-    """
-    done = client.cancel_monitor(name, start=moment(start, "--from"), end=moment(end, "--to"))
-    return Answer(done, [f"{one['status']}: {_window(one)}" for one in done])
 
 
 def _window(one: Mapping[str, Any]) -> str:
@@ -109,9 +91,38 @@ def _listed(found: Mapping[str, Any]) -> Iterator[str | Table]:
     yield Table(columns, rows)
 
 
+def _ran(execution: Mapping[str, Any], _asked: object) -> Answer:
+    status = execution["status"]
+    code = {"Completed": 0, "CompletedWithViolations": 1}.get(status, 3)
+    return Answer(execution, [f"{status}: {_outcome(execution)}"], code=code)
+
+
+def _outcome(execution: Mapping[str, Any]) -> str:
+    from driftline.monitors.results.violation import plural  # Only where a window was judged.
+
+    window = _window(execution)
+    if execution["failure_reason"]:
+        waiting = "; new rows wait in the spool for up to 10 s" * (execution["status"] == "NoData")
+        return f"{execution['failure_reason']} ({window}; --from and --to choose another{waiting})"
+    count = execution["violation_count"]
+    if execution["status"] == "InsufficientData":
+        reason = execution["cause"] or f"{execution['row_count']:,} rows; nothing could be judged"
+        return f"{reason} ({window})"
+    found = f"{plural(execution['row_count'], 'row')}, {plural(count, 'violation')}"
+    return f"{found} ({window})" + (f"; {execution['cause']}" if execution["cause"] else "")
+
+
+def _cancelled(done: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[str]:
+    yield from (f"{one['status']}: {_window(one)}" for one in done)
+
+
 def _renewed(made: Mapping[str, Any], _asked: object) -> Iterator[str]:
     version = f"baseline {made['baseline']}: version {made['version']}"
     yield f"{version} of {made['row_count']:,} captured rows"
 
 
-add_operations(monitor, "monitor", {"baseline": _renewed})
+add_operations(
+    monitor,
+    "monitor",
+    {"run": _ran, "cancel": _cancelled, "baseline": _renewed, "marks": listed_marks},
+)

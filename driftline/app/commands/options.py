@@ -46,8 +46,6 @@ Tags = Annotated[
     typer.Option("--tag", metavar="KEY=VALUE", help="Only with this tag; repeatable."),
 ]
 Monitor = Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")]
-WindowStart = Annotated[str | None, typer.Option("--from", help="Start of the window, RFC 3339.")]
-WindowEnd = Annotated[str | None, typer.Option("--to", help="End of the window (exclusive).")]
 Dimensions = Annotated[
     list[str] | None,
     typer.Option("-d", "--dimension", metavar="NAME=VALUE", help="A dimension; repeatable."),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.options import Client, moment
+from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.exit_codes import UNDECIDED
 from driftline.errors import ForbiddenError, InputError
@@ -224,27 +224,6 @@ def invoke(
     typer.echo(answer.text.rstrip("\n"))
 
 
-@monitor.command("run")
-@options.asks_server
-def monitor_run(
-    client: Client,
-    name: options.Monitor,
-    start: options.WindowStart = None,
-    end: options.WindowEnd = None,
-) -> Answer:
-    """Run a monitor on one window now; running the same rows again changes nothing.
-
-    Without --from and --to it is the last whole window of its schedule. Rows that wait in the spool
-    (10 s at most) are not in it yet.
-
-    Example: driftline monitor run flights-data-quality --from 2026-11-18 --to 2026-11-19
-    """
-    execution = client.run_monitor(name, start=moment(start, "--from"), end=moment(end, "--to"))
-    status = execution["status"]
-    code = {"Completed": 0, "CompletedWithViolations": 1}.get(status, 3)
-    return Answer(execution, [f"{status}: {_outcome(execution)}"], code=code)
-
-
 def _change(change: Mapping[str, Any]) -> str:
     fields = "".join(f"\n    {field}" for field in change.get("fields", ()))
     return f"{change['action']:<9} {change['kind']} {change['name']}{fields}"
@@ -263,18 +242,3 @@ def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
     first, _, rest = body.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
     fields = next(csv.reader([first.decode("utf-8", "replace").strip()]), [])
     return rest if inputs and fields == inputs else body
-
-
-def _outcome(execution: Mapping[str, Any]) -> str:
-    from driftline.monitors.results.violation import plural  # Only where a window was judged.
-
-    window = f"{execution['window_start']} to {execution['window_end']}"
-    if execution["failure_reason"]:
-        waiting = "; new rows wait in the spool for up to 10 s" * (execution["status"] == "NoData")
-        return f"{execution['failure_reason']} ({window}; --from and --to choose another{waiting})"
-    count = execution["violation_count"]
-    if execution["status"] == "InsufficientData":
-        reason = execution["cause"] or f"{execution['row_count']:,} rows; nothing could be judged"
-        return f"{reason} ({window})"
-    found = f"{plural(execution['row_count'], 'row')}, {plural(count, 'violation')}"
-    return f"{found} ({window})" + (f"; {execution['cause']}" if execution["cause"] else "")

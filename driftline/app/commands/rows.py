@@ -134,7 +134,7 @@ def _first_rows(
     place = found
     if place is None:
         place = next((at for at, one in enumerate(violations) if one["predicate"]), 0)
-    shown = client.first_rows(execution["id"], place, limit=limit)
+    shown = client.first_rows(execution["id"], violation=place, limit=limit)
     value = {"execution": execution["id"], "violation": place, **shown}
     return Answer(value, _rows_shown(violations[place], shown))
 

@@ -186,7 +186,7 @@ def _planted(run: Run) -> list[Check]:
         violations = run.client.report(execution["id"])["violations"]
         cause = violations[0]["feature_name"] if violations else None
         if cause is not None and cause in planted.rows:
-            rows = run.client.first_rows(execution["id"], 0, limit=SHOWN_ROWS)["rows"]
+            rows = run.client.first_rows(execution["id"], limit=SHOWN_ROWS)["rows"]
             top, shown = top + 1, shown + len(rows)
             mask = planted.rows[cause]
             right += sum(bool(mask[first[row["event_id"]] + row["row_index"]]) for row in rows)

@@ -148,9 +148,9 @@ def test_the_page_shows_each_operation_with_its_statuses_and_an_example_without_
 
     assert set(sections) == {one.id for one in OPERATIONS.values()}
     assert all("<code>403</code>" in one for one in sections.values())
-    assert "<pre>" in sections["get_report"] and "answer 204: empty" in sections["delete_resource"]
-    assert "integer ≥ 1 ≤ 1000" in sections["list_marks"]
-    assert "<p>Needs the role <code>" in sections["get_report"]
+    assert "<pre>" in sections["report"] and "answer 204: empty" in sections["delete_resource"]
+    assert "integer ≥ 1 ≤ 1000" in sections["marks"]
+    assert "<p>Needs the role <code>" in sections["report"]
     assert "<script" not in page
 
 

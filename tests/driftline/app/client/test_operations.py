@@ -17,11 +17,9 @@ import pytest
 import driftline
 from driftline.access.principal import Role
 from driftline.alerts.alarms.alarm import State
-from driftline.app.client import captures, client, connection, metrics, monitors
+from driftline.app.client import captures, client, connection, metrics
 from driftline.app.client import generate as table
 from driftline.app.client.operation_table import operations
-from driftline.monitors.executions import Status
-from driftline.serving.api.answers import Verdict
 from driftline.serving.api.openapi import EXAMPLES, operations_of
 from driftline.serving.resources.specs import Kind
 from tests.driftline.test_reference import PAGES
@@ -48,11 +46,10 @@ DOCUMENTS: Mapping[str, object] = {
 }
 NAMES = {
     name: value
-    for module in (connection, metrics, captures, monitors, client)
+    for module in (connection, metrics, captures, client)
     for name, value in vars(module).items()
 } | {
-    "AlarmState": State, "ExecutionStatus": Status,
-    "ResourceKind": Kind, "Role": Role, "Verdict": Verdict,
+    "AlarmState": State, "ResourceKind": Kind, "Role": Role,
 }  # fmt: skip
 
 

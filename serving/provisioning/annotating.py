@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, true
@@ -40,11 +40,10 @@ from driftline.monitors.report.report import REPORT
 from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
-from driftline.serving.api.known import declared_monitor
-from driftline.serving.api.monitor_runs import open_job
-from driftline.serving.api.requests import in_utc
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.model_process import ModelShelf
+from driftline.serving.known import declared_monitor
+from driftline.serving.provisioning.monitor_runs import open_job
 from driftline.serving.provisioning.renewal import move_version, refuse_pinned
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
@@ -55,6 +54,10 @@ log = logging.getLogger(__name__)
 # Of a mark that lasts: so many windows at most are judged again at once, the newest.
 MOST_AGAIN = 200
 RETRY_S = 2.0
+# What is answered of an execution.
+BRIEF = (
+    "id", "window_start", "window_end", "status", "violation_count", "failure_reason",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,14 @@ class Marked:
     monitors: tuple[str, ...]  # Use another version of the baseline from their next window on.
     executions: tuple[Execution, ...]  # Of the windows that were judged again.
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is answered of it."""
+        return {
+            "mark": self.mark.to_dict(),
+            "monitors": self.monitors,
+            "executions": [{key: getattr(one, key) for key in BRIEF} for one in self.executions],
+        }
+
 
 def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
     """Find a window that a monitor has judged by its start, as in links or in RFC 3339.
@@ -72,8 +83,9 @@ def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
     Of several with one start it is the schedule's own, else the one that was judged last.
     """
     try:
-        start = in_utc(datetime.fromisoformat(window))
-    except ValueError as error:
+        start = datetime.fromisoformat(window)
+        start = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise InputError(
             f'window "{window[:40]}"; expected its start, such as 2026-11-18T00:00:00Z'
         ) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+from sqlalchemy import Engine
 
 from driftline.baseline import store as baselines
 from driftline.database.engine import read_connection
@@ -16,14 +17,13 @@ from driftline.formats.location import locate
 from driftline.monitors.definitions import get_definition
 from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
 from driftline.monitors.executions import Execution, variant_judged
-from driftline.monitors.external.source import ExternalSource
+from driftline.monitors.external.source import Access, ExternalSource
 from driftline.monitors.kinds.conditions import read_condition, with_baseline, with_rows
 from driftline.monitors.report.report import REPORT
 from driftline.monitors.root_cause.contributions import Contribution
 from driftline.monitors.run.captured_window import read_whole
 from driftline.monitors.run.record_scripts import SCRIPT
-from driftline.serving.context import ServerContext
-from driftline.serving.resources.endpoints import require_signature
+from driftline.signature import Signature
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class ContributingRows:
     batches: Callable[[], Iterator[pa.RecordBatch]]
 
 
-def read_report(context: ServerContext, execution: Execution) -> tuple[bytes, dict[str, Any]]:
+def read_report(root: str, execution: Execution) -> tuple[bytes, dict[str, Any]]:
     """Read the report of an execution: as it was written, and what it says."""
     if not execution.folder:
         name = f'execution "{execution.id}" ({execution.status})'
         why = execution.failure_reason or "its rows were erased; run the window again"
         raise NotFoundError(f"{name} has no report: {why}")
     try:
-        content = (locate(context.root) / execution.folder / REPORT).read()
+        content = (locate(root) / execution.folder / REPORT).read()
         return content, json.loads(content)
     except NotFoundError:
         raise NotFoundError(f'the report of execution "{execution.id}" is gone') from None
@@ -54,26 +54,29 @@ def read_report(context: ServerContext, execution: Execution) -> tuple[bytes, di
 
 
 def open_contributing_rows(
-    context: ServerContext, execution: Execution, index: int | None
+    engine: Engine,
+    root: str,
+    execution: Execution,
+    index: int | None,
+    *,
+    signature_of: Callable[[str], Signature],
+    access: Access,
 ) -> ContributingRows:
     """Open the rows behind one violation, by its index in the report, or behind all that alarm.
 
     Expected violations come after those that alarm; where nothing alarms, all stands for them. Rows
     come with all columns of the endpoint and, where labels are known, the label.
     """
-    _, report = read_report(context, execution)
+    _, report = read_report(root, execution)
     entries = _entries(report, index)
     if script := report.get("details", {}).get(SCRIPT):
         raise UndecidedError(
             f'the rows were made by "{script}" and are not kept; the violation\'s first_rows '
             "name the events that they came from"
         )
-    baseline = baselines.get(context.root, execution.baseline, execution.baseline_version)
-    source = None if execution.endpoint else _source_of(context, execution)
-    if source is None:
-        signature = require_signature(context.engine, execution.endpoint)
-    else:
-        signature = baseline.signature
+    baseline = baselines.get(root, execution.baseline, execution.baseline_version)
+    source = None if execution.endpoint else _source_of(engine, execution)
+    signature = signature_of(execution.endpoint) if source is None else baseline.signature
     blamed = [
         Contribution(
             one["feature_name"],
@@ -82,23 +85,20 @@ def open_contributing_rows(
         )
         for one in entries
     ]
+    with read_connection(engine) as connection:
+        variant = variant_judged(connection, execution.id)
     window = read_whole(
-        context.root, execution.endpoint, execution.window, signature, baseline,
+        root, execution.endpoint, execution.window, signature, baseline,
         looked_at={name for one in blamed for name in one.predicate.columns},
-        source=source, access=context.access, variant=_variant_of(context, execution),
+        source=source, access=access, variant=variant,
     )  # fmt: skip
     blamed = [replace(one, predicate=with_rows(one.predicate, window.batches)) for one in blamed]
     return ContributingRows(blamed, reference_columns(baseline), window.batches)
 
 
-def _variant_of(context: ServerContext, execution: Execution) -> str | None:
-    with read_connection(context.engine) as connection:
-        return variant_judged(connection, execution.id)
-
-
-def _source_of(context: ServerContext, execution: Execution) -> ExternalSource | None:
+def _source_of(engine: Engine, execution: Execution) -> ExternalSource | None:
     """Return the table of an execution, as long as its monitor is the same."""
-    with read_connection(context.engine) as connection:
+    with read_connection(engine) as connection:
         definition = get_definition(connection, execution.monitor)
     if definition.version != execution.definition_version:
         raise UndecidedError(

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from driftline.monitors.annotations.store import unsettled_annotations
-from driftline.serving.api.annotating import resume_marks
 from driftline.serving.hosting.model_process import ModelShelf
+from driftline.serving.provisioning.annotating import resume_marks
 from tests.servers.commands import python
 from tests.serving.conftest import Running, running, wait_for
 from tests.serving.marks_yard import marked
@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
-from driftline.serving.api import annotating as marking
+from driftline.serving.provisioning import annotating as marking
 from driftline.serving.context import ServerContext
 from tests.servers.postgres import open_url
 

@@ -1,0 +1,190 @@
+"""Operations on executions of monitors: listed, with their logs, reports and the rows behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Annotated
+
+from fastapi import Path, Response
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+from sqlalchemy import select
+
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.monitors import tables
+from driftline.monitors.definitions import get_definition
+from driftline.monitors.executions import Execution, Status, get_execution, list_executions
+from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
+from driftline.monitors.root_cause.rows import matching_rows
+from driftline.monitors.run.contributing_rows import (
+    ContributingRows,
+    open_contributing_rows,
+    read_report,
+)
+from driftline.monitors.run.progress import log_of
+from driftline.monitors.sagemaker.execution_summary import as_summary
+from driftline.monitors.schedule import Schedule
+from driftline.serving.api import answers
+from driftline.serving.context import ServerContext
+from driftline.serving.endpoint_scope import of_execution, of_monitor
+from driftline.serving.known import known_monitor
+from driftline.serving.operations.registry import (
+    PAGE,
+    End,
+    Json,
+    Latest,
+    PageToken,
+    Start,
+    operation,
+    page_of,
+)
+from driftline.serving.operations.services import Services
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import require_signature
+
+OF = ("execution_id", of_execution)
+Id = Annotated[str, "The execution's id."]
+FileForm = Annotated[Form, Field(alias="format", description="The form of the file.")]
+
+
+@operation(
+    "GET /monitors/{name}/executions", role="viewer", of=("name", of_monitor),
+    answer=answers.pages(answers.ListedExecution),
+)  # fmt: skip
+def executions(
+    services: Services,
+    name: Annotated[str, "The monitor's name; the history of a deleted one is there, too."],
+    status: Annotated[Sequence[Status], "Only those in these statuses."] = (),
+    start: Start = None,
+    end: End = None,
+    limit: Latest = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """List the executions of a monitor, newest window first; windows that begin in a span.
+
+    Of windows with one start those of the schedule come first.
+    """
+    with read_connection(services.context.engine) as connection:
+        monitor = known_monitor(connection, name)
+        found = list_executions(
+            connection, monitor, statuses=status, start=start, end=end,
+            after=place_of(next_token, datetime, datetime, str), limit=limit + 1,
+        )  # fmt: skip
+        page = page_of(
+            found, limit, lambda one: (one.window_start, one.started_at, one.id), Execution.as_dict
+        )
+        if store.find(connection, "Monitor", monitor) is not None:
+            timetable = get_definition(connection, monitor).timetable
+            page["items"] = _own_first(found[:limit], timetable)
+    return page
+
+
+@operation(
+    "GET /executions/{execution_id}", role="viewer", of=OF, answer=answers.DescribedExecution
+)
+def execution(services: Services, execution_id: Id) -> Json:
+    """Return one execution, what it read, and what boto3 says of one."""
+    table = tables.executions.c
+    with read_connection(services.context.engine) as connection:
+        found = get_execution(connection, execution_id)
+        inputs = connection.scalar(select(table.inputs).where(table.id == found.id))
+    return {**found.as_dict(), "inputs": inputs, "sagemaker": as_summary(found)}
+
+
+@operation("GET /executions/{execution_id}/log", role="viewer", of=OF, answer=answers.RunLog)
+def execution_log(services: Services, execution_id: Id) -> list[Json]:
+    """Return the log of an execution: its stages and counts, never values of rows."""
+    with read_connection(services.context.engine) as connection:
+        return [*log_of(connection, get_execution(connection, execution_id).id)]
+
+
+# Reports hold frequent values of the rows.
+@operation("GET /executions/{execution_id}/report", role="analyst", of=OF, answer=answers.Report)
+def report(services: Services, execution_id: Id) -> Response:
+    """Return the report of an execution, as it was written: violations, features, segments."""
+    context = services.context
+    content = read_report(context.root, _execution(context, execution_id))[0]
+    return Response(content, media_type="application/json")
+
+
+@operation("GET /executions/{execution_id}/rows", role="analyst", of=OF, answer=answers.Rows)
+def first_rows(
+    services: Services,
+    execution_id: Id,
+    violation: Annotated[
+        int, Field(ge=0, description="The violation's place in the report, from 0.")
+    ] = 0,
+    limit: Annotated[int, Field(ge=1, le=1000, description="So many at most.")] = 50,
+) -> Json:
+    """Return the first rows behind a violation, the offending column in front."""
+    rows = _contributing(services.context, execution_id, violation)
+    found = matching_rows(rows.batches(), rows.blamed[0].predicate, limit=limit)
+    return {"columns": found.column_names, "rows": found.to_pylist()}
+
+
+@operation(
+    "GET /executions/{execution_id}/violations/{violation}/rows", role="analyst", of=OF,
+    media=(*MEDIA_TYPES.values(),),
+)  # fmt: skip
+def export_rows(
+    services: Services,
+    execution_id: Id,
+    violation: Annotated[int, Path(ge=0)],
+    form: FileForm = "csv",
+) -> Response:
+    """Return all rows behind a violation, and no others, each with its share of the blame."""
+    return _file(services.context, execution_id, violation, form)
+
+
+@operation(
+    "GET /executions/{execution_id}/violations/rows", role="analyst", of=OF,
+    media=(*MEDIA_TYPES.values(),),
+)  # fmt: skip
+def export_all_rows(services: Services, execution_id: Id, form: FileForm = "csv") -> Response:
+    """Return the rows behind any violation, each once, with its share of all blame."""
+    return _file(services.context, execution_id, None, form)
+
+
+def _own_first(found: Sequence[Execution], timetable: Schedule) -> list[Json]:
+    """Put, of runs with one start, the schedule's own windows before parts of them."""
+    shared = Counter(one.start for one in {each.window for each in found})
+
+    def rank(one: Execution) -> tuple[datetime, bool]:
+        # Worked out only where it decides: most windows are alone at their start.
+        is_own = shared[one.window_start] == 1 or timetable.has_window(one.window)
+        return one.window_start, is_own
+
+    return [one.as_dict() for one in sorted(found, key=rank, reverse=True)]
+
+
+def _execution(context: ServerContext, identity: str) -> Execution:
+    with read_connection(context.engine) as connection:
+        return get_execution(connection, identity)
+
+
+def _contributing(context: ServerContext, identity: str, violation: int | None) -> ContributingRows:
+    return open_contributing_rows(
+        context.engine, context.root, _execution(context, identity), violation,
+        signature_of=lambda endpoint: require_signature(context.engine, endpoint),
+        access=context.access,
+    )  # fmt: skip
+
+
+def _file(
+    context: ServerContext, identity: str, violation: int | None, form: Form
+) -> StreamingResponse:
+    rows = _contributing(context, identity, violation)
+    pieces = written(contributing_batches(rows.batches, rows.blamed, rows.references), form)
+    # What cannot be read is told by the status, before the first byte is out.
+    first = next(pieces, b"")
+    which = "all" if violation is None else str(violation)
+    name = f"{identity}-{which}.{form}"
+    return StreamingResponse(
+        chain([first], pieces),
+        media_type=MEDIA_TYPES[form],
+        headers={"content-disposition": f'attachment; filename="{name}"'},
+    )

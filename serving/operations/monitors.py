@@ -1,0 +1,291 @@
+"""Operations on monitors beside declaring them: run, queue, cancel, backtest, marks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Path
+from pydantic import Field
+
+from driftline.access.principal import CURRENT
+from driftline.baseline import store as baselines
+from driftline.capture.windows.window import Window
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.errors import InputError
+from driftline.monitors.annotations.annotation import NEW_NORMAL, TEXT_MAX, Annotation
+from driftline.monitors.annotations.store import list_annotations
+from driftline.monitors.backtest.backtest import backtest_captured
+from driftline.monitors.backtest.options import BacktestOptions
+from driftline.monitors.backtest.spans import spans_of
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import Execution
+from driftline.monitors.run.backfill import (
+    Queued,
+    expect_history,
+    last_window,
+    missed_windows,
+    queue,
+)
+from driftline.monitors.run.cancel import Cancelled, cancel, pending
+from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.progress import list_runs
+from driftline.serving.api import answers
+from driftline.serving.api.requests import ID_MAX
+from driftline.serving.endpoint_scope import of_monitor
+from driftline.serving.known import declared_monitor, known_monitor
+from driftline.serving.operations.registry import (
+    PAGE,
+    End,
+    From,
+    Json,
+    Latest,
+    PageToken,
+    Start,
+    Time,
+    To,
+    operation,
+    page_of,
+)
+from driftline.serving.operations.services import Services
+from driftline.serving.provisioning.annotating import Marked, judged_window, mark_window, unmark
+from driftline.serving.provisioning.monitor_runs import open_job
+from driftline.serving.resources.endpoints import require_signature
+
+# A request that runs windows answers after so long, and is sent again.
+BACKFILL_S = 10.0
+OF = ("name", of_monitor)
+Name = Annotated[str, "The monitor's name; `driftline get monitor` lists them."]
+Again = Annotated[bool, "Run also those that were run before; unchanged rows stay as is."]
+Author = Annotated[str, Field(min_length=1, max_length=TEXT_MAX, description="Who says so.")]
+
+
+@operation(
+    "POST /monitors/{name}/run", role="operator", of=OF, answer=answers.ListedExecution,
+    command="monitor run",
+)  # fmt: skip
+def run_monitor(services: Services, name: Name, start: Start = None, end: End = None) -> Execution:
+    """Run a monitor on one window now; running the same rows again changes nothing.
+
+    Without a window it is the last whole one of its schedule. Rows that wait in the spool (10 s at
+    most) are not in it yet.
+
+    Example: driftline monitor run flights-data-quality --from 2026-11-18 --to 2026-11-19
+    """
+    definition = declared_monitor(services.context, name)
+    window = _span(start, end) or last_window(definition, services.context.now())
+    with _job(services, definition, window) as job:
+        return run(job)
+
+
+@operation("POST /monitors/{name}/backfill", role="operator", of=OF, answer=answers.Backfilled)
+def backfill_monitor(
+    services: Services, name: Name, start: From, end: To, again: Again = False
+) -> Json:
+    """Run windows of a span that the schedule has passed and that were not run, oldest first.
+
+    Answers after some seconds; `next` says from when to ask again, until it is null.
+    """
+    context, definition = services.context, declared_monitor(services.context, name)
+    missed = missed_windows(
+        context.engine, context.root, definition, Window(start, end), again=again
+    )
+    ran: Sequence[Execution] = ()
+    if missed.windows:
+        expect_history(context.engine, definition)
+        with _job(services, definition, missed.windows[0]) as job:
+            ran = _run_some(job, missed.windows)
+    left = missed.windows[len(ran) :]
+    return {
+        "items": ran,
+        "already_run": missed.ran_count,
+        "left_to_schedule": missed.live_count,
+        "left": len(left),
+        "next": left[0].start if left else None,
+    }
+
+
+@operation("POST /monitors/{name}/queue", role="operator", of=OF)
+def queue_windows(
+    services: Services,
+    name: Name,
+    start: Start = None,
+    end: End = None,
+    again: Again = False,
+    whole: Annotated[bool, "The span is one window, whatever the schedule."] = False,
+) -> Queued:
+    """Have a scheduler run windows, and answer at once how many.
+
+    Without a span it is the monitor's last whole window; with one those of a backfill, or, with
+    `whole`, the span itself as one window.
+    """
+    context = services.context
+    return queue(
+        context.engine, context.root, declared_monitor(context, name), _span(start, end),
+        again=again, whole=whole, by=CURRENT.get().subject, now=context.now(),
+        asked_at=context.lease_clock(),
+    )  # fmt: skip
+
+
+@operation(
+    "POST /monitors/{name}/cancel", role="operator", of=OF, answer=answers.items(Cancelled),
+    command="monitor cancel",
+)  # fmt: skip
+def cancel_monitor(
+    services: Services, name: Name, start: Start = None, end: End = None
+) -> list[Cancelled]:
+    """Cancel a window: one that is being judged ends within seconds, one that waits at once.
+
+    Without a window it is what is being judged now, else what waits. The window is not run again by
+    itself; `driftline monitor run` and `backfill` do run it.
+
+    Example: driftline monitor cancel flights-data-quality
+    """
+    context = services.context
+    return cancel(
+        context.engine, declared_monitor(context, name), _span(start, end),
+        by=CURRENT.get().subject, now=context.now(),
+    )  # fmt: skip
+
+
+@operation("GET /monitors/{name}/progress", role="viewer", of=OF, answer=answers.Progress)
+def progress(services: Services, name: Name) -> Json:
+    """List the windows that are being judged, for two seconds at least, and their logs."""
+    context, definition = services.context, declared_monitor(services.context, name)
+    with read_connection(context.engine) as connection:
+        found = list_runs(connection, definition.name)
+    return {"items": found, "pending": pending(context.engine, definition, context.now())}
+
+
+@operation("POST /monitors/{name}/backtest", role="operator", of=OF, answer=answers.BacktestResult)
+def backtest_monitor(
+    services: Services,
+    name: Name,
+    start: From,
+    end: To,
+    window: Annotated[str | None, "Other windows than the monitor's: 1h or 1d."] = None,
+    tolerance: Annotated[float | None, "Another tolerance of all columns, such as 0.02."] = None,
+) -> Json:
+    """Judge a captured period as the monitor would have done; nothing is recorded."""
+    context, definition = services.context, declared_monitor(services.context, name)
+    is_captured = definition.source is None
+    return backtest_captured(
+        context.root,
+        definition,
+        baselines.get(context.root, definition.baseline, definition.baseline_version),
+        require_signature(context.engine, definition.endpoint) if is_captured else None,
+        BacktestOptions(start=start, end=end, tolerance=tolerance),
+        spans=None if window is None else spans_of(window, definition.time_zone),
+        access=context.access,
+    ).as_dict()
+
+
+@operation(
+    "GET /monitors/{name}/marks", role="viewer", of=OF, answer=answers.pages(answers.Mark),
+    command="monitor marks",
+)  # fmt: skip
+def marks(
+    services: Services,
+    name: Name,
+    verdict: Annotated[answers.Verdict | None, "Only those that say this."] = None,
+    limit: Latest = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """List what was said of a monitor's findings, the newest first.
+
+    Example: driftline monitor marks flights-data-quality
+    """
+    with read_connection(services.context.engine) as connection:
+        found = list_annotations(
+            connection, known_monitor(connection, name), verdict=verdict,
+            after=place_of(next_token, int), limit=limit + 1,
+        )  # fmt: skip
+    return page_of(found, limit, lambda one: (one.id or 0,), Annotation.to_dict)
+
+
+@operation("POST /monitors/{name}/marks", role="operator", answer=answers.Marked)
+def mark_monitor(
+    services: Services,
+    name: Name,
+    window: Annotated[
+        str, Field(max_length=64, description="Its start, as in links or in RFC 3339.")
+    ],
+    verdict: Annotated[answers.Verdict, "What the finding is; docs/annotations.md."],
+    reason: Annotated[str, "Why, for those who read it later."],
+    author: Annotated[str, "Who says so."],
+    feature: Annotated[
+        str | None, Field(max_length=TEXT_MAX, description="Of which column; else of all.")
+    ] = None,
+    check: Annotated[
+        str | None, Field(max_length=64, description="Of this check only, baseline_drift_check.")
+    ] = None,
+    until: Annotated[Time | None, "Expected in later windows, too, until then."] = None,
+    start: Annotated[
+        Time | None, Field(alias="from", description="New normal: start of the captured time.")
+    ] = None,
+    end: Annotated[Time | None, Field(alias="to", description="Its end; left out.")] = None,
+) -> Marked:
+    """Mark what a monitor found in a window as expected, harmful, or the new normal.
+
+    Of "new-normal", the feature's baseline is made of the captured time from the window's start to
+    now, or of the one that is given.
+    """
+    context, rows = services.context, _span(start, end)
+    monitor = declared_monitor(context, name).name
+    if rows is not None and verdict != NEW_NORMAL:
+        raise InputError(
+            f'from and to with "{verdict}"; expected "{NEW_NORMAL}", the only one that is made of '
+            "rows"
+        )
+    mark = Annotation(
+        monitor, judged_window(context, monitor, window), verdict, reason, author, context.now(),
+        feature=feature, check=check, until=until, rows=rows,
+    )  # fmt: skip
+    return mark_window(context, services.shelf, mark)
+
+
+@operation(
+    "POST /monitors/{name}/marks/{identity}/withdraw", role="operator", answer=answers.Marked
+)
+def withdraw_mark(
+    services: Services,
+    name: Name,
+    identity: Annotated[int, Path(ge=0, le=ID_MAX, description="The mark's id.")],
+    author: Author,
+) -> Marked:
+    """Take a mark back; a version of the baseline that it made goes out of use with it."""
+    monitor = declared_monitor(services.context, name).name
+    return unmark(services.context, services.shelf, monitor, identity, author=author)
+
+
+@contextmanager
+def _job(services: Services, definition: MonitorDefinition, window: Window) -> Iterator[Job]:
+    """Wait for a place among all that run windows, and give what it takes to judge one."""
+    context = services.context
+    with (
+        context.places.of_request(definition.priority),
+        open_job(context, services.shelf, definition, window) as job,
+    ):
+        yield job
+
+
+def _run_some(job: Job, windows: Sequence[Window]) -> list[Execution]:
+    """Run windows until the request has lasted long enough; one at a time, beside the scheduler."""
+    end, ran = time.monotonic() + BACKFILL_S, list[Execution]()
+    for window in windows:
+        ran.append(run(replace(job, window=window, keeps_order=True)))
+        if time.monotonic() >= end:
+            break
+    return ran
+
+
+def _span(start: datetime | None, end: datetime | None) -> Window | None:
+    """Return the window between both; None where neither is given."""
+    if (start is None) != (end is None):
+        raise InputError("only one of from and to is given; expected both or none")
+    return None if start is None or end is None else Window(start, end)
