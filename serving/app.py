@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,16 +24,11 @@ from sqlalchemy.exc import TimeoutError as AllInUseError
 from starlette.exceptions import HTTPException
 
 from driftline.access.gate import Gate
-from driftline.capture.events.pairing import Pairing
+from driftline.capture.events import pairing, undeclared
 from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
-from driftline.serving.api import (
-    cloudevents,
-    transfer,
-    undeclared,
-)
 from driftline.serving.api.requests import require_plain_body
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.authorization import Audited, Authorization, admit_invocations
@@ -51,6 +46,7 @@ from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.annotating import resume_marks
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.rolling import Rolling
+from driftline.serving.resources.endpoints import declared_endpoints
 from driftline.serving.transform.dispatch import TransformJobs
 from driftline.tracing import traced
 from driftline.validation import told
@@ -120,7 +116,7 @@ def _api(
     counters = dict.fromkeys(LOOPS, 0)
     exposition.count("driftline_loop_", lambda: counters, LOOPS)
     jobs = TransformJobs(context, lambda file: reconciler.outdate([file]))
-    pairing, begun = _receivers(context, exposition)
+    pairs, begun = _receivers(context, exposition)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
     shelf = ModelShelf(
         context.engine, context.root, trust_pickle=context.trust_pickle,
@@ -131,9 +127,9 @@ def _api(
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
-        runs = (reconciler, *watch, later, jobs, Rolling(context, applier.promote))
+        rolling = Rolling(context, applier.promote)
+        runs = (reconciler, *watch, later, jobs, rolling, pairs)
         loops = {type(one).__name__: one.run for one in runs}
-        loops["Pairing"] = lambda: cloudevents.sweep_for_ever(pairing)
         tasks = [asyncio.create_task(_loop(*one, counters)) for one in loops.items()]
         tasks.append(asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)))
         yield
@@ -141,15 +137,13 @@ def _api(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        closing = (asyncio.to_thread(one.close) for one in (shelf, pairing))
+        closing = (asyncio.to_thread(one.close) for one in (shelf, pairs))
         await asyncio.gather(reconciler.stop(), jobs.stop(), *closing)
 
     api = FastAPI(
         title="driftline", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
         dependencies=[Depends(Authorization(context)), Depends(require_plain_body)],
     )  # fmt: skip
-    for router in (transfer.router(context, begun),):
-        api.include_router(router, prefix="/api/v1")
     services = Services(
         context,
         applier,
@@ -157,14 +151,13 @@ def _api(
         shelf,
         later,
         jobs,
-        pairing,
+        pairs,
         begun,
         watch[1],
         exposition,
         tap_counters,
     )
     api.include_router(rest.router(services))
-    api.include_router(cloudevents.router(context, pairing, begun))
     _add_pages(api, context)
     _add_errors(api)
     return api
@@ -185,13 +178,15 @@ async def _loop(
 
 def _receivers(
     context: ServerContext, exposition: Exposition
-) -> tuple[Pairing, undeclared.UndeclaredEndpoints]:
+) -> tuple[pairing.Pairing, undeclared.UndeclaredEndpoints]:
     """Return what takes records of others' endpoints, and bounds which; both are counted."""
-    pairing = Pairing(context.place)
-    exposition.count("driftline_cloud_", lambda: pairing.counters, cloudevents.COUNTED)
-    begun = undeclared.UndeclaredEndpoints(context)
+    pairs = pairing.Pairing(context.place)
+    exposition.count("driftline_cloud_", lambda: pairs.counters, pairing.COUNTED)
+    begun = undeclared.UndeclaredEndpoints(
+        context.root, context.max_undeclared_endpoints, partial(declared_endpoints, context.engine)
+    )
     exposition.count("driftline_undeclared_", lambda: begun.counters, undeclared.COUNTED)
-    return pairing, begun
+    return pairs, begun
 
 
 def _add_pages(api: FastAPI, context: ServerContext) -> None:

@@ -33,12 +33,6 @@ ROLES: dict[str, Role | Literal["anyone"]] = {
     "GET /docs": "anyone",
     "GET /openapi.json": "anyone",
     "GET /ui/{path}": "anyone",
-    "POST /v1/cloudevents": "ingest",
-    # Capture.
-    f"GET {_V1}/endpoints/{{name}}/capture/hours": "viewer",
-    f"GET {_V1}/endpoints/{{name}}/capture/lines": "analyst",
-    f"POST {_V1}/endpoints/{{name}}/capture/lines": "ingest",
-    f"GET {_V1}/endpoints/{{name}}/capture/import": "ingest",
 }
 """The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
 

@@ -65,19 +65,8 @@ def of_execution(context: ServerContext, identity: str) -> str | None:
 
 
 _V1 = "/api/v1"
-_ENDPOINT = f"{_V1}/endpoints/{{name}}"
-_BY_ENDPOINT = (
-    f"GET {_ENDPOINT}",
-    f"GET {_ENDPOINT}/capture/hours",
-    f"GET {_ENDPOINT}/capture/lines",
-)
-_BY_NEW_ENDPOINT = (
-    f"GET {_ENDPOINT}/capture/import",
-    f"POST {_ENDPOINT}/capture/lines",
-)
 ENDPOINT_OF: dict[str, tuple[str, Find]] = {
-    **dict.fromkeys(_BY_ENDPOINT, ("name", of_endpoint)),
-    **dict.fromkeys(_BY_NEW_ENDPOINT, ("name", of_new_endpoint)),
+    f"GET {_V1}/endpoints/{{name}}": ("name", of_endpoint),
     f"GET {_V1}/monitors/{{name}}": ("name", of_monitor),
 }
 """By operation: the argument that names what it is about, and how its endpoint is found."""

@@ -7,6 +7,7 @@ changes nothing. Standard library only.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import threading
@@ -21,12 +22,21 @@ from driftline.capture.events.halves import FOLDER, Half, Halves, Taken
 from driftline.capture.spool.frame import Flag
 from driftline.capture.tap.place import CapturePlace
 from driftline.capture.tap.target import CaptureTarget
+from driftline.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
 Expected = Literal["both", "request", "response"]
 Outcome = Literal["stored", "waiting", "known", "dropped"]
 
+COUNTED = {
+    "events": "Cloud events that were taken.",
+    "known": "Cloud events that had come before.",
+    "stored": "Records written of cloud events.",
+    "dropped": "Records of cloud events that were lost, and are counted as gaps.",
+    "unpaired": "Records that were written alone, for their other half did not come.",
+}
+_SWEEP_S = 5.0
 _WINDOW_S = 600.0
 _MAX_WAITING = 10_000
 _MAX_WAITING_BYTES = 256 << 20
@@ -41,8 +51,7 @@ class Pairing:
 
     ``place``: how and where to record; nothing is made there before the first event; ``window_s``:
     how long a half waits for the other one; ``max_waiting``: how many halves may wait; of more the
-    oldest are written alone; ``counters``: ``events`` taken, of them ``known`` already; records
-    ``stored`` and ``dropped``; of the stored ones ``unpaired``.
+    oldest are written alone; ``counters``: as `COUNTED` says.
     """
 
     def __init__(
@@ -53,7 +62,7 @@ class Pairing:
         max_waiting: int = _MAX_WAITING,
         now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.counters = {"events": 0, "known": 0, "stored": 0, "dropped": 0, "unpaired": 0}
+        self.counters = dict.fromkeys(COUNTED, 0)
         self._spool_dir = place.spool_dir
         self._max_body_bytes = place.max_body_bytes
         self._window_ns = int(window_s * _NS)
@@ -79,6 +88,15 @@ class Pairing:
                 self.counters["events"] += 1
                 outcomes.append(self._take(halves, self._half(event, target), expected))
             return outcomes
+
+    async def run(self) -> None:
+        """Record alone what has waited too long, every few seconds, until cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self.sweep)
+            except (OSError, UnavailableError) as error:
+                log.warning("cloud events that wait are not looked through error=%s", error)
+            await asyncio.sleep(_SWEEP_S)
 
     def sweep(self) -> int:
         """Write alone what has waited too long; return how many. Also finds what others left."""

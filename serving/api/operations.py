@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from driftline.serving.api import answers
-from driftline.serving.bodies.media_types import MEDIA_TYPES, TEXT_TYPES
+from driftline.serving.bodies.media_types import MEDIA_TYPES
 
 JSON = "application/json"
-LINES = TEXT_TYPES["jsonlines"]
 INVOCATIONS = "/endpoints/{name}/invocations"
 # What comes of models: types that they do not read or write, rows that they refuse, too slow an
 # answer.
 _MODEL = (404, 406, 415, 424, 504)
 _BODIES = (*MEDIA_TYPES.values(),)
-_EVENTS = ("*/*", "application/cloudevents+json", "application/cloudevents-batch+json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +29,6 @@ class Operation:
     body: Any = None
 
 
-_ENDPOINT = "/api/v1/endpoints/{name}"
-
 OPERATIONS: Mapping[str, Operation] = {
     f"POST {INVOCATIONS}": Operation("invoke", answers.Predictions, _MODEL, _BODIES, _BODIES),
-    "POST /v1/cloudevents": Operation(
-        "receive_cloudevents", answers.Received, (409,), body=_EVENTS
-    ),
-    # Captured requests and labels.
-    f"GET {_ENDPOINT}/capture/import": Operation("prepare_import", answers.ImportTarget),
-    f"POST {_ENDPOINT}/capture/lines": Operation(
-        "import_lines", answers.Imported, (409,), body=(LINES,)
-    ),
-    f"GET {_ENDPOINT}/capture/lines": Operation("export_lines", None, (409,), (LINES,)),
-    f"GET {_ENDPOINT}/capture/hours": Operation("list_export_hours", answers.Hours),
 }

@@ -16,6 +16,7 @@ from driftline.serving.operations import (
     notifications,
     resources,
     server,
+    transfer,
     transform_jobs,
 )
 
@@ -34,6 +35,7 @@ AREAS = (
     metrics,
     monitors,
     notifications,
+    transfer,
     resources,
     transform_jobs,
 )

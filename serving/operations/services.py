@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from driftline.alerts.math.band_models import BandModels
 from driftline.capture.events.pairing import Pairing
-from driftline.serving.api.undeclared import UndeclaredEndpoints
+from driftline.capture.events.undeclared import UndeclaredEndpoints
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health

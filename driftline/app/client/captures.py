@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from itertools import islice
 from typing import Literal
 
-from driftline.app.client.connection import PAGE_MAX, Json, api_path
+from driftline.app.client.connection import Json, api_path
 from driftline.app.client.operation_calls import OperationCalls
 from driftline.errors import InputError, UnavailableError
 
@@ -63,10 +62,6 @@ class CaptureCalls(OperationCalls):
             total["conflicts"] += found["conflicts"]
         return total
 
-    def import_facts(self, endpoint: str) -> Json:
-        """Return what importing into an endpoint meets: its signature, and the first day kept."""
-        return self._get("endpoints", endpoint, "capture", "import")
-
     def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> Json:
         """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
         return self._json(
@@ -76,24 +71,6 @@ class CaptureCalls(OperationCalls):
             params={"variant": variant},
             headers={"content-type": "application/jsonlines"},
         )
-
-    def captured_hours(
-        self,
-        endpoint: str,
-        *,
-        start: datetime | str | None = None,
-        end: datetime | str | None = None,
-        variant: str | None = None,
-    ) -> Json:
-        """List the hours of [start, end) that are over and have records; of one variant, or all."""
-        path = ("endpoints", endpoint, "capture", "hours")
-        asked = {"from": start, "to": end, "variant": variant, "limit": PAGE_MAX}
-        found: Json = self._get(*path, **asked)
-        page = found
-        while (token := page.get("next_token")) is not None:
-            page = self._get(*path, **asked, next_token=token)
-            found["items"] += page["items"]
-        return found
 
     def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
         """Return the capture lines of one hour of a variant, without line ends."""

@@ -150,7 +150,8 @@ class ServerCalls:
                 fields[one.get("alias", name)] = value
         sent = without_none(fields)
         if row["is_paged"]:
-            return self._pages(path, sent, given["limit"])
+            page = self._pages(path, sent, given["limit"])
+            return page["items"] if row["is_list"] else page
         is_query = row["method"] in ("GET", "DELETE")
         options = {"params": sent} if is_query else {"json": document or sent}
         response = self._call(row["method"], path, **options)
@@ -168,11 +169,13 @@ class ServerCalls:
         **params: Any,  # noqa: ANN401 - as above
     ) -> list[Json]:
         """Return the items of a list, page after page, so many at most; asked as `_get` does."""
-        return self._pages(api_path(*steps), params, limit)
+        items: list[Json] = self._pages(api_path(*steps), params, limit)["items"]
+        return items
 
-    def _pages(self, path: str, params: Mapping[str, Any], limit: int | None) -> list[Json]:
-        """Return the items of a list, page after page, so many at most."""
+    def _pages(self, path: str, params: Mapping[str, Any], limit: int | None) -> Json:
+        """Return the first page of a list with the items of all pages, so many at most."""
         items: list[Json] = []
+        found: Json = {}
         asked = params
         while limit is None or len(items) < limit:
             count = PAGE_MAX if limit is None else min(PAGE_MAX, limit - len(items))
@@ -182,10 +185,11 @@ class ServerCalls:
             if "items" not in page:
                 raise _foreign(response)
             items += page["items"]
+            found = {**page, **found}
             if (token := page.get("next_token")) is None:
                 break
             asked = {**params, "next_token": token}
-        return items
+        return {**found, "items": items, "next_token": None}
 
     def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> Json:
         """Send a body, if any, to the steps of a path; fields that are None are left out."""

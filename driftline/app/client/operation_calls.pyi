@@ -300,6 +300,16 @@ class OperationCalls(ServerCalls):
     def installation(self) -> Json:
         """Return the id of this server's installation, and where it stores its data."""
 
+    def import_facts(self, name: str) -> Json:
+        """Return what an import into an endpoint meets: its signature, and the retention."""
+
+    def captured_hours(self, name: str, *, start: datetime | None = ..., end: datetime | None = ..., variant: str | None = ..., limit: int | None = ...) -> Json:
+        """List the hours that are over and have records, with what an export of them holds.
+        
+        Others hold nothing any more from ``erased_from`` on; null where nothing was ever erased: a
+        table that was made anew says nothing of what was exported before.
+        """
+
     def create_transform_job(self, spec: Any) -> Json:
         """Score files by a model, or as an endpoint does, in the background.
         

@@ -74,10 +74,9 @@ def export(
     from driftline.app.commands.export_scores import ExportScores, told
 
     options.open_places(output, scores or "", config_file=client.config_file)
-    for option, text in (("--from", start), ("--to", end)):
-        options.moment(text, option)
+    begin, last = options.moment(start, "--from"), options.moment(end, "--to")
     with ExportScores(scores, scores_to) as scoring:
-        found = client.captured_hours(endpoint, start=start, end=end, variant=variant)
+        found = client.captured_hours(endpoint, start=begin, end=last, variant=variant)
         total, left_out = _write_hours(client, found, output, layout, scoring)
         total += _clear(output, layout, found, variant)
         with progress("scoring") as advance:

@@ -8,13 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from driftline.capture.tables.dataset import list_endpoints
-from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, UnavailableError
-from driftline.serving.context import ServerContext
-from driftline.serving.resources import store
 
 log = logging.getLogger(__name__)
 
@@ -24,14 +21,16 @@ _FRESH_S = 5.0
 
 
 class UndeclaredEndpoints:
-    """Which names that nobody declared are captured, by this server or any other."""
+    """Which names that nobody declared are captured, by this server or any other.
 
-    def __init__(
-        self, context: ServerContext, *, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.counters = {"refused": 0}
-        self._context = context
-        self._monotonic = monotonic
+    ``most``: how many there may be; ``declared``: names those that are declared.
+    """
+
+    def __init__(self, root: str, most: int, declared: Callable[[], Iterable[str]]) -> None:
+        self.counters = dict.fromkeys(COUNTED, 0)
+        self._root = root
+        self._most = most
+        self._declared = declared
         self._lock = threading.Lock()
         # Names without a table so far: their records are on the way.
         self._begun: set[str] = set()
@@ -43,26 +42,24 @@ class UndeclaredEndpoints:
         with self._lock:
             if name in self._names:
                 return
-            if self._monotonic() - self._read_s >= _FRESH_S:
+            if time.monotonic() - self._read_s >= _FRESH_S:
                 self._read()
-            most = self._context.max_undeclared_endpoints
-            if name not in self._names and len(self._names) >= most:
+            if name not in self._names and len(self._names) >= self._most:
                 self.counters["refused"] += 1
                 raise ConflictError(
-                    f'endpoint "{name}" is not declared, and {most} others without a declaration '
-                    "are captured; declare it"
+                    f'endpoint "{name}" is not declared, and {self._most} others without a '
+                    "declaration are captured; declare it"
                 )
             self._begun.add(name)
             self._names.add(name)
 
     def _read(self) -> None:
-        with read_connection(self._context.engine) as connection:
-            declared = {row.name for row in store.list_kind(connection, "Endpoint")}
+        declared = set(self._declared())
         try:
-            captured = set(list_endpoints(self._context.root))
+            captured = set(list_endpoints(self._root))
         except UnavailableError as error:
             # Records wait in the spool until the storage is back; what comes now is no fewer.
             log.warning("undeclared endpoints are not counted anew error=%s", error)
             captured = self._names
         self._names = (self._begun | captured) - declared
-        self._read_s = self._monotonic()
+        self._read_s = time.monotonic()

@@ -1,0 +1,266 @@
+"""Operations by which records come and go in others' forms: SageMaker's lines, cloud events."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Query, Request
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+
+from driftline.capture.erasure.erasures import erasure_counts
+from driftline.capture.events.cloudevents import read_events
+from driftline.capture.events.pairing import Expected, Outcome
+from driftline.capture.sagemaker import export
+from driftline.capture.sagemaker.importing import Stored, store_lines
+from driftline.capture.tables.dataset import list_endpoints
+from driftline.capture.tap.target import CaptureTarget, is_name
+from driftline.database.disconnects import is_disconnect
+from driftline.database.engine import read_connection
+from driftline.database.paging import place_of
+from driftline.errors import InputError, UnavailableError
+from driftline.formats.capture_line import write_line
+from driftline.serving.api import answers
+from driftline.serving.authorization import require_endpoint
+from driftline.serving.bodies.media_types import TEXT_TYPES, UnsupportedMediaError, text_form
+from driftline.serving.context import ServerContext
+from driftline.serving.endpoint_scope import of_endpoint, of_new_endpoint
+from driftline.serving.known import known_endpoint
+from driftline.serving.operations.captures import Endpoint
+from driftline.serving.operations.registry import (
+    PAGE,
+    End,
+    Json,
+    Limit,
+    PageToken,
+    Start,
+    Time,
+    operation,
+    page_of,
+)
+from driftline.serving.operations.services import Services
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import signature_of
+
+_LINES = TEXT_TYPES["jsonlines"]
+_EVENTS = ("*/*", "application/cloudevents+json", "application/cloudevents-batch+json")
+# So many lines are joined before they are sent.
+_SENT_LINES = 256
+
+# Two imports of one server wait for each other here, so that both see what is there already.
+_turn = threading.Lock()
+
+
+@operation(
+    "GET /endpoints/{name}/capture/import", role="ingest", of=("name", of_new_endpoint),
+    answer=answers.ImportTarget,
+)  # fmt: skip
+def import_facts(services: Services, name: Endpoint) -> Json:
+    """Return what an import into an endpoint meets: its signature, and the retention."""
+    context = services.context
+    with read_connection(context.engine) as connection:
+        endpoint, is_declared = _importable(context, connection, name)
+    kept = timedelta(days=context.retention_days)
+    return {
+        "endpoint": endpoint,
+        "declared": is_declared,
+        "typed": signature_of(context.engine, endpoint) is not None,
+        "retention_days": context.retention_days,
+        "keep_from": (datetime.now(UTC) - kept).date(),
+    }
+
+
+@operation(
+    "POST /endpoints/{name}/capture/lines", role="ingest", of=("name", of_new_endpoint),
+    errors=(409,), answer=answers.Imported, takes=(_LINES,),
+)  # fmt: skip
+async def import_lines(
+    services: Services,
+    name: Endpoint,
+    request: Request,
+    variant: Annotated[str, Query()] = "AllTraffic",
+) -> Json:
+    """Store capture lines of SageMaker (application/jsonlines) that are not there yet.
+
+    All new ones in one commit. A line that is none is counted, with its place from 0 and the
+    reason, and stops nothing. Sending the same again is safe.
+    """
+    if text_form(request.headers.get("content-type", "")) != "jsonlines":
+        raise UnsupportedMediaError(f"Content-Type: expected {_LINES}")
+    lines, context = (await request.body()).split(b"\n"), services.context
+
+    def store_all() -> tuple[str, Stored]:
+        with read_connection(context.engine) as connection:
+            endpoint, is_declared = _importable(context, connection, name)
+        _require_name("variant", variant)
+        if not is_declared:
+            services.undeclared.admit(endpoint)
+        signature = signature_of(context.engine, endpoint)
+        with _turn:
+            return endpoint, store_lines(
+                context.root, endpoint, lines, signature, variant=variant,
+                redactor=context.redactor,
+            )  # fmt: skip
+
+    endpoint, stored = await run_in_threadpool(store_all)
+    return {"endpoint": endpoint, "variant": variant, **asdict(stored)}
+
+
+@operation(
+    "GET /endpoints/{name}/capture/hours", role="viewer", of=("name", of_endpoint),
+    answer=answers.Hours,
+)  # fmt: skip
+def captured_hours(
+    services: Services,
+    name: Endpoint,
+    start: Start = None,
+    end: End = None,
+    variant: Annotated[str | None, "Only of this one; else of all that are no shadows."] = None,
+    limit: Limit = PAGE,
+    next_token: PageToken = None,
+) -> Json:
+    """List the hours that are over and have records, with what an export of them holds.
+
+    Others hold nothing any more from ``erased_from`` on; null where nothing was ever erased: a
+    table that was made anew says nothing of what was exported before.
+    """
+    context = services.context
+    endpoint = known_endpoint(context, name)
+    closed = export.closed_before(context.now())
+    last = closed if end is None else min(closed, end)
+    after = place_of(next_token, datetime, str)
+    begin = after[0] if after is not None and isinstance(after[0], datetime) else start
+    found = export.captured_hours(context.root, endpoint, begin, last, variant=variant)
+    rest = [one for one in found if after is None or (one.start, one.variant) > after]
+    return {
+        "endpoint": endpoint,
+        "before": last,
+        "erased_from": _erased_from(context, endpoint, start),
+        **page_of(rest, limit, lambda one: (one.start, one.variant), asdict),
+    }
+
+
+@operation(
+    "GET /endpoints/{name}/capture/lines", role="analyst", of=("name", of_endpoint),
+    errors=(409,), media=(_LINES,),
+)  # fmt: skip
+def captured_lines(
+    services: Services,
+    name: Endpoint,
+    hour: Annotated[Time, "The start of the hour."],
+    variant: Annotated[str, "The endpoint's variant."] = "AllTraffic",
+) -> StreamingResponse:
+    """Return the records of one hour of a variant as capture lines of SageMaker."""
+    root = services.context.root
+    endpoint = known_endpoint(services.context, name)
+    return StreamingResponse(_written(root, endpoint, hour, variant), media_type=_LINES)
+
+
+@operation(
+    "POST //v1/cloudevents", role="ingest", errors=(409,), answer=answers.Received, takes=_EVENTS
+)
+async def receive_cloudevents(
+    services: Services,
+    request: Request,
+    endpoint: Annotated[str | None, Query(min_length=1)] = None,
+    expect: Annotated[Expected, Query()] = "both",
+) -> Json:
+    """Record the inferences that KServe's logger tells of; set it as the logger's url.
+
+    Takes CloudEvents of type org.kubeflow.serving.inference.request and .response, in binary,
+    structured or batched mode. The two of one id become one record of the endpoint that is
+    named as the InferenceService, or as the parameter endpoint says. A half whose other half
+    does not come within ten minutes is recorded alone; expect=request or expect=response, for
+    loggers of that mode, records each at once. 2xx: it is safe, also from a kill; 503: the disk
+    takes nothing, or it was dropped and counted; 409: too many endpoints were begun that nobody
+    declared.
+    """
+    body = await request.body()
+    headers = {name.lower(): value for name, value in request.headers.items()}
+
+    def store_events() -> list[Outcome]:
+        events = [
+            (event, _target(services, endpoint or event.service))
+            for event in read_events(headers, body)
+        ]
+        try:
+            return services.pairing.receive(events, expect)
+        except OSError as error:
+            raise UnavailableError(
+                f"cloud events: the disk takes nothing ({error.strerror})"
+            ) from error
+
+    outcomes = await run_in_threadpool(store_events)
+    if "dropped" in outcomes:
+        raise UnavailableError("dropped and counted: the spool takes nothing now")
+    return {"events": len(outcomes), "outcomes": outcomes}
+
+
+def _target(services: Services, name: str) -> CaptureTarget:
+    """Return what an event is recorded as, by the endpoint's spelling and rules if declared."""
+    if not is_name(name):
+        raise InputError(
+            f'cloud event: inferenceservicename "{name[:80]}" names no endpoint; expected up to 63 '
+            "letters, digits and inner hyphens, or ?endpoint=NAME in the logger's url"
+        )
+    require_endpoint(name)
+    try:
+        with read_connection(services.context.engine) as connection:
+            found = store.find(connection, "Endpoint", name)
+    except SQLAlchemyError as error:
+        if not is_disconnect(error):
+            raise
+        raise UnavailableError("cloud events: the database does not answer") from error
+    if found is None:
+        services.undeclared.admit(name)
+        return CaptureTarget(name)
+    spec = found.spec
+    return CaptureTarget(
+        found.name,
+        variant=spec["variant"],
+        model=spec["model"] or "",
+        trust_event_time=spec["trust_event_time"],
+    )
+
+
+def _importable(context: ServerContext, connection: Connection, name: str) -> tuple[str, bool]:
+    """Return the endpoint's name as it is declared or was captured, or else as it is asked."""
+    found = store.find(connection, "Endpoint", name)
+    if found is not None:
+        return found.name, True
+    _require_name("endpoint", name)
+    held = {one.casefold(): one for one in list_endpoints(context.root)}
+    return held.get(name.casefold(), name), False
+
+
+def _require_name(what: str, name: str) -> None:
+    if not is_name(name):
+        raise InputError(
+            f'{what} "{name[:80]}": expected up to 63 letters, digits and inner hyphens'
+        )
+
+
+def _erased_from(context: ServerContext, endpoint: str, start: datetime | None) -> datetime | None:
+    """Return the time from which hours without records can only have been emptied by erasure."""
+    if endpoint not in erasure_counts(context.root):
+        return None
+    kept = context.now().astimezone(UTC) - timedelta(days=context.retention_days - 1)
+    whole = kept.replace(hour=0, minute=0, second=0, microsecond=0)
+    return whole if start is None else max(whole, start)
+
+
+def _written(root: str, endpoint: str, hour: datetime, variant: str) -> Iterator[bytes]:
+    waiting: list[str] = []
+    for line in export.captured_lines(root, endpoint, hour, variant):
+        waiting.append(write_line(line) + "\n")
+        if len(waiting) >= _SENT_LINES:
+            yield "".join(waiting).encode()
+            waiting.clear()
+    if waiting:
+        yield "".join(waiting).encode()
