@@ -187,8 +187,6 @@ Report = shape("Report", "The document of an execution; details differ by kind o
     segments=[ReportSegment], details=Values)
 Rows = shape("Rows", "Rows behind a violation.", columns=[str], rows=[Values])
 
-_ROW_SPAN: dict[str, Any] = {"from": Time, "to": Time, "row_count": int}
-RowSpan = shape("RowSpan", "Captured rows that a baseline could be made of.", **_ROW_SPAN)
 Verdict = Literal["expected", "harmful", "new-normal"]
 MadeBaseline = shape("MadeBaseline", "A new version of a baseline.",
     monitor=str, baseline=str, version=str, row_count=int)

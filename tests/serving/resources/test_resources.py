@@ -70,10 +70,9 @@ def test_what_is_wrong_in_it_is_said(change, said):
     assert said in str(caught.value)
 
 
-@pytest.mark.parametrize("model", [ChannelSpec])
-def test_no_error_of_what_may_hold_a_secret_quotes_it(model):
+def test_no_error_of_what_may_hold_a_secret_quotes_it():
     with pytest.raises(ValidationError) as raised:
-        model.model_validate({"secret": ["hunter2"], "authorization": ["hunter2"]})
+        ChannelSpec.model_validate({"secret": ["hunter2"], "authorization": ["hunter2"]})
 
     assert "hunter2" not in str(raised.value)
 
