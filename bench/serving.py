@@ -124,7 +124,7 @@ def make(name: str, folder: Path) -> Made:
         from driftline.app.demo.flights import LABEL, load
         from driftline.app.demo.model import pipeline
 
-        table = load(datetime.now(UTC)).table.select([*COLUMNS, LABEL]).slice(0, 60_000).drop_null()
+        table = load(datetime.now(UTC)).select([*COLUMNS, LABEL]).slice(0, 60_000).drop_null()
         frame = table.to_pandas()
         model = pipeline().fit(frame[[*COLUMNS]], frame[LABEL])
         rows = [[*row.values()] for row in table.select(COLUMNS).slice(0, ROWS).to_pylist()]

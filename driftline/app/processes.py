@@ -72,10 +72,7 @@ def _every(usual_s: float) -> float:
 
 
 def clock(settings: Settings) -> Clock:
-    """Return the clock of scheduler and alarms: the system's or, in replays, a file's text.
-
-    A single time stands still; with a second one, the system time at its writing, it goes on.
-    """
+    """Return the clock of scheduler and alarms: the system's or, in replays, a file's text."""
     chosen = settings.scheduler.clock
     if chosen == "system":
         return lambda: datetime.now(UTC)
@@ -83,10 +80,8 @@ def clock(settings: Settings) -> Clock:
 
     def read() -> datetime:
         try:
-            text = file.read_text(encoding="ascii")
-            lines = text.strip().splitlines() or [""]
-            time, *since = (datetime.fromisoformat(one.strip()).astimezone(UTC) for one in lines)
-            return time + (datetime.now(UTC) - since[0]) if since else time
+            text = file.read_text(encoding="ascii").strip()
+            return datetime.fromisoformat(text).astimezone(UTC)
         except (OSError, ValueError) as error:
             raise UnavailableError(f"[scheduler] clock {file}: {error}") from error
 

@@ -26,7 +26,7 @@ from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.notify.deliverer import Deliverer
-from driftline.app.demo import bug, flights
+from driftline.app.demo import flights
 from driftline.baseline.cache import BaselineCache
 from driftline.baseline.store import Baseline, put
 from driftline.capture.labels.labels import put as put_labels
@@ -71,11 +71,11 @@ def seed(folder: Path, *, days: int = DAYS, hostile: str | None = None) -> Seede
     root = str(folder / "store")
     engine = make_engine(folder / "driftline.db")
     year = flights.load(END_OF_YEAR)
-    traffic = bug.plant(year.table, year.shift).table
-    reference = year.reference()
+    traffic = flights.plant(year, END_OF_YEAR)[0]
+    reference = flights.reference(year, END_OF_YEAR)
     if hostile is not None:
         traffic, reference = (_renamed(table, hostile) for table in (traffic, reference))
-    last = bug.bug_days(year.shift)[-1] + timedelta(days=1)
+    last = flights.bug_days(END_OF_YEAR)[-1] + timedelta(days=1)
     start = last - timedelta(days=days)
     baseline = Baseline.fit(reference, label=flights.LABEL, timestamp=flights.EVENT_TIME)
     answered = replace(baseline.signature, outputs=OUTPUTS)

@@ -39,7 +39,7 @@ Windows = Sequence[tuple[datetime, pa.Table]]
 @pytest.fixture(scope="module")
 def flights() -> pa.Table:
     """A third of the flights from January to April; some leave from elsewhere, later in km."""
-    table = load(YEAR_END).table.select(COLUMNS).rename_columns(["scheduled", *COLUMNS[1:]])
+    table = load(YEAR_END).select(COLUMNS).rename_columns(["scheduled", *COLUMNS[1:]])
     times = table["scheduled"].to_numpy().astype("datetime64[us]")
     some = (times < np.datetime64("2013-04-23")) & (np.arange(len(times)) % 3 == 0)
     table, times = table.filter(pa.array(some)), times[some]

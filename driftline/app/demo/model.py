@@ -8,14 +8,9 @@ like decay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import skops.io
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -29,14 +24,6 @@ PROBABILITY = "probability"
 FOLDS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """A fitted model and the reference it was fitted on."""
-
-    estimator: Pipeline
-    reference: pa.Table
-
-
 def pipeline() -> Pipeline:
     """Make the unfitted model; a level that training never saw counts as missing."""
     levels = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
@@ -44,7 +31,7 @@ def pipeline() -> Pipeline:
     return make_pipeline(columns, HistGradientBoostingClassifier(random_state=0))
 
 
-def train(reference: pa.Table) -> Trained:
+def train(reference: pa.Table) -> tuple[Pipeline, pa.Table]:
     """Fit the model, and predict each day of the reference by models that have not seen it.
 
     Flights that never arrived have no label: nothing is fitted on them, but they are predicted, as
@@ -60,17 +47,7 @@ def train(reference: pa.Table) -> Trained:
         for fold in range(FOLDS):
             held_out = days % FOLDS == fold
             model = pipeline().fit(features[known & ~held_out], late[known & ~held_out])
-            probability[held_out] = _late(model, features[held_out])
+            probability[held_out] = model.predict_proba(features[held_out])[:, 1]
         estimator = pipeline().fit(features[known], late[known])
     table = reference.append_column(PREDICTION, pa.array((probability > 0.5).astype(np.int64)))
-    return Trained(estimator, table.append_column(PROBABILITY, pa.array(probability)))
-
-
-def save(estimator: Pipeline, file: Path) -> None:
-    """Write the model as skops, which loads without running code from the file."""
-    skops.io.dump(estimator, file)
-
-
-def _late(model: Pipeline, features: pd.DataFrame) -> np.ndarray:
-    found: np.ndarray = model.predict_proba(features)[:, 1]
-    return found
+    return estimator, table.append_column(PROBABILITY, pa.array(probability))

@@ -9,65 +9,57 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
 
-class Pager:
+class Pager(HTTPServer):
     """Listens on a free port of 127.0.0.1 while used as a context manager."""
 
     def __init__(self, secret: str, say: Callable[[str], None]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
         self.ids: set[str] = set()
         self.refused_count = 0  # Wrong signature or form.
-        self._webhook, self._say, self._lock = Webhook(secret), say, threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/pager"
+        self.url = f"http://127.0.0.1:{self.server_port}/pager"
+        self._webhook, self._say = Webhook(secret), say
 
     def __enter__(self) -> Pager:
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self.shutdown()
+        self.server_close()
 
-    def take(self, body: bytes, headers: Mapping[str, str]) -> int:
+    def take(self, body: bytes, headers: dict[str, str]) -> int:
         """Check and count one message, print it when it is new; return the status to answer."""
         try:
-            self._webhook.verify(body, dict(headers))
+            self._webhook.verify(body, headers)
             message = json.loads(body)
             page = "" if message["type"] == "webhook.test" else _page(message["data"])
         except (WebhookVerificationError, ValueError, KeyError, TypeError):
-            with self._lock:
-                self.refused_count += 1
+            self.refused_count += 1
             return 400
-        with self._lock:
-            is_new = bool(page) and headers["webhook-id"] not in self.ids
-            if is_new:
-                self.ids.add(headers["webhook-id"])
-        if is_new:
+        if page and headers["webhook-id"] not in self.ids:
+            self.ids.add(headers["webhook-id"])
             self._say(page)
         return 204
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        pager = self
 
-        class Handler(BaseHTTPRequestHandler):
-            timeout = 10.0
+class _Handler(BaseHTTPRequestHandler):
+    server: Pager
+    timeout = 10.0
 
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                self.send_response(pager.take(body, headers))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.send_response(self.server.take(body, headers))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
-                """Log nothing; what came is counted."""
-
-        return Handler
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the parent's name
+        """Log nothing; what came is counted."""
 
 
 def _page(data: Mapping[str, dict[str, str]]) -> str:

@@ -7,30 +7,23 @@ disk with the datapoints; the alarms' histories with the notifications that the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow.compute as pc
 from deltalake import DeltaTable
-from rich.console import Console
-from rich.table import Table
 
-from driftline.app.client.client import Client
-from driftline.app.demo.bug import bug_days
-from driftline.app.demo.flights import LABEL, is_between
+from driftline.app.demo.flights import LABEL, bug_days, is_between
 from driftline.app.demo.receiver import Pager
-from driftline.app.demo.replay import Replay, Traffic
-from driftline.app.demo.resources import DAY, ENDPOINT, alarms_of
+from driftline.app.demo.replay import ENDPOINT, WEEK, WINDOWS, Replay
 
-SHOWN_ROWS = 50
-TABLE_WIDTH = 80
+DATA_QUALITY, MODEL_QUALITY = "flights-data-quality", "flights-model-quality"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One comparison of two counts."""
 
     stage: str
@@ -39,158 +32,124 @@ class Check:
     about: str
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A finished replay, and all who can say something about it."""
-
-    root: Path
-    traffic: Traffic
-    resources: Sequence[Mapping[str, Any]]
-    replay: Replay
-    pager: Pager
-    client: Client
-
-    def windows(self, monitor: str) -> dict[datetime, Mapping[str, Any]]:
-        """Return a monitor's completed execution of each window, by the window's start."""
-        return {
-            datetime.fromisoformat(one["window_start"]): one
-            for one in self.client.executions(monitor, limit=None)
-            if one["is_current"] and one["status"].startswith("Completed")
-        }
-
-
-def reconcile(run: Run) -> list[Check]:
-    """Compare all stages; the order is that of a request's way to the pager."""
-    return [*requests(run), *_windows(run), *_labels(run), *_alarms(run), *_planted(run)]
-
-
-def show(checks: Sequence[Check], console: Console) -> bool:
-    """Print the comparisons as a table; return whether all agree."""
-    table = Table("stage", box=None, pad_edge=False)
-    table.add_column("expected", justify="right")
-    table.add_column("found", justify="right")
-    table.add_column("")
-    table.add_column("from", overflow="fold")
+def table_of(checks: Sequence[Check]) -> str:
+    """Return the comparisons as a table of at most 80 columns."""
+    lines = [f"{'stage':<24} {'expected':>8} {'found':>8} {'':<8} from"]
     for one in checks:
-        mark = "ok" if one.expected == one.found else "[bold red]DIFFERS[/]"
-        table.add_row(one.stage, f"{one.expected:,}", f"{one.found:,}", mark, one.about)
-    console.print(table, width=min(TABLE_WIDTH, console.width))
-    return all(one.expected == one.found for one in checks)
+        mark = "ok" if one.expected == one.found else "DIFFERS"
+        lines.append(f"{one.stage:<24} {one.expected:>8,} {one.found:>8,}  {mark:<7} {one.about}")
+    return "\n".join(lines)
 
 
-def requests(run: Run) -> list[Check]:
+def reconcile(
+    root: Path,
+    replay: Replay,
+    faulty: Mapping[str, np.ndarray],
+    resources: Sequence[Mapping[str, Any]],
+    pager: Pager,
+) -> list[Check]:
+    """Compare all stages; the order is that of a request's way to the pager."""
+    days, weeks = (_executions(replay, monitor) for monitor in (DATA_QUALITY, MODEL_QUALITY))
+    return [
+        *requests(root, replay), *_windows(root, replay, days), *_labels(root, replay, weeks),
+        *_alarms(replay, resources, pager), *_planted(replay, faulty, days),
+    ]  # fmt: skip
+
+
+def requests(root: Path, replay: Replay) -> Iterator[Check]:
     """Compare requests sent, answered and stored; rows sent and stored."""
-    answers, sent = run.replay.answers, run.traffic.planted.table.num_rows
-    served = {one.request for one in answers if one.status == 200}
-    answered = {one.event_id for one in answers}
-    table = DeltaTable(str(run.root / "capture" / ENDPOINT)).to_pyarrow_table(
+    answered, sent = set(replay.event_ids.values()), replay.table.num_rows
+    table = DeltaTable(str(root / "capture" / ENDPOINT)).to_pyarrow_table(
         columns=["event_id", "row_index", "status"]
     )
     stored = set(pc.unique(table["event_id"]).to_pylist())
     rows = table.filter(pc.less(table["status"], 400))
     once = rows.group_by(["event_id", "row_index"]).aggregate([])
-    # An attempt whose answer was lost may have been captured or not: both are right.
-    extra = max(0, len(stored - answered) - len(run.replay.lost))
-    found = len(stored & answered) + extra
-    asked = len(run.traffic.requests)
-    return [
-        Check("requests answered", asked, len(served), "sent; answered with predictions"),
-        Check("requests stored", len(answered), found, "answers' ids; event ids in table"),
-        Check("rows stored", sent, rows.num_rows, "sent; rows in the Delta table"),
-        Check("rows stored once", sent, once.num_rows, "sent; distinct (event id, row)"),
-    ]
+    yield Check("requests answered", len(replay.requests), len(answered), "sent; answered")
+    yield Check("requests stored", len(answered), len(stored), "answers' ids; ids in table")
+    yield Check("requests of one side", 0, len(stored ^ answered), "ids in one of both alone")
+    yield Check("rows stored", sent, rows.num_rows, "sent; rows in Delta table")
+    yield Check("rows stored once", sent, once.num_rows, "sent; distinct (id, row)")
 
 
-def _windows(run: Run) -> list[Check]:
+def _windows(root: Path, replay: Replay, days: Mapping[datetime, Any]) -> Iterator[Check]:
     """Compare windows judged, rows in them, violations in documents and in datapoints."""
-    checks = []
-    for one in run.traffic.cadences:
-        name, due = one.monitor.removeprefix(f"{ENDPOINT}-"), len(one.ends(run.traffic.end))
-        done = len(run.windows(one.monitor))
-        checks.append(Check(f"windows: {name}", due, done, "windows due; completed executions"))
-    days = run.windows(f"{ENDPOINT}-data-quality")
-    rows, sent = sum(one["row_count"] for one in days.values()), run.traffic.planted.table.num_rows
-    files = [run.root / one["folder"] / "report.json" for one in days.values()]
+    for monitor in WINDOWS:
+        due, done = replay.window_ends(monitor, replay.end), _executions(replay, monitor)
+        stage = f"windows: {monitor.removeprefix('flights-')}"
+        yield Check(stage, len(due), len(done), "due; completed")
+    rows = sum(day["row_count"] for day in days.values())
+    files = [root / day["folder"] / "report.json" for day in days.values()]
     counts = [json.loads(file.read_text(encoding="utf-8"))["violation_count"] for file in files]
-    asked = {
-        "namespace": "Driftline", "metric_name": "violations",
-        "dimensions": {"Endpoint": ENDPOINT, "MonitoringSchedule": f"{ENDPOINT}-data-quality"},
-        "period": round(DAY.total_seconds()),
-        "start_time": run.traffic.start.isoformat(), "end_time": run.traffic.end.isoformat(),
-        "statistics": ["Sum"],
-    }  # fmt: skip
-    points = run.client.send("POST", "/api/v1/metrics/statistics", asked)["datapoints"]
-    sums = [round(point["sum"]) for point in points]
-    said = "documents on disk; datapoints"
-    return [
-        *checks,
-        Check("rows judged", sent, rows, "sent; rows of all windows"),
-        Check("violations published", sum(counts), sum(sums), said),
-        Check("days with violations", sum(map(bool, counts)), sum(map(bool, sums)), said),
-    ]
+    answer = replay.client.metric_statistics(
+        "Driftline", "violations", replay.start, replay.end, period=86_400, statistics=["Sum"],
+        dimensions={"Endpoint": ENDPOINT, "MonitoringSchedule": DATA_QUALITY},
+    )  # fmt: skip
+    sums = [round(point["sum"]) for point in answer["datapoints"]]
+    yield Check("rows judged", replay.table.num_rows, rows, "sent; rows of all windows")
+    yield Check("violations published", sum(counts), sum(sums), "documents; datapoints")
+    yield Check("days with violations", sum(map(bool, counts)), sum(map(bool, sums)), "of both")
 
 
-def _labels(run: Run) -> list[Check]:
+def _labels(root: Path, replay: Replay, weeks: Mapping[datetime, Any]) -> Iterator[Check]:
     """Compare the labels that were known, loaded, stored, and measured against."""
-    known = _known(run, run.traffic.start, run.replay.labels_until)
-    truth = run.root / "truth" / ENDPOINT
+    known = _known(replay, replay.start, replay.labels_until)
+    truth = root / "truth" / ENDPOINT
     stored = DeltaTable(str(truth)).to_pyarrow_table(columns=["key"]).num_rows if known else 0
-    weeks = run.windows(f"{ENDPOINT}-model-quality")
-    measured = sum(run.client.report(one["id"])["labelled_count"] for one in weeks.values())
-    (cadence,) = (one for one in run.traffic.cadences if one.monitor.endswith("model-quality"))
-    ends = cadence.ends(run.traffic.end)
-    labelled = _known(run, cadence.first, ends[-1]) if ends else 0
-    return [
-        Check("labels stored", known, stored, "known two days later; rows of the truth table"),
-        Check("labels measured", labelled, measured, "of the labelled weeks; model quality"),
-    ]
+    measured = sum(replay.client.report(one["id"])["labelled_count"] for one in weeks.values())
+    ends = replay.window_ends(MODEL_QUALITY, replay.end)
+    labelled = _known(replay, ends[0] - WEEK, ends[-1]) if ends else 0
+    yield Check("labels stored", known, stored, "known after two days; rows")
+    yield Check("labels measured", labelled, measured, "of the labelled weeks")
 
 
-def _known(run: Run, start: datetime, end: datetime) -> int:
-    """Count the flights of a span that did arrive, from the data alone."""
-    table = run.traffic.planted.table
-    return len(table.filter(is_between(table, start, end))[LABEL].drop_null())
-
-
-def _alarms(run: Run) -> list[Check]:
+def _alarms(
+    replay: Replay, resources: Sequence[Mapping[str, Any]], pager: Pager
+) -> Iterator[Check]:
     """Compare changes of state, their history, the messages that follow, and what came."""
-    counted = sum(alarm["status"]["state_seq"] for alarm in run.client.list("Alarm"))
-    specs = alarms_of(run.resources)
-    states = [
-        (name, item["history_data"]["newState"]["stateValue"])
-        for name in specs
-        for item in run.client.alarm_history(name, limit=None, type="StateUpdate")
-    ]
-    keys = {"ALARM": "alarm_actions", "OK": "ok_actions"}
-    due = sum(
-        len(specs[name].get(keys.get(state, "insufficient_data_actions"), ()))
-        for name, state in states
-    )
-    delivered = len(run.client.deliveries(status="delivered", limit=None))
-    received, refused = len(run.pager.ids), run.pager.refused_count
-    return [
-        Check("alarm changes", counted, len(states), "counts of the alarms; their history"),
-        Check("messages delivered", due, delivered, "changes that have actions; outbox"),
-        Check("messages received", delivered, received, "outbox; webhook ids at the receiver"),
-        Check("messages refused", 0, refused, "wrong signature or form"),
-    ]
+    client = replay.client
+    counted = sum(alarm["status"]["state_seq"] for alarm in client.list("Alarm"))
+    changes = due = 0
+    for alarm in (one for one in resources if one["kind"] == "Alarm"):
+        for item in client.alarm_history(alarm["name"], limit=None, type="StateUpdate"):
+            state = item["history_data"]["newState"]["stateValue"]
+            changes += 1
+            due += len(alarm["spec"].get(f"{state.lower()}_actions", ()))
+    delivered = len(client.deliveries(status="delivered", limit=None))
+    yield Check("alarm changes", counted, changes, "counts; history")
+    yield Check("messages delivered", due, delivered, "changes with actions")
+    yield Check("messages received", delivered, len(pager.ids), "outbox; the pager's ids")
+    yield Check("messages refused", 0, pager.refused_count, "wrong signature or form")
 
 
-def _planted(run: Run) -> list[Check]:
+def _planted(
+    replay: Replay, faulty: Mapping[str, np.ndarray], executions: Mapping[datetime, Any]
+) -> Iterator[Check]:
     """Find the planted fault as the top cause of its days, and its rows among those shown."""
-    planted, executions = run.traffic.planted, run.windows(f"{ENDPOINT}-data-quality")
-    days = [day for day in bug_days(planted.shift) if day >= run.traffic.start]
-    first = {one.event_id: run.traffic.requests[one.request].first for one in run.replay.answers}
+    days = [day for day in bug_days(replay.end) if day >= replay.start]
+    first = {event_id: replay.requests[at].first for at, event_id in replay.event_ids.items()}
     top = shown = right = 0
     for execution in (executions[day] for day in days if day in executions):
-        violations = run.client.report(execution["id"])["violations"]
-        cause = violations[0]["feature_name"] if violations else None
-        if cause is not None and cause in planted.rows:
-            rows = run.client.first_rows(execution["id"], limit=SHOWN_ROWS)["rows"]
+        violations = replay.client.report(execution["id"])["violations"]
+        cause = violations[0]["feature_name"] if violations else ""
+        if cause in faulty:
+            rows = replay.client.first_rows(execution["id"], limit=50)["rows"]
             top, shown = top + 1, shown + len(rows)
-            mask = planted.rows[cause]
-            right += sum(bool(mask[first[row["event_id"]] + row["row_index"]]) for row in rows)
-    return [
-        Check("planted fault found", len(days), top, "its days; days as top cause"),
-        Check("planted rows shown", shown, right, "rows shown; planted among them"),
-    ]
+            places = [first[row["event_id"]] + row["row_index"] for row in rows]
+            right += int(faulty[cause][places].sum())
+    yield Check("planted fault found", len(days), top, "its days; as top cause")
+    yield Check("planted rows shown", shown, right, "shown; planted among them")
+
+
+def _executions(replay: Replay, monitor: str) -> dict[datetime, Any]:
+    """Return a monitor's completed execution of each window, by the window's start."""
+    return {
+        datetime.fromisoformat(one["window_start"]): one
+        for one in replay.client.executions(monitor, limit=None)
+        if one["is_current"] and one["status"].startswith("Completed")
+    }
+
+
+def _known(replay: Replay, start: datetime, end: datetime) -> int:
+    """Count the flights of a span that did arrive, from the data alone."""
+    return len(replay.table.filter(is_between(replay.table, start, end))[LABEL].drop_null())

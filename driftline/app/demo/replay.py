@@ -7,191 +7,138 @@ so they see complete days in order, as they would over a year.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from functools import partial
 
-import httpx
+import pyarrow as pa
 
 from driftline.app.client.client import Client
-from driftline.app.demo.bug import Planted
-from driftline.app.demo.flights import LABEL, Request
-from driftline.app.demo.home import ClockFile
-from driftline.app.demo.resources import DAY, ENDPOINT, LABELS_KNOWN_AFTER, Cadence
+from driftline.app.demo.flights import LABEL, requests_of
 from driftline.errors import UnavailableError
 
+ENDPOINT = "flights"
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+LABELS_KNOWN_AFTER = timedelta(days=2)
+# A week's labels are all loaded a day after the last of them are known.
+LABELLED_AFTER = LABELS_KNOWN_AFTER + DAY
+# By monitor: the length of its windows, and how long after its end one is judged.
+WINDOWS = {
+    "flights-data-quality": (DAY, timedelta()),
+    "flights-model-quality": (WEEK, LABELLED_AFTER),
+    "flights-bias": (WEEK, LABELLED_AFTER),
+    "flights-attribution": (WEEK, timedelta()),
+}
+
 SENDERS = 16
-TIMEOUT_S, RETRY_FOR_S, RETRY_PAUSE_S = 30.0, 30.0, 0.5
 # How long one stage of one day may take; how often is asked whether it is done.
-PATIENCE_S, POLL_S, COUNTING_PAUSE_S = 120.0, 0.05, 0.3
-BUSY = (503, 504)
-UNDELIVERED = ("pending", "sending")
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """The demo's requests, and when the windows of its monitors are due."""
-
-    start: datetime
-    end: datetime
-    requests: Sequence[Request]
-    planted: Planted
-    cadences: Sequence[Cadence]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The endpoint's answer to one attempt of one request."""
-
-    request: int
-    event_id: str
-    status: int
+PATIENCE_S, POLL_S = 120.0, 0.1
 
 
 class Replay:
-    """One replay; its answers are the client's own account, apart from what driftline counts."""
+    """One replay of a span of flights; it counts what it sent apart from what driftline counts."""
 
     def __init__(
-        self, client: Client, clock: ClockFile, traffic: Traffic, check: Callable[[], None]
-    ) -> None:
-        self.answers: list[Answer] = []  # A request that was refused and asked again has several.
-        self.lost: list[int] = []  # Requests of attempts without an answer: captured or not.
-        self.labels_until = traffic.start  # All labels of earlier flights are loaded.
-        self._client, self._clock, self._traffic, self._check = client, clock, traffic, check
-        self._days: list[list[int]] = [[] for _ in range((traffic.end - traffic.start) // DAY)]
-        for index, request in enumerate(traffic.requests):
-            self._days[(request.event_time - traffic.start) // DAY].append(index)
-        self._event_ids: dict[int, str] = {}
-        self._stop = threading.Event()
+        self, client: Client, start: datetime, end: datetime, table: pa.Table,
+        *, set_clock: Callable[[datetime], None], check: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self.client, self.start, self.end, self.table = client, start, end, table
+        self.requests = requests_of(table)
+        self.event_ids: dict[int, str] = {}  # By request, from the header of its answer.
+        self.labels_until = start  # All labels of earlier flights are loaded.
+        self._set_clock, self._check = set_clock, check
+        self._labels: list[int | None] = table[LABEL].to_pylist()
+        self._days: list[list[int]] = [[] for _ in range((end - start) // DAY)]
+        for index, request in enumerate(self.requests):
+            self._days[(request.event_time - start) // DAY].append(index)
+
+    def window_ends(self, monitor: str, until: datetime) -> list[datetime]:
+        """Return the ends of a monitor's windows that are due by then.
+
+        Weeks are whole, and the last one ends with the replay.
+        """
+        length, delay = WINDOWS[monitor]
+        first = self.end - (self.end - self.start) // length * length
+        count = max(0, (until - delay - first) // length)
+        return [first + (index + 1) * length for index in range(count)]
 
     def run(self, advance: Callable[[int, int | None], None]) -> None:
         """Send everything, and wait until all of it is judged and reported."""
-        http = httpx.Client(
-            base_url=self._client.server, headers=self._client.shown, timeout=TIMEOUT_S
-        )
-        try:
-            with http, ThreadPoolExecutor(SENDERS) as senders:
-
-                def send(number: int) -> list[Future[None]]:
-                    days = self._days[number : number + 1]
-                    return [
-                        senders.submit(self._send, http, index) for day in days for index in day
-                    ]
-
-                sent = send(0)
-                for number in range(len(self._days)):
-                    for one in sent:
-                        one.result()
-                    needed = len(self.answers)
-                    sent = send(number + 1)  # While this day is stored and judged.
-                    self._pass_day(self._traffic.start + (number + 1) * DAY, needed)
-                    advance(number + 1, len(self._days))
-        finally:
-            self._stop.set()
-        self._wait_judged(self._traffic.end)
-        self._wait_reported()
-
-    def _pass_day(self, end: datetime, needed: int) -> None:
-        """Move the clock to the end of a day that is stored, the day before being judged."""
-        self._until(
-            f"{needed} requests are stored",
-            lambda: self._client.capture_stats(ENDPOINT)["requests"] >= needed,
-            COUNTING_PAUSE_S,
-        )
-        self._load_labels(end - LABELS_KNOWN_AFTER)
-        self._wait_judged(end - DAY)
-        # Windows are run when their end has passed, so the clock stands a moment after midnight.
-        self._clock.advance(end + timedelta(minutes=1))
-
-    def _wait_judged(self, until: datetime) -> None:
-        """Wait for the windows that are due; each monitor judges its own in order."""
-        for cadence in self._traffic.cadences:
-            if due := cadence.ends(until):
-                self._until(
-                    f"{cadence.monitor} has judged until {due[-1]}",
-                    partial(self._is_judged, cadence.monitor, due[-1]),
-                )
-
-    def _is_judged(self, monitor: str, until: datetime) -> bool:
-        newest = self._client.executions(monitor, limit=1)
-        return any(datetime.fromisoformat(one["window_end"]) >= until for one in newest)
-
-    def _wait_reported(self) -> None:
-        """Wait until alarms have seen all windows and their messages are out."""
-        ends = {one.monitor: one.ends(self._traffic.end) for one in self._traffic.cadences}
-
-        def is_evaluated() -> bool:
-            for alarm in self._client.list("Alarm"):
-                due = ends[alarm["spec"]["dimensions"]["MonitoringSchedule"]]
-                until = alarm["status"].get("evaluated_until")
-                if due and (
-                    until is None or datetime.fromisoformat(until) < due[-1] - timedelta(seconds=1)
-                ):
-                    return False
-            return True
-
-        self._until("all alarms are evaluated", is_evaluated)
+        with ThreadPoolExecutor(SENDERS) as senders:
+            sent = senders.map(self._send, self._days[0])
+            for number, following in enumerate([*self._days[1:], []], 1):
+                deque(sent, maxlen=0)  # Waits, and raises what a sender raised.
+                count = len(self.event_ids)
+                sent = senders.map(self._send, following)  # While this day is stored and judged.
+                self._pass_day(self.start + number * DAY, count)
+                advance(number, len(self._days))
+        self._until("all windows are judged", lambda: self._is_judged(self.end))
+        self._until("all alarms are evaluated", self._is_evaluated)
         self._until(
             "all messages are delivered",
-            lambda: all(
-                one["status"] not in UNDELIVERED for one in self._client.deliveries(limit=None)
-            ),
+            lambda: not any(self.client.deliveries(status=one) for one in ("pending", "sending")),
         )
 
-    def _until(self, what: str, is_done: Callable[[], bool], pause_s: float = POLL_S) -> None:
+    def _send(self, index: int) -> None:
+        request = self.requests[index]
+        headers = {"X-Driftline-Event-Time": request.event_time.isoformat()}
+        answer = self.client.invoke(
+            ENDPOINT, request.body, content_type="text/csv", headers=headers
+        )
+        self.event_ids[index] = answer.headers["x-amzn-RequestId"]
+
+    def _pass_day(self, end: datetime, count: int) -> None:
+        """Move the clock to the end of a day that is stored, the day before being judged."""
+        self._until(
+            f"{count} requests are stored",
+            lambda: self.client.capture_stats(ENDPOINT)["requests"] >= count,
+        )
+        while self.labels_until + DAY <= end - LABELS_KNOWN_AFTER:
+            self._load_labels(self._days[(self.labels_until - self.start) // DAY])
+            self.labels_until += DAY
+        self._until("the day before is judged", lambda: self._is_judged(end - DAY))
+        # Windows are run when their end has passed, so the clock stands a moment after midnight.
+        self._set_clock(end + timedelta(minutes=1))
+
+    def _load_labels(self, day: list[int]) -> None:
+        """Load the labels of a day's flights; a flight that never arrived has none."""
+        labels: list[dict[str, object]] = []
+        for index in day:
+            request = self.requests[index]
+            labels += [
+                {"id": self.event_ids[index], "row_index": row, "label": label}
+                for row, label in enumerate(self._labels[request.first : request.last])
+                if label is not None
+            ]
+        self.client.put_truth(ENDPOINT, labels)
+
+    def _is_judged(self, until: datetime) -> bool:
+        """Whether the windows that are due by then are judged; each monitor judges in order."""
+        for monitor in WINDOWS:
+            if due := self.window_ends(monitor, until):
+                newest = self.client.executions(monitor, limit=1)
+                if not newest or datetime.fromisoformat(newest[0]["window_end"]) < due[-1]:
+                    return False
+        return True
+
+    def _is_evaluated(self) -> bool:
+        """Whether the alarms have seen all windows."""
+        for alarm in self.client.list("Alarm"):
+            monitor = alarm["spec"]["dimensions"]["MonitoringSchedule"]
+            due = self.window_ends(monitor, self.end)
+            until = alarm["status"].get("evaluated_until")
+            seen = datetime.fromisoformat(until) if until else self.start
+            if due and seen < due[-1] - timedelta(seconds=1):
+                return False
+        return True
+
+    def _until(self, what: str, is_done: Callable[[], bool]) -> None:
         """Wait until something is done; not for ever."""
         end = time.monotonic() + PATIENCE_S
         while not is_done():
             self._check()
             if time.monotonic() > end:
                 raise UnavailableError(f"waited {PATIENCE_S:.0f} s in vain until {what}")
-            self._stop.wait(pause_s)
-
-    def _load_labels(self, until: datetime) -> None:
-        """Load the labels of days that have ended; a flight that never arrived has none."""
-        late = self._traffic.planted.table[LABEL]
-        while (end := self.labels_until + DAY) <= min(until, self._traffic.end):
-            lines = ["id,row_index,label"]
-            for index in self._days[(self.labels_until - self._traffic.start) // DAY]:
-                request = self._traffic.requests[index]
-                lines += [
-                    f"{self._event_ids[index]},{row},{value}"
-                    for row, value in enumerate(late[request.first : request.last].to_pylist())
-                    if value is not None
-                ]
-            if lines[1:]:
-                body = "\n".join([*lines, ""]).encode()
-                self._client.put_truth(ENDPOINT, body, content_type="text/csv")
-            self.labels_until = end
-
-    def _send(self, http: httpx.Client, index: int) -> None:
-        """Ask until there is an answer with predictions."""
-        request = self._traffic.requests[index]
-        headers = {
-            "Content-Type": "text/csv",
-            "X-Driftline-Event-Time": request.event_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-        until = time.monotonic() + RETRY_FOR_S
-        while not self._stop.is_set():
-            try:
-                path = f"/endpoints/{ENDPOINT}/invocations"
-                response = http.post(path, content=request.body, headers=headers)
-            except httpx.TransportError as error:
-                self.lost.append(index)
-                problem = f"no answer ({type(error).__name__})"
-            else:
-                event_id = response.headers.get("x-amzn-RequestId", "")
-                self.answers.append(Answer(index, event_id, response.status_code))
-                if response.is_success:
-                    self._event_ids[index] = event_id
-                    return
-                problem = f"answer {response.status_code} {response.text[:300]}"
-                if response.status_code not in BUSY:
-                    until = 0.0
-            if time.monotonic() > until:
-                raise UnavailableError(f"request {index}: {problem}")
-            self._stop.wait(RETRY_PAUSE_S)
+            time.sleep(POLL_S)

@@ -7,132 +7,196 @@ talks to it over HTTP as any client would.
 from __future__ import annotations
 
 import base64
-import logging
+import fcntl
+import json
 import os
 import secrets
 import shlex
+import shutil
 import signal
+import socket
 import threading
-import time
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from string import Template
+from typing import Any
 
+import skops.io
+import yaml
 from pyarrow import parquet
 from rich.console import Console
 
 from driftline.app.client.client import Client
-from driftline.app.demo import bug, flights, model, resources
-from driftline.app.demo.home import ClockFile, Home
+from driftline.app.demo import flights, model
 from driftline.app.demo.receiver import Pager
-from driftline.app.demo.reconcile import Run, reconcile, show
-from driftline.app.demo.replay import Replay, Traffic
+from driftline.app.demo.reconcile import reconcile, table_of
+from driftline.app.demo.replay import LABELLED_AFTER, WEEK, Replay
 from driftline.app.progress import progress
 from driftline.app.settings.settings import Settings, load
 from driftline.app.up import Supervisor, start
-from driftline.errors import InputError
+from driftline.errors import ConflictError, InputError
 
-READY_WITHIN_S = 60.0
+MARKER = ".driftline-demo"
+# The replayed year began more than the usual 90 days ago. The pager listens on this machine.
+SETTINGS = """\
+# Written by "driftline demo". Look on with: driftline up -c driftline.toml
+[server]
+port = {server}
+[dashboard]
+port = {dashboard}
+[storage]
+root = "store"
+[capture]
+commit_interval_s = 0.5
+retention_days = 400
+[scheduler]
+clock = {clock}
+[alarms]
+retention_days = 400
+[notify]
+allow_networks = ["127.0.0.0/8"]
+"""
 
 
-def run_demo(
-    *,
-    days: int = flights.USUAL_DAYS,
-    browser: bool = True,
-    stay: bool = True,
-    folder: Path | None = None,
-) -> int:
-    """Replay the last days of a year of flights, and say whether everything adds up."""
-    if not 1 <= days <= flights.YEAR_DAYS:
-        raise InputError(f"--days {days}; expected 1 to {flights.YEAR_DAYS}")
-    # That a process is ready is said below.
-    logging.getLogger("driftline.app.up").setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, _interrupt)  # A polite kill ends it as Ctrl-C does.
+def run_demo(*, days: int, browser: bool, stay: bool, folder: Path) -> int:
+    """Replay the last days of a year of flights; 0 when everything adds up, else 3."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ends it as Ctrl-C does.
     console = Console(stderr=True, highlight=False)
-    end = flights.year_end(datetime.now(UTC))
-    with Home(folder) as home:
-        home.write_settings()
+    folder, end = folder.resolve(), flights.year_end(datetime.now(UTC))
+    begin = end - timedelta(days=days)
+    with fresh_folder(folder):
+        settings_file = write_settings(folder)
         # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights elsewhere.
         for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
             del os.environ[name]
-        os.environ["DRIFTLINE_POLL_S"] = "0.05"
-        settings = load(home.settings_file, environment={})
-        clock = ClockFile(home.clock_file, end - timedelta(days=days))
-        supervisor = start(home.settings_file, log_folder=home.folder / "logs")
+        os.environ["DRIFTLINE_POLL_S"] = "0.2"
+        settings = load(settings_file, environment={})
+        _write_clock(folder / "clock", begin)
+        supervisor = start(settings_file, log_folder=folder / "logs")
         try:
-            agrees = _play(home, settings, clock, supervisor, console, end)
+            agrees = _play(folder, settings, supervisor, console, begin, end)
             if stay:
-                _stay(console, settings, supervisor, browser=browser)
+                console.print(f"dashboard {settings.dashboard_url}  (Ctrl-C ends the demo)")
+                if browser:
+                    webbrowser.open(settings.dashboard_url)
+                with suppress(KeyboardInterrupt):
+                    supervisor.watch(threading.Event())
         finally:
             supervisor.stop()
-    if not stay:
-        command = f"driftline up -c {shlex.quote(str(home.settings_file))}"
-        console.print(f"look on: {command}, then {settings.dashboard_url}", soft_wrap=True)
+    console.print(f"look on: driftline up -c {shlex.quote(str(settings_file))}", soft_wrap=True)
     return 0 if agrees else 3
 
 
 def _play(
-    home: Home,
+    folder: Path,
     settings: Settings,
-    clock: ClockFile,
     supervisor: Supervisor,
     console: Console,
+    begin: datetime,
     end: datetime,
 ) -> bool:
     """Train, declare, send, wait and compare."""
-    began_s = time.monotonic()
-
-    def say(text: str) -> None:
-        console.print(f"{time.monotonic() - began_s:6.1f} s  {text}", soft_wrap=True)
-
-    begin = clock.time
+    say = partial(console.print, soft_wrap=True, markup=False)
     year = flights.load(end)
-    planted = bug.plant(year.between(begin, end), year.shift)
-    cadences = resources.cadences(begin, end)
-    traffic = Traffic(begin, end, flights.requests_of(planted.table), planted, cadences)
-    say(f"{planted.table.num_rows:,} flights read, {len(traffic.requests):,} requests made of them")
-    say(bug.told(year.shift, begin))
-    trained, model_file = model.train(year.reference()), home.folder / "flights.skops"
-    reference_file = home.folder / "reference.parquet"
-    model.save(trained.estimator, model_file)
-    parquet.write_table(trained.reference, reference_file)
-    say(f"model trained on the {trained.reference.num_rows:,} flights of the first quarter")
-    supervisor.wait_ready(READY_WITHIN_S)
-    say(f"installation ready: server {settings.server_url}")
+    traffic = year.filter(flights.is_between(year, begin, end))
+    table, faulty = flights.plant(traffic, end)
+    estimator, reference = model.train(flights.reference(year, end))
+    files = {"model": folder / "flights.skops", "reference": folder / "reference.parquet"}
+    skops.io.dump(estimator, files["model"])
+    parquet.write_table(reference, files["reference"])
+    say(f"model trained on the {reference.num_rows:,} flights of the first quarter")
+    supervisor.wait_ready()
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     with (
-        Pager(secret, lambda page: console.print(page, soft_wrap=True, markup=False)) as pager,
+        Pager(secret, say) as pager,
         Client(settings.server_url, settings=lambda: settings) as client,
     ):
-        declared = resources.declare(
-            model=model_file, reference=reference_file, start=begin, end=end, pager_url=pager.url,
-            secret=secret,
-        )  # fmt: skip
-        resources.write(declared, home.folder / "resources.yaml")
+        declared = declare(**files, start=begin, end=end, pager_url=pager.url, secret=secret)
         client.apply(declared)
-        say(f"resources applied: {home.folder / 'resources.yaml'}")
-        replay = Replay(client, clock, traffic, supervisor.check)
+        say(f"{len(declared)} resources applied")
+        replay = Replay(
+            client, begin, end, table,
+            set_clock=partial(_write_clock, folder / "clock"), check=supervisor.check,
+        )  # fmt: skip
+        days = [f"{day:%d %B}" for day in flights.bug_days(end) if day >= begin]
+        say(f"replaying {table.num_rows:,} flights as {len(replay.requests):,} requests")
+        say(f"planted: EWR sends Celsius, and 9E comes as EDV, on {', '.join(days) or 'no day'}")
         with progress("replaying", unit="days", console=console) as advance:
             replay.run(advance)
-        say("requests answered, windows judged, alarms evaluated, messages delivered")
-        checks = reconcile(Run(Path(settings.root), traffic, declared, replay, pager, client))
-    agrees = show(checks, Console(highlight=False))
+        checks = reconcile(Path(settings.root), replay, faulty, declared, pager)
+    Console(highlight=False).print(table_of(checks), markup=False, soft_wrap=True)
+    agrees = all(one.expected == one.found for one in checks)
     say("everything adds up" if agrees else "the accounts do NOT agree")
-    clock.go_on(datetime.now(UTC))
     return agrees
 
 
-def _stay(console: Console, settings: Settings, supervisor: Supervisor, *, browser: bool) -> None:
-    """Keep the installation running until Ctrl-C."""
-    console.print(f"dashboard {settings.dashboard_url}  (Ctrl-C ends the demo)", soft_wrap=True)
-    if browser:
-        webbrowser.open(settings.dashboard_url)
+def declare(
+    *, model: Path, reference: Path, start: datetime, end: datetime, pager_url: str, secret: str
+) -> list[dict[str, Any]]:
+    """Return the demo's resources, ready to be applied all or nothing."""
+    values = {
+        "model": str(model), "reference": str(reference), "pager_url": pager_url, "secret": secret,
+        "day": start.isoformat(), "week": (end - (end - start) // WEEK * WEEK).isoformat(),
+        "labelled_after_s": LABELLED_AFTER.total_seconds(),
+    }  # fmt: skip
+    text = Template(Path(__file__).with_name("resources.yaml").read_text(encoding="utf-8"))
+    # What JSON writes is YAML, too.
+    written = {name: json.dumps(value) for name, value in values.items()}
+    found: list[dict[str, Any]] = yaml.safe_load(
+        text.substitute(written, weekday=f"{end:%a}".upper())
+    )
+    return found
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[None]:
+    """Empty a demo's folder, and lock it as long as the context lasts."""
     try:
-        supervisor.watch(threading.Event())
-    except KeyboardInterrupt:
-        return
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / MARKER).is_file() and any(folder.iterdir()):
+            raise ConflictError(
+                f"{folder} is not empty and not a demo's folder (it has no {MARKER}); "
+                "nothing was changed; choose another with --folder"
+            )
+        lock = (folder / MARKER).open("a")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be used ({error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(
+                f"{folder}: a demo is running here; end it first, or choose another with --folder"
+            ) from None
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != MARKER:
+                entry.unlink()
+        yield
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def write_settings(folder: Path) -> Path:
+    """Write the settings of the demo's installation; all others keep their defaults."""
+    file, clock = folder / "driftline.toml", json.dumps(f"file:{folder / 'clock'}")
+    text = SETTINGS.format(clock=clock, server=_port("SERVER"), dashboard=_port("DASHBOARD"))
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def _port(section: str) -> str:
+    """Return the port that the environment asks for, or any free one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return os.environ.get(f"DRIFTLINE_{section}__PORT", str(listener.getsockname()[1]))
+
+
+def _write_clock(file: Path, time: datetime) -> None:
+    """Set the clock that scheduler, alarms and pages read."""
+    # Replaced as a whole, so that no reader sees half of it.
+    fresh = file.with_suffix(".fresh")
+    fresh.write_text(time.isoformat(), encoding="ascii")
+    fresh.replace(file)

@@ -303,8 +303,7 @@ class Scheduler(Section):
 
     clock: str = _setting(
         "system",
-        '"system", or "file:PATH" with the time as text, for replays; a second time in it, of the '
-        "system's clock, lets it go on from there",
+        '"system", or "file:PATH" with the time as text, for replays',
     )
     max_concurrent_runs: CountOrNone = _setting(
         0, "windows that all schedulers and servers of the database run at once; 0: no limit"

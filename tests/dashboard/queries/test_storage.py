@@ -35,7 +35,7 @@ def stores(seeded, tmp_path_factory):
     old.close()
     new.close()
     engine = create_engine(f"sqlite:///{file}")
-    rows = flights.load(END_OF_YEAR).reference()
+    rows = flights.reference(flights.load(END_OF_YEAR), END_OF_YEAR)
     place = rows.schema.get_field_index("distance")
     near = rows.set_column(place, "distance", pc.divide(rows["distance"].cast("int64"), 100))
     near = near.rename_columns([HOSTILE if one == "temp" else one for one in near.column_names])

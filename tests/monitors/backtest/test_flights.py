@@ -29,7 +29,7 @@ COLUMNS = ("event_time", "carrier", "origin", "distance", "hour", "minute")
 @pytest.fixture(scope="module")
 def found() -> Backtest:
     """The first half of the year, distances in kilometres from a day in June on."""
-    flights = load(YEAR_END).table.select(COLUMNS)
+    flights = load(YEAR_END).select(COLUMNS)
     times = flights["event_time"]
     half = flights.filter(pc.less(times, pa.scalar(YEAR_START + timedelta(days=181), times.type)))
     later = pc.greater_equal(half["event_time"], pa.scalar(KILOMETRES, times.type))

@@ -2,39 +2,46 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from driftline.app.demo.flights import (
+    CELSIUS_COLUMNS,
     EVENT_TIME,
     FEATURES,
     LABEL,
-    Flights,
+    YEAR_END,
     _last_known,
+    bug_days,
     load,
+    plant,
+    reference,
     requests_of,
     year_end,
 )
 
 NOW = datetime(2026, 11, 20, 7, 30, tzinfo=UTC)
+END = datetime(2026, 11, 18, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def flights() -> Flights:
+def flights() -> pa.Table:
     return load(year_end(NOW))
 
 
-def test_all_flights_are_there_and_those_that_arrived_have_a_label(flights: Flights) -> None:
-    assert flights.table.num_rows == 336_776
-    assert pc.count(flights.table[LABEL]).as_py() == 327_346
+def test_all_flights_are_there_and_those_that_arrived_have_a_label(flights: pa.Table) -> None:
+    assert flights.num_rows == 336_776
+    assert pc.count(flights[LABEL]).as_py() == 327_346
 
 
-def test_the_year_ends_within_the_last_seven_days_and_weekdays_stay(flights: Flights) -> None:
-    assert timedelta(0) <= NOW - flights.end < timedelta(days=7)
-    assert flights.shift % timedelta(weeks=1) == timedelta(0)
+def test_the_year_ends_within_the_last_seven_days_and_weekdays_stay(flights: pa.Table) -> None:
+    assert timedelta(0) <= NOW - END < timedelta(days=7)
+    assert (END - YEAR_END) % timedelta(weeks=1) == timedelta(0)
     # 2013-01-01 was a Tuesday.
-    assert flights.start.weekday() == flights.table["weekday"][0].as_py() == 1
+    assert (END - timedelta(days=365)).weekday() == flights["weekday"][0].as_py() == 1
 
 
 @pytest.mark.parametrize("seconds", [0, 1, -1])
@@ -46,33 +53,29 @@ def test_a_year_that_ends_this_very_moment_has_ended(seconds: int) -> None:
     assert timedelta(0) <= moment - end < timedelta(days=7)
 
 
-def test_the_reference_is_the_first_three_months(flights: Flights) -> None:
+def test_the_reference_is_the_first_three_months(flights: pa.Table) -> None:
     # January 27,004, February 24,951, March 28,834.
-    assert flights.reference().num_rows == 80_789
+    assert reference(flights, END).num_rows == 80_789
 
 
-def test_the_year_makes_one_request_for_each_hour_and_airport(flights: Flights) -> None:
-    requests = requests_of(flights.table)
+def test_the_year_makes_one_request_for_each_hour_and_airport(flights: pa.Table) -> None:
+    requests = requests_of(flights)
 
     assert len(requests) == 19_486
-    assert sum(request.row_count for request in requests) == 336_776
+    assert sum(request.last - request.first for request in requests) == 336_776
     times = [request.event_time for request in requests]
     assert times == sorted(times)
 
 
-def test_a_request_holds_its_flights_in_the_order_of_the_features(flights: Flights) -> None:
-    first = requests_of(flights.table)[0]
+def test_a_request_holds_its_flights_in_the_order_of_the_features(flights: pa.Table) -> None:
+    first = requests_of(flights)[0]
 
-    assert first.event_time == flights.start + timedelta(hours=5)
+    assert first.event_time == END - timedelta(days=365) + timedelta(hours=5)
     # UA 1545 to Houston, 5:15, due 8:19; Newark's weather at 4 o'clock, from the package's files.
     assert first.body.splitlines()[0] == (
         b'"UA","EWR","IAH",1400,1,5,15,499,39.92,28.04,62.21,250,12.66,0,10'
     )
-    assert len(first.body.splitlines()) == first.row_count
-
-
-def test_no_request_of_no_flights(flights: Flights) -> None:
-    assert requests_of(flights.table.slice(0, 0)) == []
+    assert len(first.body.splitlines()) == first.last
 
 
 def test_nothing_that_is_known_only_later_is_a_feature() -> None:
@@ -81,12 +84,12 @@ def test_nothing_that_is_known_only_later_is_a_feature() -> None:
     assert not later & set(FEATURES)
 
 
-def test_weather_is_missing_on_the_last_day_only_where_the_feed_ends(flights: Flights) -> None:
-    missing = flights.table.filter(pc.is_null(flights.table["temp"]))
+def test_weather_is_missing_on_the_last_day_only_where_the_feed_ends(flights: pa.Table) -> None:
+    missing = flights.filter(pc.is_null(flights["temp"]))
 
     # The package's weather ends on 30 December 2013; 31 December has 776 flights.
     assert missing.num_rows == 776
-    assert pc.min(missing[EVENT_TIME]).as_py() >= flights.end - timedelta(days=1)
+    assert pc.min(missing[EVENT_TIME]).as_py() >= END - timedelta(days=1)
 
 
 def test_an_observation_is_known_an_hour_later_and_lasts_for_six_hours() -> None:
@@ -97,3 +100,53 @@ def test_an_observation_is_known_an_hour_later_and_lasts_for_six_hours() -> None
     known = _last_known(flights, weather, "temp").to_pylist()[::-1]
 
     assert known == [None, *[41.0] * 7, *[None] * 4]
+
+
+@pytest.fixture(scope="module")
+def planted(flights: pa.Table) -> tuple[pa.Table, dict[str, np.ndarray]]:
+    return plant(flights, END)
+
+
+def _changed(before: pa.Table, after: pa.Table, name: str) -> np.ndarray:
+    same = pc.fill_null(pc.equal(before[name], after[name]), True)
+    return pc.invert(same).to_numpy()
+
+
+def test_the_fault_lasts_from_monday_to_friday() -> None:
+    days = bug_days(END)
+
+    assert [day.weekday() for day in days] == [0, 1, 2, 3, 4]
+    assert days[0] - (END - YEAR_END) == datetime(2013, 11, 18, tzinfo=UTC)
+
+
+def test_only_the_faulty_columns_change_and_only_in_the_faulty_rows(
+    flights: pa.Table, planted: tuple[pa.Table, dict[str, np.ndarray]]
+) -> None:
+    for name in flights.column_names:
+        changed = _changed(flights, planted[0], name)
+        expected = planted[1].get(name, np.zeros(len(changed), dtype=bool))
+        np.testing.assert_array_equal(changed, expected, err_msg=name)
+
+
+def test_newark_sends_celsius(
+    flights: pa.Table, planted: tuple[pa.Table, dict[str, np.ndarray]]
+) -> None:
+    rows = pa.array(planted[1]["temp"])
+    before = flights.filter(rows)
+    after = planted[0].filter(rows)
+
+    assert set(before["origin"].to_pylist()) == {"EWR"}
+    for name in CELSIUS_COLUMNS:
+        # Fahrenheit = 1.8 Celsius + 32; the feed gives tenths of a degree.
+        back = after[name].to_numpy() * 1.8 + 32
+        np.testing.assert_allclose(back, before[name].to_numpy(), atol=0.05 * 1.8 + 1e-9)
+
+
+def test_one_airline_comes_under_its_other_code(
+    flights: pa.Table, planted: tuple[pa.Table, dict[str, np.ndarray]]
+) -> None:
+    rows = pa.array(planted[1]["carrier"])
+
+    assert set(flights.filter(rows)["carrier"].to_pylist()) == {"9E"}
+    assert set(planted[0].filter(rows)["carrier"].to_pylist()) == {"EDV"}
+    assert "EDV" not in flights["carrier"].to_pylist()

@@ -1,34 +1,51 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import skops.io
 from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.pipeline import Pipeline
 
 import driftline as dl
 from driftline.alerts.evaluation.replay import replay
-from driftline.app.demo.flights import EVENT_TIME, FEATURES, LABEL, Flights, load
-from driftline.app.demo.model import PREDICTION, PROBABILITY, Trained, save, train
-from driftline.app.demo.resources import declare
+from driftline.app.demo.flights import (
+    EVENT_TIME,
+    FEATURES,
+    LABEL,
+    is_between,
+    load,
+    reference,
+)
+from driftline.app.demo.model import PREDICTION, PROBABILITY, train
+from driftline.app.demo.run import declare
 from driftline.monitors.results.cause_identity import told_causes, with_first_windows
 
 # In a short run tests/journeys/test_demo.py trains the model, and checks what its weeks raise.
 pytestmark = pytest.mark.full
 # As the demo's monitor has it: of a check that nobody scheduled a year has 365 windows.
+END = datetime(2026, 11, 18, tzinfo=UTC)
 WEEKLY = dl.Budget(1.0, 365 / 7)
 
 
-@pytest.fixture(scope="module")
-def flights() -> Flights:
-    return load(datetime(2026, 11, 18, tzinfo=UTC))
+class Trained(NamedTuple):
+    """A fitted model and the reference it was fitted on."""
+
+    estimator: Pipeline
+    reference: pa.Table
 
 
 @pytest.fixture(scope="module")
-def trained(flights: Flights) -> Trained:
-    return train(flights.reference())
+def flights() -> pa.Table:
+    return load(END)
+
+
+@pytest.fixture(scope="module")
+def trained(flights: pa.Table) -> Trained:
+    return Trained(*train(reference(flights, END)))
 
 
 def test_the_reference_is_predicted_out_of_fold(trained: Trained) -> None:
@@ -41,9 +58,9 @@ def test_the_reference_is_predicted_out_of_fold(trained: Trained) -> None:
 
 
 def test_later_months_are_ranked_as_well_as_the_reference(
-    flights: Flights, trained: Trained
+    flights: pa.Table, trained: Trained
 ) -> None:
-    later = flights.table.slice(trained.reference.num_rows).to_pandas().dropna(subset=[LABEL])
+    later = flights.slice(trained.reference.num_rows).to_pandas().dropna(subset=[LABEL])
 
     late = trained.estimator.predict_proba(later[list(FEATURES)])[:, 1]
 
@@ -64,7 +81,7 @@ def test_the_saved_model_is_made_of_scikit_learn_and_predicts_the_same(
     file = tmp_path / "flights.skops"
     rows = trained.reference.slice(0, 17).select(FEATURES).to_pandas()
 
-    save(trained.estimator, file)
+    skops.io.dump(trained.estimator, file)
 
     unknown = skops.io.get_untrusted_types(file=file)
     assert all(name.startswith("sklearn.") for name in unknown)
@@ -90,20 +107,20 @@ def baseline(trained: Trained) -> dl.Baseline:
     )  # fmt: skip
 
 
-def _answered(flights: Flights, trained: Trained, start: datetime, length: timedelta) -> pa.Table:
+def _answered(flights: pa.Table, trained: Trained, start: datetime, length: timedelta) -> pa.Table:
     """Return the flights of a window with the model's answers."""
-    rows = flights.between(start, start + length)
+    rows = flights.filter(is_between(flights, start, start + length))
     chance = trained.estimator.predict_proba(rows.select(FEATURES).to_pandas())[:, 1]
     rows = rows.append_column(PREDICTION, pa.array((chance > 0.5).astype(np.int64)))
     return rows.append_column(PROBABILITY, pa.array(chance))
 
 
 def test_the_weeks_in_which_guessing_is_better_page_and_the_pager_rings_once_for_them(
-    flights: Flights, trained: Trained, baseline: dl.Baseline
+    flights: pa.Table, trained: Trained, baseline: dl.Baseline
 ) -> None:
     """By monitor and alarm of the demo, from the end of August on; --full replays the year."""
     week = timedelta(days=7)
-    starts = [flights.end - number * week for number in range(18, 9, -1)]
+    starts = [END - number * week for number in range(18, 9, -1)]
     skills, pages = [], []
     for start in starts:
         rows = _answered(flights, trained, start, week)
@@ -124,11 +141,11 @@ def test_the_weeks_in_which_guessing_is_better_page_and_the_pager_rings_once_for
 
 
 def test_drift_that_stays_is_one_ticket(
-    flights: Flights, trained: Trained, baseline: dl.Baseline
+    flights: pa.Table, trained: Trained, baseline: dl.Baseline
 ) -> None:
     """Two weeks of August with airports that the first quarter did not have, told on most days."""
     day = timedelta(days=1)
-    starts = [flights.end - number * day for number in range(130, 116, -1)]
+    starts = [END - number * day for number in range(130, 116, -1)]
     told, broken, news = [], [], []
     for start in starts:
         report = dl.check(_answered(flights, trained, start, day), baseline)
