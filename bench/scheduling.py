@@ -56,10 +56,7 @@ def together(folder: Path, hours: int, kills: int, most_s: float = math.inf) -> 
 def ordered(folder: Path, hours: int, kills: int, most_s: float = math.inf) -> dict[str, object]:
     with running() as postgres:
         url = postgres.url(postgres.new_database())
-        # Leases of ten seconds: a process that is stopped for longer would lose its place.
-        campaign = Campaign(
-            url, folder, MONITORS, is_judged=False, waits=True, limit=2, lease_speed=30
-        )
+        campaign = Campaign(url, folder, MONITORS, is_judged=False, waits=True)
         told = campaign.together(hours, schedulers=4, kills=kills, seed=SEED, most_s=most_s)
         expected = {"windows expected": MONITORS * told["hours"]}
         found = {**told, **expected, **campaign.doubles()}

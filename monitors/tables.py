@@ -177,20 +177,6 @@ leases = Table(
     Column("retry_at", UtcDateTime),
 )
 
-# Windows that are being run or are to be, where the number of runs at once is limited.
-places = Table(
-    "monitors_places",
-    metadata,
-    # "monitor:NAME" of schedulers, or the id of a request.
-    Column("work", String(80), primary_key=True),
-    # None: it waits.
-    Column("owner", String(64)),
-    Column("priority", Integer, nullable=False),
-    Column("is_request", Boolean, nullable=False),
-    Column("asked_at", UtcDateTime, nullable=False),
-    Column("expires_at", UtcDateTime, nullable=False),
-)
-
 window_counts = Table(
     "monitors_window_counts",
     metadata,

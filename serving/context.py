@@ -16,7 +16,6 @@ from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.tap.place import CapturePlace
 from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.monitors.external.source import UNLIMITED, Access
-from driftline.monitors.run.places import Places
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.reach import Reach
 
@@ -56,7 +55,6 @@ class ServerContext:
     access: Access = UNLIMITED  # What tables of others may be read from.
     # Real time by which leases end, the same for all who share the database.
     lease_clock: Callable[[], datetime] = lambda: datetime.now(UTC)
-    max_concurrent_runs: int = 0  # Of windows, by all who share the database; 0: no limit.
     scripts_dir: str = ""  # Of the record scripts that monitors may name; empty: none.
     commands_dir: str = ""  # Of the programs that monitors may run; empty: none.
     vault: Vault = field(default_factory=Vault)
@@ -70,11 +68,6 @@ class ServerContext:
     def place(self) -> CapturePlace:
         """How and where the tap records."""
         return self.recording or CapturePlace(self.spool_dir)
-
-    @property
-    def places(self) -> Places:
-        """Where what a request runs takes its place among other runs."""
-        return Places(self.engine, self.max_concurrent_runs, self.lease_clock)
 
     @property
     def model_logs_dir(self) -> Path:

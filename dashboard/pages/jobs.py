@@ -36,20 +36,12 @@ def page(view: queries.JobsView) -> html.Div:
         ui.heading("Jobs", say.plural(view.total, "monitor" if view.tab else "run"), tabs),
         _backfill(view.backfill),
         windows.running_panel(view.running, {"Monitor": lambda one: _monitor(one.monitor)}),
-        _held(view) if view.held else None,
         _queued(view) if view.asked_count else None,
         ui.filters(*[by_state] * (not view.tab), ui.filter_box(view.text, "Filter by monitor")),
         _schedules(view) if view.tab else _runs(view),
     )
-    is_busy = bool(view.running or view.asked_count or view.held)
+    is_busy = bool(view.running or view.asked_count)
     return ui.marked(drawn, data_refresh_ms=POLL_MS) if is_busy else drawn
-
-
-def _held(view: queries.JobsView) -> html.Section:
-    why = f"Places taken: {view.taken:,}, all that scheduler.max_concurrent_runs allows."
-    names = ui.stack(*map(_monitor, view.held[: queries.WAITING_SHOWN]))
-    more = ui.more_of(len(view.held) - queries.WAITING_SHOWN)
-    return ui.panel("Waiting for a place", [html.P(why), names, *more])
 
 
 def _queued(view: queries.JobsView) -> html.Section:

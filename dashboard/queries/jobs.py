@@ -21,7 +21,6 @@ from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import COLUMNS, Execution
 from driftline.monitors.run.asked_windows import AskedWindow, waiting
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
-from driftline.monitors.run.places import held_monitors
 from driftline.monitors.run.progress import RunState, list_runs, log_of
 from driftline.monitors.run.status import MonitorState, states_of
 from driftline.monitors.tables import executions, states
@@ -81,8 +80,6 @@ class JobsView:
     text: str | None = None
     state: str | None = None
     backfill: BackfillView | None = None
-    held: Sequence[str] = ()  # Monitors that wait for one of the ``taken`` places.
-    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +101,10 @@ def read_jobs(stores: Stores, at: Address) -> JobsView:
         known = {one.name: one for one in lookup.monitors(connection)}
         running = list_runs(connection, None)
         asked, asked_count = waiting(connection, known, WAITING_SHOWN)
-        held, taken = held_monitors(connection)
         view = JobsView(
             now=stores.now(), tab=at.tab, text=at.text, state=at.state, number=at.number,
             running=running[:WAITING_SHOWN], asked=asked, asked_count=asked_count,
-            backfill=backfill, held=sorted(held & known.keys()), taken=taken,
+            backfill=backfill,
         )  # fmt: skip
         if not at.tab:
             return _with_runs(connection, view)

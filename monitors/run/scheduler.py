@@ -39,7 +39,6 @@ from driftline.monitors.run import asked_windows, lease, revisit
 from driftline.monitors.run.asked_windows import AskedWindow
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.past_windows import RETENTION
-from driftline.monitors.run.places import WAITING, Places
 from driftline.monitors.run.status import LONGEST_REST, MonitorState, MonitorStates
 from driftline.monitors.run.upstream import Upstream
 from driftline.signature import Signature
@@ -84,7 +83,6 @@ class Scheduler:
         commands_dir: str = "",
         retention_days: float = RETENTION.days,
         access: Access = UNLIMITED,
-        max_concurrent_runs: int = 0,
         asks_models: bool | None = None,  # Only monitors that ask models, or only the others.
         baselines: BaselineCache | None = None,  # That others use as well.
     ) -> None:
@@ -96,10 +94,8 @@ class Scheduler:
         self.scripts_dir, self.commands_dir, self.access = scripts_dir, commands_dir, access
         self.retention = timedelta(days=retention_days)
         self.asks_models = asks_models
-        self.places = Places(engine, max_concurrent_runs, self.lease_clock)
         self.owner = uuid.uuid4().hex
         self._has_lease = False  # That of the monitor whose turn it is.
-        self._is_refused = False  # For want of a place; nothing less urgent is asked for then.
         self.failures = FailedPasses(log, "scheduler")
         self._baselines = baselines or BaselineCache()
         self.drift_tests = DriftTestCache()
@@ -137,10 +133,7 @@ class Scheduler:
         known = self._upstream.states
         self._looked_at = {name: at for name, at in self._looked_at.items() if name in known}
         ran: list[Execution] = []
-        self._is_refused = False
         for state in found:
-            if self._is_refused:
-                break
             if self.asks_models not in (None, state.definition.kind_value.needs_model):
                 continue
             try:
@@ -176,9 +169,6 @@ class Scheduler:
                 stack.enter_context(
                     lease.renewed(self.engine, definition.name, self.owner, self.lease_clock)
                 )
-                work = _work(definition)
-                stack.callback(self.places.release, work, self.owner)
-                stack.enter_context(self.places.renewed(work, self.owner))
                 predict = self._open_model(definition, stack)
 
                 def judge(window: Window, *, is_asked: bool = False) -> Execution:
@@ -275,8 +265,6 @@ class Scheduler:
         for window in windows:
             if stop.is_set() or self._upstream.first_unfinished(definition, window) is not None:
                 return
-            if not self._has_place(definition):
-                return
             execution = self._judge(definition, window, judge)
             if isinstance(execution, Exception):
                 self._put_off(state, execution)
@@ -307,7 +295,7 @@ class Scheduler:
         with read_connection(self.engine) as connection:
             found = asked_windows.list_asked(connection, definition.name, moment, WINDOWS_PER_TURN)
         for asked in found:
-            if stop.is_set() or not self._has_place(definition):
+            if stop.is_set():
                 return
             execution = self._judge(definition, asked.window, judge)
             if not self._settle(asked, execution) or not self._keep(definition):
@@ -333,7 +321,7 @@ class Scheduler:
         windows = revisit.windows_of(state)
         rest = windows[WINDOWS_PER_TURN:]
         for number, window in enumerate(windows[:WINDOWS_PER_TURN]):
-            if stop.is_set() or not self._has_place(definition):
+            if stop.is_set():
                 return
             execution = self._judge(definition, window, judge)
             if isinstance(execution, Exception):
@@ -347,14 +335,6 @@ class Scheduler:
                 self._keep(definition, touched=revisit.noted(rest))
                 return
         self._keep(definition, touched=revisit.noted(rest), revisited_at=self.lease_clock())
-
-    def _has_place(self, definition: MonitorDefinition) -> bool:
-        """Take a place for a window, or give it up to what is more urgent."""
-        waiting = max(WAITING, timedelta(seconds=2 * self.poll_s))
-        self._is_refused = not self.places.take(
-            _work(definition), self.owner, definition.priority, waiting=waiting
-        )
-        return not self._is_refused
 
     def _until(self, definition: MonitorDefinition) -> datetime:
         """Return the time up to which windows are complete, late records included."""
@@ -404,8 +384,3 @@ class Scheduler:
             self.failures.count,
             error,
         )
-
-
-def _work(definition: MonitorDefinition) -> str:
-    """Name a monitor's turn, the same for all schedulers."""
-    return f"monitor:{definition.name}"

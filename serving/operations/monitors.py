@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -23,7 +22,6 @@ from driftline.monitors.annotations.store import list_annotations
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
-from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.run.backfill import (
     Queued,
@@ -79,7 +77,7 @@ def run_monitor(services: Services, name: Name, start: Start = None, end: End = 
     """
     definition = declared_monitor(services.context, name)
     window = _span(start, end) or last_window(definition, services.context.now())
-    with _job(services, definition, window) as job:
+    with open_job(services.context, services.shelf, definition, window) as job:
         return run(job)
 
 
@@ -98,7 +96,7 @@ def backfill_monitor(
     ran: Sequence[Execution] = ()
     if missed.windows:
         expect_history(context.engine, definition)
-        with _job(services, definition, missed.windows[0]) as job:
+        with open_job(services.context, services.shelf, definition, missed.windows[0]) as job:
             ran = _run_some(job, missed.windows)
     left = missed.windows[len(ran) :]
     return {
@@ -261,17 +259,6 @@ def withdraw_mark(
     """Take a mark back; a version of the baseline that it made goes out of use with it."""
     monitor = declared_monitor(services.context, name).name
     return unmark(services.context, services.shelf, monitor, identity, author=author)
-
-
-@contextmanager
-def _job(services: Services, definition: MonitorDefinition, window: Window) -> Iterator[Job]:
-    """Wait for a place among all that run windows, and give what it takes to judge one."""
-    context = services.context
-    with (
-        context.places.of_request(definition.priority),
-        open_job(context, services.shelf, definition, window) as job,
-    ):
-        yield job
 
 
 def _run_some(job: Job, windows: Sequence[Window]) -> list[Execution]:

@@ -305,9 +305,6 @@ class Scheduler(Section):
         "system",
         '"system", or "file:PATH" with the time as text, for replays',
     )
-    max_concurrent_runs: CountOrNone = _setting(
-        0, "windows that all schedulers and servers of the database run at once; 0: no limit"
-    )
     scripts_dir: str = _setting(
         "", "folder of the record scripts that monitors may name; empty: they may name none"
     )

@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +38,7 @@ from tests.servers.postgres import open_url
 START = datetime(2024, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 REAL_S = 1_750_000_000  # Any time not long ago, the same in each process.
-EARLY, CROWDED = "run before its upstream", "run beyond the limit"
+EARLY = "run before its upstream"
 FORKS = multiprocessing.get_context("fork")
 
 
@@ -52,9 +51,6 @@ class Campaign:
     monitors: int
     is_judged: bool = True  # Else windows are recorded without a look at rows.
     waits: bool = False  # Whether two of three monitors depend on others, at random.
-    limit: int = 0  # Of windows that are run at once; 0: none.
-    lease_speed: float = 1_500
-    poll_s: float = 0.05
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,14 +77,14 @@ class Campaign:
         signature = store.get(str(self.root), "b").signature
 
         def lease_clock() -> datetime:
-            return START + (time.time() - REAL_S) * self.lease_speed * timedelta(seconds=1)
+            return START + (time.time() - REAL_S) * 1_500 * timedelta(seconds=1)
 
         if not self.is_judged:
             # In this process, which is the campaign's own.
-            scheduler.run = partial(record_within, self.limit) if self.limit else record_only
+            scheduler.run = record_only
         return Scheduler(
             engine or self.engine, str(self.root), lambda _: signature, now=now,
-            lease_clock=lease_clock, poll_s=self.poll_s, max_concurrent_runs=self.limit,
+            lease_clock=lease_clock, poll_s=0.05,
         )  # fmt: skip
 
     def alone(self, hours: int) -> Iterator[list[Execution]]:
@@ -180,9 +176,8 @@ class Campaign:
             unlike = connection.scalar(
                 select(func.count()).where((table.status != "NoData") | table.is_current.is_(False))
             )
-            early, crowded = (
-                connection.scalar(select(func.count()).where(table.failure_reason.contains(why)))
-                for why in (EARLY, CROWDED)
+            early = connection.scalar(
+                select(func.count()).where(table.failure_reason.contains(EARLY))
             )
         return {
             "windows": len(runs),
@@ -190,7 +185,6 @@ class Campaign:
             "executions of another status, or replaced": unlike or 0,
             "datapoints put twice": sum(n > 1 for n in points),
             "windows run before those they depend on": early or 0,
-            "windows run beyond the limit": crowded or 0,
         }
 
     def _begin(self, work, clock):
@@ -221,21 +215,7 @@ class Campaign:
             time.sleep(0.1)
 
 
-def record_within(limit: int, job: Job) -> Execution:
-    """Record a window, and with it whether so many were being run already.
-
-    Each run holds one of so many locks, which PostgreSQL takes from those that are killed.
-    """
-    with job.engine.connect() as connection:
-        tries = (connection.scalar(select(func.pg_try_advisory_lock(one))) for one in range(limit))
-        fault = None if any(tries) else CROWDED
-        time.sleep(0.02)  # As long as a small window takes to be judged.
-        made = record_only(job, fault)
-        connection.execute(select(func.pg_advisory_unlock_all()))
-    return made
-
-
-def record_only(job: Job, fault: str | None = None) -> Execution:
+def record_only(job: Job) -> Execution:
     """Record a window without a look at any row, as one that had none."""
     started = job.now()
     with read_connection(job.engine) as connection:
@@ -250,6 +230,6 @@ def record_only(job: Job, fault: str | None = None) -> Execution:
         id=identity, monitor=job.definition.name, kind=job.definition.kind, endpoint="e",
         definition_version=1, baseline="b", baseline_version="", window_start=job.window.start,
         window_end=job.window.end, digest="", status="NoData", started_at=started,
-        finished_at=job.now(), failure_reason=EARLY if is_early else fault,
+        finished_at=job.now(), failure_reason=EARLY if is_early else None,
     )  # fmt: skip
     return record(job.engine, made, [], before=before)

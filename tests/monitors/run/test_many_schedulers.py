@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from driftline.monitors.run import scheduler
-from tests.monitors.run.scheduling import START, Campaign, record_only, record_within
+from tests.monitors.run.scheduling import START, Campaign, record_only
 
 
 @pytest.fixture
@@ -42,7 +40,6 @@ def test_three_schedulers_that_are_killed_run_each_window_once(database_url, tmp
         "executions of another status, or replaced": 0,
         "datapoints put twice": 0,
         "windows run before those they depend on": 0,
-        "windows run beyond the limit": 0,
     }
     campaign.engine.dispose()
 
@@ -60,23 +57,4 @@ def test_windows_that_wait_for_others_are_run_once_and_behind_those_whoever_is_k
     found = campaign.doubles()
     assert (found["windows"], found["windows run twice"]) == (72, 0)
     assert found["windows run before those they depend on"] == 0
-    campaign.engine.dispose()
-
-
-def test_no_more_windows_than_allowed_are_run_at_once_whoever_is_killed(
-    database_url, tmp_path, monkeypatch
-) -> None:
-    monkeypatch.setattr(scheduler, "run", partial(record_within, 2))
-    # Leases of ten seconds: a process that is stopped for longer would lose its place.
-    campaign = Campaign(
-        database_url, tmp_path, monitors=12, waits=True, limit=2, lease_speed=30, poll_s=0.2
-    )
-
-    told = campaign.together(4, schedulers=4, kills=2, seed=3)
-
-    assert told["kills"] == 2
-    found = campaign.doubles()
-    assert (found["windows"], found["windows run twice"]) == (48, 0)
-    assert found["windows run before those they depend on"] == 0
-    assert found["windows run beyond the limit"] == 0
     campaign.engine.dispose()

@@ -72,7 +72,7 @@ def test_each_default_number_may_be_written_down(tmp_path: Path) -> None:
         ("[server]\nport = 70000\n", "expected 65535 or less"),
         ("[server]\nport = 0\n", "expected more than 0"),
         ("[metrics]\nport = 65532\n", "expected 65531 or less"),
-        ("[scheduler]\nmax_concurrent_runs = -1\n", "expected 0 or more"),
+        ("[metrics]\nport = -1\n", "expected 0 or more"),
         ("[serving]\ntrust_pickle = 3\n", "expected true or false"),
         ("[notify]\nallow_networks = 3\n", "expected a list"),
         ('[auth]\nmode = "none"\n', "expected off, token, proxy or oidc"),
