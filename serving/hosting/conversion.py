@@ -27,30 +27,24 @@ from driftline.signature import names_among
 
 # Of probabilities, and of numbers in relation to the largest: float32 has seven digits.
 TOLERANCE = 1e-4
-_INSTALL = "'driftline[onnx-convert]'"
 # The newest that both converters write.
 _OPSET, _ML_OPSET = 15, 3
 
 
-def convert(
-    path: Path, target: str, table: pa.Table, *, trust_pickle: bool, tolerance: float = TOLERANCE
-) -> float:
+def convert(path: Path, target: str, table: pa.Table, *, trust_pickle: bool) -> float:
     """Convert a model file to ONNX, and write it if it answers the rows of a table alike.
 
     Returns the largest difference: of probabilities, or of numbers relative to the largest one; for
     classes alone, 1 if any row gets another.
     """
-    skl2onnx, tools = (library(one, path, install=_INSTALL) for one in ("skl2onnx", "onnxmltools"))
+    skl2onnx, tools = (
+        library(name, path, install="'driftline[onnx-convert]'")
+        for name in ("skl2onnx", "onnxmltools")
+    )
     predictor = load_predictor(path, trust_pickle=trust_pickle)
     columns = _columns(table, predictor.description)
     try:
         expected = predictor.predict(columns)
-    # A model is foreign code and may raise anything.
-    except Exception as error:
-        raise UndecidedError(
-            f"{path.name} refuses rows of the reference ({_first_line(error)}); leave them out"
-        ) from error
-    try:
         # Read anew: a converter may change what it is given.
         model = load_predictor(path, trust_pickle=trust_pickle).model
         if type(model).__module__.startswith("sklearn."):
@@ -65,32 +59,25 @@ def convert(
             file.write_bytes(content)
             other = load_predictor(file, trust_pickle=False)
         answer = other.predict(columns)
-    # Converters of others raise what they like for a step that they do not know.
+    # Models and converters are foreign code and may raise anything.
     except Exception as error:
-        kinds = ", ".join(type(step).__name__ for _, step in _steps(predictor.model))
+        reason = (str(error).splitlines() or [""])[0][:200]
         raise ModelError(
-            f"{path.name} ({kinds}) cannot be converted: {type(error).__name__}: "
-            f"{_first_line(error)}; serve it as it is, or fit one that the converters know"
+            f"{path.name} cannot be converted: {type(error).__name__}: {reason}; serve it as it is"
         ) from error
-    if other.description.classes != predictor.description.classes:
-        raise ModelError(f"{path.name}: as ONNX it has the classes {other.description.classes[:8]}")
-    difference = _difference(expected, answer)
-    if not difference <= tolerance:  # NaN is not within it.
+    is_same = other.description.classes == predictor.description.classes
+    difference = _difference(expected, answer) if is_same else np.inf
+    if difference > TOLERANCE:
         raise UndecidedError(
             f"{path.name}: as ONNX it answers otherwise: by {difference:.3g} at most; expected "
-            f"{tolerance:g} or less; nothing was written"
+            f"{TOLERANCE:g} or less; nothing was written"
         )
     locate(target).write(content)
     return difference
 
 
 def _columns(table: pa.Table, about: Description) -> Columns:
-    """Return the columns of the reference that the model takes."""
-    if about.feature_names is None and len(table.column_names) != about.feature_count:
-        raise InputError(
-            f"the reference has {len(table.column_names)} columns, and the model takes "
-            f"{about.feature_count} that it does not name; leave the others out by --exclude"
-        )
+    """Return the columns of the reference that the model names, all where it names none."""
     names = names_among(about.feature_names or table.column_names, table.column_names)
     if missing := [name for name in names if name not in table.column_names]:
         raise InputError(f'the reference has no column "{missing[0]}", which the model takes')
@@ -155,7 +142,3 @@ def _difference(one: Answer, other: Answer) -> float:
     found = np.abs(left.reshape(len(left), -1) - right.reshape(len(right), -1)).max()
     scale = 1.0 if one.probabilities is not None else max(1.0, float(np.abs(left).max()))
     return float(np.nan_to_num(found, nan=np.inf)) / scale
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -27,15 +27,12 @@ def convert(
         list[str] | None,
         typer.Option("--exclude", help="Column that the model does not take (repeatable)."),
     ] = None,
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", min=0, help="Largest difference that is allowed.")
-    ] = 1e-4,
     config_file: options.SettingsFile = None,
 ) -> Answer:
     """Convert a model of scikit-learn, xgboost or lightgbm to ONNX.
 
     Both models answer the rows of the reference. Where probabilities, or numbers in relation to the
-    largest, differ by more than the tolerance, nothing is written, and the exit code is 3.
+    largest, differ by more than 0.0001, nothing is written, and the exit code is 3.
 
     Example: driftline model convert late.skops late.onnx --reference train.parquet
     """
@@ -53,9 +50,8 @@ def convert(
     table = pa.Table.from_batches(source.batches(), source.schema)
     kept = [name for name in table.column_names if name not in (exclude or [])]
     difference = convert_model(
-        Path(file), output, table.select(kept), trust_pickle=settings.serving.trust_pickle,
-        tolerance=tolerance,
-    )  # fmt: skip
+        Path(file), output, table.select(kept), trust_pickle=settings.serving.trust_pickle
+    )
     return Answer(
         {"rows": table.num_rows, "difference": difference, "output": output},
         [
