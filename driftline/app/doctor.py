@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import httpx
 import pyarrow as pa
-from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.tokens import read_token
@@ -22,7 +22,6 @@ from driftline.app.access import provider, trusted_proxy
 from driftline.app.client.connection import tls_failure, trusted_certificates
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
-from driftline.app.settings.schema import Dashboard, Server
 from driftline.app.settings.settings import Settings
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
@@ -60,58 +59,52 @@ class Finding:
 
 def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Finding]:
     """Examine the machine, the stores and the processes, one finding after the other."""
-    yield from _machine(settings)
+    for folder in _disks(settings):
+        yield _look("disk", partial(_disk, folder))
     use_options(settings.storage.options)
-    store = _seen("store", lambda: examine_store(settings.root))
-    yield store
+    yield examine_store(settings.root)
     storing = "sidecar,sink" if settings.transport == "kafka" else "capture"
     budget_bytes = settings.capture.spool_max_bytes
-    yield _seen("spool", lambda: _spool(settings.spool_dir, budget_bytes, storing))
+    yield _look("spool", lambda: _spool(settings.spool_dir, budget_bytes, storing))
     if settings.transport == "kafka":
-        yield _kafka(kafka_options(settings))
-    yield _access(settings)
-    yield from _database(settings, now)
-    yield _losses(settings)
-    yield _server(settings, f"server,{storing},scheduler,alarms")
+        yield _look("kafka", lambda: _kafka(kafka_options(settings)))
+    yield _look("access", lambda: _access(settings))
+    database = _look("database", lambda: _database(settings))
+    yield database
+    if database.verdict == "ok":
+        yield _look("monitors", lambda: _monitors(settings, now()))
+    yield _look("capture", lambda: _losses(settings))
+    yield _look("server", lambda: _server(settings, f"server,{storing},scheduler,alarms"))
     yield examine_process("dashboard", f"{settings.dashboard_url}/", "dashboard", settings)
 
 
-def _seen(what: str, look: Callable[[], Finding]) -> Finding:
-    """Return what a look finds; a disk that refuses it is a finding, too."""
+def _look(what: str, look: Callable[[], Finding]) -> Finding:
+    """Return what a look finds; an error is a defect, whose fix stands behind its "; "."""
     try:
         return look()
-    except OSError as error:
-        found = f"{error.filename}: {error.strerror}"
-        return Finding(what, "defect", found, "fix the disk, or let this user read there")
+    except (DriftlineError, OSError, SQLAlchemyError, pa.ArrowInvalid) as error:
+        found, _, mend = str(error).partition("\n")[0].partition("; ")
+        return Finding(what, "defect", found, mend or "let this user in, or correct the settings")
 
 
-def _machine(settings: Settings) -> Iterator[Finding]:
-    for what, folder in _disks(settings).items():
-        if failure := disk_failure(folder):
-            sentence, _, mend = failure.partition("; ")
-            yield Finding(what, "defect", sentence, mend)
-            continue
-        there = next(one for one in (folder, *folder.parents) if one.exists())
-        space = shutil.disk_usage(there)
-        found = f"{bytes_text(space.free)} free of {bytes_text(space.total)} at {there}"
-        if space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total):
-            yield Finding(what, "warning", found, "make room, or move it")
-        else:
-            yield Finding(what, "ok", found)
-
-
-def _disks(settings: Settings) -> dict[str, Path]:
+def _disks(settings: Settings) -> list[Path]:
     """Return the local folders that are written to."""
-    disks = {
-        "disk of the store": settings.local_dir,
-        "disk of the spool": settings.spool_dir,
-    }
+    disks = [settings.local_dir, settings.spool_dir]
     if not is_remote(settings.root):
-        disks["disk of the store"] = Path(locate(settings.root).path)
-        disks["disk of the local files"] = settings.local_dir
+        disks.append(Path(locate(settings.root).path))
     if file := sqlite_file(settings.database_url):
-        disks["disk of the database"] = file.absolute().parent
-    return disks
+        disks.append(file.absolute().parent)
+    return list(dict.fromkeys(disks))
+
+
+def _disk(folder: Path) -> Finding:
+    if failure := disk_failure(folder):
+        raise UnavailableError(failure)
+    space = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists()))
+    found = f"{bytes_text(space.free)} free of {bytes_text(space.total)} for {folder}"
+    if space.free < max(LITTLE_BYTES, LITTLE_SHARE * space.total):
+        return Finding("disk", "warning", found, "make room, or move it")
+    return Finding("disk", "ok", found)
 
 
 def examine_store(root: str) -> Finding:
@@ -120,7 +113,7 @@ def examine_store(root: str) -> Finding:
     try:
         probe = locate(root) / name
         probe.write(b"probe")
-        is_kept = probe.read() == b"probe"
+        probe.read()
         probe.system.delete_file(probe.path)
     except (DriftlineError, OSError) as error:
         # Of a bucket the sentence has its mend in it.
@@ -128,8 +121,6 @@ def examine_store(root: str) -> Finding:
         if not is_remote(root):
             mend = "let this user write there, or set [storage] root"
         return Finding("store", "defect", found, mend)
-    if not is_kept:
-        return Finding("store", "defect", f"{root} does not keep what is written", "check the disk")
     if not is_remote(root) and Path(locate(root).path).stat().st_mode & 0o007:
         found = f"{root} is open to all users of this machine, and holds raw bodies"
         return Finding("store", "warning", found, f"chmod -R o= {root}")
@@ -141,36 +132,16 @@ def _access(settings: Settings) -> Finding:
     mode, file = settings.auth.mode, settings.token_file
     if mode == "off":
         return Finding("access", "ok", '"off": this machine only, and nobody shows who they are')
-    try:
-        if mode == "proxy":
-            trusted_proxy(settings)
-        provider(settings)
-        if file.exists():
-            read_token(file)
-    except DriftlineError as error:
-        found, _, mend = str(error).partition("; ")
-        return Finding("access", "defect", found, mend or "set it")
+    if mode == "proxy":
+        trusted_proxy(settings)
+    provider(settings)
+    if file.exists():
+        read_token(file)
     if clear := settings.in_the_clear:
         found = f"tokens for {' and '.join(clear)} travel in the clear"
         mend = "set tls_cert_file, or external_url to the address of a proxy with TLS"
         return Finding("access", "warning", found, mend)
-    if nameless := _nameless(settings):
-        found = f"[{'] and ['.join(nameless)}] listen for others, who are answered 403 by any name"
-        mend = 'set [auth] hosts to the names by which they ask, such as ["drift.example.org"]'
-        return Finding("access", "warning", found, mend)
     return Finding("access", "ok", f'"{mode}": who asks shows a token; own token in {file}')
-
-
-def _nameless(settings: Settings) -> list[str]:
-    """Return the listeners on all addresses of which nobody knows a name."""
-    both: dict[str, Server | Dashboard] = {
-        "server": settings.server, "dashboard": settings.dashboard
-    }  # fmt: skip
-    return [
-        name
-        for name, one in both.items()
-        if one.host in ("0.0.0.0", "::") and not (settings.auth.hosts or one.external_url)  # noqa: S104
-    ]
 
 
 def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
@@ -181,27 +152,18 @@ def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
         return Finding("spool", "defect", shown, "make room there, or set [capture] spool_dir")
     if not folder.exists():
         return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
-    found = measure(folder)
-    waiting = timedelta(seconds=found.oldest_s)
-    shown = f"{bytes_text(found.size_bytes)} of {bytes_text(budget_bytes)} in {folder}"
     if folder.stat().st_mode & 0o077:
         shown = f"{folder} is open to other users, and holds raw bodies"
         return Finding("spool", "defect", shown, f"chmod 700 {folder}")
+    found, mend = measure(folder), f"see that what stores them runs: driftline up --only {storing}"
+    waiting = timedelta(seconds=found.oldest_s)
+    shown = f"{bytes_text(found.size_bytes)} of {bytes_text(budget_bytes)} in {folder}"
     if found.size_bytes > budget_bytes * (1 - LITTLE_SHARE):
-        return Finding(
-            "spool",
-            "defect",
-            f"{shown}: full, so records are dropped",
-            f"start what stores them: driftline up --only {storing}; or raise [capture] "
-            "spool_max_bytes",
-        )
+        mend += "; or raise [capture] spool_max_bytes"
+        return Finding("spool", "defect", f"{shown}: full, so records are dropped", mend)
     if waiting > LONG_WAIT:
-        return Finding(
-            "spool",
-            "warning",
-            f"{shown}, the oldest record waits for {_span(waiting)}",
-            f"see that what stores them runs: driftline up --only {storing}",
-        )
+        shown = f"{shown}, the oldest record waits for {_span(waiting)}"
+        return Finding("spool", "warning", shown, mend)
     return Finding("spool", "ok", shown)
 
 
@@ -222,54 +184,29 @@ def _kafka(options: KafkaOptions) -> Finding:
     return Finding("kafka", "ok", f"{shown}: {count} partitions")
 
 
-def _database(settings: Settings, now: Callable[[], datetime]) -> Iterator[Finding]:
-    file = settings.local_dir / "driftline.db"
-    try:
-        if not settings.database.url and not file.exists():
-            # Opening it would make it.
-            yield Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
-            return
-        with using_database(settings.database_url, read_only=True) as engine:
-            yield from _examine_database(engine, settings, now)
-    except (DriftlineError, OSError, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
-        yield Finding("database", "defect", reason, "start it, or correct [database] url")
+def _database(settings: Settings) -> Finding:
+    file = sqlite_file(settings.database_url)
+    if file is not None and not file.exists():  # Opening it would make it.
+        return Finding("database", "defect", f"{file}: not there yet", "driftline migrate")
+    with using_database(settings.database_url) as engine:
+        with engine.connect() as connection:
+            revision, known = stored_revision(connection), known_revisions()
+        shown = engine.url.render_as_string(hide_password=True)
+        if revision != known[0]:
+            is_unknown = revision is not None and revision not in known
+            mend = "install the version that made it" if is_unknown else "driftline migrate"
+            found = f"{shown}: schema {revision or 'empty'}, not {known[0]}"
+            return Finding("database", "defect", found, mend)
+        if failure := write_failure(engine):
+            raise UnavailableError(failure)
+    return Finding("database", "ok", f"{shown}, schema {revision}, takes writes")
 
 
-def _examine_database(
-    engine: Engine, settings: Settings, now: Callable[[], datetime]
-) -> Iterator[Finding]:
-    with engine.connect() as connection:
-        revision = stored_revision(connection)
-    shown, known = engine.url.render_as_string(hide_password=True), known_revisions()
-    if revision != known[0]:
-        is_unknown = revision is not None and revision not in known
-        yield Finding(
-            "database",
-            "defect",
-            f"{shown}: schema {revision or 'empty'}, not {known[0]}",
-            "install the version that made it, or set another [database] url"
-            if is_unknown
-            else "driftline migrate",
-        )
-        return
-    with using_database(settings.database_url) as writing:  # The other one refuses to write.
-        failure = write_failure(writing)
-    if failure:
-        found, _, mend = failure.partition("; ")
-        yield Finding("database", "defect", found, mend)
-        return
-    yield Finding("database", "ok", f"{shown}, schema {revision}, takes writes")
-    try:
-        yield _monitors(engine, now())
-    except UnavailableError as error:
-        yield Finding("monitors", "defect", str(error), "write the file, or set [scheduler] clock")
-    except SQLAlchemyError as error:
-        yield Finding("database", "defect", str(error).splitlines()[0], "see the database's log")
-
-
-def _monitors(engine: Engine, now: datetime) -> Finding:
-    with engine.connect() as connection:
+def _monitors(settings: Settings, now: datetime) -> Finding:
+    with (
+        using_database(settings.database_url, read_only=True) as engine,
+        engine.connect() as connection,
+    ):
         known, late = len(list_definitions(connection)), overdue(connection, now)
     if not late:
         return Finding("monitors", "ok", f"{known} declared, none overdue")
@@ -286,16 +223,10 @@ def _monitors(engine: Engine, now: datetime) -> Finding:
 def _losses(settings: Settings) -> Finding:
     """Return what was lost lately: in gaps of the table, or only counted by taps yet."""
     since = datetime.now(UTC) - RECENT
-    try:
-        gaps = [
-            one for one in read_gaps(settings.root)
-            if one.last_time is None or one.last_time >= since
-        ]  # fmt: skip
-        dropped = unreported(settings.spool_dir)
-    except (DriftlineError, OSError, pa.ArrowInvalid) as error:
-        found, _, fix = str(error).partition("\n")[0].partition("; ")
-        fix = fix or f"let this user read {settings.root}/gaps"
-        return Finding("capture", "defect", f"the table of losses cannot be read ({found})", fix)
+    gaps = [
+        one for one in read_gaps(settings.root) if one.last_time is None or one.last_time >= since
+    ]
+    dropped = unreported(settings.spool_dir)
     if not gaps and not dropped:
         return Finding("capture", "ok", f"nothing lost in the last {RECENT.days} days")
     reasons = ", ".join(sorted({one.reason for one in gaps} | {one.reason for one in dropped}))
@@ -309,10 +240,7 @@ def _losses(settings: Settings) -> Finding:
 
 def _server(settings: Settings, roles: str) -> Finding:
     found = examine_process("server", f"{settings.server_url}/readyz", roles, settings)
-    try:
-        other = another_installation(settings) if found.verdict == "ok" else ""
-    except DriftlineError as error:
-        other = str(error)
+    other = another_installation(settings) if found.verdict == "ok" else ""
     return Finding("server", "defect", other, "set another [server] port") if other else found
 
 

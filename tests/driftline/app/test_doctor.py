@@ -208,16 +208,3 @@ def test_a_token_file_that_others_may_read_is_a_defect(settings):
     found = findings_of(guarded)["access"]
 
     assert (found.verdict, found.mend) == ("defect", f"run: chmod 600 {guarded.token_file}")
-
-
-def test_a_listener_for_others_whom_nobody_can_name_is_remarked(settings):
-    guarded = override(settings, "auth", "mode", "token")
-    for key, value in (("host", "0.0.0.0"), ("tls_cert_file", "server.pem")):
-        guarded = override(guarded, "server", key, value)
-
-    found = findings_of(guarded)["access"]
-    named = findings_of(override(guarded, "auth", "hosts", ["drift.example.org"]))["access"]
-
-    assert (found.verdict, named.verdict) == ("warning", "ok")
-    assert found.found.startswith("[server] listen for others")
-    assert "set [auth] hosts" in found.mend
