@@ -28,7 +28,6 @@ from driftline.serving.operations.registry import OPERATIONS
 
 log = logging.getLogger(__name__)
 
-_V1 = "/api/v1"
 ROLES: dict[str, Role | Literal["anyone"]] = {
     "GET /docs": "anyone",
     "GET /openapi.json": "anyone",
@@ -68,7 +67,7 @@ class Authorization:
     async def __call__(self, request: Request) -> None:
         """Raise ForbiddenError, or let the route answer."""
         principal = CURRENT.get()
-        action = f"{request.method} {_template(request)}"
+        action = f"{request.method} {request.scope['route'].path_format}"
         declared = OPERATIONS.get(action)
         role = ROLES.get(action) if declared is None else declared.role
         call = request.scope.get(CALL_KEY)
@@ -89,14 +88,6 @@ class Authorization:
                     f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
                     f"and {action} asks about all, about others, or about what is not there"
                 )
-
-
-def _template(request: Request) -> str:
-    """Return the path of a request's route, with the names of its parameters in braces."""
-    path: str = request.scope["route"].path_format
-    # Routes that were included know only a part of it, in newer versions of FastAPI.
-    is_part = request.scope["path"].startswith(f"{_V1}/") and not path.startswith(f"{_V1}/")
-    return _V1 + path if is_part else path
 
 
 def require(role: Role) -> None:

@@ -1,25 +1,16 @@
-"""Shared parts of requests' bodies and parameters."""
+"""What every route asks of a JSON body."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
 
-from fastapi import Query, Request
+from fastapi import Request
 
-from driftline.database.paging import Place, token_of
-from driftline.errors import InputError
 from driftline.validation import require_finite, require_unicode
 
 # The greatest whole number that databases take.
 ID_MAX = (1 << 63) - 1
-
-PAGE = 100
-Limit = Annotated[int, Query(ge=1, le=1000)]
-PageToken = Annotated[str | None, Query(max_length=2000)]
 
 # Half of a surrogate pair, escaped or in bytes, and a number that may be above all floats: by its
 # exponent, or by its digits.
@@ -30,8 +21,6 @@ _DOUBTFUL = [
     re.compile(rb"E\+?[0-9]{3,}(?:[\s,}\]]|\Z)"),
 ]
 _TO_ZEROS, _LONG = bytes.maketrans(b"123456789", b"0" * 9), b"0" * 200
-
-Item = TypeVar("Item")
 
 
 async def require_plain_body(request: Request) -> None:
@@ -61,24 +50,3 @@ def _is_doubtful(body: bytes) -> bool:
 def _require_plain(body: object) -> None:
     require_unicode(body, "body")
     require_finite(body, "body")
-
-
-def page_of(
-    found: Sequence[Item],
-    limit: int,
-    place: Callable[[Item], Place],
-    show: Callable[[Item], dict[str, Any]],
-) -> dict[str, Any]:
-    """Return one page of a list that was asked for one item more than a page may have."""
-    token = token_of(place(found[limit - 1])) if len(found) > limit else None
-    return {"items": [show(one) for one in found[:limit]], "next_token": token}
-
-
-def in_utc(moment: datetime) -> datetime:
-    """Return a time in UTC, which it is in when it names no zone."""
-    try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except OverflowError:
-        raise InputError(
-            f"time {moment.isoformat()}; expected one within the years 1 to 9999 in UTC"
-        ) from None

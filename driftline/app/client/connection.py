@@ -158,20 +158,6 @@ class ServerCalls:
         found = _object(response) if response.content else {}
         return found["items"] if row["is_list"] else found
 
-    def _get(self, *steps: str, **params: Any) -> Json:  # noqa: ANN401 - texts, numbers, times
-        """Return the JSON at the steps of a path; parameters that are None are left out."""
-        return self._json("GET", api_path(*steps), params=without_none(params))
-
-    def _items(
-        self,
-        *steps: str,
-        limit: int | None = None,
-        **params: Any,  # noqa: ANN401 - as above
-    ) -> list[Json]:
-        """Return the items of a list, page after page, so many at most; asked as `_get` does."""
-        items: list[Json] = self._pages(api_path(*steps), params, limit)["items"]
-        return items
-
     def _pages(self, path: str, params: Mapping[str, Any], limit: int | None) -> Json:
         """Return the first page of a list with the items of all pages, so many at most."""
         items: list[Json] = []
@@ -190,11 +176,6 @@ class ServerCalls:
                 break
             asked = {**params, "next_token": token}
         return {**found, "items": items, "next_token": None}
-
-    def _post(self, *steps: str, body: Mapping[str, Any] | None = None) -> Json:
-        """Send a body, if any, to the steps of a path; fields that are None are left out."""
-        given = None if body is None else without_none(body)
-        return self._json("POST", api_path(*steps), json=given)
 
     def _json(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401 - httpx's own options
         return _object(self._call(method, path, **options))
