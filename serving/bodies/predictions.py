@@ -86,7 +86,7 @@ def _csv(answer: Answer) -> bytes:
     rows: list[list[Any]] = [[value] for value in answer.predictions]
     if answer.probabilities is not None:
         rows = [[*row, *chances] for row, chances in zip(rows, answer.probabilities, strict=True)]
-    if set(map(type, answer.predictions)) <= {int, float, bool}:
+    if rows and set(map(type, answer.predictions)) <= {int, float, bool}:
         lines = _as_json(rows)
         if b"null" not in lines:
             return lines[2:-2].replace(b"],[", b"\n") + b"\n"
