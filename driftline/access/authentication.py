@@ -34,6 +34,7 @@ STALE_S = 3600.0
 """So long a token that was valid is believed while the database does not answer."""
 # A request with a token that was valid does not wait longer for a slow database.
 _PATIENCE_S = 1.0
+_NO_ANSWER = "the database does not answer, which knows the tokens; try again"
 _REMEMBERED_MAX = 1024
 _THREADS = 4
 
@@ -100,11 +101,13 @@ class Authenticator:
         known = self._known.get(digest)
         if known is not None and now_s < known.until_s:
             return known.principal
-        if known is not None and now_s <= known.found_s + STALE_S:
+        if known is not None:
             asked = self._ask(digest, secret)
             done, _ = await asyncio.wait({asked}, timeout=_PATIENCE_S)
             if done and asked.exception() is None:
                 return asked.result()
+            if now_s > known.found_s + STALE_S:
+                raise UnavailableError(_NO_ANSWER)
             known.until_s = now_s + KNOWN_S
             return known.principal
         if peer is not None and self._failures.is_wrong(digest):
@@ -151,9 +154,7 @@ class Authenticator:
         except SQLAlchemyError as error:
             if not is_disconnect(error):
                 raise
-            raise UnavailableError(
-                "the database does not answer, which knows the tokens; try again"
-            ) from error
+            raise UnavailableError(_NO_ANSWER) from error
 
 
 def secret_of(scope: Scope, *, takes_cookies: bool) -> str | None:

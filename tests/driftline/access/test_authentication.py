@@ -160,6 +160,8 @@ def test_a_database_that_hangs_holds_up_no_known_token_for_long(
         for _ in range(20):
             pass_time(KNOWN_S)
             assert await authenticator.find(secret)
+        pass_time(STALE_S)
+        assert await asyncio.wait_for(through_gate(authenticator, secret), 10) == 503
         assert database.count == 2  # One question is open; no second is asked beside it.
         database.hangs.set()
         await settled(authenticator)
