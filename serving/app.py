@@ -29,9 +29,7 @@ from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
-from driftline.serving.api.requests import require_plain_body
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
-from driftline.serving.authorization import Audited, Authorization, admit_invocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -42,6 +40,8 @@ from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
 from driftline.serving.operations import rest
+from driftline.serving.operations.authorization import Audited, Authorization, admit_invocations
+from driftline.serving.operations.plain_body import require_plain_body
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.annotating import resume_marks
 from driftline.serving.provisioning.apply import Applier
@@ -142,7 +142,10 @@ def _api(
 
     api = FastAPI(
         title="driftline", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
-        dependencies=[Depends(Authorization(context)), Depends(require_plain_body)],
+        dependencies=[
+            Depends(Authorization(context)), Depends(rest.require_known_query),
+            Depends(require_plain_body),
+        ],
     )  # fmt: skip
     services = Services(
         context,
@@ -194,8 +197,8 @@ def _add_pages(api: FastAPI, context: ServerContext) -> None:
     def interface() -> tuple[bytes, str]:
         """Write the document and its page once: either takes as long as many invocations."""
         # Imported here: the forms of all answers take as long to make as all routes.
-        from driftline.serving.api.openapi import document_of
-        from driftline.serving.api.openapi_page import page_of
+        from driftline.serving.operations.openapi import document_of
+        from driftline.serving.operations.openapi_page import page_of
 
         document = document_of(api)
         return json.dumps(document, ensure_ascii=False).encode(), page_of(document)

@@ -12,7 +12,7 @@ from driftline.access import tokens as stored
 from driftline.access.principal import CURRENT, Role
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.serving.api import answers
+from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     Json,
@@ -101,7 +101,7 @@ def revoke_token(services: Services, name: Annotated[str, "The token's name."]) 
 
 
 @operation(
-    "DELETE /sessions/{subject}", role="admin", notes_itself=True, command="token end-sessions"
+    "DELETE /sessions/{subject:path}", role="admin", notes_itself=True, command="token end-sessions"
 )
 def end_sessions(
     services: Services,

@@ -21,7 +21,7 @@ from driftline.alerts.evaluation import explain, replay, states
 from driftline.alerts.notify.channels import get_channel
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.serving.api import answers
+from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     Json,

@@ -13,12 +13,12 @@ from starlette.datastructures import Headers
 
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
-from driftline.serving.api import answers
 from driftline.serving.asynchronous.queue import AsyncRequest, get_request, put_request
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoint_scope import of_endpoint
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.operations import answers
+from driftline.serving.operations.endpoint_scope import of_endpoint
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 
@@ -31,15 +31,27 @@ _KEPT = ("x-amzn-sagemaker-custom-attributes", "x-amzn-sagemaker-target-variant"
 # Those of an invocation, of which InvokeEndpointAsync has headers of its own.
 _TYPES = ("content-type", "accept")
 _Location = Annotated[
-    str | None, Header(alias="x-amzn-sagemaker-inputlocation", min_length=1, max_length=1024)
+    str | None,
+    Header(
+        alias="x-amzn-sagemaker-inputlocation",
+        min_length=1,
+        max_length=1024,
+        description="A file in place of a body, as path or URI.",
+    ),
 ]
 _InferenceId = Annotated[
     str | None,
-    Header(alias="x-amzn-sagemaker-inference-id", max_length=64, pattern=r"^[!-~]+$"),
+    Header(
+        alias="x-amzn-sagemaker-inference-id",
+        max_length=64,
+        pattern=r"^[!-~]+$",
+        description="An id of your own for the request.",
+    ),
 ]
 _Filename = Annotated[
     str | None,
     Header(
+        description="The end of the answer's file name.",
         alias="x-amzn-sagemaker-filename", max_length=32,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?$",
     ),
@@ -47,12 +59,29 @@ _Filename = Annotated[
 _Extension = Annotated[
     str | None,
     Header(
+        description="Folders below the outputs.",
         alias="x-amzn-sagemaker-s3outputpathextension", max_length=512,
         pattern=r"^[a-zA-Z0-9!_.*'()/-]+$",
     ),
 ]  # fmt: skip
-_Ttl = Annotated[int, Header(alias="x-amzn-sagemaker-requestttlseconds", ge=60, le=_TTL_S)]
-_Timeout = Annotated[int, Header(alias="x-amzn-sagemaker-invocationtimeoutseconds", ge=1, le=3600)]
+_Ttl = Annotated[
+    int,
+    Header(
+        alias="x-amzn-sagemaker-requestttlseconds",
+        ge=60,
+        le=_TTL_S,
+        description="Seconds that the request may wait.",
+    ),
+]
+_Timeout = Annotated[
+    int,
+    Header(
+        alias="x-amzn-sagemaker-invocationtimeoutseconds",
+        ge=1,
+        le=3600,
+        description="Seconds that the model may take.",
+    ),
+]
 _SHOWN = (
     "inference_id", "status", "failure_reason", "input_location", "output_location",
     "failure_location", "attempts", "received_at", "expires_at", "ended_at",
@@ -65,7 +94,7 @@ _SHOWN = (
 )  # fmt: skip
 async def invoke_async(
     services: Services,
-    name: str,
+    name: Annotated[str, "The endpoint's name."],
     request: Request,
     location: _Location = None,
     inference_id: _InferenceId = None,
@@ -111,7 +140,11 @@ async def invoke_async(
     "GET /endpoints/{name}/async-invocations/{inference_id}", role="invoke",
     of=("name", of_endpoint), answer=answers.AsyncInvocation,
 )  # fmt: skip
-def async_invocation(services: Services, name: str, inference_id: str) -> Json:
+def async_invocation(
+    services: Services,
+    name: Annotated[str, "The endpoint's name."],
+    inference_id: Annotated[str, "The id that the request was accepted with."],
+) -> Json:
     """Return what came of an asynchronous invocation, or that it waits."""
     endpoint = services.reconciler.endpoint(name)
     known = name if endpoint is None else endpoint.name

@@ -27,9 +27,9 @@ from driftline.monitors.run.labelled_baseline import (
     read_labelled,
     read_labelled_table,
 )
-from driftline.serving.api import answers
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor
+from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     From,

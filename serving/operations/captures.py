@@ -22,9 +22,9 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.tables import executions
-from driftline.serving.api import answers
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoint_scope import of_endpoint
+from driftline.serving.operations import answers
+from driftline.serving.operations.endpoint_scope import of_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
     Json,

@@ -10,7 +10,7 @@ from driftline.alerts.math import detectors as store
 from driftline.alerts.math.detector import Detector
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.serving.api import answers
+from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     Json,

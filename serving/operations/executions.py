@@ -28,10 +28,10 @@ from driftline.monitors.run.contributing_rows import (
 from driftline.monitors.run.progress import log_of
 from driftline.monitors.sagemaker.execution_summary import as_summary
 from driftline.monitors.schedule import Schedule
-from driftline.serving.api import answers
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoint_scope import of_execution, of_monitor
 from driftline.serving.known import known_monitor
+from driftline.serving.operations import answers
+from driftline.serving.operations.endpoint_scope import of_execution, of_monitor
 from driftline.serving.operations.registry import (
     PAGE,
     End,
@@ -133,7 +133,9 @@ def first_rows(
 def export_rows(
     services: Services,
     execution_id: Id,
-    violation: Annotated[int, Path(ge=0)],
+    violation: Annotated[
+        int, Path(ge=0, description="The violation's place in the report, from 0.")
+    ],
     form: FileForm = "csv",
 ) -> Response:
     """Return all rows behind a violation, and no others, each with its share of the blame."""

@@ -21,12 +21,12 @@ from driftline.capture.labels.report import label_report
 from driftline.database.engine import read_connection
 from driftline.monitors.kind import find_kind
 from driftline.monitors.run.captured_window import labels_of
-from driftline.serving.api import answers
 from driftline.serving.bodies.media_types import TEXT_TYPES, text_form
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoint_scope import of_endpoint
 from driftline.serving.known import known_endpoint
+from driftline.serving.operations import answers
 from driftline.serving.operations.captures import Endpoint
+from driftline.serving.operations.endpoint_scope import of_endpoint
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
@@ -43,9 +43,16 @@ async def put_truth(
     services: Services,
     name: Endpoint,
     request: Request,
-    label: Annotated[str, Query(min_length=1)] = "label",
-    identity: Annotated[str | None, Query(alias="id", min_length=1)] = None,
-    row_index: Annotated[str, Query(min_length=1)] = "row_index",
+    label: Annotated[str, Query(min_length=1, description="The column with the label.")] = "label",
+    identity: Annotated[
+        str | None,
+        Query(
+            alias="id", min_length=1, description="The column with the event id or inference id."
+        ),
+    ] = None,
+    row_index: Annotated[
+        str, Query(min_length=1, description="The column with the row's place in its request.")
+    ] = "row_index",
 ) -> Json:
     """Store the labels of a body, all or none; of several for one row the last one counts.
 

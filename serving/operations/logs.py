@@ -10,9 +10,9 @@ from pydantic import Field
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import NotFoundError
-from driftline.serving.api import answers
-from driftline.serving.endpoint_scope import of_endpoint
 from driftline.serving.hosting.log_lines import read_lines
+from driftline.serving.operations import answers
+from driftline.serving.operations.endpoint_scope import of_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
     Json,

@@ -22,10 +22,10 @@ from driftline.alerts.metrics.putdata import digest_of, read_put
 from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
-from driftline.serving.api import answers
 from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import TooLargeError
+from driftline.serving.operations import answers
 from driftline.serving.operations.registry import Json, Limit, PageToken, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.validation import require_unicode

@@ -33,11 +33,11 @@ from driftline.monitors.run.backfill import (
 from driftline.monitors.run.cancel import Cancelled, cancel, pending
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.progress import list_runs
-from driftline.serving.api import answers
-from driftline.serving.api.requests import ID_MAX
-from driftline.serving.endpoint_scope import of_monitor
 from driftline.serving.known import declared_monitor, known_monitor
+from driftline.serving.operations import answers
+from driftline.serving.operations.endpoint_scope import of_monitor
 from driftline.serving.operations.registry import (
+    ID_MAX,
     PAGE,
     End,
     From,

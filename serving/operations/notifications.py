@@ -16,7 +16,7 @@ from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.trial_send import SendResult, try_channel
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.serving.api import answers
+from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     End,

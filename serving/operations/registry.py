@@ -18,11 +18,12 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from fastapi import Request, Response
-from fastapi.params import Body, Param
+from fastapi.params import Body, Param, Query
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     create_model,
@@ -52,7 +53,16 @@ def in_utc(moment: datetime) -> datetime:
         ) from None
 
 
-Time = Annotated[AwareDatetime, AfterValidator(in_utc)]
+def _as_written(moment: object) -> object:
+    """Refuse numbers, which would be read as seconds since 1970."""
+    if not isinstance(moment, str | datetime) or (isinstance(moment, str) and moment.isdigit()):
+        raise InputError(f'time "{moment}"; expected one such as 2026-01-15T06:00:00Z')
+    return moment
+
+
+Time = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(in_utc)]
+# The greatest whole number that databases take.
+ID_MAX = (1 << 63) - 1
 PAGE = 100
 Limit = Annotated[int, Field(ge=1, le=1000, description="So many at most.")]
 # Of what happened, the newest first: a client that does not say takes a page, elsewhere all.
@@ -141,6 +151,11 @@ class Operation:
         return self.function.__name__
 
     @property
+    def summary(self) -> str:
+        """The first sentence of what it does."""
+        return re.split(r"[.:;] |\.?\n|\.$", self.function.__doc__ or "", maxsplit=1)[0]
+
+    @property
     def key(self) -> str:
         """Method and path, as in the audit log."""
         return f"{self.method} {re.sub(':path', '', self.path)}"
@@ -191,7 +206,25 @@ class Operation:
                 _described(one.annotation),
                 ... if one.default is one.empty else one.default,
             )
-        return _form(self.id, self.function.__doc__ or "", found)
+        return _form(self.id, self.function.__doc__ or "", found, is_body=not self.has_query)
+
+    @property
+    def has_query(self) -> bool:
+        """Whether its fields are those of a query; else of a body."""
+        return self.method in ("GET", "DELETE")
+
+    @cached_property
+    def query(self) -> frozenset[str]:
+        """The names that its query may have."""
+        found = set()
+        for name, one in self.parameters.items():
+            marks = getattr(one.annotation, "__metadata__", ())
+            read = next((mark for mark in marks if isinstance(mark, Query)), None)
+            if read is not None:
+                found.add(read.alias or name)
+        if self.fields is not None and self.has_query:
+            found.update(one.alias or name for name, one in self.fields.model_fields.items())
+        return frozenset(found)
 
 
 def _described(kind: Any) -> Any:  # noqa: ANN401 - a type
@@ -200,10 +233,11 @@ def _described(kind: Any) -> Any:  # noqa: ANN401 - a type
     return kind if about is None else Annotated[kind, Field(description=about)]
 
 
-def _form(name: str, about: str, fields: Mapping[str, Any]) -> type[BaseModel]:
+def _form(name: str, about: str, fields: Mapping[str, Any], *, is_body: bool) -> type[BaseModel]:
     title = "".join(word.capitalize() for word in name.split("_")) + "Input"
     config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-    reading: dict[str, Any] = {"in_snake_case": model_validator(mode="before")(_in_snake_case)}
+    in_snake_case: Any = model_validator(mode="before")(_in_snake_case)
+    reading = {"in_snake_case": in_snake_case} if is_body else {}
     return create_model(
         title, __config__=config, __doc__=about.partition("\n")[0], __validators__=reading,
         **fields,
@@ -211,11 +245,14 @@ def _form(name: str, about: str, fields: Mapping[str, Any]) -> type[BaseModel]:
 
 
 def _in_snake_case(cls: type[BaseModel], given: object) -> object:
-    """Read names in AWS's camel case as ours."""
+    """Read names in AWS's camel case as ours; a name in both is refused."""
     del cls
     if not isinstance(given, Mapping):
         return given
-    return {snake(str(key)): one for key, one in given.items()}
+    found = {snake(str(key)): one for key, one in given.items()}
+    if len(found) < len(given):
+        raise InputError("body: a name stands there twice, in two spellings; expected it once")
+    return found
 
 
 OPERATIONS: dict[str, Operation] = {}

@@ -21,8 +21,8 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import get_definition
-from driftline.serving.api import answers
-from driftline.serving.authorization import require
+from driftline.serving.operations import answers
+from driftline.serving.operations.authorization import require
 from driftline.serving.operations.registry import (
     PAGE,
     Json,
@@ -59,7 +59,9 @@ _KINDS: dict[Collection, Kind] = {
 # The generation, and a digest of all that is shown.
 _TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})-[0-9a-f]{16}"')
 
-Tag = Annotated[str | None, Header(max_length=1000)]
+Tag = Annotated[
+    str | None, Header(max_length=1000, description="An ETag that the resource came with, or *.")
+]
 Of = Annotated[Collection, "A kind of resource."]
 Name = Annotated[str, "The resource's name."]
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.routing import Match
 
+from driftline.errors import InputError
 from driftline.loopback import Scope
 from driftline.serving.operations.areas import AREAS
-from driftline.serving.operations.registry import OPERATIONS, Operation, plain
+from driftline.serving.operations.errors import responses_of
+from driftline.serving.operations.registry import JSON, OPERATIONS, Operation, plain
 from driftline.serving.operations.services import Services
 
 _ASKED = "asked"
@@ -32,6 +34,17 @@ class Beneath(APIRoute):
         return super().matches(scope)
 
 
+def require_known_query(request: Request) -> None:
+    """Refuse names in a query that an operation does not have: a misspelt one would do nothing."""
+    operation = OPERATIONS.get(f"{request.method} {request.scope['route'].path_format}")
+    unknown = {*request.query_params} - operation.query if operation is not None else ()
+    if unknown:
+        expected = ", ".join(sorted(operation.query)) if operation else ""
+        raise InputError(
+            f'query: "{min(unknown)[:80]}" is unknown; expected {expected or "no query"}'
+        )
+
+
 def router(services: Services) -> APIRouter:
     """Return the routes of all operations."""
     assert AREAS  # Their modules have registered them.
@@ -41,18 +54,53 @@ def router(services: Services) -> APIRouter:
         status = 204 if one.returns is None else one.status
         routes.add_api_route(
             one.path, _bound(one, services), methods=[one.method], tags=[one.tag],
-            name=one.id, response_model=None, status_code=status,
+            name=one.id, operation_id=one.id, summary=one.summary, description=_about(one),
+            responses=_responses(one, status), response_model=None, status_code=status,
+            response_class=Response, openapi_extra=_body(one),
             route_class_override=Beneath if ":path}/" in one.path else None,
         )  # fmt: skip
     return routes
 
 
+def _about(operation: Operation) -> str:
+    """Return what an operation does, and who may ask it."""
+    text = inspect.cleandoc(operation.function.__doc__ or "").partition("\n\nExample: ")[0]
+    role = operation.role
+    needs = "Needs no role." if role == "anyone" else f"Needs the role `{role}`."
+    return f"{text}\n\n{needs}"
+
+
+def _responses(operation: Operation, status: int) -> dict[int | str, dict[str, Any]]:
+    """Return what an operation answers, by status."""
+    found: dict[str, Any] = {"description": f"{operation.summary}."}
+    if operation.media != (JSON,):
+        text = {"schema": {"type": "string"}}
+        found["content"] = dict.fromkeys(operation.media, text)
+    elif operation.form is not None:
+        found["model"] = operation.form
+    return {status: found} | responses_of(operation)
+
+
+def _body(operation: Operation) -> dict[str, Any] | None:
+    """Return the body that the function reads by itself."""
+    if not operation.takes:
+        return None
+    text, form = {"schema": {"type": "string"}}, {"schema": {"type": "object"}}
+    is_text = isinstance(operation.takes, tuple)
+    content = dict.fromkeys(operation.takes, text) if is_text else {JSON: form}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
     """Return the operation as a function of what FastAPI reads of a request."""
     keyword = inspect.Parameter.KEYWORD_ONLY
-    own = [one for name, one in operation.parameters.items() if not operation.is_field(name)]
+    own = [
+        _in_path(one) if operation.is_in_path(name) else one
+        for name, one in operation.parameters.items()
+        if not operation.is_field(name)
+    ]
     if operation.fields is not None:
-        source = Query() if operation.method in ("GET", "DELETE") else Body()
+        source = Query() if operation.has_query else Body()
         own.append(inspect.Parameter(_ASKED, keyword, default=source, annotation=operation.fields))
     call = partial(operation.function, services)
 
@@ -68,6 +116,14 @@ def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
     )
     run.__doc__ = operation.function.__doc__
     return run
+
+
+def _in_path(one: inspect.Parameter) -> inspect.Parameter:
+    """Say of a parameter in the path what it is."""
+    told = next((mark for mark in get_args(one.annotation)[1:] if isinstance(mark, str)), None)
+    if told is None:
+        return one
+    return one.replace(annotation=get_args(one.annotation)[0], default=Path(description=told))
 
 
 def _response(result: object, status: int) -> Response:

@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from driftline.database.engine import read_connection
 from driftline.serving import tables
-from driftline.serving.api import answers
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Part
+from driftline.serving.operations import answers
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 

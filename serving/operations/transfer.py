@@ -26,13 +26,13 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.capture_line import write_line
-from driftline.serving.api import answers
-from driftline.serving.authorization import require_endpoint
 from driftline.serving.bodies.media_types import TEXT_TYPES, UnsupportedMediaError, text_form
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoint_scope import of_endpoint, of_new_endpoint
 from driftline.serving.known import known_endpoint
+from driftline.serving.operations import answers
+from driftline.serving.operations.authorization import require_endpoint
 from driftline.serving.operations.captures import Endpoint
+from driftline.serving.operations.endpoint_scope import of_endpoint, of_new_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
     End,
@@ -84,7 +84,7 @@ async def import_lines(
     services: Services,
     name: Endpoint,
     request: Request,
-    variant: Annotated[str, Query()] = "AllTraffic",
+    variant: Annotated[str, Query(description="The endpoint's variant.")] = "AllTraffic",
 ) -> Json:
     """Store capture lines of SageMaker (application/jsonlines) that are not there yet.
 
@@ -168,8 +168,12 @@ def captured_lines(
 async def receive_cloudevents(
     services: Services,
     request: Request,
-    endpoint: Annotated[str | None, Query(min_length=1)] = None,
-    expect: Annotated[Expected, Query()] = "both",
+    endpoint: Annotated[
+        str | None, Query(min_length=1, description="The endpoint of all events.")
+    ] = None,
+    expect: Annotated[
+        Expected, Query(description="What the logger sends of each inference.")
+    ] = "both",
 ) -> Json:
     """Record the inferences that KServe's logger tells of; set it as the logger's url.
 

@@ -16,7 +16,7 @@ from driftline.access.principal import CURRENT
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
-from driftline.serving.api import answers
+from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     Json,

@@ -1,19 +1,13 @@
-"""A server with something of everything, and a tour that calls each operation once, with success.
-
-Run: python -m tests.serving.api_yard, to record the tour anew as serving/api/examples.json.
-"""
+"""A server with something of everything, and a tour that calls each operation once."""
 
 from __future__ import annotations
 
 import copy
-import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -22,8 +16,8 @@ from driftline.access.principal import Principal
 from driftline.access.sessions import begin_session
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
-from driftline.serving.api.openapi import EXAMPLES, operations_of
 from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.operations.openapi import operations_of
 from driftline.serving.resources.reach import Reach
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
 from tests.serving.conftest import NOW, Running, resource
@@ -315,40 +309,3 @@ def _close(value: Any) -> None:
     if isinstance(value, list):
         for one in value:
             _close(one)
-
-
-def examples(calls: dict[str, tuple[httpx.Request, httpx.Response]], folder: str) -> dict[str, Any]:
-    """Return what was asked and answered as short examples, for the OpenAPI document."""
-    found: dict[str, Any] = {}
-    for key, (request, answer) in calls.items():
-        example: dict[str, Any] = {}
-        if request.content:
-            example["request_type"] = request.headers["content-type"]
-            example["request"] = _shortened(request.content, example["request_type"], folder)
-        if answer.content:
-            example["answer_type"] = answer.headers["content-type"].partition(";")[0]
-            example["answer"] = _shortened(answer.content, example["answer_type"], folder)
-        found[key] = example
-    return dict(sorted(found.items()))
-
-
-def _shortened(content: bytes, media: str, folder: str) -> Any:
-    text = content.decode().replace(folder, "/var/lib/driftline")
-    text = re.sub(r"dl_[\w-]{43}", "dl_…", text)
-    if media == "application/json":
-        return _cut(json.loads(text))
-    return "".join(f"{line[:300]}\n" for line in text.splitlines()[:3])
-
-
-def _cut(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _cut(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_cut(one) for one in value[:2]]
-    return f"{value[:300]}…" if isinstance(value, str) and len(value) > 300 else value
-
-
-if __name__ == "__main__":
-    with TemporaryDirectory() as folder, populated(Path(folder) / "server") as server:
-        recorded = examples(tour(server), f"{folder}/server")
-    EXAMPLES.write_text(json.dumps(recorded, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

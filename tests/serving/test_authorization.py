@@ -16,7 +16,6 @@ from driftline.access.principal import ROLES, Principal
 from driftline.access.tokens import create_token, new_secret
 from driftline.database.clock import database_time
 from driftline.monitors.tables import executions, runs
-from driftline.serving import authorization
 from driftline.serving.operations.registry import OPERATIONS
 from driftline.serving.operations.resources import Collection
 from tests.servers.postgres import new_sqlite, open_url
@@ -35,7 +34,8 @@ SAMPLES = {
     "subject": "nobody",
 }
 INVOCATION = "POST /endpoints/{name}/invocations"
-ROLE_OF = authorization.ROLES | {key: one.role for key, one in OPERATIONS.items()}
+PAGES = {"GET /docs", "GET /openapi.json", "GET /ui/{path}"}
+ROLE_OF = dict.fromkeys(PAGES, "anyone") | {key: one.role for key, one in OPERATIONS.items()}
 ROUTES = {**ROLE_OF, INVOCATION: "invoke"}
 
 
@@ -74,8 +74,7 @@ def test_every_documented_route_has_a_role_and_every_role_a_route(server):
     }
 
     assert len(documented) > 60
-    hidden = {"GET /docs", "GET /openapi.json", "GET /ui/{path}"}
-    assert documented - {INVOCATION} == set(ROLE_OF) - hidden
+    assert documented - {INVOCATION} == set(ROLE_OF) - PAGES
 
 
 @pytest.mark.parametrize("action", ROUTES)
@@ -500,3 +499,16 @@ def test_a_token_takes_no_name_that_the_audit_log_has_for_others(server, name):
 
     assert answer.status_code == 400
     assert "choose another name" in server.error_of(answer)["message"]
+
+
+def test_a_name_in_two_spellings_asks_nothing(server):
+    both = {"name": "two", "roles": ["viewer"], "endpoints": ["flights"], "Endpoints": None}
+    for method, path, body in (
+        ("GET", "/api/v1/logs?endpoint=flights&Endpoint=other", None),
+        ("POST", "/api/v1/tokens", both),
+        ("POST", "/api/v1/apply?dry_run=true", {"resources": []}),
+        ("GET", "/api/v1/audit?since=2026", None),
+    ):
+        answer = server.client.request(method, path, json=body, headers=bearer(FILE_SECRET))
+
+        assert answer.status_code == 400, answer.text

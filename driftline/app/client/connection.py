@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -145,9 +144,9 @@ class ServerCalls:
                     f"{{{name}}}", in_path(value if one["kind"] == "str" else str(value))
                 )
             elif one["in"] == "document":
-                document = json.loads(json.dumps(value, default=str))  # Files may hold times.
-            elif value != one.get("default"):
-                fields[one.get("alias", name)] = value
+                document = _plain(value)
+            elif value is not None:
+                fields[one.get("alias", name)] = _plain(value)
         sent = without_none(fields)
         if row["is_paged"]:
             page = self._pages(path, sent, given["limit"])
@@ -226,6 +225,17 @@ class ServerCalls:
         if token is not None:
             self._http.headers.update(_bearer(token))
         return token is not None
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return a value as JSON has it: lists of what can be gone through, times as text."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return [_plain(one) for one in value]
+    return value
 
 
 def _bearer(token: str) -> dict[str, str]:

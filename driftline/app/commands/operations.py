@@ -24,7 +24,6 @@ from driftline.app.commands.output import Answer, Table
 Shown = Callable[[Any, Mapping[str, Any]], Answer | Iterable[str | Table]]
 _TYPES: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "time": str}
 _LISTED = ("list", "pairs")
-_MANY = 20
 
 
 def add_operations(
@@ -48,6 +47,8 @@ def command_of(row: Row, shown: Shown | None = None) -> Callable[..., None]:
     def run(client: Client, **given: Any) -> Answer:  # noqa: ANN401 - as declared
         asked = {one["name"]: _value(one, given[one["name"]]) for one in row["parameters"]}
         found = client.ask(row, asked)
+        if row["is_list"] and len(found) == asked.get("limit"):
+            typer.echo(f"the first {len(found)}; more: --limit", err=True)
         answer = shown(found, asked) if shown is not None else _lines(row, found)
         return answer if isinstance(answer, Answer) else Answer(found, answer)
 
@@ -73,7 +74,10 @@ def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
     flag = "--" + one.get("alias", one["name"]).replace("_", "-")
     flag += f"/--no{flag[1:]}" if one["kind"] == "bool" and one["default"] else ""
     hint = {"pairs": "KEY=VALUE", "time": "TIME", "day": "DAY", "list": "TEXT"}.get(one["kind"])
-    option = typer.Option(flag, help=one["about"], metavar=hint, show_default=one["kind"] == "int")
+    least = 1 if one["name"] == "limit" else None
+    option = typer.Option(
+        flag, min=least, help=one["about"], metavar=hint, show_default=one["kind"] == "int"
+    )
     is_open = "default" in one and one["kind"] != "bool"
     return Annotated[kind | None if is_open else kind, option]
 
@@ -81,8 +85,6 @@ def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
 def _default(one: Row) -> object:
     if "default" not in one:
         return inspect.Parameter.empty
-    if one["name"] == "limit":
-        return one["default"] and _MANY
     return None if one["kind"] in _LISTED else one["default"]
 
 

@@ -2,7 +2,7 @@
 
 Schemathesis makes requests of every operation, half of them fitting the document and half of them
 not, at a server with something of everything (`tests/serving/api_yard.py`). Each is sent some
-times: three in four name a thing that is there, and every other one has the example's body, mostly
+times: three in four name a thing that is there, and every other one has the tour's body, mostly
 with one odd value in it, or an odd parameter, for what is nearly right gets deepest. An answer is a
 fault if its status, content type or form is not documented, the status "default" and fields beyond
 the form left out of the document: so a 500 is one.
@@ -11,6 +11,7 @@ the form left out of the document: so a 500 is one.
 from __future__ import annotations
 
 import copy
+import json
 import math
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+import httpx
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import APIOperation, Case, GenerationMode
@@ -74,7 +76,7 @@ class Found:
 
 def fuzz(
     server: Running,
-    things: Mapping[str, list[Any]],
+    things: Mapping[str, Any],
     count: int,
     seed_: int = 0,
     *,
@@ -111,7 +113,10 @@ def _modes(operation: APIOperation) -> Iterator[GenerationMode]:
     """Return which requests can be made: where any name fits, none that does not fit."""
     yield GenerationMode.POSITIVE
     asked = operation.definition.raw.get("parameters", ())
-    plain = [one for one in asked if (one["in"], one["schema"]) == ("path", {"type": "string"})]
+    plain = [
+        one for one in asked
+        if one["in"] == "path" and {*one["schema"]} <= {"type", "title", "description"}
+    ]  # fmt: skip
     if operation.body or plain != list(asked):
         yield GenerationMode.NEGATIVE
 
@@ -120,7 +125,7 @@ def _try(
     server: Running,
     operation: APIOperation,
     mode: GenerationMode,
-    things: Mapping[str, list[Any]],
+    things: Mapping[str, Any],
     *,
     share: tuple[int, int],
     seed_: int,
@@ -154,10 +159,13 @@ def _try(
     ask()
 
 
-def things_of(server: Running) -> dict[str, list[Any]]:
+def things_of(server: Running) -> dict[str, Any]:
     """Return what there is on the server, by the names of parameters."""
     calls = tour(server)
-    found: dict[str, list[Any]] = {
+    found: dict[str, Any] = {
+        "bodies": {
+            key: _body_of(request) for key, (request, _) in calls.items() if request.content
+        },
         "endpoints": ["flights", "moved"],
         "monitors": ["quality", "second"],
         "alarms": ["orders", "shop"],
@@ -176,8 +184,14 @@ def things_of(server: Running) -> dict[str, list[Any]]:
     return found | {"detector_id": [made.json()["id"]]}
 
 
-def _bring_near(case: Case, things: Mapping[str, list[Any]], random: Random) -> None:
-    """Have a request name a thing that there is, and ask nearly what the example asks, at times."""
+def _body_of(request: httpx.Request) -> tuple[str, Any]:
+    """Return the media type and the value of a body."""
+    media = request.headers["content-type"]
+    return media, json.loads(request.content) if media[-4:] == "json" else request.content.decode()
+
+
+def _bring_near(case: Case, things: Mapping[str, Any], random: Random) -> None:
+    """Have a request name a thing that there is, and ask nearly what the tour asks, at times."""
     for name in case.path_parameters or ():
         noun = case.path.partition("{" + name + "}")[0].strip("/").rpartition("/")[2]
         known = things.get(noun if name == "name" else name)
@@ -185,17 +199,14 @@ def _bring_near(case: Case, things: Mapping[str, list[Any]], random: Random) -> 
             case.path_parameters[name] = random.choice(known)
     if case.query and random.random() < 0.3:
         case.query[random.choice([*case.query])] = random.choice(_ODD[2:17])
-    body = case.operation.definition.raw.get("requestBody", {}).get("content", {})
-    for media, content in body.items():
-        if "example" in content and random.random() < 0.5:
-            case.media_type = media
-            if media == "*/*":
-                case.media_type = EVENT["content-type"]
-                case.headers.update(EVENT)
-            case.body = copy.deepcopy(content["example"])
-            if random.random() < 0.8:
-                _spoil(case, random)
-            return
+    asked = things["bodies"].get(f"{case.method} {case.path}")
+    if asked is None or random.random() < 0.5:
+        return
+    case.media_type, case.body = copy.deepcopy(asked)
+    if "cloudevents" in case.path:
+        case.headers.update(EVENT)
+    if random.random() < 0.8:
+        _spoil(case, random)
 
 
 def _spoil(case: Case, random: Random) -> None:

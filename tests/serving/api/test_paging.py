@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from driftline.serving.api.openapi import operations_of
+from driftline.serving.operations.openapi import operations_of
 from driftline.serving.operations.resources import Collection
 from tests.serving.api_yard import ALARM, POINTS, SPAN, populated
 from tests.serving.conftest import resource

@@ -1,4 +1,4 @@
-"""What every route asks of a JSON body."""
+"""JSON bodies that no store could keep are refused before an operation reads them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import re
 from fastapi import Request
 
 from driftline.validation import require_finite, require_unicode
-
-# The greatest whole number that databases take.
-ID_MAX = (1 << 63) - 1
 
 # Half of a surrogate pair, escaped or in bytes, and a number that may be above all floats: by its
 # exponent, or by its digits.

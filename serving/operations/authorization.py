@@ -1,7 +1,7 @@
 """Checks the role of each route and the endpoints of its caller: deny by default.
 
-The caller is known already (driftline/access/gate.py). A route that is not in the table is refused
-to everybody, so that a new one cannot be forgotten.
+The caller is known already (driftline/access/gate.py). A route that is no operation is refused to
+everybody, so that a new one cannot be forgotten.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,18 +21,14 @@ from driftline.access.principal import CURRENT, Principal, Role
 from driftline.errors import ForbiddenError
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.context import ServerContext
-from driftline.serving.endpoint_scope import endpoint_of
 from driftline.serving.http.invocations import Invocations
-from driftline.serving.operations.registry import OPERATIONS
+from driftline.serving.operations.endpoint_scope import endpoint_of
+from driftline.serving.operations.registry import OPERATIONS, PREFIX
 
 log = logging.getLogger(__name__)
 
-ROLES: dict[str, Role | Literal["anyone"]] = {
-    "GET /docs": "anyone",
-    "GET /openapi.json": "anyone",
-    "GET /ui/{path}": "anyone",
-}
-"""The role of each route; ``anyone`` is whoever is known, and health is for everybody."""
+# Pages for whoever is known.
+_PAGES = ("GET /docs", "GET /openapi.json", "GET /ui/{path}")
 
 CALL_KEY = "driftline.call"
 # Sent by programs, many times a second; what came is counted elsewhere.
@@ -69,7 +64,7 @@ class Authorization:
         principal = CURRENT.get()
         action = f"{request.method} {request.scope['route'].path_format}"
         declared = OPERATIONS.get(action)
-        role = ROLES.get(action) if declared is None else declared.role
+        role = declared.role if declared else "anyone" if action in _PAGES else None
         call = request.scope.get(CALL_KEY)
         if call is not None:
             call.action, call.role = action, role or ""
@@ -88,6 +83,14 @@ class Authorization:
                     f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
                     f"and {action} asks about all, about others, or about what is not there"
                 )
+
+
+def _template(request: Request) -> str:
+    """Return the path of a request's route, with the names of its parameters in braces."""
+    path: str = request.scope["route"].path_format
+    # Routes that were included know only a part of it, in newer versions of FastAPI.
+    is_part = request.scope["path"].startswith(f"{PREFIX}/") and not path.startswith(f"{PREFIX}/")
+    return PREFIX + path if is_part else path
 
 
 def require(role: Role) -> None:

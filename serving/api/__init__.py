@@ -1,1 +1,0 @@
-"""Routers of /api/v1, one file a noun."""
