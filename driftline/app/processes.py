@@ -18,13 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from driftline.allocator import choose_allocators, return_freed_memory
 from driftline.app.access import (
     authenticator,
     dashboard_access,
     own_hosts,
     register_token_file,
 )
-from driftline.app.allocator import choose_allocators, return_freed_memory
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.open_telemetry import tracing

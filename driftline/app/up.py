@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from driftline.app import allocator
+from driftline import allocator
 from driftline.app.exit_codes import error_of
 from driftline.errors import InputError, UnavailableError
 from driftline.forked import Forked, ForkServer

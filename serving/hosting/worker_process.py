@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from functools import cache
 
+from driftline import allocator
 from driftline.forked import Forked, ForkServer
 from driftline.orphans import FAREWELL_S, adopt_orphans, children, descendants
 from driftline.serving.hosting.prints import Prints
@@ -21,6 +22,7 @@ from driftline.serving.hosting.prints import Prints
 # The server's own settings and secrets are no business of a model's code.
 PASSED_ON = (
     "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH",
+    *allocator.VARIABLES,
 )  # fmt: skip
 
 # One thread a worker: nested thread pools times processes is the classic collapse.
@@ -97,7 +99,8 @@ def start_worker(theirs: socket.socket, prints: Prints) -> WorkerProcess:
 
 
 def _variables() -> dict[str, str]:
-    return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | _ONE_THREAD
+    passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    return allocator.VARIABLES | passed_on | _ONE_THREAD
 
 
 def _work(link: int, output: int) -> None:

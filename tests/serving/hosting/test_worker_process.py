@@ -10,13 +10,17 @@ import sys
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from driftline.orphans import children
-from driftline.serving.hosting.model_process import open_model
+from driftline.serving.hosting.child import Launch
+from driftline.serving.hosting.model_process import ModelProcess, open_model
 from driftline.serving.hosting.prints import Prints
 from driftline.serving.hosting.worker_process import PASSED_ON, fork_server, start_worker
+from driftline.serving.resources.model_files import model_digest
 from tests.servers.commands import talking
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "serving"
@@ -59,6 +63,19 @@ def test_a_worker_and_who_forks_it_have_one_thread_and_little_of_our_environment
         assert len([name for name in threads if "jemalloc" not in name]) == 1
         threads_of = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
         assert variables_of(process) <= {*PASSED_ON, *threads_of}
+
+
+def test_a_worker_of_1024_mb_loads_a_forest_and_answers(tmp_path):
+    numbers = np.random.default_rng(1).normal(size=(2000, 4))
+    forest = RandomForestClassifier(100, random_state=1).fit(numbers, numbers[:, 0] > 0)
+    file = tmp_path / "m.joblib"
+    joblib.dump(forest, file)
+
+    limited = Launch(str(file), trust_pickle=True, name=file.name, memory_bytes=1024 << 20)
+    with ModelProcess(limited, model_digest(file)) as model:
+        answers = model(pa.table(list(numbers.T), list("abcd")))
+
+    assert answers == pytest.approx(forest.predict_proba(numbers)[:, 1])
 
 
 def test_a_worker_is_collected_when_its_socket_closes_and_killed_when_it_is_late(started):
