@@ -18,6 +18,8 @@ from driftline.monitors.run.status import MonitorState, states_of
 from driftline.monitors.schedule import windows_from
 from driftline.monitors.tables import executions
 
+_NOT_RUN = 'not run: monitor "'
+
 
 class Upstream:
     """Where monitors stood at one moment, for those that wait for them."""
@@ -51,24 +53,24 @@ class Upstream:
 def why_not_run(
     connection: Connection, definition: MonitorDefinition, window: Window
 ) -> tuple[str, str] | None:
-    """Return the status and the reason of a window whose upstream has no result; None: it has.
-
-    A monitor of another endpoint is not named: people of this endpoint alone read the reason, too.
-    """
+    """Return the status and the reason of a window whose upstream has no result; None: it has."""
     states = {one.definition.name: one for one in states_of(connection, definition.depends_on)}
     for name in definition.depends_on:
         found: tuple[str, str] | None = (STOPPED, "cannot be read")
-        is_own = False
         if name in states:
             found = _without_result(connection, states[name], window)
-            of, own = states[name].definition.endpoint, definition.endpoint
-            is_own = of.lower() == own.lower()
-        if found is not None and not is_own:
-            which = "a monitor of another endpoint that it depends on"
-            return found[0], f"not run: {which} has no result; backfill that, then this one"
         if found is not None:
-            return found[0], f'not run: monitor "{name}" {found[1]}; backfill it, then this one'
+            return found[0], f'{_NOT_RUN}{name}" {found[1]}; backfill it, then this one'
     return None
+
+
+def named_in_reasons(connection: Connection, monitor: str) -> set[str]:
+    """Return the monitors named in the reasons of a monitor's windows that were not run."""
+    table = executions.c
+    reasons = select(table.failure_reason).where(
+        table.monitor == monitor, table.failure_reason.startswith(_NOT_RUN, autoescape=True)
+    )
+    return {reason.split('"')[1] for reason in connection.scalars(reasons.distinct())}
 
 
 def _without_result(

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.database.engine import read_connection
 from driftline.monitors.run.progress import list_runs
+from driftline.monitors.run.upstream import named_in_reasons
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
 from driftline.serving.operations.registry import OPERATIONS
@@ -44,7 +45,9 @@ def of_monitor(context: ServerContext, name: str) -> str | None:
         if found is None:
             return None
         own: str = found.spec["endpoint"]
-        waits_for = (store.find(connection, "Monitor", one) for one in found.spec["depends_on"])
+        # Reasons of earlier windows name what it waited for then.
+        names = {*found.spec["depends_on"], *named_in_reasons(connection, found.name)}
+        waits_for = (store.find(connection, "Monitor", one) for one in names)
         known = {"" if one is None else one.spec["endpoint"] for one in waits_for}
         # Windows of an earlier monitor of this name, too.
         ran = select(executions.c.endpoint).where(executions.c.monitor == found.name).distinct()
@@ -58,10 +61,10 @@ def of_monitor(context: ServerContext, name: str) -> str | None:
 
 
 def of_execution(context: ServerContext, identity: str) -> str | None:
-    """Return the endpoint that an execution read: its monitor may watch another one now."""
+    """Return the endpoint of an execution's monitor: its reason may name what that waits for."""
     with read_connection(context.engine) as connection:
-        read = select(executions.c.endpoint).where(executions.c.id == identity)
-        return connection.scalar(read) or None
+        monitor = connection.scalar(select(executions.c.monitor).where(executions.c.id == identity))
+    return None if monitor is None else of_monitor(context, monitor)
 
 
 _V1 = "/api/v1"

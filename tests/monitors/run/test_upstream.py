@@ -24,9 +24,9 @@ from driftline.monitors.executions import UNFINISHED, Execution
 from driftline.monitors.run import lease
 from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.progress import log_of
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
+from driftline.monitors.run.upstream import named_in_reasons, why_not_run
 from driftline.monitors.schedule import due_windows
 from tests.clock import Clock
 from tests.servers.postgres import both_in_full
@@ -90,21 +90,23 @@ def test_a_window_comes_behind_those_of_the_monitor_that_it_depends_on(
     ]  # fmt: skip
 
 
-def test_a_monitor_of_another_endpoint_is_not_named_where_a_window_waits_for_it(
+def test_a_reason_names_the_monitor_of_another_endpoint_or_that_cannot_be_read(
     house, scheduler, clock
 ) -> None:
-    put(house, replace(FIRST, endpoint="secret", baseline="none"), SECOND)
+    unread = replace(SECOND, name="third", depends_on=("gone",))
+    put(house, replace(FIRST, endpoint="other", baseline="none"), SECOND, unread)
     clock.time = START + HOUR
 
     ran = until_still(scheduler())
 
     assert told(ran) == [("first", 1, "Failed"), ("second", 1, "Failed")]
-    assert ran[1].failure_reason == (
-        "not run: a monitor of another endpoint that it depends on has no result; "
-        "backfill that, then this one"
-    )
+    assert ran[1].failure_reason.startswith('not run: monitor "first" has Failed for [2024-03-01')
     with house.connect() as connection:
-        assert "first" not in str(log_of(connection, ran[1].id))
+        assert why_not_run(connection, unread, Window(START, START + HOUR)) == (
+            "Stopped", 'not run: monitor "gone" cannot be read; backfill it, then this one'
+        )  # fmt: skip
+        assert named_in_reasons(connection, "second") == {"first"}
+        assert named_in_reasons(connection, "first") == set()
 
 
 # What waits for what is the same on both databases; each is asked once, the cheaper one for all.
