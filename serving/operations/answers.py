@@ -360,34 +360,11 @@ STORED = {
     )
     for kind in KINDS
 }
-DeclaredResource = either("Resource", "A resource as it is declared, by its kind.",
-    Union[tuple(DECLARED.values())])  # noqa: UP007 - of a list
 StoredResource = either("StoredResource", "A resource as it is stored, by its kind.",
     Union[tuple(STORED.values())])  # noqa: UP007 - of a list
-Apply = shape("Apply", "Resources to apply, all or nothing.",
-    resources=[DeclaredResource], dry_run=(bool, False))
 
-_WHEN: dict[str, Any] = {
-    "start": Time,
-    "end": Time,
-    "step_s": (float, None),
-    "explain": (bool, False),
-}
-Preview = shape("Preview", "PutMetricAlarm's fields, and the span of time to evaluate them over.",
-    alarm=Values, **_WHEN, initial_state=(State, None), evaluation_range=(int, None))
-Replay = shape(
-    "Replay",
-    "PutMetricAlarm's fields with datapoints, or PutCompositeAlarm's with their children's states.",
-    alarm=(Values, None), datapoints=([Values], None), series=({"": Any}, None),
-    composite=(Values, None), children=({"": list[Values]}, None), **_WHEN,
-    initial_state=(State, None), initial_reason=(str, None), created=(Time, None),
-    evaluation_range=(int, None))
 PutMetricData = shape("PutMetricData", "PutMetricData's fields.",
     Namespace=str, MetricData=[Values])
-PutDetector = shape(
-    "PutDetector", "PutAnomalyDetector's fields in snake case, about one of the two.",
-    single_metric_anomaly_detector=(Values, None), metric_math_anomaly_detector=(Values, None),
-    extra=True)
 Whoami = shape("Whoami", "Who asks, with which roles, for which endpoints (null: all).",
     subject=str, via=str, roles=[Role], endpoints=list[str] | None)
 NewToken = shape("NewToken", "A token that was made; nothing else shows its secret.",

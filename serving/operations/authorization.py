@@ -23,7 +23,7 @@ from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.context import ServerContext
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.operations.endpoint_scope import endpoint_of
-from driftline.serving.operations.registry import OPERATIONS, PREFIX
+from driftline.serving.operations.registry import OPERATIONS
 
 log = logging.getLogger(__name__)
 
@@ -83,14 +83,6 @@ class Authorization:
                     f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
                     f"and {action} asks about all, about others, or about what is not there"
                 )
-
-
-def _template(request: Request) -> str:
-    """Return the path of a request's route, with the names of its parameters in braces."""
-    path: str = request.scope["route"].path_format
-    # Routes that were included know only a part of it, in newer versions of FastAPI.
-    is_part = request.scope["path"].startswith(f"{PREFIX}/") and not path.startswith(f"{PREFIX}/")
-    return PREFIX + path if is_part else path
 
 
 def require(role: Role) -> None:

@@ -152,7 +152,7 @@ class ServerCalls:
             page = self._pages(path, sent, given["limit"])
             return page["items"] if row["is_list"] else page
         is_query = row["method"] in ("GET", "DELETE")
-        options = {"params": sent} if is_query else {"json": document or sent}
+        options = {"params": sent} if is_query else {"json": sent if document is None else document}
         response = self._call(row["method"], path, **options)
         found = _object(response) if response.content else {}
         return found["items"] if row["is_list"] else found

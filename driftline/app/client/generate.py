@@ -65,9 +65,8 @@ def _row(operation: Operation) -> dict[str, Any]:
 
 
 def _is_list(operation: Operation) -> bool:
-    kind = inspect.signature(operation.function, eval_str=True).return_annotation
     more = operation.is_paged and {*operation.form.model_fields} - {"items", "next_token"}
-    return get_origin(kind) is list or (operation.is_paged and not more)
+    return get_origin(operation.returns) is list or (operation.is_paged and not more)
 
 
 def _is_header(operation: Operation, name: str) -> bool:
