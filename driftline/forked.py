@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver, resource_tracker, util
+from pathlib import Path
 from typing import Any
 
 from driftline.orphans import end_with_parent
@@ -154,6 +155,12 @@ class ForkServer(forkserver.ForkServer):
                     self._process.wait()
                 self._process = None
                 atexit.unregister(self.close)
+
+
+def name_process(name: str) -> None:
+    """Have ``ps`` and ``top`` show a name, where the system has them so (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name, encoding="ascii")
 
 
 @dataclass(frozen=True, slots=True)

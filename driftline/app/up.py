@@ -23,7 +23,7 @@ from typing import IO
 from driftline import allocator
 from driftline.app.exit_codes import error_of
 from driftline.errors import InputError, UnavailableError
-from driftline.forked import Forked, ForkServer
+from driftline.forked import Forked, ForkServer, name_process
 
 log = logging.getLogger(__name__)
 
@@ -275,8 +275,7 @@ def _be(arguments: list[str], ready: int, stdin: int, stdout: int) -> None:
     """Be a process of an installation, with its pipes; in the forked process."""
     from driftline.app.processes import main  # Imported before the fork.
 
-    with suppress(OSError):  # Of ps and top; no /proc, or one that may not be written to.
-        Path("/proc/self/comm").write_text(arguments[0], encoding="ascii")
+    name_process(arguments[0])
     for pipe, places in ((stdin, (0,)), (stdout, (1, 2))):
         for place in places:
             os.dup2(pipe, place)

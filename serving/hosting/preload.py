@@ -12,6 +12,7 @@ import warnings
 
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # Has no types.
 
+from driftline.forked import name_process
 from driftline.orphans import adopt_orphans, children, end_children
 from driftline.storage import make_files_private
 
@@ -36,6 +37,7 @@ make_files_private()
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
 from driftline.serving.hosting import worker  # noqa: E402, F401
 
+name_process("models")
 threadpool_limits(1)
 adopt_orphans()
 # What workers leave behind comes to this process, which multiprocessing does not expect.

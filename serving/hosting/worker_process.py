@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import cache
 
 from driftline import allocator
-from driftline.forked import Forked, ForkServer
+from driftline.forked import Forked, ForkServer, name_process
 from driftline.orphans import FAREWELL_S, adopt_orphans, children, descendants
 from driftline.serving.hosting.prints import Prints
 
@@ -110,6 +110,7 @@ def _work(link: int, output: int) -> None:
 
     from driftline.serving.hosting import worker
 
+    name_process("worker")
     adopt_orphans()  # What it starts is its own until it ends, and then comes to the fork server.
     os.dup2(output, 2)
     os.close(output)

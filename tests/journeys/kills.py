@@ -83,7 +83,8 @@ def install(folder: Path, broker: KafkaBroker, capture: str = "") -> Installatio
     """Return an installation over Kafka that is not started yet."""
     settings = on_kafka(broker, f"dl.{folder.name}") + "[serving]\nworkers = 2\n"
     settings += f"[capture]\ncommit_interval_s = 0.3\n{capture}"
-    return Installation(folder, settings, is_forked=True)
+    # Of its own: the workers of forked installations are those of the process that forks all.
+    return Installation(folder, settings)
 
 
 def stored(shop: Installation) -> list[str]:

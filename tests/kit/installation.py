@@ -151,7 +151,7 @@ class Installation:
     def processes(self) -> dict[int, str]:
         """Return the names of its processes by their numbers: server, background, dashboard, …
 
-        What a model runs in is a "worker": a process that one of the name "models" has forked.
+        What a model runs in is a "worker"; what forks those is called "models".
         """
         parents: dict[int, int] = {}
         names: dict[int, str] = {}
@@ -167,8 +167,6 @@ class Installation:
         below = {self.pid}
         while more := {number for number, parent in parents.items() if parent in below} - below:
             below |= more
-        forking = {number for number in below if names[number] == "models"}
-        names |= {number: "worker" for number in below if parents[number] in forking}
         return {number: names[number] for number in below}
 
     def kill(self, process_name: str) -> int:
