@@ -235,13 +235,16 @@ def variant_judged(connection: Connection, identity: str) -> str | None:
 def record(
     engine: Engine,
     execution: Execution,
-    points: list[Datapoint],
+    points: list[Datapoint] | None,
     remember: Callable[[Connection], None] | None = None,
     *,
     before: str | None,
     progress: Notes | None = None,
 ) -> Execution:
-    """Store the run, supersede older ones of its window, replace their datapoints: atomically."""
+    """Store the run, supersede older ones of its window, replace their datapoints: atomically.
+
+    Points None: the datapoints at the window's start are another's, and stay.
+    """
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
     if progress is not None:
         progress.note(execution.exit_message)
@@ -255,8 +258,9 @@ def record(
                 connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
                 _set_aside(connection, execution)
             connection.execute(insert(executions).values(values))
-            metrics.put(connection, points, source=_source(execution))
-            keep_state(connection, execution, points)
+            if points is not None:
+                metrics.put(connection, points, source=_source(execution))
+            keep_state(connection, execution, points or ())
             if remember is not None:
                 remember(connection)
     except IntegrityError:

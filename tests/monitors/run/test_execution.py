@@ -173,6 +173,18 @@ def test_a_cause_is_told_again_once_it_is_forgotten(
     assert [bool(number) for _, number in found] == [True, False, True]
 
 
+def test_a_part_of_a_judged_window_leaves_its_numbers(
+    judge, engine: Engine, append: Append, rng
+) -> None:
+    append(0, weather(rng, 400))
+    judge()
+
+    part = judge(window=Window(START, START + DAY / 24))
+
+    assert part.row_count < 400
+    assert value(engine, "rows") == [400.0]
+
+
 def test_the_same_question_about_the_same_rows_is_answered_once(
     judge, engine: Engine, append: Append, rng
 ) -> None:
