@@ -34,7 +34,7 @@ class Beneath(APIRoute):
         return super().matches(scope)
 
 
-def require_known_query(request: Request) -> None:
+async def require_known_query(request: Request) -> None:
     """Refuse names in a query that an operation does not have: a misspelt one would do nothing."""
     operation = OPERATIONS.get(f"{request.method} {request.scope['route'].path_format}")
     unknown = {*request.query_params} - operation.query if operation is not None else ()

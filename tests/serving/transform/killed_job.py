@@ -14,8 +14,8 @@ from driftline.app.transforming import transform_files_of
 from driftline.serving.hosting.child import Launch
 from driftline.serving.transform.definition import TransformJobSpec
 
-# From the first progress on; a whole job of the short form takes about a second.
-LONGEST_S = 0.5
+# From the first progress on; a whole job of the short form takes some tenths of a second.
+LONGEST_S = 0.1
 
 
 def main(model: str, data: str, out: str, number: str) -> None:

@@ -174,7 +174,7 @@ def test_killed_processes_leave_nothing_out_and_write_nothing_twice(place, rows,
     folder = place / "many"
     folder.mkdir()
     for at in range(2):
-        big = pd.concat([rows] * 3)
+        big = pd.concat([rows] * 6)
         big.to_csv(folder / f"{at}.csv", index=False, header=False)
 
     def run(out, seed):
