@@ -34,6 +34,7 @@ from driftline.database.upserts import upsert
 from driftline.errors import NotFoundError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.kind import OWN_METRICS
+from driftline.monitors.schedule import Schedule, windows_from
 from driftline.monitors.tables import definitions, executions, states
 
 log = logging.getLogger(__name__)
@@ -235,15 +236,16 @@ def variant_judged(connection: Connection, identity: str) -> str | None:
 def record(
     engine: Engine,
     execution: Execution,
-    points: list[Datapoint] | None,
+    points: list[Datapoint],
     remember: Callable[[Connection], None] | None = None,
     *,
+    timetable: Schedule,
     before: str | None,
     progress: Notes | None = None,
 ) -> Execution:
     """Store the run, supersede older ones of its window, replace their datapoints: atomically.
 
-    Points None: the datapoints at the window's start are another's, and stay.
+    A part of a window of the timetable that was judged leaves that one's datapoints alone.
     """
     values = {one.name: getattr(execution, one.name) for one in fields(execution)}
     if progress is not None:
@@ -258,9 +260,9 @@ def record(
                 connection.execute(delete(executions).where(executions.c.id == execution.id, stale))
                 _set_aside(connection, execution)
             connection.execute(insert(executions).values(values))
-            if points is not None:
+            if not _is_part(connection, execution, timetable):
                 metrics.put(connection, points, source=_source(execution))
-            keep_state(connection, execution, points or ())
+            keep_state(connection, execution, points)
             if remember is not None:
                 remember(connection)
     except IntegrityError:
@@ -277,6 +279,15 @@ def record(
         execution.violation_count,
     )
     return execution
+
+
+def _is_part(connection: Connection, execution: Execution, timetable: Schedule) -> bool:
+    """Whether a window begins as one of the timetable's that was judged, and is another one."""
+    window = execution.window
+    whole = next(windows_from(timetable, window.start), None) if timetable.is_recurring else None
+    if whole is None or whole.start != window.start or whole == window:
+        return False
+    return current(connection, execution.monitor, whole) is not None
 
 
 def state_of(status: str, failure_reason: str | None, violation_count: int) -> WindowState:

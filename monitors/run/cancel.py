@@ -118,7 +118,10 @@ def _cancel(
     if known is None and window.end <= now:  # Else it is still to be judged once it is over.
         stopped = describe(definition, window, "", "", reason, finished=now)
         try:
-            record(engine, replace(stopped, status=STOPPED), [], before=None)
+            record(
+                engine, replace(stopped, status=STOPPED), [], timetable=definition.timetable,
+                before=None,
+            )  # fmt: skip
         except Overtaken as error:
             raise ConflictError(
                 f'monitor "{name}": window {window} has just ended; expected one that is being '

@@ -87,7 +87,6 @@ from driftline.monitors.run.past_windows import (
 from driftline.monitors.run.progress import Progress, Stopped
 from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_scripts
 from driftline.monitors.run.upstream import why_not_run
-from driftline.monitors.schedule import windows_from
 from driftline.monitors.tables import executions
 from driftline.signature import Signature
 from driftline.tracing import span
@@ -100,7 +99,7 @@ SEED_MASK = (1 << 63) - 1
 MOST_ATTEMPTS = 3
 BaselineReader = Callable[[str, str, str | None], Baseline]
 HistoryWriter = Callable[[Connection], None]
-Recorder = Callable[[Execution, list[Datapoint] | None, HistoryWriter | None], Execution]
+Recorder = Callable[[Execution, list[Datapoint], HistoryWriter | None], Execution]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +228,10 @@ def _attempt(job: Job, progress: Progress) -> Execution:
         stopped = stopped_run(job.engine, job.definition, job.window)
         if stopped is not None:
             return stopped
-    kept = partial(record, job.engine, before=current_id, progress=progress)
-    keep = _without_points(kept) if _is_part(job) else kept
+    keep = partial(
+        record, job.engine, timetable=job.definition.timetable, before=current_id,
+        progress=progress,
+    )  # fmt: skip
     if (held_back := _held_back(job, current_id)) is not None:
         return _fail(keep, job, "", "", held_back, progress)
     progress.note(progress.stage)
@@ -267,23 +268,6 @@ def _attempt(job: Job, progress: Progress) -> Execution:
         reason.fault = type(error).__name__
     failed = _fail(keep, job, baseline.version, context.read.digest, reason, progress)
     return _without_erased(failed, context) if reason.is_recorded else failed
-
-
-def _is_part(job: Job) -> bool:
-    """Whether the window begins as one of the schedule's that was judged: its numbers stand."""
-    timetable, window = job.definition.timetable, job.window
-    if not timetable.is_recurring:
-        return False
-    whole = next(windows_from(timetable, window.start), None)
-    if whole is None or whole.start != window.start or whole == window:
-        return False
-    with read_connection(job.engine) as connection:
-        return current(connection, job.definition.name, whole) is not None
-
-
-def _without_points(keep: Recorder) -> Recorder:
-    """Record runs, and leave the datapoints at their start."""
-    return lambda execution, _, remember: keep(execution, None, remember)
 
 
 def _judge(context: RunContext) -> Report:

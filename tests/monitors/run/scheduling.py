@@ -232,4 +232,4 @@ def record_only(job: Job) -> Execution:
         window_end=job.window.end, digest="", status="NoData", started_at=started,
         finished_at=job.now(), failure_reason=EARLY if is_early else None,
     )  # fmt: skip
-    return record(job.engine, made, [], before=before)
+    return record(job.engine, made, [], timetable=job.definition.timetable, before=before)

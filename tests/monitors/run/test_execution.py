@@ -23,6 +23,7 @@ from driftline.monitors import tables
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution, get_execution
 from driftline.monitors.run import execution
+from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import Job, run
 from tests.monitors.conftest import DAY, START, Append, weather
 from tests.servers.postgres import both_databases, both_in_full
@@ -182,6 +183,10 @@ def test_a_part_of_a_judged_window_leaves_its_numbers(
     part = judge(window=Window(START, START + DAY / 24))
 
     assert part.row_count < 400
+    assert value(engine, "rows") == [400.0]
+
+    cancel(engine, DEFINITION, Window(START, START + DAY / 12), by="ana", now=clock())
+
     assert value(engine, "rows") == [400.0]
 
 
