@@ -363,8 +363,6 @@ STORED = {
 StoredResource = either("StoredResource", "A resource as it is stored, by its kind.",
     Union[tuple(STORED.values())])  # noqa: UP007 - of a list
 
-PutMetricData = shape("PutMetricData", "PutMetricData's fields.",
-    Namespace=str, MetricData=[Values])
 Whoami = shape("Whoami", "Who asks, with which roles, for which endpoints (null: all).",
     subject=str, via=str, roles=[Role], endpoints=list[str] | None)
 NewToken = shape("NewToken", "A token that was made; nothing else shows its secret.",

@@ -26,7 +26,7 @@ from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import TooLargeError
 from driftline.serving.operations import answers
-from driftline.serving.operations.registry import Json, Limit, PageToken, Time, operation
+from driftline.serving.operations.registry import JSON, Json, Limit, PageToken, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.validation import require_unicode
 
@@ -41,9 +41,7 @@ Dimensions = Annotated[
 ]
 
 
-@operation(
-    "POST /metrics", role="ingest", errors=(409,), takes=answers.PutMetricData, answer=answers.Added
-)
+@operation("POST /metrics", role="ingest", errors=(409,), takes=(JSON,), answer=answers.Added)
 async def put_metrics(services: Services, request: Request) -> Json:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 

@@ -44,9 +44,9 @@ JSON = "application/json"
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Return a time in UTC, which it is in when it names no zone."""
+    """Return a time in UTC."""
     try:
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
     except OverflowError:
         raise InputError(
             f"time {moment.isoformat()}; expected one within the years 1 to 9999 in UTC"
@@ -139,8 +139,8 @@ class Operation:
     # The form of its answer in the OpenAPI document; None: the type that the function returns.
     answer: Any = None
     media: tuple[str, ...] = (JSON,)
-    # Of a body that the function reads by itself: its media types, or its form as JSON.
-    takes: Any = ()
+    # Of a body that the function reads by itself: its media types.
+    takes: tuple[str, ...] = ()
     # The words of its command, and the columns that it prints: "name state=state_value".
     command: str = ""
     columns: str = ""
@@ -202,10 +202,8 @@ class Operation:
         found: dict[str, Any] = {}
         for name in names:
             one = self.parameters[name]
-            found[name] = (
-                _described(one.annotation),
-                ... if one.default is one.empty else one.default,
-            )
+            default = ... if one.default is one.empty else one.default
+            found[name] = (_described(one.annotation), default)
         return _form(self.id, self.function.__doc__ or "", found, is_body=not self.has_query)
 
     @property
@@ -228,18 +226,23 @@ class Operation:
 
 
 def _described(kind: Any) -> Any:  # noqa: ANN401 - a type
-    """Read a text beside a type as its description."""
-    about = next((one for one in getattr(kind, "__metadata__", ()) if isinstance(one, str)), None)
-    return kind if about is None else Annotated[kind, Field(description=about)]
+    return Annotated[kind, Field(description=about(kind))]
 
 
-def _form(name: str, about: str, fields: Mapping[str, Any], *, is_body: bool) -> type[BaseModel]:
+def about(kind: Any) -> str:  # noqa: ANN401 - a type
+    """Return what stands beside a type: a text, or the description of a field."""
+    marks = getattr(kind, "__metadata__", ())
+    texts = (one if isinstance(one, str) else getattr(one, "description", None) for one in marks)
+    return next(filter(None, texts), "")
+
+
+def _form(name: str, text: str, fields: Mapping[str, Any], *, is_body: bool) -> type[BaseModel]:
     title = "".join(word.capitalize() for word in name.split("_")) + "Input"
     config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     in_snake_case: Any = model_validator(mode="before")(_in_snake_case)
     reading = {"in_snake_case": in_snake_case} if is_body else {}
     return create_model(
-        title, __config__=config, __doc__=about.partition("\n")[0], __validators__=reading,
+        title, __config__=config, __doc__=text.partition("\n")[0], __validators__=reading,
         **fields,
     )  # fmt: skip
 
@@ -268,7 +271,7 @@ def operation(
     errors: tuple[int, ...] = (),
     answer: Any = None,  # noqa: ANN401 - a type
     media: tuple[str, ...] = (JSON,),
-    takes: Any = (),  # noqa: ANN401 - a type, or media types
+    takes: tuple[str, ...] = (),
     command: str = "",
     columns: str = "",
 ) -> Callable[[Function], Function]:
@@ -292,7 +295,7 @@ def operation(
     answer, media
         What it answers, where the type that it returns does not say.
     takes
-        The media types of a body that the function reads by itself, or its form as JSON.
+        The media types of a body that the function reads by itself.
     command, columns
         The words of its command, and what that prints of each item: "name state=state_value".
     """

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.params import Param
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.routing import Match
@@ -17,7 +18,7 @@ from driftline.errors import InputError
 from driftline.loopback import Scope
 from driftline.serving.operations.areas import AREAS
 from driftline.serving.operations.errors import responses_of
-from driftline.serving.operations.registry import JSON, OPERATIONS, Operation, plain
+from driftline.serving.operations.registry import JSON, OPERATIONS, Operation, about, plain
 from driftline.serving.operations.services import Services
 
 _ASKED = "asked"
@@ -85,9 +86,8 @@ def _body(operation: Operation) -> dict[str, Any] | None:
     """Return the body that the function reads by itself."""
     if not operation.takes:
         return None
-    text, form = {"schema": {"type": "string"}}, {"schema": {"type": "object"}}
-    is_text = isinstance(operation.takes, tuple)
-    content = dict.fromkeys(operation.takes, text) if is_text else {JSON: form}
+    kinds = {JSON: "object"}
+    content = {one: {"schema": {"type": kinds.get(one, "string")}} for one in operation.takes}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -119,11 +119,11 @@ def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
 
 
 def _in_path(one: inspect.Parameter) -> inspect.Parameter:
-    """Say of a parameter in the path what it is."""
-    told = next((mark for mark in get_args(one.annotation)[1:] if isinstance(mark, str)), None)
-    if told is None:
+    """Return a parameter of the path with its description where FastAPI looks for it."""
+    kind, *marks = get_args(one.annotation)
+    if any(isinstance(mark, Param) for mark in marks):
         return one
-    return one.replace(annotation=get_args(one.annotation)[0], default=Path(description=told))
+    return one.replace(annotation=kind, default=Path(description=about(one.annotation)))
 
 
 def _response(result: object, status: int) -> Response:

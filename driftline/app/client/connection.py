@@ -147,13 +147,12 @@ class ServerCalls:
                 document = _plain(value)
             elif value is not None:
                 fields[one.get("alias", name)] = _plain(value)
-        sent = without_none(fields)
         if row["is_paged"]:
-            page = self._pages(path, sent, given["limit"])
+            page = self._pages(path, fields, given["limit"])
             return page["items"] if row["is_list"] else page
-        is_query = row["method"] in ("GET", "DELETE")
-        options = {"params": sent} if is_query else {"json": sent if document is None else document}
-        response = self._call(row["method"], path, **options)
+        place = "params" if row["method"] in ("GET", "DELETE") else "json"
+        sent = fields if document is None else document
+        response = self._call(row["method"], path, **{place: sent})
         found = _object(response) if response.content else {}
         return found["items"] if row["is_list"] else found
 
@@ -164,8 +163,7 @@ class ServerCalls:
         asked = params
         while limit is None or len(items) < limit:
             count = PAGE_MAX if limit is None else min(PAGE_MAX, limit - len(items))
-            query = without_none({**asked, "limit": count})
-            response = self._call("GET", path, params=query)
+            response = self._call("GET", path, params={**asked, "limit": count})
             page = _object(response)
             if "items" not in page:
                 raise _foreign(response)

@@ -19,7 +19,16 @@ from pydantic import AwareDatetime
 
 from driftline.app.client import operation_table
 from driftline.serving.operations.areas import AREAS
-from driftline.serving.operations.registry import JSON, OPERATIONS, PAGE, PREFIX, Latest, Operation
+from driftline.serving.operations.registry import (
+    JSON,
+    OPERATIONS,
+    PAGE,
+    PREFIX,
+    Latest,
+    Operation,
+    about,
+    plain,
+)
 
 FILES = (operation_table.FILE, operation_table.FILE.with_name("operation_calls.pyi"))
 _KINDS = {str: "str", int: "int", float: "float", bool: "bool"}
@@ -92,7 +101,7 @@ def _parameter(operation: Operation, name: str) -> dict[str, Any]:
         "name": name,
         "in": place,
         "kind": kind,
-        "about": _about(one.annotation),
+        "about": about(one.annotation),
     }
     if field is not None and field.alias:
         found["alias"] = field.alias
@@ -101,23 +110,8 @@ def _parameter(operation: Operation, name: str) -> dict[str, Any]:
     if name == "limit" and operation.is_paged:
         found |= {"default": PAGE if one.annotation is Latest else None}
     elif one.default is not one.empty:
-        found["default"] = _plain(one.default)
+        found["default"] = plain(one.default)
     return found
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _about(kind: Any) -> str:  # noqa: ANN401 - a type
-    for mark in getattr(kind, "__metadata__", ()):
-        if isinstance(mark, str) or (text := getattr(mark, "description", None)) is None:
-            text = mark if isinstance(mark, str) else ""
-        if text:
-            return text
-    return ""
 
 
 def _kind(kind: Any) -> tuple[str, Sequence[object]]:  # noqa: ANN401 - a type
@@ -160,15 +154,15 @@ def _method(row: Mapping[str, Any]) -> str:
     needed = [one for one in row["parameters"] if "default" not in one]
     others = [one for one in row["parameters"] if "default" in one]
     named = [f"{one['name']}: {_type(one)} = ..." for one in others]
-    told = [
+    parameters = [
         "self",
         *(f"{one['name']}: {_type(one)}" for one in needed),
         *(["*", *named] if named else []),
     ]
     answer = "list[Json]" if row["is_list"] else "Json"
-    about = row["about"].partition("\nExample: ")[0].strip().replace("\n", "\n        ")
-    text = f'"""{about}"""' if "\n" not in about else f'"""{about}\n        """'
-    return f"    def {row['name']}({', '.join(told)}) -> {answer}:\n        {text}\n"
+    told = row["about"].partition("\nExample: ")[0].strip().replace("\n", "\n        ")
+    text = f'"""{told}"""' if "\n" not in told else f'"""{told}\n        """'
+    return f"    def {row['name']}({', '.join(parameters)}) -> {answer}:\n        {text}\n"
 
 
 def _type(one: Mapping[str, Any]) -> str:

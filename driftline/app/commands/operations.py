@@ -48,7 +48,7 @@ def command_of(row: Row, shown: Shown | None = None) -> Callable[..., None]:
         asked = {one["name"]: _value(one, given[one["name"]]) for one in row["parameters"]}
         found = client.ask(row, asked)
         if row["is_list"] and len(found) == asked.get("limit"):
-            typer.echo(f"the first {len(found)}; more: --limit", err=True)
+            typer.echo(f"stopped at {len(found)}; --limit asks for more", err=True)
         answer = shown(found, asked) if shown is not None else _lines(row, found)
         return answer if isinstance(answer, Answer) else Answer(found, answer)
 
