@@ -208,7 +208,7 @@ class Provisioner:
         self, files: FileCache, example: str, trusted: bool, memory_bytes: int | None
     ) -> Mapping[str, Any]:
         """Return what one of many models says about itself."""
-        async with files.copy(example) as copy:
+        async with files.copy(example) as (copy, _):
             launch = Launch(
                 str(copy.path), trust_pickle=trusted, name=example, memory_bytes=memory_bytes
             )

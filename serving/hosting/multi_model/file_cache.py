@@ -14,11 +14,11 @@ import shutil
 import stat
 import time
 import uuid
-from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeVar, TypeVarTuple
 
@@ -41,13 +41,14 @@ Given = TypeVarTuple("Given")
 Done = TypeVar("Done")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ModelCopy:
-    """A model's file on this machine."""
+    """A model's file on this machine; ``users`` read it now."""
 
     path: Path
     size: int
-    download_s: float | None = None  # None: it was there, or was copied for somebody else.
+    look_s: float
+    users: int = 0
 
 
 class FileCache:
@@ -67,44 +68,34 @@ class FileCache:
         self._folder: tuple[Path, int] | None = None  # With the lock that keeps it.
         self._beginning = asyncio.Lock()
         self._copies: OrderedDict[str, ModelCopy] = OrderedDict()  # The last used is the last.
-        self._dropped: list[ModelCopy] = []  # On the disk for as long as somebody may read them.
-        self._pins: Counter[str | Path] = Counter()  # Names, and paths of copies.
-        self._running: dict[str, asyncio.Task[ModelCopy]] = {}
-        self._look_s: dict[str, float] = {}  # When each copy's file is looked for again.
+        self._running: dict[str, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
         self.used_bytes = 0
         """The bytes of all copies, and of those that are being made."""
 
     @asynccontextmanager
-    async def copy(self, name: str) -> AsyncIterator[ModelCopy]:
+    async def copy(self, name: str) -> AsyncIterator[tuple[ModelCopy, float | None]]:
         """Keep a model's file on this machine for as long as the block takes.
 
-        Of many concurrent callers for one file, one copies it.
+        Of many concurrent callers for one file, one copies it, and gets the seconds that took.
         """
-        with self._pinned(name):
-            await self._look(name)
-            copy = self._copies.get(name)
-            if copy is None:
-                copy = await self._fetched(name)
-            else:
-                self._copies.move_to_end(name)
-            with self._pinned(copy.path):
-                yield copy
-
-    @contextmanager
-    def _pinned(self, one: str | Path) -> Iterator[None]:
-        self._pins[one] += 1
+        await self._look(name)
+        download_s = None
+        while (copy := self._copies.get(name)) is None:  # Again, where it had to go at once.
+            download_s = await self._fetched(name)
+        self._copies.move_to_end(name)
+        copy.users += 1
         try:
-            yield
+            yield copy, download_s
         finally:
-            self._pins[one] -= 1
-            if not self._pins[one]:
-                del self._pins[one]
+            copy.users -= 1
+            if not copy.users and self._copies.get(name) is not copy:
+                self._remove(copy)
 
     def drop(self, name: str) -> None:
         """Drop the copy of a model, so that the next request copies it anew."""
-        if copy := self._copies.pop(name, None):
-            self._dropped.append(copy)
+        if (copy := self._copies.pop(name, None)) and not copy.users:
+            self._remove(copy)
 
     async def close(self) -> None:
         """Remove all copies."""
@@ -117,36 +108,37 @@ class FileCache:
             await asyncio.to_thread(remove_folder, *self._folder)
             self._folder = None
 
+    def _remove(self, copy: ModelCopy) -> asyncio.Future[None]:
+        self.used_bytes -= copy.size
+        loop, folder = asyncio.get_running_loop(), copy.path.parent
+        return loop.run_in_executor(self._threads, shutil.rmtree, folder, True)
+
     async def _look(self, name: str) -> None:
         """Drop a copy whose file was removed."""
-        loop = asyncio.get_running_loop()
-        if name not in self._copies or loop.time() < self._look_s[name]:
+        loop, copy = asyncio.get_running_loop(), self._copies.get(name)
+        if copy is None or loop.time() < copy.look_s:
             return
-        self._look_s[name] = loop.time() + LOOK_EVERY_S  # Others go on meanwhile.
+        copy.look_s = loop.time() + LOOK_EVERY_S  # Others go on meanwhile.
         try:
             async with asyncio.timeout(_LOOK_S):
-                await loop.run_in_executor(self._threads, self._size, name)
+                await self._in_thread(name, self._size, name)
         except NotFoundError:
             self.drop(name)
-        except (OSError, UnavailableError):  # Of a bucket that is away, and TimeoutError.
+        except (TimeoutError, UnavailableError):  # The bucket is away.
             return
 
-    async def _fetched(self, name: str) -> ModelCopy:
-        task = self._running.get(name)
-        if task is not None:
-            return replace(await asyncio.shield(task), download_s=None)
+    async def _fetched(self, name: str) -> float | None:
+        """Wait for a copy; who stops waiting does not stop it: the next one finds it."""
+        if (task := self._running.get(name)) is not None:
+            await asyncio.shield(task)
+            return None
+        began_s = time.perf_counter()
         task = self._running[name] = asyncio.create_task(self._fetch(name))
-        task.add_done_callback(self._end)
-        # Who stops waiting does not stop it: the next one finds the copy.
-        return await asyncio.shield(task)
+        task.add_done_callback(lambda _: self._running.pop(name))
+        await asyncio.shield(task)
+        return time.perf_counter() - began_s
 
-    def _end(self, task: asyncio.Task[ModelCopy]) -> None:
-        self._running = {name: one for name, one in self._running.items() if one is not task}
-        if not task.cancelled():
-            task.exception()  # Seen: all who waited may be gone.
-
-    async def _fetch(self, name: str) -> ModelCopy:
-        began_s, loop = time.perf_counter(), asyncio.get_running_loop()
+    async def _fetch(self, name: str) -> None:
         size = await self._in_thread(name, self._size, name)
         if size > self._disk_bytes:
             raise InputError(
@@ -156,33 +148,30 @@ class FileCache:
         removed = self._make_room(name, size)
         self.used_bytes += size
         try:
+            await asyncio.gather(*removed)
             async with self._beginning:
                 if self._folder is None:
                     self._folder = await self._in_thread(name, _begin, self._parent)
-            path = await self._in_thread(name, self._copy, self._folder[0], name, size, removed)
+            path = await self._in_thread(name, self._copy, self._folder[0], name, size)
         except BaseException:
             self.used_bytes -= size
             raise
-        self._copies[name] = copy = ModelCopy(path, size)
-        self._look_s[name] = loop.time() + LOOK_EVERY_S
-        return replace(copy, download_s=time.perf_counter() - began_s)
+        look_s = asyncio.get_running_loop().time() + LOOK_EVERY_S
+        self._copies[name] = ModelCopy(path, size, look_s)
 
-    def _make_room(self, name: str, size: int) -> list[Path]:
-        """Forget the copies that were asked for longest ago; return what is to be removed."""
-        unused = [copy for copy in self._dropped if copy.path not in self._pins]
-        old = [other for other in self._copies if other not in self._pins]
-        free = sum(copy.size for copy in (*unused, *(self._copies[other] for other in old)))
+    def _make_room(self, name: str, size: int) -> list[asyncio.Future[None]]:
+        """Remove the copies that were asked for longest ago and that nobody uses."""
+        unused = [other for other, copy in self._copies.items() if not copy.users]
+        free = sum(self._copies[other].size for other in unused)
         if self.used_bytes - free + size > self._disk_bytes:
             raise UnavailableError(
                 f'model "{name}": all of the disk that models may have is in use by those that are '
                 "being asked; ask again"
             )
-        self._dropped = [copy for copy in self._dropped if copy.path in self._pins]
-        self.used_bytes -= sum(copy.size for copy in unused)
+        removed = []
         while self.used_bytes + size > self._disk_bytes:
-            unused.append(self._copies.pop(old.pop(0)))
-            self.used_bytes -= unused[-1].size
-        return [copy.path.parent for copy in unused]
+            removed.append(self._remove(self._copies.pop(unused.pop(0))))
+        return removed
 
     async def _in_thread(self, name: str, work: Callable[[*Given], Done], *given: *Given) -> Done:
         """Do something with a file, and say the disk's errors in a sentence."""
@@ -206,20 +195,25 @@ class FileCache:
             raise _missing(name)
         return int(info.size)
 
-    def _copy(self, folder: Path, name: str, size: int, removed: list[Path]) -> Path:
-        """Copy a file, in place of others."""
-        for one in removed:
-            shutil.rmtree(one, ignore_errors=True)
-        # Of its own: one that is being removed may be asked for again meanwhile.
+    def _copy(self, folder: Path, name: str, size: int) -> Path:
+        # A folder of its own: the same name may still be used from another one.
         target = folder / uuid.uuid4().hex
         target.mkdir()
         path = target / Path(name).name
+        left = size
         try:
-            with closing(self._opened(name)) as source:
-                _copy_bytes(name, source, path, size)
+            with closing(self._opened(name)) as source, path.open("xb") as sink:
+                # A byte more than it had, so that a file that grows is noticed.
+                while chunk := source.read(min(left + 1, _CHUNK)):
+                    left -= sink.write(chunk)
+                    if left < 0:
+                        break
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
+        if left:
+            shutil.rmtree(target, ignore_errors=True)
+            raise UnavailableError(f'model "{name}" changed while it was copied; ask again')
         return path
 
     def _opened(self, name: str) -> BinaryIO | pa.NativeFile:
@@ -247,18 +241,6 @@ def _begin(parent: Path) -> tuple[Path, int]:
     folder = new_folder(parent)
     remove_unused_folders(parent)
     return folder
-
-
-def _copy_bytes(name: str, source: BinaryIO | pa.NativeFile, target: Path, size: int) -> None:
-    left = size
-    with target.open("xb") as sink:
-        while chunk := source.read(_CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                raise UnavailableError(f'model "{name}" grew while it was copied; ask again')
-            sink.write(chunk)
-    if left:
-        raise UnavailableError(f'model "{name}" ended too early; ask again')
 
 
 def _open_inside(folder: Path, name: str) -> BinaryIO:

@@ -79,7 +79,9 @@ class MultiModelPool(Pool):
             async with AsyncExitStack() as stack:
                 try:
                     async with asyncio.timeout_at(deadline):
-                        copy = await stack.enter_async_context(self.files.copy(target_model))
+                        copy, download_s = await stack.enter_async_context(
+                            self.files.copy(target_model)
+                        )
                 except TimeoutError:
                     raise self._late(timeout_s or self.limits.timeout_s) from None
                 copied_s = loop.time() - began_s
@@ -94,12 +96,12 @@ class MultiModelPool(Pool):
             self.files.drop(target_model)  # It may have become whole since it was copied.
             reply = replace(reply, code="model_error")
         self._losses.pop(target_model, None)
-        if reply.note is None and copy.download_s is None:
+        if reply.note is None and download_s is None:
             return reply
         note = dict(reply.note or {})
         note["wait_s"] = note.get("wait_s", 0.0) + copied_s
-        if copy.download_s is not None:
-            note["download_s"] = copy.download_s
+        if download_s is not None:
+            note["download_s"] = download_s
         return replace(reply, note=note)
 
     async def stop(self, *, drain_s: float = 0.0) -> None:

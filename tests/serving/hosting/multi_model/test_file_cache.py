@@ -48,9 +48,9 @@ def copies(folder: Path) -> set[str]:
 
 
 async def fetch(files: FileCache, name: str) -> float | None:
-    async with files.copy(name) as copy:
+    async with files.copy(name) as (copy, download_s):
         assert copy.path.read_bytes() == name[0].encode() * SIZE
-        return copy.download_s
+        return download_s
 
 
 def test_who_was_asked_for_longest_ago_makes_room_on_the_disk(models: Path, tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_what_is_dropped_is_copied_anew_and_stays_for_who_uses_it(
     (models / "a.skops").write_bytes(whole[:1])
 
     async def work(files: FileCache) -> None:
-        async with files.copy("a.skops") as half:
+        async with files.copy("a.skops") as (half, _):
             files.drop("a.skops")
             (models / "a.skops").write_bytes(whole)
             await fetch(files, "a.skops")
