@@ -132,11 +132,9 @@ class Child(asyncio.Protocol):
         self._look: asyncio.TimerHandle | None = None
         self._look_s = math.inf
         self._next = 0
-        # Requests without a reply, in the order of their sending, and the model that each asks;
-        # those included for which nobody waits any more.
-        self._owed: dict[int, str | None] = {}
-        # The model, of many, that this worker was on when it ended.
-        self.lost_over: str | None = None
+        # Requests without a reply, in the order of their sending; those included for which nobody
+        # waits any more.
+        self._owed: dict[int, None] = {}
         self._ready: asyncio.Future[dict[str, Any]] | None = None
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
@@ -231,7 +229,7 @@ class Child(asyncio.Protocol):
         self._waiting[number] = future
         if not self._owed:
             self.last_heard = self._loop.time()
-        self._owed[number] = more.get("target")
+        self._owed[number] = None
         head = {"id": number, "form": form, "answer": answer, "alone": alone, **more}
         self._write(head, body)
         self._ends[number] = deadline
@@ -243,20 +241,6 @@ class Child(asyncio.Protocol):
             del self._waiting[number], self._ends[number]
             if self._notes:
                 self._notes.pop(number, None)
-
-    @property
-    def silent_since(self) -> float:
-        """Since when it has said nothing, a time of the loop; inf if it owes no reply."""
-        return self.last_heard if self._owed else math.inf
-
-    def kill_late(self, why: str) -> None:
-        """End a process over the request that it is on, which is late; no other is the cause."""
-        number, self.lost_over = next(iter(self._owed.items()))
-        future = self._waiting.get(number)
-        if future is not None and not future.done():
-            future.set_exception(LateError(was_first=True))
-        self._is_settled = True
-        self.kill(why)
 
     def kill(self, why: str = "") -> None:
         """End the process at once; every waiting request learns that it is lost."""
@@ -294,8 +278,6 @@ class Child(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify all who wait that the process is gone (asyncio calls this)."""
-        if not self._is_settled:
-            self.lost_over = next(iter(self._owed.values()), None)
         self.gone.set()
         self.when_gone()
         if self._look is not None:
@@ -305,11 +287,12 @@ class Child(asyncio.Protocol):
                 WorkerLostError("the model's process ended while it loaded the model")
             )
             self._ready.exception()  # Seen: load() may have stopped waiting for it.
-        for place, future in enumerate(self._waiting.values()):
+        oldest = None if self._is_settled else next(iter(self._owed), None)
+        for number, future in self._waiting.items():
             if not future.done():
                 future.set_exception(WorkerLostError(
                     "the worker ended before it answered",
-                    was_first=place == 0, is_settled=self._is_settled,
+                    was_first=number == oldest, is_settled=self._is_settled,
                 ))  # fmt: skip
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:

@@ -34,6 +34,7 @@ from driftline.serving.hosting.child import Child
 from driftline.serving.hosting.log_file import LogFile, LostWorkers, remove_unused
 from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.own_folders import remove_unused_folders
+from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import DRAIN_S, Pool
 from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
@@ -112,10 +113,10 @@ class EndpointReconciler:
         self._outdated: set[str] = set()
         self._server = str(uuid.uuid4())
         self._problems: dict[Key, str] = {}
-        self._starting: dict[Key, tuple[asyncio.Task[None], Pool]] = {}
+        self._starting: dict[Key, tuple[asyncio.Task[None], Pool | Pipeline]] = {}
         # What may start at another try: the bucket of its model was away, or the disk full.
-        self._failed: dict[Key, tuple[DesiredVariant, Pool]] = {}
-        self._stopping: dict[asyncio.Task[None], Pool] = {}
+        self._failed: dict[Key, tuple[DesiredVariant, Pool | Pipeline]] = {}
+        self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
         self._first_starts: list[asyncio.Task[None]] = []
@@ -447,7 +448,7 @@ class EndpointReconciler:
         if found := self._starting.pop(key, None):
             found[0].cancel()
 
-    async def _start(self, key: Key, desired: DesiredVariant, pool: Pool) -> None:
+    async def _start(self, key: Key, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
         """Start a pool and put it in the place of the one before."""
         try:
             loop = asyncio.get_running_loop()
@@ -493,7 +494,7 @@ class EndpointReconciler:
             else:
                 self._end(pool)
 
-    def _place(self, desired: DesiredVariant, pool: Pool) -> None:
+    def _place(self, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
         share = 100.0 if desired.sampling_percentage is None else desired.sampling_percentage
         target = CaptureTarget(
             endpoint=desired.endpoint,
@@ -568,7 +569,7 @@ class EndpointReconciler:
         drain_s = SHADOW_DRAIN_S if route.desired.is_shadow else math.inf
         self._end(route.pool, drain_s)
 
-    def _end(self, pool: Pool, drain_s: float = 0.0) -> None:
+    def _end(self, pool: Pool | Pipeline, drain_s: float = 0.0) -> None:
         """Stop a pool beside all else."""
         task = asyncio.create_task(pool.stop(drain_s=drain_s))
         self._stopping[task] = pool

@@ -1,13 +1,33 @@
-"""The worker processes of one model: keep them alive, share out requests, bound time and number."""
+"""The worker processes of one model: keep them alive, share out requests, bound time and number.
+
+``Limits.minimum`` workers run always. Where the maximum is above it, each request has a worker to
+itself: an idle one, or one that it starts and waits for; such workers end when idle. So a real-time
+variant has n of n, a serverless one from its provisioned to its most concurrent, a job and the
+models that monitors ask none of n.
+
+A pool of many models is asked for one by its name: workers are ordered by a hash of model and
+worker (rendezvous hashing), and the first one whose queue is within a bound gets the request, so
+that each worker holds other models. A model over which workers ended several times in a row is
+quarantined for a while.
+
+References
+----------
+SageMaker developer guide, "Deploy models with Amazon SageMaker Serverless Inference".
+Thaler and Ravishankar (1998), Using name-based mappings to increase hit rates, IEEE/ACM ToN 6(1).
+Mirrokni, Thorup and Zadimoghaddam (2018), Consistent hashing with bounded loads, SODA.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from driftline.capture.tap.target import hash_of
 from driftline.errors import DriftlineError, UnavailableError
 from driftline.serving.hosting.child import (
     NOTHING_MORE,
@@ -20,6 +40,8 @@ from driftline.serving.hosting.child import (
     WorkerLostError,
 )
 from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.hosting.multi_model.asking import ask_copy
+from driftline.serving.hosting.multi_model.file_cache import FileCache
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +54,20 @@ DRAIN_S = 25.0
 
 # Of the time that a request may take: a worker that was silent for this share of it is stuck. The
 # rest may have passed before it was asked.
-STUCK_SHARE = 0.9
+STUCK_SHARE = 0.8
+# Of many models: each may take this share, so that another worker can answer what waits behind it.
+_MODEL_SHARE = 0.9
 
 # Of requests whose worker ended one line is logged in this time.
 _TOLD_EVERY_S = 60.0
 
 # Lost without being the oldest request says nothing about the request; this bounds bad luck.
 MAX_ATTEMPTS = 5
+# A worker's queue may be a quarter longer than the mean, and by some requests in any case: loading
+# a model elsewhere costs more than these.
+_ABOVE_MEAN, _ALWAYS = 1.25, 4
+# A model is refused after so many losses in a row, for so long.
+_LOSSES, QUARANTINE_S = 3, 60.0
 
 
 class BusyError(UnavailableError):
@@ -57,13 +86,25 @@ class TimedOutError(UnansweredError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a pool."""
+    """Bounds of a pool.
 
-    workers: int = 1
+    ``minimum`` workers always run; above them, up to ``maximum``, one is started by each request
+    that finds none idle, and ends when it was idle for ``idle_s``.
+    """
+
+    minimum: int = 1
+    maximum: int = 0  # Not above the minimum: as many workers always run.
+    idle_s: float = 60.0
     open_requests: int = 256
     timeout_s: float = 60.0
     start_timeout_s: float = 120.0
     wait_s: float = 10.0  # While no worker runs at all.
+    attempts: int = MAX_ATTEMPTS  # Of a request whose worker is lost.
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether workers come with requests and go when idle."""
+        return self.maximum > self.minimum
 
 
 @dataclass(slots=True, eq=False)
@@ -91,11 +132,51 @@ class _Count:
         self.now -= 1
 
 
-class Pool:
-    """Workers that hold the same model; created, started and stopped inside one event loop.
+class Gate:
+    """Lets in the requests of a variant, and counts them."""
+
+    def __init__(self, name: str, launch: Launch, limits: Limits) -> None:
+        self.name = name
+        self.launch = launch
+        self.limits = limits
+        self._open = _Count()
+        self._coming = _Count()
+        self._has_ended = False
+
+    def expecting(self) -> _Count:
+        """Announce a request that is still on its way, so that the pool does not stop before it."""
+        return self._coming
+
+    def _opened(self) -> _Count:
+        """Count a request as open, within the limit."""
+        if self._open.now >= self.limits.open_requests:
+            raise BusyError(
+                f'endpoint "{self.name}" has {self._open.now} open requests, its limit; try again'
+            )
+        return self._open
+
+    def _deadline(self, timeout_s: float | None = None) -> float:
+        """Return when a request that comes now has to be answered."""
+        return asyncio.get_running_loop().time() + (timeout_s or self.limits.timeout_s)
+
+    def _late(self, limit_s: float) -> TimedOutError:
+        return TimedOutError(f'endpoint "{self.name}" did not answer within {limit_s:g} s')
+
+    async def _drain(self, drain_s: float) -> None:
+        """Wait for requests that are open or coming, then let in no more."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + drain_s
+        # Unless somebody else has stopped it meanwhile, with less time.
+        while not self._has_ended and (self._open.now or self._coming.now) and loop.time() < end:
+            await asyncio.sleep(0.02)
+        self._has_ended = True
+
+
+class Pool(Gate):
+    """Workers that hold the same model, or many; lives inside one event loop.
 
     ``first``: a process that has loaded the same file already, as the first worker; ``prints``:
-    where the workers' output goes.
+    where the workers' output goes; ``files``: where the files of many models come from.
     """
 
     def __init__(
@@ -106,29 +187,30 @@ class Pool:
         *,
         first: Child | None = None,
         prints: LogFile | None = None,
+        files: FileCache | None = None,
     ) -> None:
-        self.name = name
-        self.launch = launch
-        self.limits = limits
+        super().__init__(name, launch, limits)
         self._problem: str | None = None
         self._children: list[Child] = []
-        self._open = _Count()
-        self._coming = _Count()
         self._any_ready = asyncio.Event()
-        # Those of ``limits.workers``, in the order of their making, and those that still leave.
+        # Those of ``limits.minimum``, in the order of their making, and those that still leave.
         self._keepers: dict[asyncio.Task[None], Slot] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._others: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self._first = first
         self._prints = prints
-        self._has_ended = False
+        self._files = files
+        # Of models over which workers ended: how often in a row, and until when they are refused.
+        self._losses: dict[str, tuple[int, float]] = {}
+        self._is_started = False
         # Requests whose worker ended, since the last line about them, and when the next one is due.
         self._lost = 0
         self._next_line: asyncio.Handle | None = None
 
     @property
     def is_ready(self) -> bool:
-        """Whether at least one worker can answer now."""
-        return bool(self._children)
+        """Whether a request can be answered now, if need be by a worker that it starts."""
+        return bool(self._children) or (self._is_started and self.limits.is_elastic)
 
     @property
     def model_counts(self) -> list[int]:
@@ -156,36 +238,51 @@ class Pool:
         return [child.process_id for child in self._children]
 
     async def start(self) -> None:
-        """Start all workers and return when one is ready; the rest follow.
+        """Start the workers that always run, and return when one is ready; the rest follow.
 
-        A process that ends while it loads is started again, so this may wait for ever.
+        Without such it is seen once that the model can be loaded. A process that ends while it
+        loads is started again, so this may wait for ever.
         """
         self._has_ended = False
-        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._fill(first)
         try:
-            await first
+            if self.limits.minimum:
+                first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._fill(first)
+                await first
+            else:
+                await self._try()
         except BaseException:
             await self.stop()
             raise
+        self._is_started = True
+        self._fill()  # What was asked for meanwhile.
+
+    async def _try(self) -> None:
+        try:
+            child = await self._loaded()
+        except WorkerLostError as error:
+            raise LoadError(str(error)) from error
+        await child.stop()
 
     def resize(self, limits: Limits) -> None:
         """Take on other limits: start more workers, or let the youngest go once they have answered.
 
         Requests go on meanwhile; a new worker gets some when it has loaded the model.
         """
+        if limits.maximum != self.limits.maximum:
+            self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self.limits = limits
-        if not self._keepers:
+        if not (self._is_started or self._keepers):
             return  # ``start`` will see to it.
-        for task, slot in list(self._keepers.items())[limits.workers :]:
+        for task, slot in list(self._keepers.items())[limits.minimum :]:
             del self._keepers[task]
             self._let_go(task, slot)
         self._fill()
 
     def _let_go(self, task: asyncio.Task[None], slot: Slot) -> None:
         """Stop a worker once it has answered."""
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
         if slot.child is None:
             task.cancel()
         else:
@@ -193,33 +290,29 @@ class Pool:
             slot.changed.set()
 
     def _fill(self, first: asyncio.Future[None] | None = None) -> None:
-        """Start or stop workers to meet the limits; ``first`` is called for the first that runs."""
-        for number in range(len(self._keepers), self.limits.workers):
+        """Start workers to meet the limits; ``first`` is told of the first that runs."""
+        for number in range(len(self._keepers), self.limits.minimum):
             slot = Slot(number)
             self._keepers[asyncio.create_task(self._keep(slot, first))] = slot
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all workers; first wait up to ``drain_s`` for requests that are open or coming."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + drain_s
-        # Unless somebody else has stopped it meanwhile, with less time.
-        while not self._has_ended and (self._open.now or self._coming.now) and loop.time() < end:
-            await asyncio.sleep(0.02)
-        self._has_ended = True
-        keepers = [*self._keepers, *self._leaving]
-        for keeper in keepers:
-            keeper.cancel()
-        await asyncio.gather(*keepers, return_exceptions=True)
+        await self._drain(drain_s)
+        self._is_started = False
+        tasks = [*self._keepers, *self._others]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Of tasks that were cancelled before their first step.
+        await asyncio.gather(*(child.stop() for child in self._children))
         self._keepers = {}
         if self._next_line is not None:
             self._next_line.cancel()
             self._tell_lost()
         if self._first is not None:
             await self._first.stop()
-
-    def expecting(self) -> _Count:
-        """Announce a request that is still on its way, so that the pool does not stop before it."""
-        return self._coming
+        if self._files is not None:
+            await self._files.close()
 
     async def invoke(
         self,
@@ -228,33 +321,32 @@ class Pool:
         body: bytes,
         target_model: str | None = None,
         timeout_s: float | None = None,
+        *,
+        deadline: float | None = None,
+        more: Mapping[str, Any] = NOTHING_MORE,
     ) -> Reply:
-        """Have the least loaded worker answer one request; retry on another one if it is lost.
+        """Have a worker answer one request; retry on another one if it is lost.
 
         ``target_model``: which of many models is asked; None where there is one; ``timeout_s``: in
-        place of the limit of all.
+        place of the limit of all; ``deadline``: where a part of it has passed; ``more``: what else
+        the worker is told of the request.
         """
-        assert target_model is None  # See MultiModelPool.
-        return await self.invoke_until(form, answer, body, self._deadline(timeout_s), timeout_s)
-
-    async def invoke_until(
-        self, form: str, answer: str, body: bytes, deadline: float, timeout_s: float | None
-    ) -> Reply:
-        """Return the answer to one request by a deadline, part of which has passed."""
+        if deadline is None:
+            deadline = self._deadline(timeout_s)
+        limit_s = timeout_s or self.limits.timeout_s
+        ask = partial(self._answered, form, answer, body, deadline, limit_s)
         with self._opened():
-            return await self._answered(form, answer, body, deadline, timeout_s=timeout_s)
-
-    def _opened(self) -> _Count:
-        """Count a request as open, within the limit."""
-        if self._open.now >= self.limits.open_requests:
-            raise BusyError(
-                f'endpoint "{self.name}" has {self._open.now} open requests, its limit; try again'
-            )
-        return self._open
-
-    def _deadline(self, timeout_s: float | None = None) -> float:
-        """Return when a request that comes now has to be answered."""
-        return asyncio.get_running_loop().time() + (timeout_s or self.limits.timeout_s)
+            try:
+                if self._files is not None and target_model is not None:
+                    return await ask_copy(self._files, target_model, deadline, ask)
+                if not self.limits.is_elastic:
+                    return await ask(more)
+                async with AsyncExitStack() as stack:
+                    async with asyncio.timeout_at(deadline):
+                        await stack.enter_async_context(self._turns)
+                    return await ask(more)
+            except TimeoutError:
+                raise self._late(limit_s) from None
 
     async def _answered(
         self,
@@ -262,38 +354,62 @@ class Pool:
         answer: str,
         body: bytes,
         deadline: float,
-        more: Mapping[str, Any] = NOTHING_MORE,
-        *,
-        timeout_s: float | None = None,
+        limit_s: float,
+        more: Mapping[str, Any],
     ) -> Reply:
-        limit_s = timeout_s or self.limits.timeout_s
-        child: Child | None = None
-        attempt = 0
-        try:
-            while attempt < MAX_ATTEMPTS:
-                child = self._chosen(more) or await self._next_ready(deadline)
-                try:
-                    return await child.ask(
-                        form, answer, body, deadline, alone=attempt > 0, more=more
-                    )
-                except WorkerLostError as error:
-                    if attempt == 0:  # It is one request, however often it is tried.
-                        self._count_lost()
-                    if error.is_settled:
-                        continue
-                    if error.was_first and attempt > 0:
-                        break
-                    attempt += 1
-        except TimeoutError as late:
-            # Behind an older request it has not been silent over this one, whatever its limit.
-            if isinstance(late, LateError) and late.was_first:
-                self._kill_if_stuck(child, limit_s)
-            raise self._late(limit_s) from None
-        raise WorkerLostError(
-            f'endpoint "{self.name}"{_model(more)}: its worker ended over this request'
-        )
+        model: str | None = more.get("target")
+        attempt, setup_s = 0, 0.0
+        while attempt < self.limits.attempts:
+            if self._losses and model is not None and self._is_quarantined(model):
+                return Reply(424, "", b"", "model_error", _quarantine(model))
+            child = self._chosen(model)
+            if child is None:
+                began_s = asyncio.get_running_loop().time()
+                child = await self._next_ready(deadline)
+                if self.limits.is_elastic:
+                    took_s = asyncio.get_running_loop().time() - began_s
+                    # None of the request's time: a worker is ended when that is over.
+                    setup_s, deadline = setup_s + took_s, deadline + took_s
+            is_shared = model is not None and attempt == 0
+            until = deadline - (1 - _MODEL_SHARE) * limit_s if is_shared else deadline
+            try:
+                reply = await child.ask(form, answer, body, until, alone=attempt > 0, more=more)
+            except LateError as late:
+                # Behind an older request it has not been silent over this one, whatever its limit.
+                if late.was_first and self._end_if_stuck(child, limit_s):
+                    self._count_loss(model)
+                raise
+            except WorkerLostError as error:
+                self._note_lost(error, model, is_new=attempt == 0)
+                if error.was_first and attempt > 0:
+                    break
+                attempt += not error.is_settled
+            else:
+                if self._losses and model is not None:
+                    self._losses.pop(model, None)
+                return replace(reply, note={"setup_s": setup_s}) if setup_s else reply
+        name = f', model "{model}"' if model else ""
+        raise WorkerLostError(f'endpoint "{self.name}"{name}: its worker ended over this request')
 
-    def _count_lost(self) -> None:
+    def _is_quarantined(self, model: str) -> bool:
+        return self._losses.get(model, (0, 0.0))[1] > asyncio.get_running_loop().time()
+
+    def _count_loss(self, model: str | None) -> None:
+        """Count a worker that was lost over one of many models."""
+        if model is None:
+            return
+        count, until = self._losses.get(model, (0, 0.0))[0] + 1, 0.0
+        if count >= _LOSSES:
+            until = asyncio.get_running_loop().time() + QUARANTINE_S
+            log.error("endpoint=%s model=%s event=quarantined", self.name, model)
+        self._losses[model] = count, until
+
+    def _note_lost(self, error: WorkerLostError, model: str | None, *, is_new: bool) -> None:
+        """Note that a request was lost; it is one, however often it is tried."""
+        if error.was_first:
+            self._count_loss(model)
+        if not is_new:
+            return
         self._lost += 1
         if self._next_line is None:  # After all that were lost at this moment.
             self._next_line = asyncio.get_running_loop().call_soon(self._tell_lost)
@@ -307,20 +423,29 @@ class Pool:
             loop = asyncio.get_running_loop()
             self._next_line = loop.call_later(_TOLD_EVERY_S, self._tell_lost)
 
-    def _late(self, limit_s: float) -> TimedOutError:
-        return TimedOutError(f'endpoint "{self.name}" did not answer within {limit_s:g} s')
-
-    def _chosen(self, more: Mapping[str, Any]) -> Child | None:
-        """Return the worker to ask; None while none runs."""
-        return self._least_loaded()
-
-    def _least_loaded(self) -> Child | None:
-        if len(self._children) == 1:
-            return self._children[0]
-        return min(self._children, key=lambda child: child.waiting_count, default=None)
+    def _chosen(self, model: str | None = None) -> Child | None:
+        """Return the worker to ask; None while none runs, or none is idle that has to be."""
+        children = self._children
+        if self.limits.is_elastic:
+            idle = (child for child in children if not child.waiting_count)
+            # One that always runs, or else the one that was asked last, so that others can end.
+            return max(idle, key=lambda one: (one.number >= 0, one.last_heard), default=None)
+        if len(children) < 2:
+            return children[0] if children else None
+        if model is None:
+            return min(children, key=lambda child: child.waiting_count)
+        waiting = sum(child.waiting_count for child in children)
+        most = _ALWAYS + _ABOVE_MEAN * waiting / len(children)
+        by_hash = sorted(children, key=lambda child: hash_of(f"{child.number} {model}".encode()))
+        return next(child for child in by_hash if child.waiting_count <= most)
 
     async def _next_ready(self, deadline: float) -> Child:
-        """Wait for a worker while none runs, until the deadline at most, unless none will ever."""
+        """Wait for a worker while none runs, until the deadline at most, unless none will ever.
+
+        An elastic pool starts one, however long that takes.
+        """
+        if self.limits.is_elastic:
+            return await self._start_one()
         # Right after the server has started nobody keeps any yet.
         have_failed = self._keepers and all(
             keeper.done() or slot.has_failed for keeper, slot in self._keepers.items()
@@ -333,7 +458,7 @@ class Pool:
             async with asyncio.timeout_at(min(end, deadline)):
                 while True:
                     await self._any_ready.wait()
-                    if child := self._least_loaded():
+                    if child := self._chosen():
                         return child
         except TimeoutError:
             raise NoWorkerError(
@@ -341,17 +466,52 @@ class Pool:
                 + (f" ({self.problem})" if self.problem else "")
             ) from None
 
-    def _kill_if_stuck(self, child: Child | None, limit_s: float) -> None:
-        """End a worker that was silent as long as a request may take; a slow queue is no reason."""
-        if child is None or child.gone.is_set():
-            return
-        silent_s = asyncio.get_running_loop().time() - child.last_heard
-        if silent_s >= STUCK_SHARE * limit_s:
-            self._kill(child, limit_s)
+    async def _start_one(self) -> Child:
+        """Start a worker beyond the minimum."""
+        try:
+            child = await self._loaded()
+        except (DriftlineError, OSError) as error:
+            self._problem = str(error)
+            log.error("endpoint=%s event=not-started error=%s", self.name, error)
+            raise NoWorkerError(
+                f'endpoint "{self.name}" could not start a worker ({error})'
+            ) from error
+        if self._has_ended:
+            await child.stop()
+            raise NoWorkerError(f'endpoint "{self.name}" is being stopped')
+        slot = Slot(-1)
+        self._admit(slot, child)
+        task = asyncio.create_task(self._while_used(slot, child))
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+        return child
 
-    def _kill(self, child: Child, limit_s: float) -> None:
+    async def _while_used(self, slot: Slot, child: Child) -> None:
+        asyncio.get_running_loop().call_later(self.limits.idle_s, self._expire, slot, child)
+        event = "left" if await self._attend(slot, child) else "ended"
+        log.info("endpoint=%s worker=%d event=%s", self.name, child.process_id, event)
+
+    def _expire(self, slot: Slot, child: Child) -> None:
+        """Stop a worker that was idle for long enough; check any other again later."""
+        if slot.child is not child:
+            return
+        loop, idle_s = asyncio.get_running_loop(), self.limits.idle_s
+        left_s = idle_s if child.waiting_count else child.last_heard + idle_s - loop.time()
+        if left_s > 0:
+            loop.call_later(left_s, self._expire, slot, child)
+        else:
+            slot.is_leaving = True
+            slot.changed.set()
+
+    def _end_if_stuck(self, child: Child, limit_s: float) -> bool:
+        """End a worker that was silent as long as a request may take; a slow queue is no reason."""
+        silent_s = asyncio.get_running_loop().time() - child.last_heard
+        is_stuck = self.limits.is_elastic or silent_s >= STUCK_SHARE * limit_s
+        if child.gone.is_set() or not is_stuck:
+            return False
         log.warning("endpoint=%s worker=%d event=stuck", self.name, child.process_id)
         child.kill(f"the worker did not answer within {limit_s:g} s and was ended")
+        return True
 
     async def _keep(self, slot: Slot, first: asyncio.Future[None] | None = None) -> None:
         """Keep one worker running until it is to leave; start it again with growing pauses.
@@ -452,9 +612,11 @@ class Pool:
             self._any_ready.clear()
 
 
-def _model(more: Mapping[str, Any]) -> str:
-    """Name the one of many models that was asked."""
-    return f', model "{target}"' if (target := more.get("target")) else ""
+def _quarantine(model: str) -> str:
+    return (
+        f'model "{model}" ends its worker, or does not come to an end; it is not asked again for '
+        f"{QUARANTINE_S:.0f} s; put a mended one below the prefix, under a new name"
+    )
 
 
 async def _answered(child: Child) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Child, Launch
-from driftline.serving.hosting.containers import Container, ContainersPool
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.file_cache import FileCache
-from driftline.serving.hosting.multi_model.pool import MultiModelPool
+from driftline.serving.hosting.pipeline import Container, Pipeline
 from driftline.serving.hosting.pool import Limits, Pool
-from driftline.serving.hosting.serverless import ServerlessPool
 from driftline.serving.resources.endpoints import DesiredVariant
 
 
@@ -20,34 +16,41 @@ def make_pool(
     desired: DesiredVariant,
     prints: LogFile,
     loaded: dict[str, Child],
-    container: str = "",
-) -> Pool:
-    """Make the pool of a variant, perhaps with processes that have loaded its models before.
-
-    ``container``: the hostname, where it is one of several.
-    """
-    name, launch = desired.endpoint, launch_of(context, desired, container)
+) -> Pool | Pipeline:
+    """Make the pool of a variant, perhaps with processes that have loaded its models before."""
+    name, launch = desired.endpoint, launch_of(context, desired)
     limits = limits_of(context, desired)
-    if desired.containers:
-        return ContainersPool(
-            name, launch, limits,
-            [
-                Container(
-                    one.name, make_pool(context, one, prints, loaded, one.name), one.reads_bodies
-                )
-                for one in desired.containers
-            ],
-        )  # fmt: skip
-    if desired.serverless is not None:
-        return ServerlessPool(name, launch, limits, context.serverless_idle_s, prints=prints)
-    if desired.many is None:
-        first = loaded.pop(launch.path, None)
-        return Pool(name, launch, limits, first=first, prints=prints)
-    files = FileCache(
-        desired.many.prefix, context.models.local_folder, desired.many.disk_limit_mb << 20,
-        context.reach.check,
+    if not desired.containers:
+        return _pool(context, desired, launch, limits, prints, loaded)
+    pools = zip(desired.containers, launch.containers, strict=True)
+    return Pipeline(
+        name, launch, limits,
+        [
+            Container(
+                host, _pool(context, one, part, limits, prints, loaded), one.reads_bodies
+            )
+            for one, (host, part) in pools
+        ],
     )  # fmt: skip
-    return MultiModelPool(name, launch, limits, files, prints=prints)
+
+
+def _pool(
+    context: ServerContext,
+    desired: DesiredVariant,
+    launch: Launch,
+    limits: Limits,
+    prints: LogFile,
+    loaded: dict[str, Child],
+) -> Pool:
+    files = first = None
+    if desired.many is not None:
+        files = FileCache(
+            desired.many.prefix, context.models.local_folder, desired.many.disk_limit_mb << 20,
+            context.reach.check,
+        )  # fmt: skip
+    elif desired.serverless is None:
+        first = loaded.pop(launch.path, None)
+    return Pool(desired.endpoint, launch, limits, first=first, prints=prints, files=files)
 
 
 def launch_of(context: ServerContext, desired: DesiredVariant, container: str = "") -> Launch:
@@ -77,18 +80,19 @@ def launch_of(context: ServerContext, desired: DesiredVariant, container: str = 
 
 def limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
     """Return the bounds of a variant's pool."""
-    found = Limits(
-        workers=desired.instance_count or context.workers,
-        open_requests=context.max_open_requests,
-        timeout_s=context.timeout_s,
-        start_timeout_s=context.start_timeout_s,
-    )
     if (serverless := desired.serverless) is None:
-        return found
-    return replace(
-        found,
-        workers=serverless.provisioned,
+        return Limits(
+            minimum=desired.instance_count or context.workers,
+            open_requests=context.max_open_requests,
+            timeout_s=context.timeout_s,
+            start_timeout_s=context.start_timeout_s,
+        )
+    return Limits(
+        minimum=serverless.provisioned,
+        maximum=serverless.max_concurrency,
+        idle_s=context.serverless_idle_s,
         open_requests=serverless.max_concurrency,
+        timeout_s=context.timeout_s,
         # A request waits for the start of its worker.
-        start_timeout_s=min(found.start_timeout_s, found.timeout_s),
+        start_timeout_s=min(context.start_timeout_s, context.timeout_s),
     )

@@ -16,6 +16,7 @@ from driftline.serving.hosting.multi_model.target_model import (
     checked_target_model,
     require_servable,
 )
+from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.endpoints import DesiredVariant
 
@@ -27,7 +28,7 @@ class Route:
     """How one variant is answered and recorded."""
 
     desired: DesiredVariant
-    pool: Pool
+    pool: Pool | Pipeline
     target: CaptureTarget
     mirror: Mirror | None = None  # Of a shadow: the copies on their way to it.
 

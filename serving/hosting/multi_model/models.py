@@ -33,7 +33,7 @@ from driftline.serving.hosting.worker import (
 FILE_FACTOR = 1.5
 # What the smallest model takes beside its numbers: the predictor and its names.
 LEAST_BYTES = 16 << 10
-# See multi_model/pool.py.
+# See multi_model/asking.py.
 NOT_LOADABLE = "not_loadable"
 
 

@@ -51,7 +51,7 @@ def slow(slow_model) -> Launch:
 @pytest.fixture(scope="module")
 def two(slow_model) -> Iterator[Loop]:
     loop = Loop(
-        Launch(str(slow_model), trust_pickle=True), Limits(workers=2, open_requests=20, wait_s=30)
+        Launch(str(slow_model), trust_pickle=True), Limits(minimum=2, open_requests=20, wait_s=30)
     )
     yield loop
     loop.close()

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
-from driftline.serving.hosting.containers import Container, ContainersPool
+from driftline.serving.hosting.pipeline import Container, Pipeline
 from driftline.serving.hosting.pool import Limits, NoWorkerError, TimedOutError
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.metrics.traffic import Answered
@@ -27,12 +27,10 @@ class Stage:
         self.found = found
         self.expecting = contextlib.nullcontext
 
-    async def invoke(self, *_: object) -> Reply:
+    async def invoke(self, *_: object, **__: object) -> Reply:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found
-
-    invoke_until = invoke
 
 
 def ask(pool: Any) -> tuple[Answered, list[dict[str, Any]]]:
@@ -78,7 +76,7 @@ def test_a_model_that_was_asked_and_did_not_answer_has_failed(
 def test_every_container_that_was_asked_is_counted_where_one_does_not_answer() -> None:
     stages = [Stage(Reply(200, "text/csv", b"1")), Stage(TimedOutError("late"))]
     named = zip(("blue", "green"), stages, strict=True)
-    line = ContainersPool(
+    line = Pipeline(
         "line", Launch("line", is_serial=True), Limits(),
         [Container(name, cast("Any", one), reads_bodies=False) for name, one in named],
     )  # fmt: skip

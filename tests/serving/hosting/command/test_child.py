@@ -176,7 +176,7 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(changes, sentence, launch):
 
 def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, prints, tmp_path):
     async def act():
-        limits = Limits(workers=2, timeout_s=60, wait_s=60)
+        limits = Limits(minimum=2, timeout_s=60, wait_s=60)
         pool = Pool("flights", launch(), limits, prints=prints)
         await pool.start()
         try:

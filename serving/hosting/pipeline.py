@@ -1,7 +1,6 @@
-"""A variant of several containers: one is asked by name, or all of them one after another.
+"""A variant of several containers: pools of which one is asked by name, or all in turn.
 
-Each container is a model with workers of its own. In a pipeline the answer of one, with its content
-type, is the request of the next; an error ends it.
+In turn the answer of one, with its content type, is the request of the next; an error ends it.
 
 References
 ----------
@@ -15,12 +14,12 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import cast
 
 from driftline.errors import DriftlineError, InputError
-from driftline.serving.bodies.media_types import MEDIA_TYPES, answer_form, body_form
+from driftline.serving.bodies.media_types import MEDIA_TYPES, BodyForm, answer_form, body_form
 from driftline.serving.hosting.child import Launch, Reply, UnansweredError
-from driftline.serving.hosting.pool import Limits, Pool, TimedOutError
+from driftline.serving.hosting.pool import Gate, Limits, Pool, TimedOutError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,8 @@ class Container:
     reads_bodies: bool
 
 
-class ContainersPool(Pool):
-    """The workers of all containers of a variant; lives inside one event loop."""
+class Pipeline(Gate):
+    """The pools of all containers of a variant; lives inside one event loop."""
 
     def __init__(
         self, name: str, launch: Launch, limits: Limits, containers: Iterable[Container]
@@ -44,7 +43,7 @@ class ContainersPool(Pool):
     @property
     def is_ready(self) -> bool:
         """Whether a request can be answered now; of containers that are named, by one of them."""
-        found = [one.pool.is_ready for one in self._containers.values()]
+        found = [one.is_ready for one in self.parts.values()]
         return all(found) if self.launch.is_serial else any(found)
 
     @property
@@ -53,53 +52,43 @@ class ContainersPool(Pool):
         return {hostname: one.pool for hostname, one in self._containers.items()}
 
     @property
-    def process_ids(self) -> list[int]:
-        """The process numbers of the workers that can answer now."""
-        return [one for found in self._containers.values() for one in found.pool.process_ids]
-
-    @property
     def instance_count(self) -> int:
         """How many workers each container has at least."""
-        return min(one.pool.instance_count for one in self._containers.values())
+        return min(one.instance_count for one in self.parts.values())
 
     @property
     def problem(self) -> str | None:
         """The problems of containers without a worker."""
         found = (
-            f'container "{one.hostname}": {one.pool.problem}'
-            for one in self._containers.values()
-            if one.pool.problem
+            f'container "{hostname}": {pool.problem}'
+            for hostname, pool in self.parts.items()
+            if pool.problem
         )
         return "; ".join(found) or None
 
     async def start(self) -> None:
         """Start all containers and return when each has a worker."""
-        starts = [asyncio.create_task(self._start(one)) for one in self._containers.values()]
         try:
-            await asyncio.gather(*starts)
+            async with asyncio.TaskGroup() as starts:
+                for hostname, pool in self.parts.items():
+                    starts.create_task(_start(hostname, pool))
+        except BaseExceptionGroup as errors:
+            await self.stop()
+            raise errors.exceptions[0] from None
         except BaseException:
-            for start in starts:
-                start.cancel()
-            await asyncio.gather(*starts, return_exceptions=True)
             await self.stop()
             raise
-
-    async def _start(self, container: Container) -> None:
-        try:
-            await container.pool.start()
-        except DriftlineError as error:
-            raise type(error)(f'container "{container.hostname}": {error}') from error
 
     def resize(self, limits: Limits) -> None:
         """Take on other limits, for each container."""
         self.limits = limits
-        for one in self._containers.values():
-            one.pool.resize(limits)
+        for pool in self.parts.values():
+            pool.resize(limits)
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all containers; first wait up to ``drain_s`` for requests, open or coming."""
-        await super().stop(drain_s=drain_s)
-        await asyncio.gather(*(one.pool.stop() for one in self._containers.values()))
+        await self._drain(drain_s)
+        await asyncio.gather(*(pool.stop() for pool in self.parts.values()))
 
     async def invoke(
         self,
@@ -151,12 +140,19 @@ class ContainersPool(Pool):
             form, answer = read_form, answer_form(_media_type(answer), read_form)
         if asyncio.get_running_loop().time() >= deadline:
             raise self._late(timeout_s or self.limits.timeout_s)
-        return await stage.pool.invoke_until(form, answer, body, deadline, timeout_s)
+        return await stage.pool.invoke(form, answer, body, timeout_s=timeout_s, deadline=deadline)
 
 
-def _media_type(form: Any) -> str:  # noqa: ANN401 - a key, or any text
+async def _start(hostname: str, pool: Pool) -> None:
+    try:
+        await pool.start()
+    except DriftlineError as error:
+        raise type(error)(f'container "{hostname}": {error}') from error
+
+
+def _media_type(form: str) -> str:
     """Return the media type that a form stands for."""
-    return str(MEDIA_TYPES.get(form, form))
+    return MEDIA_TYPES.get(cast("BodyForm", form), form)
 
 
 def _refusal(message: str) -> Reply:
