@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Container, Iterable, Mapping
 from typing import Final
 
 from driftline.errors import InputError
@@ -13,6 +14,8 @@ from driftline.errors import InputError
 _MAX_SHOWN = 80
 _MAX_COMPARED = 255
 _MAX_LISTED = 30
+# Parts of a place in pydantic's error that are no field: tags of unions, functions that check.
+_TAG: Final = re.compile(r"<.*>$|function-")
 _TIME = "a time such as 2026-01-15T06:00:00Z"
 
 # By pydantic's types of errors; in braces what its context has.
@@ -22,6 +25,7 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
     "finite_number": "a finite number",
+    "multiple_of": "a multiple of {multiple_of}",
     "string_type": "text",
     "string_too_long": "at most {max_length} characters",
     "string_too_short": "at least {min_length} characters",
@@ -111,10 +115,15 @@ def expected(error: Mapping[str, object]) -> str:
     return said[:1].lower() + said[1:]
 
 
-def told(error: Mapping[str, object]) -> str:
-    """Write the sentence on a request: the place in it, the value, and what was expected."""
+def told(error: Mapping[str, object], at: str = "", *, secrets: Container[str] = ()) -> str:
+    """Write the sentence on a document: the place in it, the value, and what was expected.
+
+    ``at``: where the document stands in a larger one; ``secrets``: fields whose values are not
+    quoted. Tags that tell forms of one field apart, in angle brackets, are no part of the place.
+    """
     kind, found = error["type"], error["loc"]
     parts = [str(part) for part in found] if isinstance(found, tuple | list) else [str(found)]
+    parts = [part for part in ([at, *parts] if at else parts) if part and not _TAG.match(part)]
     place = ".".join(parts)
     if kind == "json_invalid":
         return f"body: no JSON from character {parts[-1]} on; expected a whole document"
@@ -126,7 +135,8 @@ def told(error: Mapping[str, object]) -> str:
         return f"{place}: unknown; expected no such field"
     if kind == "value_error":  # Our own words.
         return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"
-    return f"{place} {shown(error['input'])}; expected {expected(error)}"
+    value = "" if parts[-1] in secrets else f" {shown(error['input'])}"
+    return f"{place}{value}; expected {expected(error)}"
 
 
 def shown(value: object) -> str:

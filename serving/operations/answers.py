@@ -39,7 +39,6 @@ from driftline.monitors.results.violation import FeatureResult, Severity
 from driftline.monitors.run.progress import RunState
 from driftline.serving.asynchronous.queue import AsyncStatus
 from driftline.serving.provisioning.plan import Action
-from driftline.serving.resources.schema import DECLARED
 from driftline.serving.resources.specs import KINDS, SPECS, Kind
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.serving.transform.jobs import JobCounts
@@ -355,7 +354,7 @@ _STATUS: dict[Kind, Any] = {
 # A resource as it is listed: its specs are the one place of the fields.
 STORED = {
     kind: shape(
-        f"Stored{kind}", DECLARED[kind].__doc__ or "", _StoredEnvelope,
+        f"Stored{kind}", f"A stored {kind}.", _StoredEnvelope,
         kind=Literal[kind], spec=SPECS[kind], status=_STATUS[kind],
     )
     for kind in KINDS

@@ -224,13 +224,7 @@ def _target(services: Services, name: str) -> CaptureTarget:
     if found is None:
         services.undeclared.admit(name)
         return CaptureTarget(name)
-    spec = found.spec
-    return CaptureTarget(
-        found.name,
-        variant=spec["variant"],
-        model=spec["model"] or "",
-        trust_event_time=spec["trust_event_time"],
-    )
+    return CaptureTarget(found.name, trust_event_time=found.spec["trust_event_time"])
 
 
 def _importable(context: ServerContext, connection: Connection, name: str) -> tuple[str, bool]:

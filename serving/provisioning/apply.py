@@ -64,7 +64,6 @@ from driftline.serving.provisioning.turns import Turns, within
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import (
     note_deployed,
-    require_consistent,
     require_not_captured_into,
 )
 from driftline.serving.resources.resources import (
@@ -77,7 +76,6 @@ from driftline.serving.resources.resources import (
 from driftline.serving.resources.specs import (
     KINDS,
     BaselineSpec,
-    EndpointSpec,
     Kind,
     MonitorSpec,
     baseline_and_pin,
@@ -530,7 +528,7 @@ def _made_of(resources: Sequence[Resource]) -> set[Key]:
 def _check(resource: Resource) -> None:
     """Let each package check its resources before anything is made."""
     try:
-        _check_spec(resource)
+        definition_of(resource)
     except ResourceError:
         raise
     except InputError as error:
@@ -558,9 +556,3 @@ def _check_scripts(resource: Resource, folder: str, commands_dir: str) -> None:
             command_in(commands_dir, resource.spec.command)
     except InputError as error:
         raise ResourceError(f"{resource}: {error}") from error
-
-
-def _check_spec(resource: Resource) -> None:
-    definition_of(resource)
-    if isinstance(resource.spec, EndpointSpec):
-        require_consistent(resource.spec)

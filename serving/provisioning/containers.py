@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from driftline.serving.hosting.usage import machine_memory_bytes
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import Resource, ResourceError, key_of
-from driftline.serving.resources.specs import SERIAL, SINGLE_MODEL, ModelSpec, containers_of
+from driftline.serving.resources.specs import SERIAL, SINGLE_MODEL, containers_of
 
 Made = Mapping[str, Any]
 
@@ -18,14 +18,14 @@ Made = Mapping[str, Any]
 def check_containers(
     connection: Connection,
     resource: Resource,
-    spec: ModelSpec,
+    spec: Mapping[str, Any],
     spec_of: Callable[[str], Mapping[str, Any]],
 ) -> None:
     """Refuse containers that are no single model each, or that exceed memory together."""
-    if spec.mode != SINGLE_MODEL:
+    if spec["mode"] != SINGLE_MODEL:
         _require_no_container(connection, resource, spec)
     limits: dict[str, int] = {}
-    for hostname, name in containers_of(spec.model_dump()).items():
+    for hostname, name in containers_of(spec).items():
         one = spec_of(name)
         if (mode := one["mode"]) != SINGLE_MODEL:
             raise ResourceError(
@@ -34,7 +34,7 @@ def check_containers(
             )
         if one["memory_size_in_mb"] is not None:
             limits[hostname] = one["memory_size_in_mb"]
-    most, whose = spec.memory_size_in_mb, "memory_size_in_mb is"
+    most, whose = spec["memory_size_in_mb"], "memory_size_in_mb is"
     if most is None:
         most, whose = machine_memory_bytes() >> 20, "this machine has"
     if sum(limits.values()) > most:
@@ -57,11 +57,13 @@ def of_containers(variant: str, mode: str, parts: Mapping[str, Made]) -> Mapping
     return {variant: {"description": {**last, **taken}}}
 
 
-def _require_no_container(connection: Connection, resource: Resource, spec: ModelSpec) -> None:
+def _require_no_container(
+    connection: Connection, resource: Resource, spec: Mapping[str, Any]
+) -> None:
     for other in store.list_kind(connection, "Model"):
         named = {key_of("Model", one) for one in containers_of(other.spec).values()}
         if resource.key in named:
             raise ResourceError(
-                f'{resource}: spec.mode {spec.mode}, while Model "{other.name}" has it as a '
+                f'{resource}: spec.mode {spec["mode"]}, while Model "{other.name}" has it as a '
                 f"container; expected mode {SINGLE_MODEL}"
             )

@@ -48,12 +48,12 @@ from driftline.serving.resources.specs import (
     CapturedData,
     ChannelSpec,
     CompositeAlarmSpec,
-    EndpointSpec,
+    FileModel,
     Kind,
-    ModelSpec,
     MonitorSpec,
-    MultiModelSpec,
-    SingleModelSpec,
+    MultiModel,
+    ProgramModel,
+    ServedEndpoint,
     Spec,
     containers_of,
     variants_and_shadows,
@@ -134,10 +134,10 @@ def content_of(
     """Look at the files that a resource names and return their digests; empty where it has none."""
     found: dict[str, str] = {}
     try:
-        if isinstance(resource.spec, MultiModelSpec):
+        if isinstance(resource.spec, MultiModel):
             found = _examples(resource.spec, reach, trust_pickle=trust_pickle)
-        elif isinstance(resource.spec, SingleModelSpec):
-            if resource.spec.command is not None:
+        elif isinstance(resource.spec, FileModel | ProgramModel):
+            if isinstance(resource.spec, ProgramModel):
                 file = _command_model(resource.spec, reach, is_trusted=trust_commands)
             else:
                 file = _model_file(resource.spec, reach, trust_pickle=trust_pickle)
@@ -164,7 +164,7 @@ def _check_reach(spec: Spec, reach: Reach, access: Access) -> None:
         if spec.source is not None:
             access.check_source(ExternalSource.of(spec.source))
         check_tables(spec.rules or (), access.check)
-    elif isinstance(spec, EndpointSpec) and spec.async_inference_config:
+    elif isinstance(spec, ServedEndpoint) and spec.async_inference_config:
         output = spec.async_inference_config.output_config
         for where in filter(None, (output.s3_output_path, output.s3_failure_path)):
             reach.check_output(where)
@@ -233,14 +233,14 @@ def _check(
     given = resource.spec
     if resource.kind in ALARM_KINDS:
         _check_alarm(connection, resource, declared)
-    if isinstance(given, ModelSpec):
+    if resource.kind == "Model":
         read = partial(_spec_of, connection, "Model", declared=resources)
-        check_containers(connection, resource, given, read)
+        check_containers(connection, resource, spec, read)
     if isinstance(given, MonitorSpec) and given.variant is not None:
         _check_variant(connection, resource, given, resources)
     if isinstance(given, MonitorSpec) and given.target_model is not None:
         _check_target_model(connection, resource, given, resources)
-    if isinstance(given, EndpointSpec):
+    if isinstance(given, ServedEndpoint):
         _check_modes(connection, resource, spec, resources)
 
 
@@ -314,7 +314,7 @@ def _check_modes(
     """
     is_queued = bool(spec["async_inference_config"])
     for variant in variants_and_shadows(spec):
-        is_serverless = bool(variant["serverless_config"])
+        is_serverless = "serverless_config" in variant
         if not is_queued and not is_serverless:
             continue
         name = variant["model_name"]
@@ -377,7 +377,7 @@ def _article(kind: Kind) -> str:
     return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
 
 
-def _examples(spec: MultiModelSpec, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
+def _examples(spec: MultiModel, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
     """Return a digest of a prefix, and some models below it that could be served, by lines.
 
     The digest does not tell which these are: models come and go, and all have to answer alike.
@@ -409,7 +409,7 @@ def _is_servable(name: str, *, trust_pickle: bool) -> bool:
     return True
 
 
-def _command_model(spec: SingleModelSpec, reach: Reach, *, is_trusted: bool) -> Path:
+def _command_model(spec: ProgramModel, reach: Reach, *, is_trusted: bool) -> Path:
     """Return what a command answers from: any file or folder."""
     if not is_trusted:
         raise ModelError(
@@ -423,7 +423,7 @@ def _command_model(spec: SingleModelSpec, reach: Reach, *, is_trusted: bool) -> 
     return path
 
 
-def _model_file(spec: SingleModelSpec, reach: Reach, *, trust_pickle: bool) -> Path:
+def _model_file(spec: FileModel, reach: Reach, *, trust_pickle: bool) -> Path:
     path = absolute(spec.path, "path")
     reach.check(path)
     model = find_model(path)

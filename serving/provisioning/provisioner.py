@@ -59,9 +59,10 @@ from driftline.serving.resources.resources import ResourceError, key_of
 from driftline.serving.resources.specs import (
     BaselineSpec,
     CapturedData,
-    ContainersSpec,
-    MultiModelSpec,
-    SingleModelSpec,
+    FileModel,
+    MultiModel,
+    Pipeline,
+    ProgramModel,
     command_of,
     containers_of,
     variants_and_shadows,
@@ -101,15 +102,15 @@ class Provisioner:
         resource = planned.resource
         try:
             match resource.spec:
-                case ContainersSpec():
+                case Pipeline():
                     # What they answer is looked up when an endpoint is made, which follows them.
                     return {"trust_pickle": self._context.trust_pickle, "description": None}
-                case MultiModelSpec() as spec:
+                case MultiModel() as spec:
                     examples = (source or "").split()
                     made = await self._many_models(planned, spec, examples)
                     self._models[resource.key] = made
                     return made
-                case SingleModelSpec() as spec:
+                case FileModel() | ProgramModel() as spec:
                     made = await self._model(planned, spec, Path(source or ""))
                     self._models[resource.key] = made
                     return made
@@ -139,8 +140,10 @@ class Provisioner:
         if row is None or row.made["version"] != version:
             baselines.remove(self._context.root, baseline, version)
 
-    async def _model(self, planned: Planned, spec: SingleModelSpec, file: Path) -> Made:
-        trusted = self._context.trust_pickle and spec.trust_pickle is not False
+    async def _model(self, planned: Planned, spec: FileModel | ProgramModel, file: Path) -> Made:
+        trusted = self._context.trust_pickle and (
+            isinstance(spec, ProgramModel) or spec.trust_pickle is not False
+        )
         command, memory_bytes = command_of(planned.spec)
         before = planned.before
         if (
@@ -176,7 +179,7 @@ class Provisioner:
         }
 
     async def _many_models(
-        self, planned: Planned, spec: MultiModelSpec, examples: Sequence[str]
+        self, planned: Planned, spec: MultiModel, examples: Sequence[str]
     ) -> Made:
         """Learn from some models below a prefix what most of them take and answer."""
         trusted = self._context.trust_pickle and spec.trust_pickle is not False

@@ -22,11 +22,8 @@ from driftline.serving.resources.specs import (
     MULTI_MODEL,
     SERIAL,
     SINGLE_MODEL,
-    EndpointSpec,
-    ProductionVariantSpec,
     command_of,
     containers_of,
-    shadows_of,
     variants_and_shadows,
     variants_of,
 )
@@ -94,84 +91,6 @@ class DesiredVariant:
         return self.endpoint.casefold(), self.name.casefold()
 
 
-def require_consistent(spec: EndpointSpec) -> None:
-    """Refuse fields of an endpoint that exclude each other, or have no effect."""
-    if spec.baseline is not None and spec.signature is not None:
-        raise InputError("spec.baseline and spec.signature are both given; expected one of them")
-    if spec.async_inference_config is not None and len(spec.production_variants) > 1:
-        raise InputError(
-            "spec.async_inference_config with several production_variants; expected one variant"
-        )
-    if not spec.production_variants:
-        if spec.model is None:
-            _require_foreign(spec)
-    else:
-        _require_variants(spec)
-    if spec.shadow_production_variants:
-        _require_shadow(spec, spec.shadow_production_variants[0])
-
-
-def _require_variants(spec: EndpointSpec) -> None:
-    """Refuse the short form beside the long one, and two variants of one name."""
-    for key in ("model", "variant", "initial_instance_count", "serverless_config"):
-        if getattr(spec, key) != EndpointSpec.model_fields[key].default:
-            raise InputError(f"spec.{key} beside spec.production_variants; expected one of them")
-    names = [variant.variant_name.casefold() for variant in spec.production_variants]
-    for variant in spec.production_variants:
-        if names.count(variant.variant_name.casefold()) > 1:
-            raise InputError(
-                f'variant_name "{variant.variant_name}" stands twice; expected names that differ '
-                "by more than case"
-            )
-
-
-def _require_shadow(spec: EndpointSpec, shadow: ProductionVariantSpec) -> None:
-    """Refuse a shadow of which it could not be said what it is one of, or how much it is asked."""
-    found = variants_of(spec.model_dump())
-    if len(found) != 1:
-        raise InputError(
-            f"spec.shadow_production_variants beside {len(found)} production variants; expected "
-            "exactly one, whose requests are mirrored"
-        )
-    if shadow.serverless_config is not None:
-        raise InputError(
-            "spec.shadow_production_variants has a serverless_config; expected one of production "
-            "variants only: copies of requests are to start no workers"
-        )
-    name, weight = found[0]["variant_name"], found[0]["initial_variant_weight"]
-    own_name, own_weight = shadow.variant_name, shadow.initial_variant_weight
-    if own_name.casefold() == name.casefold():
-        raise InputError(
-            f'variant_name "{own_name}" is that of the production variant, too; '
-            "expected names that differ by more than case"
-        )
-    if not weight or own_weight > weight:
-        raise InputError(
-            f'initial_variant_weight {own_weight:g} of shadow "{own_name}" and {weight:g} of '
-            f'"{name}"; the share that is mirrored is the first divided by the second, expected '
-            "0 to 1"
-        )
-
-
-def _require_foreign(spec: EndpointSpec) -> None:
-    """Refuse what has an effect only where a model is served here."""
-    if spec.baseline is None and spec.signature is None:
-        raise InputError(
-            "spec has no model, baseline or signature; expected a model to be served, "
-            "or the baseline or signature of what an app of your own is captured as"
-        )
-    # Whether times are trusted is for events of KServe's logger, which the server takes itself.
-    for key in (
-        "variant", "initial_instance_count", "serverless_config", "shadow_production_variants",
-        "sampling_percentage", "async_inference_config",
-    ):  # fmt: skip
-        if getattr(spec, key) != EndpointSpec.model_fields[key].default:
-            raise InputError(
-                f"spec.{key} without spec.model; the app that captures decides that, "
-                "for example dl.Capture(..., sampling_percentage=10)"
-            )
-
-
 def require_not_captured_into(connection: Connection, endpoint: str) -> None:
     """Refuse to delete an endpoint into whose table a transform job still captures."""
     jobs = transform_jobs.c
@@ -191,23 +110,18 @@ def list_desired(connection: Connection) -> list[DesiredVariant]:
     rows = store.list_kinds(connection, "Model", "Endpoint")
     models = {row.name.casefold(): row for row in rows if row.kind == "Model"}
     return [
-        replace(
-            _desired(endpoint, variant, models[variant["model_name"].casefold()], models),
-            is_shadow=is_shadow,
-        )
+        replace(_desired(endpoint, variant, models), is_shadow=variant in shadows)
         for endpoint in rows
-        if endpoint.kind == "Endpoint"
-        for found, is_shadow in ((variants_of, False), (shadows_of, True))
-        for variant in found(endpoint.spec)
+        if endpoint.kind == "Endpoint" and (variants := variants_of(endpoint.spec))
+        for shadows in (endpoint.spec["shadow_production_variants"],)
+        for variant in (*variants, *shadows)
     ]
 
 
 def _desired(
-    endpoint: store.Stored,
-    variant: Mapping[str, Any],
-    model: store.Stored,
-    models: Mapping[str, store.Stored],
+    endpoint: store.Stored, variant: Mapping[str, Any], models: Mapping[str, store.Stored]
 ) -> DesiredVariant:
+    model = models[variant["model_name"].casefold()]
     spec, about = endpoint.spec, model.made.get("description") or {}
     command, memory = command_of(model.spec)
     many = _many(model, endpoint.made.get("signature"))
@@ -221,7 +135,7 @@ def _desired(
         trust_pickle=model.made["trust_pickle"],
         signature=endpoint.made.get("signature"),
         positive=endpoint.made.get("positive"),
-        instance_count=variant["initial_instance_count"],
+        instance_count=variant.get("initial_instance_count"),
         sampling_percentage=spec["sampling_percentage"],
         trust_event_time=spec["trust_event_time"],
         generation=endpoint.generation,
@@ -238,7 +152,7 @@ def _desired(
 
 
 def _serverless(variant: Mapping[str, Any], model: store.Stored) -> Serverless | None:
-    found = variant["serverless_config"]
+    found = variant.get("serverless_config")
     if found is None or model.spec["mode"] != SINGLE_MODEL:
         return None
     memory = found["memory_size_in_mb"] << 20
@@ -254,7 +168,7 @@ def _containers(
     """Return a variant's containers; of a pipeline, the first reads requests, the last answers."""
     named = containers_of(model.spec)
     found = [
-        replace(_desired(endpoint, variant, models[name.casefold()], {}), name=hostname)
+        replace(_desired(endpoint, {**variant, "model_name": name}, models), name=hostname)
         for hostname, name in named.items()
     ]
     if model.spec["mode"] == SERIAL:

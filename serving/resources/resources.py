@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
@@ -18,22 +18,20 @@ from driftline.alerts.math.query import read_dimensions
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
 from driftline.serving.resources.specs import (
-    CONFLICT,
     KINDS,
-    MODELS,
     SECRET_FIELDS,
-    SINGLE_MODEL,
     SPECS,
-    ContainersSpec,
     Kind,
+    Pipeline,
     Spec,
 )
-from driftline.validation import expected, nearest, shown
+from driftline.validation import nearest, shown, told
 
 MAX_RESOURCES = 1000
 _ALARM_NAME_MAX = 255
 # Their names are free text, and unique over both.
 ALARM_KINDS: tuple[Kind, ...] = ("Alarm", "CompositeAlarm")
+_ADAPTERS: dict[Kind, TypeAdapter[Spec]] = {kind: TypeAdapter(SPECS[kind]) for kind in KINDS}
 _ENVELOPE = ("kind", "name", "owner", "tags", "spec")
 
 
@@ -82,7 +80,7 @@ def parse_resources(documents: Iterable[object]) -> list[Resource]:
 
 def _order(resource: Resource) -> tuple[int, bool]:
     """Return the place of a resource behind those that it needs."""
-    return KINDS.index(resource.kind), isinstance(resource.spec, ContainersSpec)
+    return KINDS.index(resource.kind), isinstance(resource.spec, Pipeline)
 
 
 def _parse(document: object, number: int) -> Resource:
@@ -94,7 +92,10 @@ def _parse(document: object, number: int) -> Resource:
         raise ResourceError(f"{where}: kind {shown(kind)}; expected one of {', '.join(KINDS)}")
     name = _checked_name(kind, document.get("name"), where)
     where = f'{kind} "{name}"'
-    _known_keys(document, _ENVELOPE, where)
+    for key in document:
+        if key not in _ENVELOPE:
+            near = nearest(str(key), _ENVELOPE)
+            raise ResourceError(f"{where}: unknown key {shown(key)}; {near}")
     owner, tags, spec = document.get("owner"), document.get("tags"), document.get("spec")
     if not isinstance(spec, Mapping):
         raise ResourceError(f"{where}: spec {shown(spec)}; expected an object")
@@ -172,53 +173,16 @@ def _checked_name(kind: str, name: object, where: str) -> str:
 
 
 def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
-    model: type[Spec] = SPECS[kind] if kind != "Model" else _model_type(spec, where)
-    _known_keys(spec, tuple(model.model_fields), f"{where}, spec")
     try:
-        return model.model_validate(dict(spec))
+        return _ADAPTERS[kind].validate_python(dict(spec))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join(str(part) for part in first["loc"] if not str(part).startswith("function"))
-        if first["type"] == "missing":
-            needed = [key for key, one in model.model_fields.items() if one.is_required()]
-            # What a part lacks, an endpoint without that part does not need.
-            every = f"; every {kind} needs {_listed(needed)}" if path in needed else ""
-            if kind == "Model" and every:
-                every = f"; every Model of mode {spec.get('mode', SINGLE_MODEL)} needs it"
-            raise ResourceError(f"{where}: spec.{path} is missing{every}") from None
-        if first["type"] == CONFLICT:
-            part = f"spec.{path}: " if path else ""
-            raise ResourceError(f"{where}: {part}{first['msg']}") from None
         # A secret may stand in the field that is wrong.
-        value = "" if path in (*SECRET_FIELDS, "url") else f" {shown(first['input'])}"
-        raise ResourceError(f"{where}: spec.{path}{value}; expected {expected(first)}") from None
-
-
-def _model_type(spec: Mapping[str, object], where: str) -> type[Spec]:
-    """Return the form that a model of this mode has; refuse fields of another one."""
-    mode = spec.get("mode", SINGLE_MODEL)
-    if not isinstance(mode, str) or mode not in MODELS:
-        raise ResourceError(f"{where}: spec.mode {shown(mode)}; expected {' or '.join(MODELS)}")
-    model = MODELS[mode]
-    others = {name for one in MODELS.values() for name in one.model_fields}
-    for name in spec:
-        if name in others and name not in model.model_fields:
-            raise ResourceError(f"{where}: spec.{name} in mode {mode}, which has no use for it")
-    return model
-
-
-def _known_keys(found: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
-    for key in found:
-        if key not in known:
-            raise ResourceError(f"{where}: unknown key {shown(key)}; {nearest(str(key), known)}")
+        said = told(first, "spec", secrets=(*SECRET_FIELDS, "url"))
+        raise ResourceError(f"{where}: {said}") from None
 
 
 def _is_texts(found: object) -> bool:
     return isinstance(found, Mapping) and all(
         isinstance(part, str) for pair in found.items() for part in pair
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

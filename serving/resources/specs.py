@@ -1,14 +1,19 @@
-"""The fields of declared resources, kind by kind; pydantic checks types, the rooms check rules."""
+"""The fields of declared resources, kind by kind, as closed forms.
+
+Pydantic checks them here; what alarms, channels, silences and monitors mean, their packages check.
+A tag in angle brackets names one form of several, for pydantic alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, LiteralString, Optional, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Optional, Self, get_args
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -18,7 +23,6 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
@@ -28,6 +32,7 @@ from driftline.alerts.notify.policy import ChannelPolicy
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.receivers.webhook import FORMATS
 from driftline.monitors.kind import DEFAULT_KIND
+from driftline.validation import nearest, shown
 
 Kind = Literal[
     "Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm", "CompositeAlarm", "Silence"
@@ -46,7 +51,7 @@ def _in_utc(time: datetime) -> datetime:
     try:
         return time.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("a time within the years 1 to 9999 in UTC") from error
+        raise ValueError("expected a time within the years 1 to 9999 in UTC") from error
 
 
 UtcMoment = Annotated[Moment, AfterValidator(_in_utc)]
@@ -57,13 +62,19 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    # How a sentence names one form of several.
+    form: ClassVar[str] = ""
 
-CONFLICT: LiteralString = "conflict"
-
-
-def conflict(said: str) -> PydanticCustomError:
-    """Return what a spec is refused for whose fields do not go together, as a whole sentence."""
-    return PydanticCustomError(CONFLICT, "{said}", {"said": said})
+    @model_validator(mode="before")
+    @classmethod
+    def _require_known_keys(cls, given: object) -> object:
+        """Refuse an unknown key with the known one that is most like it."""
+        for key in given if isinstance(given, Mapping) else ():
+            if key not in cls.model_fields:
+                raise ValueError(
+                    f"unknown key {shown(key)}{cls.form}; {nearest(str(key), cls.model_fields)}"
+                )
+        return given
 
 
 def baseline_and_pin(text: str) -> tuple[str, str | None]:
@@ -72,11 +83,13 @@ def baseline_and_pin(text: str) -> tuple[str, str | None]:
     return name, version if sign else None
 
 
-SINGLE_MODEL, MULTI_MODEL = "SingleModel", "MultiModel"
+SINGLE_MODEL: Literal["SingleModel"] = "SingleModel"
+MULTI_MODEL = "MultiModel"
 # Under which rows of transform jobs are captured.
 TRANSFORM_VARIANT = "transform"
 # Modes of several containers: asked one after another, or each by its name.
 SERIAL, DIRECT = "Serial", "Direct"
+MODES = (SINGLE_MODEL, MULTI_MODEL, SERIAL, DIRECT)
 
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")]
 
@@ -89,27 +102,35 @@ class ContainerSpec(Spec):
     model_name: str
 
 
-class ModelSpec(Spec):
-    """A model: a file, a folder or a command; many models below a prefix; or several containers."""
-
-    mode: str
-    # Of data, that each worker, or each process of the command, may use; left out: no limit. Of
+class _Model(Spec):
+    # Of data, that each worker, or each process of a command, may use; left out: no limit. Of
     # containers, what those that have a limit may use together; left out: what the machine has.
     memory_size_in_mb: Annotated[int, Field(ge=16, le=1 << 20)] | None = None
 
 
-class SingleModelSpec(ModelSpec):
-    """A model of a file or a folder, or a command."""
+class FileModel(_Model):
+    """A model of a file or a folder."""
 
-    mode: Literal["SingleModel"] = "SingleModel"
+    mode: Literal["SingleModel"] = SINGLE_MODEL
     path: str
     trust_pickle: bool | None = None
-    # A program that answers GET /ping and POST /invocations beside ``path``, and its arguments.
-    command: Annotated[list[str], Field(min_length=1, max_length=100)] | None = None
 
 
-class MultiModelSpec(ModelSpec):
+class ProgramModel(_Model):
+    """A program that answers GET /ping and POST /invocations, and the files it answers from."""
+
+    form = " beside command"
+
+    mode: Literal["SingleModel"] = SINGLE_MODEL
+    path: str
+    # The program and its arguments.
+    command: Annotated[list[str], Field(min_length=1, max_length=100)]
+
+
+class MultiModel(_Model):
     """Many models below a prefix."""
+
+    form = f" in mode {MULTI_MODEL}"
 
     mode: Literal["MultiModel"]
     # A folder, or a URI of a bucket's, below which the models' files lie.
@@ -123,15 +144,17 @@ class MultiModelSpec(ModelSpec):
     def _require_memory(self) -> Self:
         size, of_models = self.memory_size_in_mb, self.memory_limit_mb
         if size is not None and size <= of_models:
-            raise conflict(
-                f"spec.memory_size_in_mb {size} is no more than memory_limit_mb {of_models}, what "
+            raise ValueError(
+                f"memory_size_in_mb {size} is no more than memory_limit_mb {of_models}, what "
                 "models in memory may take; a worker needs more than its models"
             )
         return self
 
 
-class ContainersSpec(ModelSpec):
-    """Several containers, asked one after another or each by its name."""
+class Pipeline(_Model):
+    """Several models, asked one after another (Serial) or each by its name (Direct)."""
+
+    form = " of several containers"
 
     mode: Literal["Serial", "Direct"]
     # SageMaker's bounds.
@@ -139,47 +162,54 @@ class ContainersSpec(ModelSpec):
 
     @model_validator(mode="after")
     def _require_names(self) -> Self:
-        names = [one.container_hostname for one in self.containers]
-        given = [name.casefold() for name in names if name is not None]
-        if len(given) < len(names) and (given or self.mode == DIRECT):
-            raise conflict(
-                f"spec.containers: {len(names) - len(given)} have no container_hostname; "
-                + (
-                    "mode Direct needs it of all"
-                    if self.mode == DIRECT
-                    else "expected all, or none"
-                )
+        names = [one.container_hostname for one in self.containers if one.container_hostname]
+        lacking = len(self.containers) - len(names)
+        if lacking and (names or self.mode == DIRECT):
+            wanted = (
+                "mode Direct needs it of all" if self.mode == DIRECT else "expected all, or none"
             )
-        if twice := next(
-            (name for name in names if name and given.count(name.casefold()) > 1), None
-        ):
-            raise conflict(
-                f'container_hostname "{twice}" stands twice; expected names that differ by more '
-                "than case"
-            )
+            raise ValueError(f"containers: {lacking} have no container_hostname; {wanted}")
+        _require_distinct("container_hostname", names)
         return self
 
 
-# By their mode.
-MODELS: dict[str, type[ModelSpec]] = {
-    SINGLE_MODEL: SingleModelSpec,
-    MULTI_MODEL: MultiModelSpec,
-    SERIAL: ContainersSpec,
-    DIRECT: ContainersSpec,
-}
+def _require_distinct(field: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name.casefold() in seen:
+            raise ValueError(
+                f'{field} "{name}" stands twice; expected names that differ by more than case'
+            )
+        seen.add(name.casefold())
 
 
-def _mode_of(given: object) -> str:
-    mode = given.get("mode", SINGLE_MODEL) if isinstance(given, Mapping) else SINGLE_MODEL
-    return str(mode)
+def _field(given: object, name: str) -> Any:  # noqa: ANN401 - whatever the document has there
+    """Return a field of a document or of a spec; None where it has none."""
+    return given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
 
 
-AnyModelSpec = Annotated[
-    Annotated[SingleModelSpec, Tag(SINGLE_MODEL)]
-    | Annotated[MultiModelSpec, Tag(MULTI_MODEL)]
-    | Annotated[ContainersSpec, Tag(SERIAL)]
-    | Annotated[ContainersSpec, Tag(DIRECT)],
-    Discriminator(_mode_of),
+def _model_form(given: object) -> str:
+    mode = _field(given, "mode") or SINGLE_MODEL
+    if mode != SINGLE_MODEL:
+        return f"<{mode}>"
+    return "<file>" if _field(given, "command") is None else "<program>"
+
+
+def _require_mode(given: object) -> object:
+    mode = _field(given, "mode") or SINGLE_MODEL
+    if mode not in MODES:
+        raise ValueError(f"mode {shown(mode)}; expected {' or '.join(MODES)}")
+    return given
+
+
+Model = Annotated[
+    Annotated[FileModel, Tag("<file>")]
+    | Annotated[ProgramModel, Tag("<program>")]
+    | Annotated[MultiModel, Tag("<MultiModel>")]
+    | Annotated[Pipeline, Tag("<Serial>")]
+    | Annotated[Pipeline, Tag("<Direct>")],
+    Discriminator(_model_form),
+    BeforeValidator(_require_mode),
 ]
 
 
@@ -202,8 +232,8 @@ _SPAN: dict[str, Any] = {"endpoint": (str, ...), "from": (UtcMoment, ...), "to":
 CapturedData: Any = create_model("CapturedData", __base__=Spec, **_SPAN)
 # So that what is wrong with one form is not told as if it were the other.
 ReferenceData = Annotated[
-    Annotated[str | list[str], Tag("files")] | Annotated[CapturedData, Tag("captured")],
-    Discriminator(lambda data: "captured" if isinstance(data, dict | Spec) else "files"),
+    Annotated[str | list[str], Tag("<files>")] | Annotated[CapturedData, Tag("<captured>")],
+    Discriminator(lambda data: "<captured>" if isinstance(data, Mapping | Spec) else "<files>"),
 ]
 
 
@@ -249,9 +279,6 @@ class BaselineSpec(Spec):
     rolling: RollingSpec | None = None
 
 
-_InstanceCount = Annotated[int, Field(ge=1, le=64)]
-
-
 class ServerlessConfig(Spec):
     """Makes a variant one without workers at rest: requests start them, idle ones end."""
 
@@ -265,31 +292,46 @@ class ServerlessConfig(Spec):
     def _require_room(self) -> Self:
         provisioned, most = self.provisioned_concurrency, self.max_concurrency
         if provisioned is not None and provisioned > most:
-            raise conflict(
+            raise ValueError(
                 f"provisioned_concurrency {provisioned} and max_concurrency {most}; expected at "
                 "most as many"
             )
         return self
 
 
-class _Capacity(Spec):
-    initial_instance_count: _InstanceCount | None = None
-    serverless_config: ServerlessConfig | None = None
-
-    @model_validator(mode="after")
-    def _require_one(self) -> Self:
-        if self.initial_instance_count is not None and self.serverless_config is not None:
-            raise conflict("initial_instance_count beside serverless_config; expected one of them")
-        return self
+_InstanceCount = Annotated[int, Field(ge=1, le=64)]
 
 
-class ProductionVariantSpec(_Capacity):
-    """One model behind an endpoint, and its share of the requests."""
-
+class _Variant(Spec):
     variant_name: _Name
     model_name: str
     # Its share is its weight divided by the sum of all; with 0 it answers who names it.
     initial_variant_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+
+
+class Instances(_Variant):
+    """One model behind an endpoint with workers that run all the time, and its share."""
+
+    # Left out: the server's setting.
+    initial_instance_count: _InstanceCount | None = None
+
+
+class Serverless(_Variant):
+    """One model behind an endpoint whose workers start with requests, and its share."""
+
+    form = " beside serverless_config"
+
+    serverless_config: ServerlessConfig
+
+
+Variant = Annotated[
+    Annotated[Instances, Tag("<instances>")] | Annotated[Serverless, Tag("<serverless>")],
+    Discriminator(
+        lambda given: (
+            "<instances>" if _field(given, "serverless_config") is None else "<serverless>"
+        )
+    ),
+]
 
 
 class NotificationConfig(Spec):
@@ -320,46 +362,111 @@ class AsyncInferenceConfig(Spec):
     client_config: AsyncClientConfig = AsyncClientConfig()
 
 
-class EndpointSpec(_Capacity):
-    """A name whose requests are captured; with a model they are answered here, too."""
-
-    # One variant: short for ``production_variants`` with a single entry.
-    model: str | None = None
-    variant: _Name = "AllTraffic"
-    production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=10)] = []
-    # Asked copies of the requests, of the share that its weight is of the production variant's.
-    shadow_production_variants: Annotated[list[ProductionVariantSpec], Field(max_length=1)] = []
-    # Left out: all requests.
-    sampling_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
-    trust_event_time: bool = False
+class _Endpoint(Spec):
     baseline: str | None = None
     signature: dict[str, Any] | None = None
+    trust_event_time: bool = False
+
+    @model_validator(mode="after")
+    def _require_one_signature(self) -> Self:
+        if self.baseline is not None and self.signature is not None:
+            raise ValueError("baseline and signature are both given; expected one of them")
+        return self
+
+
+class ExternalEndpoint(_Endpoint):
+    """The name under which the requests of an app of one's own are captured."""
+
+    form = " in an Endpoint without a model, of which the app that captures decides the rest"
+
+    @model_validator(mode="after")
+    def _require_signature(self) -> Self:
+        if self.baseline is None and self.signature is None:
+            raise ValueError(
+                "no model, baseline or signature; expected a model to be served, or the baseline "
+                "or signature of what an app of your own is captured as"
+            )
+        return self
+
+
+def _add_short_form(schema: dict[str, Any]) -> None:
+    """Describe what a JSON Schema does not see: the fields that stand for a single variant."""
+    schema["properties"] |= {
+        "model": {"type": "string"},
+        "variant": {"type": "string"},
+        "initial_instance_count": {"type": "integer"},
+        "serverless_config": {"type": "object"},
+    }
+    schema["required"].remove("production_variants")
+    schema["anyOf"] = [{"required": ["model"]}, {"required": ["production_variants"]}]
+
+
+class ServedEndpoint(_Endpoint):
+    """A name whose requests are answered by models, and captured."""
+
+    model_config = ConfigDict(json_schema_extra=_add_short_form)
+    production_variants: Annotated[list[Variant], Field(min_length=1, max_length=10)]
+    # Asked copies of the requests, of the share that its weight is of the production variant's.
+    shadow_production_variants: Annotated[list[Instances], Field(max_length=1)] = []
+    # Left out: all requests.
+    sampling_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
     async_inference_config: AsyncInferenceConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_short_form(cls, given: object) -> object:
+        """Write the short form of a single variant as what it stands for."""
+        if not isinstance(given, Mapping) or given.get("model") is None:
+            return given
+        if given.get("production_variants"):
+            raise ValueError("model beside production_variants; expected one of them")
+        names = {"model": "model_name", "variant": "variant_name"}
+        short = ("model", "variant", "initial_instance_count", "serverless_config")
+        variant = {names.get(key, key): given[key] for key in short if given.get(key) is not None}
+        rest = {key: value for key, value in given.items() if key not in short}
+        return {**rest, "production_variants": [{"variant_name": "AllTraffic", **variant}]}
+
+    @model_validator(mode="after")
+    def _require_shares(self) -> Self:
+        """Refuse variants of one name, and a shadow whose share could not be told."""
+        variants, shadows = self.production_variants, self.shadow_production_variants
+        _require_distinct("variant_name", [one.variant_name for one in (*variants, *shadows)])
+        if len(variants) > 1 and (shadows or self.async_inference_config is not None):
+            what = "shadow_production_variants" if shadows else "async_inference_config"
+            raise ValueError(
+                f"{what} beside {len(variants)} production_variants; expected one variant"
+            )
+        weight = variants[0].initial_variant_weight
+        for shadow in shadows:
+            own = shadow.initial_variant_weight
+            if not weight or own > weight:
+                raise ValueError(
+                    f'initial_variant_weight {own:g} of shadow "{shadow.variant_name}" and '
+                    f'{weight:g} of "{variants[0].variant_name}"; the share that is mirrored is '
+                    "the first divided by the second, expected 0 to 1"
+                )
+        return self
+
+
+def _endpoint_form(given: object) -> str:
+    is_served = any(_field(given, key) is not None for key in ("model", "production_variants"))
+    return "<served>" if is_served else "<external>"
+
+
+Endpoint = Annotated[
+    Annotated[ServedEndpoint, Tag("<served>")] | Annotated[ExternalEndpoint, Tag("<external>")],
+    Discriminator(_endpoint_form),
+]
 
 
 def variants_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the fields of a stored endpoint's production variants; none without a model."""
-    if spec["model"] is not None:
-        return [
-            {
-                "variant_name": spec["variant"],
-                "model_name": spec["model"],
-                "initial_variant_weight": 1.0,
-                "initial_instance_count": spec["initial_instance_count"],
-                "serverless_config": spec["serverless_config"],
-            }
-        ]
-    return list(spec["production_variants"])
-
-
-def shadows_of(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the fields of a stored endpoint's shadow; none where it has no shadow."""
-    return list(spec["shadow_production_variants"])
+    return list(spec.get("production_variants", ()))
 
 
 def variants_and_shadows(spec: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the fields of all that a stored endpoint has served, production variants first."""
-    return [*variants_of(spec), *shadows_of(spec)]
+    return [*variants_of(spec), *spec.get("shadow_production_variants", ())]
 
 
 # Of these fields of a channel only digests are stored, and not even those are shown.
@@ -437,11 +544,19 @@ def _fields_of(definition: type[Alarm]) -> Any:  # noqa: ANN401 - a base of its 
     return create_model(f"_{definition.__name__}Fields", __base__=Spec, **fields)
 
 
+def _add_aws_names(schema: dict[str, Any]) -> None:
+    """Let a JSON Schema take CloudWatch's own names of the fields, too."""
+    schema |= {"patternProperties": {"^[A-Z]": True}, "required": []}
+    schema["properties"]["dimensions"] = True
+
+
 class AlarmSpec(_fields_of(AlarmDefinition)):  # type: ignore[misc] # its fields are the definition's
     """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules.
 
     With ``monitor`` the namespace, the dimensions and the period are those of its metrics.
     """
+
+    model_config = ConfigDict(json_schema_extra=_add_aws_names)
 
     monitor: str | None = None
     # As people write these; the definition reads them, and fills in what is left out.
@@ -469,6 +584,8 @@ class AlarmSpec(_fields_of(AlarmDefinition)):  # type: ignore[misc] # its fields
 class CompositeAlarmSpec(_fields_of(CompositeDefinition)):  # type: ignore[misc] # as above
     """PutCompositeAlarm's fields in snake case; `CompositeDefinition` checks their rules."""
 
+    model_config = ConfigDict(json_schema_extra=_add_aws_names)
+
     # Blocks of YAML end with a line's end, which CloudWatch refuses.
     alarm_rule: Annotated[str, StringConstraints(strip_whitespace=True)]
 
@@ -491,9 +608,9 @@ class SilenceSpec(Spec):
 
 
 SPECS: dict[Kind, Any] = {
-    "Model": AnyModelSpec,
+    "Model": Model,
     "Baseline": BaselineSpec,
-    "Endpoint": EndpointSpec,
+    "Endpoint": Endpoint,
     "Channel": ChannelSpec,
     "Monitor": MonitorSpec,
     "Alarm": AlarmSpec,

@@ -17,7 +17,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.resources import store
 from driftline.serving.resources.model_uses import LENGTH, leave, say_used, unused
-from driftline.serving.resources.specs import EndpointSpec, SingleModelSpec
+from driftline.serving.resources.specs import ExternalEndpoint, FileModel, ServedEndpoint
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running
 
@@ -143,10 +143,15 @@ def test_a_model_that_could_not_be_had_is_asked_for_again(engine, reconciler, mo
     made = {"file": "models/now/1/now.skops", "trust_pickle": False, "digest": "1"}
     with engine.begin() as connection:
         for row in (
+            store.Stored("Model", "now", None, {}, FileModel(path="now.skops").model_dump(), made),
             store.Stored(
-                "Model", "now", None, {}, SingleModelSpec(path="now.skops").model_dump(), made
+                "Endpoint",
+                "now",
+                None,
+                {},
+                ServedEndpoint.model_validate({"model": "now"}).model_dump(),
+                {},
             ),
-            store.Stored("Endpoint", "now", None, {}, EndpointSpec(model="now").model_dump(), {}),
         ):
             store.put_row(connection, row, NOW)
 
@@ -227,7 +232,9 @@ def test_a_server_that_has_not_read_its_endpoints_says_come_again(engine, tmp_pa
 def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path, trained):
     engine = open_url(new_sqlite(tmp_path))
     with engine.begin() as connection:
-        row = store.Stored("Endpoint", "mine", None, {}, EndpointSpec().model_dump(), {})
+        row = store.Stored(
+            "Endpoint", "mine", None, {}, ExternalEndpoint(baseline="mine").model_dump(), {}
+        )
         store.put_row(connection, row, NOW)
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA query_only = ON"))
     engine.dispose()

@@ -167,7 +167,7 @@ def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained
         ({"name": None}, "name is missing"),
         ({"colour": 1}, "unknown key"),
         ({"spec": None}, "spec is missing; expected an object"),
-        ({"spec": {}}, "spec.path is missing; every Model of mode SingleModel needs it"),
+        ({"spec": {}}, "spec.path: missing; expected a value"),
         (
             {"kind": "Monitor", "spec": {"baseline": "b"}},
             'Monitor "m": expected endpoint or source, one of them',
