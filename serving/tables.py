@@ -5,7 +5,6 @@ from __future__ import annotations
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     Column,
     Index,
     Integer,
@@ -70,26 +69,16 @@ transform_jobs = Table(
     Column("started_at", UtcDateTime),
     Column("signature", Text),  # The endpoint's, by which records are read.
     Column("model", JSON),  # The declared model as it was when the job was created (jobs.py).
+    # Files are scored in the order of their paths. Null: not looked for yet.
+    Column("file_count", Integer),
+    Column("files_done", Integer, nullable=False, server_default="0"),
+    Column("last_file", Text),  # The last one whose output is whole.
+    Column("record_count", BigInteger, nullable=False, server_default="0"),
     *queue_columns(),
     Index(None, "created_at"),
 )
 transform_queue = Queue(
     transform_jobs, transform_jobs.c.key, transform_jobs.c.created_at, ("InProgress", "Stopping")
-)
-
-transform_files = Table(
-    "serving_transform_files",
-    metadata,
-    Column("job", String(63), primary_key=True),
-    Column("ordinal", Integer, primary_key=True),
-    Column("path", Text, nullable=False),
-    Column("output_key", Text, nullable=False),  # Of the output, below its folder.
-    # Bytes of text, rows of Parquet; 0 of packed text, not known.
-    Column("size", BigInteger, nullable=False),
-    Column("is_done", Boolean, nullable=False),
-    # How far the process is that works on the file; the next one begins it anew.
-    Column("position", BigInteger, nullable=False),
-    Column("record_count", BigInteger, nullable=False),
 )
 
 # Asynchronous invocations: accepted, and answered by a file.

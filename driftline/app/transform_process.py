@@ -13,6 +13,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from driftline.app.exit_codes import exit_code
@@ -27,7 +28,7 @@ from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError
 from driftline.serving.hosting.child import Launch
 from driftline.serving.resources.artifacts import ModelStore
-from driftline.serving.transform.capture import capture_into
+from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.jobs import OwnedJob, TransformJob
 from driftline.serving.transform.run import Surroundings, run_job
 
@@ -51,11 +52,11 @@ def run_stored_job(settings: Settings, name: str, owner: str, stop: threading.Ev
 
     with using_database(settings.database_url) as engine:
         around = Surroundings(
-            settings.local_dir / "transform", DatabaseClock(engine), stop,
+            settings.local_dir / "transform", DatabaseClock(engine), stop, find_model,
+            partial(JobCapture, engine, settings.root, redactor(settings)),
             check_input=within.check_data, check_output=within.check_output,
-            capture=capture_into(engine, settings.root, redactor(settings)),
         )  # fmt: skip
-        run_job(OwnedJob(engine, name, owner), find_model, around)
+        run_job(OwnedJob(engine, name, owner), around)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ out by itself. Times are those of the clock that all workers share (driftline/da
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +30,6 @@ from driftline.database.leases import Lease
 
 LEASE = timedelta(seconds=30)
 RENEW_S = 10.0
-_DROPPED_AT_ONCE = 1_000
 
 
 def queue_columns() -> tuple[Column[Any], ...]:
@@ -94,10 +93,11 @@ class Queue:
         return sorted(claimed, key=lambda row: keys.index(getattr(row, self.key.name)))
 
     def renew(
-        self, connection: Connection, owner: str, keys: Collection[str], now: datetime
-    ) -> int:
-        """Keep rows; return how many of them the worker still has."""
-        return self._write(connection, owner, keys, self._lease.taken(owner, now))
+        self, connection: Connection, owner: str, keys: Collection[str], now: datetime,
+        **values: object,
+    ) -> int:  # fmt: skip
+        """Keep rows, with values; return how many of them the worker still has."""
+        return self._write(connection, owner, keys, values | self._lease.taken(owner, now))
 
     def finish(
         self, connection: Connection, owner: str, key: str, status: str, now: datetime,
@@ -127,12 +127,9 @@ class Queue:
             .values(status=status, failure_reason=reason, ended_at=now, **values)
         )
 
-    def drop_ended(self, connection: Connection, before: datetime) -> Sequence[str]:
-        """Delete some rows that ended before a time; return their keys."""
-        old = select(self.key).where(self.table.c.ended_at < before).limit(_DROPPED_AT_ONCE)
-        keys = connection.scalars(old).all()
-        connection.execute(delete(self.table).where(self.key.in_(keys)))
-        return keys
+    def drop_ended(self, connection: Connection, before: datetime) -> None:
+        """Delete rows that ended before a time."""
+        connection.execute(delete(self.table).where(self.table.c.ended_at < before))
 
     @property
     def _lease(self) -> Lease:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from operator import itemgetter
@@ -40,7 +39,7 @@ from driftline.serving.transform.definition import (
     JobStatus,
     TransformJobSpec,
 )
-from driftline.serving.transform.jobs import JobCounts, PinnedModel, TransformJob
+from driftline.serving.transform.jobs import PinnedModel, TransformJob
 from driftline.signature import Signature
 
 _WITHHELD = "not shown, because it may quote a record; the role analyst sees it"
@@ -69,9 +68,9 @@ def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, B
         model, signature = _pinned(connection, spec)
         spec, model = _captured(connection, spec, model)
         jobs.create_job(connection, spec, by=by, now=now, model=model, signature=signature)
-        found = _read(connection, spec.transform_job_name)
+        job = jobs.get_job(connection, spec.transform_job_name)
     services.jobs.look()
-    return found
+    return _shown(job)
 
 
 @operation(
@@ -98,18 +97,14 @@ def transform_jobs(
         found = jobs.list_jobs(
             connection, status=status, name_contains=name_contains, after=after, limit=limit + 1
         )
-        counts = jobs.count_files(connection, [job.name for job in found])
-    return page_of(
-        found, limit, lambda one: (one.created_at, one.name.casefold()),
-        lambda one: _shown(one, counts),
-    )  # fmt: skip
+    return page_of(found, limit, lambda one: (one.created_at, one.name.casefold()), _shown)
 
 
 @operation("GET /transform-jobs/{name}", role="viewer", answer=answers.DescribedTransformJob)
 def transform_job(services: Services, name: Name) -> Json:
     """Return a transform job: what it was asked, its status, and how far it is."""
     with read_connection(services.context.engine) as connection:
-        return _read(connection, name)
+        return _shown(jobs.get_job(connection, name))
 
 
 @operation(
@@ -122,19 +117,13 @@ def stop_transform_job(services: Services, name: Name) -> Json:
     Example: driftline job stop march
     """
     with services.context.engine.begin() as connection:
-        jobs.stop_job(connection, name)
-        found = _read(connection, name)
+        job = jobs.stop_job(connection, name)
     services.jobs.look()
-    return found
+    return _shown(job)
 
 
-def _read(connection: Connection, name: str) -> Json:
-    job = jobs.get_job(connection, name)
-    return _shown(job, jobs.count_files(connection, [job.name]))
-
-
-def _shown(job: TransformJob, counts: Mapping[str, JobCounts]) -> Json:
-    found = jobs.described(job, counts.get(job.name.casefold()))
+def _shown(job: TransformJob) -> Json:
+    found = jobs.described(job)
     if found["failure_reason"] and not CURRENT.get().may("analyst"):
         found["failure_reason"] = _WITHHELD
     return found

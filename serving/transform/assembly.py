@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from driftline.errors import InputError
+from driftline.formats.location import Location
 from driftline.formats.media_types import TEXT_MEDIA_TYPES, TextFormat
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.records import Batch, split_records
+from driftline.serving.transform.records import Batch, read_batches, split_records
 
 INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
 
@@ -30,24 +31,24 @@ class Records(Protocol):
         """The number of the first record in its file, from 1."""
 
     @property
-    def size(self) -> int:
-        """Their bytes of text, or rows of a table."""
-
-    def records(self) -> Sequence[bytes]:
-        """Return each record as text."""
+    def shown(self) -> bytes:
+        """The first record as text."""
 
     def part(self, start: int, end: int) -> Any:  # noqa: ANN401 - of the same type
         """Return the records [start, end)."""
 
 
 class Assembly(Protocol):
-    """The request and the output of a mini-batch, of text or of tables (parquet.py)."""
+    """The requests and the output of one file, of text or of a table (parquet.py)."""
 
     form: TextFormat
     answer_form: TextFormat
 
+    def batches(self) -> Iterator[Any]:
+        """Read the file's mini-batches."""
+
     def writer(self, path: Path) -> AbstractContextManager[Any]:
-        """Return what writes outputs into a file."""
+        """Return what writes outputs into a file, in order."""
 
     def request(self, batch: Any) -> bytes:  # noqa: ANN401 - each takes its own batches
         """Return the body that the model is sent."""
@@ -63,14 +64,18 @@ class AnswerError(InputError):
 class TextAssembly:
     """Filters, joins and assembles records as a job says."""
 
-    def __init__(self, spec: TransformJobSpec) -> None:
+    def __init__(self, spec: TransformJobSpec, place: Location) -> None:
+        self._spec, self._place = spec, place
         self._input, self._output = spec.input_path, spec.output_path
         self._is_joined = spec.data_processing.join_source == "Input"
-        self._ends_lines = spec.transform_output.assemble_with == "Line"
         self.form: TextFormat = _text(spec.input_format)
         self.answer_form: TextFormat = _text(spec.output_format)
 
-    def writer(self, path: Path) -> BinaryIO:
+    def batches(self) -> Iterator[Batch]:
+        """Read the file's mini-batches."""
+        return read_batches(self._place, self._spec)
+
+    def writer(self, path: Path) -> AbstractContextManager[Any]:
         """Return what writes outputs into a file."""
         return path.open("wb")
 
@@ -90,7 +95,7 @@ class TextAssembly:
             )
         if self._is_joined or not self._output.is_whole:
             answer = self._processed(batch, answer, texts)
-        if self._ends_lines and not answer.endswith(b"\n"):
+        if self._spec.transform_output.assemble_with == "Line" and not answer.endswith(b"\n"):
             answer += b"\n"
         return answer
 
@@ -107,10 +112,13 @@ class TextAssembly:
 
 
 def _text(form: str | None) -> TextFormat:
-    for known in TEXT_MEDIA_TYPES:
-        if form == known:
-            return known
-    raise AssertionError(form)
+    return next(known for known in TEXT_MEDIA_TYPES if known == form)
+
+
+def cells_of(record: bytes) -> list[str]:
+    """Return the cells of a record of CSV."""
+    (cells,) = _read(record, "csv") or [[]]
+    return [str(cell) for cell in cells] if isinstance(cells, list) else []
 
 
 def _read(content: bytes, form: TextFormat) -> list[object]:
@@ -124,8 +132,8 @@ def _read(content: bytes, form: TextFormat) -> list[object]:
         return [json.loads(line) for line in text.rstrip("\n").split("\n")]
     except (ValueError, RecursionError, csv.Error) as error:
         # Not the error's own sentence where it may quote the record.
-        told = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise AnswerError(f"a record is not {form} ({told})") from None
+        said = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise AnswerError(f"a record is not {form} ({said})") from None
 
 
 def _joined(record: object, answer: object) -> object:
@@ -140,11 +148,8 @@ def _joined(record: object, answer: object) -> object:
 def _written(records: Sequence[object], form: TextFormat) -> bytes:
     if form == "csv":
         out = io.StringIO(newline="")
-        csv.writer(out, lineterminator="\n").writerows(map(_row, records))
+        rows = (record if isinstance(record, list) else [record] for record in records)
+        csv.writer(out, lineterminator="\n").writerows(rows)
         return out.getvalue().encode()
-    texts: Iterable[str] = (json.dumps(one, ensure_ascii=False) for one in records)
-    return ("".join(texts) if form == "json" else "".join(f"{one}\n" for one in texts)).encode()
-
-
-def _row(record: object) -> Sequence[object]:
-    return record if isinstance(record, list) else [record]
+    end = "" if form == "json" else "\n"
+    return "".join(json.dumps(one, ensure_ascii=False) + end for one in records).encode()

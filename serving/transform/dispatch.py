@@ -11,7 +11,7 @@ import logging
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from subprocess import Popen, TimeoutExpired
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,18 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
-from driftline.serving.transform.jobs import (
-    OwnedJob,
-    TransformJob,
-    claim_jobs,
-    drop_ended,
-    get_job,
-)
+from driftline.serving.tables import transform_queue
+from driftline.serving.transform.jobs import OwnedJob, TransformJob, claim_jobs, get_job
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
-DROP_EVERY = timedelta(hours=1)
 # How long a process that is told to stop may take.
 GRACE_S = 8.0
 _LONGEST_PAUSE_S = 30.0
@@ -47,7 +41,6 @@ class TransformJobs:
         self._owner = str(uuid.uuid4())
         self._running: dict[str, tuple[Popen[bytes], asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
-        self._drop_at: datetime | None = None
 
     def look(self) -> None:
         """Look for jobs now: one was created."""
@@ -60,12 +53,10 @@ class TransformJobs:
         failures = FailedPasses(log, "transforms")
         while True:
             with failures.noted(SQLAlchemyError, OSError):
-                room = self._context.max_transform_jobs - len(self._running)
-                for job in await asyncio.to_thread(self._claim, room) if room > 0 else ():
+                for job in await asyncio.to_thread(self._claim):
                     process = self._context.start_transform(job.name, self._owner)
                     task = asyncio.create_task(self._attend(job, process))
                     self._running[job.name] = process, task
-                await asyncio.to_thread(self._drop)
             self._wake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_S)
@@ -78,22 +69,14 @@ class TransformJobs:
         await asyncio.gather(*(asyncio.to_thread(_wait, process) for process, _ in running))
         await asyncio.gather(*(task for _, task in running))
 
-    def _claim(self, room: int) -> list[TransformJob]:
+    def _claim(self) -> list[TransformJob]:
+        """Take free jobs while there is room; forget those that ended as long ago as rows are."""
         now = self._context.lease_clock()
+        room = max(0, self._context.max_transform_jobs - len(self._running))
+        kept = timedelta(days=self._context.retention_days)
         with self._context.engine.begin() as connection:
+            transform_queue.drop_ended(connection, now - kept)
             return claim_jobs(connection, self._owner, now, room, list(self._running))
-
-    def _drop(self) -> None:
-        """Once an hour, delete jobs that ended before what is captured now is kept since."""
-        now = self._context.lease_clock()
-        if self._drop_at is not None and now < self._drop_at:
-            return
-        before = now - timedelta(days=self._context.retention_days)
-        is_over = False
-        while not is_over:
-            with self._context.engine.begin() as connection:
-                is_over = drop_ended(connection, before) == 0
-        self._drop_at = now + DROP_EVERY
 
     async def _attend(self, job: TransformJob, process: Popen[bytes]) -> None:
         """Wait for a job's process; free the job if it has not ended."""

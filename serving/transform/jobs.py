@@ -2,42 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
 from driftline.capture.erasure.clearing import ERASED, words_of
 from driftline.database.engine import read_connection
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, DriftlineError, NotFoundError
-from driftline.serving.tables import transform_files, transform_jobs, transform_queue
+from driftline.serving.tables import transform_jobs, transform_queue
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.validation import nearest
 
 # A job whose processes end so often over one file is at fault itself.
 MAX_ATTEMPTS = 5
 
-_jobs, _files = transform_jobs.c, transform_files.c
+_jobs = transform_jobs.c
 
 
 class LeaseLostError(DriftlineError):
     """Another process has the job."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileProgress:
-    """One file of a job, and how far it is."""
-
-    ordinal: int
-    path: str
-    output_key: str
-    size: int  # 0 where it is not known.
-    is_done: bool = False
-    position: int = 0
-    record_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +42,17 @@ class TransformJob:
     signature: str | None
     attempts: int  # Processes that took it since a file was done.
     model: PinnedModel | None
+    file_count: int | None
+    files_done: int
+    last_file: str | None
+    record_count: int
+
+    @property
+    def counts(self) -> JobCounts | None:
+        """How far it is; None before its files are looked for."""
+        if self.file_count is None:
+            return None
+        return JobCounts(self.file_count, self.files_done, self.record_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +68,10 @@ class PinnedModel:
 
 @dataclass(frozen=True, slots=True)
 class JobCounts:
-    """How far a job is, over all of its files."""
+    """How far a job is: its files, those that are done, and the records of these."""
 
     files: int
     files_done: int
-    size: int  # Bytes of text, or rows of Parquet.
-    position: int
     records: int
 
 
@@ -153,13 +149,6 @@ def claim_jobs(
     return [_job(row) for row in transform_queue.claim(connection, owner, now, limit, is_new)]
 
 
-def drop_ended(connection: Connection, before: datetime) -> int:
-    """Delete some jobs that ended before a time; count them."""
-    keys = transform_queue.drop_ended(connection, before)
-    connection.execute(delete(transform_files).where(_files.job.in_(keys)))
-    return len(keys)
-
-
 def clear_reasons(
     connection: Connection,
     ids: Collection[str],
@@ -196,20 +185,7 @@ def _may_be_of(spec: Mapping[str, Any], endpoint: str) -> bool:
     return of is None or of.casefold() == endpoint.casefold()
 
 
-def count_files(connection: Connection, names: Iterable[str]) -> Mapping[str, JobCounts]:
-    """Return how far some jobs are, by the keys of their names."""
-    query = (
-        select(
-            _files.job, func.count(), func.sum(_files.is_done.cast(_files.ordinal.type)),
-            func.sum(_files.size), func.sum(_files.position), func.sum(_files.record_count),
-        )
-        .where(_files.job.in_([name.casefold() for name in names]))
-        .group_by(_files.job)
-    )  # fmt: skip
-    return {row[0]: JobCounts(*map(int, row[1:])) for row in connection.execute(query)}
-
-
-def described(job: TransformJob, counts: JobCounts | None) -> dict[str, Any]:
+def described(job: TransformJob) -> dict[str, Any]:
     """Return a job as plain JSON values, as the programming interface does."""
     times = {
         "creation_time": job.created_at,
@@ -221,7 +197,7 @@ def described(job: TransformJob, counts: JobCounts | None) -> dict[str, Any]:
         "transform_job_status": job.status,
         "failure_reason": job.failure_reason,
         **{name: time and time.isoformat() for name, time in times.items()},
-        "progress": None if counts is None else asdict(counts),
+        "progress": job.counts and asdict(job.counts),
     }
 
 
@@ -234,62 +210,30 @@ class OwnedJob:
 
     def begin(self, now: datetime) -> TransformJob | None:
         """Return the job; None when it has ended, or this owner does not have it."""
-        with self._engine.begin() as connection:
-            if not transform_queue.renew(connection, self._owner, [self._key], now):
-                return None
-            self._set(connection, started_at=func.coalesce(_jobs.started_at, now))
+        try:
+            self.keep(now, started_at=func.coalesce(_jobs.started_at, now))
+        except LeaseLostError:
+            return None
+        with read_connection(self._engine) as connection:
             return get_job(connection, self._key)
 
-    def renew(self, now: datetime) -> None:
-        """Keep the job."""
+    def keep(self, now: datetime, **values: Any) -> bool:  # noqa: ANN401 - of a row
+        """Renew the lease and store values; return whether the job is to stop."""
         with self._engine.begin() as connection:
-            transform_queue.renew(connection, self._owner, [self._key], now)
-
-    def store_files(self, found: list[FileProgress]) -> None:
-        """Store the files of the job."""
-        with self._engine.begin() as connection:
-            if found:
-                rows = [{"job": self._key, **asdict(one)} for one in found]
-                connection.execute(insert(transform_files), rows)
-
-    def files(self) -> list[FileProgress]:
-        """Return the files, and how far each is."""
-        columns = [_files[field.name] for field in fields(FileProgress)]
-        query = select(*columns).where(_files.job == self._key).order_by(_files.ordinal)
-        with read_connection(self._engine) as connection:
-            return [FileProgress(*row) for row in connection.execute(query)]
-
-    def note(self, file: FileProgress) -> bool:
-        """Store how far a file is; return whether the job is to stop."""
-        with self._engine.begin() as connection:
-            forward = {"attempts": 1, "failure_reason": None} if file.is_done else {}
-            self._set(connection, name=_jobs.name, **forward)
-            connection.execute(
-                update(transform_files)
-                .where(_files.job == self._key, _files.ordinal == file.ordinal)
-                .values(**asdict(file))
-            )
-            return get_job(connection, self._key).status == "Stopping"
+            if not transform_queue.renew(connection, self._owner, [self._key], now, **values):
+                raise LeaseLostError("another process works on this transform job")
+            query = select(_jobs.status).where(_jobs.key == self._key)
+            return connection.scalar(query) == "Stopping"
 
     def end(self, status: JobStatus, now: datetime, reason: str | None = None) -> None:
         """Store how the job ended, and give it back."""
         with self._engine.begin() as connection:
             transform_queue.finish(connection, self._owner, self._key, status, now, reason)
 
-    def give_back(self, at: datetime, *, counts: bool, reason: str | None = None) -> None:
-        """Let another process go on from a time; say what the job waits for."""
-        values = {} if reason is None else {"failure_reason": reason}
+    def give_back(self, at: datetime, *, counts: bool, **values: object) -> None:
+        """Let another process go on from a time."""
         with self._engine.begin() as connection:
             transform_queue.retry(connection, self._owner, [self._key], at, counts=counts, **values)
-
-    def _set(self, connection: Connection, **values: Any) -> None:  # noqa: ANN401 - of a row
-        changed = connection.execute(
-            update(transform_jobs)
-            .where(_jobs.key == self._key, transform_queue.is_owned(self._owner))
-            .values(**values)
-        )
-        if not changed.rowcount:
-            raise LeaseLostError("another process works on this transform job")
 
 
 def _job(row: Row[tuple[Any, ...]]) -> TransformJob:

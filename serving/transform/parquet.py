@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from driftline.errors import InputError
-from driftline.formats.arrow_types import ARROW_TYPES, missing_of, unit_of, with_missing
+from driftline.formats.arrow_types import missing_of, unit_of, with_missing
 from driftline.formats.location import Location
 from driftline.formats.media_types import TextFormat
 from driftline.serving.transform.assembly import AnswerError
@@ -39,46 +38,19 @@ class TableBatch:
         return int(self.rows.num_rows)
 
     @property
-    def size(self) -> int:
-        """How many rows there are."""
-        return self.count
-
-    def records(self) -> list[bytes]:
-        """Return each row as text, for a sentence."""
-        return [str(list(row.values())).encode() for row in self.rows.to_pylist()]
+    def shown(self) -> bytes:
+        """The first row as text."""
+        return str(list(self.rows.slice(0, 1).to_pylist()[0].values())).encode()
 
     def part(self, start: int, end: int) -> TableBatch:
         """Return the rows [start, end)."""
         return TableBatch(self.rows.slice(start, end - start), self.first + start)
 
 
-def read_tables(file: Location, spec: TransformJobSpec) -> Iterator[TableBatch]:
-    """Read a file's rows, as many together as the payload allows."""
-    with file.open_seekable() as stream, _opened(file, stream) as table:
-        found = table.metadata
-        groups = [found.row_group(at) for at in range(found.num_row_groups)]
-        width = max(1, sum(one.total_byte_size for one in groups) // max(1, found.num_rows))
-        most = max(1, min(_MAX_ROWS, spec.max_payload_bytes // width))
-        if spec.batch_strategy == "SingleRecord":
-            most = 1
-        first = 1
-        for number, group in enumerate(groups):
-            rows = table.read_row_group(number)
-            for start in range(0, group.num_rows, most):
-                yield TableBatch(rows.slice(start, most), first + start)
-            first += group.num_rows
-
-
-def count_rows(file: Location) -> int:
-    """Return how many rows a file has."""
-    with file.open_seekable() as stream, _opened(file, stream) as table:
-        return int(table.metadata.num_rows)
-
-
 def read_schema(file: Location) -> pa.Schema:
     """Return the columns of a file."""
-    with file.open_seekable() as stream, _opened(file, stream) as table:
-        return table.schema_arrow
+    with file.open_seekable() as stream:
+        return _opened(file, stream).schema_arrow
 
 
 def _opened(file: Location, stream: pa.NativeFile) -> pq.ParquetFile:
@@ -116,42 +88,43 @@ def _type(kind: pa.DataType) -> ColumnType:
     return "string"
 
 
-# A model may answer several values a row.
-ANSWER_TYPES: Mapping[str, pa.DataType] = {
-    **{str(name): kind for name, kind in ARROW_TYPES.items()},
-    "list<double>": pa.list_(pa.float64()),
-    "list<string>": pa.list_(pa.string()),
-}
-
-
 class TableAssembly:
-    """Writes rows as the model is sent them, and what it answers as columns."""
+    """Writes rows as the model is sent them, and what it answers as columns.
+
+    The first mini-batch's answer sets the columns of the file.
+    """
 
     form: TextFormat = "csv"
-    answer_form: TextFormat = "csv"
+    answer_form: TextFormat = "jsonlines"
 
     def __init__(
-        self, spec: TransformJobSpec, signature: Signature, description: Mapping[str, Any],
-        schema: pa.Schema,
+        self, spec: TransformJobSpec, place: Location, signature: Signature,
+        classes: Sequence[object],
     ) -> None:  # fmt: skip
+        self._spec, self._place = spec, place
         self._inputs = [column.name for column in signature.inputs]
+        self._classes = column_names(list(map(str, classes)), prefix="probability")
         self._is_joined = spec.data_processing.join_source == "Input"
-        fields = [("prediction", ANSWER_TYPES[description["class_type"]])]
-        if description["has_probability"]:
-            classes = description["classes"]
-            several = column_names(classes, prefix="probability")
-            names = ["probability"] if len(classes) == 2 else several
-            fields += [(name, pa.float64()) for name in names]
-        self._answers = pa.schema(fields)
-        taken = [name for name in self._answers.names if name in schema.names]
-        if self._is_joined and taken:
-            raise InputError(f"the files have a column {taken[0]} already, which the job writes")
-        kept = [pa.field(one.name, _plain(one.type)) for one in schema] if self._is_joined else []
-        self._schema = pa.schema([*kept, *self._answers])
+        self._answers: pa.Schema | None = None
 
-    def writer(self, path: Path) -> pq.ParquetWriter:
+    def batches(self) -> Iterator[TableBatch]:
+        """Read the file's rows, as many together as the payload allows."""
+        with self._place.open_seekable() as stream:
+            table = _opened(self._place, stream)
+            found = table.metadata
+            groups = [found.row_group(at) for at in range(found.num_row_groups)]
+            width = max(1, sum(one.total_byte_size for one in groups) // max(1, found.num_rows))
+            most = max(1, min(_MAX_ROWS, self._spec.max_payload_bytes // width))
+            if self._spec.batch_strategy == "SingleRecord":
+                most = 1
+            first = 1
+            for rows in table.iter_batches(most):
+                yield TableBatch(pa.Table.from_batches([rows]), first)
+                first += rows.num_rows
+
+    def writer(self, path: Path) -> TableWriter:
         """Return what writes outputs into a file."""
-        return pq.ParquetWriter(path, self._schema)
+        return TableWriter(path)
 
     def request(self, batch: TableBatch) -> bytes:
         """Return the body that the model is sent."""
@@ -164,52 +137,62 @@ class TableAssembly:
     def output(self, batch: TableBatch, answer: bytes) -> pa.Table:
         """Return what is written for some rows."""
         try:
-            answers = self._read(answer)
-        except (ValueError, pa.ArrowTypeError) as error:  # That of Arrow is a ValueError, too.
-            expected = ", ".join(f"{one.name} ({one.type})" for one in self._answers)
-            raise AnswerError(f"the model's answer is not {expected}: {error}") from None
+            rows = [self._row(json.loads(line)) for line in answer.splitlines()]
+            answers = pa.Table.from_pylist(rows, schema=self._answers)
+        except (ValueError, TypeError, pa.ArrowException) as error:
+            raise AnswerError(f"the model's answers are of no one type: {error}") from None
         if answers.num_rows != batch.count:
             raise AnswerError(
                 f"the model answered {answers.num_rows} rows to {batch.count}; expected one each"
             )
-        columns = [*(batch.rows.columns if self._is_joined else ()), *answers.columns]
-        return pa.table(
-            [column.cast(field.type) for column, field in zip(columns, self._schema, strict=True)],
-            schema=self._schema,
-        )
-
-    def _read(self, answer: bytes) -> pa.Table:
-        """Read an answer; lists are JSON in CSV."""
-        lists = {one.name: pa.string() for one in self._answers if pa.types.is_list(one.type)}
-        found = pacsv.read_csv(
-            io.BytesIO(answer),
-            pacsv.ReadOptions(column_names=self._answers.names, use_threads=False),
-            pacsv.ParseOptions(newlines_in_values=True),
-            pacsv.ConvertOptions(
-                column_types={one.name: one.type for one in self._answers} | lists,
-                strings_can_be_null=True,
-            ),
-        )
-        for at, name in enumerate(self._answers.names):
-            if name in lists:
-                texts = [text or "null" for text in found[name].to_pylist()]
-                values = pa.array(
-                    json.loads(f"[{','.join(texts)}]"), self._answers.field(name).type
-                )
-                found = found.set_column(at, name, values)
+        if self._answers is None:
+            # What no row of the first answer has is a number, which JSON lacks a word for.
+            self._answers = pa.schema(
+                one.with_type(pa.float64()) if pa.types.is_null(one.type) else one
+                for one in answers.schema
+            )
+        answers = answers.cast(self._answers)
+        if not self._is_joined:
+            return answers
+        if taken := [name for name in answers.column_names if name in batch.rows.column_names]:
+            raise InputError(f"the files have a column {taken[0]} already, which the job writes")
+        kept = [one.with_type(_plain(one.type)) for one in batch.rows.schema]
+        found = batch.rows.cast(pa.schema(kept))
+        for field, column in zip(answers.schema, answers.columns, strict=True):
+            found = found.append_column(field, column)
         return found
 
+    def _row(self, answer: object) -> dict[str, Any]:
+        """Return an answer by column: of several classes each has a probability."""
+        row = answer if isinstance(answer, dict) else {"prediction": answer}
+        chances = row.get("probability")
+        if not isinstance(chances, list) or len(chances) != len(self._classes):
+            return row
+        rest = {name: value for name, value in row.items() if name != "probability"}
+        return rest | dict(zip(self._classes, chances, strict=True))
 
-def list_type(answer: bytes) -> str | None:
-    """Return the type of an answer's first value if that is a list, which is JSON in CSV."""
-    cell = next(iter(next(csv.reader(io.StringIO(answer.decode())), ())), "")
-    try:
-        values = json.loads(cell)
-    except ValueError:
-        return None
-    if not isinstance(values, list):
-        return None
-    return "list<string>" if any(isinstance(one, str) for one in values) else "list<double>"
+
+class TableWriter:
+    """Writes tables of one kind into a Parquet file; of none, one without columns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Write some rows."""
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema)
+        self._writer.write(table)
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is None:
+            pq.write_table(pa.table({}), self._path)
+        else:
+            self._writer.close()
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
@@ -222,9 +205,5 @@ def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         utc = column.cast(pa.timestamp("us", "UTC"), safe=False)  # Finer digits nobody reads.
         return pc.strftime(utc, "%Y-%m-%dT%H:%M:%SZ")
-    return column.cast(pa.string()) if not _is_value(kind) else column.cast(kind)
-
-
-def _is_value(kind: pa.DataType) -> bool:
-    kinds = pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating
-    return any(is_of(kind) for is_of in kinds)
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return column.cast(kind if is_number or pa.types.is_boolean(kind) else pa.string())

@@ -7,8 +7,9 @@ before it. That holds for escaped quotes as well, which come in pairs.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from driftline.errors import InputError
 from driftline.formats.location import Location
@@ -37,13 +38,9 @@ class Batch:
         return len(self.texts)
 
     @property
-    def size(self) -> int:
-        """How many bytes they are."""
-        return sum(map(len, self.texts))
-
-    def records(self) -> Sequence[bytes]:
-        """Return each record, with its line's end."""
-        return self.texts
+    def shown(self) -> bytes:
+        """The first record."""
+        return self.texts[0]
 
     def part(self, start: int, end: int) -> Batch:
         """Return the records [start, end)."""
@@ -59,31 +56,33 @@ def read_batches(file: Location, spec: TransformJobSpec) -> Iterator[Batch]:
     """Read a file's mini-batches: as many records as the strategy and the payload allow."""
     packing = "gzip" if spec.transform_input.compression_type == "Gzip" else None
     most, is_csv = spec.max_payload_bytes, spec.input_format == "csv"
-    header = spec.transform_input.skip_header
     with file.open(packing) as stream:
         # Arrow's stream is a raw one to Python.
         text = io.BufferedReader(stream, _CHUNK)
         if text.peek(len(_BOM)).startswith(_BOM):
             text.read(len(_BOM))
-        records = _records(text, is_csv=is_csv, most=most)
-        if header and len(found := next(records, b"")) > most:
-            raise _too_large(file, found, spec, 1)
-        first = 1 + header
+        records = enumerate(_records(text, is_csv=is_csv, most=most), start=1)
+        skipped = islice(records, int(spec.transform_input.skip_header))
+        for number, record in skipped:
+            _require_size(file, record, spec, number)
         if spec.transform_input.split_type == "None":
-            yield from _whole(file, text, spec, first)
+            content = text.read(most + 1)
+            _require_size(file, content, spec, None)
+            if content.strip():
+                yield Batch([content], 1 + spec.transform_input.skip_header)
             return
         held: list[bytes] = []
-        size = 0
-        for number, record in enumerate(_without_blank_end(records), start=first):
-            if len(record) > most:
-                raise _too_large(file, record, spec, number)
+        size = first = 0
+        for number, record in _without_blank_end(records):
+            _require_size(file, record, spec, number)
             if held and (size + len(record) > most or spec.batch_strategy == "SingleRecord"):
-                yield Batch(held, number - len(held))
+                yield Batch(held, first)
                 held, size = [], 0
+            first = first if held else number
             held.append(record)
             size += len(record)
         if held:
-            yield Batch(held, number - len(held) + 1)
+            yield Batch(held, first)
 
 
 def _records(text: io.BufferedIOBase, *, is_csv: bool, most: int = -2) -> Iterator[bytes]:
@@ -93,53 +92,40 @@ def _records(text: io.BufferedIOBase, *, is_csv: bool, most: int = -2) -> Iterat
     while line := text.readline(most + 1 - size):
         size += len(line)
         quotes += line.count(b'"') if is_csv else 0
-        is_whole = line.endswith(b"\n") and quotes % 2 == 0
-        if not parts and is_whole:
-            yield line
-        else:
-            parts.append(line)
-            if not (is_whole or size == most + 1):
-                continue
-            yield b"".join(parts)
+        parts.append(line)
+        if (line.endswith(b"\n") and quotes % 2 == 0) or size == most + 1:
+            yield line if len(parts) == 1 else b"".join(parts)
             parts = []
-        quotes = size = 0
+            quotes = size = 0
     if parts:
         yield b"".join(parts)
 
 
-def _whole(
-    file: Location, text: io.BufferedIOBase, spec: TransformJobSpec, first: int
-) -> Iterator[Batch]:
-    """Return the file as the one record that it is."""
-    content = text.read(spec.max_payload_bytes + 1)
-    if len(content) > spec.max_payload_bytes:
-        raise InputError(
-            f"{file.shown}: larger than max_payload_in_mb ({spec.max_payload_in_mb}), and "
-            "split_type is None; cut it by split_type Line, or raise the bound"
-        )
-    if content.strip():
-        yield Batch([content], first)
-
-
-def _without_blank_end(records: Iterable[bytes]) -> Iterator[bytes]:
+def _without_blank_end(records: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     """Leave out empty lines at the end."""
-    blank: list[bytes] = []
-    for record in records:
+    blank: list[tuple[int, bytes]] = []
+    for number, record in records:
         if record.isspace():
-            blank.append(record)
+            blank.append((number, record))
             continue
         yield from blank
         blank.clear()
-        yield record
+        yield number, record
 
 
-def _too_large(file: Location, text: bytes, spec: TransformJobSpec, number: int) -> InputError:
+def _require_size(file: Location, text: bytes, spec: TransformJobSpec, number: int | None) -> None:
+    """Refuse a record, or a whole file, that is larger than a request may be."""
+    if len(text) <= spec.max_payload_bytes:
+        return
+    bound = f"larger than max_payload_in_mb ({spec.max_payload_in_mb})"
+    if number is None:
+        raise InputError(
+            f"{file.shown}: {bound}, and split_type is None; cut it by split_type Line, or raise "
+            "the bound"
+        )
     is_open = spec.input_format == "csv" and text.count(b"\n") > 1
-    return InputError(
-        f"{file.shown}: record {number} is larger than max_payload_in_mb "
-        f"({spec.max_payload_in_mb}): {shown_record(text)}"
-        + ("; a quote in it may lack its end" if is_open else "; raise the bound")
-    )
+    hint = "a quote in it may lack its end" if is_open else "raise the bound"
+    raise InputError(f"{file.shown}: record {number} is {bound}: {shown_record(text)}; {hint}")
 
 
 def shown_record(text: bytes) -> str:

@@ -29,29 +29,27 @@ class Workers:
         self._launch = replace(launch, max_rows=_MAX_ROWS)
         self._client = client
         self._idle: asyncio.Queue[Child | None] = asyncio.Queue()
-        self._count = count
+        for _ in range(count):
+            self._idle.put_nowait(None)  # Started when it is first needed.
 
-    async def start(self) -> dict[str, Any]:
-        """Start the first process; return the model's description of itself."""
+    async def describe(self) -> dict[str, Any]:
+        """Start a process; return the model's description of itself."""
+        await self._idle.get()
         found, child = await describe_model(self._launch, timeout_s=START_TIMEOUT_S)
         self._idle.put_nowait(child)
-        for _ in range(self._count - 1):
-            self._idle.put_nowait(None)  # Started when it is first needed.
         return found
 
     async def sign(self, signature: str) -> None:
         """Set the signature by which the processes read rows from now on."""
-        await self.stop()
         self._launch = replace(self._launch, signature=signature)
-        self._idle.put_nowait(None)
-        for _ in range(self._count - 1):
-            self._idle.put_nowait(None)
+        await self.stop()
 
     async def stop(self) -> None:
         """End all processes that are not asked anything."""
-        while not self._idle.empty():
+        for _ in range(self._idle.qsize()):
             if (child := self._idle.get_nowait()) is not None:
                 await child.stop()
+            self._idle.put_nowait(None)
 
     async def ask(
         self, form: TextFormat, answer: TextFormat, body: bytes, *, retries: int | None = None
@@ -62,15 +60,14 @@ class Workers:
         while True:
             try:
                 reply = await self._ask(form, answer, body)
+                if reply.status < _FAILED or not left:
+                    return reply
             except (WorkerLostError, TimedOutError) as error:
                 if not left:
                     raise
                 log.warning(
                     "model=%s event=retry error=%s", self._launch.name, type(error).__name__
                 )
-            else:
-                if reply.status < _FAILED or not left:
-                    return reply
             left -= 1
             await asyncio.sleep(pause_s)
             pause_s *= 2

@@ -117,24 +117,44 @@ def test_outputs_do_not_leave_their_folder_by_a_link(server, client, inputs, tmp
     assert not (tmp_path / "escaped").exists()
 
 
-def test_a_job_whose_process_is_killed_goes_on(server, client, rows, inputs, tmp_path, until):
-    (tmp_path / "slow.csv").write_text("0.02\n" * 300)
+def test_a_job_whose_process_is_killed_repeats_the_file_that_it_was_at(
+    server, client, tmp_path, until
+):
+    folder, data = server.root / "outputs" / "killed", tmp_path / "slow"
+    data.mkdir()
+    (data / "a.csv").write_text("0\n" * 9)
+    (data / "b.csv").write_text("0.05\n" * 60)
     taken = {"data_capture_config": {"endpoint_name": "FLIGHTS"}}
-    client.create_transform_job(slowly(server, "killed", tmp_path / "slow.csv", **taken))
-    folder = server.root / "outputs" / "killed"
+    client.create_transform_job(slowly(server, "killed", data, **taken))
     count = len(server.begun)
-    until(lambda: list(folder.glob(".*.part")))
+    until(lambda: (folder / "a.csv.out").exists() and list(folder.glob(".*.part")))
     assert server.begun[-1].returncode is None
+    done = (folder / "a.csv.out").stat()
 
     os.kill(server.begun[-1].pid, signal.SIGKILL)
 
-    assert ended(client, "killed", until)["transform_job_status"] == "Completed"
+    job = ended(client, "killed", until)
+    assert job["transform_job_status"] == "Completed"
+    assert job["progress"] == {"files": 2, "files_done": 2, "records": 69}
     assert len(server.begun) > count
-    assert [one.name for one in folder.iterdir()] == ["slow.csv.out"]
-    assert (folder / "slow.csv.out").read_text() == "0\n" * 300
+    assert sorted(one.name for one in folder.iterdir()) == ["a.csv.out", "b.csv.out"]
+    assert (folder / "a.csv.out").stat() == done
+    assert (folder / "b.csv.out").read_text() == "0\n" * 60
     table = Dataset(str(server.root), "flights").open().to_table(["variant", "event_id"])
     assert set(table["variant"].to_pylist()) == {"transform"}
-    assert len(set(table["event_id"].to_pylist())) == table.num_rows == 300
+    assert len(set(table["event_id"].to_pylist())) == table.num_rows == 69
+
+
+def test_a_job_is_stopped_over_a_file(server, client, tmp_path, until):
+    (tmp_path / "slow.csv").write_text("0.1\n" * 3000)
+    client.create_transform_job(slowly(server, "stopped", tmp_path / "slow.csv"))
+    folder = server.root / "outputs" / "stopped"
+    until(lambda: list(folder.glob(".*.part")))
+
+    client.stop_transform_job("stopped")
+
+    assert ended(client, "stopped", until)["transform_job_status"] == "Stopped"
+    assert list(folder.iterdir()) == []
 
 
 def test_whoever_may_not_see_rows_sees_no_record_in_a_reason(trained, tmp_path, until):

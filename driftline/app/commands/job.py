@@ -67,10 +67,10 @@ def job_get(
 
 def _follow(client: Client, found: Mapping[str, Any]) -> Mapping[str, Any]:
     name = found["transform_job_name"]
-    with progress(f"job {name}", unit="records") as advance:
+    with progress(f"job {name}", unit="files") as advance:
         while found["transform_job_status"] not in _ENDED:
-            if found["progress"] is not None:
-                advance(found["progress"]["records"], None)
+            if (counts := found["progress"]) is not None:
+                advance(counts["files_done"], counts["files"])
             time.sleep(POLL_S)
             try:
                 found = client.transform_job(name)

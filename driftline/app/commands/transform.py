@@ -70,8 +70,7 @@ def transform(
 ) -> Answer:
     """Score files by a model: one output a file, in order.
 
-    The model runs in a process of its own, without a server. The same command again goes on with
-    the file that a killed one was at.
+    The model runs in a process of its own, without a server.
 
     Example: driftline transform model.skops today.csv --skip-header -o scores
     """
@@ -110,8 +109,7 @@ def _here(
 ) -> Mapping[str, Any]:
     """Run a job in this process."""
     # Imported here: what runs models is slow to import, and not needed for a job of a server.
-    from driftline.app.stopping import stop_on_signals
-    from driftline.app.transforming import transform_files_of
+    from driftline.app.transforming import transform_here
     from driftline.serving.hosting.child import Launch
     from driftline.serving.hosting.formats.table import find_model, require_trusted
 
@@ -126,16 +124,11 @@ def _here(
     launch = Launch(
         str(found.path.absolute()), settings.serving.trust_pickle, text, name=found.path.name
     )
-    stop = stop_on_signals()
-    with progress("transform", unit=_unit(spec)) as advance:
-        return transform_files_of(
-            _checked(spec), launch, local_dir=settings.local_dir, stop=stop,
-            moved=lambda counts: advance(counts.position, counts.size or None),
+    with progress("transform", unit="records") as advance:
+        return transform_here(
+            _checked(spec), launch, settings.local_dir / "transform",
+            lambda records: advance(records, None),
         )  # fmt: skip
-
-
-def _unit(spec: Mapping[str, Any]) -> str:
-    return "rows" if "parquet" in spec["transform_input"]["content_type"] else "bytes"
 
 
 def _checked(spec: Mapping[str, Any]) -> TransformJobSpec:

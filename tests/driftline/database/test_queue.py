@@ -106,7 +106,7 @@ def test_free_rows_expire_and_ended_ones_are_dropped(engine):
     assert row_of(engine, "a").status == "waiting"
     assert row_of(engine, "b").status == "late"
     with engine.begin() as connection:
-        assert QUEUE.drop_ended(connection, NOW + SECOND) == ["b"]
+        QUEUE.drop_ended(connection, NOW + SECOND)
         assert connection.scalars(select(JOBS.c.id)).all() == ["a"]
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from driftline.capture.tables.dataset import Dataset
 from driftline.serving.hosting.child import Launch
 from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.reach import Reach
-from driftline.serving.transform.capture import capture_into
+from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.jobs import OwnedJob, claim_jobs, create_job
 from driftline.serving.transform.run import Surroundings, run_job
@@ -61,20 +62,19 @@ def spec(name, data, folder, captured_as=None, content_type="text/csv", **more):
     )
 
 
-def run(server, trained, job, tmp_path, *, when=NIGHT, capture=None, begins=True):
+def run(server, trained, job, tmp_path, *, when=NIGHT, capture=JobCapture, begins=True):
     """Run a job that was created at some time, as the process of a server does."""
     signature = signature_of(server.engine, "flights").to_json()
     with server.engine.begin() as connection:
         if begins:
             create_job(connection, job, by="ada", now=when, signature=signature)
         claim_jobs(connection, "here", when, 1)
-    around = Surroundings(
-        tmp_path, lambda: NOW, threading.Event(),
-        capture=capture or capture_into(server.engine, str(server.root), None),
-    )  # fmt: skip
     launch = Launch(str(trained.file), signature=signature)
-    owned = OwnedJob(server.engine, job.transform_job_name, "here")
-    return run_job(owned, lambda _job: launch, around)
+    around = Surroundings(
+        tmp_path, lambda: NOW, threading.Event(), lambda _job: launch,
+        partial(capture, server.engine, str(server.root), None),
+    )  # fmt: skip
+    return run_job(OwnedJob(server.engine, job.transform_job_name, "here"), around)
 
 
 def table(server, endpoint):
@@ -146,19 +146,19 @@ def test_a_process_that_ends_over_a_file_leaves_each_row_once(server, trained, t
     single = {"batch_strategy": "SingleRecord"}
     when = NIGHT - timedelta(days=60 + is_stored)
     job = spec(name, tmp_path / "rows", tmp_path, "nightly", **single)
-    store = capture_into(server.engine, str(server.root), None)
     calls = []
 
-    def ending(taken, lines):
-        calls.append(lines)
-        if len(calls) == 3 and not is_stored:
-            raise KilledError
-        store(taken, lines)
-        if len(calls) == 3:
-            raise KilledError
+    class Ending(JobCapture):
+        def store(self):
+            calls.append(self)
+            if len(calls) == 3 and not is_stored:
+                raise KilledError
+            super().store()
+            if len(calls) == 3:
+                raise KilledError
 
     with pytest.raises(KilledError):
-        run(server, trained, job, tmp_path, when=when, capture=ending)
+        run(server, trained, job, tmp_path, when=when, capture=Ending)
     assert run(server, trained, job, tmp_path, begins=False) == "Completed"
 
     found = table(server, "nightly")
@@ -175,12 +175,13 @@ def test_a_file_that_is_removed_before_its_turn_ends_the_job(server, trained, tm
         else:
             trained.inputs.head(1).to_parquet(tmp_path / "rows" / f"{name}.parquet", index=False)
 
-    def removing(_job, _lines):
-        (tmp_path / "rows" / f"b.{form}").unlink(missing_ok=True)
+    class Removing(JobCapture):
+        def store(self):
+            (tmp_path / "rows" / f"b.{form}").unlink(missing_ok=True)
 
     kind = {"csv": "text/csv", "parquet": "application/x-parquet"}[form]
     job = spec(f"removed-{form}", tmp_path / "rows", tmp_path, "nightly", kind)
-    assert run(server, trained, job, tmp_path, capture=removing) == "Failed"
+    assert run(server, trained, job, tmp_path, capture=Removing) == "Failed"
 
 
 def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_path):

@@ -58,7 +58,7 @@ def test_batches_are_the_file(tmp_path, strategy):
     batches = read_all(file, spec)
 
     assert b"".join(one.content for one in batches) == file.read_bytes()
-    assert [one.decode() for part in batches for one in part.records()] == lines
+    assert [one.decode() for part in batches for one in part.texts] == lines
     assert max(len(one.content) for one in batches) <= 1 << 20
     assert [one.first for one in batches[:2]] == [1, 1 + batches[0].count]
 
@@ -92,7 +92,7 @@ def test_header_and_blank_ends_are_left_out(tmp_path, text, records):
 
     found = read_all(tmp_path / "rows.csv", spec_of(skip_header=True))
 
-    assert [one for part in found for one in part.records()] == records
+    assert [one for part in found for one in part.texts] == records
     assert [part.first for part in found] == ([2] if records else [])
 
 
