@@ -39,6 +39,8 @@ from driftline.capture.spool.follower import SpoolReader
 from driftline.capture.spool.frame import Kind
 from driftline.capture.tap.tap import Capture
 from driftline.capture.tap.target import CaptureTarget
+from driftline.settings.schema import Storage
+from driftline.settings.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,9 +127,8 @@ def bundled(folder: Path) -> App:
     migrate(engine)
     return create_app(
         ServerContext(
+            settings=Settings(storage=Storage(root=str(folder))),
             engine=engine,
-            root=str(folder),
-            spool_dir=folder / "spool",
             now=lambda: datetime.now(UTC),
         )
     )

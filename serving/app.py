@@ -81,7 +81,7 @@ def create_app(context: ServerContext) -> App:
             _api(context, reconciler, lambda: tap.counters, exposition, (traffic, health), later),
             context,
         ),
-        limit=context.max_request_bytes,
+        limit=context.settings.serving.max_request_bytes,
         timeout_s=context.body_timeout_s,
     )
 
@@ -95,13 +95,14 @@ def create_app(context: ServerContext) -> App:
         serve,
         route=invocations.target,
         now_ns=lambda: round(context.now().timestamp() * 1e9),
-        place=context.place,
+        place=context.settings.capture_place,
     )
     invocations.mirror_through(tap)
+    settings = context.settings
     if context.authenticator is None:
-        return SageMakerErrors(LocalOnly(tap, context.external_url))
+        return SageMakerErrors(LocalOnly(tap, settings.server.external_url))
     known = Gate(admit_invocations(tap, invocations), context.authenticator, HEALTH_PATHS)
-    return SageMakerErrors(LocalOnly(known, context.external_url, context.hosts))
+    return SageMakerErrors(LocalOnly(known, settings.server.external_url, settings.own_hosts))
 
 
 def _api(
@@ -119,7 +120,7 @@ def _api(
     pairs, begun = _receivers(context, exposition)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
     shelf = ModelShelf(
-        context.engine, context.root, trust_pickle=context.trust_pickle,
+        context.engine, context.root, trust_pickle=context.settings.serving.trust_pickle,
         local_dir=context.local_dir,
     )  # fmt: skip
 
@@ -183,7 +184,7 @@ def _receivers(
     context: ServerContext, exposition: Exposition
 ) -> tuple[pairing.Pairing, undeclared.UndeclaredEndpoints]:
     """Return what takes records of others' endpoints, and bounds which; both are counted."""
-    pairs = pairing.Pairing(context.place)
+    pairs = pairing.Pairing(context.settings.capture_place)
     exposition.count("driftline_cloud_", lambda: pairs.counters, pairing.COUNTED)
     begun = undeclared.UndeclaredEndpoints(
         context.root, context.max_undeclared_endpoints, partial(declared_endpoints, context.engine)

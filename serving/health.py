@@ -139,8 +139,7 @@ def disks(context: ServerContext) -> list[Path]:
     folders = [context.spool_dir]
     if not is_remote(context.root):
         folders.append(Path(open_uri(context.root)[1]))
-    if context.local_dir is not None:
-        folders.append(context.local_dir)
+    folders.append(context.local_dir)
     database = context.engine.url.database
     if context.engine.dialect.name == "sqlite" and database and database != ":memory:":
         folders.append(Path(database).absolute().parent)

@@ -7,8 +7,8 @@ import platform
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from driftline.app.settings.settings import Settings, SettingsError
 from driftline.errors import InputError
+from driftline.settings.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -22,12 +22,6 @@ log = logging.getLogger(__name__)
 
 SESSION = timedelta(hours=12)
 """After which a person must log in again."""
-
-
-def own_hosts(settings: Settings) -> list[str]:
-    """Return the names, without port, by which others ask this machine."""
-    named = [settings.server.host, settings.dashboard.host, *settings.auth.hosts]
-    return [name.strip("[]").lower() for name in named]
 
 
 def authenticator(
@@ -126,5 +120,5 @@ def dashboard_access(settings: Settings, engine: Engine, writer: Engine) -> Acce
         now=lambda: datetime.now(UTC),
         provider=provider(settings),
         is_https=settings.dashboard.external_url.startswith("https:"),
-        hosts=own_hosts(settings),
+        hosts=settings.own_hosts,
     )

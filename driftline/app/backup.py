@@ -24,7 +24,6 @@ import pyarrow as pa
 from deltalake import DeltaTable
 
 from driftline import __version__
-from driftline.app.settings.settings import Settings
 from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.audit.spools import FOLDER as AUDIT
 from driftline.capture.spool.folder import replace_file, sync_path
@@ -33,6 +32,7 @@ from driftline.capture.tables.log_files import KEPT_SUFFIX, LOG, list_tables
 from driftline.database.engine import sqlite_file, sqlite_files
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.hosting.multi_model.file_cache import COPIES
+from driftline.settings.settings import Settings
 from driftline.storage import is_remote
 
 MANIFEST = "manifest.json"

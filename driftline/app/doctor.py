@@ -22,7 +22,6 @@ from driftline.app.access import provider, trusted_proxy
 from driftline.app.client.connection import tls_failure, trusted_certificates
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
-from driftline.app.settings.settings import Settings
 from driftline.capture.line.kafka_options import KafkaOptions
 from driftline.capture.spool.backlog import measure
 from driftline.capture.spool.host_counts import unreported
@@ -35,6 +34,7 @@ from driftline.errors import DriftlineError, UnavailableError
 from driftline.formats.location import locate
 from driftline.monitors.definitions import list_definitions
 from driftline.monitors.run.overdue import overdue
+from driftline.settings.settings import Settings
 from driftline.sizes import bytes_text
 from driftline.storage import disk_failure, is_remote, use_options
 

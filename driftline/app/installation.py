@@ -9,10 +9,10 @@ from sqlalchemy import inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.app.client.client import Client
-from driftline.app.settings.settings import Settings
 from driftline.database.engine import failure_sentence, open_database, sqlite_file
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.tables import installation
+from driftline.settings.settings import Settings
 
 
 class WrongServerError(InputError):

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from driftline.app.listener import Server, listen
-from driftline.app.settings.settings import Settings
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
 from driftline.errors import UnavailableError
 from driftline.loopback import (
@@ -28,6 +27,7 @@ from driftline.loopback import (
     refuse,
     require_loopback,
 )
+from driftline.settings.settings import Settings
 
 if TYPE_CHECKING:
     from driftline.capture.line.producer import Producer

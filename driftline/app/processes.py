@@ -22,20 +22,19 @@ from driftline.allocator import choose_allocators, return_freed_memory
 from driftline.app.access import (
     authenticator,
     dashboard_access,
-    own_hosts,
     register_token_file,
 )
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.open_telemetry import tracing
 from driftline.app.reach import reach, table_access
-from driftline.app.settings.settings import Settings, SettingsError, describe, load
 from driftline.app.stopping import stop_on_signals
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.lazy_imports import start_lean_process
 from driftline.loopback import require_loopback
 from driftline.mapped_files import release_at_rest
+from driftline.settings.settings import Settings, SettingsError, describe, load
 from driftline.storage import make_files_private, use_options
 from driftline.tracing import traced
 
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from driftline.capture.line.table_maintenance import TableMaintenance
     from driftline.capture.line.transport import Transport
     from driftline.capture.redaction.redactor import Redactor
-    from driftline.capture.tap.place import CapturePlace
     from driftline.monitors.run.auditor import Auditor
 
 log = logging.getLogger(__name__)
@@ -109,35 +107,17 @@ def run_server(settings: Settings, ready: Ready) -> None:
         migrate(engine)
         register_token_file(settings, engine)
         context = ServerContext(
+            settings=settings,
             engine=engine,
-            root=settings.root,
-            local_dir=settings.local_dir,
-            spool_dir=settings.spool_dir,
             now=clock(settings),
-            dashboard_url=settings.dashboard_link,
+            lease_clock=DatabaseClock(engine),
             authenticator=authenticator(settings, engine),
-            hosts=own_hosts(settings),
-            external_url=settings.server.external_url,
-            recording=_recording(settings),
-            trust_pickle=settings.serving.trust_pickle,
-            trust_commands=settings.serving.trust_commands,
-            workers=settings.serving.workers,
-            timeout_s=settings.serving.timeout_s,
-            serverless_idle_s=settings.serving.serverless_idle_s,
-            max_request_bytes=settings.serving.max_request_bytes,
-            retention_days=settings.capture.retention_days,
-            erasure_days=settings.capture.erasure_days,
-            allow_networks=settings.notify.allow_networks,
             redactor=redactor(settings),
             reach=reach(settings),
             access=table_access(settings),
-            scripts_dir=settings.scheduler.scripts_dir,
-            commands_dir=settings.scheduler.commands_dir,
-            lease_clock=DatabaseClock(engine),
             vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
             commands=commands_of(settings.notify.commands),
             start_transform=partial(start_transform, settings.file),
-            max_transform_jobs=settings.serving.max_transform_jobs,
         )
         serve(create_app(context), listener, ready, tls)
 
@@ -225,7 +205,7 @@ def run_proxy(
             endpoint=endpoint,
             paths=paths,
             sampling_percentage=sampling_percentage,
-            place=_recording(settings),
+            place=settings.capture_place,
         )
         listener = listen("proxy", host, port, mend="give another --port")
         serve(proxy_app(tap), listener, ready)
@@ -348,19 +328,6 @@ def redactor(settings: Settings) -> Redactor | None:
             endpoint, side,
         )  # fmt: skip
     return found
-
-
-def _recording(settings: Settings) -> CapturePlace:
-    """Return what the settings say of how the tap records."""
-    from driftline.capture.tap.place import CapturePlace
-
-    chosen = settings.capture
-    return CapturePlace(
-        settings.spool_dir,
-        spool_max_bytes=chosen.spool_max_bytes,
-        max_body_bytes=chosen.max_body_bytes,
-        headers=tuple(chosen.headers),
-    )
 
 
 def kafka_options(settings: Settings) -> KafkaOptions:

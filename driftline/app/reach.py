@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from driftline.app.settings.settings import FILE_NAME, Settings
+from driftline.settings.settings import FILE_NAME, Settings
 from driftline.storage import is_remote
 
 if TYPE_CHECKING:

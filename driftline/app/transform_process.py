@@ -20,7 +20,6 @@ from driftline.app.exit_codes import exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.processes import end_with_parent, prepare, redactor
 from driftline.app.reach import reach
-from driftline.app.settings.settings import Settings, load
 from driftline.app.stopping import stop_on_signals
 from driftline.database.clock import DatabaseClock
 from driftline.database.engine import using_database
@@ -31,6 +30,7 @@ from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.jobs import OwnedJob, TransformJob
 from driftline.serving.transform.run import Surroundings, run_job
+from driftline.settings.settings import Settings, load
 
 log = logging.getLogger(__name__)
 

@@ -200,10 +200,10 @@ class AsyncInvocations:
         self._context.reach.check_object(request.input_location, request.endpoint)
         place = locate(request.input_location)
         size = place.system.get_file_info([place.path])[0].size or 0
-        if size > self._context.max_request_bytes:
+        if size > self._context.settings.serving.max_request_bytes:
             raise InputError(
                 f"{request.input_location}: {size} bytes; the limit is "
-                f"{self._context.max_request_bytes} ([serving] max_request_bytes)"
+                f"{self._context.settings.serving.max_request_bytes} ([serving] max_request_bytes)"
             )
         return place.read()
 

@@ -64,14 +64,14 @@ def launch_of(context: ServerContext, desired: DesiredVariant, container: str = 
         memory.append(desired.serverless.memory_bytes)
     return Launch(
         path=many.prefix if many else str(context.models.path(desired.model_file)),
-        trust_pickle=desired.trust_pickle and context.trust_pickle,
+        trust_pickle=desired.trust_pickle and context.settings.serving.trust_pickle,
         signature=desired.signature,
         positive=desired.positive,
         max_rows=context.max_request_rows,
         name=desired.model,
         many=many,
         command=desired.command,
-        trust_commands=context.trust_commands,
+        trust_commands=context.settings.serving.trust_commands,
         memory_bytes=min((one for one in memory if one is not None), default=None),
         is_serverless=desired.serverless is not None,
         container=container,
@@ -82,17 +82,17 @@ def limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
     """Return the bounds of a variant's pool."""
     if (serverless := desired.serverless) is None:
         return Limits(
-            minimum=desired.instance_count or context.workers,
+            minimum=desired.instance_count or 1,
             open_requests=context.max_open_requests,
-            timeout_s=context.timeout_s,
+            timeout_s=context.settings.serving.timeout_s,
             start_timeout_s=context.start_timeout_s,
         )
     return Limits(
         minimum=serverless.provisioned,
         maximum=serverless.max_concurrency,
-        idle_s=context.serverless_idle_s,
+        idle_s=context.settings.serving.serverless_idle_s,
         open_requests=serverless.max_concurrency,
-        timeout_s=context.timeout_s,
+        timeout_s=context.settings.serving.timeout_s,
         # A request waits for the start of its worker.
-        start_timeout_s=min(context.start_timeout_s, context.timeout_s),
+        start_timeout_s=min(context.start_timeout_s, context.settings.serving.timeout_s),
     )

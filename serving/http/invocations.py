@@ -75,7 +75,7 @@ class Invocations:
         self._draw = draw
         self._now = context.now
         self._tap: App | None = None
-        self._limit = context.max_request_bytes
+        self._limit = context.settings.serving.max_request_bytes
         self._body_timeout_s = context.body_timeout_s
 
     def mirror_through(self, tap: App) -> None:

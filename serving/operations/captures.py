@@ -155,8 +155,8 @@ def _counted(
 ) -> Iterator[Json]:
     """Count what tables hold; without a signature bodies are kept raw, and it says so."""
     found = capture_documents(
-        context.root, context.spool_dir, names, retention_days=context.retention_days,
-        now=context.now(),
+        context.root, context.spool_dir, names,
+        retention_days=context.settings.capture.retention_days, now=context.now(),
     )  # fmt: skip
     for one in found:
         name = one["endpoint"]

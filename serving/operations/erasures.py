@@ -76,7 +76,7 @@ def erase(
             context.spool_dir / NAMES,
             ids,
             now=context.now(),
-            keep=timedelta(days=context.erasure_days),
+            keep=timedelta(days=context.settings.capture.erasure_days),
             endpoint=name,
             where=condition,
             windows=partial(clear_windows, context.engine, context.root),

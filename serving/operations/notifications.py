@@ -37,7 +37,7 @@ MessageId = Annotated[str, "The message's id; `driftline delivery list` shows it
 async def test_channel(services: Services, name: Channel) -> SendResult:
     """Send one message of type webhook.test now, and return what the receiver answered."""
     context = services.context
-    networks = tuple(context.allow_networks)
+    networks = tuple(context.settings.notify.allow_networks)
     return await try_channel(
         context.engine, name,
         transports=Transports(AddressGuard(networks), networks, context.commands),

@@ -66,12 +66,12 @@ def import_facts(services: Services, name: Endpoint) -> Json:
     context = services.context
     with read_connection(context.engine) as connection:
         endpoint, is_declared = _importable(context, connection, name)
-    kept = timedelta(days=context.retention_days)
+    kept = timedelta(days=context.settings.capture.retention_days)
     return {
         "endpoint": endpoint,
         "declared": is_declared,
         "typed": signature_of(context.engine, endpoint) is not None,
-        "retention_days": context.retention_days,
+        "retention_days": context.settings.capture.retention_days,
         "keep_from": (datetime.now(UTC) - kept).date(),
     }
 
@@ -248,7 +248,9 @@ def _erased_from(context: ServerContext, endpoint: str, start: datetime | None) 
     """Return the time from which hours without records can only have been emptied by erasure."""
     if endpoint not in erasure_counts(context.root):
         return None
-    kept = context.now().astimezone(UTC) - timedelta(days=context.retention_days - 1)
+    kept = context.now().astimezone(UTC) - timedelta(
+        days=context.settings.capture.retention_days - 1
+    )
     whole = kept.replace(hour=0, minute=0, second=0, microsecond=0)
     return whole if start is None else max(whole, start)
 

@@ -228,7 +228,7 @@ def _judge_again(
         query = query.where(table.violation_count > 0)
     if is_open:
         # Against another version a window without rows would fail, in the place of its verdict.
-        kept = moment_before(context.now(), timedelta(days=context.retention_days))
+        kept = moment_before(context.now(), timedelta(days=context.settings.capture.retention_days))
         query = query.where(table.window_start >= kept)
     query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
     with read_connection(context.engine) as connection:

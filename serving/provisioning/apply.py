@@ -81,6 +81,7 @@ from driftline.serving.resources.specs import (
     baseline_and_pin,
 )
 from driftline.serving.resources.store import Stored
+from driftline.settings.schema import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -124,11 +125,11 @@ class Applier:
         resources = await self._read(fill_in, parse_resources(documents))
         for resource in resources:
             _check(resource)
-            _check_scripts(resource, self._context.scripts_dir, self._context.commands_dir)
+            _check_scripts(resource, self._context.settings.scheduler)
         await require_ways(
             resources,
             commands=self._context.commands,
-            allow_networks=self._context.allow_networks,
+            allow_networks=self._context.settings.notify.allow_networks,
             turns=self._asking,
             known=await self._read(known_targets, resources),
         )
@@ -200,8 +201,9 @@ class Applier:
         context = self._context
         look = partial(
             content_of, resource, context.reach,
-            trust_pickle=context.trust_pickle, trust_commands=context.trust_commands,
-            scripts_dir=context.scripts_dir, access=context.access,
+            trust_pickle=context.settings.serving.trust_pickle,
+            trust_commands=context.settings.serving.trust_commands,
+            scripts_dir=context.settings.scheduler.scripts_dir, access=context.access,
         )  # fmt: skip
         try:
             return await within(_LOOK_S, look)
@@ -538,7 +540,7 @@ def _check(resource: Resource) -> None:
         raise ResourceError(f"{resource}: {str(error).removeprefix(own)}") from error
 
 
-def _check_scripts(resource: Resource, folder: str, commands_dir: str) -> None:
+def _check_scripts(resource: Resource, folders: Scheduler) -> None:
     """Refuse scripts and commands that are not in the installation's folders."""
     named: tuple[str | None, ...] = ()
     if isinstance(resource.spec, MonitorSpec):
@@ -551,8 +553,8 @@ def _check_scripts(resource: Resource, folder: str, commands_dir: str) -> None:
     try:
         for name in named:
             if name is not None:
-                script_in(folder, name)
+                script_in(folders.scripts_dir, name)
         if isinstance(resource.spec, MonitorSpec) and resource.spec.command is not None:
-            command_in(commands_dir, resource.spec.command)
+            command_in(folders.commands_dir, resource.spec.command)
     except InputError as error:
         raise ResourceError(f"{resource}: {error}") from error

@@ -40,8 +40,8 @@ def open_job(
                 require_signature(context.engine, definition.endpoint) if is_captured else None
             ),
             predict=predict,
-            scripts_dir=context.scripts_dir,
-            commands_dir=context.commands_dir,
-            retention=timedelta(days=context.retention_days),
+            scripts_dir=context.settings.scheduler.scripts_dir,
+            commands_dir=context.settings.scheduler.commands_dir,
+            retention=timedelta(days=context.settings.capture.retention_days),
             access=context.access,
         )

@@ -104,7 +104,10 @@ class Provisioner:
             match resource.spec:
                 case Pipeline():
                     # What they answer is looked up when an endpoint is made, which follows them.
-                    return {"trust_pickle": self._context.trust_pickle, "description": None}
+                    return {
+                        "trust_pickle": self._context.settings.serving.trust_pickle,
+                        "description": None,
+                    }
                 case MultiModel() as spec:
                     examples = (source or "").split()
                     made = await self._many_models(planned, spec, examples)
@@ -141,7 +144,7 @@ class Provisioner:
             baselines.remove(self._context.root, baseline, version)
 
     async def _model(self, planned: Planned, spec: FileModel | ProgramModel, file: Path) -> Made:
-        trusted = self._context.trust_pickle and (
+        trusted = self._context.settings.serving.trust_pickle and (
             isinstance(spec, ProgramModel) or spec.trust_pickle is not False
         )
         command, memory_bytes = command_of(planned.spec)
@@ -162,7 +165,7 @@ class Provisioner:
         await asyncio.to_thread(copy.make)
         launch = Launch(
             str(self._store.path(copy.path)), trust_pickle=trusted, name=planned.resource.name,
-            command=command, trust_commands=self._context.trust_commands,
+            command=command, trust_commands=self._context.settings.serving.trust_commands,
             memory_bytes=memory_bytes,
         )  # fmt: skip
         # Of a command, which tells little by itself, whoever applies it may read what it printed.
@@ -182,7 +185,7 @@ class Provisioner:
         self, planned: Planned, spec: MultiModel, examples: Sequence[str]
     ) -> Made:
         """Learn from some models below a prefix what most of them take and answer."""
-        trusted = self._context.trust_pickle and spec.trust_pickle is not False
+        trusted = self._context.settings.serving.trust_pickle and spec.trust_pickle is not False
         if planned.before is not None and not planned.is_new_content:
             return {**planned.before.made, "trust_pickle": trusted}
         found = {"digest": planned.content["digest"], "trust_pickle": trusted}
@@ -240,7 +243,7 @@ class Provisioner:
             data, origin = self._captured(spec)
             roles = replace(roles, timestamp=roles.timestamp or EVENT_TIME)
         elif spec.preprocess is not None:
-            script = script_in(self._context.scripts_dir, spec.preprocess)
+            script = script_in(self._context.settings.scheduler.scripts_dir, spec.preprocess)
             data = preprocessed(data, script, quiet=True, discreet=True)
         classes = () if model is None else model["description"]["classes"]
         fitted = baselines.Baseline.of(data, roles, segments=spec.segments, model_classes=classes)
@@ -291,7 +294,7 @@ class Provisioner:
         launch = Launch(
             str(self._store.fetch(model["file"])),
             # What was trusted once may be no more.
-            trust_pickle=self._context.trust_pickle and model["trust_pickle"],
+            trust_pickle=self._context.settings.serving.trust_pickle and model["trust_pickle"],
             positive=positive_class(fitted.signature, model["description"], chosen=spec.positive),
         )
         timeout_s = self._context.start_timeout_s

@@ -72,8 +72,8 @@ class TransformJobs:
     def _claim(self) -> list[TransformJob]:
         """Take free jobs while there is room; forget those that ended as long ago as rows are."""
         now = self._context.lease_clock()
-        room = max(0, self._context.max_transform_jobs - len(self._running))
-        kept = timedelta(days=self._context.retention_days)
+        room = max(0, self._context.settings.serving.max_transform_jobs - len(self._running))
+        kept = timedelta(days=self._context.settings.capture.retention_days)
         with self._context.engine.begin() as connection:
             transform_queue.drop_ended(connection, now - kept)
             return claim_jobs(connection, self._owner, now, room, list(self._running))

@@ -12,11 +12,11 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from driftline.access.principal import ANYBODY, CURRENT, Principal
 from driftline.app.listener import Server, listen
-from driftline.app.settings.settings import describe, load
 from driftline.dashboard.app import create_app
 from driftline.dashboard.login import SECRET
 from driftline.dashboard.queries.stores import Stores
 from driftline.serving.resources.endpoints import declared_endpoints
+from driftline.settings.settings import describe, load
 from tests.dashboard.measured_seed import seed_measured
 from tests.dashboard.policed_seed import LATENCY, policed
 from tests.dashboard.seed import seed

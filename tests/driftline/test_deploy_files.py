@@ -21,9 +21,9 @@ import yaml
 
 from driftline.app.cli import build
 from driftline.app.process_metrics import PORT_OFFSETS
-from driftline.app.settings.schema import is_secret
-from driftline.app.settings.settings import Settings, load, sections
 from driftline.app.up import LAST_LINES_S, ROLES, STOP_S
+from driftline.settings.schema import is_secret
+from driftline.settings.settings import Settings, load, sections
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from driftline.app.settings.settings import describe, load
 from driftline.errors import InputError
+from driftline.settings.settings import describe, load
 from driftline.storage import check_uri, delta_options, open_uri, use_options
 
 KEYS = {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "very-secret-word"}

@@ -54,7 +54,7 @@ PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitor
 MODULES = (
     "driftline.app.cli",
     "driftline.app.processes",
-    "driftline.app.settings.settings",
+    "driftline.settings.settings",
     "driftline.app.transform_process",
     "driftline.app.transforming",
     "driftline.baseline.store",

@@ -22,10 +22,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL, Dialect, Engine, event
 
-from driftline.app.settings.settings import Settings, load
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.serving.tables import installation
+from driftline.settings.settings import Settings, load
 from tests.servers.ports import free_port
 
 __all__ = [

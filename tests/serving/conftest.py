@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting import worker_process
 from driftline.serving.resources.endpoints import signature_of, trusts_event_time
+from driftline.settings.settings import Settings, sections
 from tests.servers.postgres import new_sqlite, open_url
 from tests.sinking import sink_all
 
@@ -171,17 +172,38 @@ class Running:
         return [] if parent is None else sorted(children(parent))
 
 
+CONTEXT = {field.name for field in fields(ServerContext)}
+
+
+def settings_of(
+    folder: Path, root: Path | None = None, *, dashboard_url: str = "", **values: Any
+) -> Settings:
+    """Return settings of a server in a folder; each value goes to the section that has its key."""
+    found: dict[str, dict[str, Any]] = {
+        "storage": {"root": str(root or folder / "root"), "local_dir": str(folder)},
+        "dashboard": {"external_url": dashboard_url},
+    }
+    for key, value in values.items():
+        section = next(
+            name
+            for name in ("serving", "capture", "notify", "scheduler", "server", "auth")
+            if key in sections()[name].model_fields
+        )
+        found.setdefault(section, {})[key] = value
+    return Settings(**found, folder=folder)
+
+
 @contextlib.contextmanager
 def running(folder: Path, *, database: str = "", **settings: Any) -> Iterator[Running]:
     """Run the whole server in a thread, on a port of its own; on SQLite if not told otherwise."""
     engine = open_url(database or new_sqlite(folder))
     root = folder / "root"
     root.mkdir(exist_ok=True)
+    limits = {name: settings.pop(name) for name in CONTEXT & settings.keys()}
     context = ServerContext(
+        settings=settings_of(folder, root, **settings),
         engine=engine,
-        root=str(root),
-        spool_dir=folder / "spool",
-        **{"now": lambda: NOW, **settings},
+        **{"now": lambda: NOW} | limits,
     )
     listener = listen("test", "127.0.0.1", 0)
     server = Server(create_app(context))

@@ -17,6 +17,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.health import Health, disks
 from driftline.storage import bucket_failure, disk_failure
 from tests.servers.postgres import new_sqlite, open_url
+from tests.serving.conftest import settings_of
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
@@ -24,9 +25,7 @@ NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 @pytest.fixture
 def context(tmp_path):
     engine = open_url(new_sqlite(tmp_path))
-    yield ServerContext(
-        engine=engine, root=str(tmp_path / "root"), spool_dir=tmp_path / "spool", now=lambda: NOW
-    )
+    yield ServerContext(settings=settings_of(tmp_path), engine=engine, now=lambda: NOW)
     engine.dispose()
 
 
@@ -122,7 +121,8 @@ def test_a_bucket_that_hangs_is_told_and_no_other_look_waits_for_it(context, mon
 
 
 def test_each_disk_that_is_written_to_is_looked_at(context, tmp_path):
-    elsewhere = replace(context, spool_dir=Path("/proc/spool"), local_dir=tmp_path / "local")
+    settings = settings_of(tmp_path / "local", tmp_path / "root", spool_dir="/proc/spool")
+    elsewhere = replace(context, settings=settings)
 
     problems = Health(elsewhere).look()
 

@@ -15,10 +15,10 @@ from driftline.app.cli import build
 from driftline.app.client.client import Client
 from driftline.app.doctor import examine
 from driftline.app.installation import WrongServerError, installation_id
-from driftline.app.settings.settings import Settings, load
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.errors import InputError
+from driftline.settings.settings import Settings, load
 from tests.servers.postgres import open_url
 
 

@@ -19,7 +19,7 @@ from driftline.serving.resources import store
 from driftline.serving.resources.model_uses import LENGTH, leave, say_used, unused
 from driftline.serving.resources.specs import ExternalEndpoint, FileModel, ServedEndpoint
 from tests.servers.postgres import new_sqlite, open_url
-from tests.serving.conftest import NOW, resource, running
+from tests.serving.conftest import NOW, resource, running, settings_of
 
 ROW = "UA,EWR,2900,39"
 
@@ -92,9 +92,7 @@ def test_a_model_that_another_server_runs_on_stays(pair, trained, inverted, unti
 def reconciler(engine, tmp_path):
     """A reconciler that does not run."""
     return EndpointReconciler(
-        ServerContext(
-            engine=engine, root=str(tmp_path), spool_dir=tmp_path / "spool", now=lambda: NOW
-        )
+        ServerContext(settings=settings_of(tmp_path, tmp_path), engine=engine, now=lambda: NOW)
     )
 
 
@@ -214,7 +212,7 @@ def test_changes_of_models_and_endpoints_are_counted_and_no_others(engine):
 def test_a_server_that_has_not_read_its_endpoints_says_come_again(engine, tmp_path, path):
     """It began, and the store has not answered yet: no endpoint is known to be missing."""
     context = ServerContext(
-        engine=engine, root=str(tmp_path), spool_dir=tmp_path / "spool", now=lambda: NOW
+        settings=settings_of(tmp_path, tmp_path), engine=engine, now=lambda: NOW
     )
 
     async def ask():
@@ -239,7 +237,7 @@ def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path, tr
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA query_only = ON"))
     engine.dispose()
     context = ServerContext(
-        engine=engine, root=str(tmp_path), spool_dir=tmp_path / "spool", now=lambda: NOW
+        settings=settings_of(tmp_path, tmp_path), engine=engine, now=lambda: NOW
     )
 
     async def begin():

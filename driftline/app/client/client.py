@@ -15,9 +15,9 @@ from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 
 if TYPE_CHECKING:
-    from driftline.app.settings.settings import Settings
     from driftline.serving.operations.resources import Collection
     from driftline.serving.resources.specs import Kind as ResourceKind
+    from driftline.settings.settings import Settings
 
 # Kinds of resources, as written in files, and their collections in the API.
 KINDS: Mapping[ResourceKind, Collection] = {

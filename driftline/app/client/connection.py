@@ -26,7 +26,7 @@ from driftline.loopback import DEFAULT_SERVER
 from driftline.validation import require_finite, require_unicode
 
 if TYPE_CHECKING:
-    from driftline.app.settings.settings import Settings
+    from driftline.settings.settings import Settings
 
 # What a server answers, as it comes: docs/python-client.md.
 Json = dict[str, Any]

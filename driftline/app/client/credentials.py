@@ -10,7 +10,7 @@ from driftline.errors import ForbiddenError, UnavailableError
 from driftline.loopback import is_loopback
 
 if TYPE_CHECKING:
-    from driftline.app.settings.settings import Settings
+    from driftline.settings.settings import Settings
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -18,7 +18,7 @@ _PORTS = {"http": 80, "https": 443}
 def settings_here() -> Settings:
     """Return the settings of the working folder and of the environment."""
     # Imported here and below: most servers ask for no token.
-    from driftline.app.settings.settings import load
+    from driftline.settings.settings import load
 
     return load(environment=os.environ)
 

@@ -11,8 +11,8 @@ import typer
 from driftline.app.client import client
 from driftline.app.commands.options import load_settings
 from driftline.app.installation import require_same, served_by
-from driftline.app.settings.settings import Settings
 from driftline.errors import DriftlineError
+from driftline.settings.settings import Settings
 
 # Requests that only ask, although by POST.
 _QUESTIONS = (

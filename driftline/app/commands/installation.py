@@ -56,7 +56,7 @@ def settings(config_file: options.SettingsFile = None) -> Answer:
 
     Example: driftline settings --json
     """
-    from driftline.app.settings.settings import describe  # As the other work of these commands.
+    from driftline.settings.settings import describe  # As the other work of these commands.
 
     rows = describe(load_settings(config_file))
     # One line for each, whatever the terminal's width: people grep for a setting.

@@ -27,7 +27,7 @@ from driftline.storage import is_remote, make_files_private, use_options
 
 if TYPE_CHECKING:
     from driftline.app.commands.connection import Client as Client
-    from driftline.app.settings.settings import Settings
+    from driftline.settings.settings import Settings
 else:
     Client = object  # Commands name it in their signatures; HTTP is imported when one connects.
 
@@ -307,7 +307,7 @@ def _with_json(run: Callable[..., None], own: list[inspect.Parameter]) -> Callab
 def load_settings(file: Path | None) -> Settings:
     """Read the settings of a command."""
     # Imported here: most commands have the option, and use no setting before they connect.
-    from driftline.app.settings.settings import load
+    from driftline.settings.settings import load
 
     return load(file, environment=os.environ)
 

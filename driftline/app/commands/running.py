@@ -16,7 +16,7 @@ from driftline.errors import InputError
 from driftline.loopback import require_loopback
 
 if TYPE_CHECKING:
-    from driftline.app.settings.settings import Settings
+    from driftline.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def demo(
 
 def _listen(name: str, config_file: Path | None, host: str | None, port: int | None) -> None:
     """Be a process that listens, where the options say and otherwise the settings."""
-    from driftline.app.settings.settings import override
+    from driftline.settings.settings import override
 
     found = options.load_process_settings(config_file)
     for key, value in (("host", host), ("port", port)):

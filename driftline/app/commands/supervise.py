@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from driftline.app.settings.settings import Settings
 from driftline.app.stopping import stop_on_signals
 from driftline.app.up import start
+from driftline.settings.settings import Settings
 from driftline.storage import is_remote
 
 

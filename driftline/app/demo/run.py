@@ -36,9 +36,9 @@ from driftline.app.demo.receiver import Pager
 from driftline.app.demo.reconcile import reconcile, table_of
 from driftline.app.demo.replay import LABELLED_AFTER, WEEK, Replay
 from driftline.app.progress import progress
-from driftline.app.settings.settings import Settings, load
 from driftline.app.up import Supervisor, start
 from driftline.errors import ConflictError, InputError
+from driftline.settings.settings import Settings, load
 
 MARKER = ".driftline-demo"
 # The replayed year began more than the usual 90 days ago. The pager listens on this machine.

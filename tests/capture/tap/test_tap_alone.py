@@ -25,9 +25,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 import driftline as dl
-from driftline.app.settings.settings import load
 from driftline.capture.tap.place import find_place
 from driftline.errors import InputError
+from driftline.settings.settings import load
 from tests.capture.tap.test_tap import answering, frames_of
 from tests.servers.ports import free_port
 

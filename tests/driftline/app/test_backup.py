@@ -15,7 +15,6 @@ import pytest
 from deltalake import DeltaTable
 
 from driftline.app.backup import MANIFEST, back_up, restore
-from driftline.app.settings.settings import Settings, load
 from driftline.capture.audit.audit import audit
 from driftline.capture.line.sink import Sink
 from driftline.capture.line.transport import LocalTransport
@@ -23,6 +22,7 @@ from driftline.capture.spool.writer import SpoolWriter
 from driftline.database.engine import using_database
 from driftline.database.migrations import migrate
 from driftline.errors import InputError
+from driftline.settings.settings import Settings, load
 from tests.capture.conftest import SIGNATURE, record
 
 ENDPOINTS = ("a", "b", "c")

@@ -3,7 +3,6 @@
 import json
 import shutil
 import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,14 +11,14 @@ from sqlalchemy import text
 
 from driftline.access.tokens import token_of_file
 from driftline.app.doctor import Finding, examine, worst
-from driftline.app.settings.schema import Kafka
-from driftline.app.settings.settings import Settings, load, override
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.writer import SpoolWriter
 from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.settings.schema import Kafka
+from driftline.settings.settings import Settings, load, override
 from tests.servers.commands import driftline
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
@@ -143,7 +142,7 @@ def with_kafka(settings: Settings, bootstrap: str, topic: str) -> Settings:
         sasl_username="me",
         sasl_password="hushhush",
     )
-    return replace(settings, kafka=kafka)
+    return settings.model_copy(update={"kafka": kafka})
 
 
 def test_a_broker_that_does_not_answer_is_a_defect_without_its_password(settings):

@@ -20,8 +20,8 @@ import trustme
 from driftline.app.client.client import Client
 from driftline.app.doctor import examine_process
 from driftline.app.listener import Server, check_tls, listen
-from driftline.app.settings.settings import Settings, SettingsError, load
 from driftline.errors import InputError, UnavailableError
+from driftline.settings.settings import Settings, SettingsError, load
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from driftline.app.processes import prepare
-from driftline.app.settings.settings import load
 from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
 from driftline.formats.location import locate
+from driftline.settings.settings import load
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from driftline.app.processes import redactor
-from driftline.app.settings.settings import SettingsError, describe, load
 from driftline.capture.redaction.rules import Rule
+from driftline.settings.settings import SettingsError, describe, load
 from tests.servers.commands import driftline
 
 RULE = '[[capture.redact]]\nendpoint = "flights"\nfield = "/a"\naction = "drop"\n'

@@ -9,9 +9,9 @@ import pytest
 from driftline.access.tokens import token_of_file
 from driftline.app.commands import running
 from driftline.app.processes import run_background
-from driftline.app.settings.settings import Settings, load, override
 from driftline.app.up import start
 from driftline.errors import InputError
+from driftline.settings.settings import Settings, load, override
 from tests.servers.commands import driftline
 
 

@@ -27,6 +27,7 @@ from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.serving.provisioning import annotating as marking
 from driftline.serving.context import ServerContext
+from driftline.settings.settings import Settings
 from tests.servers.postgres import open_url
 
 judged = []
@@ -41,7 +42,8 @@ judge, marking.run = marking.run, dies
 url, root, verdict, feature, windows = sys.argv[1:]
 now = datetime(2026, 1, 15, tzinfo=UTC)
 window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
-context = ServerContext(engine=open_url(url), root=root, spool_dir=Path(root), now=lambda: now)
+settings = Settings(storage={"root": root, "local_dir": root})
+context = ServerContext(settings=settings, engine=open_url(url), now=lambda: now)
 if verdict == "withdrawn":
     marking.unmark(context, None, "quality", int(feature), author="ann")
 mark = Annotation("quality", window, verdict, "so it is", "ann", now, feature=feature)

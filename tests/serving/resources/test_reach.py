@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from driftline.app.reach import reach as reach_of
-from driftline.app.settings.settings import load
 from driftline.errors import InputError
 from driftline.serving.resources.artifacts import data_fingerprint
 from driftline.serving.resources.reach import Reach
+from driftline.settings.settings import load
 from driftline.storage import open_uri
 
 

@@ -13,8 +13,8 @@ from driftline.access.tokens import new_secret, token_of_file
 from driftline.app.client.client import Client
 from driftline.app.client.credentials import find_token
 from driftline.app.exit_codes import INPUT, exit_code
-from driftline.app.settings.settings import Settings, load
 from driftline.errors import ForbiddenError
+from driftline.settings.settings import Settings, load
 from tests.servers.answering import served
 
 OWN = "dl_of-the-settings-of-this-test-0000000000000"

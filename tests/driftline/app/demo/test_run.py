@@ -10,9 +10,9 @@ import pytest
 
 from driftline.app.demo.replay import WINDOWS, Replay
 from driftline.app.demo.run import MARKER, declare, fresh_folder, write_settings
-from driftline.app.settings.settings import load
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.schedule import Schedule, due_windows
+from driftline.settings.settings import load
 
 START, END = datetime(2026, 9, 19, tzinfo=UTC), datetime(2026, 11, 18, tzinfo=UTC)
 

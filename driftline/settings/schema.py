@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from driftline.capture.redaction.rules import Rule
 else:
     Rule = Any  # Imported with the first rule: most installations have none.
+
+Checked = TypeVar("Checked")
 
 
 class Section(BaseModel):
@@ -76,9 +79,15 @@ def _rules(value: object) -> list[Rule]:
     # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
     rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
     try:
-        return rules.validate_json(json.dumps(found, default=str))
+        return _own_words(rules.validate_json, json.dumps(found, default=str))
     except ValidationError as error:
         raise ValueError(told(dict(error.errors(include_url=False)[0]))) from error
+
+
+def _own_words(check: Callable[[Any], Checked], value: object) -> Checked:
+    """Check a value; what is wrong with it is one of the errors that pydantic collects."""
+    try:
+        return check(value)
     except InputError as error:
         raise ValueError(str(error)) from error
 
@@ -108,7 +117,9 @@ Texts = Annotated[
 ]
 Options = Annotated[
     dict[str, str],
-    BeforeValidator(lambda value: check_options(value) if isinstance(value, dict) else value),
+    BeforeValidator(
+        lambda value: _own_words(check_options, value) if isinstance(value, dict) else value
+    ),
 ]
 Urls = Annotated[
     dict[str, str],
@@ -165,11 +176,11 @@ class Storage(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.root:
-            raise InputError('root = ""; expected a folder, or a URI')
+            raise ValueError('root = ""; expected a folder, or a URI')
         if is_remote(self.root):
-            check_uri(self.root)
+            _own_words(check_uri, self.root)
         if is_remote(self.local_dir):
-            raise InputError(f'local_dir = "{self.local_dir}"; expected a folder')
+            raise ValueError(f'local_dir = "{self.local_dir}"; expected a folder')
         return self
 
 
@@ -216,9 +227,6 @@ class Kafka(Section):
     bootstrap_servers: Texts = _setting([], "host:port of some brokers; empty: no broker")
     topic: str = _setting("dl.capture.v1", "topic of records; dead letters go to TOPIC.dlq")
     replication: Count = _setting(3, "copies of a topic that is made; 1 for a broker that is alone")
-    max_message_bytes: Count = _setting(
-        4 << 20, "largest message; a larger record goes without its bodies"
-    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = _setting(
         "PLAINTEXT", '"PLAINTEXT", "SSL", "SASL_PLAINTEXT" or "SASL_SSL"'
     )
@@ -290,7 +298,6 @@ class Serving(Section):
         "the folder outputs of the storage root",
     )
     max_transform_jobs: Count = _setting(1, "transform jobs that a server runs at once")
-    workers: Count = _setting(1, "processes per model")
     timeout_s: Amount = _setting(60.0, "longest time that one invocation may take")
     serverless_idle_s: Amount = _setting(
         300.0, "seconds without a request after which a worker of a serverless variant ends"
@@ -315,7 +322,7 @@ class Scheduler(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.clock != "system" and not self.clock.startswith("file:"):
-            raise InputError(f'clock = "{self.clock}"; expected "system" or "file:PATH"')
+            raise ValueError(f'clock = "{self.clock}"; expected "system" or "file:PATH"')
         return self
 
 
@@ -354,7 +361,7 @@ class Metrics(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if len(self.token) < _TOKEN_LENGTH and (self.token or not is_loopback(self.host)):
-            raise InputError(
+            raise ValueError(
                 f'host "{self.host}": with a token of {_TOKEN_LENGTH} characters or more '
                 "others may ask, without one loopback addresses alone; openssl rand -hex 32 "
                 "prints one"

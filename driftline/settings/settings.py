@@ -9,16 +9,20 @@ working folder when there is none.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_origin
 from urllib.parse import unquote, urlsplit
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from driftline.app.settings.schema import (
+from driftline.capture.tap.place import CapturePlace
+from driftline.database.urls import without_password
+from driftline.errors import InputError
+from driftline.loopback import is_loopback
+from driftline.settings.schema import (
     Alarms,
     Auth,
     Capture,
@@ -36,9 +40,6 @@ from driftline.app.settings.schema import (
     Storage,
     is_secret,
 )
-from driftline.database.urls import without_password
-from driftline.errors import InputError
-from driftline.loopback import is_loopback
 from driftline.storage import SECRET_OPTIONS, is_remote
 from driftline.validation import expected, nearest
 
@@ -51,27 +52,26 @@ class SettingsError(InputError):
     """A settings file, an environment variable or a flag is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Section):
     """All settings, section by section, and where each value came from."""
 
-    server: Server = field(default_factory=Server)
-    dashboard: Dashboard = field(default_factory=Dashboard)
-    storage: Storage = field(default_factory=Storage)
-    database: Database = field(default_factory=Database)
-    capture: Capture = field(default_factory=Capture)
-    kafka: Kafka = field(default_factory=Kafka)
-    auth: Auth = field(default_factory=Auth)
-    serving: Serving = field(default_factory=Serving)
-    scheduler: Scheduler = field(default_factory=Scheduler)
-    query: Query = field(default_factory=Query)
-    alarms: Alarms = field(default_factory=Alarms)
-    metrics: Metrics = field(default_factory=Metrics)
-    notify: Notify = field(default_factory=Notify)
-    log: Log = field(default_factory=Log)
-    folder: Path = field(default_factory=Path.cwd)
+    server: Server = Field(default_factory=Server)
+    dashboard: Dashboard = Field(default_factory=Dashboard)
+    storage: Storage = Field(default_factory=Storage)
+    database: Database = Field(default_factory=Database)
+    capture: Capture = Field(default_factory=Capture)
+    kafka: Kafka = Field(default_factory=Kafka)
+    auth: Auth = Field(default_factory=Auth)
+    serving: Serving = Field(default_factory=Serving)
+    scheduler: Scheduler = Field(default_factory=Scheduler)
+    query: Query = Field(default_factory=Query)
+    alarms: Alarms = Field(default_factory=Alarms)
+    metrics: Metrics = Field(default_factory=Metrics)
+    notify: Notify = Field(default_factory=Notify)
+    log: Log = Field(default_factory=Log)
+    folder: Path = Field(default_factory=Path.cwd)
     file: Path | None = None
-    sources: Mapping[str, str] = field(default_factory=dict)
+    sources: dict[str, str] = Field(default_factory=dict)
     secret_files: tuple[Path, ...] = ()  # Of KEY_FILE variables.
 
     @property
@@ -101,6 +101,22 @@ class Settings:
             if self.capture.spool_dir
             else self.local_dir / "spool"
         )
+
+    @property
+    def capture_place(self) -> CapturePlace:
+        """How and where the tap records."""
+        return CapturePlace(
+            self.spool_dir,
+            spool_max_bytes=self.capture.spool_max_bytes,
+            max_body_bytes=self.capture.max_body_bytes,
+            headers=tuple(self.capture.headers),
+        )
+
+    @property
+    def own_hosts(self) -> list[str]:
+        """The names, without port, by which others ask this machine."""
+        named = [self.server.host, self.dashboard.host, *self.auth.hosts]
+        return [name.strip("[]").lower() for name in named]
 
     @property
     def database_url(self) -> str:
@@ -179,9 +195,12 @@ class Settings:
 
 def sections() -> dict[str, type[Section]]:
     """Return each section's model by its name."""
-    usual = Settings(folder=Path())
-    values = {entry.name: getattr(usual, entry.name) for entry in fields(Settings)}
-    return {name: type(value) for name, value in values.items() if isinstance(value, Section)}
+    found = {name: field.default_factory for name, field in Settings.model_fields.items()}
+    return {
+        name: kind
+        for name, kind in found.items()
+        if isinstance(kind, type) and issubclass(kind, Section)
+    }
 
 
 def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Settings:
@@ -189,63 +208,49 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
     chosen = file if file is not None else Path.cwd() / FILE_NAME
     is_there = file is not None or chosen.exists()
     folder = chosen.resolve().parent if is_there else Path.cwd()
-    values: dict[str, dict[str, Any]] = {name: {} for name in sections()}
+    values: dict[str, dict[str, Any]] = {}
     sources: dict[str, str] = {}
     secret_files = [
         Path(text).absolute()
         for name, text in environment.items()
         if name.startswith(f"{PREFIX}CHANNEL_") and name.endswith("_FILE")
     ]
-
-    def take(section: str, path: Sequence[str], value: object, source: str, base: Path) -> None:
-        """Put one value where its names say; the last of a secret's may end in _file."""
-        if secret := secret_of_file(section, path):
+    written = [(str(chosen), folder, *one) for one in _in_file(chosen)] if is_there else []
+    for name, text in sorted(environment.items()):
+        if name.startswith(PREFIX) and "__" in name:
+            section, *path = name.removeprefix(PREFIX).lower().split("__", 2)
+            written.append((f"environment {name}", Path.cwd(), section, path, text))
+    for source, base, section, path, value in written:
+        if section not in sections():
+            raise SettingsError(
+                f'{source}: section "{section}" is unknown; {nearest(section, sections())}'
+            )
+        secret = _secret_of_file(section, path)
+        if secret:
             secret_files.append(base / str(value))
-            path, value = secret, _read_secret(secret_files[-1], source)
-        key, *inner = path
-        if inner and _is_table(section, key):
-            value = {inner[0]: value}
-        elif inner:
+            value = _read_secret(secret_files[-1], source)
+        key, *inner = secret or tuple(path)
+        entries = values.setdefault(section, {})
+        if inner and not _is_table(section, key):
             raise SettingsError(
                 f'{source}: [{section}] {key} is one value; "{inner[0]}" means nothing there'
             )
         # Of a table each entry can come from a variable of its own, as secrets usually do.
-        old = values[section].get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            value = {**old, **value}
-        values[section][key] = value
+        if inner:
+            others = entries.get(key)
+            value = {**(others if isinstance(others, dict) else {}), inner[0]: value}
+        entries[key] = value
         sources[f"{section}.{key}"] = source
-
-    for section, entries in (_read(chosen) if is_there else {}).items():
-        _require_section(section, f"{chosen}: section")
-        if not isinstance(entries, dict):
-            raise SettingsError(f"{chosen}: [{section}] is not a section of keys")
-        for key, value in entries.items():
-            if isinstance(value, dict) and _is_table(section, key):
-                for inner, one in value.items():
-                    take(section, (key, inner), one, str(chosen), folder)
-            else:
-                take(section, (key,), value, str(chosen), folder)
-    for name, text in sorted(environment.items()):
-        if name.startswith(PREFIX) and "__" in name:
-            section, *path = name.removeprefix(PREFIX).lower().split("__", 2)
-            _require_section(section, f"environment {name}: section")
-            take(section, path, text, f"environment {name}", Path.cwd())
-    return Settings(
-        folder=folder,
-        file=chosen if is_there else None,
-        sources=sources,
-        secret_files=tuple(secret_files),
-        **{name: _section(name, one, sources) for name, one in values.items() if one},  # type: ignore[arg-type] # each of its own kind
-    )
+    about = {"folder": folder, "file": chosen if is_there else None, "sources": sources}
+    return _validated({**values, **about, "secret_files": tuple(secret_files)}, sources)
 
 
 def override(settings: Settings, section: str, key: str, value: object) -> Settings:
     """Return the settings with one value set by a flag."""
     sources = {**settings.sources, f"{section}.{key}": "flag"}
-    given = getattr(_section(section, {key: value}, sources), key)
+    given = getattr(getattr(_validated({section: {key: value}}, sources), section), key)
     part = getattr(settings, section).model_copy(update={key: given})
-    return replace(settings, **{section: part, "sources": sources})
+    return settings.model_copy(update={section: part, "sources": sources})
 
 
 def describe(settings: Settings) -> list[dict[str, Any]]:
@@ -289,18 +294,22 @@ def _set_fields(rule: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
     }
 
 
-def _read(file: Path) -> dict[str, Any]:
+def _in_file(file: Path) -> Iterator[tuple[str, Sequence[str], object]]:
+    """Read each value of a settings file, with its section and its key; entries of tables alone."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: not TOML ({error})") from error
-
-
-def _require_section(name: str, where: str) -> None:
-    if name not in sections():
-        raise SettingsError(f'{where} "{name}" is unknown; {nearest(name, sections())}')
+    for section, entries in found.items():
+        if not isinstance(entries, dict):
+            raise SettingsError(f"{file}: [{section}] is not a section of keys")
+        for key, value in entries.items():
+            if isinstance(value, dict) and section in sections() and _is_table(section, key):
+                yield from ((section, (key, inner), one) for inner, one in value.items())
+            else:
+                yield section, (key,), value
 
 
 def _is_table(section: str, key: str) -> bool:
@@ -308,7 +317,7 @@ def _is_table(section: str, key: str) -> bool:
     return field is not None and get_origin(field.annotation) is dict
 
 
-def secret_of_file(section: str, path: Sequence[str]) -> Sequence[str]:
+def _secret_of_file(section: str, path: Sequence[str]) -> tuple[str, ...]:
     """Return which secret KEY_FILE is the file of; () for a setting that has that name itself."""
     known = sections()[section].model_fields
     secret = (*path[:-1], path[-1].removesuffix("_file"))
@@ -329,27 +338,24 @@ def _read_secret(file: Path, where: str) -> str:
     return text
 
 
-def _section(section: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> Section:
-    """Make a section of values as they were written; the first wrong one is one sentence."""
-    kind = sections()[section]
+def _validated(values: Mapping[str, Any], sources: Mapping[str, str]) -> Settings:
+    """Make settings of values as they were written; the first wrong one is one sentence."""
     try:
-        return kind.model_validate(values)
-    except InputError as error:
-        raise SettingsError(f"[{section}] {error}") from error
+        return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-    key = str(first["loc"][0])
-    where, field = sources[f"{section}.{key}"], kind.model_fields.get(key)
-    if field is None:
-        raise SettingsError(
-            f'{where}: [{section}] "{key}" is unknown; {nearest(key, kind.model_fields)}'
-        )
-    if is_secret(field):  # What it is must not stand there.
-        kind_of_value = (
-            "a table of names and texts" if _is_table(section, key) else "text in quotes"
-        )
-        raise SettingsError(f"{where}: [{section}] {key}: expected {kind_of_value}")
+    section, *path = map(str, first["loc"])
     words = expected(dict(first))
+    if not path:  # What is wrong of several together.
+        raise SettingsError(f"[{section}] {words}")
+    key = path[0]
+    where, field = sources[f"{section}.{key}"], sections()[section].model_fields.get(key)
+    if field is None:
+        known = sections()[section].model_fields
+        raise SettingsError(f'{where}: [{section}] "{key}" is unknown; {nearest(key, known)}')
     if first["type"] == "value_error":
         raise SettingsError(f"{where}: [{section}] {key}: {words}")
-    raise SettingsError(f"{where}: [{section}] {key} = {values[key]!r}; expected {words}")
+    if is_secret(field):  # What it is must not stand there.
+        words = "a table of names and texts" if _is_table(section, key) else "text in quotes"
+        raise SettingsError(f"{where}: [{section}] {key}: expected {words}")
+    raise SettingsError(f"{where}: [{section}] {key} = {values[section][key]!r}; expected {words}")

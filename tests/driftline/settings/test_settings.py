@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from driftline.app.settings.schema import Kafka
-from driftline.app.settings.settings import SettingsError, describe, load, override, sections
 from driftline.capture.line.kafka_options import KafkaOptions
+from driftline.settings.schema import Kafka
+from driftline.settings.settings import SettingsError, describe, load, override, sections
 
 
 def _file(folder: Path, text: str) -> Path:
