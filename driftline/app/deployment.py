@@ -171,8 +171,9 @@ def _reference_file(reference: object, folder: Path) -> str | None:
 
 # By what an endpoint is made of: the kinds of what may need it, too.
 _USERS: Mapping[ResourceKind, tuple[str, str]] = {
+    "EndpointConfig": ("Endpoint",),
     "Baseline": ("Endpoint", "Monitor"),
-    "Model": ("Endpoint", "Baseline"),
+    "Model": ("EndpointConfig", "Endpoint", "Baseline"),
 }
 
 
@@ -180,11 +181,16 @@ def belongings(client: Client, name: str) -> list[tuple[ResourceKind, str]]:
     """Return an endpoint and what exists for it alone, in the order in which it can be deleted.
 
     Composite alarms on its alarms alone, alarms on it and on its monitors, the monitors, the
-    endpoint; then its baseline and its model, unless something else needs them. A composite alarm
-    that needs other alarms, too, prevents the deletion.
+    endpoint; then its config, its baseline and its model, unless something else needs them. A
+    composite alarm that needs other alarms, too, prevents the deletion.
     """
     endpoint = client.get("Endpoint", name)
-    listed = {kind: client.list(kind) for kind in ("Alarm", "Monitor", "Endpoint", "Baseline")}
+    if config := endpoint["spec"].get("config"):
+        endpoint["spec"] |= client.get("EndpointConfig", config)["spec"]
+    kinds: tuple[ResourceKind, ...] = (
+        "Alarm", "Monitor", "Endpoint", "EndpointConfig", "Baseline",
+    )  # fmt: skip
+    listed = {kind: client.list(kind) for kind in kinds}
     monitors = [one["name"] for one in listed["Monitor"] if _names(one, "endpoint", endpoint)]
     found: list[tuple[ResourceKind, str]] = [
         ("Alarm", alarm["name"])
@@ -210,7 +216,7 @@ def belongings(client: Client, name: str) -> list[tuple[ResourceKind, str]]:
 
 def _needed(resource: Mapping[str, Any], kind: str) -> list[str]:
     """Return the names of a kind that a resource cannot be without."""
-    named = [resource["spec"].get(kind.lower())]
+    named = [resource["spec"].get("config" if kind == "EndpointConfig" else kind.lower())]
     if kind == "Model":
         for key in ("production_variants", "shadow_production_variants"):
             named += [one["model_name"] for one in resource["spec"].get(key, ())]

@@ -330,6 +330,7 @@ EndpointStatus = shape("EndpointStatus", "How an endpoint fares, and its signatu
     EndpointState, extra=True, signature=(Values | None, None), positive=(str | None, None),
     deployed=(shape("Deployed", "Digests of the models that callers get, and since when.",
         since=Time, models=list[str]) | None, None))
+EndpointConfigStatus = shape("EndpointConfigStatus", "Nothing is made of an endpoint's config.")
 MonitorStatus = shape("MonitorStatus", "The version in use, and that of its baseline.",
     version=int, baseline_version=str | None, baseline_pinned=bool)
 SilenceStatus = shape("SilenceStatus", "What a silence does.",
@@ -347,6 +348,7 @@ _STATUS: dict[Kind, Any] = {
     "Channel": ChannelStatus,
     "Model": ModelStatus,
     "Baseline": BaselineStatus,
+    "EndpointConfig": EndpointConfigStatus,
     "Endpoint": EndpointStatus,
     "Monitor": MonitorStatus,
     "Silence": SilenceStatus,

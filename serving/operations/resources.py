@@ -41,13 +41,14 @@ from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import Stored
 
 Collection = Literal[
-    "models", "baselines", "endpoints", "channels", "monitors", "alarms", "composite-alarms",
-    "silences",
+    "models", "baselines", "endpoint-configs", "endpoints", "channels", "monitors", "alarms",
+    "composite-alarms", "silences",
 ]  # fmt: skip
 
 _KINDS: dict[Collection, Kind] = {
     "models": "Model",
     "baselines": "Baseline",
+    "endpoint-configs": "EndpointConfig",
     "endpoints": "Endpoint",
     "channels": "Channel",
     "monitors": "Monitor",

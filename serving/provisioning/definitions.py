@@ -15,7 +15,7 @@ from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.channel import KEY_FIELDS, Channel
 from driftline.alerts.notify.silence import Silence
-from driftline.errors import ConflictError
+from driftline.errors import ConflictError, NotFoundError
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import OWN_NAMES
@@ -27,7 +27,9 @@ from driftline.serving.resources.specs import (
     AlarmSpec,
     ChannelSpec,
     CompositeAlarmSpec,
+    ConfiguredEndpoint,
     MonitorSpec,
+    ResolvedEndpoint,
     SilenceSpec,
     baseline_and_pin,
 )
@@ -150,11 +152,32 @@ def fill_in(connection: Connection, resources: Sequence[Resource]) -> list[Resou
         if isinstance(spec, AlarmSpec) and spec.monitor is not None:
             name, monitor = _monitor(connection, resource, spec.monitor, declared)
             resource = replace(resource, spec=_filled(resource, spec, name, monitor))
+        elif isinstance(spec, ConfiguredEndpoint):
+            resource = replace(resource, spec=_resolved(connection, resource, spec, resources))
         elif isinstance(spec, MonitorSpec) and spec.depends_on:
             names = [_spelled(connection, name, declared) for name in spec.depends_on]
             resource = replace(resource, spec=spec.model_copy(update={"depends_on": names}))
         found.append(resource)
     return found
+
+
+def _resolved(
+    connection: Connection,
+    resource: Resource,
+    spec: ConfiguredEndpoint,
+    resources: Sequence[Resource],
+) -> ResolvedEndpoint:
+    """Add the fields of its config, declared now or before, to an endpoint."""
+    key = key_of("EndpointConfig", spec.config)
+    for one in resources:
+        if (one.kind, one.key) == ("EndpointConfig", key):
+            return ResolvedEndpoint.of(spec, one.spec.model_dump(mode="json"))
+    try:
+        return ResolvedEndpoint.of(spec, store.get(connection, "EndpointConfig", spec.config).spec)
+    except NotFoundError as error:
+        raise ResourceError(
+            f"{resource}: {error}; declare it, too, or name one that does"
+        ) from error
 
 
 def _spelled(

@@ -48,12 +48,12 @@ from driftline.serving.resources.specs import (
     CapturedData,
     ChannelSpec,
     CompositeAlarmSpec,
+    EndpointConfigSpec,
     FileModel,
     Kind,
     MonitorSpec,
     MultiModel,
     ProgramModel,
-    ServedEndpoint,
     Spec,
     containers_of,
     variants_and_shadows,
@@ -164,7 +164,7 @@ def _check_reach(spec: Spec, reach: Reach, access: Access) -> None:
         if spec.source is not None:
             access.check_source(ExternalSource.of(spec.source))
         check_tables(spec.rules or (), access.check)
-    elif isinstance(spec, ServedEndpoint) and spec.async_inference_config:
+    elif isinstance(spec, EndpointConfigSpec) and spec.async_inference_config:
         output = spec.async_inference_config.output_config
         for where in filter(None, (output.s3_output_path, output.s3_failure_path)):
             reach.check_output(where)
@@ -216,6 +216,11 @@ def make_plan(
             # Without a secret a channel keeps the one it has.
             spec = {**spec, "secret": before.spec.get("secret")}
         fields = () if before is None else _differences(before, resource, spec, content)
+        if resource.kind == "EndpointConfig" and before is not None and before.spec != spec:
+            raise ConflictError(
+                f"{resource}: exists with other fields ({fields[0]}); an EndpointConfig does not "
+                "change: declare one under another name, and name that in the Endpoint's config"
+            )
         planned.append(Planned(resource, spec, before, content, fields))
     if any(isinstance(one.spec, MonitorSpec) and one.spec.depends_on for one in resources):
         require_order(connection, resources)
@@ -240,7 +245,7 @@ def _check(
         _check_variant(connection, resource, given, resources)
     if isinstance(given, MonitorSpec) and given.target_model is not None:
         _check_target_model(connection, resource, given, resources)
-    if isinstance(given, ServedEndpoint):
+    if isinstance(given, EndpointConfigSpec):
         _check_modes(connection, resource, spec, resources)
 
 

@@ -35,7 +35,8 @@ from driftline.monitors.kind import DEFAULT_KIND
 from driftline.validation import nearest, shown
 
 Kind = Literal[
-    "Model", "Baseline", "Endpoint", "Channel", "Monitor", "Alarm", "CompositeAlarm", "Silence"
+    "Model", "Baseline", "EndpointConfig", "Endpoint", "Channel", "Monitor", "Alarm",
+    "CompositeAlarm", "Silence",
 ]  # fmt: skip
 
 # In the order in which they need each other.
@@ -362,69 +363,15 @@ class AsyncInferenceConfig(Spec):
     client_config: AsyncClientConfig = AsyncClientConfig()
 
 
-class _Endpoint(Spec):
-    baseline: str | None = None
-    signature: dict[str, Any] | None = None
-    trust_event_time: bool = False
+class EndpointConfigSpec(Spec):
+    """Which models answer for an endpoint, and how; endpoints name it, nothing changes it."""
 
-    @model_validator(mode="after")
-    def _require_one_signature(self) -> Self:
-        if self.baseline is not None and self.signature is not None:
-            raise ValueError("baseline and signature are both given; expected one of them")
-        return self
-
-
-class ExternalEndpoint(_Endpoint):
-    """The name under which the requests of an app of one's own are captured."""
-
-    form = " in an Endpoint without a model, of which the app that captures decides the rest"
-
-    @model_validator(mode="after")
-    def _require_signature(self) -> Self:
-        if self.baseline is None and self.signature is None:
-            raise ValueError(
-                "no model, baseline or signature; expected a model to be served, or the baseline "
-                "or signature of what an app of your own is captured as"
-            )
-        return self
-
-
-def _add_short_form(schema: dict[str, Any]) -> None:
-    """Describe what a JSON Schema does not see: the fields that stand for a single variant."""
-    schema["properties"] |= {
-        "model": {"type": "string"},
-        "variant": {"type": "string"},
-        "initial_instance_count": {"type": "integer"},
-        "serverless_config": {"type": "object"},
-    }
-    schema["required"].remove("production_variants")
-    schema["anyOf"] = [{"required": ["model"]}, {"required": ["production_variants"]}]
-
-
-class ServedEndpoint(_Endpoint):
-    """A name whose requests are answered by models, and captured."""
-
-    model_config = ConfigDict(json_schema_extra=_add_short_form)
     production_variants: Annotated[list[Variant], Field(min_length=1, max_length=10)]
     # Asked copies of the requests, of the share that its weight is of the production variant's.
     shadow_production_variants: Annotated[list[Instances], Field(max_length=1)] = []
     # Left out: all requests.
     sampling_percentage: Annotated[float, Field(ge=0, le=100)] | None = None
     async_inference_config: AsyncInferenceConfig | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_short_form(cls, given: object) -> object:
-        """Write the short form of a single variant as what it stands for."""
-        if not isinstance(given, Mapping) or given.get("model") is None:
-            return given
-        if given.get("production_variants"):
-            raise ValueError("model beside production_variants; expected one of them")
-        names = {"model": "model_name", "variant": "variant_name"}
-        short = ("model", "variant", "initial_instance_count", "serverless_config")
-        variant = {names.get(key, key): given[key] for key in short if given.get(key) is not None}
-        rest = {key: value for key, value in given.items() if key not in short}
-        return {**rest, "production_variants": [{"variant_name": "AllTraffic", **variant}]}
 
     @model_validator(mode="after")
     def _require_shares(self) -> Self:
@@ -448,13 +395,95 @@ class ServedEndpoint(_Endpoint):
         return self
 
 
+class _Endpoint(Spec):
+    baseline: str | None = None
+    signature: dict[str, Any] | None = None
+    trust_event_time: bool = False
+
+    @model_validator(mode="after")
+    def _require_one_signature(self) -> Self:
+        if self.baseline is not None and self.signature is not None:
+            raise ValueError("baseline and signature are both given; expected one of them")
+        return self
+
+
+class ExternalEndpoint(_Endpoint):
+    """The name under which the requests of an app of one's own are captured."""
+
+    form = " in an Endpoint without a model, of which the app that captures decides the rest"
+
+    @model_validator(mode="after")
+    def _require_signature(self) -> Self:
+        if self.baseline is None and self.signature is None:
+            raise ValueError(
+                "no model, config, baseline or signature; expected models to serve, or the "
+                "baseline or signature of what an app of your own is captured as"
+            )
+        return self
+
+
+def _add_short_form(schema: dict[str, Any]) -> None:
+    """Describe what a JSON Schema does not see: the fields that stand for a single variant."""
+    schema["properties"] |= {
+        "model": {"type": "string"},
+        "variant": {"type": "string"},
+        "initial_instance_count": {"type": "integer"},
+        "serverless_config": {"type": "object"},
+    }
+    schema["required"].remove("production_variants")
+    schema["anyOf"] = [{"required": ["model"]}, {"required": ["production_variants"]}]
+
+
+class ServedEndpoint(_Endpoint, EndpointConfigSpec):
+    """A name whose requests are answered by models, and captured."""
+
+    model_config = ConfigDict(json_schema_extra=_add_short_form)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_short_form(cls, given: object) -> object:
+        """Write the short form of a single variant as what it stands for."""
+        if not isinstance(given, Mapping) or given.get("model") is None:
+            return given
+        if given.get("production_variants"):
+            raise ValueError("model beside production_variants; expected one of them")
+        names = {"model": "model_name", "variant": "variant_name"}
+        short = ("model", "variant", "initial_instance_count", "serverless_config")
+        variant = {names.get(key, key): given[key] for key in short if given.get(key) is not None}
+        rest = {key: value for key, value in given.items() if key not in short}
+        return {**rest, "production_variants": [{"variant_name": "AllTraffic", **variant}]}
+
+
+class ConfiguredEndpoint(_Endpoint):
+    """An endpoint that an EndpointConfig says the models of."""
+
+    form = " beside config"
+
+    config: str
+
+
+class ResolvedEndpoint(ServedEndpoint):
+    """What a `ConfiguredEndpoint` is stored as: with the fields of its config."""
+
+    config: str
+
+    @classmethod
+    def of(cls, spec: ConfiguredEndpoint, config: Mapping[str, Any]) -> Self:
+        """Add the fields of a config, as it is stored, to an endpoint that names it."""
+        return cls.model_validate({**config, **dict(spec)})
+
+
 def _endpoint_form(given: object) -> str:
+    if _field(given, "config") is not None:
+        return "<config>"
     is_served = any(_field(given, key) is not None for key in ("model", "production_variants"))
     return "<served>" if is_served else "<external>"
 
 
 Endpoint = Annotated[
-    Annotated[ServedEndpoint, Tag("<served>")] | Annotated[ExternalEndpoint, Tag("<external>")],
+    Annotated[ServedEndpoint, Tag("<served>")]
+    | Annotated[ConfiguredEndpoint, Tag("<config>")]
+    | Annotated[ExternalEndpoint, Tag("<external>")],
     Discriminator(_endpoint_form),
 ]
 
@@ -610,6 +639,7 @@ class SilenceSpec(Spec):
 SPECS: dict[Kind, Any] = {
     "Model": Model,
     "Baseline": BaselineSpec,
+    "EndpointConfig": EndpointConfigSpec,
     "Endpoint": Endpoint,
     "Channel": ChannelSpec,
     "Monitor": MonitorSpec,

@@ -16,6 +16,7 @@ from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import (
     SECRET_FIELDS,
+    EndpointConfigSpec,
     Kind,
     baseline_and_pin,
     containers_of,
@@ -63,8 +64,11 @@ class Stored:
         }
 
     def declared(self) -> dict[str, Any]:
-        """Return what was declared under its name, without secrets and digests of them."""
-        spec = {key: value for key, value in self.spec.items() if key not in SECRET_FIELDS}
+        """Return what was declared under its name, without secrets and fields of a config."""
+        hidden = set(SECRET_FIELDS)
+        if self.kind == "Endpoint" and "config" in self.spec:
+            hidden.update(EndpointConfigSpec.model_fields)
+        spec = {key: value for key, value in self.spec.items() if key not in hidden}
         if isinstance(url := spec.get("url"), str):
             # Whoever sees the digest of a URL could try guesses of what is masked in it.
             spec["url"] = url.partition(f" {DIGEST}")[0]
@@ -222,7 +226,9 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
         found = [("Model", name) for name in containers_of(spec).values()]
     elif kind == "Endpoint":
         found = [("Model", variant["model_name"]) for variant in variants_and_shadows(spec)]
-        found.append(("Baseline", spec["baseline"]))
+        found += [("Baseline", spec["baseline"]), ("EndpointConfig", spec.get("config"))]
+    elif kind == "EndpointConfig":
+        found = [("Model", variant["model_name"]) for variant in variants_and_shadows(spec)]
     elif kind == "Monitor":
         found = [
             ("Endpoint", spec["endpoint"]),

@@ -102,15 +102,20 @@ def populated(folder: Path) -> Iterator[Running]:
             resource("Alarm", "orders", **ALARM),
             resource("CompositeAlarm", "shop", alarm_rule="ALARM(orders)"),
             resource(
-                "Endpoint",
+                "EndpointConfig",
                 "nightly",
-                model="flights",
-                baseline="flights",
+                production_variants=[
+                    {
+                        "variant_name": "AllTraffic",
+                        "model_name": "flights",
+                        "serverless_config": {"memory_size_in_mb": 1024, "max_concurrency": 2},
+                    }
+                ],
                 async_inference_config={
                     "output_config": {"s3_output_path": str(folder / "outputs" / "nightly")}
                 },
-                serverless_config={"memory_size_in_mb": 1024, "max_concurrency": 2},
             ),
+            resource("Endpoint", "nightly", config="nightly", baseline="flights"),
             resource("Silence", "roll-out", matchers=["alarm=orders"], ends_at="2999-01-01"),
         )
         assert answer.status_code == 200, answer.text

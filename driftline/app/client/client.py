@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Kinds of resources, as written in files, and their collections in the API.
 KINDS: Mapping[ResourceKind, Collection] = {
     "Model": "models",
+    "EndpointConfig": "endpoint-configs",
     "Endpoint": "endpoints",
     "Baseline": "baselines",
     "Monitor": "monitors",

@@ -285,16 +285,16 @@ class OperationCalls(ServerCalls):
         needs an admin.
         """
 
-    def list_resources(self, collection: Literal['models', 'baselines', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], *, prefix: str = ..., owner: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
+    def list_resources(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], *, prefix: str = ..., owner: str | None = ..., tag: Sequence[str] = ..., limit: int | None = ...) -> list[Json]:
         """List the resources of a kind by name."""
 
-    def get_resource(self, collection: Literal['models', 'baselines', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
+    def get_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
         """Return one resource: as declared, and how it fares.
         
         With the header If-None-Match only if it, or how it fares, has changed since that ETag.
         """
 
-    def delete_resource(self, collection: Literal['models', 'baselines', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
+    def delete_resource(self, collection: Literal['models', 'baselines', 'endpoint-configs', 'endpoints', 'channels', 'monitors', 'alarms', 'composite-alarms', 'silences'], name: str) -> Json:
         """Delete one resource; refused while another needs it, or if it is not as If-Match says."""
 
     def installation(self) -> Json:

@@ -31,7 +31,9 @@ else:
     # In any spelling: the client reads it, and refuses other words.
     ResourceKind = Annotated[
         str,
-        typer.Argument(help="Model, Endpoint, Baseline, Monitor, Alarm, CompositeAlarm, Channel…"),
+        typer.Argument(
+            help="Model, EndpointConfig, Endpoint, Baseline, Monitor, Alarm, Channel, Silence…"
+        ),
     ]
 
 

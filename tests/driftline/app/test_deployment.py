@@ -10,9 +10,10 @@ from driftline.errors import ConflictError
 
 RESOURCES: dict[str, dict[str, dict[str, Any]]] = {
     "Endpoint": {
-        "shop": {"model": "shop", "baseline": "shop"},
-        "twin": {"model": "shop", "baseline": None},
+        "shop": {"config": "shop", "baseline": "shop"},
+        "twin": {"production_variants": [{"model_name": "shop"}], "baseline": None},
     },
+    "EndpointConfig": {"shop": {"production_variants": [{"model_name": "shop"}]}},
     "Baseline": {"shop": {"model": "shop"}, "other": {"model": None}},
     "Model": {"shop": {}},
     "Monitor": {
@@ -51,6 +52,7 @@ def test_what_something_else_needs_stays() -> None:
         ("Alarm", "by monitor"),
         ("Monitor", "shop-data-quality"),
         ("Endpoint", "shop"),
+        ("EndpointConfig", "shop"),
         ("Baseline", "shop"),
     ]
 

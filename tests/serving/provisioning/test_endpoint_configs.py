@@ -1,0 +1,83 @@
+"""Configurations of endpoints: named, shared, never changed, and kept while they are in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+CONFIGS = "/api/v1/endpoint-configs"
+
+
+def variant(name: str, model: str = "flights", **more: Any) -> dict[str, Any]:
+    return {"variant_name": name, "model_name": model, **more}
+
+
+@pytest.fixture
+def resources(trained: Any, declare: Any) -> list[dict[str, Any]]:
+    model, baseline, _ = trained.flights()
+    return [
+        declare("Endpoint", "flights", config="first", baseline="flights", trust_event_time=True),
+        declare(
+            "EndpointConfig", "first", production_variants=[variant("blue"), variant("green")],
+            sampling_percentage=50,
+        ),
+        baseline,
+        model,
+    ]  # fmt: skip
+
+
+def test_an_endpoint_serves_what_its_config_says_until_it_names_another(
+    shared: Any, resources: Any, declare: Any
+) -> None:
+    endpoint = resources[0]
+
+    def names() -> list[str]:
+        status = shared.client.get("/api/v1/endpoints/flights").json()["status"]
+        return [one["name"] for one in status["variants"]]
+
+    assert shared.apply(*resources).status_code == 200
+    first = names()
+    again = shared.apply(*resources).json()["changes"]
+    shown = shared.client.get("/api/v1/endpoints/flights").json()["spec"]
+    second = declare("EndpointConfig", "second", production_variants=[variant("red")])
+    endpoint["spec"]["config"] = "second"
+    shared.apply(second, endpoint)
+
+    assert first == ["blue", "green"]
+    assert {one["action"] for one in again} == {"unchanged"}
+    assert shown == {
+        "config": "first", "baseline": "flights", "signature": None, "trust_event_time": True
+    }  # fmt: skip
+    assert names() == ["red"]
+    assert shared.client.delete(f"{CONFIGS}/first").status_code == 204
+
+
+def test_a_config_is_not_changed_nor_deleted_while_it_is_in_use(
+    shared: Any, resources: Any, declare: Any
+) -> None:
+    assert shared.apply(*resources).status_code == 200
+
+    other = declare("EndpointConfig", "first", production_variants=[variant("blue")])
+    changed = shared.apply(other)
+    deleted = shared.client.delete(f"{CONFIGS}/first")
+    model = shared.client.delete("/api/v1/models/flights")
+
+    assert (changed.status_code, deleted.status_code, model.status_code) == (409, 409, 409)
+    assert "declare one under another name" in shared.error_of(changed)["message"]
+    assert 'needed by Endpoint "flights"' in shared.error_of(deleted)["message"]
+
+
+def test_fields_of_a_config_beside_one_and_unknown_configs_are_refused(
+    shared: Any, resources: Any, declare: Any
+) -> None:
+    both = declare("Endpoint", "e", config="first", production_variants=[variant("blue")])
+    unknown = declare("Endpoint", "e", config="firsts")
+    shared.apply(*resources)
+
+    refused = [shared.apply(one) for one in (both, unknown)]
+
+    assert [one.status_code for one in refused] == [400, 400]
+    said = [shared.error_of(one)["message"] for one in refused]
+    assert 'unknown key "production_variants" beside config' in said[0]
+    assert 'EndpointConfig "firsts" does not exist; the nearest known one is "first"' in said[1]
