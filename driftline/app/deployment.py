@@ -170,7 +170,7 @@ def _reference_file(reference: object, folder: Path) -> str | None:
 
 
 # By what an endpoint is made of: the kinds of what may need it, too.
-_USERS: Mapping[ResourceKind, tuple[str, str]] = {
+_USERS: Mapping[ResourceKind, tuple[ResourceKind, ...]] = {
     "EndpointConfig": ("Endpoint",),
     "Baseline": ("Endpoint", "Monitor"),
     "Model": ("EndpointConfig", "Endpoint", "Baseline"),

@@ -218,8 +218,8 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
     written = [(str(chosen), folder, *one) for one in _in_file(chosen)] if is_there else []
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX) and "__" in name:
-            section, *path = name.removeprefix(PREFIX).lower().split("__", 2)
-            written.append((f"environment {name}", Path.cwd(), section, path, text))
+            section, *place = name.removeprefix(PREFIX).lower().split("__", 2)
+            written.append((f"environment {name}", Path.cwd(), section, place, text))
     for source, base, section, path, value in written:
         if section not in sections():
             raise SettingsError(

@@ -23,14 +23,13 @@ def resource_schema() -> dict[str, Any]:
     In the part that draft 7 has, which editors read. Only the server checks how fields go
     together: ``driftline apply --dry-run``.
     """
-    kinds: list[Any] = [
-        create_model(
-            f"{kind}Resource", __base__=_Declared, kind=(Literal[kind], ...), spec=(spec, ...)
-        )
-        for kind, spec in SPECS.items()
-    ]
-    one = Annotated[Union[tuple(kinds)], Field(discriminator="kind")]  # noqa: UP007 - of a list
-    found = TypeAdapter(one | list[one]).json_schema()  # type: ignore[operator, valid-type]
+    kinds = []
+    for kind, spec in SPECS.items():
+        fields: dict[str, Any] = {"kind": (Literal[kind], ...), "spec": (spec, ...)}
+        kinds.append(create_model(f"{kind}Resource", __base__=_Declared, **fields))
+    one: Any = Annotated[Union[tuple(kinds)], Field(discriminator="kind")]  # noqa: UP007 - of a list
+    either: Any = one | list[one]
+    found = TypeAdapter(either).json_schema()
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Resources of driftline",
