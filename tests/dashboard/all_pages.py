@@ -43,8 +43,14 @@ PAGES = {
 }  # fmt: skip
 """Pages by their name, by installation."""
 LIKE_OTHERS = {
-    "seeded": {"monitor-calm", "monitor-feature", "column-number", "strange-name", "no-channels"},
-    "measured": {"set-up", "monitor-bias", "alarm-strange", "fleet"},
-    "policed": {"alarm-drift", "alarms", "no-baselines"},
+    "seeded": {
+        "monitor-calm", "monitor-feature", "column-number", "strange-name", "no-channels",
+        "traffic", "logs", "changes", "schedules", "no-tokens", "not-found",
+    },
+    "measured": {
+        "set-up", "monitor-bias", "alarm-strange", "fleet", "fairness", "monitor-attribution",
+        "alarms",
+    },
+    "policed": {"alarm-drift", "no-baselines", "messages"},
 }  # fmt: skip
-"""Pages of the same template as another one, in another state."""
+"""Pages built of the same parts as another one, which a short run leaves out."""

@@ -4,17 +4,14 @@ import os
 import re
 import signal
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.dashboard.conftest import Visit, serving
-from tests.dashboard.seed import Seeded
+from tests.dashboard.conftest import Visit
 from tests.servers.chromium import PATIENCE_MS
 from tests.servers.installations import ForkedInstallation
 from tests.servers.ports import free_port
-from tests.servers.postgres import open_url
 
 pytestmark = pytest.mark.browser
 
@@ -108,24 +105,6 @@ def test_a_killed_process_is_said_and_retry_asks_the_one_that_follows(page, proc
         expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
         expect(away).to_be_empty()
         expect(page.locator("#old")).to_be_empty()
-
-
-def test_a_stopped_database_is_said_and_its_return_too(page, postgres, tmp_path):
-    engine = open_url(postgres.tcp_url(postgres.new_database()))
-    with serving(Seeded(engine, str(tmp_path), datetime.now(UTC))) as url:
-        opened(page, url)
-        postgres.stop()
-        try:
-            page.get_by_role("link", name="Alerts", exact=True).click()
-            expect(page.get_by_role("heading", level=1)).to_have_text("This page cannot be shown")
-            expect(page.get_by_role("main")).to_contain_text("tries again every 30 seconds")
-        finally:
-            postgres.start()
-
-        page.clock.run_for(31_000)
-
-        expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
-    engine.dispose()
 
 
 def test_a_form_that_is_being_filled_in_stays_and_the_page_says_how_old_it_is(

@@ -13,33 +13,6 @@ MONITOR = "/monitors/flights-data-quality"
 BUG = f"{MONITOR}?window=20131118T000000Z&feature=carrier#rows"
 
 
-def test_way_from_the_alarm_to_the_rows(visit):
-    seen = visit()
-    page = seen.open("/")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("firing")
-    expect(page.locator(".alarms")).to_contain_text("EDV")
-
-    page.locator(".alarms .button").first.click()
-
-    expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
-    rows = page.locator("#rows")
-    expect(rows).to_be_in_viewport()
-    expect(page.locator(".verdict")).to_contain_text("looks like Celsius")
-    expect(rows.locator("th").first).to_contain_text("temp")
-    expect(rows.locator("tbody tr")).to_have_count(50)
-    expect(page).to_have_title("flights-data-quality, Fri 22 Nov 2013 · driftline")
-    seen.check()
-
-
-def test_deep_link_of_a_pager_as_first_page(visit):
-    seen = visit()
-    page = seen.open(BUG)
-
-    expect(page.locator("#rows tbody tr").first.locator("td").first).to_have_text("EDV")
-    expect(page.locator("#rows")).to_be_in_viewport()
-    seen.check()
-
-
 def test_click_on_a_window_opens_it(visit):
     seen = visit()
     page = seen.open(MONITOR)
@@ -138,11 +111,3 @@ def test_hostile_feature_name_is_only_text(visit):
     expect(page.locator("h2", has_text="onerror")).to_be_visible()
     assert page.locator("#page img").count() == 0
     seen.check()
-
-
-def test_what_does_not_exist_is_said(visit):
-    page = visit().open(f"{MONITOR}?window=never")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
-
-    page.get_by_role("link", name="Go to the Fleet").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text("firing")

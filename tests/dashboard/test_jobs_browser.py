@@ -119,17 +119,6 @@ def test_a_backfill_is_counted_first_and_what_waits_is_cancelled(seen, site):
     seen.check()
 
 
-def test_a_failed_run_is_repeated_from_its_page(seen, site):
-    page = seen.open("/jobs?state=failed")
-    page.get_by_role("row").filter(has_text="broken").get_by_role("link").nth(1).click()
-    page.get_by_role("button", name="Re-run").click()
-    expect(page.get_by_role("main")).to_contain_text("queued: a scheduler runs this window")
-
-    with site.scheduling():
-        expect(page.get_by_role("button", name="Re-run")).to_be_visible()
-    seen.check()
-
-
 def test_a_server_that_does_not_answer_a_button_is_told_with_a_way_on(seen, site):
     page = seen.open("/jobs?view=schedules")
     with ExitStack() as stack:

@@ -11,21 +11,6 @@ SLASH, DOTS, HOSTILE, _ = ALARM_NAMES
 KINDS = ("/monitors/flights-quality", "/monitors/flights-bias", "/monitors/flights-attribution")
 
 
-def test_way_from_the_list_over_an_alarm_to_the_window(visit_measured):
-    seen = visit_measured()
-    page = seen.open("/")
-    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Alerts").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Alarms")
-
-    page.get_by_role("link", name=SLASH).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(SLASH)
-    expect(page.locator(".verdict")).to_contain_text("Firing for 35 d 2 h")
-    page.locator(".verdict").get_by_role("link", name="Open the window").click()
-
-    expect(page.get_by_role("heading", level=1)).to_have_text("flights-quality")
-    seen.check()
-
-
 @pytest.mark.parametrize("name", [pytest.param(SLASH, marks=pytest.mark.full), DOTS, HOSTILE])
 def test_any_name_of_an_alarm_has_a_page_that_survives_a_reload(visit_measured, name):
     seen = visit_measured()

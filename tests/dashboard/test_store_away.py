@@ -4,7 +4,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import expect
 from sqlalchemy import insert, null, select, update
 
 from driftline.dashboard.address import parse
@@ -14,7 +13,6 @@ from driftline.dashboard.queries.stores import Stores
 from driftline.errors import UnavailableError
 from driftline.monitors.executions import require_storage
 from driftline.monitors.tables import definitions, executions
-from tests.dashboard.conftest import serving
 from tests.dashboard.seed import Seeded, make_engine
 from tests.dashboard.test_http import _asking
 
@@ -117,21 +115,3 @@ def test_files_of_rows_and_addresses_are_503_and_no_404(mounted):
     assert "the store is not reachable" in answer.json()["error"]["message"]
     with pytest.raises(UnavailableError):
         stores.require_storage(parse("/baselines/flights"))
-
-
-@pytest.mark.browser
-def test_a_page_says_it_and_shows_the_window_when_the_store_is_back(mounted, visits):
-    site, link = mounted
-    source = link.readlink()
-    with serving(site) as url:
-        visit = visits(url, 1280)
-        page = visit.open(MONITOR)
-        link.unlink()
-        visit.open(MONITOR)
-        main = page.get_by_role("main")
-        expect(main).to_contain_text(AWAY)
-        expect(main).to_contain_text("mount it, or move it back")
-        link.symlink_to(source)
-        visit.open(MONITOR)
-        expect(page.get_by_role("heading", level=1)).to_have_text("flights-data-quality")
-        visit.check()
