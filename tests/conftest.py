@@ -69,6 +69,8 @@ TOGETHER = {
     "interface": ("tests/serving/api/",),
     "wheel": ("tests/capture/tap/test_tap_without_packages.py", "tests/journeys/test_wheel.py"),
 }
+# By then the last of the files that mostly wait is begun, as a share of those that compute.
+WAITING_UNTIL = 0.6
 # Fixtures that start a program which a machine may lack, by the marker of their tests.
 PROGRAMS = {
     "browser": "chromium",
@@ -164,14 +166,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark every test that needs such a program, so that `-m "not s3"` leaves it out.
-
-    Of several workers each takes the next file, so the slow ones come first, or one worker would
-    end minutes after the others.
-    """
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    """Mark every test that needs such a program, so that `-m "not s3"` leaves it out."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: (item.path not in slow, "journeys" not in item.path.parts))
+        places = _places(items)
+        items.sort(key=lambda item: places[item.path])
     for item in items:
         for marker, fixture in PROGRAMS.items():
             if fixture in getattr(item, "fixturenames", ()):
@@ -180,3 +178,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
+def _places(items: list[pytest.Item]) -> dict[Path, float]:
+    """Say where each file stands: of several workers each takes the next one.
+
+    Groups of files come first, since one worker has each. Journeys mostly wait, others compute: so
+    they are spread over the first part of the others, and neither cores are idle nor does one
+    worker end minutes after the others.
+    """
+    groups = tuple(prefix for group in TOGETHER.values() for prefix in group)
+    places: dict[Path, float] = {}
+    waiting: dict[Path, None] = {}
+    computing: dict[Path, None] = {}
+    for item in items:
+        if item.nodeid.startswith(groups):
+            places[item.path] = -1.0
+        elif "journeys" in item.path.parts or item.get_closest_marker("slow"):
+            waiting[item.path] = None
+        else:
+            computing[item.path] = None
+    for at, path in enumerate(computing):
+        places[path] = at / len(computing)
+    for at, path in enumerate(waiting):  # It may have tests of both.
+        places[path] = WAITING_UNTIL * at / len(waiting)
+    return places

@@ -1,15 +1,15 @@
 """One server for the tests of a file."""
 
-from pathlib import Path
-
 import pytest
+
+FOLDER = "tests/serving/provisioning/"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Run these tests on PostgreSQL in a full run alone: test_work_once.py is always run on it."""
     for item in items:
-        if Path(__file__).parent in item.path.parents and item.get_closest_marker("postgres"):
+        if item.nodeid.startswith(FOLDER) and item.get_closest_marker("postgres"):
             item.add_marker(pytest.mark.full)
 
 
