@@ -1,13 +1,12 @@
 """The child process that runs a record script: started by path, standard library only.
 
 It reads one JSON object a line from standard input and answers on a descriptor of its own, so that
-the script's prints cannot be taken for answers. Limits are set before the script's first line runs;
-a watchdog writes the line that hangs or crashes into a file that the parent reads.
+the script's prints cannot be taken for answers. A watchdog writes the line that hangs or crashes
+into a file that the parent reads.
 """
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import inspect
 import json
@@ -136,10 +135,9 @@ def main() -> None:
             out.flush()
 
         first = json.loads(requests.readline())
-        set_limits(first["limits"])
         faulthandler.enable(faults, all_threads=False)
         random.seed(0)  # Equal data give equal documents, sampled ones too.
-        watch = _Watch(first["limits"]["record_s"], faults, send)
+        watch = _Watch(first["record_s"], faults, send)
         try:
             handler = _load(first["script"], first["handler"], watch, send)
             send({"ready": True})
@@ -169,24 +167,6 @@ class _Watch:
         """Stop watching until the next beat."""
         faulthandler.cancel_dump_traceback_later()
         self._set_at = 0.0
-
-
-def set_limits(limits: dict[str, Any]) -> None:
-    """Limit this process and its children by the given limits."""
-    try:
-        import resource  # Not on every system.
-    except ImportError:
-        return
-    for kind, most in (
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-        (resource.RLIMIT_CPU, limits.get("cpu_s")),
-        (resource.RLIMIT_NPROC, limits.get("processes")),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        if most is not None:
-            with contextlib.suppress(ValueError, OSError):  # Some systems know no such limit.
-                resource.setrlimit(kind, (most, most))
 
 
 def _load(

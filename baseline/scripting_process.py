@@ -17,11 +17,13 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
+from driftline import child
+from driftline.child import started
 from driftline.errors import InputError, NotFoundError, UndecidedError
 
 log = logging.getLogger(__name__)
@@ -30,15 +32,6 @@ Handler = Literal["preprocess_handler", "postprocess_handler"]
 # A parsed line of data capture, or a line of text as it is.
 Record = Mapping[str, Any] | str
 CHILD = Path(__file__).with_name("scripting_child.py")
-# What programs need to find their files and to write text; nothing that may be a secret.
-KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
-# So that libraries do not take a machine's memory for each of its processors.
-FIXED = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "PYTHONHASHSEED": "0",
-}
 # The watchdog in the child knows the script's line; this one is for a child that it cannot end.
 GRACE_S = 10.0
 # For a script's own end, such as functions that it has registered for it.
@@ -52,7 +45,7 @@ class Limits:
 
     # Longest time that one record may take, and loading the script; seconds.
     record_s: float = 30.0
-    # memory_bytes, file_bytes: Address space of the process, and size of any file that it writes.
+    # memory_bytes, file_bytes: of the process, and of any file that it writes.
     memory_bytes: int = 2 << 30
     file_bytes: int = 1 << 30
 
@@ -115,22 +108,20 @@ class ScriptProcess:
         )
         self._answers, given = os.pipe()
         self._stack.callback(os.close, self._answers)
+        descriptors = given, self._faults.fileno()
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - this Python, our own file
-                [sys.executable, "-Iu", str(CHILD), str(given), str(self._faults.fileno())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL if self._quiet else None,
-                pass_fds=(given, self._faults.fileno()),
-                env={
-                    **{name: os.environ[name] for name in KEPT if name in os.environ},
-                    **FIXED,
-                    "HOME": home,
-                    "TMPDIR": home,
-                    **self._environment,
-                },
-                cwd=home,
-                start_new_session=True,
+            self._process = self._stack.enter_context(
+                started(
+                    [sys.executable, "-Iu", str(CHILD), *map(str, descriptors)],
+                    child.Limits(
+                        memory_bytes=self._limits.memory_bytes, file_bytes=self._limits.file_bytes
+                    ),
+                    environment={"HOME": home, "TMPDIR": home, **self._environment},
+                    cwd=home,
+                    stdin=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL if self._quiet else None,
+                    pass_fds=descriptors,
+                )
             )
         finally:
             os.close(given)
@@ -138,20 +129,17 @@ class ScriptProcess:
         self._send({
             "script": str(self._script),
             "handler": self._handler,
-            "limits": asdict(self._limits),
+            "record_s": self._limits.record_s,
         })  # fmt: skip
         self._receive()
 
     def _stop(self) -> None:
-        """End the child and its processes."""
+        """Let the script end by itself, before it is ended."""
         assert self._process.stdin is not None  # A pipe was asked for.
         with suppress(BrokenPipeError):
             self._process.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(FAREWELL_S)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
     def ask(self, records: Sequence[Record | None]) -> Answer:
         """Call the handler on each record; None: once without any argument."""

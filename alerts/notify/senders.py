@@ -68,14 +68,19 @@ class _Attempt:
             return await _post(self.transport, target, headers=every, body=body, now=self.now)
 
     async def run(
-        self, argv: Sequence[str], stdin: bytes, environment: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        stdin: bytes,
+        environment: Mapping[str, str] | None = None,
+        memory_bytes: int | None = None,
     ) -> Answer:
         """Run a program with this on its standard input."""
         # The wait for a turn is no part of the program's time.
         async with self.turns:
-            return await run_program(
-                argv, stdin, timeout_s=TOTAL_TIMEOUT_S, environment=environment
-            )
+            return await asyncio.to_thread(
+                run_program, argv, stdin, timeout_s=TOTAL_TIMEOUT_S, environment=environment,
+                memory_bytes=memory_bytes,
+            )  # fmt: skip
 
 
 class Sender:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from types import ModuleType
@@ -15,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from driftline.baseline.predicate import UNFIT
-from driftline.baseline.scripting_process import FIXED, KEPT
+from driftline.child import Limits, module_argv, run
 from driftline.errors import InputError
 from driftline.monitors.results.violation import plural
 
@@ -26,7 +23,7 @@ ROW = "_row"
 MAX_CHARACTERS = 10_000
 MAX_FOUND = 1_000_000  # Of rows without a number, so many are counted.
 TIMEOUT_S = 60.0
-# Address space of the process beyond the rows: DuckDB's memory_limit, and 1 GiB for the libraries.
+# Of the process beyond the rows: DuckDB's memory_limit, and 1 GiB for the libraries.
 MEMORY_BYTES = 3 << 30
 CHILD = "driftline.monitors.rules.sql_child"
 # A query reads no file, no network and no variable of this process, and can turn none of it on.
@@ -106,34 +103,20 @@ class Query:
         """Have a process of its own run the query: what it tells, and a mark for each row."""
         request = {
             "query": self.text, "settings": SETTINGS, "table": TABLE, "row": ROW, "most": MAX_FOUND,
-            "limits": {
-                "memory_bytes": MEMORY_BYTES + 2 * rows.nbytes,
-                "file_bytes": 0,
-                # Should this process be gone by then.
-                "cpu_s": 2 * round(TIMEOUT_S + 1),
-            },
         }  # fmt: skip
         sink = pa.BufferOutputStream()
         sink.write(json.dumps(request).encode("ascii") + b"\n")
         with pa.ipc.new_stream(sink, rows.schema) as stream:
             stream.write_table(rows)
+        limits = Limits(time_s=TIMEOUT_S, memory_bytes=MEMORY_BYTES + 2 * rows.nbytes, file_bytes=0)
         try:
-            process = subprocess.run(  # noqa: S603 - this Python, our own module
-                [sys.executable, "-I", "-B", "-m", CHILD],
-                input=memoryview(sink.getvalue()),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # It may quote rows.
-                timeout=TIMEOUT_S,
-                check=False,
-                env={**{name: os.environ[name] for name in KEPT if name in os.environ}, **FIXED},
-            )
-        except subprocess.TimeoutExpired:
-            # From none: the error holds the rows that were answered until then.
+            code, answer = run(module_argv(CHILD), limits, memoryview(sink.getvalue()))
+        except TimeoutError:
             raise InputError(f"query took longer than {TIMEOUT_S:g} s; make it simpler") from None
-        head, _, marks = process.stdout.partition(b"\n")
-        if process.returncode or not head:
+        head, _, marks = answer.partition(b"\n")
+        if code or not head:
             raise InputError(
-                f"query ended its process (exit code {process.returncode}), which has "
+                f"query ended its process (exit code {code}), which has "
                 f"{SETTINGS['memory_limit']} of memory; make it simpler"
             )
         return json.loads(head), marks

@@ -17,8 +17,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from driftline.baseline.scripting_child import set_limits
-
 BATCH_ROWS = 65_536
 # As DuckDB's errors begin, before they say what of.
 KIND = re.compile(r"[A-Z][A-Za-z -]{1,40} Error(?=:)")
@@ -31,7 +29,6 @@ def main() -> None:
     with os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)
         request = json.loads(sys.stdin.buffer.readline())
-        set_limits(request["limits"])
         try:
             told, marks = _run(request)
         except MemoryError:

@@ -16,10 +16,12 @@ from ipaddress import ip_address
 
 from driftline.alerts.errors import AddressError
 from driftline.alerts.notify.addresses import AddressGuard, check_url, resolve, unwrapped
+from driftline.alerts.notify.receivers.apprise import ENVIRONMENT, MEMORY_BYTES
 from driftline.alerts.notify.receivers.plugin_child import GROUP, others_of, plugin_names
-from driftline.alerts.notify.receivers.programs import argv_of, child_argv, run_program
+from driftline.alerts.notify.receivers.programs import argv_of, run_program
 from driftline.alerts.notify.receivers.table import RECEIVERS
 from driftline.alerts.notify.secrets import is_reference
+from driftline.child import module_argv
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.resources.resources import Resource, ResourceError
 from driftline.serving.resources.specs import ChannelSpec
@@ -86,12 +88,13 @@ def require_installed(where: str, kind: str, plugin: str | None) -> None:
 async def require_readable(urls: Sequence[tuple[str, str]]) -> None:
     """Refuse URLs of apprise, which must be installed, that it cannot read."""
     # In a process of its own, as messages are sent: apprise is two hundred modules of others.
-    argv = child_argv("driftline.alerts.notify.receivers.apprise_child")
+    argv = module_argv("driftline.alerts.notify.receivers.apprise_child")
     asked = json.dumps({"to_read": [url for _, url in urls]}).encode()
     try:
-        answer = await run_program(
-            argv, asked, timeout_s=_READING_MAX_S, environment={"HOME": "/nonexistent"}
-        )
+        answer = await asyncio.to_thread(
+            run_program, argv, asked, timeout_s=_READING_MAX_S, environment=ENVIRONMENT,
+            memory_bytes=MEMORY_BYTES,
+        )  # fmt: skip
     except (TimeoutError, OSError) as error:
         raise UnavailableError(
             f"{urls[0][0]}: spec.url: apprise did not say within {_READING_MAX_S:.0f} s whether it "

@@ -19,7 +19,6 @@ import json
 import logging
 import os
 import re
-import resource
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -28,8 +27,6 @@ from typing import Any
 from driftline.alerts.notify.addresses import AddressGuard
 from driftline.alerts.notify.receivers.refusals import EX_NOPERM, is_final_status
 
-_MEMORY_MAX_BYTES = 1 << 30
-_CPU_MAX_S = 20
 _SENDS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 # What changes files, starts programs or tells others; of it, what changes nothing.
 _CHANGES = ("os.", "subprocess.", "sqlite3.", "syslog.")
@@ -41,8 +38,6 @@ _STATUS = re.compile(r"error=(\d{3})\b")
 
 def main() -> int:
     """Send the message on standard input; return the exit code."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_MAX_BYTES, _MEMORY_MAX_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_MAX_S, _CPU_MAX_S))
     asked = json.loads(sys.stdin.buffer.read())
     try:
         import apprise

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from driftline.alerts.notify.receivers.programs import child_argv, render_for_program, stored_event
+from driftline.alerts.notify.receivers.programs import render_for_program, stored_event
 from driftline.alerts.notify.receivers.receiver import Answer, Attempt, Options, Receiver
+from driftline.child import module_argv
 
 
 class PluginOptions(Options):
@@ -25,7 +26,7 @@ async def _send(attempt: Attempt) -> Answer:
         "plugin": attempt.channel.options.get("plugin"),
         "event": stored_event(attempt.message),
     }
-    argv = child_argv("driftline.alerts.notify.receivers.plugin_child")
+    argv = module_argv("driftline.alerts.notify.receivers.plugin_child")
     return await attempt.run(argv, json.dumps(call).encode())
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
 import shlex
-import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 
 from driftline.alerts.errors import ChannelError
 from driftline.alerts.notify.event import as_json
 from driftline.alerts.notify.receivers.receiver import Answer, Message, Notification, Outgoing
+from driftline.child import Limits, run
 
 _OUTPUT_MAX_BYTES = 4096
-_LAST_WORDS_S = 0.5  # For what stands in a pipe that something out of reach holds open.
-# What a program needs to find others, to speak people's language and to know its zone; nothing of
-# ours, whose environment may hold secrets.
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ")
 
 
 def render_for_program(notification: Notification) -> Message:
@@ -77,69 +70,19 @@ def argv_of(name: str, commands: Mapping[str, str]) -> list[str]:
     return argv
 
 
-def child_argv(module: str) -> list[str]:
-    """Return what runs one of our own modules in a process of its own."""
-    return [sys.executable, "-I", "-B", "-m", module]
-
-
-async def run_program(
+def run_program(
     argv: Sequence[str],
     body: bytes,
     *,
     timeout_s: float,
+    memory_bytes: int | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Run a program with a message on its standard input."""
-    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    transport, talk = await asyncio.get_running_loop().subprocess_exec(
-        _Talk,
-        *argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+    """Run a program with a message on its standard input; TimeoutError when it hangs."""
+    home = {name: os.environ[name] for name in ("HOME",) if name in os.environ}
+    code, said = run(
+        argv, Limits(time_s=timeout_s, memory_bytes=memory_bytes), body,
+        environment=home | dict(environment or {}), output_bytes=_OUTPUT_MAX_BYTES,
         stderr=subprocess.STDOUT,
-        env=passed | dict(environment or {}),
-        cwd="/",
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(timeout_s):
-            _tell(transport, body)
-            # Its end counts, not that of its output, which something left behind may hold open.
-            await talk.ended.wait()
-    finally:
-        # The whole session, so that what it started ends with it.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(transport.get_pid(), signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_WORDS_S):
-                await talk.ended.wait()
-                await talk.silent.wait()
-        transport.close()
-    said = bytes(talk.said).decode("utf-8", "replace")
-    return Answer(transport.get_returncode(), said, is_http=False)
-
-
-class _Talk(asyncio.SubprocessProtocol):
-    """Keeps the beginning of what a program writes, and knows when it has ended."""
-
-    def __init__(self) -> None:
-        self.said = bytearray()
-        self.ended, self.silent = asyncio.Event(), asyncio.Event()
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        self.said += data[: _OUTPUT_MAX_BYTES - len(self.said)]
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if fd == 1:
-            self.silent.set()
-
-    def process_exited(self) -> None:
-        self.ended.set()
-
-
-def _tell(transport: asyncio.SubprocessTransport, body: bytes) -> None:
-    """Write the message; a program may end without having read it."""
-    pipe = transport.get_pipe_transport(0)
-    assert isinstance(pipe, asyncio.WriteTransport)
-    pipe.write(body)
-    pipe.write_eof()
+    )  # fmt: skip
+    return Answer(code, said.decode("utf-8", "replace"), is_http=False)

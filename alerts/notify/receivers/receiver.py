@@ -193,7 +193,11 @@ class Attempt(Protocol):
         """Post the message, or another body, to an address that the guard lets through."""
 
     async def run(
-        self, argv: Sequence[str], stdin: bytes, environment: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        stdin: bytes,
+        environment: Mapping[str, str] | None = None,
+        memory_bytes: int | None = None,
     ) -> Answer:
         """Run a program with this on its standard input."""
 

@@ -6,28 +6,24 @@ against accidents. They are no jail: the command runs as the same user, with net
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from driftline.baseline.scripting_process import FIXED, KEPT
+from driftline.child import NOT_STARTED, Limits, started
 from driftline.errors import InputError, UndecidedError
 from driftline.monitors.check_context import Command
-from driftline.monitors.kinds.command.child import NOT_STARTED
-from driftline.orphans import FAREWELL_S
 
-CHILD = "driftline.monitors.kinds.command.child"
 # Between two looks at the time and at the folder.
 LOOK_S = 0.5
 # What a shell adds to the number of a signal that ended a program.
 SIGNALLED = 128
-MEMORY_BYTES = 2 << 30  # Address space of each process.
+MEMORY_BYTES = 2 << 30  # Of each process.
+MORE_PROCESSES = 256  # Processes and threads.
 FILE_BYTES = 1 << 30  # Of any file, and of all files in its folder.
 FILE_COUNT = 10_000
 
@@ -53,27 +49,15 @@ def run_command(command: Command, place: Path, environment: Mapping[str, str]) -
     """
     if os.name != "posix":
         raise InputError("commands run on Linux and macOS only")
-    cpu_s = max(1, round(command.timeout_s))
-    caps = {"memory_bytes": MEMORY_BYTES, "file_bytes": FILE_BYTES, "cpu_s": cpu_s}
+    limits = Limits(
+        command.timeout_s, MEMORY_BYTES, FILE_BYTES, more_processes=MORE_PROCESSES,
+        is_background=True,
+    )  # fmt: skip
     given_bytes, given_count = _usage(place)
     home = place / "home"
     home.mkdir()
-    process = subprocess.Popen(  # noqa: S603 - this Python, our own file, an allowed program
-        [sys.executable, "-I", "-B", "-m", CHILD, json.dumps(caps), *command.argv],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={
-            **{name: os.environ[name] for name in KEPT if name in os.environ},
-            **FIXED,
-            "HOME": str(home),
-            "TMPDIR": str(home),
-            **environment,
-        },
-        cwd=home,
-        start_new_session=True,
-    )
-    try:
+    folders = {"HOME": str(home), "TMPDIR": str(home)}
+    with started(command.argv, limits, environment={**folders, **environment}, cwd=home) as process:
         while True:
             with suppress(subprocess.TimeoutExpired):
                 return process.wait(LOOK_S)
@@ -83,8 +67,6 @@ def run_command(command: Command, place: Path, environment: Mapping[str, str]) -
                 raise UndecidedError(f"{command.name} wrote more than {FILE_BYTES >> 20:,} MiB")
             if used_count - given_count > FILE_COUNT:
                 raise UndecidedError(f"{command.name} wrote more than {FILE_COUNT:,} files")
-    finally:
-        _end(process)
 
 
 def ended_by(code: int, timeout_s: float) -> str:
@@ -96,17 +78,6 @@ def ended_by(code: int, timeout_s: float) -> str:
         hint = f"; its limits are 2 GiB of memory and {timeout_s:,g} s of a processor"
         return f"was ended by {name}{hint * (name in ('SIGKILL', 'SIGXCPU', 'SIGABRT'))}"
     return f"ended with exit code {code}"
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the command, its processes, and its watching process."""
-    assert process.stdin is not None  # A pipe was asked for.
-    process.stdin.close()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(4 * FAREWELL_S)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _usage(place: Path) -> tuple[int, int]:

@@ -1,6 +1,5 @@
 """Each type of channel sends to something real: receivers, programs, services of this machine."""
 
-import asyncio
 import json
 import os
 import stat
@@ -65,7 +64,7 @@ def test_a_command_that_hangs_ends_with_all_that_it_started(tmp_path):
     argv = ["/bin/sh", "-c", f"sleep 600 & echo $! > {mark}; wait"]
 
     with pytest.raises(TimeoutError):
-        asyncio.run(run_program(argv, b"{}", timeout_s=1.0))
+        run_program(argv, b"{}", timeout_s=1.0)
 
     child = int(mark.read_text())
     deadline = time.monotonic() + 60

@@ -177,7 +177,7 @@ def test_a_command_finds_what_the_contract_promises(
         f"pathlib.Path({str(seen)!r}, 'rest').write_text(json.dumps("
         "[sys.argv[1:], oct(root.stat().st_mode & 0o777), sys.stdin.read(), os.nice(0),\n"
         "[resource.getrlimit(getattr(resource, f'RLIMIT_{one}'))[1]\n"
-        " for one in ('AS', 'FSIZE', 'CPU', 'CORE', 'NPROC')]]))\n"
+        " for one in ('DATA', 'FSIZE', 'CPU', 'CORE', 'NPROC')]]))\n"
     )
 
     given = json.loads((seen / "env").read_text())
