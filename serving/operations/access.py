@@ -15,10 +15,12 @@ from driftline.database.paging import place_of
 from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
+    End,
     Json,
     Latest,
     Limit,
     PageToken,
+    Start,
     Time,
     operation,
     page_of,
@@ -126,18 +128,18 @@ def audit(
     target: Annotated[
         str | None, "Only what was done to this, such as Alarm/late or a path."
     ] = None,
-    since: Annotated[Time | None, "Begin here; included."] = None,
-    until: Annotated[Time | None, "End here; left out."] = None,
+    start: Start = None,
+    end: End = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
 ) -> Json:
     """List who changed what, who read raw rows, and who was refused; the newest first.
 
-    Example: driftline audit --target Alarm/late --since 7d
+    Example: driftline audit --target Alarm/late --from 7d
     """
     with read_connection(services.context.engine) as connection:
         found = log.entries(
             connection, limit=limit + 1, after=place_of(next_token, int), subject=subject,
-            target=target, since=since, until=until,
+            target=target, since=start, until=end,
         )  # fmt: skip
     return page_of(found, limit, lambda one: (one.id,), log.AuditEntry.as_dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from typing import Any, get_args
 
@@ -107,6 +108,7 @@ def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
     async def run(**given: Any) -> Response:  # noqa: ANN401 - as declared
         asked = given.pop(_ASKED, None)
         named = {**given, **(dict(asked) if asked is not None else {})}
+        _require_span(named.get("start"), named.get("end"))
         if inspect.iscoroutinefunction(operation.function):
             return _response(await call(**named), operation.status)
         return await run_in_threadpool(lambda: _response(call(**named), operation.status))
@@ -116,6 +118,15 @@ def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
     )
     run.__doc__ = operation.function.__doc__
     return run
+
+
+def _require_span(start: object, end: object) -> None:
+    """Refuse a span that ends before it begins: its answer would be empty, and look like one."""
+    if isinstance(start, datetime) and isinstance(end, datetime) and start > end:
+        raise InputError(
+            f"from {start.isoformat()} is after to {end.isoformat()}; expected a start before the "
+            "end"
+        )
 
 
 def _in_path(one: inspect.Parameter) -> inspect.Parameter:

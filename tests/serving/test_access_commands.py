@@ -9,7 +9,7 @@ from driftline.access.principal import Principal
 from driftline.access.sessions import begin_session, find_session
 from driftline.access.tokens import new_secret
 from driftline.app.cli import build
-from driftline.errors import NotFoundError
+from driftline.errors import InputError, NotFoundError
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, running
 from tests.serving.guarded import knowing
@@ -59,3 +59,17 @@ def test_somebody_is_logged_out_and_the_log_has_it(run, server):
     assert "Sessions/ana@example.org" in run("audit", "--target", "Sessions/ana@example.org")[1]
     with pytest.raises(NotFoundError, match="has no session"):
         run("token", "end-sessions", "ana@example.org")
+
+
+def test_what_does_not_exist_is_named_before_anything_is_stored(run):
+    with pytest.raises(NotFoundError, match='alarm "nosuch" does not exist'):
+        run("silence", "put", "roll-out", "--alarm", "nosuch")
+    assert run("silence", "list", "--json")[1] == "[]\n"
+    assert (
+        "not declared yet" in run("token", "create", "a", "--role", "ingest", "--endpoint", "x")[2]
+    )
+
+
+def test_a_span_that_ends_before_it_begins_is_refused(run):
+    with pytest.raises(InputError, match="expected a start before the end"):
+        run("audit", "--from", "2026-01-15", "--to", "2026-01-14")

@@ -508,7 +508,7 @@ def test_a_name_in_two_spellings_asks_nothing(server):
         ("GET", "/api/v1/logs?endpoint=flights&Endpoint=other", None),
         ("POST", "/api/v1/tokens", both),
         ("POST", "/api/v1/apply?dry_run=true", {"resources": []}),
-        ("GET", "/api/v1/audit?since=2026", None),
+        ("GET", "/api/v1/audit?from=2026", None),
     ):
         answer = server.client.request(method, path, json=body, headers=bearer(FILE_SECRET))
 

@@ -27,7 +27,7 @@ class OperationCalls(ServerCalls):
         Whoever has lost a group at the provider keeps its role as long as a session lasts.
         """
 
-    def audit(self, *, subject: str | None = ..., target: str | None = ..., since: datetime | None = ..., until: datetime | None = ..., limit: int | None = ...) -> list[Json]:
+    def audit(self, *, subject: str | None = ..., target: str | None = ..., start: datetime | None = ..., end: datetime | None = ..., limit: int | None = ...) -> list[Json]:
         """List who changed what, who read raw rows, and who was refused; the newest first."""
 
     def replay_alarm(self, document: Any) -> list[Json]:

@@ -50,6 +50,10 @@ def token_create(
     roles = cast("list[Role]", role)  # The server refuses other words.
     found = client.create_token(name, roles, endpoints=endpoint, expires_at=_end(expires))
     where = ", ".join(found["endpoints"] or ()) or "all endpoints"
+    declared = {one["name"] for one in client.list("Endpoint")} if endpoint else set()
+    for one in endpoint or ():  # An app that is captured may come before its declaration.
+        if one not in declared:
+            typer.echo(f'endpoint "{one}" is not declared yet', err=True)
     until = found["expires_at"] or "revoked"
     typer.echo(
         f'token "{name}": {", ".join(found["roles"])}; {where}; until {until}; shown this once',

@@ -39,6 +39,7 @@ def executions(
     if follow:
         _follow(client, name)
     found = client.executions(name, limit=limit)
+    options.say_cut(found, limit)
     if with_log:
         lines = client.execution_log(found[0]["id"]) if found else []
         of = [f"execution {one['id']}, {_window(one)}" for one in found[:1]]

@@ -47,8 +47,8 @@ def command_of(row: Row, shown: Shown | None = None) -> Callable[..., None]:
     def run(client: Client, **given: Any) -> Answer:  # noqa: ANN401 - as declared
         asked = {one["name"]: _value(one, given[one["name"]]) for one in row["parameters"]}
         found = client.ask(row, asked)
-        if row["is_list"] and len(found) == asked.get("limit"):
-            typer.echo(f"stopped at {len(found)}; --limit asks for more", err=True)
+        if row["is_list"]:
+            options.say_cut(found, asked.get("limit"))
         answer = shown(found, asked) if shown is not None else _lines(row, found)
         return answer if isinstance(answer, Answer) else Answer(found, answer)
 

@@ -304,6 +304,12 @@ def _with_json(run: Callable[..., None], own: list[inspect.Parameter]) -> Callab
     return _signed(run, parameters)
 
 
+def say_cut(found: Sequence[object], limit: int | None) -> None:
+    """Say on standard error that a list holds as many as were asked for, so there may be more."""
+    if len(found) == limit:
+        typer.echo(f"stopped at {limit}; --limit asks for more", err=True)
+
+
 def load_settings(file: Path | None) -> Settings:
     """Read the settings of a command."""
     # Imported here: most commands have the option, and use no setting before they connect.

@@ -142,6 +142,8 @@ def _first_rows(
 def _rows_shown(violation: Mapping[str, Any], shown: Mapping[str, Any]) -> Iterator[Table]:
     about = f"{violation['feature_name']}: {violation['cause']} ({violation['row_count']:,} rows)"
     typer.echo(harmless(about), err=True)
+    if len(shown["rows"]) < violation["row_count"]:
+        typer.echo(f"the first {len(shown['rows'])}; --limit or -o gives more", err=True)
     yield Table(shown["columns"], shown["rows"])
 
 

@@ -13,7 +13,7 @@ from driftline.app.commands import options
 from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
-from driftline.errors import InputError
+from driftline.errors import InputError, NotFoundError
 
 silence = typer.Typer(
     help="Hold back messages of alarms for a while. Their states go on changing.",
@@ -52,6 +52,11 @@ def silence_put(
         "created_by": system_user(),
         "comment": comment,
     }
+    known = {one["name"] for one in client.alarms()} if alarm else set()
+    if unknown := [one for one in alarm or () if one not in known]:
+        raise NotFoundError(
+            f'alarm "{unknown[0]}" does not exist; `driftline alarm list` names all alarms'
+        )
     client.apply([{"kind": "Silence", "name": name, "spec": spec}])
     stored = client.get("Silence", name)
     alarms = client.preview_silence(spec)["alarms"]
