@@ -32,8 +32,8 @@ from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
+from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
@@ -119,7 +119,7 @@ def _api(
     jobs = TransformJobs(context, lambda file: reconciler.outdate([file]))
     pairs, begun = _receivers(context, exposition)
     # A process that explains is not one that serves; it ends when nobody has asked for a minute.
-    shelf = ModelShelf(
+    asked = EndpointModels(
         context.engine, context.root, trust_pickle=context.settings.serving.trust_pickle,
         local_dir=context.local_dir,
     )  # fmt: skip
@@ -132,13 +132,13 @@ def _api(
         runs = (reconciler, *watch, later, jobs, rolling, pairs)
         loops = {type(one).__name__: one.run for one in runs}
         tasks = [asyncio.create_task(_loop(*one, counters)) for one in loops.items()]
-        tasks.append(asyncio.create_task(asyncio.to_thread(resume_marks, context, shelf, stop)))
+        tasks.append(asyncio.create_task(asyncio.to_thread(resume_marks, context, asked, stop)))
         yield
         stop.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        closing = (asyncio.to_thread(one.close) for one in (shelf, pairs))
+        closing = (asyncio.to_thread(one.close) for one in (asked, pairs))
         await asyncio.gather(reconciler.stop(), jobs.stop(), *closing)
 
     api = FastAPI(
@@ -152,7 +152,7 @@ def _api(
         context,
         applier,
         reconciler,
-        shelf,
+        asked,
         later,
         jobs,
         pairs,

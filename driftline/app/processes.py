@@ -400,10 +400,10 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
         from driftline.baseline.cache import BaselineCache
         from driftline.database.clock import DatabaseClock
         from driftline.monitors.run.scheduler import Scheduler
-        from driftline.serving.hosting.model_process import ModelShelf
+        from driftline.serving.hosting.asked_models import EndpointModels
 
         shared = DatabaseClock(engine)
-        shelf = ModelShelf(
+        asked = EndpointModels(
             engine, settings.root, local_dir=settings.local_dir,
             trust_pickle=settings.serving.trust_pickle,
         )  # fmt: skip
@@ -414,7 +414,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             lambda endpoint: signature_of(engine, endpoint),
             # Schedulers whose clocks differ would set aside each other's windows as yet to end.
             now=shared if settings.scheduler.clock == "system" else now,
-            lease_clock=shared, predictors=shelf.open,
+            lease_clock=shared, predictors=asked.open,
             poll_s=_every(POLL_S), revisit_s=_every(REVISIT_S),
             scripts_dir=settings.scheduler.scripts_dir,
             commands_dir=settings.scheduler.commands_dir,
@@ -426,7 +426,7 @@ def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) ->
             try:
                 make(asks_models=True).run(stop)
             finally:
-                shelf.close()
+                asked.close()
 
         return {
             "scheduler": make(asks_models=False).run,

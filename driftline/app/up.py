@@ -66,7 +66,7 @@ _IMPORTS = {
         "driftline.alerts.notify.notification_maintenance",
         "driftline.database.migrations",
         "driftline.monitors.run.scheduler",
-        "driftline.serving.hosting.model_process",
+        "driftline.serving.hosting.asked_models",
     ),
     "dashboard": (*_LISTENING, "driftline.app.client.connection", "driftline.dashboard.app"),
     "sidecar": (*_LOOPS, "driftline.capture.line.kafka"),

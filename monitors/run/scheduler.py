@@ -15,7 +15,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -51,9 +51,8 @@ WINDOWS_PER_TURN = 50
 SPOOL_S = 15.0
 REVISIT_S = 300.0
 
-# Opens the model of an endpoint, to be asked for as long as the context lasts; None has none.
-# By endpoint and, where one is named, variant.
-Predictors = Callable[[str, str | None], AbstractContextManager[Predictor] | None]
+# Returns the model of an endpoint, by its name and, where one is named, variant; None has none.
+Predictors = Callable[[str, str | None], Predictor | None]
 
 
 class _Judge(Protocol):
@@ -169,7 +168,7 @@ class Scheduler:
                 stack.enter_context(
                     lease.renewed(self.engine, definition.name, self.owner, self.lease_clock)
                 )
-                predict = self._open_model(definition, stack)
+                predict = self._model(definition)
 
                 def judge(window: Window, *, is_asked: bool = False) -> Execution:
                     return run(
@@ -365,12 +364,11 @@ class Scheduler:
         self._has_lease = kept and not is_last
         return kept
 
-    def _open_model(self, definition: MonitorDefinition, stack: ExitStack) -> Predictor | None:
-        """Open the endpoint's model for a turn, where the kind has to ask it."""
+    def _model(self, definition: MonitorDefinition) -> Predictor | None:
+        """Return the endpoint's model, where the kind has to ask it."""
         if not definition.kind_value.needs_model or self.predictors is None:
             return None
-        found = self.predictors(definition.endpoint, definition.variant)
-        return None if found is None else stack.enter_context(found)
+        return self.predictors(definition.endpoint, definition.variant)
 
     def _count(
         self, definition: MonitorDefinition, error: Exception, window: Window | None = None

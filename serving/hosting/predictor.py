@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from driftline.errors import InputError
+from driftline.estimators.categories import categories_of, with_categories
 from driftline.fitted import feature_count, feature_names, takes_texts
 from driftline.lazy_imports import without, without_parts_of_numpy
-from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
 from driftline.serving.hosting.answer_width import answer_width

@@ -1,11 +1,13 @@
 """Answers what monitors ask of a model: tables in, plain numbers out.
 
-Runs in the worker process. Tables travel as Arrow, answers as bytes of float64: 70,000 rows of 15
+Runs in the worker process. Tables travel as Arrow, answers as float64 (npy): 70,000 rows of 15
 columns would take longer to write and read as JSON than to predict.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +17,10 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from driftline.errors import InputError
+from driftline.estimators.own_methods import OwnMethod, own_method
 from driftline.formats.arrow_types import missing_of
-from driftline.monitors.kinds.attribution.own_methods import OwnMethod, own_method
 from driftline.serving.bodies.rows import NO_TEXT, Columns, with_nan
+from driftline.serving.hosting.formats.lightgbm import LightgbmModel
 from driftline.serving.hosting.frames import pack
 from driftline.serving.hosting.predictor import Predictor
 from driftline.signature import Missing
@@ -33,22 +36,24 @@ class Questions:
     def __init__(self, predictor: Predictor) -> None:
         os.nice(NICENESS)
         self._predictor = predictor
-        self._own: OwnMethod | None = own_method(predictor.model)
+        self._own: OwnMethod | None = own_method(_booster_of(predictor.model))
 
     def answer(self, header: Mapping[str, Any], body: bytes) -> bytes:
         """Answer one frame by one frame; ``op`` is "about", "ask" or "contributions".
 
         Of the last, ``rows`` counts the table's rows to be explained, against those after them.
         """
-        asked = {"id": header["id"], "status": 200}
         if header["op"] == "about":
-            return pack({**asked, **self._about()})
+            return _packed(header, "application/json", json.dumps(self._about()).encode())
         columns = columns_of(ipc.open_stream(body).read_all())
         if header["op"] == "ask":
-            found = self._predictor.numbers(columns)
-            return pack({**asked, "shape": found.shape}, _bytes(found))
-        values, base = self._contributions(columns, int(header["rows"]))
-        return pack({**asked, "shape": values.shape}, _bytes(values) + _bytes(base))
+            found: tuple[np.ndarray, ...] = (self._predictor.numbers(columns),)
+        else:
+            found = self._contributions(columns, int(header["rows"]))
+        stream = io.BytesIO()
+        for one in found:
+            np.save(stream, np.ascontiguousarray(one, dtype=np.float64))
+        return _packed(header, "application/x-npy", stream.getvalue())
 
     def _about(self) -> dict[str, Any]:
         description = self._predictor.description
@@ -75,6 +80,11 @@ class Questions:
         if values.shape[1] == 1 and self._predictor.shows_first_class:
             return -values, (1.0 if self._own.units == "probability" else 0.0) - base
         return values, base
+
+
+def _booster_of(model: Any) -> Any:  # noqa: ANN401 - foreign object
+    """Return the booster of a file of LightGBM; any other model as it is."""
+    return model.booster_ if isinstance(model, LightgbmModel) else model
 
 
 def columns_of(table: pa.Table) -> Columns:
@@ -111,5 +121,5 @@ def _column(array: pa.Array, missing: Missing | None = None) -> np.ndarray:
     return with_nan(values) if missing is not None and values.dtype == object else values
 
 
-def _bytes(found: np.ndarray) -> bytes:
-    return np.ascontiguousarray(found, dtype=np.float64).tobytes()
+def _packed(header: Mapping[str, Any], media_type: str, body: bytes) -> bytes:
+    return pack({"id": header["id"], "status": 200, "type": media_type}, body)

@@ -52,7 +52,7 @@ from driftline.serving.operations.registry import (
 )
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.annotating import Marked, judged_window, mark_window, unmark
-from driftline.serving.provisioning.monitor_runs import open_job
+from driftline.serving.provisioning.monitor_runs import job_of
 from driftline.serving.resources.endpoints import require_signature
 
 # A request that runs windows answers after so long, and is sent again.
@@ -77,8 +77,7 @@ def run_monitor(services: Services, name: Name, start: Start = None, end: End = 
     """
     definition = declared_monitor(services.context, name)
     window = _span(start, end) or last_window(definition, services.context.now())
-    with open_job(services.context, services.shelf, definition, window) as job:
-        return run(job)
+    return run(job_of(services.context, services.models, definition, window))
 
 
 @operation("POST /monitors/{name}/backfill", role="operator", of=OF, answer=answers.Backfilled)
@@ -96,8 +95,8 @@ def backfill_monitor(
     ran: Sequence[Execution] = ()
     if missed.windows:
         expect_history(context.engine, definition)
-        with open_job(services.context, services.shelf, definition, missed.windows[0]) as job:
-            ran = _run_some(job, missed.windows)
+        job = job_of(services.context, services.models, definition, missed.windows[0])
+        ran = _run_some(job, missed.windows)
     left = missed.windows[len(ran) :]
     return {
         "items": ran,
@@ -244,7 +243,7 @@ def mark_monitor(
         monitor, judged_window(context, monitor, window), verdict, reason, author, context.now(),
         feature=feature, check=check, until=until, rows=rows,
     )  # fmt: skip
-    return mark_window(context, services.shelf, mark)
+    return mark_window(context, services.models, mark)
 
 
 @operation(
@@ -258,7 +257,7 @@ def withdraw_mark(
 ) -> Marked:
     """Take a mark back; a version of the baseline that it made goes out of use with it."""
     monitor = declared_monitor(services.context, name).name
-    return unmark(services.context, services.shelf, monitor, identity, author=author)
+    return unmark(services.context, services.models, monitor, identity, author=author)
 
 
 def _run_some(job: Job, windows: Sequence[Window]) -> list[Execution]:

@@ -11,8 +11,8 @@ from driftline.capture.events.undeclared import UndeclaredEndpoints
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
+from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.hosting.model_process import ModelShelf
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.transform.dispatch import TransformJobs
@@ -25,7 +25,7 @@ class Services:
     context: ServerContext
     applier: Applier
     reconciler: EndpointReconciler
-    shelf: ModelShelf
+    models: EndpointModels
     later: AsyncInvocations
     jobs: TransformJobs
     pairing: Pairing

@@ -41,9 +41,9 @@ from driftline.monitors.run.execution import run
 from driftline.monitors.run.past_windows import moment_before
 from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.model_process import ModelShelf
+from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.known import declared_monitor
-from driftline.serving.provisioning.monitor_runs import open_job
+from driftline.serving.provisioning.monitor_runs import job_of
 from driftline.serving.provisioning.renewal import move_version, refuse_pinned
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
@@ -105,7 +105,7 @@ def judged_window(context: ServerContext, monitor: str, window: str) -> Window:
     return next(filter(timetable.has_window, found), found[0])
 
 
-def mark_window(context: ServerContext, shelf: ModelShelf, mark: Annotation) -> Marked:
+def mark_window(context: ServerContext, models: EndpointModels, mark: Annotation) -> Marked:
     """Keep a mark on a judged window, do what it says, and judge what it is about again."""
     definition = declared_monitor(context, mark.monitor)
     _check_names(context, definition, mark)
@@ -121,11 +121,11 @@ def mark_window(context: ServerContext, shelf: ModelShelf, mark: Annotation) -> 
     else:
         with context.engine.begin() as connection:
             mark = put_annotation(connection, mark)
-    return Marked(mark, moved, _judge_again(context, shelf, mark))
+    return Marked(mark, moved, _judge_again(context, models, mark))
 
 
 def unmark(
-    context: ServerContext, shelf: ModelShelf, monitor: str, identity: int, *, author: str
+    context: ServerContext, models: EndpointModels, monitor: str, identity: int, *, author: str
 ) -> Marked:
     """Take a mark back, and the version of the baseline that it made, if that is still in use."""
     definition, moved = declared_monitor(context, monitor), []
@@ -147,17 +147,17 @@ def unmark(
                 context.now(),
             )
     names = tuple(one.name for one in moved)
-    return Marked(mark, names, _judge_again(context, shelf, mark))
+    return Marked(mark, names, _judge_again(context, models, mark))
 
 
-def resume_marks(context: ServerContext, shelf: ModelShelf, stop: threading.Event) -> None:
+def resume_marks(context: ServerContext, models: EndpointModels, stop: threading.Event) -> None:
     """Judge the windows again whose mark was kept by a server that ended before it came to them."""
     while not stop.is_set():
         try:
             with read_connection(context.engine) as connection:
                 waiting = unsettled_annotations(connection)
             for mark in waiting:
-                _resume(context, shelf, mark, stop)
+                _resume(context, models, mark, stop)
         except SQLAlchemyError as error:
             if not is_disconnect(error):
                 log.exception("event=marks-not-resumed")
@@ -169,10 +169,10 @@ def resume_marks(context: ServerContext, shelf: ModelShelf, stop: threading.Even
 
 
 def _resume(
-    context: ServerContext, shelf: ModelShelf, mark: Annotation, stop: threading.Event
+    context: ServerContext, models: EndpointModels, mark: Annotation, stop: threading.Event
 ) -> None:
     try:
-        again = _judge_again(context, shelf, mark, stop)
+        again = _judge_again(context, models, mark, stop)
     except SQLAlchemyError:
         raise  # Of all marks alike: who called waits for the database.
     except (DriftlineError, OSError) as error:  # One mark's trouble must not stop the others.
@@ -211,7 +211,10 @@ def _renew(
 
 
 def _judge_again(
-    context: ServerContext, shelf: ModelShelf, mark: Annotation, stop: threading.Event | None = None
+    context: ServerContext,
+    models: EndpointModels,
+    mark: Annotation,
+    stop: threading.Event | None = None,
 ) -> tuple[Execution, ...]:
     """Judge the windows anew that a mark is about, oldest first, and note when that is done."""
     definition, table = declared_monitor(context, mark.monitor), executions.c
@@ -235,11 +238,11 @@ def _judge_again(
         windows = [Window(*row) for row in connection.execute(query)]
     found: list[Execution] = []
     if windows:
-        with open_job(context, shelf, definition, windows[0]) as job:
-            for one in reversed(windows):
-                if stop is not None and stop.is_set():
-                    return tuple(found)
-                found.append(run(replace(job, window=one)))
+        job = job_of(context, models, definition, windows[0])
+        for one in reversed(windows):
+            if stop is not None and stop.is_set():
+                return tuple(found)
+            found.append(run(replace(job, window=one)))
     with context.engine.begin() as connection:
         settle_annotation(connection, mark)
     return tuple(found)

@@ -33,10 +33,10 @@ from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import complete
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
+from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.hosting.child import Child, Launch
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.log_file import LogFile
-from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.multi_model.alike import most_alike
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
@@ -298,7 +298,8 @@ class Provisioner:
             positive=positive_class(fitted.signature, model["description"], chosen=spec.positive),
         )
         timeout_s = self._context.start_timeout_s
-        with ModelProcess(launch, model["digest"], start_timeout_s=timeout_s) as predict:
+        with AskedModels(start_timeout_s=timeout_s) as models:
+            predict = AskedModel(models, launch, model["digest"])
             return explain_reference(open_source(data), fitted, predict)
 
 

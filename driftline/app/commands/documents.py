@@ -430,7 +430,7 @@ def _asking(
         yield None
         return
     # What serves models is slow to import, and a check without one needs none of it.
-    from driftline.serving.hosting.model_process import open_model
+    from driftline.serving.hosting.asked_models import open_model
 
     with open_model(
         Path(model),

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from driftline.classes import class_text
 from driftline.errors import DriftlineError, InputError
+from driftline.estimators.categories import categories_of, with_categories
 from driftline.fitted import feature_count, feature_names, takes_texts
 from driftline.monitors.check_context import Predictor
-from driftline.monitors.kinds.attribution.categories import categories_of, with_categories
 from driftline.signature import names_among
 
 # What functions raise that are given rows in another form than they take.

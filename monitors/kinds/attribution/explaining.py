@@ -20,6 +20,7 @@ from scipy import special
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
+from driftline.estimators.own_methods import Contributions
 from driftline.formats.source import Source
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.asking import classes_of, taking_tables
@@ -42,7 +43,6 @@ from driftline.monitors.kinds.attribution.sampling import (
 from driftline.monitors.kinds.attribution.shapley import (
     BACKGROUND_ROWS,
     LARGEST,
-    Contributions,
     affordable_rows,
     ask,
     explain,

@@ -26,6 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from driftline.errors import InputError
+from driftline.estimators.own_methods import Contributions
 from driftline.monitors.check_context import Predictor
 
 BACKGROUND_ROWS = 10
@@ -40,15 +41,6 @@ LARGEST = 1e30
 
 Numbers = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Contributions:
-    """Contribution of each feature to each prediction."""
-
-    # Shape (N, K, M), in units of the model's answer; not finite where it had none for a row.
-    values: Numbers
-    expected: Numbers  # Mean answer over the background, shape (K,).
 
 
 def asked_rows(features: int, background: int) -> int:

@@ -10,6 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from driftline.estimators.own_methods import (
+    TREES,
+    Contributions,
+    OwnMethod,
+    is_pipeline,
+    own_method,
+)
 from driftline.fitted import feature_names
 from driftline.monitors.check_context import Predictor
 from driftline.monitors.kinds.attribution.asking import (
@@ -19,13 +26,6 @@ from driftline.monitors.kinds.attribution.asking import (
     taking_tables,
 )
 from driftline.monitors.kinds.attribution.importance import UNKNOWN
-from driftline.monitors.kinds.attribution.own_methods import (
-    TREES,
-    OwnMethod,
-    is_pipeline,
-    own_method,
-)
-from driftline.monitors.kinds.attribution.shapley import Contributions
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -357,11 +356,10 @@ def test_a_model_that_is_slow_to_answer_holds_up_no_other_monitor(
         put_definition(connection, slow, START)
     is_asked, may_answer, stop = threading.Event(), threading.Event(), threading.Event()
 
-    @contextmanager
-    def open_model(endpoint: str, variant: str | None) -> Iterator[Predictor]:
+    def open_model(endpoint: str, variant: str | None) -> Predictor:
         is_asked.set()
         may_answer.wait(60)
-        yield lambda rows: np.zeros(rows.num_rows)
+        return lambda rows: np.zeros(rows.num_rows)
 
     make = partial(scheduler, house, root, reference, clock, predictors=open_model)
     clock.time = START + DAY

@@ -13,8 +13,8 @@ import pytest
 
 from driftline.errors import UnavailableError
 from driftline.serving.hosting import child as child_module
+from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.hosting.child import Child, LateError, Launch, WorkerLostError
-from driftline.serving.hosting.model_process import ModelProcess
 from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe_model
 from tests.serving.conftest import MODULES
 
@@ -103,15 +103,14 @@ def test_what_a_model_started_ends_with_a_worker_that_fails(forking, until, time
 
 def test_what_a_model_started_ends_with_the_process_that_explains(forking, until):
     rows = [pa.table({"_c0": [seconds]}) for seconds in (0.0, 60.0)]
-    with ModelProcess(forking, "forking", answer_timeout_s=20) as process:
-        started = [int(process(rows[0])[0])]
+    with AskedModels(answer_timeout_s=3) as models:
+        ask_it = AskedModel(models, forking, "forking")
+        started = [int(ask_it(rows[0])[0])]
         assert is_running(started[0])
-        process._answer_timeout_s = 0.5
-        with pytest.raises(UnavailableError, match=r"within 0\.5 s"):
-            process(rows[1])
+        with pytest.raises(UnavailableError, match="within 3 s"):
+            ask_it(rows[1])
         until(lambda: not is_running(started[0]))
-        process._answer_timeout_s = 20
-        started.append(int(process(rows[0])[0]))
+        started.append(int(ask_it(rows[0])[0]))
         assert is_running(started[1])
 
     until(lambda: not is_running(started[1]))

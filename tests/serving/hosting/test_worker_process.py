@@ -16,8 +16,8 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from driftline.orphans import children
+from driftline.serving.hosting.asked_models import AskedModel, AskedModels, open_model
 from driftline.serving.hosting.child import Launch
-from driftline.serving.hosting.model_process import ModelProcess, open_model
 from driftline.serving.hosting.prints import Prints
 from driftline.serving.hosting.worker_process import PASSED_ON, fork_server, start_worker
 from driftline.serving.resources.model_files import model_digest
@@ -72,8 +72,10 @@ def test_a_worker_of_1024_mb_loads_a_forest_and_answers(tmp_path):
     joblib.dump(forest, file)
 
     limited = Launch(str(file), trust_pickle=True, name=file.name, memory_bytes=1024 << 20)
-    with ModelProcess(limited, model_digest(file)) as model:
-        answers = model(pa.table(list(numbers.T), list("abcd")))
+    with AskedModels() as models:
+        answers = AskedModel(models, limited, model_digest(file))(
+            pa.table(list(numbers.T), list("abcd"))
+        )
 
     assert answers == pytest.approx(forest.predict_proba(numbers)[:, 1])
 
@@ -168,9 +170,9 @@ def test_a_model_finds_no_secret_in_its_process(halves, tmp_path, monkeypatch):
         assert model(pa.table({"_c0": [0.0]})).tolist() == [0.0]
 
         places = importlib.import_module("memory_search").places
-        for process in (model.process_id, fork_server().pid):
+        for process in (*model.process_ids, fork_server().pid):
             assert places(*(half.encode() for half in halves), process) == 0
-        held = [str(one.readlink()) for one in Path(f"/proc/{model.process_id}/fd").iterdir()]
+        held = [str(one.readlink()) for one in Path(f"/proc/{model.process_ids[0]}/fd").iterdir()]
     kinds = {name.partition(":")[0] for name in held}
     assert kinds == {"/dev/null", "pipe", "socket"}
     assert len([name for name in held if name.startswith("socket:")]) == 1

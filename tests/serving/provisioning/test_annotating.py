@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from driftline.monitors.annotations.store import unsettled_annotations
-from driftline.serving.hosting.model_process import ModelShelf
+from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.provisioning.annotating import resume_marks
 from tests.servers.commands import python
 from tests.serving.conftest import Running, running, wait_for
@@ -104,9 +104,9 @@ def test_a_server_that_ends_leaves_the_rest_to_the_next(server) -> None:
 
 
 def resumed(server: Running) -> Callable[..., None]:
-    shelf = ModelShelf(server.engine, server.context.root, trust_pickle=False)
+    models = EndpointModels(server.engine, server.context.root, trust_pickle=False)
 
     def resume(stop: threading.Event | None = None) -> None:
-        resume_marks(server.context, shelf, stop or threading.Event())
+        resume_marks(server.context, models, stop or threading.Event())
 
     return resume

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from driftline.app.commands.junit import junit
 from driftline.baseline.store import Baseline
+from driftline.estimators.own_methods import Contributions
 from driftline.formats.source import open_source
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.attribution.importance import Attributions
-from driftline.monitors.kinds.attribution.shapley import Contributions
 from tests.monitors.kinds.attribution.leaning import judged, model, weather
 
 

@@ -21,8 +21,8 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from driftline.monitors.kinds.attribution import shap_trees as module
-from driftline.monitors.kinds.attribution.shap_trees import shap_trees
+from driftline.estimators import shap_trees as module
+from driftline.estimators.shap_trees import shap_trees
 
 FEATURES = 5
 ROWS = np.random.default_rng(5).normal(size=(600, FEATURES))

@@ -5,7 +5,7 @@ import pytest
 import xgboost
 
 from driftline.errors import InputError
-from driftline.monitors.kinds.attribution.categories import categories_of
+from driftline.estimators.categories import categories_of
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.predictor import load_predictor
 

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from driftline.monitors.kinds.attribution.shap_trees import shap_trees
+from driftline.estimators.shap_trees import shap_trees
 
 TREES, LINEAR = "tree_path_dependent", "linear"
-# How the bundled server holds a model from a file of LightGBM.
-LIGHTGBM_FILE = ("driftline.serving.hosting.formats.lightgbm", "LightgbmModel")
 # Steps of a pipeline that treat each column by itself and keep their order and number.
 COLUMNWISE = frozenset(
     {
@@ -38,6 +37,15 @@ COLUMNWISE = frozenset(
 )
 # Prepared rows and background rows in; values (n, classes, features) and base (classes,) out.
 Contribute = Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """Contribution of each feature to each prediction."""
+
+    # Shape (N, K, M), in units of the model's answer; not finite where it had none for a row.
+    values: NDArray[np.float64]
+    expected: NDArray[np.float64]  # Mean answer over the background, shape (K,).
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,9 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
             return OwnMethod(LINEAR, "margin", lambda rows, behind: _gblinear(last, rows, behind))
         return OwnMethod(TREES, "margin", lambda rows, _: _xgboost(last, rows))
     # A class of the user's may change rows before its trees see them.
-    if room == "lightgbm" or (type(last).__module__, type(last).__name__) == LIGHTGBM_FILE:
-        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(last.booster_, rows))
+    if room == "lightgbm":
+        booster = getattr(last, "booster_", last)
+        return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(booster, rows))
     if (trees := shap_trees(last)) is not None:
         return OwnMethod(TREES, trees.units, trees.contribute)
     if type(last).__module__.startswith("sklearn.linear_model") and hasattr(last, "coef_"):

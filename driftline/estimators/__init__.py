@@ -1,0 +1,1 @@
+"""What fitted models of well-known libraries tell of themselves: categories, contributions."""
