@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -77,14 +77,16 @@ class _Copy:
     def add(self, source: Path, name: str) -> None:
         """Copy one file; one that was copied before stays as it is."""
         if name not in self.files:
-            self.files[name] = copy_file(source, self.target / name)
-            self._tell(len(self.files), None)
+            copy_file(source, self.target / name)
+            self.note(name)
 
     def note(self, name: str) -> None:
-        """Take in a file that was written to its place."""
-        (self.target / name).chmod(0o600)
-        self.files[name] = digest_of(self.target / name)
-        sync_path(self.target / name)
+        """Take in a file that stands in its place."""
+        file = self.target / name
+        file.chmod(0o600)
+        sync_path(file)
+        self.files[name] = digest_of(file)
+        self._tell(len(self.files), None)
 
 
 def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
@@ -149,39 +151,21 @@ def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
             raise InputError(
                 f"{there} is there already; move it away, or set another [database] url"
             )
-    # The database last: a restored installation that broke off is none.
+    # All is compared before anything is written; the database goes last, and one without is none.
+    for name, expected in found.files.items():
+        if not (source / name).is_file():
+            raise InputError(f"{source / name} is missing from the backup")
+        if digest_of(source / name) != tuple(expected):
+            raise InputError(f"{source / name} is damaged: it is not what was backed up")
     names = sorted(found.files, key=lambda name: name == DATABASE)
-    targets = [
-        file if name == DATABASE and file is not None else _below(places, name) for name in names
-    ]
-    try:
-        for number, (name, to) in enumerate(zip(names, targets, strict=True), 1):
-            _put_back(source / name, to, found.files[name])
-            tell(number, len(names))
-    except BaseException as error:
-        # One that is there is not of this restore, which writes it last.
-        _take_back(places.values(), None if isinstance(error, FileExistsError) else file)
-        if isinstance(error, FileNotFoundError):
-            raise InputError(f"{error.filename} is missing from the backup") from error
-        if isinstance(error, FileExistsError):
-            raise InputError(f"{error.filename} is there already") from error
-        raise
-    for folder in sorted({path.parent for path in targets}):
-        sync_path(folder)
+    for number, name in enumerate(names, 1):
+        place, _, rest = name.partition("/")
+        to = file if name == DATABASE and file is not None else places[place] / rest
+        copy_file(source / name, to)
+        sync_path(to)
+        sync_path(to.parent)
+        tell(number, len(names))
     return found
-
-
-def _put_back(source: Path, to: Path, expected: Sequence[object]) -> None:
-    if copy_file(source, to) != tuple(expected):
-        raise InputError(f"{source} is damaged: it is not what was backed up")
-
-
-def _below(places: Mapping[str, Path], name: str) -> Path:
-    place, _, rest = name.partition("/")
-    target = places[place] / rest
-    if not target.resolve().is_relative_to(places[place].resolve()):
-        raise InputError(f"{target} does not lie in {places[place]}")
-    return target
 
 
 def read_manifest(source: Path) -> Manifest:
@@ -211,19 +195,12 @@ def _lies_in(folders: Iterable[str], name: str) -> bool:
     return is_plain and len(path.parts) > 1 and path.parts[0] in folders
 
 
-def copy_file(source: Path, to: Path) -> tuple[int, str]:
-    """Copy a file for its owner alone, and put it on the disk; return its bytes and SHA-256."""
+def copy_file(source: Path, to: Path) -> None:
+    """Copy a file for its owner alone."""
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    digest, size = hashlib.sha256(), 0
     # The source first: where it is gone, nothing is made.
     with source.open("rb") as reading, _private(to) as writing:
-        while chunk := reading.read(_CHUNK):
-            digest.update(chunk)
-            writing.write(chunk)
-            size += len(chunk)
-        writing.flush()
-        os.fdatasync(writing.fileno())
-    return size, digest.hexdigest()
+        shutil.copyfileobj(reading, writing, _CHUNK)
 
 
 def _private(file: Path) -> BinaryIO:
@@ -341,12 +318,3 @@ def _others(folder: Path, settings: Settings) -> Iterator[Path]:
 def _copy_if_there(copy: _Copy, source: Path, name: str) -> None:
     with suppress(FileNotFoundError):  # Deleted meanwhile.
         copy.add(source, name)
-
-
-def _take_back(places: Iterable[Path], file: Path | None) -> None:
-    """Remove what a restore that broke off has written: its folders were empty before."""
-    for folder in places:
-        for path in folder.iterdir() if folder.is_dir() else ():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if file is not None:
-        file.unlink(missing_ok=True)

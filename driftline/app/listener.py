@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
+import resource
 import signal
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import uvicorn
 
-from driftline.app.connections import Connections, Handshake, most_connections
 from driftline.app.http_protocol import HTTPProtocol
 from driftline.errors import InputError, UnavailableError
 from driftline.mapped_files import release_at_rest
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+    from uvicorn.server import Protocols
+
+    Connection = Protocols
+else:
+    Connection = Any  # The name is of newer versions only.
 
 # Shorter than the supervisor waits: slow clients must not turn a stop into a kill.
 GRACE_S = 5
 # For which a connection is kept after an answer. Load balancers keep theirs
 # for 60 s: one that is closed just as the next request comes is a request that failed.
 KEPT_S = 75
-_BACKLOG = 2048  # As uvicorn has it.
-# Each takes a file before the limit of connections sees it.
-_ACCEPTED_AT_ONCE = 4
+# Within which the head of a request must be whole, counted from the connection or its first byte.
+IDLE_S = 10.0
+_MOST_CONNECTIONS = 4096
 # Of a core: a server takes up to 0.04 of a slow one by itself. Who answers some fifty requests a
 # second takes more, and shall not wait for pages each few seconds.
 _REST = 0.05
@@ -59,6 +64,33 @@ def listen(
     return listener
 
 
+def most_connections() -> int:
+    """Return how many connections there may be: half of the files that the process may open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if files < 0 else min(files // 2, _MOST_CONNECTIONS)
+
+
+class Connections(set[Connection]):
+    """The set that uvicorn adds each connection to; uvicorn keeps those that send nothing."""
+
+    def __init__(self, idle_s: float = IDLE_S) -> None:
+        super().__init__()
+        self._idle_s = idle_s
+        self._since: dict[Connection, float] = {}  # When each was last known to be at work.
+
+    def sweep(self) -> None:
+        """Close the connections that have not sent a whole head of a request for too long."""
+        now, before, self._since = time.monotonic(), self._since, {}
+        for connection in self:
+            request: Any = getattr(connection, "cycle", None)
+            # uvicorn's timer runs after an answer, until something comes.
+            is_kept = getattr(connection, "timeout_keep_alive_task", None) is not None
+            is_idle = not is_kept and (request is None or request.response_complete)
+            self._since[connection] = before.get(connection, now) if is_idle else now
+            if now - self._since[connection] > self._idle_s:
+                connection.transport.abort()
+
+
 class Server(uvicorn.Server):
     """Answers on a port that was taken: without logs and names of uvicorn's own, within limits."""
 
@@ -69,7 +101,7 @@ class Server(uvicorn.Server):
         lifespan: Literal["on", "off"] = "on",
         grace_s: int = GRACE_S,
         ready: Callable[[], None] = lambda: None,
-        connections: Connections | None = None,
+        idle_s: float = IDLE_S,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
         certificate, key = tls or (None, None)
@@ -85,30 +117,19 @@ class Server(uvicorn.Server):
             ws="none",
             http=HTTPProtocol,
             loop="asyncio",
-            backlog=_ACCEPTED_AT_ONCE,
+            limit_concurrency=most_connections(),
             timeout_keep_alive=KEPT_S,
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
         super().__init__(config)
         self._ready = ready
-        if connections is None:  # An empty set is false, too.
-            connections = Connections(most_connections())
-        self._connections = connections
+        self._connections = Connections(idle_s)
         self.server_state.connections = self._connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
-        tls, self.config.ssl = self.config.ssl, None
-        if tls is not None:
-            plain: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
-            self.config.http_protocol_class = lambda **given: Handshake(  # type: ignore[assignment]
-                plain(**given), tls, self._connections
-            )
         await super().startup(sockets=sockets)
-        for listener in sockets or ():
-            # asyncio takes one number for both: how many may wait, and how many are accepted.
-            listener.listen(_BACKLOG)
         if self.started:
             self._ready()
 
