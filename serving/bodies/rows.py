@@ -13,7 +13,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,9 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import is_before_pandas_3
 from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRowsError
 from driftline.formats.cells import MisfitError, read_cell
-from driftline.formats.coercion import float_array
 from driftline.formats.csv.bodies import read_clean
 from driftline.formats.json.parsing import fault_of, parse
+from driftline.formats.large_bodies import LARGE_BYTES, read_number_table
 from driftline.formats.npy_layout import header_end, layout_of, require_unicode
 from driftline.formats.shapes.requests import RequestRows, listed
 from driftline.serving.bodies.media_types import BodyForm
@@ -104,23 +104,24 @@ def read_columns(
         return {one.name: _typed(found, one) for one, found in zip(texts, cells, strict=True)}
     if expected is None or not has_types:
         return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
-    is_large = form != "csv" and len(body) > _FEW_BYTES
-    together = _numbers_together(cells, expected.columns) if is_large else {}
     return {
-        column.name: together[at]
-        if at in together
-        else _typed(values, column, names if form == "csv" else ())
-        for at, (column, values) in enumerate(zip(expected.columns, cells, strict=True))
+        column.name: _typed(values, column, names if form == "csv" else ())
+        for column, values in zip(expected.columns, cells, strict=True)
     }
 
 
-def read_numbers(body: bytes, form: BodyForm, expected: RequestRows) -> list[float] | None:
-    """Return the values of a body that is one usual row of columns of float64; None for others.
+def read_numbers(
+    body: bytes, form: BodyForm, expected: RequestRows, max_rows: int = MAX_REQUEST_ROWS
+) -> list[float] | np.ndarray | None:
+    """Return the values of one usual row of columns of float64, or a table of many; else None.
 
-    They are what ``read_columns`` makes arrays of, of which each costs more than its value.
+    They are what ``read_columns`` makes arrays of, of which each costs more than a row's value.
     """
-    if not expected.is_numeric or len(body) > _FEW_BYTES:
+    if not expected.is_numeric:
         return None
+    if len(body) >= LARGE_BYTES:
+        is_read = form in ("csv", "json")
+        return read_number_table(body, form, expected, max_rows) if is_read else None
     try:
         if form == "csv":
             text = body.decode("ascii")
@@ -254,18 +255,6 @@ def _of_arrow(values: pa.Array, kind: ColumnType) -> np.ndarray:
     return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
-def _numbers_together(
-    cells: Sequence[Sequence[Any]], columns: Sequence[Column]
-) -> dict[int, np.ndarray]:
-    """Convert all usual columns of float64 at once, by their places; none where one is unusual."""
-    places = [at for at, column in enumerate(columns) if column.type == "double"]
-    numbers = float_array(list(chain.from_iterable(cells[at] for at in places)))
-    if numbers is None or not places:
-        return {}
-    table = numbers.to_numpy(zero_copy_only=False).reshape(len(places), -1)
-    return dict(zip(places, table, strict=True))
-
-
 def _decode(body: bytes) -> str:
     """Read UTF-8 text."""
     try:
@@ -389,7 +378,7 @@ def _cells(values: Sequence[Any], kind: ColumnType) -> list[Any]:
 def _doubles(values: Sequence[Any]) -> np.ndarray:
     """Convert to float64; missing values are NaN."""
     kinds = set(map(type, values))
-    if kinds <= {int, float}:
+    if kinds <= {int, float, type(None)}:
         return np.array(values, dtype=np.float64)
     if kinds == {str} and _is_plain(values):
         try:

@@ -105,12 +105,12 @@ Frames = Sequence[tuple[dict[str, Any], bytes]]
 
 @dataclass(slots=True)
 class _Request:
-    """One request whose rows were read: as columns, or as the numbers of its only row."""
+    """One request whose rows were read: as columns, or as numbers, of one row or a table."""
 
     header: dict[str, Any]
     row_count: int
     read: Columns | None
-    numbers: Sequence[float] = ()
+    numbers: Sequence[float] | np.ndarray = ()
     names: Sequence[str] = ()
 
     @property
@@ -413,9 +413,10 @@ def _read(loaded: Loaded, header: dict[str, Any], body: bytes) -> _Request:
         header["answer"] = answer_form(header["answer"], header["form"])
     form, expected = header["form"], loaded.expected
     if expected is not None:
-        numbers = read_numbers(body, form, expected)
+        numbers = read_numbers(body, form, expected, loaded.max_rows)
         if numbers is not None:
-            return _Request(header, 1, None, numbers, expected.names)
+            count = 1 if isinstance(numbers, list) else len(numbers)
+            return _Request(header, count, None, numbers, expected.names)
     predictor = loaded.predictor
     columns = read_columns(
         body, form, expected, loaded.max_rows,
@@ -439,9 +440,13 @@ def _columns_of(batch: Sequence[_Request]) -> Columns:
 
 
 def _numbers_of(batch: Sequence[_Request]) -> np.ndarray | None:
-    """Return requests of one row of numbers each as an array, one row each; None for others."""
+    """Return requests of numbers alone as one array, shape (rows, columns); None for others."""
     if any(request.read is not None for request in batch):
         return None
+    if len(batch) == 1 and isinstance(batch[0].numbers, np.ndarray):
+        return batch[0].numbers
+    if max(request.row_count for request in batch) > 1:
+        return np.vstack([request.numbers for request in batch])
     return np.array([request.numbers for request in batch], dtype=np.float64)
 
 

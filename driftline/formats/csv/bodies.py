@@ -22,6 +22,7 @@ from driftline.formats.body_columns import Reading, RowGatherer, Wanted
 from driftline.formats.body_limits import MAX_ROWS, MAX_VALUES, BodyError, require_rows
 from driftline.formats.cells import NO_VALUES
 from driftline.formats.coercion import Coerced, from_array, is_plainly_read
+from driftline.formats.large_bodies import add_large
 from driftline.formats.shapes.cells import rows_of_cells
 from driftline.formats.shapes.responses import ROUNDED, AnswerRows
 from driftline.signature import Column, ColumnType
@@ -39,6 +40,7 @@ def read_csv(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> N
     """Read bodies; rows of answers may lack fields at the end."""
     reading, answers = wanted.reading, wanted.answers
     is_ragged = answers is not None
+    indices, contents = add_large(wanted, "csv", indices, contents)
     if not len(contents):
         return
     layout = _Layout(contents)

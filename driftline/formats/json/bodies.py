@@ -16,6 +16,7 @@ from driftline.formats.body_columns import RowGatherer, Wanted
 from driftline.formats.body_limits import MAX_VALUES, BodyError, require_rows
 from driftline.formats.coercion import from_values
 from driftline.formats.json.parsing import LONG_DIGITS, fault_of, has_long_number, parse
+from driftline.formats.large_bodies import add_large
 from driftline.formats.shapes.requests import Extra, RequestRows, Row
 from driftline.formats.shapes.responses import AnswerRows
 from driftline.formats.shapes.tensors import with_binary_data
@@ -33,6 +34,7 @@ Found = tuple[Sequence[Row], Sequence[Extra]]
 def read_json(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> None:
     """Read bodies of one document each."""
     take = wanted.finder.take
+    indices, contents = add_large(wanted, "json", indices, contents)
     _read(wanted, indices, contents, lambda content, has_long: take(_document(content, has_long)))
 
 

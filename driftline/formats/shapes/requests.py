@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeGuard, TypeVar
+from typing import Any, NamedTuple, TypeGuard, TypeVar, cast
 
 from driftline.formats.body_limits import MAX_ROWS, BodyError, require_rows
 from driftline.formats.cells import as_text
@@ -103,8 +103,23 @@ class RequestRows:
         """Return the rows of one JSON document, and fields that the signature does not know."""
         return self._quickly(document) or self._carefully(document)
 
+    def columns_of(self, document: object) -> Sequence[Sequence[object]] | None:
+        """Return a document's columns, where its rows are objects with the same fields."""
+        entries = self._entries(document)
+        return None if entries is None else self._alike(entries)
+
     def _quickly(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]] | None:
         """Read objects, and lists of one length, in the usual envelopes."""
+        entries = self._entries(document)
+        if entries is None:
+            return None
+        kinds = set(map(type, entries))
+        if kinds == {list}:
+            return (entries, ()) if set(map(len, entries)) == {len(self.names)} else None
+        return self._objects(entries, is_alone=entries[0] is document) if kinds == {dict} else None
+
+    def _entries(self, document: object) -> list[Any] | None:
+        """Take rows out of the usual envelopes."""
         entries = document
         if type(document) is dict:
             entries = [document]
@@ -114,28 +129,33 @@ class RequestRows:
                     entries = inside
         if type(entries) is not list or not 0 < len(entries) <= self._max_rows:
             return None
-        kinds = set(map(type, entries))
-        if kinds == {dict} and "features" in entries[0] and "features" not in self._known:
-            if any(len(entry) != 1 for entry in entries):
+        first = entries[0]
+        if type(first) is dict and "features" in first and "features" not in self._known:
+            if any(type(entry) is not dict or len(entry) != 1 for entry in entries):
                 return None
             entries = [entry.get("features") for entry in entries]
-            kinds = set(map(type, entries))
-            if kinds != {list}:
+            if set(map(type, entries)) != {list}:
                 return None
-        if kinds == {list}:
-            return (entries, ()) if set(map(len, entries)) == {len(self.names)} else None
-        return self._objects(entries, is_alone=entries[0] is document) if kinds == {dict} else None
+        return entries
+
+    def _alike(self, entries: Sequence[Any]) -> Sequence[Sequence[object]] | None:
+        """Return the columns of objects with the same fields."""
+        if len(entries) < 2 or set(map(type, entries)) != {dict}:
+            return None
+        if len(set(map(tuple, entries))) > 1:
+            return None
+        plan = self._plans[tuple(entries[0])]
+        if plan is None or plan.others:
+            return None
+        fields = zip(*map(dict.values, entries), strict=True)
+        return cast("Sequence[Sequence[object]]", plan.pick([*fields, (None,) * len(entries)]))
 
     def _objects(
         self, entries: Sequence[dict[str, object]], *, is_alone: bool
     ) -> tuple[Sequence[Row], Sequence[Extra]] | None:
+        if (columns := self._alike(entries)) is not None:
+            return list(zip(*columns, strict=True)), ()
         plans = self._plans
-        if len(entries) > 1 and len(set(map(tuple, entries))) == 1:
-            plan = plans[tuple(entries[0])]
-            if plan is not None and not plan.others:
-                fields = zip(*map(dict.values, entries), strict=True)
-                taken: Sequence[Any] = plan.pick([*fields, (None,) * len(entries)])
-                return list(zip(*taken, strict=True)), ()
         rows: list[Row] = []
         extras: list[Extra] = []
         for entry in entries:

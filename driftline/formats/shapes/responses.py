@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from driftline.classes import class_order
 from driftline.formats.body_limits import MAX_ROWS, BodyError, require_rows
@@ -72,15 +72,15 @@ class AnswerRows:
         """Return the rows of one JSON document; there are never extras."""
         return self._quickly(document) or self._carefully(document), ()
 
+    def columns_of(self, document: object) -> Sequence[Sequence[object]] | None:
+        """Return a document's columns, where its rows are objects with the same plain fields."""
+        entries = self._entries(document)
+        return None if entries is None else self._alike(entries)
+
     def _quickly(self, document: object) -> Sequence[Row] | None:
         """Read lists of values, and of objects of plain values."""
-        entries = document
-        if type(document) is dict:
-            # A frame of pandas, or what is to be one, is no row.
-            if "predictions" in self._known or is_split(document):
-                return None
-            entries = document.get("predictions", [document])
-        if type(entries) is not list or not 0 < len(entries) <= MAX_ROWS:
+        entries = self._entries(document)
+        if entries is None:
             return None
         kinds = set(map(type, entries))
         if kinds == {dict}:
@@ -94,15 +94,34 @@ class AnswerRows:
             return [(value, *self._missing) for value in entries]
         return None
 
-    def _objects(self, entries: Sequence[dict[str, object]]) -> Sequence[Row] | None:
-        plans = self._plans
-        if len(entries) > 1 and len(set(map(tuple, entries))) == 1:
-            fields = list(zip(*map(dict.values, entries), strict=True))
-            plan = plans[tuple(entries[0])]
-            if plan is None or not NESTED.isdisjoint(map(type, chain.from_iterable(fields))):
+    def _entries(self, document: object) -> list[Any] | None:
+        """Take rows out of the usual envelope."""
+        entries = document
+        if type(document) is dict:
+            # A frame of pandas, or what is to be one, is no row.
+            if "predictions" in self._known or is_split(document):
                 return None
-            taken: Sequence[Any] = plan.pick([*fields, (None,) * len(entries)])
-            return list(zip(*taken, strict=True))
+            entries = document.get("predictions", [document])
+        if type(entries) is not list or not 0 < len(entries) <= MAX_ROWS:
+            return None
+        return entries
+
+    def _alike(self, entries: Sequence[Any]) -> Sequence[Sequence[object]] | None:
+        """Return the columns of objects with the same fields of plain values."""
+        if len(entries) < 2 or set(map(type, entries)) != {dict}:
+            return None
+        if len(set(map(tuple, entries))) > 1:
+            return None
+        fields = list(zip(*map(dict.values, entries), strict=True))
+        plan = self._plans[tuple(entries[0])]
+        if plan is None or not NESTED.isdisjoint(map(type, chain.from_iterable(fields))):
+            return None
+        return cast("Sequence[Sequence[object]]", plan.pick([*fields, (None,) * len(entries)]))
+
+    def _objects(self, entries: Sequence[dict[str, object]]) -> Sequence[Row] | None:
+        if (columns := self._alike(entries)) is not None:
+            return list(zip(*columns, strict=True))
+        plans = self._plans
         rows: list[Row] = []
         for entry in entries:
             values = [*entry.values(), None]

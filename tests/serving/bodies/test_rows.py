@@ -301,37 +301,6 @@ def test_a_large_csv_body_is_read_as_its_parts_are(kinds, lines, end, mark):
         assert repr(found[name].tolist()) == repr(many * expected[name].tolist())
 
 
-VALUES = st.one_of(
-    st.floats(), st.integers(-(2**65), 2**65), st.booleans(), st.none(),
-    st.sampled_from(["", "1e5", "1_0", "nan", "x"]),
-)  # fmt: skip
-
-
-@given(
-    st.lists(st.sampled_from(["double", "int64"]), min_size=2, max_size=2),
-    st.lists(st.lists(VALUES, min_size=2, max_size=2), min_size=1, max_size=3),
-)
-def test_a_large_json_body_is_read_as_its_parts_are(kinds, rows):
-    columns = rows_of(
-        *(Column(name, f"feature_{name}", kind) for name, kind in zip("ab", kinds, strict=True))
-    )
-    many = (1 << 16) // len(json.dumps(rows)) + 1
-    try:
-        expected = read_columns(json.dumps(rows).encode(), "json", columns)
-    except RowsError:
-        expected = None
-
-    try:
-        found = read_columns(json.dumps(many * rows).encode(), "json", columns)
-    except RowsError:
-        found = None
-
-    assert (found is None) == (expected is None)
-    for name in expected or ():
-        assert found[name].dtype == expected[name].dtype
-        assert repr(found[name].tolist()) == repr(many * expected[name].tolist())
-
-
 NUMBERS = RequestRows(
     Signature(tuple(Column(name, f"feature_{name}", "double") for name in "ab")),
     is_strict=True, max_rows=10,

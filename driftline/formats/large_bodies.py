@@ -1,0 +1,138 @@
+"""Large bodies of plain values to columns at once, the same for the model and for the table.
+
+orjson reads them: JSON as it stands, lines of CSV as lists of JSON, which they are where each cell
+is a number as programs write it. Every other body is declined, and read by its format's exact
+reader, with which this one agrees to the bit.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from driftline.formats.body_columns import Wanted
+from driftline.formats.body_limits import MAX_ROWS, MAX_VALUES, BodyError
+from driftline.formats.coercion import Coerced, float_array, from_values
+from driftline.formats.shapes.requests import RequestRows
+
+# Smaller bodies cost less by the exact readers, which take many of them at once.
+LARGE_BYTES = 1 << 13
+# Of JSON beside numbers: lists, objects, texts, null, true and false.
+_NO_NUMBERS = (b"[", b"]", b"{", b'"', b"l", b"u")
+_TEXTS = {str, type(None)}
+
+
+def read_number_table(
+    content: bytes, form: str, finder: RequestRows, max_rows: int = MAX_ROWS
+) -> np.ndarray | None:
+    """Return the rows of a request of float64 alone, shape (rows, columns); None if declined.
+
+    ``form``: "csv" or "json". A missing value is NaN.
+    """
+    if not finder.is_numeric or len(content) > MAX_VALUES:
+        return None
+    if form == "csv":
+        rows = _csv_rows(content, finder.names)
+        table = None if rows is None else _table(rows)
+        # As a text "-0" keeps its sign; in JSON it is the whole number 0.
+        if table is None or (b"-0" in content and not table.all()):
+            return None
+    else:
+        try:
+            table = _json_table(orjson.loads(content), finder)
+        except (orjson.JSONDecodeError, BodyError):
+            return None
+    return table if table is not None and len(table) <= max_rows else None
+
+
+def add_large(
+    wanted: Wanted, form: str, indices: np.ndarray, contents: pa.BinaryArray
+) -> tuple[np.ndarray, pa.BinaryArray]:
+    """Read the large bodies of plain values; return all others."""
+    lengths = pc.binary_length(contents).to_numpy()
+    is_left = np.ones(len(contents), np.bool_)
+    for at in np.flatnonzero(lengths >= LARGE_BYTES).tolist():
+        columns = _columns(contents[at].as_py(), form, wanted)
+        if columns is not None:
+            wanted.reading.add([indices[at]], [len(columns[0].values)], columns)
+            is_left[at] = False
+    if is_left.all():
+        return indices, contents
+    return indices[is_left], contents.filter(pa.array(is_left))
+
+
+def _columns(content: bytes, form: str, wanted: Wanted) -> Sequence[Coerced] | None:
+    finder = wanted.finder
+    if isinstance(finder, RequestRows) and finder.is_numeric:
+        table = read_number_table(content, form, finder)
+        if table is None:
+            return None
+        arrays = (pa.array(each, from_pandas=True) for each in np.ascontiguousarray(table.T))
+        return [Coerced(array, np.empty(0, np.int64), []) for array in arrays]
+    if form == "csv" or len(content) > MAX_VALUES:
+        return None
+    try:
+        document = orjson.loads(content)
+        columns = finder.columns_of(document)
+        if columns is None:
+            rows, extras = finder.take(document)
+            if extras:
+                return None
+            columns = list(zip(*rows, strict=True))
+    except (orjson.JSONDecodeError, BodyError):
+        return None
+    found: list[Coerced] = []
+    for values, column in zip(columns, wanted.reading.columns, strict=True):
+        # Where orjson has rounded a number, only its text would tell.
+        if column.type == "string" and not set(map(type, values)) <= _TEXTS:
+            return None
+        found.append(from_values(values, column.type))
+        if len(found[-1].unfit):
+            return None
+    return found
+
+
+def _json_table(document: object, finder: RequestRows) -> np.ndarray | None:
+    """Return the rows of a document whose fields are all the signature's."""
+    columns = finder.columns_of(document)
+    if columns is not None:
+        table = _table(columns)
+        return None if table is None else table.T
+    rows, extras = finder.take(document)
+    return None if extras else _table(rows)
+
+
+def _csv_rows(content: bytes, names: Sequence[str]) -> Sequence[Sequence[object]] | None:
+    """Return the rows of lines of numbers; where these are names, too, line 1 may be a header."""
+    lines = content.replace(b"\r\n", b"\n") if b"\r" in content else content
+    lines = lines.rstrip(b"\n")
+    if b"\r" in lines or any(mark in lines for mark in _NO_NUMBERS):
+        return None
+    first = lines.partition(b"\n")[0].decode("utf-8", "replace")
+    if set(names).issubset(first.split(",")):
+        return None
+    try:
+        rows: list[list[object]] = orjson.loads(b"[[" + lines.replace(b"\n", b"],[") + b"]]")
+    except orjson.JSONDecodeError:
+        return None
+    return rows if set(map(len, rows)) == {len(names)} else None
+
+
+def _table(lists: Sequence[Sequence[object]]) -> np.ndarray | None:
+    """Return lists of numbers and None of one length as float64; None where there is a text."""
+    table = np.empty((len(lists), len(lists[0])))
+    try:
+        # Twice as fast as numpy or Arrow, and takes no text for a number.
+        struct.pack_into(f"{table.size}d", table.data, 0, *chain.from_iterable(lists))
+    except (struct.error, OverflowError):
+        numbers = float_array(list(chain.from_iterable(lists)))
+        if numbers is None:
+            return None
+        table[:] = numbers.to_numpy(zero_copy_only=False).reshape(table.shape)
+    return table
