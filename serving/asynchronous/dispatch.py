@@ -11,8 +11,7 @@ import json
 import logging
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,7 +25,7 @@ from driftline.database.queue import RENEW_S
 from driftline.errors import DriftlineError, InputError
 from driftline.formats.location import locate
 from driftline.loopback import App, Message
-from driftline.serving.asynchronous.erasing import remove_files, remove_files_of
+from driftline.serving.asynchronous.erasing import remove_files
 from driftline.serving.asynchronous.outcome import measure, measure_backlogs, notify
 from driftline.serving.asynchronous.queue import (
     MAX_ATTEMPTS,
@@ -35,7 +34,6 @@ from driftline.serving.asynchronous.queue import (
     backlogs,
     claim,
     clean_up,
-    is_erased,
 )
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -46,18 +44,21 @@ from driftline.serving.tables import async_queue
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
+# Between two looks at what waits too long, at the length of queues, and at what was erased.
 EXPIRE_S = 10.0
 PAUSE_S = 5.0
-_AGAIN = (429, 503)
+_EXPIRED_AT_ONCE = 20
+_OK, _AGAIN = 200, (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What an endpoint answered."""
+class Outcome:
+    """How a request ends."""
 
-    status: int
-    variant: str
-    content: bytes
+    status: AsyncStatus
+    reason: str | None = None
+    content: bytes | None = None
+    variant: str = ""
 
 
 class AsyncInvocations:
@@ -66,11 +67,9 @@ class AsyncInvocations:
     def __init__(self, context: ServerContext, reconciler: EndpointReconciler, app: App) -> None:
         self._context, self._reconciler, self._app = context, reconciler, app
         self._owner = str(uuid.uuid4())
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._endpoints: Counter[str] = Counter()
+        # The endpoint and the task of each request that is under way.
+        self._running: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
-        self._measured_of: tuple[datetime, frozenset[str]] | None = None
-        self._expire_at_s = 0.0
 
     def look(self) -> None:
         """Look for requests now: one was accepted. From any thread of the server's loop."""
@@ -79,14 +78,17 @@ class AsyncInvocations:
     async def run(self) -> None:
         """Answer what waits, for ever; what is under way at the end goes back to the queue."""
         failures = FailedPasses(log, "asynchronous")
+        look_after_s = 0.0
         try:
             with renewing(self._renew, RENEW_S, "asynchronous"):
                 while True:
                     with failures.noted(SQLAlchemyError):
-                        for served in self._served():
-                            await self._take(served)
-                        await self._expire()
-                        await self._measure()
+                        served = list(self._served())
+                        for one in served:
+                            await self._take(one)
+                        if time.monotonic() >= look_after_s:
+                            look_after_s = time.monotonic() + EXPIRE_S
+                            await asyncio.to_thread(self._look_after, served)
                     self._wake.clear()
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), LOOK_S)
@@ -98,27 +100,16 @@ class AsyncInvocations:
             with self._context.engine.begin() as connection:
                 async_queue.renew(connection, self._owner, ids, self._now())
 
-    async def _expire(self) -> None:
-        """End what waited too long, also while its endpoint has no room for it.
-
-        One of each endpoint in turn: requests need the other threads.
-        """
-        if time.monotonic() < self._expire_at_s:
-            return
-        ended = [await self._claim(one, 1, is_expired=True) for one in self._served()]
-        if not any(ended):
-            self._expire_at_s = time.monotonic() + EXPIRE_S
-
     async def _leave(self) -> None:
         running = dict(self._running)
-        for task in running.values():
+        for _, task in running.values():
             task.cancel()
-        await asyncio.gather(*running.values(), return_exceptions=True)
-        with suppress(SQLAlchemyError):  # Their leases run out.
-            await asyncio.to_thread(self._give_back, list(running), self._now(), counts=False)
+        await asyncio.gather(*(task for _, task in running.values()), return_exceptions=True)
+        await asyncio.to_thread(self._give_back, list(running), 0.0)
 
-    def _give_back(self, ids: list[str], at: datetime, *, counts: bool) -> None:
-        with self._context.engine.begin() as connection:
+    def _give_back(self, ids: Sequence[str], pause_s: float, *, counts: bool = False) -> None:
+        at = self._now() + timedelta(seconds=pause_s)
+        with suppress(SQLAlchemyError), self._context.engine.begin() as connection:
             async_queue.retry(connection, self._owner, ids, at, counts=counts)
 
     def _served(self) -> Iterator[ServedEndpoint]:
@@ -128,69 +119,58 @@ class AsyncInvocations:
                 yield served
 
     async def _take(self, served: ServedEndpoint) -> None:
-        room = _at_once(served) - self._endpoints[served.name]
-        if room > 0:
-            await self._claim(served, room)
-
-    async def _claim(self, served: ServedEndpoint, count: int, *, is_expired: bool = False) -> int:
-        """Take requests and begin their work; return how many."""
-        found = await asyncio.to_thread(self._claimed, served.name, count, is_expired)
+        """Begin the work of as many requests as the endpoint has room for."""
+        room = _at_once(served) - sum(name == served.name for name, _ in self._running.values())
+        found = await asyncio.to_thread(self._claim, served, room) if room > 0 else ()
         for request in found:
-            if request.id in self._running:  # Its lease ran out while nobody could renew it.
-                continue
-            # Who is too late asks no worker, and takes no room.
-            self._endpoints[request.endpoint] += not is_expired
-            work = self._work(request, served, is_asked=not is_expired)
-            self._running[request.id] = asyncio.create_task(work)
-        return len(found)
+            if request.id not in self._running:  # Else its lease ran out, as nobody could renew it.
+                task = asyncio.create_task(self._work(request, served))
+                self._running[request.id] = served.name, task
 
-    def _claimed(self, endpoint: str, count: int, is_expired: bool) -> list[AsyncRequest]:
-        now = self._now()
+    def _claim(
+        self, served: ServedEndpoint, count: int, *, is_expired: bool = False
+    ) -> list[AsyncRequest]:
         with self._context.engine.begin() as connection:
-            return claim(connection, self._owner, endpoint, count, now, is_expired=is_expired)
+            return claim(
+                connection, self._owner, served.name, count, self._now(), is_expired=is_expired
+            )
 
-    async def _work(self, request: AsyncRequest, served: ServedEndpoint, *, is_asked: bool) -> None:
+    async def _work(self, request: AsyncRequest, served: ServedEndpoint) -> None:
+        began_at = self._now()
         try:
-            await self._handle(request, served)
+            outcome = await self._outcome(request)
+            if outcome is None:
+                await asyncio.to_thread(self._give_back, [request.id], PAUSE_S, counts=True)
+            else:
+                await asyncio.to_thread(self._end, request, served, outcome, began_at)
         except (DriftlineError, OSError, SQLAlchemyError) as error:
             # A disk, a bucket, the database: as if nobody had begun.
             log.warning("request=%s event=later error=%s", request.id, type(error).__name__)
-            with suppress(SQLAlchemyError):
-                await asyncio.to_thread(self._put_off, request, counts=False)
+            await asyncio.to_thread(self._give_back, [request.id], PAUSE_S)
         finally:
-            self._running.pop(request.id)
-            self._endpoints[request.endpoint] -= is_asked
+            del self._running[request.id]
             self._wake.set()
 
-    def _put_off(self, request: AsyncRequest, *, counts: bool) -> None:
-        self._give_back([request.id], self._now() + timedelta(seconds=PAUSE_S), counts=counts)
-
-    async def _handle(self, request: AsyncRequest, served: ServedEndpoint) -> None:
-        began_at = self._now()
-        reason: str | None
-        if request.expires_at <= began_at:
-            answer: Answer | None = None
-            status: AsyncStatus = "Expired"
-            reason = f"nobody came to it before {request.expires_at.isoformat()}"
-        elif request.attempts > MAX_ATTEMPTS:
-            answer, status = None, "Failed"
+    async def _outcome(self, request: AsyncRequest) -> Outcome | None:
+        """Return how a request ends; None: not yet, the endpoint has no room for it."""
+        if request.expires_at <= self._now():
+            return _expired(request)
+        if request.attempts > MAX_ATTEMPTS:
             reason = f"{MAX_ATTEMPTS} attempts ended without an answer; the server's log says why"
-        else:
-            try:
-                body = await asyncio.to_thread(self._read, request)
-                answer = await self._ask(request, body)
-            except InputError as error:
-                answer, status, reason = None, "Failed", str(error)
-            else:
-                if answer.status in _AGAIN and request.attempts < MAX_ATTEMPTS:
-                    await asyncio.to_thread(self._put_off, request, counts=True)
-                    return
-                status, reason = _judged(answer)
-        variant = served.routes[0].desired.name if answer is None else answer.variant
-        content = answer.content if answer is not None and status == "Completed" else None
-        await asyncio.to_thread(
-            self._end, request, served, status, reason, content, variant, began_at
-        )
+            return Outcome("Failed", reason)
+        try:
+            body = await asyncio.to_thread(self._read, request)
+            status, variant, content = await self._ask(request, body)
+        except InputError as error:
+            return Outcome("Failed", str(error))
+        if status in _AGAIN and request.attempts < MAX_ATTEMPTS:
+            return None
+        if status == _OK:
+            return Outcome("Completed", None, content, variant)
+        reason = f"the endpoint answered {status}"
+        with suppress(ValueError, KeyError, TypeError):
+            reason = str(json.loads(content)["error"]["message"])
+        return Outcome("Failed", reason, None, variant)
 
     def _read(self, request: AsyncRequest) -> bytes:
         """Return the body of a request."""
@@ -200,15 +180,18 @@ class AsyncInvocations:
         self._context.reach.check_object(request.input_location, request.endpoint)
         place = locate(request.input_location)
         size = place.system.get_file_info([place.path])[0].size or 0
-        if size > self._context.settings.serving.max_request_bytes:
+        if size > (most := self._context.settings.serving.max_request_bytes):
             raise InputError(
-                f"{request.input_location}: {size} bytes; the limit is "
-                f"{self._context.settings.serving.max_request_bytes} ([serving] max_request_bytes)"
+                f"{request.input_location}: {size} bytes; the limit is {most} "
+                "([serving] max_request_bytes)"
             )
         return place.read()
 
-    async def _ask(self, request: AsyncRequest, body: bytes) -> Answer:
-        """Ask the endpoint as a caller does, so that it is captured and counted as ever."""
+    async def _ask(self, request: AsyncRequest, body: bytes) -> tuple[int, str, bytes]:
+        """Ask the endpoint as a caller does, so that it is captured and counted as ever.
+
+        Returns the status, the variant that answered, and the body.
+        """
         path = f"/endpoints/{request.endpoint}/invocations"
         headers = [
             (name.encode(), value.encode("latin-1")) for name, value in request.headers.items()
@@ -230,46 +213,43 @@ class AsyncInvocations:
             sent.append(message)
 
         await self._app(scope, receive, send)
-        start = dict(sent[0]["headers"])
-        variant = start.get(b"x-amzn-invoked-production-variant", b"").decode()
-        content = b"".join(one.get("body", b"") for one in sent[1:])
-        return Answer(sent[0]["status"], variant, content)
+        variant = dict(sent[0]["headers"]).get(b"x-amzn-invoked-production-variant", b"").decode()
+        return sent[0]["status"], variant, b"".join(one.get("body", b"") for one in sent[1:])
 
     def _end(
-        self, request: AsyncRequest, served: ServedEndpoint, status: AsyncStatus,
-        reason: str | None, content: bytes | None, variant: str, began_at: datetime,
-    ) -> None:  # fmt: skip
+        self, request: AsyncRequest, served: ServedEndpoint, outcome: Outcome, began_at: datetime
+    ) -> None:
         """Write the file, then close the request with its notification and metrics."""
         with self._context.engine.begin() as connection:
             if not async_queue.renew(connection, self._owner, [request.id], self._now()):
                 return  # Another server has it, or it was erased.
-        if content is not None:
+        desired = served.routes[0].desired
+        status, reason = outcome.status, outcome.reason
+        if outcome.content is not None:
             try:
-                self._write(request.output_location, content)
+                self._write(request.output_location, outcome.content)
             except InputError as error:
-                status, reason, content = "Failed", str(error), None
-        if content is None:
+                status, reason = "Failed", str(error)
+        if status != "Completed":
             text = json.dumps({"inference_id": request.inference_id, "reason": reason})
             try:
                 self._write(request.failure_location, text.encode())
             except InputError as error:
                 log.warning("request=%s event=failure-not-written error=%s", request.id, error)
-        config = served.routes[0].desired.answers_later or {}
-        topics = config["output_config"]["notification_config"]
+        assert desired.answers_later is not None
+        topics = desired.answers_later["output_config"]["notification_config"]
         channel = topics["success_topic" if status == "Completed" else "error_topic"]
         now = self._now()
         with self._context.engine.begin() as connection:
             if not async_queue.finish(
                 connection, self._owner, request.id, status, now, reason, content=None
             ):
-                if is_erased(connection, request):
-                    remove_files_of(request)
-                return
+                return  # As above; the files of one that was erased are looked for again.
             is_notified = channel is None or notify(
                 connection, channel, request, status, now, reason
             )
             measure(
-                connection, request, status, now, variant=variant or "AllTraffic",
+                connection, request, status, now, variant=outcome.variant or desired.name,
                 began_at=began_at, is_notified=is_notified,
             )  # fmt: skip
         log.info("request=%s endpoint=%s event=%s", request.id, request.endpoint, status.lower())
@@ -278,29 +258,33 @@ class AsyncInvocations:
         self._context.reach.check_output(where)
         locate(where).write(content)
 
-    async def _measure(self) -> None:
-        """Once a minute, tell how long the queues are, forget what ended long ago or was erased."""
+    def _look_after(self, served: Sequence[ServedEndpoint]) -> None:
+        """End what waited too long, tell how long queues are, and forget what is to be forgotten.
+
+        What waited too long ends also while its endpoint has no room for it.
+        """
         now = self._now()
         minute = now.replace(second=0, microsecond=0)
-        instances = {served.name: _instances(served) for served in self._served()}
-        if self._measured_of == (minute, frozenset(instances)):
-            return
-        self._measured_of = minute, frozenset(instances)
-        await asyncio.to_thread(self._measured, instances, minute)
-
-    def _measured(self, instances: dict[str, int], minute: datetime) -> None:
+        instances = {one.name: _instances(one) for one in served}
         with read_connection(self._context.engine) as connection:
             found = backlogs(connection)
         with self._context.engine.begin() as connection:
             measure_backlogs(connection, instances, found, minute)
-            clean_up(connection, list(instances), minute)
+            clean_up(connection, list(instances), now)
         try:
-            remove_files(self._context.engine, self._now())
-        except (DriftlineError, OSError) as error:
-            log.warning("event=erased-files-left error=%s", type(error).__name__)
+            for one in served:
+                for late in self._claim(one, _EXPIRED_AT_ONCE, is_expired=True):
+                    self._end(late, one, _expired(late), now)
+            remove_files(self._context.engine, now)
+        except (DriftlineError, OSError) as error:  # Leases of late ones run out: tried again.
+            log.warning("event=not-looked-after error=%s", type(error).__name__)
 
     def _now(self) -> datetime:
         return self._context.lease_clock()
+
+
+def _expired(request: AsyncRequest) -> Outcome:
+    return Outcome("Expired", f"nobody came to it before {request.expires_at.isoformat()}")
 
 
 def _at_once(served: ServedEndpoint) -> int:
@@ -315,11 +299,3 @@ def _at_once(served: ServedEndpoint) -> int:
 
 def _instances(served: ServedEndpoint) -> int:
     return sum(route.pool.instance_count for route in served.routes)
-
-
-def _judged(answer: Answer) -> tuple[AsyncStatus, str | None]:
-    if answer.status == 200:
-        return "Completed", None
-    with suppress(ValueError, KeyError, TypeError):
-        return "Failed", str(json.loads(answer.content)["error"]["message"])
-    return "Failed", f"the endpoint answered {answer.status}"

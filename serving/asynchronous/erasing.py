@@ -10,11 +10,10 @@ from __future__ import annotations
 import glob
 import logging
 from collections.abc import Collection
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
+from sqlalchemy import Engine, func, or_, select, true, update
 
 from driftline.alerts import tables as alert_tables
 from driftline.alerts.metrics.identity import chunks
@@ -22,18 +21,13 @@ from driftline.alerts.notify.erasing import clear_told
 from driftline.capture.erasure.clearing import ClearedRequests
 from driftline.database.engine import read_connection
 from driftline.database.rewriting import write_anew
-from driftline.errors import NotFoundError
 from driftline.formats.location import locate
-from driftline.serving.asynchronous.outcome import message_number, notify
-from driftline.serving.asynchronous.queue import AsyncRequest, request_of
-from driftline.serving.resources import store
+from driftline.serving.asynchronous.outcome import message_number
 from driftline.serving.tables import async_requests, transform_jobs
 from driftline.serving.transform.jobs import clear_reasons
 
 log = logging.getLogger(__name__)
 
-# What is told of an invocation that was not answered yet.
-REASON = "erased on request"
 _CHANGED_TABLES = (
     async_requests.name, transform_jobs.name, alert_tables.outbox.name, alert_tables.attempts.name
 )  # fmt: skip
@@ -46,7 +40,7 @@ def clear_requests(
     engine: Engine,
     endpoint: str | None,
     inference_ids: Collection[str],
-    now: datetime,
+    _now: datetime,
     /,
     *,
     of_rows: bool = False,
@@ -60,13 +54,32 @@ def clear_requests(
     """
     if not inference_ids and not of_rows:
         return ClearedRequests()
+    is_of = true() if endpoint is None else func.lower(_table.endpoint) == endpoint.lower()
     cleared = ClearedRequests()
     with engine.begin() as connection:
         for some in chunks(sorted(inference_ids)):
-            cleared += _clear_invocations(connection, endpoint, some, now, dry_run=dry_run)
-        jobs = clear_reasons(
-            connection, inference_ids, endpoint if of_rows else None, dry_run=dry_run
-        )
+            # Locked: a server that answers one meanwhile finds it erased.
+            query = select(async_requests).where(_table.inference_id.in_(some), is_of)
+            rows = connection.execute(query.with_for_update()).all()
+            kept = [row for row in rows if row.status != "Erased"]
+            if not dry_run:
+                connection.execute(
+                    update(async_requests)
+                    .where(_table.id.in_([row.id for row in kept]))
+                    .values(
+                        status="Erased", content=None, headers={}, input_location=None,
+                        failure_reason=None, ended_at=None,
+                    )
+                )  # fmt: skip
+            told = [message_number(row.id) for row in kept]
+            cleared += ClearedRequests(
+                len(kept),
+                messages=clear_told(connection, told, dry_run=dry_run),
+                found=frozenset(row.inference_id for row in rows),
+                unanswered=frozenset(row.inference_id for row in kept if row.status == "Queued"),
+            )
+        of_jobs = endpoint if of_rows else None
+        jobs = clear_reasons(connection, inference_ids, of_jobs, dry_run=dry_run)
     cleared += ClearedRequests(jobs=jobs)
     if not dry_run and (cleared.found or jobs):
         write_anew(engine, _CHANGED_TABLES)
@@ -74,51 +87,8 @@ def clear_requests(
     return cleared
 
 
-def _clear_invocations(
-    connection: Connection,
-    endpoint: str | None,
-    inference_ids: Collection[str],
-    now: datetime,
-    *,
-    dry_run: bool,
-) -> ClearedRequests:
-    meant: list[ColumnElement[bool]] = [_table.inference_id.in_(inference_ids)]
-    if endpoint is not None:
-        meant.append(func.lower(_table.endpoint) == endpoint.lower())
-    # Locked: a server that answers one meanwhile finds it erased.
-    rows = connection.execute(select(async_requests).where(*meant).with_for_update()).all()
-    found = frozenset(row.inference_id for row in rows)
-    kept = [row for row in rows if row.status != "Erased"]
-    waiting = [row for row in kept if row.status == "Queued"]
-    told = [message_number(row.id) for row in kept]
-    messages = clear_told(connection, told, dry_run=dry_run)
-    if not dry_run:
-        connection.execute(
-            update(async_requests)
-            .where(_table.id.in_([row.id for row in kept]))
-            .values(
-                status="Erased", content=None, headers={}, input_location=None,
-                failure_reason=None, ended_at=None,
-            )
-        )  # fmt: skip
-        for row in waiting:
-            _tell(connection, request_of(row), now)
-    names = frozenset(row.inference_id for row in waiting)
-    return ClearedRequests(len(kept), messages=messages, found=found, unanswered=names)
-
-
-def _tell(connection: Connection, request: AsyncRequest, now: datetime) -> None:
-    """Notify whoever waits for an answer that none will come."""
-    with suppress(NotFoundError):  # Of an endpoint that is gone nobody is told anything.
-        spec = store.get(connection, "Endpoint", request.endpoint).spec
-        config = spec.get("async_inference_config") or {"output_config": {}}
-        topics = config["output_config"].get("notification_config") or {}
-        if channel := topics.get("error_topic"):
-            notify(connection, channel, request, "Erased", now, REASON)
-
-
-def remove_files(engine: Engine, now: datetime) -> int:
-    """Remove the files of erased invocations; return of how many they are gone for good.
+def remove_files(engine: Engine, now: datetime) -> None:
+    """Remove the answers and failures of erased invocations, and what kills left of writing them.
 
     Of one that a server may still be writing they are removed, and looked for again the next time.
     """
@@ -127,24 +97,18 @@ def remove_files(engine: Engine, now: datetime) -> int:
             select(async_requests).where(_table.status == "Erased", _table.ended_at.is_(None))
         ).all()
     for row in rows:
-        remove_files_of(request_of(row))
-    over = [row.id for row in rows if row.lease_until is None or row.lease_until <= now]
-    for some in chunks(over):
+        for where in (row.output_location, row.failure_location):
+            place = locate(where)
+            place.remove_file()
+            if place.is_local:
+                path = Path(place.path)
+                for part in path.parent.glob(f".{glob.escape(path.name)}.{_WRITING}"):
+                    part.unlink(missing_ok=True)
+    is_over = or_(_table.lease_until.is_(None), _table.lease_until <= now)
+    for some in chunks([row.id for row in rows]):
         with engine.begin() as connection:
             connection.execute(
                 update(async_requests)
-                .where(_table.id.in_(some), _table.status == "Erased")
+                .where(_table.id.in_(some), _table.status == "Erased", is_over)
                 .values(ended_at=now, lease_owner=None, lease_until=None)
             )
-    return len(over)
-
-
-def remove_files_of(request: AsyncRequest) -> None:
-    """Remove the answer, the failure, and what kills left of writing them."""
-    for where in (request.output_location, request.failure_location):
-        place = locate(where)
-        place.remove_file()
-        if place.is_local:
-            path = Path(place.path)
-            for part in path.parent.glob(f".{glob.escape(path.name)}.{_WRITING}"):
-                part.unlink(missing_ok=True)

@@ -82,7 +82,7 @@ def get_request(connection: Connection, endpoint: str, inference_id: str) -> Asy
             f'endpoint "{endpoint}" has no asynchronous invocation "{inference_id[:64]}"; ended '
             f"ones are known for {KEPT.days} days"
         )
-    return request_of(row)
+    return _request(row)
 
 
 def claim(
@@ -92,12 +92,7 @@ def claim(
     """Take the oldest requests that no server works on, at most so many; or those too late."""
     is_late = _table.expires_at <= now if is_expired else true()
     rows = async_queue.claim(connection, owner, now, count, _table.endpoint == endpoint, is_late)
-    return [request_of(row) for row in rows]
-
-
-def is_erased(connection: Connection, request: AsyncRequest) -> bool:
-    """Whether a request was asked to be forgotten while a server had it."""
-    return connection.scalar(select(_table.status).where(_table.id == request.id)) == "Erased"
+    return [_request(row) for row in rows]
 
 
 def backlogs(connection: Connection) -> Mapping[str, Backlog]:
@@ -118,6 +113,5 @@ def clean_up(connection: Connection, served: Collection[str], now: datetime) -> 
     async_queue.drop_ended(connection, now - KEPT)
 
 
-def request_of(row: Row[tuple[Any, ...]]) -> AsyncRequest:
-    """Return a request from its row."""
+def _request(row: Row[tuple[Any, ...]]) -> AsyncRequest:
     return AsyncRequest(**{field.name: getattr(row, field.name) for field in fields(AsyncRequest)})
