@@ -27,7 +27,7 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
 from driftline.estimators.own_methods import Contributions
 from driftline.formats.arrow_types import as_fitted, missing_of
-from driftline.serving.hosting.child import Launch, LoadError, Reply
+from driftline.serving.hosting.child import Launch, Reply
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool, TimedOutError
@@ -157,9 +157,7 @@ class AskedModels:
                 f"the model did not answer within {self._limits.timeout_s:g} s; explain fewer rows"
             ) from None
         except NoWorkerError as error:
-            if isinstance(error.__cause__, LoadError):
-                raise error.__cause__ from None
-            raise
+            raise error.original from None
 
     def close(self) -> None:
         """End all workers."""
@@ -172,7 +170,7 @@ class AskedModels:
     async def _invoke(self, launch: Launch, header: Mapping[str, Any], body: bytes) -> Reply:
         pool = self._pools.get(launch)
         if pool is None:
-            pool = self._pools[launch] = Pool(launch.name, launch, self._limits)
+            pool = self._pools[launch] = Pool(launch.name, launch, self._limits, noun="model")
         return await pool.invoke("", "", body, more=header)
 
     def _await(self, work: Coroutine[Any, Any, Done]) -> Done:

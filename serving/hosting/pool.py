@@ -79,6 +79,11 @@ class NoWorkerError(WorkerLostError):
 
     was_asked = False
 
+    @property
+    def original(self) -> Exception:
+        """Why, where no worker can ever be started; else this error."""
+        return self.__cause__ if isinstance(self.__cause__, LoadError) else self
+
 
 class TimedOutError(UnansweredError):
     """The model did not answer in time."""
@@ -133,10 +138,11 @@ class _Count:
 
 
 class Gate:
-    """Lets in the requests of a variant, and counts them."""
+    """Lets in the requests of a variant, and counts them; ``noun``: what has the name."""
 
-    def __init__(self, name: str, launch: Launch, limits: Limits) -> None:
+    def __init__(self, name: str, launch: Launch, limits: Limits, noun: str = "endpoint") -> None:
         self.name = name
+        self._title = f'{noun} "{name}"'
         self.launch = launch
         self.limits = limits
         self._open = _Count()
@@ -151,7 +157,7 @@ class Gate:
         """Count a request as open, within the limit."""
         if self._open.now >= self.limits.open_requests:
             raise BusyError(
-                f'endpoint "{self.name}" has {self._open.now} open requests, its limit; try again'
+                f"{self._title} has {self._open.now} open requests, its limit; try again"
             )
         return self._open
 
@@ -160,7 +166,7 @@ class Gate:
         return asyncio.get_running_loop().time() + (timeout_s or self.limits.timeout_s)
 
     def _late(self, limit_s: float) -> TimedOutError:
-        return TimedOutError(f'endpoint "{self.name}" did not answer within {limit_s:g} s')
+        return TimedOutError(f"{self._title} did not answer within {limit_s:g} s")
 
     async def _drain(self, drain_s: float) -> None:
         """Wait for requests that are open or coming, then let in no more."""
@@ -176,7 +182,8 @@ class Pool(Gate):
     """Workers that hold the same model, or many; lives inside one event loop.
 
     ``first``: a process that has loaded the same file already, as the first worker; ``prints``:
-    where the workers' output goes; ``files``: where the files of many models come from.
+    where the workers' output goes; ``files``: where the files of many models come from; ``noun``:
+    what has the name, in sentences.
     """
 
     def __init__(
@@ -188,8 +195,9 @@ class Pool(Gate):
         first: Child | None = None,
         prints: LogFile | None = None,
         files: FileCache | None = None,
+        noun: str = "endpoint",
     ) -> None:
-        super().__init__(name, launch, limits)
+        super().__init__(name, launch, limits, noun)
         self._problem: str | None = None
         self._children: list[Child] = []
         self._any_ready = asyncio.Event()
@@ -389,7 +397,7 @@ class Pool(Gate):
                     self._losses.pop(model, None)
                 return replace(reply, note={"setup_s": setup_s}) if setup_s else reply
         name = f', model "{model}"' if model else ""
-        raise WorkerLostError(f'endpoint "{self.name}"{name}: its worker ended over this request')
+        raise WorkerLostError(f"{self._title}{name}: its worker ended over this request")
 
     def _is_quarantined(self, model: str) -> bool:
         return self._losses.get(model, (0, 0.0))[1] > asyncio.get_running_loop().time()
@@ -452,7 +460,7 @@ class Pool(Gate):
         )
         if self._has_ended or have_failed:
             problem = self.problem or "it was stopped"
-            raise NoWorkerError(f'endpoint "{self.name}" cannot be served ({problem})')
+            raise NoWorkerError(f"{self._title} cannot be served ({problem})")
         try:
             end = asyncio.get_running_loop().time() + self.limits.wait_s
             async with asyncio.timeout_at(min(end, deadline)):
@@ -462,7 +470,7 @@ class Pool(Gate):
                         return child
         except TimeoutError:
             raise NoWorkerError(
-                f'endpoint "{self.name}" has no running worker'
+                f"{self._title} has no running worker"
                 + (f" ({self.problem})" if self.problem else "")
             ) from None
 
@@ -473,12 +481,10 @@ class Pool(Gate):
         except (DriftlineError, OSError) as error:
             self._problem = str(error)
             log.error("endpoint=%s event=not-started error=%s", self.name, error)
-            raise NoWorkerError(
-                f'endpoint "{self.name}" could not start a worker ({error})'
-            ) from error
+            raise NoWorkerError(f"{self._title} could not start a worker ({error})") from error
         if self._has_ended:
             await child.stop()
-            raise NoWorkerError(f'endpoint "{self.name}" is being stopped')
+            raise NoWorkerError(f"{self._title} is being stopped")
         slot = Slot(-1)
         self._admit(slot, child)
         task = asyncio.create_task(self._while_used(slot, child))

@@ -125,7 +125,7 @@ class Scoring:
                 self._signature = self._learnt(first, batch, assembly.request(batch), names)
                 break
         if self._launch.signature is None and self._signature is not None:
-            await self._workers.sign(self._signature.to_json())
+            self._workers.sign(self._signature.to_json())
 
     def _learnt(
         self, place: Location, batch: Batch, body: bytes, names: Sequence[str] | None

@@ -1,4 +1,4 @@
-"""The model's processes of one job, each asked for one mini-batch at a time."""
+"""The pool of one job's model: no worker at rest, and one for each mini-batch under way."""
 
 from __future__ import annotations
 
@@ -8,8 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from driftline.formats.media_types import TextFormat
-from driftline.serving.hosting.child import Child, Launch, Reply, WorkerLostError
-from driftline.serving.hosting.pool import TimedOutError, describe_model
+from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
+from driftline.serving.hosting.pool import (
+    Limits,
+    NoWorkerError,
+    Pool,
+    TimedOutError,
+    describe_model,
+)
 from driftline.serving.transform.definition import ModelClientConfig
 
 log = logging.getLogger(__name__)
@@ -28,41 +34,44 @@ class Workers:
     def __init__(self, launch: Launch, count: int, client: ModelClientConfig) -> None:
         self._launch = replace(launch, max_rows=_MAX_ROWS)
         self._client = client
-        self._idle: asyncio.Queue[Child | None] = asyncio.Queue()
-        for _ in range(count):
-            self._idle.put_nowait(None)  # Started when it is first needed.
+        # No retries but the job's own.
+        self._limits = Limits(
+            minimum=0, maximum=count, attempts=1, start_timeout_s=START_TIMEOUT_S,
+            timeout_s=client.invocations_timeout_in_seconds,
+        )  # fmt: skip
+        self._pool: Pool | None = None
 
     async def describe(self) -> dict[str, Any]:
         """Start a process; return the model's description of itself."""
-        await self._idle.get()
         found, child = await describe_model(self._launch, timeout_s=START_TIMEOUT_S)
-        self._idle.put_nowait(child)
+        self._pool = Pool(self._launch.name, self._launch, self._limits, first=child, noun="model")
         return found
 
-    async def sign(self, signature: str) -> None:
-        """Set the signature by which the processes read rows from now on."""
-        self._launch = replace(self._launch, signature=signature)
-        await self.stop()
+    def sign(self, signature: str) -> None:
+        """Set the signature by which the processes read rows, before they read any."""
+        assert self._pool is not None
+        self._pool.launch = replace(self._launch, signature=signature)
 
     async def stop(self) -> None:
-        """End all processes that are not asked anything."""
-        for _ in range(self._idle.qsize()):
-            if (child := self._idle.get_nowait()) is not None:
-                await child.stop()
-            self._idle.put_nowait(None)
+        """End all processes."""
+        if self._pool is not None:
+            await self._pool.stop()
 
     async def ask(
         self, form: TextFormat, answer: TextFormat, body: bytes, *, retries: int | None = None
     ) -> Reply:
         """Return the answer to a mini-batch; failures of model and process are retried."""
+        assert self._pool is not None
         left = self._client.invocations_max_retries if retries is None else retries
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                reply = await self._ask(form, answer, body)
+                reply = await self._pool.invoke(form, answer, body)
                 if reply.status < _FAILED or not left:
                     return reply
             except (WorkerLostError, TimedOutError) as error:
+                if isinstance(error, NoWorkerError) and error.original is not error:
+                    raise error.original from None
                 if not left:
                     raise
                 log.warning(
@@ -71,21 +80,3 @@ class Workers:
             left -= 1
             await asyncio.sleep(pause_s)
             pause_s *= 2
-
-    async def _ask(self, form: TextFormat, answer: TextFormat, body: bytes) -> Reply:
-        child = await self._idle.get()
-        timeout_s = self._client.invocations_timeout_in_seconds
-        try:
-            if child is None or child.gone.is_set():
-                if child is not None:
-                    await child.stop()
-                child = None
-                _, child = await describe_model(self._launch, timeout_s=START_TIMEOUT_S)
-            deadline = asyncio.get_running_loop().time() + timeout_s
-            return await child.ask(form, answer, body, deadline, alone=True)
-        except TimeoutError:
-            assert child is not None
-            child.kill()
-            raise TimedOutError(f"the model did not answer within {timeout_s} s") from None
-        finally:
-            self._idle.put_nowait(child)
