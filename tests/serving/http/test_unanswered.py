@@ -42,7 +42,8 @@ def ask(pool: Any) -> tuple[Answered, list[dict[str, Any]]]:
     route = SimpleNamespace(desired=desired, pool=pool, target_model=lambda *_: None)
     reconciler = SimpleNamespace(served=lambda _: SimpleNamespace(by_weight=lambda _: route))
     context = SimpleNamespace(
-        now=lambda: datetime.now(UTC), max_request_bytes=9, body_timeout_s=9.0
+        now=lambda: datetime.now(UTC),
+        settings=SimpleNamespace(serving=SimpleNamespace(max_request_bytes=9, body_timeout_s=9.0)),
     )
     counted: list[Answered] = []
     sent: list[dict[str, Any]] = []
