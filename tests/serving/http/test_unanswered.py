@@ -43,7 +43,8 @@ def ask(pool: Any) -> tuple[Answered, list[dict[str, Any]]]:
     reconciler = SimpleNamespace(served=lambda _: SimpleNamespace(by_weight=lambda _: route))
     context = SimpleNamespace(
         now=lambda: datetime.now(UTC),
-        settings=SimpleNamespace(serving=SimpleNamespace(max_request_bytes=9, body_timeout_s=9.0)),
+        body_timeout_s=9.0,
+        settings=SimpleNamespace(serving=SimpleNamespace(max_request_bytes=9)),
     )
     counted: list[Answered] = []
     sent: list[dict[str, Any]] = []
