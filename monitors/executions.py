@@ -15,7 +15,9 @@ from typing import Any, Literal, Protocol
 from sqlalchemy import (
     Connection,
     Engine,
+    Select,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -195,6 +197,11 @@ def list_executions(
     if end is not None:
         query = query.where(table.window_start < end)
     query = query.order_by(*(one.desc() for one in order)).limit(limit)
+    return select_executions(connection, query)
+
+
+def select_executions(connection: Connection, query: Select[Any]) -> list[Execution]:
+    """Return the executions that a query of `COLUMNS` selects."""
     return [Execution(**one) for one in connection.execute(query).mappings()]
 
 
@@ -226,10 +233,24 @@ def require_storage(engine: Engine, root: str) -> None:
             )
 
 
+def count_by_status(connection: Connection) -> dict[str, int]:
+    """Return how many executions ended in each status."""
+    status = executions.c.status
+    counted = connection.execute(select(status, func.count().label("n")).group_by(status))
+    return {row.status: row.n for row in counted}
+
+
+def inputs_of(connection: Connection, identity: str) -> dict[str, Any] | None:
+    """Return what an execution read; None where it noted nothing."""
+    found: dict[str, Any] | None = connection.scalar(
+        select(executions.c.inputs).where(executions.c.id == identity)
+    )
+    return found
+
+
 def variant_judged(connection: Connection, identity: str) -> str | None:
     """Return the endpoint variant that an execution judged; None: all."""
-    inputs = connection.scalar(select(executions.c.inputs).where(executions.c.id == identity))
-    found = (inputs or {}).get("rows", {}).get("variant")
+    found = (inputs_of(connection, identity) or {}).get("rows", {}).get("variant")
     return None if found is None else str(found)
 
 

@@ -26,6 +26,7 @@ from driftline.dashboard.queries import lookup, views
 from driftline.dashboard.queries.views import MonitorLine, WindowRun
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import select_executions
 from driftline.monitors.run.drift_map import DriftMap
 from driftline.monitors.run.standing import standing_lines, window_line
 from driftline.monitors.run.status import kept_states
@@ -149,5 +150,5 @@ def read_window(
     Without a start it is the newest one, None before the first. NotFoundError: no such monitor;
     NoWindowError: no execution on a window of that start.
     """
-    definition, read = lookup.monitor(connection, name), partial(lookup.runs, connection)
+    definition, read = lookup.monitor(connection, name), partial(select_executions, connection)
     return window_line(connection, definition, stamp, in_range(), read)

@@ -18,7 +18,12 @@ from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError
 from driftline.monitors import executions as kept
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.executions import COLUMNS, Execution
+from driftline.monitors.executions import (
+    COLUMNS,
+    Execution,
+    get_execution,
+    select_executions,
+)
 from driftline.monitors.run.asked_windows import AskedWindow, waiting
 from driftline.monitors.run.backfill import MissedWindows, missed_windows
 from driftline.monitors.run.progress import RunState, list_runs, log_of
@@ -128,7 +133,7 @@ def _with_runs(connection: Connection, view: JobsView) -> JobsView:
         .order_by(table.started_at.desc(), table.window_start.desc(), table.id)
         .offset(SIZE * (number - 1)).limit(SIZE)
     )  # fmt: skip
-    return replace(view, jobs=lookup.runs(connection, query), total=total, number=number)
+    return replace(view, jobs=select_executions(connection, query), total=total, number=number)
 
 
 def _with_schedules(connection: Connection, view: JobsView, named: Sequence[str]) -> JobsView:
@@ -168,7 +173,7 @@ def read_job(stores: Stores, at: Address) -> JobView:
     """Return one run; NotFoundError where there is none of the id."""
     table = executions.c
     with read_connection(stores.engine) as connection:
-        job = lookup.job(connection, at.job)
+        job = get_execution(connection, at.job)
         query = (
             select(*COLUMNS)
             .where(
@@ -178,7 +183,7 @@ def read_job(stores: Stores, at: Address) -> JobView:
             .order_by(table.started_at.desc())
             .limit(WAITING_SHOWN)
         )  # fmt: skip
-        others = lookup.runs(connection, query)
+        others = select_executions(connection, query)
         known = [one.name for one in lookup.monitors(connection) if one.name == job.monitor]
         waits, log = bool(waiting(connection, known, 1, job.window)[1]), log_of(connection, job.id)
         return JobView(stores.now(), job, log, others, bool(known), waits)

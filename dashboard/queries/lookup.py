@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, true
 
 from driftline.access.audit import deletions
 from driftline.alerts.alarms.composite_records import AnyRecord
@@ -13,9 +13,7 @@ from driftline.dashboard.address import RANGE
 from driftline.dashboard.words import moment
 from driftline.errors import NotFoundError
 from driftline.monitors.definitions import MonitorDefinition, get_definition
-from driftline.monitors.executions import COLUMNS, Execution
 from driftline.monitors.run.status import kept_states
-from driftline.monitors.tables import executions
 
 
 class DeletedError(NotFoundError):
@@ -52,16 +50,3 @@ def monitor(connection: Connection, name: str) -> MonitorDefinition:
             raise
         kept = "its runs and what they found are kept, its pages are not"
         raise DeletedError(f'monitor "{name}" was deleted on {moment(at)}; {kept}') from None
-
-
-def job(connection: Connection, identity: str) -> Execution:
-    """Return a run of a monitor; NotFoundError where there is none of the id."""
-    found = runs(connection, select(*COLUMNS).where(executions.c.id == identity))
-    if not found:
-        raise NotFoundError(f'run "{identity}" does not exist; expected the id of an execution')
-    return found[0]
-
-
-def runs(connection: Connection, query: Select[Any]) -> list[Execution]:
-    """Return the executions that a query selects."""
-    return [Execution(**row) for row in connection.execute(query).mappings()]

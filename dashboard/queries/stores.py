@@ -33,6 +33,7 @@ from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.annotations.store import annotations_between, list_annotations
 from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.executions import get_execution, select_executions
 from driftline.monitors.external.source import UNLIMITED, Access
 from driftline.monitors.results.shown import choose_metric
 from driftline.monitors.run.drift_map import drift_map, newest_folder
@@ -128,7 +129,7 @@ class Stores:
             if not (lines := fleet.state_lines(connection, now, name)):
                 self._require_endpoint(connection, name)
             if not tab:  # As many as one chart has room for.
-                read = partial(lookup.runs, connection)
+                read = partial(select_executions, connection)
                 lines = with_older_windows(lines, fleet.MARKS_SHOWN, fleet.in_range(), read)
             alarms = alarms_view(
                 connection, now, state="ALARM", endpoint=name, size=FIRING_SHOWN, is_newest=True
@@ -332,13 +333,14 @@ class Stores:
                 case "monitor" | "column" | "explain":
                     found = lookup.monitor(connection, address.monitor)
                     if address.window and address.page in ("monitor", "column", "explain"):
-                        require_window(partial(lookup.runs, connection), found, address.window)
+                        read = partial(select_executions, connection)
+                        require_window(read, found, address.window)
                 case "endpoint" | "window":
                     watched = self._require_endpoint(connection, address.endpoint)
                     if address.window and address.page == "window":
                         ran_at(connection, watched, address.endpoint, address.window)
                 case "job":
-                    lookup.job(connection, address.job)
+                    get_execution(connection, address.job)
                 case "baseline":
                     self.storage.versions(address.baseline)
 

@@ -33,20 +33,6 @@ class AuditEntry:
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        return {
-            "id": self.id,
-            "at": self.at.isoformat(),
-            "subject": self.subject,
-            "via": self.via,
-            "action": self.action,
-            "target": self.target,
-            "status": self.status,
-            "before": self.before,
-            "after": self.after,
-        }
-
 
 def record(
     connection: Connection,

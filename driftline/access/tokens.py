@@ -40,18 +40,6 @@ class Token:
     expires_at: datetime | None
     revoked_at: datetime | None
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        return {
-            "name": self.name,
-            "roles": sorted(self.roles),
-            "endpoints": None if self.endpoints is None else sorted(self.endpoints),
-            "created_by": self.created_by,
-            "created_at": self.created_at.isoformat(),
-            "expires_at": self.expires_at and self.expires_at.isoformat(),
-            "revoked_at": self.revoked_at and self.revoked_at.isoformat(),
-        }
-
 
 def new_secret() -> str:
     """Return a new secret of 256 random bits."""

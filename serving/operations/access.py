@@ -19,11 +19,13 @@ from driftline.serving.operations.registry import (
     Json,
     Latest,
     Limit,
+    Page,
     PageToken,
     Start,
     Time,
     operation,
     page_of,
+    plain,
 )
 from driftline.serving.operations.services import Services
 
@@ -44,15 +46,17 @@ async def whoami(services: Services) -> Json:
     }
 
 
-@operation("GET /tokens", role="admin", answer=answers.pages(stored.Token), command="token list")
-def tokens(services: Services, limit: Limit = PAGE, next_token: PageToken = None) -> Json:
+@operation("GET /tokens", role="admin", command="token list")
+def tokens(
+    services: Services, limit: Limit = PAGE, next_token: PageToken = None
+) -> Page[stored.Token]:
     """List tokens by name, revoked ones too, without their secrets.
 
     Example: driftline token list
     """
     with read_connection(services.context.engine) as connection:
         found = stored.list_tokens(connection, after=place_of(next_token, str), limit=limit + 1)
-    return page_of(found, limit, lambda one: (one.name,), stored.Token.as_dict)
+    return page_of(found, limit, lambda one: (one.name,))
 
 
 @operation(
@@ -98,7 +102,7 @@ def revoke_token(services: Services, name: Annotated[str, "The token's name."]) 
     """
     now = services.context.now()
     with services.context.engine.begin() as connection:
-        before = stored.revoke_token(connection, name, now).as_dict()
+        before = plain(stored.revoke_token(connection, name, now))
         log.record(connection, "delete", f"Token/{name}", now, before=before)
 
 
@@ -121,7 +125,7 @@ def end_sessions(
         log.record(connection, "delete", f"Sessions/{subject}", now, after=after)
 
 
-@operation("GET /audit", role="admin", answer=answers.AuditPage, command="audit")
+@operation("GET /audit", role="admin", command="audit")
 def audit(
     services: Services,
     subject: Annotated[str | None, "Only what this one did."] = None,
@@ -132,7 +136,7 @@ def audit(
     end: End = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[log.AuditEntry]:
     """List who changed what, who read raw rows, and who was refused; the newest first.
 
     Example: driftline audit --target Alarm/late --from 7d
@@ -142,4 +146,4 @@ def audit(
             connection, limit=limit + 1, after=place_of(next_token, int), subject=subject,
             target=target, since=start, until=end,
         )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.id,), log.AuditEntry.as_dict)
+    return page_of(found, limit, lambda one: (one.id,))

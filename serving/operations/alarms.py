@@ -18,15 +18,18 @@ from driftline.alerts.alarms.composite_records import (
 from driftline.alerts.alarms.known import require_alarm, require_past
 from driftline.alerts.alarms.records import HistoryItem, history
 from driftline.alerts.evaluation import explain, replay, states
+from driftline.alerts.evaluation.replay_metric import Line
 from driftline.alerts.notify.channels import get_channel
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
+    Items,
     Json,
     Latest,
     Limit,
+    Page,
     PageToken,
     Tags,
     Time,
@@ -47,31 +50,30 @@ Name = Annotated[str, "The alarm's name; metric or composite."]
 Document = Annotated[dict[str, Any], Body()]
 
 
-@operation("POST /alarms/replay", role="viewer", answer=answers.items(answers.Evaluation))
-def replay_alarm(services: Services, document: Document) -> list[Json]:
+@operation("POST /alarms/replay", role="viewer", answer=Items[answers.Evaluation])
+def replay_alarm(services: Services, document: Document) -> list[Line]:
     """Evaluate an alarm on datapoints, or a composite on states, from a start to an end.
 
     `{"alarm": PutMetricAlarm's fields, "datapoints": [{"Timestamp", "Value"}], "start",
     "end"}`, or `{"composite": PutCompositeAlarm's fields, "children": {name: [{"time",
     "state"}]}, "start", "end"}`; one item for each evaluation.
     """
-    return [line.as_dict() for line in replay.replay(document, longest=_LONGEST)]
+    return list(replay.replay(document, longest=_LONGEST))
 
 
-@operation("POST /alarms/preview", role="viewer", answer=answers.items(answers.Evaluation))
-def preview_alarm(services: Services, document: Document) -> list[Json]:
+@operation("POST /alarms/preview", role="viewer", answer=Items[answers.Evaluation])
+def preview_alarm(services: Services, document: Document) -> list[Line]:
     """Evaluate an alarm on what is stored for its metrics; it need not be declared.
 
     `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
     evaluation.
     """
     with read_connection(services.context.engine) as connection:
-        found = replay.preview(connection, document, longest=_LONGEST, bands=services.bands)
-        return [line.as_dict() for line in found]
+        return list(replay.preview(connection, document, longest=_LONGEST, bands=services.bands))
 
 
 @operation(
-    "GET /alarm-states", role="viewer", answer=answers.AlarmPage, errors=(404,),
+    "GET /alarm-states", role="viewer", answer=Page[answers.ListedAlarm], errors=(404,),
     command="alarm list",
 )  # fmt: skip
 def alarms(
@@ -85,7 +87,7 @@ def alarms(
     children_of: Annotated[str | None, "Only alarms that this composite looks at."] = None,
     limit: Limit = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[Json]:
     """List alarms of all kinds by name, with their states.
 
     Example: driftline alarm list --state ALARM
@@ -101,7 +103,7 @@ def alarms(
             tags=pairs_of(tag), parents_of=parents_of, children_of=children_of,
             after=str(after), limit=limit + 1,
         )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.name,), shown)
+    return page_of(found, limit, lambda one: (one.name,)).map(shown)
 
 
 @operation(
@@ -137,7 +139,7 @@ def explain_alarm(services: Services, name: Name) -> explain.Explanation:
 
 
 @operation(
-    "GET /alarms/{name:path}/history", role="viewer", answer=answers.pages(answers.HistoryRecord),
+    "GET /alarms/{name:path}/history", role="viewer", answer=Page[answers.HistoryRecord],
     command="alarm history", columns="time=timestamp type=history_item_type what=history_summary",
 )  # fmt: skip
 def alarm_history(
@@ -151,7 +153,7 @@ def alarm_history(
     order: Annotated[Literal["newest", "oldest"], "Which come first."] = "newest",
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[HistoryItem]:
     """List what happened to an alarm, newest first; also after it was deleted.
 
     Example: driftline alarm history "flights drift" --type StateUpdate
@@ -163,7 +165,7 @@ def alarm_history(
         )  # fmt: skip
         if not found and next_token is None:
             require_past(connection, name)
-    return page_of(found, limit, lambda one: (one.id,), HistoryItem.as_dict)
+    return page_of(found, limit, lambda one: (one.id,))
 
 
 @operation(

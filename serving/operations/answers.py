@@ -8,12 +8,10 @@ from __future__ import annotations
 from dataclasses import is_dataclass
 from datetime import date
 from datetime import datetime as Time  # noqa: N812 - as short as the other types of the tables
-from functools import cache
 from typing import Any, Literal, Union, get_type_hints
 
 from pydantic import ConfigDict, RootModel, create_model
 
-from driftline.access.audit import AuditEntry
 from driftline.access.principal import Role
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite import CompositeDefinition
@@ -22,6 +20,7 @@ from driftline.alerts.counts import Counts
 from driftline.alerts.math.detector import TimeRange
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.notify.deliveries import Delivery
+from driftline.baseline.store import BaselineVersion
 from driftline.capture.audit.audit import Audit
 from driftline.capture.events.pairing import Outcome
 from driftline.capture.labels.labels import LabelCounts
@@ -36,6 +35,7 @@ from driftline.monitors.executions import Execution, Status
 from driftline.monitors.results.metric import NUMBERS
 from driftline.monitors.results.unjudged import Unjudged
 from driftline.monitors.results.violation import FeatureResult, Severity
+from driftline.monitors.run.cancel import Pending
 from driftline.monitors.run.progress import RunState
 from driftline.serving.asynchronous.queue import AsyncStatus
 from driftline.serving.provisioning.plan import Action
@@ -70,17 +70,6 @@ def either(name: str, about: str, kinds: Any) -> Any:  # noqa: ANN401 - a model
     """Return a union as a form with a name of its own."""
     base: Any = RootModel.__class_getitem__(kinds)
     return create_model(name, __doc__=about, __base__=base)
-
-
-@cache
-def items(kind: Any, name: str = "", **more: Any) -> Any:  # noqa: ANN401 - a model
-    """Return the form of a list."""
-    return shape(f"{name or kind.__name__}List", "A list.", items=[kind], **more)
-
-
-def pages(kind: Any, name: str = "", **more: Any) -> Any:  # noqa: ANN401 - a model
-    """Return the form of a page of a list; its token is null on the last."""
-    return items(kind, name, **more, next_token=str | None)
 
 
 def _type(kind: Any) -> Any:  # noqa: ANN401 - a type
@@ -153,9 +142,6 @@ Summary = shape("Summary", "A run as SageMaker's MonitoringExecutionSummary, wit
 DescribedExecution = shape("DescribedExecution", "One run of a monitor, and what it read.",
     ListedExecution, inputs=Values | None, sagemaker=Summary)
 LogLine = shape("LogLine", "A line of a run's log.", at=Time, text=str)
-RunLog = items(LogLine, "RunLog")
-Pending = shape("Pending", "A window that is over; waits_for: a monitor that it depends on.",
-    start=Time, end=Time, waits_for=str | None)
 Progress = shape("Progress", "What is being judged, and what waits.",
     items=[RunState], pending=[Pending])
 ReportFeature = shape("ReportFeature", "What was measured of a column, and how far it may go.",
@@ -234,7 +220,6 @@ CompositeAlarmState = shape(
     CompositeDefinition, AlarmStatus, **_SHOWN, **_SUPPRESSED)
 ListedAlarm = either("ListedAlarm", "An alarm of any kind.",
     MetricAlarmState | CompositeAlarmState)
-AlarmPage = shape("AlarmPage", "Alarms by name.", items=[ListedAlarm], next_token=str | None)
 HistoryRecord = shape("HistoryRecord", "One line of an alarm's history.",
     alarm_name=str, timestamp=Time, history_item_type=Literal["ConfigurationUpdate",
     "StateUpdate", "Action"], history_summary=str, history_data=Values)
@@ -246,8 +231,6 @@ Tags = shape("Tags", "All tags that an alarm has.", tags=dict[str, str])
 Added = shape("Added", "How many datapoints were added; 0 where the same call came before.",
     stored=int)
 Metric = shape("Metric", "One metric.", namespace=str, metric_name=str, dimensions=dict[str, str])
-MetricPage = shape("MetricPage", "Metrics that had data in the last two weeks.",
-    items=[Metric], next_token=str | None)
 MetricResult = shape("MetricResult", "Points of one query.",
     id=str, label=str, timestamps=[Time], values=[float], status_code=Literal["Complete",
     "PartialData"], messages=[Values])
@@ -291,25 +274,20 @@ SilenceState = shape("SilenceState", "A silence, and what it does.",
     updated_at=Time, expired_at=Time | None)
 User = shape("VersionUser", "A monitor that uses a version; if pinned, whichever is promoted.",
     name=str, pinned=bool)
-_VERSION: dict[str, Any] = {"number": int, "version": str, "created_at": Time,
-    "row_count": int | None, "origin": Values}
-Version = shape("BaselineVersion", "A version of a baseline, and of what it was made.", **_VERSION)
-VersionPage = shape("BaselineVersionPage", "Versions of a baseline, the newest first.",
-    items=[shape("ListedVersion", "A version, and who uses it.",
-        Version, in_use=bool, monitors=[User])], next_token=str | None)
+ListedVersion = shape("ListedVersion", "A version, and who uses it.",
+    BaselineVersion, in_use=bool, monitors=[User])
 CapturedVersion = shape("CapturedVersion", "A version that was made of captured rows.",
-    Version, baseline=str, promoted=bool)
+    BaselineVersion, baseline=str, promoted=bool)
 Comparison = shape("BaselineComparison", "What changed from a version to another.",
-    baseline=str, before=Version, after=Version, row_count_before=int | None,
+    baseline=str, before=BaselineVersion, after=BaselineVersion, row_count_before=int | None,
     row_count_after=int | None, decided=bool, summary=str, changed=[str], new_columns=[str],
     columns=[shape("ColumnComparison", "What changed in a column.", FeatureResult,
         ratio=float | None, type_after=str | None, changes=[str], new_levels=[str],
         gone_levels=[str], constraints=[str])])
 Promoted = shape("Promoted", "The version that is in use now, and the monitors that follow.",
     baseline=str, before=str, version=str, monitors=[str])
-PromotionPage = shape("PromotionPage", "Which versions came into use, the newest first.",
-    items=[shape("Promotion", "When a version came into use, and who did it.",
-        id=int, at=Time, by=str, before=str | None, after=str)], next_token=str | None)
+Promotion = shape("Promotion", "When a version came into use, and who did it.",
+    id=int, at=Time, by=str, before=str | None, after=str)
 Change = shape("Change", "What applying does to one resource.",
     action=Action, kind=Kind, name=str, fields=[str])
 EndpointState = shape("EndpointState", "Whether an endpoint answers, and which variants.",
@@ -381,6 +359,4 @@ AsyncInvocation = shape(
     ended_at=Time | None)
 PrintedLine = shape("PrintedLine", "A line that a worker has printed; its process, by number.",
     time=Time, variant=str, container=str, worker=int, message=str)
-AuditPage = shape("AuditPage", "Who did what, the newest first.",
-    items=[AuditEntry], next_token=str | None)
 # fmt: on

@@ -35,6 +35,7 @@ from driftline.serving.operations.registry import (
     From,
     Json,
     Latest,
+    Page,
     PageToken,
     To,
     operation,
@@ -49,10 +50,10 @@ from driftline.serving.resources.store import Stored
 Name = Annotated[str, "The baseline's name; `driftline baseline list` lists them."]
 
 
-@operation("GET /baselines/{name}/versions", role="viewer", answer=answers.VersionPage)
+@operation("GET /baselines/{name}/versions", role="viewer", answer=Page[answers.ListedVersion])
 def baseline_versions(
     services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
-) -> Json:
+) -> Page[Json]:
     """List the versions of a baseline, the newest first, with the monitors that use each."""
     context = services.context
     row, after = _stored(context, name), place_of(next_token, datetime, int, str)
@@ -72,7 +73,7 @@ def baseline_versions(
             ],
         }
 
-    return page_of(chosen, limit, lambda one: one.place, shown)
+    return page_of(chosen, limit, lambda one: one.place).map(shown)
 
 
 @operation(
@@ -165,7 +166,7 @@ def compare_baseline_versions(
     pair = [versions.find_version(root, row.name, one) for one in (reference, version)]
     before, after = (versions.get(root, row.name, one.version) for one in pair)
     return {
-        "baseline": row.name, "before": pair[0].to_dict(), "after": pair[1].to_dict(),
+        "baseline": row.name, "before": pair[0], "after": pair[1],
         **compare_versions(before, after).to_dict(),
     }  # fmt: skip
 
@@ -190,10 +191,10 @@ async def promote_baseline(
     return await services.applier.promote(name, version)
 
 
-@operation("GET /baselines/{name}/promotions", role="viewer", answer=answers.PromotionPage)
+@operation("GET /baselines/{name}/promotions", role="viewer", answer=Page[answers.Promotion])
 def baseline_promotions(
     services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
-) -> Json:
+) -> Page[Json]:
     """List which versions of a baseline came into use, when and by whom, the newest first."""
     target = f"Baseline/{_stored(services.context, name).name}"
     with read_connection(services.context.engine) as connection:
@@ -201,7 +202,7 @@ def baseline_promotions(
             connection, limit=limit + 1, after=place_of(next_token, int), target=target,
             action=PROMOTE,
         )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.id,), _promotion)
+    return page_of(found, limit, lambda one: (one.id,)).map(_promotion)
 
 
 def _promotion(entry: AuditEntry) -> Json:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Annotated
 
 from pydantic import Field
-from sqlalchemy import func, select
 
 from driftline.alerts.counts import counts as alert_counts
 from driftline.capture.audit.documents import capture_documents
@@ -21,7 +20,7 @@ from driftline.capture.tables.writer_name import WriterName
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
-from driftline.monitors.tables import executions
+from driftline.monitors.executions import count_by_status
 from driftline.serving.context import ServerContext
 from driftline.serving.operations import answers
 from driftline.serving.operations.endpoint_scope import of_endpoint
@@ -29,6 +28,7 @@ from driftline.serving.operations.registry import (
     PAGE,
     Json,
     Limit,
+    Page,
     PageToken,
     operation,
     page_of,
@@ -43,20 +43,20 @@ Endpoint = Annotated[str, "The endpoint's name."]
 _turn = threading.Lock()
 
 
-@operation("GET /capture", role="viewer", answer=answers.pages(answers.CaptureCounts))
+@operation("GET /capture", role="viewer", answer=Page[answers.CaptureCounts])
 def captures(
     services: Services,
     prefix: Annotated[str, Field(max_length=63, description="Only names that begin so.")] = "",
     limit: Limit = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[Json]:
     """Count what was captured, by endpoint, also of those that were never declared."""
     (after,) = place_of(next_token, str) or ("",)
     typed = _declared(services.context)
     names = {*typed, *list_endpoints(services.context.root)}
     found = sorted(one for one in names if one.startswith(prefix) and one > str(after))
     counted = {one["endpoint"]: one for one in _counted(services.context, found[:limit], typed)}
-    return page_of(found, limit, lambda name: (name,), counted.__getitem__)
+    return page_of(found, limit, lambda name: (name,)).map(counted.__getitem__)
 
 
 @operation("GET /capture/audit", role="viewer", errors=(404,), answer=answers.LastAudit)
@@ -74,12 +74,9 @@ def counts(services: Services) -> Json:
     root, now = services.context.root, services.context.now()
     names = {*_declared(services.context), *list_endpoints(root)}
     with read_connection(services.context.engine) as connection:
-        by_status = connection.execute(
-            select(executions.c.status, func.count().label("n")).group_by(executions.c.status)
-        )
         found = {
             "tap": services.tap_counters(),
-            "executions_by_status": {row.status: row.n for row in by_status},
+            "executions_by_status": count_by_status(connection),
             "alerts": alert_counts(connection),
         }
     gaps, audited = read_gaps(root), read_note(root) or {}

@@ -13,8 +13,8 @@ from driftline.database.paging import place_of
 from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
-    Json,
     Limit,
+    Page,
     PageToken,
     operation,
     page_of,
@@ -28,15 +28,15 @@ Id = Annotated[str, "The detector's id."]
 def put_detector(
     services: Services,
     document: Annotated[dict[str, Any], Body(description="PutAnomalyDetector's fields.")],
-) -> Json:
+) -> store.DetectorRecord:
     """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
     detector = Detector.from_dict(document)
     with services.context.engine.begin() as connection:
-        return store.put_detector(connection, detector, services.context.now()).as_dict()
+        return store.put_detector(connection, detector, services.context.now())
 
 
 @operation(
-    "GET /detectors", role="viewer", answer=answers.pages(answers.DetectorDescription),
+    "GET /detectors", role="viewer", answer=Page[answers.DetectorDescription],
     command="detector list",
 )  # fmt: skip
 def detectors(
@@ -45,7 +45,7 @@ def detectors(
     metric_name: Annotated[str | None, "Only of metrics of this name."] = None,
     limit: Limit = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[store.DetectorRecord]:
     """List detectors by id, all or those that look at a metric.
 
     Example: driftline detector list
@@ -54,20 +54,20 @@ def detectors(
     with read_connection(services.context.engine) as connection:
         known = store.list_detectors(connection, namespace=namespace, metric_name=metric_name)
     found = sorted((one for one in known if one.id > str(after)), key=lambda one: one.id)
-    return page_of(found, limit, lambda one: (one.id,), store.DetectorRecord.as_dict)
+    return page_of(found, limit, lambda one: (one.id,))
 
 
 @operation(
     "GET /detectors/{detector_id}", role="viewer", answer=answers.DetectorDescription,
     command="detector get",
 )  # fmt: skip
-def detector(services: Services, detector_id: Id) -> Json:
+def detector(services: Services, detector_id: Id) -> store.DetectorRecord:
     """Show one detector: what it watches, how it learns, what it has learnt.
 
     Example: driftline detector get 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
     with read_connection(services.context.engine) as connection:
-        return store.get_detector(connection, detector_id).as_dict()
+        return store.get_detector(connection, detector_id)
 
 
 @operation("DELETE /detectors/{detector_id}", role="admin", command="detector delete")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Annotated
@@ -11,13 +12,17 @@ from typing import Annotated
 from fastapi import Path, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
-from sqlalchemy import select
 
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.monitors import tables
 from driftline.monitors.definitions import get_definition
-from driftline.monitors.executions import Execution, Status, get_execution, list_executions
+from driftline.monitors.executions import (
+    Execution,
+    Status,
+    get_execution,
+    inputs_of,
+    list_executions,
+)
 from driftline.monitors.root_cause.export import MEDIA_TYPES, Form, contributing_batches, written
 from driftline.monitors.root_cause.rows import matching_rows
 from driftline.monitors.run.contributing_rows import (
@@ -35,8 +40,10 @@ from driftline.serving.operations.endpoint_scope import of_execution, of_monitor
 from driftline.serving.operations.registry import (
     PAGE,
     End,
+    Items,
     Json,
     Latest,
+    Page,
     PageToken,
     Start,
     operation,
@@ -53,7 +60,7 @@ FileForm = Annotated[Form, Field(alias="format", description="The form of the fi
 
 @operation(
     "GET /monitors/{name}/executions", role="viewer", of=("name", of_monitor),
-    answer=answers.pages(answers.ListedExecution),
+    answer=Page[answers.ListedExecution],
 )  # fmt: skip
 def executions(
     services: Services,
@@ -63,7 +70,7 @@ def executions(
     end: End = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[Execution]:
     """List the executions of a monitor, newest window first; windows that begin in a span.
 
     Of windows with one start those of the schedule come first.
@@ -74,12 +81,10 @@ def executions(
             connection, monitor, statuses=status, start=start, end=end,
             after=place_of(next_token, datetime, datetime, str), limit=limit + 1,
         )  # fmt: skip
-        page = page_of(
-            found, limit, lambda one: (one.window_start, one.started_at, one.id), Execution.as_dict
-        )
+        page = page_of(found, limit, lambda one: (one.window_start, one.started_at, one.id))
         if store.find(connection, "Monitor", monitor) is not None:
             timetable = get_definition(connection, monitor).timetable
-            page["items"] = _own_first(found[:limit], timetable)
+            page = replace(page, items=_own_first(page.items, timetable))
     return page
 
 
@@ -88,14 +93,15 @@ def executions(
 )
 def execution(services: Services, execution_id: Id) -> Json:
     """Return one execution, what it read, and what boto3 says of one."""
-    table = tables.executions.c
     with read_connection(services.context.engine) as connection:
         found = get_execution(connection, execution_id)
-        inputs = connection.scalar(select(table.inputs).where(table.id == found.id))
+        inputs = inputs_of(connection, found.id)
     return {**found.as_dict(), "inputs": inputs, "sagemaker": as_summary(found)}
 
 
-@operation("GET /executions/{execution_id}/log", role="viewer", of=OF, answer=answers.RunLog)
+@operation(
+    "GET /executions/{execution_id}/log", role="viewer", of=OF, answer=Items[answers.LogLine]
+)
 def execution_log(services: Services, execution_id: Id) -> list[Json]:
     """Return the log of an execution: its stages and counts, never values of rows."""
     with read_connection(services.context.engine) as connection:
@@ -151,7 +157,7 @@ def export_all_rows(services: Services, execution_id: Id, form: FileForm = "csv"
     return _file(services.context, execution_id, None, form)
 
 
-def _own_first(found: Sequence[Execution], timetable: Schedule) -> list[Json]:
+def _own_first(found: Sequence[Execution], timetable: Schedule) -> list[Execution]:
     """Put, of runs with one start, the schedule's own windows before parts of them."""
     shared = Counter(one.start for one in {each.window for each in found})
 
@@ -160,7 +166,7 @@ def _own_first(found: Sequence[Execution], timetable: Schedule) -> list[Json]:
         is_own = shared[one.window_start] == 1 or timetable.has_window(one.window)
         return one.window_start, is_own
 
-    return [one.as_dict() for one in sorted(found, key=rank, reverse=True)]
+    return sorted(found, key=rank, reverse=True)
 
 
 def _execution(context: ServerContext, identity: str) -> Execution:

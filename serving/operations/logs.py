@@ -17,6 +17,7 @@ from driftline.serving.operations.registry import (
     PAGE,
     Json,
     Latest,
+    Page,
     PageToken,
     Time,
     operation,
@@ -31,7 +32,7 @@ _SHOWN = ("time", "variant", "container", "worker", "message")
 
 @operation(
     "GET /logs", role="viewer", of=("endpoint", of_endpoint), errors=(404,),
-    answer=answers.pages(answers.PrintedLine),
+    answer=Page[answers.PrintedLine],
 )  # fmt: skip
 def logs(
     services: Services,
@@ -40,7 +41,7 @@ def logs(
     since: Annotated[Time | None, "Begin here; included."] = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[Json]:
     """List what the workers of an endpoint have printed, the newest line first.
 
     Lines that were printed on the machine of the server that answers; the oldest are deleted.
@@ -55,10 +56,9 @@ def logs(
         since=since,
         before=None if before is None else (before[0], before[1]),  # type: ignore[arg-type]
     )  # fmt: skip
-    return page_of(
-        found, limit, lambda one: (one.time, one.file),
-        lambda one: {name: getattr(one, name) for name in _SHOWN},
-    )  # fmt: skip
+    return page_of(found, limit, lambda one: (one.time, one.file)).map(
+        lambda one: {name: getattr(one, name) for name in _SHOWN}
+    )
 
 
 def _require_variant(endpoint: store.Stored, variant: str) -> None:

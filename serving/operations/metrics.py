@@ -26,7 +26,15 @@ from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import TooLargeError
 from driftline.serving.operations import answers
-from driftline.serving.operations.registry import JSON, Json, Limit, PageToken, Time, operation
+from driftline.serving.operations.registry import (
+    JSON,
+    Json,
+    Limit,
+    Page,
+    PageToken,
+    Time,
+    operation,
+)
 from driftline.serving.operations.services import Services
 from driftline.validation import require_unicode
 
@@ -56,7 +64,7 @@ async def put_metrics(services: Services, request: Request) -> Json:
 
 
 @operation(
-    "GET /metrics", role="viewer", answer=answers.MetricPage, command="metric list",
+    "GET /metrics", role="viewer", answer=Page[answers.Metric], command="metric list",
     columns="namespace metric_name dimensions",
 )  # fmt: skip
 def metrics(
@@ -75,7 +83,7 @@ def metrics(
     ] = None,
     limit: Limit = questions.PAGE_MAX,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[Json]:
     """List metrics that had data in the last two weeks, as ListMetrics does.
 
     Example: driftline metric list --namespace AWS/SageMaker --dimension EndpointName=flights
@@ -91,7 +99,7 @@ def metrics(
         {"namespace": one.namespace, "metric_name": one.name, "dimensions": one.dimensions}
         for one in page.metrics
     ]
-    return {"items": items, "next_token": page.next_token}
+    return Page(items, page.next_token)
 
 
 @operation("POST /metrics/data", role="viewer", answer=answers.MetricResults)

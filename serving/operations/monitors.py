@@ -43,6 +43,7 @@ from driftline.serving.operations.registry import (
     From,
     Json,
     Latest,
+    Page,
     PageToken,
     Start,
     Time,
@@ -130,8 +131,7 @@ def queue_windows(
 
 
 @operation(
-    "POST /monitors/{name}/cancel", role="operator", of=OF, answer=answers.items(Cancelled),
-    command="monitor cancel",
+    "POST /monitors/{name}/cancel", role="operator", of=OF, command="monitor cancel",
 )  # fmt: skip
 def cancel_monitor(
     services: Services, name: Name, start: Start = None, end: End = None
@@ -183,7 +183,7 @@ def backtest_monitor(
 
 
 @operation(
-    "GET /monitors/{name}/marks", role="viewer", of=OF, answer=answers.pages(answers.Mark),
+    "GET /monitors/{name}/marks", role="viewer", of=OF, answer=Page[answers.Mark],
     command="monitor marks",
 )  # fmt: skip
 def marks(
@@ -192,7 +192,7 @@ def marks(
     verdict: Annotated[answers.Verdict | None, "Only those that say this."] = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[Json]:
     """List what was said of a monitor's findings, the newest first.
 
     Example: driftline monitor marks flights-data-quality
@@ -202,7 +202,7 @@ def marks(
             connection, known_monitor(connection, name), verdict=verdict,
             after=place_of(next_token, int), limit=limit + 1,
         )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.id or 0,), Annotation.to_dict)
+    return page_of(found, limit, lambda one: (one.id or 0,)).map(Annotation.to_dict)
 
 
 @operation("POST /monitors/{name}/marks", role="operator", answer=answers.Marked)

@@ -22,6 +22,7 @@ from driftline.serving.operations.registry import (
     End,
     Json,
     Latest,
+    Page,
     PageToken,
     Start,
     operation,
@@ -62,8 +63,7 @@ def enable_channel(services: Services, name: Channel) -> channels.ChannelStatus:
 
 
 @operation(
-    "GET /channels/{name}/log", role="viewer", answer=answers.pages(sent.AttemptRecord),
-    command="channel log",
+    "GET /channels/{name}/log", role="viewer", command="channel log",
     columns="time message=message_id no=number ms=duration_ms outcome status error",
 )  # fmt: skip
 def channel_log(
@@ -72,7 +72,7 @@ def channel_log(
     message: Annotated[str | None, "Only attempts of this message."] = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[sent.AttemptRecord]:
     """List attempts to send by a channel, newest first; or those of one message.
 
     Example: driftline channel log pager
@@ -85,11 +85,11 @@ def channel_log(
         )  # fmt: skip
         if message is not None and not found:
             sent.get_delivery(connection, message)
-    return page_of(found, limit, lambda one: (one.id or 0,), sent.AttemptRecord.as_dict)
+    return page_of(found, limit, lambda one: (one.id or 0,))
 
 
 @operation(
-    "GET /deliveries", role="viewer", answer=answers.pages(sent.Delivery), errors=(404,),
+    "GET /deliveries", role="viewer", errors=(404,),
     command="delivery list",
     columns="id alarm=alarm_name state channel status attempts reason error=last_error",
 )  # fmt: skip
@@ -103,7 +103,7 @@ def deliveries(
     end: End = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[sent.Delivery]:
     """List messages that were sent, are to be sent or were held back, newest first.
 
     Example: driftline delivery list --status failed
@@ -115,7 +115,7 @@ def deliveries(
         )  # fmt: skip
         if not found:
             sent.require_asked(connection, alarm_name=alarm, channel=channel, carrier_id=carrier)
-    return page_of(found, limit, lambda one: (one.created_at, one.id), sent.Delivery.as_dict)
+    return page_of(found, limit, lambda one: (one.created_at, one.id))
 
 
 @operation(

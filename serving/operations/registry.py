@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from fastapi import Request, Response
 from fastapi.params import Body, Param, Query
@@ -36,6 +36,7 @@ from driftline.database.paging import Place, token_of
 from driftline.errors import InputError
 
 Item = TypeVar("Item")
+Other = TypeVar("Other")
 Json = dict[str, Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -100,7 +101,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value
         return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
+    if isinstance(value, set | frozenset):
+        return sorted(map(plain, value))
+    if isinstance(value, Sequence) and not isinstance(value, str):
         return [plain(one) for one in value]
     if hasattr(value, "as_dict"):
         return plain(value.as_dict())
@@ -109,15 +112,28 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value
     return value
 
 
-def page_of(
-    found: Sequence[Item],
-    limit: int,
-    place: Callable[[Item], Place],
-    show: Callable[[Item], Mapping[str, Any]],
-) -> Json:
+@dataclass(frozen=True)
+class Items(Generic[Item]):
+    """A list."""
+
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True)
+class Page(Items[Item]):
+    """One page of a list; its token is null on the last."""
+
+    next_token: str | None
+
+    def map(self, show: Callable[[Item], Other]) -> Page[Other]:
+        """Return the page with each item as a function shows it."""
+        return Page([show(one) for one in self.items], self.next_token)
+
+
+def page_of(found: Sequence[Item], limit: int, place: Callable[[Item], Place]) -> Page[Item]:
     """Return one page of a list that was asked for one item more than a page may have."""
     token = token_of(place(found[limit - 1])) if len(found) > limit else None
-    return {"items": [show(one) for one in found[:limit]], "next_token": token}
+    return Page(found[:limit], token)
 
 
 @dataclass(frozen=True)
@@ -169,8 +185,12 @@ class Operation:
     @cached_property
     def form(self) -> Any:  # noqa: ANN401 - a type
         """The form of its answer; None where it answers nothing, or no JSON."""
+        if self.answer is not None:
+            return self.answer
+        if get_origin(self.returns) is list:
+            return Items[get_args(self.returns)[0]]  # type: ignore[misc] # a type at run time
         is_raw = isinstance(self.returns, type) and issubclass(self.returns, Response)
-        return self.answer or (None if is_raw else self.returns)
+        return None if is_raw else self.returns
 
     @cached_property
     def returns(self) -> Any:  # noqa: ANN401 - a type

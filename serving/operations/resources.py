@@ -27,6 +27,7 @@ from driftline.serving.operations.registry import (
     PAGE,
     Json,
     Limit,
+    Page,
     PageToken,
     Tags,
     operation,
@@ -98,9 +99,7 @@ async def apply(
     return found
 
 
-@operation(
-    "GET /{collection}", role="viewer", answer=answers.pages(answers.StoredResource, "Resource")
-)
+@operation("GET /{collection}", role="viewer", answer=Page[answers.StoredResource])
 def list_resources(
     services: Services,
     collection: Of,
@@ -109,7 +108,7 @@ def list_resources(
     tag: Tags = (),
     limit: Limit = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[Json]:
     """List the resources of a kind by name."""
     kind, after = _KINDS[collection], place_of(next_token, str)
     with read_connection(services.context.engine) as connection:
@@ -117,10 +116,8 @@ def list_resources(
             connection, kind, prefix=prefix, owner=owner, tags=pairs_of(tag), after=after,
             limit=limit + 1,
         )  # fmt: skip
-        return page_of(
-            rows, limit, lambda row: (key_of(kind, row.name),),
-            lambda row: _shown(services, connection, row),
-        )  # fmt: skip
+        page = page_of(rows, limit, lambda row: (key_of(kind, row.name),))
+        return page.map(lambda row: _shown(services, connection, row))
 
 
 # Names of alarms are free text, slashes and all.

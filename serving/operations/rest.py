@@ -19,7 +19,14 @@ from driftline.errors import InputError
 from driftline.loopback import Scope
 from driftline.serving.operations.areas import AREAS
 from driftline.serving.operations.errors import responses_of
-from driftline.serving.operations.registry import JSON, OPERATIONS, Operation, about, plain
+from driftline.serving.operations.registry import (
+    JSON,
+    OPERATIONS,
+    Items,
+    Operation,
+    about,
+    plain,
+)
 from driftline.serving.operations.services import Services
 
 _ASKED = "asked"
@@ -142,4 +149,4 @@ def _response(result: object, status: int) -> Response:
         return result
     if result is None:
         return Response(status_code=204)
-    return JSONResponse(plain({"items": result} if isinstance(result, list) else result), status)
+    return JSONResponse(plain(Items(result) if isinstance(result, list) else result), status)

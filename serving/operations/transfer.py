@@ -142,7 +142,7 @@ def captured_hours(
         "endpoint": endpoint,
         "before": last,
         "erased_from": _erased_from(context, endpoint, start),
-        **page_of(rest, limit, lambda one: (one.start, one.variant), asdict),
+        **vars(page_of(rest, limit, lambda one: (one.start, one.variant))),
     }
 
 

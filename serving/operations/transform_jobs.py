@@ -20,6 +20,7 @@ from driftline.serving.operations.registry import (
     PAGE,
     Json,
     Latest,
+    Page,
     PageToken,
     operation,
     page_of,
@@ -74,7 +75,7 @@ def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, B
 
 
 @operation(
-    "GET /transform-jobs", role="viewer", answer=answers.pages(answers.DescribedTransformJob),
+    "GET /transform-jobs", role="viewer", answer=Page[answers.DescribedTransformJob],
     command="job list",
     columns="name=transform_job_name status=transform_job_status records=progress.records"
     " done=progress.files_done files=progress.files created=creation_time reason=failure_reason",
@@ -87,7 +88,7 @@ def transform_jobs(
     ] = "",
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> Page[Json]:
     """List transform jobs, the newest first; of a status, or with names that hold a text.
 
     Example: driftline job list
@@ -97,7 +98,7 @@ def transform_jobs(
         found = jobs.list_jobs(
             connection, status=status, name_contains=name_contains, after=after, limit=limit + 1
         )
-    return page_of(found, limit, lambda one: (one.created_at, one.name.casefold()), _shown)
+    return page_of(found, limit, lambda one: (one.created_at, one.name.casefold())).map(_shown)
 
 
 @operation("GET /transform-jobs/{name}", role="viewer", answer=answers.DescribedTransformJob)

@@ -26,6 +26,7 @@ from driftline.serving.operations.registry import (
     PREFIX,
     Latest,
     Operation,
+    Page,
     about,
     plain,
 )
@@ -74,8 +75,7 @@ def _row(operation: Operation) -> dict[str, Any]:
 
 
 def _is_list(operation: Operation) -> bool:
-    more = operation.is_paged and {*operation.form.model_fields} - {"items", "next_token"}
-    return get_origin(operation.returns) is list or (operation.is_paged and not more)
+    return get_origin(operation.returns) in (list, Page)
 
 
 def _is_header(operation: Operation, name: str) -> bool:

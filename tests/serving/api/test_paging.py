@@ -33,6 +33,11 @@ def server(tmp_path_factory):
                 resource("Channel", "other", type="command", command="page"),
                 resource("Silence", "second", matchers=["alarm=x"], ends_at="2999-01-01"),
                 resource("CompositeAlarm", "Shop 2", alarm_rule="ALARM(orders)"),
+                resource(
+                    "EndpointConfig",
+                    "second",
+                    production_variants=[{"variant_name": "only", "model_name": "flights"}],
+                ),
             ),
             post("/api/v1/monitors/quality/backfill", json={**SPAN, "to": "2026-01-15T00:00:00Z"}),
         ]
