@@ -135,7 +135,7 @@ def told(error: Mapping[str, object], at: str = "", *, secrets: Container[str] =
         return f"{place}: unknown; expected no such field"
     if kind == "value_error":  # Our own words.
         return f"{place}: {str(error['msg']).removeprefix('Value error, ')}"
-    value = "" if parts[-1] in secrets else f" {shown(error['input'])}"
+    value = "" if place.rpartition(".")[2] in secrets else f" {shown(error['input'])}"
     return f"{place}{value}; expected {expected(error)}"
 
 

@@ -21,7 +21,6 @@ from driftline.formats.capture_line import LineError, read_line
 
 if TYPE_CHECKING:
     from driftline.app.commands.capture_sources import Source
-    from driftline.app.commands.export_scores import ExportScores
     from driftline.capture.sagemaker.capture_files import FileCounts
 
 Layout = Literal["endpoint", "batch"]
@@ -52,43 +51,27 @@ def export(
     layout: Annotated[
         Layout, typer.Option("--layout", help="As an endpoint's capture, or a batch's.")
     ] = "endpoint",
-    scores: Annotated[
-        str | None,
-        typer.Option("--scores", metavar="BASELINE", help="Score the rows by this baseline, too."),
-    ] = None,
-    scores_to: Annotated[
-        str | None,
-        typer.Option("--scores-to", metavar="FILE", help="Rows with scores: .parquet or .csv."),
-    ] = None,
 ) -> Answer:
     """Write captured records as SageMaker's capture files, one a minute, of hours that are over.
 
     DIR/ENDPOINT/VARIANT/yyyy/mm/dd/hh/mm-ss-ms-uuid.jsonl. Exporting again writes the same files:
     late records are added, erased ones go, and what broke off goes on. Requests that failed, and
-    those whose bodies were cut, are left out and counted. With --scores, all rows of them go to one
-    file, too, with event id, place in the request and outlier score.
+    those whose bodies were cut, are left out and counted.
 
     Example: driftline capture export flights -o s3://bucket/captured --from 2026-01-15
     """
-    # The work is imported where it begins, here and below: the options need none of it.
-    from driftline.app.commands.export_scores import ExportScores, told
-
-    options.open_places(output, scores or "", config_file=client.config_file)
+    options.open_places(output, config_file=client.config_file)
     begin, last = options.moment(start, "--from"), options.moment(end, "--to")
-    with ExportScores(scores, scores_to) as scoring:
-        found = client.captured_hours(endpoint, start=begin, end=last, variant=variant)
-        total, left_out = _write_hours(client, found, output, layout, scoring)
-        total += _clear(output, layout, found, variant)
-        with progress("scoring") as advance:
-            scored = scoring.finish(advance)
+    found = client.captured_hours(endpoint, start=begin, end=last, variant=variant)
+    total, left_out = _write_hours(client, found, output, layout)
+    total += _clear(output, layout, found, variant)
     shown = {"endpoint": found["endpoint"], "format": form, "before": found["before"]}
     lines = [
         f"{total.lines:,} lines of {found['endpoint']} before {found['before']} in {output}: "
         f"{total.written:,} files written, {total.unchanged:,} there already, "
         f"{total.removed:,} removed"
     ]
-    lines += [told(scored["scores"])] if scored else []
-    value = {**shown, **asdict(total), "left_out": dict(left_out), **scored}
+    value = {**shown, **asdict(total), "left_out": dict(left_out)}
     return Answer(value, _exported(lines, left_out))
 
 
@@ -100,9 +83,10 @@ def _exported(lines: Sequence[str], left_out: Mapping[str, int]) -> Iterator[str
 
 
 def _write_hours(
-    client: Client, found: Mapping[str, Any], output: str, layout: Layout, scoring: ExportScores
+    client: Client, found: Mapping[str, Any], output: str, layout: Layout
 ) -> tuple[FileCounts, Counter[str]]:
     """Write the files of all hours; give what was written, and what was left out."""
+    # The work is imported where it begins, here and below: the options need none of it.
     from driftline.capture.sagemaker.capture_files import FileCounts
 
     total, left_out = FileCounts(), Counter[str]()
@@ -111,10 +95,8 @@ def _write_hours(
     with progress("exporting", unit="lines") as advance:
         for hour in hours:
             left_out.update(hour["left_out"])
-            lines = scoring.keep(
-                client.captured_lines(
-                    found["endpoint"], hour=hour["start"], variant=hour["variant"]
-                )
+            lines = client.captured_lines(
+                found["endpoint"], hour=hour["start"], variant=hour["variant"]
             )
             at = datetime.fromisoformat(hour["start"]).astimezone(UTC)
             place = (output, found["endpoint"], hour["variant"], at)

@@ -80,6 +80,11 @@ def run_demo(*, days: int, browser: bool, stay: bool, folder: Path) -> int:
         try:
             agrees = _play(folder, settings, supervisor, console, begin, end)
             if stay:
+                # The replay has its processes look for work all the time; at rest none should.
+                supervisor.stop()
+                del os.environ["DRIFTLINE_POLL_S"]
+                supervisor = start(settings_file, log_folder=folder / "logs")
+                supervisor.wait_ready()
                 console.print(f"dashboard {settings.dashboard_url}  (Ctrl-C ends the demo)")
                 if browser:
                     webbrowser.open(settings.dashboard_url)

@@ -297,14 +297,6 @@ def _labels(record: Mapping[str, Any], name: str) -> list[str | None]:
     return read_labels(data, truth.get("encoding", "CSV"), name)
 
 
-def record_ids(
-    place: Location, encoding: str, signature: Signature | None
-) -> Iterator[tuple[str, int]]:
-    """Return for each row of a file of capture records its event id and its place in the record."""
-    for _, record, rows in RowReader(signature).documents(place, encoding):
-        yield from ((str(record["eventMetadata"]["eventId"]), index) for index in range(len(rows)))
-
-
 def _joined_output(record: CaptureLine) -> Mapping[str, Any] | None:
     """Return the object in which Batch Transform joined input and output; None for others."""
     if record.request is not None or record.response is None:

@@ -5,26 +5,19 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import csv
 from pyarrow import parquet as pq
 
-from driftline.capture.windows.window import ROW_IDS
 from driftline.errors import InputError, UnavailableError, reason_of
 from driftline.formats.csv.formulas import without_formulas
-from driftline.formats.json.rows import record_ids
-from driftline.formats.location import locate
-from driftline.formats.source import Source, open_source
 from driftline.monitors.kinds.outliers.reading import OutlierReading
 from driftline.monitors.kinds.outliers.scorer import RowScorer
 from driftline.monitors.kinds.outliers.table import SCORE_COLUMNS, scored_batches
-from driftline.signature import Signature
 
 ENDINGS = (".parquet", ".csv")
-IDS = pa.schema([(ROW_IDS[0], pa.string()), (ROW_IDS[1], pa.int64())])
 
 
 def write_scored(
@@ -95,20 +88,3 @@ class _Target:
             self.writer.close()
         if self.part is not None:
             self.part.unlink(missing_ok=True)
-
-
-def captured_rows(file: str, signature: Signature) -> tuple[Source, Iterator[pa.RecordBatch]]:
-    """Open capture lines as a table: ``event_id`` and ``row_index``, then a row's own columns."""
-    source = open_source(file, signature=signature)
-    if taken := [name for name in IDS.names if name in source.schema.names]:
-        raise InputError(
-            f'the captured rows have a column "{taken[0]}" already; its name is kept for the id'
-        )
-    return source, _with_ids(source, record_ids(locate(file), "utf-8", signature))
-
-
-def _with_ids(source: Source, ids: Iterator[tuple[str, int]]) -> Iterator[pa.RecordBatch]:
-    for batch in source.batches():
-        events, places = zip(*islice(ids, batch.num_rows), strict=True)
-        columns = [pa.array(events, IDS[0].type), pa.array(places, IDS[1].type), *batch.columns]
-        yield pa.RecordBatch.from_arrays(columns, schema=pa.schema([*IDS, *batch.schema]))

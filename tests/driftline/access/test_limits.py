@@ -8,7 +8,6 @@ import pytest
 from driftline.access.authentication import Authenticator
 from driftline.access.limits import (
     FAILURES_PER_MINUTE,
-    KEYS_MAX,
     FailureLimit,
     RateLimit,
     TooManyError,
@@ -39,16 +38,6 @@ def test_a_key_waits_for_the_rest_of_its_minute_and_no_other_does() -> None:
     assert limit.wait_s("b") == 0
     clock.now_s += 30
     assert limit.wait_s("a") == 0
-
-
-def test_memory_has_a_bound_and_keeps_the_newest() -> None:
-    limit = RateLimit(1, Clock())
-    for number in range(KEYS_MAX + 1):
-        limit.count(str(number))
-
-    assert len(limit._counts) == KEYS_MAX
-    assert limit.wait_s("0") == 0
-    assert limit.wait_s(str(KEYS_MAX)) > 0
 
 
 def test_a_dead_token_sent_for_ever_counts_once() -> None:

@@ -50,14 +50,6 @@ optional = true
     ]  # fmt: skip
 
 
-def test_the_environment_gives_rules_as_json(tmp_path: Path) -> None:
-    rules = json.dumps([{"endpoint": "x", "field": "/b", "action": "mask", "keep": 2}])
-
-    found = load(_file(tmp_path, RULE), environment={"DRIFTLINE_CAPTURE__REDACT": rules})
-
-    assert found.capture.redact == [Rule("x", "/b", "mask", keep=2)]
-
-
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from driftline.access.tokens import token_of_file
-from driftline.app.commands import running
 from driftline.app.processes import run_background
 from driftline.app.up import start
 from driftline.errors import InputError
-from driftline.settings.settings import Settings, load, override
+from driftline.settings.settings import Settings
 from tests.servers.commands import driftline
 
 
@@ -28,15 +26,6 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
             supervisor.wait_ready(60)
     finally:
         supervisor.stop()
-
-
-@pytest.mark.parametrize(
-    ("transport", "wrong", "right"),
-    [("local", "sidecar", "capture"), ("kafka", "capture", "sidecar, sink")],
-)
-def test_the_roles_depend_on_the_transport(transport: str, wrong: str, right: str) -> None:
-    with pytest.raises(InputError, match=right):
-        start(None, only=[wrong], transport=transport)
 
 
 @pytest.mark.parametrize(
@@ -91,20 +80,3 @@ def test_a_store_is_made_for_its_user_alone_by_whichever_command(
     made = [*tmp_path.rglob("*")]
     assert made
     assert [str(one) for one in made if one.stat().st_mode & 0o077] == []
-
-
-def test_the_link_to_log_in_is_shown_to_a_terminal_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "driftline.toml"
-    file.write_text('[auth]\nmode = "token"\n')
-    found = load(file, environment={})
-    secret = token_of_file(found.token_file)
-
-    running._show_login(found)
-    assert capsys.readouterr().err == f"log in    with the token in {found.token_file}\n"
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    running._show_login(found)
-    assert capsys.readouterr().err == f"log in    http://127.0.0.1:8081/login#token={secret}\n"
-    running._show_login(override(found, "auth", "mode", "off"))
-    assert capsys.readouterr().err == ""

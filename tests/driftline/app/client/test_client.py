@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import unquote
@@ -10,7 +9,6 @@ from urllib.parse import unquote
 import pytest
 
 from driftline.app.client.client import Client
-from driftline.app.client.connection import trusted_certificates
 from driftline.errors import InputError
 from tests.servers.answering import served
 
@@ -42,15 +40,6 @@ def test_a_name_is_one_step_of_the_path(address: str, name: str) -> None:
     assert unquote(last) == name
 
 
-@pytest.mark.parametrize("wrong", [None, 7])
-def test_a_name_that_is_no_text_is_one_sentence(wrong: object) -> None:
-    with (
-        Client("http://127.0.0.1:1") as client,
-        pytest.raises(InputError, match=f"^name or id {wrong}: expected a text"),
-    ):
-        client.async_invocation("flights", wrong)  # type: ignore[arg-type]
-
-
 def test_an_address_may_be_its_host_and_port_alone(address: str) -> None:
     ASKED.clear()
 
@@ -64,12 +53,3 @@ def test_an_address_may_be_its_host_and_port_alone(address: str) -> None:
 def test_what_is_no_address_is_one_sentence_at_once(server: str) -> None:
     with pytest.raises(InputError, match="expected an address such as"):
         Client(server)
-
-
-def test_certificates_are_read_for_a_server_that_shows_one_and_for_no_other() -> None:
-    none = trusted_certificates("http://127.0.0.1:8080")
-
-    assert isinstance(none, ssl.SSLContext)
-    assert none.cert_store_stats()["x509"] == 0
-    assert none.verify_mode is ssl.CERT_REQUIRED  # Whatever shows one all the same is refused.
-    assert trusted_certificates("https://driftline.example") is True

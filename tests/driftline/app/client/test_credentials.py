@@ -12,7 +12,6 @@ import pytest
 from driftline.access.tokens import new_secret, token_of_file
 from driftline.app.client.client import Client
 from driftline.app.client.credentials import find_token
-from driftline.app.exit_codes import INPUT, exit_code
 from driftline.errors import ForbiddenError
 from driftline.settings.settings import Settings, load
 from tests.servers.answering import served
@@ -107,27 +106,6 @@ def test_a_token_that_is_given_is_shown_at_once_and_is_the_only_one(
         client.list("Alarm")
 
     assert [f"Bearer {SECRET}", "Bearer wrong"] == SHOWN
-
-
-def test_refusals_are_a_sentence_with_the_mend_and_exit_code_2(
-    guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    said = []
-    for token in (None, "wrong", SECRET):
-        with Client(guarded, token=token) as client, pytest.raises(ForbiddenError) as error:
-            client.list("Monitor")
-        assert exit_code(error.value) == INPUT
-        said.append(str(error.value))
-
-    assert said == [
-        f"{guarded} wants a token; set DRIFTLINE_AUTH__TOKEN to yours (an admin makes one: "
-        "driftline token create NAME --role ROLE), or name the server's own settings file",
-        f"{guarded} does not know the token: it was revoked, has ended, or is of another server; "
-        "an admin makes a new one: driftline token create NAME --role ROLE",
-        '"ana" has viewer; this takes the role admin; an admin makes one: driftline token create '
-        "NAME --role admin",
-    ]
 
 
 @pytest.mark.parametrize(

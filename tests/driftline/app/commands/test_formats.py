@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import driftline as dl
-from driftline.app.commands.formats import Format, formats_of, show
-from driftline.errors import InputError
+from driftline.app.commands.formats import Format, show
 from driftline.monitors.report.report import Report
 from tests.servers.commands import driftline
 
@@ -24,32 +23,6 @@ ALL = (Format.TEXT, Format.JSON, Format.HTML, Format.JUNIT)
 def report() -> Report:
     baseline = dl.Baseline.fit(pa.table({"a": np.arange(1000) % 50}))
     return dl.check(pa.table({"a": np.arange(100) % 50 + 40, "b": [1] * 100}), baseline)
-
-
-@pytest.mark.parametrize(
-    ("given", "as_json", "expected"),
-    [
-        ("text", False, (Format.TEXT,)),
-        ("text", True, (Format.JSON,)),
-        (" HTML , junit,html", False, (Format.HTML, Format.JUNIT)),
-        ("text,html", True, (Format.JSON, Format.HTML)),
-    ],
-)
-def test_forms_are_read_once_each(given: str, *, as_json: bool, expected: tuple) -> None:
-    assert formats_of(given, as_json=as_json, output="out") == expected
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ("pdf", "--format pdf: .*pdf.*expected some of text, json, html, junit"),
-        (",", "expected some of text, json"),
-        ("text,html", "standard output has room for one; add -o FOLDER"),
-    ],
-)
-def test_what_cannot_be_done_is_said(given: str, said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        formats_of(given, as_json=False, output=None)
 
 
 def test_pages_and_test_results_lie_in_the_folder(

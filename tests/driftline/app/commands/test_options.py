@@ -4,12 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from driftline.app.commands import options
 from driftline.app.commands.options import moment
 from driftline.app.commands.table import print_table
-from driftline.roles import Facet, Roles
+from driftline.roles import Roles
 
 
 @pytest.fixture
@@ -25,28 +24,6 @@ def command():
         seen.append((data, roles))
 
     return app, seen
-
-
-def test_roles_are_options_and_come_as_one_value(command):
-    app, seen = command
-    line = "x.csv --label y --probability p --probability q --exclude a --positive 1.0"
-
-    done = CliRunner().invoke(app, [*line.split(), "--facet", "sex=F", "--threshold", "0.3"])
-
-    assert done.exit_code == 0, done.output
-    assert seen == [
-        (
-            "x.csv",
-            Roles(
-                label="y",
-                probability=("p", "q"),
-                exclude=("a",),
-                positive="1.0",
-                threshold=0.3,
-                facets=(Facet("sex", ("F",)),),
-            ),
-        )
-    ]
 
 
 def test_nothing_in_a_table_steers_the_terminal(capsys):

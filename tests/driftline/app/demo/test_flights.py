@@ -10,15 +10,12 @@ import pytest
 
 from driftline.app.demo.flights import (
     CELSIUS_COLUMNS,
-    EVENT_TIME,
     FEATURES,
     LABEL,
     YEAR_END,
     _last_known,
-    bug_days,
     load,
     plant,
-    reference,
     requests_of,
     year_end,
 )
@@ -44,29 +41,6 @@ def test_the_year_ends_within_the_last_seven_days_and_weekdays_stay(flights: pa.
     assert (END - timedelta(days=365)).weekday() == flights["weekday"][0].as_py() == 1
 
 
-@pytest.mark.parametrize("seconds", [0, 1, -1])
-def test_a_year_that_ends_this_very_moment_has_ended(seconds: int) -> None:
-    moment = datetime(2026, 11, 18, tzinfo=UTC) + timedelta(seconds=seconds)
-
-    end = year_end(moment)
-
-    assert timedelta(0) <= moment - end < timedelta(days=7)
-
-
-def test_the_reference_is_the_first_three_months(flights: pa.Table) -> None:
-    # January 27,004, February 24,951, March 28,834.
-    assert reference(flights, END).num_rows == 80_789
-
-
-def test_the_year_makes_one_request_for_each_hour_and_airport(flights: pa.Table) -> None:
-    requests = requests_of(flights)
-
-    assert len(requests) == 19_486
-    assert sum(request.last - request.first for request in requests) == 336_776
-    times = [request.event_time for request in requests]
-    assert times == sorted(times)
-
-
 def test_a_request_holds_its_flights_in_the_order_of_the_features(flights: pa.Table) -> None:
     first = requests_of(flights)[0]
 
@@ -82,14 +56,6 @@ def test_nothing_that_is_known_only_later_is_a_feature() -> None:
     later = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "tailnum", LABEL}
 
     assert not later & set(FEATURES)
-
-
-def test_weather_is_missing_on_the_last_day_only_where_the_feed_ends(flights: pa.Table) -> None:
-    missing = flights.filter(pc.is_null(flights["temp"]))
-
-    # The package's weather ends on 30 December 2013; 31 December has 776 flights.
-    assert missing.num_rows == 776
-    assert pc.min(missing[EVENT_TIME]).as_py() >= END - timedelta(days=1)
 
 
 def test_an_observation_is_known_an_hour_later_and_lasts_for_six_hours() -> None:
@@ -110,13 +76,6 @@ def planted(flights: pa.Table) -> tuple[pa.Table, dict[str, np.ndarray]]:
 def _changed(before: pa.Table, after: pa.Table, name: str) -> np.ndarray:
     same = pc.fill_null(pc.equal(before[name], after[name]), True)
     return pc.invert(same).to_numpy()
-
-
-def test_the_fault_lasts_from_monday_to_friday() -> None:
-    days = bug_days(END)
-
-    assert [day.weekday() for day in days] == [0, 1, 2, 3, 4]
-    assert days[0] - (END - YEAR_END) == datetime(2013, 11, 18, tzinfo=UTC)
 
 
 def test_only_the_faulty_columns_change_and_only_in_the_faulty_rows(
