@@ -6,8 +6,8 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
@@ -24,8 +24,6 @@ from driftline.serving.resources.model_files import (
 )
 from driftline.serving.resources.reach import Reach
 from driftline.storage import is_remote, open_uri, storage_error
-
-_CHUNK = 1 << 20
 
 
 class ModelStore:
@@ -61,16 +59,12 @@ class ModelStore:
         path = self.path(file)
         if self._remote is None or path.exists():
             return path
-        half = _half(path)
-        try:
+        with _growing(path) as half:
             _fetch(self._remote / file, half)
             if model_digest(half) != path.parent.name:
                 raise UnavailableError(
                     f"{(self._remote / file).shown}: not the bytes that were put there"
                 )
-            _place(half, path)
-        finally:
-            remove_model(half)
         return path
 
     def put(self, name: str, source: Path, digest: str) -> ModelCopy:
@@ -106,40 +100,44 @@ class ModelCopy:
         A model whose bytes do not match the digest is refused.
         """
         if not self._target.exists():
-            half = _half(self._target)
-            try:
+            with _growing(self._target) as half:
                 copy_model(self._source, half)
                 if model_digest(half) != self._digest:
                     raise ConflictError(
                         f"{self._source} changed while it was copied; apply it again"
                     )
-                _place(half, self._target)
-            finally:
-                remove_model(half)
         if self._remote is not None and not _is_whole(self._remote, self._target):
-            try:
+            with _errors_of(self._remote):
                 fs.copy_files(
                     str(self._target), self._remote.path,
                     source_filesystem=fs.LocalFileSystem(),
                     destination_filesystem=self._remote.system,
                 )  # fmt: skip
-            except OSError as error:
-                raise storage_error(self._remote.shown, error) from error
 
 
-def _half(target: Path) -> Path:
-    """Return a hidden name beside a model, for it while it grows."""
+@contextmanager
+def _growing(target: Path) -> Iterator[Path]:
+    """Yield a hidden name for a model while it grows; it gets its own when it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    return target.with_name(f".{uuid.uuid4().hex}")
-
-
-def _place(half: Path, target: Path) -> None:
-    """Rename a whole model to its name, unless another server has done so meanwhile."""
+    half = target.with_name(f".{uuid.uuid4().hex}")
     try:
-        half.replace(target)
-    except OSError:
-        if not target.is_dir():
-            raise
+        yield half
+        try:
+            half.replace(target)
+        except OSError:  # Another server has put the folder there meanwhile.
+            if not target.is_dir():
+                raise
+    finally:
+        remove_model(half)
+
+
+@contextmanager
+def _errors_of(place: Location) -> Iterator[None]:
+    """Name a place in a bucket in what is wrong with it."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(place.shown, error) from error
 
 
 def _is_whole(place: Location, model: Path) -> bool:
@@ -156,27 +154,16 @@ def _is_whole(place: Location, model: Path) -> bool:
 
 def _fetch(place: Location, target: Path) -> None:
     """Fetch a model, a file or all files of a folder, from a bucket."""
-    if place.kind != fs.FileType.Directory:
-        _copy(place, target)
-        return
-    for info in place.listing(recursive=True):
-        if not info.is_file:
-            continue
-        name = PurePosixPath(info.path.removeprefix(f"{place.path}/"))
-        if name.is_absolute() or ".." in name.parts:  # Keys of objects may be any text.
-            raise UnavailableError(f"{place.shown} holds {str(name)[:80]!r}, no name of a file")
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        _copy(place / str(name), target / name)
-
-
-def _copy(place: Location, target: Path) -> None:
-    try:
-        # Arrow unpacks by a name's end, such as that of model.tar.gz, if it is not told otherwise.
-        packed = place.system.open_input_stream(place.path, compression=None)
-        with packed as source, target.open("wb") as sink:
-            shutil.copyfileobj(source, sink, _CHUNK)
-    except OSError as error:
-        raise storage_error(place.shown, error) from error
+    if place.kind == fs.FileType.Directory:
+        for info in place.listing(recursive=True):
+            name = PurePosixPath(info.path.removeprefix(f"{place.path}/"))
+            if name.is_absolute() or ".." in name.parts:  # Keys of objects may be any text.
+                raise UnavailableError(f"{place.shown} holds {str(name)[:80]!r}, no name of a file")
+    with _errors_of(place):
+        fs.copy_files(
+            place.path, str(target),
+            source_filesystem=place.system, destination_filesystem=fs.LocalFileSystem(),
+        )  # fmt: skip
 
 
 def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
