@@ -42,9 +42,10 @@ class Workers:
         self._pool: Pool | None = None
 
     async def describe(self) -> dict[str, Any]:
-        """Start a process; return the model's description of itself."""
+        """Load the model once; return its description of itself."""
         found, child = await describe_model(self._launch, timeout_s=START_TIMEOUT_S)
-        self._pool = Pool(self._launch.name, self._launch, self._limits, first=child, noun="model")
+        await child.stop()
+        self._pool = Pool(self._launch.name, self._launch, self._limits, noun="model")
         return found
 
     def sign(self, signature: str) -> None:

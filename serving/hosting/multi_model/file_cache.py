@@ -104,9 +104,9 @@ class FileCache:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.to_thread(self._threads.shutdown)
-        if self._folder is not None:
-            await asyncio.to_thread(remove_folder, *self._folder)
-            self._folder = None
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            await asyncio.to_thread(remove_folder, *folder)
 
     def _remove(self, copy: ModelCopy) -> asyncio.Future[None]:
         self.used_bytes -= copy.size
