@@ -13,7 +13,6 @@ from driftline.app.commands import options
 from driftline.app.commands.operations import add_operations, command_named
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
-from driftline.errors import InputError
 
 if TYPE_CHECKING:
     from driftline.access.principal import Role
@@ -47,8 +46,9 @@ def token_create(
 
     Example: driftline token create grafana --role viewer --expires 90d
     """
+    end = None if expires is None else options.later(expires, "--expires")
     roles = cast("list[Role]", role)  # The server refuses other words.
-    found = client.create_token(name, roles, endpoints=endpoint, expires_at=_end(expires))
+    found = client.create_token(name, roles, endpoints=endpoint, expires_at=end)
     where = ", ".join(found["endpoints"] or ()) or "all endpoints"
     declared = {one["name"] for one in client.list("Endpoint")} if endpoint else set()
     for one in endpoint or ():  # An app that is captured may come before its declaration.
@@ -93,17 +93,6 @@ def _listed(found: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Tabl
 def _what(action: str, target: str) -> str:
     """Return what was done to what, in one line; of a request the method and its own path."""
     return " ".join(f"{action.partition(' /')[0]} {target}".split())
-
-
-def _end(text: str | None) -> datetime | None:
-    """Return when a token is to end: a time, or one so far from now."""
-    now = datetime.now(UTC)
-    if text is None or not text.isalnum():
-        return options.moment(text, "--expires")
-    try:
-        return now + (now - options.moment(text, "--expires", end=now))
-    except OverflowError:
-        raise InputError(f'--expires "{text}"; expected less') from None
 
 
 def _row(one: Mapping[str, Any]) -> dict[str, object]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.sizes import bytes_text
@@ -56,7 +56,7 @@ def stats(
     """
     if endpoint is not None:
         stats = client.capture_stats(endpoint)
-        return Answer(stats, [f"{name:<14}{value}".rstrip() for name, value in _lines(stats)])
+        return Answer(stats, lines_of({**stats, "gaps": stats["gaps"][-_SHOWN_GAPS:]}))
     captured = client.captures()
     table = Table(_COLUMNS, [{**one, "coverage": _share(one["coverage"])} for one in captured])
     spool = [f"spool: {_spool(captured[0]['spool'])}"] if captured else []
@@ -91,97 +91,6 @@ def make_audit(
     return Answer(document_of(found), _audit_lines(found), code=0 if found.adds_up else 1)
 
 
-def _decoded(found: Mapping[str, Any], _asked: object) -> Sequence[str]:
-    line = (
-        f"{found['endpoint']}: {_number(found['decoded'])} requests decoded "
-        f"({_number(found['rows'])} rows); {_number(found['left'])} cannot be read"
-    )
-    return [line]
-
-
-def _lines(found: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
-    """Write the counts of one endpoint, each a name and a line."""
-    kind = "typed" if found["typed"] else "bodies kept raw"
-    declared = "declared" if found["declared"] else "not declared"
-    lines = [
-        ("endpoint", f"{found['endpoint']} ({declared}, {kind})"),
-        ("seen", f"{_number(found['seen'])} requests by taps of the server's host"),
-        ("sampled", f"{_number(found['sampled'])} of them"),
-        *(("" if place else "paths", path) for place, path in enumerate(found["paths"])),
-        ("stored", f"{_number(found['requests'])} requests, {_number(found['rows'])} rows"),
-        *(
-            [("", f"{_number(shadows)} answers of a shadow besides")]
-            if (shadows := found["shadows"])
-            else []
-        ),
-        ("failed", f"{_number(found['failed'])} answered with 400 or more"),
-        ("unparsed", _by_reason(found["unparsed"], found["unparsed_by_reason"])),
-        *(
-            [("", f"{_number(cut)} of them cut: raise [capture] max_body_bytes")]
-            if (cut := found["cut"])
-            else []
-        ),
-        *(
-            [("", f"{_number(faults)} by faults of the decoder: please report them")]
-            if (faults := found["decoder_faults"])
-            else []
-        ),
-        ("dropped", _by_reason(found["dropped"], found["dropped_by_reason"])),
-        (
-            "coverage",
-            f"{_share(found['coverage'])}, last 24 h {_share(found['last_24_h']['coverage'])}",
-        ),
-    ]
-    if found["uncounted_gaps"]:
-        lines.append(("", f"and gaps of unknown size: {found['uncounted_gaps']}"))
-    for gap in found["gaps"][-_SHOWN_GAPS:]:
-        count = "?" if gap["records"] is None else _number(gap["records"])
-        when = "at an unknown time" if gap["last_time"] is None else _time(gap["last_time"])
-        lines.append(("gap", f"{when:<20} {gap['reason']:<12} {count}"))
-    if len(found["gaps"]) > _SHOWN_GAPS:
-        lines.append(("", f"the last {_SHOWN_GAPS} of {len(found['gaps'])} gaps; --json has all"))
-    lines += [
-        ("event times", f"{_time(found['oldest'])} to {_time(found['newest'])}"),
-        *_odd_times(found["event_times"]),
-        (
-            "last commit",
-            f"{_time(found['last_commit'])}, newest arrival {_time(found['last_arrival'])}",
-        ),
-        ("spool", _spool(found["spool"])),
-        ("table", f"{bytes_text(found['size_bytes'])} in {_number(found['files'])} files"),
-    ]
-    if found.get("erased") is not None:
-        lines.append(("erased", _number(found["erased"])))
-    if (growth := found.get("forecast")) is not None:
-        lines.append(("growth", _growth(growth)))
-    lines.append(("kept", f"{found['retention_days']} days"))
-    told = found["audit"]
-    lines.append(
-        ("audit", f"{told['missing']} missing, {told['doubled']} doubled at {_time(told['time'])}")
-        if told["time"]
-        else ("audit", "none was made yet")
-    )
-    return lines
-
-
-def _odd_times(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
-    """Write how many event times were not taken as they were given."""
-    for name, instead in (
-        ("malformed", "malformed, arrival time used"),
-        ("impossible", "before 1970 or over a year ahead, arrival time used"),
-        ("without_zone", "without a time zone, read as UTC"),
-    ):
-        if counts[name]:
-            yield "", f"{_number(counts[name])} {instead}"
-
-
-def _growth(forecast: Mapping[str, Any]) -> str:
-    daily, kept = forecast.get("bytes_per_day"), forecast.get("bytes_at_retention")
-    if daily is None or kept is None:
-        return "not known yet"
-    return f"{bytes_text(daily)} a day, {bytes_text(kept)} when the first day goes"
-
-
 def _audit_lines(found: Audit) -> Iterator[str]:
     verdict = "adds up" if found.adds_up else "DOES NOT ADD UP"
     yield f"{verdict}: {found.numbers:,} numbers of {found.spools:,} spools"
@@ -207,15 +116,6 @@ def _spool(backlog: Mapping[str, Any]) -> str:
     return f"{bytes_text(backlog['size_bytes'])} in {parts}, {wait}"
 
 
-def _by_reason(total: int, reasons: Mapping[str, int]) -> str:
-    parts = ", ".join(f"{reason} {count:,}" for reason, count in reasons.items())
-    return f"{_number(total)} ({parts})" if parts else _number(total)
-
-
-def _number(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"
-
-
 def _share(ratio: float | None) -> str:
     """Write a share so that one lost record of many never reads as none."""
     if ratio is None:
@@ -225,8 +125,4 @@ def _share(ratio: float | None) -> str:
     return f"{min(ratio * 100, 99.9999):.4g}%" if ratio < 0.9999 else "< 100%"
 
 
-def _time(text: str | None) -> str:
-    return "-" if text is None else f"{text[:19].replace('T', ' ')}Z"
-
-
-add_operations(capture, "capture", {"decode": _decoded})
+add_operations(capture, "capture")

@@ -9,14 +9,18 @@ from typing import Annotated
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer
 from driftline.app.exit_codes import UNAVAILABLE, UNDECIDED
 
 channel = typer.Typer(help="Where messages of alarms go.", no_args_is_help=True)
 
 _SECRET_BYTES = 32
+_COLUMNS = (
+    "name type=spec.type format=spec.format enabled=status.enabled "
+    "reason=status.disabled_reason failures=status.failure_count"
+)
 
 
 @channel.command("list")
@@ -27,18 +31,7 @@ def channel_list(client: Client) -> Answer:
     Example: driftline channel list
     """
     channels = client.list("Channel")
-    rows = [
-        {
-            "name": channel["name"],
-            "type": channel["spec"]["type"],
-            "format": channel["spec"]["format"],
-            "enabled": "yes" if status["enabled"] else status["disabled_reason"],
-            "failures": status["failure_count"],
-        }
-        for channel in channels
-        for status in [channel["status"]]
-    ]
-    return Answer(channels, [Table(["name", "type", "format", "enabled", "failures"], rows)])
+    return Answer(channels, lines_of(channels, _COLUMNS))
 
 
 @channel.command("test")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,11 +24,6 @@ Until = Annotated[str | None, typer.Option("--to", help="End; now when left out.
 _PLAIN = ("Average", "Sum", "Minimum", "Maximum")
 # So many metrics are looked at for the names they have.
 _LOOKED_AT = 2_000
-_NEAR_MAX = 3
-_ASKED_MAX = 10  # Dimensions that a list of metrics may be asked by; a put may have more.
-_DAY = timedelta(days=1)
-# As long as metrics are kept.
-_KEPT = timedelta(days=456)
 
 
 @metric.command()
@@ -113,7 +107,7 @@ def stats(
         unit=unit,
     )["datapoints"]
     if not found:
-        require_metric(client, namespace, name, dimensions, now=now)
+        _require_metric(client, namespace, name, dimensions)
     rows = [{**one, **(one.get("extended_statistics") or {})} for one in found]
     names = {"SampleCount": "sample_count"}
     columns = [names.get(one, one if one not in _PLAIN else one.lower()) for one in wanted]
@@ -194,51 +188,17 @@ def _queries(file: Path | None, expressions: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def require_metric(
-    client: Client, namespace: str, name: str, dimensions: Mapping[str, str], *, now: datetime
+def _require_metric(
+    client: Client, namespace: str, name: str, dimensions: Mapping[str, str]
 ) -> None:
-    """Refuse a metric that has no datapoint, however old."""
-    some = [f"{key}={value}" for key, value in dimensions.items()][:_ASKED_MAX]
-    same = client.metrics(namespace=namespace, name=name, dimension=some, limit=_LOOKED_AT)
-    if any(one["dimensions"] == dict(dimensions) for one in same):
-        return
-    # ListMetrics leaves out what had no data for two weeks.
-    end = now + _DAY
-    if client.metric_statistics(
-        namespace, name, end - _KEPT, end,
-        period=86_400, statistics=["SampleCount"], dimensions=dimensions,
-    )["datapoints"]:  # fmt: skip
-        return
-    which = f'metric "{name}" of namespace "{namespace}"'
+    """Refuse a metric that nothing was put to lately: its name or a dimension may be wrong."""
     found = client.metrics(namespace=namespace, name=name, limit=_LOOKED_AT)
-    if found:
-        had = f"with {_flags(dimensions)}" if dimensions else "without dimensions"
-        known = {_flags(one["dimensions"]) for one in found}
-        near = _nearest(_flags(dimensions), known, cutoff=0.0)
-        raise NotFoundError(f"{which} {had} does not exist; expected all of its dimensions{near}")
-    found = client.metrics(namespace=namespace, limit=_LOOKED_AT)
-    if found:
-        near = _nearest(name, {one["metric_name"] for one in found})
+    if not any(one["dimensions"] == dict(dimensions) for one in found):
+        flags = "".join(f" -d {key}={value}" for key, value in dimensions.items())
         raise NotFoundError(
-            f"{which} does not exist; expected one of its metrics{near}: driftline metric list "
-            f"--namespace {namespace} shows them"
+            f"{namespace} {name}{flags} has no datapoint in this span, nor in the last two weeks; "
+            "expected all of its dimensions: driftline metric list shows them"
         )
-    near = _nearest(namespace, {one["namespace"] for one in client.metrics(limit=_LOOKED_AT)})
-    raise NotFoundError(
-        f'namespace "{namespace}" does not exist; expected one that has metrics{near}: driftline '
-        "metric list shows them"
-    )
-
-
-def _nearest(wrong: str, known: Collection[str], *, cutoff: float = 0.5) -> str:
-    by_key = {one.casefold(): one for one in sorted(known)}
-    near = difflib.get_close_matches(wrong.casefold(), by_key, n=_NEAR_MAX, cutoff=cutoff)
-    shown = [by_key[one] or "none" for one in near]
-    return f", such as {', '.join(shown)}" if shown else ""
-
-
-def _flags(dimensions: Mapping[str, str]) -> str:
-    return " ".join(f"-d {key}={value}" for key, value in sorted(dimensions.items()))
 
 
 add_operations(metric, "metric")

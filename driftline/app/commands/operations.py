@@ -49,7 +49,7 @@ def command_of(row: Row, shown: Shown | None = None) -> Callable[..., None]:
         found = client.ask(row, asked)
         if row["is_list"]:
             options.say_cut(found, asked.get("limit"))
-        answer = shown(found, asked) if shown is not None else _lines(row, found)
+        answer = shown(found, asked) if shown is not None else lines_of(found, row["columns"])
         return answer if isinstance(answer, Answer) else Answer(found, answer)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -100,22 +100,22 @@ def _value(one: Row, given: Any) -> Any:  # noqa: ANN401 - as declared
     return given
 
 
-def _lines(row: Row, found: Any) -> Iterable[str | Table]:  # noqa: ANN401 - JSON
+def lines_of(found: Any, columns: str = "", title: str = "") -> Iterable[str | Table]:  # noqa: ANN401 - JSON
     """Print a table of a list, or the fields of an object, and lists among them as tables."""
-    if row["is_list"]:
-        yield _table(row, found)
+    if isinstance(found, list):
+        yield _table(found, columns, title)
         return
     for key, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            yield _table(row, value, key)
+            yield _table(value, columns, key)
         elif value not in (None, "", [], {}):
             yield f"{key}: {_text(value)}"
 
 
-def _table(row: Row, items: Sequence[Mapping[str, Any]], title: str = "") -> Table:
-    """Return the operation's columns of items; all fields where it names none."""
-    named = row["columns"].split() or (items[0] if items else ())
-    columns = dict(one.partition("=")[::2] for one in named)
+def _table(items: Sequence[Mapping[str, Any]], named: str, title: str) -> Table:
+    """Return the named columns of items; all fields where none are named."""
+    names = named.split() or (items[0] if items else ())
+    columns = dict(one.partition("=")[::2] for one in names)
     rows = [{name: _cell(one, path or name) for name, path in columns.items()} for one in items]
     return Table([*columns], rows, title=title)
 
@@ -128,11 +128,13 @@ def _cell(item: Mapping[str, Any], path: str) -> object:
 
 
 def _text(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return times to the second, lists as words, and texts by name as NAME=TEXT."""
+    """Return times to the second, lists as words, and names as NAME=VALUE."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return ", ".join(value)
-    if isinstance(value, Mapping) and all(isinstance(one, str) for one in value.values()):
-        return " ".join(f"{key}={one}" for key, one in value.items())
+    if isinstance(value, Mapping):
+        return " ".join(f"{key}={_text(one)}" for key, one in value.items() if one is not None)
     if isinstance(value, str) and len(value) > 19 and value[10:11] == "T":
         try:
             return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%S")

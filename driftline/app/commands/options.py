@@ -356,6 +356,18 @@ def moment(text: str | None, option: str, *, end: datetime | None = None) -> dat
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def later(text: str, option: str) -> datetime:
+    """Read a time that is to come, or how long from now, such as 90d."""
+    now = datetime.now(UTC)
+    found = moment(text, option, end=now)
+    if not _LENGTH.fullmatch(text):
+        return found
+    try:
+        return now + (now - found)
+    except OverflowError:
+        raise InputError(f'{option} "{text}"; expected less') from None
+
+
 def pairs(texts: Iterable[str] | None, what: str, name: str = "NAME") -> dict[str, str]:
     """Read texts such as ``region=north``; ``what`` and ``name`` are for the error."""
     found = {}

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
 
 from driftline.access.principal import system_user
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
-from driftline.errors import InputError, NotFoundError
+from driftline.app.commands.output import Answer
+from driftline.errors import NotFoundError
 
 silence = typer.Typer(
     help="Hold back messages of alarms for a while. Their states go on changing.",
     no_args_is_help=True,
 )
 
-_UNITS = {"m": 60, "h": 3600, "d": 86_400}
-_COLUMNS = ["name", "status", "from", "until", "about", "comment"]
+_COLUMNS = (
+    "name status=status.status until=status.mutes_until matchers=spec.matchers "
+    "alarms=spec.alarm_names comment=spec.comment"
+)
 
 
 @silence.command("put")
@@ -48,7 +48,7 @@ def silence_put(
     spec: dict[str, Any] = {
         "matchers": matcher or [],
         "alarm_names": alarm or [],
-        "ends_at": (datetime.now(UTC) + _length(length)).isoformat(timespec="seconds"),
+        "ends_at": options.later(length, "--for").isoformat(timespec="seconds"),
         "created_by": system_user(),
         "comment": comment,
     }
@@ -75,7 +75,7 @@ def silence_list(client: Client) -> Answer:
     Example: driftline silence list
     """
     silences = client.list("Silence")
-    return Answer(silences, [Table(_COLUMNS, [_row(silence) for silence in silences])])
+    return Answer(silences, lines_of(silences, _COLUMNS))
 
 
 @silence.command("get")
@@ -90,31 +90,8 @@ def silence_get(
     """
     stored = client.get("Silence", name)
     alarms = client.preview_silence(stored["spec"])["alarms"]
-    about = f"about: {', '.join(alarms) or 'no alarm'}"
-    return Answer({**stored, "alarms": alarms}, [Table(_COLUMNS, [_row(stored)]), about])
-
-
-def _row(silence: Mapping[str, Any]) -> dict[str, object]:
-    spec, status = silence["spec"], silence["status"]
-    targets = spec.get("mute_targets") or {}
-    names = spec["alarm_names"] or targets.get("alarm_names") or []
-    matchers = [one if isinstance(one, str) else str(one) for one in spec["matchers"]]
-    return {
-        "name": silence["name"],
-        "status": status["status"],
-        "from": spec.get("starts_at") or spec.get("start_date"),
-        # While it holds nothing back, the end that was declared.
-        "until": status["mutes_until"] or spec.get("ends_at") or spec.get("expire_date"),
-        "about": ", ".join([*matchers, *names]),
-        "comment": spec["comment"] or spec["description"],
-    }
-
-
-def _length(text: str) -> timedelta:
-    number, unit = text[:-1], text[-1:]
-    if unit not in _UNITS or not number.isdigit() or not 1 <= int(number) <= 10_000:
-        raise InputError(f'--for "{text}"; expected a number and m, h or d, such as 30m')
-    return timedelta(seconds=int(number) * _UNITS[unit])
+    shown = [*lines_of([stored], _COLUMNS), f"applies to: {', '.join(alarms) or 'no alarm'}"]
+    return Answer({**stored, "alarms": alarms}, shown)
 
 
 add_operations(

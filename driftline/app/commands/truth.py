@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.progress import Advance, progress
@@ -26,15 +26,10 @@ LABELS_PER_REQUEST = 50_000
 COUNTS = ("received", "stored", "duplicates", "conflicts", "empty")
 DAYS_SHOWN = 14
 # Their names are shorter than those of JSON, so that none is cut at 80 columns.
-DAY_COLUMNS = {
-    "day": "day",
-    "requests": "requests",
-    "labelled": "labelled_requests",
-    "partly": "partly_labelled_requests",
-    "share": "share",
-    "rows": "rows",
-    "labelled rows": "labelled_rows",
-}
+DAY_COLUMNS = (
+    "day requests labelled=labelled_requests partly=partly_labelled_requests share rows "
+    "labelled_rows"
+)
 
 truth = typer.Typer(help="Load ground truth labels.", no_args_is_help=True)
 
@@ -92,17 +87,20 @@ def load(
         f"different ones, {total['empty']:,} without a value)"
     )
     shown = {"endpoint": endpoint, "files": [one.shown for one in files], **total}
-    rest = [] if standing is None else _lines(standing)
+    rest = [] if standing is None else _rest(standing)
     return Answer({**shown, "report": standing}, [line, *rest])
 
 
 def _report(found: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str | Table]:
     days = found["days"] if asked["first"] or asked["last"] else found["days"][-DAYS_SHOWN:]
     rows = [day | {"share": f"{day['share']:.1%}" if day["requests"] else None} for day in days]
-    yield Table(
-        list(DAY_COLUMNS), [{name: row[key] for name, key in DAY_COLUMNS.items()} for row in rows]
-    )
-    yield from _lines(found)
+    yield from lines_of(rows, DAY_COLUMNS)
+    yield from _rest(found)
+
+
+def _rest(found: Mapping[str, Any]) -> Iterable[str | Table]:
+    """Return how all labels fit, without the days."""
+    return lines_of({key: value for key, value in found.items() if key != "days" and value})
 
 
 def _standing(client: Client, endpoint: str) -> Mapping[str, Any] | None:
@@ -112,38 +110,6 @@ def _standing(client: Client, endpoint: str) -> Mapping[str, Any] | None:
     except DriftlineError as error:
         typer.echo(f"the labels are stored; how they fit is not known now: {error}", err=True)
         return None
-
-
-def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """Return what is noteworthy, a line each."""
-    rows, delay = found["labelled_rows"], found["delay_s"]
-    yield f"{rows:,} captured rows have labels" + (f", {_late(delay)}" if delay else "")
-    if found["unsampled"]:
-        yield f"{found['unsampled']:,} labels for ids that sampling left out"
-    for key, sentence in (
-        ("unmatched", "labels for ids that nothing captured has so far"),
-        ("conflicts", "rows with different labels; the last counts, none if requests share the id"),
-        ("stray", "labels for rows that their request does not have"),
-    ):
-        if found[key]:
-            ids = ", ".join(found[f"{'conflict' if key == 'conflicts' else key}_ids"])
-            yield f"{found[key]:,} {sentence} ({ids}{' …' if found[key] > 5 else ''})"
-    if partly := sum(day["partly_labelled_requests"] for day in found["days"]):
-        yield f"{partly:,} requests have fewer labels than rows"
-    if found["unfit"]:
-        yield f"{found['unfit']:,} labels do not fit the type {found['type']}"
-
-
-def _late(delay: dict[str, float]) -> str:
-    middle, most = (_span(delay[key]) for key in ("median", "longest"))
-    return f"half of them within {middle} of the event, all within {most}"
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if abs(seconds) >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} seconds"
 
 
 def _parts(
