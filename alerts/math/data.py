@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Literal, Self
 
-from driftline.alerts.documents import iso
+from driftline.alerts.documents import Output, TimeZ
 from driftline.alerts.errors import ExpressionError
 from driftline.alerts.math.evaluate import BandOf
 from driftline.alerts.math.plan import Fetch, Plan, QueryResult
@@ -20,6 +20,8 @@ from driftline.alerts.metrics.questions import aligned_start
 # CloudWatch API, GetMetricData: points a page; more than this are not even computed.
 MOST_POINTS = 100_800
 _MOST_COMPUTED = 5_000_000
+
+Status = Literal["Complete", "PartialData"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,45 +65,29 @@ class DataRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class DataPart:
-    """Points of one result on one page."""
+class MetricResult(Output):
+    """Points of one result on one page, as GetMetricData writes them in snake case."""
 
     id: str
     label: str
-    times: tuple[int, ...]  # Seconds since 1970.
+    timestamps: tuple[TimeZ, ...]
     values: tuple[float, ...]
-    is_complete: bool  # No more points on further pages.
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as GetMetricData does, in snake case."""
-        return {
-            "id": self.id,
-            "label": self.label,
-            "timestamps": [iso(datetime.fromtimestamp(time, UTC)) for time in self.times],
-            "values": list(self.values),
-            "status_code": "Complete" if self.is_complete else "PartialData",
-            "messages": [],
-        }
+    status_code: Status  # Partial: more points on further pages.
+    messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class DataPage:
-    """One page of an answer."""
+class MetricResults(Output):
+    """One page of an answer, as GetMetricData writes it in snake case."""
 
-    parts: tuple[DataPart, ...]
+    metric_data_results: tuple[MetricResult, ...]
     next_token: str | None = None
-    messages: tuple[str, ...] = field(default=())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as GetMetricData does, in snake case."""
-        return {
-            "metric_data_results": [part.as_dict() for part in self.parts],
-            "messages": list(self.messages),
-            "next_token": self.next_token,
-        }
+    messages: tuple[str, ...] = ()
 
 
-def get_metric_data(request: DataRequest, fetch: Fetch, band: BandOf | None = None) -> DataPage:
+def get_metric_data(
+    request: DataRequest, fetch: Fetch, band: BandOf | None = None
+) -> MetricResults:
     """Answer one page; the same request always gives the same pages while the data stay."""
     plan = Plan.of(request.queries)
     start, end = int(request.start.timestamp()), int(request.end.timestamp())
@@ -126,9 +112,11 @@ def _lines(result: QueryResult) -> list[tuple[str, str, Series]]:
     return [(result.id, f"{result.label} {one.label}".strip(), one) for one in result.series]
 
 
-def _page(request: DataRequest, lines: Sequence[tuple[str, str, Series]], skipped: int) -> DataPage:
+def _page(
+    request: DataRequest, lines: Sequence[tuple[str, str, Series]], skipped: int
+) -> MetricResults:
     """Cut what stands behind the skipped points, results one after the other."""
-    parts: list[DataPart] = []
+    parts: list[MetricResult] = []
     total = sum(len(series) for _, _, series in lines)
     left, begin = min(request.max_datapoints, total - skipped), 0
     is_last = skipped + left >= total
@@ -144,12 +132,12 @@ def _page(request: DataRequest, lines: Sequence[tuple[str, str, Series]], skippe
         left -= last - first
         step = -1 if request.is_newest_first else 1
         times, values = series.times[::step][first:last], series.values[::step][first:last]
-        parts.append(
-            DataPart(id_, label, tuple(times.tolist()), tuple(values.tolist()), is_complete)
-        )
+        shown = tuple(datetime.fromtimestamp(time, UTC) for time in times.tolist())
+        status: Status = "Complete" if is_complete else "PartialData"
+        parts.append(MetricResult(id_, label, shown, tuple(values.tolist()), status))
     reached = min(skipped + request.max_datapoints, total)
     token = f"{request.digest}-{reached}" if not is_last else None
-    return DataPage(tuple(parts), token)
+    return MetricResults(tuple(parts), token)
 
 
 def _offset(request: DataRequest) -> int:

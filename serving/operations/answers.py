@@ -231,11 +231,6 @@ Tags = shape("Tags", "All tags that an alarm has.", tags=dict[str, str])
 Added = shape("Added", "How many datapoints were added; 0 where the same call came before.",
     stored=int)
 Metric = shape("Metric", "One metric.", namespace=str, metric_name=str, dimensions=dict[str, str])
-MetricResult = shape("MetricResult", "Points of one query.",
-    id=str, label=str, timestamps=[Time], values=[float], status_code=Literal["Complete",
-    "PartialData"], messages=[Values])
-MetricResults = shape("MetricResults", "What GetMetricData answers, in snake case.",
-    metric_data_results=[MetricResult], messages=[str], next_token=str | None)
 Statistics = shape("Statistics", "One period of one unit; only the statistics that were asked for.",
     timestamp=Time, unit=str, sample_count=(float | None, None), average=(float | None, None),
     sum=(float | None, None), minimum=(float | None, None), maximum=(float | None, None),

@@ -102,7 +102,7 @@ def metrics(
     return Page(items, page.next_token)
 
 
-@operation("POST /metrics/data", role="viewer", answer=answers.MetricResults)
+@operation("POST /metrics/data", role="viewer")
 def get_metric_data(
     services: Services,
     metric_data_queries: Annotated[list[dict[str, Any]], "Up to 500 metrics and expressions."],
@@ -113,7 +113,7 @@ def get_metric_data(
     ] = "TimestampDescending",
     max_datapoints: Annotated[int, "So many on one page."] = data.MOST_POINTS,
     next_token: PageToken = None,
-) -> Json:
+) -> data.MetricResults:
     """Return one page of metrics and metric math, as GetMetricData does."""
     context = services.context
     request = data.DataRequest(
@@ -127,7 +127,7 @@ def get_metric_data(
         band = None
         if any(True for _ in plan.bands()):
             band = services.bands.over(connection, plan, first, last)
-        return data.get_metric_data(request, fetch_from(connection, first, last), band).as_dict()
+        return data.get_metric_data(request, fetch_from(connection, first, last), band)
 
 
 @operation("POST /metrics/statistics", role="viewer", answer=answers.MetricStatistics)

@@ -40,7 +40,9 @@ def fetch_sizes(sizes):
 def test_pages_join_to_the_whole(sizes, most, is_newest_first):
     fetch = fetch_sizes(sizes)
     whole = get_metric_data(request(len(sizes), is_newest_first=is_newest_first), fetch)
-    points: dict[str, list[tuple[int, float]]] = {part.id: [] for part in whole.parts}
+    points: dict[str, list[tuple[datetime, float]]] = {
+        part.id: [] for part in whole.metric_data_results
+    }
     done: list[str] = []
 
     token, pages = None, 0
@@ -49,17 +51,18 @@ def test_pages_join_to_the_whole(sizes, most, is_newest_first):
                         next_token=token)  # fmt: skip
         page = get_metric_data(asked, fetch)
         pages += 1
-        assert sum(len(part.times) for part in page.parts) <= most
-        for part in page.parts:
-            points[part.id] += zip(part.times, part.values, strict=True)
-            done += [part.id] if part.is_complete else []
+        assert sum(len(part.timestamps) for part in page.metric_data_results) <= most
+        for part in page.metric_data_results:
+            points[part.id] += zip(part.timestamps, part.values, strict=True)
+            done += [part.id] if part.status_code == "Complete" else []
         if (token := page.next_token) is None:
             break
 
     assert points == {
-        part.id: list(zip(part.times, part.values, strict=True)) for part in whole.parts
+        part.id: list(zip(part.timestamps, part.values, strict=True))
+        for part in whole.metric_data_results
     }
-    assert done == [part.id for part in whole.parts]
+    assert done == [part.id for part in whole.metric_data_results]
     assert pages == max(1, -(-sum(sizes) // most))
 
 
