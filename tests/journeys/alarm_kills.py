@@ -46,15 +46,17 @@ class Outcome:
 
 
 class Flapping:
-    """Answers by chance, and lets the first request of all wait longer than senders do."""
+    """Answers by chance; may let the first request of all wait longer than senders do."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, *, hangs: bool) -> None:
         self.answered: list[tuple[Message, int]] = []
         self._chance, self._lock, self._seen = chance, threading.Lock(), set[str]()
+        self._hangs = hangs
 
     def __call__(self, message: Message) -> int:
         with self._lock:
-            is_first, hangs = message.id not in self._seen, not self._seen
+            is_first = message.id not in self._seen
+            hangs, self._hangs = self._hangs, False
             (drawn,) = self._chance.choices([*MANNERS], [*MANNERS.values()])
             status = drawn if is_first else 204
             self._seen.add(message.id)
@@ -67,14 +69,15 @@ class Flapping:
 
 
 def rehearse(
-    folder: Path, database: str, *, kills: int, seed: int, say: Callable[[str], None]
+    folder: Path, database: str, *, kills: int, seed: int, hangs: bool, say: Callable[[str], None]
 ) -> Outcome:
     """Have alarms change, kill whoever evaluates and notifies, and look at what came of it.
 
-    ``database`` is the text of [database] in the settings; empty: SQLite.
+    ``database`` is the text of [database] in the settings; empty: SQLite. ``hangs`` says whether
+    the receiver lets the first request wait.
     """
     began, chance, found = time.monotonic(), random.Random(seed), Outcome()
-    flapping = Flapping(chance)
+    flapping = Flapping(chance, hangs=hangs)
     shared = database or f'[database]\nurl = "sqlite:///{folder / "shared.db"}"'
     shared += f'\n[notify]\nsecrets_key = "{Fernet.generate_key().decode()}"'
     with ExitStack() as running:

@@ -81,7 +81,7 @@ class Customer(threading.Thread):
 
 def install(folder: Path, broker: KafkaBroker, capture: str = "") -> Installation:
     """Return an installation over Kafka that is not started yet."""
-    settings = on_kafka(broker, f"dl.{folder.name}") + "[serving]\nworkers = 2\n"
+    settings = on_kafka(broker, f"dl.{folder.name}")
     settings += f"[capture]\ncommit_interval_s = 0.3\n{capture}"
     # Of its own: the workers of forked installations are those of the process that forks all.
     return Installation(folder, settings)
