@@ -65,6 +65,7 @@ TOGETHER = {
         "tests/journeys/test_redaction.py",
         "tests/journeys/test_two_servers.py",
     ),
+    "installed": ("tests/capture/installed/",),
     # Of one server that has judged three days, each file has a copy.
     "interface": ("tests/serving/api/",),
     "wheel": ("tests/capture/tap/test_tap_without_packages.py", "tests/journeys/test_wheel.py"),

@@ -54,18 +54,18 @@ def as_sagemaker(labels: pd.DataFrame) -> str:
 def labelled_requests(installation: Installation) -> Installation:
     """Capture 240 requests, of which all have a label."""
     orders = labelled(stream(ORDERS, rows=2_000, seed=1))
-    reference = installation.folder / "reference.parquet"
+    reference = installation.folder / "deliveries.parquet"
     orders.assign(said=orders["late"])[[*FEATURES, "late", "said"]].to_parquet(reference)
     roles = {"label": "late", "prediction": "said"}
-    monitor = {"endpoint": "late", "baseline": "late", "schedule": "external"}
+    monitor = {"endpoint": "deliveries", "baseline": "deliveries", "schedule": "external"}
     installation.apply(
-        {"kind": "Baseline", "name": "late", "spec": {"data": str(reference), **roles}},
-        {"kind": "Endpoint", "name": "late", "spec": {"baseline": "late"}},
+        {"kind": "Baseline", "name": "deliveries", "spec": {"data": str(reference), **roles}},
+        {"kind": "Endpoint", "name": "deliveries", "spec": {"baseline": "deliveries"}},
         {"kind": "Monitor", "name": "quality", "spec": {**monitor, "kind": "model-quality"}},
     )
     lines = [capture_line(number, row) for number, row in orders[:240].iterrows()]
     (installation.folder / "captured.jsonl").write_text("\n".join(lines))
-    installation.done("capture", "import", "captured.jsonl", "--endpoint", "late")
+    installation.done("capture", "import", "captured.jsonl", "--endpoint", "deliveries")
     known = pd.DataFrame({"id": [f"e{n}" for n in range(240)], "label": orders["late"][:240]})
     load(installation, as_csv(known))
     return installation
@@ -74,7 +74,7 @@ def labelled_requests(installation: Installation) -> Installation:
 def load(installation: Installation, text: str) -> None:
     path = Path(installation.folder, "labels.txt")
     path.write_text(text)
-    installation.done("truth", "load", str(path), "--endpoint", "late")
+    installation.done("truth", "load", str(path), "--endpoint", "deliveries")
 
 
 def judged(installation: Installation) -> dict[str, float]:
@@ -82,7 +82,7 @@ def judged(installation: Installation) -> dict[str, float]:
     window = ("--from", YESTERDAY.isoformat(), "--to", TODAY.isoformat())
     ran = json.loads(installation.cli("monitor", "run", "quality", *window, "--json").stdout)
     found = installation.get(f"/api/v1/executions/{ran['id']}/report")
-    report = json.loads(installation.done("truth", "report", "late", "--json"))
+    report = json.loads(installation.done("truth", "report", "deliveries", "--json"))
     assert report["unfit"] == found["unfit_label_count"]
     return {
         "rows": found["row_count"],

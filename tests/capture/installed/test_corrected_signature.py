@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
 
 import driftline as dl
 from tests.kit.data import TODAY, YESTERDAY, stream
@@ -18,12 +17,6 @@ from tests.kit.installation import Installation
 DAY = ("--from", YESTERDAY.isoformat(), "--to", TODAY.isoformat())
 ROWS = 1_200
 Asked = Callable[[dict[str, float]], str]
-
-
-@pytest.fixture(scope="module")
-def house(install: Callable[..., Installation]) -> Installation:
-    """An installation that looks for rows of earlier signatures every second."""
-    return install()
 
 
 def orders(rows: int, seed: int) -> pd.DataFrame:
@@ -38,16 +31,17 @@ def by_name(row: dict[str, float]) -> str:
     return json.dumps({"km": row["km"], "rain": row["rain"]})
 
 
-# Numbers in a row, which only the signature names.
-BY_POSITION: dict[str, Asked] = {
-    "csv": lambda row: f"{row['km']},{row['rain']}",
-    "list": lambda row: json.dumps({"instances": [[row["km"], row["rain"]]]}),
-}
+def as_csv(row: dict[str, float]) -> str:
+    """Write numbers in a row, which only the signature names."""
+    return f"{row['km']},{row['rain']}"
 
-BY_NAME: dict[str, Asked] = {
-    "headed": lambda row: f"rain,km,snow\n{row['rain']},{row['km']},{row['snow']}",
-    "object": lambda row: json.dumps({name: row[name] for name in ("rain", "km", "snow")}),
-}
+
+def as_list(row: dict[str, float]) -> str:
+    return json.dumps({"instances": [[row["km"], row["rain"]]]})
+
+
+def with_header(row: dict[str, float]) -> str:
+    return f"rain,km,snow\n{row['rain']},{row['km']},{row['snow']}"
 
 
 def captured(rows: pd.DataFrame, first: int, asked_as: Asked = by_name) -> str:
@@ -70,14 +64,14 @@ def captured(rows: pd.DataFrame, first: int, asked_as: Asked = by_name) -> str:
 
 
 def test_rows_from_before_a_correction_are_read_by_the_corrected_signature(
-    house: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path
 ) -> None:
     orders(4_000, 1).to_csv(tmp_path / "train.csv", index=False)
     today = orders(2 * ROWS, 2)
     monitor = {"endpoint": "orders", "baseline": "orders", "schedule": "external"}
 
     def declare(**roles: object) -> None:
-        house.apply(
+        installation.apply(
             {"kind": "Baseline", "name": "orders",
              "spec": {"data": f"{tmp_path}/train.csv", "label": "late", **roles}},
             {"kind": "Endpoint", "name": "orders", "spec": {"baseline": "orders"}},
@@ -86,29 +80,29 @@ def test_rows_from_before_a_correction_are_read_by_the_corrected_signature(
 
     def bring(first: int) -> None:
         (tmp_path / "lines.jsonl").write_text(captured(today[first : first + ROWS], first))
-        house.done("capture", "import", f"{tmp_path}/lines.jsonl", "--endpoint", "orders")
+        installation.done("capture", "import", f"{tmp_path}/lines.jsonl", "--endpoint", "orders")
 
     declare(exclude=["rain", "score"])
     bring(0)
-    before = house.table("orders")
+    before = installation.table("orders")
     declare(probability="score")
     bring(ROWS)
-    house.wait(lambda: house.table("orders")["feature_rain"].notna().all())
-    judged = house.cli("monitor", "run", "daily", *DAY)
+    installation.wait(lambda: installation.table("orders")["feature_rain"].notna().all())
+    judged = installation.cli("monitor", "run", "daily", *DAY)
 
-    after = house.table("orders").sort_values("event_time")
+    after = installation.table("orders").sort_values("event_time")
     assert "feature_rain" not in before
     assert after["feature_rain"].tolist() == today["rain"].tolist()
     assert after["probability"].tolist() == today["score"].tolist()
     assert after["unfit"].map(len).sum() == 0
     assert after["event_id"].is_unique
     assert judged.returncode == 0, judged.stdout
-    again = json.loads(house.cli("capture", "decode", "orders", "--json").stdout)
+    again = json.loads(installation.cli("capture", "decode", "orders", "--json").stdout)
     assert (again["decoded"], again["left"]) == (0, 0)
 
 
 def read_again(
-    house: Installation, folder: Path, name: str, asked: Asked, columns: list[str]
+    installation: Installation, folder: Path, name: str, asked: Asked, columns: list[str]
 ) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Capture orders as km and rain, declare other columns, and judge their day.
 
@@ -123,7 +117,7 @@ def read_again(
         train[[*columns, "late", "score"]].to_csv(folder / "train.csv", index=False)
         roles = {"label": "late", "probability": "score"}
         monitor = {"endpoint": name, "baseline": name, "schedule": "external"}
-        house.apply(
+        installation.apply(
             {"kind": "Baseline", "name": name, "spec": {"data": f"{folder}/train.csv", **roles}},
             {"kind": "Endpoint", "name": name, "spec": {"baseline": name}},
             {"kind": "Monitor", "name": name, "spec": monitor},
@@ -131,31 +125,27 @@ def read_again(
 
     declare(["km", "rain"])
     (folder / "lines.jsonl").write_text(captured(rows, 0, asked))
-    house.done("capture", "import", f"{folder}/lines.jsonl", "--endpoint", name)
+    installation.done("capture", "import", f"{folder}/lines.jsonl", "--endpoint", name)
     declare(columns)
-    house.done("capture", "decode", name)
-    judged = house.cli("monitor", "run", name, *DAY)
-    return rows, house.table(name).sort_values("event_time"), judged.returncode
+    installation.done("capture", "decode", name)
+    judged = installation.cli("monitor", "run", name, *DAY)
+    return rows, installation.table(name).sort_values("event_time"), judged.returncode
 
 
-@pytest.mark.parametrize("form", BY_POSITION)
 def test_numbers_without_names_stay_where_they_were_read_when_columns_change_their_order(
-    house: Installation, tmp_path: Path, form: str
+    installation: Installation, tmp_path: Path
 ) -> None:
-    asked = BY_POSITION[form]
-    sent, stored, code = read_again(house, tmp_path, f"{form}-order", asked, ["rain", "km"])
+    sent, stored, code = read_again(installation, tmp_path, "in-order", as_csv, ["rain", "km"])
 
     assert stored["feature_km"].tolist() == sent["km"].tolist()
     assert stored["feature_rain"].tolist() == sent["rain"].tolist()
     assert code == 0
 
 
-@pytest.mark.parametrize("form", BY_POSITION)
 def test_numbers_without_names_are_not_read_as_a_column_that_takes_the_place_of_theirs(
-    house: Installation, tmp_path: Path, form: str
+    installation: Installation, tmp_path: Path
 ) -> None:
-    asked = BY_POSITION[form]
-    sent, stored, code = read_again(house, tmp_path, f"{form}-other", asked, ["snow", "rain"])
+    sent, stored, code = read_again(installation, tmp_path, "another", as_list, ["snow", "rain"])
 
     assert stored["feature_km"].tolist() == sent["km"].tolist()
     assert stored["feature_rain"].tolist() == sent["rain"].tolist()
@@ -163,25 +153,23 @@ def test_numbers_without_names_are_not_read_as_a_column_that_takes_the_place_of_
     assert code == 1  # For the day has no snow.
 
 
-@pytest.mark.parametrize("form", BY_NAME)
 def test_numbers_with_names_are_read_as_a_column_that_takes_the_place_of_another(
-    house: Installation, tmp_path: Path, form: str
+    installation: Installation, tmp_path: Path
 ) -> None:
-    asked = BY_NAME[form]
-    sent, stored, _ = read_again(house, tmp_path, f"{form}-named", asked, ["snow", "rain"])
+    sent, stored, _ = read_again(installation, tmp_path, "named", with_header, ["snow", "rain"])
 
     assert stored["feature_snow"].tolist() == sent["snow"].tolist()
     assert stored["feature_rain"].tolist() == sent["rain"].tolist()
 
 
 def test_scores_of_a_model_that_is_not_served_stay_what_they_were_read_as(
-    house: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path
 ) -> None:
     rows = orders(50, 2)
     orders(4_000, 1).to_csv(tmp_path / "train.csv", index=False)
 
     def declare(**roles: object) -> None:
-        house.apply(
+        installation.apply(
             {"kind": "Baseline", "name": "apps",
              "spec": {"data": f"{tmp_path}/train.csv", "label": "late", **roles}},
             {"kind": "Endpoint", "name": "apps", "spec": {"baseline": "apps"}},
@@ -189,14 +177,16 @@ def test_scores_of_a_model_that_is_not_served_stay_what_they_were_read_as(
 
     declare(prediction="score", problem="regression")
     for model in ("", "former"):
-        with dl.Logger("apps", spool_dir=house.folder / "store" / "spool", model=model) as log:
+        with dl.Logger(
+            "apps", spool_dir=installation.folder / "store" / "spool", model=model
+        ) as log:
             for row in rows.to_dict("records"):
                 log({"km": row["km"], "rain": row["rain"]}, {"score": row["score"]})
-    house.wait(lambda: len(house.table("apps")) == 2 * len(rows))
+    installation.wait(lambda: len(installation.table("apps")) == 2 * len(rows))
     declare(probability="score")
-    house.done("capture", "decode", "apps")
+    installation.done("capture", "decode", "apps")
 
-    stored = house.table("apps").sort_values("spool_seq")
+    stored = installation.table("apps").sort_values("spool_seq")
     former = stored[stored["model"] == "former"]
     others = stored[stored["model"] != "former"]
     assert former["prediction"].tolist() == rows["score"].tolist()
