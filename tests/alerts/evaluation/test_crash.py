@@ -18,13 +18,7 @@ from driftline.alerts.notify.deliveries import list_deliveries
 from tests.alerts.conftest import House
 from tests.alerts.plants import NOON, Plant
 from tests.servers.commands import Fork, python
-from tests.servers.postgres import BOTH
-
-
-@pytest.fixture(params=BOTH)
-def backend(request):
-    return request.param
-
+from tests.servers.postgres import both_databases, both_in_full
 
 CHILD = """
     import itertools, os, signal, sys
@@ -56,6 +50,7 @@ def start(what, engine, clock, *more) -> Fork:
     return python(CHILD, what, engine.url.render_as_string(), clock().isoformat(), *more)
 
 
+@both_databases
 @pytest.mark.parametrize("moment", ["on_request", "after_answer"])
 def test_a_deliverer_killed_before_it_marks_leads_to_a_repeat_with_the_same_id(
     house, engine, clock, receiver, secret, moment
@@ -100,9 +95,10 @@ def test_a_deliverer_killed_before_it_marks_leads_to_a_repeat_with_the_same_id(
     assert (row.status, row.attempts) == ("delivered", 2)
 
 
+@both_in_full
 def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, clock, pytestconfig):
     """Killed after its n-th statement, n growing until it comes through; alarms go five by five."""
-    more = 7 if pytestconfig.getoption("full") else 29
+    more = 7 if pytestconfig.getoption("full") else 61
     house.channel("a", "https://hooks.example")
     for number in range(20):
         house.alarm(f"alarm {number:02}", alarm_actions=("a",), ok_actions=("a",))
@@ -125,6 +121,13 @@ def test_an_evaluator_killed_anywhere_tells_each_change_once(house, engine, cloc
         assert {one.state_seq for one in alarms.list_alarms(connection)} == {20}
 
 
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param("sqlite", marks=pytest.mark.full),
+        pytest.param("postgresql", marks=pytest.mark.postgres),
+    ],
+)
 def test_every_tick_of_ten_second_alarms_is_judged_once_however_evaluators_are_killed(
     engine, clock
 ):
@@ -132,15 +135,15 @@ def test_every_tick_of_ten_second_alarms_is_judged_once_however_evaluators_are_k
     plant = Plant(engine, clock)
     house = House(engine, clock)
     house.channel("a", "https://hooks.example")
-    names = [f"hot {number:02}" for number in range(16)]  # Two in each part.
+    names = [f"hot {number:02}" for number in range(8)]  # One in each part.
     for name in names:
         plant.alarm(name, period=10, alarm_actions=["a"], ok_actions=["a"])
     for number in range(60):
         at = NOON + timedelta(seconds=10 * number)
         plant.put(50 if number % 2 else 1, at, period_s=10)
     plant.put(1, NOON - timedelta(seconds=10), period_s=10)
-    assert len(plant.to(NOON)) == 16
-    clock.advance(seconds=400)  # Forty ticks wait for the first.
+    assert len(plant.to(NOON)) == 8
+    clock.advance(seconds=200)  # Twenty ticks wait for the first.
     statements, code, kills = 40, -signal.SIGKILL, 0
 
     while code == -signal.SIGKILL:
@@ -164,7 +167,7 @@ def test_every_tick_of_ten_second_alarms_is_judged_once_however_evaluators_are_k
             assert changes == [
                 (NOON.isoformat(), "OK"), *zip(ends, expected[1:], strict=True),
             ]  # fmt: skip
-    assert _count(engine, tables.outbox) == _seqs(engine) == 16 * ticks
+    assert _count(engine, tables.outbox) == _seqs(engine) == 8 * ticks
 
 
 def _count(engine, table) -> int:

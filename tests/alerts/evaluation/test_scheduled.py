@@ -189,8 +189,8 @@ def test_the_part_of_an_evaluator_that_died_is_taken_over_when_its_lease_ends(pl
 @pytest.mark.parametrize(
     ("backend", "treat"),
     [
-        *(("sqlite", treat) for treat in ("missing", "ignore", "breaching", "notBreaching")),
-        pytest.param("postgresql", "missing", marks=pytest.mark.postgres),
+        *(("sqlite", treat) for treat in ("missing", "breaching")),
+        pytest.param("postgresql", "missing", marks=[pytest.mark.postgres, pytest.mark.full]),
     ],
 )
 def test_live_evaluation_and_replay_say_the_same_minute_by_minute(plant, treat):

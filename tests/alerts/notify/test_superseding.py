@@ -13,7 +13,7 @@ from driftline.alerts.notify import outbox
 from driftline.alerts.notify.deliveries import list_deliveries, redeliver
 from driftline.serving.metrics.alarm_families import alarm_families
 from driftline.serving.metrics.series_cap import SeriesCap
-from tests.servers.postgres import both_databases, both_in_full
+from tests.servers.postgres import both_in_full
 
 # What a status says has nothing to do with the database; its SQL runs on both in the others.
 one_database = pytest.mark.parametrize("backend", ["sqlite"])
@@ -89,7 +89,7 @@ def listed(pager):
     return {one["seq"]: [old["seq"] for old in one.get("supersedes", ())] for one in data}
 
 
-@both_databases
+@both_in_full
 def test_a_receiver_that_was_away_gets_the_newest_which_lists_what_it_missed(
     house, engine, clock, evaluator, deliverer, pager
 ):
