@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 
 import driftline as dl
 from tests.kit.installation import Installation
@@ -192,14 +192,20 @@ def test_no_secret_gets_into_kafka(tmp_path: Path, kafka_broker: KafkaBroker, to
 
 def messages(broker: KafkaBroker, topic: str) -> Iterator[bytes]:
     """Return the messages of a topic, unpacked as docs/kafka.md says, and its dead letters."""
-    consumer = KafkaConsumer(
-        topic, f"{topic}.dlq", bootstrap_servers=[broker.bootstrap],
-        auto_offset_reset="earliest", consumer_timeout_ms=10_000,
-    )  # fmt: skip
+    consumer = KafkaConsumer(bootstrap_servers=[broker.bootstrap], auto_offset_reset="earliest")
     try:
-        for message in consumer:
-            raw = int(dict(message.headers)["dl.raw"])
-            yield pa.Codec("zstd").decompress(message.value, raw, asbytes=True)
+        parts = [
+            TopicPartition(name, number)
+            for name in (topic, f"{topic}.dlq")
+            for number in consumer.partitions_for_topic(name) or ()
+        ]
+        consumer.assign(parts)
+        ends = consumer.end_offsets(parts)
+        while any(consumer.position(part) < end for part, end in ends.items()):
+            for batch in consumer.poll(timeout_ms=500).values():
+                for message in batch:
+                    raw = int(dict(message.headers)["dl.raw"])
+                    yield pa.Codec("zstd").decompress(message.value, raw, asbytes=True)
     finally:
         consumer.close()
 

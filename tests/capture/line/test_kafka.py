@@ -155,27 +155,6 @@ def _is_deleted(admin: object, group: str) -> bool:
     return "OK" in str(found) or "NoError" in str(found)
 
 
-def test_while_the_broker_is_away_the_spool_grows_and_then_all_arrives(line: Line) -> None:
-    line.write("a")
-    ship_all(line.options, line.spool_dir)
-    line.broker.kill()
-    stop = threading.Event()
-    sidecar = Sidecar(line.spool_dir, kafka_sender(line.options, line.spool_dir, stop))
-    thread = threading.Thread(target=sidecar.run, args=(stop,))
-    thread.start()
-    names = [f"e{number}" for number in range(200)]
-    line.write(*names)
-    wait_until(lambda: sidecar.counters["failures"] > 0)
-
-    line.broker.start()
-    line.sink_until_stored("a", *names)
-    stop.set()
-    thread.join(20)
-
-    assert stored(line.root).num_rows == 201
-    assert list(line.spool_dir.glob("[!.]*")) == []
-
-
 @pytest.mark.full
 def test_a_sidecar_that_is_stopped_while_the_broker_is_away_ends_and_loses_nothing(
     line: Line,

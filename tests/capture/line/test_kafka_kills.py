@@ -108,6 +108,7 @@ class House:
         return process
 
 
+@pytest.mark.full  # Every run has tests/journeys/test_kills.py.
 def test_each_record_is_stored_once_after_kills_of_sidecar_sink_and_broker(
     house: House, root: str, spool_dir: Path
 ) -> None:

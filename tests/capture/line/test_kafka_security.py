@@ -149,13 +149,3 @@ def test_a_broker_that_nobody_vouches_for_gets_nothing(
 
     with closing(transport), pytest.raises(UnavailableError, match="ssl_cafile"):
         transport.receive(10)
-
-
-def test_a_broker_that_wants_protection_says_so_to_who_comes_without(
-    broker: SecureKafka, topic: str, tmp_path: Path
-) -> None:
-    found = options(broker.doors["SASL_SSL"], topic)
-    transport = KafkaTransport(found, tmp_path, threading.Event())
-
-    with closing(transport), pytest.raises(UnavailableError, match="security_protocol"):
-        transport.receive(10)
