@@ -134,6 +134,7 @@ def test_nobody_at_the_address_is_a_sentence(folder: Path, monkeypatch: pytest.M
         Baseline.fit(folder / "before.parquet", engine="dask:nonsense://here")
 
 
+@pytest.mark.full
 def test_workers_of_another_driftline_are_refused(cluster: DaskProcesses, tmp_path: Path) -> None:
     other = tmp_path / "other" / "driftline-9.9.9.dist-info"
     other.mkdir(parents=True)

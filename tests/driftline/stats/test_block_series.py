@@ -17,7 +17,7 @@ LEVEL = 1e-3
 # Of a block's value by its rows, and how many times as far apart days lie by themselves.
 CHANCE, SHARED = 1.0, 3.0
 # Of later windows and what days share, those that every run looks at.
-SEEN = {(2, 0.2), (12, 0.0), (60, 0.05)}
+SEEN = {(2, 0.2), (12, 0.0)}
 
 
 def series(values: np.ndarray, **changed: float) -> SeriesVariation:
