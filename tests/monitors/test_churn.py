@@ -66,15 +66,3 @@ def test_the_rows_behind_a_type_violation_are_the_seven_that_hold_fractions(repo
     assert [pointer["row"] for pointer in violation.first_rows] == [
         0, 180, 180 + 334, 180 + 2 * 334, 180 + 3 * 334, 180 + 4 * 334, 180 + 5 * 334,
     ]  # fmt: skip
-
-
-def test_documents_are_the_same_bytes_each_time(report: Report, tmp_path: Path) -> None:
-    report.save(tmp_path / "one")
-    report.save(tmp_path / "two")
-
-    for name in ("statistics.json", "constraint_violations.json", "report.json"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert (
-        '"constraint_check_type" : "data_type_check"'
-        in (tmp_path / "one" / "constraint_violations.json").read_text()
-    )

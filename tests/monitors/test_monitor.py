@@ -137,14 +137,6 @@ def test_a_folder_with_another_baseline_is_refused(
         dl.Monitor.load(folder)
 
 
-def test_a_folder_of_another_format_is_refused(stopped: Path, tmp_path: Path) -> None:
-    content = json.loads((stopped / "monitor.json").read_text())
-    (tmp_path / "monitor.json").write_text(json.dumps({**content, "format": 3}))
-
-    with pytest.raises(InputError, match="format 3; expected 1: another version of driftline"):
-        dl.Monitor.load(tmp_path)
-
-
 @pytest.mark.parametrize("form", ["a list", "an object", "a file"])
 def test_rules_of_a_folder_of_others_run_no_script(
     stopped: Path, tmp_path: Path, form: str

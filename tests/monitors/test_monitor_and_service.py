@@ -154,23 +154,6 @@ def test_windows_are_told_in_the_words_of_the_scheduler(
     assert any(one.violations for one in told_here)
 
 
-def test_joint_windows_are_told_in_the_words_of_the_scheduler(
-    database: Engine, root: str, march: dl.Baseline, days: Windows
-) -> None:
-    monitor = dl.Monitor(march, kind="joint")
-    start, rows = days[21]
-    # The longer flights leave in warmer air.
-    order = np.argsort(np.argsort(rows["temp"].to_numpy(zero_copy_only=False), kind="stable"))
-    distances = pa.array(np.sort(rows["distance"].to_numpy())[order])
-    planted = rows.set_column(rows.schema.names.index("distance"), "distance", distances)
-    newest = [*days[18:21], (start, planted)]
-
-    here = [monitor.check(rows, time=start).to_dict() for start, rows in newest]
-
-    assert_alike(here, [*told_by_the_scheduler(database, root, march, newest, "joint")])
-    assert any(one["violations"] for one in here)
-
-
 def assert_alike(here: list[dict], there: list[dict]) -> None:
     assert [told(one) for one in here] == [told(one) for one in there]
     assert [[one[name] for name in SAME] for one in here] == [

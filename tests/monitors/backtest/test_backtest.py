@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -69,16 +68,6 @@ def test_rows_in_any_order_give_the_same_windows(rows: pa.Table, baseline) -> No
     assert first.as_dict() == second.as_dict()
 
 
-def test_a_timetable_and_an_equal_length_cut_the_same_days(rows: pa.Table, baseline) -> None:
-    options = BacktestOptions(start=START + 38 * DAY, end=START + 44 * DAY)
-
-    by_length = backtest(rows, baseline, timestamp="at", window="1d", options=options)
-    by_table = backtest(rows, baseline, timestamp="at", window="cron(0 0 ? * * *)", options=options)
-
-    assert [one.start for one in by_length.verdicts] == [one.start for one in by_table.verdicts]
-    assert by_length.alarms == by_table.alarms
-
-
 def test_windows_with_too_few_rows_are_a_state_of_their_own(baseline) -> None:
     few = pa.table(stream(days=3, rows=1))
 
@@ -132,17 +121,6 @@ def test_rows_without_a_time_are_counted_and_in_no_window(rows: pa.Table, baseli
 
     assert found.undated_count == 5
     assert sum(one.row_count for one in found.verdicts) == 2 * 960 - 5
-
-
-def test_the_result_is_plain_json(rows: pa.Table, baseline) -> None:
-    options = BacktestOptions(start=START + 39 * DAY)
-
-    found = json.loads(backtest(rows, baseline, timestamp="at", options=options).to_json())
-
-    assert found["columns"] == ["amount", "size", "shop"]
-    assert found["window_count"] == len(found["windows"]) == 11
-    assert (found["alarm_count"], found["episode_count"]) == (10, 1)
-    assert found["alarms_by_column"] == {"amount": 10}
 
 
 @pytest.mark.parametrize(

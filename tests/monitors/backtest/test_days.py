@@ -48,13 +48,3 @@ def test_a_daily_cycle_that_moved_alarms_from_the_week_on_in_which_it_did() -> N
     assert line["cause"].startswith("temp: the daily cycle lies elsewhere than hour, weekday and")
     assert line["p_value"] < line["alpha"]
     assert found.alarms_by_column == {"temp": len(found.alarms)}
-
-
-def test_days_add_up_over_windows_of_a_day_and_of_half_a_day() -> None:
-    starts = {
-        window: [one.start for one in replayed(broken(), window).alarms if one.start is not None]
-        for window in ("1d", "12h")
-    }
-
-    for found in starts.values():
-        assert BREAK + timedelta(days=2) <= found[0] <= BREAK + timedelta(days=12)

@@ -43,17 +43,3 @@ def test_a_column_that_may_lie_anywhere_is_not_judged(rng: np.random.Generator, 
 
     assert found.notes == {"slow": UNDECIDABLE}
     assert not found.drifted
-
-
-@pytest.mark.parametrize(
-    ("days", "remedy"),
-    [
-        (16, "11 more days of reference and 4 days in one check"),
-        (40, "4 days in one check and 290 more days of reference if it is seasonal"),
-    ],
-)
-def test_what_would_help_is_said(rng: np.random.Generator, days: int, remedy: str) -> None:
-    found = drift_test(rng, days=days).judge(day(100))
-
-    assert found.notes == {"slow": UNDECIDABLE}
-    assert found.remedies == {"slow": remedy}

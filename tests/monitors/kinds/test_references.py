@@ -2,12 +2,10 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from scipy import stats
 
 import driftline as dl
-from driftline.errors import InputError
 from driftline.monitors.results.metric import MetricResult
 
 
@@ -131,43 +129,6 @@ def test_no_skill_is_held_against_a_reference_without_an_error() -> None:
     assert not bad.passed
 
 
-def test_estimates_of_a_reference_that_answered_the_same_to_all_are_none() -> None:
-    random = np.random.default_rng(4)
-    probability = random.random(2_000)
-    label = (random.random(2_000) < probability).astype(int)
-    same = pa.table({"y": label, "s": np.full(2_000, 0.5)})
-    baseline = dl.Baseline.fit(same, label="y", probability="s", positive="1")
-
-    report = dl.check(pa.table({"s": probability}), baseline, kind="model-quality")
-
-    assert "the predictions of the reference are all equal" in str(report.details)
-    assert [one.value for one in report.metrics if one.name == "estimated_auc"] == [None]
-
-
-@pytest.mark.parametrize(
-    ("error", "spread", "reason"),
-    [(1.0, 0.0, "the labels of the reference are all equal (5)"),
-     (0.0, 1.0, "the reference has no error")],
-)  # fmt: skip
-def test_a_regression_without_a_spread_or_an_error_of_its_labels_estimates_nothing(
-    error: float, spread: float, reason: str
-) -> None:
-    random = np.random.default_rng(4)
-
-    def rows(count: int) -> pa.Table:
-        label = 5.0 + spread * random.normal(size=count)
-        said = label + error * random.normal(size=count)
-        return pa.table({"x": random.normal(size=count), "y": label, "said": said})
-
-    baseline = dl.Baseline.fit(rows(3_000), label="y", prediction="said", problem="regression")
-
-    report = dl.check(rows(500).drop_columns("y"), baseline, kind="model-quality")
-
-    assert not report.decided
-    assert f"cannot estimate: {reason}" in report.summary
-    assert [(one.name, one.value) for one in report.metrics] == [("estimated_mae", None)]
-
-
 def test_a_third_class_of_the_reference_counts_as_not_positive() -> None:
     random = np.random.default_rng(4)
     score = random.random(3_000)
@@ -196,80 +157,3 @@ def test_fewer_than_thirty_rows_of_a_reference_bound_nothing() -> None:
         "the reference has 29 rows of use, 30 are needed; make the baseline again of more rows "
         "with label and prediction"
     ) in report.summary
-
-
-def test_how_many_rows_of_a_reference_are_of_no_use_is_told() -> None:
-    random = np.random.default_rng(4)
-    rows = scored(random, 400)
-    said = pa.array(rows["said"].to_numpy(), mask=np.arange(400) >= 9)
-    rows = rows.set_column(2, "said", said)
-    baseline = dl.Baseline.fit(rows, **OF_TWO)
-
-    report = dl.check(scored(random, 400, 0.7), baseline, kind="model-quality")
-
-    assert (
-        "the reference has 9 rows of use beside 391 without a prediction, 30 are needed; make the "
-        "baseline again of more rows with label and prediction"
-    ) in report.summary
-
-
-def test_accuracy_of_rare_events_has_a_bound_below_that_of_never_naming_them() -> None:
-    def rare(seed: int, rows: int, alarms: float = 0.0) -> pa.Table:
-        random = np.random.default_rng(seed)
-        label = (random.random(rows) < 0.02).astype(np.int64)
-        is_wrong = random.random(rows) < np.where(label == 1, 0.4, 0.003 + alarms)
-        return pa.table({"y": label, "said": np.where(is_wrong, 1 - label, label)})
-
-    baseline = dl.Baseline.fit(rare(1, 3_000), **OF_TWO, positive=1)
-
-    usual, worse = (
-        {
-            one.name: one
-            for one in dl.check(rare(2, 2_000, alarms), baseline, kind="model-quality").metrics
-        }["accuracy"]
-        for alarms in (0.0, 0.1)
-    )
-
-    assert usual.judged and not usual.violated
-    assert usual.bound < 0.98 < usual.reference  # Never naming them is right in 98%.
-    assert worse.violated
-
-
-def test_what_a_reference_of_one_class_has_no_value_of_is_named() -> None:
-    random = np.random.default_rng(4)
-    rows = scored(random, 1_000, 0.7)
-    one_class = rows.filter(pc.equal(rows["y"], 1))
-    baseline = dl.Baseline.fit(one_class, positive="1", **OF_TWO)
-
-    report = dl.check(rows, baseline, kind="model-quality")
-
-    assert report.details["lacking_note"] == (
-        'not judged, as the reference has no value of it: balanced_accuracy (every label "y" is '
-        '"1")'
-    )
-
-
-def test_nothing_is_estimated_of_a_model_that_says_the_same_of_all_rows() -> None:
-    random = np.random.default_rng(4)
-    x = random.normal(size=3_000)
-    reference = pa.table({"x": x, "y": 2 * x + random.normal(size=3_000), "said": 2 * x})
-    baseline = dl.Baseline.fit(reference, label="y", prediction="said", problem="regression")
-    window = pa.table({"x": random.normal(size=500), "said": np.full(500, 3.0)})
-
-    report = dl.check(window, baseline, kind="model-quality")
-
-    assert report.details["estimate_note"].startswith(
-        "cannot estimate: all predictions are equal, and those of the reference are not"
-    )
-    assert not any(one.name == "estimated_mae" and one.value for one in report.metrics)
-
-
-def test_a_facet_without_a_value_in_the_reference_is_named() -> None:
-    random = np.random.default_rng(4)
-    rows = scored(random, 500, 0.8)
-    empty = rows.append_column("sex", pa.nulls(500, pa.string()))
-    baseline = dl.Baseline.fit(empty, facet=["sex"], positive="1", **OF_TWO)
-    window = rows.append_column("sex", pa.array(["F", "M"] * 250))
-
-    with pytest.raises(InputError, match="facet sex: no row of the reference has a value"):
-        dl.check(window, baseline, kind="bias")

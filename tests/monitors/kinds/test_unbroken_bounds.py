@@ -9,8 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 import driftline as dl
-from driftline.monitors.kinds.attribution.drift import compare, settle
-from driftline.monitors.kinds.attribution.importance import Importance
 from driftline.monitors.report.report import Report
 
 FEATURES = ("a", "b", "c", "d")
@@ -57,27 +55,6 @@ def test_attribution_of_like_days_keeps_its_bounds() -> None:
     metrics = of_attribution(0.0, 8.0, 3.0, 1.0, 0.2).metrics
 
     assert all(one.judged for one in metrics)
-
-
-def test_an_order_that_cannot_be_turned_below_the_limit_is_not_judged() -> None:
-    metrics = of_attribution(0.0, 1.0, 0.9, 0.8, 0.7).metrics
-    (order,) = (one for one in metrics if one.name == "ndcg")
-
-    assert order.bound is None
-    assert order.note.startswith("undefined: even the turned order of these features has 0.9")
-
-
-def test_the_rows_that_would_bound_attributions_are_found() -> None:
-    mean = np.array([3.0, 2.0, 1.0])
-    reference = Importance(tuple("abc"), mean, np.diag(mean), 2_000)
-    few = Importance(tuple("abc"), mean, np.diag([36.0, 36.0, 36.0]), 40)
-
-    (finding,) = settle([compare(reference, few)], 1e-9)
-
-    assert not finding.is_level_bounded(12)
-    assert finding.is_level_bounded(1_000)
-    assert not finding.is_share_bounded(1, 12)
-    assert finding.is_share_bounded(1, 1_000)
 
 
 def test_outliers_of_a_few_rows_that_come_in_groups_have_no_bound() -> None:

@@ -11,7 +11,6 @@ from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 from driftline.monitors.report.ranking import violated_features
 from driftline.monitors.report.report import Report
-from driftline.monitors.report.side_tables import side_tables
 from driftline.monitors.results.violation import SegmentResult, Violation
 from driftline.stats.distances.units import UnitChange
 
@@ -82,17 +81,6 @@ def declared() -> Report:
          "found": ""},
     ]  # fmt: skip
     return Report("data-quality", (), 1000, segments=segments, details={"rules": rules})
-
-
-def test_segments_and_rules_have_a_table_each_the_broken_first(declared: Report) -> None:
-    segments, rules = side_tables(declared)
-
-    assert segments.rows[0] == ("s = b", "100", "10%", "2", "", "no reference")
-    assert segments.broken == (True, False)
-    assert [row[:2] for row in rules.rows] == [
-        ("expression a < b", "broken"), ("id unique", "kept"), ("<b>ages</b>", "kept"),
-    ]  # fmt: skip
-    assert rules.rows[0][2:] == ("1,000", "12", "1.2% of rows")
 
 
 def test_of_one_feature_what_pages_comes_first() -> None:

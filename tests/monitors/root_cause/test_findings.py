@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.blocks import BlockCounts
-from driftline.baseline.cells import text_cells
-from driftline.baseline.predicate import Predicate
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
-from driftline.monitors.drift_test.drift import ReferenceColumn, reference_columns
+from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
-from driftline.monitors.kinds.data_quality.findings import word_violation
-from driftline.monitors.kinds.data_quality.judgement import Judgement
 from driftline.monitors.report.report import Report
-from driftline.monitors.results.violation import Draft, Onset, Violation
+from driftline.monitors.results.violation import Violation
 from driftline.monitors.root_cause.search import began_before
 from driftline.monitors.run.captured_window import evaluate_captured, read_captured
 from tests.monitors.conftest import DAY, START, Append, weather
@@ -62,23 +55,6 @@ def test_a_pair_is_named_with_its_shares_counted_on_all_rows(reference: Baseline
     where = 'where carrier = "UA" and origin = "EWR" (5.4% of all rows, from 0% to 100% there)'
     assert f"all of the increase {where}, nothing changed elsewhere" in report.cause
     assert not {"UA", "EWR"} & set(report.plain_cause.replace('"', " ").split())
-
-
-def test_the_hour_of_a_new_level_is_told(
-    root: str, reference: Baseline, append: Append, rng
-) -> None:
-    rows = weather(rng, 2_880)
-    late = np.arange(2_880) % 1_440 >= 14 * 60
-    rows["carrier"] = np.where(late & (rows["carrier"] == "EV"), "EVX", rows["carrier"])
-    append(0, rows)
-
-    report = judged(root, reference)
-
-    found = next(one for one in report.violations if one.feature_name == "carrier")
-    assert found.onset is not None
-    assert found.onset.start == START + timedelta(hours=14)
-    assert found.to_dict()["onset"]["text"] == "since 2024-01-01 14:00 UTC"
-    assert 'new level "EVX", since 2024-01-01 14:00 UTC' in found.cause
 
 
 def test_gaps_are_put_down_to_the_caller_that_sends_them(
@@ -176,21 +152,3 @@ def test_gaps_that_are_new_to_their_rows_page(usual: Baseline, rng, where: str) 
     assert found
     assert {one.severity for one in found} == {"page"}
     assert not any("mix" in one.cause for one in found)
-
-
-def test_the_hour_of_known_values_is_told_where_no_hour_of_the_reference_had_as_many() -> None:
-    cells = text_cells("carrier", "string", {"UA": 600, "EV": 400}, complete=True, row_count=1_000)
-    hours = np.tile([[30, 20, 0, 0, 0, 0], [20, 30, 0, 0, 0, 0]], (30, 1))[:, : cells.size]
-    reference = ReferenceColumn(cells, hours.sum(axis=0).astype(np.float64))
-    blocks = BlockCounts(np.arange(60), {"carrier": hours})
-    condition = Predicate("carrier", "eq", "EV")
-    draft = Draft("carrier", "rule", "", "many", predicate=condition, share_reference=0.5)
-    nothing = Judgement((), {}, {}, {}, alpha=0.1)
-
-    def told(share: float, known: BlockCounts | None) -> str:
-        onset = Onset(START, None, share, 0.5)
-        return word_violation(draft, None, {"carrier": reference}, nothing, onset, known).cause
-
-    assert told(0.7, blocks) == "many, since 2024-01-01 00:00 UTC"
-    assert told(0.55, blocks) == "many"
-    assert told(0.7, None) == "many"

@@ -7,9 +7,6 @@ import io
 import re
 from pathlib import Path
 
-import pytest
-
-from driftline.monitors.rules.catalog import CHECKS, COMMON
 from driftline.monitors.rules.reading import read_rules
 
 PAGE = (Path(__file__).parents[3] / "docs" / "rules.md").read_text()
@@ -33,11 +30,3 @@ def test_the_files_on_the_page_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text(blocks[0])
 
     assert len(read_rules(tmp_path / "rules.yaml").rules) == 4
-
-
-@pytest.mark.parametrize("check", CHECKS)
-def test_every_check_stands_in_the_table_with_its_keys(check: str) -> None:
-    (line,) = re.findall(rf"^\| [^|]*`{check}`[^|]* \|.*$", PAGE, re.MULTILINE)
-    own = set(CHECKS[check].keys) - {*COMMON, "mostly", "nulls", "where"}
-
-    assert [key for key in own if f"`{key}" not in line] == []

@@ -17,7 +17,6 @@ from driftline.baseline import store
 from driftline.baseline.store import QUALITY_CONSTRAINTS, Baseline
 from driftline.capture.labels.labels import put
 from driftline.capture.windows.window import Window
-from driftline.monitors.check import check
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.executions import Execution
 from driftline.monitors.kinds.catalog import with_quality
@@ -201,18 +200,6 @@ def test_kinds_without_labels_have_no_metrics_of_them(judge, engine: Engine, kin
         assert value(engine, name) == []
 
 
-def test_a_window_whose_labels_all_do_not_fit_says_so_and_does_not_wait(judge) -> None:
-    waiting = judge({}, "model-quality")
-    stray = judge({7: 1}, "model-quality", row_index=1)
-
-    assert waiting.status == "InsufficientData"  # Estimates are shown until they come.
-    assert waiting.failure_reason.startswith(NO_LABELS)
-    assert stray.failure_reason == (
-        "labels came, but none that fits; load them again: "
-        "their row_index is none of their requests' (a-7)"
-    )
-
-
 @both_in_full
 def test_a_window_whose_labels_are_all_of_another_type_has_a_report_that_says_so(
     judge, root: str
@@ -241,27 +228,3 @@ def test_a_window_that_cannot_be_estimated_waits_for_its_labels(
     execution = judge_day(engine, root, labelled, 0, "model-quality")
 
     assert execution.failure_reason == f"{NO_LABELS} (no label for any of 12 rows)"
-
-
-def test_a_check_of_quality_without_a_label_says_that_none_has_come(labelled: Baseline) -> None:
-    rows = pa.table(answers(2, ROWS))
-    unlabelled = rows.set_column(
-        rows.column_names.index("late"), "late", pa.nulls(ROWS, pa.int64())
-    )
-
-    report = check(unlabelled, labelled, kind="model-quality")
-
-    assert not report.decided
-    assert report.summary.startswith(
-        f"{ROWS} rows, none of them has a label yet; estimated without labels: AUC 0."
-    )
-    few = check(unlabelled.slice(0, 12), labelled, kind="model-quality")
-    assert not few.decided
-    assert few.summary == "12 rows, none of them has a label yet; nothing could be judged"
-
-
-def test_labels_can_be_mended_by_loading_them_again(judge) -> None:
-    unfit = judge(dict.fromkeys(range(ROWS), "delayed"), "model-quality")
-    mended = judge(truth(), "model-quality")
-
-    assert (unfit.status, mended.status) == ("CompletedWithViolations", "Completed")

@@ -5,27 +5,13 @@ from __future__ import annotations
 import pytest
 
 from driftline.monitors.run import scheduler
-from tests.monitors.run.scheduling import START, Campaign, record_only
+from tests.monitors.run.scheduling import Campaign, record_only
 
 
 @pytest.fixture
 def backend() -> str:
     """PostgreSQL, as several schedulers use it; test_scheduler.py has both."""
     return "postgresql"
-
-
-def test_windows_of_each_hour_are_run_once_in_order_of_priority(database_url, tmp_path) -> None:
-    campaign = Campaign(database_url, tmp_path, monitors=9)
-
-    ran = list(campaign.alone(3))
-
-    for number, executions in enumerate(ran):
-        names = [one.monitor for one in executions]
-        assert names == sorted(names, key=lambda name: (-(int(name[1:]) % 7), name))
-        assert len(names) == 9
-        assert {(one.window_start - START).total_seconds() for one in executions} == {number * 3600}
-    assert campaign.doubles()["windows run twice"] == 0
-    campaign.engine.dispose()
 
 
 def test_three_schedulers_that_are_killed_run_each_window_once(database_url, tmp_path) -> None:

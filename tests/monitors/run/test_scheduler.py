@@ -212,7 +212,7 @@ def test_two_schedulers_on_one_database_run_each_window_once(house, root, databa
         assert len(connection.execute(select(tables.executions)).all()) == 6
 
 
-@both_databases
+@both_in_full
 def test_a_scheduler_that_is_killed_loses_no_window_and_doubles_none(
     house, root, reference, clock, database_url
 ) -> None:

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.errors import InputError
 from driftline.monitors.drift_test.window_counts import LastRun, WindowCounts
 from driftline.monitors.window_history.store import Layout, pack, unpack
 from driftline.stats.day_scores import DaySums
@@ -40,24 +39,6 @@ def test_a_count_at_the_edge_of_a_width_is_not_cut(greatest: int) -> None:
     counts, layout = window({"a": [0, greatest]})
 
     assert unpack(pack(counts, layout), layout)[0]["a"].tolist() == [0, greatest]
-
-
-def test_another_format_is_refused() -> None:
-    data = pack(*window({"a": [1, 2]}))
-    _, layout = window({"a": [1, 2]})
-
-    with pytest.raises(InputError, match=r"begin with 0901; expected format 1: another version"):
-        unpack(b"\x09" + data[1:], layout)
-    with pytest.raises(InputError, match="begin with nothing"):
-        unpack(b"", layout)
-
-
-def test_counts_of_other_cells_are_refused() -> None:
-    data = pack(*window({"a": [1, 2]}))
-    _, other = window({"a": [1, 2, 3]})
-
-    with pytest.raises(InputError, match="are 4 numbers; expected 5"):
-        unpack(data, other)
 
 
 def test_the_scores_of_days_come_back_beside_the_counts() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from driftline.monitors.kinds.attribution.importance import Importance, Making
+from driftline.monitors.kinds.attribution.importance import Importance
 
 
 def test_errors_of_shares_and_of_the_total_are_those_of_the_delta_method() -> None:
@@ -15,29 +15,3 @@ def test_errors_of_shares_and_of_the_total_are_those_of_the_delta_method() -> No
     # Var a: 4 - 2 * 0.6 * 5 + 0.36 * 8 = 0.88; b: 2 - 2 * 0.4 * 3 + 0.16 * 8 = 0.88.
     assert found.share_errors == pytest.approx([(0.88 / 50) ** 0.5 / 5] * 2)
     assert found.total_error == pytest.approx((8 / 50) ** 0.5 / 5)
-
-
-@pytest.mark.parametrize(
-    ("other", "sentence"),
-    [
-        ({}, ""),
-        ({"model": ""}, ""),
-        # Another model is a finding, whose units are its own; a function's units are not known.
-        ({"model": "m2", "units": "class"}, ""),
-        ({"units": "answer"}, ""),
-        (
-            {"units": "class"},
-            'the reference was explained with another unit ("value", now "class")',
-        ),
-        (
-            {"method": "tree"},
-            'the reference was explained with another method ("shapley", now "tree")',
-        ),
-        ({"background": "f00"}, "the reference was explained with another background"),
-        ({"groups": {"g": ("a", "b")}}, "the reference was explained with another group"),
-    ],
-)
-def test_what_differs_between_two_explanations_is_said(other, sentence) -> None:
-    first = {"method": "shapley", "units": "value", "model": "m1", "background": "ba5"}
-
-    assert Making(**first).difference(Making(**(first | other))) == sentence

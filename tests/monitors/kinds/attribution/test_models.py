@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from driftline.app.commands.junit import junit
 from driftline.baseline.store import Baseline
 from driftline.estimators.own_methods import Contributions
 from driftline.formats.source import open_source
@@ -55,16 +54,6 @@ def test_another_model_is_judged_by_its_features_and_told(
     assert "level" not in {one.feature_name for one in changed.violations}
     assert changed.violations[0].cause.startswith("the model changed, and the ")
     assert "model_note" not in judged(baseline, alike, predict=Named("old")).details
-
-
-def test_a_change_of_model_is_said_in_the_headline(
-    reference: Baseline, rng: np.random.Generator
-) -> None:
-    same = judged(named_model(reference, "old"), weather(rng, 300), predict=Named("new"))
-
-    assert same.headline == "300 rows, no violations; the model changed"
-    assert same.to_dict()["headline"] == same.headline
-    assert f'name="headline" value="{same.headline}"' in junit([same])
 
 
 @dataclass(frozen=True)

@@ -55,12 +55,3 @@ def test_a_level_that_never_came_pages_however_the_weeks_differ(baseline: Baseli
 
     assert found.startswith("page 10.1% of values never seen in the reference")
     assert told(check(week, baseline)) == []
-
-
-def test_nor_where_the_reference_lacks_seasons_or_has_rare_levels() -> None:
-    week = renamed(winds(7, 370), 17)
-    rare = winds(360)
-    rare["wind"] = rare["wind"].where(rare.index % 100 != 0, [f"v{one}" for one in rare.index % 53])
-
-    assert told(check(week, Baseline.fit(winds(90), timestamp="at"))) == []
-    assert told(check(week, Baseline.fit(rare, timestamp="at"))) == []

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
@@ -19,10 +17,8 @@ from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.check_context import CheckContext, PastWindows
-from driftline.monitors.drift_test.drift import reference_columns
 from driftline.monitors.drift_test.window_counts import WindowCounts
 from driftline.monitors.kinds.data_quality.evaluation import evaluate
-from driftline.monitors.kinds.data_quality.flatline_check import shortened_runs
 from driftline.monitors.report.report import Report
 from driftline.monitors.rows import Rows, WindowFacts
 
@@ -171,38 +167,3 @@ def profiled(baseline: Baseline, rows: pd.DataFrame) -> Profile:
         batch = pa.RecordBatch.from_pandas(part, preserve_index=False)
         profile.update(batch, order=TimeOrder.of(batch.column("at")))
     return profile
-
-
-@given(
-    busy=st.lists(st.integers(1, 300), max_size=20),
-    stays=st.lists(
-        st.tuples(st.integers(18, 79), st.integers(1, 150), st.integers(1, 3)), max_size=6
-    ),
-)
-def test_of_a_long_visit_only_its_own_rows_are_taken_off(
-    busy: list[int], stays: list[tuple[int, int, int]]
-) -> None:
-    """Whatever rows come beside it: no cell falls below these, and none grows."""
-    baseline = visited()
-    assert baseline.profile is not None
-    crowds = [np.arange(rows) % 62 + 18.0 for rows in busy]
-    visitors = [np.full(rows, float(age)) for age, times, rows in stays for _ in range(times)]
-    groups = [*crowds, *visitors]
-    at = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    times = pd.Timestamp("2026-02-01", tz="UTC") + pd.to_timedelta(5 * at, unit="min")
-    rows = pd.DataFrame({"age": np.concatenate([[], *groups]), "at": times})
-    found = profiled(baseline, rows)
-    counts = WindowCounts.of(found)
-
-    shortened = shortened_runs(
-        counts,
-        {name: one.runs for name, one in found.columns.items()},
-        baseline.profile.columns,
-        reference_columns(baseline),
-    )
-
-    cells, left = counts.cells["age"], shortened.cells["age"]
-    beside = WindowCounts.of(profiled(baseline, rows[at < len(crowds)])).cells["age"]
-    assert (beside <= left).all()
-    assert (left <= cells).all()
-    assert cells.sum() == shortened.row_count == len(rows)

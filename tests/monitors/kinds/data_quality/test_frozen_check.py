@@ -67,11 +67,6 @@ def test_a_feature_that_is_frozen_at_one_station_is_told_with_it(
     assert found.row_count == count
 
 
-def test_nothing_is_told_of_rows_as_they_are(baseline: Baseline) -> None:
-    """The price always stands still in the north."""
-    assert told(check(readings(3, 7), baseline)) == []
-
-
 @pytest.mark.parametrize(("days", "count"), [(70, 0), (365, 1)])
 def test_a_season_at_an_end_of_the_range_is_not_frozen(days: int, count: int) -> None:
     reference, window = readings(6, days), readings(7, 7)

@@ -17,7 +17,7 @@ from driftline.errors import InputError
 from driftline.monitors.check import check
 from driftline.monitors.kinds.conditions import read_condition, with_rows
 from driftline.monitors.report.report import Report
-from driftline.monitors.rules.reading import read_rules, rules_of, with_rules
+from driftline.monitors.rules.reading import rules_of, with_rules
 from driftline.monitors.rules.ruleset import RuleSet
 from tests.monitors.conftest import weather
 
@@ -99,50 +99,6 @@ def test_constraints_declare_rules_and_keep_them_through_a_folder(
     again = with_rules(loaded.constraints, RuleSet.of(["temp > 0"]))
     assert Constraints.from_json(again.to_json()).document["driftline"]["x"] == 1
     assert rules_of(again).to_list() == [{"check": "expression", "expression": "temp > 0"}]
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("rules.yaml", "rules:\n- check: bounds\n  column: temp\n  max: 50\n- gust >= wind\n"),
-        ("rules.yml", "- {check: bounds, column: temp, max: 50}\n- gust >= wind\n"),
-        ("rules.json", '[{"check": "bounds", "column": "temp", "max": 50}, "gust >= wind"]'),
-        ("flow.yaml", "[{check: bounds, column: temp, max: 50}, 'gust >= wind']"),
-        ("bom.json", '\ufeff{"rules": [{"check": "bounds", "column": "temp", "max": 50}]}'),
-    ],
-)
-def test_rules_are_read_from_yaml_and_json(
-    base: Baseline, tmp_path: Path, name: str, text: str
-) -> None:
-    (tmp_path / name).write_text(text, encoding="utf-8")
-
-    report = check(pa.table(rows()), base, rules=tmp_path / name)
-
-    assert found(report) == {("temp", FAR)}
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("rules: [", "neither YAML nor JSON"),
-        ("{", "neither YAML nor JSON"),
-        ("just words", "expected a list of rules"),
-        ("- check: bound\n  column: a\n  min: 0", 'did you mean "bounds"'),
-        ("- !!python/object/apply:os.system ['true']", "neither YAML nor JSON"),
-        ("rule:\n- a > 0", 'unknown key "rule"'),
-    ],
-)
-def test_a_wrong_file_is_one_sentence_with_its_name(
-    tmp_path: Path, text: str, sentence: str
-) -> None:
-    path = tmp_path / "rules.yaml"
-    path.write_text(text)
-
-    with pytest.raises(InputError) as raised:
-        read_rules(path)
-
-    assert sentence in str(raised.value)
-    assert str(path) in str(raised.value)
 
 
 def same_rows(condition: Condition, table: pa.Table) -> list[bool]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -86,25 +82,6 @@ def changed(reference: Baseline) -> Report:
     return judged(values, reference)
 
 
-def test_a_violation_says_its_segment_in_every_form(changed: Report, tmp_path: Path) -> None:
-    found = next(one for one in changed.violations if one.within and one.feature_name == "wind")
-
-    assert found.within == 'origin = "JFK"'
-    assert found.cause.startswith('where origin = "JFK": ')
-    assert found.segment is not None
-    assert (found.segment.column, found.segment.level) == ("origin", "JFK")
-    assert found.to_dict()["within"] == 'origin = "JFK"'
-    changed.save(tmp_path)
-    document = json.loads((tmp_path / "constraint_violations.json").read_text())
-    own = [one for one in document["violations"] if one.get("segment") == 'origin = "JFK"']
-    assert {one["feature_name"] for one in own} == {"wind"}
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert [one["name"] for one in told["segments"]] == [one.name for one in changed.segments]
-    assert told["segments"][0]["violation_count"] == 1
-    assert "origin = &quot;JFK&quot;" in changed.html()
-    assert 'origin = "JFK"' in changed.cause
-
-
 def test_its_rows_are_those_of_the_segment(changed: Report) -> None:
     found = next(one for one in changed.violations if one.within and one.feature_name == "wind")
 
@@ -113,13 +90,6 @@ def test_its_rows_are_those_of_the_segment(changed: Report) -> None:
     assert set(rows["origin"]) == {"JFK"}
     assert len(rows) == found.row_count
     assert found.first_rows[0]["row"] == rows.index[0]
-
-
-def test_a_segment_that_the_baseline_lacks_is_told_with_the_mend(reference: Baseline) -> None:
-    with pytest.raises(
-        InputError, match=r'segment "carrier": .* \(expected one of origin\); make it again'
-    ):
-        judged(window(2), reference, segments=["carrier"])
 
 
 @pytest.mark.parametrize("more", [{"compat": True}, {"kind": "bias"}], ids=["compat", "bias"])
@@ -176,14 +146,3 @@ def test_a_condition_within_a_segment_survives_its_document() -> None:
     assert again.mask(batch).to_pylist() == [True, False, False]
     assert again.columns == ("wind", "origin")
     assert replace(again, within=None).mask(batch).to_pylist() == [True, True, False]
-
-
-def test_the_example_on_the_page_prints_what_it_says() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "scripts-and-segments.md").read_text()
-    ((code, expected),) = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
-    printed = io.StringIO()
-
-    with contextlib.redirect_stdout(printed):
-        exec(compile(code, "docs/scripts-and-segments.md", "exec"), {})
-
-    assert printed.getvalue() == expected

@@ -109,30 +109,6 @@ def _five_places(hours: pd.DatetimeIndex, rng: np.random.Generator) -> pd.DataFr
 
 
 @pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda x: x + 45,
-        lambda x: x * 0.5 - 30,
-        lambda x: x * 0.5 + 60,
-        lambda x: x * 1.5 + 60,
-        lambda x: np.where(x > 60, 9_000 + x, x),
-        lambda x: np.where(x > 60, 0.0, x),
-    ],
-    ids=["warm", "cold", "warm and even", "hot", "another sensor", "stuck in part"],
-)
-def test_a_drift_that_no_conversion_undoes_names_no_unit(
-    spoil, reference: Baseline, rng: np.random.Generator
-) -> None:
-    values = weather(rng, 2_000)
-    values["temp"] = spoil(values["temp"])
-
-    report = check(pa.table(values), reference)
-
-    assert "temp" in {one.feature_name for one in report.violations}
-    assert all(one.unit is None for one in report.violations)
-
-
-@pytest.mark.parametrize(
     ("days", "part", "unit"),
     [
         ("alike", 1 / 2.2, "kilograms instead of pounds"),

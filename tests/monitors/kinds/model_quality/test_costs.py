@@ -124,26 +124,3 @@ def test_prices_are_given_to_a_check_to_a_baseline_or_on_the_command_line(
     told = {one["name"]: one for one in json.loads(done.stdout)["metrics"]}
     false_positives = np.mean(window["said"].to_numpy() > window["late"].to_numpy())
     assert told["cost"]["value"] == pytest.approx(2 * false_positives)
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        (
-            {"costs": "fp=1"},
-            r'costs fp=1: neither JSON nor a file; expected such as {"fp": 1, "fn"',
-        ),
-        ({"costs": "gone.json"}, "costs gone.json: neither JSON nor a file; expected such as"),
-        (
-            {"costs": "{fp: 1}"},
-            "costs {fp: 1}: no JSON; expected .*, with names in double",
-        ),
-        ({"costs": {"fp": 1}, "kind": "data-quality"}, 'costs with kind "data-quality"'),
-        ({"costs": {"fp": 1}, "compat": True}, "costs with compat"),
-    ],
-)
-def test_prices_that_cannot_be_read_are_refused(
-    reference: Baseline, asked: dict[str, object], message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        dl.check(flights(2, 3), reference, **asked)

@@ -45,37 +45,6 @@ def without(table: pa.Table, change: str, name: str) -> pa.Table:
     return table.set_column(place, name, found[change])
 
 
-@pytest.mark.parametrize(
-    ("change", "share"),
-    [("absent", "100%"), ("null", "100%"), ("null, now and then", "12.5%"), ("unfit", "100%")],
-)
-def test_rows_without_inputs_that_the_reference_has_are_not_estimated(
-    of_values: Baseline, change: str, share: str
-) -> None:
-    table = values(1_000, 2)
-    table = table.set_column(2, "y", pa.nulls(len(table)))
-
-    report = dl.check(without(table, change, "x"), of_values, kind=KIND)
-
-    assert report.details["estimate_note"] == (
-        f"cannot estimate: {share} of the rows lack values that the reference has, most of them "
-        "of x"
-    )
-    assert of(report)["estimated_mae"].value is None
-
-
-def test_inputs_that_the_reference_lacks_too_are_estimated(tmp_path) -> None:
-    table = without(values(8_000, 1), "null, now and then", "x")
-    roles = {"label": "y", "prediction": "said", "problem": "regression"}
-    Baseline.fit(table, **roles).save(tmp_path / "b")
-
-    report = dl.check(
-        without(values(1_000, 2), "null, now and then", "x"), tmp_path / "b", kind=KIND
-    )
-
-    assert of(report)["estimated_mae"].value is not None
-
-
 def test_losses_are_predicted_from_the_inputs(of_values: Baseline) -> None:
     table = values(2_000, 2)
     hard = table.filter(pa.compute.equal(table["g"], "b"))
@@ -102,16 +71,6 @@ def test_errors_that_grow_at_the_same_inputs_are_told(of_values: Baseline, is_pa
     assert "they disagree" in report.details["estimate_note"]
 
 
-def test_a_saved_baseline_estimates_the_same(of_values: Baseline, tmp_path) -> None:
-    of_values.save(tmp_path / "b")
-    table = values(1_000, 4).drop_columns(["y"])
-
-    found = [dl.check(table, one, kind=KIND) for one in (of_values, tmp_path / "b")]
-
-    assert found[0].metrics == found[1].metrics
-    assert Baseline.load(tmp_path / "b").version == of_values.version
-
-
 def growing(rows: int, seed: int, *, spread: float = 1.0) -> pa.Table:
     """A regression whose errors grow with the distance of x from 0."""
     rng = np.random.default_rng(seed)
@@ -120,19 +79,3 @@ def growing(rows: int, seed: int, *, spread: float = 1.0) -> pa.Table:
     return pa.table(
         {"x": x, "o": other, "y": said + rng.normal(size=rows) * (1 + np.abs(x) / 2), "said": said}
     )
-
-
-def test_errors_that_grow_with_an_input_are_foretold_where_more_rows_lie_far_out() -> None:
-    baseline = Baseline.fit(growing(3_000, 1), label="y", prediction="said", problem="regression")
-    window = growing(2_000, 2, spread=1.5)
-
-    report: Report = dl.check(window.drop_columns(["y"]), baseline, kind=KIND)
-    later: Report = dl.check(window, baseline, kind=KIND)
-
-    estimate, realised = of(report)["estimated_mae"], of(later)["mae"].value
-    assert estimate.value > 1.07 * estimate.reference
-    assert estimate.low < realised < estimate.high
-    shares = report.details["loss_models"]
-    assert shares["log_linear"] > 0.5
-    assert sum(shares.values()) == pytest.approx(1.0)
-    assert of(later)["estimated_mae"].value is not None

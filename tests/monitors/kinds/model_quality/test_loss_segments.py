@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -77,18 +75,6 @@ def test_no_value_is_a_segment(reference) -> None:
     report = asked(table.set_column(0, "seg", pa.array(seg)), reference)
 
     assert "where seg empty (error from" in report.violations[0].cause
-
-
-def test_a_baseline_without_losses_says_that_it_cannot_be_known(reference) -> None:
-    older = replace(reference, losses=None)
-
-    report = asked(answered(4_000, 2, easy=0.25), older)
-
-    assert report.violations[0].segment is None
-    assert (
-        "not narrowed down: the baseline has no errors by segment; fit it anew"
-        in report.violations[0].cause
-    )
 
 
 def test_hardly_any_window_without_a_guilty_segment_names_one(reference) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
@@ -326,77 +324,3 @@ def test_one_score_below_0_does_not_hide_a_loss() -> None:
     assert "impossible_predictions" in [one.feature_name for one in found.violations]
     assert len(found.violations) > 1
     assert found.details["impossible_predictions"] == 1
-
-
-@pytest.mark.parametrize(
-    ("form", "is_probability"),
-    [
-        (lambda chance: np.where(np.arange(4_000) % 5, chance, -1.0), True),
-        (lambda chance: np.where(np.arange(4_000) % 50, chance.round(1), -1.0), True),
-        (lambda chance: np.where(np.arange(4_000) % 200, chance, np.arange(4_000)), True),
-        (lambda chance: 1_000.0 * chance // 1, False),
-        (lambda chance: 1.2 * chance - 0.1, False),
-        (lambda chance: np.where(chance > 0.4, 1.0, -1.0), False),
-        (lambda chance: np.where(chance > 0.4, 0.4, -1.2), False),
-        (lambda chance: np.where(chance > 0.2, 40.0, chance.round(1)), False),
-    ],
-    ids=[
-        "minus 1",
-        "minus 1 beside tenths",
-        "few",
-        "to 1,000",
-        "beyond",
-        "signs",
-        "two log-odds",
-        "few percents",
-    ],
-)
-def test_faulty_scores_of_a_reference_leave_the_others_probabilities(
-    form: Callable[[np.ndarray], np.ndarray], is_probability: bool
-) -> None:
-    rng = np.random.default_rng(4)
-    chance = rng.beta(2, 3, 4_000)
-    roles = {"label": "late", "prediction": "said", "probability": "chance"}
-    usual = Baseline.fit(scored(chance, 1, form(chance)), **roles)
-    window = scored(chance, 2, chance if is_probability else form(chance))
-
-    found = check(window, usual, kind="model-quality")
-
-    assert ("brier_skill" in str(found.details.get("lacking_note"))) is not is_probability
-    assert found.details["impossible_predictions"] == 0
-    expected = roc_auc_score(window["late"].to_numpy(), window["chance"].to_numpy())
-    assert numbers(found)["auc"] == pytest.approx(expected)
-
-
-def test_a_window_of_minus_1_alone_is_on_no_scale() -> None:
-    roles = {"label": "late", "prediction": "said", "probability": "chance"}
-    chance = np.random.default_rng(5).beta(2, 3, 3_000)
-    usual = Baseline.fit(scored(chance, 1), **roles)
-
-    found = check(scored(chance, 2, 0 * chance - 1.0), usual, kind="model-quality")
-
-    told = "left out of the metrics: 3,000 predictions outside 0 to 1, of 3,000 rows"
-    assert found.details["answers_note"] == told
-
-
-def test_two_scores_and_a_fault_are_on_no_other_scale() -> None:
-    roles = {"label": "late", "prediction": "said", "probability": "chance"}
-    rng = np.random.default_rng(9)
-    chance = np.where(rng.random(3_000) < 0.3, 0.8, 0.2)
-    scores = np.where(rng.random(3_000) < 0.4, -1.0, chance)
-
-    found = check(
-        scored(chance, 2, scores), Baseline.fit(scored(chance, 1), **roles), kind="model-quality"
-    )
-
-    assert found.details["impossible_predictions"] == (scores < 0).sum()
-
-
-def test_scores_that_hardly_ever_are_others_than_0_and_1_may_be_none_for_once() -> None:
-    roles = {"label": "late", "prediction": "said", "probability": "chance"}
-    chance = np.random.default_rng(10).choice([0.0, 1.0], 3_000)
-    known = np.where(np.arange(3_000) % 600, chance, 0.5)
-
-    found = check(scored(chance, 2), Baseline.fit(scored(known, 1), **roles), kind="model-quality")
-
-    assert "classes in place of scores" not in str(found.details)

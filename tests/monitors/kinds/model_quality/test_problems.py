@@ -107,24 +107,6 @@ def test_without_times_the_rows_own_variance_decides() -> None:
     assert report.details["reference_blocks"] == []
 
 
-def test_one_fact_of_several_names_is_one_violation() -> None:
-    def shy(columns: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-        columns["logit"] -= 2.0
-
-    baseline = Baseline.fit(flights(REFERENCE_DAYS, 1), **BINARY)
-    window = flights(7, 5, first=100, change=shy)
-
-    own = check(window, baseline, kind="model-quality")
-    sagemakers = check(window, baseline, kind="model-quality", compat=True)
-
-    (recall,) = [one for one in own.violations if one.feature_name == "recall"]
-    assert "the same as true_positive_rate 0.01 and false_negative_rate 0.99" in recall.cause
-    names = {"true_positive_rate", "false_negative_rate"}
-    assert names.isdisjoint(severities(own))
-    assert names <= {*severities(sagemakers), "recall"}
-    assert all(of(own)[name].violated for name in names)
-
-
 @pytest.mark.parametrize("classes", ["0 1", "a b c"])
 @pytest.mark.parametrize("blank", ["truth", "said"])
 def test_empty_text_is_neither_a_label_nor_an_answer(

