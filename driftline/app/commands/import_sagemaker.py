@@ -14,7 +14,6 @@ from driftline.errors import InputError
 
 if TYPE_CHECKING:
     from driftline.app.from_sagemaker.mapping import Imported
-    from driftline.app.from_sagemaker.parity import ParityWindow
 
 import_ = typer.Typer(
     help="Bring monitors of another service here.", no_args_is_help=True, name="import"
@@ -27,6 +26,7 @@ def _services() -> None:
 
 
 @import_.command()
+@options.answers
 def sagemaker(
     folder: Annotated[
         Path, typer.Argument(help="Folder with what aws sagemaker describe-… printed, as JSON.")
@@ -48,20 +48,13 @@ def sagemaker(
     compat: Annotated[
         bool, typer.Option("--compat", help="Let monitors judge as SageMaker does.")
     ] = False,
-    compare: Annotated[
-        bool,
-        typer.Option("--parity", help="Also judge again the windows that SageMaker has judged."),
-    ] = False,
-    as_json: options.AsJson = False,
-) -> None:
+) -> Answer:
     """Make resources of saved schedules, job definitions, endpoints and alarms of SageMaker.
 
     Reads the JSON of describe-monitoring-schedule, describe-…-job-definition, describe-endpoint,
     describe-endpoint-config, describe-processing-job (of the baseline) and cloudwatch
     describe-alarms, in any files under FOLDER. Writes what to apply, says what is left to do, and
-    which commands bring captured data and labels. With --parity, every window of data quality whose
-    captures and result lie here is judged twice, as SageMaker does it and by driftline's own test,
-    and each difference is explained; exit code 1 when --compat differs from SageMaker.
+    which commands bring captured data and labels.
 
     Example: driftline import sagemaker saved/ --map s3://bucket=copy/ -o flights.yaml
     """
@@ -75,21 +68,14 @@ def sagemaker(
     known = Places.of(places or ())
     found = read_descriptions(folder, known)
     imported = resources_of(found, known, _named(data or ()), compat=compat)
-    windows: list[ParityWindow] = []
-    if compare:
-        from driftline.app.from_sagemaker.parity import parity
-
-        windows = list(parity(found, known, imported.remark))
     write_draft(output, _text(imported, output))
     value = {
         "file": str(output),
         "resources": imported.resources,
         "remarks": [{"subject": one.subject, "text": one.text} for one in imported.remarks],
         "commands": imported.commands,
-        "parity": [one.as_dict() for one in windows],
     }
-    code = int(any(one.differs for one in windows))
-    Answer(value, _shown(imported, windows, output), code).print(as_json=as_json)
+    return Answer(value, _shown(imported, output))
 
 
 def _named(texts: list[str] | tuple[()]) -> dict[str, str]:
@@ -116,7 +102,7 @@ def _text(imported: Imported, file: Path) -> str:
     return "\n".join(head) + "\n" + (documents if imported.resources else "")
 
 
-def _shown(imported: Imported, windows: list[ParityWindow], file: Path) -> Iterator[str | Table]:
+def _shown(imported: Imported, file: Path) -> Iterator[str | Table]:
     rows: list[dict[str, Any]] = [
         {"kind": one["kind"], "name": one["name"]} for one in imported.resources
     ]
@@ -126,24 +112,6 @@ def _shown(imported: Imported, windows: list[ParityWindow], file: Path) -> Itera
             ["what", "left to do"],
             [{"what": one.subject, "left to do": one.text} for one in imported.remarks],
         )
-    if windows:
-        columns = ["window", "monitor", "SageMaker", "--compat", "driftline"]
-        cells = [
-            {
-                "window": one.start, "monitor": one.monitor, "SageMaker": one.sagemaker,
-                "--compat": one.compat, "driftline": one.driftline,
-            }
-            for one in windows
-        ]  # fmt: skip
-        yield Table(columns, cells, title="violations of windows judged again")
-    for one in windows:
-        for name, differences in (
-            ("--compat differs", one.differs),
-            ("not told by driftline's own test", one.dropped),
-            ("told by driftline's own test alone", one.added),
-        ):
-            for each in differences:
-                yield f"{one.start} {each.feature} {each.check}: {name}: {each.said} ({each.why})"
     yield from (
         f"next: {command}" for command in [f"driftline apply -f {file}", *imported.commands]
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,12 +78,10 @@ class Job:
     labels: str
     baselining_job: str
     constraints: str
-    statistics: str
     config: str  # Of Clarify: analysis_config.json.
     problem: str
     preprocess: str
     postprocess: str
-    output: str
     own_image: str  # The container, where it is none of SageMaker's.
     longest_s: float | None  # Of one run.
 
@@ -138,7 +136,7 @@ def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, A
     if inline is not None:
         inputs: Mapping[str, Any] = next(iter(inline.get("MonitoringInputs") or ()), {})
         baseline, application = inline.get("BaselineConfig"), inline["MonitoringAppSpecification"]
-        output, stopping = inline.get("MonitoringOutputConfig"), inline.get("StoppingCondition")
+        stopping = inline.get("StoppingCondition")
     else:
         definition = definitions.get(str(config.get("MonitoringJobDefinitionName")))
         if definition is None:
@@ -146,7 +144,6 @@ def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, A
         inputs = definition[f"{prefix}JobInput"]
         baseline = definition.get(f"{prefix}BaselineConfig")
         application = definition[f"{prefix}AppSpecification"]
-        output = definition.get(f"{prefix}JobOutputConfig")
         stopping = definition.get("StoppingCondition")
     batch = inputs.get("BatchTransformInput")
     given = batch or inputs.get("EndpointInput") or {}
@@ -159,12 +156,10 @@ def job_of(schedule: Mapping[str, Any], definitions: Mapping[str, Mapping[str, A
         labels=_uri(inputs.get("GroundTruthS3Input")),
         baselining_job=str(baseline.get("BaseliningJobName") or ""),
         constraints=_uri(baseline.get("ConstraintsResource")),
-        statistics=_uri(baseline.get("StatisticsResource")),
         config=str(application.get("ConfigUri") or ""),
         problem=str(application.get("ProblemType") or ""),
         preprocess=str(application.get("RecordPreprocessorSourceUri") or ""),
         postprocess=str(application.get("PostAnalyticsProcessorSourceUri") or ""),
-        output=next(_outputs(output or {}), ""),
         own_image=_own_image(str(application.get("ImageUri") or "")),
         longest_s=(stopping or {}).get("MaxRuntimeInSeconds"),
     )
@@ -177,11 +172,6 @@ def _own_image(image: str) -> str:
         if re.search(r"/(sagemaker-model-monitor-)?analyzer|/sagemaker-clarify-", image)
         else image
     )
-
-
-def _outputs(config: Mapping[str, Any]) -> Iterator[str]:
-    for one in config.get("MonitoringOutputs") or ():
-        yield _uri(one.get("S3Output")).rstrip("/")
 
 
 def _uri(resource: Mapping[str, Any] | None) -> str:

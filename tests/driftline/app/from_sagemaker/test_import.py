@@ -1,7 +1,6 @@
 """Saved descriptions of SageMaker become resources that can be applied, and old windows agree."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import yaml
 
 from driftline.app.from_sagemaker.descriptions import read_descriptions
 from driftline.app.from_sagemaker.mapping import resources_of
-from driftline.app.from_sagemaker.parity import WHY_NOT, WHY_ONLY, parity
 from driftline.app.from_sagemaker.places import Places
 from driftline.errors import ConflictError
 from driftline.monitors.check import check
@@ -149,54 +147,11 @@ def test_the_longest_beginning_of_a_uri_wins_and_no_half_name(tmp_path):
     assert places.local("s3://bc/y") is None
 
 
-def judged(tmp_path, bucket, change=lambda violations: violations):
-    """Judge the captured hour again, against SageMaker's own judgement of it, changed."""
-    copy = tmp_path / "b"
-    shutil.copytree(bucket, copy)
-    report = check(str(copy / "captured" / "churn"), copy / "results", compat=True)
-    report.save(tmp_path / "theirs")
-    theirs = json.loads((tmp_path / "theirs" / "constraint_violations.json").read_text())
-    theirs["violations"] = change(theirs["violations"])
-    hour = copy / "reports" / "churn" / "churn-quality" / "2022" / "04" / "18" / "01"
-    hour.mkdir(parents=True)
-    (hour / "constraint_violations.json").write_text(json.dumps(theirs))
-    skipped = []
-    places = Places.of([f"s3://b={copy}"])
-    found = read_descriptions(save(tmp_path), places)
-    windows = list(parity(found, places, lambda *one: skipped.append(one)))
-    return windows, skipped
-
-
-def test_an_old_window_is_judged_again_as_sagemaker_did(tmp_path, bucket):
-    (window,), skipped = judged(tmp_path, bucket)
+def test_a_captured_hour_is_judged_as_sagemaker_does_against_its_baseline(bucket):
+    report = check(str(bucket / "captured" / "churn"), bucket / "results", compat=True)
 
     # 60 columns of the training rows hold whole numbers, of which the requests hold fractions.
-    assert (window.sagemaker, window.compat, window.differs, skipped) == (60, 60, (), [])
-    assert (window.start, window.end) == (
-        "2022-04-18T00:00:00+00:00", "2022-04-18T01:00:00+00:00",
-    )  # fmt: skip
-    # Driftline's own test finds the same.
-    assert (window.driftline, window.dropped, window.added) == (60, (), ())
-
-
-def test_each_difference_from_sagemaker_is_told(tmp_path, bucket):
-    def change(violations):
-        first, second, *rest = sorted(violations, key=lambda one: one["feature_name"])
-        made_up = {**first, "feature_name": "nobody"}
-        return [{**second, "description": "another text"}, made_up, *rest]
-
-    (window,), _ = judged(tmp_path, bucket, change)
-
-    assert [one.why for one in window.differs] == [
-        "SageMaker does not tell it",
-        "SageMaker says: another text",
-        "driftline --compat does not find it",
-    ]
-    assert window.differs[-1].feature == "nobody"
-    assert [(one.feature, one.why) for one in window.dropped] == [
-        ("nobody", WHY_NOT["data_type_check"])
-    ]
-    assert [one.why for one in window.added] == [WHY_ONLY]
+    assert len(report.violations) == 60
 
 
 def test_the_command_writes_a_file_that_reads_well(tmp_path, bucket, monkeypatch, capsys):
