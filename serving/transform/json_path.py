@@ -8,23 +8,22 @@ exclude it, as we do.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from driftline.errors import InputError
 
 _MAX_LENGTH = 63  # SageMaker's.
 _EXPECTED = "expected such as $, $.name, $['a','b'], $[0,2], $[1:4] or $[1:]"
+_NAME = r"'[^']*'|\"[^\"]*\""
+_PLACE = r"(?:-?\d{1,9})?\s*:\s*(?:-?\d{1,9})?|-?\d{1,9}"
+_ONE = re.compile(f"{_NAME}|{_PLACE}")
 _STEP = re.compile(
-    r"\.(?P<name>[A-Za-z_][\w-]*|\*)|\[(?P<inner>(?:'[^']*'|\"[^\"]*\"|[^\]'\"])*)\]"
+    rf"\.(?P<child>[A-Za-z_][\w-]*)|(?P<all>\.\*|\[\s*\*\s*\])"
+    rf"|\[\s*(?P<names>(?:{_NAME})(?:\s*,\s*(?:{_NAME}))*)\s*\]"
+    rf"|\[\s*(?P<places>(?:{_PLACE})(?:\s*,\s*(?:{_PLACE}))*)\s*\]"
 )
-_NAME = re.compile(r"'([^']*)'|\"([^\"]*)\"")
-_NAMES = re.compile(rf"(?:{_NAME.pattern})(?:\s*,\s*(?:{_NAME.pattern}))*")
-_INDEX = r"-?\d{1,9}"
-_PLACE = rf"\s*(?:{_INDEX}|(?:{_INDEX})?\s*:\s*(?:{_INDEX})?)\s*"
-_PLACES = re.compile(rf"{_PLACE}(?:,{_PLACE})*")
-
-Index = int | slice
-Step = str | tuple[str, ...] | tuple[Index, ...]
+# Names, or places; of neither all are chosen.
+Step = tuple[str, ...] | tuple[int | slice, ...]
 
 
 class PathError(InputError):
@@ -44,7 +43,12 @@ class JsonPath:
             step = _STEP.match(text, at)
             if step is None:
                 raise PathError(f'JSONPath "{text}" at "{text[at:]}"; {_EXPECTED}')
-            self._steps.append(step["name"] or _inner(text, step["inner"].strip()))
+            if step["child"]:
+                self._steps.append((step["child"],))
+            elif step["names"]:
+                self._steps.append(tuple(one[1:-1] for one in _ONE.findall(step["names"])))
+            else:
+                self._steps.append(tuple(map(_place, _ONE.findall(step["places"] or ""))))
             at = step.end()
 
     @property
@@ -56,9 +60,7 @@ class JsonPath:
     def takes_positions(self) -> bool:
         """Whether the path fits a row of CSV: nothing, or one step of places."""
         return self.is_whole or (
-            len(self._steps) == 1
-            and (self._steps[0] == "*" or not isinstance(self._steps[0], str))
-            and not any(isinstance(one, str) for one in self._steps[0] if self._steps[0] != "*")
+            len(self._steps) == 1 and not any(isinstance(one, str) for one in self._steps[0])
         )
 
     def __call__(self, record: object) -> object:
@@ -69,53 +71,28 @@ class JsonPath:
         return found
 
     def _take(self, found: object, step: Step) -> object:
-        if step == "*":
-            if isinstance(found, Mapping):
-                return list(found.values())
-            return list(self._listed(found))
-        if isinstance(step, str):
-            return self._named(found, step)
-        if isinstance(step[0], str):
+        if not step and isinstance(found, Mapping):
+            return list(found.values())
+        if step and isinstance(step[0], str):
+            if not isinstance(found, Mapping) or (lacking := set(step) - set(found)):
+                name = step[0] if not isinstance(found, Mapping) else min(map(str, lacking))
+                raise PathError(f'JSONPath "{self.text}": the record has no "{name}"')
             # Several names keep them, as in the library that SageMaker's guide names.
-            values = {str(name): self._named(found, str(name)) for name in step}
-            return values[step[0]] if len(step) == 1 else values
-        places = self._listed(found)
+            return found[step[0]] if len(step) == 1 else {name: found[name] for name in step}
+        if not isinstance(found, list):
+            raise PathError(f'JSONPath "{self.text}": the record is no list there')
         chosen: list[object] = []
-        for one in step:
-            if isinstance(one, slice):
-                chosen.extend(places[one])
-            elif isinstance(one, int):
-                if not -len(places) <= one < len(places):
-                    raise PathError(
-                        f'JSONPath "{self.text}": the record has {len(places)} values, none at '
-                        f"[{one}]"
-                    )
-                chosen.append(places[one])
+        for one in step or (slice(None),):
+            try:
+                chosen += found[one] if isinstance(one, slice) else [found[int(one)]]
+            except IndexError:
+                raise PathError(
+                    f'JSONPath "{self.text}": the record has {len(found)} values, none at [{one}]'
+                ) from None
         return chosen[0] if len(step) == 1 and isinstance(step[0], int) else chosen
 
-    def _named(self, found: object, name: str) -> object:
-        if not isinstance(found, Mapping) or name not in found:
-            raise PathError(f'JSONPath "{self.text}": the record has no "{name}"')
-        return found[name]
 
-    def _listed(self, found: object) -> Sequence[object]:
-        if not isinstance(found, list | tuple):
-            raise PathError(f'JSONPath "{self.text}": the record is no list there')
-        return found
-
-
-def _inner(text: str, inner: str) -> Step:
-    """Read what stands in brackets: names, or places and slices."""
-    if inner == "*":
-        return "*"
-    if _NAMES.fullmatch(inner):
-        return tuple(one or other for one, other in _NAME.findall(inner))
-    if _PLACES.fullmatch(inner):
-        return tuple(map(_place, inner.split(",")))
-    raise PathError(f'JSONPath "{text}" at "[{inner}]"; {_EXPECTED}')
-
-
-def _place(part: str) -> Index:
+def _place(part: str) -> int | slice:
     if ":" not in part:
         return int(part)
     return slice(*(int(end) if end.strip() else None for end in part.split(":")))

@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from driftline.baseline.schema import column_type
 from driftline.errors import InputError
 from driftline.formats.arrow_types import missing_of, unit_of, with_missing
 from driftline.formats.location import Location
 from driftline.formats.media_types import TextFormat
 from driftline.serving.transform.assembly import AnswerError
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.signature import Column, ColumnType, Signature, column_names, names_among
+from driftline.signature import Column, Signature, column_names, names_among
 
 _MAX_ROWS = 1 << 16
 
@@ -70,22 +71,12 @@ def signature_of_schema(schema: pa.Schema, names: Sequence[str] | None) -> Signa
     fields = [known.field(name) for name in chosen]
     return Signature(
         tuple(
-            Column(one.name, slug, _type(one.type), unit=unit_of(one), missing=missing_of(one))
+            Column(
+                one.name, slug, column_type(one.type), unit=unit_of(one), missing=missing_of(one)
+            )
             for one, slug in zip(fields, slugs, strict=True)
         )
     )
-
-
-def _type(kind: pa.DataType) -> ColumnType:
-    if pa.types.is_boolean(kind):
-        return "bool"
-    if pa.types.is_integer(kind):
-        return "int64"
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "double"
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return "timestamp"
-    return "string"
 
 
 class TableAssembly:
