@@ -105,7 +105,6 @@ class RequestClearer(Protocol):
         self,
         endpoint: str | None,
         inference_ids: Collection[str],
-        now: datetime,
         /,
         *,
         of_rows: bool = False,
@@ -118,7 +117,6 @@ class RequestClearer(Protocol):
 def clear_no_request(
     _endpoint: str | None,
     _inference_ids: Collection[str],
-    _now: datetime,
     /,
     *,
     of_rows: bool = False,

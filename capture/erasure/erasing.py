@@ -160,7 +160,7 @@ def erase(
     erased: dict[str, EndpointErased] = {}
     rows_found, documents = Found(), 0
     cleared = ClearedWindows() if dry_run else finish_clearing(root, windows, now)
-    kept = requests(endpoint, asked.get("inference_id", []), now, dry_run=dry_run)
+    kept = requests(endpoint, asked.get("inference_id", []), dry_run=dry_run)
     name = WriterName(names)
     try:
         for one in endpoints_of(root) if endpoint is None else [endpoint]:
@@ -171,9 +171,7 @@ def erase(
                 # Labels may come later under these, too.
                 by_event: Mapping[Kind, Iterable[str]] = {"event_id": rows.events}
                 until = record_requests(root, by_event, one, now=now, keep=keep)
-            of_rows = requests(
-                one, rows.inferences, now, of_rows=bool(rows.events), dry_run=dry_run
-            )
+            of_rows = requests(one, rows.inferences, of_rows=bool(rows.events), dry_run=dry_run)
             if not dry_run and (may_come := of_rows.unanswered - keys):
                 # A server may have asked the model: that row is captured later.
                 late: Mapping[Kind, Iterable[str]] = {"inference_id": may_come}

@@ -170,7 +170,7 @@ class LateErasing:
         )
         if not late.events:
             return 0
-        self._clear_requests(endpoint, late.inferences, self._now(), of_rows=True)
+        self._clear_requests(endpoint, late.inferences, of_rows=True)
         gone, _, _ = remove_cleared(self._root, eraser, late, set(), self._windows)
         clear_documents(self._root, late.events, late.span)  # What was judged meanwhile.
         log.info("erased what came later endpoint=%s requests=%d", endpoint, gone.requests)

