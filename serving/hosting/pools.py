@@ -61,7 +61,7 @@ def launch_of(context: ServerContext, desired: DesiredVariant, container: str = 
     many = desired.many
     memory = [desired.memory_bytes]
     if desired.serverless is not None:
-        memory.append(desired.serverless.memory_bytes)
+        memory.append(desired.serverless.memory_size_in_mb << 20)
     return Launch(
         path=many.prefix if many else str(context.models.path(desired.model_file)),
         trust_pickle=desired.trust_pickle and context.settings.serving.trust_pickle,
@@ -88,7 +88,7 @@ def limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
             start_timeout_s=context.start_timeout_s,
         )
     return Limits(
-        minimum=serverless.provisioned,
+        minimum=serverless.provisioned_concurrency or 0,
         maximum=serverless.max_concurrency,
         idle_s=context.settings.serving.serverless_idle_s,
         open_requests=serverless.max_concurrency,

@@ -22,6 +22,7 @@ from driftline.serving.resources.specs import (
     MULTI_MODEL,
     SERIAL,
     SINGLE_MODEL,
+    ServerlessConfig,
     command_of,
     containers_of,
     variants_and_shadows,
@@ -40,15 +41,6 @@ class ManyModels:
     disk_limit_mb: int
     # The Description that each has to have; None: any.
     like: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Serverless:
-    """How many workers a variant has that has none at rest, and what each may use."""
-
-    memory_bytes: int
-    max_concurrency: int
-    provisioned: int  # Workers that run all the time.
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,7 @@ class DesiredVariant:
     is_serial: bool = False
     is_shadow: bool = False  # Whether it answers copies of the requests, and no caller.
     answers_later: Mapping[str, Any] | None = None  # AsyncInferenceConfig.
-    serverless: Serverless | None = None
+    serverless: ServerlessConfig | None = None
 
     @property
     def model_files(self) -> frozenset[str]:
@@ -125,6 +117,8 @@ def _desired(
     spec, about = endpoint.spec, model.made.get("description") or {}
     command, memory = command_of(model.spec)
     many = _many(model, endpoint.made.get("signature"))
+    is_single = model.spec["mode"] == SINGLE_MODEL
+    serverless = variant.get("serverless_config") if is_single else None
     may_differ = bool(containers_of(model.spec)) or (many is not None and many.like is None)
     return DesiredVariant(
         endpoint=endpoint.name,
@@ -147,16 +141,8 @@ def _desired(
         containers=_containers(endpoint, variant, model, models),
         is_serial=model.spec["mode"] == SERIAL,
         answers_later=spec["async_inference_config"],
-        serverless=_serverless(variant, model),
+        serverless=None if serverless is None else ServerlessConfig.model_validate(serverless),
     )
-
-
-def _serverless(variant: Mapping[str, Any], model: store.Stored) -> Serverless | None:
-    found = variant.get("serverless_config")
-    if found is None or model.spec["mode"] != SINGLE_MODEL:
-        return None
-    memory = found["memory_size_in_mb"] << 20
-    return Serverless(memory, found["max_concurrency"], found["provisioned_concurrency"] or 0)
 
 
 def _containers(
