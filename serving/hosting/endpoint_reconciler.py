@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal
@@ -95,15 +95,62 @@ class VariantState:
     lost_workers: LostWorkers | None = None  # None were lost; those there are say nothing of now.
 
 
+@dataclass(slots=True, eq=False)
+class VariantRuntime:
+    """What runs for one variant: what answers, what is to take its place, and why not yet.
+
+    A next pool that is not being started could not be, for a reason that may pass.
+    """
+
+    desired: DesiredVariant
+    prints: LogFile
+    mirror: Mirror = field(default_factory=Mirror)
+    route: Route | None = None
+    next_pool: Pool | Pipeline | None = None
+    start: asyncio.Task[None] | None = None
+    reason: str | None = None
+
+    def place(self, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
+        """Have a pool answer, by the settings of a declaration."""
+        share = 100.0 if desired.sampling_percentage is None else desired.sampling_percentage
+        target = CaptureTarget(
+            endpoint=desired.endpoint,
+            variant=desired.name,
+            model=desired.model,
+            sampling_percentage=share,
+            trust_event_time=desired.trust_event_time,
+            is_shadow=desired.is_shadow,
+            is_app=False,
+        )
+        self.route = Route(desired, pool, target, self.mirror if desired.is_shadow else None)
+
+    def state(self, share: float) -> VariantState:
+        """Return how it fares; ``share``: of the requests that it gets."""
+        desired, pool = self.desired, None if self.route is None else self.route.pool
+        problem = self.reason
+        # A serverless variant without a worker may be well, or have just failed to start one.
+        if problem is None and pool is not None and (desired.serverless or not pool.is_ready):
+            problem = pool.problem
+        return VariantState(
+            name=desired.name,
+            model=desired.model,
+            share=share,
+            instance_count=0 if pool is None else pool.instance_count,
+            problem=problem,
+            shadow=desired.is_shadow,
+            mirrored=self.mirror.mirrored if desired.is_shadow else 0,
+            dropped=self.mirror.dropped if desired.is_shadow else 0,
+            lost_workers=self.prints.lost,
+        )
+
+
 class EndpointReconciler:
     """Keeps a pool for every stored endpoint; lives inside one event loop."""
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
         self._models = context.models
-        self._routes: dict[Key, Route] = {}
-        self._mirrors: dict[Key, Mirror] = {}
-        self._prints: dict[Key, LogFile] = {}
+        self._variants: dict[Key, VariantRuntime] = {}
         # No longer declared, and not stopped before requests go elsewhere.
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
@@ -112,10 +159,6 @@ class EndpointReconciler:
         self._is_changing = False
         self._outdated: set[str] = set()
         self._server = str(uuid.uuid4())
-        self._problems: dict[Key, str] = {}
-        self._starting: dict[Key, tuple[asyncio.Task[None], Pool | Pipeline]] = {}
-        # What may start at another try: the bucket of its model was away, or the disk full.
-        self._failed: dict[Key, tuple[DesiredVariant, Pool | Pipeline]] = {}
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
@@ -195,51 +238,30 @@ class EndpointReconciler:
             if (problem := variant.problem) is not None
         ]
         problem = "; ".join(problems) or None
+        running = self._runtimes(key)
         served = self.endpoint(name)
         if served is None or not any(route.pool.is_ready for route in served.routes):
             has_failed = any(
-                (key, variant.name.casefold()) in self._problems
-                for variant in variants
-                if not variant.shadow
+                one.reason is not None and not one.desired.is_shadow for one in running
             )
             return ("Failed" if has_failed else "Creating"), problem
-        is_starting = any(at[0] == key for at in self._starting)
-        return ("Updating" if is_starting else "InService"), problem
+        return ("Updating" if any(one.start for one in running) else "InService"), problem
 
     def variants(self, name: str) -> list[VariantState]:
         """Return how each declared variant of an endpoint fares."""
         served = self.endpoint(name)
-        current = {} if served is None else {one.desired.key: one for one in served.routes}
-        total = sum(route.desired.weight for route in current.values())
-        shares = {key: route.desired.weight / total for key, route in current.items() if total}
+        routes = () if served is None else served.routes
+        total = sum(route.desired.weight for route in routes)
+        shares = {one.desired.key: one.desired.weight / total for one in routes if total}
         if served is not None and served.shadow is not None:
-            current[served.shadow.desired.key] = served.shadow
             shares[served.shadow.desired.key] = served.mirrored
-        found = []
-        for desired in self._declared.variants:
-            if desired.endpoint.casefold() != name.casefold():
-                continue
-            route = current.get(desired.key)
-            problem = self._problems.get(desired.key)
-            # A serverless variant without a worker may be well, or have just failed to start one.
-            is_told = desired.serverless is not None or (route and not route.pool.is_ready)
-            if problem is None and route is not None and is_told:
-                problem = route.pool.problem
-            mirror = self._mirrors.get(desired.key) if desired.is_shadow else None
-            found.append(
-                VariantState(
-                    name=desired.name,
-                    model=desired.model,
-                    share=shares.get(desired.key, 0.0),
-                    instance_count=0 if route is None else route.pool.instance_count,
-                    problem=problem,
-                    shadow=desired.is_shadow,
-                    mirrored=0 if mirror is None else mirror.mirrored,
-                    dropped=0 if mirror is None else mirror.dropped,
-                    lost_workers=prints.lost if (prints := self._prints.get(desired.key)) else None,
-                )
-            )
-        return found
+        return [one.state(shares.get(one.desired.key, 0.0)) for one in self._runtimes(name)]
+
+    def _runtimes(self, name: str) -> list[VariantRuntime]:
+        """Return what runs for an endpoint, in the order of its declaration."""
+        key = name.casefold()
+        keys = [one.key for one in self._declared.variants if one.key[0] == key]
+        return [self._variants[one] for one in keys if one in self._variants]
 
     def workers(self) -> list[Workers]:
         """Return the workers of each variant, of its containers each by itself."""
@@ -252,7 +274,7 @@ class EndpointReconciler:
                 pool.launch.memory_bytes,
                 () if route.desired.many is None else tuple(pool.model_counts),
             )
-            for route in self._routes.values()
+            for route in self._routes()
             for hostname, pool in route.pool.parts.items()
         ]
 
@@ -281,28 +303,27 @@ class EndpointReconciler:
         They start in the background; the names are without case.
         """
         async with self._lock:
-            before = set(self._starting.items())
+            before = set(self._starts())
             self._declared = await asyncio.to_thread(self._read)
-            known = {desired.key for desired in self._declared.variants}
+            desired = {one.key: one for one in self._declared.variants}
             if not self._is_read:  # What was deleted while no server ran.
-                logs_dir, named = self._context.model_logs_dir, {endpoint for endpoint, _ in known}
+                logs_dir, named = (
+                    self._context.model_logs_dir,
+                    {endpoint for endpoint, _ in desired},
+                )
                 await asyncio.to_thread(remove_unused, logs_dir, named)
-            for key in [key for key in {*self._routes, *self._starting} if key not in known]:
-                self._remove(key)
-            # A new endpoint's requests wait for its first worker rather than see no endpoint.
-            new = known - {key for key in known if key[0] in self._endpoints}
-            for desired in self._declared.variants:
-                self._adopt(desired, {} if loaded is None else loaded, at_once=desired.key in new)
+            for key in dict.fromkeys((*self._variants, *desired)):
+                self._step(key, desired.get(key), self._variants.get(key), loaded or {})
             self._publish()
             if not self._is_read:
                 self._is_read = True
-                self._first_starts = [task for task, _ in self._starting.values()]
+                self._first_starts = [*self._starts()]
                 self._loads_until_s = asyncio.get_running_loop().time() + FIRST_STARTS_S
-            return {key[0] for key, _ in self._starting.items() - before}
+            return {key[0] for task, key in self._starts().items() if task not in before}
 
     async def settled(self, endpoints: Set[str]) -> None:
         """Wait until the pools of some endpoints run or have failed, two minutes at most."""
-        tasks = [task for key, (task, _) in self._starting.items() if key[0] in endpoints]
+        tasks = [task for task, key in self._starts().items() if key[0] in endpoints]
         if tasks:
             await asyncio.wait(tasks, timeout=SETTLE_S)
         with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
@@ -335,7 +356,9 @@ class EndpointReconciler:
             await asyncio.sleep(FOLLOW_S)
             # What is served goes on as it is.
             with failures.noted(SQLAlchemyError, OSError):
-                self._start_again()
+                for one in self._variants.values():
+                    if one.next_pool is not None and one.start is None:
+                        self._begin(one, one.next_pool)
                 if self._leaving:
                     self._publish()
                 has_changed = await asyncio.to_thread(self._has_changed)
@@ -346,16 +369,16 @@ class EndpointReconciler:
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""
-        tasks = [task for task, _ in self._starting.values()]
-        for task in tasks:
+        for task in (tasks := [*self._starts()]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        routes = [*self._routes.values(), *self._leaving]
-        self._routes, self._leaving, self._endpoints = {}, [], MappingProxyType({})
         # Those that were replaced have less time left than they were given.
-        replaced = [*self._stopping.values(), *(pool for _, pool in self._failed.values())]
-        for route in routes:
+        replaced = [*self._stopping.values()]
+        for one in self._variants.values():
+            self._cancel(one)
+        for route in (*self._routes(), *self._leaving):
             self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else DRAIN_S)
+        self._variants, self._leaving, self._endpoints = {}, [], MappingProxyType({})
         await asyncio.gather(*(pool.stop(drain_s=DRAIN_S) for pool in replaced))
         await asyncio.gather(*self._stopping)
         self._fetching.shutdown(wait=False)
@@ -392,7 +415,7 @@ class EndpointReconciler:
 
     def _files(self) -> set[str]:
         """Return the model files that this server runs on, starts or is about to start."""
-        running = (route.desired for route in (*self._routes.values(), *self._leaving))
+        running = (route.desired for route in (*self._routes(), *self._leaving))
         served = (one.model_files for one in (*running, *self._declared.variants))
         return set(self._held).union(*served)
 
@@ -414,62 +437,93 @@ class EndpointReconciler:
         with self._context.engine.begin() as connection:
             leave(connection, self._server)
 
-    def _adopt(self, desired: DesiredVariant, loaded: dict[str, Child], *, at_once: bool) -> None:
-        """Serve a variant as it is declared now; ``at_once``: before it is ready, too."""
-        key = desired.key
+    def _routes(self) -> list[Route]:
+        return [one.route for one in self._variants.values() if one.route is not None]
+
+    def _starts(self) -> dict[asyncio.Task[None], Key]:
+        return {one.start: key for key, one in self._variants.items() if one.start is not None}
+
+    def _step(
+        self,
+        key: Key,
+        desired: DesiredVariant | None,
+        actual: VariantRuntime | None,
+        loaded: dict[str, Child],
+    ) -> None:
+        """Bring what runs for a variant a step nearer to what is declared."""
+        if desired is None:
+            assert actual is not None
+            self._remove(key, actual)
+            return
+        if actual is None:
+            prints = LogFile(self._context.model_logs_of(desired.endpoint), desired.name)
+            actual = self._variants[key] = VariantRuntime(desired, prints)
+        actual.desired, old = desired, actual.route
         launch, limits = launch_of(self._context, desired), limits_of(self._context, desired)
-        old = self._routes.get(key)
         if (
             old is not None
             and old.pool.launch == launch
             and (old.pool.limits == limits or old.pool.is_ready)
         ):
             old.pool.resize(limits)
-            self._place(desired, old.pool)
-            if key in self._starting and old.pool.is_ready:
-                self._cancel(key)  # An update that was taken back meanwhile.
+            actual.place(desired, old.pool)
+            if actual.next_pool is not old.pool:  # An update that was taken back meanwhile.
+                self._cancel(actual)
+            if old.pool.is_ready:
+                actual.reason = None
             return
         # What a change before this one starts is not begun anew.
-        pool = found[1] if (found := self._starting.get(key)) else None
+        pool = actual.next_pool
         if pool is None or (pool.launch, pool.limits) != (launch, limits):
-            self._cancel(key)
-            self._problems.pop(key, None)
-            pool = make_pool(self._context, desired, self._prints_of(desired), loaded)
-            self._starting[key] = asyncio.create_task(self._start(key, desired, pool)), pool
-        if at_once:
-            self._place(desired, pool)
+            self._cancel(actual)
+            actual.reason = None
+            pool = make_pool(self._context, desired, actual.prints, loaded)
+        if actual.start is None:
+            self._begin(actual, pool)
+        if key[0] not in self._endpoints:
+            # A new endpoint's requests wait for its first worker rather than see no endpoint.
+            actual.place(desired, pool)
         elif old is not None:
             # Promoted together with another model, it answers callers once it has that.
             is_shadow = desired.is_shadow or old.desired.is_shadow
-            self._place(replace(old.desired, weight=desired.weight, is_shadow=is_shadow), old.pool)
+            kept = replace(old.desired, weight=desired.weight, is_shadow=is_shadow)
+            actual.place(kept, old.pool)
 
-    def _cancel(self, key: Key) -> None:
-        """Cancel the start of a variant's pool, if it is being started."""
-        if found := self._starting.pop(key, None):
-            found[0].cancel()
+    def _begin(self, variant: VariantRuntime, pool: Pool | Pipeline) -> None:
+        variant.next_pool = pool
+        variant.start = asyncio.create_task(self._start(variant, pool))
 
-    async def _start(self, key: Key, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
+    def _cancel(self, variant: VariantRuntime) -> None:
+        """Give up the pool that was to answer next, if there is one."""
+        start, pool = variant.start, variant.next_pool
+        variant.start = variant.next_pool = None
+        if pool is None:
+            return
+        if start is None:
+            self._end(pool)
+        else:  # It ends when nobody starts it any more.
+            start.add_done_callback(lambda _: self._end(pool))
+            start.cancel()
+
+    async def _start(self, variant: VariantRuntime, pool: Pool | Pipeline) -> None:
         """Start a pool and put it in the place of the one before."""
+        desired = variant.desired
         try:
             loop = asyncio.get_running_loop()
             for file in desired.model_files:
                 await loop.run_in_executor(self._fetching, self._models.fetch, file)
             await pool.start()
         except (DriftlineError, OSError) as error:
-            if self._problems.get(key) != str(error):
+            if variant.reason != str(error):
                 log.error("endpoint=%s event=failed error=%s", desired.endpoint, error)
-            self._problems[key] = str(error)
-            if isinstance(error, OSError) or error.retriable:
-                self._failed[key] = self._since(desired), pool
-            else:
+            variant.reason = str(error)
+            if not (isinstance(error, OSError) or error.retriable):
+                variant.next_pool = None
                 self._end(pool)  # It may have a process that was loaded before.
-        except asyncio.CancelledError:
-            self._end(pool)
-            raise
         else:
-            self._problems.pop(key, None)
-            old = self._routes.get(key)
-            self._place(self._since(desired), pool)
+            variant.reason = variant.next_pool = None
+            old = variant.route
+            variant.place(variant.desired, pool)  # Its weight may be another one since.
             if old is not None and old.pool is not pool:
                 self._leaving.append(old)
             log.info(
@@ -477,53 +531,21 @@ class EndpointReconciler:
                 desired.endpoint, desired.name, desired.generation,
             )  # fmt: skip
         finally:
+            if variant.start is asyncio.current_task():
+                variant.start = None
             self._publish()
-            if (key, (asyncio.current_task(), pool)) in self._starting.items():
-                del self._starting[key]
-
-    def _since(self, begun: DesiredVariant) -> DesiredVariant:
-        """Return a variant as it is declared now: its weight may be another one since."""
-        return next((one for one in self._declared.variants if one.key == begun.key), begun)
-
-    def _start_again(self) -> None:
-        """Start once more what failed, unless something else was declared meanwhile."""
-        failed, self._failed = self._failed, {}
-        for key, (desired, pool) in failed.items():
-            if key not in self._starting and desired in self._declared.variants:
-                self._starting[key] = asyncio.create_task(self._start(key, desired, pool)), pool
-            else:
-                self._end(pool)
-
-    def _place(self, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
-        share = 100.0 if desired.sampling_percentage is None else desired.sampling_percentage
-        target = CaptureTarget(
-            endpoint=desired.endpoint,
-            variant=desired.name,
-            model=desired.model,
-            sampling_percentage=share,
-            trust_event_time=desired.trust_event_time,
-            is_shadow=desired.is_shadow,
-            is_app=False,
-        )
-        mirror = None
-        if desired.is_shadow:
-            mirror = self._mirrors.setdefault(desired.key, Mirror())
-        self._routes[desired.key] = Route(desired, pool, target, mirror)
 
     def _publish(self) -> None:
         """Have requests use the variants as they are placed now, all endpoints at once.
 
         A variant whose model could not be loaded gets none while another one can have them.
         """
-        before = self._endpoints
-        routes: dict[str, list[Route]] = {}
-        for desired in self._declared.variants:
-            declared = routes.setdefault(desired.key[0], [])
-            if (route := self._routes.get(desired.key)) is not None:
-                declared.append(route)
-        served = {key: self._served(found, before.get(key)) for key, found in routes.items()}
+        found = {
+            key: self._served(key, self._endpoints.get(key))
+            for key in dict.fromkeys(one.key[0] for one in self._declared.variants)
+        }
         self._endpoints = MappingProxyType(
-            {key: endpoint for key, endpoint in served.items() if endpoint is not None}
+            {key: endpoint for key, endpoint in found.items() if endpoint is not None}
         )
         asked = {id(one.pool) for endpoint in self._endpoints.values() for one in endpoint.all}
         leaving = self._leaving
@@ -532,14 +554,13 @@ class EndpointReconciler:
             if id(route.pool) not in asked:
                 self._retire(route)
 
-    def _served(
-        self, declared: Iterable[Route], before: ServedEndpoint | None
-    ) -> ServedEndpoint | None:
+    def _served(self, name: str, before: ServedEndpoint | None) -> ServedEndpoint | None:
         """Return an endpoint by what is declared and placed, and what it was before."""
-        declared = list(declared)
-        routes = [route for route in declared if not route.desired.is_shadow]
-        shadow = next((route for route in declared if route.desired.is_shadow), None)
-        callers = [route for route in routes if self._can_start(route)] or routes
+        placed = [(one, one.route) for one in self._runtimes(name) if one.route is not None]
+        shadow = next((route for _, route in placed if route.desired.is_shadow), None)
+        placed = [(one, route) for one, route in placed if not route.desired.is_shadow]
+        can_start = [route for one, route in placed if one.reason is None or route.pool.is_ready]
+        callers = can_start or [route for _, route in placed]
         if before is not None and not any(route.pool.is_ready for route in callers):
             # Those declared are still loading, or have failed: what answered goes on.
             kept = [route for route in before.routes if route.pool.is_ready]
@@ -550,17 +571,12 @@ class EndpointReconciler:
             shadow = None
         return ServedEndpoint.of(callers, shadow)
 
-    def _can_start(self, route: Route) -> bool:
-        return route.pool.is_ready or route.desired.key not in self._problems
-
-    def _remove(self, key: Key) -> None:
-        self._cancel(key)
-        self._problems.pop(key, None)
-        self._mirrors.pop(key, None)
-        if (prints := self._prints.pop(key, None)) is not None:
-            prints.remove()
-        if (route := self._routes.pop(key, None)) is not None:
-            self._leaving.append(route)
+    def _remove(self, key: Key, variant: VariantRuntime) -> None:
+        self._cancel(variant)
+        variant.prints.remove()
+        del self._variants[key]
+        if variant.route is not None:
+            self._leaving.append(variant.route)
             log.info("endpoint=%s variant=%s event=removed", *key)
 
     def _retire(self, route: Route) -> None:
@@ -574,7 +590,3 @@ class EndpointReconciler:
         task = asyncio.create_task(pool.stop(drain_s=drain_s))
         self._stopping[task] = pool
         task.add_done_callback(self._stopping.pop)
-
-    def _prints_of(self, desired: DesiredVariant) -> LogFile:
-        folder = self._context.model_logs_of(desired.endpoint)
-        return self._prints.setdefault(desired.key, LogFile(folder, desired.name))
