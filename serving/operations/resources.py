@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Header
 from fastapi.responses import JSONResponse, Response
@@ -38,7 +38,7 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
-from driftline.serving.resources.specs import Kind
+from driftline.serving.resources.specs import KINDS, Kind
 from driftline.serving.resources.store import Stored
 
 Collection = Literal[
@@ -46,17 +46,8 @@ Collection = Literal[
     "composite-alarms", "silences",
 ]  # fmt: skip
 
-_KINDS: dict[Collection, Kind] = {
-    "models": "Model",
-    "baselines": "Baseline",
-    "endpoint-configs": "EndpointConfig",
-    "endpoints": "Endpoint",
-    "channels": "Channel",
-    "monitors": "Monitor",
-    "alarms": "Alarm",
-    "composite-alarms": "CompositeAlarm",
-    "silences": "Silence",
-}
+# Collections stand in the order of kinds.
+_KINDS: dict[Collection, Kind] = dict(zip(get_args(Collection), KINDS, strict=True))
 
 # The generation, and a digest of all that is shown.
 _TAG = re.compile(r'"([0-9a-f]{1,16}\.\d{1,18})-[0-9a-f]{16}"')
