@@ -11,10 +11,9 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
-from driftline.capture.spool.counters import Drop, read_counters, read_drops
+from driftline.capture.spool.counters import read_counters, read_drops
 from driftline.capture.spool.folder import replace_file, spools_in
 from driftline.capture.spool.quota import COUNTERS_NAME
 
@@ -43,12 +42,6 @@ def read_counts(folder: Path) -> dict[str, EndpointCounts]:
         # A spool that was folded while we read would be missing, or be there twice.
         if _read_totals(folder)[1] == folded:
             return counts
-
-
-def unreported(folder: Path) -> list[Drop]:
-    """Return what the taps have dropped and no gap has reported yet."""
-    drops = chain.from_iterable(read_drops(spool / COUNTERS_NAME) for spool in spools_in(folder))
-    return [drop for drop in drops if drop.records > drop.reported]
 
 
 def keep_counts(folder: Path, spool_id: str) -> None:

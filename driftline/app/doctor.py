@@ -23,10 +23,6 @@ from driftline.app.client.connection import tls_failure, trusted_certificates
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
 from driftline.capture.line.kafka_options import KafkaOptions
-from driftline.capture.spool.backlog import measure
-from driftline.capture.spool.host_counts import unreported
-from driftline.capture.spool.quota import kept_free
-from driftline.capture.tables.dataset import read_gaps
 from driftline.database.engine import sqlite_file, using_database
 from driftline.database.migrations import known_revisions, stored_revision
 from driftline.database.probe import write_failure
@@ -42,8 +38,6 @@ Verdict = Literal["ok", "warning", "defect"]
 
 LITTLE_BYTES = 1 << 30
 LITTLE_SHARE = 0.05
-LONG_WAIT = timedelta(minutes=5)
-RECENT = timedelta(days=7)
 ANSWER_WITHIN_S = 3.0
 
 
@@ -64,8 +58,7 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     use_options(settings.storage.options)
     yield examine_store(settings.root)
     storing = "sidecar,sink" if settings.transport == "kafka" else "capture"
-    budget_bytes = settings.capture.spool_max_bytes
-    yield _look("spool", lambda: _spool(settings.spool_dir, budget_bytes, storing))
+    yield _look("spool", lambda: _spool(settings.spool_dir))
     if settings.transport == "kafka":
         yield _look("kafka", lambda: _kafka(kafka_options(settings)))
     yield _look("access", lambda: _access(settings))
@@ -73,7 +66,6 @@ def examine(settings: Settings, *, now: Callable[[], datetime]) -> Iterator[Find
     yield database
     if database.verdict == "ok":
         yield _look("monitors", lambda: _monitors(settings, now()))
-    yield _look("capture", lambda: _losses(settings))
     yield _look("server", lambda: _server(settings, f"server,{storing},scheduler,alarms"))
     yield examine_process("dashboard", f"{settings.dashboard_url}/", "dashboard", settings)
 
@@ -144,27 +136,11 @@ def _access(settings: Settings) -> Finding:
     return Finding("access", "ok", f'"{mode}": who asks shows a token; own token in {file}')
 
 
-def _spool(folder: Path, budget_bytes: int, storing: str) -> Finding:
-    """Return how much waits there, and since when; ``storing``: the roles that empty it."""
-    volume = shutil.disk_usage(next(one for one in (folder, *folder.parents) if one.exists()))
-    if volume.free <= kept_free(volume.total):
-        shown = f"{bytes_text(volume.free)} free for {folder}: full, so records are dropped"
-        return Finding("spool", "defect", shown, "make room there, or set [capture] spool_dir")
-    if not folder.exists():
-        return Finding("spool", "ok", f"{folder} is not there yet: nothing was captured")
-    if folder.stat().st_mode & 0o077:
+def _spool(folder: Path) -> Finding:
+    if folder.exists() and folder.stat().st_mode & 0o077:
         shown = f"{folder} is open to other users, and holds raw bodies"
         return Finding("spool", "defect", shown, f"chmod 700 {folder}")
-    found, mend = measure(folder), f"see that what stores them runs: driftline up --only {storing}"
-    waiting = timedelta(seconds=found.oldest_s)
-    shown = f"{bytes_text(found.size_bytes)} of {bytes_text(budget_bytes)} in {folder}"
-    if found.size_bytes > budget_bytes * (1 - LITTLE_SHARE):
-        mend += "; or raise [capture] spool_max_bytes"
-        return Finding("spool", "defect", f"{shown}: full, so records are dropped", mend)
-    if waiting > LONG_WAIT:
-        shown = f"{shown}, the oldest record waits for {_span(waiting)}"
-        return Finding("spool", "warning", shown, mend)
-    return Finding("spool", "ok", shown)
+    return Finding("spool", "ok", f"{folder} is for this user alone")
 
 
 def _kafka(options: KafkaOptions) -> Finding:
@@ -218,24 +194,6 @@ def _monitors(settings: Settings, now: datetime) -> Finding:
         + (f": {worst.failure}" if worst.failure else ""),
         "see that the scheduler runs: driftline up --only scheduler",
     )
-
-
-def _losses(settings: Settings) -> Finding:
-    """Return what was lost lately: in gaps of the table, or only counted by taps yet."""
-    since = datetime.now(UTC) - RECENT
-    gaps = [
-        one for one in read_gaps(settings.root) if one.last_time is None or one.last_time >= since
-    ]
-    dropped = unreported(settings.spool_dir)
-    if not gaps and not dropped:
-        return Finding("capture", "ok", f"nothing lost in the last {RECENT.days} days")
-    reasons = ", ".join(sorted({one.reason for one in gaps} | {one.reason for one in dropped}))
-    count = sum(one.records or 0 for one in gaps)
-    count += sum(one.records - one.reported for one in dropped)
-    unknown = sum(one.records is None for one in gaps)
-    more = f" and {unknown} gaps of unknown size" if unknown else ""
-    found = f"{count:,} records{more} lost in the last {RECENT.days} days ({reasons})"
-    return Finding("capture", "warning", found, "driftline capture audit; see docs/capture.md")
 
 
 def _server(settings: Settings, roles: str) -> Finding:

@@ -2,16 +2,12 @@
 
 import json
 import shutil
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from driftline.app.doctor import Finding, examine, worst
-from driftline.capture.spool.follower import SpoolFollower
-from driftline.capture.spool.writer import SpoolWriter
-from driftline.capture.tables.dataset import Gap, gap_folder, record_gaps
 from driftline.database.engine import open_database
 from driftline.database.migrations import migrate
 from driftline.monitors.definitions import MonitorDefinition, put_definition
@@ -51,9 +47,7 @@ def test_a_new_installation_has_no_defect_and_each_warning_has_its_mend(settings
     found = findings_of(settings)
 
     assert worst(found.values()) in ("ok", "warning")
-    assert [
-        found[one].verdict for one in ("store", "spool", "database", "monitors", "capture")
-    ] == ["ok"] * 5
+    assert [found[one].verdict for one in ("store", "spool", "database", "monitors")] == ["ok"] * 4
     assert found["server"].verdict == "warning"
     assert "driftline up" in found["server"].mend
     assert all(one.mend for one in found.values() if one.verdict != "ok")
@@ -99,25 +93,6 @@ def test_a_spool_that_others_may_read_is_a_defect(settings):
     assert (found.verdict, found.mend) == ("defect", f"chmod 700 {settings.spool_dir}")
 
 
-def test_records_that_wait_for_long_are_a_warning(settings):
-    writer = SpoolWriter(settings.spool_dir)
-    hour_ago_ns = time.time_ns() - 3600 * 10**9
-    writer.append({"endpoint": "flights"}, (b"x" * 2048,), wall_ns=hour_ago_ns)
-    writer.append({"endpoint": "flights"})
-
-    waiting = findings_of(settings)["spool"]
-    tail = SpoolFollower(settings.spool_dir)
-    tail.mark_shipped({one.spool_id: one.last_seq for one in tail.receive(10)})
-    idle = findings_of(settings)["spool"]
-    tail.close()
-    writer.close()
-
-    assert waiting.verdict == "warning"
-    assert "KiB of 2.0 GiB" in waiting.found
-    assert "the oldest record waits for 60 min" in waiting.found
-    assert idle.verdict == "ok"
-
-
 def with_kafka(settings: Settings, bootstrap: str, topic: str) -> Settings:
     kafka = Kafka(
         bootstrap_servers=[bootstrap],
@@ -150,23 +125,6 @@ def test_an_overdue_monitor_is_a_defect_that_names_it(settings):
 
     assert found.verdict == "defect"
     assert found.found.startswith("1 of 1 overdue; daily for ")
-
-
-def test_what_was_lost_lately_is_counted_with_its_reason(settings):
-    now = datetime.now(UTC)
-    old, new = now - timedelta(days=30), now - timedelta(hours=1)
-    gaps = [
-        Gap("a", 1, "flights", "full", 40, 0, old, old),
-        Gap("a", 2, "flights", "full", 2, 0, new, new),
-        Gap("b", 1, "", "torn", None, 0, None, None),
-    ]
-    record_gaps(gap_folder(settings.root), gaps)
-
-    found = findings_of(settings)["capture"]
-
-    assert found.found == (
-        "2 records and 1 gaps of unknown size lost in the last 7 days (full, torn)"
-    )
 
 
 def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_path):

@@ -18,7 +18,6 @@ import pytest
 import trustme
 
 from driftline.app.client.client import Client
-from driftline.app.doctor import examine_process
 from driftline.app.listener import Server, check_tls, listen
 from driftline.errors import InputError, UnavailableError
 from driftline.settings.settings import Settings, SettingsError, load
@@ -117,19 +116,6 @@ def test_a_client_is_told_that_a_server_has_no_tls() -> None:
         client.list("Alarm")
 
 
-def test_doctor_does_not_ask_to_start_a_server_whose_certificate_is_wrong(
-    files: dict[str, Path],
-) -> None:
-    with answering(alarms, (files["cert"], files["key"])) as port:
-        url = f"https://127.0.0.1:{port}/readyz"
-
-        found = examine_process("server", url, "server", Settings())
-
-    assert (found.verdict, found.mend) == (
-        "defect", "set [server] tls_ca_file to the certificate of its authority"
-    )  # fmt: skip
-
-
 def test_an_old_version_of_tls_is_refused(files: dict[str, Path]) -> None:
     old, new = (ssl.create_default_context(cafile=files["ca"]) for _ in range(2))
     old.set_ciphers("DEFAULT@SECLEVEL=0")
@@ -180,18 +166,6 @@ def test_files_that_are_no_pair_are_one_sentence(
 
     assert re.search(sentence, str(error.value)), error.value
     assert str(error.value).endswith("in PEM, the key without a password")
-
-
-def test_addresses_say_https_and_the_name_that_a_certificate_can_have(tmp_path: Path) -> None:
-    text = '[auth]\nmode = "token"\nhosts = ["drift.example.org"]\n[server]\nhost = "0.0.0.0"\n'
-    plain = settings(tmp_path, text)
-    secure = settings(tmp_path, text + 'tls_cert_file = "cert.pem"\n')
-
-    assert plain.server_url == "http://127.0.0.1:8080"
-    assert secure.server_url == "https://drift.example.org:8080"
-    assert secure.tls_files == (tmp_path / "cert.pem", tmp_path / "cert.pem")
-    assert secure.dashboard_url == "https://127.0.0.1:8081"
-    assert (plain.in_the_clear, secure.in_the_clear) == (["server"], [])
 
 
 def test_a_key_without_a_certificate_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from driftline.app.open_telemetry import asked_by, tracing
+from driftline.app.open_telemetry import tracing
 from driftline.capture.tap.tap import Capture
 from driftline.tracing import span, traced
 from tests.servers.commands import talking
@@ -37,27 +36,6 @@ def asking(monkeypatch: pytest.MonkeyPatch) -> Any:
     return ask
 
 
-@pytest.mark.parametrize(
-    ("environment", "asked"),
-    [
-        ({}, ""),
-        ({ENDPOINT: "http://c:4318"}, ENDPOINT),
-        (
-            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/t"},
-            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        ),
-        ({"OTEL_TRACES_EXPORTER": "otlp"}, "OTEL_TRACES_EXPORTER"),
-        ({ENDPOINT: "http://c:4318", "OTEL_TRACES_EXPORTER": "none"}, ""),
-        ({ENDPOINT: "http://c:4318", "OTEL_SDK_DISABLED": "TRUE"}, ""),
-        ({ENDPOINT: ""}, ""),
-    ],
-)
-def test_the_variables_of_opentelemetry_say_whether_to_trace(
-    environment: dict[str, str], asked: str
-) -> None:
-    assert asked_by(environment) == asked
-
-
 def test_nothing_of_opentelemetry_is_imported_unless_it_is_asked_for() -> None:
     code = (
         "import sys, driftline.app.processes, driftline.capture.tap.tap\n"
@@ -71,19 +49,6 @@ def test_nothing_of_opentelemetry_is_imported_unless_it_is_asked_for() -> None:
 
     with talking(code) as (_, _, printed):
         assert printed.read().strip() == "[]"
-
-
-def test_without_the_extra_one_sentence_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
-
-    with tracing("server", {ENDPOINT: "http://127.0.0.1:1"}), span("window") as one:
-        assert one.traceparent == ""
-
-    (line,) = [one.getMessage() for one in caplog.records]
-    assert line.startswith(f"{ENDPOINT} is set, but opentelemetry.sdk.trace is not installed")
-    assert 'pip install "driftline[otel]"' in line
 
 
 def _call(app: Any, headers: list[tuple[bytes, bytes]]) -> None:

@@ -51,32 +51,6 @@ optional = true
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        (RULE + "acton = 1\n", "0.acton: unknown"),
-        (RULE + "place = 1\n", "0.place: unknown"),
-        (RULE + 'keep = "2"\n', 'keep "2"; expected a whole number'),
-        (RULE + "keep = true\n", "keep True; expected a whole number"),
-        (RULE + "optional = 1\n", "optional 1; expected true or false"),
-        (RULE + "edges = [true]\n", "edges.0 True; expected a number"),
-        (RULE + "columns = 3\n", "columns 3; expected a list"),
-        (RULE.replace("/a", "a"), "expected a JSON Pointer"),
-        (RULE.replace("drop", "hide"), 'action "hide" is unknown'),
-        ('[[capture.redact]]\nendpoint = "x"\nfield = "/a"\n', "action: missing"),
-        ("[capture]\nredact = 3\n", "expected a list"),
-        ('[capture]\nredact = ["x"]\n', "expected an object"),
-    ],
-)
-def test_a_bad_rule_is_refused_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(SettingsError) as told:
-        load(_file(tmp_path, text), environment={})
-
-    assert sentence in str(told.value)
-    assert "driftline.toml: [capture] redact" in str(told.value)
-    assert "\n" not in str(told.value)
-
-
-@pytest.mark.parametrize(
     ("keys", "sentence"),
     [
         ("", "set [capture] redact_keys_file"),

@@ -123,24 +123,6 @@ def test_a_schema_of_another_version_is_refused_and_left_alone(empty_url: str, s
     engine.dispose()
 
 
-def test_what_alembic_cannot_do_is_one_sentence(
-    empty_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    engine = open_url(empty_url)
-    migrate(engine)
-    folder = tmp_path / "migrations"
-    shutil.copytree(Path(driftline.migrations.__path__[0]), folder)
-    for name in ("a", "b"):  # Two heads, as two branches of development leave them.
-        (folder / "versions" / f"{name}.py").write_text(
-            f'revision = "{name}"\ndown_revision = "0001"\n\n\ndef upgrade() -> None:\n    pass\n'
-        )
-    monkeypatch.setattr(migrations, "__file__", str(tmp_path / "database" / "migrations.py"))
-
-    with pytest.raises(ConflictError, match=r"cannot be migrated .*Multiple head"):
-        migrate(engine)
-    engine.dispose()
-
-
 CHILD = """
 import sys
 from driftline.database.migrations import migrate, stored_revision

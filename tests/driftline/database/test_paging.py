@@ -79,29 +79,6 @@ def test_a_token_is_read_as_it_was_written(at, name, number):
     assert place_of(token_of((at, name, number)), datetime, str, int) == (at, name, number)
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        "",
-        "x",
-        "%",
-        token_of((1,)),
-        token_of(("a", "b")),
-        token_of(("2026-01-15T12:00:00", "a")),
-        token_of((NOON, "\0")),
-        token_of((NOON, 1)),
-        token_of((NOON, "a", "b")),
-        "W10",
-        "bnVsbA",
-        "WyIwMDAxLTAxLTAxVDAwOjAwOjAwKzIzOjAwIiwgImEiXQ",  # A time before UTC's first year.
-        "WyIyMDI2LTAxLTE1VDEyOjAwOjAwKzAwOjAwIiwgIlx1ZDgwMCJd",  # Half of a surrogate pair.
-    ],
-)
-def test_what_is_no_token_of_the_list_is_refused_in_one_sentence(token):
-    with pytest.raises(InputError, match=r'^next_token ".*"; expected that of the page before'):
-        place_of(token, datetime, str)
-
-
 @pytest.mark.parametrize("number", [True, -1, 1 << 63, 0.5, None])
 def test_what_is_no_number_of_the_database_is_refused(number):
     with pytest.raises(InputError, match="expected that of the page before"):

@@ -1,13 +1,8 @@
 """driftline alarm replay: lines on standard output, one sentence and 2 where the input is wrong."""
 
-import io
 import json
 import subprocess
-import sys
 
-import pytest
-
-from driftline.app.cli import run
 from tests.servers.commands import driftline
 
 DOCUMENT = {
@@ -53,42 +48,3 @@ def test_a_file_gives_one_line_for_each_evaluation_and_the_same_bytes_again(tmp_
         ("OK", []),
     ]
     assert replay(str(file), "--json").stdout == found.stdout
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        (b"", "Expecting value"),
-        (b"\xff{", "expected a JSON object"),
-        (b"[" * 100_000, "nested too deep; expected a JSON object"),
-        (b"[]", "expected an object"),
-        (b"{}", "expected either an alarm or a composite in it"),
-        (
-            json.dumps(DOCUMENT | {"alarm": DOCUMENT["alarm"] | {"Period": 45}}).encode(),
-            'alarm "errors": period 45 s; expected 10, 20, 30 or a multiple of 60',
-        ),
-        (
-            json.dumps(
-                {
-                    "composite": {"AlarmRule": "ALARM(a) AND"},
-                    "children": {"a": []},
-                    "start": 0,
-                    "end": 60,
-                }
-            ).encode(),
-            "expected",
-        ),
-    ],
-)
-def test_wrong_input_is_2_with_one_sentence_and_no_line(monkeypatch, capsys, given, sentence):
-    monkeypatch.setattr(sys, "argv", ["driftline", "alarm", "replay", "-"])
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
-
-    with pytest.raises(SystemExit) as left:
-        run()
-
-    told = capsys.readouterr()
-    assert (left.value.code, told.out) == (2, "")
-    assert told.err.startswith("driftline: ")
-    assert told.err.count("\n") == 1
-    assert sentence in told.err

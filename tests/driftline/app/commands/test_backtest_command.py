@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from driftline.app.cli import build
-from driftline.errors import InputError
 
 UNTIL = "2024-02-01"
 MONITOR = """
@@ -95,20 +94,3 @@ def test_a_declared_monitor_gives_timetable_and_budget(data: str, tmp_path: Path
     assert found["window"] == "cron(0 0/12 ? * * *)"
     assert found["false_alarms_per_year"] == 2
     assert found["window_count"] == 18
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        ((), "no data; expected the name of an applied monitor"),
-        (("shops",), 'monitor "shops": no --from or --to'),
-        (("shops", "--reference-until", UNTIL), "are for --data"),
-        (("--data", "DATA"), "no timestamp"),
-        (("--data", "DATA", "--timestamp", "at"), "neither of a baseline"),
-    ],
-)
-def test_wrong_use_is_one_sentence(data: str, words: tuple[str, ...], sentence: str) -> None:
-    result = invoke(*(data if word == "DATA" else word for word in words))
-
-    assert isinstance(result.exception, InputError)
-    assert sentence in str(result.exception)

@@ -100,29 +100,6 @@ def test_a_file_that_is_there_is_left_alone_until_told(made: tuple[Path, dict[st
     assert "driftline apply -f mine.yaml" in told.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (("none.csv",), "none.csv: no such file"),
-        (("My Orders.csv", "-o", "x.yaml", "--label", "lat"), 'did you mean "late"'),
-        (("My Orders.csv", "--name", "a b"), "expected --name"),
-        (("My Orders.csv", "-o", "no/folder.yaml"), "cannot be written"),
-    ],
-)
-def test_wrong_use_is_2_and_one_sentence_and_writes_nothing(
-    made: tuple[Path, dict[str, Any]], arguments: tuple[str, ...], sentence: str
-) -> None:
-    folder, _ = made
-    before = sorted(folder.iterdir())
-
-    found = init(*arguments, cwd=folder)
-
-    assert found.returncode == 2
-    assert sentence in found.stderr
-    assert "Traceback" not in found.stderr
-    assert sorted(folder.iterdir()) == before
-
-
 def test_init_finds_what_the_last_tenth_of_a_parquet_file_holds(tmp_path: Path) -> None:
     frame = orders(5_000, late_factor=1_000)[["ordered_at", "km"]]
     frame.to_csv(tmp_path / "orders.csv", index=False)

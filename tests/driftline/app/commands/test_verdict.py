@@ -64,29 +64,6 @@ def test_no_text_of_the_data_steers_the_terminal() -> None:
         assert max(map(len, text.splitlines())) <= width
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
-@pytest.mark.parametrize("name", ["s" * 30, "店舗の名前はとても長い", "shop"])
-def test_numbers_are_never_cut(name: str, width: int) -> None:
-    reference = pd.DataFrame({
-        name: RANDOM.choice(["東京東京東京東京", "Rome"], 4_000),
-        name * 2: RANDOM.normal(0, 1, 4_000),
-    })  # fmt: skip
-    now = reference.head(1_100).assign(**{name * 2: 3.0})
-    now.loc[:9, name] = "Bern"  # Too few to judge, which has a note.
-
-    report = dl.check(now, dl.Baseline.fit(reference, segments=[name]))
-    text = printed(report, width)
-
-    counts = [f"{one.row_count:,}" for one in report.segments]
-    assert len(counts) == 3
-    assert all(f" {count} " in text for count in counts)
-    assert "99.8%" in text or "100.0%" in text
-
-
-def test_names_of_the_data_are_shown_as_they_are(report: Report) -> None:
-    assert "[bold]UX[/]" in printed(report, 200)
-
-
 def test_metrics_are_shown_with_interval_reference_and_bound() -> None:
     metrics = (
         MetricResult("shown only", 0.123),

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from driftline.app.demo.replay import WINDOWS, Replay
-from driftline.app.demo.run import MARKER, declare, fresh_folder, write_settings
-from driftline.errors import ConflictError, InputError
+from driftline.app.demo.run import MARKER, declare, fresh_folder
+from driftline.errors import ConflictError
 from driftline.monitors.schedule import Schedule, due_windows
-from driftline.settings.settings import load
 
 START, END = datetime(2026, 9, 19, tzinfo=UTC), datetime(2026, 11, 18, tzinfo=UTC)
 
@@ -32,13 +31,6 @@ def test_a_second_demo_starts_with_a_clean_folder(tmp_path: Path) -> None:
 
     assert left == [MARKER]
     assert (outside / "kept").exists()
-
-
-def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "demo").write_text("a file")
-
-    with pytest.raises(InputError, match="cannot be used"), fresh_folder(tmp_path / "demo"):
-        pass
 
 
 def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -63,22 +55,6 @@ def test_a_demo_that_was_killed_does_not_bar_the_next(tmp_path: Path) -> None:
 
     with fresh_folder(folder):
         assert (folder / MARKER).exists()
-
-
-def test_the_settings_are_understood_and_keep_to_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / 'a "quoted" place'
-    folder.mkdir()
-    monkeypatch.setenv("DRIFTLINE_SERVER__PORT", "9123")
-
-    found = load(write_settings(folder), environment={})
-
-    assert found.server.port == 9123
-    assert found.root == str(folder / "store")
-    assert found.scheduler.clock == f"file:{folder / 'clock'}"
-    assert found.capture.retention_days == found.alarms.retention_days == 400
-    assert found.notify.allow_networks == ["127.0.0.0/8"]
 
 
 def test_weeks_are_whole_and_the_last_ends_with_the_replay() -> None:

@@ -108,36 +108,6 @@ def test_all_that_is_written_can_be_declared(tmp_path):
     assert kinds == ["Baseline", "Baseline", "Endpoint", "Monitor", "Monitor", "Alarm"]
 
 
-def test_what_is_not_carried_over_is_said(tmp_path):
-    def edit(definitions):
-        definitions[1]["StoppingCondition"] = {"MaxRuntimeInSeconds": 1800}
-        definitions[1]["ModelQualityAppSpecification"]["ImageUri"] = "1.dkr.ecr/own-checks:3"
-        definitions[1]["ModelQualityJobInput"]["EndpointInput"] |= {
-            "StartTimeOffset": "-P2DT1H", "FeaturesAttribute": "features",
-            "ExcludeFeaturesAttribute": "0,1",
-        }  # fmt: skip
-
-    change(tmp_path, "definitions.json", edit)
-    file = tmp_path / "saved" / "endpoint.json"
-    file.write_text(file.read_text().replace('Percentage": 100', 'Percentage": 20'))
-
-    found = imported_again(tmp_path, **{"churn-model": "scored.csv"})
-
-    assert by_name(found.resources)["Monitor/churn-model"]["timeout_s"] == 1800
-    said = [one.text for one in found.remarks if one.subject == "Monitor/churn-model"]
-    assert said == [
-        "SageMaker's windows are of 2 days, 0:00:00 (StartTimeOffset -P2DT1H); here each is one "
-        "period of the schedule, 1 day, 0:00:00",
-        'FeaturesAttribute "features" is not carried over: features are the columns of '
-        "Baseline/churn-model",
-        'ExcludeFeaturesAttribute "0,1" is not carried over: name these columns in exclude of '
-        "Baseline/churn-model",
-        "it ran 1.dkr.ecr/own-checks:3; here it is judged as model-quality. To go on with what "
-        "that container runs, make it a program of kind: command (docs/your-own-monitor.md)",
-    ]
-    assert "captured 20 % of its requests" in remarks(found)["Endpoint/churn"]
-
-
 def test_the_longest_beginning_of_a_uri_wins_and_no_half_name(tmp_path):
     places = Places.of([f"s3://b={tmp_path}/a", f"s3://b/x={tmp_path}/c"])
 
