@@ -194,7 +194,10 @@ def _end_in_time(alive: int, program: int, ended: threading.Event) -> None:
 
 
 def set_limits(limits: Mapping[str, float | None]) -> None:
-    """Limit this process and its children; no core is written, which would hold data."""
+    """Limit this process and its children; no core is written, which would hold data.
+
+    Memory is what they store, not the address space, most of which libraries map and never touch.
+    """
     import resource  # Not on every system.
 
     more, time_s = limits.get("more_processes"), limits.get("time_s")

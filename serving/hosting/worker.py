@@ -143,9 +143,9 @@ class Memory:
         """Limit this process from now on."""
         if self.limit_bytes is not None:
             # Most workers have no limit.
-            from driftline.serving.hosting.command.process import limit_memory
+            from driftline.child import set_limits
 
-            limit_memory(self.limit_bytes)
+            set_limits({"memory_bytes": self.limit_bytes})
 
     def is_reached(self, error: BaseException) -> bool:
         """Whether a model could not be loaded within the limit; formats wrap what they raise."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import os
 import random
-import resource
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from driftline.child import set_limits
 from driftline.orphans import adopt_orphans, descendants, end_children, end_with_parent
 from driftline.serving.hosting.own_folders import new_folder, remove_unused_folders
 
@@ -131,15 +131,7 @@ def _environment(base: Path, port: int) -> dict[str, str]:
 def _limit(memory_bytes: int | None) -> None:
     """Limit the process that is about to become the command."""
     end_with_parent()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if memory_bytes is not None:
-        limit_memory(memory_bytes)
-
-
-def limit_memory(memory_bytes: int) -> None:
-    """Limit the memory of this process, and of each that it starts."""
-    # Of data, not of the address space, most of which libraries map and never touch.
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    set_limits({"memory_bytes": memory_bytes})
 
 
 def _free_port() -> int:
