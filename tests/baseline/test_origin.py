@@ -10,7 +10,6 @@ from driftline.baseline.origin import origin_reason
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
 
-GROWS = "its days or times move on with the rows"
 DAYS = 12
 
 

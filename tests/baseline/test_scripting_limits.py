@@ -15,9 +15,7 @@ from driftline.baseline.scripting import (
     script_in,
 )
 from driftline.errors import InputError, UndecidedError
-from tests.baseline.test_scripting import Write, capture, line, script, table
-
-__all__ = ["script"]  # A fixture.
+from tests.baseline.test_scripting import Write, capture, line, table
 
 
 @pytest.mark.parametrize(

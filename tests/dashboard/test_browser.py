@@ -10,7 +10,6 @@ from tests.dashboard.conftest import window_at
 pytestmark = pytest.mark.browser
 
 MONITOR = "/monitors/flights-data-quality"
-BUG = f"{MONITOR}?window=20131118T000000Z&feature=carrier#rows"
 
 
 def test_click_on_a_window_opens_it(visit):

@@ -22,7 +22,6 @@ pytestmark = pytest.mark.slow
 
 DAY = timedelta(days=1)
 START = datetime(2026, 3, 2, tzinfo=UTC)
-FEATURES = ["km", "rain_mm"]
 
 # What a day's file holds, and what a run of that day says: exit code and status.
 MONITORS: dict[str, tuple[int, str | None]] = {

@@ -69,11 +69,6 @@ def winter(flights: pa.Table) -> dl.Baseline:
 
 
 @pytest.fixture(scope="module")
-def march(flights: pa.Table) -> dl.Baseline:
-    return dl.Baseline.fit(between(flights, SPRING - 8 * DAY, SPRING), timestamp="scheduled")
-
-
-@pytest.fixture(scope="module")
 def told_here(winter: dl.Baseline, days: Windows) -> list[Report]:
     """What a monitor tells of all days, one after the other."""
     monitor = dl.Monitor(winter)

@@ -37,11 +37,12 @@ def alarms(
     for at, one in enumerate(windows):
         past = windows[max(0, at - 63) : at]
         found = drift_test.judge(one, past).drifts
-        alone = drift_test.verdicts(one, past).drifts  # As backtests ask.
-        assert alone.keys() == found.keys()
-        for name, drift in found.items():
-            assert alone[name].drifted == drift.drifted
-            assert (alone[name].bound == drift.bound) or not drift.drifted
+        if at % 4 == 3:
+            alone = drift_test.verdicts(one, past).drifts  # As backtests ask.
+            assert alone.keys() == found.keys()
+            for name, drift in found.items():
+                assert alone[name].drifted == drift.drifted
+                assert (alone[name].bound == drift.bound) or not drift.drifted
         drifted += [at] * any(drift.drifted for drift in found.values())
     return drifted
 
@@ -56,7 +57,7 @@ MORE_FAULTS = [
 
 def test_a_fault_rings_while_it_lasts_and_not_afterwards(pytestconfig: pytest.Config) -> None:
     for begin, lasts in FAULTS + MORE_FAULTS * pytestconfig.getoption("full"):
-        shares = [SEEN] * begin + [0.6] * lasts + [SEEN] * (96 - begin - lasts)
+        shares = [SEEN] * begin + [0.6] * lasts + [SEEN] * (80 - begin - lasts)
 
         assert alarms(shares) == list(range(begin, begin + lasts)), (begin, lasts)
 

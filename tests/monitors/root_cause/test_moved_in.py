@@ -8,17 +8,9 @@ import pytest
 
 from driftline.baseline.store import Baseline
 from driftline.monitors.check import check
-from driftline.monitors.root_cause.moved_in import MovedIn
 
 ROWS = 20_000
 FREEDOM, TRIED = 20.0, 100
-MANY = ((2_000.0, 6_000.0), (4_000.0, 12_000.0))
-
-
-def moved(
-    inside: float, beside: float, rows: tuple[tuple[float, float], tuple[float, float]] = MANY
-) -> bool:
-    return MovedIn((inside, beside), rows, FREEDOM).is_alone(TRIED)
 
 
 def flights(rng: np.random.Generator, rows: int, *, humid_evenings: bool = False) -> pd.DataFrame:

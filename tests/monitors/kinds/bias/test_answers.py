@@ -53,11 +53,3 @@ def test_a_reference_without_a_usable_prediction_lets_no_model_pass(compat: bool
     if not compat:
         notes = {one.name: one.note for one in report.metrics}
         assert notes["DPPL"] == "undefined: the reference has no usable prediction"
-
-
-def scored(seed: int, **columns: object) -> pa.Table:
-    rng = np.random.default_rng(seed)
-    score = rng.uniform(size=3_000)
-    found = {"sex": rng.choice(["F", "M"], 3_000), "score": score}
-    labels = (rng.uniform(size=3_000) < score).astype(np.int64)
-    return pa.table({**found, "y": labels, **columns})

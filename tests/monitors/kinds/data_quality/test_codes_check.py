@@ -81,21 +81,6 @@ def test_nothing_is_told_where_codes_keep_no_company(seed: int) -> None:
     assert told(check(exchanged(flights(seed, 3_000, alike=True)), reference)) == []
 
 
-def readings(seed: int, start: str, count: int, every: str, warmer: float = 0.0) -> pd.DataFrame:
-    """Temperatures of five sensors, each at a level of its own, under one weather."""
-    rng = np.random.default_rng(seed)
-    sensors, level = ["west", "north", "east", "south", "roof"], [9.0, 12.0, 15.0, 18.0, 22.0]
-    at = pd.date_range(start, periods=count, freq=every, tz="UTC")
-    days = (at - at[0]).days.to_numpy()
-    hours = (at.hour + at.minute / 60).to_numpy()
-    weather = rng.normal(0, 2, days.max() + 1)[days] if days.max() else 0.0
-    warm = weather + 4 * np.sin((hours - 9) * np.pi / 12) + warmer
-    temp = np.add.outer(warm, level) + rng.normal(0, 0.3, (count, 5))
-    return pd.DataFrame(
-        {"at": np.repeat(at, 5), "sensor": sensors * count, "temp": np.round(temp.ravel(), 2)}
-    )
-
-
 @cache
 def sensors() -> Baseline:
     return Baseline.fit(weather([8, 11, 14, 17, 20], 30 * 24, 2.0, seed=1), timestamp="ts")

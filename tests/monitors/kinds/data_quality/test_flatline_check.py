@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import cache
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from driftline.baseline.profile import Profile
 from driftline.baseline.store import Baseline
-from driftline.baseline.value_runs import TimeOrder
 from driftline.capture.windows.window import Window
 from driftline.monitors.check import check
 from driftline.monitors.check_context import CheckContext, PastWindows
@@ -143,27 +140,3 @@ def test_a_run_is_followed_over_the_edges_of_windows(rng: np.random.Generator) -
 
     # Two readings of the second window, and all that follow but the four that are missing.
     assert found == ["", "", "", "", "", "22", "28", "34"]
-
-
-def visits(rng: np.random.Generator, days: int, *, stay: int = 0) -> pd.DataFrame:
-    """The ages of visitors, every five minutes; a few stay for five hours, one for so many rows."""
-    rows = 288 * days
-    lengths = np.where(rng.random(rows) < 0.01, 60, rng.integers(1, 8, rows))
-    ages = np.repeat(rng.integers(18, 80, rows), lengths)[:rows].astype(float)
-    ages[50 : 50 + stay] = 33.0
-    at = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(5 * np.arange(rows), unit="min")
-    return pd.DataFrame({"age": ages, "at": at})
-
-
-@cache
-def visited() -> Baseline:
-    return Baseline.fit(visits(np.random.default_rng(7), 30), timestamp="at")
-
-
-def profiled(baseline: Baseline, rows: pd.DataFrame) -> Profile:
-    """Read the rows in two batches, which may part those of one time."""
-    profile = Profile.empty(baseline.signature, baseline.cells)
-    for part in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
-        batch = pa.RecordBatch.from_pandas(part, preserve_index=False)
-        profile.update(batch, order=TimeOrder.of(batch.column("at")))
-    return profile

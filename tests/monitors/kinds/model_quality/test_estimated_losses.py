@@ -69,13 +69,3 @@ def test_errors_that_grow_at_the_same_inputs_are_told(of_values: Baseline, is_pa
     report = dl.check(table, of_values, kind=KIND)
 
     assert "they disagree" in report.details["estimate_note"]
-
-
-def growing(rows: int, seed: int, *, spread: float = 1.0) -> pa.Table:
-    """A regression whose errors grow with the distance of x from 0."""
-    rng = np.random.default_rng(seed)
-    x, other = rng.normal(size=rows) * spread, rng.normal(size=rows)
-    said = 2.0 * x + other
-    return pa.table(
-        {"x": x, "o": other, "y": said + rng.normal(size=rows) * (1 + np.abs(x) / 2), "said": said}
-    )

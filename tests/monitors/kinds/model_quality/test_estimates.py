@@ -25,7 +25,6 @@ from driftline.monitors.kinds.model_quality.outcome_models import learn_outcomes
 from tests.monitors.kinds.model_quality.cases import ask, flights, of
 
 CHANCES = np.array([0.05, 0.1, 0.2, 0.3, 0.45, 0.55, 0.6, 0.8, 0.9, 0.97])
-KIND = "model-quality"
 
 
 def answers(chance: np.ndarray, label: np.ndarray | None = None) -> Answers:
