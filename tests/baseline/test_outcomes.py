@@ -5,11 +5,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-import driftline as dl
 from driftline.baseline.outcomes import OutcomeCollector, Outcomes, class_texts
 from driftline.baseline.store import Baseline
 from driftline.errors import InputError
-from driftline.monitors.kind import find_kind
 from driftline.roles import Facet, Roles
 from driftline.signature import Column, Signature
 
@@ -151,23 +149,6 @@ def test_scores_in_percent_need_a_prediction_or_the_mend():
     with pytest.raises(InputError, match=r"0 to 100; expected 0 to 1"):
         Baseline.fit(percent, label="hired", probability="score")
     assert Baseline.fit(percent, **ANSWERS).outcomes is not None
-
-
-def test_a_reference_of_one_class_says_so() -> None:
-    x = np.arange(600.0)
-    said = np.where(x % 3 == 0, "fraud", "")
-    frame = pa.table({"x": x, "y": np.where(x % 2 == 0, "fraud", ""), "said": said})
-    baseline = Baseline.fit(frame, label="y", prediction="said")
-    both = pa.table({"x": x, "y": np.where(x % 2 == 0, "fraud", "fine"), "said": said})
-
-    report = dl.check(frame, baseline, kind="model-quality")
-
-    note = 'in the reference all 300 labelled rows have the class "fraud"; 300 rows have no label'
-    assert baseline.outcomes.classes_note == report.details["classes_note"] == note
-    assert find_kind("model-quality").detectable(baseline)[0] == note
-    assert Baseline.fit(both, label="y", prediction="said").outcomes.classes_note == ""
-    numbers = Baseline.fit(pa.table({"y": x * 0, "said": x}), label="y", prediction="said")
-    assert numbers.outcomes.classes_note == ""
 
 
 def test_a_positive_amount_is_no_class_of_a_binary_problem() -> None:

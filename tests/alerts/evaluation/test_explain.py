@@ -72,10 +72,3 @@ def test_a_composite_is_explained_by_its_conditions_and_its_suppressor(desk, hou
     with desk.engine.begin() as connection:
         set_state(connection, "both", "OK", "a test", desk.clock())
     assert desk.explain("both").rule == "set_by_hand"
-
-
-def test_explaining_writes_nothing_and_says_the_same_again(desk):
-    desk.alarm()
-    desk.add(0.9)
-
-    assert desk.explain() == desk.explain()

@@ -59,22 +59,6 @@ def test_a_slow_receiver_holds_up_nobody_else(
     assert not [one for one in found if one.status == "sending"]
 
 
-def test_the_loop_delivers_all_and_each_once(house, engine, clock, evaluator, receiver):
-    done = threading.Event()
-    receiver.on_request = lambda: done.set() if len(receiver.requests) == 60 else None
-    house.channel("pager", receiver.url)
-    for number in range(60):
-        house.alarm(f"drift-{number}", alarm_actions=("pager",))
-    house.put(1.0)
-    evaluator.step()
-
-    with delivering(engine, clock) as deliverer:
-        assert done.wait(60)
-
-    assert deliverer.failures.count == 0
-    assert len(set(receiver.ids)) == len(receiver.ids) == 60
-
-
 @both_in_full
 def test_a_failing_receiver_gets_one_probe_while_that_is_under_way(
     house, engine, clock, evaluator, receiver

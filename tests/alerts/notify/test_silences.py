@@ -121,24 +121,6 @@ def test_what_is_sent_again_by_hand_is_sent_in_spite_of_a_silence(
     assert [row.status for row in rows(engine)] == ["delivered"]
 
 
-def test_sns_says_that_the_action_comes_after_a_mute_window(
-    house, clock, evaluator, deliverer, receiver, policy, silence
-):
-    house.channel("sns", receiver.url, format="sns")
-    house.alarm(alarm_actions=("sns",))
-    silence(
-        schedule={"expression": f"cron({clock():%M %H} * * *)", "duration": "PT2H"},
-        alarm_names=["drift"],
-    )
-    house.put(1)
-    evaluator.step()
-    clock.advance(hours=2, minutes=1)
-    policy.step()
-    deliverer.step()
-    ((_, body),) = receiver.requests
-    assert json.loads(json.loads(body)["Message"])["ActionExecutedAfterMuteWindow"] is True
-
-
 @both_databases
 def test_a_silence_that_is_expired_ends_at_once_and_stays(
     house, engine, clock, evaluator, deliverer, pager, policy, silence

@@ -121,19 +121,6 @@ def test_what_is_sent_arrives_once_and_in_order(line: Line) -> None:
     assert read_gaps(line.root) == []
 
 
-def test_what_was_committed_is_not_read_again_after_a_restart(line: Line) -> None:
-    line.write("a", "b")
-    ship_all(line.options, line.spool_dir)
-    line.sink_until_stored("a", "b")
-    line.write("c")
-    ship_all(line.options, line.spool_dir)
-
-    second = line.sink_until_stored("c")
-
-    assert stored(line.root).num_rows == 3
-    assert second.counters["duplicates"] == 0
-
-
 def test_when_the_groups_offsets_are_lost_nothing_is_doubled(line: Line) -> None:
     line.write("a", "b")
     ship_all(line.options, line.spool_dir)

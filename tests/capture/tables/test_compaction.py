@@ -110,6 +110,7 @@ def test_marks_outlive_compaction_checkpoints_a_cut_log_and_vacuum(
     assert len(rows_of(stored)) == 60
 
 
+@pytest.mark.full  # A hundred commits.
 def test_a_long_log_is_cut_by_itself_once_its_entries_are_old(
     root: str, stored: DeltaFolder
 ) -> None:

@@ -127,8 +127,10 @@ def report(root: str, execution: Execution) -> dict[str, object]:
     return json.loads((Path(root) / execution.folder / "report.json").read_text())
 
 
-@pytest.mark.parametrize("kind", ["data-quality", "model-quality"])
-@pytest.mark.parametrize("write", FORMS)
+@pytest.mark.parametrize(
+    ("write", "kind"),
+    [*((form, "data-quality") for form in FORMS), (write_parquet, "model-quality")],
+)
 def test_a_window_of_a_table_is_judged_and_run_again_with_the_same_bytes(
     judge, engine: Engine, root: str, tmp_path: Path, rng, write, kind: str
 ) -> None:

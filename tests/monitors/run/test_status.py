@@ -92,24 +92,6 @@ def test_a_window_is_overdue_ten_minutes_after_it_could_have_been_run(engine, de
     ]
 
 
-def test_one_run_is_overdue_until_it_was_made(engine, declare):
-    declare(schedule="NOW")
-    window = Window(START, START + timedelta(hours=7))
-
-    assert late(engine, window.end + GRACE) == []
-    assert late(engine, START + 900 * DAY) == [("daily", window)]
-    with engine.begin() as connection:
-        connection.execute(insert(leases).values(monitor="daily", done_until=window.end))
-    assert late(engine, START + 900 * DAY) == []
-
-
-@pytest.mark.parametrize("schedule", ["external", "cron(0 0 1 1 ? 1999)"])
-def test_what_has_no_window_to_come_is_never_overdue(engine, declare, schedule):
-    declare(schedule=schedule)
-
-    assert late(engine, START + 900 * DAY) == []
-
-
 def test_a_stored_monitor_that_does_not_parse_is_told_once_and_the_others_run(
     engine, declare, caplog
 ) -> None:

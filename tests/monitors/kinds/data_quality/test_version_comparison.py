@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,12 +64,3 @@ def test_columns_that_are_new_gone_or_of_another_type_have_changed(before):
     assert column(found, "seats").result.note == "another type"
     assert column(found, "temp").changes == ("the column is gone",)
     assert (column(found, "temp").type_after, found.new_columns) == (None, ("gate",))
-
-
-def test_constraints_alone_cannot_be_compared(before):
-    bare = replace(before, profile=None, statistics=None, cells={})
-
-    found = compare_versions(bare, before)
-
-    assert (found.decided, found.comparison("temp")) == (False, None)
-    assert found.summary.startswith("nothing could be compared")
