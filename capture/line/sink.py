@@ -73,7 +73,8 @@ class Sink:
     kept raw; ``trusts_event_time``: whether an endpoint takes the event times that its clients
     state; ``commit_interval_s``, ``commit_records``, ``commit_bytes``: a commit is made when the
     oldest record has waited this long, or so many records, or bytes of frames, are waiting;
-    whichever comes first. The last two bound the memory, too; ``poll_s``: how long ``run`` waits
+    whichever comes first. The last two bound the memory, too: so many bytes, with what one receipt
+    adds, are one group, whose rows are built once; ``poll_s``: how long ``run`` waits
     when there is nothing or little new; ``counters``: ``records``, ``rows``, ``gaps`` and
     ``commits`` made, ``duplicates`` dropped, ``failures`` that were tried again.
     """
@@ -87,7 +88,7 @@ class Sink:
         trusts_event_time: Callable[[str], bool] = lambda _: False,
         commit_interval_s: float = 10.0,
         commit_records: int = 10_000,
-        commit_bytes: int = 64 << 20,
+        commit_bytes: int = 24 << 20,
         poll_s: float = 0.1,
         monotonic: Callable[[], float] = time.monotonic,
         observe: Observe | None = None,

@@ -14,12 +14,18 @@ pyfunc/scoring_server; pandas.DataFrame.to_dict, its orients.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeGuard, TypeVar, cast
 
 from driftline.formats.body_limits import MAX_ROWS, BodyError, require_rows
 from driftline.formats.cells import as_text
-from driftline.formats.shapes.tensors import TENSOR_FIELDS, is_tensors, read_tensors
+from driftline.formats.shapes.tensors import (
+    TENSOR_FIELDS,
+    is_tensors,
+    read_tensors,
+    tensor_columns,
+)
 from driftline.signature import Column, Signature
 
 _MAX_EXTRAS = 64
@@ -104,9 +110,21 @@ class RequestRows:
         return self._quickly(document) or self._carefully(document)
 
     def columns_of(self, document: object) -> Sequence[Sequence[object]] | None:
-        """Return a document's columns, where its rows are objects with the same fields."""
+        """Return a document's columns, where it holds them or objects with the same fields."""
         entries = self._entries(document)
-        return None if entries is None else self._alike(entries)
+        columns = None if entries is None else self._alike(entries)
+        if columns is not None or type(document) is not dict:
+            return columns
+        found = opened(document, self._known, ENVELOPES)
+        named: Mapping[str, Sequence[object]] = {}
+        if is_split(found) and self._known.isdisjoint(found):
+            named = split_columns(found)
+        elif is_tensors(found):
+            named = tensor_columns(cast("list[dict[str, object]]", found), self.names)
+        if named.keys() != set(self.names):
+            return None
+        columns = [named[name] for name in self.names]
+        return columns if 0 < len(columns[0]) <= self._max_rows else None
 
     def _quickly(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]] | None:
         """Read objects, and lists of one length, in the usual envelopes."""
@@ -140,14 +158,10 @@ class RequestRows:
 
     def _alike(self, entries: Sequence[Any]) -> Sequence[Sequence[object]] | None:
         """Return the columns of objects with the same fields."""
-        if len(entries) < 2 or set(map(type, entries)) != {dict}:
+        fields = fields_of(entries)
+        plan = None if fields is None else self._plans[tuple(entries[0])]
+        if fields is None or plan is None or plan.others:
             return None
-        if len(set(map(tuple, entries))) > 1:
-            return None
-        plan = self._plans[tuple(entries[0])]
-        if plan is None or plan.others:
-            return None
-        fields = zip(*map(dict.values, entries), strict=True)
         return cast("Sequence[Sequence[object]]", plan.pick([*fields, (None,) * len(entries)]))
 
     def _objects(
@@ -314,6 +328,17 @@ class Plans(dict[Key, Plan | None]):
         return plan
 
 
+def fields_of(entries: Sequence[Any]) -> list[list[object]] | None:
+    """Return the values of each field, where several rows are objects of the same fields."""
+    if len(entries) < 2 or set(map(type, entries)) != {dict}:
+        return None
+    names = [*entries[0]]
+    # As no object has a name twice, only rows of these fields in this order make such a list.
+    if list(chain.from_iterable(entries)) != names * len(entries):
+        return None
+    return [list(map(itemgetter(name), entries)) for name in names]
+
+
 def listed(names: Sequence[str]) -> str:
     """Return how many names there are, and the first of them."""
     more = ", …" if len(names) > _MAX_TOLD else ""
@@ -388,6 +413,16 @@ def split_frame(found: Mapping[str, object], most: int = MAX_ROWS) -> list[objec
     if any(not isinstance(row, list) or len(row) != len(names) for row in rows):
         raise BodyError(f"a row of “data” has other than {len(names)} values")
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def split_columns(found: Mapping[str, object]) -> dict[str, Sequence[object]]:
+    """Return the columns of a frame of pandas in the orient ``split``; none of an unusual one."""
+    names, rows = found["columns"], found["data"]
+    if type(names) is not list or type(rows) is not list or set(map(type, names)) != {str}:
+        return {}
+    if set(map(type, rows)) != {list} or set(map(len, rows)) != {len(set(names))}:
+        return {}
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 def inner(entry: object, known: Container[str]) -> object:

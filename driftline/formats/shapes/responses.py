@@ -19,6 +19,7 @@ from driftline.formats.shapes.requests import (
     Plan,
     Plans,
     Row,
+    fields_of,
     is_split,
     opened,
     picker,
@@ -108,13 +109,11 @@ class AnswerRows:
 
     def _alike(self, entries: Sequence[Any]) -> Sequence[Sequence[object]] | None:
         """Return the columns of objects with the same fields of plain values."""
-        if len(entries) < 2 or set(map(type, entries)) != {dict}:
+        fields = fields_of(entries)
+        if fields is None or not NESTED.isdisjoint(map(type, chain.from_iterable(fields))):
             return None
-        if len(set(map(tuple, entries))) > 1:
-            return None
-        fields = list(zip(*map(dict.values, entries), strict=True))
         plan = self._plans[tuple(entries[0])]
-        if plan is None or not NESTED.isdisjoint(map(type, chain.from_iterable(fields))):
+        if plan is None:
             return None
         return cast("Sequence[Sequence[object]]", plan.pick([*fields, (None,) * len(entries)]))
 

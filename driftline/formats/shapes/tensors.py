@@ -58,6 +58,26 @@ def read_tensors(
     return tensors
 
 
+def tensor_columns(
+    found: Sequence[dict[str, object]], names: Sequence[str]
+) -> dict[str, Sequence[object]]:
+    """Return the columns of flat tensors: a tensor each, or one of all; none of unusual ones."""
+    columns: dict[str, Sequence[object]] = {}
+    for tensor in found:
+        shape, values, name = tensor["shape"], tensor.get("data"), tensor["name"]
+        is_lone = len(found) == 1 and name not in names
+        width = len(names) if is_lone else 1
+        if type(values) is not list or "parameters" in tensor or not isinstance(name, str):
+            return {}
+        if shape != [len(values) // width, width] and (shape != [len(values)] or width > 1):
+            return {}
+        if is_lone:
+            return {name: values[at::width] for at, name in enumerate(names)}
+        columns[name] = values
+    are_alike = len(columns) == len(found) > 1 and len(set(map(len, columns.values()))) == 1
+    return columns if are_alike else {}
+
+
 def _read(tensor: dict[str, object], alone: int, most: int) -> Tensor:
     name, shape, values = str(tensor["name"]), tensor["shape"], tensor.get("data")
     told = f"tensor {name[:_MAX_TOLD]!r}"

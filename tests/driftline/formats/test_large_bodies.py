@@ -68,7 +68,7 @@ def stored(body: bytes, media_type: str, of: Signature, answers: int | None = No
 
 
 def many(size: int) -> int:
-    return LARGE_BYTES // max(size, 1) + 1
+    return 2 * LARGE_BYTES // max(size, 1) + 1
 
 
 def repeated(found, count: int, rows: int):
@@ -119,14 +119,39 @@ def as_records_with_more(rows):
     return [{"b": row[1], "a": row[0], "id": row[0]} for row in rows]
 
 
+def as_split(rows):
+    return {"dataframe_split": {"columns": ["b", "a"], "data": [row[::-1] for row in rows]}}
+
+
+def as_tensors(rows):
+    count = len(rows)
+    return {
+        "inputs": [
+            {"name": name, "shape": [count, 1], "datatype": "FP64", "data": [*values]}
+            for name, values in zip("ab", zip(*rows, strict=True), strict=True)
+        ]
+    }
+
+
+def as_one_tensor(rows):
+    values = [value for row in rows for value in row]
+    shape = [len(rows), 2]
+    return {"inputs": [{"name": "x", "shape": shape, "datatype": "FP64", "data": values}]}
+
+
 @given(
     st.lists(st.sampled_from(KINDS), min_size=2, max_size=2) | st.just(NUMBERS),
     st.lists(st.lists(VALUES | USUAL, min_size=2, max_size=2), min_size=2, max_size=3)
     | st.lists(st.lists(USUAL, min_size=2, max_size=2), min_size=2, max_size=3),
-    st.sampled_from([as_lists, as_objects, as_records_with_more]),
+    st.sampled_from(
+        [as_lists, as_objects, as_records_with_more, as_split, as_tensors, as_one_tensor]
+    ),
 )
 @example(NUMBERS, [[1, 2.5], [-0.0, 2**53 + 1]], as_lists)
 @example(NUMBERS, [[1e300, None], [10**30, True]], as_objects)
+@example(NUMBERS, [[1, 2.5], [3, 4]], as_split)
+@example(NUMBERS, [[1, 2.5], [3, 4]], as_tensors)
+@example(NUMBERS, [[1, 2.5], [3, 4]], as_one_tensor)
 @example(["int64", "string"], [[1, "x"], [10**30, 10**30]], as_lists)
 def test_a_large_json_body_gives_what_its_rows_give_in_a_small_one(kinds, rows, written):
     of = signature(kinds)
