@@ -334,7 +334,7 @@ STORED = {
     )
     for kind in KINDS
 }
-StoredResource = either("StoredResource", "A resource as it is stored, by its kind.",
+StoredResource: Any = either("StoredResource", "A resource as it is stored, by its kind.",
     Union[tuple(STORED.values())])  # noqa: UP007 - of a list
 
 Whoami = shape("Whoami", "Who asks, with which roles, for which endpoints (null: all).",
