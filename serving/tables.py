@@ -69,10 +69,10 @@ transform_jobs = Table(
     Column("started_at", UtcDateTime),
     Column("signature", Text),  # The endpoint's, by which records are read.
     Column("model", JSON),  # The declared model as it was when the job was created (jobs.py).
-    # Files are scored in the order of their paths. Null: not looked for yet.
+    # Files are scored in the order of their outputs. Null: not looked for yet.
     Column("file_count", Integer),
     Column("files_done", Integer, nullable=False, server_default="0"),
-    Column("last_file", Text),  # The last one whose output is whole.
+    Column("last_output", Text),  # The last one that is whole.
     Column("record_count", BigInteger, nullable=False, server_default="0"),
     *queue_columns(),
     Index(None, "created_at"),

@@ -44,7 +44,7 @@ class TransformJob:
     model: PinnedModel | None
     file_count: int | None
     files_done: int
-    last_file: str | None
+    last_output: str | None
     record_count: int
 
     @property

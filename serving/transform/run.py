@@ -116,14 +116,14 @@ class _Run:
                 "model that needs more memory than there is?"
             )
         files = find_files(job.spec, around.check_input)
-        waiting = [one for one in files if job.last_file is None or one.path > job.last_file]
-        count = job.files_done + len(waiting)
-        self._owned.keep(around.now(), file_count=count)
+        after = job.last_output or ""
+        left = sum(one.output_key > after for one in files)
+        self._owned.keep(around.now(), file_count=job.files_done + left)
         scoring = Scoring(
             job.spec, around.find_model(job), self, around.work_dir,
             check_input=around.check_input, check_output=around.check_output,
         )  # fmt: skip
-        loop, work = asyncio.get_running_loop(), asyncio.create_task(scoring.run(waiting))
+        loop, work = asyncio.get_running_loop(), asyncio.create_task(scoring.run(files, after))
         ended: list[DriftlineError] = []
 
         def keep() -> None:
@@ -164,6 +164,6 @@ class _Run:
         """Store that the output of a file is there."""
         self._files_done += 1
         self._owned.keep(
-            self._around.now(), files_done=self._files_done, last_file=file.path,
+            self._around.now(), files_done=self._files_done, last_output=file.output_key,
             record_count=self._records, attempts=1, failure_reason=None,
         )  # fmt: skip

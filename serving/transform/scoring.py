@@ -67,7 +67,7 @@ class Progress(Protocol):
 
 
 def find_files(spec: TransformJobSpec, check: Callable[[str], None]) -> list[InputFile]:
-    """Return the files of a job in the order of their paths; ``check`` may refuse one."""
+    """Return the files of a job in the order of their outputs; ``check`` may refuse one."""
     found: dict[str, InputFile] = {}
     for where in spec.transform_input.data_source.s3_data_source.places:
         check(where)
@@ -81,7 +81,7 @@ def find_files(spec: TransformJobSpec, check: Callable[[str], None]) -> list[Inp
             other = found.setdefault(key, InputFile(file.shown, key)).path
             if other != file.shown:
                 raise InputError(f"{other} and {file.shown} would both become {key}; rename one")
-    return sorted(found.values(), key=lambda file: file.path)
+    return sorted(found.values(), key=lambda file: file.output_key)
 
 
 class Scoring:
@@ -99,17 +99,20 @@ class Scoring:
         self._signature: Signature | None = None
         self._classes: Sequence[object] = ()
 
-    async def run(self, files: Sequence[InputFile]) -> None:
-        """Score files in their order; the output of each appears when it is whole."""
+    async def run(self, files: Sequence[InputFile], after: str = "") -> None:
+        """Score files in their order; the output of each appears when it is whole.
+
+        From the one behind an output on: what is learnt of all files is the same whoever scores.
+        """
         try:
-            if files:
-                await self._prepare(locate(files[0].path))
+            await self._prepare([locate(file.path) for file in files])
             for file in files:
-                await self._transform(file)
+                if file.output_key > after:
+                    await self._transform(file)
         finally:
             await self._workers.stop()
 
-    async def _prepare(self, first: Location) -> None:
+    async def _prepare(self, places: Sequence[Location]) -> None:
         """Learn what the model takes, from itself or from the first records."""
         description = await self._workers.describe()
         self._classes = description["classes"] if description["has_probability"] else ()
@@ -118,12 +121,14 @@ class Scoring:
             self._signature = Signature.from_json(self._launch.signature)
             names = [column.name for column in self._signature.inputs]
         elif self._spec.is_parquet:
-            self._signature = signature_of_schema(read_schema(first), names)
+            self._signature = signature_of_schema(read_schema(places[0]), names)
         if self._spec.input_format == "csv":
-            assembly = self._assembly(first)
-            for batch in assembly.batches():
-                self._signature = self._learnt(first, batch, assembly.request(batch), names)
-                break
+            for place in places:
+                assembly = TextAssembly(self._spec, place)
+                if (batch := next(assembly.batches(), None)) is not None:
+                    body = assembly.request(batch)
+                    self._signature = self._learnt(place, batch, body, names)
+                    break
         if self._launch.signature is None and self._signature is not None:
             self._workers.sign(self._signature.to_json())
 
