@@ -46,7 +46,12 @@ async def whoami(services: Services) -> Json:
     }
 
 
-@operation("GET /tokens", role="admin", command="token list")
+@operation(
+    "GET /tokens",
+    role="admin",
+    command="token list",
+    columns="name roles endpoints until=expires_at revoked_at",
+)
 def tokens(
     services: Services, limit: Limit = PAGE, next_token: PageToken = None
 ) -> Page[stored.Token]:

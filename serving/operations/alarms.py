@@ -75,6 +75,8 @@ def preview_alarm(services: Services, document: Document) -> list[Line]:
 @operation(
     "GET /alarm-states", role="viewer", answer=Page[answers.ListedAlarm], errors=(404,),
     command="alarm list",
+    columns="name kind state=state_value since=state_transitioned_timestamp "
+    "enabled=actions_enabled suppressed_by=actions_suppressed_by",
 )  # fmt: skip
 def alarms(
     services: Services,

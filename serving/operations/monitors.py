@@ -185,6 +185,7 @@ def backtest_monitor(
 @operation(
     "GET /monitors/{name}/marks", role="viewer", of=OF, answer=Page[answers.Mark],
     command="monitor marks",
+    columns="id verdict feature check window=window_start until withdrawn_at author reason",
 )  # fmt: skip
 def marks(
     services: Services,

@@ -70,16 +70,17 @@ def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
         "2026-01-12", "2026-01-13", "2026-01-14",
     ]  # fmt: skip
     assert second.stdout.splitlines() == [
-        "0 windows run, 3 had been run before",
-        "1 windows are still the scheduler's to run",
+        "monitor: history",
+        "windows: 0",
+        "already_run: 3",
+        "left_to_schedule: 1",
     ]
-    lines = again.stdout.splitlines()
-    assert lines[0] == "3 windows run, 0 had been run before"
-    assert [line.split() for line in lines[3:5]] == [
-        ["NoData", "2"],
-        ["CompletedWithViolations", "1"],
+    assert again.stdout.splitlines()[:4] == [
+        "monitor: history",
+        "windows: 3",
+        "by_status: NoData=2 CompletedWithViolations=1",
+        "already_run: 0",
     ]
-    assert lines[6].split()[0] == "2026-01-14T00:00:00+00:00"
     listed = server.client.get("/api/v1/monitors/history/executions").json()["items"]
     assert [one["id"] for one in listed[::-1]] == [one["id"] for one in found["executions"]]
     server.client.delete("/api/v1/monitors/history").raise_for_status()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -80,38 +79,15 @@ def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[T
     yield Table(["at", "who", "what", "status"], rows)
 
 
-def _caller(found: Mapping[str, Any], _asked: object) -> Iterator[str]:
-    where = ", ".join(found["endpoints"] or ()) or "all endpoints"
-    roles = ", ".join(found["roles"]) or "no role"
-    yield f"{found['subject']} (by {found['via']}): {roles}; {where}"
-
-
-def _listed(found: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Table]:
-    yield Table(["name", "roles", "endpoints", "status", "until"], [_row(one) for one in found])
-
-
 def _what(action: str, target: str) -> str:
     """Return what was done to what, in one line; of a request the method and its own path."""
     return " ".join(f"{action.partition(' /')[0]} {target}".split())
-
-
-def _row(one: Mapping[str, Any]) -> dict[str, object]:
-    now, end = datetime.now(UTC), one["expires_at"]
-    has_ended = end is not None and datetime.fromisoformat(end) <= now
-    return {
-        "name": one["name"],
-        "roles": ", ".join(one["roles"]),
-        "endpoints": ", ".join(one["endpoints"] or ()) or "all",
-        "status": "revoked" if one["revoked_at"] else "ended" if has_ended else "valid",
-        "until": end and end[:16],
-    }
 
 
 add_operations(
     token,
     "token",
     {
-        "list": _listed,
         "revoke": lambda _, asked: [
             f'token "{asked["name"]}" is revoked; servers refuse it within 10 s'
         ],
@@ -119,4 +95,4 @@ add_operations(
     },
 )
 audit = command_named("audit", _audited)
-whoami = command_named("whoami", _caller)
+whoami = command_named("whoami")

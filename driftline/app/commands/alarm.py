@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -12,27 +11,13 @@ from driftline.app.commands import options
 from driftline.app.commands.alarm_text import explained
 from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table, harmless, show_json
+from driftline.app.commands.output import Answer, harmless, show_json
 
 alarm = typer.Typer(
     help="See why alarms are in their states, set states, replay alarms.", no_args_is_help=True
 )
 
 Names = Annotated[list[str], typer.Argument(help="Names of alarms, metric or composite.")]
-
-
-def _listed(alarms: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Table]:
-    rows = [
-        {
-            "name": alarm["name"],
-            "kind": alarm["kind"],
-            "state": alarm["state_value"],
-            "since": _time(alarm["state_transitioned_timestamp"]),
-            "actions": _actions(alarm),
-        }
-        for alarm in alarms
-    ]
-    yield Table(["name", "kind", "state", "since", "actions"], rows)
 
 
 def _changed(found: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
@@ -86,28 +71,14 @@ def delete(
             show_json({"deleted": gone})
 
 
-def _time(text: str) -> str:
-    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S")
-
-
 def _switch(client: Client, names: list[str], *, enabled: bool) -> Answer:
     client.switch_alarm_actions(names, enabled)
     value = {"names": names, "actions_enabled": enabled}
     return Answer(value, [f"{name}: actions {'on' if enabled else 'off'}" for name in names])
 
 
-def _actions(alarm: Mapping[str, Any]) -> str:
-    """Return in a word whether an alarm's actions run."""
-    if not alarm["actions_enabled"]:
-        return "off"
-    if alarm.get("actions_suppressed_by"):
-        return f"held ({alarm['actions_suppressed_by']})"
-    lists = ("alarm_actions", "ok_actions", "insufficient_data_actions")
-    return "on" if any(alarm[key] for key in lists) else "none"
-
-
 add_operations(
     alarm,
     "alarm",
-    {"list": _listed, "explain": lambda found, _: explained(found), "set-state": _changed},
+    {"explain": lambda found, _: explained(found), "set-state": _changed},
 )

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import lines_of
 from driftline.app.commands.options import Client, moment
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer
 from driftline.app.commands.resources import monitor
 from driftline.app.progress import progress
 from driftline.errors import InputError
 
 Start = Annotated[str, typer.Option("--from", help="Start of the span, RFC 3339.")]
 End = Annotated[str, typer.Option("--to", help="End of the span (exclusive).")]
+_COLUMNS = "window=window_start status violations=violation_count failure=failure_reason cause"
 Again = Annotated[
     bool, typer.Option("--again", help="Also windows that were run; unchanged rows stay as is.")
 ]
@@ -58,7 +60,9 @@ def backfill(
         "left_to_schedule": answer["left_to_schedule"],
         "executions": ran,
     }
-    return Answer(found, _lines(found, ran), code=_code(counts))
+    notable = [one for one in ran if one["status"] not in ("Completed", "NoData")]
+    shown = lines_of({**found, "executions": notable}, _COLUMNS)
+    return Answer(found, shown, code=_code(counts))
 
 
 def _code(counts: Mapping[str, int]) -> int:
@@ -66,24 +70,3 @@ def _code(counts: Mapping[str, int]) -> int:
         return 1
     is_undecided = bool(counts) and not counts.get("Completed")
     return 3 if is_undecided or counts.get("Failed") or counts.get("Stopped") else 0
-
-
-def _lines(found: Mapping[str, Any], ran: Sequence[Mapping[str, Any]]) -> Iterator[str | Table]:
-    yield f"{found['windows']:,} windows run, {found['already_run']:,} had been run before"
-    if found["left_to_schedule"]:
-        yield f"{found['left_to_schedule']:,} windows are still the scheduler's to run"
-    if ran:
-        counts = found["by_status"].items()
-        yield Table(["status", "windows"], [{"status": k, "windows": n} for k, n in counts])
-    notable = [one for one in ran if one["status"] not in ("Completed", "NoData")]
-    if notable:
-        rows = [
-            {
-                "window": one["window_start"],
-                "status": one["status"],
-                "violations": one["violation_count"],
-                "cause": one["failure_reason"] or one["cause"],
-            }
-            for one in notable
-        ]
-        yield Table(["window", "status", "violations", "cause"], rows)

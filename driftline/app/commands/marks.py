@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import typer
 
 from driftline.access.principal import system_user
 from driftline.app.commands import options
+from driftline.app.commands.operations import lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer
 from driftline.app.commands.resources import monitor
 from driftline.errors import DriftlineError
 
@@ -78,7 +80,7 @@ def mark(
         for done in reversed(marked):
             client.withdraw_mark(name, done["mark"]["id"], author=said)
         raise
-    lines = [line for one in marked for line in _lines(one)]
+    lines = chain.from_iterable(map(lines_of, marked))
     return Answer(marked if len(marked) > 1 else marked[0], lines)
 
 
@@ -95,36 +97,4 @@ def unmark(
     Example: driftline monitor unmark flights-data-quality 3
     """
     withdrawn = client.withdraw_mark(name, mark_id, author=author or system_user())
-    return Answer(withdrawn, _lines(withdrawn))
-
-
-def listed_marks(marks: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Table]:
-    """Return what people see of a list of marks."""
-    columns = ["id", "verdict", "feature", "check", "window", "until", "author", "reason"]
-    yield Table(columns, [_row(mark) for mark in marks])
-
-
-def _row(mark: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the list shows of a mark."""
-    verdict = f"{mark['verdict']} (withdrawn)" if mark["withdrawn_at"] else mark["verdict"]
-    window, until = mark["window_start"][:16], (mark["until"] or "")[:16]
-    feature = mark["feature"] or "all"
-    return {**mark, "verdict": verdict, "window": window, "until": until, "feature": feature}
-
-
-def _lines(done: Mapping[str, Any]) -> list[str]:
-    """Return what a mark did, for people."""
-    mark = done["mark"]
-    what = mark["feature"] or "all of the window"
-    state = "withdrawn" if mark["withdrawn_at"] else "marked"
-    lines = [f"mark {mark['id']}: {what} {state} as {mark['verdict']}"]
-    if done["monitors"]:
-        version = mark["baseline_version_before" if state == "withdrawn" else
-                       "baseline_version_after"]  # fmt: skip
-        names = ", ".join(done["monitors"])
-        lines.append(f"baseline version {version} is used from the next window on by {names}")
-    lines += [
-        f"judged again: {one['window_start']}: {one['failure_reason'] or one['status']}"
-        for one in done["executions"]
-    ]
-    return lines
+    return Answer(withdrawn, lines_of(withdrawn))

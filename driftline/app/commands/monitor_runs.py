@@ -9,14 +9,16 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.marks import listed_marks
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.commands.resources import monitor
 from driftline.app.progress import progress
 
 POLL_S = 1.0
+_COLUMNS = (
+    "window=window_start status rows=row_count violations=violation_count execution=id reason"
+)
 
 
 @monitor.command("executions")
@@ -77,19 +79,10 @@ def _listed(found: Mapping[str, Any]) -> Iterator[str | Table]:
     for one in found["pending"]:
         behind = f", waits for {one['waits_for']}" if one["waits_for"] else ""
         yield f"Pending: {one['start']} to {one['end']}{behind}"
-    columns = ["window", "status", "rows", "violations", "execution", "reason"]
-    rows = [
-        {
-            "window": one["window_start"],
-            "status": one["status"],
-            "rows": one["row_count"],
-            "violations": one["violation_count"],
-            "reason": one["failure_reason"] or one["cause"],
-            "execution": one["id"],
-        }
-        for one in found["executions"]
+    items = [
+        {**one, "reason": one["failure_reason"] or one["cause"]} for one in found["executions"]
     ]
-    yield Table(columns, rows)
+    yield from lines_of(items, _COLUMNS)
 
 
 def _ran(execution: Mapping[str, Any], _asked: object) -> Answer:
@@ -125,5 +118,5 @@ def _renewed(made: Mapping[str, Any], _asked: object) -> Iterator[str]:
 add_operations(
     monitor,
     "monitor",
-    {"run": _ran, "cancel": _cancelled, "baseline": _renewed, "marks": listed_marks},
+    {"run": _ran, "cancel": _cancelled, "baseline": _renewed},
 )
