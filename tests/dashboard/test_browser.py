@@ -41,25 +41,6 @@ def test_a_cell_of_the_heat_map_opens_its_window(visit):
     seen.check()
 
 
-def test_windows_and_features_by_keyboard_alone(visit):
-    seen = visit()
-    page = seen.open(MONITOR)
-
-    page.get_by_role("link", name="Earlier window").focus()
-    page.keyboard.press("Enter")
-    expect(page.locator("#page details.windows summary")).to_contain_text("21 Nov")
-    page.locator("#page details.windows summary").focus()
-    page.keyboard.press("Enter")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    expect(page.locator("#page details.windows summary")).to_contain_text("22 Nov")
-    page.get_by_role("link", name="dest", exact=True).focus()
-    page.keyboard.press("Enter")
-
-    expect(page.get_by_role("heading", name="dest: reference beside window")).to_be_visible()
-    seen.check()
-
-
 def test_back_and_reload_keep_what_was_seen(visit):
     seen = visit()
     page = seen.open("/")

@@ -110,10 +110,9 @@ def test_who_opens_a_wrong_address_of_rows_in_a_browser_reads_one_sentence(seede
     assert sent[1]["body"] == words
 
 
-@pytest.mark.parametrize("width", [1440, 390])
-def test_the_page_links_the_file_and_tells_when(visit, asked, tmp_path, width) -> None:
+def test_the_page_links_the_file_and_tells_when(visit, asked, tmp_path) -> None:
     query, violation = asked
-    shown = visit(width)
+    shown = visit()
     page = shown.open(f"/monitors/{query['monitor']}?{urlencode(query)}")
     panel = page.locator("section", has_text="Contributing rows").last
 

@@ -90,7 +90,7 @@ def test_what_drifted_last_night_and_its_rows_exported(visit, seeded, press, wid
     assert {line["origin"] for line in lines} == {"EWR"}
 
 
-@walked(ways=["mouse", "phone"])
+@walked(ways=["mouse"])
 def test_which_new_value_in_how_many_rows(visit, seeded, press, width):
     several = of_last_night(seeded, "carrier").count("EDV")
     with journey(visit(width), "/", clicks=2) as page:

@@ -71,19 +71,3 @@ def test_all_rows_by_pages_and_as_a_file(visit, seeded, tmp_path):
     assert len(names) == len({*names}) == rows
     assert first + second == names[:100]
     seen.check()
-
-
-def test_a_click_on_a_bar_explains_its_rows(visit):
-    seen = visit()
-    page = seen.open("/monitors/flights-data-quality?window=20131118T000000Z&feature=carrier")
-    figure = page.locator("#comparison .nsewdrag")
-    expect(figure).to_be_attached()
-    figure.scroll_into_view_if_needed()
-    box = figure.bounding_box()
-
-    # Far right of every bar, in the first one's row.
-    page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + 12)
-
-    page.wait_for_url("**/monitors/flights-data-quality/explain?window=20131118*where=carrier*")
-    expect(page.get_by_role("heading", name="What differs")).to_be_visible()
-    seen.check()

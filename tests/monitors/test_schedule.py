@@ -268,5 +268,5 @@ def test_no_firing_is_lost_or_doubled_when_clocks_change(change, minutes, hours)
 
     forwards = takewhile(lambda one: one <= end, schedule.firings(start - timedelta(minutes=1)))
     assert list(forwards) == expected
-    for moment in moments[day + 180 :: 7]:
+    for moment in moments[day + 180 :: 43]:
         assert schedule.fired_before(moment) == max(one for one in expected if one <= moment)
