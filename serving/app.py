@@ -45,6 +45,7 @@ from driftline.serving.operations.plain_body import require_plain_body
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.annotating import resume_marks
 from driftline.serving.provisioning.apply import Applier
+from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.provisioning.rolling import Rolling
 from driftline.serving.resources.endpoints import declared_endpoints
 from driftline.serving.transform.dispatch import TransformJobs
@@ -113,7 +114,8 @@ def _api(
     watch: tuple[Traffic, Health],
     later: AsyncInvocations,
 ) -> FastAPI:
-    applier = Applier(context, reconciler)
+    controllers = Controllers(context, reconciler)
+    applier = Applier(context, reconciler, controllers)
     counters = dict.fromkeys(LOOPS, 0)
     exposition.count("driftline_loop_", lambda: counters, LOOPS)
     jobs = TransformJobs(context, lambda file: reconciler.outdate([file]))
@@ -129,7 +131,7 @@ def _api(
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
         rolling = Rolling(context, applier.promote)
-        runs = (reconciler, *watch, later, jobs, rolling, pairs)
+        runs = (reconciler, controllers, *watch, later, jobs, rolling, pairs)
         loops = {type(one).__name__: one.run for one in runs}
         tasks = [asyncio.create_task(_loop(*one, counters)) for one in loops.items()]
         tasks.append(asyncio.create_task(asyncio.to_thread(resume_marks, context, asked, stop)))

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select
 
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.database.engine import read_connection
-from driftline.monitors.definitions import MonitorDefinition, get_definition
+from driftline.monitors.definitions import MonitorDefinition, definition_made_at, get_definition
 from driftline.monitors.tables import executions
 from driftline.serving.context import ServerContext
 from driftline.serving.resources import store
@@ -15,7 +15,10 @@ from driftline.serving.resources import store
 def declared_monitor(context: ServerContext, name: str) -> MonitorDefinition:
     """Return the definition of a declared monitor; NotFoundError names the nearest."""
     with read_connection(context.engine) as connection:
-        return get_definition(connection, store.get(connection, "Monitor", name).name)
+        row = store.get(connection, "Monitor", name)
+        if definition_made_at(connection, row.name) is None:
+            raise store.not_ready(row)
+        return get_definition(connection, row.name)
 
 
 def known_monitor(connection: Connection, name: str) -> str:

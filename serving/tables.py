@@ -32,10 +32,21 @@ resources = Table(
     Column("tags", JSON, nullable=False),
     # As declared, with defaults filled in; secrets are replaced by a digest.
     Column("spec", JSON, nullable=False),
-    # Where the made thing lies: digests, locations, versions, signatures (resource_store.py).
-    Column("made", JSON, nullable=False),
-    # Counts up with each change.
+    # Digests of the files that it names, as they were when it was applied.
+    Column("content", JSON, nullable=False),
+    # Counts up with each change of what is declared.
     Column("generation", Integer, nullable=False),
+    # What the last generation that became ready consists of (resources/store.py); {}: none did.
+    Column("made", JSON, nullable=False),
+    # How far the generation that is declared is, which one that is said of, and why it failed.
+    Column("phase", String(16), nullable=False),
+    Column("reason", Text),
+    Column("observed_generation", Integer),
+    # Who applied it: in whose name its artifacts come into use.
+    Column("applied_by", JSON, nullable=False),
+    # The server that brings it about.
+    Column("lease_owner", String(36)),
+    Column("lease_until", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
 )

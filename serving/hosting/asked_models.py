@@ -33,6 +33,7 @@ from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool, TimedOutError
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.resources.endpoints import made_of_model
 from driftline.serving.resources.model_files import model_digest
 from driftline.serving.resources.specs import variants_and_shadows, variants_of
 
@@ -222,12 +223,12 @@ class EndpointModels(AskedModels):
         with read_connection(self._engine) as connection:
             found = store.find(connection, "Endpoint", endpoint)
             listed = variants_of if variant is None else variants_and_shadows
-            variants = [] if found is None else listed(found.spec)
+            variants = [] if found is None or not found.made else listed(found.running)
             variants = [one for one in variants if variant in (None, one["variant_name"])]
             if found is None or not variants:
                 return None
             name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
-            made = store.get(connection, "Model", name).made
+            made = made_of_model(found, name)
             if "file" not in made:  # Many models.
                 return None
         if made.get("description", {}).get("kind") == BODIES:

@@ -14,9 +14,8 @@ import asyncio
 import logging
 import math
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -30,7 +29,6 @@ from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.child import Child
 from driftline.serving.hosting.log_file import LogFile, LostWorkers, remove_unused
 from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.own_folders import remove_unused_folders
@@ -40,7 +38,12 @@ from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import DesiredVariant, list_desired, list_foreign
+from driftline.serving.resources.endpoints import (
+    DesiredVariant,
+    list_desired,
+    list_foreign,
+    list_waiting,
+)
 from driftline.serving.resources.model_uses import leave, say_used, unused
 
 log = logging.getLogger(__name__)
@@ -48,8 +51,6 @@ log = logging.getLogger(__name__)
 # SageMaker's words for the states of an endpoint, and ours for one that an app of its own answers.
 Status = Literal["Creating", "Updating", "InService", "Failed", "CapturedOnly"]
 
-# How long a caller that changed something waits to see it run.
-SETTLE_S = 120.0
 RETRY_S = 2.0
 # How long a server that begins is not ready while its models are loaded.
 FIRST_STARTS_S = 30.0
@@ -67,6 +68,7 @@ class Declared:
 
     variants: list[DesiredVariant]
     foreign: frozenset[str]  # Names without case.
+    waiting: frozenset[str] = frozenset()  # Of endpoints of which no generation became ready.
     changes: int = 0  # The count of changes that it was read at.
 
     @classmethod
@@ -74,7 +76,8 @@ class Declared:
         """Return what is declared now."""
         changes = store.changes(connection)  # First: what changes meanwhile is read once more.
         foreign = frozenset(name.casefold() for name in list_foreign(connection))
-        return cls(list_desired(connection), foreign, changes)
+        waiting = frozenset(name.casefold() for name in list_waiting(connection))
+        return cls(list_desired(connection), foreign, waiting, changes)
 
 
 Key = tuple[str, str]  # Of a variant: endpoint and name, without case.
@@ -155,8 +158,6 @@ class EndpointReconciler:
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
         self._declared = Declared([], frozenset())
-        self._held: set[str] = set()
-        self._is_changing = False
         self._outdated: set[str] = set()
         self._server = str(uuid.uuid4())
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
@@ -183,41 +184,23 @@ class EndpointReconciler:
             raise NotFoundError(
                 f'endpoint "{name[:80]}" has no model here; ask the app that it is captured in'
             )
+        if name.casefold() in self._declared.waiting:
+            raise UnavailableError(
+                f'endpoint "{name[:80]}" is not ready yet; driftline get endpoint says why'
+            )
         # Whoever may ask one endpoint is not told of the others.
         message = (
             f'endpoint "{name[:80]}" does not exist; driftline get endpoint lists those that do'
         )
         raise NotFoundError(message)
 
+    def has_followed(self, connection: Connection) -> bool:
+        """Whether all that is to be served was read here."""
+        return store.changes(connection) == self._declared.changes
+
     def is_foreign(self, name: str) -> bool:
         """Whether an endpoint is declared without a model: captured elsewhere, not served."""
         return name.casefold() in self._declared.foreign
-
-    def hold(self, files: Iterable[str]) -> None:
-        """Keep other servers from removing model files that are about to be declared.
-
-        Until ``release`` is called with them. Called in a thread.
-        """
-        self._held.update(files)
-        with self._context.engine.begin() as connection:
-            store.hold_all(connection)
-            say_used(connection, self._server, self._files(), datetime.now(UTC))
-
-    def release(self, files: Collection[str]) -> None:
-        """Take back ``hold``: the files are declared now, or nobody needs them."""
-        self.outdate(files)
-        self._held.difference_update(files)
-        with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
-            self._prune()
-
-    @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Keep this server from following a change of its own, which calls ``refresh`` itself."""
-        self._is_changing = True
-        try:
-            yield
-        finally:
-            self._is_changing = False
 
     def outdate(self, files: Iterable[str]) -> None:
         """Remove model files as soon as no server uses them and nothing declares them."""
@@ -297,13 +280,9 @@ class EndpointReconciler:
             for endpoint in self._endpoints.values()
         }
 
-    async def refresh(self, *, loaded: dict[str, Child] | None = None) -> Set[str]:
-        """Bring the pools in line with what is declared; return the endpoints that start new ones.
-
-        They start in the background; the names are without case.
-        """
+    async def refresh(self) -> None:
+        """Bring the pools in line with what became ready; new ones start in the background."""
         async with self._lock:
-            before = set(self._starts())
             self._declared = await asyncio.to_thread(self._read)
             desired = {one.key: one for one in self._declared.variants}
             if not self._is_read:  # What was deleted while no server ran.
@@ -313,21 +292,12 @@ class EndpointReconciler:
                 )
                 await asyncio.to_thread(remove_unused, logs_dir, named)
             for key in dict.fromkeys((*self._variants, *desired)):
-                self._step(key, desired.get(key), self._variants.get(key), loaded or {})
+                self._step(key, desired.get(key), self._variants.get(key))
             self._publish()
             if not self._is_read:
                 self._is_read = True
                 self._first_starts = [*self._starts()]
                 self._loads_until_s = asyncio.get_running_loop().time() + FIRST_STARTS_S
-            return {key[0] for task, key in self._starts().items() if task not in before}
-
-    async def settled(self, endpoints: Set[str]) -> None:
-        """Wait until the pools of some endpoints run or have failed, two minutes at most."""
-        tasks = [task for task, key in self._starts().items() if key[0] in endpoints]
-        if tasks:
-            await asyncio.wait(tasks, timeout=SETTLE_S)
-        with suppress(SQLAlchemyError):  # ``run`` tries again, and tells.
-            await asyncio.to_thread(self._prune)
 
     async def run(self) -> None:
         """Bring the stored endpoints up as soon as the store answers, then follow its changes."""
@@ -362,7 +332,7 @@ class EndpointReconciler:
                 if self._leaving:
                     self._publish()
                 has_changed = await asyncio.to_thread(self._has_changed)
-                if has_changed and not self._is_changing:
+                if has_changed:
                     await self.refresh()
                 elif self._outdated:
                     await asyncio.to_thread(self._prune)
@@ -407,7 +377,7 @@ class EndpointReconciler:
     def _has_changed(self) -> bool:
         """Look whether what is to be served has changed."""
         with read_connection(self._context.engine) as connection:
-            return store.changes(connection) != self._declared.changes
+            return not self.has_followed(connection)
 
     def _say_used(self) -> None:
         with self._context.engine.begin() as connection:
@@ -417,7 +387,7 @@ class EndpointReconciler:
         """Return the model files that this server runs on, starts or is about to start."""
         running = (route.desired for route in (*self._routes(), *self._leaving))
         served = (one.model_files for one in (*running, *self._declared.variants))
-        return set(self._held).union(*served)
+        return set[str]().union(*served)
 
     def _prune(self) -> None:
         """Remove model files that were replaced here, unless they are needed somewhere."""
@@ -448,7 +418,6 @@ class EndpointReconciler:
         key: Key,
         desired: DesiredVariant | None,
         actual: VariantRuntime | None,
-        loaded: dict[str, Child],
     ) -> None:
         """Bring what runs for a variant a step nearer to what is declared."""
         if desired is None:
@@ -477,7 +446,7 @@ class EndpointReconciler:
         if pool is None or (pool.launch, pool.limits) != (launch, limits):
             self._cancel(actual)
             actual.reason = None
-            pool = make_pool(self._context, desired, actual.prints, loaded)
+            pool = make_pool(self._context, desired, actual.prints)
         if actual.start is None:
             self._begin(actual, pool)
         if key[0] not in self._endpoints:
@@ -519,7 +488,7 @@ class EndpointReconciler:
             variant.reason = str(error)
             if not (isinstance(error, OSError) or error.retriable):
                 variant.next_pool = None
-                self._end(pool)  # It may have a process that was loaded before.
+                self._end(pool)
         else:
             variant.reason = variant.next_pool = None
             old = variant.route

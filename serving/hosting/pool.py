@@ -181,9 +181,8 @@ class Gate:
 class Pool(Gate):
     """Workers that hold the same model, or many; lives inside one event loop.
 
-    ``first``: a process that has loaded the same file already, as the first worker; ``prints``:
-    where the workers' output goes; ``files``: where the files of many models come from; ``noun``:
-    what has the name, in sentences.
+    ``prints``: where the workers' output goes; ``files``: where the files of many models come from;
+    ``noun``: what has the name, in sentences.
     """
 
     def __init__(
@@ -192,7 +191,6 @@ class Pool(Gate):
         launch: Launch,
         limits: Limits,
         *,
-        first: Child | None = None,
         prints: LogFile | None = None,
         files: FileCache | None = None,
         noun: str = "endpoint",
@@ -205,7 +203,6 @@ class Pool(Gate):
         self._keepers: dict[asyncio.Task[None], Slot] = {}
         self._others: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(max(1, limits.maximum))
-        self._first = first
         self._prints = prints
         self._files = files
         # Of models over which workers ended: how often in a row, and until when they are refused.
@@ -317,8 +314,6 @@ class Pool(Gate):
         if self._next_line is not None:
             self._next_line.cancel()
             self._tell_lost()
-        if self._first is not None:
-            await self._first.stop()
         if self._files is not None:
             await self._files.close()
 
@@ -558,7 +553,7 @@ class Pool(Gate):
 
     async def _loaded(self) -> Child:
         """Return a process that has the model."""
-        child, self._first = self._first or await Child.start(), None
+        child = await Child.start()
         try:
             await child.load(
                 self.launch, timeout_s=self.limits.start_timeout_s, prints=self._prints

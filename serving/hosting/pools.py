@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.child import Child, Launch
+from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pipeline import Container, Pipeline
@@ -15,19 +15,18 @@ def make_pool(
     context: ServerContext,
     desired: DesiredVariant,
     prints: LogFile,
-    loaded: dict[str, Child],
 ) -> Pool | Pipeline:
-    """Make the pool of a variant, perhaps with processes that have loaded its models before."""
+    """Make the pool of a variant."""
     name, launch = desired.endpoint, launch_of(context, desired)
     limits = limits_of(context, desired)
     if not desired.containers:
-        return _pool(context, desired, launch, limits, prints, loaded)
+        return _pool(context, desired, launch, limits, prints)
     pools = zip(desired.containers, launch.containers, strict=True)
     return Pipeline(
         name, launch, limits,
         [
             Container(
-                host, _pool(context, one, part, limits, prints, loaded), one.reads_bodies
+                host, _pool(context, one, part, limits, prints), one.reads_bodies
             )
             for one, (host, part) in pools
         ],
@@ -40,17 +39,14 @@ def _pool(
     launch: Launch,
     limits: Limits,
     prints: LogFile,
-    loaded: dict[str, Child],
 ) -> Pool:
-    files = first = None
+    files = None
     if desired.many is not None:
         files = FileCache(
             desired.many.prefix, context.models.local_folder, desired.many.disk_limit_mb << 20,
             context.reach.check,
         )  # fmt: skip
-    elif desired.serverless is None:
-        first = loaded.pop(launch.path, None)
-    return Pool(desired.endpoint, launch, limits, first=first, prints=prints, files=files)
+    return Pool(desired.endpoint, launch, limits, prints=prints, files=files)
 
 
 def launch_of(context: ServerContext, desired: DesiredVariant, container: str = "") -> Launch:

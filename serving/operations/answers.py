@@ -40,6 +40,7 @@ from driftline.monitors.run.progress import RunState
 from driftline.serving.asynchronous.queue import AsyncStatus
 from driftline.serving.provisioning.plan import Action
 from driftline.serving.resources.specs import KINDS, SPECS, Kind
+from driftline.serving.resources.store import Phase
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.serving.transform.jobs import JobCounts
 
@@ -292,20 +293,24 @@ EndpointState = shape("EndpointState", "Whether an endpoint answers, and which v
         mirrored=int, dropped=int, lost_workers=shape("LostWorkers",
             "Workers that ended unasked, or were stuck, since the server began.",
             count=int, last_at=Time, last=str) | None)])
-Applied = shape("Applied", "What was applied, or would be.",
-    dry_run=bool, changes=[Change], endpoints=({"": EndpointState}, None))
-ModelStatus = shape("ModelStatus", "What was made of a model's files.",
-    digest=str, file=(str, None), trust_pickle=(bool, None), description=Values | None)
-BaselineStatus = shape("BaselineStatus", "What was made of reference data.",
-    fingerprint=str, version=str, signature=Values, model_digest=(str | None, None),
-    script=(str, None))
+Applied = shape("Applied", "What was applied, or would be; and what becomes ready afterwards.",
+    dry_run=bool, changes=[Change],
+    pending=[shape("Pending", "A resource that becomes ready, or fails.", kind=Kind, name=str)])
+_PHASE: dict[str, Any] = {"phase": Phase, "reason": str | None, "observed_generation": int | None}
+ModelStatus = shape("ModelStatus", "How far a model is, and what was made of its files.",
+    digest=(str, None), file=(str, None), trust_pickle=(bool, None),
+    description=(Values | None, None), **_PHASE)
+BaselineStatus = shape("BaselineStatus", "How far a baseline is, and what was made of its data.",
+    fingerprint=(str, None), version=(str, None), signature=(Values, None),
+    model_digest=(str | None, None), script=(str, None), **_PHASE)
 EndpointStatus = shape("EndpointStatus", "How an endpoint fares, and its signature.",
-    EndpointState, extra=True, signature=(Values | None, None), positive=(str | None, None),
+    EndpointState, extra=True, **_PHASE, signature=(Values | None, None),
+    positive=(str | None, None),
     deployed=(shape("Deployed", "Digests of the models that callers get, and since when.",
         since=Time, models=list[str]) | None, None))
 EndpointConfigStatus = shape("EndpointConfigStatus", "Nothing is made of an endpoint's config.")
 MonitorStatus = shape("MonitorStatus", "The version in use, and that of its baseline.",
-    version=int, baseline_version=str | None, baseline_pinned=bool)
+    version=int | None, baseline_version=str | None, baseline_pinned=bool | None, **_PHASE)
 SilenceStatus = shape("SilenceStatus", "What a silence does.",
     status=str, mutes_until=Time | None, expired_at=Time | None)
 _StoredEnvelope = shape("StoredEnvelope", "What all stored resources have.",

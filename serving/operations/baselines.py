@@ -217,7 +217,7 @@ def _promotion(entry: AuditEntry) -> Json:
 
 def _stored(context: ServerContext, name: str) -> Stored:
     with read_connection(context.engine) as connection:
-        return store.get(connection, "Baseline", name)
+        return store.get_ready(connection, "Baseline", name)
 
 
 def _made_of_rows(

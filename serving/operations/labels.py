@@ -118,7 +118,7 @@ def _labels(context: ServerContext, endpoint: str) -> Labels | None:
         ]
         found = [store.find(connection, "Baseline", name) for name in monitors]
     for row in found:
-        if row is not None:
+        if row is not None and row.made:
             baseline = baselines.get(context.root, row.name, row.made["version"])
             labels = labels_of(baseline)
             if labels is not None:

@@ -20,7 +20,7 @@ from driftline.alerts.notify.silences import get_silence
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
-from driftline.monitors.definitions import get_definition
+from driftline.monitors.definitions import definition_made_at, get_definition
 from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import require
 from driftline.serving.operations.registry import (
@@ -72,8 +72,9 @@ async def apply(
 ) -> Json:
     """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
 
-    Answers when the endpoints that changed are in service, or have failed. With the header
-    If-Match, of one resource: only if it still is as the ETag says that it was. With
+    What is declared is stored when this answers; models, baselines, endpoints and monitors become
+    ready afterwards, or fail: `pending` names those, whose status tells. With the header If-Match,
+    of one resource: only if it still is as the ETag says that it was. With
     If-None-Match: * only if none of them is there yet. Silences alone are an operator's; all else
     needs an admin.
     """
@@ -81,13 +82,7 @@ async def apply(
     if any(one.get("kind") != "Silence" for one in resources):
         require("admin")
     plan = await services.applier.apply(resources, dry_run=dry_run, known=known)
-    found = plan.as_dict()
-    if not dry_run:
-        found["endpoints"] = {
-            entry.resource.name: _endpoint_status(services, entry.resource.name)
-            for entry in plan.of_kind("Endpoint")
-        }
-    return found
+    return plan.as_dict()
 
 
 @operation("GET /{collection}", role="viewer", answer=Page[answers.StoredResource])
@@ -165,12 +160,16 @@ def _editions(tags: str | None) -> frozenset[str] | None:
 
 def _shown(services: Services, connection: Connection, row: Stored) -> Json:
     """Return a resource as declared, with a status that says how it fares."""
-    return {**row.as_dict(), "status": _status(services, connection, row)}
+    phase = {
+        "phase": row.phase, "reason": row.reason, "observed_generation": row.observed_generation,
+    }  # fmt: skip
+    how = phase if row.kind in store.CONTROLLED else {}
+    return {**row.as_dict(), "status": {**how, **_status(services, connection, row)}}
 
 
 def _status(services: Services, connection: Connection, row: Stored) -> Json:
     if row.kind == "Endpoint":
-        return {**_endpoint_status(services, row.name), **_made(row)}
+        return {**_endpoint_status(services, connection, row), **_made(row)}
     if row.kind in ALARM_KINDS:
         record = get_any(connection, row.name).as_dict()
         found = {key: value for key, value in record.items() if key not in row.spec}
@@ -190,6 +189,8 @@ def _status(services: Services, connection: Connection, row: Stored) -> Json:
             "expired_at": shown["expired_at"],
         }
     if row.kind == "Monitor":
+        if definition_made_at(connection, row.name) is None:
+            return {"version": None, "baseline_version": None, "baseline_pinned": None}
         definition = get_definition(connection, row.name)
         return {
             "version": definition.version,
@@ -205,7 +206,8 @@ def _made(row: Stored) -> Json:
     The levels of its features, and a model's categories, are values of rows: they need the role
     analyst.
     """
-    made, is_analyst = dict(row.made), CURRENT.get().may("analyst")
+    made = {key: one for key, one in row.made.items() if key not in ("spec", "models")}
+    is_analyst = CURRENT.get().may("analyst")
     if made.get("description") and not is_analyst:
         made["description"] = {**made["description"], "categories": None}
     if made.get("signature"):
@@ -215,9 +217,14 @@ def _made(row: Stored) -> Json:
     return made
 
 
-def _endpoint_status(services: Services, name: str) -> Json:
-    reconciler = services.reconciler
+def _endpoint_status(services: Services, connection: Connection, row: Stored) -> Json:
+    reconciler, name = services.reconciler, row.name
     state, problem = reconciler.status(name)
+    if not row.made:
+        state = "Failed" if row.phase == "Failed" else "Creating"
+    elif row.is_unfinished or not reconciler.has_followed(connection):
+        state = "Creating" if reconciler.endpoint(name) is None else "Updating"
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
     variants = [asdict(variant) for variant in reconciler.variants(name)]
-    return {"state": state, "reason": problem, "invocations": path, "variants": variants}
+    reason = row.reason or problem
+    return {"state": state, "reason": reason, "invocations": path, "variants": variants}

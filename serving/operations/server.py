@@ -14,9 +14,6 @@ from driftline.serving.operations import answers
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 
-# Longer than a model takes to start.
-LONG_CHANGE_S = 180.0
-
 
 @operation("GET /installation", role="anyone", answer=answers.Installation)
 def installation(services: Services) -> Json:
@@ -44,8 +41,6 @@ async def get_readiness(services: Services) -> Response:
     if waiting := sum(not is_ready for is_ready in reconciler.readiness.values()):
         # Not by their names: who asks for health shows no token.
         problems["endpoints"] = f"{waiting} not ready; driftline get endpoint names them"
-    if (busy_s := services.applier.busy_s) > LONG_CHANGE_S:
-        problems["changes"] = f"one has been under way for {busy_s:.0f} s"
     status, code = ("ready", 200) if reconciler.is_ready else ("not ready", 503)
     return JSONResponse({"status": status, **problems}, status_code=code)
 

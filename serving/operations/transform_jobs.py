@@ -28,6 +28,7 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.signatures import job_signature
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoints import made_of_model, running_endpoint
 from driftline.serving.resources.specs import (
     TRANSFORM_VARIANT,
     command_of,
@@ -136,7 +137,7 @@ def _captured(
     """Name the endpoint of a job's captured rows as it is declared, and what they consist of."""
     if spec.captured_as is None:
         return spec, model
-    endpoint = store.get(connection, "Endpoint", spec.captured_as)
+    endpoint = running_endpoint(store.get_ready(connection, "Endpoint", spec.captured_as))
     name, variants = endpoint.name, variants_and_shadows(endpoint.spec)
     if any(one["variant_name"] == TRANSFORM_VARIANT for one in variants):
         raise InputError(
@@ -145,7 +146,7 @@ def _captured(
         )
     text = endpoint.made.get("signature")
     if spec.model_name is not None and text is not None:
-        about = store.get(connection, "Model", spec.model_name).made["description"]
+        about = store.get_ready(connection, "Model", spec.model_name).made["description"]
         baseline = endpoint.spec["baseline"]
         roles = {} if baseline is None else store.get(connection, "Baseline", baseline).spec
         try:
@@ -162,7 +163,7 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel
     signature = positive = None
     name = spec.model_name
     if spec.endpoint_name is not None:
-        endpoint = store.get(connection, "Endpoint", spec.endpoint_name)
+        endpoint = running_endpoint(store.get_ready(connection, "Endpoint", spec.endpoint_name))
         variants = variants_of(endpoint.spec)
         if not variants:
             raise InputError(
@@ -172,11 +173,12 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel
         # Several: the one that answers most requests.
         name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
         signature, positive = endpoint.made.get("signature"), endpoint.made.get("positive")
-    assert name is not None
-    model = store.get(connection, "Model", name)
-    made = model.made
+        made = made_of_model(endpoint, name)
+    else:
+        assert spec.model_name is not None
+        made = store.get_ready(connection, "Model", spec.model_name).made
     if "file" not in made:
         raise InputError(f'model "{name}" stands for many models; expected one by itself')
-    if command_of(model.spec)[0] is not None:
+    if command_of(made["spec"])[0] is not None:
         raise InputError(f'model "{name}" is a command; expected one of a file or folder')
     return PinnedModel(made["file"], bool(made["trust_pickle"]), positive), signature

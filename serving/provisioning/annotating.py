@@ -44,7 +44,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.known import declared_monitor
 from driftline.serving.provisioning.monitor_runs import job_of
-from driftline.serving.provisioning.renewal import move_version, refuse_pinned
+from driftline.serving.provisioning.renewal import move_version, refuse_pinned, require_in_use
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.validation import nearest
@@ -139,15 +139,10 @@ def unmark(
                     f"mark {identity}: baseline version {definition.baseline_version} is in use, "
                     f"no longer its {mark.version_after}; mark the feature again instead"
                 )
-            moved = move_version(
-                connection,
-                definition.baseline,
-                mark.version_after,
-                mark.version_before,
-                context.now(),
-            )
-    names = tuple(one.name for one in moved)
-    return Marked(mark, names, _judge_again(context, models, mark))
+            row = store.get(connection, "Baseline", definition.baseline)
+            require_in_use(row, mark.version_after)
+            moved = move_version(connection, row, mark.version_before, context.now())
+    return Marked(mark, tuple(moved), _judge_again(context, models, mark))
 
 
 def resume_marks(context: ServerContext, models: EndpointModels, stop: threading.Event) -> None:
@@ -199,15 +194,11 @@ def _renew(
     mark = replace(mark, version_before=before.version, version_after=made.version)
     with context.engine.begin() as connection:
         store.hold_all(connection)
-        moved = move_version(
-            connection,
-            definition.baseline,
-            definition.baseline_version,
-            made.version,
-            context.now(),
-        )
+        row = store.get(connection, "Baseline", definition.baseline)
+        require_in_use(row, before.version)
+        moved = move_version(connection, row, made.version, context.now())
         kept = put_annotation(connection, mark)
-    return kept, tuple(one.name for one in moved)
+    return kept, tuple(moved)
 
 
 def _judge_again(

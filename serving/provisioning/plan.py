@@ -7,30 +7,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
-from pyarrow import fs
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.rule import Rule, alarm_name
-from driftline.baseline.scripting import script_in
 from driftline.errors import ConflictError, InputError
-from driftline.formats.location import locate
-from driftline.monitors.external.source import UNLIMITED, Access, ExternalSource
-from driftline.monitors.rules.references import check_tables
-from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.formats.table import find_model, require_trusted
 from driftline.serving.hosting.multi_model.target_model import (
     checked_target_model,
-    require_servable,
 )
 from driftline.serving.provisioning.containers import check_containers
 from driftline.serving.provisioning.definitions import channel_of, require_order
 from driftline.serving.resources import store
-from driftline.serving.resources.artifacts import absolute, data_fingerprint
-from driftline.serving.resources.model_files import model_digest, model_files
-from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -39,27 +27,22 @@ from driftline.serving.resources.resources import (
 )
 from driftline.serving.resources.specs import (
     DIRECT,
+    KINDS,
     MULTI_MODEL,
     SECRET_FIELDS,
     SERIAL,
     SINGLE_MODEL,
     TRANSFORM_VARIANT,
     BaselineSpec,
-    CapturedData,
     ChannelSpec,
     CompositeAlarmSpec,
     EndpointConfigSpec,
-    FileModel,
     Kind,
     MonitorSpec,
-    MultiModel,
-    ProgramModel,
-    Spec,
     containers_of,
     variants_and_shadows,
 )
 from driftline.serving.resources.store import Stored
-from driftline.storage import is_remote
 from driftline.validation import nearest
 
 Action = Literal["create", "update", "unchanged"]
@@ -87,13 +70,6 @@ class Planned:
             return "create"
         return "update" if self.fields else "unchanged"
 
-    @property
-    def is_new_content(self) -> bool:
-        """Whether the files it names hold other bytes than those that were stored."""
-        return self.before is None or any(
-            self.before.made.get(key) != value for key, value in self.content.items()
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -101,6 +77,8 @@ class Plan:
 
     planned: Sequence[Planned]
     is_dry_run: bool = False
+    # What becomes ready, or fails, after it was stored.
+    pending: Sequence[Stored] = ()
 
     def of_kind(self, kind: Kind) -> list[Planned]:
         """Return the planned resources of a kind."""
@@ -119,68 +97,16 @@ class Plan:
                 }
                 for entry in self.planned
             ],
+            "pending": [{"kind": row.kind, "name": row.name} for row in self.pending],
         }
-
-
-def content_of(
-    resource: Resource,
-    reach: Reach,
-    *,
-    trust_pickle: bool,
-    trust_commands: bool = False,
-    scripts_dir: str = "",
-    access: Access = UNLIMITED,
-) -> Mapping[str, str]:
-    """Look at the files that a resource names and return their digests; empty where it has none."""
-    found: dict[str, str] = {}
-    try:
-        if isinstance(resource.spec, MultiModel):
-            found = _examples(resource.spec, reach, trust_pickle=trust_pickle)
-        elif isinstance(resource.spec, FileModel | ProgramModel):
-            if isinstance(resource.spec, ProgramModel):
-                file = _command_model(resource.spec, reach, is_trusted=trust_commands)
-            else:
-                file = _model_file(resource.spec, reach, trust_pickle=trust_pickle)
-            found = {"digest": model_digest(file), "source": str(file)}
-        elif isinstance(resource.spec, BaselineSpec):
-            found = {"fingerprint": _fingerprint(resource.spec, reach)}
-            if resource.spec.preprocess is not None:
-                script = script_in(scripts_dir, resource.spec.preprocess).read_bytes()
-                found["script"] = hashlib.blake2b(script, digest_size=16).hexdigest()
-        else:
-            _check_reach(resource.spec, reach, access)
-    except InputError as error:
-        raise ResourceError(f"{resource}: {error}") from error
-    # Paths come from documents: too long, with NUL or half a character, in a closed folder.
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ResourceError(f"{resource}: its path cannot be looked at ({reason})") from error
-    return found
-
-
-def _check_reach(spec: Spec, reach: Reach, access: Access) -> None:
-    """Refuse what a monitor may not read, and where an endpoint may not write."""
-    if isinstance(spec, MonitorSpec):
-        if spec.source is not None:
-            access.check_source(ExternalSource.of(spec.source))
-        check_tables(spec.rules or (), access.check)
-    elif isinstance(spec, EndpointConfigSpec) and spec.async_inference_config:
-        output = spec.async_inference_config.output_config
-        for where in filter(None, (output.s3_output_path, output.s3_failure_path)):
-            reach.check_output(where)
-
-
-def _fingerprint(spec: BaselineSpec, reach: Reach) -> str:
-    """Return a digest of the data; of rows that were captured, of whose and when."""
-    if isinstance(spec.data, CapturedData):
-        return hashlib.blake2b(spec.data.model_dump_json().encode(), digest_size=16).hexdigest()
-    return data_fingerprint(spec.data, reach)
 
 
 def make_plan(
     connection: Connection,
     resources: Sequence[Resource],
     found: Mapping[Key, Mapping[str, str]],
+    *,
+    is_dry_run: bool = False,
 ) -> Plan:
     """Compare declared resources with stored ones."""
     declared = {(resource.kind, resource.key) for resource in resources}
@@ -210,7 +136,6 @@ def make_plan(
             )
         _check(connection, resource, spec, resources, declared)
         content = found.get((resource.kind, resource.key), {})
-        content = {key: value for key, value in content.items() if key != "source"}
         is_signed = resource.kind == "Channel" and spec["type"] == "webhook"
         if before is not None and is_signed and spec["secret"] is None:
             # Without a secret a channel keeps the one it has.
@@ -224,7 +149,24 @@ def make_plan(
         planned.append(Planned(resource, spec, before, content, fields))
     if any(isinstance(one.spec, MonitorSpec) and one.spec.depends_on for one in resources):
         require_order(connection, resources)
-    return Plan(planned)
+    return Plan(planned, is_dry_run)
+
+
+def pending_of(connection: Connection, plan: Plan) -> list[Stored]:
+    """Return what waits for a controller after an apply, in the order in which it ends.
+
+    Of what is declared, and of what follows it; all endpoints that are declared, whose workers may
+    be starting.
+    """
+    found: dict[Key, Stored] = {}
+    for entry in plan.planned:
+        kind, name = entry.resource.kind, entry.resource.name
+        row = store.get(connection, kind, name)
+        if row.is_unfinished or kind == "Endpoint":
+            users = store.users_of(connection, kind, name) if row.is_unfinished else []
+            found |= {(one.kind, key_of(one.kind, one.name)): one for one in (row, *users)}
+    followers = [one for one in found.values() if one.kind in store.CONTROLLED]
+    return sorted(followers, key=lambda one: KINDS.index(one.kind))
 
 
 def _check(
@@ -382,64 +324,6 @@ def _article(kind: Kind) -> str:
     return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
 
 
-def _examples(spec: MultiModel, reach: Reach, *, trust_pickle: bool) -> dict[str, str]:
-    """Return a digest of a prefix, and some models below it that could be served, by lines.
-
-    The digest does not tell which these are: models come and go, and all have to answer alike.
-    """
-    prefix = spec.model_data_prefix
-    reach.check_data(prefix)
-    place = locate(prefix)
-    if not is_remote(prefix) and place.kind != fs.FileType.Directory:
-        raise InputError(f"model_data_prefix {prefix}: no such folder")
-    infos = place.listing(recursive=True, allow_not_found=True)
-    names = sorted(info.path[len(place.path) :].lstrip("/") for info in infos if info.is_file)
-    if place.is_local:  # Links are not followed when a model is asked for, either.
-        root = Path(place.path).resolve()
-        names = [name for name in names if (root / name).resolve() == root / name]
-    trusted = trust_pickle and spec.trust_pickle is not False
-    servable = [name for name in names if _is_servable(name, trust_pickle=trusted)]
-    # Of all folders below it: those of one may be unlike the rest.
-    count = min(_EXAMPLES, len(servable))
-    examples = "\n".join(servable[at * len(servable) // count] for at in range(count))
-    digest = hashlib.blake2b(f"{prefix} {bool(examples)}".encode(), digest_size=16).hexdigest()
-    return {"digest": digest, "source": examples}
-
-
-def _is_servable(name: str, *, trust_pickle: bool) -> bool:
-    try:
-        require_servable(checked_target_model(name), trust_pickle=trust_pickle)
-    except InputError:
-        return False
-    return True
-
-
-def _command_model(spec: ProgramModel, reach: Reach, *, is_trusted: bool) -> Path:
-    """Return what a command answers from: any file or folder."""
-    if not is_trusted:
-        raise ModelError(
-            "command: this installation runs none; allow it by [serving] trust_commands = true, "
-            "which lets whoever may apply resources run any program here"
-        )
-    path = absolute(spec.path, "path")
-    reach.check(path)
-    for file in model_files(path).values():
-        reach.check(file)
-    return path
-
-
-def _model_file(spec: FileModel, reach: Reach, *, trust_pickle: bool) -> Path:
-    path = absolute(spec.path, "path")
-    reach.check(path)
-    model = find_model(path)
-    for file in model_files(model.path).values():
-        reach.check(file)
-    if model.format.runs_code and spec.trust_pickle is False:
-        raise ModelError(f"{model.path.name} is {model.format.noun} and trust_pickle is false")
-    require_trusted(model, trust_pickle=trust_pickle)
-    return model.path
-
-
 def _stored_spec(resource: Resource) -> dict[str, Any]:
     """Return a spec as plain JSON values; of a secret only a digest, to see that it changes."""
     spec = resource.spec.model_dump(mode="json")
@@ -473,7 +357,11 @@ def _differences(
         "fingerprint": "the reference data have changed" + _candidate(resource.name, spec),
         "script": "the preprocess script has changed",
     }
-    lines += [changed[key] for key, value in content.items() if before.made.get(key) != value]
+    lines += [
+        said
+        for key, said in changed.items()
+        if key in content and before.content.get(key) != content[key]
+    ]
     return tuple(lines)
 
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from driftline.access.audit import PROMOTE, record
-from driftline.baseline.store import get as load_version
-from driftline.capture.windows.window import ROW_IDS
+from driftline.access.principal import Principal
+from driftline.baseline.store import Baseline
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
-from driftline.monitors.rules.fitting import require_columns, require_types
-from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving.context import ServerContext
-from driftline.serving.provisioning.plan import Planned
 from driftline.serving.resources import store
-from driftline.serving.resources.resources import ResourceError, key_of
-from driftline.serving.resources.specs import Kind, baseline_and_pin
+from driftline.serving.resources.resources import key_of
+from driftline.serving.resources.specs import baseline_and_pin
 from driftline.serving.resources.store import Stored
-from driftline.signature import Signature
 
 
 def refuse_pinned(definition: MonitorDefinition) -> None:
@@ -37,30 +32,20 @@ def refuse_pinned(definition: MonitorDefinition) -> None:
         )
 
 
-def note_promotion(
-    connection: Connection, baseline: str, before: str | None, version: str, now: datetime
-) -> None:
-    """Note in the audit log that another version of a baseline is in use: its history."""
-    old = None if before is None else {"version": before}
-    record(connection, PROMOTE, f"Baseline/{baseline}", now, before=old, after={"version": version})
-
-
 def require_in_use(row: Stored, before: str) -> None:
     """Refuse to go on from a version of a baseline that is no longer the one in use."""
-    if row.made["version"] != before:
+    if row.made.get("version") != before:
         raise ConflictError(
-            f'baseline "{row.name}": version {row.made["version"]} is in use, no longer '
+            f'baseline "{row.name}": version {row.made.get("version")} is in use, no longer '
             f"{before}; look at it and try again"
         )
 
 
-def require_answerable_followers(
-    context: ServerContext, name: str, version: str, declared: Set[str] = frozenset()
-) -> None:
-    """Refuse a version with which all windows of a stored monitor would fail with a question.
+def require_answerable_followers(context: ServerContext, name: str, version: Baseline) -> None:
+    """Refuse a version with which all windows of a monitor would fail with a question.
 
-    Monitors of `declared` keys are left to their declaration. Others are not named, as they may
-    belong to an endpoint that the caller may not see.
+    Monitors that are not ready are left to their own check. None is named: it may belong to an
+    endpoint that the caller may not see.
     """
     key = key_of("Baseline", name)
     with read_connection(context.engine) as connection:
@@ -68,7 +53,7 @@ def require_answerable_followers(
     following = {
         row.spec["kind"]
         for row in rows
-        if key_of("Monitor", row.name) not in declared
+        if row.phase == "Ready"
         and (used := baseline_and_pin(row.spec["baseline"]))[1] is None
         and key_of("Baseline", used[0]) == key
     }
@@ -76,55 +61,36 @@ def require_answerable_followers(
         if not kind.uses_labels:
             continue
         try:
-            require_answerable(load_version(context.root, name, version), kind)
+            require_answerable(version, kind)
         except InputError as error:
-            raise ResourceError(
-                f'Baseline "{name}", which a {kind.name} monitor follows: {error}'
-            ) from error
-
-
-def require_captured(connection: Connection, monitor: Planned) -> None:
-    """Refuse a monitor with a rule on a column or a type that captured rows do not have.
-
-    What other tables hold is not known before they are read.
-    """
-    spec = monitor.spec
-    baseline, pin = baseline_and_pin(spec["baseline"])
-    if not spec["rules"] or monitor.action == "unchanged" or spec["source"] or pin is not None:
-        return
-    needed: tuple[tuple[Kind, str], ...] = (
-        ("Endpoint", spec["endpoint"]), ("Baseline", baseline)
-    )  # fmt: skip
-    texts: list[str] = [store.get(connection, *one).made.get("signature", "") for one in needed]
-    if not all(texts):
-        return
-    captured, known = (
-        {column.name: column.type for column in Signature.from_json(text).columns} for text in texts
-    )
-    try:
-        rules = RuleSet.of(spec["rules"])
-        require_columns(rules, [*ROW_IDS, *captured, *known])
-        require_types(rules, captured)
-    except InputError as error:
-        raise ResourceError(f"{monitor.resource}: {error}") from error
+            raise InputError(f"{error}; a {kind.name} monitor follows the baseline") from error
 
 
 def move_version(
-    connection: Connection, baseline: str, before: str | None, version: str, now: datetime
-) -> list[MonitorDefinition]:
-    """Do it in a transaction that holds all resources; give the definitions as they were."""
-    row = store.get(connection, "Baseline", baseline)
-    if before is not None:
-        require_in_use(row, before)
-    store.put_row(connection, replace(row, made={**row.made, "version": version}), now)
-    note_promotion(connection, row.name, row.made["version"], version, now)
+    connection: Connection,
+    row: Stored,
+    version: str,
+    now: datetime,
+    *,
+    signature: str | None = None,
+    principal: Principal | None = None,
+) -> list[str]:
+    """Have another version of a baseline used; return the monitors that follow it.
+
+    Do it in a transaction that holds all resources. ``signature``: where it is another one.
+    """
+    made = {**row.made, "version": version}
+    store.put_made(connection, row, made if signature is None else made | {"signature": signature})
+    before = row.made.get("version")
+    record(
+        connection, PROMOTE, f"Baseline/{row.name}", now, principal=principal,
+        before=None if before is None else {"version": before}, after={"version": version},
+    )  # fmt: skip
     moved = [
         one
         for one in list_definitions(connection)
-        if one.baseline == row.name
-        and not one.baseline_pinned
-        and one.baseline_version in (before, row.made["version"])
+        if one.baseline == row.name and not one.baseline_pinned
     ]
     for one in moved:
         put_definition(connection, replace(one, baseline_version=version), now)
-    return moved
+    return [one.name for one in moved]

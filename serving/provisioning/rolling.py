@@ -85,7 +85,7 @@ class Rolling:
     def _rolling(self) -> list[Stored]:
         with read_connection(self._context.engine) as connection:
             rows = store.list_kind(connection, "Baseline")
-        return [row for row in rows if row.spec.get("rolling") is not None]
+        return [row for row in rows if row.made and row.spec.get("rolling") is not None]
 
     def _made(self, row: Stored, spec: RollingSpec, window: Window) -> str | None:
         """Make a version, unless it is there; return it if it is to be used.

@@ -83,13 +83,18 @@ class ModelStore:
                 (self._remote / folder).remove()
 
 
+def model_file(name: str, digest: str, source: Path) -> str:
+    """Return where the copy of a model lies, relative to the storage root."""
+    return f"models/{name.casefold()}/{digest}/{source.name}"
+
+
 class ModelCopy:
     """The server's own copy of a model at ``path``, a file or a folder, under the storage root."""
 
     def __init__(
         self, folder: Path, remote: Location | None, name: str, source: Path, digest: str
     ) -> None:
-        self.path = f"models/{name}/{digest}/{source.name}"
+        self.path = model_file(name, digest, source)
         self._target = folder / self.path
         self._remote = None if remote is None else remote / self.path
         self._source, self._digest = source, digest

@@ -97,17 +97,28 @@ def require_not_captured_into(connection: Connection, endpoint: str) -> None:
 
 
 def list_desired(connection: Connection) -> list[DesiredVariant]:
-    """Return all variants that are to be served, by endpoint and as they are declared."""
-    # In one statement: an endpoint that is applied meanwhile comes with its model or not at all.
-    rows = store.list_kinds(connection, "Model", "Endpoint")
-    models = {row.name.casefold(): row for row in rows if row.kind == "Model"}
+    """Return all variants that are to be served, by endpoint, as they became ready last."""
+    rows = map(running_endpoint, store.list_kind(connection, "Endpoint"))
     return [
-        replace(_desired(endpoint, variant, models), is_shadow=variant in shadows)
+        replace(_desired(endpoint, variant, models_of(endpoint)), is_shadow=variant in shadows)
         for endpoint in rows
-        if endpoint.kind == "Endpoint" and (variants := variants_of(endpoint.spec))
+        if endpoint.made and (variants := variants_of(endpoint.spec))
         for shadows in (endpoint.spec["shadow_production_variants"],)
         for variant in (*variants, *shadows)
     ]
+
+
+def running_endpoint(endpoint: store.Stored) -> store.Stored:
+    """Return an endpoint with the spec that became ready last; that declared if none did."""
+    return replace(endpoint, spec=endpoint.running or endpoint.spec)
+
+
+def models_of(endpoint: store.Stored) -> dict[str, store.Stored]:
+    """Return the models that an endpoint runs, as they were when it became ready, by their keys."""
+    return {
+        key: store.Stored("Model", one["name"], None, {}, one["made"]["spec"], one["made"])
+        for key, one in endpoint.made.get("models", {}).items()
+    }
 
 
 def _desired(
@@ -183,30 +194,40 @@ def _many(model: store.Stored, signature: str | None) -> ManyModels | None:
     )
 
 
+def made_of_model(endpoint: store.Stored, name: str) -> Mapping[str, Any]:
+    """Return what one of the models of an endpoint consists of that runs."""
+    found: Mapping[str, Any] = endpoint.made["models"][key_of("Model", name)]["made"]
+    return found
+
+
 def list_foreign(connection: Connection) -> list[str]:
     """Name the endpoints that are answered by apps of their own, captured only."""
-    rows = store.list_kind(connection, "Endpoint")
-    return [endpoint.name for endpoint in rows if not variants_of(endpoint.spec)]
+    rows = map(running_endpoint, store.list_kind(connection, "Endpoint"))
+    return [endpoint.name for endpoint in rows if endpoint.made and not variants_of(endpoint.spec)]
 
 
-def note_deployed(connection: Connection, now: datetime) -> None:
-    """Note in each endpoint whose callers get other models from now on since when they do."""
-    digests = {
-        key_of("Model", model.name): model.made["digest"]
-        for model in store.list_kind(connection, "Model")
-        if "file" in model.made  # Not of many models, nor of containers.
-    }
-    for endpoint in store.list_kind(connection, "Endpoint"):
-        models = sorted(
-            digests[model]
-            for one in variants_of(endpoint.spec)
-            if one["initial_variant_weight"]
-            and (model := key_of("Model", one["model_name"])) in digests
-        )
-        if models and models != endpoint.made.get("deployed", {}).get("models"):
-            deployed = {"since": now.isoformat(), "models": models}
-            made = {**endpoint.made, "deployed": deployed}
-            store.put_made(connection, replace(endpoint, made=made))
+def list_waiting(connection: Connection) -> list[str]:
+    """Name the endpoints of which no generation became ready yet."""
+    return [row.name for row in store.list_kind(connection, "Endpoint") if not row.made]
+
+
+def deployed(
+    spec: Mapping[str, Any],
+    models: Mapping[str, store.Stored],
+    before: Mapping[str, Any] | None,
+    now: datetime,
+) -> dict[str, Any] | None:
+    """Return which models the callers of an endpoint get, and since when they do."""
+    found = sorted(
+        models[model].made["digest"]
+        for one in variants_of(spec)
+        # Not of many models, nor of containers.
+        if one["initial_variant_weight"]
+        and "file" in models[model := key_of("Model", one["model_name"])].made
+    )
+    if not found or (before is not None and before["models"] == found):
+        return None if before is None else dict(before)
+    return {"since": now.isoformat(), "models": found}
 
 
 def deployed_at(endpoint: store.Stored) -> datetime | None:
@@ -273,4 +294,4 @@ def _declared(engine: Engine, endpoint: str) -> store.Stored | None:
         raise UnavailableError(
             f'declaration of endpoint "{endpoint}": the database does not answer'
         ) from error
-    return found if found is not None and found.name == endpoint else None
+    return running_endpoint(found) if found is not None and found.name == endpoint else None

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy import Connection, delete, select
 
 from driftline.database.upserts import upsert
 from driftline.serving.resources import store
+from driftline.serving.resources.artifacts import model_file
+from driftline.serving.resources.endpoints import models_of
 from driftline.serving.tables import servers, transform_jobs
 
 LENGTH = timedelta(seconds=60)
+
+
+def wanted_file(row: store.Stored) -> str | None:
+    """Return the file of a model that is declared, ready or not; None where it has none."""
+    if row.kind != "Model" or "path" not in row.spec:
+        return None
+    return model_file(row.name, row.content["digest"], Path(row.content["source"]))
 
 
 def say_used(connection: Connection, server: str, files: Iterable[str], now: datetime) -> None:
@@ -36,7 +46,11 @@ def unused(connection: Connection, files: Iterable[str], now: datetime) -> list[
     In a transaction that holds all resources: what is declared or used stays so meanwhile.
     """
     connection.execute(delete(servers).where(servers.c.until <= now))
-    kept = {model.made.get("file") for model in store.list_kind(connection, "Model")}
+    models = store.list_kind(connection, "Model")
+    kept = {wanted_file(row) for row in models if row.is_unfinished}
+    for endpoint in store.list_kind(connection, "Endpoint"):
+        models += models_of(endpoint).values()
+    kept.update(model.made.get("file") for model in models)
     for used in connection.execute(select(servers.c.model_files)).scalars():
         kept.update(used)
     jobs = transform_jobs.c

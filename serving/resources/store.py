@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
+from driftline.database.leases import Lease
 from driftline.database.locks import advisory_lock
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import (
+    KINDS,
     SECRET_FIELDS,
     EndpointConfigSpec,
     Kind,
@@ -27,6 +29,13 @@ from driftline.validation import nearest
 
 # How the digest of a secret begins.
 DIGEST = "blake2b:"
+# Pending waits for what it needs; Creating is worked on; of Failed the last ready one goes on.
+Phase = Literal["Pending", "Creating", "Ready", "Failed"]
+UNFINISHED: tuple[Phase, ...] = ("Pending", "Creating")
+# The kinds that controllers bring about; others are ready as soon as they are stored.
+CONTROLLED: tuple[Kind, ...] = ("Model", "Baseline", "Endpoint", "Monitor")
+LEASE = Lease(resources.c.lease_owner, resources.c.lease_until, timedelta(seconds=15))
+_FREE = LEASE.released()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +47,18 @@ class Stored:
     owner: str | None
     tags: Mapping[str, str]
     spec: Mapping[str, Any]  # As declared, defaults filled in, secrets replaced.
-    # What was made of it. Model: digest, file (relative to the storage root), description.
-    # Baseline: fingerprint of the data, version. Endpoint: signature (JSON text), positive,
-    # deployed (endpoints.py).
+    # What the last generation that became ready consists of; {}: none did. Its spec, and of a Model
+    # digest, file (relative to the storage root) and description; of a Baseline the fingerprint of
+    # the data, version and signature; of an Endpoint signature (JSON text), positive, what its
+    # models are made of, and deployed (endpoints.py). Of other kinds nothing is kept.
     made: Mapping[str, Any]
+    content: Mapping[str, str] = field(default_factory=dict)
+    phase: Phase = "Ready"
+    reason: str | None = None
+    observed_generation: int | None = None
+    applied_by: Mapping[str, Any] = field(default_factory=dict)
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
     generation: int = 1
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -51,6 +68,20 @@ class Stored:
         """The etag of this state: no other state of the resource, or of its name, ever has it."""
         made_us = 0 if self.created_at is None else round(self.created_at.timestamp() * 1e6)
         return f"{made_us:x}.{self.generation}"
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether what is declared is neither ready nor failed."""
+        return self.phase in UNFINISHED
+
+    @property
+    def running(self) -> Mapping[str, Any]:
+        """The spec of a Model or an Endpoint that became ready last; {} if none did."""
+        found: Mapping[str, Any] = self.made.get("spec", {})
+        return found
+
+    def __str__(self) -> str:
+        return f'{self.kind} "{self.name}"'
 
     def as_dict(self) -> dict[str, object]:
         """Return it as plain JSON values, in the form in which it is declared and more."""
@@ -92,6 +123,19 @@ def get(connection: Connection, kind: Kind, name: str) -> Stored:
             f'{kind} "{name}" does not exist; {near or f"no {kind} has been applied yet"}'
         )
     return found
+
+
+def get_ready(connection: Connection, kind: Kind, name: str) -> Stored:
+    """Return a stored resource of which some generation became ready; ConflictError otherwise."""
+    found = get(connection, kind, name)
+    if not found.made:
+        raise not_ready(found)
+    return found
+
+
+def not_ready(row: Stored) -> ConflictError:
+    """Return what a use of a resource is refused with of which no generation became ready."""
+    return ConflictError(f"{row} is not ready yet: {row.reason or f'its phase is {row.phase}'}")
 
 
 class ChangedError(ConflictError):
@@ -165,38 +209,129 @@ def hold_all(connection: Connection) -> None:
 
 
 def put_row(connection: Connection, resource: Stored, now: datetime) -> None:
-    """Store a resource; one of the same name is replaced and its generation counts up."""
-    key = key_of(resource.kind, resource.name)
+    """Store what is declared; one of the same name is replaced and its generation counts up."""
     values = {
-        "name": resource.name,
-        "owner": resource.owner,
-        "tags": dict(resource.tags),
-        "spec": dict(resource.spec),
-        "made": dict(resource.made),
-        "updated_at": now,
+        one.name: getattr(resource, one.name)
+        for one in fields(Stored)
+        if one.name not in ("kind", "generation", "created_at", "observed_generation")
     }
-    changed = connection.execute(
-        update(resources)
-        .where(resources.c.kind == resource.kind, resources.c.key == key)
-        .values(**values, generation=resources.c.generation + 1)
-    )
-    if changed.rowcount == 0:
+    values |= {key: dict(values[key]) for key in ("tags", "spec", "content", "made", "applied_by")}
+    values["updated_at"] = now
+    is_ready = resource.phase == "Ready"
+    if find(connection, resource.kind, resource.name) is not None:
+        generation = resources.c.generation + 1
+        values |= {"observed_generation": generation} if is_ready else {}
+        _update(connection, resource, values | {"generation": generation})
+    else:
+        key, seen = key_of(resource.kind, resource.name), 1 if is_ready else None
         connection.execute(
             insert(resources).values(
-                **values, kind=resource.kind, key=key, generation=1, created_at=now
+                **values, kind=resource.kind, key=key, generation=1, created_at=now,
+                observed_generation=seen,
             )
-        )
-    _count_change(connection, resource.kind)
+        )  # fmt: skip
+    count_change(connection, resource.kind)
 
 
-def put_made(connection: Connection, resource: Stored) -> None:
-    """Store what was made of a resource that is the same to all who use it: of its generation."""
+def put_phase(connection: Connection, resource: Stored, phase: Phase) -> None:
+    """Store how far what is declared is, which is not at its end."""
+    _update(connection, resource, {"phase": phase})
+
+
+def begin_again(
+    connection: Connection, resource: Stored, lease: Mapping[str, object] | None = None
+) -> None:
+    """Have what is declared brought about once more, by any server or by the one of a lease."""
+    _update(connection, resource, {"phase": "Pending", "reason": None, **(lease or _FREE)})
+
+
+def put_status(
+    connection: Connection,
+    resource: Stored,
+    phase: Phase,
+    reason: str | None = None,
+    *,
+    made: Mapping[str, Any] | None = None,
+    again_at: datetime | None = None,
+) -> None:
+    """Store how far the generation is that was declared; ``made``: what it consists of now.
+
+    ``again_at``: when a failed one is tried once more.
+    """
+    values: dict[str, Any] = {"phase": phase, "reason": reason}
+    values["observed_generation"] = resource.generation
+    values |= _FREE | {"lease_until": again_at}
+    if made is not None and made != resource.made:
+        values["made"] = dict(made)
+        count_change(connection, resource.kind)
+    _update(connection, resource, values)
+
+
+def put_made(connection: Connection, resource: Stored, made: Mapping[str, Any]) -> None:
+    """Store other artifacts in the place of those of the generation that became ready."""
+    _update(connection, resource, {"made": dict(made)})
+    count_change(connection, resource.kind)
+
+
+def _update(connection: Connection, resource: Stored, values: Mapping[str, Any]) -> None:
     key = key_of(resource.kind, resource.name)
-    connection.execute(
-        update(resources)
-        .where(resources.c.kind == resource.kind, resources.c.key == key)
-        .values(made=dict(resource.made))
+    where = resources.c.kind == resource.kind, resources.c.key == key
+    connection.execute(update(resources).where(*where).values(**values))
+
+
+def is_claimable(connection: Connection, now: datetime) -> bool:
+    """Whether any resource is unfinished that no server has, or failed and due once more."""
+    query = select(resources.c.key).where(_is_due(now)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def claim(connection: Connection, owner: str, now: datetime) -> None:
+    """Take unfinished resources that no server has, and failed ones that are due once more."""
+    taken = LEASE.taken(owner, now) | {"phase": "Pending"}
+    connection.execute(update(resources).where(_is_due(now)).values(**taken))
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    phase, until = resources.c.phase, resources.c.lease_until
+    is_free = LEASE.is_over(now) | LEASE.is_too_long(now)
+    return (phase.in_(UNFINISHED) & is_free) | ((phase == "Failed") & (until <= now))
+
+
+def owned(connection: Connection, owner: str) -> list[Stored]:
+    """Return the unfinished resources that a server brings about, those first that others need."""
+    query = select(resources).where(
+        resources.c.phase.in_(UNFINISHED), resources.c.lease_owner == owner
     )
+    rows = [_read(row) for row in connection.execute(query)]
+    return sorted(rows, key=lambda row: (KINDS.index(row.kind), bool(containers_of(row.spec))))
+
+
+def renew(connection: Connection, owner: str, now: datetime) -> None:
+    """Keep the unfinished resources that a server brings about."""
+    own = update(resources).where(
+        resources.c.phase.in_(UNFINISHED), resources.c.lease_owner == owner
+    )
+    connection.execute(own.values(**LEASE.taken(owner, now)))
+
+
+def users_of(connection: Connection, kind: Kind, name: str) -> list[Stored]:
+    """Return what needs a resource, also through models of containers, as kinds need each other."""
+    rows = sorted(list_kinds(connection, *KINDS), key=lambda row: KINDS.index(row.kind))
+    wanted, found = [(kind, key_of(kind, name))], dict[tuple[Kind, str], Stored]()
+    while wanted:
+        one = wanted.pop()
+        for row in rows:
+            own = row.kind, key_of(row.kind, row.name)
+            if own not in found and one in _needed(row):
+                found[own] = row
+                wanted += [own] if row.kind == "Model" else []
+    return list(found.values())
+
+
+def _needed(row: Stored) -> set[tuple[Kind, str]]:
+    """Return what a resource needs, as it is declared and as it runs."""
+    specs = [row.spec, row.running] if row.running else [row.spec]
+    return {(kind, key_of(kind, name)) for spec in specs for kind, name in needs(row.kind, spec)}
 
 
 def delete_row(connection: Connection, kind: Kind, name: str) -> None:
@@ -204,7 +339,7 @@ def delete_row(connection: Connection, kind: Kind, name: str) -> None:
     connection.execute(
         delete(resources).where(resources.c.kind == kind, resources.c.key == key_of(kind, name))
     )
-    _count_change(connection, kind)
+    count_change(connection, kind)
 
 
 def changes(connection: Connection) -> int:
@@ -212,8 +347,9 @@ def changes(connection: Connection) -> int:
     return int(connection.execute(select(installation.c.changes)).scalar_one())
 
 
-def _count_change(connection: Connection, kind: Kind) -> None:
-    if kind in ("Model", "Endpoint"):
+def count_change(connection: Connection, kind: Kind) -> None:
+    """Have servers look at what is to be served, which stands in endpoints alone."""
+    if kind == "Endpoint":
         connection.execute(update(installation).values(changes=installation.c.changes + 1))
 
 

@@ -23,7 +23,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sqlalchemy import Engine
 
+from driftline.app.client.client import Client
 from driftline.app.listener import Server, listen
+from driftline.errors import InputError
 from driftline.orphans import children
 from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
@@ -124,8 +126,19 @@ class Running:
     context: Any
 
     def apply(self, *resources: dict[str, Any], dry_run: bool = False) -> httpx.Response:
+        """Apply as the command does: wait for what follows; an answer of 400 if any fails."""
         body = {"resources": list(resources), "dry_run": dry_run}
-        return self.client.post("/api/v1/apply", json=body)
+        answer = self.client.post("/api/v1/apply", json=body)
+        if answer.is_success and not dry_run:
+            try:
+                shown = self.client.headers.get("authorization", "")
+                with Client(self.url, token=shown.removeprefix("Bearer ") or None) as client:
+                    found = client.wait_until_ready(answer.json())
+            except InputError as error:
+                said = {"code": "failed", "message": str(error)}
+                return httpx.Response(400, json={"error": said}, request=answer.request)
+            return httpx.Response(200, json=found, request=answer.request)
+        return answer
 
     def invoke(self, name: str, body: bytes | str, **headers: str) -> httpx.Response:
         kept = {key.replace("_", "-"): value for key, value in headers.items()}

@@ -14,6 +14,7 @@ from sqlalchemy import insert
 from driftline.access.authentication import KNOWN_S
 from driftline.access.principal import ROLES, Principal
 from driftline.access.tokens import create_token, new_secret
+from driftline.app.client.client import Client
 from driftline.database.clock import database_time
 from driftline.monitors.tables import executions, runs
 from driftline.serving.operations.registry import OPERATIONS
@@ -340,9 +341,8 @@ def scoped(server, tmp_path_factory):
 
 
 def applied(server, *resources):
-    body = {"resources": list(resources)}
-    made = server.client.post("/api/v1/apply", json=body, headers=bearer(FILE_SECRET))
-    assert made.status_code == 200, made.text
+    with Client(server.url, token=FILE_SECRET) as client:
+        client.apply(resources)
 
 
 def _monitor(name, endpoint, *others):
@@ -471,9 +471,7 @@ def test_levels_of_features_take_the_role_analyst(server, secrets, declare, tmp_
     rows = [f"person{number % 40},{number}" for number in range(400)]
     file = tmp_path / "people.csv"
     file.write_text("\n".join(["name,age", *rows]))
-    body = {"resources": [declare("Baseline", "people", data=str(file))]}
-    made = server.client.post("/api/v1/apply", json=body, headers=bearer(FILE_SECRET))
-    assert made.status_code == 200, made.text
+    applied(server, declare("Baseline", "people", data=str(file)))
 
     for path in ("/api/v1/baselines/people", "/api/v1/baselines"):
         assert "person7" not in ask(server, f"GET {path}", secrets["viewer"]).text
@@ -484,9 +482,7 @@ def test_categories_of_models_take_the_role_analyst(server, secrets, declare, tm
     rows = pd.DataFrame({"name": pd.Categorical([f"person{number % 9}" for number in range(90)])})
     model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(rows, np.arange(90) % 2)
     model.booster_.save_model(tmp_path / "m.txt")
-    body = {"resources": [declare("Model", "people", path=str(tmp_path / "m.txt"))]}
-    made = server.client.post("/api/v1/apply", json=body, headers=bearer(FILE_SECRET))
-    assert made.status_code == 200, made.text
+    applied(server, declare("Model", "people", path=str(tmp_path / "m.txt")))
 
     for path in ("/api/v1/models/people", "/api/v1/models"):
         assert "person7" not in ask(server, f"GET {path}", secrets["viewer"]).text

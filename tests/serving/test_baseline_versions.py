@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,8 +12,9 @@ from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
 from driftline.errors import ConflictError
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.provisioning import controllers
 from driftline.serving.provisioning.apply import Applier
-from driftline.serving.provisioning.provisioner import Provisioner
+from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.resources import store
 from tests.serving.conftest import NOW, make_frame
 
@@ -112,38 +112,49 @@ def test_changed_data_make_a_candidate_where_promotion_is_manual(server, tmp_pat
         assert store.get(connection, "Baseline", "other").made["version"] == known[0]
 
 
-def test_a_version_that_comes_into_use_during_an_apply_stays_in_use(server, declare, monkeypatch):
-    """As a server beside this one, or a renewal, has it do."""
-    make = Provisioner.make
+@pytest.mark.parametrize("is_fitted_anew", [False, True])
+def test_a_version_that_comes_into_use_while_an_apply_is_brought_about_stays_in_use(
+    server, declare, monkeypatch, is_fitted_anew
+):
+    """As a renewal has it do, or a server beside this one."""
+    make = controllers.make_baseline
 
-    def use(version):
+    def version():
+        with server.engine.connect() as connection:
+            return store.get(connection, "Baseline", "flights").made["version"]
+
+    def meanwhile(context, row):
+        found = make(context, row)
         with server.engine.begin() as connection:
-            row = store.get(connection, "Baseline", "flights")
-            store.put_row(connection, replace(row, made={**row.made, "version": version}), NOW)
-        return row.made["version"]
-
-    async def meanwhile(self, planned, source=None):
-        found = await make(self, planned, source)
-        use("another")
+            now = store.get(connection, "Baseline", "flights")
+            store.put_made(connection, now, {**now.made, "version": "another"})
         return found
 
     with server.engine.connect() as connection:
         row = store.get(connection, "Baseline", "flights")
-    monkeypatch.setattr(Provisioner, "make", meanwhile)
+    monkeypatch.setattr(controllers, "make_baseline", meanwhile)
     spec = {key: value for key, value in row.spec.items() if value not in (None, [])}
+    spec |= {"exclude": ["temp"]} if is_fitted_anew else {}
 
-    answer = server.apply({**declare("Baseline", "flights", **spec), "tags": {"team": "x"}})
+    answer = server.apply(
+        {**declare("Baseline", "flights", **spec), "tags": {"team": f"{is_fitted_anew}"}}
+    )
+    used = version()
+    with server.engine.begin() as connection:
+        now = store.get(connection, "Baseline", "flights")
+        store.put_made(connection, now, row.made)
 
-    assert use(row.made["version"]) == "another"
-    assert answer.status_code == 409
-    assert "apply again" in server.error_of(answer)["message"]
+    assert used == "another"
+    assert answer.status_code == (400 if is_fitted_anew else 200)
+    assert not is_fitted_anew or "another version came into use" in answer.text
 
 
 def test_a_version_is_not_used_where_another_came_into_use_than_the_one_it_was_compared_with(
     server,
 ):
-    applier = Applier(server.context, EndpointReconciler(server.context))
-    first, second = baselines.versions(server.context.root, "flights")
+    reconciler = EndpointReconciler(server.context)
+    applier = Applier(server.context, reconciler, Controllers(server.context, reconciler))
+    first, second = baselines.versions(server.context.root, "flights")[:2]
     with server.engine.connect() as connection:
         used = store.get(connection, "Baseline", "flights").made["version"]
     other = second if used == first else first

@@ -67,39 +67,6 @@ def test_others_are_applied_and_deleted_while_a_model_is_loaded(server, gate, tm
     assert server.invoke("new", "1", content_type="text/plain").text == "one"
 
 
-def test_changes_of_the_same_come_one_after_another(server, gate, tmp_path, until):
-    with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(server.apply, *endpoint(tmp_path, gate, "same", WAITS))
-        until((gate / "loading").exists)
-        second = threads.submit(server.apply, *endpoint(tmp_path, gate, "same", file="two"))
-        assert server.apply(*endpoint(tmp_path, gate, "other")).status_code == 200
-        assert not second.done()
-        (gate / "open").touch()
-        answers = [one.result(60) for one in (first, second)]
-
-    assert [one.status_code for one in answers] == [200, 200]
-    assert [one["action"] for one in answers[1].json()["changes"]] == ["update", "unchanged"]
-    assert server.invoke("same", "1", content_type="text/plain").text == "two"
-
-
-def test_what_a_change_needs_may_be_gone_when_it_is_made(server, gate, tmp_path, until):
-    model, _ = endpoint(tmp_path, gate, "old")
-    assert server.apply(model).status_code == 200
-    (gate / "loading").unlink()
-    user = resource("Endpoint", "user", model="old")
-    with ThreadPoolExecutor(1) as threads:
-        slow = threads.submit(server.apply, *endpoint(tmp_path, gate, "slow", WAITS), user)
-        until((gate / "loading").exists)
-        assert server.client.delete("/api/v1/models/old").is_success
-        (gate / "open").touch()
-        answer = slow.result(60)
-
-    assert answer.status_code == 400
-    assert 'Model "old" does not exist' in server.error_of(answer)["message"]
-    assert server.client.get("/api/v1/models/slow").status_code == 404
-    assert server.apply(*endpoint(tmp_path, gate, "slow")).status_code == 200
-
-
 def test_a_change_builds_on_what_others_made_of_its_endpoint_meanwhile(
     server, trained, gate, tmp_path, until
 ):

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.captured_baseline import spans_left
-from driftline.serving.provisioning.renewal import move_version
+from driftline.serving.provisioning.renewal import move_version, require_in_use
 from driftline.serving.provisioning.rolling import Rolling, rolling_window
 from driftline.serving.resources import store
 from driftline.serving.resources.specs import RollingSpec
@@ -213,7 +213,10 @@ class Rolled:
     def use(self, version, before=None) -> None:
         with self.server.engine.begin() as connection:
             store.hold_all(connection)
-            move_version(connection, self.name, before, version, self.now)
+            row = store.get(connection, "Baseline", self.name)
+            if before is not None:
+                require_in_use(row, before)
+            move_version(connection, row, version, self.now)
 
 
 def test_a_version_that_was_used_once_is_not_used_again_by_a_server_that_starts_anew(rolled):

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from driftline.capture.tap.logger import Logger
 from driftline.capture.tap.proxy import ReverseProxy, proxy_app
 from driftline.capture.tap.tap import Capture
-from driftline.serving.provisioning.provisioner import make_endpoint
+from driftline.serving.resources.endpoints import signature_of
 from driftline.signature import Column, Signature
 
 Start = Callable[..., Any]
@@ -103,18 +104,18 @@ def test_what_was_captured_but_never_declared_is_shown_and_stays_raw(
     assert {name: one["requests"] for name, one in counted.items()} == {"flights": 2, "flihgts": 1}
 
 
-def test_an_own_app_of_another_type_gets_a_new_version(declare: Declare) -> None:
-    def made(kind: Any, before: Any) -> Any:
+def test_an_own_app_of_another_type_gets_a_new_version(server: Any, declare: Declare) -> None:
+    def applied(kind: Any) -> Signature:
         signature = Signature((Column("km", "feature_km", kind),), version=1)
-        spec = {"baseline": None, "signature": __import__("json").loads(signature.to_json())}
-        return make_endpoint("own", spec, {}, None, before)
+        server.apply(declare("Endpoint", "own", signature=json.loads(signature.to_json())))
+        found = signature_of(server.engine, "own")
+        assert found is not None
+        return found
 
-    first = made("double", None)
+    first, second = applied("double"), applied("string")
 
-    second = made("string", type("Before", (), {"made": first}))
-
-    found = Signature.from_json(second["signature"])
-    assert (found.version, found.columns[0].column) == (2, "feature_km_v2")
+    assert (first.version, first.columns[0].column) == (1, "feature_km")
+    assert (second.version, second.columns[0].column) == (2, "feature_km_v2")
 
 
 def test_the_rows_behind_a_violation_come_with_the_label_that_the_signature_names(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -96,24 +97,6 @@ def reconciler(engine, tmp_path):
     )
 
 
-@pytest.mark.parametrize("is_declared", [True, False], ids=["declared", "nobody's"])
-def test_an_apply_that_fails_takes_back_only_what_nobody_declared(
-    engine, reconciler, tmp_path, is_declared
-):
-    file = tmp_path / "models" / "now" / "1" / "now.skops"
-    file.parent.mkdir(parents=True)
-    reconciler.hold(["models/now/1/now.skops"])
-    file.write_bytes(b"a model")
-    if is_declared:  # By another server, meanwhile.
-        made = {"file": "models/now/1/now.skops", "trust_pickle": False}
-        with engine.begin() as connection:
-            store.put_row(connection, store.Stored("Model", "now", None, {}, {}, made), NOW)
-
-    reconciler.release(["models/now/1/now.skops"])
-
-    assert file.exists() == is_declared
-
-
 def test_a_server_says_what_it_uses_while_a_change_takes_long(engine, reconciler, monkeypatch):
     monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.RENEW_S", 0.01)
     monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.FOLLOW_S", 0.01)
@@ -124,7 +107,7 @@ def test_a_server_says_what_it_uses_while_a_change_takes_long(engine, reconciler
         await asyncio.Event().wait()
 
     async def run():
-        await reconciler.settled(await reconciler.refresh())
+        await reconciler.refresh()
         monkeypatch.setattr(reconciler, "refresh", loads_for_ever)
         monkeypatch.setattr(reconciler, "_has_changed", lambda: True)
         running_ = asyncio.create_task(reconciler.run())
@@ -138,20 +121,12 @@ def test_a_server_says_what_it_uses_while_a_change_takes_long(engine, reconciler
 def test_a_model_that_could_not_be_had_is_asked_for_again(engine, reconciler, monkeypatch):
     monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.FOLLOW_S", 0.01)
     answers = [UnavailableError("the bucket is away"), OSError(28, "no space left"), None]
-    made = {"file": "models/now/1/now.skops", "trust_pickle": False, "digest": "1"}
+    spec = FileModel(path="now.skops").model_dump()
+    model = {"spec": spec, "file": "models/now/1/now.skops", "trust_pickle": False, "digest": "1"}
+    served = ServedEndpoint.model_validate({"model": "now"}).model_dump()
+    made = {"spec": served, "models": {"now": {"name": "now", "made": model}}}
     with engine.begin() as connection:
-        for row in (
-            store.Stored("Model", "now", None, {}, FileModel(path="now.skops").model_dump(), made),
-            store.Stored(
-                "Endpoint",
-                "now",
-                None,
-                {},
-                ServedEndpoint.model_validate({"model": "now"}).model_dump(),
-                {},
-            ),
-        ):
-            store.put_row(connection, row, NOW)
+        store.put_row(connection, store.Stored("Endpoint", "now", None, {}, served, made), NOW)
 
     def fetch(_file):
         if (answer := answers.pop(0)) is not None:
@@ -161,8 +136,9 @@ def test_a_model_that_could_not_be_had_is_asked_for_again(engine, reconciler, mo
         started.set()
 
     async def run():
-        await reconciler.settled(await reconciler.refresh())
-        problem = reconciler.status("now")[1]
+        await reconciler.refresh()
+        while (problem := reconciler.status("now")[1]) is None:
+            await asyncio.sleep(0.01)
         following = asyncio.create_task(reconciler.run())
         await started.wait()
         following.cancel()
@@ -180,9 +156,12 @@ def test_a_model_that_could_not_be_had_is_asked_for_again(engine, reconciler, mo
 def test_what_a_dead_server_used_is_free_a_minute_later(engine, trained, tmp_path):
     made = {"file": "models/now/1/now.skops", "trust_pickle": False}
     row = store.Stored("Model", "now", None, {}, {"path": str(trained.file)}, made)
+    content = {"digest": "2", "source": "/anywhere/next.skops"}
+    wished = replace(row, name="next", made={}, content=content, phase="Pending")
     files = ["models/now/1/now.skops", "models/old/1/old.skops", "models/older/1/older.skops"]
     with engine.begin() as connection:
         store.put_row(connection, row, NOW)
+        store.put_row(connection, wished, NOW)
         say_used(connection, "dead", files[1:], NOW)
         say_used(connection, "alive", files[1:2], NOW + timedelta(seconds=30))
 
@@ -190,9 +169,10 @@ def test_what_a_dead_server_used_is_free_a_minute_later(engine, trained, tmp_pat
         assert unused(connection, files, NOW + LENGTH) == files[2:]
         leave(connection, "alive")
         assert unused(connection, files, NOW + LENGTH) == files[1:]
+        assert unused(connection, ["models/next/2/next.skops"], NOW) == []
 
 
-def test_changes_of_models_and_endpoints_are_counted_and_no_others(engine):
+def test_changes_of_endpoints_are_counted_and_no_others(engine):
     def count(kind, spec):
         with engine.begin() as connection:
             before = store.changes(connection)
@@ -201,7 +181,7 @@ def test_changes_of_models_and_endpoints_are_counted_and_no_others(engine):
             store.delete_row(connection, kind, "one")
             return put, store.changes(connection) - before
 
-    assert count("Model", {}) == (1, 2)
+    assert count("Model", {"memory_size_in_mb": 16}) == (0, 0)
     assert count("Endpoint", {}) == (1, 2)
     assert count("Channel", {}) == (0, 0)
 
@@ -230,9 +210,8 @@ def test_a_server_that_has_not_read_its_endpoints_says_come_again(engine, tmp_pa
 def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path, trained):
     engine = open_url(new_sqlite(tmp_path))
     with engine.begin() as connection:
-        row = store.Stored(
-            "Endpoint", "mine", None, {}, ExternalEndpoint(baseline="mine").model_dump(), {}
-        )
+        spec = ExternalEndpoint(baseline="mine").model_dump()
+        row = store.Stored("Endpoint", "mine", None, {}, spec, {"spec": spec})
         store.put_row(connection, row, NOW)
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA query_only = ON"))
     engine.dispose()
@@ -242,7 +221,7 @@ def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path, tr
 
     async def begin():
         reconciler = EndpointReconciler(context)
-        await reconciler.settled(await reconciler.refresh())
+        await reconciler.refresh()
         return reconciler.is_ready, reconciler.is_foreign("mine")
 
     assert asyncio.run(begin()) == (True, True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Literal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
@@ -33,6 +34,8 @@ KINDS: Mapping[ResourceKind, Collection] = {
 }
 
 
+# How soon, and how seldom, a resource is looked at that becomes ready.
+_POLL_S, _POLL_MAX_S = 0.02, 1.0
 _List = list  # Within the class the name is a method's.
 
 
@@ -69,6 +72,64 @@ class Client(CaptureCalls, MetricCalls):
         timeout_s: float | None = None,
     ) -> None:
         super().__init__(server, token=token, settings=settings, timeout_s=timeout_s)
+
+    def apply(
+        self, resources: Sequence[Mapping[str, Any]], *, dry_run: bool = False, wait: bool = True
+    ) -> Json:
+        """Declare resources, all or nothing, and say what changed; twice the same changes nothing.
+
+        Parameters
+        ----------
+        resources
+            As resource files have them: each with kind, name and spec.
+        dry_run
+            Only say what would change.
+        wait
+            Whether to return when all that follows from it is ready; then ``endpoints`` of the
+            answer says how each declared endpoint fares.
+
+        Raises
+        ------
+        InputError
+            When a resource is wrong: then nothing is declared. When, waited for, one has failed:
+            it is declared, and what was ready before goes on.
+        """
+        plan: Json = super().apply(resources, dry_run=dry_run)
+        return self.wait_until_ready(plan) if wait else plan
+
+    def wait_until_ready(self, plan: Json) -> Json:
+        """Wait for what an apply has left to become ready; return its answer, with ``endpoints``.
+
+        Raises
+        ------
+        InputError
+            When one has failed, after all have ended.
+        """
+        failed, endpoints = dict[str, None](), {}
+        for one in plan["pending"]:
+            kind, name = one["kind"], one["name"]
+            status = self._ended(kind, name)
+            if kind == "Endpoint":
+                told = ("state", "reason", "invocations", "variants")
+                endpoints[name] = {key: status[key] for key in told}
+            if "Failed" in (status["phase"], status.get("state")):
+                failed[f'{kind} "{name}": {status["reason"]}'] = None
+        # What failed for another's failure has that one's sentence at its end.
+        causes = [one for one in failed if not any(one.endswith(f": {other}") for other in failed)]
+        if causes:
+            raise InputError("; ".join(causes))
+        return {**plan, "endpoints": endpoints}
+
+    def _ended(self, kind: ResourceKind, name: str) -> Json:
+        """Return the status of a resource once it is ready or has failed."""
+        pause_s = _POLL_S
+        while True:
+            status: Json = self.get(kind, name)["status"]
+            is_loading = status.get("state") in ("Creating", "Updating")
+            if status["phase"] == "Failed" or (status["phase"] == "Ready" and not is_loading):
+                return status
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _POLL_MAX_S)
 
     def list(
         self,

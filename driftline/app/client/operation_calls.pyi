@@ -279,8 +279,9 @@ class OperationCalls(ServerCalls):
     def apply(self, resources: Any, *, dry_run: bool = ...) -> Json:
         """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
         
-        Answers when the endpoints that changed are in service, or have failed. With the header
-        If-Match, of one resource: only if it still is as the ETag says that it was. With
+        What is declared is stored when this answers; models, baselines, endpoints and monitors become
+        ready afterwards, or fail: `pending` names those, whose status tells. With the header If-Match,
+        of one resource: only if it still is as the ETag says that it was. With
         If-None-Match: * only if none of them is there yet. Silences alone are an operator's; all else
         needs an admin.
         """

@@ -49,7 +49,7 @@ def list_baselines(client: Client) -> Answer:
     Example: driftline baseline list
     """
     found = client.list("Baseline")
-    rows = [{"name": one["name"], "version": one["status"]["version"]} for one in found]
+    rows = [{"name": one["name"], "version": one["status"].get("version")} for one in found]
     return Answer(rows, [Table(["name", "version"], rows)])
 
 

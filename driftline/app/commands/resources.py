@@ -47,11 +47,15 @@ def apply(
         list[Path], typer.Option("-f", "--file", help="YAML or JSON, one or many resources.")
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return before what is declared is ready.")
+    ] = False,
 ) -> Answer:
-    """Declare resources, all or nothing.
+    """Declare resources, all or nothing, and wait until they are ready.
 
-    The same file twice changes nothing the second time. docs/resources.md has examples of every
-    kind; `driftline get KIND NAME` shows one that is there.
+    Where one fails, its reason is printed, and what was ready before goes on. The same file twice
+    changes nothing the second time. docs/resources.md has examples of every kind; `driftline get
+    KIND NAME` shows one that is there.
 
     Example: driftline apply -f resources.yaml
     """
@@ -59,7 +63,7 @@ def apply(
     from driftline.app.commands.resource_files import read_resources
 
     resources = [resource for one in file for resource in read_resources(one)]
-    plan = client.apply(resources, dry_run=dry_run)
+    plan = client.apply(resources, dry_run=dry_run, wait=not no_wait)
     return Answer(plan, [_change(change) for change in plan["changes"]])
 
 
@@ -82,7 +86,12 @@ def get(
         resource = client.get(kind, name)
         return Answer(resource, _as_yaml(resource))
     resources = client.list(kind, prefix=prefix, owner=owner, tags=options.pairs(tag, "tag", "KEY"))
-    return Answer(resources, [Table(["name", "owner", "generation", "updated_at"], resources)])
+    rows = [
+        {**one, **{key: one["status"].get(key) for key in ("phase", "reason")}} for one in resources
+    ]
+    told = [key for key in ("phase", "reason") if any(row[key] for row in rows)]
+    columns = ["name", "owner", "generation", "updated_at", *told]
+    return Answer(resources, [Table(columns, rows)])
 
 
 @options.asks_server
@@ -239,7 +248,7 @@ def _as_yaml(resource: Mapping[str, Any]) -> Iterator[str]:
 
 def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:
     """Leave out a first line that only names the endpoint's inputs, as data frames write it."""
-    signature = endpoint["status"]["signature"] or {"features": []}
+    signature = endpoint["status"].get("signature") or {"features": []}
     inputs = [one["name"] for one in signature["features"] if one["role"] == "feature"]
     first, _, rest = body.removeprefix(b"\xef\xbb\xbf").partition(b"\n")
     fields = next(csv.reader([first.decode("utf-8", "replace").strip()]), [])

@@ -181,23 +181,6 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
             os.kill(process, 0)
 
 
-def test_a_process_that_described_a_model_can_serve_it(slow):
-    async def act():
-        description, child = await describe_model(slow, timeout_s=60)
-        pool = Pool("slow", slow, Limits(), first=child)
-        await pool.start()
-        found = description, child.process_id, pool.process_ids
-        reply = await pool.invoke("csv", "csv", b"0")
-        await pool.stop()
-        return found, reply
-
-    (description, first, processes), reply = asyncio.run(act())
-
-    assert description["classes"] == ["0", "1"]
-    assert processes == [first]
-    assert reply.body == b"0\n"
-
-
 def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):
     (tmp_path / "m.skops").write_bytes(b"no")
 

@@ -145,18 +145,25 @@ def test_an_error_in_the_last_resource_changes_nothing(shared, everything):
         assert state_of(shared) == before
 
 
-def test_a_model_that_does_not_fit_the_reference_changes_nothing(shared, trained, declare):
+def test_a_model_that_does_not_fit_the_reference_is_the_endpoints_failure(
+    start, trained, declare, tmp_path
+):
     model, _, endpoint = trained.flights()
     baseline = declare("Baseline", "flights", data=str(trained.reference))
-    before = state_of(shared)
 
-    answer = shared.apply(model, baseline, endpoint)
+    with start(tmp_path) as server:
+        answer = server.apply(model, baseline, endpoint)
+        mended = server.apply(*trained.flights())
 
-    assert answer.status_code == 400
-    message = shared.error_of(answer)["message"]
-    assert 'Endpoint "flights"' in message
-    assert "the model does not know late" in message
-    assert state_of(shared) == before
+        message = server.error_of(answer)["message"]
+        assert message.startswith('Endpoint "flights": the model\'s columns are not')
+        assert "the model does not know late" in message
+        assert set(actions_of(mended).items()) == {
+            (("Model", "flights"), "unchanged"),
+            (("Baseline", "flights"), "update"),
+            (("Endpoint", "flights"), "unchanged"),
+        }
+        assert server.invoke("flights", "UA,EWR,1400,39").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -209,18 +216,23 @@ def test_a_wrong_resource_is_one_sentence(shared, change, sentence):
     assert sentence in shared.error_of(answer)["message"]
 
 
-def test_pickles_and_foreign_types_are_refused(shared, trained, declare, tmp_path):
+def test_pickles_are_refused_and_foreign_types_fail(shared, trained, declare, tmp_path):
     joblib.dump(trained.model, tmp_path / "m.joblib")
     skops.io.dump(argparse.Namespace(a=1), tmp_path / "foreign.skops")
     before = state_of(shared)
 
     pickle = shared.apply(declare("Model", "p", path=str(tmp_path / "m.joblib")))
+    unchanged = state_of(shared)
     foreign = shared.apply(declare("Model", "f", path=str(tmp_path / "foreign.skops")))
+    shown = shared.client.get("/api/v1/models/f").json()["status"]
+    gone = shared.client.delete("/api/v1/models/f")
 
     assert pickle.status_code == foreign.status_code == 400
     assert "[serving] trust_pickle = true" in shared.error_of(pickle)["message"]
     assert "argparse.Namespace" in shared.error_of(foreign)["message"]
-    assert state_of(shared) == before
+    assert unchanged == before
+    assert (shown["phase"], "argparse.Namespace" in shown["reason"]) == ("Failed", True)
+    assert gone.status_code == 204
 
 
 def test_a_trusted_pickle_is_served_unless_the_resource_says_no(start, trained, declare, tmp_path):
@@ -238,7 +250,9 @@ def test_a_trusted_pickle_is_served_unless_the_resource_says_no(start, trained, 
         assert signature_of(server.engine, "e") is None
 
 
-def test_an_update_says_what_changes_and_a_new_model_takes_over(shared, trained, declare, tmp_path):
+def test_an_update_says_what_changes_and_a_new_model_takes_over(
+    shared, trained, declare, tmp_path, until
+):
     file = tmp_path / "m.skops"
     shutil.copyfile(trained.file, file)
     model = declare("Model", "moving", path=str(file))
@@ -254,7 +268,7 @@ def test_an_update_says_what_changes_and_a_new_model_takes_over(shared, trained,
     changed = shared.apply(endpoint)
 
     assert alone.json()["changes"][0]["fields"] == ["the model's file holds other bytes"]
-    assert len(list(Path(shared.root, "models", "moving").rglob("*.skops"))) == 1
+    until(lambda: len(list(Path(shared.root, "models", "moving").rglob("*.skops"))) == 1)
     assert shared.invoke("moving", "UA,EWR,1400,39").text != before
     assert changed.json()["changes"][0]["fields"] == [
         "spec.sampling_percentage: null -> 50.0",
@@ -315,7 +329,7 @@ def test_the_endpoints_signature_has_the_references_inputs_and_the_models_output
 @pytest.mark.parametrize(
     ("kind", "classes"), [("model-quality", "ab"), ("bias", "ab"), ("bias", "abc")]
 )
-def test_a_monitor_whose_positive_class_nobody_knows_is_refused_with_the_question(
+def test_a_monitor_whose_positive_class_nobody_knows_fails_with_the_question(
     shared, declare, tmp_path, kind, classes
 ):
     random, name = np.random.default_rng(4), f"asks-{kind}-{classes}"
@@ -330,14 +344,16 @@ def test_a_monitor_whose_positive_class_nobody_knows_is_refused_with_the_questio
     endpoint = declare("Endpoint", name, baseline=name)
     spec = {"endpoint": name, "baseline": name, "schedule": "cron(0 0 * * ? *)"}
     watched = {"kind": "Monitor", "name": name, "spec": {**spec, "kind": kind}}
-    before = state_of(shared)
+
+    def in_use():
+        found = shared.client.get(f"/api/v1/monitors/{name}").json()["status"]
+        return found["baseline_version"]
 
     refused = shared.apply(asking, endpoint, watched)
-    unchanged = state_of(shared)
-    first = shared.apply(asking, endpoint)
+    unused = in_use()
     later = shared.apply(watched)
     told = shared.apply(named, watched)
-    settled = state_of(shared)
+    settled = in_use()
     again = shared.apply(asking)
     promoted = shared.client.post(f"/api/v1/baselines/{name}/promote", json={"version": "1"})
 
@@ -346,13 +362,14 @@ def test_a_monitor_whose_positive_class_nobody_knows_is_refused_with_the_questio
     for answer in (refused, later):
         assert shared.error_of(answer)["message"].startswith(f'Monitor "{name}": {question}')
         assert answer.status_code == 400
-    assert unchanged == before
-    assert first.status_code == told.status_code == 200
+    assert unused is None
+    assert told.status_code == 200
     for answer in (again, promoted):
         message = shared.error_of(answer)["message"]
-        assert message.startswith(f'Baseline "{name}", which a {kind} monitor follows: {question}')
+        assert question in message
+        assert message.endswith(f"; a {kind} monitor follows the baseline")
         assert answer.status_code == 400
-    assert state_of(shared) == settled
+    assert in_use() == settled
     shared.client.delete(f"/api/v1/monitors/{name}")
     shared.client.delete(f"/api/v1/endpoints/{name}")
     shared.client.delete(f"/api/v1/baselines/{name}")

@@ -98,7 +98,7 @@ def test_a_folder_above_the_systems_is_no_data(installation: Installation, place
 def test_too_little_data_is_a_conflict_that_asking_again_does_not_mend(
     installation: Installation,
 ) -> None:
-    _apply(installation, _monitor("km >= 0"))
+    installation.apply(_monitor("km >= 0"))
     window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-14T02:00:00Z"}
 
     answer = installation.request("POST", "/api/v1/monitors/watch/baseline", json=window)

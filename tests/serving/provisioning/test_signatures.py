@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from driftline.errors import InputError
-from driftline.serving.provisioning.provisioner import make_endpoint
+from driftline.serving.provisioning.endpoint_making import answered_signature
 from driftline.serving.provisioning.signatures import (
     endpoint_signature,
     job_signature,
@@ -177,13 +177,13 @@ def test_several_values_a_row_are_refused_where_the_reference_has_one(role):
 
 
 def of_variants(label, *descriptions):
-    """Return what is made of an endpoint of variants, and a signature (with a label) or none."""
+    """Return signature and positive class of variants, under a signature (with a label) or none."""
     spec = {"baseline": None, "signature": None}
     if label is not None:
         labels = (Column("late", "feature_late", label, "label"),) if label else ()
         spec["signature"] = json.loads(Signature((*INPUTS, *labels)).to_json())
     models = {f"v{at}": {"description": one} for at, one in enumerate(descriptions)}
-    return make_endpoint("late", spec, models, None, None)
+    return answered_signature("late", spec, models, None)
 
 
 NAMED = {**BINARY, "kind": "classifier", "class_type": "string", "classes": ["bad", "good"]}
@@ -198,4 +198,4 @@ def test_a_model_that_answers_bodies_is_captured_as_the_variant_beside_it(label)
     alone = of_variants(label, NAMED)
 
     assert of_variants(label, NAMED, BODIES) == of_variants(label, BODIES, NAMED) == alone
-    assert alone["positive"] == "good"
+    assert alone[1] == "good"

@@ -1,0 +1,88 @@
+"""From a declared Model to its copy in the storage root and what its models say about themselves.
+
+What runs a user's code is a worker of its own, which ends afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from driftline.errors import InputError
+from driftline.serving.context import ServerContext
+from driftline.serving.hosting.child import Launch
+from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.hosting.multi_model.alike import most_alike
+from driftline.serving.hosting.multi_model.file_cache import FileCache
+from driftline.serving.hosting.pool import describe_model
+from driftline.serving.resources.specs import MULTI_MODEL, command_of, containers_of
+from driftline.serving.resources.store import Stored
+
+Made = Mapping[str, Any]
+
+
+async def make_model(context: ServerContext, row: Stored) -> Made:
+    """Copy and load the models of a declared Model; return what it consists of."""
+    trusted = context.settings.serving.trust_pickle and row.spec.get("trust_pickle") is not False
+    made: Made = {"spec": row.spec, "trust_pickle": trusted}
+    if containers_of(row.spec):
+        # What they answer is looked up when an endpoint is made, which follows them.
+        return {**made, "description": None}
+    digest, before = row.content["digest"], row.made
+    if before.get("digest") == digest and command_of(before["spec"]) == command_of(row.spec):
+        return {**before, **made}
+    made = {**made, "digest": digest}
+    if row.spec["mode"] == MULTI_MODEL:
+        return {**made, "description": await _describe_many(context, row, trusted=trusted)}
+    copy = context.models.put(row.name, Path(row.content["source"]), digest)
+    await asyncio.to_thread(copy.make)
+    path = str(context.models.path(copy.path))
+    description = await _describe(context, row, path, row.name, trusted=trusted)
+    return {**made, "file": copy.path, "description": description}
+
+
+async def _describe(
+    context: ServerContext, row: Stored, path: str, name: str, *, trusted: bool
+) -> Mapping[str, Any]:
+    """Load one model in a worker of its own, for a limited time, and end it."""
+    command, memory_bytes = command_of(row.spec)
+    launch = Launch(
+        path, trust_pickle=trusted, name=name, command=command,
+        trust_commands=context.settings.serving.trust_commands, memory_bytes=memory_bytes,
+    )  # fmt: skip
+    # Of a command, which tells little by itself, whoever applies it may read what it printed.
+    prints = LogFile(context.model_logs_dir, name) if command else None
+    description, child = await describe_model(
+        launch, timeout_s=context.start_timeout_s, prints=prints
+    )
+    await child.stop()
+    return description
+
+
+async def _describe_many(
+    context: ServerContext, row: Stored, *, trusted: bool
+) -> Mapping[str, Any] | None:
+    """Learn from some models below a prefix what most of them take and answer."""
+    examples = row.content["source"].split()
+    limit = row.spec["disk_limit_mb"] << 20
+    folder, check = context.models.local_folder, context.reach.check
+    files = FileCache(row.spec["model_data_prefix"], folder, limit, check)
+    problem: InputError | None = None
+    known: list[Mapping[str, Any]] = []
+    try:
+        for example in examples:
+            try:
+                async with files.copy(example) as (copy, _):
+                    path = str(copy.path)
+                    known.append(await _describe(context, row, path, example, trusted=trusted))
+            except InputError as error:
+                problem = problem or InputError(f'model "{example}" below the prefix: {error}')
+            if known and most_alike(known)[1] > len(examples) // 2:
+                break  # The rest could not outvote them.
+    finally:
+        await files.close()
+    if problem is not None and not known:
+        raise problem
+    return most_alike(known)[0] if known else None

@@ -1,0 +1,101 @@
+"""A server that is killed while it loads a model and fits a baseline: the next one goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.kit.installation import Installation
+
+# Waits for the lease of the server that was killed to run out.
+pytestmark = pytest.mark.slow
+
+MODEL = """
+import time
+from pathlib import Path
+
+def model_fn(model_dir):
+    Path("{folder}", "loading").touch()
+    while not Path("{folder}", "open").exists():
+        time.sleep(0.05)
+    return model_dir
+
+def transform_fn(model, body, content_type, accept):
+    return "loaded", "text/plain"
+"""
+SCRIPT = """
+import time
+
+def preprocess_handler(record):
+    time.sleep(0.02)
+    return {"km": float(record.endpoint_input.data)}
+"""
+LINES = 300
+
+
+def test_a_server_that_is_killed_during_a_load_and_a_fit_is_followed_by_one_that_does_both(
+    install: Callable[..., Installation], tmp_path: Path
+) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "slow.py").write_text(SCRIPT)
+    settings = f'[serving]\ntrust_pickle = true\n[scheduler]\nscripts_dir = "{tmp_path}/scripts"\n'
+    shop = install(settings, words=("--only", "server"), is_forked=True)
+    rows = "\n".join(json.dumps(line(number)) for number in range(LINES))
+    (shop.folder / "reference.jsonl").write_text(rows)
+    data = str(shop.folder / "reference.jsonl")
+    resources = [
+        {"kind": "Model", "name": "m", "spec": {"path": str(packed(shop.folder))}},
+        {"kind": "Endpoint", "name": "e", "spec": {"model": "m"}},
+        {"kind": "Baseline", "name": "b", "spec": {"data": data, "preprocess": "slow.py"}},
+    ]
+    answer = shop.request("POST", "/api/v1/apply", json={"resources": resources})
+    assert answer.status_code == 200, answer.text
+
+    def phase(kind: str, name: str) -> str:
+        found = shop.request("GET", f"/api/v1/{kind}/{name}")
+        return str(found.json()["status"]["phase"]) if found.is_success else ""
+
+    # On a busy machine the fit may have ended before the model is being loaded.
+    shop.wait(lambda: phase("baselines", "b") in ("Creating", "Ready"))
+    shop.wait((shop.folder / "loading").exists)
+    shop.kill("server")
+    (shop.folder / "open").touch()
+
+    shop.wait(lambda: is_up(shop))
+    for kind, name in (("models", "m"), ("baselines", "b"), ("endpoints", "e")):
+        shop.wait(lambda kind=kind, name=name: phase(kind, name) == "Ready")  # type: ignore[misc]
+    shop.wait(lambda: shop.is_answering("e", b"1"))
+    assert len(shop.get("/api/v1/baselines/b/versions")["items"]) == 1
+    assert shop.invoke("e", b"1").text == "loaded"
+
+
+def line(number: int) -> dict[str, Any]:
+    given = {"observedContentType": "text/plain", "mode": "INPUT", "encoding": "CSV"}
+    return {
+        "captureData": {"endpointInput": {**given, "data": f"{number % 50}"}},
+        "eventMetadata": {"eventId": f"e{number}", "inferenceTime": "2026-01-15T12:00:00Z"},
+        "eventVersion": "0",
+    }
+
+
+def is_up(shop: Installation) -> bool:
+    with suppress(httpx.TransportError):
+        return shop.request("GET", "/readyz").is_success
+    return False
+
+
+def packed(folder: Path) -> Path:
+    code = MODEL.format(folder=folder).encode()
+    with tarfile.open(folder / "m.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("code/inference.py")
+        member.size = len(code)
+        archive.addfile(member, io.BytesIO(code))
+    return folder / "m.tar.gz"

@@ -1,0 +1,218 @@
+"""What is declared comes about afterwards: what waits, what fails, and what goes on meanwhile."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from driftline.app.cli import build
+from driftline.errors import InputError
+from driftline.serving.resources import store
+from tests.serving.conftest import NOW, resource
+from tests.serving.hosting.formats.archives import pack
+
+ANSWERS = """
+import threading
+from pathlib import Path
+
+def model_fn(model_dir):
+    {begin}
+    return model_dir
+
+def transform_fn(model, body, content_type, accept):
+    return "{name}", "text/plain"
+"""
+WAITS = """Path("{gate}", "loading").touch()
+    while not Path("{gate}", "open").exists():
+        threading.Event().wait(0.05)"""
+
+
+@pytest.fixture
+def server(start, tmp_path):
+    with start(tmp_path, trust_pickle=True, start_timeout_s=20.0) as found:
+        yield found
+
+
+@pytest.fixture
+def gate(tmp_path):
+    gate = tmp_path / "gate"
+    gate.mkdir()
+    yield gate
+    (gate / "open").touch()
+
+
+def model(folder, name, says, begin="pass"):
+    """Return a model that answers with a word, once it is loaded."""
+    code = ANSWERS.format(begin=begin, name=says)
+    file = pack(folder / f"{says}.tar.gz", {"code/inference.py": code})
+    return resource("Model", name, path=str(file))
+
+
+def declare(server, *resources):
+    """Store what is declared, and do not wait."""
+    answer = server.client.post("/api/v1/apply", json={"resources": list(resources)})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def status(server, collection, name):
+    return server.client.get(f"/api/v1/{collection}/{name}").json()["status"]
+
+
+def said(server, name="e"):
+    return server.invoke(name, "1", content_type="text/plain").text
+
+
+@pytest.mark.parametrize(
+    ("begin", "reason"),
+    [
+        ('raise RuntimeError("no lookup table")', "no lookup table"),
+        ("import os; os._exit(3)", "ended"),
+        ("threading.Event().wait()", "not loaded after"),
+    ],
+    ids=["raises", "ends", "hangs"],
+)
+def test_a_version_that_cannot_be_loaded_fails_and_the_one_before_answers(
+    server, tmp_path, monkeypatch, begin, reason
+):
+    good = model(tmp_path, "m", "good")
+    assert server.apply(good, resource("Endpoint", "e", model="m")).status_code == 200
+    object.__setattr__(server.context, "start_timeout_s", 3.0)
+
+    answer = server.apply(model(tmp_path, "m", "bad", begin))
+    failed, serving = status(server, "models", "m"), status(server, "endpoints", "e")
+    files = [one.name for one in (server.root / "models" / "m").rglob("*.tar.gz")]
+    again = said(server)
+    mended = server.apply(model(tmp_path, "m", "mended"))
+
+    assert answer.status_code == 400
+    assert server.error_of(answer)["message"].startswith('Model "m": ')
+    assert (failed["phase"], failed["observed_generation"]) == ("Failed", 2)
+    assert reason in failed["reason"]
+    assert (serving["phase"], serving["state"]) == ("Ready", "InService")
+    assert again == "good"
+    assert "good.tar.gz" in files
+    assert (mended.status_code, said(server)) == (200, "mended")
+
+
+def test_what_needs_something_new_waits_for_it_and_follows_by_itself(
+    server, trained, tmp_path, gate, until
+):
+    file = tmp_path / "reference.parquet"
+    shutil.copyfile(trained.reference, file)
+    answer = declare(
+        server,
+        model(tmp_path, "m", "slow", WAITS.format(gate=gate)),
+        resource("Endpoint", "e", model="m"),
+        resource("Baseline", "b", data=str(file)),
+        resource("Monitor", "w", endpoint="e", baseline="b"),
+    )
+    until((gate / "loading").exists)
+    waiting = [
+        status(server, *one)["phase"]
+        for one in (("models", "m"), ("endpoints", "e"), ("monitors", "w"))
+    ]
+    refused = server.invoke("e", "1", content_type="text/plain")
+    (gate / "open").touch()
+
+    kinds = ["Model", "Baseline", "Endpoint", "Monitor"]
+    assert [one["kind"] for one in answer["pending"]] == kinds
+    assert waiting == ["Creating", "Pending", "Pending"]
+    assert (refused.status_code, "not ready yet" in refused.text) == (503, True)
+    until(lambda: status(server, "monitors", "w")["phase"] == "Ready")
+    until(lambda: status(server, "endpoints", "e")["state"] == "InService")
+    assert said(server) == "slow"
+
+
+def test_what_needs_something_that_failed_says_why_and_follows_once_that_is_ready(server, tmp_path):
+    broken = model(tmp_path, "m", "broken", 'raise RuntimeError("no table")')
+    answer = server.apply(broken, resource("Endpoint", "e", model="m"))
+    endpoint = status(server, "endpoints", "e")
+    unserved = server.invoke("e", "1", content_type="text/plain").status_code
+
+    assert server.apply(model(tmp_path, "m", "whole")).status_code == 200
+
+    message = server.error_of(answer)["message"]
+    assert message.startswith('Model "m": ')
+    assert "Endpoint" not in message, "one cause is told once"
+    assert (endpoint["phase"], endpoint["state"]) == ("Failed", "Failed")
+    assert endpoint["reason"] == message
+    assert unserved == 503
+    assert said(server) == "whole"
+
+
+def test_a_newer_declaration_does_not_wait_for_the_one_that_hangs(server, tmp_path, gate, until):
+    hangs = model(tmp_path, "m", "hangs", WAITS.format(gate=gate))
+    declare(server, hangs, resource("Endpoint", "e", model="m"))
+    until((gate / "loading").exists)
+
+    assert server.apply(model(tmp_path, "m", "newer")).status_code == 200
+    assert said(server) == "newer"
+    (gate / "open").touch()
+    assert status(server, "models", "m")["observed_generation"] == 2
+
+
+def test_what_a_dead_server_left_is_brought_about_by_another(server, tmp_path, until):
+    declare(server, model(tmp_path, "m", "first"))
+    until(lambda: status(server, "models", "m")["phase"] == "Ready")
+    lease = {"lease_owner": "dead", "lease_until": server.context.lease_clock()}
+    with server.engine.begin() as connection:
+        row = store.get(connection, "Model", "m")
+        store.put_row(connection, replace(row, phase="Pending", **lease), NOW)
+
+    until(lambda: status(server, "models", "m")["phase"] == "Ready")
+
+    assert status(server, "models", "m")["observed_generation"] == 2
+
+
+def test_a_model_that_does_not_fit_its_endpoint_leaves_the_one_that_does(server, trained, tmp_path):
+    assert server.apply(*trained.flights()).status_code == 200
+    before = server.invoke("flights", "UA,EWR,1400,39").text
+    other = tmp_path / "other.parquet"
+    trained.frame.rename(columns={"temp": "warmth"}).to_parquet(other, index=False)
+
+    answer = server.apply(resource("Baseline", "flights", data=str(other), label="late"))
+    failed = status(server, "endpoints", "flights")
+    after = server.invoke("flights", "UA,EWR,1400,39").text
+
+    assert answer.status_code == 400
+    assert server.error_of(answer)["message"].startswith('Endpoint "flights": ')
+    assert (failed["phase"], failed["state"]) == ("Failed", "InService")
+    assert "warmth" in failed["reason"]
+    assert after == before
+
+
+def test_the_command_waits_and_tells_what_failed_unless_it_is_not_to_wait(
+    server, tmp_path, gate, until
+):
+    file = tmp_path / "resources.json"
+
+    def run(*words):
+        words = (*words, "--server", server.url)
+        done = CliRunner().invoke(build(words[0]), list(words))
+        return done.exit_code, done.output, done.exception
+
+    def apply(declared, *words):
+        file.write_text(json.dumps([declared, resource("Endpoint", "e", model="m")]))
+        return run("apply", "-f", str(file), *words)
+
+    waits = model(tmp_path, "m", "slow", WAITS.format(gate=gate))
+    broken = model(tmp_path, "m", "broken", 'raise RuntimeError("no table")')
+
+    begun = apply(waits, "--no-wait")
+    until((gate / "loading").exists)
+    shown = run("get", "models", "--json")
+    (gate / "open").touch()
+    ended = apply(waits)
+    failed = apply(broken)
+
+    assert [one[0] for one in (begun, shown, ended)] == [0, 0, 0]
+    assert begun[1].endswith("create    Model m\ncreate    Endpoint e\n")
+    assert '"phase": "Creating"' in shown[1]
+    assert ended[1].endswith("unchanged Model m\nunchanged Endpoint e\n")
+    assert isinstance(failed[2], InputError)
+    assert str(failed[2]).startswith('Model "m": ')
+    assert "no table" in str(failed[2])
+    assert said(server) == "slow"
