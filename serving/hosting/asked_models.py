@@ -33,9 +33,9 @@ from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool, TimedOutError
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
 from driftline.serving.resources.endpoints import made_of_model
 from driftline.serving.resources.model_files import model_digest
-from driftline.serving.resources.specs import variants_and_shadows, variants_of
 
 START_TIMEOUT_S = 120.0
 ANSWER_TIMEOUT_S = 600.0

@@ -25,7 +25,7 @@ from driftline.serving.operations.registry import (
 )
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
-from driftline.serving.resources.specs import variants_and_shadows
+from driftline.serving.resources.endpoint_specs import variants_and_shadows
 
 _SHOWN = ("time", "variant", "container", "worker", "message")
 

@@ -28,13 +28,9 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.signatures import job_signature
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
 from driftline.serving.resources.endpoints import made_of_model, running_endpoint
-from driftline.serving.resources.specs import (
-    TRANSFORM_VARIANT,
-    command_of,
-    variants_and_shadows,
-    variants_of,
-)
+from driftline.serving.resources.model_specs import TRANSFORM_VARIANT, command_of
 from driftline.serving.transform import jobs
 from driftline.serving.transform.definition import (
     DataCaptureConfig,

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from driftline.serving.hosting.usage import machine_memory_bytes
 from driftline.serving.resources import store
+from driftline.serving.resources.model_specs import SERIAL, SINGLE_MODEL, containers_of
 from driftline.serving.resources.resources import Resource, ResourceError, key_of
-from driftline.serving.resources.specs import SERIAL, SINGLE_MODEL, containers_of
 
 Made = Mapping[str, Any]
 

@@ -22,14 +22,13 @@ from driftline.monitors.report.datapoints import OWN_NAMES
 from driftline.monitors.rules.ruleset import RuleSet
 from driftline.monitors.schedule import Schedule, once, windows_from
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import ConfiguredEndpoint, ResolvedEndpoint
 from driftline.serving.resources.resources import Resource, ResourceError, key_of
 from driftline.serving.resources.specs import (
     AlarmSpec,
     ChannelSpec,
     CompositeAlarmSpec,
-    ConfiguredEndpoint,
     MonitorSpec,
-    ResolvedEndpoint,
     SilenceSpec,
     baseline_and_pin,
 )

@@ -25,9 +25,10 @@ from driftline.serving.provisioning.signatures import (
 )
 from driftline.serving.resources import store
 from driftline.serving.resources.answers import answers_several
+from driftline.serving.resources.endpoint_specs import variants_and_shadows
 from driftline.serving.resources.endpoints import deployed
+from driftline.serving.resources.model_specs import containers_of
 from driftline.serving.resources.resources import key_of
-from driftline.serving.resources.specs import containers_of, variants_and_shadows
 from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
 

@@ -28,19 +28,13 @@ from driftline.serving.hosting.multi_model.target_model import (
     require_servable,
 )
 from driftline.serving.resources.artifacts import absolute, data_fingerprint
+from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
 from driftline.serving.resources.model_files import model_digest, model_files
+from driftline.serving.resources.model_specs import FileModel, MultiModel, ProgramModel
 from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.resources import Resource, ResourceError
-from driftline.serving.resources.specs import (
-    BaselineSpec,
-    CapturedData,
-    EndpointConfigSpec,
-    FileModel,
-    MonitorSpec,
-    MultiModel,
-    ProgramModel,
-    Spec,
-)
+from driftline.serving.resources.spec import Spec
+from driftline.serving.resources.specs import BaselineSpec, CapturedData, MonitorSpec
 from driftline.storage import is_remote
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.alike import most_alike
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
-from driftline.serving.resources.specs import MULTI_MODEL, command_of, containers_of
+from driftline.serving.resources.model_specs import MULTI_MODEL, command_of, containers_of
 from driftline.serving.resources.store import Stored
 
 Made = Mapping[str, Any]

@@ -19,6 +19,15 @@ from driftline.serving.hosting.multi_model.target_model import (
 from driftline.serving.provisioning.containers import check_containers
 from driftline.serving.provisioning.definitions import channel_of, require_order
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import EndpointConfigSpec, variants_and_shadows
+from driftline.serving.resources.model_specs import (
+    DIRECT,
+    MULTI_MODEL,
+    SERIAL,
+    SINGLE_MODEL,
+    TRANSFORM_VARIANT,
+    containers_of,
+)
 from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
@@ -26,21 +35,13 @@ from driftline.serving.resources.resources import (
     key_of,
 )
 from driftline.serving.resources.specs import (
-    DIRECT,
     KINDS,
-    MULTI_MODEL,
     SECRET_FIELDS,
-    SERIAL,
-    SINGLE_MODEL,
-    TRANSFORM_VARIANT,
     BaselineSpec,
     ChannelSpec,
     CompositeAlarmSpec,
-    EndpointConfigSpec,
     Kind,
     MonitorSpec,
-    containers_of,
-    variants_and_shadows,
 )
 from driftline.serving.resources.store import Stored
 from driftline.validation import nearest

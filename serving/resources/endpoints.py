@@ -17,17 +17,19 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
-from driftline.serving.resources.resources import key_of
-from driftline.serving.resources.specs import (
-    MULTI_MODEL,
-    SERIAL,
-    SINGLE_MODEL,
+from driftline.serving.resources.endpoint_specs import (
     ServerlessConfig,
-    command_of,
-    containers_of,
     variants_and_shadows,
     variants_of,
 )
+from driftline.serving.resources.model_specs import (
+    MULTI_MODEL,
+    SERIAL,
+    SINGLE_MODEL,
+    command_of,
+    containers_of,
+)
+from driftline.serving.resources.resources import key_of
 from driftline.serving.tables import transform_jobs
 from driftline.signature import Signature
 

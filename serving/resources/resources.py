@@ -17,14 +17,9 @@ from driftline.alerts.alarms.parts import own_names
 from driftline.alerts.math.query import read_dimensions
 from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
-from driftline.serving.resources.specs import (
-    KINDS,
-    SECRET_FIELDS,
-    SPECS,
-    Kind,
-    Pipeline,
-    Spec,
-)
+from driftline.serving.resources.model_specs import Pipeline
+from driftline.serving.resources.spec import Spec
+from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind
 from driftline.validation import nearest, shown, told
 
 MAX_RESOURCES = 1000

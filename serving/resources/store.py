@@ -14,16 +14,10 @@ from driftline.database.leases import Lease
 from driftline.database.locks import advisory_lock
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
+from driftline.serving.resources.endpoint_specs import EndpointConfigSpec, variants_and_shadows
+from driftline.serving.resources.model_specs import containers_of
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
-from driftline.serving.resources.specs import (
-    KINDS,
-    SECRET_FIELDS,
-    EndpointConfigSpec,
-    Kind,
-    baseline_and_pin,
-    containers_of,
-    variants_and_shadows,
-)
+from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, Kind, baseline_and_pin
 from driftline.serving.tables import installation, resources
 from driftline.validation import nearest
 

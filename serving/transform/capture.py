@@ -16,7 +16,7 @@ from driftline.errors import ConflictError, UnavailableError, UndecidedError
 from driftline.formats.capture_line import CaptureLine, Side, encoding_of, write_line
 from driftline.formats.media_types import TEXT_MEDIA_TYPES, TextFormat
 from driftline.serving.resources.endpoints import signature_of
-from driftline.serving.resources.specs import TRANSFORM_VARIANT
+from driftline.serving.resources.model_specs import TRANSFORM_VARIANT
 from driftline.serving.transform.assembly import Assembly, Records
 from driftline.serving.transform.jobs import TransformJob
 from driftline.serving.transform.records import split_records

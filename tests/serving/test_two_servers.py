@@ -17,8 +17,9 @@ from driftline.serving.app import create_app
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import ExternalEndpoint, ServedEndpoint
+from driftline.serving.resources.model_specs import FileModel
 from driftline.serving.resources.model_uses import LENGTH, leave, say_used, unused
-from driftline.serving.resources.specs import ExternalEndpoint, FileModel, ServedEndpoint
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running, settings_of
 

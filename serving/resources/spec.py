@@ -1,0 +1,65 @@
+"""What the specs of all kinds of resources share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from driftline.validation import nearest, shown
+
+# A time without a zone is one in UTC, and is shown as such.
+Moment = Annotated[
+    datetime, AfterValidator(lambda time: time if time.tzinfo else time.replace(tzinfo=UTC))
+]
+
+
+def _in_utc(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("expected a time within the years 1 to 9999 in UTC") from error
+
+
+UtcMoment = Annotated[Moment, AfterValidator(_in_utc)]
+
+
+class Spec(BaseModel):
+    """What all specs share: no unknown keys, no change after they were checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    # How a sentence names one form of several.
+    form: ClassVar[str] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_known_keys(cls, given: object) -> object:
+        """Refuse an unknown key with the known one that is most like it."""
+        for key in given if isinstance(given, Mapping) else ():
+            if key not in cls.model_fields:
+                raise ValueError(
+                    f"unknown key {shown(key)}{cls.form}; {nearest(str(key), cls.model_fields)}"
+                )
+        return given
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")]
+
+
+def require_distinct(field: str, names: Iterable[str]) -> None:
+    """Refuse names that differ by case alone, or not at all."""
+    seen: set[str] = set()
+    for name in names:
+        if name.casefold() in seen:
+            raise ValueError(
+                f'{field} "{name}" stands twice; expected names that differ by more than case'
+            )
+        seen.add(name.casefold())
+
+
+def field_of(given: object, name: str) -> Any:  # noqa: ANN401 - whatever the document has there
+    """Return a field of a document or of a spec; None where it has none."""
+    return given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
