@@ -218,6 +218,9 @@ class Controllers:
             store.hold_all(connection)
             if (now := self._current(connection, row)) is None:
                 return
+            if _obstacle(connection, now) or _model_digest(connection, now) != made["model_digest"]:
+                store.put_phase(connection, now, "Pending")  # Made again, for the model of now.
+                return
             if version == before:  # Whichever is in use by now.
                 made = {**made, **{key: now.made[key] for key in ("version", "signature")}}
                 self._ready(connection, now, made)
@@ -284,6 +287,12 @@ def _obstacle(connection: Connection, row: Stored) -> str:
         if not needed.made and kind in store.CONTROLLED:
             return f"{needed}: {needed.reason}"
     return ""
+
+
+def _model_digest(connection: Connection, baseline: Stored) -> str | None:
+    """Return the digest of the model that a baseline is explained by, as it runs now."""
+    name = baseline.spec["model"]
+    return None if name is None else store.get(connection, "Model", name).made.get("digest")
 
 
 def _key(row: Stored) -> tuple[Kind, str]:

@@ -4,13 +4,15 @@ import json
 import shutil
 from dataclasses import replace
 
+import joblib
 import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
 from driftline.errors import InputError
+from driftline.serving.provisioning import baseline_making
 from driftline.serving.resources import store
-from tests.serving.conftest import NOW, resource
+from tests.serving.conftest import NOW, make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
 
 ANSWERS = """
@@ -152,6 +154,34 @@ def test_a_newer_declaration_does_not_wait_for_the_one_that_hangs(server, tmp_pa
     assert said(server) == "newer"
     (gate / "open").touch()
     assert status(server, "models", "m")["observed_generation"] == 2
+
+
+def test_a_baseline_is_made_again_for_a_model_that_was_replaced_meanwhile(
+    server, trained, tmp_path, gate, until, monkeypatch
+):
+    def waits(_context, _spec, _data, fitted, _model):
+        (gate / "loading").touch()
+        until((gate / "open").exists)
+        return fitted
+
+    def digest(kind, name, field):
+        with server.engine.connect() as connection:
+            return store.get(connection, kind, name).made.get(field)
+
+    monkeypatch.setattr(baseline_making, "_explained", waits)
+    newer = tmp_path / "newer.joblib"
+    joblib.dump(make_model(make_frame(seed=8)), newer)
+    baseline = resource("Baseline", "b", data=str(trained.reference), label="late", model="m")
+    declare(server, resource("Model", "m", path=str(trained.file)), baseline)
+    until((gate / "loading").exists)
+    before = digest("Model", "m", "digest")
+
+    declare(server, resource("Model", "m", path=str(newer)), baseline)
+    until(lambda: digest("Model", "m", "digest") != before)
+    (gate / "open").touch()
+
+    until(lambda: status(server, "baselines", "b")["phase"] == "Ready")
+    assert digest("Baseline", "b", "model_digest") == digest("Model", "m", "digest")
 
 
 def test_what_a_dead_server_left_is_brought_about_by_another(server, tmp_path, until):
