@@ -50,8 +50,6 @@ Action = Literal["create", "update", "unchanged"]
 Key = tuple[Kind, str]
 
 _MAX_SHOWN = 60
-# Of many models so many tell what most of them take and answer.
-_EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,11 +344,7 @@ def _differences(
     before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return one line for each change."""
-    lines = [
-        line
-        for key, value in spec.items()
-        for line in _lines(f"spec.{key}", before.spec.get(key), value)
-    ]
+    lines = [*_lines("spec", before.spec, spec)]
     lines += _lines("owner", before.owner, resource.owner)
     lines += _lines("tags", dict(before.tags), dict(resource.tags))
     changed = {

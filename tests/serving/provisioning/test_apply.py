@@ -279,6 +279,32 @@ def test_an_update_says_what_changes_and_a_new_model_takes_over(
     assert found["status"]["state"] == "InService"
 
 
+def test_a_field_that_only_the_form_before_has_is_a_change(shared, trained, declare):
+    def endpoint(**more):
+        return declare("Endpoint", "formed", baseline="formed", **more)
+
+    variant = {"variant_name": "AllTraffic", "model_name": "formed"}
+    made = shared.apply(
+        declare("Model", "formed", path=str(trained.file)),
+        declare("Baseline", "formed", data=str(trained.reference), label="late"),
+        declare("EndpointConfig", "formed", production_variants=[variant]),
+        endpoint(config="formed"),
+    )
+    inline = shared.apply(endpoint(model="formed"))
+    config_gone = shared.client.delete("/api/v1/endpoint-configs/formed")
+    external = shared.apply(endpoint())
+    model_gone = shared.client.delete("/api/v1/models/formed")
+    asked = shared.invoke("formed", "UA,EWR,1400,39")
+
+    assert made.status_code == 200
+    assert inline.json()["changes"][0]["fields"] == ['spec.config: "formed" -> null']
+    assert config_gone.status_code == 204
+    assert external.json()["changes"][0]["action"] == "update"
+    assert external.json()["endpoints"]["formed"]["state"] == "CapturedOnly"
+    assert model_gone.status_code == 204
+    assert asked.status_code == 404
+
+
 def test_a_new_reference_gives_the_monitor_its_new_version(shared, trained, declare, tmp_path):
     file = tmp_path / "train.parquet"
     shutil.copyfile(trained.reference, file)
