@@ -388,6 +388,16 @@ def _answer_all(
         except MemoryError as error:
             link.sendall(memory.refuse(header, error))
             continue
+        # No body ends the worker. Not what the error says, which may quote values of the body.
+        except Exception as error:  # noqa: BLE001
+            kind = type(error).__name__
+            log.error(
+                "body not read error=%s\n%s",
+                kind,
+                "".join(traceback.format_tb(error.__traceback__)),
+            )
+            link.sendall(refusal(header, 400, "bad_request", f"the body cannot be read ({kind})"))
+            continue
         if batch and (
             header.get("alone")
             or rows + request.row_count > MAX_BATCH_ROWS

@@ -110,11 +110,20 @@ class RequestRows:
         return self._quickly(document) or self._carefully(document)
 
     def columns_of(self, document: object) -> Sequence[Sequence[object]] | None:
-        """Return a document's columns, where it holds them or objects with the same fields."""
+        """Return a document's columns, where it holds them or objects with the same fields.
+
+        They are of one length.
+        """
         entries = self._entries(document)
         columns = None if entries is None else self._alike(entries)
-        if columns is not None or type(document) is not dict:
-            return columns
+        if columns is None and type(document) is dict:
+            columns = self._held(document)
+        if columns is None or len(set(map(len, columns))) != 1:
+            return None
+        return columns if 0 < len(columns[0]) <= self._max_rows else None
+
+    def _held(self, document: dict[str, object]) -> Sequence[Sequence[object]] | None:
+        """Return the columns that a frame of pandas or tensors hold."""
         found = opened(document, self._known, ENVELOPES)
         named: Mapping[str, Sequence[object]] = {}
         if is_split(found) and self._known.isdisjoint(found):
@@ -123,8 +132,7 @@ class RequestRows:
             named = tensor_columns(cast("list[dict[str, object]]", found), self.names)
         if named.keys() != set(self.names):
             return None
-        columns = [named[name] for name in self.names]
-        return columns if 0 < len(columns[0]) <= self._max_rows else None
+        return [named[name] for name in self.names]
 
     def _quickly(self, document: object) -> tuple[Sequence[Row], Sequence[Extra]] | None:
         """Read objects, and lists of one length, in the usual envelopes."""
@@ -420,7 +428,9 @@ def split_columns(found: Mapping[str, object]) -> dict[str, Sequence[object]]:
     names, rows = found["columns"], found["data"]
     if type(names) is not list or type(rows) is not list or set(map(type, names)) != {str}:
         return {}
-    if set(map(type, rows)) != {list} or set(map(len, rows)) != {len(set(names))}:
+    if len(set(names)) < len(names):
+        return {}
+    if set(map(type, rows)) != {list} or set(map(len, rows)) != {len(names)}:
         return {}
     return dict(zip(names, zip(*rows, strict=True), strict=True))
 

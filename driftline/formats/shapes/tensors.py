@@ -69,13 +69,14 @@ def tensor_columns(
         width = len(names) if is_lone else 1
         if type(values) is not list or "parameters" in tensor or not isinstance(name, str):
             return {}
+        if len(values) % width:
+            return {}
         if shape != [len(values) // width, width] and (shape != [len(values)] or width > 1):
             return {}
         if is_lone:
             return {name: values[at::width] for at, name in enumerate(names)}
         columns[name] = values
-    are_alike = len(columns) == len(found) > 1 and len(set(map(len, columns.values()))) == 1
-    return columns if are_alike else {}
+    return columns if len(columns) == len(found) > 1 else {}
 
 
 def _read(tensor: dict[str, object], alone: int, most: int) -> Tensor:

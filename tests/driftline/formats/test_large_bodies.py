@@ -1,6 +1,7 @@
 """A large body gives the model and the table what its rows give in small ones, to the bit."""
 
 import json
+from codecs import BOM_UTF8
 
 import numpy as np
 import pyarrow as pa
@@ -180,16 +181,18 @@ def test_a_large_json_body_gives_what_its_rows_give_in_a_small_one(kinds, rows, 
 @example(["1,\r2", "1,2"], "\n")
 @example(["-0,1", "1,2"], "\n")
 @example(["1,2,3", "1"], "\n")
+@example(["\ufeff1,", ","], "\n")
 def test_a_large_csv_body_gives_what_its_rows_give_in_a_small_one(lines, end):
     of = signature(NUMBERS)
-    # Of lines that hold line ends, or are empty, parts do not go together as lines do.
+    # Of lines that hold line ends, or are empty, parts do not go together as lines do; nor do
+    # those that begin with a byte order mark, which is one at the beginning alone.
     part = (end.join(lines) + end).encode()
     count = many(len(part))
     small, large = stored(part, "text/csv", of), stored(part * count, "text/csv", of)
     rows = 0 if small[2][0] else small[0][0][0].count(",") + 1
     if small[2][0] is not None:
         assert large[2][0] is not None
-    elif not part.startswith((b"\n", b"\r")) and set("ab") - set(lines[0].split(",")):
+    elif not part.startswith((b"\n", b"\r", BOM_UTF8)) and set("ab") - set(lines[0].split(",")):
         assert large == repeated(small, count, rows)
 
     expected, given_model = served(part, "csv", of), served(part * count, "csv", of)
@@ -232,3 +235,30 @@ def test_a_large_body_of_nulls_holds_no_values(kind):
 
     assert columns == [(repr([None] * LARGE_BYTES), [], [])] * 2
     assert (extras, errors) == ([], [None])
+
+
+TENSOR = {"name": "x", "shape": [2000, 2], "datatype": "FP64", "data": [1.5] * 4001}
+ROWS_OF_TWO = [[1.5, 2.5]] * 2000
+
+
+@pytest.mark.parametrize("kinds", [NUMBERS, ["string", "double"]], ids=["numbers", "texts"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"inputs": [TENSOR]},
+        {"dataframe_split": {"columns": ["a", "b", "a"], "data": ROWS_OF_TWO}},
+        {
+            "inputs": [
+                {**TENSOR, "name": "a", "shape": [4001]},
+                {**TENSOR, "name": "b", "shape": [1], "data": [1.5]},
+            ]
+        },
+    ],
+    ids=["tensor", "split", "tensors"],
+)
+def test_a_large_body_of_uneven_columns_is_refused_as_a_small_one_is(kinds, document):
+    body = json.dumps(document).encode()
+    assert len(body) >= LARGE_BYTES
+
+    assert served(body, "json", signature(kinds)) is None
+    assert stored(body, "application/json", signature(kinds))[2][0] is not None

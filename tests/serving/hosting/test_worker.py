@@ -2,6 +2,7 @@ import socket
 import subprocess
 import sys
 
+from driftline.serving.hosting import worker
 from driftline.serving.hosting.frames import FrameReader, pack
 
 MAIN = "import sys; from driftline.serving.hosting.worker import main; main(int(sys.argv[1]))"
@@ -18,7 +19,7 @@ def test_a_worker_whose_server_is_killed_ends_without_a_word(slow_model):
     }
     request = {"form": "csv", "answer": "csv", "alone": True}
     with theirs:
-        worker = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -34,6 +35,28 @@ def test_a_worker_whose_server_is_killed_ends_without_a_word(slow_model):
         for number in range(3):
             ours.sendall(pack({"id": number, **request}, b"0.3"))
 
-    _, said = worker.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
 
-    assert (worker.returncode, said) == (0, b"")
+    assert (process.returncode, said) == (0, b"")
+
+
+def test_a_body_over_which_a_reader_fails_is_refused_alone(slow_model, monkeypatch, caplog):
+    read = worker.read_columns
+
+    def failing(body, *given, **more):
+        return read(body if body == b"0" else float("secret"), *given, **more)
+
+    monkeypatch.setattr(worker, "read_columns", failing)
+    loaded = worker.load({"path": str(slow_model), "trust_pickle": True, "max_rows": 10}, None)
+    request = {"form": "csv", "answer": "csv"}
+    frames = [({"id": at, **request}, body) for at, body in enumerate([b"0", b"1", b"0"])]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker.answer_frames(theirs, loaded, frames, worker.Memory(None))
+        theirs.shutdown(socket.SHUT_WR)
+        ours.settimeout(60)
+        answers = list(FrameReader().feed(ours.recv(1 << 16)))
+
+    assert {header["id"]: header["status"] for header, _ in answers} == {0: 200, 1: 400, 2: 200}
+    assert "error=ValueError" in caplog.text
+    assert "to float: 'secret'" not in caplog.text
