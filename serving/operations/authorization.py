@@ -93,6 +93,13 @@ def require(role: Role) -> None:
         raise ForbiddenError(f'"{principal.subject}" has {own}; this takes the role {role}')
 
 
+def withheld(reason: str | None) -> str | None:
+    """Return why something failed, to those who may see rows; it may quote one."""
+    if reason is None or CURRENT.get().may("analyst"):
+        return reason
+    return "not shown, because it may quote a record; the role analyst sees it"
+
+
 def require_endpoint(name: str) -> None:
     """Refuse a caller whose token is not for an endpoint."""
     principal = CURRENT.get()

@@ -22,7 +22,7 @@ from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import definition_made_at, get_definition
 from driftline.serving.operations import answers
-from driftline.serving.operations.authorization import require
+from driftline.serving.operations.authorization import require, withheld
 from driftline.serving.operations.registry import (
     PAGE,
     Json,
@@ -161,7 +161,8 @@ def _editions(tags: str | None) -> frozenset[str] | None:
 def _shown(services: Services, connection: Connection, row: Stored) -> Json:
     """Return a resource as declared, with a status that says how it fares."""
     phase = {
-        "phase": row.phase, "reason": row.reason, "observed_generation": row.observed_generation,
+        "phase": row.phase, "reason": withheld(row.reason),
+        "observed_generation": row.observed_generation,
     }  # fmt: skip
     how = phase if row.kind in store.CONTROLLED else {}
     return {**row.as_dict(), "status": {**how, **_status(services, connection, row)}}
@@ -226,5 +227,5 @@ def _endpoint_status(services: Services, connection: Connection, row: Stored) ->
         state = "Creating" if reconciler.endpoint(name) is None else "Updating"
     path = None if state == "CapturedOnly" else f"/endpoints/{name}/invocations"
     variants = [asdict(variant) for variant in reconciler.variants(name)]
-    reason = row.reason or problem
+    reason = withheld(row.reason) or problem
     return {"state": state, "reason": reason, "invocations": path, "variants": variants}

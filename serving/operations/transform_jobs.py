@@ -16,6 +16,7 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.serving.operations import answers
+from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.registry import (
     PAGE,
     Json,
@@ -39,8 +40,6 @@ from driftline.serving.transform.definition import (
 )
 from driftline.serving.transform.jobs import PinnedModel, TransformJob
 from driftline.signature import Signature
-
-_WITHHELD = "not shown, because it may quote a record; the role analyst sees it"
 
 Name = Annotated[str, "The job's name; `driftline job list` shows it."]
 
@@ -122,9 +121,7 @@ def stop_transform_job(services: Services, name: Name) -> Json:
 
 def _shown(job: TransformJob) -> Json:
     found = jobs.described(job)
-    if found["failure_reason"] and not CURRENT.get().may("analyst"):
-        found["failure_reason"] = _WITHHELD
-    return found
+    return {**found, "failure_reason": withheld(found["failure_reason"])}
 
 
 def _captured(

@@ -194,7 +194,7 @@ class Controllers:
             if (now := self._current(connection, row)) is None:
                 return False
             store.put_status(connection, now, "Failed", reason, again_at=again_at)
-        log.error("kind=%s name=%s event=failed error=%s", row.kind, row.name, reason)
+        log.error("kind=%s name=%s event=failed error=%s", row.kind, row.name, type(error).__name__)
         return True
 
     def _ready(self, connection: Connection, row: Stored, made: Made | None = None) -> None:

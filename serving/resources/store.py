@@ -129,7 +129,10 @@ def get_ready(connection: Connection, kind: Kind, name: str) -> Stored:
 
 def not_ready(row: Stored) -> ConflictError:
     """Return what a use of a resource is refused with of which no generation became ready."""
-    return ConflictError(f"{row} is not ready yet: {row.reason or f'its phase is {row.phase}'}")
+    return ConflictError(
+        f"{row} is not ready yet: its phase is {row.phase}; driftline get {row.kind} {row.name} "
+        "says why"
+    )
 
 
 class ChangedError(ConflictError):

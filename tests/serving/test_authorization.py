@@ -16,6 +16,7 @@ from driftline.access.principal import ROLES, Principal
 from driftline.access.tokens import create_token, new_secret
 from driftline.app.client.client import Client
 from driftline.database.clock import database_time
+from driftline.errors import InputError
 from driftline.monitors.tables import executions, runs
 from driftline.serving.operations.registry import OPERATIONS
 from driftline.serving.operations.resources import Collection
@@ -487,6 +488,32 @@ def test_categories_of_models_take_the_role_analyst(server, secrets, declare, tm
     for path in ("/api/v1/models/people", "/api/v1/models"):
         assert "person7" not in ask(server, f"GET {path}", secrets["viewer"]).text
         assert "person7" in ask(server, f"GET {path}", secrets["analyst"]).text
+
+
+def test_why_a_resource_failed_takes_the_role_analyst(server, secrets, tmp_path, caplog):
+    file = tmp_path / "asked.csv"
+    file.write_text(
+        "\n".join(["said,truth", *["alice@x.org,alice@x.org", "bob@y.org,bob@y.org"] * 99])
+    )
+    roles = {"label": "truth", "prediction": "said", "positive": "yes"}
+    asked = [
+        resource("Baseline", "asked", data=str(file), **roles),
+        resource("Endpoint", "asked", baseline="asked"),
+        resource("Monitor", "asked", endpoint="asked", baseline="asked", schedule="external"),
+    ]
+
+    with pytest.raises(InputError, match=r"bob@y\.org"):  # The command of who declares it.
+        applied(server, *asked)
+
+    shown = [f"/api/v1/{one}" for one in ("baselines", "endpoints", "monitors")]
+    for path in (*shown, *(f"{one}/asked" for one in shown)):
+        seen = {role: ask(server, f"GET {path}", secrets[role]).text for role in ROLES}
+        assert "bob@y.org" in seen["analyst"]
+        assert "bob@y.org" not in seen["viewer"] + seen["operator"], path
+    unready = ask(server, "GET /api/v1/monitors/asked/progress", secrets["viewer"])
+    assert (unready.status_code, "bob@y.org" in unready.text) == (409, False)
+    assert "kind=Baseline name=asked event=failed error=InputError" in caplog.text
+    assert "bob@y.org" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["local", "Nobody"])
