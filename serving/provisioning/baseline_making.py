@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -38,8 +38,14 @@ _APART = ("data", "promote", "rolling")
 ROLE_FIELDS = set(BaselineSpec.model_fields) - {"model", "segments", "preprocess", *_APART}
 
 
-def make_baseline(context: ServerContext, row: Stored) -> Made:
-    """Keep a version of the declared data, if it is another one; return what is in use then."""
+def make_baseline(
+    context: ServerContext, row: Stored, is_wanted: Callable[[str | None], bool]
+) -> Made | None:
+    """Keep a version of the declared data, if it is another one; return what is in use then.
+
+    ``is_wanted``: whether a version by the model of this digest is still waited for; None, and
+    nothing is kept, where it is not.
+    """
     spec, before = BaselineSpec.model_validate(row.spec), row.made
     model = None if spec.model is None else _model_named(context, spec.model)
     digest = None if model is None else model["digest"]
@@ -51,6 +57,8 @@ def make_baseline(context: ServerContext, row: Stored) -> Made:
     is_candidate = bool(before) and spec.promote == "manual"
     if not is_candidate:
         require_answerable_followers(context, row.name, baseline)
+    if not is_wanted(digest):
+        return None
     version = baselines.put(context.root, row.name, baseline, context.now, origin)
     if is_candidate:
         return {**before, **made, "spec": row.spec}

@@ -2,9 +2,10 @@
 
 A row whose phase is Pending belongs to the server that it was applied at, which renews its lease;
 the rows of a server that died are free for the others. A Model is copied and loaded, a Baseline is
-fitted, an Endpoint and a Monitor are put together of what is ready by then. What runs is the last
-generation that became ready: one that fails leaves it alone. Nothing here is kept in memory that
-the rows do not say, so a server that starts goes on where another one was killed.
+fitted, an Endpoint and a Monitor are put together of what is ready by then, each row in a task of
+its own. What runs is the last generation that became ready: one that fails leaves it alone. Nothing
+here is kept in memory that the rows do not say, so a server that starts goes on where another one
+was killed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -29,7 +31,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.provisioning.baseline_making import make_baseline
 from driftline.serving.provisioning.endpoint_making import make_endpoint
-from driftline.serving.provisioning.model_making import make_model
+from driftline.serving.provisioning.model_making import make_model, to_its_end
 from driftline.serving.provisioning.monitor_making import (
     put_monitor,
     require_captured,
@@ -50,7 +52,10 @@ RENEW_S = 4.0
 AGAIN = timedelta(seconds=5)
 # Models that are loaded and baselines that are fitted at once: each takes memory, and a thread.
 _MAKING_MAX = 4
+# How long a server that stops waits for the threads of what it makes.
+_LEAVE_S = 1.0
 Made = Mapping[str, Any]
+_Key = tuple[Kind, str, str]  # With the edition.
 FAULT = "a fault of driftline; the server's log has it"
 
 
@@ -61,9 +66,16 @@ class Controllers:
         self._context, self._reconciler = context, reconciler
         self._owner = str(uuid.uuid4())
         self._wake = asyncio.Event()
-        self._making = asyncio.Semaphore(_MAKING_MAX)
-        # What is made now: the edition, and the task.
-        self._tasks: dict[tuple[Kind, str], tuple[str, asyncio.Task[None]]] = {}
+        making = asyncio.Semaphore(_MAKING_MAX)
+        # What hangs over one kind leaves the others alone.
+        self._turns: dict[Kind, asyncio.Semaphore] = {
+            "Model": making,
+            "Baseline": making,
+            "Endpoint": asyncio.Semaphore(_MAKING_MAX),
+            "Monitor": asyncio.Semaphore(_MAKING_MAX),
+        }
+        # What is made now. A thread cannot be stopped: of one name several editions may be.
+        self._tasks: dict[_Key, asyncio.Task[None]] = {}
 
     def lease(self) -> Values:
         """Return what to write to have a row brought about by this server."""
@@ -80,19 +92,27 @@ class Controllers:
                 loops.create_task(self._follow())
                 loops.create_task(self._renew())
         finally:
-            for _, task in self._tasks.values():
+            for task in self._tasks.values():
                 task.cancel()
-            await asyncio.gather(
-                *(task for _, task in self._tasks.values()), return_exceptions=True
-            )
+            await asyncio.shield(self._leave())
+
+    async def _leave(self) -> None:
+        """Leave to others what is not ready yet; what a thread still makes is thrown away."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=_LEAVE_S)
+        with suppress(SQLAlchemyError):
+            await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
+        with self._context.engine.begin() as connection:
+            store.release(connection, self._owner)
 
     async def _follow(self) -> None:
         failures = FailedPasses(log, "controllers")
         while True:
             self._wake.clear()
             with failures.noted(SQLAlchemyError, OSError):
-                while await self._step():
-                    pass
+                await self._step()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), LOOK_S)
 
@@ -108,28 +128,17 @@ class Controllers:
         with self._context.engine.begin() as connection:
             store.renew(connection, self._owner, self._context.lease_clock())
 
-    async def _step(self) -> bool:
-        """Do or begin what nothing stands in the way of; return whether anything became of it."""
+    async def _step(self) -> None:
+        """Begin what nothing stands in the way of, and end what is no longer wanted."""
         rows, free = await asyncio.to_thread(self._look)
-        editions = {_key(row): row.edition for row in rows}
-        for key, (edition, task) in self._tasks.items():
-            if editions.get(key) != edition:
+        wanted = {_key(row) for row in rows}
+        for key, task in self._tasks.items():
+            if key not in wanted:
                 task.cancel()  # Something else was declared meanwhile, or it was deleted.
-        has_moved = False
         for row, problem in free:
-            key = _key(row)
-            if problem is not None:
-                has_moved |= await asyncio.to_thread(self._fail, row, InputError(problem))
-            elif row.kind in ("Model", "Baseline"):
-                if key not in self._tasks:
-                    self._tasks[key] = row.edition, asyncio.create_task(self._make(row))
-            elif row.kind == "Endpoint":
-                has_moved |= await asyncio.to_thread(self._put_endpoint, row)
-            else:
-                has_moved |= await asyncio.to_thread(self._put_monitor, row)
-        if any(row.kind == "Endpoint" for row, _ in free):
-            await self._reconciler.refresh()
-        return has_moved
+            if _key(row) not in self._tasks:
+                task = self._tasks[_key(row)] = asyncio.create_task(self._make(row, problem))
+                task.add_done_callback(partial(self._ended, row))
 
     def _look(self) -> tuple[list[Stored], list[tuple[Stored, str | None]]]:
         """Return the rows of this server, and those that need not wait, or cannot come about."""
@@ -144,29 +153,42 @@ class Controllers:
             found = [(row, _obstacle(connection, row)) for row in rows]
         return rows, [(row, problem or None) for row, problem in found if problem != _WAITS]
 
-    async def _make(self, row: Stored) -> None:
-        """Copy and load a model, or fit a baseline, and store what came of it."""
+    async def _make(self, row: Stored, problem: str | None) -> None:
+        """Bring a row about; ``problem``: why it cannot come about."""
         try:
-            async with self._making:
-                await asyncio.to_thread(self._begin, row)
-                if row.kind == "Model":
-                    made = await make_model(self._context, row)
-                    await asyncio.to_thread(self._put_model, row, made)
-                else:
-                    made = await asyncio.to_thread(make_baseline, self._context, row)
-                    await asyncio.to_thread(self._put_baseline, row, made)
+            async with self._turns[row.kind]:
+                await self._bring_about(row, problem)
         except SQLAlchemyError as error:  # Tried again at the next look.
             log.warning("%s: the database does not answer: %s", row, type(error).__name__)
             await asyncio.sleep(LOOK_S)
         except Exception as error:  # noqa: BLE001 - what is not known is a fault of ours, and said.
             with suppress(SQLAlchemyError):
                 await asyncio.to_thread(self._fail, row, error)
-        finally:
-            if self._tasks.get(_key(row), (None, None))[1] is asyncio.current_task():
-                del self._tasks[_key(row)]
-            # Of which only those go that nobody needs.
-            self._reconciler.outdate(filter(None, (wanted_file(row), row.made.get("file"))))
-            self._wake.set()
+
+    def _ended(self, row: Stored, _task: object) -> None:
+        del self._tasks[_key(row)]
+        # Of which only those go that nobody needs.
+        self._reconciler.outdate(filter(None, (wanted_file(row), row.made.get("file"))))
+        self._wake.set()
+
+    async def _bring_about(self, row: Stored, problem: str | None) -> None:
+        """Copy and load, fit, or put together what a row declares, and store what came of it."""
+        if problem is not None:
+            await to_its_end(self._fail, row, InputError(problem))
+        elif row.kind == "Model":
+            await to_its_end(self._begin, row)
+            await to_its_end(self._put_model, row, await make_model(self._context, row))
+        elif row.kind == "Baseline":
+            await to_its_end(self._begin, row)
+            is_wanted = partial(self._is_wanted, row)
+            made = await to_its_end(make_baseline, self._context, row, is_wanted)
+            if made is not None:
+                await to_its_end(self._put_baseline, row, made)
+        elif row.kind == "Endpoint":
+            await to_its_end(self._put_endpoint, row)
+            await self._reconciler.refresh()
+        else:
+            await to_its_end(self._put_monitor, row)
 
     def _begin(self, row: Stored) -> None:
         with self._context.engine.begin() as connection:
@@ -177,10 +199,11 @@ class Controllers:
     def _current(self, connection: Connection, row: Stored) -> Stored | None:
         """Return a row as it is now; None where another edition, or server, has its place."""
         now = store.find(connection, row.kind, row.name)
-        is_same = now is not None and now.edition == row.edition and now.is_unfinished
-        return now if is_same and now is not None and now.lease_owner == self._owner else None
+        if now is None or now.edition != row.edition or not now.is_unfinished:
+            return None
+        return now if now.lease_owner == self._owner else None
 
-    def _fail(self, row: Stored, error: Exception) -> bool:
+    def _fail(self, row: Stored, error: Exception) -> None:
         """Store why a generation cannot become ready; the one before goes on."""
         reason, is_again = str(error), isinstance(error, DriftlineError) and error.retriable
         if isinstance(error, OSError):
@@ -192,10 +215,9 @@ class Controllers:
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             if (now := self._current(connection, row)) is None:
-                return False
+                return
             store.put_status(connection, now, "Failed", reason, again_at=again_at)
         log.error("kind=%s name=%s event=failed error=%s", row.kind, row.name, type(error).__name__)
-        return True
 
     def _ready(self, connection: Connection, row: Stored, made: Made | None = None) -> None:
         """Store that a generation is ready, and have those follow that need it."""
@@ -212,14 +234,31 @@ class Controllers:
             if (now := self._current(connection, row)) is not None:
                 self._ready(connection, now, made)
 
+    def _is_wanted(self, row: Stored, model_digest: str | None) -> bool:
+        with self._context.engine.begin() as connection:
+            store.hold_all(connection)
+            return self._wanted(connection, row, model_digest) is not None
+
+    def _wanted(
+        self, connection: Connection, row: Stored, model_digest: str | None
+    ) -> Stored | None:
+        """Return a baseline as it is now; None where nobody wants what was made of it.
+
+        It is made again where its model is another one by now.
+        """
+        now = self._current(connection, row)
+        if now is None:
+            return None
+        if _obstacle(connection, now) or _model_digest(connection, now) != model_digest:
+            store.put_phase(connection, now, "Pending")
+            return None
+        return now
+
     def _put_baseline(self, row: Stored, made: Made) -> None:
         before, version = row.made.get("version"), made["version"]
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
-            if (now := self._current(connection, row)) is None:
-                return
-            if _obstacle(connection, now) or _model_digest(connection, now) != made["model_digest"]:
-                store.put_phase(connection, now, "Pending")  # Made again, for the model of now.
+            if (now := self._wanted(connection, row, made["model_digest"])) is None:
                 return
             if version == before:  # Whichever is in use by now.
                 made = {**made, **{key: now.made[key] for key in ("version", "signature")}}
@@ -233,42 +272,37 @@ class Controllers:
             move_version(connection, now, version, self._context.now(), principal=who)
             self._ready(connection, now, made)
 
-    def _put_endpoint(self, row: Stored) -> bool:
+    def _put_endpoint(self, row: Stored) -> None:
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             now = self._current(connection, row)
             if now is None or _obstacle(connection, now):
-                return False
+                return
             try:
                 made = make_endpoint(connection, now.name, now.spec, now.made, self._context.now())
             except InputError as error:
                 store.put_status(connection, now, "Failed", str(error))
             else:
                 self._ready(connection, now, made)
-        return True
 
-    def _put_monitor(self, row: Stored) -> bool:
+    def _put_monitor(self, row: Stored) -> None:
         baseline, _ = baseline_and_pin(row.spec["baseline"])
         with read_connection(self._context.engine) as connection:
             used = store.get(connection, "Baseline", baseline)
-        try:
-            found = version_used(self._context.root, row.spec, used)
-            if found.problem is not None:
-                raise found.problem
-            with self._context.engine.begin() as connection:
-                store.hold_all(connection)
-                now = self._current(connection, row)
-                if now is None or _obstacle(connection, now):
-                    return False
-                fresh = store.get(connection, "Baseline", baseline)
-                if fresh.made["version"] != found.in_use:
-                    return True
-                require_captured(connection, now.spec)
-                put_monitor(connection, now, fresh, found.version, self._context.now())
-                self._ready(connection, now)
-        except (DriftlineError, OSError) as error:
-            return self._fail(row, error)
-        return True
+        found = version_used(self._context.root, row.spec, used)
+        if found.problem is not None:
+            raise found.problem
+        with self._context.engine.begin() as connection:
+            store.hold_all(connection)
+            now = self._current(connection, row)
+            if now is None or _obstacle(connection, now):
+                return
+            fresh = store.get(connection, "Baseline", baseline)
+            if fresh.made["version"] != found.in_use:
+                return
+            require_captured(connection, now.spec)
+            put_monitor(connection, now, fresh, found.version, self._context.now())
+            self._ready(connection, now)
 
 
 _WAITS = "waits"
@@ -295,5 +329,5 @@ def _model_digest(connection: Connection, baseline: Stored) -> str | None:
     return None if name is None else store.get(connection, "Model", name).made.get("digest")
 
 
-def _key(row: Stored) -> tuple[Kind, str]:
-    return row.kind, key_of(row.kind, row.name)
+def _key(row: Stored) -> _Key:
+    return row.kind, key_of(row.kind, row.name), row.edition

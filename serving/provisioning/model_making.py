@@ -6,9 +6,9 @@ What runs a user's code is a worker of its own, which ends afterwards.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
@@ -20,7 +20,25 @@ from driftline.serving.hosting.pool import describe_model
 from driftline.serving.resources.model_specs import MULTI_MODEL, command_of, containers_of
 from driftline.serving.resources.store import Stored
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 Made = Mapping[str, Any]
+
+
+async def to_its_end(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Do work in a thread; who cancels waits for its end, because a thread cannot be stopped."""
+    done = asyncio.create_task(asyncio.to_thread(work, *given, **named))
+    is_cancelled = False
+    while not done.done():
+        try:
+            await asyncio.wait([done])
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        done.exception()  # Nobody asks for it any more.
+        raise asyncio.CancelledError
+    return done.result()
 
 
 async def make_model(context: ServerContext, row: Stored) -> Made:
@@ -37,7 +55,7 @@ async def make_model(context: ServerContext, row: Stored) -> Made:
     if row.spec["mode"] == MULTI_MODEL:
         return {**made, "description": await _describe_many(context, row, trusted=trusted)}
     copy = context.models.put(row.name, Path(row.content["source"]), digest)
-    await asyncio.to_thread(copy.make)
+    await to_its_end(copy.make)
     path = str(context.models.path(copy.path))
     description = await _describe(context, row, path, row.name, trusted=trusted)
     return {**made, "file": copy.path, "description": description}

@@ -311,6 +311,14 @@ def renew(connection: Connection, owner: str, now: datetime) -> None:
     connection.execute(own.values(**LEASE.taken(owner, now)))
 
 
+def release(connection: Connection, owner: str) -> None:
+    """Give back the unfinished resources that a server brings about."""
+    own = update(resources).where(
+        resources.c.phase.in_(UNFINISHED), resources.c.lease_owner == owner
+    )
+    connection.execute(own.values(**_FREE))
+
+
 def users_of(connection: Connection, kind: Kind, name: str) -> list[Stored]:
     """Return what needs a resource, also through models of containers, as kinds need each other."""
     rows = sorted(list_kinds(connection, *KINDS), key=lambda row: KINDS.index(row.kind))

@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
+from driftline.baseline.store import versions
 from driftline.errors import InputError
-from driftline.serving.provisioning import baseline_making
-from driftline.serving.resources import store
+from driftline.serving.provisioning import baseline_making, controllers
+from driftline.serving.resources import artifacts, store
 from tests.serving.conftest import NOW, make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
 
@@ -182,6 +183,96 @@ def test_a_baseline_is_made_again_for_a_model_that_was_replaced_meanwhile(
 
     until(lambda: status(server, "baselines", "b")["phase"] == "Ready")
     assert digest("Baseline", "b", "model_digest") == digest("Model", "m", "digest")
+
+
+def test_a_resource_that_meets_a_fault_or_hangs_leaves_the_others(
+    server, trained, tmp_path, gate, until, monkeypatch
+):
+    def broken(*_):
+        raise RuntimeError("a fault")
+
+    def hangs(*_):
+        (gate / "loading").touch()
+        until((gate / "open").exists)
+        raise InputError("no version")
+
+    monkeypatch.setattr(controllers, "make_endpoint", broken)
+    monkeypatch.setattr(controllers, "version_used", hangs)
+    declare(
+        server,
+        resource("Endpoint", "app", baseline="b"),
+        resource("Baseline", "b", data=str(trained.reference), label="late"),
+        resource("Monitor", "w", endpoint="app", baseline="b"),
+    )
+    until(lambda: status(server, "endpoints", "app")["phase"] == "Failed")
+    monkeypatch.undo()
+    assert "fault of driftline" in status(server, "endpoints", "app")["reason"]
+
+    monkeypatch.setattr(controllers, "version_used", hangs)
+    other = resource("Baseline", "other", data=str(trained.reference))
+    declare(server, resource("Endpoint", "app", baseline="b"))
+    until((gate / "loading").exists)
+    assert server.apply(other).status_code == 200
+
+    (gate / "open").touch()
+    until(lambda: status(server, "monitors", "w")["phase"] == "Failed")
+
+
+def test_a_superseded_fit_keeps_no_version(server, trained, gate, until, monkeypatch):
+    fitted = baseline_making._fitted
+
+    def waits(context, spec, model):
+        if spec.label == "late":
+            (gate / "loading").touch()
+            until((gate / "open").exists)
+        found = fitted(context, spec, model)
+        if spec.label == "late":
+            (gate / "fitted").touch()
+        return found
+
+    monkeypatch.setattr(baseline_making, "_fitted", waits)
+    baseline = resource("Baseline", "b", data=str(trained.reference), label="late")
+    declare(server, baseline)
+    until((gate / "loading").exists)
+
+    assert server.apply(resource("Baseline", "b", data=str(trained.reference))).status_code == 200
+    (gate / "open").touch()
+    until((gate / "fitted").exists)
+    assert server.apply(resource("Baseline", "c", data=str(trained.reference))).status_code == 200
+
+    assert len(versions(str(server.root), "b")) == 1
+
+
+def test_the_copy_of_a_model_that_was_deleted_meanwhile_is_removed(
+    server, trained, gate, until, monkeypatch
+):
+    make = artifacts.ModelCopy.make
+
+    def waits(copy):
+        (gate / "loading").touch()
+        until((gate / "open").exists)
+        make(copy)
+        (gate / "copied").touch()
+
+    monkeypatch.setattr(artifacts.ModelCopy, "make", waits)
+    declare(server, resource("Model", "m", path=str(trained.file)))
+    until((gate / "loading").exists)
+
+    assert server.client.delete("/api/v1/models/m").is_success
+    (gate / "open").touch()
+
+    until((gate / "copied").exists)
+    until(lambda: not (server.root / "models" / "m").exists())
+
+
+def test_a_server_that_stops_leaves_its_work_to_the_others(start, tmp_path, gate, until):
+    with start(tmp_path, trust_pickle=True) as server:
+        declare(server, model(tmp_path, "m", "slow", WAITS.format(gate=gate)))
+        until((gate / "loading").exists)
+
+    with server.engine.connect() as connection:
+        row = store.get(connection, "Model", "m")
+    assert (row.phase, row.lease_owner, row.lease_until) == ("Creating", None, None)
 
 
 def test_what_a_dead_server_left_is_brought_about_by_another(server, tmp_path, until):
