@@ -11,7 +11,6 @@ when the program ends or when a pipe from this process does. Standard library on
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -45,7 +44,7 @@ _LAST_WORDS_S = 5.0
 class Limits:
     """What a program may take; None: as much as this process."""
 
-    time_s: float | None = None  # Of a processor, for each process; `run` waits no longer.
+    time_s: float | None = None  # `run` waits no longer; who has `started` it looks for itself.
     memory_bytes: int | None = None  # Of each process: its data, not files that it maps.
     file_bytes: int | None = None  # Of any file that it writes.
     more_processes: int | None = None  # Added to those of its user; root has no such limit.
@@ -200,11 +199,10 @@ def set_limits(limits: Mapping[str, float | None]) -> None:
     """
     import resource  # Not on every system.
 
-    more, time_s = limits.get("more_processes"), limits.get("time_s")
+    more = limits.get("more_processes")
     for kind, most in (
         (resource.RLIMIT_DATA, limits.get("memory_bytes")),
         (resource.RLIMIT_FSIZE, limits.get("file_bytes")),
-        (resource.RLIMIT_CPU, None if time_s is None else max(1, math.ceil(time_s))),
         (resource.RLIMIT_NPROC, None if more is None else _own_tasks() + more),
         (resource.RLIMIT_CORE, 0),
     ):

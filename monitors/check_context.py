@@ -67,7 +67,6 @@ class Command:
     argv: tuple[str, ...]
     endpoint: str
     monitor: str
-    timeout_s: float
     # Writes the window's records into a folder, as SageMaker's capture; returns how many rows.
     write_records: Callable[[str], int]
     in_time: Callable[[], None]  # Ends a run that has taken too long.

@@ -101,7 +101,6 @@ def command_of(
         command_in(folder, definition.command),
         definition.endpoint,
         definition.name,
-        definition.timeout_s,
         partial(
             _write_records, root, definition.endpoint, read,
             "" if label is None else label.name, in_time=in_time,

@@ -42,7 +42,7 @@ def evaluate(context: CheckContext) -> Report:
         code = run_command(command, place, environment)
         message = read_message(place)
         if code or message.startswith(FAILED):
-            why = ended_by(code, command.timeout_s) if code else "failed"
+            why = ended_by(code) if code else "failed"
             raise UndecidedError(f"{command.name} {why}{f': {message}' * bool(message)}")
         points = read_metrics(place, NAMESPACE, facts.window.start)
         violations, files = read_violations(place), read_documents(place)

@@ -50,7 +50,7 @@ def run_command(command: Command, place: Path, environment: Mapping[str, str]) -
     if os.name != "posix":
         raise InputError("commands run on Linux and macOS only")
     limits = Limits(
-        command.timeout_s, MEMORY_BYTES, FILE_BYTES, more_processes=MORE_PROCESSES,
+        memory_bytes=MEMORY_BYTES, file_bytes=FILE_BYTES, more_processes=MORE_PROCESSES,
         is_background=True,
     )  # fmt: skip
     given_bytes, given_count = _usage(place)
@@ -69,14 +69,14 @@ def run_command(command: Command, place: Path, environment: Mapping[str, str]) -
                 raise UndecidedError(f"{command.name} wrote more than {FILE_COUNT:,} files")
 
 
-def ended_by(code: int, timeout_s: float) -> str:
+def ended_by(code: int) -> str:
     """Describe how a command ended with another exit code than 0."""
     if code == NOT_STARTED:
         return "cannot be started; expected a program that names its interpreter (#!) or needs none"
     with suppress(ValueError):
         name = signal.Signals(-code if code < 0 else code - SIGNALLED).name
-        hint = f"; its limits are 2 GiB of memory and {timeout_s:,g} s of a processor"
-        return f"was ended by {name}{hint * (name in ('SIGKILL', 'SIGXCPU', 'SIGABRT'))}"
+        hint = "; its limit is 2 GiB of memory"
+        return f"was ended by {name}{hint * (name in ('SIGKILL', 'SIGABRT'))}"
     return f"ended with exit code {code}"
 
 

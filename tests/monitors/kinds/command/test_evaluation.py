@@ -177,7 +177,7 @@ def test_a_command_finds_what_the_contract_promises(
         f"pathlib.Path({str(seen)!r}, 'rest').write_text(json.dumps("
         "[sys.argv[1:], oct(root.stat().st_mode & 0o777), sys.stdin.read(), os.nice(0),\n"
         "[resource.getrlimit(getattr(resource, f'RLIMIT_{one}'))[1]\n"
-        " for one in ('DATA', 'FSIZE', 'CPU', 'CORE', 'NPROC')]]))\n"
+        " for one in ('DATA', 'FSIZE', 'CORE', 'NPROC')]]))\n"
     )
 
     given = json.loads((seen / "env").read_text())
@@ -204,7 +204,7 @@ def test_a_command_finds_what_the_contract_promises(
         assert config["Environment"] == fixed
     *rest, (*limits, processes) = json.loads((seen / "rest").read_text())
     assert rest == [["0.9"], "0o700", "", min(os.nice(0) + 10, 19)]
-    assert limits == [2 << 30, 1 << 30, 86_400, 0]
+    assert limits == [2 << 30, 1 << 30, 0]
     assert processes > 256
     assert processes != resource.getrlimit(resource.RLIMIT_NPROC)[1]
     assert not Path(place).exists()
@@ -291,7 +291,7 @@ def test_the_same_program_is_asked_once_and_a_changed_one_again(
         pytest.param("import ctypes; ctypes.string_at(0)", "own.py was ended by SIGSEGV",
                      id="crash"),
         pytest.param("os.kill(os.getppid(), signal.SIGKILL); time.sleep(60)",
-                     "own.py was ended by SIGKILL; its limits are", id="kills its keeper"),
+                     "own.py was ended by SIGKILL; its limit is", id="kills its keeper"),
         pytest.param("bytearray(1 << 40)", "own.py ended with exit code 1", id="memory"),
     ],
 )  # fmt: skip
@@ -343,7 +343,7 @@ def test_a_command_ends_when_driftline_is_killed(tmp_path: Path) -> None:
         f"os.rename({str(tmp_path / 'new')!r}, {str(tmp_path / 'pid')!r})\ntime.sleep(600)\n"
     )
     argv = (sys.executable, str(program))
-    command = Command("own.py", argv, "e", "m", 60, lambda _: 0, lambda: None)
+    command = Command("own.py", argv, "e", "m", lambda _: 0, lambda: None)
     place = tmp_path / "place"
     place.mkdir()
     driftline = multiprocessing.get_context("fork").Process(
