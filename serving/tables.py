@@ -80,10 +80,11 @@ transform_jobs = Table(
     Column("started_at", UtcDateTime),
     Column("signature", Text),  # The endpoint's, by which records are read.
     Column("model", JSON),  # The declared model as it was when the job was created (jobs.py).
-    # Files are scored in the order of their outputs. Null: not looked for yet.
+    # The files, in the order in which they are scored, as found when the job began (run.py): path
+    # and output of each. Null: not looked for yet.
+    Column("inputs", JSON),
     Column("file_count", Integer),
-    Column("files_done", Integer, nullable=False, server_default="0"),
-    Column("last_output", Text),  # The last one that is whole.
+    Column("files_done", Integer, nullable=False, server_default="0"),  # The first so many.
     Column("record_count", BigInteger, nullable=False, server_default="0"),
     *queue_columns(),
     Index(None, "created_at"),

@@ -21,6 +21,8 @@ from driftline.validation import nearest
 MAX_ATTEMPTS = 5
 
 _jobs = transform_jobs.c
+# Without the inputs, which may be many.
+_shown = select(*(column for column in _jobs if column is not _jobs.inputs))
 
 
 class LeaseLostError(DriftlineError):
@@ -44,7 +46,6 @@ class TransformJob:
     model: PinnedModel | None
     file_count: int | None
     files_done: int
-    last_output: str | None
     record_count: int
 
     @property
@@ -99,9 +100,7 @@ def create_job(
 
 def get_job(connection: Connection, name: str) -> TransformJob:
     """Return a job; NotFoundError, with the nearest name, when there is none of it."""
-    row = connection.execute(
-        select(transform_jobs).where(_jobs.key == name.casefold())
-    ).one_or_none()
+    row = connection.execute(_shown.where(_jobs.key == name.casefold())).one_or_none()
     if row is None:
         near = nearest(name, connection.execute(select(_jobs.name)).scalars())
         raise NotFoundError(f'transform job "{name}" does not exist; {near or "there is none yet"}')
@@ -118,7 +117,7 @@ def list_jobs(
 ) -> list[TransformJob]:
     """Return jobs, the newest first; those behind a place of that order."""
     order = [_jobs.created_at, _jobs.key]
-    query = select(transform_jobs).where(
+    query = _shown.where(
         _jobs.key.contains(name_contains.casefold(), autoescape=True),
         is_behind(after, order, descending=True),
     )
@@ -216,6 +215,11 @@ class OwnedJob:
             return None
         with read_connection(self._engine) as connection:
             return get_job(connection, self._key)
+
+    def inputs(self) -> list[list[str]] | None:
+        """Return path and output of each file of the job; None before they are stored."""
+        with read_connection(self._engine) as connection:
+            return connection.scalar(select(_jobs.inputs).where(_jobs.key == self._key))
 
     def keep(self, now: datetime, **values: Any) -> bool:  # noqa: ANN401 - of a row
         """Renew the lease and store values; return whether the job is to stop."""

@@ -115,15 +115,15 @@ class _Run:
                 f"its process ended {MAX_ATTEMPTS} times over one file; see the server's log: a "
                 "model that needs more memory than there is?"
             )
-        files = find_files(job.spec, around.check_input)
-        after = job.last_output or ""
-        left = sum(one.output_key > after for one in files)
-        self._owned.keep(around.now(), file_count=job.files_done + left)
+        files = self._files()
         scoring = Scoring(
             job.spec, around.find_model(job), self, around.work_dir,
             check_input=around.check_input, check_output=around.check_output,
         )  # fmt: skip
-        loop, work = asyncio.get_running_loop(), asyncio.create_task(scoring.run(files, after))
+        loop, work = (
+            asyncio.get_running_loop(),
+            asyncio.create_task(scoring.run(files, job.files_done)),
+        )
         ended: list[DriftlineError] = []
 
         def keep() -> None:
@@ -142,6 +142,20 @@ class _Run:
                 if ended:
                     raise ended[0] from None
                 raise
+
+    def _files(self) -> list[InputFile]:
+        """Return the files as the job's first process found them: none of its outputs is among."""
+        if (stored := self._owned.inputs()) is not None:
+            files = [InputFile(*one) for one in stored]
+            for file in files[self._files_done :]:
+                self._around.check_input(file.path)
+            return files
+        files = find_files(self._job.spec, self._around.check_input)
+        self._owned.keep(
+            self._around.now(), file_count=len(files),
+            inputs=[[one.path, one.output_key] for one in files],
+        )  # fmt: skip
+        return files
 
     def _keep(self) -> None:
         """Keep the job; an error when it, or this process, is to stop."""
@@ -164,6 +178,6 @@ class _Run:
         """Store that the output of a file is there."""
         self._files_done += 1
         self._owned.keep(
-            self._around.now(), files_done=self._files_done, last_output=file.output_key,
-            record_count=self._records, attempts=1, failure_reason=None,
+            self._around.now(), files_done=self._files_done, record_count=self._records,
+            attempts=1, failure_reason=None,
         )  # fmt: skip

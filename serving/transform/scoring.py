@@ -99,16 +99,15 @@ class Scoring:
         self._signature: Signature | None = None
         self._classes: Sequence[object] = ()
 
-    async def run(self, files: Sequence[InputFile], after: str = "") -> None:
+    async def run(self, files: Sequence[InputFile], done: int = 0) -> None:
         """Score files in their order; the output of each appears when it is whole.
 
-        From the one behind an output on: what is learnt of all files is the same whoever scores.
+        Without the first so many: what is learnt of all files is the same whoever scores.
         """
         try:
             await self._prepare([locate(file.path) for file in files])
-            for file in files:
-                if file.output_key > after:
-                    await self._transform(file)
+            for file in files[done:]:
+                await self._transform(file)
         finally:
             await self._workers.stop()
 

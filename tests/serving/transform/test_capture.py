@@ -14,7 +14,7 @@ from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.reach import Reach
 from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.jobs import OwnedJob, claim_jobs, create_job
+from driftline.serving.transform.jobs import OwnedJob, claim_jobs, create_job, get_job
 from driftline.serving.transform.run import Surroundings, run_job
 from tests.serving.conftest import NOW, resource
 
@@ -164,6 +164,52 @@ def test_a_process_that_ends_over_a_file_leaves_each_row_once(server, trained, t
     found = table(server, "nightly")
     found = found[found["event_time"] == when]
     assert sorted(found["feature_distance"]) == list(range(len(frame)))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_who_takes_a_job_over_scores_the_files_that_it_began_with(server, trained, tmp_path, form):
+    data = tmp_path / "rows"
+    data.mkdir()
+
+    def put(name):
+        if form == "csv":  # Without a suffix, as other programs write parts.
+            (data / name).write_text("UA,EWR,1400,39\n")
+        else:
+            trained.inputs.head(1).to_parquet(data / f"{name}.parquet", index=False)
+
+    put("part-1")
+    put("part-2")
+
+    class Ending(JobCapture):
+        def store(self):
+            super().store()
+            if self.first_done:
+                raise KilledError
+            self.first_done = True
+
+        first_done = False
+
+    kind = {"csv": "text/csv", "parquet": "application/x-parquet"}[form]
+    # The outputs of CSV lie beside the inputs, those of Parquet, of equal names, in a folder there.
+    output = data if form == "csv" else data / "scored"
+    where = {"s3_output_path": str(output), "assemble_with": "Line" if form == "csv" else "None"}
+    job = spec(f"over-{form}", data, tmp_path, "nightly", kind, transform_output=where)
+    with pytest.raises(KilledError):
+        run(server, trained, job, tmp_path, capture=Ending)
+    put("part-0")
+    put("part-3")
+    assert run(server, trained, job, tmp_path, begins=False) == "Completed"
+
+    given = {one for one in data.iterdir() if one.is_file()}
+    if form == "csv":
+        outputs = {one for one in given if one.suffix == ".out"}
+        assert {one.name for one in outputs} == {"part-1.out", "part-2.out"}
+    else:
+        outputs = {one for one in data.rglob("*.parquet") if one not in given}
+        assert outputs == {output / "part-1.parquet", output / "part-2.parquet"}
+    with server.engine.connect() as connection:
+        found = get_job(connection, job.transform_job_name)
+    assert (found.counts.files, found.counts.files_done, found.counts.records) == (2, 2, 2)
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
