@@ -131,6 +131,8 @@ class VariantRuntime:
         """Return how it fares; ``share``: of the requests that it gets."""
         desired, pool = self.desired, None if self.route is None else self.route.pool
         problem = self.reason
+        if problem is None and self.next_pool is not None:
+            problem = self.next_pool.problem
         # A serverless variant without a worker may be well, or have just failed to start one.
         if problem is None and pool is not None and (desired.serverless or not pool.is_ready):
             problem = pool.problem
@@ -244,7 +246,7 @@ class EndpointReconciler:
         """Return what runs for an endpoint, in the order of its declaration."""
         key = name.casefold()
         keys = [one.key for one in self._declared.variants if one.key[0] == key]
-        return [self._variants[one] for one in keys if one in self._variants]
+        return [found for one in keys if (found := self._variants.get(one)) is not None]
 
     def workers(self) -> list[Workers]:
         """Return the workers of each variant, of its containers each by itself."""
@@ -408,7 +410,8 @@ class EndpointReconciler:
             leave(connection, self._server)
 
     def _routes(self) -> list[Route]:
-        return [one.route for one in self._variants.values() if one.route is not None]
+        variants = list(self._variants.values())  # Threads ask, too, while the loop changes them.
+        return [route for one in variants if (route := one.route) is not None]
 
     def _starts(self) -> dict[asyncio.Task[None], Key]:
         return {one.start: key for key, one in self._variants.items() if one.start is not None}

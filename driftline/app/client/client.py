@@ -12,10 +12,11 @@ from driftline.app.client.captures import CaptureCalls
 from driftline.app.client.connection import Json, in_path, tags_of, without_none
 from driftline.app.client.credentials import settings_here
 from driftline.app.client.metrics import MetricCalls
-from driftline.errors import InputError
+from driftline.errors import InputError, UnavailableError
 from driftline.loopback import DEFAULT_SERVER
 
 if TYPE_CHECKING:
+    from driftline.app.progress import Advance
     from driftline.serving.operations.resources import Collection
     from driftline.serving.resources.specs import Kind as ResourceKind
     from driftline.settings.settings import Settings
@@ -34,8 +35,9 @@ KINDS: Mapping[ResourceKind, Collection] = {
 }
 
 
-# How soon, and how seldom, a resource is looked at that becomes ready.
+# How soon, and how seldom, a resource is looked at that becomes ready, and for how long.
 _POLL_S, _POLL_MAX_S = 0.02, 1.0
+_READY_S = 900.0
 _List = list  # Within the class the name is a method's.
 
 
@@ -97,18 +99,34 @@ class Client(CaptureCalls, MetricCalls):
         plan: Json = super().apply(resources, dry_run=dry_run)
         return self.wait_until_ready(plan) if wait else plan
 
-    def wait_until_ready(self, plan: Json) -> Json:
+    def wait_until_ready(
+        self, plan: Json, *, timeout_s: float = _READY_S, progress: Advance | None = None
+    ) -> Json:
         """Wait for what an apply has left to become ready; return its answer, with ``endpoints``.
+
+        Parameters
+        ----------
+        plan
+            The answer of `apply`.
+        timeout_s
+            The longest time to wait for one resource after the one before.
+        progress
+            Told of how many resources, and of how many in all, this need not wait any more.
 
         Raises
         ------
         InputError
             When one has failed, after all have ended.
+        UnavailableError
+            When one is not ready in time; the server goes on with it.
         """
         failed, endpoints = dict[str, None](), {}
-        for one in plan["pending"]:
+        pending = plan["pending"]
+        for done, one in enumerate(pending):
+            if progress is not None:
+                progress(done, len(pending))
             kind, name = one["kind"], one["name"]
-            status = self._ended(kind, name)
+            status = self._ended(pending[done:], timeout_s)
             if kind == "Endpoint":
                 told = ("state", "reason", "invocations", "variants")
                 endpoints[name] = {key: status[key] for key in told}
@@ -120,16 +138,27 @@ class Client(CaptureCalls, MetricCalls):
             raise InputError("; ".join(causes))
         return {**plan, "endpoints": endpoints}
 
-    def _ended(self, kind: ResourceKind, name: str) -> Json:
-        """Return the status of a resource once it is ready or has failed."""
-        pause_s = _POLL_S
+    def _ended(self, waiting: Sequence[Json], timeout_s: float) -> Json:
+        """Return the status of the first of some resources once it is ready or has failed."""
+        kind, name = waiting[0]["kind"], waiting[0]["name"]
+        pause_s, end = _POLL_S, time.monotonic() + timeout_s
         while True:
             status: Json = self.get(kind, name)["status"]
             is_loading = status.get("state") in ("Creating", "Updating")
             if status["phase"] == "Failed" or (status["phase"] == "Ready" and not is_loading):
                 return status
+            if time.monotonic() > end:
+                raise UnavailableError(
+                    f"not ready after {timeout_s:g} s: {'; '.join(map(self._state_of, waiting))}; "
+                    f"the server goes on, and driftline get {kind} {name} shows how far it is"
+                )
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _POLL_MAX_S)
+
+    def _state_of(self, one: Json) -> str:
+        status = self.get(one["kind"], one["name"])["status"]
+        reason = f" ({status['reason']})" if status["reason"] else ""
+        return f'{one["kind"]} "{one["name"]}" is {status.get("state") or status["phase"]}{reason}'
 
     def list(
         self,

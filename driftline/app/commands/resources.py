@@ -14,6 +14,7 @@ from driftline.app.commands import options
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.exit_codes import UNDECIDED
+from driftline.app.progress import progress
 from driftline.errors import ForbiddenError, InputError
 from driftline.roles import Roles
 
@@ -63,7 +64,10 @@ def apply(
     from driftline.app.commands.resource_files import read_resources
 
     resources = [resource for one in file for resource in read_resources(one)]
-    plan = client.apply(resources, dry_run=dry_run, wait=not no_wait)
+    plan = client.apply(resources, dry_run=dry_run, wait=False)
+    if not no_wait:
+        with progress("waiting", unit="ready") as advance:
+            plan = client.wait_until_ready(plan, progress=advance)
     return Answer(plan, [_change(change) for change in plan["changes"]])
 
 

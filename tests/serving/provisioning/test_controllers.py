@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
+from driftline.app.client.client import Client
 from driftline.baseline.store import versions
-from driftline.errors import InputError
+from driftline.errors import InputError, UnavailableError
 from driftline.serving.provisioning import baseline_making, controllers
 from driftline.serving.resources import artifacts, store
 from tests.serving.conftest import NOW, make_frame, make_model, resource
@@ -303,6 +304,27 @@ def test_a_model_that_does_not_fit_its_endpoint_leaves_the_one_that_does(server,
     assert (failed["phase"], failed["state"]) == ("Failed", "InService")
     assert "warmth" in failed["reason"]
     assert after == before
+
+
+def test_workers_that_end_while_they_load_are_told_and_not_waited_for_without_end(
+    server, tmp_path, gate, until
+):
+    good = model(tmp_path, "m", "good")
+    assert server.apply(good, resource("Endpoint", "e", model="m")).status_code == 200
+    begin = f"""loaded = Path("{gate}", "once")
+    if loaded.exists():
+        import os; os._exit(3)
+    loaded.touch()"""  # As where the memory suffices for one worker, and not for all.
+
+    plan = declare(server, model(tmp_path, "m", "bad", begin))
+    until(lambda: status(server, "endpoints", "e")["reason"])
+
+    told = (
+        r'not ready after 0 s: Endpoint "e" is Updating \(.*ended.*\); .*driftline get Endpoint e'
+    )
+    with Client(server.url) as client, pytest.raises(UnavailableError, match=told):
+        client.wait_until_ready(plan, timeout_s=0)
+    assert said(server) == "good"
 
 
 def test_the_command_waits_and_tells_what_failed_unless_it_is_not_to_wait(
