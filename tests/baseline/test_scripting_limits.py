@@ -15,7 +15,9 @@ from driftline.baseline.scripting import (
     script_in,
 )
 from driftline.errors import InputError, UndecidedError
-from tests.baseline.test_scripting import Write, capture, line, table
+from tests.baseline.test_scripting import Write, capture, line, script, table
+
+__all__ = ["script"]  # A fixture.
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 import driftline as dl
 from tests.kit.installation import Installation
 from tests.kit.waiting import wait
-from tests.servers.commands import driftline
 
 
 @pytest.fixture
@@ -29,27 +28,21 @@ def volume(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_records_lost_to_a_disk_full_at_the_start_are_counted(
-    tmp_path: Path, volume: Path, caplog: pytest.LogCaptureFixture
+    volume: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spool = volume / "spool"
-    (tmp_path / "driftline.toml").write_text(f'[capture]\nspool_dir = "{spool}"\n')
     with dl.Logger("shop", spool_dir=spool) as log:
         for number in range(200):
             log({"km": number}, 1)
         lost_at_first = log.counters["dropped"]
-        while_full = driftline("doctor", cwd=tmp_path)
         assert caplog.text.count("drops records") == 1
 
         (volume / "other").unlink()
         wait(lambda: log({"km": 1}, 1) and log.counters["stored"])
         assert caplog.text.count("records again") == 1
         lost = log.counters["dropped"]
-    after = driftline("doctor", cwd=tmp_path)
 
     assert lost_at_first == 200
-    assert "full, so records are dropped" in while_full.stdout
-    assert after.returncode == 1
-    assert "full, so records are dropped" not in after.stdout
     assert f"dropped={lost}" in caplog.text
 
 
@@ -67,7 +60,5 @@ def test_what_a_full_disk_dropped_is_written_down_at_the_end(tmp_path: Path, vol
         installation.captured("shop", 1)
         path = "/api/v1/endpoints/shop/capture"
         found = installation.wait(lambda: (got := installation.get(path))["dropped"] and got)
-        said = installation.cli("doctor").stdout
 
     assert found["dropped_by_reason"] == {"full": 200}
-    assert "200 records lost" in said

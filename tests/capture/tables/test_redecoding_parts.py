@@ -13,7 +13,9 @@ from driftline.capture.audit.audit import audit
 from driftline.capture.line.sink import Sink
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tables.redecoding import decode_again
-from tests.capture.tap.test_logger_batches import ROWS, SIGNATURE, made, stored
+from tests.capture.tap.test_logger_batches import ROWS, SIGNATURE, frame, made, stored
+
+__all__ = ["frame"]
 
 
 def test_every_part_of_a_batch_that_came_before_the_signature_is_decoded(

@@ -37,15 +37,19 @@ from driftline.monitors.run import execution as execution_module
 from driftline.monitors.run.erasure import clear_windows
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.tables import executions
+from tests.alerts.conftest import receiver
 from tests.monitors.conftest import DAY, START, append_day, run_day
 from tests.monitors.run.erased_person import (
     NOW,
     PERSON,
     erase_person,
     holding,
+    judged,
 )
 from tests.servers.commands import python
 from tests.servers.postgres import both_in_full
+
+__all__ = ["judged", "receiver"]
 
 
 def test_a_run_that_read_its_rows_before_an_erasure_keeps_none_of_their_values(
