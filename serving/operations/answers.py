@@ -295,7 +295,8 @@ EndpointState = shape("EndpointState", "Whether an endpoint answers, and which v
             count=int, last_at=Time, last=str) | None)])
 Applied = shape("Applied", "What was applied, or would be; and what becomes ready afterwards.",
     dry_run=bool, changes=[Change],
-    pending=[shape("Pending", "A resource that becomes ready, or fails.", kind=Kind, name=str)])
+    pending=[shape("Pending", "A resource that becomes ready, or fails.",
+        kind=Kind, name=str, generation=int)])
 _PHASE: dict[str, Any] = {"phase": Phase, "reason": str | None, "observed_generation": int | None}
 ModelStatus = shape("ModelStatus", "How far a model is, and what was made of its files.",
     digest=(str, None), file=(str, None), trust_pickle=(bool, None),

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.monitors.definitions import get_definition
+from driftline.monitors.definitions import definition_made_at, get_definition
 from driftline.monitors.executions import (
     Execution,
     Status,
@@ -50,7 +50,6 @@ from driftline.serving.operations.registry import (
     page_of,
 )
 from driftline.serving.operations.services import Services
-from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 
 OF = ("execution_id", of_execution)
@@ -82,7 +81,7 @@ def executions(
             after=place_of(next_token, datetime, datetime, str), limit=limit + 1,
         )  # fmt: skip
         page = page_of(found, limit, lambda one: (one.window_start, one.started_at, one.id))
-        if store.find(connection, "Monitor", monitor) is not None:
+        if definition_made_at(connection, monitor) is not None:
             timetable = get_definition(connection, monitor).timetable
             page = replace(page, items=_own_first(page.items, timetable))
     return page

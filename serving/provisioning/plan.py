@@ -96,7 +96,10 @@ class Plan:
                 }
                 for entry in self.planned
             ],
-            "pending": [{"kind": row.kind, "name": row.name} for row in self.pending],
+            "pending": [
+                {"kind": row.kind, "name": row.name, "generation": row.generation}
+                for row in self.pending
+            ],
         }
 
 

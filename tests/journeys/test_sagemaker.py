@@ -154,7 +154,6 @@ def _labels_follow(moving: Moving) -> None:
     report = moving.json("truth", "report", "moved", "--from", f"{HOUR:%Y-%m-%d}")
 
     assert "45 labels stored for moved (45 received" in shown
-    assert "1 labels for ids that nothing captured has so far (nobody)" in shown
     assert (report["unmatched"], report["conflicts"], report["stray"]) == (1, 0, 0)
     assert report["type"] == "int64"
     (day,) = report["days"]

@@ -143,7 +143,11 @@ class Client(CaptureCalls, MetricCalls):
         kind, name = waiting[0]["kind"], waiting[0]["name"]
         pause_s, end = _POLL_S, time.monotonic() + timeout_s
         while True:
-            status: Json = self.get(kind, name)["status"]
+            found: Json = self.get(kind, name)
+            status: Json = found["status"]
+            if found["generation"] > waiting[0]["generation"]:
+                reason = "was applied again before this was ready"
+                return {**status, "phase": "Failed", "reason": reason}
             is_loading = status.get("state") in ("Creating", "Updating")
             if status["phase"] == "Failed" or (status["phase"] == "Ready" and not is_loading):
                 return status
