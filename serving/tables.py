@@ -42,6 +42,8 @@ resources = Table(
     Column("phase", String(16), nullable=False),
     Column("reason", Text),
     Column("observed_generation", Integer),
+    # How often in a row it failed for a reason that may pass.
+    Column("attempts", Integer, nullable=False, default=0),
     # Who applied it: in whose name its artifacts come into use.
     Column("applied_by", JSON, nullable=False),
     # The server that brings it about.

@@ -48,8 +48,10 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 RENEW_S = 4.0
-# After which what failed is tried once more, where its bucket was away or the disk full.
-AGAIN = timedelta(seconds=5)
+# After which what failed for a reason that may pass is tried once more: doubled each time, up to
+# the longest, and so often.
+AGAIN, _LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
+MAX_ATTEMPTS = 30
 # Models that are loaded and baselines that are fitted at once: each takes memory, and a thread.
 _MAKING_MAX = 4
 # How long a server that stops waits for the threads of what it makes.
@@ -206,17 +208,25 @@ class Controllers:
     def _fail(self, row: Stored, error: Exception) -> None:
         """Store why a generation cannot become ready; the one before goes on."""
         reason, is_again = str(error), isinstance(error, DriftlineError) and error.retriable
-        if isinstance(error, OSError):
+        if isinstance(error, FileNotFoundError) and error.filename is not None:
+            reason = f"{error.filename}: no such file or folder; put it there and apply again"
+        elif isinstance(error, OSError):
             reason, is_again = f"the storage root fails ({error})", True
         elif not isinstance(error, DriftlineError):
             log.error("%s", row, exc_info=error)
             reason = FAULT
-        again_at = self._context.lease_clock() + AGAIN if is_again else None
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             if (now := self._current(connection, row)) is None:
                 return
-            store.put_status(connection, now, "Failed", reason, again_at=again_at)
+            attempts = now.attempts + 1 if is_again else 0
+            again_at = None
+            if 0 < attempts < MAX_ATTEMPTS:
+                pause = min(AGAIN * 2 ** (attempts - 1), _LONGEST_PAUSE)
+                again_at = self._context.lease_clock() + pause
+            store.put_status(
+                connection, now, "Failed", reason, attempts=attempts, again_at=again_at
+            )
         log.error("kind=%s name=%s event=failed error=%s", row.kind, row.name, type(error).__name__)
 
     def _ready(self, connection: Connection, row: Stored, made: Made | None = None) -> None:

@@ -50,6 +50,7 @@ class Stored:
     phase: Phase = "Ready"
     reason: str | None = None
     observed_generation: int | None = None
+    attempts: int = 0  # That failed in a row for a reason that may pass.
     applied_by: Mapping[str, Any] = field(default_factory=dict)
     lease_owner: str | None = None
     lease_until: datetime | None = None
@@ -239,7 +240,11 @@ def begin_again(
     connection: Connection, resource: Stored, lease: Mapping[str, object] | None = None
 ) -> None:
     """Have what is declared brought about once more, by any server or by the one of a lease."""
-    _update(connection, resource, {"phase": "Pending", "reason": None, **(lease or _FREE)})
+    _update(
+        connection,
+        resource,
+        {"phase": "Pending", "reason": None, "attempts": 0, **(lease or _FREE)},
+    )
 
 
 def put_status(
@@ -249,13 +254,15 @@ def put_status(
     reason: str | None = None,
     *,
     made: Mapping[str, Any] | None = None,
+    attempts: int = 0,
     again_at: datetime | None = None,
 ) -> None:
     """Store how far the generation is that was declared; ``made``: what it consists of now.
 
-    ``again_at``: when a failed one is tried once more.
+    ``attempts``: how often it failed in a row for a reason that may pass; ``again_at``: when it is
+    tried once more.
     """
-    values: dict[str, Any] = {"phase": phase, "reason": reason}
+    values: dict[str, Any] = {"phase": phase, "reason": reason, "attempts": attempts}
     values["observed_generation"] = resource.generation
     values |= _FREE | {"lease_until": again_at}
     if made is not None and made != resource.made:

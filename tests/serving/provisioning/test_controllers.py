@@ -1,8 +1,10 @@
 """What is declared comes about afterwards: what waits, what fails, and what goes on meanwhile."""
 
+import errno
 import json
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 
 import joblib
 import pytest
@@ -217,6 +219,35 @@ def test_a_resource_that_meets_a_fault_or_hangs_leaves_the_others(
 
     (gate / "open").touch()
     until(lambda: status(server, "monitors", "w")["phase"] == "Failed")
+
+
+def test_what_may_pass_is_tried_again_so_often_and_a_missing_file_is_not(
+    server, trained, until, monkeypatch
+):
+    tries = []
+
+    def fails(_context, row, _is_wanted):
+        tries.append(row.name)
+        if row.name == "gone":
+            raise FileNotFoundError(errno.ENOENT, "none", "/data/gone.parquet")
+        raise UnavailableError("the bucket is away")
+
+    def attempts(name):
+        with server.engine.connect() as connection:
+            row = store.get(connection, "Baseline", name)
+        return row.phase, row.attempts, row.lease_until
+
+    monkeypatch.setattr(controllers, "make_baseline", fails)
+    monkeypatch.setattr(controllers, "AGAIN", timedelta(milliseconds=10))
+    monkeypatch.setattr(controllers, "MAX_ATTEMPTS", 3)
+    declare(
+        server, *(resource("Baseline", one, data=str(trained.reference)) for one in ("b", "gone"))
+    )
+
+    until(lambda: attempts("b") == ("Failed", 3, None))
+    assert (tries.count("b"), tries.count("gone")) == (3, 1)
+    assert attempts("gone") == ("Failed", 0, None)
+    assert status(server, "baselines", "gone")["reason"].startswith("/data/gone.parquet: no such")
 
 
 def test_a_superseded_fit_keeps_no_version(server, trained, gate, until, monkeypatch):
