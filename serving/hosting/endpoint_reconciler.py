@@ -432,10 +432,13 @@ class EndpointReconciler:
             actual = self._variants[key] = VariantRuntime(desired, prints)
         actual.desired, old = desired, actual.route
         launch, limits = launch_of(self._context, desired), limits_of(self._context, desired)
+        is_same = old is not None and old.pool.launch == launch
+        # A pool that could not be started for its own reason has ended: another one is tried.
+        has_ended = actual.reason is not None and actual.next_pool is None
         if (
             old is not None
-            and old.pool.launch == launch
-            and (old.pool.limits == limits or old.pool.is_ready)
+            and is_same
+            and (old.pool.is_ready or (old.pool.limits == limits and not has_ended))
         ):
             old.pool.resize(limits)
             actual.place(desired, old.pool)
@@ -444,15 +447,19 @@ class EndpointReconciler:
             if old.pool.is_ready:
                 actual.reason = None
             return
+        is_dead = is_same and has_ended
+        if old is not None and is_dead:
+            self._leaving.append(old)
         # What a change before this one starts is not begun anew.
         pool = actual.next_pool
         if pool is None or (pool.launch, pool.limits) != (launch, limits):
             self._cancel(actual)
-            actual.reason = None
+            if not (is_dead and self.readiness.get(desired.endpoint)):
+                actual.reason = None  # Else the variants that can answer go on alone.
             pool = make_pool(self._context, desired, actual.prints)
         if actual.start is None:
             self._begin(actual, pool)
-        if key[0] not in self._endpoints:
+        if key[0] not in self._endpoints or is_dead:
             # A new endpoint's requests wait for its first worker rather than see no endpoint.
             actual.place(desired, pool)
         elif old is not None:

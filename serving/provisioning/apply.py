@@ -104,7 +104,8 @@ class Applier:
         found = {_key(one): await look_at(one, context) for one in resources}
         used = await self._read(self._versions_used, resources)
         if dry_run:
-            return await self._read(self._planned, resources, found, used, is_dry_run=True)
+            plan = await self._read(self._planned, resources, found, used)
+            return replace(plan, is_dry_run=True)
         plan = await asyncio.to_thread(self._store, resources, found, used, known)
         self._controllers.wake()
         if plan.of_kind("Endpoint"):
@@ -161,11 +162,9 @@ class Applier:
         resources: Sequence[Resource],
         found: Mapping[Key, Mapping[str, str]],
         used: Mapping[Key, Used],
-        *,
-        is_dry_run: bool = False,
     ) -> Plan:
         """Compare what is declared with what is stored, and check what is ready against it."""
-        plan = make_plan(connection, resources, found, is_dry_run=is_dry_run)
+        plan = make_plan(connection, resources, found)
         changing = {_key(one.resource) for one in plan.planned if one.action != "unchanged"}
         for entry in plan.planned:
             resource, spec = entry.resource, entry.spec

@@ -107,8 +107,6 @@ def make_plan(
     connection: Connection,
     resources: Sequence[Resource],
     found: Mapping[Key, Mapping[str, str]],
-    *,
-    is_dry_run: bool = False,
 ) -> Plan:
     """Compare declared resources with stored ones."""
     declared = {(resource.kind, resource.key) for resource in resources}
@@ -151,7 +149,7 @@ def make_plan(
         planned.append(Planned(resource, spec, before, content, fields))
     if any(isinstance(one.spec, MonitorSpec) and one.spec.depends_on for one in resources):
         require_order(connection, resources)
-    return Plan(planned, is_dry_run)
+    return Plan(planned)
 
 
 def pending_of(connection: Connection, plan: Plan) -> list[Stored]:

@@ -250,6 +250,21 @@ def test_what_may_pass_is_tried_again_so_often_and_a_missing_file_is_not(
     assert status(server, "baselines", "gone")["reason"].startswith("/data/gone.parquet: no such")
 
 
+def test_a_first_pool_that_failed_is_started_again_by_applying_again(server, tmp_path, gate, until):
+    begin = f'assert not Path("{gate}", "bad").exists()'
+    assert server.apply(model(tmp_path, "m", "good", begin)).status_code == 200
+    (gate / "bad").touch()
+    endpoint = resource("Endpoint", "e", model="m")
+    declare(server, endpoint)
+    until(lambda: status(server, "endpoints", "e")["state"] == "Failed")
+    (gate / "bad").unlink()
+
+    declare(server, endpoint)
+
+    until(lambda: status(server, "endpoints", "e")["state"] == "InService")
+    assert said(server) == "good"
+
+
 def test_a_superseded_fit_keeps_no_version(server, trained, gate, until, monkeypatch):
     fitted = baseline_making._fitted
 
