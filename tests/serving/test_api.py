@@ -103,7 +103,7 @@ def test_a_backfill_runs_each_missed_window_once_however_many_requests_it_takes(
             "/api/v1/monitors/quality/run",
             {"from": "2026-01-15T00:00:00Z", "to": "2026-01-14T00:00:00Z"},
             400,
-            "expected the end after the start",
+            "expected a start before the end",
         ),
         (
             "POST",

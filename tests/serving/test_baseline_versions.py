@@ -123,8 +123,8 @@ def test_a_version_that_comes_into_use_while_an_apply_is_brought_about_stays_in_
         with server.engine.connect() as connection:
             return store.get(connection, "Baseline", "flights").made["version"]
 
-    def meanwhile(context, row):
-        found = make(context, row)
+    def meanwhile(context, row, is_wanted):
+        found = make(context, row, is_wanted)
         with server.engine.begin() as connection:
             now = store.get(connection, "Baseline", "flights")
             store.put_made(connection, now, {**now.made, "version": "another"})

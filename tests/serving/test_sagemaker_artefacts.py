@@ -77,6 +77,6 @@ def test_a_file_of_xgboost_that_may_be_a_pickle_has_to_be_trusted(tmp_path):
 def test_an_artefact_that_cannot_be_served_says_what_to_change(members, words, tmp_path):
     answer = predict(pack(tmp_path, members))
 
-    assert answer.returncode == 3
-    assert "cannot be read" not in answer.stdout
-    assert all(word in answer.stdout for word in words), answer.stdout
+    assert answer.returncode == 2
+    assert "cannot be read" not in answer.stderr
+    assert all(word in answer.stderr for word in words), answer.stderr

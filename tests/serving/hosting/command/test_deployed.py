@@ -33,7 +33,7 @@ def folder(trained, tmp_path):
 @pytest.fixture
 def server(start, tmp_path):
     reach = Reach(outputs=(str(tmp_path / "out"),))
-    settings = {"local_dir": tmp_path / "local", "reach": reach}
+    settings = {"reach": reach}
     with start(tmp_path, trust_commands=True, **settings) as running:
         yield running
 
