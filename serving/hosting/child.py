@@ -245,10 +245,10 @@ class Child(asyncio.Protocol):
     def kill(self, why: str = "") -> None:
         """End the process at once; every waiting request learns that it is lost."""
         self._why_ended = self._why_ended or why
-        if self._runs_command and self._transport is not None:
-            # It ends what the command has started, also in sessions of its own, and then itself.
+        if self._transport is not None:
+            # A command's worker then ends what the command has started, and then itself.
             self._transport.abort()
-        elif self._process is not None:
+        if self._process is not None and not self._runs_command:
             self._process.end()
 
     async def stop(self) -> None:

@@ -381,7 +381,9 @@ class Pool(Gate):
                 # Behind an older request it has not been silent over this one, whatever its limit.
                 if late.was_first and self._end_if_stuck(child, limit_s):
                     self._count_loss(model)
-                raise
+                if late.was_first or not is_shared:
+                    raise
+                attempt += 1  # What it waited behind has all of its time; this one has the rest.
             except WorkerLostError as error:
                 self._note_lost(error, model, is_new=attempt == 0)
                 if error.was_first and attempt > 0:
