@@ -27,10 +27,11 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
 from driftline.estimators.own_methods import Contributions
 from driftline.formats.arrow_types import as_fitted, missing_of
+from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.child import Launch, Reply
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.formats.table import find_model
-from driftline.serving.hosting.pool import Limits, NoWorkerError, Pool, TimedOutError
+from driftline.serving.hosting.pool import NoWorkerError, Pool
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of

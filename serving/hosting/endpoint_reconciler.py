@@ -473,7 +473,7 @@ class EndpointReconciler:
         variant.start = asyncio.create_task(self._start(variant, pool))
 
     def _cancel(self, variant: VariantRuntime) -> None:
-        """Give up the pool that was to answer next, if there is one."""
+        """Drop the pool that was to answer next, if there is one."""
         start, pool = variant.start, variant.next_pool
         variant.start = variant.next_pool = None
         if pool is None:

@@ -18,8 +18,9 @@ from typing import cast
 
 from driftline.errors import DriftlineError, InputError
 from driftline.serving.bodies.media_types import MEDIA_TYPES, BodyForm, answer_form, body_form
+from driftline.serving.hosting.admission import Gate, Limits, TimedOutError
 from driftline.serving.hosting.child import Launch, Reply, UnansweredError
-from driftline.serving.hosting.pool import Gate, Limits, Pool, TimedOutError
+from driftline.serving.hosting.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)

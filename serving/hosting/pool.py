@@ -28,7 +28,8 @@ from functools import partial
 from typing import Any
 
 from driftline.capture.tap.target import hash_of
-from driftline.errors import DriftlineError, UnavailableError
+from driftline.errors import DriftlineError
+from driftline.serving.hosting.admission import Gate, Limits
 from driftline.serving.hosting.child import (
     NOTHING_MORE,
     Child,
@@ -36,12 +37,12 @@ from driftline.serving.hosting.child import (
     Launch,
     LoadError,
     Reply,
-    UnansweredError,
     WorkerLostError,
 )
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.asking import ask_copy
 from driftline.serving.hosting.multi_model.file_cache import FileCache
+from driftline.serving.hosting.multi_model.quarantine import Quarantine, refusal
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +62,9 @@ _MODEL_SHARE = 0.9
 # Of requests whose worker ended one line is logged in this time.
 _TOLD_EVERY_S = 60.0
 
-# Lost without being the oldest request says nothing about the request; this bounds bad luck.
-MAX_ATTEMPTS = 5
 # A worker's queue may be a quarter longer than the mean, and by some requests in any case: loading
 # a model elsewhere costs more than these.
 _ABOVE_MEAN, _ALWAYS = 1.25, 4
-# A model is refused after so many losses in a row, for so long.
-_LOSSES, QUARANTINE_S = 3, 60.0
-
-
-class BusyError(UnavailableError):
-    """More requests are open than the limit allows."""
 
 
 class NoWorkerError(WorkerLostError):
@@ -85,33 +78,6 @@ class NoWorkerError(WorkerLostError):
         return self.__cause__ if isinstance(self.__cause__, LoadError) else self
 
 
-class TimedOutError(UnansweredError):
-    """The model did not answer in time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds of a pool.
-
-    ``minimum`` workers always run; above them, up to ``maximum``, one is started by each request
-    that finds none idle, and ends when it was idle for ``idle_s``.
-    """
-
-    minimum: int = 1
-    maximum: int = 0  # Not above the minimum: as many workers always run.
-    idle_s: float = 60.0
-    open_requests: int = 256
-    timeout_s: float = 60.0
-    start_timeout_s: float = 120.0
-    wait_s: float = 10.0  # While no worker runs at all.
-    attempts: int = MAX_ATTEMPTS  # Of a request whose worker is lost.
-
-    @property
-    def is_elastic(self) -> bool:
-        """Whether workers come with requests and go when idle."""
-        return self.maximum > self.minimum
-
-
 @dataclass(slots=True, eq=False)
 class Slot:
     """The place of one worker: who is in it, and whether it is to be given up."""
@@ -122,60 +88,6 @@ class Slot:
     # Its worker could not be started, for a reason that may pass.
     has_failed: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
-class _Count:
-    """How many blocks are open: those of contextlib cost a request more than what they hold."""
-
-    def __init__(self) -> None:
-        self.now = 0
-
-    def __enter__(self) -> None:
-        self.now += 1
-
-    def __exit__(self, *_: object) -> None:
-        self.now -= 1
-
-
-class Gate:
-    """Lets in the requests of a variant, and counts them; ``noun``: what has the name."""
-
-    def __init__(self, name: str, launch: Launch, limits: Limits, noun: str = "endpoint") -> None:
-        self.name = name
-        self._title = f'{noun} "{name}"'
-        self.launch = launch
-        self.limits = limits
-        self._open = _Count()
-        self._coming = _Count()
-        self._has_ended = False
-
-    def expecting(self) -> _Count:
-        """Announce a request that is still on its way, so that the pool does not stop before it."""
-        return self._coming
-
-    def _opened(self) -> _Count:
-        """Count a request as open, within the limit."""
-        if self._open.now >= self.limits.open_requests:
-            raise BusyError(
-                f"{self._title} has {self._open.now} open requests, its limit; try again"
-            )
-        return self._open
-
-    def _deadline(self, timeout_s: float | None = None) -> float:
-        """Return when a request that comes now has to be answered."""
-        return asyncio.get_running_loop().time() + (timeout_s or self.limits.timeout_s)
-
-    def _late(self, limit_s: float) -> TimedOutError:
-        return TimedOutError(f"{self._title} did not answer within {limit_s:g} s")
-
-    async def _drain(self, drain_s: float) -> None:
-        """Wait for requests that are open or coming, then let in no more."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + drain_s
-        # Unless somebody else has stopped it meanwhile, with less time.
-        while not self._has_ended and (self._open.now or self._coming.now) and loop.time() < end:
-            await asyncio.sleep(0.02)
-        self._has_ended = True
 
 
 class Pool(Gate):
@@ -205,8 +117,7 @@ class Pool(Gate):
         self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self._prints = prints
         self._files = files
-        # Of models over which workers ended: how often in a row, and until when they are refused.
-        self._losses: dict[str, tuple[int, float]] = {}
+        self._quarantine = Quarantine(name)
         self._is_started = False
         # Requests whose worker ended, since the last line about them, and when the next one is due.
         self._lost = 0
@@ -363,8 +274,8 @@ class Pool(Gate):
         model: str | None = more.get("target")
         attempt, setup_s = 0, 0.0
         while attempt < self.limits.attempts:
-            if self._losses and model is not None and self._is_quarantined(model):
-                return Reply(424, "", b"", "model_error", _quarantine(model))
+            if model is not None and self._quarantine.holds(model):
+                return Reply(424, "", b"", "model_error", refusal(model))
             child = self._chosen(model)
             if child is None:
                 began_s = asyncio.get_running_loop().time()
@@ -380,7 +291,7 @@ class Pool(Gate):
             except LateError as late:
                 # Behind an older request it has not been silent over this one, whatever its limit.
                 if late.was_first and self._end_if_stuck(child, limit_s):
-                    self._count_loss(model)
+                    self._quarantine.count_loss(model)
                 if late.was_first or not is_shared:
                     raise
                 attempt += 1  # What it waited behind has all of its time; this one has the rest.
@@ -390,29 +301,15 @@ class Pool(Gate):
                     break
                 attempt += not error.is_settled
             else:
-                if self._losses and model is not None:
-                    self._losses.pop(model, None)
+                self._quarantine.forget(model)
                 return replace(reply, note={"setup_s": setup_s}) if setup_s else reply
         name = f', model "{model}"' if model else ""
         raise WorkerLostError(f"{self._title}{name}: its worker ended over this request")
 
-    def _is_quarantined(self, model: str) -> bool:
-        return self._losses.get(model, (0, 0.0))[1] > asyncio.get_running_loop().time()
-
-    def _count_loss(self, model: str | None) -> None:
-        """Count a worker that was lost over one of many models."""
-        if model is None:
-            return
-        count, until = self._losses.get(model, (0, 0.0))[0] + 1, 0.0
-        if count >= _LOSSES:
-            until = asyncio.get_running_loop().time() + QUARANTINE_S
-            log.error("endpoint=%s model=%s event=quarantined", self.name, model)
-        self._losses[model] = count, until
-
     def _note_lost(self, error: WorkerLostError, model: str | None, *, is_new: bool) -> None:
         """Note that a request was lost; it is one, however often it is tried."""
         if error.was_first:
-            self._count_loss(model)
+            self._quarantine.count_loss(model)
         if not is_new:
             return
         self._lost += 1
@@ -613,13 +510,6 @@ class Pool(Gate):
         self._children = [other for other in self._children if other is not child]
         if not self._children:
             self._any_ready.clear()
-
-
-def _quarantine(model: str) -> str:
-    return (
-        f'model "{model}" ends its worker, or does not come to an end; it is not asked again for '
-        f"{QUARANTINE_S:.0f} s; put a mended one below the prefix, under a new name"
-    )
 
 
 async def _answered(child: Child) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from driftline.serving.context import ServerContext
+from driftline.serving.hosting.admission import Limits
 from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pipeline import Container, Pipeline
-from driftline.serving.hosting.pool import Limits, Pool
+from driftline.serving.hosting.pool import Pool
 from driftline.serving.resources.endpoints import DesiredVariant
 
 

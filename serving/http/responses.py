@@ -15,7 +15,7 @@ from driftline.errors import (
 )
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
-from driftline.serving.hosting.pool import BusyError, TimedOutError
+from driftline.serving.hosting.admission import BusyError, TimedOutError
 from driftline.serving.resources.store import ChangedError
 
 Headers = list[tuple[bytes, bytes]]

@@ -319,7 +319,7 @@ def renew(connection: Connection, owner: str, now: datetime) -> None:
 
 
 def release(connection: Connection, owner: str) -> None:
-    """Give back the unfinished resources that a server brings about."""
+    """Release the unfinished resources that a server brings about."""
     own = update(resources).where(
         resources.c.phase.in_(UNFINISHED), resources.c.lease_owner == owner
     )

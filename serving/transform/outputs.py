@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 
 @contextmanager
 def writing(target: Location, work_dir: Path) -> Iterator[Path]:
-    """Give a file to write; it goes with an error, and else stays hidden until `publish`.
+    """Yield a file to write; it goes with an error, and else stays hidden until `publish`.
 
     For a bucket, which appends nothing, it is in ``work_dir``. What killed processes left of the
     same output is removed.

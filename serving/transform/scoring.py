@@ -17,8 +17,8 @@ from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, is_pattern, locate
 from driftline.formats.media_types import text_format
 from driftline.serving.bodies.rows import Columns, read_columns
+from driftline.serving.hosting.admission import TimedOutError
 from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
-from driftline.serving.hosting.pool import TimedOutError
 from driftline.serving.transform.assembly import (
     AnswerError,
     Assembly,

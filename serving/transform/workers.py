@@ -8,14 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from driftline.formats.media_types import TextFormat
+from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
-from driftline.serving.hosting.pool import (
-    Limits,
-    NoWorkerError,
-    Pool,
-    TimedOutError,
-    describe_model,
-)
+from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
 from driftline.serving.transform.definition import ModelClientConfig
 
 log = logging.getLogger(__name__)

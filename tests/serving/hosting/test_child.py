@@ -13,9 +13,10 @@ import pytest
 
 from driftline.errors import UnavailableError
 from driftline.serving.hosting import child as child_module
+from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.hosting.child import Child, LateError, Launch, WorkerLostError
-from driftline.serving.hosting.pool import Limits, Pool, TimedOutError, describe_model
+from driftline.serving.hosting.pool import Pool, describe_model
 from tests.serving.conftest import MODULES
 
 

@@ -8,16 +8,11 @@ from collections.abc import Awaitable, Callable, Iterator
 import joblib
 import pytest
 
+from driftline.serving.hosting.admission import BusyError, Limits, TimedOutError
 from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.log_lines import read_lines
-from driftline.serving.hosting.pool import (
-    BusyError,
-    Limits,
-    Pool,
-    TimedOutError,
-    describe_model,
-)
+from driftline.serving.hosting.pool import Pool, describe_model
 
 
 class Loop:

@@ -22,8 +22,9 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from driftline.capture.tables.dataset import Dataset
 from driftline.capture.tap.target import CaptureTarget
+from driftline.serving.hosting.admission import Limits
 from driftline.serving.hosting.child import Launch
-from driftline.serving.hosting.pool import Limits, Pool
+from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.resources.endpoints import DesiredVariant
 

@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
 from driftline.serving.hosting.pipeline import Container, Pipeline
-from driftline.serving.hosting.pool import Limits, NoWorkerError, TimedOutError
+from driftline.serving.hosting.pool import NoWorkerError
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.metrics.traffic import Answered
 

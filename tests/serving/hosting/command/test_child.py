@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from driftline.orphans import descendants
+from driftline.serving.hosting.admission import Limits
 from driftline.serving.hosting.child import Launch, LoadError, WorkerLostError
 from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.log_lines import read_lines
-from driftline.serving.hosting.pool import Limits, Pool, describe_model
+from driftline.serving.hosting.pool import Pool, describe_model
 
 PROGRAM = Path(__file__).parents[3] / "fixtures" / "serving" / "container.py"
 
