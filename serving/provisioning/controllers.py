@@ -177,11 +177,12 @@ class Controllers:
         """Copy and load, fit, or put together what a row declares, and store what came of it."""
         if problem is not None:
             await to_its_end(self._fail, row, InputError(problem))
-        elif row.kind == "Model":
+            return
+        if row.kind in ("Model", "Baseline"):
             await to_its_end(self._begin, row)
+        if row.kind == "Model":
             await to_its_end(self._put_model, row, await make_model(self._context, row))
         elif row.kind == "Baseline":
-            await to_its_end(self._begin, row)
             is_wanted = partial(self._is_wanted, row)
             made = await to_its_end(make_baseline, self._context, row, is_wanted)
             if made is not None:
@@ -288,12 +289,8 @@ class Controllers:
             now = self._current(connection, row)
             if now is None or _obstacle(connection, now):
                 return
-            try:
-                made = make_endpoint(connection, now.name, now.spec, now.made, self._context.now())
-            except InputError as error:
-                store.put_status(connection, now, "Failed", str(error))
-            else:
-                self._ready(connection, now, made)
+            made = make_endpoint(connection, now.name, now.spec, now.made, self._context.now())
+            self._ready(connection, now, made)
 
     def _put_monitor(self, row: Stored) -> None:
         baseline, _ = baseline_and_pin(row.spec["baseline"])

@@ -305,7 +305,7 @@ def _with_json(run: Callable[..., None], own: list[inspect.Parameter]) -> Callab
 
 
 def say_cut(found: Sequence[object], limit: int | None) -> None:
-    """Report on standard error that a list holds as many as were asked for, so there may be more."""
+    """Report on standard error that a list has as many as were asked for: there may be more."""
     if len(found) == limit:
         typer.echo(f"stopped at {limit}; --limit asks for more", err=True)
 
