@@ -148,7 +148,7 @@ class Scoring:
         if is_header:
             raise InputError(
                 f"{place.shown}: record {batch.first} looks like a header, which would be sent to "
-                "the model as a record; leave it out by skip_header (--skip-header)"
+                "the model as a record; leave it out by transform_input.skip_header (--skip-header)"
             )
         if self._signature is not None:
             return self._signature
