@@ -8,26 +8,26 @@ invocation.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from functools import cache, partial
+from functools import partial
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import Response
+from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import DataError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as AllInUseError
 from starlette.exceptions import HTTPException
 
+from driftline import __version__
 from driftline.access.gate import Gate
 from driftline.capture.events import pairing, undeclared
 from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
-from driftline.errors import DriftlineError
+from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.context import ServerContext
@@ -35,13 +35,13 @@ from driftline.serving.health import Health
 from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.http.invocations import Invocations
-from driftline.serving.http.responses import RETRY_AFTER_S, BodyLimit, status_of
+from driftline.serving.http.responses import BodyLimit, status_of
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
 from driftline.serving.operations import rest
-from driftline.serving.operations.authorization import Audited, Authorization, admit_invocations
-from driftline.serving.operations.plain_body import require_plain_body
+from driftline.serving.operations.authorization import Audited, admit_invocations, authorization
+from driftline.serving.operations.pages import ABOUT, add_pages
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.annotating import resume_marks
 from driftline.serving.provisioning.apply import Applier
@@ -144,10 +144,11 @@ def _api(
         await asyncio.gather(reconciler.stop(), jobs.stop(), *closing)
 
     api = FastAPI(
-        title="driftline", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None,
+        title="driftline", version=__version__, description=ABOUT, lifespan=life,
+        docs_url=None, redoc_url=None, openapi_url=None,
         dependencies=[
-            Depends(Authorization(context)), Depends(rest.require_known_query),
-            Depends(require_plain_body),
+            Depends(authorization(context)), Depends(rest.require_plain),
+            Security(HTTPBearer(scheme_name="token", auto_error=False)),
         ],
     )  # fmt: skip
     services = Services(
@@ -164,7 +165,7 @@ def _api(
         tap_counters,
     )
     api.include_router(rest.router(services))
-    _add_pages(api, context)
+    add_pages(api, context.dashboard_url)
     _add_errors(api)
     return api
 
@@ -195,34 +196,6 @@ def _receivers(
     return pairs, begun
 
 
-def _add_pages(api: FastAPI, context: ServerContext) -> None:
-    @cache
-    def interface() -> tuple[bytes, str]:
-        """Write the document and its page once: either takes as long as many invocations."""
-        # Imported here: the forms of all answers take as long to make as all routes.
-        from driftline.serving.operations.openapi import document_of
-        from driftline.serving.operations.openapi_page import page_of
-
-        document = document_of(api)
-        return json.dumps(document, ensure_ascii=False).encode(), page_of(document)
-
-    @api.get("/openapi.json", include_in_schema=False)
-    def document() -> Response:
-        """Return the OpenAPI document."""
-        return Response(interface()[0], media_type="application/json")
-
-    @api.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
-        """Show every operation."""
-        return HTMLResponse(interface()[1])
-
-    @api.get("/ui/{path:path}", include_in_schema=False)
-    def pages(path: str, request: Request) -> RedirectResponse:
-        """Lead to the dashboard, at the same place in it."""
-        query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"{context.dashboard_url}/{path}{query}")
-
-
 def _add_errors(api: FastAPI) -> None:
     """Bring every error of the programming interface to the one form."""
 
@@ -231,8 +204,7 @@ def _add_errors(api: FastAPI) -> None:
         status, code, headers = status_of(error)
         if status >= 500:
             log.warning("status=%d error=%s", status, error)
-        found = {name.decode(): value.decode() for name, value in headers}
-        return _error(status, code, str(error), found)
+        return _error(status, code, str(error), {k.decode(): v.decode() for k, v in headers})
 
     @api.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> Response:
@@ -249,21 +221,17 @@ def _add_errors(api: FastAPI) -> None:
 
     @api.exception_handler(SQLAlchemyError)
     async def away(request: Request, error: SQLAlchemyError) -> Response:
+        reason = str(getattr(error, "orig", error)).partition("\n")[0]
+        if isinstance(error, DataError):
+            # What no rule of ours forbids, and the database does: PostgreSQL knows no NUL in texts.
+            unfit = InputError(f"a value cannot be stored or looked for: {reason}")
+            return await ours(request, unfit)
         if not is_disconnect(error):
             log.error("status=500", exc_info=error)
             return await unforeseen(request, error)
-        log.warning("status=503 error=%s", getattr(error, "orig", error))
-        wait = {"retry-after": str(RETRY_AFTER_S)}
+        log.warning("database error=%s", reason)
         message = "the database does not answer; the server's log says why"
-        if isinstance(error, AllInUseError):
-            message = "all connections to the database are in use; ask again in a moment"
-        return _error(503, "unavailable", message, wait)
-
-    @api.exception_handler(DataError)
-    async def unfit(_request: Request, error: DataError) -> Response:
-        # What no rule of ours forbids, and the database does: PostgreSQL knows no NUL in texts.
-        reason = str(error.orig).partition("\n")[0]
-        return _error(400, "bad_request", f"a value cannot be stored or looked for: {reason}")
+        return await ours(request, UnavailableError(message))
 
     @api.exception_handler(Exception)
     async def unforeseen(request: Request, _error_: Exception) -> Response:

@@ -64,15 +64,6 @@ def why_not_run(
     return None
 
 
-def named_in_reasons(connection: Connection, monitor: str) -> set[str]:
-    """Return the monitors named in the reasons of a monitor's windows that were not run."""
-    table = executions.c
-    reasons = select(table.failure_reason).where(
-        table.monitor == monitor, table.failure_reason.startswith(_NOT_RUN, autoescape=True)
-    )
-    return {reason.split('"')[1] for reason in connection.scalars(reasons.distinct())}
-
-
 def _without_result(
     connection: Connection, state: MonitorState, window: Window
 ) -> tuple[str, str] | None:

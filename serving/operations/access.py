@@ -65,7 +65,7 @@ def tokens(
 
 
 @operation(
-    "POST /tokens", role="admin", status=201, errors=(409,), answer=answers.NewToken,
+    "POST /tokens", role="admin", status=201, answer=answers.NewToken,
     notes_itself=True,
 )  # fmt: skip
 def create_token(
@@ -95,7 +95,7 @@ def create_token(
 
 
 @operation(
-    "DELETE /tokens/{name}", role="admin", errors=(409,), notes_itself=True,
+    "DELETE /tokens/{name}", role="admin", notes_itself=True,
     command="token revoke",
 )  # fmt: skip
 def revoke_token(services: Services, name: Annotated[str, "The token's name."]) -> None:

@@ -73,7 +73,7 @@ def preview_alarm(services: Services, document: Document) -> list[Line]:
 
 
 @operation(
-    "GET /alarm-states", role="viewer", answer=Page[answers.ListedAlarm], errors=(404,),
+    "GET /alarm-states", role="viewer", answer=Page[answers.ListedAlarm],
     command="alarm list",
     columns="name kind state=state_value since=state_transitioned_timestamp "
     "enabled=actions_enabled suppressed_by=actions_suppressed_by",
@@ -197,7 +197,7 @@ def set_alarm_state(
     return {"changes": [{name: getattr(one, name) for name in _CHANGE} for one in found]}
 
 
-@operation("POST /alarms/actions", role="operator", errors=(404,))
+@operation("POST /alarms/actions", role="operator")
 def switch_alarm_actions(
     services: Services,
     # CloudWatch's limit of EnableAlarmActions.

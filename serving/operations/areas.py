@@ -1,14 +1,15 @@
 """All areas of operations: to import them registers them."""
 
+# ruff: noqa: F401
 from driftline.serving.operations import (
     access,
     alarms,
-    async_invocations,
     baselines,
     captures,
     detectors,
     erasures,
     executions,
+    invocations,
     labels,
     logs,
     metrics,
@@ -17,25 +18,5 @@ from driftline.serving.operations import (
     resources,
     server,
     transfer,
-    transform_jobs,
-)
-
-AREAS = (
-    server,
-    access,
-    alarms,
-    async_invocations,
-    baselines,
-    captures,
-    detectors,
-    erasures,
-    executions,
-    labels,
-    logs,
-    metrics,
-    monitors,
-    notifications,
-    transfer,
-    resources,
     transform_jobs,
 )

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
 
 from fastapi import Request
 from sqlalchemy.exc import SQLAlchemyError
@@ -18,71 +17,67 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.access.audit import record
 from driftline.access.limits import RateLimit
 from driftline.access.principal import CURRENT, Principal, Role
+from driftline.capture.tables.dataset import list_endpoints
+from driftline.database.engine import read_connection
 from driftline.errors import ForbiddenError
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.context import ServerContext
 from driftline.serving.http.invocations import Invocations
-from driftline.serving.operations.endpoint_scope import endpoint_of
-from driftline.serving.operations.registry import OPERATIONS
+from driftline.serving.operations.registry import Operation, operation_of
+from driftline.serving.resources import store
 
 log = logging.getLogger(__name__)
 
-# Pages for whoever is known.
-_PAGES = ("GET /docs", "GET /openapi.json", "GET /ui/{path}")
-
-CALL_KEY = "driftline.call"
 # Sent by programs, many times a second; what came is counted elsewhere.
 _UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
 
 
-@dataclass(slots=True)
-class Call:
-    """The role and endpoint that a request needs: filled in when its route is known."""
+def authorization(context: ServerContext) -> Callable[[Request], Awaitable[None]]:
+    """Return a dependency of every route: it refuses what the caller may not do."""
 
-    action: str = ""
-    role: str = ""
-
-    def is_noted(self, status: int) -> bool:
-        """Whether the audit log shows it, answered with a status."""
-        if not self.action:
-            return False
-        if status == 403:
-            return True
-        declared = OPERATIONS.get(self.action)
-        notes_itself = declared is not None and declared.notes_itself
-        return self.role not in _UNNOTED and not (notes_itself and status < 400)
-
-
-class Authorization:
-    """Refuses what the caller's roles and endpoints do not allow; a dependency of every route."""
-
-    def __init__(self, context: ServerContext) -> None:
-        self._context = context
-
-    async def __call__(self, request: Request) -> None:
-        """Raise ForbiddenError, or let the route answer."""
-        principal = CURRENT.get()
-        action = f"{request.method} {request.scope['route'].path_format}"
-        declared = OPERATIONS.get(action)
-        role = declared.role if declared else "anyone" if action in _PAGES else None
-        call = request.scope.get(CALL_KEY)
-        if call is not None:
-            call.action, call.role = action, role or ""
-        if role is None:
-            raise ForbiddenError(f"{action}: no role allows it yet")
-        if role == "anyone":
+    async def authorize(request: Request) -> None:
+        operation = operation_of(request.scope)
+        if operation is None:
+            raise ForbiddenError(f"{request.url.path[:200]}: no role allows it yet")
+        if operation.role == "anyone":
             return
-        require(role)
-        # Which endpoint an event is of stands in the event; its route asks.
-        if principal.endpoints is not None and not action.endswith("/v1/cloudevents"):
-            named = {**request.query_params, **request.path_params}
-            endpoint = await asyncio.to_thread(endpoint_of, self._context, action, named)
-            if endpoint is None or not principal.reaches(endpoint):
-                # Not by its name, which the path may not have told, nor whether it is there.
-                raise ForbiddenError(
-                    f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
-                    f"and {action} asks about all, about others, or about what is not there"
-                )
+        require(operation.role)
+        principal = CURRENT.get()
+        # Which endpoint an event is of stands in the event; its function asks.
+        if principal.endpoints is None or operation.id == "receive_cloudevents":
+            return
+        named = {**request.query_params, **request.path_params}
+        endpoint = await asyncio.to_thread(_endpoint_of, context, operation, named)
+        if endpoint is None or not principal.reaches(endpoint):
+            # Not by its name, which the path may not have told, nor whether it is there.
+            raise ForbiddenError(
+                f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
+                f"and {operation.key} asks about all, about others, or about what is not there"
+            )
+
+    return authorize
+
+
+def _endpoint_of(context: ServerContext, operation: Operation, named: dict[str, str]) -> str | None:
+    """Return the one endpoint that an operation is about; None when it is about none, or many."""
+    if operation.of is None or named.get("collection", "endpoints") != "endpoints":
+        return None
+    name, find = operation.of
+    return find(context, named.get(name, ""))
+
+
+def of_endpoint(context: ServerContext, name: str) -> str | None:
+    """Return an endpoint that is declared or captured; of none the route would name the nearest."""
+    with read_connection(context.engine) as connection:
+        found = store.find(connection, "Endpoint", name)
+    if found is None:
+        return name if name in list_endpoints(context.root) else None
+    return found.name
+
+
+def of_new_endpoint(_: ServerContext, name: str) -> str:
+    """Return an endpoint by its name: what is sent may be the first that is heard of it."""
+    return name
 
 
 def require(role: Role) -> None:
@@ -112,15 +107,13 @@ def admit_invocations(app: App, invocations: Invocations) -> App:
     """Refuse invocations before the tap records them."""
 
     async def admit(scope: Scope, receive: Receive, send: Send) -> None:
-        if not invocations.takes(scope):
-            await app(scope, receive, send)
-            return
-        try:
-            require("invoke")
-            require_endpoint(scope["path"].split("/")[2])
-        except ForbiddenError as error:
-            await refuse(send, 403, "forbidden", str(error))
-            return
+        if invocations.takes(scope):
+            try:
+                require("invoke")
+                require_endpoint(scope["path"].split("/")[2])
+            except ForbiddenError as error:
+                await refuse(send, 403, "forbidden", str(error))
+                return
         await app(scope, receive, send)
 
     return admit
@@ -138,36 +131,37 @@ class Audited:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on; note it when its answer begins."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        call, principal = Call(), CURRENT.get()
-        loop, note = asyncio.get_running_loop(), partial(self._note, call, principal, scope)
+        inner, principal = {**scope}, CURRENT.get()
 
         async def noting(message: Message) -> None:
-            status = message.get("status")  # Of the first message of an answer alone.
-            if status and call.is_noted(status) and self._is_news(principal, call, status):
-                await loop.run_in_executor(self._thread, note, status)
+            if message["type"] == "http.response.start":
+                # The route has been written into the scope.
+                operation, status = operation_of(inner), message["status"]
+                if operation is not None and self._is_noted(operation, principal, status):
+                    await asyncio.get_running_loop().run_in_executor(
+                        self._thread, self._note, operation, principal, scope["path"], status
+                    )
             await send(message)
 
-        await self.app({**scope, CALL_KEY: call}, receive, noting)
+        await self.app(inner, receive, noting)
 
-    def _is_news(self, principal: Principal, call: Call, status: int) -> bool:
-        """Whether a refusal was not noted in the last minute: nobody may fill the log with them."""
-        key = f"{principal.via} {principal.subject} {call.action}"
+    def _is_noted(self, operation: Operation, principal: Principal, status: int) -> bool:
+        """Whether the audit log shows it; a refusal once a minute, or they would fill the log."""
         if status != 403:
-            return True
+            is_own = operation.notes_itself and status < 400
+            return operation.role not in _UNNOTED and not is_own
+        key = f"{principal.via} {principal.subject} {operation.key}"
         is_news = not self._refused.wait_s(key)
         self._refused.count(key)
         return is_news
 
-    def _note(self, call: Call, principal: Principal, scope: Scope, status: int) -> None:
+    def _note(self, operation: Operation, principal: Principal, path: str, status: int) -> None:
         try:
             with self._context.engine.begin() as connection:
                 record(
-                    connection, call.action[:64], scope["path"], self._context.now(),
+                    connection, operation.key[:64], path, self._context.now(),
                     status=status, principal=principal,
                 )  # fmt: skip
         except SQLAlchemyError:
             # What was done stays done; that it is missing in the audit log stands in this log.
-            log.exception("audit_entry_lost action=%s subject=%s", call.action, principal.subject)
+            log.exception("audit_entry_lost action=%s subject=%s", operation.key, principal.subject)

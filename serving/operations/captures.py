@@ -23,7 +23,7 @@ from driftline.errors import InputError, NotFoundError
 from driftline.monitors.executions import count_by_status
 from driftline.serving.context import ServerContext
 from driftline.serving.operations import answers
-from driftline.serving.operations.endpoint_scope import of_endpoint
+from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
     Json,
@@ -59,7 +59,7 @@ def captures(
     return page_of(found, limit, lambda name: (name,)).map(counted.__getitem__)
 
 
-@operation("GET /capture/audit", role="viewer", errors=(404,), answer=answers.LastAudit)
+@operation("GET /capture/audit", role="viewer", answer=answers.LastAudit)
 def last_audit(services: Services) -> Json:
     """Return what the last audit found: whether every number is stored once, or counted."""
     found = read_note(services.context.root)
@@ -109,7 +109,7 @@ def capture_stats(services: Services, name: Endpoint) -> Json:
 
 @operation(
     "POST /endpoints/{name}/capture/decoding", role="analyst", of=("name", of_endpoint),
-    errors=(409,), answer=answers.Decoded, command="capture decode",
+    answer=answers.Decoded, command="capture decode",
 )  # fmt: skip
 def decode_captured(services: Services, name: Endpoint) -> Json:
     """Read stored bodies again, by the signature that the endpoint has now.

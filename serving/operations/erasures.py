@@ -34,7 +34,7 @@ _MOST_IDS = 10_000
 _turn = threading.Lock()
 
 
-@operation("POST /capture/erasures", role="admin", notes_itself=True, errors=(404, 409))
+@operation("POST /capture/erasures", role="admin", notes_itself=True)
 def erase(
     services: Services,
     inference_ids: Annotated[

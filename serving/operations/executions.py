@@ -36,7 +36,6 @@ from driftline.monitors.schedule import Schedule
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_monitor
 from driftline.serving.operations import answers
-from driftline.serving.operations.endpoint_scope import of_execution, of_monitor
 from driftline.serving.operations.registry import (
     PAGE,
     End,
@@ -52,13 +51,12 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 from driftline.serving.resources.endpoints import require_signature
 
-OF = ("execution_id", of_execution)
 Id = Annotated[str, "The execution's id."]
 FileForm = Annotated[Form, Field(alias="format", description="The form of the file.")]
 
 
 @operation(
-    "GET /monitors/{name}/executions", role="viewer", of=("name", of_monitor),
+    "GET /monitors/{name}/executions", role="viewer",
     answer=Page[answers.ListedExecution],
 )  # fmt: skip
 def executions(
@@ -87,9 +85,7 @@ def executions(
     return page
 
 
-@operation(
-    "GET /executions/{execution_id}", role="viewer", of=OF, answer=answers.DescribedExecution
-)
+@operation("GET /executions/{execution_id}", role="viewer", answer=answers.DescribedExecution)
 def execution(services: Services, execution_id: Id) -> Json:
     """Return one execution, what it read, and what boto3 says of one."""
     with read_connection(services.context.engine) as connection:
@@ -98,9 +94,7 @@ def execution(services: Services, execution_id: Id) -> Json:
     return {**found.as_dict(), "inputs": inputs, "sagemaker": as_summary(found)}
 
 
-@operation(
-    "GET /executions/{execution_id}/log", role="viewer", of=OF, answer=Items[answers.LogLine]
-)
+@operation("GET /executions/{execution_id}/log", role="viewer", answer=Items[answers.LogLine])
 def execution_log(services: Services, execution_id: Id) -> list[Json]:
     """Return the log of an execution: its stages and counts, never values of rows."""
     with read_connection(services.context.engine) as connection:
@@ -108,7 +102,7 @@ def execution_log(services: Services, execution_id: Id) -> list[Json]:
 
 
 # Reports hold frequent values of the rows.
-@operation("GET /executions/{execution_id}/report", role="analyst", of=OF, answer=answers.Report)
+@operation("GET /executions/{execution_id}/report", role="analyst", answer=answers.Report)
 def report(services: Services, execution_id: Id) -> Response:
     """Return the report of an execution, as it was written: violations, features, segments."""
     context = services.context
@@ -116,7 +110,7 @@ def report(services: Services, execution_id: Id) -> Response:
     return Response(content, media_type="application/json")
 
 
-@operation("GET /executions/{execution_id}/rows", role="analyst", of=OF, answer=answers.Rows)
+@operation("GET /executions/{execution_id}/rows", role="analyst", answer=answers.Rows)
 def first_rows(
     services: Services,
     execution_id: Id,
@@ -132,7 +126,7 @@ def first_rows(
 
 
 @operation(
-    "GET /executions/{execution_id}/violations/{violation}/rows", role="analyst", of=OF,
+    "GET /executions/{execution_id}/violations/{violation}/rows", role="analyst",
     media=(*MEDIA_TYPES.values(),),
 )  # fmt: skip
 def export_rows(
@@ -148,7 +142,7 @@ def export_rows(
 
 
 @operation(
-    "GET /executions/{execution_id}/violations/rows", role="analyst", of=OF,
+    "GET /executions/{execution_id}/violations/rows", role="analyst",
     media=(*MEDIA_TYPES.values(),),
 )  # fmt: skip
 def export_all_rows(services: Services, execution_id: Id, form: FileForm = "csv") -> Response:

@@ -25,8 +25,8 @@ from driftline.serving.bodies.media_types import TEXT_TYPES, text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
 from driftline.serving.operations import answers
+from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.captures import Endpoint
-from driftline.serving.operations.endpoint_scope import of_endpoint
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
@@ -36,7 +36,7 @@ _turn = threading.Lock()
 
 
 @operation(
-    "POST /endpoints/{name}/truth", role="ingest", of=("name", of_endpoint), errors=(409,),
+    "POST /endpoints/{name}/truth", role="ingest", of=("name", of_endpoint),
     answer=answers.Loaded, takes=(*TEXT_TYPES.values(),),
 )  # fmt: skip
 async def put_truth(

@@ -12,7 +12,7 @@ from driftline.database.paging import place_of
 from driftline.errors import NotFoundError
 from driftline.serving.hosting.log_lines import read_lines
 from driftline.serving.operations import answers
-from driftline.serving.operations.endpoint_scope import of_endpoint
+from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
     Json,
@@ -31,7 +31,7 @@ _SHOWN = ("time", "variant", "container", "worker", "message")
 
 
 @operation(
-    "GET /logs", role="viewer", of=("endpoint", of_endpoint), errors=(404,),
+    "GET /logs", role="viewer", of=("endpoint", of_endpoint),
     answer=Page[answers.PrintedLine],
 )  # fmt: skip
 def logs(

@@ -49,7 +49,7 @@ Dimensions = Annotated[
 ]
 
 
-@operation("POST /metrics", role="ingest", errors=(409,), takes=(JSON,), answer=answers.Added)
+@operation("POST /metrics", role="ingest", takes=(JSON,), answer=answers.Added)
 async def put_metrics(services: Services, request: Request) -> Json:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 

@@ -35,7 +35,6 @@ from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.progress import list_runs
 from driftline.serving.known import declared_monitor, known_monitor
 from driftline.serving.operations import answers
-from driftline.serving.operations.endpoint_scope import of_monitor
 from driftline.serving.operations.registry import (
     ID_MAX,
     PAGE,
@@ -58,14 +57,13 @@ from driftline.serving.resources.endpoints import require_signature
 
 # A request that runs windows answers after so long, and is sent again.
 BACKFILL_S = 10.0
-OF = ("name", of_monitor)
 Name = Annotated[str, "The monitor's name; `driftline get monitor` lists them."]
 Again = Annotated[bool, "Run also those that were run before; unchanged rows stay as is."]
 Author = Annotated[str, Field(min_length=1, max_length=TEXT_MAX, description="Who says so.")]
 
 
 @operation(
-    "POST /monitors/{name}/run", role="operator", of=OF, answer=answers.ListedExecution,
+    "POST /monitors/{name}/run", role="operator", answer=answers.ListedExecution,
     command="monitor run",
 )  # fmt: skip
 def run_monitor(services: Services, name: Name, start: Start = None, end: End = None) -> Execution:
@@ -81,7 +79,7 @@ def run_monitor(services: Services, name: Name, start: Start = None, end: End = 
     return run(job_of(services.context, services.models, definition, window))
 
 
-@operation("POST /monitors/{name}/backfill", role="operator", of=OF, answer=answers.Backfilled)
+@operation("POST /monitors/{name}/backfill", role="operator", answer=answers.Backfilled)
 def backfill_monitor(
     services: Services, name: Name, start: From, end: To, again: Again = False
 ) -> Json:
@@ -108,7 +106,7 @@ def backfill_monitor(
     }
 
 
-@operation("POST /monitors/{name}/queue", role="operator", of=OF)
+@operation("POST /monitors/{name}/queue", role="operator")
 def queue_windows(
     services: Services,
     name: Name,
@@ -131,7 +129,7 @@ def queue_windows(
 
 
 @operation(
-    "POST /monitors/{name}/cancel", role="operator", of=OF, command="monitor cancel",
+    "POST /monitors/{name}/cancel", role="operator", command="monitor cancel",
 )  # fmt: skip
 def cancel_monitor(
     services: Services, name: Name, start: Start = None, end: End = None
@@ -150,7 +148,7 @@ def cancel_monitor(
     )  # fmt: skip
 
 
-@operation("GET /monitors/{name}/progress", role="viewer", of=OF, answer=answers.Progress)
+@operation("GET /monitors/{name}/progress", role="viewer", answer=answers.Progress)
 def progress(services: Services, name: Name) -> Json:
     """List the windows that are being judged, for two seconds at least, and their logs."""
     context, definition = services.context, declared_monitor(services.context, name)
@@ -159,7 +157,7 @@ def progress(services: Services, name: Name) -> Json:
     return {"items": found, "pending": pending(context.engine, definition, context.now())}
 
 
-@operation("POST /monitors/{name}/backtest", role="operator", of=OF, answer=answers.BacktestResult)
+@operation("POST /monitors/{name}/backtest", role="operator", answer=answers.BacktestResult)
 def backtest_monitor(
     services: Services,
     name: Name,
@@ -183,7 +181,7 @@ def backtest_monitor(
 
 
 @operation(
-    "GET /monitors/{name}/marks", role="viewer", of=OF, answer=Page[answers.Mark],
+    "GET /monitors/{name}/marks", role="viewer", answer=Page[answers.Mark],
     command="monitor marks",
     columns="id verdict feature check window=window_start until withdrawn_at author reason",
 )  # fmt: skip

@@ -89,7 +89,7 @@ def channel_log(
 
 
 @operation(
-    "GET /deliveries", role="viewer", errors=(404,),
+    "GET /deliveries", role="viewer",
     command="delivery list",
     columns="id alarm=alarm_name state channel status attempts reason error=last_error",
 )  # fmt: skip
@@ -134,7 +134,7 @@ def delivery(services: Services, message_id: MessageId) -> Json:
 
 
 @operation(
-    "POST /deliveries/{message_id}/redeliver", role="operator", errors=(409,),
+    "POST /deliveries/{message_id}/redeliver", role="operator",
     command="delivery redeliver",
 )  # fmt: skip
 def redeliver(services: Services, message_id: MessageId) -> sent.Delivery:

@@ -34,6 +34,7 @@ from driftline.access.principal import Role
 from driftline.alerts.documents import snake
 from driftline.database.paging import Place, token_of
 from driftline.errors import InputError
+from driftline.loopback import Scope
 
 Item = TypeVar("Item")
 Other = TypeVar("Other")
@@ -138,26 +139,38 @@ def page_of(found: Sequence[Item], limit: int, place: Callable[[Item], Place]) -
 
 @dataclass(frozen=True)
 class Operation:
-    """What is declared of one operation; `function` has the rest."""
+    """What is declared of one operation; `function` has the rest.
+
+    Attributes
+    ----------
+    role
+        What a caller needs; "anyone" is whoever is known.
+    status
+        Of an answer that is not empty.
+    of
+        The parameter that names an endpoint, and what returns the one that a caller must be for:
+        `authorization.of_endpoint` or `of_new_endpoint`. None: refused to those who are for some
+        endpoints only.
+    notes_itself
+        Whether the function writes the audit log, in the transaction of its change.
+    answer, media
+        The form of its answer, where the type that the function returns does not say it.
+    takes
+        The media types of a body that the function reads by itself.
+    command, columns
+        The words of its command, and what that prints of each item: "name state=state_value".
+    """
 
     method: str
     path: str
     function: Callable[..., Any]
     role: Role | Literal["anyone"]
-    tag: str
     status: int = 200
-    # Of those who are for some endpoints only: the parameter that names what it is about, and how
-    # its endpoint is found. None: they may not ask.
     of: tuple[str, Callable[..., str | None]] | None = None
-    # Whether the function writes the audit log itself, in the transaction of its change.
     notes_itself: bool = False
-    errors: tuple[int, ...] = ()
-    # The form of its answer in the OpenAPI document; None: the type that the function returns.
     answer: Any = None
     media: tuple[str, ...] = (JSON,)
-    # Of a body that the function reads by itself: its media types.
     takes: tuple[str, ...] = ()
-    # The words of its command, and the columns that it prints: "name state=state_value".
     command: str = ""
     columns: str = ""
 
@@ -167,9 +180,16 @@ class Operation:
         return self.function.__name__
 
     @property
-    def summary(self) -> str:
-        """The first sentence of what it does."""
-        return re.split(r"[.:;] |\.?\n|\.$", self.function.__doc__ or "", maxsplit=1)[0]
+    def tag(self) -> str:
+        """The area that it belongs to: its module's name."""
+        return self.function.__module__.rpartition(".")[2]
+
+    @property
+    def about(self) -> str:
+        """What it does, and who may ask it; the example is of the command line."""
+        text = inspect.cleandoc(self.function.__doc__ or "").partition("\n\nExample: ")[0]
+        needs = "no role" if self.role == "anyone" else f"the role `{self.role}`"
+        return f"{text}\n\nNeeds {needs}."
 
     @property
     def key(self) -> str:
@@ -285,15 +305,7 @@ def operation(
     route: str,
     *,
     role: Role | Literal["anyone"],
-    status: int = 200,
-    of: tuple[str, Callable[..., str | None]] | None = None,
-    notes_itself: bool = False,
-    errors: tuple[int, ...] = (),
-    answer: Any = None,  # noqa: ANN401 - a type
-    media: tuple[str, ...] = (JSON,),
-    takes: tuple[str, ...] = (),
-    command: str = "",
-    columns: str = "",
+    **declared: Any,  # noqa: ANN401 - fields of Operation
 ) -> Callable[[Function], Function]:
     """Register a function as an operation.
 
@@ -301,34 +313,21 @@ def operation(
     ----------
     route
         Method and path, below /api/v1 where it does not begin with //.
-    role
-        What a caller needs; "anyone" is whoever is known.
-    status
-        Of an answer that is not empty.
-    of
-        For those who are for some endpoints only: the parameter that names what it is about, and
-        a function of `endpoint_scope` that finds its endpoint; without it they may not ask.
-    notes_itself
-        Whether the function writes the audit log, in the transaction of its change.
-    errors
-        Statuses of its own errors.
-    answer, media
-        What it answers, where the type that it returns does not say.
-    takes
-        The media types of a body that the function reads by itself.
-    command, columns
-        The words of its command, and what that prints of each item: "name state=state_value".
+    role, declared
+        Fields of `Operation`.
     """
     method, path = route.split(" ")
     whole = path[1:] if path.startswith("//") else PREFIX + path
 
     def register(function: Function) -> Function:
-        one = Operation(
-            method, whole, function, role, function.__module__.rpartition(".")[2],
-            status=status, of=of, notes_itself=notes_itself, errors=errors, answer=answer,
-            media=media, takes=takes, command=command, columns=columns,
-        )  # fmt: skip
+        one = Operation(method, whole, function, role, **declared)
         OPERATIONS[one.key] = one
         return function
 
     return register
+
+
+def operation_of(scope: Scope) -> Operation | None:
+    """Return the operation of a request that has a route; None of pages and of what has none."""
+    path = getattr(scope.get("route"), "path_format", "")
+    return OPERATIONS.get(f"{scope['method']} {path}")

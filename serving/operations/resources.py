@@ -22,7 +22,7 @@ from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import definition_made_at, get_definition
 from driftline.serving.operations import answers
-from driftline.serving.operations.authorization import require, withheld
+from driftline.serving.operations.authorization import of_endpoint, require, withheld
 from driftline.serving.operations.registry import (
     PAGE,
     Json,
@@ -60,8 +60,7 @@ Name = Annotated[str, "The resource's name."]
 
 
 @operation(
-    "POST /apply", role="operator", answer=answers.Applied, errors=(404, 409, 412),
-    notes_itself=True,
+    "POST /apply", role="operator", answer=answers.Applied, notes_itself=True,
 )  # fmt: skip
 async def apply(
     services: Services,
@@ -108,7 +107,10 @@ def list_resources(
 
 # Names of alarms are free text, slashes and all.
 @operation(
-    "GET /{collection}/{name:path}", role="viewer", answer=answers.StoredResource, errors=(304,)
+    "GET /{collection}/{name:path}",
+    role="viewer",
+    of=("name", of_endpoint),
+    answer=answers.StoredResource,
 )
 def get_resource(
     services: Services, collection: Of, name: Name, if_none_match: Tag = None
@@ -125,9 +127,7 @@ def get_resource(
     return Response(None, 304, {"etag": tag}) if tag in (if_none_match or "") else shown
 
 
-@operation(
-    "DELETE /{collection}/{name:path}", role="operator", errors=(409, 412), notes_itself=True
-)
+@operation("DELETE /{collection}/{name:path}", role="operator", notes_itself=True)
 async def delete_resource(
     services: Services, collection: Of, name: Name, if_match: Tag = None
 ) -> None:

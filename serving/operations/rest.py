@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, get_args
 
+import orjson
 from fastapi import APIRouter, Body, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.params import Param
@@ -17,19 +18,24 @@ from starlette.routing import Match
 
 from driftline.errors import InputError
 from driftline.loopback import Scope
-from driftline.serving.operations.areas import AREAS
-from driftline.serving.operations.errors import responses_of
+from driftline.serving.operations import areas  # noqa: F401 - registers all
+from driftline.serving.operations.answers import Error
 from driftline.serving.operations.registry import (
     JSON,
     OPERATIONS,
     Items,
     Operation,
     about,
+    operation_of,
     plain,
 )
 from driftline.serving.operations.services import Services
 
 _ASKED = "asked"
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "Refused; `error` says why, and how to mend it.", "model": Error},
+    "5XX": {"description": "A store does not answer, or a defect of the server.", "model": Error},
+}
 
 
 class Beneath(APIRoute):
@@ -43,51 +49,47 @@ class Beneath(APIRoute):
         return super().matches(scope)
 
 
-async def require_known_query(request: Request) -> None:
-    """Refuse names in a query that an operation does not have: a misspelt one would do nothing."""
-    operation = OPERATIONS.get(f"{request.method} {request.scope['route'].path_format}")
-    unknown = {*request.query_params} - operation.query if operation is not None else ()
-    if unknown:
-        expected = ", ".join(sorted(operation.query)) if operation else ""
-        raise InputError(
-            f'query: "{min(unknown)[:80]}" is unknown; expected {expected or "no query"}'
-        )
+async def require_plain(request: Request) -> None:
+    """Refuse what would be read as something else, or could not be stored.
+
+    A name in the query that the operation does not have: a misspelt one would do nothing. JSON with
+    NaN, an infinity or half of a surrogate pair, which Python's reader takes.
+    """
+    operation = operation_of(request.scope)
+    query = operation.query if operation else frozenset()
+    if unknown := {*request.query_params} - query:
+        expected = ", ".join(sorted(query)) or "no query"
+        raise InputError(f'query: "{min(unknown)[:80]}" is unknown; expected {expected}')
+    if request.scope["route"].body_field is not None and (body := await request.body()):
+        try:
+            orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise InputError(
+                f"body: {error}; expected JSON in UTF-8 with finite numbers"
+            ) from error
 
 
 def router(services: Services) -> APIRouter:
     """Return the routes of all operations."""
-    assert AREAS  # Their modules have registered them.
     routes = APIRouter()
     # The paths that take any collection come last.
     for one in sorted(OPERATIONS.values(), key=lambda one: "{collection}" in one.path):
         status = 204 if one.returns is None else one.status
         routes.add_api_route(
             one.path, _bound(one, services), methods=[one.method], tags=[one.tag],
-            name=one.id, operation_id=one.id, summary=one.summary, description=_about(one),
-            responses=_responses(one, status), response_model=None, status_code=status,
+            name=one.id, operation_id=one.id, summary=one.about.partition("\n")[0],
+            description=one.about, responses={status: _answer(one), **_ERRORS},
+            response_model=None, status_code=status,
             response_class=Response, openapi_extra=_body(one),
             route_class_override=Beneath if ":path}/" in one.path else None,
         )  # fmt: skip
     return routes
 
 
-def _about(operation: Operation) -> str:
-    """Return what an operation does, and who may ask it."""
-    text = inspect.cleandoc(operation.function.__doc__ or "").partition("\n\nExample: ")[0]
-    role = operation.role
-    needs = "Needs no role." if role == "anyone" else f"Needs the role `{role}`."
-    return f"{text}\n\n{needs}"
-
-
-def _responses(operation: Operation, status: int) -> dict[int | str, dict[str, Any]]:
-    """Return what an operation answers, by status."""
-    found: dict[str, Any] = {"description": f"{operation.summary}."}
-    if operation.media != (JSON,):
-        text = {"schema": {"type": "string"}}
-        found["content"] = dict.fromkeys(operation.media, text)
-    elif operation.form is not None:
-        found["model"] = operation.form
-    return {status: found} | responses_of(operation)
+def _answer(operation: Operation) -> dict[str, Any]:
+    text = {"schema": {"type": "string"}}
+    found: dict[str, Any] = {"content": {one: text for one in operation.media if one != JSON}}
+    return found | ({} if operation.form is None else {"model": operation.form})
 
 
 def _body(operation: Operation) -> dict[str, Any] | None:
@@ -123,7 +125,6 @@ def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
     run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [one.replace(kind=keyword) for one in own]
     )
-    run.__doc__ = operation.function.__doc__
     return run
 
 

@@ -33,7 +33,7 @@ async def get_health(services: Services) -> Json:
     return {"status": "impaired", **problems} if problems else {"status": "ok"}
 
 
-@operation("GET //readyz", role="anyone", answer=answers.Ready, errors=(503,))
+@operation("GET //readyz", role="anyone", answer=answers.Ready)
 async def get_readiness(services: Services) -> Response:
     """Whether this process accepts and routes requests, and what else is wrong."""
     reconciler = services.reconciler

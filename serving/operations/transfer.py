@@ -30,9 +30,12 @@ from driftline.serving.bodies.media_types import TEXT_TYPES, UnsupportedMediaErr
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
 from driftline.serving.operations import answers
-from driftline.serving.operations.authorization import require_endpoint
+from driftline.serving.operations.authorization import (
+    of_endpoint,
+    of_new_endpoint,
+    require_endpoint,
+)
 from driftline.serving.operations.captures import Endpoint
-from driftline.serving.operations.endpoint_scope import of_endpoint, of_new_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
     End,
@@ -78,7 +81,7 @@ def import_facts(services: Services, name: Endpoint) -> Json:
 
 @operation(
     "POST /endpoints/{name}/capture/lines", role="ingest", of=("name", of_new_endpoint),
-    errors=(409,), answer=answers.Imported, takes=(_LINES,),
+    answer=answers.Imported, takes=(_LINES,),
 )  # fmt: skip
 async def import_lines(
     services: Services,
@@ -148,7 +151,7 @@ def captured_hours(
 
 @operation(
     "GET /endpoints/{name}/capture/lines", role="analyst", of=("name", of_endpoint),
-    errors=(409,), media=(_LINES,),
+    media=(_LINES,),
 )  # fmt: skip
 def captured_lines(
     services: Services,
@@ -162,9 +165,7 @@ def captured_lines(
     return StreamingResponse(_written(root, endpoint, hour, variant), media_type=_LINES)
 
 
-@operation(
-    "POST //v1/cloudevents", role="ingest", errors=(409,), answer=answers.Received, takes=_EVENTS
-)
+@operation("POST //v1/cloudevents", role="ingest", answer=answers.Received, takes=_EVENTS)
 async def receive_cloudevents(
     services: Services,
     request: Request,

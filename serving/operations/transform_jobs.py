@@ -45,7 +45,7 @@ Name = Annotated[str, "The job's name; `driftline job list` shows it."]
 
 
 @operation(
-    "POST /transform-jobs", role="operator", errors=(404, 409),
+    "POST /transform-jobs", role="operator",
     answer=answers.DescribedTransformJob,
 )  # fmt: skip
 def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, Body()]) -> Json:
@@ -105,7 +105,7 @@ def transform_job(services: Services, name: Name) -> Json:
 
 
 @operation(
-    "POST /transform-jobs/{name}/stop", role="operator", errors=(409,),
+    "POST /transform-jobs/{name}/stop", role="operator",
     answer=answers.DescribedTransformJob, command="job stop",
 )  # fmt: skip
 def stop_transform_job(services: Services, name: Name) -> Json:

@@ -76,9 +76,6 @@ class OperationCalls(ServerCalls):
     def tag_alarm(self, name: str, *, tags: Mapping[str, str] | None = ..., without: Sequence[str] = ...) -> Json:
         """Add tags to an alarm and remove others; gives all that it has then."""
 
-    def async_invocation(self, name: str, inference_id: str) -> Json:
-        """Return what came of an asynchronous invocation, or that it waits."""
-
     def baseline_versions(self, name: str, *, limit: int | None = ...) -> list[Json]:
         """List the versions of a baseline, the newest first, with the monitors that use each."""
 
@@ -177,6 +174,9 @@ class OperationCalls(ServerCalls):
 
     def first_rows(self, execution_id: str, *, violation: int = ..., limit: int | None = ...) -> Json:
         """Return the first rows behind a violation, the offending column in front."""
+
+    def async_invocation(self, name: str, inference_id: str) -> Json:
+        """Return what came of an asynchronous invocation, or that it waits."""
 
     def truth_report(self, name: str, *, first: date | str | None = ..., last: date | str | None = ...) -> Json:
         """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.

@@ -26,7 +26,7 @@ from driftline.monitors.run.cancel import cancel
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.scheduler import Scheduler
 from driftline.monitors.run.status import list_states
-from driftline.monitors.run.upstream import named_in_reasons, why_not_run
+from driftline.monitors.run.upstream import why_not_run
 from driftline.monitors.schedule import due_windows
 from tests.clock import Clock
 from tests.servers.postgres import both_in_full
@@ -105,8 +105,6 @@ def test_a_reason_names_the_monitor_of_another_endpoint_or_that_cannot_be_read(
         assert why_not_run(connection, unread, Window(START, START + HOUR)) == (
             "Stopped", 'not run: monitor "gone" cannot be read; backfill it, then this one'
         )  # fmt: skip
-        assert named_in_reasons(connection, "second") == {"first"}
-        assert named_in_reasons(connection, "first") == set()
 
 
 # What waits for what is the same on both databases; each is asked once, the cheaper one for all.

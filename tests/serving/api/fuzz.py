@@ -4,8 +4,8 @@ Schemathesis makes requests of every operation, half of them fitting the documen
 not, at a server with something of everything (`tests/serving/api_yard.py`). Each is sent some
 times: three in four name a thing that is there, and every other one has the tour's body, mostly
 with one odd value in it, or an odd parameter, for what is nearly right gets deepest. An answer is a
-fault if its status, content type or form is not documented, the status "default" and fields beyond
-the form left out of the document: so a 500 is one.
+fault if its status, content type or form is not documented, 5XX and fields beyond the form left out
+of the document: so a 500 is one.
 """
 
 from __future__ import annotations

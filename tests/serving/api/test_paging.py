@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from driftline.serving.operations.openapi import operations_of
+from driftline.serving.operations.registry import OPERATIONS
 from driftline.serving.operations.resources import Collection
 from tests.serving.api_yard import ALARM, POINTS, SPAN, populated
 from tests.serving.conftest import resource
@@ -62,31 +62,15 @@ def server(tmp_path_factory):
         yield found
 
 
-def lists(server):
-    """Return the paths of all operations that answer a list, with names filled in."""
-    document = server.client.get("/openapi.json").json()
-    for method, path, operation in operations_of(document):
-        content = operation["responses"].get("200", {}).get("content", {})
-        items = content.get("application/json", {}).get("example", {})
-        # What one monitor runs just now, and what one run has written, are few and read whole.
-        is_whole = path.endswith(("/progress", "{execution_id}/log"))
-        if method == "GET" and isinstance(items, dict) and "items" in items and not is_whole:
-            kind = path.split("/")[3]
-            yield path.replace("{name}", NAMES.get(kind, "")), operation
-
-
-def test_every_list_takes_a_limit_and_a_token(server):
-    wanting = [
-        path
-        for path, operation in lists(server)
-        if not {"limit", "next_token"} <= {one["name"] for one in operation["parameters"]}
-    ]
-
-    assert wanting == []
+LISTS = [
+    one.path.replace("{name}", NAMES.get(one.path.split("/")[3], "")).replace(":path", "")
+    for one in OPERATIONS.values()
+    if one.is_paged
+]
 
 
 def test_pages_of_one_item_add_up_to_each_list(server):
-    paths = [path for path, _ in lists(server) if "{collection}" not in path]
+    paths = [path for path in LISTS if "{collection}" not in path]
     short = []
     for path in [*paths, *(f"/api/v1/{kind}" for kind in get_args(Collection))]:
         whole = server.client.get(path, params=FILTERS.get(path, {}) | {"limit": 1000}).json()
@@ -118,7 +102,7 @@ def walk(server, path):
 
 @pytest.mark.parametrize("token", ["x", "WzFd", "a" * 2001, "%00"])
 def test_a_wrong_token_is_refused_by_every_list(server, token):
-    for path, _ in lists(server):
+    for path in LISTS:
         asked = FILTERS.get(path, {}) | {"next_token": token}
         answer = server.client.get(path.replace("{collection}", "alarms"), params=asked)
         is_number = token == "WzFd" and answer.status_code == 200

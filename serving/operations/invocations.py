@@ -1,4 +1,4 @@
-"""Operations on asynchronous invocations: accepted now, answered later by a file."""
+"""Invocations: answered at once, or accepted now and answered later by a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.operations import answers
-from driftline.serving.operations.endpoint_scope import of_endpoint
+from driftline.serving.operations.authorization import of_endpoint, of_new_endpoint
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 
@@ -89,7 +89,21 @@ _SHOWN = (
 
 
 @operation(
-    "POST //endpoints/{name}/async-invocations", role="invoke", status=202, errors=(404,),
+    "POST //endpoints/{name}/invocations", role="invoke", of=("name", of_new_endpoint),
+    answer=answers.Predictions, media=(*MEDIA_TYPES.values(),), takes=(*MEDIA_TYPES.values(),),
+)  # fmt: skip
+def invoke(services: Services, name: Annotated[str, "The endpoint's name."]) -> Response:
+    """Answer rows by the endpoint's model, and capture both.
+
+    `text/csv` (rows without header), `application/json` (`{"instances": […]}`, a list of rows, or
+    one row) or `application/jsonlines`. The header `x-amzn-RequestId` of the answer is the event's
+    id.
+    """
+    raise AssertionError(name)  # serving/http/invocations.py answers, before any framework.
+
+
+@operation(
+    "POST //endpoints/{name}/async-invocations", role="invoke", status=202,
     of=("name", of_endpoint), answer=answers.Accepted, takes=(*MEDIA_TYPES.values(),),
 )  # fmt: skip
 async def invoke_async(
