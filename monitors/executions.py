@@ -17,7 +17,6 @@ from sqlalchemy import (
     Engine,
     Select,
     delete,
-    func,
     insert,
     or_,
     select,
@@ -231,13 +230,6 @@ def require_storage(engine: Engine, root: str) -> None:
                 f"the store is not reachable: {where}, and executions {what}; mount it, or move "
                 "it back"
             )
-
-
-def count_by_status(connection: Connection) -> dict[str, int]:
-    """Return how many executions ended in each status."""
-    status = executions.c.status
-    counted = connection.execute(select(status, func.count().label("n")).group_by(status))
-    return {row.status: row.n for row in counted}
 
 
 def inputs_of(connection: Connection, identity: str) -> dict[str, Any] | None:

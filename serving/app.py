@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -79,7 +79,7 @@ def create_app(context: ServerContext) -> App:
     later = AsyncInvocations(context, reconciler, ask)
     api: App = BodyLimit(
         Audited(
-            _api(context, reconciler, lambda: tap.counters, exposition, (traffic, health), later),
+            _api(context, reconciler, exposition, (traffic, health), later),
             context,
         ),
         limit=context.settings.serving.max_request_bytes,
@@ -109,7 +109,6 @@ def create_app(context: ServerContext) -> App:
 def _api(
     context: ServerContext,
     reconciler: EndpointReconciler,
-    tap_counters: Callable[[], Mapping[str, int]],
     exposition: Exposition,
     watch: tuple[Traffic, Health],
     later: AsyncInvocations,
@@ -162,7 +161,6 @@ def _api(
         begun,
         watch[1],
         exposition,
-        tap_counters,
     )
     api.include_router(rest.router(services))
     add_pages(api, context.dashboard_url)

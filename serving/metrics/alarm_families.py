@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, select
 
+from driftline.alerts.counts import count_by
 from driftline.alerts.notify.rows import OPEN, STATUSES, is_grouped
 from driftline.alerts.notify.silences import list_silences
 from driftline.alerts.tables import alarms, channels, datapoints, metrics, outbox, passes
@@ -65,7 +66,7 @@ def feature_families(connection: Connection, cap: SeriesCap) -> Iterator[Metric]
 
 def _states(connection: Connection, cap: SeriesCap) -> Iterator[Metric]:
     """Return each alarm's state, one series for each state as Prometheus has its enums."""
-    counts = _counts(connection, alarms.c.state)
+    counts = count_by(connection, alarms.c.state)
     yield gauge(
         "driftline_alarms", "Alarms by their state.", ["state"],
         (([one], counts.get(one, 0)) for one in STATES),
@@ -104,7 +105,7 @@ def _lag(connection: Connection, now: datetime) -> Metric:
 
 def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator[Metric]:
     """Return messages by what became of them, and channels that fail."""
-    counts = _counts(connection, outbox.c.status)
+    counts = count_by(connection, outbox.c.status)
     yield gauge(
         "driftline_messages", "Messages of alarms by what became of them.", ["status"],
         (([status], counts.get(status, 0)) for status in STATUSES),
@@ -136,9 +137,3 @@ def _messages(connection: Connection, cap: SeriesCap, now: datetime) -> Iterator
         "driftline_channel_enabled", "Whether a channel is sent to at all.", ["channel"],
         (([one.name], float(one.enabled)) for one in found),
     )  # fmt: skip
-
-
-def _counts(connection: Connection, column: ColumnElement[str]) -> dict[str, int]:
-    """Return how many rows have each value of a column."""
-    query = select(column, func.count()).group_by(column)
-    return {str(value): int(count) for value, count in connection.execute(query)}

@@ -16,7 +16,6 @@ from driftline.access.principal import Role
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.counts import Counts
 from driftline.alerts.math.detector import TimeRange
 from driftline.alerts.math.query import MetricQuery
 from driftline.alerts.notify.deliveries import Delivery
@@ -106,12 +105,6 @@ CaptureCounts = shape(
 LastAudit = shape(
     "LastAudit", "What the last audit found: where every number that spools gave has gone.",
     Audit, adds_up=bool, missing_by_endpoint=Counted, doubled_by_endpoint=Counted)
-TableCounts = shape(
-    "TableCounts", "What the capture table of an endpoint has stored, in requests save for rows.",
-    requests=int, rows=int, failed=int, unparsed=int, decoder_faults=int, cut=int,
-    dropped=int)
-StageCounts = shape("StageCounts", "What each stage has done, for reconciliation.",
-    tap=Counted, executions_by_status=Counted, alerts=Counts, capture={"": TableCounts})
 Decoded = shape("Decoded", "The counts of requests decoded again, by outcome.",
     Redecoded, endpoint=str)
 Loaded = shape("Loaded", "The counts of one load of labels, by outcome.", LabelCounts, endpoint=str)

@@ -1,4 +1,4 @@
-"""Operations on what was captured, and the counts by which every stage can be reconciled."""
+"""Operations on what was captured."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from driftline.alerts.counts import counts as alert_counts
 from driftline.capture.audit.documents import capture_documents
 from driftline.capture.audit.note import read_note
-from driftline.capture.audit.report import document_of, report
 from driftline.capture.line.table_maintenance import NAMES
-from driftline.capture.tables.dataset import Dataset, list_endpoints, read_gaps
+from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.redecoding import decode_again
 from driftline.capture.tables.writer_name import WriterName
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
-from driftline.monitors.executions import count_by_status
 from driftline.serving.context import ServerContext
 from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import of_endpoint
@@ -66,29 +63,6 @@ def last_audit(services: Services) -> Json:
     if found is None:
         raise NotFoundError("no audit was made yet; the scheduler makes one every hour")
     return found
-
-
-@operation("GET /counts", role="viewer", answer=answers.StageCounts)
-def counts(services: Services) -> Json:
-    """Count what each stage has done: tap, capture tables, executions, alarms, deliveries."""
-    root, now = services.context.root, services.context.now()
-    names = {*_declared(services.context), *list_endpoints(root)}
-    with read_connection(services.context.engine) as connection:
-        found = {
-            "tap": services.tap_counters(),
-            "executions_by_status": count_by_status(connection),
-            "alerts": alert_counts(connection),
-        }
-    gaps, audited = read_gaps(root), read_note(root) or {}
-    told = ("requests", "rows", "failed", "unparsed", "decoder_faults", "cut", "dropped")
-    tables = {
-        name: document_of(report(root, name, now=now, gaps=gaps, audit=audited))
-        for name in sorted(names)
-    }
-    return {
-        **found,
-        "capture": {name: {key: one[key] for key in told} for name, one in tables.items()},
-    }
 
 
 @operation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from driftline.alerts.math.band_models import BandModels
@@ -32,6 +31,5 @@ class Services:
     undeclared: UndeclaredEndpoints
     health: Health
     exposition: Exposition
-    tap_counters: Callable[[], Mapping[str, int]]
     # Of alarms with bands, as last trained; kept from one request to the next.
     bands: BandModels = field(default_factory=BandModels)

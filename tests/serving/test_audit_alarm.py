@@ -117,7 +117,7 @@ def test_cut_requests_lower_the_coverage_that_alarms_watch(place: Place) -> None
     place.hour()
 
     assert place.values("CaptureCoverage") == [1, pytest.approx(9 / 12)]
-    assert place.server.client.get("/api/v1/counts").json()["capture"]["orders"]["cut"] == 3
+    assert place.server.client.get("/api/v1/endpoints/orders/capture").json()["cut"] == 3
 
 
 def test_counts_agree_in_scrape_api_and_audit(place: Place) -> None:

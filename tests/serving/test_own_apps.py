@@ -100,8 +100,6 @@ def test_what_was_captured_but_never_declared_is_shown_and_stays_raw(
     assert tuple(after[key] for key in shown) == ("flights", True, True, 2, 1)
     lost = server.client.get("/api/v1/endpoints/flihgts/capture").json()
     assert (lost["declared"], lost["requests"]) == (False, 1)
-    counted = server.client.get("/api/v1/counts").json()["capture"]
-    assert {name: one["requests"] for name, one in counted.items()} == {"flights": 2, "flihgts": 1}
 
 
 def test_an_own_app_of_another_type_gets_a_new_version(server: Any, declare: Declare) -> None:

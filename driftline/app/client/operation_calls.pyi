@@ -122,9 +122,6 @@ class OperationCalls(ServerCalls):
     def last_audit(self) -> Json:
         """Return what the last audit found: whether every number is stored once, or counted."""
 
-    def counts(self) -> Json:
-        """Count what each stage has done: tap, capture tables, executions, alarms, deliveries."""
-
     def capture_stats(self, name: str) -> Json:
         """Count what the capture table of an endpoint holds, and what is known to be lost."""
 

@@ -9,7 +9,6 @@ from sqlalchemy.exc import IntegrityError
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from driftline.alerts import tables
-from driftline.alerts.counts import counts
 from driftline.alerts.notify.deliverer import Deliverer
 from driftline.alerts.notify.deliveries import list_deliveries
 from driftline.alerts.notify.pipeline import notify
@@ -146,22 +145,13 @@ def test_a_message_exists_once_for_each_change_and_channel(house, engine, define
 
 
 @both_in_full
-def test_counts_add_up(house, engine, evaluator, deliverer, pager):
-    house.alarm("quiet", metric_name="other")
+def test_every_change_is_delivered_once(house, engine, evaluator, deliverer, pager):
     for day, value in enumerate((1, 0, 1)):
         house.put(value, day=day)
         evaluator.step()
         deliverer.step()
 
     with engine.begin() as connection:
-        found = counts(connection)
         rows = connection.execute(select(tables.outbox.c.id)).all()
 
-    assert found.as_dict() == {
-        "metrics": 1,
-        "datapoints": 3,
-        "alarms_by_state": {"ALARM": 1, "INSUFFICIENT_DATA": 1},
-        "state_changes": 3,
-        "deliveries_by_status": {"delivered": 3},
-    }
     assert len(rows) == len(set(pager.ids)) == 3
