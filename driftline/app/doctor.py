@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.access.tokens import read_token
 from driftline.app.access import provider, trusted_proxy
-from driftline.app.client.connection import tls_failure, trusted_certificates
+from driftline.app.client.connection import trusted_certificates
 from driftline.app.installation import another_installation
 from driftline.app.processes import kafka_options
 from driftline.capture.line.kafka_options import KafkaOptions
@@ -208,10 +208,7 @@ def examine_process(name: str, url: str, roles: str, settings: Settings) -> Find
         verify = trusted_certificates(url, settings.ca_file)
         answer = httpx.get(url, timeout=ANSWER_WITHIN_S, follow_redirects=False, verify=verify)
     except httpx.HTTPError as error:
-        if failure := tls_failure(url, error):
-            found, _, mend = failure.partition("; ")
-            return Finding(name, "defect", found, mend)
-        found = f"{url} does not answer ({type(error).__name__})"
+        found = f"{url} does not answer ({error})"
         return Finding(name, "warning", found, f"driftline up --only {roles}")
     is_json = answer.headers.get("content-type", "") == "application/json"
     if answer.status_code >= 500 or (is_json and len(answer.json()) > 1):

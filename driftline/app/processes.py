@@ -160,7 +160,9 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
         using_database(settings.database_url, read_only=True) as engine,
     ):
         migrate(writer)
-        server = ServerCalls(settings.server_url, ca_file=settings.ca_file, timeout_s=30)
+        server = ServerCalls(
+            settings.server_url, settings=None, ca_file=settings.ca_file, timeout_s=30
+        )
         stores = Stores(
             engine,
             settings.root,

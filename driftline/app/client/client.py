@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
 from driftline.app.client.captures import CaptureCalls
-from driftline.app.client.connection import Json, in_path, tags_of, without_none
-from driftline.app.client.credentials import settings_here
+from driftline.app.client.connection import OF_ENDPOINTS, Json, foreign, in_path
 from driftline.app.client.metrics import MetricCalls
 from driftline.errors import InputError, UnavailableError
-from driftline.loopback import DEFAULT_SERVER
 
 if TYPE_CHECKING:
     from driftline.app.progress import Advance
     from driftline.serving.operations.resources import Collection
     from driftline.serving.resources.specs import Kind as ResourceKind
-    from driftline.settings.settings import Settings
 
 # Kinds of resources, as written in files, and their collections in the API.
 KINDS: Mapping[ResourceKind, Collection] = {
@@ -64,16 +61,6 @@ class Client(CaptureCalls, MetricCalls):
     InputError
         From every call, with the server's sentence, when what was asked is wrong.
     """
-
-    def __init__(
-        self,
-        server: str = DEFAULT_SERVER,
-        *,
-        token: str | None = None,
-        settings: Callable[[], Settings] = settings_here,
-        timeout_s: float | None = None,
-    ) -> None:
-        super().__init__(server, token=token, settings=settings, timeout_s=timeout_s)
 
     def apply(
         self, resources: Sequence[Mapping[str, Any]], *, dry_run: bool = False, wait: bool = True
@@ -185,8 +172,9 @@ class Client(CaptureCalls, MetricCalls):
             So many at most; None: all.
         """
         return self.list_resources(
-            KINDS[kind_of(kind)], prefix=prefix, owner=owner, tag=tags_of(tags) or (), limit=limit
-        )
+            KINDS[kind_of(kind)], prefix=prefix, owner=owner, limit=limit,
+            tag=[f"{key}={value}" for key, value in (tags or {}).items()],
+        )  # fmt: skip
 
     def get(self, kind: ResourceKind, name: str) -> Json:
         """Return one resource."""
@@ -210,12 +198,13 @@ class Client(CaptureCalls, MetricCalls):
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """Ask an endpoint for predictions, which are captured; gives the whole HTTP response."""
-        return self._call(
-            "POST",
-            f"/endpoints/{in_path(endpoint)}/invocations",
-            content=body,
-            headers={**(headers or {}), "content-type": content_type},
-        )
+        sent = {**(headers or {}), "content-type": content_type}
+        path = f"/endpoints/{in_path(endpoint)}/invocations"
+        response = self._call("POST", path, content=body, headers=sent)
+        is_page = response.headers.get("content-type", "").startswith("text/html")
+        if is_page and OF_ENDPOINTS not in response.headers:
+            raise foreign(response)
+        return response
 
     def invoke_async(
         self,
@@ -246,7 +235,7 @@ class Client(CaptureCalls, MetricCalls):
             "x-amzn-sagemaker-inference-id": inference_id,
         }
         path = f"/endpoints/{in_path(endpoint)}/async-invocations"
-        sent = {**(headers or {}), **without_none(own)}
+        sent = {**(headers or {}), **{key: one for key, one in own.items() if one is not None}}
         return str(self._json("POST", path, content=body, headers=sent)["InferenceId"])
 
     def violation_rows(

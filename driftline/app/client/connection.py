@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
-from driftline.app.client.credentials import find_token
+from driftline.app.client.credentials import find_token, settings_here
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -42,25 +41,16 @@ _ERRORS: dict[int, type[DriftlineError]] = {
 }
 
 # The header of every answer of an endpoint, whose model may speak in its own way.
-_OF_ENDPOINTS = "x-amzn-requestid"
-# The one page of a server.
-_PAGE = "/docs"
+OF_ENDPOINTS = "x-amzn-requestid"
 # What a proxy before a server answers for it.
 _OF_PROXIES = frozenset({401, 413, 429, 502, 503, 504})
 
 # What a server gives at once.
 PAGE_MAX = 1000
 
-# What is said of a certificate, in words of OpenSSL, and what mends it.
-_CERTIFICATE_MENDS = {
-    "mismatch": "ask by a name that the certificate is for, or have it made for this one",
-    "expired": "give the server a new certificate, or correct the clock of this machine",
-    "not yet valid": "correct the clock of this machine, or of who made the certificate",
-}
-_ROLE = re.compile(r"this takes the role (\w+)$")
-
 # Fitting a baseline on a big file is one request; everything else answers in milliseconds.
 _TIMEOUT_S, _CONNECT_S = 600.0, 5.0
+_START = "start one with: driftline up"
 
 
 class ServerCalls:
@@ -76,7 +66,7 @@ class ServerCalls:
         server: str = DEFAULT_SERVER,
         *,
         token: str | None = None,
-        settings: Callable[[], Settings] | None = None,
+        settings: Callable[[], Settings] | None = settings_here,
         ca_file: Path | None = None,
         timeout_s: float | None = None,
     ) -> None:
@@ -85,8 +75,8 @@ class ServerCalls:
         timeout = httpx.Timeout(longest_s, connect=min(longest_s, _CONNECT_S))
         if ca_file is None and settings is not None and self.server.startswith("https:"):
             ca_file = settings().ca_file
-        self.verify = trusted_certificates(self.server, ca_file)
-        self._http = httpx.Client(base_url=self.server, timeout=timeout, verify=self.verify)
+        verify = trusted_certificates(self.server, ca_file)
+        self._http = httpx.Client(base_url=self.server, timeout=timeout, verify=verify)
         self._settings = settings if token is None else None
         if token is not None:
             self._http.headers.update(_bearer(token))
@@ -100,12 +90,6 @@ class ServerCalls:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
-
-    @property
-    def shown(self) -> dict[str, str]:
-        """The headers that say who asks, as they are known until now."""
-        name = "authorization"
-        return {name: self._http.headers[name]} if name in self._http.headers else {}
 
     def send(
         self,
@@ -123,8 +107,7 @@ class ServerCalls:
         """
         headers = {} if token is None else _bearer(token)
         headers |= {} if if_match is None else {"if-match": if_match}
-        given = None if body is None else dict(body)
-        response = self._call(method, path, json=given, headers=headers)
+        response = self._call(method, path, json=body, headers=headers)
         found = _object(response) if response.content else {}
         tag = response.headers.get("etag")
         return found if tag is None else found | {"etag": tag}
@@ -166,7 +149,7 @@ class ServerCalls:
             response = self._call("GET", path, params={**asked, "limit": count})
             page = _object(response)
             if "items" not in page:
-                raise _foreign(response)
+                raise foreign(response)
             items += page["items"]
             found = {**page, **found}
             if (token := page.get("next_token")) is None:
@@ -186,12 +169,11 @@ class ServerCalls:
                         continue
                     if not response.is_success:
                         response.read()
-                        raise _refused(response)
+                        raise refusal(response)
                     yield from response.iter_bytes()
                     return
         except httpx.HTTPError as error:
-            why = tls_failure(self.server, error) or f"{self.server} broke off ({error}); {again}"
-            raise UnavailableError(why) from error
+            raise UnavailableError(f"{self.server} broke off ({error}); {again}") from error
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
         require_unicode([options.get("json"), options.get("params")], "the request")
@@ -201,14 +183,14 @@ class ServerCalls:
             if self._has_found_token(response):
                 response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
+            # What is said of TLS, and how a server with TLS ends a request without it.
+            is_tls = "SSL" in str(error) or isinstance(error, httpx.RemoteProtocolError)
+            mend = "see http or https, and [server] tls_ca_file" if is_tls else _START
             raise UnavailableError(
-                tls_failure(self.server, error)
-                or f"no server answers at {self.server} ({error}); start one with: driftline up"
+                f"no server answers at {self.server} ({error}); {mend}"
             ) from error
         if not response.is_success:
-            raise _refused(response)
-        if _is_page(response):
-            raise _foreign(response)
+            raise refusal(response)
         return response
 
     def _has_found_token(self, response: httpx.Response) -> bool:
@@ -271,26 +253,6 @@ def trusted_certificates(server: str, ca_file: Path | None = None) -> ssl.SSLCon
         ) from error
 
 
-def tls_failure(server: str, error: BaseException) -> str:
-    """Return why a server that runs could not be asked by TLS, and the mend; "" if TLS is fine."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, ssl.SSLError):
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        reason = cause.verify_message
-        mend = next(
-            (mend for word, mend in _CERTIFICATE_MENDS.items() if word in reason),
-            "set [server] tls_ca_file to the certificate of its authority",
-        )
-        return f"{server} shows a certificate that is not accepted ({reason}); {mend}"
-    if cause is not None:
-        return f"{server} runs, but TLS fails ({cause}); ask with http:// where it has no TLS"
-    is_cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
-    if is_cut and server.startswith("http:"):
-        return f"{server} broke off before an answer ({error}); where it has TLS, ask with https://"
-    return ""
-
-
 def in_path(name: str) -> str:
     """Write a name as one step of a path; dots alone would be a step back."""
     if not isinstance(name, str):
@@ -304,43 +266,28 @@ def api_path(*steps: str) -> str:
     return "/".join(("/api/v1", *map(in_path, steps)))
 
 
-def tags_of(tags: Mapping[str, str] | None) -> list[str] | None:
-    """Write tags as parameters; None: no tag is asked for."""
-    return [f"{key}={value}" for key, value in tags.items()] if tags else None
-
-
-def without_none(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that were given, days and times as text."""
-    return {
-        key: value.isoformat() if isinstance(value, date) else value
-        for key, value in values.items()
-        if value is not None
-    }
-
-
 def refusal(response: httpx.Response) -> DriftlineError:
-    """Make the error that a response tells of."""
-    code, message = _told(response)
-    if code == "undecided":
-        return UndecidedError(message)
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        message = _stranger(response.request)
-    elif needed := _ROLE.search(message):
-        message += f"; an admin makes one: driftline token create NAME --role {needed[1]}"
-    otherwise = UnavailableError if response.status_code > 500 else InputError
-    return _ERRORS.get(response.status_code, otherwise)(message)
-
-
-def _refused(response: httpx.Response) -> DriftlineError:
-    """Make the error of a request to driftline: its own refusal, or that another program answers.
+    """Return the error that a response tells of; or that another program answers.
 
     What stands before a server may speak for it: of a server that is away, a body that is too long,
     or who asks.
     """
-    is_told = _told(response)[0] or _OF_ENDPOINTS in response.headers
-    return (
-        refusal(response) if is_told or response.status_code in _OF_PROXIES else _foreign(response)
-    )
+    status = response.status_code
+    try:
+        error = response.json()["error"]
+        code, message = str(error.get("code")), str(error["message"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        if status not in _OF_PROXIES and OF_ENDPOINTS not in response.headers:
+            return foreign(response)
+        code, message = "", f"the server answered {status} to {response.request.url}"
+    if code == "undecided":
+        return UndecidedError(message)
+    if status == httpx.codes.UNAUTHORIZED:
+        message = (
+            f"{_server_of(response)} wants a token that it knows; set DRIFTLINE_AUTH__TOKEN to "
+            "yours (an admin makes one: driftline token create NAME --role ROLE)"
+        )
+    return _ERRORS.get(status, UnavailableError if status > 500 else InputError)(message)
 
 
 def _object(response: httpx.Response) -> Json:
@@ -348,50 +295,22 @@ def _object(response: httpx.Response) -> Json:
     try:
         found = response.json()
     except ValueError as error:
-        raise _foreign(response) from error
+        raise foreign(response) from error
     if not isinstance(found, dict):
-        raise _foreign(response)
+        raise foreign(response)
     return found
 
 
-def _is_page(response: httpx.Response) -> bool:
-    """Whether an answer is a web page that neither our server nor an endpoint of it has given."""
-    is_html = response.headers.get("content-type", "").startswith("text/html")
-    is_ours = response.request.url.path == _PAGE or _OF_ENDPOINTS in response.headers
-    return is_html and not is_ours
-
-
-def _foreign(response: httpx.Response) -> DriftlineError:
+def foreign(response: httpx.Response) -> DriftlineError:
+    """Return the error of an answer that no driftline server gives."""
     media = response.headers.get("content-type", "no content type").partition(";")[0]
     return DriftlineError(
-        f"{_server_of(response.request)} is no driftline server: it answered "
-        f"{response.status_code} ({media[:40]}) to {response.request.method} "
-        f"{response.request.url.path}; expected the address that driftline up tells"
+        f"{_server_of(response)} is no driftline server: it answered {response.status_code} "
+        f"({media[:40]}) to {response.request.method} {response.request.url.path}; expected the "
+        "address that driftline up tells"
     )
 
 
-def _server_of(request: httpx.Request) -> str:
-    return f"{request.url.scheme}://{request.url.netloc.decode()}"
-
-
-def _stranger(request: httpx.Request) -> str:
-    """Return why a server does not know who asks, and the mend."""
-    server = _server_of(request)
-    if "authorization" in request.headers:
-        return (
-            f"{server} does not know the token: it was revoked, has ended, or is of another "
-            "server; an admin makes a new one: driftline token create NAME --role ROLE"
-        )
-    return (
-        f"{server} wants a token; set DRIFTLINE_AUTH__TOKEN to yours (an admin makes one: "
-        "driftline token create NAME --role ROLE), or name the server's own settings file"
-    )
-
-
-def _told(response: httpx.Response) -> tuple[str, str]:
-    """Return the server's code word and sentence."""
-    try:
-        error = response.json()["error"]
-        return str(error.get("code")), str(error["message"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "", f"the server answered {response.status_code} to {response.request.url}"
+def _server_of(response: httpx.Response) -> str:
+    url = response.request.url
+    return f"{url.scheme}://{url.netloc.decode()}"

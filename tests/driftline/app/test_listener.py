@@ -91,27 +91,24 @@ def test_a_client_checks_the_certificate_by_the_authority_of_its_settings(
         with Client(url) as client, pytest.raises(UnavailableError) as stranger:
             client.list("Alarm")
         plain = f"http://127.0.0.1:{port}"
-        with Client(plain) as client, pytest.raises(UnavailableError, match="ask with https://"):
+        with Client(plain) as client, pytest.raises(UnavailableError, match="see http or https"):
             client.list("Alarm")
         monkeypatch.chdir(tmp_path)
         with Client(url) as client:
             assert client.list("Alarm") == []
         other_name = f"https://localhost:{port}"
-        with Client(other_name) as client, pytest.raises(UnavailableError, match="by a name that"):
+        with Client(other_name) as client, pytest.raises(UnavailableError, match="tls_ca_file"):
             client.list("Alarm")
-        assert httpx.get(url, verify=client.verify).json()["scheme"] == "https"
 
-    assert str(stranger.value) == (
-        f"{url} shows a certificate that is not accepted (unable to get local issuer certificate); "
-        "set [server] tls_ca_file to the certificate of its authority"
-    )
+    assert "unable to get local issuer certificate" in str(stranger.value)
+    assert "tls_ca_file" in str(stranger.value)
 
 
 def test_a_client_is_told_that_a_server_has_no_tls() -> None:
     with (
         answering(alarms) as port,
         Client(f"https://127.0.0.1:{port}") as client,
-        pytest.raises(UnavailableError, match=r"runs, but TLS fails .*; ask with http://"),
+        pytest.raises(UnavailableError, match="see http or https"),
     ):
         client.list("Alarm")
 
