@@ -8,15 +8,17 @@ under a cap; what is left out is itself counted.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Literal
 
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.audit.note import read_note
@@ -30,30 +32,37 @@ from driftline.monitors.run.overdue import overdue
 from driftline.monitors.tables import definitions, executions
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
-from driftline.serving.metrics.alarm_families import alarm_families, feature_families
-from driftline.serving.metrics.series_cap import SeriesCap, gauge
+from driftline.serving.metrics.alarm_families import (
+    SeriesCap,
+    alarm_families,
+    feature_families,
+    gauge,
+)
 
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Series of one family: a Prometheus server copes with some thousands of one target.
 MAX_SERIES = 2_000
-# What a run says of itself, by column of the table of executions.
-RUN_GAUGES = {
-    "row_count": ("driftline_monitor_rows", "Rows of the last window that was judged."),
-    "violation_count": ("driftline_monitor_violations", "Violations of that window."),
-    "page_count": ("driftline_monitor_pages", "Violations of it that no season can bring."),
+# What a run says of itself, by its row in the table of executions.
+RUN_GAUGES: dict[str, tuple[str, Callable[[RowMapping], float | None]]] = {
+    "rows": ("Rows of the last window that was judged.", itemgetter("row_count")),
+    "violations": ("Violations of that window.", itemgetter("violation_count")),
+    "pages": ("Violations of it that no season can bring.", itemgetter("page_count")),
     "max_drift_ratio": (
-        "driftline_monitor_max_drift_ratio",
-        "Largest distance over its bound; above 1 is a violation.",
+        "Largest distance over its bound; above 1 is a violation.", itemgetter("max_drift_ratio"),
     ),
-}
-_ENDED = "driftline_monitor_window_end_seconds", "End of that window, Unix time."
-_FAILED = "driftline_monitor_failed", "Whether that window could not be judged."
-_INSUFFICIENT = (
-    "driftline_monitor_insufficient",
-    "Whether that window had too little data to judge anything.",
-)
+    "window_end_seconds": (
+        "End of that window, Unix time.", lambda row: row["window_end"].timestamp(),
+    ),
+    "failed": (
+        "Whether that window could not be judged.", lambda row: float(row["status"] == FAILED),
+    ),
+    "insufficient": (
+        "Whether that window had too little data to judge anything.",
+        lambda row: float(row["status"] in (INSUFFICIENT, EMPTY)),
+    ),
+}  # fmt: skip
 # What the last audit says of each endpoint.
 AUDITED = {
     "stored_requests": "Requests that the table holds or has held, at the last audit.",
@@ -189,15 +198,10 @@ class _Installation(Collected):
         rows = cap.take(connection.execute(query).mappings())
         names = ["monitor", "endpoint", "kind"]
         labels = [[row[one] for one in names] for row in rows]
-        gauges = {about: [row[column] for row in rows] for column, about in RUN_GAUGES.items()}
-        gauges |= {
-            _ENDED: [row["window_end"].timestamp() for row in rows],
-            _FAILED: [float(row["status"] == FAILED) for row in rows],
-            _INSUFFICIENT: [float(row["status"] in (INSUFFICIENT, EMPTY)) for row in rows],
-        }
-        for about, values in gauges.items():
-            samples = zip(labels, values, strict=True)
-            yield gauge(*about, names, (one for one in samples if one[1] is not None))
+        for name, (about, value_of) in RUN_GAUGES.items():
+            found = zip(labels, map(value_of, rows), strict=True)
+            known = ((label, value) for label, value in found if value is not None)
+            yield gauge(f"driftline_monitor_{name}", about, names, known)
         now = self._context.now()
         yield gauge(
             "driftline_monitor_overdue_seconds",
@@ -221,11 +225,10 @@ def _losses(root: str, cap: SeriesCap) -> Iterator[Metric]:
     except (DriftlineError, OSError, pa.ArrowException) as error:
         log.warning("metrics without losses error=%s", error)
         return
-    lost: dict[tuple[str, str], tuple[int, int]] = {}
+    lost, unsized = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     for gap in gaps:
-        key = gap.endpoint, gap.reason
-        before = lost.get(key, (0, 0))
-        lost[key] = before[0] + (gap.records or 0), before[1] + (gap.records is None)
+        lost[gap.endpoint, gap.reason] += gap.records or 0
+        unsized[gap.endpoint, gap.reason] += gap.records is None
     records = CounterMetricFamily(
         "driftline_gap_records",
         "Requests that are lost, as gaps in the tables tell.",
@@ -236,9 +239,9 @@ def _losses(root: str, cap: SeriesCap) -> Iterator[Metric]:
         "Gaps of which nobody knows how many requests they stand for.",
         labels=["endpoint", "reason"],
     )
-    for labels, (count, uncounted) in cap.take(sorted(lost.items()), 2):
-        records.add_metric(list(labels), count)
-        unknown.add_metric(list(labels), uncounted)
+    for labels in cap.take(sorted(lost), 2):
+        records.add_metric(labels, lost[labels])
+        unknown.add_metric(labels, unsized[labels])
     yield from (records, unknown)
     if audited is not None:
         yield from _audited(audited, cap)
@@ -257,16 +260,14 @@ def _audited(audited: Mapping[str, Any], cap: SeriesCap) -> Iterator[Metric]:
         value=float(audited["adds_up"]),
     )
     found = audited_coverage(audited)
-    names = cap.take(sorted(found), len(AUDITED))
-    values: dict[str, Callable[[str], float | None]] = {
-        "stored_requests": lambda name: float(found[name].stored),
-        "coverage_ratio": lambda name: found[name].ratio,
-        "missing": lambda name: float(audited["missing_by_endpoint"].get(name, 0)),
-        "doubled": lambda name: float(audited["doubled_by_endpoint"].get(name, 0)),
+    values: Mapping[str, Mapping[str, float | None]] = {
+        "stored_requests": {name: float(one.stored) for name, one in found.items()},
+        "coverage_ratio": {name: one.ratio for name, one in found.items()},
+        "missing": audited["missing_by_endpoint"],
+        "doubled": audited["doubled_by_endpoint"],
     }
+    names = cap.take(sorted(found), len(AUDITED))
     for column, about in AUDITED.items():
-        samples = (([name], values[column](name)) for name in names)
-        yield gauge(
-            f"driftline_capture_{column}", about, ["endpoint"],
-            ((labels, value) for labels, value in samples if value is not None),
-        )  # fmt: skip
+        samples = (([name], values[column].get(name, 0.0)) for name in names)
+        known = ((label, value) for label, value in samples if value is not None)
+        yield gauge(f"driftline_capture_{column}", about, ["endpoint"], known)

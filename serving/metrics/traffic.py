@@ -16,7 +16,7 @@ import logging
 import uuid
 from collections import Counter as Counts
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -26,11 +26,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
-from driftline.alerts.metrics.distribution import EXACT_MAX, Distribution
+from driftline.alerts.metrics.distribution import EXACT_MAX
 from driftline.capture.line.instruments import Counted
 from driftline.errors import DriftlineError
 from driftline.monitors.kind import OWN_METRICS
-from driftline.serving.hosting.usage import Meter, Used, Workers
+from driftline.serving.hosting.usage import Meter, Workers
 
 log = logging.getLogger(__name__)
 
@@ -45,28 +45,16 @@ _COUNTED: Final = {
 # are written at once.
 _MINUTES_MAX = 4_000
 _MINUTES_AT_ONCE = 500
-# Values of one metric are summed up when so many have come.
-_VALUES_MAX = 512
 _LOOK_S = 1.0
 # Told to come again: more were open than the limit allows.
 THROTTLED: Final = 429
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-# Namespace and unit of metrics; of others the namespace is the endpoints', and there is no unit.
-_METRICS: Final = {
-    "ModelLatency": (NAMESPACE, "Microseconds"),
-    "OverheadLatency": (NAMESPACE, "Microseconds"),
-    "ContainerLatency": (NAMESPACE, "Microseconds"),
-    "ModelSetupTime": (NAMESPACE, "Microseconds"),
-    "ModelLoadingWaitTime": (NAMESPACE, "Microseconds"),
-    "ModelDownloadingTime": (NAMESPACE, "Microseconds"),
-    "ModelLoadingTime": (NAMESPACE, "Microseconds"),
-    "ModelUnloadingTime": (NAMESPACE, "Microseconds"),
-    "CPUUtilization": (INSTANCES, "Percent"),
-    "MemoryUtilization": (INSTANCES, "Percent"),
-    "LoadedModelCount": (INSTANCES, None),
-    "ShadowDropped": (OWN_METRICS, None),
-    "Throttles": (OWN_METRICS, None),
+# Namespaces of metrics that are not AWS/SageMaker's, and units that the name does not say.
+_NAMESPACES: Final = {
+    **dict.fromkeys(("CPUUtilization", "MemoryUtilization", "LoadedModelCount"), INSTANCES),
+    **dict.fromkeys(("ShadowDropped", "Throttles"), OWN_METRICS),
 }
+_TIMES: Final = ("Latency", "Time")
 
 
 class Loading(NamedTuple):
@@ -101,79 +89,49 @@ _Key = tuple[int, str, str]
 
 
 class _Minute:
-    """What one endpoint and variant, or one of its containers, did in one minute."""
+    """How often each value of each metric of an endpoint and variant came in one minute."""
 
     def __init__(self) -> None:
-        # How many answers, by status and whether the model has failed; None: of a container.
-        self.answers: Counts[tuple[int, bool | None]] = Counts()
+        # By the hostname of a container, "" for the variant itself, and by metric.
+        self.counts: defaultdict[tuple[str, str], Counts[float]] = defaultdict(Counts)
         self.instances = 0  # Workers, as the minute ended.
-        self.containers: defaultdict[str, _Minute] = defaultdict(_Minute)
-        # Of other metrics by name: values, and what was summed up of many.
-        self._values: defaultdict[str, list[float]] = defaultdict(list)
-        self._summed: dict[str, Distribution] = {}
 
-    def note(self, name: str, value: float) -> None:
-        """Add a value of another metric."""
-        values = self._values[name]
-        values.append(value)
-        if len(values) >= _VALUES_MAX:  # About as long as it takes to note them.
-            self._summed[name] = self._spread(name)
-            values.clear()
+    def note(self, name: str, value: float, container: str = "") -> None:
+        """Add a value of a metric."""
+        self.counts[container, name][value] += 1
 
-    def note_loading(self, found: Loading) -> None:
-        """Count what it took to have a model in memory."""
-        self.note("ModelCacheHit", float(found.is_hit))
-        if found.is_hit:
-            return
-        times = {
-            "ModelLoadingWaitTime": (found.wait_s,),
-            "ModelDownloadingTime": (found.download_s,),
-            "ModelLoadingTime": (found.load_s,),
-            "ModelUnloadingTime": found.unload_s,
-        }
-        for name, values in times.items():
-            for seconds in values:
-                if seconds is not None:
-                    self.note(name, seconds * 1e6)
+    def note_time(self, name: str, seconds: float | None, container: str = "") -> None:
+        """Add a time, if there is one; on three digits, so that a busy minute keeps few values."""
+        if seconds is not None:
+            self.note(name, float(f"{seconds * 1e6:.3g}"), container)
 
-    def note_used(self, used: Sequence[Used]) -> None:
-        """Keep what each worker used."""
-        for one in used:
-            self.note("CPUUtilization", one.cpu)
-            self.note("MemoryUtilization", one.memory)
+    def note_answer(self, status: int, container: str = "") -> None:
+        """Count an answer; 0 or 1 for each: the sum is how many failed, the average which share."""
+        self.note("Invocations", 1.0, container)
+        self.note("Invocation4XXErrors", float(400 <= status < 500), container)
+        self.note("Invocation5XXErrors", float(status >= 500), container)
+
+    @property
+    def total(self) -> int:
+        """How many invocations there were."""
+        return self.counts["", "Invocations"].total()
 
     def points(self, time: datetime, dimensions: Mapping[str, str]) -> Iterator[Datapoint]:
         """Return datapoints, each with at most as many values as one takes."""
-        for name, spread in self._spreads().items():
-            namespace, unit = _METRICS.get(name, (NAMESPACE, None))
-            values, counts = spread.values.tolist(), spread.counts.tolist()
-            for first in range(0, len(values), EXACT_MAX):
-                part = slice(first, first + EXACT_MAX)
+        if self.instances and self.total:
+            self.counts["", "InvocationsPerInstance"] = Counts({1 / self.instances: self.total})
+        for (container, name), counts in self.counts.items():
+            unit = "Microseconds" if name.endswith(_TIMES) else None
+            if name.endswith("Utilization"):
+                unit = "Percent"
+            named = {**dimensions, **({"ContainerName": container} if container else {})}
+            found = list(counts.items())
+            for first in range(0, len(found), EXACT_MAX):
+                values, times = zip(*found[first : first + EXACT_MAX], strict=True)
                 yield Datapoint(
-                    namespace, name, dimensions, time, values=values[part], counts=counts[part],
-                    unit=unit,
+                    _NAMESPACES.get(name, NAMESPACE), name, named, time, values=values,
+                    counts=times, unit=unit,
                 )  # fmt: skip
-        for hostname, container in self.containers.items():
-            yield from container.points(time, {**dimensions, "ContainerName": hostname})
-
-    def _spreads(self) -> dict[str, Distribution]:
-        """Return the values of each metric."""
-        counts: defaultdict[str, Counts[float]] = defaultdict(Counts)
-        for (status, has_failed), count in self.answers.items():
-            counts["Invocations"][1.0] += count
-            # 0 or 1 for each answer: the sum is how many failed, the average which share.
-            counts["Invocation4XXErrors"][float(400 <= status < 500)] += count
-            counts["Invocation5XXErrors"][float(status >= 500)] += count
-            if has_failed is not None:
-                counts["InvocationModelErrors"][float(has_failed)] += count
-            if self.instances:
-                counts["InvocationsPerInstance"][1 / self.instances] += count
-        found = {name: Distribution.of([*one], [*one.values()]) for name, one in counts.items()}
-        return found | {name: self._spread(name) for name in self._values}
-
-    def _spread(self, name: str) -> Distribution:
-        more = Distribution.of(self._values[name])
-        return Distribution.merge([self._summed[name], more]) if name in self._summed else more
 
 
 class Traffic:
@@ -199,8 +157,7 @@ class Traffic:
         self._sampled = 0  # The minute in which the workers were last looked at.
         self._minutes: dict[_Key, _Minute] = {}
         self._waiting: deque[tuple[str, dict[_Key, _Minute]]] = deque()
-        self._left_out = 0
-        self._failures = 0
+        self.counters = dict.fromkeys(_COUNTED, 0)  # What could not be told, since the start.
         self._answers = Counter(
             "driftline_invocations",
             "Invocations answered, by endpoint and status.",
@@ -220,60 +177,24 @@ class Traffic:
             ["endpoint", "variant", "code"],
             registry=registry,
         )
-        self._shown: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         registry.register(Counted("driftline_traffic_", lambda: self.counters, _COUNTED))
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """What could not be told, since the start."""
-        return {"left_out": self._left_out, "failures": self._failures}
 
     def observe(self, answered: Answered, seconds: float) -> None:
         """Count one invocation, or one copy, for Prometheus and for the metrics of its minute."""
-        status, model_s = answered.status, answered.model_s
-        self._show(answered, seconds)
-        if not answered.endpoint:
-            return
-        key = int(self._now().timestamp() // 60), answered.endpoint, answered.variant
-        minute = self._minutes.get(key) or self._minute(key)
-        if minute is None:
-            self._left_out += 1
-            return
-        if not status:
-            minute.note("ShadowDropped", 1.0)
-            return
-        has_failed = model_s is not None and status >= 300
-        own = status if answered.model_status is None else answered.model_status
-        minute.answers[own, has_failed] += 1
-        if status == THROTTLED:
-            minute.note("Throttles", 1.0)
-        if answered.setup_s is not None:
-            minute.note("ModelSetupTime", answered.setup_s * 1e6)
-        if model_s is not None:
-            minute.note("ModelLatency", model_s * 1e6)
-            minute.note("OverheadLatency", max(0.0, seconds - model_s) * 1e6)
-        if answered.loading is not None:
-            minute.note_loading(answered.loading)
-        for hostname, took_s, its_status in answered.containers:
-            container = minute.containers[hostname]
-            container.answers[its_status, None] += 1
-            container.note("ContainerLatency", took_s * 1e6)
-
-    def _show(self, answered: Answered, seconds: float) -> None:
-        """Count for Prometheus; of an endpoint that does not exist, the name is empty."""
-        endpoint, status = answered.endpoint, answered.status
+        status, endpoint = answered.status, answered.endpoint
         if answered.is_copy:
-            self._copies.labels(endpoint, answered.variant, str(status or "dropped")).inc()
-            return
-        key = endpoint, status
-        shown = self._shown.get(key)
-        if shown is None:
-            # Looked up once: each time would cost more than to count.
-            shown = self._answers.labels(endpoint, str(status)), self._seconds.labels(endpoint)
-            self._shown[key] = shown
-        count, histogram = shown
-        count.inc()
-        histogram.observe(seconds)
+            code = str(status or "dropped")
+            self._copies.labels(endpoint, answered.variant, code).inc()
+        else:  # Of an endpoint that does not exist, the name is empty.
+            self._answers.labels(endpoint, str(status)).inc()
+            self._seconds.labels(endpoint).observe(seconds)
+        if endpoint:
+            key = int(self._now().timestamp() // 60), endpoint, answered.variant
+            minute = self._minute(key)
+            if minute is None:
+                self.counters["left_out"] += 1
+            else:
+                _note(minute, answered, seconds)
 
     def _minute(self, key: _Key) -> _Minute | None:
         """Return what is counted of a minute; None where there is no room for another one."""
@@ -305,23 +226,19 @@ class Traffic:
                 for count in workers.model_counts:
                     found.note("LoadedModelCount", float(count))
             if used and (found := self._minute((minute - 1, *name))) is not None:
-                if workers.container:
-                    found = found.containers[workers.container]
-                else:
+                if not workers.container:
                     found.instances = len(workers.process_ids)
-                found.note_used(used)
+                for one in used:
+                    found.note("CPUUtilization", one.cpu, workers.container)
+                    found.note("MemoryUtilization", one.memory, workers.container)
 
     async def _write(self, before: int | None) -> None:
         """Write the minutes before one; None: all."""
-        taken = {
-            key: minute
-            for key, minute in self._minutes.items()
-            if before is None or key[0] != before
-        }
-        for key in taken:
-            del self._minutes[key]
-        for part in _parts(taken):
-            self._waiting.append((str(uuid.uuid4()), part))
+        taken = [key for key in self._minutes if key[0] != before]
+        for first in range(0, len(taken), _MINUTES_AT_ONCE):
+            part = taken[first : first + _MINUTES_AT_ONCE]
+            minutes = {key: self._minutes.pop(key) for key in part}
+            self._waiting.append((str(uuid.uuid4()), minutes))
         while sum(len(part) for _, part in self._waiting) > _MINUTES_MAX:
             self._leave_out()
         while self._waiting:
@@ -329,10 +246,8 @@ class Traffic:
             try:
                 await asyncio.to_thread(self._store, request_id, part)
             except SQLAlchemyError as error:
-                self._failures += 1
-                log.warning(
-                    "traffic_not_written count=%d error=%s", self._failures, type(error).__name__
-                )
+                self.counters["failures"] += 1
+                log.warning("traffic_not_written error=%s", type(error).__name__)
                 return
             except DriftlineError:
                 # No metric can be made of it; those after it must not wait for ever.
@@ -343,7 +258,7 @@ class Traffic:
 
     def _leave_out(self) -> None:
         _, lost = self._waiting.popleft()
-        self._left_out += sum(minute.answers.total() for minute in lost.values())
+        self.counters["left_out"] += sum(minute.total for minute in lost.values())
 
     def _store(self, request_id: str, part: Mapping[_Key, _Minute]) -> None:
         points: list[Datapoint] = []
@@ -354,8 +269,28 @@ class Traffic:
             add(connection, points, request_id, now=self._now())
 
 
-def _parts(minutes: Mapping[_Key, _Minute]) -> Iterator[dict[_Key, _Minute]]:
-    """Cut what is written into parts that one transaction can take."""
-    found = list(minutes.items())
-    for first in range(0, len(found), _MINUTES_AT_ONCE):
-        yield dict(found[first : first + _MINUTES_AT_ONCE])
+def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
+    """Note an invocation, or a copy, in the metrics of its minute."""
+    status, model_s, loading = answered.status, answered.model_s, answered.loading
+    if not status:
+        minute.note("ShadowDropped", 1.0)
+        return
+    minute.note_answer(status if answered.model_status is None else answered.model_status)
+    minute.note("InvocationModelErrors", float(model_s is not None and status >= 300))
+    if status == THROTTLED:
+        minute.note("Throttles", 1.0)
+    minute.note_time("ModelSetupTime", answered.setup_s)
+    minute.note_time("ModelLatency", model_s)
+    if model_s is not None:
+        minute.note_time("OverheadLatency", max(0.0, seconds - model_s))
+    if loading is not None:
+        minute.note("ModelCacheHit", float(loading.is_hit))
+    if loading is not None and not loading.is_hit:
+        minute.note_time("ModelLoadingWaitTime", loading.wait_s)
+        minute.note_time("ModelDownloadingTime", loading.download_s)
+        minute.note_time("ModelLoadingTime", loading.load_s)
+        for unload_s in loading.unload_s:
+            minute.note_time("ModelUnloadingTime", unload_s)
+    for hostname, took_s, its_status in answered.containers:
+        minute.note_answer(its_status, hostname)
+        minute.note_time("ContainerLatency", took_s, hostname)

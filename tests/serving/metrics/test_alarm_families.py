@@ -9,8 +9,7 @@ from sqlalchemy import insert, update
 from driftline.alerts import tables
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.records import put_alarm
-from driftline.serving.metrics.alarm_families import alarm_families
-from driftline.serving.metrics.series_cap import SeriesCap
+from driftline.serving.metrics.alarm_families import SeriesCap, alarm_families
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 
