@@ -125,7 +125,7 @@ class _Health(Collected):
 
     def collect(self) -> Iterator[Metric]:
         """Return whether each takes writes, or answers."""
-        problems = self._health.look()
+        problems = self._health.problems
         yield GaugeMetricFamily(
             "driftline_database_up",
             "Whether the database takes writes.",
@@ -134,12 +134,12 @@ class _Health(Collected):
         yield GaugeMetricFamily(
             "driftline_disks_up",
             "Whether every disk that is used takes writes.",
-            value=float(problems.keys() <= {"database"}),  # Also not where the look has no answer.
+            value=float("disks" not in problems),
         )
         yield GaugeMetricFamily(
             "driftline_storage_up",
             "Whether the bucket answers, where the storage is one.",
-            value=float(not self._health.far),
+            value=float("storage" not in problems),
         )
         yield gauge(
             "driftline_endpoint_ready",

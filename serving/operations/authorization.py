@@ -17,14 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.access.audit import record
 from driftline.access.limits import RateLimit
 from driftline.access.principal import CURRENT, Principal, Role
-from driftline.capture.tables.dataset import list_endpoints
-from driftline.database.engine import read_connection
-from driftline.errors import ForbiddenError
+from driftline.errors import ForbiddenError, NotFoundError
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
 from driftline.serving.context import ServerContext
 from driftline.serving.http.invocations import Invocations
+from driftline.serving.known import known_endpoint
 from driftline.serving.operations.registry import Operation, operation_of
-from driftline.serving.resources import store
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +66,10 @@ def _endpoint_of(context: ServerContext, operation: Operation, named: dict[str, 
 
 def of_endpoint(context: ServerContext, name: str) -> str | None:
     """Return an endpoint that is declared or captured; of none the route would name the nearest."""
-    with read_connection(context.engine) as connection:
-        found = store.find(connection, "Endpoint", name)
-    if found is None:
-        return name if name in list_endpoints(context.root) else None
-    return found.name
+    try:
+        return known_endpoint(context, name)
+    except NotFoundError:
+        return None
 
 
 def of_new_endpoint(_: ServerContext, name: str) -> str:

@@ -19,6 +19,7 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.context import ServerContext
+from driftline.serving.known import known_endpoint
 from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.registry import (
@@ -71,14 +72,8 @@ def last_audit(services: Services) -> Json:
 )  # fmt: skip
 def capture_stats(services: Services, name: Endpoint) -> Json:
     """Count what the capture table of an endpoint holds, and what is known to be lost."""
-    typed = _declared(services.context)
-    if name not in typed and name not in list_endpoints(services.context.root):
-        with read_connection(services.context.engine) as connection:
-            try:
-                name = store.get(connection, "Endpoint", name).name
-            except NotFoundError as error:
-                raise NotFoundError(f"{error}; nor was anything captured as that") from None
-    return next(_counted(services.context, [name], typed))
+    endpoint = known_endpoint(services.context, name)
+    return next(_counted(services.context, [endpoint], _declared(services.context)))
 
 
 @operation(

@@ -12,19 +12,17 @@ from typing import Annotated
 from pydantic import Field
 
 from driftline.access import audit
-from driftline.capture.erasure.erasing import Erased, endpoints_of
+from driftline.capture.erasure.erasing import Erased
 from driftline.capture.erasure.erasing import erase as erase_stored
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.table_maintenance import NAMES
-from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.monitors.rules.captured_rows import row_condition
 from driftline.monitors.run.erasure import clear_windows
 from driftline.serving.asynchronous.erasing import clear_requests, remove_files
-from driftline.serving.context import ServerContext
+from driftline.serving.known import known_endpoint
 from driftline.serving.operations.registry import operation
 from driftline.serving.operations.services import Services
-from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 
 _Id = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -66,7 +64,7 @@ def erase(
         raise InputError(
             f"erasure: where {wrong}; expected where with endpoint, and ids by themselves"
         )
-    name = endpoint and _stored_name(context, endpoint)
+    name = endpoint and known_endpoint(context, endpoint)
     condition = None
     if where is not None:
         condition = row_condition(require_signature(context.engine, name or ""), where)
@@ -92,11 +90,3 @@ def erase(
     with context.engine.begin() as connection:
         audit.record(connection, "erase", target, context.now(), after=counts)
     return erased
-
-
-def _stored_name(context: ServerContext, name: str) -> str:
-    """Return the endpoint's name as it is declared, or as it was captured."""
-    if name in endpoints_of(context.root):
-        return name
-    with read_connection(context.engine) as connection:
-        return store.get(connection, "Endpoint", name).name

@@ -29,7 +29,7 @@ async def get_health(services: Services) -> Json:
 
     A new process would help none of that, so the status is 200 all the same.
     """
-    problems = services.health.last | services.health.far
+    problems = services.health.problems
     return {"status": "impaired", **problems} if problems else {"status": "ok"}
 
 
@@ -37,7 +37,7 @@ async def get_health(services: Services) -> Json:
 async def get_readiness(services: Services) -> Response:
     """Whether this process accepts and routes requests, and what else is wrong."""
     reconciler = services.reconciler
-    problems = await services.health.ask() | services.health.far
+    problems = services.health.problems
     if waiting := sum(not is_ready for is_ready in reconciler.readiness.values()):
         # Not by their names: who asks for health shows no token.
         problems["endpoints"] = f"{waiting} not ready; driftline get endpoint names them"

@@ -29,23 +29,6 @@ def context(tmp_path):
     engine.dispose()
 
 
-@pytest.fixture
-def hanging(context, monkeypatch):
-    """Let looks at disks hang until they are freed, at the end of the test at the latest."""
-    begun, freed = threading.Event(), threading.Event()
-
-    def hang(folder):
-        if folder not in disks(context):
-            return ""  # Of another server of this process, which a whole session of tests uses.
-        begun.set()
-        freed.wait(60)
-        return "full"
-
-    monkeypatch.setattr("driftline.serving.health.disk_failure", hang)
-    yield begun, freed
-    freed.set()
-
-
 def test_a_database_that_is_read_only_is_reported_though_it_answers(start, tmp_path, until):
     with start(tmp_path) as server:
 
@@ -95,36 +78,36 @@ def test_a_bucket_is_looked_at_by_what_it_answers(s3_root, s3_server, tmp_path):
     assert "the storage cannot be reached" in bucket_failure(s3_root)
 
 
-def test_a_bucket_that_hangs_is_told_and_no_other_look_waits_for_it(context, monkeypatch, until):
-    begun, freed = [], threading.Event()
+def test_a_look_that_hangs_is_told_and_no_other_look_waits_for_it(context, monkeypatch, until):
+    begun, freed, now = [], threading.Event(), [100.0]
 
     def hang(root):
         begun.append(root)
         freed.wait(60)
         return ""
 
-    now = [100.0]
     monkeypatch.setattr("driftline.serving.health.bucket_failure", hang)
+    monkeypatch.setattr("driftline.serving.health.write_failure", lambda _engine: "read-only")
     health = Health(context, monotonic=lambda: now[0])
-    health.look_far()
-    health.look_far()  # While the first one hangs there is no second one.
+    health.look()
+    until(lambda: begun)
+    health.look()  # While the first one hangs there is no second one.
 
-    assert health.look() == health.far == {}
+    until(lambda: health.problems == {"database": "read-only"})
     assert begun == [context.root]
     now[0] += 12
-    assert (health.look(), health.far) == (
-        {},
-        {"storage": "the storage has not answered for 12 s"},
-    )
+    until(lambda: health.problems.get("storage") == "no answer for 12 s")
     freed.set()
-    until(lambda: health.far == {})
+    until(lambda: health.problems == {"database": "read-only"})
 
 
-def test_each_disk_that_is_written_to_is_looked_at(context, tmp_path):
+def test_each_disk_that_is_written_to_is_looked_at(context, tmp_path, until):
     settings = settings_of(tmp_path / "local", tmp_path / "root", spool_dir="/proc/spool")
     elsewhere = replace(context, settings=settings)
 
-    problems = Health(elsewhere).look()
+    health = Health(elsewhere)
+    health.look()
+    problems = until(lambda: health.problems)
 
     assert disks(elsewhere) == [
         Path("/proc/spool"),
@@ -149,26 +132,6 @@ def test_a_disk_that_is_full_takes_no_writes_and_then_does_again(tmp_path):
         assert disk_failure(tmp_path / "spool") == ""
     finally:
         os.system(f"umount --lazy {tmp_path}")
-
-
-def test_while_a_disk_hangs_whoever_asks_is_told_so_and_waits_for_nothing(
-    context, monkeypatch, hanging
-):
-    begun, freed = hanging
-    moment = [0.0]
-    monkeypatch.setattr("driftline.serving.health.PATIENCE_S", 0.01)
-    health = Health(context, monotonic=lambda: moment[0])
-    with ThreadPoolExecutor(1) as pool:
-        looking = pool.submit(health.look)
-        try:
-            assert begun.wait(20)
-            moment[0] += 1.0
-            asked, last = health.look(), health.last
-        finally:
-            freed.set()
-
-    assert asked == last == {"stores": "no answer yet"}
-    assert looking.result() == health.last == {"disks": ["full"] * len(disks(context))}
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/healthz"])
