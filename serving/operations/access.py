@@ -12,7 +12,6 @@ from driftline.access import tokens as stored
 from driftline.access.principal import CURRENT, Role
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     End,
@@ -30,7 +29,7 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 
 
-@operation("GET /whoami", role="anyone", answer=answers.Whoami, command="whoami")
+@operation("GET /whoami", role="anyone", command="whoami")
 async def whoami(services: Services) -> Json:
     """Show who the server takes you for, with which roles, for which endpoints (null: all).
 
@@ -47,11 +46,9 @@ async def whoami(services: Services) -> Json:
 
 
 @operation(
-    "GET /tokens",
-    role="admin",
-    command="token list",
+    "GET /tokens", role="admin", command="token list",
     columns="name roles endpoints until=expires_at revoked_at",
-)
+)  # fmt: skip
 def tokens(
     services: Services, limit: Limit = PAGE, next_token: PageToken = None
 ) -> Page[stored.Token]:
@@ -64,10 +61,7 @@ def tokens(
     return page_of(found, limit, lambda one: (one.name,))
 
 
-@operation(
-    "POST /tokens", role="admin", status=201, answer=answers.NewToken,
-    notes_itself=True,
-)  # fmt: skip
+@operation("POST /tokens", role="admin", status=201, notes_itself=True)
 def create_token(
     services: Services,
     name: Annotated[str, "A name that no token had before."],
@@ -94,10 +88,7 @@ def create_token(
     return {**after, "token": secret}
 
 
-@operation(
-    "DELETE /tokens/{name}", role="admin", notes_itself=True,
-    command="token revoke",
-)  # fmt: skip
+@operation("DELETE /tokens/{name}", role="admin", notes_itself=True, command="token revoke")
 def revoke_token(services: Services, name: Annotated[str, "The token's name."]) -> None:
     """End a token for good, with the sessions in the dashboard that began by it.
 
@@ -112,8 +103,9 @@ def revoke_token(services: Services, name: Annotated[str, "The token's name."]) 
 
 
 @operation(
-    "DELETE /sessions/{subject:path}", role="admin", notes_itself=True, command="token end-sessions"
-)
+    "DELETE /sessions/{subject:path}", role="admin", notes_itself=True,
+    command="token end-sessions",
+)  # fmt: skip
 def end_sessions(
     services: Services,
     subject: Annotated[str, "Who is logged in, as `driftline audit` shows it."],

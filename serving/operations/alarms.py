@@ -22,10 +22,8 @@ from driftline.alerts.evaluation.replay_metric import Line
 from driftline.alerts.notify.channels import get_channel
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
-    Items,
     Json,
     Latest,
     Limit,
@@ -50,7 +48,7 @@ Name = Annotated[str, "The alarm's name; metric or composite."]
 Document = Annotated[dict[str, Any], Body()]
 
 
-@operation("POST /alarms/replay", role="viewer", answer=Items[answers.Evaluation])
+@operation("POST /alarms/replay", role="viewer")
 def replay_alarm(services: Services, document: Document) -> list[Line]:
     """Evaluate an alarm on datapoints, or a composite on states, from a start to an end.
 
@@ -61,7 +59,7 @@ def replay_alarm(services: Services, document: Document) -> list[Line]:
     return list(replay.replay(document, longest=_LONGEST))
 
 
-@operation("POST /alarms/preview", role="viewer", answer=Items[answers.Evaluation])
+@operation("POST /alarms/preview", role="viewer")
 def preview_alarm(services: Services, document: Document) -> list[Line]:
     """Evaluate an alarm on what is stored for its metrics; it need not be declared.
 
@@ -73,8 +71,7 @@ def preview_alarm(services: Services, document: Document) -> list[Line]:
 
 
 @operation(
-    "GET /alarm-states", role="viewer", answer=Page[answers.ListedAlarm],
-    command="alarm list",
+    "GET /alarm-states", role="viewer", command="alarm list",
     columns="name kind state=state_value since=state_transitioned_timestamp "
     "enabled=actions_enabled suppressed_by=actions_suppressed_by",
 )  # fmt: skip
@@ -108,10 +105,7 @@ def alarms(
     return page_of(found, limit, lambda one: (one.name,)).map(shown)
 
 
-@operation(
-    "GET /alarms/{name:path}/state", role="viewer", answer=answers.ListedAlarm,
-    command="alarm get",
-)  # fmt: skip
+@operation("GET /alarms/{name:path}/state", role="viewer", command="alarm get")
 def alarm(services: Services, name: Name) -> Json:
     """Show one alarm of any kind: its definition and where it stands.
 
@@ -141,8 +135,8 @@ def explain_alarm(services: Services, name: Name) -> explain.Explanation:
 
 
 @operation(
-    "GET /alarms/{name:path}/history", role="viewer", answer=Page[answers.HistoryRecord],
-    command="alarm history", columns="time=timestamp type=history_item_type what=history_summary",
+    "GET /alarms/{name:path}/history", role="viewer", command="alarm history",
+    columns="time=timestamp type=history_item_type what=history_summary",
 )  # fmt: skip
 def alarm_history(
     services: Services,
@@ -170,10 +164,7 @@ def alarm_history(
     return page_of(found, limit, lambda one: (one.id,))
 
 
-@operation(
-    "PUT /alarms/{name:path}/state", role="operator", answer=answers.Changes,
-    command="alarm set-state",
-)  # fmt: skip
+@operation("PUT /alarms/{name:path}/state", role="operator", command="alarm set-state")
 def set_alarm_state(
     services: Services,
     name: Name,
@@ -209,7 +200,7 @@ def switch_alarm_actions(
         states.set_actions_enabled(connection, names, services.context.now(), enabled=enabled)
 
 
-@operation("PATCH /alarms/{name:path}/tags", role="admin", answer=answers.Tags, command="alarm tag")
+@operation("PATCH /alarms/{name:path}/tags", role="admin", command="alarm tag")
 def tag_alarm(
     services: Services,
     name: Name,

@@ -29,7 +29,6 @@ from driftline.monitors.run.labelled_baseline import (
 )
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     From,
@@ -50,7 +49,7 @@ from driftline.serving.resources.store import Stored
 Name = Annotated[str, "The baseline's name; `driftline baseline list` lists them."]
 
 
-@operation("GET /baselines/{name}/versions", role="viewer", answer=Page[answers.ListedVersion])
+@operation("GET /baselines/{name}/versions", role="viewer")
 def baseline_versions(
     services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
 ) -> Page[Json]:
@@ -76,10 +75,7 @@ def baseline_versions(
     return page_of(chosen, limit, lambda one: one.place).map(shown)
 
 
-@operation(
-    "POST /baselines/{name}/versions", role="operator", answer=answers.CapturedVersion,
-    command="baseline create",
-)  # fmt: skip
+@operation("POST /baselines/{name}/versions", role="operator", command="baseline create")
 async def make_baseline_version(
     services: Services,
     name: Name,
@@ -112,10 +108,7 @@ async def make_baseline_version(
     return {**made, "promoted": promote}
 
 
-@operation(
-    "POST /monitors/{name}/baseline", role="operator", answer=answers.MadeBaseline,
-    command="monitor baseline",
-)  # fmt: skip
+@operation("POST /monitors/{name}/baseline", role="operator", command="monitor baseline")
 async def renew_baseline(
     services: Services,
     name: Annotated[str, "Monitor whose baseline is made anew."],
@@ -143,10 +136,7 @@ async def renew_baseline(
     }  # fmt: skip
 
 
-@operation(
-    "GET /baselines/{name}/comparison", role="analyst", answer=answers.Comparison,
-    command="baseline compare",
-)  # fmt: skip
+@operation("GET /baselines/{name}/comparison", role="analyst", command="baseline compare")
 def compare_baseline_versions(
     services: Services,
     name: Name,
@@ -172,7 +162,7 @@ def compare_baseline_versions(
 
 
 @operation(
-    "POST /baselines/{name}/promote", role="operator", answer=answers.Promoted, notes_itself=True,
+    "POST /baselines/{name}/promote", role="operator", notes_itself=True,
     command="baseline promote",
 )  # fmt: skip
 async def promote_baseline(
@@ -191,7 +181,7 @@ async def promote_baseline(
     return await services.applier.promote(name, version)
 
 
-@operation("GET /baselines/{name}/promotions", role="viewer", answer=Page[answers.Promotion])
+@operation("GET /baselines/{name}/promotions", role="viewer")
 def baseline_promotions(
     services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
 ) -> Page[Json]:

@@ -20,7 +20,6 @@ from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
-from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
@@ -41,7 +40,7 @@ Endpoint = Annotated[str, "The endpoint's name."]
 _turn = threading.Lock()
 
 
-@operation("GET /capture", role="viewer", answer=Page[answers.CaptureCounts])
+@operation("GET /capture", role="viewer")
 def captures(
     services: Services,
     prefix: Annotated[str, Field(max_length=63, description="Only names that begin so.")] = "",
@@ -57,7 +56,7 @@ def captures(
     return page_of(found, limit, lambda name: (name,)).map(counted.__getitem__)
 
 
-@operation("GET /capture/audit", role="viewer", answer=answers.LastAudit)
+@operation("GET /capture/audit", role="viewer")
 def last_audit(services: Services) -> Json:
     """Return what the last audit found: whether every number is stored once, or counted."""
     found = read_note(services.context.root)
@@ -66,10 +65,7 @@ def last_audit(services: Services) -> Json:
     return found
 
 
-@operation(
-    "GET /endpoints/{name}/capture", role="viewer", of=("name", of_endpoint),
-    answer=answers.CaptureCounts,
-)  # fmt: skip
+@operation("GET /endpoints/{name}/capture", role="viewer", of=("name", of_endpoint))
 def capture_stats(services: Services, name: Endpoint) -> Json:
     """Count what the capture table of an endpoint holds, and what is known to be lost."""
     endpoint = known_endpoint(services.context, name)
@@ -78,7 +74,7 @@ def capture_stats(services: Services, name: Endpoint) -> Json:
 
 @operation(
     "POST /endpoints/{name}/capture/decoding", role="analyst", of=("name", of_endpoint),
-    answer=answers.Decoded, command="capture decode",
+    command="capture decode",
 )  # fmt: skip
 def decode_captured(services: Services, name: Endpoint) -> Json:
     """Read stored bodies again, by the signature that the endpoint has now.

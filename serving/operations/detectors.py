@@ -10,7 +10,6 @@ from driftline.alerts.math import detectors as store
 from driftline.alerts.math.detector import Detector
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     Limit,
@@ -24,7 +23,7 @@ from driftline.serving.operations.services import Services
 Id = Annotated[str, "The detector's id."]
 
 
-@operation("POST /detectors", role="admin", answer=answers.DetectorDescription)
+@operation("POST /detectors", role="admin")
 def put_detector(
     services: Services,
     document: Annotated[dict[str, Any], Body(description="PutAnomalyDetector's fields.")],
@@ -35,10 +34,7 @@ def put_detector(
         return store.put_detector(connection, detector, services.context.now())
 
 
-@operation(
-    "GET /detectors", role="viewer", answer=Page[answers.DetectorDescription],
-    command="detector list",
-)  # fmt: skip
+@operation("GET /detectors", role="viewer", command="detector list")
 def detectors(
     services: Services,
     namespace: Annotated[str | None, "Only of metrics of this namespace."] = None,
@@ -57,10 +53,7 @@ def detectors(
     return page_of(found, limit, lambda one: (one.id,))
 
 
-@operation(
-    "GET /detectors/{detector_id}", role="viewer", answer=answers.DetectorDescription,
-    command="detector get",
-)  # fmt: skip
+@operation("GET /detectors/{detector_id}", role="viewer", command="detector get")
 def detector(services: Services, detector_id: Id) -> store.DetectorRecord:
     """Show one detector: what it watches, how it learns, what it has learnt.
 

@@ -35,11 +35,9 @@ from driftline.monitors.sagemaker.execution_summary import as_summary
 from driftline.monitors.schedule import Schedule
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_monitor
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     End,
-    Items,
     Json,
     Latest,
     Page,
@@ -55,10 +53,7 @@ Id = Annotated[str, "The execution's id."]
 FileForm = Annotated[Form, Field(alias="format", description="The form of the file.")]
 
 
-@operation(
-    "GET /monitors/{name}/executions", role="viewer",
-    answer=Page[answers.ListedExecution],
-)  # fmt: skip
+@operation("GET /monitors/{name}/executions", role="viewer")
 def executions(
     services: Services,
     name: Annotated[str, "The monitor's name; the history of a deleted one is there, too."],
@@ -85,7 +80,7 @@ def executions(
     return page
 
 
-@operation("GET /executions/{execution_id}", role="viewer", answer=answers.DescribedExecution)
+@operation("GET /executions/{execution_id}", role="viewer")
 def execution(services: Services, execution_id: Id) -> Json:
     """Return one execution, what it read, and what boto3 says of one."""
     with read_connection(services.context.engine) as connection:
@@ -94,7 +89,7 @@ def execution(services: Services, execution_id: Id) -> Json:
     return {**found.as_dict(), "inputs": inputs, "sagemaker": as_summary(found)}
 
 
-@operation("GET /executions/{execution_id}/log", role="viewer", answer=Items[answers.LogLine])
+@operation("GET /executions/{execution_id}/log", role="viewer")
 def execution_log(services: Services, execution_id: Id) -> list[Json]:
     """Return the log of an execution: its stages and counts, never values of rows."""
     with read_connection(services.context.engine) as connection:
@@ -102,7 +97,7 @@ def execution_log(services: Services, execution_id: Id) -> list[Json]:
 
 
 # Reports hold frequent values of the rows.
-@operation("GET /executions/{execution_id}/report", role="analyst", answer=answers.Report)
+@operation("GET /executions/{execution_id}/report", role="analyst")
 def report(services: Services, execution_id: Id) -> Response:
     """Return the report of an execution, as it was written: violations, features, segments."""
     context = services.context
@@ -110,7 +105,7 @@ def report(services: Services, execution_id: Id) -> Response:
     return Response(content, media_type="application/json")
 
 
-@operation("GET /executions/{execution_id}/rows", role="analyst", answer=answers.Rows)
+@operation("GET /executions/{execution_id}/rows", role="analyst")
 def first_rows(
     services: Services,
     execution_id: Id,

@@ -17,7 +17,6 @@ from driftline.serving.asynchronous.queue import AsyncRequest, get_request, put_
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import of_endpoint, of_new_endpoint
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
@@ -90,7 +89,7 @@ _SHOWN = (
 
 @operation(
     "POST //endpoints/{name}/invocations", role="invoke", of=("name", of_new_endpoint),
-    answer=answers.Predictions, media=(*MEDIA_TYPES.values(),), takes=(*MEDIA_TYPES.values(),),
+    media=(*MEDIA_TYPES.values(),), takes=(*MEDIA_TYPES.values(),),
 )  # fmt: skip
 def invoke(services: Services, name: Annotated[str, "The endpoint's name."]) -> Response:
     """Answer rows by the endpoint's model, and capture both.
@@ -104,7 +103,7 @@ def invoke(services: Services, name: Annotated[str, "The endpoint's name."]) -> 
 
 @operation(
     "POST //endpoints/{name}/async-invocations", role="invoke", status=202,
-    of=("name", of_endpoint), answer=answers.Accepted, takes=(*MEDIA_TYPES.values(),),
+    of=("name", of_endpoint), takes=(*MEDIA_TYPES.values(),),
 )  # fmt: skip
 async def invoke_async(
     services: Services,
@@ -152,7 +151,7 @@ async def invoke_async(
 
 @operation(
     "GET /endpoints/{name}/async-invocations/{inference_id}", role="invoke",
-    of=("name", of_endpoint), answer=answers.AsyncInvocation,
+    of=("name", of_endpoint),
 )  # fmt: skip
 def async_invocation(
     services: Services,

@@ -24,7 +24,6 @@ from driftline.monitors.run.captured_window import labels_of
 from driftline.serving.bodies.media_types import TEXT_TYPES, text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
-from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.captures import Endpoint
 from driftline.serving.operations.registry import Json, operation
@@ -37,7 +36,7 @@ _turn = threading.Lock()
 
 @operation(
     "POST /endpoints/{name}/truth", role="ingest", of=("name", of_endpoint),
-    answer=answers.Loaded, takes=(*TEXT_TYPES.values(),),
+    takes=(*TEXT_TYPES.values(),),
 )  # fmt: skip
 async def put_truth(
     services: Services,
@@ -76,8 +75,7 @@ async def put_truth(
 
 
 @operation(
-    "GET /endpoints/{name}/truth", role="viewer", of=("name", of_endpoint),
-    answer=answers.Labels, command="truth report",
+    "GET /endpoints/{name}/truth", role="viewer", of=("name", of_endpoint), command="truth report",
 )  # fmt: skip
 def truth_report(
     services: Services,

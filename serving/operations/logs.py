@@ -11,7 +11,6 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import NotFoundError
 from driftline.serving.hosting.log_lines import read_lines
-from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
@@ -30,10 +29,7 @@ from driftline.serving.resources.endpoint_specs import variants_and_shadows
 _SHOWN = ("time", "variant", "container", "worker", "message")
 
 
-@operation(
-    "GET /logs", role="viewer", of=("endpoint", of_endpoint),
-    answer=Page[answers.PrintedLine],
-)  # fmt: skip
+@operation("GET /logs", role="viewer", of=("endpoint", of_endpoint))
 def logs(
     services: Services,
     endpoint: Annotated[str, Field(max_length=63, description="The endpoint's name.")],

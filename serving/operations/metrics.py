@@ -25,7 +25,6 @@ from driftline.formats.json.parsing import fault_of
 from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import TooLargeError
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     JSON,
     Json,
@@ -49,7 +48,7 @@ Dimensions = Annotated[
 ]
 
 
-@operation("POST /metrics", role="ingest", takes=(JSON,), answer=answers.Added)
+@operation("POST /metrics", role="ingest", takes=(JSON,))
 async def put_metrics(services: Services, request: Request) -> Json:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 
@@ -64,7 +63,7 @@ async def put_metrics(services: Services, request: Request) -> Json:
 
 
 @operation(
-    "GET /metrics", role="viewer", answer=Page[answers.Metric], command="metric list",
+    "GET /metrics", role="viewer", command="metric list",
     columns="namespace metric_name dimensions",
 )  # fmt: skip
 def metrics(
@@ -130,7 +129,7 @@ def get_metric_data(
         return data.get_metric_data(request, fetch_from(connection, first, last), band)
 
 
-@operation("POST /metrics/statistics", role="viewer", answer=answers.MetricStatistics)
+@operation("POST /metrics/statistics", role="viewer")
 def metric_statistics(
     services: Services,
     namespace: str,

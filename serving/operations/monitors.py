@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Path
 from pydantic import Field
@@ -34,7 +34,6 @@ from driftline.monitors.run.cancel import Cancelled, cancel, pending
 from driftline.monitors.run.execution import Job, run
 from driftline.monitors.run.progress import list_runs
 from driftline.serving.known import declared_monitor, known_monitor
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     ID_MAX,
     PAGE,
@@ -55,6 +54,7 @@ from driftline.serving.provisioning.annotating import Marked, judged_window, mar
 from driftline.serving.provisioning.monitor_runs import job_of
 from driftline.serving.resources.endpoints import require_signature
 
+Verdict = Literal["expected", "harmful", "new-normal"]
 # A request that runs windows answers after so long, and is sent again.
 BACKFILL_S = 10.0
 Name = Annotated[str, "The monitor's name; `driftline get monitor` lists them."]
@@ -62,10 +62,7 @@ Again = Annotated[bool, "Run also those that were run before; unchanged rows sta
 Author = Annotated[str, Field(min_length=1, max_length=TEXT_MAX, description="Who says so.")]
 
 
-@operation(
-    "POST /monitors/{name}/run", role="operator", answer=answers.ListedExecution,
-    command="monitor run",
-)  # fmt: skip
+@operation("POST /monitors/{name}/run", role="operator", command="monitor run")
 def run_monitor(services: Services, name: Name, start: Start = None, end: End = None) -> Execution:
     """Run a monitor on one window now; running the same rows again changes nothing.
 
@@ -79,7 +76,7 @@ def run_monitor(services: Services, name: Name, start: Start = None, end: End = 
     return run(job_of(services.context, services.models, definition, window))
 
 
-@operation("POST /monitors/{name}/backfill", role="operator", answer=answers.Backfilled)
+@operation("POST /monitors/{name}/backfill", role="operator")
 def backfill_monitor(
     services: Services, name: Name, start: From, end: To, again: Again = False
 ) -> Json:
@@ -128,9 +125,7 @@ def queue_windows(
     )  # fmt: skip
 
 
-@operation(
-    "POST /monitors/{name}/cancel", role="operator", command="monitor cancel",
-)  # fmt: skip
+@operation("POST /monitors/{name}/cancel", role="operator", command="monitor cancel")
 def cancel_monitor(
     services: Services, name: Name, start: Start = None, end: End = None
 ) -> list[Cancelled]:
@@ -148,7 +143,7 @@ def cancel_monitor(
     )  # fmt: skip
 
 
-@operation("GET /monitors/{name}/progress", role="viewer", answer=answers.Progress)
+@operation("GET /monitors/{name}/progress", role="viewer")
 def progress(services: Services, name: Name) -> Json:
     """List the windows that are being judged, for two seconds at least, and their logs."""
     context, definition = services.context, declared_monitor(services.context, name)
@@ -157,7 +152,7 @@ def progress(services: Services, name: Name) -> Json:
     return {"items": found, "pending": pending(context.engine, definition, context.now())}
 
 
-@operation("POST /monitors/{name}/backtest", role="operator", answer=answers.BacktestResult)
+@operation("POST /monitors/{name}/backtest", role="operator")
 def backtest_monitor(
     services: Services,
     name: Name,
@@ -181,14 +176,13 @@ def backtest_monitor(
 
 
 @operation(
-    "GET /monitors/{name}/marks", role="viewer", answer=Page[answers.Mark],
-    command="monitor marks",
+    "GET /monitors/{name}/marks", role="viewer", command="monitor marks",
     columns="id verdict feature check window=window_start until withdrawn_at author reason",
 )  # fmt: skip
 def marks(
     services: Services,
     name: Name,
-    verdict: Annotated[answers.Verdict | None, "Only those that say this."] = None,
+    verdict: Annotated[Verdict | None, "Only those that say this."] = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
 ) -> Page[Json]:
@@ -204,14 +198,14 @@ def marks(
     return page_of(found, limit, lambda one: (one.id or 0,)).map(Annotation.to_dict)
 
 
-@operation("POST /monitors/{name}/marks", role="operator", answer=answers.Marked)
+@operation("POST /monitors/{name}/marks", role="operator")
 def mark_monitor(
     services: Services,
     name: Name,
     window: Annotated[
         str, Field(max_length=64, description="Its start, as in links or in RFC 3339.")
     ],
-    verdict: Annotated[answers.Verdict, "What the finding is; docs/annotations.md."],
+    verdict: Annotated[Verdict, "What the finding is; docs/annotations.md."],
     reason: Annotated[str, "Why, for those who read it later."],
     author: Annotated[str, "Who says so."],
     feature: Annotated[
@@ -245,9 +239,7 @@ def mark_monitor(
     return mark_window(context, services.models, mark)
 
 
-@operation(
-    "POST /monitors/{name}/marks/{identity}/withdraw", role="operator", answer=answers.Marked
-)
+@operation("POST /monitors/{name}/marks/{identity}/withdraw", role="operator")
 def withdraw_mark(
     services: Services,
     name: Name,

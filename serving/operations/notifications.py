@@ -16,7 +16,6 @@ from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.trial_send import SendResult, try_channel
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import (
     PAGE,
     End,
@@ -49,10 +48,7 @@ async def test_channel(services: Services, name: Channel) -> SendResult:
     )  # fmt: skip
 
 
-@operation(
-    "POST /channels/{name}/enable", role="operator", answer=answers.ChannelState,
-    command="channel enable",
-)  # fmt: skip
+@operation("POST /channels/{name}/enable", role="operator", command="channel enable")
 def enable_channel(services: Services, name: Channel) -> channels.ChannelStatus:
     """Switch a channel on again that a receiver's 410 Gone switched off.
 
@@ -89,8 +85,7 @@ def channel_log(
 
 
 @operation(
-    "GET /deliveries", role="viewer",
-    command="delivery list",
+    "GET /deliveries", role="viewer", command="delivery list",
     columns="id alarm=alarm_name state channel status attempts reason error=last_error",
 )  # fmt: skip
 def deliveries(
@@ -119,8 +114,8 @@ def deliveries(
 
 
 @operation(
-    "GET /deliveries/{message_id}", role="viewer", answer=answers.CarryingDelivery,
-    command="delivery get", columns="id alarm=alarm_name state created_at",
+    "GET /deliveries/{message_id}", role="viewer", command="delivery get",
+    columns="id alarm=alarm_name state created_at",
 )  # fmt: skip
 def delivery(services: Services, message_id: MessageId) -> Json:
     """Show one message, and those that it carries.
@@ -133,10 +128,7 @@ def delivery(services: Services, message_id: MessageId) -> Json:
     return {**found.as_dict(), "carries": [one.as_dict() for one in carried]}
 
 
-@operation(
-    "POST /deliveries/{message_id}/redeliver", role="operator",
-    command="delivery redeliver",
-)  # fmt: skip
+@operation("POST /deliveries/{message_id}/redeliver", role="operator", command="delivery redeliver")
 def redeliver(services: Services, message_id: MessageId) -> sent.Delivery:
     """Queue a message again that was given up or held back.
 
@@ -147,7 +139,7 @@ def redeliver(services: Services, message_id: MessageId) -> sent.Delivery:
         return sent.redeliver(connection, message_id, datetime.now(UTC))
 
 
-@operation("POST /silences/preview", role="viewer", answer=answers.SilenceEffect)
+@operation("POST /silences/preview", role="viewer")
 def preview_silence(
     services: Services, spec: Annotated[dict[str, Any], "As in a resource file."]
 ) -> Json:
@@ -165,10 +157,7 @@ def preview_silence(
     return {"alarms": alarms, "status": found.state(now), "mutes_until": found.mutes_until(now)}
 
 
-@operation(
-    "POST /silences/{name:path}/expire", role="operator", answer=answers.SilenceState,
-    command="silence expire",
-)  # fmt: skip
+@operation("POST /silences/{name:path}/expire", role="operator", command="silence expire")
 def expire_silence(services: Services, name: Annotated[str, "The silence's name."]) -> Json:
     """End a silence now; messages that it held back and that still hold true are sent.
 

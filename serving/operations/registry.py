@@ -153,8 +153,8 @@ class Operation:
         endpoints only.
     notes_itself
         Whether the function writes the audit log, in the transaction of its change.
-    answer, media
-        The form of its answer, where the type that the function returns does not say it.
+    media
+        The media types of its answer.
     takes
         The media types of a body that the function reads by itself.
     command, columns
@@ -168,7 +168,6 @@ class Operation:
     status: int = 200
     of: tuple[str, Callable[..., str | None]] | None = None
     notes_itself: bool = False
-    answer: Any = None
     media: tuple[str, ...] = (JSON,)
     takes: tuple[str, ...] = ()
     command: str = ""
@@ -204,13 +203,8 @@ class Operation:
 
     @cached_property
     def form(self) -> Any:  # noqa: ANN401 - a type
-        """The form of its answer; None where it answers nothing, or no JSON."""
-        if self.answer is not None:
-            return self.answer
-        if get_origin(self.returns) is list:
-            return Items[get_args(self.returns)[0]]  # type: ignore[misc] # a type at run time
-        is_raw = isinstance(self.returns, type) and issubclass(self.returns, Response)
-        return None if is_raw else self.returns
+        """The form of its answer in the document; None where it answers nothing, or no JSON."""
+        return _form_of(self.returns)
 
     @cached_property
     def returns(self) -> Any:  # noqa: ANN401 - a type
@@ -263,6 +257,17 @@ class Operation:
         if self.fields is not None and self.has_query:
             found.update(one.alias or name for name, one in self.fields.model_fields.items())
         return frozenset(found)
+
+
+def _form_of(kind: Any) -> Any:  # noqa: ANN401 - a type
+    origin = get_origin(kind)
+    if origin in (list, Page):
+        inner = _form_of(get_args(kind)[0])
+        return (Items if origin is list else Page)[inner]  # type: ignore[valid-type] # at run time
+    # What writes its own JSON says nothing of its form.
+    is_own = isinstance(kind, type) and "as_dict" in vars(kind)
+    is_response = isinstance(kind, type) and issubclass(kind, Response)
+    return Json if is_own else None if is_response else kind
 
 
 def _described(kind: Any) -> Any:  # noqa: ANN401 - a type

@@ -21,7 +21,6 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import definition_made_at, get_definition
-from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import of_endpoint, require, withheld
 from driftline.serving.operations.registry import (
     PAGE,
@@ -59,9 +58,7 @@ Of = Annotated[Collection, "A kind of resource."]
 Name = Annotated[str, "The resource's name."]
 
 
-@operation(
-    "POST /apply", role="operator", answer=answers.Applied, notes_itself=True,
-)  # fmt: skip
+@operation("POST /apply", role="operator", notes_itself=True)
 async def apply(
     services: Services,
     resources: Annotated[list[dict[str, Any]], "Resources as kind, name and spec."],
@@ -84,7 +81,7 @@ async def apply(
     return plan.as_dict()
 
 
-@operation("GET /{collection}", role="viewer", answer=Page[answers.StoredResource])
+@operation("GET /{collection}", role="viewer")
 def list_resources(
     services: Services,
     collection: Of,
@@ -106,12 +103,7 @@ def list_resources(
 
 
 # Names of alarms are free text, slashes and all.
-@operation(
-    "GET /{collection}/{name:path}",
-    role="viewer",
-    of=("name", of_endpoint),
-    answer=answers.StoredResource,
-)
+@operation("GET /{collection}/{name:path}", role="viewer", of=("name", of_endpoint))
 def get_resource(
     services: Services, collection: Of, name: Name, if_none_match: Tag = None
 ) -> Response:

@@ -14,12 +14,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.params import Param
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
 from starlette.routing import Match
 
 from driftline.errors import InputError
 from driftline.loopback import Scope
 from driftline.serving.operations import areas  # noqa: F401 - registers all
-from driftline.serving.operations.answers import Error
 from driftline.serving.operations.registry import (
     JSON,
     OPERATIONS,
@@ -32,6 +32,22 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 
 _ASKED = "asked"
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, in a word for programs and in a sentence for people."""
+
+    code: str
+    message: str
+
+
+class Error(BaseModel):
+    """The one form of every error; of invocations SageMaker's members beside it."""
+
+    model_config = ConfigDict(extra="allow")
+    error: ErrorDetail
+
+
 _ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"description": "Refused; `error` says why, and how to mend it.", "model": Error},
     "5XX": {"description": "A store does not answer, or a defect of the server.", "model": Error},
@@ -87,9 +103,12 @@ def router(services: Services) -> APIRouter:
 
 
 def _answer(operation: Operation) -> dict[str, Any]:
-    text = {"schema": {"type": "string"}}
-    found: dict[str, Any] = {"content": {one: text for one in operation.media if one != JSON}}
-    return found | ({} if operation.form is None else {"model": operation.form})
+    if operation.form is not None:
+        return {"model": operation.form}
+    is_json = {"schema": {}}  # Any value.
+    is_text = {"schema": {"type": "string"}}
+    content = {one: is_json if one == JSON else is_text for one in operation.media}
+    return {} if operation.returns is None else {"content": content}
 
 
 def _body(operation: Operation) -> dict[str, Any] | None:

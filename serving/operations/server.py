@@ -10,12 +10,11 @@ from sqlalchemy import select
 from driftline.database.engine import read_connection
 from driftline.serving import tables
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Part
-from driftline.serving.operations import answers
 from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 
 
-@operation("GET /installation", role="anyone", answer=answers.Installation)
+@operation("GET /installation", role="anyone")
 def installation(services: Services) -> Json:
     """Return the id of this server's installation, and where it stores its data."""
     with read_connection(services.context.engine) as connection:
@@ -23,7 +22,7 @@ def installation(services: Services) -> Json:
     return {"id": found, "storage": services.context.root}
 
 
-@operation("GET //healthz", role="anyone", answer=answers.Healthy)
+@operation("GET //healthz", role="anyone")
 async def get_health(services: Services) -> Json:
     """Return that the process answers, and what was wrong when it last looked.
 
@@ -33,7 +32,7 @@ async def get_health(services: Services) -> Json:
     return {"status": "impaired", **problems} if problems else {"status": "ok"}
 
 
-@operation("GET //readyz", role="anyone", answer=answers.Ready)
+@operation("GET //readyz", role="anyone")
 async def get_readiness(services: Services) -> Response:
     """Whether this process accepts and routes requests, and what else is wrong."""
     reconciler = services.reconciler

@@ -29,7 +29,6 @@ from driftline.formats.capture_line import write_line
 from driftline.serving.bodies.media_types import TEXT_TYPES, UnsupportedMediaError, text_form
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
-from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import (
     of_endpoint,
     of_new_endpoint,
@@ -60,10 +59,7 @@ _SENT_LINES = 256
 _turn = threading.Lock()
 
 
-@operation(
-    "GET /endpoints/{name}/capture/import", role="ingest", of=("name", of_new_endpoint),
-    answer=answers.ImportTarget,
-)  # fmt: skip
+@operation("GET /endpoints/{name}/capture/import", role="ingest", of=("name", of_new_endpoint))
 def import_facts(services: Services, name: Endpoint) -> Json:
     """Return what an import into an endpoint meets: its signature, and the retention."""
     context = services.context
@@ -81,7 +77,7 @@ def import_facts(services: Services, name: Endpoint) -> Json:
 
 @operation(
     "POST /endpoints/{name}/capture/lines", role="ingest", of=("name", of_new_endpoint),
-    answer=answers.Imported, takes=(_LINES,),
+    takes=(_LINES,),
 )  # fmt: skip
 async def import_lines(
     services: Services,
@@ -115,10 +111,7 @@ async def import_lines(
     return {"endpoint": endpoint, "variant": variant, **asdict(stored)}
 
 
-@operation(
-    "GET /endpoints/{name}/capture/hours", role="viewer", of=("name", of_endpoint),
-    answer=answers.Hours,
-)  # fmt: skip
+@operation("GET /endpoints/{name}/capture/hours", role="viewer", of=("name", of_endpoint))
 def captured_hours(
     services: Services,
     name: Endpoint,
@@ -165,7 +158,7 @@ def captured_lines(
     return StreamingResponse(_written(root, endpoint, hour, variant), media_type=_LINES)
 
 
-@operation("POST //v1/cloudevents", role="ingest", answer=answers.Received, takes=_EVENTS)
+@operation("POST //v1/cloudevents", role="ingest", takes=_EVENTS)
 async def receive_cloudevents(
     services: Services,
     request: Request,

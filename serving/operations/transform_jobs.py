@@ -15,7 +15,6 @@ from driftline.access.principal import CURRENT
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
-from driftline.serving.operations import answers
 from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.registry import (
     PAGE,
@@ -44,10 +43,7 @@ from driftline.signature import Signature
 Name = Annotated[str, "The job's name; `driftline job list` shows it."]
 
 
-@operation(
-    "POST /transform-jobs", role="operator",
-    answer=answers.DescribedTransformJob,
-)  # fmt: skip
+@operation("POST /transform-jobs", role="operator")
 def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, Body()]) -> Json:
     """Score files by a model, or as an endpoint does, in the background.
 
@@ -71,8 +67,7 @@ def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, B
 
 
 @operation(
-    "GET /transform-jobs", role="viewer", answer=Page[answers.DescribedTransformJob],
-    command="job list",
+    "GET /transform-jobs", role="viewer", command="job list",
     columns="name=transform_job_name status=transform_job_status records=progress.records"
     " done=progress.files_done files=progress.files created=creation_time reason=failure_reason",
 )  # fmt: skip
@@ -97,17 +92,14 @@ def transform_jobs(
     return page_of(found, limit, lambda one: (one.created_at, one.name.casefold())).map(_shown)
 
 
-@operation("GET /transform-jobs/{name}", role="viewer", answer=answers.DescribedTransformJob)
+@operation("GET /transform-jobs/{name}", role="viewer")
 def transform_job(services: Services, name: Name) -> Json:
     """Return a transform job: what it was asked, its status, and how far it is."""
     with read_connection(services.context.engine) as connection:
         return _shown(jobs.get_job(connection, name))
 
 
-@operation(
-    "POST /transform-jobs/{name}/stop", role="operator",
-    answer=answers.DescribedTransformJob, command="job stop",
-)  # fmt: skip
+@operation("POST /transform-jobs/{name}/stop", role="operator", command="job stop")
 def stop_transform_job(services: Services, name: Name) -> Json:
     """Stop a transform job within seconds; outputs that are whole stay.
 

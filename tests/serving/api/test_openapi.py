@@ -2,13 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import jsonschema_rs
 import pytest
 
 from driftline.serving.operations.registry import OPERATIONS
-from driftline.serving.operations.resources import Collection
 from tests.serving.api_yard import closed, operations_of, populated, tour
 
 # In generated clients an id is a function's name.
@@ -56,7 +54,7 @@ def missing_of(operation):
     )
     for status, answer in answers.items():
         contents = answer.get("content", {})
-        if status != "204" and not any(one.get("schema") for one in contents.values()):
+        if status != "204" and not any("schema" in one for one in contents.values()):
             yield f"schema of {status}"
 
 
@@ -89,18 +87,6 @@ def test_what_is_answered_is_what_the_document_says_and_no_field_more(document, 
             ]
 
     assert wrong == []
-
-
-@pytest.mark.parametrize("collection", get_args(Collection))
-def test_resources_of_every_kind_have_the_form_that_is_documented(server, document, collection):
-    strict = closed(document)
-    listed = described(strict)["GET /api/v1/{collection}"]["responses"]["200"]["content"]
-
-    found = server.client.get(f"/api/v1/{collection}").json()
-
-    assert found["items"]
-    schema = reader(strict, listed["application/json"]["schema"])
-    assert [one.message for one in schema.iter_errors(found)] == []
 
 
 def test_the_tour_comes_by_every_operation(document, calls):
