@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Protocol
 
 from fastapi import Depends, FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +26,8 @@ from starlette.exceptions import HTTPException
 from driftline import __version__
 from driftline.access.gate import Gate
 from driftline.capture.events import pairing, undeclared
+from driftline.capture.events.pairing import Pairing
+from driftline.capture.events.undeclared import UndeclaredEndpoints
 from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError, InputError, UnavailableError
@@ -60,32 +63,19 @@ LOOPS = {"failures": "Times that a fault ended a loop of the server, which was b
 AGAIN_S = 5.0
 
 
+class Running(Protocol):
+    """What goes on as long as the server."""
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+
+
 def create_app(context: ServerContext) -> App:
     """Build the server's ASGI application; its life begins and ends with ASGI's lifespan."""
-    reconciler = EndpointReconciler(context)
-    health = Health(context)
-    registry = CollectorRegistry()
+    settings = context.settings
+    reconciler, health, registry = EndpointReconciler(context), Health(context), CollectorRegistry()
     traffic = Traffic(context.engine, context.now, registry, reconciler.workers)
-    exposition = Exposition(
-        context, registry, lambda: tap.counters, health=health,
-        readiness=lambda: reconciler.readiness,
-    )  # fmt: skip
-
-    async def ask(scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask through the tap, which records it, what no caller waits for."""
-        await tap(scope, receive, send)
-
     invocations = Invocations(context, reconciler, traffic.observe)
-    later = AsyncInvocations(context, reconciler, ask)
-    api: App = BodyLimit(
-        Audited(
-            _api(context, reconciler, exposition, (traffic, health), later),
-            context,
-        ),
-        limit=context.settings.serving.max_request_bytes,
-        timeout_s=context.body_timeout_s,
-    )
-
     answer = traced(invocations, invocations.endpoint)
 
     def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -96,51 +86,68 @@ def create_app(context: ServerContext) -> App:
         serve,
         route=invocations.target,
         now_ns=lambda: round(context.now().timestamp() * 1e9),
-        place=context.settings.capture_place,
+        place=settings.capture_place,
     )
     invocations.mirror_through(tap)
-    settings = context.settings
+    controllers = Controllers(context, reconciler)
+    services = Services(
+        context=context,
+        applier=Applier(context, reconciler, controllers),
+        reconciler=reconciler,
+        # A process that explains is not one that serves; it ends a minute after its last question.
+        models=EndpointModels(
+            context.engine, context.root, trust_pickle=settings.serving.trust_pickle,
+            local_dir=context.local_dir,
+        ),
+        later=AsyncInvocations(context, reconciler, tap),
+        jobs=TransformJobs(context, lambda file: reconciler.outdate([file])),
+        pairing=Pairing(settings.capture_place),
+        undeclared=UndeclaredEndpoints(
+            context.root, context.max_undeclared_endpoints,
+            partial(declared_endpoints, context.engine),
+        ),
+        health=health,
+        exposition=Exposition(
+            context, registry, lambda: tap.counters, health=health,
+            readiness=lambda: reconciler.readiness,
+        ),
+    )  # fmt: skip
+    api = BodyLimit(
+        Audited(_api(services, (reconciler, controllers, traffic, health)), context),
+        limit=settings.serving.max_request_bytes,
+        timeout_s=context.body_timeout_s,
+    )
     if context.authenticator is None:
         return SageMakerErrors(LocalOnly(tap, settings.server.external_url))
     known = Gate(admit_invocations(tap, invocations), context.authenticator, HEALTH_PATHS)
     return SageMakerErrors(LocalOnly(known, settings.server.external_url, settings.own_hosts))
 
 
-def _api(
-    context: ServerContext,
-    reconciler: EndpointReconciler,
-    exposition: Exposition,
-    watch: tuple[Traffic, Health],
-    later: AsyncInvocations,
-) -> FastAPI:
-    controllers = Controllers(context, reconciler)
-    applier = Applier(context, reconciler, controllers)
-    counters = dict.fromkeys(LOOPS, 0)
-    exposition.count("driftline_loop_", lambda: counters, LOOPS)
-    jobs = TransformJobs(context, lambda file: reconciler.outdate([file]))
-    pairs, begun = _receivers(context, exposition)
-    # A process that explains is not one that serves; it ends when nobody has asked for a minute.
-    asked = EndpointModels(
-        context.engine, context.root, trust_pickle=context.settings.serving.trust_pickle,
-        local_dir=context.local_dir,
-    )  # fmt: skip
+def _api(services: Services, running: Iterable[Running]) -> FastAPI:
+    context, failures = services.context, dict.fromkeys(LOOPS, 0)
+    for prefix, counters, about in (
+        ("loop", lambda: failures, LOOPS),
+        ("cloud", lambda: services.pairing.counters, pairing.COUNTED),
+        ("undeclared", lambda: services.undeclared.counters, undeclared.COUNTED),
+    ):
+        services.exposition.count(f"driftline_{prefix}_", counters, about)
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
-        rolling = Rolling(context, applier.promote)
-        runs = (reconciler, controllers, *watch, later, jobs, rolling, pairs)
-        loops = {type(one).__name__: one.run for one in runs}
-        tasks = [asyncio.create_task(_loop(*one, counters)) for one in loops.items()]
-        tasks.append(asyncio.create_task(asyncio.to_thread(resume_marks, context, asked, stop)))
+        rolling = Rolling(context, services.applier.promote)
+        loops = (*running, services.later, services.jobs, rolling, services.pairing)
+        tasks = [asyncio.create_task(_loop(one, failures)) for one in loops]
+        resume = asyncio.to_thread(resume_marks, context, services.models, stop)
+        tasks.append(asyncio.create_task(resume))
         yield
         stop.set()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        closing = (asyncio.to_thread(one.close) for one in (asked, pairs))
-        await asyncio.gather(reconciler.stop(), jobs.stop(), *closing)
+        closing = (asyncio.to_thread(one.close) for one in (services.models, services.pairing))
+        await asyncio.gather(services.reconciler.stop(), services.jobs.stop(), *closing)
 
     api = FastAPI(
         title="driftline", version=__version__, description=ABOUT, lifespan=life,
@@ -150,48 +157,21 @@ def _api(
             Security(HTTPBearer(scheme_name="token", auto_error=False)),
         ],
     )  # fmt: skip
-    services = Services(
-        context,
-        applier,
-        reconciler,
-        asked,
-        later,
-        jobs,
-        pairs,
-        begun,
-        watch[1],
-        exposition,
-    )
     api.include_router(rest.router(services))
     add_pages(api, context.dashboard_url)
     _add_errors(api)
     return api
 
 
-async def _loop(
-    name: str, run: Callable[[], Coroutine[object, object, None]], counters: dict[str, int]
-) -> None:
+async def _loop(one: Running, counters: dict[str, int]) -> None:
     """Run a loop; nobody awaits it, so a fault of ours would end it unseen: it begins again."""
     while True:
         try:
-            return await run()
+            return await one.run()
         except Exception:
             counters["failures"] += 1
-            log.exception("loop=%s failed, begins again", name)
+            log.exception("loop=%s failed, begins again", type(one).__name__)
         await asyncio.sleep(AGAIN_S)
-
-
-def _receivers(
-    context: ServerContext, exposition: Exposition
-) -> tuple[pairing.Pairing, undeclared.UndeclaredEndpoints]:
-    """Return what takes records of others' endpoints, and bounds which; both are counted."""
-    pairs = pairing.Pairing(context.settings.capture_place)
-    exposition.count("driftline_cloud_", lambda: pairs.counters, pairing.COUNTED)
-    begun = undeclared.UndeclaredEndpoints(
-        context.root, context.max_undeclared_endpoints, partial(declared_endpoints, context.engine)
-    )
-    exposition.count("driftline_undeclared_", lambda: begun.counters, undeclared.COUNTED)
-    return pairs, begun
 
 
 def _add_errors(api: FastAPI) -> None:

@@ -29,58 +29,12 @@ _TIMEOUT_S = 900
 _KEPT = ("x-amzn-sagemaker-custom-attributes", "x-amzn-sagemaker-target-variant")
 # Those of an invocation, of which InvokeEndpointAsync has headers of its own.
 _TYPES = ("content-type", "accept")
-_Location = Annotated[
-    str | None,
-    Header(
-        alias="x-amzn-sagemaker-inputlocation",
-        min_length=1,
-        max_length=1024,
-        description="A file in place of a body, as path or URI.",
-    ),
-]
-_InferenceId = Annotated[
-    str | None,
-    Header(
-        alias="x-amzn-sagemaker-inference-id",
-        max_length=64,
-        pattern=r"^[!-~]+$",
-        description="An id of your own for the request.",
-    ),
-]
-_Filename = Annotated[
-    str | None,
-    Header(
-        description="The end of the answer's file name.",
-        alias="x-amzn-sagemaker-filename", max_length=32,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?$",
-    ),
-]  # fmt: skip
-_Extension = Annotated[
-    str | None,
-    Header(
-        description="Folders below the outputs.",
-        alias="x-amzn-sagemaker-s3outputpathextension", max_length=512,
-        pattern=r"^[a-zA-Z0-9!_.*'()/-]+$",
-    ),
-]  # fmt: skip
-_Ttl = Annotated[
-    int,
-    Header(
-        alias="x-amzn-sagemaker-requestttlseconds",
-        ge=60,
-        le=_TTL_S,
-        description="Seconds that the request may wait.",
-    ),
-]
-_Timeout = Annotated[
-    int,
-    Header(
-        alias="x-amzn-sagemaker-invocationtimeoutseconds",
-        ge=1,
-        le=3600,
-        description="Seconds that the model may take.",
-    ),
-]
+
+
+def _header(name: str, about: str, **limits: Any) -> Any:  # noqa: ANN401 - FastAPI's
+    return Header(alias=f"x-amzn-sagemaker-{name}", description=about, **limits)
+
+
 _SHOWN = (
     "inference_id", "status", "failure_reason", "input_location", "output_location",
     "failure_location", "attempts", "received_at", "expires_at", "ended_at",
@@ -109,12 +63,45 @@ async def invoke_async(
     services: Services,
     name: Annotated[str, "The endpoint's name."],
     request: Request,
-    location: _Location = None,
-    inference_id: _InferenceId = None,
-    ttl_s: _Ttl = _TTL_S,
-    timeout_s: _Timeout = _TIMEOUT_S,
-    filename: _Filename = None,
-    extension: _Extension = None,
+    location: Annotated[
+        str | None,
+        _header(
+            "inputlocation",
+            "A file in place of a body, as path or URI.",
+            min_length=1,
+            max_length=1024,
+        ),
+    ] = None,
+    inference_id: Annotated[
+        str | None,
+        _header(
+            "inference-id", "An id of your own for the request.", max_length=64, pattern=r"^[!-~]+$"
+        ),
+    ] = None,
+    ttl_s: Annotated[
+        int, _header("requestttlseconds", "Seconds that it may wait.", ge=60, le=_TTL_S)
+    ] = _TTL_S,
+    timeout_s: Annotated[
+        int, _header("invocationtimeoutseconds", "Seconds that the model may take.", ge=1, le=3600)
+    ] = _TIMEOUT_S,
+    filename: Annotated[
+        str | None,
+        _header(
+            "filename",
+            "The end of the answer's file name.",
+            max_length=32,
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?$",
+        ),
+    ] = None,
+    extension: Annotated[
+        str | None,
+        _header(
+            "s3outputpathextension",
+            "Folders below the outputs.",
+            max_length=512,
+            pattern=r"^[a-zA-Z0-9!_.*'()/-]+$",
+        ),
+    ] = None,
 ) -> Response:
     """Accept an invocation, of a body or of a file, and answer it later by a file.
 
