@@ -76,6 +76,18 @@ class OperationCalls(ServerCalls):
     def tag_alarm(self, name: str, *, tags: Mapping[str, str] | None = ..., without: Sequence[str] = ...) -> Json:
         """Add tags to an alarm and remove others; gives all that it has then."""
 
+    def put_detector(self, document: Any) -> Json:
+        """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
+
+    def detectors(self, *, namespace: str | None = ..., metric_name: str | None = ..., limit: int | None = ...) -> list[Json]:
+        """List detectors by id, all or those that look at a metric."""
+
+    def detector(self, detector_id: str) -> Json:
+        """Show one detector: what it watches, how it learns, what it has learnt."""
+
+    def delete_detector(self, detector_id: str) -> Json:
+        """Delete a detector; an alarm that needs it has it made again."""
+
     def baseline_versions(self, name: str, *, limit: int | None = ...) -> list[Json]:
         """List the versions of a baseline, the newest first, with the monitors that use each."""
 
@@ -133,18 +145,6 @@ class OperationCalls(ServerCalls):
         monitors judge the windows whose rows have changed again.
         """
 
-    def put_detector(self, document: Any) -> Json:
-        """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
-
-    def detectors(self, *, namespace: str | None = ..., metric_name: str | None = ..., limit: int | None = ...) -> list[Json]:
-        """List detectors by id, all or those that look at a metric."""
-
-    def detector(self, detector_id: str) -> Json:
-        """Show one detector: what it watches, how it learns, what it has learnt."""
-
-    def delete_detector(self, detector_id: str) -> Json:
-        """Delete a detector; an alarm that needs it has it made again."""
-
     def erase(self, *, inference_ids: Sequence[str] = ..., event_ids: Sequence[str] = ..., where: str | None = ..., endpoint: str | None = ..., dry_run: bool = ...) -> Json:
         """Remove rows, bodies and labels of inference ids and event ids, and drop what comes later.
         
@@ -175,17 +175,17 @@ class OperationCalls(ServerCalls):
     def async_invocation(self, name: str, inference_id: str) -> Json:
         """Return what came of an asynchronous invocation, or that it waits."""
 
+    def logs(self, endpoint: str, *, variant: str | None = ..., since: datetime | None = ..., limit: int | None = ...) -> list[Json]:
+        """List what the workers of an endpoint have printed, the newest line first.
+        
+        Lines that were printed on the machine of the server that answers; the oldest are deleted.
+        """
+
     def truth_report(self, name: str, *, first: date | str | None = ..., last: date | str | None = ...) -> Json:
         """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.
         
         Labels whose id nothing that was captured has so far, rows with different labels, labels for
         rows that a request does not have, requests that are labelled in part.
-        """
-
-    def logs(self, endpoint: str, *, variant: str | None = ..., since: datetime | None = ..., limit: int | None = ...) -> list[Json]:
-        """List what the workers of an endpoint have printed, the newest line first.
-        
-        Lines that were printed on the machine of the server that answers; the oldest are deleted.
         """
 
     def metrics(self, *, namespace: str | None = ..., name: str | None = ..., dimension: Sequence[str] = ..., recently_active: Literal['PT3H'] | None = ..., limit: int | None = ...) -> list[Json]:
