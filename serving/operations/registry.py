@@ -263,7 +263,7 @@ def _form_of(kind: Any) -> Any:  # noqa: ANN401 - a type
     origin = get_origin(kind)
     if origin in (list, Page):
         inner = _form_of(get_args(kind)[0])
-        return (Items if origin is list else Page)[inner]  # type: ignore[valid-type] # at run time
+        return (Items if origin is list else Page)[inner]
     # What writes its own JSON says nothing of its form.
     is_own = isinstance(kind, type) and "as_dict" in vars(kind)
     is_response = isinstance(kind, type) and issubclass(kind, Response)

@@ -21,6 +21,7 @@ OTHERS = {
 }
 # Bodies and answers that are no JSON: their methods are written by hand.
 BY_HAND = {
+    "POST /endpoints/{name}/invocations": "invoke",
     "POST /endpoints/{name}/async-invocations": "invoke_async",
     "POST /api/v1/endpoints/{name}/truth": "put_truth",
     "POST /api/v1/endpoints/{name}/capture/lines": "import_lines",
