@@ -81,7 +81,8 @@ transform_jobs = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("signature", Text),  # The endpoint's, by which records are read.
-    Column("model", JSON),  # The declared model as it was when the job was created (jobs.py).
+    # The declared model as it was when the job was created (jobs.py).
+    Column("model", JSON, nullable=False),
     # The files, in the order in which they are scored, as found when the job began (run.py): path
     # and output of each. Null: not looked for yet.
     Column("inputs", JSON),

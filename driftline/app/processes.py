@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,6 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.app.listener import listen, serve
-    from driftline.app.transforming import start_transform
     from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
@@ -120,6 +120,16 @@ def run_server(settings: Settings, ready: Ready) -> None:
             start_transform=partial(start_transform, settings.file),
         )
         serve(create_app(context), listener, ready, tls)
+
+
+def start_transform(settings_file: Path | None, job: str, owner: str) -> subprocess.Popen[bytes]:
+    """Start the process of a server's job; it ends with this one, by its standard input."""
+    command = [sys.executable, "-P", "-m", "driftline.app.transform_process", job, owner]
+    if settings_file is not None:
+        command += ["--settings", str(settings_file)]
+    return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
+        command, stdin=subprocess.PIPE, start_new_session=True
+    )
 
 
 def require_reachable(settings: Settings, section: str, host: str) -> None:

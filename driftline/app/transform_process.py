@@ -28,7 +28,7 @@ from driftline.errors import DriftlineError
 from driftline.serving.hosting.child import Launch
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.transform.capture import JobCapture
-from driftline.serving.transform.jobs import OwnedJob, TransformJob
+from driftline.serving.transform.jobs import TransformJob
 from driftline.serving.transform.run import Surroundings, run_job
 from driftline.settings.settings import Settings, load
 
@@ -38,10 +38,9 @@ log = logging.getLogger(__name__)
 def run_stored_job(settings: Settings, name: str, owner: str, stop: threading.Event) -> None:
     """Work on a job of the settings' database until it has ended, or this process is to stop."""
     prepare(settings)
-    models, within = ModelStore(settings.root, settings.local_dir), reach(settings)
+    models = ModelStore(settings.root, settings.local_dir)
 
     def find_model(job: TransformJob) -> Launch:
-        assert job.model is not None
         return Launch(
             str(models.fetch(job.model.file)),
             trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
@@ -52,11 +51,10 @@ def run_stored_job(settings: Settings, name: str, owner: str, stop: threading.Ev
 
     with using_database(settings.database_url) as engine:
         around = Surroundings(
-            settings.local_dir / "transform", DatabaseClock(engine), stop, find_model,
-            partial(JobCapture, engine, settings.root, redactor(settings)),
-            check_input=within.check_data, check_output=within.check_output,
+            engine, owner, settings.local_dir / "transform", DatabaseClock(engine), stop,
+            find_model, partial(JobCapture, settings.root, redactor(settings)), reach(settings),
         )  # fmt: skip
-        run_job(OwnedJob(engine, name, owner), around)
+        run_job(name, around)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

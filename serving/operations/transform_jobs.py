@@ -59,7 +59,7 @@ def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, B
     with context.engine.begin() as connection:
         store.hold_all(connection)  # So that no model is removed that was just chosen.
         model, signature = _pinned(connection, spec)
-        spec, model = _captured(connection, spec, model)
+        spec, model = _captured(connection, spec, model, signature)
         jobs.create_job(connection, spec, by=by, now=now, model=model, signature=signature)
         job = jobs.get_job(connection, spec.transform_job_name)
     services.jobs.look()
@@ -117,7 +117,7 @@ def _shown(job: TransformJob) -> Json:
 
 
 def _captured(
-    connection: Connection, spec: TransformJobSpec, model: PinnedModel
+    connection: Connection, spec: TransformJobSpec, model: PinnedModel, signature: str | None
 ) -> tuple[TransformJobSpec, PinnedModel]:
     """Name the endpoint of a job's captured rows as it is declared, and what they consist of."""
     if spec.captured_as is None:
@@ -130,17 +130,20 @@ def _captured(
             f'"{TRANSFORM_VARIANT}", as rows of jobs are called; expected another endpoint'
         )
     text = endpoint.made.get("signature")
-    if spec.model_name is not None and text is not None:
-        about = store.get_ready(connection, "Model", spec.model_name).made["description"]
+    if spec.endpoint_name is not None:
+        text = signature or text
+    elif text is not None:
         baseline = endpoint.spec["baseline"]
         roles = {} if baseline is None else store.get(connection, "Baseline", baseline).spec
         try:
-            text = job_signature(Signature.from_json(text), about, roles).to_json()
+            text = job_signature(Signature.from_json(text), model.description, roles).to_json()
         except InputError as error:
             raise InputError(f'data_capture_config.endpoint_name "{name}": {error}') from error
-        model = replace(model, captured_signature=text)
     config = DataCaptureConfig(endpoint_name=name)
-    return spec.model_copy(update={"data_capture_config": config}), model
+    return (
+        spec.model_copy(update={"data_capture_config": config}),
+        replace(model, captured_signature=text),
+    )
 
 
 def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel, str | None]:
@@ -166,4 +169,5 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel
         raise InputError(f'model "{name}" stands for many models; expected one by itself')
     if command_of(made["spec"])[0] is not None:
         raise InputError(f'model "{name}" is a command; expected one of a file or folder')
-    return PinnedModel(made["file"], bool(made["trust_pickle"]), positive), signature
+    trusted, about = bool(made["trust_pickle"]), made["description"]
+    return PinnedModel(made["file"], trusted, positive, about), signature

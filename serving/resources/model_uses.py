@@ -54,6 +54,6 @@ def unused(connection: Connection, files: Iterable[str], now: datetime) -> list[
     for used in connection.execute(select(servers.c.model_files)).scalars():
         kept.update(used)
     jobs = transform_jobs.c
-    running = select(jobs.model).where(jobs.ended_at.is_(None), jobs.model.is_not(None))
-    kept.update(model["file"] for model in connection.execute(running).scalars() if model)
+    running = select(jobs.model).where(jobs.ended_at.is_(None))
+    kept.update(model["file"] for model in connection.execute(running).scalars())
     return sorted(set(files) - kept)

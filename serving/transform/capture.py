@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import uuid
 
-from sqlalchemy import Engine
-
 from driftline.capture.redaction.redactor import Redactor
 from driftline.capture.sagemaker.importing import LineStore
 from driftline.errors import ConflictError, UnavailableError, UndecidedError
 from driftline.formats.capture_line import CaptureLine, Side, encoding_of, write_line
 from driftline.formats.media_types import TEXT_MEDIA_TYPES, TextFormat
-from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.model_specs import TRANSFORM_VARIANT
-from driftline.serving.transform.assembly import Assembly, Records
 from driftline.serving.transform.jobs import TransformJob
-from driftline.serving.transform.records import split_records
+from driftline.serving.transform.scoring import Assembly
+from driftline.serving.transform.text import Batch, split_records
 from driftline.signature import Signature
 
 # Of one captured request; a page that shows its body is to stay readable.
@@ -32,31 +29,22 @@ _JOBS = uuid.UUID("0d0c3a36-7f0f-5b1c-8c4e-5a2d1c9be7a4")
 class JobCapture:
     """Captures what the model was sent and answered; a job without capture stores nothing."""
 
-    def __init__(
-        self, engine: Engine, root: str, redactor: Redactor | None, job: TransformJob
-    ) -> None:
+    def __init__(self, root: str, redactor: Redactor | None, job: TransformJob) -> None:
         self._job, self._lines, self._waiting_bytes = job, list[bytes](), 0
         # Among all jobs that ever had this name.
         self._identity = f"{job.name}/{job.created_at.isoformat()}"
-        self._store: LineStore | None = None
-        if (endpoint := job.spec.captured_as) is not None:
-            # As the model answers; of a model by itself it was made when the job was created.
-            text = job.signature if job.spec.endpoint_name is not None else None
-            if job.model is not None and job.model.captured_signature is not None:
-                text = job.model.captured_signature
-            self._signature = (
-                signature_of(engine, endpoint) if text is None else Signature.from_json(text)
-            )
-            self._store = LineStore(
-                root, endpoint, variant=TRANSFORM_VARIANT, redactor=redactor, name=self._identity
-            )
+        text, endpoint = job.model.captured_signature, job.spec.captured_as
+        self._signature = None if text is None else Signature.from_json(text)
+        self._store = endpoint and LineStore(
+            root, endpoint, variant=TRANSFORM_VARIANT, redactor=redactor, name=self._identity
+        )
 
-    def add(self, key: str, batch: Records, assembly: Assembly, answer: bytes) -> None:
+    def add(self, key: str, batch: Batch, assembly: Assembly, answer: bytes) -> None:
         """Take a mini-batch of the file with this output, as lines of some records each.
 
         All have the time at which the job was created, whenever a process came to them.
         """
-        if self._store is None:
+        if not self._store:
             return
         # JSON that is not cut into lines is one record.
         is_whole = assembly.answer_form == "json"
@@ -79,7 +67,7 @@ class JobCapture:
     def store(self) -> None:
         """Store the lines that wait."""
         lines, self._lines, self._waiting_bytes = self._lines, [], 0
-        if self._store is None or not lines:
+        if not (self._store and lines):
             return
         try:
             stored = self._store.store(lines, self._signature)

@@ -64,7 +64,7 @@ class TransformOutput(_Fields):
 
     s3_output_path: str
     accept: str | None = None
-    assemble_with: Literal["None", "Line"] = "None"
+    assemble_with: Literal["None", "Line"] | None = None
 
 
 class DataProcessing(_Fields):
@@ -98,66 +98,54 @@ class TransformJobSpec(_Fields):
     data_processing: DataProcessing = DataProcessing()
     data_capture_config: DataCaptureConfig | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _as_split(cls, given: object) -> object:
-        """Assemble outputs as inputs are split, where a job does not say how."""
-        if not isinstance(given, dict):
-            return given
-        source, output = given.get("transform_input"), given.get("transform_output")
-        if (
-            not (isinstance(source, dict) and isinstance(output, dict))
-            or "split_type" not in source
-        ):
-            return given
-        return {**given, "transform_output": {"assemble_with": source["split_type"], **output}}
-
     @model_validator(mode="after")
     def _go_together(self) -> Self:
-        if problem := self._problem():
-            raise ValueError(problem)
         # Read here, so that a path that is none is refused before anything begins.
-        assert self.input_path is not None
-        assert self.output_path is not None
+        input_path, output_path = self.input_path, self.output_path
+        form, answer_form = self.input_format, self.output_format
+        split, is_csv = self.transform_input.split_type, self.input_format == "csv"
+        is_filtered = not (input_path.is_whole and output_path.is_whole)
+        is_joined = self.data_processing.join_source == "Input"
+        together = self.worker_count * (self.max_payload_in_mb or _MAX_TOGETHER_MB)
+        problems = {
+            "expected one of model_name and endpoint_name": (self.model_name is None)
+            == (self.endpoint_name is None),
+            "data_capture_config of a job with model_name: expected its endpoint_name": (
+                self.data_capture_config is not None and self.captured_as is None
+            ),
+            f"max_concurrent_transforms x max_payload_in_mb is {together}; expected at most "
+            f"{_MAX_TOGETHER_MB}": together > _MAX_TOGETHER_MB,
+            "content_type and accept: expected text/csv, application/jsonlines, application/json "
+            "or application/x-parquet": form is None or answer_form is None,
+            "Parquet is written of Parquet alone; expected it as content_type and accept": (
+                (form == "parquet") != (answer_form == "parquet")
+            ),
+            "Parquet has columns by name: expected no filter, and split_type None": (
+                self.is_parquet and (is_filtered or split == "Line")
+            ),
+            "batch_strategy SingleRecord needs split_type Line": (
+                split == "None" and self.batch_strategy == "SingleRecord" and not self.is_parquet
+            ),
+            "join_source Input: content_type and accept must be of one format": (
+                is_joined and form != answer_form
+            ),
+            "join_source Input: split_type and assemble_with must be the same": (
+                is_joined and not self.is_parquet and split != self.assemble_with
+            ),
+            "filters and joins of CSV work by rows: expected split_type Line": (
+                (is_joined or is_filtered) and split == "None" and is_csv
+            ),
+            "filters of CSV: a row is a list, expected places such as $[1:]": is_csv
+            and not (input_path.takes_positions and output_path.takes_positions),
+        }
+        if problem := next((text for text, is_so in problems.items() if is_so), None):
+            raise ValueError(problem)
         return self
 
-    def _problem(self) -> str | None:
-        """Return what does not go together, or nothing."""
-        if (self.model_name is None) == (self.endpoint_name is None):
-            return "expected one of model_name and endpoint_name"
-        if self.data_capture_config is not None and self.captured_as is None:
-            return "data_capture_config of a job with model_name: expected its endpoint_name"
-        together = self.worker_count * (self.max_payload_in_mb or _MAX_TOGETHER_MB)
-        processing, split = self.data_processing, self.transform_input.split_type
-        if together > _MAX_TOGETHER_MB:
-            return (
-                f"max_concurrent_transforms x max_payload_in_mb is {together}; "
-                f"expected at most {_MAX_TOGETHER_MB}"
-            )
-        if self.input_format is None or self.output_format is None:
-            return (
-                "content_type and accept: expected text/csv, application/jsonlines, "
-                "application/json or application/x-parquet"
-            )
-        if (self.input_format == "parquet") != (self.output_format == "parquet"):
-            return "Parquet is written of Parquet alone; expected it as content_type and accept"
-        is_filtered = processing.input_filter != "$" or processing.output_filter != "$"
-        if self.input_format == "parquet" and (is_filtered or split == "Line"):
-            return "Parquet has columns by name: expected no filter, and split_type None"
-        if split == "None" and (self.batch_strategy == "SingleRecord" and not self.is_parquet):
-            return "batch_strategy SingleRecord needs split_type Line"
-        is_joined = processing.join_source == "Input"
-        if is_joined and self.input_format != self.output_format:
-            return "join_source Input: content_type and accept must be of one format"
-        if is_joined and not self.is_parquet and split != self.transform_output.assemble_with:
-            return "join_source Input: split_type and assemble_with must be the same"
-        if (is_joined or is_filtered) and split == "None" and self.input_format == "csv":
-            return "filters and joins of CSV work by rows: expected split_type Line"
-        if self.input_format == "csv" and not (
-            self.input_path.takes_positions and self.output_path.takes_positions
-        ):
-            return "filters of CSV: a row is a list, expected places such as $[1:]"
-        return None
+    @property
+    def assemble_with(self) -> Literal["None", "Line"]:
+        """How outputs end: as inputs are split, where a job does not say."""
+        return self.transform_output.assemble_with or self.transform_input.split_type
 
     @property
     def captured_as(self) -> str | None:

@@ -17,10 +17,9 @@ from subprocess import Popen, TimeoutExpired
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.disconnects import FailedPasses
-from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 from driftline.serving.tables import transform_queue
-from driftline.serving.transform.jobs import OwnedJob, TransformJob, claim_jobs, get_job
+from driftline.serving.transform.jobs import TransformJob, claim_jobs, get_job
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ class TransformJobs:
             "job=%s process=%d event=process-ended code=%d", job.name, process.pid, code,
         )  # fmt: skip
         try:
-            if await asyncio.to_thread(self._free, job) and job.model is not None:
+            if await asyncio.to_thread(self._free, job):
                 self._ended(job.model.file)
         except SQLAlchemyError as error:
             # It is free all the same when its lease has run out.
@@ -101,9 +100,9 @@ class TransformJobs:
     def _free(self, job: TransformJob) -> bool:
         """Free a job that its process left; return whether it has ended."""
         pause_s = min(2.0 ** (job.attempts - 1), _LONGEST_PAUSE_S)
-        at = self._context.lease_clock() + timedelta(seconds=pause_s)
-        OwnedJob(self._context.engine, job.name, self._owner).give_back(at, counts=True)
-        with read_connection(self._context.engine) as connection:
+        at, key = self._context.lease_clock() + timedelta(seconds=pause_s), job.name.casefold()
+        with self._context.engine.begin() as connection:
+            transform_queue.retry(connection, self._owner, [key], at, counts=True)
             return get_job(connection, job.name).ended_at is not None
 
 

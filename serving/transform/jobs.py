@@ -7,26 +7,18 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
 from driftline.capture.erasure.clearing import ERASED, words_of
-from driftline.database.engine import read_connection
 from driftline.database.paging import Place, is_behind
-from driftline.errors import ConflictError, DriftlineError, NotFoundError
+from driftline.errors import ConflictError, NotFoundError
 from driftline.serving.tables import transform_jobs, transform_queue
 from driftline.serving.transform.definition import JobStatus, TransformJobSpec
 from driftline.validation import nearest
 
-# A job whose processes end so often over one file is at fault itself.
-MAX_ATTEMPTS = 5
-
 _jobs = transform_jobs.c
 # Without the inputs, which may be many.
 _shown = select(*(column for column in _jobs if column is not _jobs.inputs))
-
-
-class LeaseLostError(DriftlineError):
-    """Another process has the job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +35,7 @@ class TransformJob:
     ended_at: datetime | None
     signature: str | None
     attempts: int  # Processes that took it since a file was done.
-    model: PinnedModel | None
+    model: PinnedModel
     file_count: int | None
     files_done: int
     record_count: int
@@ -58,13 +50,13 @@ class TransformJob:
 
 @dataclass(frozen=True, slots=True)
 class PinnedModel:
-    """The model of a server's job as it was when the job was created; later ones change nothing."""
+    """The model of a job as it was when the job was created; later ones change nothing."""
 
     file: str  # Relative to the storage root.
     trust_pickle: bool
     positive: str | None  # The endpoint's, if the job answers as one does.
-    # Of the rows that a model by itself answers, in the table of an endpoint.
-    captured_signature: str | None = None
+    description: Mapping[str, Any]
+    captured_signature: str | None = None  # Of the rows that are captured.
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +74,8 @@ def create_job(
     *,
     by: str,
     now: datetime,
-    model: PinnedModel | None = None,
-    signature: str | None = None,
+    model: PinnedModel,
+    signature: str | None,
 ) -> None:
     """Store a new job; ConflictError when there is one of its name."""
     name = spec.transform_job_name
@@ -93,7 +85,7 @@ def create_job(
         insert(transform_jobs).values(
             key=name.casefold(), name=name, spec=spec.model_dump(mode="json"),
             status="InProgress", created_by=by, created_at=now, next_attempt_at=now,
-            model=model and asdict(model), signature=signature,
+            model=asdict(model), signature=signature,
         )
     )  # fmt: skip
 
@@ -159,29 +151,22 @@ def clear_reasons(
 
     With those of an endpoint go those of jobs of a model by itself: their records may be the same.
     """
-    named = words_of(ids) if ids else None
+    named, of = words_of(ids) if ids else None, endpoint and endpoint.casefold()
     rows = connection.execute(
         select(_jobs.key, _jobs.spec, _jobs.failure_reason).where(
             _jobs.failure_reason.is_not(None), _jobs.failure_reason != ERASED
         )
     )
-    meant = [
+    keys = [
         row.key
         for row in rows
         if (named is not None and named.search(row.failure_reason))
-        or (endpoint is not None and _may_be_of(row.spec, endpoint))
+        or (of is not None and (row.spec["endpoint_name"] or of).casefold() == of)
     ]
     if not dry_run:
-        for key in meant:
-            connection.execute(
-                update(transform_jobs).where(_jobs.key == key).values(failure_reason=ERASED)
-            )
-    return len(meant)
-
-
-def _may_be_of(spec: Mapping[str, Any], endpoint: str) -> bool:
-    of = spec.get("endpoint_name")
-    return of is None or of.casefold() == endpoint.casefold()
+        cleared = update(transform_jobs).where(_jobs.key.in_(keys))
+        connection.execute(cleared.values(failure_reason=ERASED))
+    return len(keys)
 
 
 def described(job: TransformJob) -> dict[str, Any]:
@@ -200,47 +185,7 @@ def described(job: TransformJob) -> dict[str, Any]:
     }
 
 
-class OwnedJob:
-    """A job that this process works on; every write is refused once another one has it."""
-
-    def __init__(self, engine: Engine, name: str, owner: str) -> None:
-        self._engine, self._owner = engine, owner
-        self._key = name.casefold()
-
-    def begin(self, now: datetime) -> TransformJob | None:
-        """Return the job; None when it has ended, or this owner does not have it."""
-        try:
-            self.keep(now, started_at=func.coalesce(_jobs.started_at, now))
-        except LeaseLostError:
-            return None
-        with read_connection(self._engine) as connection:
-            return get_job(connection, self._key)
-
-    def inputs(self) -> list[list[str]] | None:
-        """Return path and output of each file of the job; None before they are stored."""
-        with read_connection(self._engine) as connection:
-            return connection.scalar(select(_jobs.inputs).where(_jobs.key == self._key))
-
-    def keep(self, now: datetime, **values: Any) -> bool:  # noqa: ANN401 - of a row
-        """Renew the lease and store values; return whether the job is to stop."""
-        with self._engine.begin() as connection:
-            if not transform_queue.renew(connection, self._owner, [self._key], now, **values):
-                raise LeaseLostError("another process works on this transform job")
-            query = select(_jobs.status).where(_jobs.key == self._key)
-            return connection.scalar(query) == "Stopping"
-
-    def end(self, status: JobStatus, now: datetime, reason: str | None = None) -> None:
-        """Store how the job ended, and give it back."""
-        with self._engine.begin() as connection:
-            transform_queue.finish(connection, self._owner, self._key, status, now, reason)
-
-    def give_back(self, at: datetime, *, counts: bool, **values: object) -> None:
-        """Let another process go on from a time."""
-        with self._engine.begin() as connection:
-            transform_queue.retry(connection, self._owner, [self._key], at, counts=counts, **values)
-
-
 def _job(row: Row[tuple[Any, ...]]) -> TransformJob:
     found = {field.name: getattr(row, field.name) for field in fields(TransformJob)}
-    spec, model = TransformJobSpec.model_validate(row.spec), row.model
-    return TransformJob(**{**found, "spec": spec, "model": model and PinnedModel(**model)})
+    spec = TransformJobSpec.model_validate(row.spec)
+    return TransformJob(**found | {"spec": spec, "model": PinnedModel(**row.model)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +18,11 @@ from driftline.errors import InputError
 from driftline.formats.arrow_types import missing_of, unit_of, with_missing
 from driftline.formats.location import Location
 from driftline.formats.media_types import TextFormat
-from driftline.serving.transform.assembly import AnswerError
 from driftline.serving.transform.definition import TransformJobSpec
+from driftline.serving.transform.text import AnswerError, Batch
 from driftline.signature import Column, Signature, column_names, names_among
 
 _MAX_ROWS = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class TableBatch:
-    """Some rows of a file in a row."""
-
-    rows: pa.Table
-    first: int  # The number of the first row, from 1.
-
-    @property
-    def count(self) -> int:
-        """How many rows there are."""
-        return int(self.rows.num_rows)
-
-    @property
-    def shown(self) -> bytes:
-        """The first row as text."""
-        return str(list(self.rows.slice(0, 1).to_pylist()[0].values())).encode()
-
-    def part(self, start: int, end: int) -> TableBatch:
-        """Return the rows [start, end)."""
-        return TableBatch(self.rows.slice(start, end - start), self.first + start)
 
 
 def read_schema(file: Location) -> pa.Schema:
@@ -98,7 +75,7 @@ class TableAssembly:
         self._is_joined = spec.data_processing.join_source == "Input"
         self._answers: pa.Schema | None = None
 
-    def batches(self) -> Iterator[TableBatch]:
+    def batches(self) -> Iterator[Batch]:
         """Read the file's rows, as many together as the payload allows."""
         with self._place.open_seekable() as stream:
             table = _opened(self._place, stream)
@@ -110,22 +87,22 @@ class TableAssembly:
                 most = 1
             first = 1
             for rows in table.iter_batches(most):
-                yield TableBatch(pa.Table.from_batches([rows]), first)
+                yield Batch(pa.Table.from_batches([rows]), first)
                 first += rows.num_rows
 
     def writer(self, path: Path) -> TableWriter:
         """Return what writes outputs into a file."""
         return TableWriter(path)
 
-    def request(self, batch: TableBatch) -> bytes:
+    def request(self, batch: Batch) -> bytes:
         """Return the body that the model is sent."""
         sink = io.BytesIO()
-        columns = [_written(batch.rows[name]) for name in self._inputs]
+        columns = [_written(batch.records[name]) for name in self._inputs]
         options = pacsv.WriteOptions(include_header=False)
         pacsv.write_csv(pa.table(columns, names=self._inputs), sink, options)
         return sink.getvalue()
 
-    def output(self, batch: TableBatch, answer: bytes) -> pa.Table:
+    def output(self, batch: Batch, answer: bytes) -> pa.Table:
         """Return what is written for some rows."""
         try:
             rows = [self._row(json.loads(line)) for line in answer.splitlines()]
@@ -145,10 +122,10 @@ class TableAssembly:
         answers = answers.cast(self._answers)
         if not self._is_joined:
             return answers
-        if taken := [name for name in answers.column_names if name in batch.rows.column_names]:
+        if taken := [name for name in answers.column_names if name in batch.records.column_names]:
             raise InputError(f"the files have a column {taken[0]} already, which the job writes")
-        kept = [one.with_type(_plain(one.type)) for one in batch.rows.schema]
-        found = batch.rows.cast(pa.schema(kept))
+        kept = [one.with_type(_plain(one.type)) for one in batch.records.schema]
+        found = batch.records.cast(pa.schema(kept))
         for field, column in zip(answers.schema, answers.columns, strict=True):
             found = found.append_column(field, column)
         return found

@@ -3,42 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pyarrow import fs
 
+from driftline.capture.spool.folder import sync_path
 from driftline.errors import InputError, UndecidedError
 from driftline.formats.data_files import data_files
 from driftline.formats.location import Location, is_pattern, locate
 from driftline.formats.media_types import text_format
 from driftline.serving.bodies.rows import Columns, read_columns
-from driftline.serving.hosting.admission import TimedOutError
-from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
-from driftline.serving.transform.assembly import (
-    AnswerError,
-    Assembly,
-    Records,
-    TextAssembly,
-    cells_of,
-)
+from driftline.serving.hosting.admission import Limits, TimedOutError
+from driftline.serving.hosting.child import Launch, WorkerLostError
+from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
+from driftline.serving.resources.reach import Reach
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.json_path import PathError
-from driftline.serving.transform.outputs import publish, writing
 from driftline.serving.transform.parquet import TableAssembly, read_schema, signature_of_schema
-from driftline.serving.transform.records import Batch, shown_record, split_records
-from driftline.serving.transform.workers import Workers
+from driftline.serving.transform.text import (
+    AnswerError,
+    Batch,
+    TextAssembly,
+    cells_of,
+    split_records,
+)
 from driftline.signature import Column, Signature, column_names
+from driftline.storage import storage_error
 
 log = logging.getLogger(__name__)
 
+Assembly = TextAssembly | TableAssembly
+
+START_TIMEOUT_S = 600.0
+_FIRST_PAUSE_S = 0.1
 _OK = 200
+# What the model says of rows that it is sent again is the same again: not so its own failures.
+_FAILED = 424
 _NUMBERS = "fi"  # Kinds of numpy.
+# A mini-batch is bounded by its bytes; a job waits for no other request behind it.
 _MAX_ROWS = 1 << 26
+# Why there is no answer to a mini-batch that may be sent in parts.
+_REFUSALS = (PathError, AnswerError, WorkerLostError)
 
 
 class RecordError(UndecidedError):
@@ -53,21 +66,9 @@ class InputFile:
     output_key: str
 
 
-class Progress(Protocol):
-    """Is told how far a job is, and may stop it by an error."""
-
-    def scored(self, file: InputFile, batch: Records, assembly: Assembly, answer: bytes) -> None:
-        """Take records that were scored; their file's output is not there yet."""
-
-    def completing(self) -> None:
-        """Take it that all records of a file were scored; its output appears next."""
-
-    def done(self, file: InputFile) -> None:
-        """Take it that the output of a file is there."""
-
-
-def find_files(spec: TransformJobSpec, check: Callable[[str], None]) -> list[InputFile]:
-    """Return the files of a job in the order of their outputs; ``check`` may refuse one."""
+def find_files(spec: TransformJobSpec, reach: Reach | None) -> list[InputFile]:
+    """Return the files of a job in the order of their outputs; all have to be within reach."""
+    check = (lambda _path: None) if reach is None else reach.check_data
     found: dict[str, InputFile] = {}
     for where in spec.transform_input.data_source.s3_data_source.places:
         check(where)
@@ -85,108 +86,97 @@ def find_files(spec: TransformJobSpec, check: Callable[[str], None]) -> list[Inp
 
 
 class Scoring:
-    """Scores the files of one job. ``check_*`` refuse paths, whatever links lead to them."""
+    """Scores the files of one job; lives inside one event loop. Subclasses guard and record it."""
 
     def __init__(
-        self, spec: TransformJobSpec, launch: Launch, progress: Progress, work_dir: Path,
-        *, check_input: Callable[[str], None] = lambda _path: None,
-        check_output: Callable[[str], None] = lambda _path: None,
+        self, spec: TransformJobSpec, work_dir: Path, reach: Reach | None = None,
+        moved: Callable[[int], None] = lambda _count: None,
     ) -> None:  # fmt: skip
-        self._spec, self._launch, self._progress = spec, launch, progress
-        self._work_dir = work_dir
-        self._check_input, self._check_output = check_input, check_output
-        self._workers = Workers(launch, spec.worker_count, spec.model_client_config)
+        self.spec, self.records, self._moved = spec, 0, moved
+        self._work_dir, self._reach = work_dir, reach
         self._signature: Signature | None = None
         self._classes: Sequence[object] = ()
 
-    async def run(self, files: Sequence[InputFile], done: int = 0) -> None:
+    def scored(self, file: InputFile, batch: Batch, assembly: Assembly, answer: bytes) -> None:
+        """Take records that were scored; their file's output is not there yet."""
+        self.records += batch.count
+        self._moved(self.records)
+
+    def completing(self) -> None:
+        """Take it that all records of a file were scored; its output appears next."""
+
+    def done(self) -> None:
+        """Take it that the output of the next file is there."""
+
+    async def score(
+        self, files: Sequence[InputFile], launch: Launch, model: Mapping[str, Any], done: int = 0
+    ) -> None:
         """Score files in their order; the output of each appears when it is whole.
 
         Without the first so many: what is learnt of all files is the same whoever scores.
+        ``model``: what the model says of itself.
         """
+        self._learn([locate(file.path) for file in files], launch, model)
+        signature = None if self._signature is None else self._signature.to_json()
+        client = self.spec.model_client_config
+        # No retries but the job's own.
+        limits = Limits(
+            minimum=0, maximum=self.spec.worker_count, attempts=1,
+            start_timeout_s=START_TIMEOUT_S, timeout_s=client.invocations_timeout_in_seconds,
+        )  # fmt: skip
+        launch = replace(launch, signature=launch.signature or signature, max_rows=_MAX_ROWS)
+        self._pool = Pool(launch.name, launch, limits, noun="model")
         try:
-            await self._prepare([locate(file.path) for file in files])
             for file in files[done:]:
                 await self._transform(file)
         finally:
-            await self._workers.stop()
+            await self._pool.stop()
 
-    async def _prepare(self, places: Sequence[Location]) -> None:
+    def _learn(self, places: Sequence[Location], launch: Launch, model: Mapping[str, Any]) -> None:
         """Learn what the model takes, from itself or from the first records."""
-        description = await self._workers.describe()
-        self._classes = description["classes"] if description["has_probability"] else ()
-        names = description["feature_names"]
-        if self._launch.signature is not None:
-            self._signature = Signature.from_json(self._launch.signature)
+        self._classes = model["classes"] if model["has_probability"] else ()
+        names = model["feature_names"]
+        if launch.signature is not None:
+            self._signature = Signature.from_json(launch.signature)
             names = [column.name for column in self._signature.inputs]
-        elif self._spec.is_parquet:
+        elif self.spec.is_parquet:
             self._signature = signature_of_schema(read_schema(places[0]), names)
-        if self._spec.input_format == "csv":
-            for place in places:
-                assembly = TextAssembly(self._spec, place)
-                if (batch := next(assembly.batches(), None)) is not None:
-                    body = assembly.request(batch)
-                    self._signature = self._learnt(place, batch, body, names)
-                    break
-        if self._launch.signature is None and self._signature is not None:
-            self._workers.sign(self._signature.to_json())
-
-    def _learnt(
-        self, place: Location, batch: Batch, body: bytes, names: Sequence[str] | None
-    ) -> Signature:
-        """Return the types of columns of CSV: numbers where all of the first mini-batch are.
-
-        A header that would be scored as a record is refused: neither the model nor the output may
-        take names for values without a word.
-        """
-        head, *rest = split_records(body, is_csv=True)
-        columns = read_columns(body, "csv", None, _MAX_ROWS)
-        kinds = [one.dtype.kind for one in columns.values()]
-        is_header = names is not None and cells_of(head) == list(names)
-        if self._signature is None and rest and not _has_numbers(columns):
-            is_header |= _has_numbers(read_columns(b"".join(rest), "csv", None, _MAX_ROWS))
-        if is_header:
-            raise InputError(
-                f"{place.shown}: record {batch.first} looks like a header, which would be sent to "
-                "the model as a record; leave it out by transform_input.skip_header (--skip-header)"
-            )
-        if self._signature is not None:
-            return self._signature
-        chosen = names if names is not None and len(names) == len(columns) else list(columns)
-        slugs = column_names(chosen, prefix="feature")
-        return Signature(
-            tuple(
-                Column(name, slug, "double" if kind in _NUMBERS else "string")
-                for name, slug, kind in zip(chosen, slugs, kinds, strict=True)
-            )
-        )
-
-    def _assembly(self, place: Location) -> Assembly:
-        if not self._spec.is_parquet:
-            return TextAssembly(self._spec, place)
-        assert self._signature is not None
-        return TableAssembly(self._spec, place, self._signature, self._classes)
+        for place in places if self.spec.input_format == "csv" else ():
+            assembly = TextAssembly(self.spec, place)
+            if (batch := next(assembly.batches(), None)) is not None:
+                found = _signature_of(assembly.request(batch), names, launch.signature)
+                if found is None:
+                    raise InputError(
+                        f"{place.shown}: record {batch.first} looks like a header, which would be "
+                        "sent to the model as a record; leave it out by "
+                        "transform_input.skip_header (--skip-header)"
+                    )
+                self._signature = self._signature or found
+                break
 
     async def _transform(self, file: InputFile) -> None:
         place = locate(file.path)
-        target = locate(self._spec.transform_output.s3_output_path) / file.output_key
-        self._check_input(file.path)
-        self._check_output(target.shown)
+        target = locate(self.spec.transform_output.s3_output_path) / file.output_key
+        if self._reach is not None:  # Once more, whatever links lead there by now.
+            self._reach.check_data(file.path)
+            self._reach.check_output(target.shown)
         if _is_same(place, target):
             raise InputError(f"{file.path}: its output would replace it; choose another folder")
-        with writing(target, self._work_dir) as path:
-            assembly = self._assembly(place)
+        assembly: Assembly = TextAssembly(self.spec, place)
+        if self.spec.is_parquet:
+            assert self._signature is not None
+            assembly = TableAssembly(self.spec, place, self._signature, self._classes)
+        with _publishing(target, self._work_dir) as path:
             with assembly.writer(path) as writer:
                 await self._score_all(file, assembly, writer)
-            self._progress.completing()
-            publish(path, target)
-        self._progress.done(file)
+            self.completing()
+        self.done()
 
     async def _score_all(
         self, file: InputFile, assembly: Assembly, writer: Any  # noqa: ANN401 - of the assembly
     ) -> None:  # fmt: skip
         """Write the answers of a file in order, with so many mini-batches under way."""
-        window: deque[tuple[Records, asyncio.Task[bytes]]] = deque()
+        window: deque[tuple[Batch, asyncio.Task[bytes]]] = deque()
 
         async def write_oldest() -> None:
             batch, task = window.popleft()
@@ -195,11 +185,11 @@ class Scoring:
                 writer.write(assembly.output(batch, answer))
             except (PathError, AnswerError) as error:
                 raise RecordError(f"{file.path}: {_numbers(batch)}: {error}") from error
-            self._progress.scored(file, batch, assembly, answer)
+            self.scored(file, batch, assembly, answer)
 
         try:
             for batch in assembly.batches():
-                while len(window) >= self._spec.worker_count:
+                while len(window) >= self.spec.worker_count:
                     await write_oldest()
                 window.append((batch, asyncio.create_task(self._score(file, batch, assembly))))
                 await asyncio.sleep(0)  # It is on its way while the next one is read.
@@ -210,13 +200,36 @@ class Scoring:
                 task.cancel()
             await asyncio.gather(*(task for _, task in window), return_exceptions=True)
 
-    async def _score(self, file: InputFile, batch: Records, assembly: Assembly) -> bytes:
-        """Return the model's answer to a mini-batch."""
-        reply = await self._asked(batch, assembly)
-        if isinstance(reply, TimedOutError):
-            raise RecordError(f"{file.path}: {_numbers(batch)}: {reply}")
-        if isinstance(reply, str):
-            raise await self._refused(file, batch, assembly, reply)
+    async def _score(self, file: InputFile, batch: Batch, assembly: Assembly) -> bytes:
+        """Return the model's answer to a mini-batch, or say which record it does not score."""
+        try:
+            retries = self.spec.model_client_config.invocations_max_retries
+            return await self._ask(batch, assembly, retries)
+        except TimedOutError as error:
+            raise RecordError(f"{file.path}: {_numbers(batch)}: {error}") from error
+        except _REFUSALS as error:
+            raise await self._refused(file, batch, assembly, str(error)) from error
+
+    async def _ask(self, batch: Batch, assembly: Assembly, retries: int = 0) -> bytes:
+        """Return the answer to a mini-batch; failures of model and process are retried."""
+        body = assembly.request(batch)
+        for attempt in range(retries + 1):
+            if attempt:
+                await asyncio.sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
+            try:
+                reply = await self._pool.invoke(assembly.form, assembly.answer_form, body)
+            except (WorkerLostError, TimedOutError) as error:
+                if isinstance(error, NoWorkerError) and error.original is not error:
+                    raise error.original from None
+                if attempt == retries:
+                    raise
+                name = self.spec.transform_job_name
+                log.warning("job=%s event=retry error=%s", name, type(error).__name__)
+                continue
+            if reply.status < _FAILED:
+                break
+        if reply.status != _OK:
+            raise AnswerError(reply.message)
         if text_format(reply.media_type) != assembly.answer_form:
             raise RecordError(
                 f"the model answered {reply.media_type}, and accept names another; expected "
@@ -224,47 +237,108 @@ class Scoring:
             )
         return reply.body
 
-    async def _asked(
-        self, batch: Records, assembly: Assembly, retries: int | None = None
-    ) -> Reply | TimedOutError | str:
-        """Return the model's answer, or why there is none."""
-        try:
-            body = assembly.request(batch)
-            reply = await self._workers.ask(
-                assembly.form, assembly.answer_form, body, retries=retries
-            )
-        except (PathError, AnswerError, WorkerLostError) as error:
-            return str(error)
-        except TimedOutError as error:
-            return error
-        return reply if reply.status == _OK else reply.message
-
     async def _refused(
-        self, file: InputFile, batch: Records, assembly: Assembly, said: str
+        self, file: InputFile, batch: Batch, assembly: Assembly, said: str
     ) -> RecordError:
         """Return an error that names the first record that the model does not score, by halves."""
         record = batch
         while record.count > 1:
             middle = record.count // 2
-            half = record.part(0, middle)
-            is_scored = isinstance(await self._asked(half, assembly, retries=0), Reply)
-            record = record.part(middle, record.count) if is_scored else half
+            try:
+                await self._ask(half := record.part(0, middle), assembly)
+            except (TimedOutError, *_REFUSALS):
+                record = half
+            else:
+                record = record.part(middle, record.count)
         if batch.count > 1:
-            refusal = await self._asked(record, assembly, retries=0)
-            if isinstance(refusal, Reply):
+            try:
+                await self._ask(record, assembly)
+            except (TimedOutError, *_REFUSALS) as error:
+                said = str(error)
+            else:
                 return RecordError(
                     f"{file.path}: {_numbers(batch)}: {said}; each half of them was scored when "
                     "sent alone"
                 )
-            said = str(refusal)
         # Not the record itself, as the reason has it.
         log.warning("event=record-failed output=%s record=%d", file.output_key, record.first)
-        shown = shown_record(record.shown)
-        return RecordError(f"{file.path}: record {record.first} ({shown}): {said}")
+        return RecordError(f"{file.path}: record {record.first} ({record.shown}): {said}")
+
+
+def score_here(
+    spec: TransformJobSpec, launch: Launch, work_dir: Path, moved: Callable[[int], None]
+) -> tuple[int, int]:
+    """Score the files of a job in this process; return how many files and records they were.
+
+    ``moved`` is told how many records are done.
+    """
+    files, scoring = find_files(spec, None), Scoring(spec, work_dir, moved=moved)
+
+    async def score() -> None:
+        about, child = await describe_model(launch, timeout_s=START_TIMEOUT_S)
+        await child.stop()
+        await scoring.score(files, launch, about)
+
+    asyncio.run(score())
+    return len(files), scoring.records
+
+
+def _signature_of(body: bytes, names: Sequence[str] | None, given: str | None) -> Signature | None:
+    """Return the types of columns of CSV: numbers where all of the first mini-batch are.
+
+    None for a header, which would be scored as a record: neither the model nor the output may take
+    names for values without a word.
+    """
+    head, *rest = split_records(body, is_csv=True)
+    columns = read_columns(body, "csv", None, _MAX_ROWS)
+    is_header = names is not None and cells_of(head) == list(names)
+    if given is None and rest and not _has_numbers(columns):
+        is_header |= _has_numbers(read_columns(b"".join(rest), "csv", None, _MAX_ROWS))
+    if is_header:
+        return None
+    chosen = names if names is not None and len(names) == len(columns) else list(columns)
+    slugs = column_names(chosen, prefix="feature")
+    return Signature(
+        tuple(
+            Column(name, slug, "double" if values.dtype.kind in _NUMBERS else "string")
+            for name, slug, values in zip(chosen, slugs, columns.values(), strict=True)
+        )
+    )
 
 
 def _has_numbers(columns: Columns) -> bool:
     return any(one.dtype.kind in _NUMBERS for one in columns.values())
+
+
+@contextmanager
+def _publishing(target: Location, work_dir: Path) -> Iterator[Path]:
+    """Yield a hidden file to write, which becomes an output when the block ends without an error.
+
+    For a bucket, which appends nothing, it is in ``work_dir``. What killed processes left of the
+    same output is removed.
+    """
+    folder = Path(target.path).parent if target.is_local else work_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = f".{hashlib.sha256(target.path.encode()).hexdigest()[:16]}."
+    for part in folder.glob(f"{prefix}*.part"):
+        part.unlink(missing_ok=True)
+    path = folder / f"{prefix}{uuid.uuid4().hex[:8]}.part"
+    try:
+        yield path
+        if target.is_local:
+            sync_path(path)
+            path.replace(target.path)
+            sync_path(folder)
+            return
+        try:
+            fs.copy_files(
+                str(path), target.path,
+                source_filesystem=fs.LocalFileSystem(), destination_filesystem=target.system,
+            )  # fmt: skip
+        except OSError as error:
+            raise storage_error(target.shown, error) from error
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _is_same(one: Location, other: Location) -> bool:
@@ -273,6 +347,6 @@ def _is_same(one: Location, other: Location) -> bool:
     return one.shown == other.shown
 
 
-def _numbers(batch: Records) -> str:
+def _numbers(batch: Batch) -> str:
     last = batch.first + batch.count - 1
     return f"record {last}" if batch.count == 1 else f"records {batch.first} to {last}"

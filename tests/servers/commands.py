@@ -56,7 +56,6 @@ MODULES = (
     "driftline.app.processes",
     "driftline.settings.settings",
     "driftline.app.transform_process",
-    "driftline.app.transforming",
     "driftline.baseline.store",
     "encodings.idna",
     "httpcore._sync",

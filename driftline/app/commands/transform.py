@@ -109,9 +109,9 @@ def _here(
 ) -> Mapping[str, Any]:
     """Run a job in this process."""
     # Imported here: what runs models is slow to import, and not needed for a job of a server.
-    from driftline.app.transforming import transform_here
     from driftline.serving.hosting.child import Launch
     from driftline.serving.hosting.formats.table import find_model, require_trusted
+    from driftline.serving.transform.scoring import score_here
 
     settings = options.load_settings(config_file)
     options.open_places(
@@ -124,11 +124,15 @@ def _here(
     launch = Launch(
         str(found.path.absolute()), settings.serving.trust_pickle, text, name=found.path.name
     )
+    job = _checked(spec)
     with progress("transform", unit="records") as advance:
-        return transform_here(
-            _checked(spec), launch, settings.local_dir / "transform",
-            lambda records: advance(records, None),
-        )  # fmt: skip
+        files, records = score_here(
+            job, launch, settings.local_dir / "transform", lambda done: advance(done, None)
+        )
+    return {
+        **job.model_dump(mode="json"), "transform_job_status": "Completed", "failure_reason": None,
+        "progress": {"files": files, "files_done": files, "records": records},
+    }  # fmt: skip
 
 
 def _checked(spec: Mapping[str, Any]) -> TransformJobSpec:

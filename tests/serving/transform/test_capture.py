@@ -12,9 +12,10 @@ from driftline.capture.tables.dataset import Dataset
 from driftline.serving.hosting.child import Launch
 from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.reach import Reach
+from driftline.serving.tables import transform_queue
 from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.jobs import OwnedJob, claim_jobs, create_job, get_job
+from driftline.serving.transform.jobs import PinnedModel, claim_jobs, create_job, get_job
 from driftline.serving.transform.run import Surroundings, run_job
 from tests.serving.conftest import NOW, resource
 
@@ -65,16 +66,18 @@ def spec(name, data, folder, captured_as=None, content_type="text/csv", **more):
 def run(server, trained, job, tmp_path, *, when=NIGHT, capture=JobCapture, begins=True):
     """Run a job that was created at some time, as the process of a server does."""
     signature = signature_of(server.engine, "flights").to_json()
+    about = {"has_probability": True, "classes": [0, 1], "feature_names": COLUMNS}
+    model = PinnedModel(str(trained.file), True, None, about, captured_signature=signature)
     with server.engine.begin() as connection:
         if begins:
-            create_job(connection, job, by="ada", now=when, signature=signature)
+            create_job(connection, job, by="ada", now=when, model=model, signature=signature)
         claim_jobs(connection, "here", when, 1)
     launch = Launch(str(trained.file), signature=signature)
     around = Surroundings(
-        tmp_path, lambda: NOW, threading.Event(), lambda _job: launch,
-        partial(capture, server.engine, str(server.root), None),
+        server.engine, "here", tmp_path, lambda: NOW, threading.Event(), lambda _job: launch,
+        partial(capture, str(server.root), None), Reach(outputs=(str(tmp_path),)),
     )  # fmt: skip
-    return run_job(OwnedJob(server.engine, job.transform_job_name, "here"), around)
+    return run_job(job.transform_job_name, around)
 
 
 def table(server, endpoint):
@@ -240,7 +243,7 @@ def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_pat
     refused = server.client.delete("/api/v1/endpoints/brief")
     with server.engine.begin() as connection:
         claim_jobs(connection, "here", server.context.lease_clock(), 1)
-    OwnedJob(server.engine, "late", "here").end("Stopped", NOW)
+        transform_queue.finish(connection, "here", "late", "Stopped", NOW)
 
     assert created.status_code == 200, created.text
     assert refused.status_code == 409
