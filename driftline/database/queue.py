@@ -116,17 +116,6 @@ class Queue:
         again = {"next_attempt_at": at, "attempts": attempts if counts else attempts - 1, **values}
         self._write(connection, owner, keys, again | self._lease.released())
 
-    def expire(
-        self, connection: Connection, now: datetime, status: str, reason: str,
-        *where: ColumnElement[bool], **values: object,
-    ) -> None:  # fmt: skip
-        """End free rows that are not worth an attempt."""
-        connection.execute(
-            update(self.table)
-            .where(self.is_free(now), *where)
-            .values(status=status, failure_reason=reason, ended_at=now, **values)
-        )
-
     def drop_ended(self, connection: Connection, before: datetime) -> None:
         """Delete rows that ended before a time."""
         connection.execute(delete(self.table).where(self.table.c.ended_at < before))

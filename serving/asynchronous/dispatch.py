@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -19,7 +18,6 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.disconnects import FailedPasses
-from driftline.database.engine import read_connection
 from driftline.database.leases import renewing
 from driftline.database.queue import RENEW_S
 from driftline.errors import DriftlineError, InputError
@@ -28,18 +26,17 @@ from driftline.loopback import App, Message
 from driftline.serving.asynchronous.erasing import remove_files
 from driftline.serving.asynchronous.outcome import measure, measure_backlogs, notify
 from driftline.serving.asynchronous.queue import (
+    KEPT,
     MAX_ATTEMPTS,
     AsyncRequest,
     AsyncStatus,
-    backlogs,
     claim,
-    clean_up,
 )
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.routing import ServedEndpoint
 from driftline.serving.http.invocations import LATER
-from driftline.serving.tables import async_queue
+from driftline.serving.tables import async_queue, async_requests
 
 log = logging.getLogger(__name__)
 
@@ -76,24 +73,38 @@ class AsyncInvocations:
         self._wake.set()
 
     async def run(self) -> None:
-        """Answer what waits, for ever; what is under way at the end goes back to the queue."""
+        """Answer what waits, and look after what nobody comes to, for ever.
+
+        What is under way at the end goes back to the queue.
+        """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._answer())
+            group.create_task(self._upkeep())
+
+    async def _answer(self) -> None:
         failures = FailedPasses(log, "asynchronous")
-        look_after_s = 0.0
         try:
             with renewing(self._renew, RENEW_S, "asynchronous"):
                 while True:
                     with failures.noted(SQLAlchemyError):
-                        served = list(self._served())
-                        for one in served:
+                        for one in list(self._served()):
                             await self._take(one)
-                        if time.monotonic() >= look_after_s:
-                            look_after_s = time.monotonic() + EXPIRE_S
-                            await asyncio.to_thread(self._look_after, served)
                     self._wake.clear()
                     with suppress(TimeoutError):
                         await asyncio.wait_for(self._wake.wait(), LOOK_S)
         finally:
             await asyncio.shield(self._leave())
+
+    async def _upkeep(self) -> None:
+        """End what waits too long, tell how long queues are, and forget what is old.
+
+        Beside the answering, so that a slow bucket keeps no request waiting.
+        """
+        failures = FailedPasses(log, "asynchronous upkeep")
+        while True:
+            with failures.noted(SQLAlchemyError, DriftlineError, OSError):
+                await asyncio.to_thread(self._look_after, list(self._served()))
+            await asyncio.sleep(EXPIRE_S)
 
     def _renew(self) -> None:
         if ids := list(self._running):
@@ -127,12 +138,12 @@ class AsyncInvocations:
                 task = asyncio.create_task(self._work(request, served))
                 self._running[request.id] = served.name, task
 
-    def _claim(
-        self, served: ServedEndpoint, count: int, *, is_expired: bool = False
-    ) -> list[AsyncRequest]:
+    def _claim(self, served: ServedEndpoint, count: int) -> list[AsyncRequest]:
+        now = self._now()
+        is_of = async_requests.c.endpoint == served.name
         with self._context.engine.begin() as connection:
             return claim(
-                connection, self._owner, served.name, count, self._now(), is_expired=is_expired
+                connection, self._owner, count, now, is_of, async_requests.c.expires_at > now
             )
 
     async def _work(self, request: AsyncRequest, served: ServedEndpoint) -> None:
@@ -153,8 +164,6 @@ class AsyncInvocations:
 
     async def _outcome(self, request: AsyncRequest) -> Outcome | None:
         """Return how a request ends; None: not yet, the endpoint has no room for it."""
-        if request.expires_at <= self._now():
-            return _expired(request)
         if request.attempts > MAX_ATTEMPTS:
             reason = f"{MAX_ATTEMPTS} attempts ended without an answer; the server's log says why"
             return Outcome("Failed", reason)
@@ -217,13 +226,16 @@ class AsyncInvocations:
         return sent[0]["status"], variant, b"".join(one.get("body", b"") for one in sent[1:])
 
     def _end(
-        self, request: AsyncRequest, served: ServedEndpoint, outcome: Outcome, began_at: datetime
+        self,
+        request: AsyncRequest,
+        served: ServedEndpoint | None,
+        outcome: Outcome,
+        began_at: datetime,
     ) -> None:
         """Write the file, then close the request with its notification and metrics."""
         with self._context.engine.begin() as connection:
             if not async_queue.renew(connection, self._owner, [request.id], self._now()):
                 return  # Another server has it, or it was erased.
-        desired = served.routes[0].desired
         status, reason = outcome.status, outcome.reason
         if outcome.content is not None:
             try:
@@ -236,10 +248,13 @@ class AsyncInvocations:
                 self._write(request.failure_location, text.encode())
             except InputError as error:
                 log.warning("request=%s event=failure-not-written error=%s", request.id, error)
-        assert desired.answers_later is not None
-        topics = desired.answers_later["output_config"]["notification_config"]
-        channel = topics["success_topic" if status == "Completed" else "error_topic"]
-        now = self._now()
+        channel, variant, now = None, outcome.variant, self._now()
+        if served is not None:
+            desired = served.routes[0].desired
+            assert desired.answers_later is not None
+            topics = desired.answers_later["output_config"]["notification_config"]
+            channel = topics["success_topic" if status == "Completed" else "error_topic"]
+            variant = variant or desired.name
         with self._context.engine.begin() as connection:
             if not async_queue.finish(
                 connection, self._owner, request.id, status, now, reason, content=None
@@ -249,8 +264,8 @@ class AsyncInvocations:
                 connection, channel, request, status, now, reason
             )
             measure(
-                connection, request, status, now, variant=outcome.variant or desired.name,
-                began_at=began_at, is_notified=is_notified,
+                connection, request, status, now,
+                variant=variant, began_at=began_at, is_notified=is_notified,
             )  # fmt: skip
         log.info("request=%s endpoint=%s event=%s", request.id, request.endpoint, status.lower())
 
@@ -259,32 +274,25 @@ class AsyncInvocations:
         locate(where).write(content)
 
     def _look_after(self, served: Sequence[ServedEndpoint]) -> None:
-        """End what waited too long, tell how long queues are, and forget what is to be forgotten.
-
-        What waited too long ends also while its endpoint has no room for it.
-        """
-        now = self._now()
+        now, engine = self._now(), self._context.engine
         minute = now.replace(second=0, microsecond=0)
-        instances = {one.name: _instances(one) for one in served}
-        with read_connection(self._context.engine) as connection:
-            found = backlogs(connection)
-        with self._context.engine.begin() as connection:
-            measure_backlogs(connection, instances, found, minute)
-            clean_up(connection, list(instances), now)
-        try:
-            for one in served:
-                for late in self._claim(one, _EXPIRED_AT_ONCE, is_expired=True):
-                    self._end(late, one, _expired(late), now)
-            remove_files(self._context.engine, now)
-        except (DriftlineError, OSError) as error:  # Leases of late ones run out: tried again.
-            log.warning("event=not-looked-after error=%s", type(error).__name__)
+        with engine.begin() as connection:
+            measure_backlogs(connection, {one.name: _instances(one) for one in served}, minute)
+            async_queue.drop_ended(connection, now - KEPT)
+            # Also while their endpoint has no room for them, or nobody serves it any more.
+            is_late = async_requests.c.expires_at <= now
+            late = claim(connection, self._owner, _EXPIRED_AT_ONCE, now, is_late)
+        endpoints = {one.name: one for one in served}
+        for one in late:
+            reason = f"nobody came to it before {one.expires_at.isoformat()}"
+            try:
+                self._end(one, endpoints.get(one.endpoint), Outcome("Expired", reason), now)
+            except (DriftlineError, OSError) as error:  # Tried again when its lease has run out.
+                log.warning("request=%s event=later error=%s", one.id, type(error).__name__)
+        remove_files(engine, now)
 
     def _now(self) -> datetime:
         return self._context.lease_clock()
-
-
-def _expired(request: AsyncRequest) -> Outcome:
-    return Outcome("Expired", f"nobody came to it before {request.expires_at.isoformat()}")
 
 
 def _at_once(served: ServedEndpoint) -> int:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from driftline.alerts import tables
 from driftline.alerts.metrics.adding import add
@@ -23,8 +23,9 @@ from driftline.alerts.notify.event import REGION, Event
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.rows import new_message_id, queue_message
-from driftline.serving.asynchronous.queue import AsyncRequest, AsyncStatus, Backlog
+from driftline.serving.asynchronous.queue import AsyncRequest, AsyncStatus
 from driftline.serving.metrics.traffic import NAMESPACE
+from driftline.serving.tables import async_queue, async_requests
 
 log = logging.getLogger(__name__)
 
@@ -128,43 +129,38 @@ def measure(
         ("TimeInBacklog", max(0.0, backlog_ms), "Milliseconds"),
         ("TotalProcessingTime", max(0.0, whole_ms), "Milliseconds"),
     ]
-    points = [_point(name, dimensions, now, value, unit) for name, value, unit in found]
-    add(connection, points, now=now)
+    add(connection, _points(found, dimensions, now), now=now)
 
 
-def measure_backlogs(
-    connection: Connection,
-    instances: Mapping[str, int],
-    found: Mapping[str, Backlog],
-    now: datetime,
-) -> None:
+def measure_backlogs(connection: Connection, instances: Mapping[str, int], now: datetime) -> None:
     """Add the metrics of all backlogs for the minute that begins now; the first caller does it."""
-    for endpoint, count in instances.items():
-        points = _backlog_points(endpoint, count, found.get(endpoint), now)
+    requests = async_requests.c
+    query = select(requests.endpoint, func.count(), func.min(requests.received_at))
+    rows = connection.execute(
+        query.where(async_queue.is_unfinished()).group_by(requests.endpoint)
+    ).all()
+    waiting = {
+        endpoint: (count, (now - oldest).total_seconds()) for endpoint, count, oldest in rows
+    }
+    for endpoint, workers in instances.items():
+        count, age_s = waiting.get(endpoint, (0, 0.0))
+        values: list[tuple[str, float, str | None]] = [
+            ("ApproximateBacklogSize", count, None),
+            ("ApproximateAgeOfOldestRequest", max(0.0, age_s), "Seconds"),
+            ("HasBacklogWithoutCapacity", count > 0 and not workers, None),
+        ]
+        if workers:  # Without an instance there is no such number.
+            values.append(("ApproximateBacklogSizePerInstance", count / workers, None))
+        points = _points(values, {"EndpointName": endpoint}, now)
         add(connection, points, f"async-{endpoint}-{now.isoformat()}", now=now)
 
 
-def _backlog_points(
-    endpoint: str, instances: int, backlog: Backlog | None, now: datetime
-) -> Iterator[Datapoint]:
-    count = 0 if backlog is None else backlog.count
-    age_s = 0.0 if backlog is None else max(0.0, (now - backlog.oldest).total_seconds())
-    dimensions = {"EndpointName": endpoint}
-    yield _point("ApproximateBacklogSize", dimensions, now, float(count))
-    yield _point("ApproximateAgeOfOldestRequest", dimensions, now, age_s, "Seconds")
-    yield _point("HasBacklogWithoutCapacity", dimensions, now, float(count > 0 and not instances))
-    if instances:
-        # Without an instance there is no such number.
-        yield _point("ApproximateBacklogSizePerInstance", dimensions, now, count / instances)
-
-
-def _point(
-    name: str,
-    dimensions: Mapping[str, str],
-    now: datetime,
-    value: float,
-    unit: str | None = None,
-) -> Datapoint:
-    return Datapoint(
-        NAMESPACE, name, dict(dimensions), now, values=[value], counts=[1.0], unit=unit
-    )
+def _points(
+    values: Iterable[tuple[str, float, str | None]], dimensions: Mapping[str, str], now: datetime
+) -> list[Datapoint]:
+    return [
+        Datapoint(
+            NAMESPACE, name, dict(dimensions), now, values=[float(value)], counts=[1.0], unit=unit
+        )
+        for name, value, unit in values
+    ]

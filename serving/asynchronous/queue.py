@@ -12,12 +12,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, func, insert, select, true
+from sqlalchemy import ColumnElement, Connection, Row, insert, select
 
 from driftline.errors import NotFoundError
 from driftline.serving.tables import async_queue, async_requests
@@ -52,14 +52,6 @@ class AsyncRequest:
     ended_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """The requests of an endpoint that are not answered yet."""
-
-    count: int
-    oldest: datetime
-
-
 _COLUMNS = [_table[field.name] for field in fields(AsyncRequest)]
 
 
@@ -86,31 +78,10 @@ def get_request(connection: Connection, endpoint: str, inference_id: str) -> Asy
 
 
 def claim(
-    connection: Connection, owner: str, endpoint: str, count: int, now: datetime, *,
-    is_expired: bool = False,
-) -> list[AsyncRequest]:  # fmt: skip
-    """Take the oldest requests that no server works on, at most so many; or those too late."""
-    is_late = _table.expires_at <= now if is_expired else true()
-    rows = async_queue.claim(connection, owner, now, count, _table.endpoint == endpoint, is_late)
-    return [_request(row) for row in rows]
-
-
-def backlogs(connection: Connection) -> Mapping[str, Backlog]:
-    """Return what waits or is under way, by endpoint."""
-    query = (
-        select(_table.endpoint, func.count(), func.min(_table.received_at))
-        .where(async_queue.is_unfinished())
-        .group_by(_table.endpoint)
-    )
-    return {endpoint: Backlog(count, at) for endpoint, count, at in connection.execute(query)}
-
-
-def clean_up(connection: Connection, served: Collection[str], now: datetime) -> None:
-    """End late requests of endpoints that nobody serves any more; drop those of long ago."""
-    is_over = (_table.expires_at <= now, _table.endpoint.not_in(served))
-    reason = "no endpoint answered"
-    async_queue.expire(connection, now, "Expired", reason, *is_over, content=None)
-    async_queue.drop_ended(connection, now - KEPT)
+    connection: Connection, owner: str, count: int, now: datetime, *where: ColumnElement[bool]
+) -> list[AsyncRequest]:
+    """Take the oldest requests that no server works on, at most so many."""
+    return [_request(row) for row in async_queue.claim(connection, owner, now, count, *where)]
 
 
 def _request(row: Row[tuple[Any, ...]]) -> AsyncRequest:
