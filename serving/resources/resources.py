@@ -8,26 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.parts import own_names
 from driftline.alerts.math.query import read_dimensions
-from driftline.capture.tap.target import is_name
 from driftline.errors import InputError
 from driftline.serving.resources.model_specs import Pipeline
-from driftline.serving.resources.spec import Spec
+from driftline.serving.resources.spec import Name, Spec
 from driftline.serving.resources.specs import KINDS, SECRET_FIELDS, SPECS, Kind
-from driftline.validation import nearest, shown, told
+from driftline.validation import shown, told
 
 MAX_RESOURCES = 1000
 _ALARM_NAME_MAX = 255
 # Their names are free text, and unique over both.
 ALARM_KINDS: tuple[Kind, ...] = ("Alarm", "CompositeAlarm")
-_ADAPTERS: dict[Kind, TypeAdapter[Spec]] = {kind: TypeAdapter(SPECS[kind]) for kind in KINDS}
-_ENVELOPE = ("kind", "name", "owner", "tags", "spec")
 
 
 class ResourceError(InputError):
@@ -82,43 +87,83 @@ def _parse(document: object, number: int) -> Resource:
     where = f"resource {number}"
     if not isinstance(document, Mapping):
         raise ResourceError(f"{where} is {shown(document)}; expected kind, name and spec")
-    kind = document.get("kind")
+    kind, name = document.get("kind"), document.get("name")
     if kind not in KINDS:
         raise ResourceError(f"{where}: kind {shown(kind)}; expected one of {', '.join(KINDS)}")
-    name = _checked_name(kind, document.get("name"), where)
-    where = f'{kind} "{name}"'
-    for key in document:
-        if key not in _ENVELOPE:
-            near = nearest(str(key), _ENVELOPE)
-            raise ResourceError(f"{where}: unknown key {shown(key)}; {near}")
-    owner, tags, spec = document.get("owner"), document.get("tags"), document.get("spec")
-    if not isinstance(spec, Mapping):
-        raise ResourceError(f"{where}: spec {shown(spec)}; expected an object")
-    if kind in ALARM_KINDS:
-        spec, tags = _aws_names(kind, name, spec, tags, where)
-    if owner is not None and not (isinstance(owner, str) and len(owner) <= 255):
-        raise ResourceError(f"{where}: owner {shown(owner)}; expected text")
-    if tags is not None and not _is_texts(tags):
-        raise ResourceError(f"{where}: tags {shown(tags)}; expected an object of texts")
-    return Resource(kind, name, _checked_spec(kind, spec, where), owner, dict(tags or {}))
-
-
-def _aws_names(
-    kind: Kind, name: str, spec: Mapping[str, object], tags: object, where: str
-) -> tuple[dict[str, object], object]:
-    """Take CloudWatch's names of an alarm's fields; its Tags are the resource's."""
+    if isinstance(name, str) and name.isprintable():
+        where = f'{kind} "{name[:_ALARM_NAME_MAX]}"'
     try:
-        found = _snake_case(kind, name, spec)
+        found = _FORMS[kind].model_validate(document)
     except InputError as error:
         raise ResourceError(f"{where}: {error}") from error
-    if "Tags" not in spec:
-        return found, tags
-    if tags is not None:
-        raise ResourceError(f'{where}: "Tags" and "tags"; expected one of them')
-    return found, _read_tags(found.pop("tags", None))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        # A secret may stand in the field that is wrong.
+        said = told(first, secrets=(*SECRET_FIELDS, "url")).removeprefix(": ")
+        raise ResourceError(f"{where}: {said}") from None
+    return Resource(kind, found.name, found.spec, found.owner, found.tags or {})
 
 
-def _snake_case(kind: Kind, name: str, spec: Mapping[str, object]) -> dict[str, object]:
+def resource_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a resource file: one resource, or a list of them.
+
+    In the part that draft 7 has, which editors read. Only the server checks how fields go
+    together: ``driftline apply --dry-run``.
+    """
+    one: Any = Annotated[Union[tuple(_FORMS.values())], Field(discriminator="kind")]  # noqa: UP007 - of a list
+    either: Any = one | list[one]
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Resources of driftline",
+        **TypeAdapter(either).json_schema(),
+    }
+
+
+def _alarm_name(name: str) -> str:
+    # "." and ".." stand for folders in the address of an alarm's page.
+    is_long = len(name) > _ALARM_NAME_MAX
+    if is_long or not (name.strip() and name.isprintable()) or name in (".", ".."):
+        raise ValueError(
+            f"{shown(name)}; expected 1 to {_ALARM_NAME_MAX} printable characters, not all blank, "
+            'not "." or ".."'
+        )
+    return name
+
+
+class _Declared(Spec):
+    kind: Kind
+    name: Any
+    owner: Annotated[str, Field(max_length=255)] | None = None
+    tags: dict[str, str] | None = None
+    spec: Any
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_aws_names(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Take CloudWatch's names of an alarm's fields; its Tags are the resource's."""
+        spec = given.get("spec")
+        if given["kind"] not in ALARM_KINDS or not isinstance(spec, Mapping):
+            return given
+        found = _snake_case(given["kind"], given.get("name"), spec)
+        if "Tags" not in spec:
+            return {**given, "spec": found}
+        if given.get("tags") is not None:
+            raise ValueError('"Tags" and "tags"; expected one of them')
+        return {**given, "spec": found, "tags": _read_tags(found.pop("tags", None))}
+
+
+def _form_of(kind: Kind) -> type[_Declared]:
+    name = Annotated[str, AfterValidator(_alarm_name)] if kind in ALARM_KINDS else Name
+    fields: dict[str, Any] = {
+        "kind": (Literal[kind], ...), "name": (name, ...), "spec": (SPECS[kind], ...)
+    }  # fmt: skip
+    return create_model(f"{kind}Resource", __base__=_Declared, **fields)
+
+
+_FORMS = {kind: _form_of(kind) for kind in KINDS}
+
+
+def _snake_case(kind: Kind, name: object, spec: Mapping[str, object]) -> dict[str, object]:
     """Write the fields of PutMetricAlarm and PutCompositeAlarm in snake case.
 
     Names of both kinds may stand side by side. Tags stay as ``tags``, AlarmName is left out.
@@ -148,36 +193,3 @@ def _read_tags(given: object) -> object:
             return given
         found[one["Key"]] = one["Value"]
     return found
-
-
-def _checked_name(kind: str, name: object, where: str) -> str:
-    if kind in ALARM_KINDS:
-        is_text = isinstance(name, str) and name.strip() and name.isprintable()
-        # "." and ".." stand for folders in the address of an alarm's page.
-        if is_text and len(str(name)) <= _ALARM_NAME_MAX and name not in (".", ".."):
-            return str(name)
-        raise ResourceError(
-            f"{where}: name {shown(name)}; expected 1 to {_ALARM_NAME_MAX} printable characters, "
-            'not all blank, not "." or ".."'
-        )
-    if is_name(name):
-        return str(name)
-    raise ResourceError(
-        f"{where}: name {shown(name)}; expected letters, digits and inner hyphens, 63 at most"
-    )
-
-
-def _checked_spec(kind: Kind, spec: Mapping[str, object], where: str) -> Spec:
-    try:
-        return _ADAPTERS[kind].validate_python(dict(spec))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        # A secret may stand in the field that is wrong.
-        said = told(first, "spec", secrets=(*SECRET_FIELDS, "url"))
-        raise ResourceError(f"{where}: {said}") from None
-
-
-def _is_texts(found: object) -> bool:
-    return isinstance(found, Mapping) and all(
-        isinstance(part, str) for pair in found.items() for part in pair
-    )

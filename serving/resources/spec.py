@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from driftline.capture.tap.target import is_name
 from driftline.validation import nearest, shown
 
 # A time without a zone is one in UTC, and is shown as such.
@@ -46,7 +47,13 @@ class Spec(BaseModel):
         return given
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9](-*[A-Za-z0-9]){0,62}$")]
+def _checked_name(name: str) -> str:
+    if not is_name(name):
+        raise ValueError(f"{shown(name)}; expected letters, digits and inner hyphens, 63 at most")
+    return name
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
 
 
 def require_distinct(field: str, names: Iterable[str]) -> None:

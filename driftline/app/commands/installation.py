@@ -89,7 +89,7 @@ def schema() -> None:
     Example: driftline schema > driftline.schema.json
     """
     # Imported here: only this command of them needs the models of resources.
-    from driftline.serving.resources.schema import resource_schema
+    from driftline.serving.resources.resources import resource_schema
 
     show_json(resource_schema())
 

@@ -170,7 +170,7 @@ def test_a_model_that_does_not_fit_the_reference_is_the_endpoints_failure(
     ("change", "sentence"),
     [
         ({"kind": "Modle"}, 'kind "Modle"; expected one of Model'),
-        ({"name": "a b"}, 'name "a b"; expected letters'),
+        ({"name": "a b"}, 'name: "a b"; expected letters'),
         ({"name": None}, "name is missing"),
         ({"colour": 1}, "unknown key"),
         ({"spec": None}, "spec is missing; expected an object"),
@@ -200,10 +200,10 @@ def test_a_model_that_does_not_fit_the_reference_is_the_endpoints_failure(
         (with_table("/nowhere.csv"), 'Monitor "m": /nowhere.csv: no such file'),
         ({"spec": {"pth": "/x"}}, 'unknown key "pth"; the nearest known one is "path"'),
         ({"spec": {"path": 5}}, "spec.path 5; expected text"),
-        ({"spec": {"path": "model.skops"}}, "relative path"),
+        ({"spec": {"path": "model.skops"}}, "is relative; expected an absolute one"),
         ({"spec": {"path": "/nowhere.skops"}}, "no such file"),
         ({"spec": {"path": "/usr/bin/env"}}, 'suffix ""; expected one of .skops'),
-        ({"tags": {"a": 1}}, "expected an object of texts"),
+        ({"tags": {"a": 1}}, "tags.a 1; expected text"),
         ({"owner": 5}, "expected text"),
     ],
 )

@@ -60,7 +60,7 @@ def test_the_body_of_put_composite_alarm_declares_the_same_alarm():
         ({"Dimensions": "region"}, "such as {region: north} or"),
         ({"Dimensions": [{"Name": "a"}]}, "expected each name once"),
         ({"Dimensions": [{"Name": "a", "Value": 1}]}, "such as {region: north} or"),
-        ({"Tags": "team"}, "expected an object of texts"),
+        ({"Tags": "team"}, "expected an object"),
     ],
 )
 def test_what_is_wrong_in_it_is_said(change, said):

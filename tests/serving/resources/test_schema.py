@@ -6,7 +6,7 @@ import jsonschema_rs
 import pytest
 
 from driftline.app.commands.resource_files import read_resources
-from driftline.serving.resources.schema import resource_schema
+from driftline.serving.resources.resources import resource_schema
 
 DOCS = Path(__file__).parents[3] / "docs"
 READER = jsonschema_rs.Draft7Validator(resource_schema())
