@@ -34,6 +34,10 @@ _CHANGED_TABLES = (
 # What `Location.replace` puts behind the name of a file that it is writing.
 _WRITING = "[0-9a-f]" * 32
 _table = async_requests.c
+_NOTHING: dict[str, object] = {
+    "status": "Erased", "content": None, "headers": {}, "input_location": None,
+    "failure_reason": None, "ended_at": None,
+}  # fmt: skip
 
 
 def clear_requests(
@@ -62,14 +66,8 @@ def clear_requests(
             rows = connection.execute(query.with_for_update()).all()
             kept = [row for row in rows if row.status != "Erased"]
             if not dry_run:
-                connection.execute(
-                    update(async_requests)
-                    .where(_table.id.in_([row.id for row in kept]))
-                    .values(
-                        status="Erased", content=None, headers={}, input_location=None,
-                        failure_reason=None, ended_at=None,
-                    )
-                )  # fmt: skip
+                erased = update(async_requests).where(_table.id.in_([row.id for row in kept]))
+                connection.execute(erased.values(_NOTHING))
             told = [message_number(row.id) for row in kept]
             cleared += ClearedRequests(
                 len(kept),
@@ -91,10 +89,10 @@ def remove_files(engine: Engine, now: datetime) -> None:
 
     Of one that a server may still be writing they are removed, and looked for again the next time.
     """
+    is_erased = _table.status == "Erased", _table.ended_at.is_(None)
+    is_over = or_(_table.lease_until.is_(None), _table.lease_until <= now)
     with read_connection(engine) as connection:
-        rows = connection.execute(
-            select(async_requests).where(_table.status == "Erased", _table.ended_at.is_(None))
-        ).all()
+        rows = connection.execute(select(async_requests).where(*is_erased)).all()
     for row in rows:
         for where in (row.output_location, row.failure_location):
             place = locate(where)
@@ -103,11 +101,6 @@ def remove_files(engine: Engine, now: datetime) -> None:
                 path = Path(place.path)
                 for part in path.parent.glob(f".{glob.escape(path.name)}.{_WRITING}"):
                     part.unlink(missing_ok=True)
-    is_over = or_(_table.lease_until.is_(None), _table.lease_until <= now)
-    for some in chunks([row.id for row in rows]):
+        ended = update(async_requests).where(_table.id == row.id, *is_erased, is_over)
         with engine.begin() as connection:
-            connection.execute(
-                update(async_requests)
-                .where(_table.id.in_(some), _table.status == "Erased", is_over)
-                .values(ended_at=now, lease_owner=None, lease_until=None)
-            )
+            connection.execute(ended.values(ended_at=now, lease_owner=None, lease_until=None))

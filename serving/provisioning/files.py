@@ -27,11 +27,11 @@ from driftline.serving.hosting.multi_model.target_model import (
     checked_target_model,
     require_servable,
 )
-from driftline.serving.resources.artifacts import absolute, data_fingerprint
+from driftline.serving.resources.artifacts import data_fingerprint
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
 from driftline.serving.resources.model_files import model_digest, model_files
 from driftline.serving.resources.model_specs import FileModel, MultiModel, ProgramModel
-from driftline.serving.resources.reach import Reach
+from driftline.serving.resources.reach import Reach, absolute
 from driftline.serving.resources.resources import Resource, ResourceError
 from driftline.serving.resources.spec import Spec
 from driftline.serving.resources.specs import BaselineSpec, CapturedData, MonitorSpec

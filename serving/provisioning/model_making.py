@@ -54,11 +54,10 @@ async def make_model(context: ServerContext, row: Stored) -> Made:
     made = {**made, "digest": digest}
     if row.spec["mode"] == MULTI_MODEL:
         return {**made, "description": await _describe_many(context, row, trusted=trusted)}
-    copy = context.models.put(row.name, Path(row.content["source"]), digest)
-    await to_its_end(copy.make)
-    path = str(context.models.path(copy.path))
+    file = await to_its_end(context.models.put, row.name, Path(row.content["source"]), digest)
+    path = str(context.models.path(file))
     description = await _describe(context, row, path, row.name, trusted=trusted)
-    return {**made, "file": copy.path, "description": description}
+    return {**made, "file": file, "description": description}
 
 
 async def _describe(

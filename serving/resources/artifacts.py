@@ -22,7 +22,7 @@ from driftline.serving.resources.model_files import (
     model_files,
     remove_model,
 )
-from driftline.serving.resources.reach import Reach
+from driftline.serving.resources.reach import Reach, absolute
 from driftline.storage import is_remote, open_uri, storage_error
 
 
@@ -67,9 +67,25 @@ class ModelStore:
                 )
         return path
 
-    def put(self, name: str, source: Path, digest: str) -> ModelCopy:
-        """Describe the copy of a model; ``ModelCopy.make`` makes it."""
-        return ModelCopy(self._folder, self._remote, name, source, digest)
+    def put(self, name: str, source: Path, digest: str) -> str:
+        """Copy a model, unless the same bytes lie there; return its path below the storage root.
+
+        A half copy is never seen. A model whose bytes do not match the digest is refused.
+        """
+        file = model_file(name, digest, source)
+        target = self._folder / file
+        if not target.exists():
+            with _growing(target) as half:
+                copy_model(source, half)
+                if model_digest(half) != digest:
+                    raise ConflictError(f"{source} changed while it was copied; apply it again")
+        if self._remote is not None and not _is_whole(remote := self._remote / file, target):
+            with _errors_of(remote):
+                fs.copy_files(
+                    str(target), remote.path,
+                    source_filesystem=fs.LocalFileSystem(), destination_filesystem=remote.system,
+                )  # fmt: skip
+        return file
 
     def remove(self, file: str) -> None:
         """Remove a model, here and there; that it stays is no error, only waste."""
@@ -86,38 +102,6 @@ class ModelStore:
 def model_file(name: str, digest: str, source: Path) -> str:
     """Return where the copy of a model lies, relative to the storage root."""
     return f"models/{name.casefold()}/{digest}/{source.name}"
-
-
-class ModelCopy:
-    """The server's own copy of a model at ``path``, a file or a folder, under the storage root."""
-
-    def __init__(
-        self, folder: Path, remote: Location | None, name: str, source: Path, digest: str
-    ) -> None:
-        self.path = model_file(name, digest, source)
-        self._target = folder / self.path
-        self._remote = None if remote is None else remote / self.path
-        self._source, self._digest = source, digest
-
-    def make(self) -> None:
-        """Copy the model, unless the same bytes lie there; a half copy is never seen.
-
-        A model whose bytes do not match the digest is refused.
-        """
-        if not self._target.exists():
-            with _growing(self._target) as half:
-                copy_model(self._source, half)
-                if model_digest(half) != self._digest:
-                    raise ConflictError(
-                        f"{self._source} changed while it was copied; apply it again"
-                    )
-        if self._remote is not None and not _is_whole(self._remote, self._target):
-            with _errors_of(self._remote):
-                fs.copy_files(
-                    str(self._target), self._remote.path,
-                    source_filesystem=fs.LocalFileSystem(),
-                    destination_filesystem=self._remote.system,
-                )  # fmt: skip
 
 
 @contextmanager
@@ -187,7 +171,7 @@ def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
             reach.check_uri(source)
             found.update(_remote(source).encode())
             continue
-        path = absolute(open_uri(source)[1] if source.startswith("file:") else source, "data")
+        path = absolute(source, "data")
         reach.check(path)
         files = _local_files(path)
         folder = path if path.is_dir() else path.parent
@@ -197,16 +181,6 @@ def data_fingerprint(data: str | Sequence[str], reach: Reach) -> str:
                 found.update(os.fsencode(os.path.relpath(file, folder)) + b"\0")
             found.update(file_digest(file))
     return found.hexdigest()
-
-
-def absolute(path: str, what: str) -> Path:
-    """Refuse a path that would depend on the folder in which the server was started."""
-    found = Path(path)
-    if not found.is_absolute():
-        raise InputError(
-            f'{what} "{path}" is a relative path; the server runs elsewhere, give an absolute one'
-        )
-    return found
 
 
 def _local_files(path: Path) -> list[Path]:

@@ -32,7 +32,10 @@ def model_files(model: Path) -> Mapping[str, Path]:
     for file in _below(model):
         if len(files) == FILES_MAX:
             raise InputError(f"{model} holds more than {FILES_MAX:,} files; expected a model's")
-        found = _look(file)
+        try:
+            found = file.stat()
+        except OSError as error:  # A link that leads nowhere, or in a circle.
+            raise _unreadable(file, error) from error
         if not stat.S_ISREG(found.st_mode):
             raise InputError(f"{file}: no regular file; expected a model's")
         if file.is_symlink() and not file.resolve().is_relative_to(top):
@@ -65,7 +68,7 @@ def file_digest(file: Path) -> bytes:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, partial(hashlib.blake2b, digest_size=16)).digest()
     except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+        raise _unreadable(file, error) from error
 
 
 def copy_model(source: Path, target: Path) -> None:
@@ -84,30 +87,25 @@ def remove_model(model: Path) -> None:
         model.unlink(missing_ok=True)
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(top: Path) -> Iterator[Path]:
     """Yield what is in a folder and those in it, but for folders and what is hidden."""
-    waiting = [(folder, 0)]
-    while waiting:
-        place, depth = waiting.pop()
-        if depth > DEPTH_MAX:
-            raise InputError(f"{folder} holds folders {DEPTH_MAX} deep; expected a model's")
-        with os.scandir(place) as listing:
-            entries = [entry for entry in listing if not entry.name.startswith(".")]
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((path, depth + 1))
-            elif entry.is_symlink() and path.is_dir():
+    for path, folders, files in os.walk(top, onerror=_refuse):
+        folder = Path(path)
+        if len(folder.parts) - len(top.parts) > DEPTH_MAX:
+            raise InputError(f"{top} holds folders {DEPTH_MAX} deep; expected a model's")
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in folders:
+            if (folder / name).is_symlink():
                 raise InputError(
-                    f"{path}: a link to a folder; expected files and folders (cp -RL makes such a "
-                    "copy)"
+                    f"{folder / name}: a link to a folder; expected files and folders (cp -RL "
+                    "makes such a copy)"
                 )
-            else:
-                yield path
+        yield from (folder / name for name in files if not name.startswith("."))
 
 
-def _look(file: Path) -> os.stat_result:
-    try:
-        return file.stat()
-    except OSError as error:  # A link that leads nowhere, or in a circle.
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _unreadable(file: Path, error: OSError) -> InputError:
+    return InputError(f"{file}: cannot be read ({error.strerror})")

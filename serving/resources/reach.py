@@ -55,7 +55,7 @@ class Reach:
         if is_remote(where):
             self.check_uri(where)
             return
-        self.check(_absolute(where))
+        self.check(absolute(where))
 
     def check_uri(self, uri: str) -> None:
         """Refuse a URI that names no bucket, or is out of reach."""
@@ -69,7 +69,7 @@ class Reach:
             check_uri(where)
             is_inside = _is_below(where, self.outputs)
         else:
-            path = _absolute(where)
+            path = absolute(where)
             local = [Path(open_uri(one)[1]) for one in self.outputs if not is_remote(one)]
             real = path.resolve()
             is_inside = bool(_above(real, local)) and not _above(real, self.secrets)
@@ -112,8 +112,9 @@ def _above(path: Path, folders: Iterable[Path]) -> list[str]:
     return [str(one) for folder in folders if path.is_relative_to(one := folder.resolve())]
 
 
-def _absolute(where: str) -> Path:
+def absolute(where: str, what: str = "path") -> Path:
+    """Refuse a path that would depend on the folder in which the server was started."""
     path = Path(open_uri(where)[1] if where.startswith("file:") else where)
     if not path.is_absolute():
-        raise InputError(f'path "{where}" is relative; expected an absolute one')
+        raise InputError(f'{what} "{where}" is relative; expected an absolute one')
     return path

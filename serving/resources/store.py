@@ -158,13 +158,8 @@ def require_edition(
         raise ChangedError(f'{kind} "{name}" {now}, which is not what If-Match says; get it again')
 
 
-def list_kind(connection: Connection, kind: Kind) -> list[Stored]:
-    """Return all resources of a kind, by name."""
-    return list_kinds(connection, kind)
-
-
-def list_kinds(connection: Connection, *kinds: Kind) -> list[Stored]:
-    """Return all resources of some kinds as they were at one moment, by name."""
+def list_kind(connection: Connection, *kinds: Kind) -> list[Stored]:
+    """Return all resources of one kind, or of several as they were at one moment, by name."""
     query = select(resources).where(resources.c.kind.in_(kinds)).order_by(resources.c.key)
     return [_read(row) for row in connection.execute(query)]
 
@@ -328,7 +323,7 @@ def release(connection: Connection, owner: str) -> None:
 
 def users_of(connection: Connection, kind: Kind, name: str) -> list[Stored]:
     """Return what needs a resource, also through models of containers, as kinds need each other."""
-    rows = sorted(list_kinds(connection, *KINDS), key=lambda row: KINDS.index(row.kind))
+    rows = sorted(list_kind(connection, *KINDS), key=lambda row: KINDS.index(row.kind))
     wanted, found = [(kind, key_of(kind, name))], dict[tuple[Kind, str], Stored]()
     while wanted:
         one = wanted.pop()

@@ -293,15 +293,16 @@ def test_a_superseded_fit_keeps_no_version(server, trained, gate, until, monkeyp
 def test_the_copy_of_a_model_that_was_deleted_meanwhile_is_removed(
     server, trained, gate, until, monkeypatch
 ):
-    make = artifacts.ModelCopy.make
+    put = artifacts.ModelStore.put
 
-    def waits(copy):
+    def waits(*given):
         (gate / "loading").touch()
         until((gate / "open").exists)
-        make(copy)
+        file = put(*given)
         (gate / "copied").touch()
+        return file
 
-    monkeypatch.setattr(artifacts.ModelCopy, "make", waits)
+    monkeypatch.setattr(artifacts.ModelStore, "put", waits)
     declare(server, resource("Model", "m", path=str(trained.file)))
     until((gate / "loading").exists)
 

@@ -50,11 +50,9 @@ def test_the_digest_is_of_names_and_bytes_alone(model, tmp_path):
 
 def test_a_link_to_a_file_inside_is_that_file_in_the_copy(model, tmp_path):
     (model / "again").symlink_to("data/a.bin")
-    copy = ModelStore(str(tmp_path / "store")).put("m", model, model_digest(model))
+    file = ModelStore(str(tmp_path / "store")).put("m", model, model_digest(model))
 
-    copy.make()
-
-    made = tmp_path / "store" / copy.path / "again"
+    made = tmp_path / "store" / file / "again"
     assert (made.read_text(), made.is_symlink()) == ("x", False)
 
 
@@ -87,14 +85,12 @@ def test_pipes_are_refused_before_anybody_waits_for_a_writer(model):
 
 def test_a_copy_is_made_once_and_removed_whole(model, tmp_path):
     store = ModelStore(str(tmp_path / "store"))
-    copy = store.put("m", model, model_digest(model))
-    copy.make()
-    made = store.path(copy.path)
+    made = store.path(store.put("m", model, model_digest(model)))
     (made / "MLmodel").unlink()
 
-    copy.make()
+    file = store.put("m", model, model_digest(model))
 
     assert [path.name for path in made.parent.iterdir()] == ["source"]
     assert not (made / "MLmodel").exists()
-    store.remove(copy.path)
+    store.remove(file)
     assert not made.parents[1].exists()
