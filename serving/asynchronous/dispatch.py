@@ -30,7 +30,6 @@ from driftline.serving.asynchronous.queue import (
     MAX_ATTEMPTS,
     AsyncRequest,
     AsyncStatus,
-    claim,
 )
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -139,12 +138,10 @@ class AsyncInvocations:
                 self._running[request.id] = served.name, task
 
     def _claim(self, served: ServedEndpoint, count: int) -> list[AsyncRequest]:
-        now = self._now()
-        is_of = async_requests.c.endpoint == served.name
+        now, table = self._now(), async_requests.c
+        which = table.endpoint == served.name, table.expires_at > now
         with self._context.engine.begin() as connection:
-            return claim(
-                connection, self._owner, count, now, is_of, async_requests.c.expires_at > now
-            )
+            return async_queue.claim(connection, self._owner, now, count, *which)
 
     async def _work(self, request: AsyncRequest, served: ServedEndpoint) -> None:
         began_at = self._now()
@@ -184,8 +181,7 @@ class AsyncInvocations:
     def _read(self, request: AsyncRequest) -> bytes:
         """Return the body of a request."""
         if request.content is not None:
-            return request.content
-        assert request.input_location is not None
+            return bytes(request.content)
         self._context.reach.check_object(request.input_location, request.endpoint)
         place = locate(request.input_location)
         size = place.system.get_file_info([place.path])[0].size or 0
@@ -281,7 +277,7 @@ class AsyncInvocations:
             async_queue.drop_ended(connection, now - KEPT)
             # Also while their endpoint has no room for them, or nobody serves it any more.
             is_late = async_requests.c.expires_at <= now
-            late = claim(connection, self._owner, _EXPIRED_AT_ONCE, now, is_late)
+            late = async_queue.claim(connection, self._owner, now, _EXPIRED_AT_ONCE, is_late)
         endpoints = {one.name: one for one in served}
         for one in late:
             reason = f"nobody came to it before {one.expires_at.isoformat()}"

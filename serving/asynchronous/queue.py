@@ -12,61 +12,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, insert, select
+from sqlalchemy import Connection, Row, select
 
 from driftline.errors import NotFoundError
-from driftline.serving.tables import async_queue, async_requests
+from driftline.serving.tables import async_requests
 
 AsyncStatus = Literal["Queued", "Completed", "Failed", "Expired", "Erased"]
+# A row of the table of requests.
+AsyncRequest = Row[Any]
 
 # Servers that may end over one request before it is given up.
 MAX_ATTEMPTS = 3
 # How long it is known what came of a request.
 KEPT = timedelta(days=7)
-_table = async_requests.c
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AsyncRequest:
-    """One accepted invocation."""
-
-    id: str
-    endpoint: str
-    inference_id: str
-    input_location: str | None
-    content: bytes | None
-    headers: Mapping[str, str]
-    output_location: str
-    failure_location: str
-    timeout_s: int
-    received_at: datetime
-    expires_at: datetime
-    status: AsyncStatus = "Queued"
-    failure_reason: str | None = None
-    attempts: int = 0
-    ended_at: datetime | None = None
-
-
-_COLUMNS = [_table[field.name] for field in fields(AsyncRequest)]
-
-
-def put_request(connection: Connection, request: AsyncRequest) -> None:
-    """Store a request: from now on it is answered, or said why not."""
-    values = {field.name: getattr(request, field.name) for field in fields(AsyncRequest)}
-    connection.execute(insert(async_requests).values(**values, next_attempt_at=request.received_at))
 
 
 def get_request(connection: Connection, endpoint: str, inference_id: str) -> AsyncRequest:
     """Return the newest request of an endpoint with an inference id."""
+    table = async_requests.c
     row = connection.execute(
-        select(*_COLUMNS)
-        .where(_table.endpoint == endpoint, _table.inference_id == inference_id)
-        .order_by(_table.received_at.desc())
+        select(async_requests)
+        .where(table.endpoint == endpoint, table.inference_id == inference_id)
+        .order_by(table.received_at.desc())
         .limit(1)
     ).one_or_none()
     if row is None:
@@ -74,15 +44,4 @@ def get_request(connection: Connection, endpoint: str, inference_id: str) -> Asy
             f'endpoint "{endpoint}" has no asynchronous invocation "{inference_id[:64]}"; ended '
             f"ones are known for {KEPT.days} days"
         )
-    return _request(row)
-
-
-def claim(
-    connection: Connection, owner: str, count: int, now: datetime, *where: ColumnElement[bool]
-) -> list[AsyncRequest]:
-    """Take the oldest requests that no server works on, at most so many."""
-    return [_request(row) for row in async_queue.claim(connection, owner, now, count, *where)]
-
-
-def _request(row: Row[tuple[Any, ...]]) -> AsyncRequest:
-    return AsyncRequest(**{field.name: getattr(row, field.name) for field in fields(AsyncRequest)})
+    return row

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
+from sqlalchemy import Insert, insert
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
-from driftline.serving.asynchronous.queue import AsyncRequest, get_request, put_request
+from driftline.serving.asynchronous.queue import get_request
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -34,6 +35,7 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_and_shadows
+from driftline.serving.tables import async_requests
 
 # SageMaker's, in bytes and seconds.
 _BODY_MAX = 128_000
@@ -135,19 +137,20 @@ async def invoke_async(
     context.reach.check_output(failures)
     # With the id in its name, which nobody can choose, it replaces no file that is there.
     answer = f"{id_}_{filename}" if filename else f"{id_}.out"
-    found = AsyncRequest(
-        id=id_, endpoint=endpoint, inference_id=inference_id or id_, input_location=location,
-        content=body or None, headers=_headers(request.headers),
-        output_location=f"{where}/{answer}", failure_location=f"{failures}/{id_}-error.out",
-        timeout_s=timeout_s, received_at=now, expires_at=now + timedelta(seconds=ttl_s),
+    inference_id, answer = inference_id or id_, f"{where}/{answer}"
+    failure = f"{failures}/{id_}-error.out"
+    accepted = insert(async_requests).values(
+        id=id_, endpoint=endpoint, inference_id=inference_id, input_location=location,
+        content=body or None, headers=_headers(request.headers), output_location=answer,
+        failure_location=failure, timeout_s=timeout_s, received_at=now,
+        expires_at=now + timedelta(seconds=ttl_s), status="Queued", next_attempt_at=now,
     )  # fmt: skip
-    await run_in_threadpool(_put, context, found)
+    await run_in_threadpool(_store, context, accepted)
     services.later.look()
     headers = {
-        "x-amzn-sagemaker-outputlocation": found.output_location,
-        "x-amzn-sagemaker-failurelocation": found.failure_location,
-    }
-    return JSONResponse({"InferenceId": found.inference_id}, 202, headers)
+        "x-amzn-sagemaker-outputlocation": answer, "x-amzn-sagemaker-failurelocation": failure
+    }  # fmt: skip
+    return JSONResponse({"InferenceId": inference_id}, 202, headers)
 
 
 @operation(
@@ -201,9 +204,9 @@ def _require_one_input(body: bytes, location: str | None) -> None:
         )
 
 
-def _put(context: ServerContext, request: AsyncRequest) -> None:
+def _store(context: ServerContext, accepted: Insert) -> None:
     with context.engine.begin() as connection:
-        put_request(connection, request)
+        connection.execute(accepted)
 
 
 def _config(reconciler: EndpointReconciler, name: str) -> tuple[str, Any]:

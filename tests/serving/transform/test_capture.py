@@ -169,19 +169,12 @@ def test_a_process_that_ends_over_a_file_leaves_each_row_once(server, trained, t
     assert sorted(found["feature_distance"]) == list(range(len(frame)))
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_who_takes_a_job_over_scores_the_files_that_it_began_with(server, trained, tmp_path, form):
+def test_who_takes_a_job_over_scores_the_files_that_it_began_with(server, trained, tmp_path):
     data = tmp_path / "rows"
     data.mkdir()
 
-    def put(name):
-        if form == "csv":  # Without a suffix, as other programs write parts.
-            (data / name).write_text("UA,EWR,1400,39\n")
-        else:
-            trained.inputs.head(1).to_parquet(data / f"{name}.parquet", index=False)
-
-    put("part-1")
-    put("part-2")
+    def put(name):  # Without a suffix, as other programs write parts.
+        (data / name).write_text("UA,EWR,1400,39\n")
 
     class Ending(JobCapture):
         def store(self):
@@ -192,44 +185,34 @@ def test_who_takes_a_job_over_scores_the_files_that_it_began_with(server, traine
 
         first_done = False
 
-    kind = {"csv": "text/csv", "parquet": "application/x-parquet"}[form]
-    # The outputs of CSV lie beside the inputs, those of Parquet, of equal names, in a folder there.
-    output = data if form == "csv" else data / "scored"
-    where = {"s3_output_path": str(output), "assemble_with": "Line" if form == "csv" else "None"}
-    job = spec(f"over-{form}", data, tmp_path, "nightly", kind, transform_output=where)
+    put("part-1")
+    put("part-2")
+    # The outputs lie beside the inputs.
+    where = {"s3_output_path": str(data), "assemble_with": "Line"}
+    job = spec("over", data, tmp_path, "nightly", transform_output=where)
     with pytest.raises(KilledError):
         run(server, trained, job, tmp_path, capture=Ending)
     put("part-0")
     put("part-3")
     assert run(server, trained, job, tmp_path, begins=False) == "Completed"
 
-    given = {one for one in data.iterdir() if one.is_file()}
-    if form == "csv":
-        outputs = {one for one in given if one.suffix == ".out"}
-        assert {one.name for one in outputs} == {"part-1.out", "part-2.out"}
-    else:
-        outputs = {one for one in data.rglob("*.parquet") if one not in given}
-        assert outputs == {output / "part-1.parquet", output / "part-2.parquet"}
+    outputs = {one.name for one in data.iterdir() if one.suffix == ".out"}
+    assert outputs == {"part-1.out", "part-2.out"}
     with server.engine.connect() as connection:
         found = get_job(connection, job.transform_job_name)
     assert (found.counts.files, found.counts.files_done, found.counts.records) == (2, 2, 2)
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_file_that_is_removed_before_its_turn_ends_the_job(server, trained, tmp_path, form):
+def test_a_file_that_is_removed_before_its_turn_ends_the_job(server, trained, tmp_path):
     (tmp_path / "rows").mkdir()
     for name in ("a", "b"):
-        if form == "csv":
-            (tmp_path / "rows" / f"{name}.csv").write_text("UA,EWR,1400,39\n")
-        else:
-            trained.inputs.head(1).to_parquet(tmp_path / "rows" / f"{name}.parquet", index=False)
+        (tmp_path / "rows" / f"{name}.csv").write_text("UA,EWR,1400,39\n")
 
     class Removing(JobCapture):
         def store(self):
-            (tmp_path / "rows" / f"b.{form}").unlink(missing_ok=True)
+            (tmp_path / "rows" / "b.csv").unlink(missing_ok=True)
 
-    kind = {"csv": "text/csv", "parquet": "application/x-parquet"}[form]
-    job = spec(f"removed-{form}", tmp_path / "rows", tmp_path, "nightly", kind)
+    job = spec("removed", tmp_path / "rows", tmp_path, "nightly")
     assert run(server, trained, job, tmp_path, capture=Removing) == "Failed"
 
 
