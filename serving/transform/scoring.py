@@ -162,10 +162,12 @@ class Scoring:
             self._reach.check_output(target.shown)
         if _is_same(place, target):
             raise InputError(f"{file.path}: its output would replace it; choose another folder")
-        assembly: Assembly = TextAssembly(self.spec, place)
+        assembly: Assembly
         if self.spec.is_parquet:
             assert self._signature is not None
             assembly = TableAssembly(self.spec, place, self._signature, self._classes)
+        else:
+            assembly = TextAssembly(self.spec, place)
         with _publishing(target, self._work_dir) as path:
             with assembly.writer(path) as writer:
                 await self._score_all(file, assembly, writer)
