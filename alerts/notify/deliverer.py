@@ -30,7 +30,7 @@ from driftline.alerts.notify.secrets import Vault
 from driftline.alerts.notify.senders import Sender, Transports, open_sender
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
-from driftline.tracing import span
+from driftline.tracing import note_end, span
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ class Deliverer:
             ) as traced:  # fmt: skip
                 answer, error = await sender.send(channel, message, self._now())
                 status = answer.status if answer is not None and answer.is_http else None
-                traced.ended(status, is_error=answer is None or not answer.is_success)
+                note_end(traced, status, is_error=answer is None or not answer.is_success)
         else:
             error = str(channel) if channel is not None else "channel does not exist"
         took_ms = round((time.perf_counter() - start) * 1000)

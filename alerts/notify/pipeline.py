@@ -39,7 +39,7 @@ from driftline.alerts.notify.rows import (
     supersede,
 )
 from driftline.alerts.notify.silences import Muting, Silences
-from driftline.tracing import TRACEPARENT, span
+from driftline.tracing import TRACEPARENT, carrier, span
 
 _LISTED_MAX = 10  # Superseded changes in a message, the newest.
 
@@ -175,7 +175,7 @@ def notify(
     with span(
         "alarm", parent=(change.note or {}).get(TRACEPARENT), alarm=change.alarm_name,
         state=change.new, previous=change.old,
-    ) as traced:  # fmt: skip
+    ):  # fmt: skip
         actions = definition.actions(change.new) if definition.actions_enabled else ()
         if not actions:
             return []
@@ -187,7 +187,7 @@ def notify(
             change=change,
             definition=definition,
             labels=labels,
-            facts=facts_of(change, labels, dashboard_url) | traced.carrier,
+            facts=facts_of(change, labels, dashboard_url) | carrier(),
             muting=whole.silences.muting(labels, change.time),
             dashboard_url=dashboard_url,
             configured_at=configured_at,

@@ -26,7 +26,7 @@ from driftline.monitors.results.violation import (
     hide_values,
 )
 from driftline.monitors.rows import WindowFacts
-from driftline.tracing import current
+from driftline.tracing import carrier
 
 DATA_METRICS = "aws/sagemaker/Endpoints/data-metrics"
 
@@ -172,7 +172,7 @@ class _Run:
             "window": self.window.stamp,
             "link": window_link(self.monitor, self.window, feature, has_rows=has_rows),
         }
-        note |= current().carrier  # So that an alarm's trace is that of its window.
+        note |= carrier()  # So that an alarm's trace is that of its window.
         if has_rows:  # What `driftline monitor rows` lists; "": of any feature.
             note["rows_of"] = feature or ""
         if violations:  # Most notes have none, and are stored by the million.

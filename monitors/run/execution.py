@@ -89,7 +89,7 @@ from driftline.monitors.run.record_scripts import conclude, scripted_rows, with_
 from driftline.monitors.run.upstream import why_not_run
 from driftline.monitors.tables import executions
 from driftline.signature import Signature
-from driftline.tracing import span
+from driftline.tracing import note, span
 
 log = logging.getLogger(__name__)
 
@@ -169,8 +169,8 @@ def run(job: Job) -> Execution:
         "window", monitor=monitor.name, endpoint=monitor.endpoint, window=job.window.stamp
     ) as traced:
         execution = _run(job)
-        traced.note(
-            execution=execution.id, status=execution.status, rows=execution.row_count,
+        note(
+            traced, execution=execution.id, status=execution.status, rows=execution.row_count,
             violations=execution.violation_count,
         )  # fmt: skip
         return execution

@@ -23,7 +23,7 @@ from driftline.alerts.notify.receivers.receiver import (
 from driftline.alerts.notify.receivers.sns import sns_alarm, sns_notice
 from driftline.alerts.notify.secrets import Secret, is_reference
 from driftline.alerts.notify.templates import TemplateFailed, render_template
-from driftline.tracing import current
+from driftline.tracing import carrier
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def _render(notification: Notification) -> Message:
 async def _send(attempt: Attempt) -> Answer:
     channel, message = attempt.channel, attempt.message
     headers = signed_headers(channel.secrets, message.id, message.body, attempt.now)
-    headers |= current().carrier
+    headers |= carrier()
     if channel.style.format == "sns":
         headers["x-amz-sns-message-type"] = "Notification"
     return await attempt.post(channel.url.reveal(), headers=headers)

@@ -40,10 +40,10 @@ def test_nothing_of_opentelemetry_is_imported_unless_it_is_asked_for() -> None:
     code = (
         "import sys, driftline.app.processes, driftline.capture.tap.tap\n"
         "from driftline.app.open_telemetry import tracing\n"
-        "from driftline.tracing import span, traced\n"
+        "from driftline.tracing import carrier, note, span, traced\n"
         "with tracing('server', {}), span('window', monitor='m') as one:\n"
-        "    one.note(rows=1)\n"
-        "    assert traced(print, None) is print and one.carrier == {}\n"
+        "    note(one, rows=1)\n"
+        "    assert traced(print, None) is print and carrier() == {}\n"
         "print([name for name in sys.modules if name.startswith('opentelemetry.sdk')])"
     )
 
