@@ -163,14 +163,15 @@ class Facet:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        found: dict[str, Any] = {
-            "column": self.column, "values": self.values, "threshold": self.threshold,
-        }  # fmt: skip
-        found["intervals"] = [
-            [None if math.isinf(end) else end for end in ends] for ends in self.intervals
-        ]
-        found["also"] = [part.to_dict() for part in self.also]
-        return found
+        return {
+            "column": self.column,
+            "values": self.values,
+            "threshold": self.threshold,
+            "intervals": [
+                [None if math.isinf(end) else end for end in ends] for ends in self.intervals
+            ],
+            "also": [part.to_dict() for part in self.also],
+        }
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Facet:
@@ -316,49 +317,32 @@ class Roles:
     def of(
         cls,
         *,
-        probability: str | Iterable[str] | None = None,
-        exclude: Iterable[str] | None = None,
-        categorical: Iterable[str] | None = None,
         positive: object = None,
         facet: str | Facet | Mapping[str, Any] | Iterable[str | Facet] | None = None,
         quantiles: Mapping[Any, str] | str | Iterable[str] | None = None,
-        context: str | Iterable[str] | None = None,
         **named: Any,  # noqa: ANN401 - the other fields, as they are
     ) -> Roles:
         """Make roles from what people write: one text or several, any values as positive class.
 
         ``id`` is ``id_column`` as the command line and resource files spell it.
         """
-        for name in named:
-            if name not in (*_OTHERS, "id"):
-                raise InputError(f'"{name}": no such role; expected one of {", ".join(_SPELLED)}')
-        short, long = named.pop("id", None), named.get("id_column")
-        if None not in (short, long) and short != long:
-            raise InputError(f'id "{short}" and id_column "{long}"; expected one of the two')
-        named["id_column"] = long if short is None else short
+        named["id_column"] = named.pop("id", None) or named.get("id_column")
+        known = [one.name for one in fields(cls)]
+        if unknown := named.keys() - {*known}:
+            raise InputError(f'"{min(unknown)}": no such role; expected one of {", ".join(known)}')
+        for name in ("probability", "exclude", "categorical", "context"):
+            named[name] = _names(name, named.get(name))
+        named["context"] = tuple(dict.fromkeys(named["context"]))
         if isinstance(facet, Mapping):
             facet = [_facet_of(column, listed) for column, listed in facet.items()]
         facets = [facet] if isinstance(facet, str | Facet) else list(facet or ())
-        if isinstance(probability, Mapping):
-            raise InputError(
-                f"probability {dict(probability)}; expected names of columns, of several classes "
-                "each ending in its class, such as p_yes: rename the columns so"
-            )
         several = positive if isinstance(positive, list | tuple) else [positive]
         positives = dict.fromkeys(class_text(value) for value in several if value is not None)
         return cls(
-            probability=(probability,)
-            if isinstance(probability, str)
-            else tuple(probability or ()),
-            exclude=(exclude,) if isinstance(exclude, str) else tuple(exclude or ()),
-            categorical=(categorical,)
-            if isinstance(categorical, str)
-            else tuple(categorical or ()),
             positive=next(iter(positives), None),
             also_positive=tuple(positives)[1:],
             facets=tuple(one if isinstance(one, Facet) else Facet.parse(one) for one in facets),
             quantiles=_read_quantiles(quantiles),
-            context=tuple(dict.fromkeys([context] if isinstance(context, str) else context or ())),
             **{name: value for name, value in named.items() if value is not None},
         )
 
@@ -425,6 +409,13 @@ class Roles:
         return cls(**{**plain, "facets": facets, "quantiles": quantiles})
 
 
+def _names(role: str, given: Any) -> tuple[str, ...]:  # noqa: ANN401 - a text, texts or nothing
+    """Return one name of a column, or several, as they are given."""
+    if isinstance(given, Mapping):
+        raise InputError(f"{role} {dict(given)}; expected names of columns")
+    return (given,) if isinstance(given, str) else tuple(given or ())
+
+
 def _facet_of(column: str, listed: object) -> Facet:
     """Make a facet of ``{"sex": ["Female"]}``; None or an empty list names no value."""
     values = [] if listed is None else listed if isinstance(listed, list | tuple) else [listed]
@@ -471,14 +462,3 @@ def _read_quantiles(
             )
         found.append((float(level), column.strip()))
     return tuple(sorted(found))
-
-
-# As `Roles.of` takes them, those that it turns into something else last.
-_MADE = (
-    "probability", "exclude", "categorical", "positive", "also_positive", "facets", "quantiles",
-    "context", "bias_metrics",
-)  # fmt: skip
-_OTHERS = tuple(one.name for one in fields(Roles) if one.name not in _MADE)
-_SPELLED = (
-    *_OTHERS, "probability", "exclude", "categorical", "positive", "facet", "quantiles", "context",
-)  # fmt: skip

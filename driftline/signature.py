@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from driftline.errors import InputError
@@ -80,30 +80,12 @@ class Column:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not isinstance(self.column, str):
             raise InputError(f"column {self.name!r}: expected texts as name and column")
-        if self.type not in get_args(ColumnType):
-            raise InputError(
-                f'column "{self.name}": type "{self.type}"; '
-                f"expected one of {', '.join(get_args(ColumnType))}"
-            )
-        if self.data_type is not None and self.data_type not in get_args(ColumnType):
-            raise InputError(
-                f'column "{self.name}": data_type "{self.data_type}"; '
-                f"expected one of {', '.join(get_args(ColumnType))}"
-            )
-        if self.unit is not None and self.unit not in get_args(TimeUnit):
-            raise InputError(
-                f'column "{self.name}": unit "{self.unit}"; '
-                f"expected one of {', '.join(get_args(TimeUnit))}, or none for microseconds"
-            )
-        if self.missing is not None and self.missing not in get_args(Missing):
-            raise InputError(
-                f'column "{self.name}": missing "{self.missing}"; expected "nan", or none for None'
-            )
-        if self.role not in get_args(Role):
-            raise InputError(
-                f'column "{self.name}": role "{self.role}"; '
-                f"expected one of {', '.join(get_args(Role))}"
-            )
+        for key, allowed in _ALLOWED.items():
+            if (value := getattr(self, key)) not in allowed:
+                expected = ", ".join(one for one in allowed if one)
+                raise InputError(
+                    f'column "{self.name}": {key} "{value}"; expected one of {expected}'
+                )
 
     @property
     def sent_type(self) -> ColumnType:
@@ -111,28 +93,13 @@ class Column:
         return self.data_type or self.type
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the column as plain JSON values, without what is unset."""
-        found: dict[str, Any] = {
-            "name": self.name,
-            "column": self.column,
-            "type": self.type,
-            "role": self.role,
+        """Return the column as JSON takes it, without what is unset."""
+        found = {one.name: (getattr(self, one.name), one.default) for one in fields(self)}
+        return {
+            name: value
+            for name, (value, default) in found.items()
+            if name == "role" or value != default
         }
-        if self.levels is not None:
-            found["levels"] = list(self.levels)
-        if self.classes is not None:
-            found["classes"] = list(self.classes)
-        if self.former:
-            found["former"] = list(self.former)
-        if self.data_type is not None:
-            found["data_type"] = self.data_type
-        if self.unjudged is not None:
-            found["unjudged"] = self.unjudged
-        if self.unit is not None:
-            found["unit"] = self.unit
-        if self.missing is not None:
-            found["missing"] = self.missing
-        return found
 
     def as_sent(self) -> Column:
         """Return the column with the type that its values have in the data and for the model."""
@@ -141,28 +108,26 @@ class Column:
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Column:
         """Read a column from plain JSON values; unknown or missing keys are an InputError."""
-        known = {"name", "column", "type", "role", "levels", "classes", "former"}
-        known |= {"data_type", "unjudged", "unit", "missing"}
-        if unknown := set(found) - known:
+        keys, given = [one.name for one in fields(cls)], set(found)
+        if wrong := (given - {*keys}) | ({"name", "column", "type"} - given):
             raise InputError(
-                f"signature column: unknown key {sorted(unknown)[0]!r}; expected {sorted(known)}"
+                f"signature column: {min(wrong)!r} is unknown or missing; expected name, column "
+                f"and type, and any of {', '.join(keys[3:])}"
             )
-        try:
-            return cls(
-                name=found["name"],
-                column=found["column"],
-                type=found["type"],
-                role=found.get("role", "feature"),
-                levels=tuple(found["levels"]) if found.get("levels") is not None else None,
-                classes=tuple(found["classes"]) if found.get("classes") is not None else None,
-                former=tuple(found.get("former", ())),
-                data_type=found.get("data_type"),
-                unjudged=found.get("unjudged"),
-                unit=found.get("unit"),
-                missing=found.get("missing"),
-            )
-        except KeyError as missing:
-            raise InputError(f"signature column: {missing} is missing in {dict(found)}") from None
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in found.items()
+        }
+        return cls(**values)
+
+
+# What the fields hold whose set of values is closed.
+_ALLOWED = {
+    "type": get_args(ColumnType),
+    "role": get_args(Role),
+    "data_type": (*get_args(ColumnType), None),
+    "unit": (*get_args(TimeUnit), None),
+    "missing": (*get_args(Missing), None),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +224,9 @@ class Signature:
             "features": [column.as_dict() for column in self.features],
             "outputs": [column.as_dict() for column in self.outputs],
         }
-        if self.event_time is not None:
-            found["event_time"] = self.event_time
-        if self.inference_id is not None:
-            found["inference_id"] = self.inference_id
-        if self.context:
-            found["context"] = list(self.context)
+        for name in ("event_time", "inference_id", "context"):
+            if (value := getattr(self, name)) not in (None, ()):
+                found[name] = value
         return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
