@@ -23,14 +23,13 @@ from driftline.validation import nearest
 if TYPE_CHECKING:
     from pyarrow import fs
 
-# The names are delta-rs's and Polars's without their "aws_", which may stand before them.
+# The names are delta-rs's and Polars's without their "aws_".
 _NAMES = (
     "endpoint_url", "region", "access_key_id", "secret_access_key", "session_token", "allow_http",
     "virtual_hosted_style_request", "skip_signature",
 )  # fmt: skip
 _FLAGS = ("allow_http", "virtual_hosted_style_request", "skip_signature")
 SECRET_OPTIONS = ("access_key_id", "secret_access_key", "session_token")
-_ALIASES = {"endpoint": "endpoint_url", "default_region": "region", "token": "session_token"}
 
 # Google's and Azure's are opened as their environment says: both libraries look there.
 _SCHEMES = ("s3", "gs", "abfss")
@@ -47,26 +46,18 @@ _lock = threading.Lock()
 _options: dict[str, str] = {}
 
 
-def plain_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Return options under their own names, as text; a refusal never shows a value."""
+def check_options(options: Mapping[str, object]) -> dict[str, str]:
+    """Return options as text, checked; a refusal never shows a value."""
     found: dict[str, str] = {}
     for name, value in options.items():
-        short = name.lower().removeprefix("aws_")
-        short = _ALIASES.get(short, short)
-        if short not in _NAMES:
-            raise InputError(f'options: "{name}" is unknown; {nearest(short, _NAMES)}')
+        if name not in _NAMES:
+            raise InputError(f'options: "{name}" is unknown; {nearest(name, _NAMES)}')
         text = str(value).lower() if isinstance(value, bool) else value
         if not isinstance(text, str):
             raise InputError(f'options: "{name}": expected text in quotes')
-        if short in _FLAGS and text.lower() not in ("true", "false"):
+        if name in _FLAGS and text not in ("true", "false"):
             raise InputError(f'options: "{name}": expected true or false')
-        found[short] = text.lower() if short in _FLAGS else text
-    return found
-
-
-def check_options(options: Mapping[str, object]) -> dict[str, str]:
-    """Return options as ``plain_options``, and check that they go together."""
-    found = plain_options(options)
+        found[name] = text
     if ("access_key_id" in found) != ("secret_access_key" in found):
         raise InputError(
             "options: expected access_key_id and secret_access_key together, or none of them"
@@ -234,10 +225,9 @@ def _gist(said: str) -> str:
     return " - ".join(line for line in lines if line)[:300]
 
 
-_UNREACHED = ("NETWORK_CONNECTION", "error sending request", "Connection refused", "dns error")
 _TROUBLES = (
     (
-        _UNREACHED,
+        ("NETWORK_CONNECTION", "error sending request", "Connection refused", "dns error"),
         "the storage cannot be reached; see that it runs, or correct its endpoint_url",
     ),
     (
@@ -322,14 +312,7 @@ def _region(bucket: str) -> str:
     try:
         return str(fs.resolve_s3_region(bucket))
     except OSError as error:
-        if any(sign in str(error) for sign in _UNREACHED):
-            raise UnavailableError(
-                f"s3://{bucket}: AWS cannot be reached; see the network, or set endpoint_url in "
-                "[storage] options or AWS_ENDPOINT_URL where the bucket is none of AWS's"
-            ) from error
-        if "not found" in str(error):
-            raise storage_error(f"s3://{bucket}", OSError("NoSuchBucket")) from error
-        raise UnavailableError(
-            f's3://{bucket}: its region is not known ({str(error).splitlines()[0]}); set "region" '
-            "in [storage] options, or AWS_REGION"
+        is_absent = "not found" in str(error)
+        raise storage_error(
+            f"s3://{bucket}", OSError("NoSuchBucket") if is_absent else error
         ) from error
