@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from sklearn.cluster import FeatureAgglomeration
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -47,7 +46,7 @@ def test_trees_are_trusted_for_they_are_scikit_learns_own(model, tmp_path):
 
 @pytest.mark.parametrize(
     "step",
-    [SimpleImputer(), KBinsDiscretizer(3), FeatureAgglomeration(2)],
+    [SimpleImputer(), KBinsDiscretizer(3)],
     ids=lambda step: type(step).__name__,
 )
 def test_what_scikit_learns_own_estimators_hold_of_numbers_is_trusted(step, tmp_path):
