@@ -51,8 +51,8 @@ def write_answer(answer: Answer, form: BodyForm) -> bytes:
         return _csv(answer)
     entries = _entries(answer)
     if form == "json":
-        return _as_json({"predictions": entries})
-    return b"".join(_as_json(entry) + b"\n" for entry in entries)
+        return as_json({"predictions": entries})
+    return b"".join(as_json(entry) + b"\n" for entry in entries)
 
 
 def _npy(answer: Answer) -> bytes:
@@ -87,7 +87,7 @@ def _csv(answer: Answer) -> bytes:
     if answer.probabilities is not None:
         rows = [[*row, *chances] for row, chances in zip(rows, answer.probabilities, strict=True)]
     if rows and set(map(type, answer.predictions)) <= {int, float, bool}:
-        lines = _as_json(rows)
+        lines = as_json(rows)
         if b"null" not in lines:
             return lines[2:-2].replace(b"],[", b"\n") + b"\n"
     out = io.StringIO(newline="")
@@ -98,7 +98,7 @@ def _csv(answer: Answer) -> bytes:
 
 def _cell(value: Value | Values) -> str:
     known = _known(value)
-    return _as_json(known).decode() if isinstance(known, list) else class_text(known)
+    return as_json(known).decode() if isinstance(known, list) else class_text(known)
 
 
 def _entries(answer: Answer) -> list[dict[str, object]]:
@@ -110,7 +110,7 @@ def _entries(answer: Answer) -> list[dict[str, object]]:
     ]
 
 
-def _as_json(document: object) -> bytes:
+def as_json(document: object) -> bytes:
     """Write JSON, with null for NaN and the infinities."""
     try:
         return orjson.dumps(document)

@@ -14,23 +14,22 @@ from typing import Any
 import numpy as np
 
 from driftline.errors import InputError
+from driftline.formats.media_types import media_type
 from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
+from driftline.serving.bodies.predictions import as_json
 
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
 _EXPECTED = f"expected {JSON}, {CSV} or {NPY}"
 
 
-def plain(media_type: str) -> str:
-    """Return a media type without its parameters, in lower case."""
-    return media_type.partition(";")[0].strip().lower()
-
-
 def input_fn(body: bytes, content_type: str) -> np.ndarray:
     """Read a body as an array; one of a single row or value becomes (1, n)."""
-    kind = plain(content_type)
+    kind = media_type(content_type)
     try:
         if kind == JSON:
-            found = _json_array(json.loads(body))
+            document = json.loads(body)
+            is_named = isinstance(document, dict) and "instances" in document
+            found = _array(document["instances"] if is_named else document)
         elif kind == CSV:
             lines = [line for line in csv.reader(io.StringIO(body.decode())) if line]
             found = _array(lines)
@@ -51,10 +50,10 @@ def predict_fn(data: Any, model: Any) -> Any:  # noqa: ANN401 - foreign objects
 
 def output_fn(prediction: Any, accept: str) -> tuple[bytes, str]:  # noqa: ANN401 - foreign object
     """Write what a model predicted: a JSON list, a line of CSV for each row, or an array."""
-    kind = plain(accept)
+    kind = media_type(accept)
     found = np.asarray(prediction)
     if kind == JSON:
-        return json.dumps(_finite(found.tolist())).encode(), JSON
+        return as_json(found.tolist()), JSON
     if kind == CSV:
         out = io.StringIO(newline="")
         rows = found.tolist() if found.ndim > 1 else [[one] for one in found.ravel().tolist()]
@@ -65,12 +64,6 @@ def output_fn(prediction: Any, accept: str) -> tuple[bytes, str]:  # noqa: ANN40
         np.save(sink, found, allow_pickle=False)
         return sink.getvalue(), NPY
     raise NotAcceptableError(f'Accept is "{accept[:80]}"; {_EXPECTED}')
-
-
-def _json_array(document: Any) -> np.ndarray:  # noqa: ANN401 - JSON
-    if isinstance(document, dict) and "instances" in document:
-        document = document["instances"]
-    return _array(document)
 
 
 def _array(rows: Any) -> np.ndarray:  # noqa: ANN401 - JSON, or cells
@@ -84,12 +77,3 @@ def _array(rows: Any) -> np.ndarray:  # noqa: ANN401 - JSON, or cells
         return np.array(rows, dtype=np.float64)
     except (TypeError, ValueError):
         return np.array(rows, dtype=object)
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return JSON without NaN and the infinities, for which it has no word."""
-    if isinstance(value, list):
-        return [_finite(one) for one in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

@@ -9,20 +9,18 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from driftline.errors import InputError
+from driftline.formats.media_types import media_type
 from driftline.serving.hosting.formats import default_functions
 from driftline.serving.hosting.formats.model_format import BodyModel, ModelError, ModelFailedError
 from driftline.serving.hosting.own_folders import own_folder
 
 # How many arguments each is called with; one more is the context.
 FUNCTIONS = {"model_fn": 1, "input_fn": 2, "predict_fn": 2, "output_fn": 2, "transform_fn": 4}
-# Of TensorFlow's images, around a server of their own: a model alone would answer otherwise.
-_HANDLERS = ("handler", "input_handler", "output_handler")
 # The types whose bodies functions get as text.
 _TEXT = (default_functions.JSON, default_functions.CSV)
 DEFAULT_ACCEPT = default_functions.JSON
@@ -30,28 +28,16 @@ DEFAULT_ACCEPT = default_functions.JSON
 _VARIABLES = ("SM_MODEL_DIR", "SAGEMAKER_SUBMIT_DIRECTORY")
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """The context argument of functions that take one more."""
-
-    system_properties: dict[str, Any] = field(default_factory=dict)
-
-
 class InferenceModule(BodyModel):
     """The functions of one ``inference.py``, and the model that they loaded."""
 
     def __init__(self, file: Path, model_dir: Path) -> None:
         self._name = file.name
-        self._context = Context({"model_dir": str(model_dir), "gpu_id": None})
+        properties = {"model_dir": str(model_dir), "gpu_id": None}
+        self._context = SimpleNamespace(system_properties=properties)
         module = _imported(file, model_dir)
         self._functions = {name: self._function(module, name) for name in FUNCTIONS}
         own = {name for name, function in self._functions.items() if function is not None}
-        handlers = [name for name in _HANDLERS if callable(getattr(module, name, None))]
-        if handlers and not own:
-            raise ModelError(
-                f"{self._name} has {', '.join(handlers)}, which only TensorFlow's images call; "
-                "write input_fn, predict_fn and output_fn, or transform_fn"
-            )
         steps = sorted(own & {"input_fn", "predict_fn", "output_fn"})
         if "transform_fn" in own and steps:
             raise ModelError(f"{self._name} has transform_fn beside {', '.join(steps)}; keep one")
@@ -70,8 +56,10 @@ class InferenceModule(BodyModel):
         """Answer one request by the functions, those of the toolkit where there are none."""
         is_any = not accept.strip() or "*/*" in accept
         accept = DEFAULT_ACCEPT if is_any else accept
-        is_text = default_functions.plain(content_type) in _TEXT
-        sent: Any = self._text(body) if is_text else body
+        try:
+            sent: Any = body.decode() if media_type(content_type) in _TEXT else body
+        except UnicodeDecodeError as error:
+            raise InputError(f"the body is not UTF-8 text (byte {error.start})") from None
         if (transform := self._functions["transform_fn"]) is not None:
             return _body(transform(self.model, sent, content_type, accept), accept, "transform_fn")
         if (read := self._functions["input_fn"]) is not None:
@@ -83,13 +71,6 @@ class InferenceModule(BodyModel):
         if (write := self._functions["output_fn"]) is not None:
             return _body(write(prediction, accept), accept, "output_fn")
         return default_functions.output_fn(prediction, accept)
-
-    @staticmethod
-    def _text(body: bytes) -> str:
-        try:
-            return body.decode()
-        except UnicodeDecodeError as error:
-            raise InputError(f"the body is not UTF-8 text (byte {error.start})") from None
 
     def _function(self, module: ModuleType, name: str) -> Callable[..., Any] | None:
         """Return a function that takes the plain arguments; None when there is none."""

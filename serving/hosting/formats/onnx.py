@@ -35,14 +35,8 @@ class OnnxModel:
     # A frame of one row costs far more than most models: numbers come as one array.
     takes_frames_ = False
 
-    def __init__(
-        self,
-        session: Any,  # noqa: ANN401 - foreign object
-        file: Path,
-        *,
-        labels: list[Any] | None,
-    ) -> None:
-        self._session, self._file, self._labels = session, file, labels
+    def __init__(self, session: Any, file: Path, labels: list[Any] | None) -> None:  # noqa: ANN401 - foreign object
+        self._session, self._file = session, file
         self._inputs = session.get_inputs()
         for one in self._inputs:
             if one.type not in TYPES or len(one.shape) != 2:
@@ -55,12 +49,13 @@ class OnnxModel:
         self._is_of_one_row = self._inputs[0].shape[0] == 1
         self._metadata = session.get_modelmeta().custom_metadata_map
         self._read_columns()
-        self._read_outputs()
+        self._read_outputs(labels)
 
     def predict(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
         """Predict the class, or the number, of each row."""
-        found = self._run(self._feed(rows), [self._label])[0]
-        return _one_a_row(found if self.classes_ is None else self.classes_[self._places(found)])
+        found = np.asarray(self._run(self._feed(rows), [self._label])[0])
+        labels: np.ndarray = found if self.classes_ is None else self.classes_[self._places(found)]
+        return labels
 
     def _predict_proba(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
         """Return the probability of each class, shape (rows, classes)."""
@@ -115,8 +110,8 @@ class OnnxModel:
         self.n_features_in_ = len(names)
         self.feature_types_ = tuple(TYPES[one.type][1] for one in self._inputs)
 
-    def _read_outputs(self) -> None:
-        """Learn what the model answers."""
+    def _read_outputs(self, labels: list[Any] | None) -> None:
+        """Learn what the model answers; ``labels``: the classes that a node of it names."""
         outputs = self._session.get_outputs()
         self._label, self._probability = outputs[0].name, ""
         self.classes_: Any = None  # An array, of classifiers.
@@ -128,31 +123,26 @@ class OnnxModel:
                     "expected one output of numbers, or a label and its probabilities"
                 )
             return
-        said = self._metadata.get("classes")
+        said, shape = self._metadata.get("classes"), outputs[-1].shape
         if said is not None:
             self.classes_ = np.array(json.loads(said))
+        elif len(outputs) > 1 and labels is not None:
+            self.classes_ = np.array(labels)
+        elif (
+            len(outputs) > 1
+            and outputs[0].type != "tensor(string)"
+            and len(shape) == 2
+            and isinstance(shape[1], int)
+        ):
+            self.classes_ = np.arange(shape[1])
+        else:
+            raise ModelError(
+                f"{self._file.name} answers labels, and not which there are; name them in order in "
+                'its metadata_props: "classes", a JSON list'
+            )
         if len(outputs) > 1:
             self._probability = outputs[1].name
-            if self.classes_ is None:
-                self.classes_ = np.array(self._known_classes(outputs))
             self.predict_proba, self.predict_both_ = self._predict_proba, self._predict_both
-        elif self.classes_ is None:
-            raise ModelError(
-                f"{self._file.name} answers labels without probabilities, and not which there are; "
-                'name them in its metadata_props: "classes", a JSON list'
-            )
-
-    def _known_classes(self, outputs: Any) -> list[Any]:  # noqa: ANN401 - foreign objects
-        """Return the classes that a node of the model names; else numbers from 0 on."""
-        if self._labels is not None:
-            return self._labels
-        shape, is_text = outputs[1].shape, outputs[0].type == "tensor(string)"
-        if is_text or len(shape) != 2 or not isinstance(shape[1], int):
-            raise ModelError(
-                f"{self._file.name} answers probabilities of classes, and not which; name them in "
-                'its metadata_props: "classes", a JSON list, or convert it with ZipMap'
-            )
-        return list(range(shape[1]))
 
     def _feed(self, rows: Any) -> dict[str, np.ndarray]:  # noqa: ANN401 - a frame or an array
         if self._is_matrix:
@@ -194,11 +184,6 @@ class OnnxModel:
             else np.concatenate(column)
             for column in zip(*parts, strict=True)
         ]
-
-
-def _one_a_row(found: Any) -> np.ndarray:  # noqa: ANN401 - foreign object
-    values = np.asarray(found)
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
 
 
 def _class_labels(model: Any) -> list[Any] | None:  # noqa: ANN401 - foreign object
@@ -246,4 +231,4 @@ def read(file: Path) -> OnnxModel:
     session = runtime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return OnnxModel(session, file, labels=_class_labels(model))
+    return OnnxModel(session, file, _class_labels(model))

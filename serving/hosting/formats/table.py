@@ -38,12 +38,6 @@ MODEL_FORMATS: Mapping[str, ModelFormat] = {
         (), f"{_HERE}.mlflow:read", runs_code=True, noun="a model of MLflow", markers=("MLmodel",)
     ),
 }
-# Files of neural networks, which nothing here reads: code that loads them comes with the model.
-NETWORKS = (
-    *(".keras", ".h5", ".pt", ".pth", ".pt2", "saved_model.pb"),
-    *("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"),
-)
-
 log = logging.getLogger(__name__)
 
 
@@ -91,9 +85,7 @@ def find_model(path: Path, shown: str | None = None) -> StoredModel:
         raise ModelError(f"model {path}: no such file")
     found = format_of(path)
     if found is None:
-        _refuse_network(path)
-        expected = ", ".join(model_suffixes())
-        raise ModelError(f'model {path}: suffix "{path.suffix}"; expected one of {expected}')
+        raise ModelError(f'model {path}: suffix "{path.suffix}"; {_expected()}')
     return StoredModel(path, found)
 
 
@@ -119,25 +111,15 @@ def _in_folder(folder: Path, shown: str) -> StoredModel:
     files = sorted(folder.iterdir())
     models = [StoredModel(file, one) for file in files if (one := format_of(file)) is not None]
     certain = [one for one in models if not one.format.has_common_suffix]
-    if not certain:
-        # As deep as TensorFlow Serving has them: NAME/VERSION/saved_model.pb.
-        for pattern in ("*", "*/*", "*/*/*"):
-            for file in folder.glob(pattern):
-                _refuse_network(file)
     models = certain or models
     if len(models) != 1:
         named = ", ".join(one.path.name for one in models) or "none"
-        raise ModelError(
-            f"{shown} holds {len(models)} model files ({named}); "
-            f"expected one with suffix {', '.join(model_suffixes())}"
-        )
+        raise ModelError(f"{shown} holds {len(models)} model files ({named}); {_expected()}")
     return models[0]
 
 
-def _refuse_network(file: Path) -> None:
-    if file.name.lower().endswith(NETWORKS):
-        raise ModelError(
-            f"{file.name} is a network of Keras, TensorFlow, PyTorch or Hugging Face, which is "
-            "served as ONNX, as a folder of MLflow, or in a model.tar.gz whose code/inference.py "
-            "loads it"
-        )
+def _expected() -> str:
+    return (
+        f"expected one with suffix {', '.join(model_suffixes())}; other models are served as ONNX, "
+        "by MLflow, or in a model.tar.gz whose code/inference.py loads them"
+    )

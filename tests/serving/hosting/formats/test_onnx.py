@@ -97,7 +97,7 @@ def test_classes_that_nobody_names_are_numbers_from_0_and_others_are_refused(tmp
     with pytest.raises(ModelError, match=r"not the most probable of \[0, 1\]; name them"):
         load(answering(2, 2), tmp_path).predict(row)
     assert load(answering(2, 2), tmp_path, classes="[1, 2]").predict(row).predictions == [2]
-    with pytest.raises(ModelError, match=r"and not which; name them in its metadata_props"):
+    with pytest.raises(ModelError, match=r"and not which there are; name them in order in its"):
         load(answering("yes", 2), tmp_path)
     with pytest.raises(ModelError, match=r"not the most probable of \['yes', 'no'\]$"):
         load(answering("yes", 2), tmp_path, classes='["yes", "no"]').predict(row)

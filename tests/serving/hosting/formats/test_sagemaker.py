@@ -137,10 +137,6 @@ def test_an_artefact_without_a_model_is_refused_by_its_own_name(code, found, tmp
         ("input_fn = 3", "input_fn is no function"),
         ("def transform_fn(a, b, c, d): ...\ndef output_fn(a, b): ...",
          "has transform_fn beside output_fn; keep one"),
-        # https://github.com/aws/sagemaker-tensorflow-serving-container, "Pre/Post-Processing".
-        ("def input_handler(data, context): ...\ndef output_handler(data, context): ...",
-         "input_handler, output_handler, which only TensorFlow's images call; write input_fn"),
-        ("def handler(data, context): ...", "has handler, which only TensorFlow's images call"),
         ("import nowhere_to_be_found", "import raised ModuleNotFoundError"),
         ("def model_fn(d): raise OSError('gone')", "model_fn raised OSError: gone"),
         ("raise SystemExit(3)", "import raised SystemExit: 3"),

@@ -66,20 +66,14 @@ def test_a_folder_with_nothing_but_boosted_trees_is_that_model(tmp_path):
         load_predictor(tmp_path, trust_pickle=False)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["m.keras", "m.h5", "m.pt", "m.pth", "m.pt2", "folder/saved_model.pb",
-     "folder/model.safetensors", "folder/pytorch_model.bin", "folder/flights/9/saved_model.pb"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", ["m.keras", "folder"])
 def test_a_network_is_refused_with_the_ways_in_which_it_is_served(name, tmp_path):
-    file = tmp_path / name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"x")
-    (file.parent / "config.json").write_text("{}")
-    model = tmp_path / "folder" if name.startswith("folder/") else file
+    (tmp_path / "m.keras").write_bytes(b"x")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "model.safetensors").write_bytes(b"x")
 
-    with pytest.raises(ModelError, match=r"as ONNX, .*MLflow, .*code/inference\.py loads it"):
-        load_predictor(model, trust_pickle=True)
+    with pytest.raises(ModelError, match=r"as ONNX, .*MLflow, .*code/inference\.py loads them"):
+        load_predictor(tmp_path / name, trust_pickle=True)
 
 
 ACME = """
