@@ -35,15 +35,11 @@ def body_form(content_type: str) -> BodyForm:
     """Return the form that the body of an invocation of this Content-Type has."""
     if content_type.partition(";")[0].strip().lower() == _NPY:
         return "npy"
-    return _text_form(content_type, _EXPECTED)
+    return text_form(content_type, _EXPECTED)
 
 
-def text_form(content_type: str) -> TextFormat:
+def text_form(content_type: str, expected: str = _EXPECTED_TEXT) -> TextFormat:
     """Return the form that a body of text of this Content-Type has."""
-    return _text_form(content_type, _EXPECTED_TEXT)
-
-
-def _text_form(content_type: str, expected: str) -> TextFormat:
     media, _, rest = content_type.partition(";")
     form = TEXT_FORMATS.get(media.strip().lower())
     if form is None:

@@ -1,7 +1,7 @@
 """Bodies of invocations to columns: CSV, JSON, JSON Lines and npy, one row or many.
 
-Runs in the worker process. Large bodies of plain CSV are read by columns, as capture reads them.
-For a few rows the standard library's readers, ``zip`` and numpy are several times faster (17 rows
+Runs in the worker process. Large bodies of numbers are read at once, as capture reads them. For a
+few rows the standard library's readers, ``zip`` and numpy are several times faster (17 rows
 of 10 columns: 0.05 ms against 0.25 ms for pandas.read_csv). Only when a value does not fit are
 cells looked at one by one, to name row and column in the refusal.
 """
@@ -12,18 +12,16 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from driftline.errors import InputError
 from driftline.formats.arrow_types import is_before_pandas_3
 from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRowsError
 from driftline.formats.cells import MisfitError, read_cell
-from driftline.formats.csv.bodies import read_clean
 from driftline.formats.json.parsing import fault_of, parse
 from driftline.formats.large_bodies import LARGE_BYTES, read_number_table
 from driftline.formats.npy_layout import header_end, layout_of, require_unicode
@@ -35,7 +33,6 @@ Columns = dict[str, np.ndarray]
 
 # What csv and `read_cell` read otherwise than ``split`` and ``float`` do.
 _UNUSUAL = ('"', "\r", "\n", "_")
-_FEW_BYTES = 1 << 16  # Larger bodies are read faster by columns than by cells.
 _NANOSECONDS_REACH = np.iinfo(np.int64).max // 1000  # In microseconds.
 # What pandas makes of it among texts, for requests of missing ones alone: models know that.
 NO_TEXT = None if is_before_pandas_3() else np.nan
@@ -72,17 +69,15 @@ def read_columns(
     each; with ``by_position`` a lone tensor's are, too. Then ``count`` is how many values a row
     has, where that is known, and ``are_texts`` that none of them is a number.
     """
+    columns: Sequence[Column] | None = None if expected is None else expected.columns
     if form == "npy":
-        known = None if expected is None else expected.columns
-        return _array_columns(body, known, max_rows, count or 0, has_types=has_types)
+        arrays = _arrays(body, columns, max_rows, count or 0)
+        if columns is None or not has_types:
+            columns = [Column(name, "", _array_type(found)) for name, found in arrays.items()]
+        return {one.name: _typed_array(arrays[one.name], one) for one in columns}
     body = body.removeprefix(codecs.BOM_UTF8)
     text = _decode(body)
     if form == "csv":
-        columns = None if expected is None else expected.columns
-        if columns is not None and has_types and len(body) > _FEW_BYTES:
-            clean = _clean_columns(body, columns, max_rows)
-            if clean is not None:
-                return clean
         names, cells = _csv_cells(text, columns, max_rows)
     else:
         # To float64 orjson rounds a long number as the standard library does.
@@ -100,14 +95,10 @@ def read_columns(
         names = [column.name for column in finder.columns]
         cells = list(zip(*rows, strict=True))
     if are_texts:
-        texts = [Column(name, "feature_x", "string") for name in names]
-        return {one.name: _typed(found, one) for one, found in zip(texts, cells, strict=True)}
-    if expected is None or not has_types:
+        columns = [Column(name, "", "string") for name in names]
+    elif columns is None or not has_types:
         return {name: _guessed(column, name) for name, column in zip(names, cells, strict=True)}
-    return {
-        column.name: _typed(values, column, names if form == "csv" else ())
-        for column, values in zip(expected.columns, cells, strict=True)
-    }
+    return {one.name: _typed(values, one) for one, values in zip(columns, cells, strict=True)}
 
 
 def read_numbers(
@@ -146,9 +137,9 @@ def are_named(columns: Columns) -> bool:
     return list(columns) != [f"_c{at}" for at in range(len(columns))]
 
 
-def _array_columns(
-    body: bytes, expected: Sequence[Column] | None, max_rows: int, count: int, *, has_types: bool
-) -> Columns:
+def _arrays(
+    body: bytes, expected: Sequence[Column] | None, max_rows: int, count: int
+) -> Mapping[str, np.ndarray]:
     """Read an array of numpy: (rows, columns), (columns,) as one row, or named fields."""
     end = header_end(body)
     try:
@@ -163,46 +154,23 @@ def _array_columns(
         )
     if layout.rows > max_rows:
         raise RowLimitError(max_rows)
-    fields = layout.dtype.names
-    if fields is not None:
-        values = layout.columns(body[end:])[0]
-        return _by_field(values, fields, expected, has_types=has_types)
+    names = None if expected is None else [column.name for column in expected]
+    if fields := layout.dtype.names:
+        if missing := [name for name in names or () if name not in fields]:
+            raise RowsError(
+                f'the array has no field "{missing[0]}"; expected {listed(names or ())}'
+            )
+        (values,) = layout.columns(body[end:])
+        return {name: values[name] for name in names or fields}
     # Before they are cut apart: each column costs a hundred bytes, also where it has one.
-    if expected is not None and layout.width != len(expected):
-        names = [column.name for column in expected]
+    if names is not None and layout.width != len(names):
         raise RowsError(f"the array has {layout.width} values a row; expected {listed(names)}")
     table = layout.columns(body[end:])
-    if expected is None:
-        return {f"_c{at}": _guessed_array(column) for at, column in enumerate(table)}
-    return {
-        column.name: _typed_array(found, column) if has_types else _guessed_array(found)
-        for column, found in zip(expected, table, strict=True)
-    }
+    return dict(zip(names or [f"_c{at}" for at in range(len(table))], table, strict=True))
 
 
-def _by_field(
-    values: np.ndarray,
-    fields: Sequence[str],
-    expected: Sequence[Column] | None,
-    *,
-    has_types: bool,
-) -> Columns:
-    if expected is None:
-        return {name: _guessed_array(values[name]) for name in fields}
-    names = [column.name for column in expected]
-    if missing := [name for name in names if name not in fields]:
-        raise RowsError(f'the array has no field "{missing[0]}"; expected {listed(names)}')
-    return {
-        column.name: _typed_array(values[column.name], column)
-        if has_types
-        else _guessed_array(values[column.name])
-        for column in expected
-    }
-
-
-def _guessed_array(values: np.ndarray) -> np.ndarray:
-    kind: ColumnType = "double" if values.dtype.kind in "iuf" else "string"
-    return _typed_array(values, Column("", "feature_x", kind))
+def _array_type(values: np.ndarray) -> ColumnType:
+    return "double" if values.dtype.kind in "iuf" else "string"
 
 
 def _typed_array(values: np.ndarray, column: Column) -> np.ndarray:
@@ -231,28 +199,6 @@ def _typed_array(values: np.ndarray, column: Column) -> np.ndarray:
     except (UnicodeDecodeError, ValueError, OverflowError):
         raise RowsError(f'column "{column.name}": its texts are not Unicode') from None
     return _typed(cells, column)
-
-
-def _clean_columns(body: bytes, columns: Sequence[Column], max_rows: int) -> Columns | None:
-    """Read lines of plain fields that all fit their columns, at once; None for others."""
-    found = read_clean(body, columns, max_rows)
-    if found is None or any(len(coerced.unfit) for coerced in found):
-        return None
-    return {
-        column.name: _as_fitted(_of_arrow(coerced.values, column.type), column)
-        for column, coerced in zip(columns, found, strict=True)
-    }
-
-
-def _of_arrow(values: pa.Array, kind: ColumnType) -> np.ndarray:
-    """Return a column as `_CONVERTERS` make it of cells."""
-    if kind == "string" or (kind == "bool" and values.null_count):
-        missing = NO_TEXT if kind == "string" else None
-        found = np.empty(len(values), dtype=object)
-        found[:] = [missing if one is None else one for one in values.to_pylist()]
-        return found
-    # Of whole numbers with gaps this makes float64; of times datetime64[us] in UTC.
-    return np.asarray(values.to_numpy(zero_copy_only=False))
 
 
 def _decode(body: bytes) -> str:
@@ -331,8 +277,8 @@ def _parse(text: bytes, what: str, has_long: bool | None = None) -> object:
         raise RowsError(f"{what} is not JSON ({fault_of(error)})") from None
 
 
-def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> np.ndarray:
-    """Return a column's values as an array of its type; ``names`` could stand in a header."""
+def _typed(values: Sequence[Any], column: Column) -> np.ndarray:
+    """Return a column's values as an array of its type."""
     convert = _CONVERTERS[column.type]
     try:
         return _as_fitted(convert(values), column)
@@ -342,14 +288,10 @@ def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> 
         try:
             convert((value,))
         except (ValueError, TypeError, OverflowError):
-            place = f'row {number}, column "{column.name}"'
-            wrong = f"{place}: {_shown(value)} is not {_WORDS[column.type]}"
-            if number == 1 and isinstance(value, str) and value.strip() in names:
-                wrong += (
-                    "; line 1 looks like a header (it holds the column's name): "
-                    "leave it out, values are taken by their order"
-                )
-            raise RowsError(wrong) from None
+            raise RowsError(
+                f'row {number}, column "{column.name}": {_shown(value)} is not '
+                f"{_WORDS[column.type]}"
+            ) from None
     raise RowsError(f'column "{column.name}": its values do not go together')
 
 
@@ -358,7 +300,7 @@ def _guessed(values: Sequence[Any], name: str) -> np.ndarray:
     try:
         return _doubles(values)
     except (ValueError, TypeError, OverflowError):
-        return _typed(values, Column(name, "feature_x", "string"))
+        return _typed(values, Column(name, "", "string"))
 
 
 def _shown(value: object) -> str:
