@@ -46,13 +46,13 @@ def columns_line(what: str, rows: str, names: Collection[str]) -> str:
     return f"<{what} {shorten(shown, REPR_WIDTH, placeholder=' …')}>"
 
 
-def text_bars(shares: np.ndarray, bars: int, *, ordered: bool, blocks: str = BLOCKS) -> str:
+def text_bars(shares: np.ndarray, bars: int, *, ordered: bool) -> str:
     """Draw shares as at most `bars` characters of growing height; "" without any."""
     if not len(shares):
         return ""
     joined = narrow(shares, bars, ordered=ordered)
     most = max(float(joined.max()), 1e-9)
-    return "".join(blocks[round(float(one) / most * (len(blocks) - 1))] for one in joined)
+    return "".join(BLOCKS[round(float(one) / most * (len(BLOCKS) - 1))] for one in joined)
 
 
 def number_words(value: float) -> str:

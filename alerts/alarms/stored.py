@@ -64,5 +64,5 @@ def readable(row: Row[Any], read: Callable[[Any], T]) -> T:
         why = str(error).removeprefix('alarm "": ').removeprefix(f'alarm "{row.name}": ')
         raise AlarmError(
             f'alarm "{row.name}": its stored definition cannot be read: {why}; change it and '
-            "declare it again (driftline apply), or delete it (driftline alarm delete)"
+            "declare it again (driftline apply), or delete it (driftline delete alarm)"
         ) from error

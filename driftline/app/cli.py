@@ -20,6 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from driftline import __version__
+from driftline.app.commands.options import Group
 from driftline.app.commands.output import harmless
 from driftline.app.exit_codes import INPUT, exit_code, last_words
 from driftline.ending import ending_at_once
@@ -37,7 +38,7 @@ COMMANDS = {
     "scheduler": "running",
     "alarms": "running",
     "dashboard": "running",
-    "proxy": "proxy",
+    "proxy": "running",
     "init": "init",
     "import": "import_sagemaker",
     "deploy": "resources",
@@ -55,12 +56,12 @@ COMMANDS = {
     "get": "resources",
     "delete": "resources",
     "schema": "installation",
-    "monitor": "resources backfill monitor_runs backtest marks rows",
-    "alarm": "alarm alarm_replay",
-    "channel": "channel",
-    "silence": "silence",
-    "delivery": "delivery",
-    "capture": "capture transfer erasure",
+    "monitor": "monitor backtest",
+    "alarm": "alarm",
+    "channel": "notifications",
+    "silence": "notifications",
+    "delivery": "notifications",
+    "capture": "capture transfer",
     "truth": "truth",
     "detector": "detector",
     "metric": "metric",
@@ -70,8 +71,8 @@ COMMANDS = {
     "doctor": "installation",
     "settings": "installation",
     "migrate": "installation",
-    "backup": "backup",
-    "restore": "backup",
+    "backup": "installation",
+    "restore": "installation",
     "plugins": "installation",
     "version": "installation",
 }
@@ -86,12 +87,11 @@ UNREAD = 141
 
 def build(asked: str | None = None) -> typer.Typer:
     """Put the commands together: the one that is asked for, or all of them (for help)."""
-    app = typer.Typer(
+    app = Group(
         name="driftline",
         cls=QuietGroup,
         help="Open, self-hosted model monitoring and drift detection.",
         epilog=EXIT_CODES,
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,

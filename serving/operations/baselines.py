@@ -46,7 +46,7 @@ from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.store import Stored
 
-Name = Annotated[str, "The baseline's name; `driftline baseline list` lists them."]
+Name = Annotated[str, "The baseline's name; `driftline get baseline` lists them."]
 
 
 @operation("GET /baselines/{name}/versions", role="viewer")

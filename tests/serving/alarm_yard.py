@@ -46,8 +46,9 @@ def yard(server, declare, client):
         ]
     )
     yield client
-    for name in ("top", "both", "a b", "c"):
+    kinds = {"top": "CompositeAlarm", "both": "CompositeAlarm", "a b": "Alarm", "c": "Alarm"}
+    for name, kind in kinds.items():
         try:
-            client.delete_alarm(name)
+            client.delete(kind, name)
         except NotFoundError:
             continue

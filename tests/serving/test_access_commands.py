@@ -64,7 +64,7 @@ def test_somebody_is_logged_out_and_the_log_has_it(run, server):
 def test_what_does_not_exist_is_named_before_anything_is_stored(run):
     with pytest.raises(NotFoundError, match='alarm "nosuch" does not exist'):
         run("silence", "put", "roll-out", "--alarm", "nosuch")
-    assert run("silence", "list", "--json")[1] == "[]\n"
+    assert run("get", "silence", "--json")[1] == "[]\n"
     assert (
         "not declared yet" in run("token", "create", "a", "--role", "ingest", "--endpoint", "x")[2]
     )

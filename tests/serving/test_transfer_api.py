@@ -124,7 +124,7 @@ def test_an_hour_that_was_erased_goes_from_what_was_exported(server, moved, tmp_
     assert tmp_path / "notes.txt" in left
 
 
-def test_what_retention_would_remove_is_said_before_and_needs_a_word(start, tmp_path):
+def test_what_retention_would_remove_is_left_out_and_needs_a_word(start, tmp_path):
     file = FIXTURES / "capture/captured-data.jsonl"
     with start(tmp_path / "short") as server:
         refused = driftline(server, "capture", "import", file, "--endpoint", "old")
@@ -132,8 +132,7 @@ def test_what_retention_would_remove_is_said_before_and_needs_a_word(start, tmp_
         taken = driftline(server, "capture", "import", file, "--endpoint", "old", "--older")
 
         assert refused[0] == 2
-        assert "2 of 2 lines are older than [capture] retention_days = 90" in refused[2]
-        assert "2019-11-24" in refused[2]
+        assert "1 and 1 more lines: older than [capture] retention_days = 90" in refused[2]
         assert before == 0
         assert taken[0] == 0
         assert stored(server, "old").requests == 2

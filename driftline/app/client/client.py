@@ -184,11 +184,6 @@ class Client(CaptureCalls, MetricCalls):
         """Delete one resource; refused while another needs it."""
         self.delete_resource(KINDS[kind_of(kind)], name)
 
-    def delete_alarm(self, name: str) -> None:
-        """Delete an alarm of any kind; refused while a composite alarm looks at it."""
-        is_composite = self.alarm(name)["kind"] == "composite"
-        self.delete("CompositeAlarm" if is_composite else "Alarm", name)
-
     def invoke(
         self,
         endpoint: str,

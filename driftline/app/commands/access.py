@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from driftline.access.changes import changed_fields
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations, command_named
+from driftline.app.commands.operations import add_operations, command_named, lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 
 if TYPE_CHECKING:
     from driftline.access.principal import Role
 
-token = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
+token = options.Group(help="Make, list and revoke tokens.")
 
 
 @token.command("create")
-@options.asks_server
 def token_create(
     client: Client,
     name: Annotated[str, typer.Argument(help="Letters, digits, _ . @ and -; never used before.")],
@@ -61,27 +60,14 @@ def token_create(
     return Answer(found, [found["token"]])
 
 
-def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterator[Table]:
-    rows = [
-        {
-            "at": entry["at"][:19],
-            "who": entry["subject"],
-            "what": "\n  ".join(
-                [
-                    _what(entry["action"], entry["target"]),
-                    *changed_fields(entry["before"], entry["after"]),
-                ]
-            ),
-            "status": entry["status"],
-        }
-        for entry in entries
-    ]
-    yield Table(["at", "who", "what", "status"], rows)
-
-
-def _what(action: str, target: str) -> str:
-    """Return what was done to what, in one line; of a request the method and its own path."""
-    return " ".join(f"{action.partition(' /')[0]} {target}".split())
+def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterable[str | Table]:
+    rows = []
+    for one in entries:
+        # Of a request the method and its own path.
+        done = " ".join(f"{one['action'].partition(' /')[0]} {one['target']}".split())
+        changes = changed_fields(one["before"], one["after"])
+        rows.append({**one, "who": one["subject"], "what": "\n  ".join([done, *changes])})
+    return lines_of(rows, "at who what status")
 
 
 add_operations(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,15 +10,26 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.files import read_resources
+from driftline.app.commands.monitor import monitor
+from driftline.app.commands.operations import text_of
 from driftline.app.commands.options import moment
-from driftline.app.commands.output import Answer
-from driftline.app.commands.resources import monitor
+from driftline.app.commands.output import Answer, Table
 from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.roles import Roles
 
 RESOURCE_FILES = (".yaml", ".yml", ".json")
 DEFAULT_WINDOW = "1d"
+_ALARMS_SHOWN = 20
+# What is told beside the alarms.
+_TOLD = {
+    "undated_count": "rows without a time",
+    "insufficient_count": "windows with too few rows to judge",
+    "undecidable_count": "windows of which every column varies too much to judge",
+    "unjudged": "in no window judged, as they vary too much or have too few rows",
+    "alarms_by_column": "alarms by column",
+}
 
 
 Name = Annotated[
@@ -49,9 +59,6 @@ Tolerance = Annotated[
 
 
 @monitor.command("backtest")
-@options.with_roles
-@options.with_server
-@options.answers
 def backtest(
     name: Name = None,
     start: Start = None,
@@ -61,8 +68,8 @@ def backtest(
     reference_until: ReferenceUntil = None,
     window: Length = None,
     tolerance: Tolerance = None,
-    server: options.Server = options.DEFAULT,
     *,
+    server: options.Server,
     roles: Roles,
 ) -> Answer:
     """Show what a monitor would have done, window by window; nothing is recorded.
@@ -80,44 +87,50 @@ def backtest(
     if data:
         until = moment(reference_until, "--reference-until")
         found = _of_file(name, data, baseline, until, span, roles, asked, server)
+    elif name is None or name.endswith(RESOURCE_FILES) or baseline or reference_until:
+        raise InputError(
+            "monitor backtest: expected the name of an applied monitor with --from and --to, or "
+            "--data with --timestamp and --baseline or --reference-until"
+        )
+    elif span[0] is None or span[1] is None:
+        raise InputError(f'monitor "{name}": no --from or --to; expected the period to replay')
     else:
-        found = _of_captured(name, span, baseline or reference_until, asked, server)
+        with server.connect() as client:
+            found = client.backtest_monitor(name, start=span[0], end=span[1], **asked)
     alarms = any(one["alarms"] for one in found["windows"])
     is_unjudged = found["window_count"] == found["insufficient_count"] + found["undecidable_count"]
-    return Answer(found, _lines(found), code=1 if alarms else 3 if is_unjudged else 0)
+    return Answer(found, backtest_lines(found), code=1 if alarms else 3 if is_unjudged else 0)
 
 
-def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    # As heavy as the words of violations, which other commands do without.
-    from driftline.app.commands.backtest_text import told
-
-    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-    yield from told(found, plain=plain)
-
-
-def _of_captured(
-    name: str | None,
-    span: tuple[datetime | None, datetime | None],
-    stray: str | None,
-    asked: Mapping[str, Any],
-    server: options.Server,
-) -> Mapping[str, Any]:
-    """Have the server replay captured rows."""
-    if name is None or _is_file(name):
-        raise InputError(
-            "monitor backtest: no data; expected the name of an applied monitor with --from and "
-            "--to, or --data with --timestamp"
+def backtest_lines(found: Mapping[str, Any]) -> Iterator[str | Table]:
+    """Write what `Backtest.as_dict` gives for people."""
+    windows, count = found["windows"], found["window_count"]
+    span = f"from {windows[0]['start'][:10]} to {windows[-1]['end'][:10]}"
+    yield (
+        f"{found['monitor']}{': ' * bool(found['monitor'])}{count:,} windows of {found['window']} "
+        f"{span}, {len(found['columns']):,} columns, {found['false_alarms_per_year']:g} false "
+        "alarms a year accepted"
+    )
+    for key, told in _TOLD.items():
+        if found[key]:
+            yield f"{told}: {text_of(found[key])}"
+    if not found["reference_dated"]:
+        yield (
+            "the reference has no times, so nobody knows how much its windows vary: drift may be "
+            "told of what is usual; make the baseline with --timestamp"
         )
-    if stray is not None:
-        raise InputError(
-            f'monitor "{name}": --baseline and --reference-until are for --data; a captured period '
-            "is judged against the monitor's own baseline"
-        )
-    start, end = span
-    if start is None or end is None:
-        raise InputError(f'monitor "{name}": no --from or --to; expected the period to replay')
-    with server.connect() as client:
-        return client.backtest_monitor(name, start=start, end=end, **asked)
+    loud = [one for one in windows if one["alarms"]]
+    if loud:
+        yield f"{len(loud):,} windows would have alarmed, in {found['episode_count']:,} episodes:"
+        rows = [{"window": text_of(one["start"]), "cause": each["cause"]}
+                for one in loud[:_ALARMS_SHOWN] for each in one["alarms"][:1]]  # fmt: skip
+        yield Table(["window", "cause"], rows)
+        if len(loud) > _ALARMS_SHOWN:
+            yield f"… and {len(loud) - _ALARMS_SHOWN:,} more: --json"
+    elif count > found["insufficient_count"] + found["undecidable_count"]:
+        yield "no window would have alarmed"
+    else:
+        yield "no window could be judged"
 
 
 def _of_file(
@@ -138,15 +151,14 @@ def _of_file(
 
     spec = {} if name is None else _spec(name, server)
     if spec.get("kind", "data-quality") != "data-quality" or spec.get("compat"):
-        kind = "compat" if spec.get("compat") else f'kind "{spec["kind"]}"'
         raise InputError(
-            f'monitor "{spec["name"]}": {kind}; a backtest replays "data-quality" without compat'
+            f'monitor "{spec["name"]}": a backtest replays kind "data-quality" without compat'
         )
-    options.open_places(*data, *([baseline] if baseline else []), config_file=server.config_file)
+    options.open_places(*data, baseline, config_file=server.config_file)
     window = asked["window"] or spec.get("schedule") or DEFAULT_WINDOW
     with progress("reading") as advance:
         found = backtest_roles(
-            list(data) if len(data) > 1 else data[0],
+            list(data),
             baseline,
             roles,
             reference_until=until,
@@ -163,23 +175,16 @@ def _of_file(
     return found.as_dict()
 
 
-def _is_file(name: str) -> bool:
-    return name.lower().endswith(RESOURCE_FILES)
-
-
 def _spec(name: str, server: options.Server) -> dict[str, Any]:
     """Return timetable and budget of a monitor: of a file's only one, or of an applied one."""
-    if not _is_file(name):
+    if not name.endswith(RESOURCE_FILES):
         with server.connect() as client:
-            found = client.get("Monitor", name)
-        return {**found["spec"], "name": name}
-    from driftline.app.commands.resource_files import read_resources
+            return {**client.get("Monitor", name)["spec"], "name": name}
+    # Heavy; what a file says is checked here as the server would check it.
+    from driftline.serving.resources.resources import parse_resources
 
     monitors = [one for one in read_resources(Path(name)) if one.get("kind") == "Monitor"]
     if len(monitors) != 1:
         raise InputError(f"{name}: {len(monitors)} resources of kind Monitor; expected one")
-    # Heavy; what a file says is checked here as the server would check it.
-    from driftline.serving.resources.resources import parse_resources
-
     (resource,) = parse_resources(monitors)
     return {**resource.spec.model_dump(), "name": resource.name}

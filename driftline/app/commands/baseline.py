@@ -9,9 +9,9 @@ import typer
 from typer.core import TyperGroup
 
 from driftline.app.commands import documents, options
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer
 from driftline.app.exit_codes import UNDECIDED
 
 NAME = Annotated[str, typer.Argument(help="Baseline; `driftline get baseline` lists them.")]
@@ -28,7 +28,7 @@ class DataOrCommand(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-baseline = typer.Typer(
+baseline = options.Group(
     cls=DataOrCommand,
     help="Make baselines, and compare and promote their versions.",
     epilog=(
@@ -36,25 +36,11 @@ baseline = typer.Typer(
         "--prediction, --probability, --timestamp, --id, --exclude, --facet and --segment, what "
         "it is for by --kind; driftline baseline fit --help has all options."
     ),
-    no_args_is_help=True,
 )
 baseline.command("fit")(documents.baseline)
 
 
-@baseline.command("list")
-@options.asks_server
-def list_baselines(client: Client) -> Answer:
-    """List the baselines, and which version is in use.
-
-    Example: driftline baseline list
-    """
-    found = client.list("Baseline")
-    rows = [{"name": one["name"], "version": one["status"].get("version")} for one in found]
-    return Answer(rows, [Table(["name", "version"], rows)])
-
-
 @baseline.command("show")
-@options.asks_server
 def show_versions(client: Client, name: NAME, limit: options.Limit = 100) -> Answer:
     """Show the versions of a baseline and their history.
 
@@ -62,25 +48,23 @@ def show_versions(client: Client, name: NAME, limit: options.Limit = 100) -> Ans
     """
     versions = client.baseline_versions(name, limit=limit)
     promotions = client.baseline_promotions(name, limit=limit)
-    lines = [
+    rows = [
         {
             **one,
             "number": f"{one['number']}{' *' * one['in_use']}",
-            "rows": one["row_count"],
-            "made of": _origin(one["origin"]),
-            "used by": ", ".join(
+            "made_of": _origin(one["origin"]),
+            "used_by": ", ".join(
                 user["name"] + " (pinned)" * user["pinned"] for user in one["monitors"]
             ),
         }
         for one in versions
     ]
-    columns = ["number", "version", "created_at", "rows", "made of", "used by"]
-    shown: list[str | Table] = [
-        Table(columns, lines),
+    shown = [
+        *lines_of(rows, "number version created_at rows=row_count made_of used_by"),
         "* in use by monitors that follow the baseline",
     ]
     if promotions:
-        shown.append(Table(["at", "by", "before", "after"], promotions, title="came into use"))
+        shown += lines_of(promotions, "at by before after", "came into use")
     return Answer({"versions": versions, "promotions": promotions}, shown)
 
 
@@ -114,7 +98,7 @@ def _compared(found: Mapping[str, Any], _asked: object) -> Answer:
     return Answer(found, _comparison(found), code)
 
 
-def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:
+def _comparison(found: Mapping[str, Any]) -> Iterator[str]:
     """Write what changed, for people."""
     before, after = found["before"], found["after"]
     yield (
@@ -124,11 +108,10 @@ def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:
     for one in found["columns"]:
         told = [*one["changes"]]
         for key, word in (("new_levels", "new"), ("gone_levels", "gone")):
-            if one[key]:
-                more = ", …" * (len(one[key]) > LEVELS_SHOWN)
-                told.append(f"{word}: {', '.join(one[key][:LEVELS_SHOWN])}{more}")
-        told += one["constraints"]
-        if told:
+            if levels := one[key]:
+                more = ", …" * (len(levels) > LEVELS_SHOWN)
+                told.append(f"{word}: {', '.join(levels[:LEVELS_SHOWN])}{more}")
+        if told := [*told, *one["constraints"]]:
             size = f" ({one['change']})" if one["change"] else ""
             yield f"  {one['feature']}{size}: {'; '.join(told)}"
     if found["new_columns"]:

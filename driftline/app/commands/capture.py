@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,34 +12,37 @@ import typer
 from driftline.app.commands import options
 from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer
+from driftline.errors import InputError
 from driftline.sizes import bytes_text
 from driftline.storage import use_options
 
 if TYPE_CHECKING:
     from driftline.capture.audit.audit import Audit
 
-capture = typer.Typer(help="Look at what was captured.", no_args_is_help=True)
+capture = options.Group(help="Look at what was captured.")
 
 _COLUMNS = (
-    "endpoint",
-    "declared",
-    "typed",
-    "requests",
-    "rows",
-    "failed",
-    "unparsed",
-    "decoder_faults",
-    "cut",
-    "dropped",
-    "coverage",
+    "endpoint declared typed requests rows failed unparsed decoder_faults cut dropped coverage"
 )
+# What an erasure counts beside rows.
+_ERASED = {
+    "unknown": "ids under which nothing is stored",
+    "windows": "judged windows that held them; verdicts and counts stay, single values go",
+    "messages": "messages about these windows",
+    "invocations": "asynchronous invocations that lose body, answer and reason",
+    "jobs": "failed transform jobs that lose their reason, which may quote them",
+    "documents": "documents of executions that named them",
+    "open_spools": (
+        "spools of other hosts' processes that may hold them, raw, until these write again after "
+        "a minute, or end"
+    ),
+}
 _SHOWN_GAPS = 10
 _SHOWN_RUNS = 3
 
 
 @capture.command("stats")
-@options.asks_server
 def stats(
     client: Client,
     endpoint: Annotated[
@@ -58,13 +62,12 @@ def stats(
         stats = client.capture_stats(endpoint)
         return Answer(stats, lines_of({**stats, "gaps": stats["gaps"][-_SHOWN_GAPS:]}))
     captured = client.captures()
-    table = Table(_COLUMNS, [{**one, "coverage": _share(one["coverage"])} for one in captured])
+    rows = [{**one, "coverage": _share(one["coverage"])} for one in captured]
     spool = [f"spool: {_spool(captured[0]['spool'])}"] if captured else []
-    return Answer(captured, [table, *spool])
+    return Answer(captured, [*lines_of(rows, _COLUMNS), *spool])
 
 
 @capture.command("audit")
-@options.answers
 def make_audit(
     config_file: options.SettingsFile = None,
     full: Annotated[
@@ -98,8 +101,7 @@ def _audit_lines(found: Audit) -> Iterator[str]:
         yield f"{name.replace('_', ' '):<12}{getattr(found, name):>16,}"
     if found.topic_losses:
         yield f"a topic lost records before they were read, {found.topic_losses} times"
-    for file in found.damaged:
-        yield f"gone or changed: {file}"
+    yield from (f"gone or changed: {file}" for file in found.damaged)
     for spool in found.found:
         for what, runs in (("missing", spool.missing_runs), ("doubled", spool.doubled_runs)):
             if runs:
@@ -107,6 +109,72 @@ def _audit_lines(found: Audit) -> Iterator[str]:
                 more = f" and {len(runs) - _SHOWN_RUNS} more" if len(runs) > _SHOWN_RUNS else ""
                 names = ", ".join(spool.endpoints)
                 yield f"{what} in {spool.spool_id} ({names}): {shown}{more}"
+
+
+@capture.command("erase")
+def erase(
+    client: Client,
+    inference_id: Annotated[
+        list[str] | None, typer.Option("--inference-id", help="Inference id (repeatable).")
+    ] = None,
+    event_id: Annotated[
+        list[str] | None, typer.Option("--event-id", help="Event id (repeatable).")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="Up to 10,000 inference ids, one a line."),
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option("--where", metavar="EXPR", help="Condition on a row; with --endpoint."),
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="Only of this endpoint; all when left out.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+) -> Answer:
+    """Erase rows, bodies, labels and asynchronous answers of requests, wherever they are stored.
+
+    All rows of such a request go, also from files that are only left over. Judged windows that held
+    them keep their status, counts and metrics; their documents are deleted, and `driftline monitor
+    run` makes new ones. Records and labels that come later under these ids are dropped until the
+    day that is told. Nothing found is no error: then nothing is stored under that id. Asking again
+    is safe.
+
+    Example: driftline capture erase --inference-id 8c1f0c52 --dry-run
+
+    Example: driftline capture erase --endpoint credit --where "name == 'Ada Lovelace'"
+    """
+    inferences = [*(inference_id or []), *(_ids(file) if file else [])]
+    found = client.erase(
+        inference_ids=inferences, event_ids=event_id or [], where=where, endpoint=endpoint,
+        dry_run=dry_run,
+    )  # fmt: skip
+    return Answer(found, _erased(found, "would be erased" if dry_run else "erased"))
+
+
+def _ids(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: cannot be read as a text file of ids ({error})") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _erased(found: Mapping[str, Any], verb: str) -> Iterator[str]:
+    """Return what went, a line each."""
+    for name, gone in found["endpoints"].items():
+        yield (
+            f"{name}: {gone['requests']:,} requests ({gone['rows']:,} rows) and "
+            f"{gone['labels']:,} labels {verb}, in {gone['files']:,} files"
+        )
+    if not found["endpoints"] and not found["invocations"]:
+        yield "nothing is stored under what was asked for"
+    for key, what in _ERASED.items():
+        if found[key]:
+            yield f"{what}: {found[key]:,}"
+    if found["until"]:
+        yield f"what comes later under these ids is dropped until {found['until'][:10]}"
 
 
 def _spool(backlog: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.options import Dialect, files_of, moment, with_dialect
+from driftline.app.commands.options import files_of, moment
 from driftline.app.commands.output import Answer
 from driftline.app.exit_codes import UNDECIDED
 from driftline.lazy_imports import start_lean
@@ -20,8 +20,6 @@ Costs = Annotated[
 ]
 
 
-@with_dialect
-@options.answers
 def compare(
     data: options.Data,
     metric: Annotated[str, typer.Option("--metric", metavar="NAME", help=METRIC)],
@@ -59,7 +57,7 @@ def compare(
     ] = 0.05,
     costs: Costs = None,
     *,
-    dialect: Dialect,
+    dialect: options.Dialect,
 ) -> Answer:
     """Compare variants of a model (an A/B test) and say who wins.
 

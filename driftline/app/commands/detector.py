@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.files import read_resources
+from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer
 from driftline.errors import InputError
 
-detector = typer.Typer(
-    help="Learn what is usual for a metric, for alarms beside a band.", no_args_is_help=True
+detector = options.Group(help="Learn what is usual for a metric, for alarms beside a band.")
+
+_COLUMNS = (
+    "id state=state_value metric=single_metric_anomaly_detector math=metric_math_anomaly_detector"
 )
 
 
 @detector.command("put")
-@options.asks_server
 def put(
     client: Client,
     metric: Annotated[
@@ -48,8 +49,6 @@ def put(
     Example: driftline detector put Shop Orders -d Shop=north --stat Sum
     """
     if file is not None:
-        from driftline.app.commands.resource_files import read_resources
-
         wanted = read_resources(file)
     elif metric is None or len(metric) != 2:
         raise InputError("no metric; expected NAMESPACE and NAME, or --file")
@@ -67,38 +66,14 @@ def put(
             }
         ]
     found = [client.put_detector(detector) for detector in wanted]
-    return Answer(found, [_table(found)])
-
-
-def _described(found: Mapping[str, Any], _asked: Mapping[str, Any]) -> Iterator[str | Table]:
-    yield _table([found])
-    yield ""
-    yield Table(["period", "state_value", "points", "has_seasons", "trained_at"], found["models"])
-    for model in found["models"]:
-        if model["problem"]:
-            yield f"\nnot trained at {model['period']} s: {model['problem']}"
-
-
-def _table(detectors: Sequence[Mapping[str, Any]]) -> Table:
-    columns = ["id", "watches", "state"]
-    rows = [(each["id"], _watched(each), each["state_value"]) for each in detectors]
-    return Table(columns, [dict(zip(columns, row, strict=True)) for row in rows])
-
-
-def _watched(detector: Mapping[str, Any]) -> str:
-    if single := detector.get("single_metric_anomaly_detector"):
-        dimensions = ",".join(f"{name}={value}" for name, value in single["dimensions"].items())
-        return f"{single['namespace']} {single['metric_name']} {dimensions} {single['stat']}"
-    queries = detector["metric_math_anomaly_detector"]["metric_data_queries"]
-    return next(str(query.get("expression")) for query in queries if query["return_data"])
+    return Answer(found, lines_of(found, _COLUMNS))
 
 
 add_operations(
     detector,
     "detector",
     {
-        "list": lambda found, _: [_table(found)],
-        "get": _described,
+        "list": lambda found, _: lines_of(found, _COLUMNS),
         "delete": lambda _, asked: [f"deleted detector {asked['detector_id']}"],
     },
 )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from enum import StrEnum
-from functools import cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.options import Dialect, files_of, with_dialect
+from driftline.app.commands.options import files_of
 from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
 from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
@@ -24,13 +22,10 @@ from driftline.monitors.kind import ALL, DEFAULT_KIND, KINDS, Kind, kind_named
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
-    from driftline.baseline.store import Baseline
-    from driftline.monitors.check import CheckOptions
     from driftline.monitors.check_context import Predictor
     from driftline.monitors.report.report import Report
     from driftline.monitors.report.reports import Reports
 
-T = TypeVar("T")
 KIND_LIST = ", ".join(KINDS)
 
 KindOption = Annotated[
@@ -85,22 +80,13 @@ CompatOption = Annotated[
 ]
 
 
-class FailOn(StrEnum):
-    """What a check ends with an exit code other than 0 for."""
-
-    VIOLATIONS = "violations"
-    UNJUDGED = "unjudged"
-
-
 FailOnOption = Annotated[
-    FailOn,
+    Literal["violations", "unjudged"],
     typer.Option(
         "--fail-on",
         help="unjudged: without violations, exit code 3 if a column or rule could not be judged.",
     ),
 ]
-
-
 RulesOption = Annotated[
     str | None,
     typer.Option("--rules", metavar="FILE", help="YAML or JSON: what rows must keep to besides."),
@@ -149,9 +135,6 @@ PostprocessOption = Annotated[
 ]
 
 
-@with_dialect
-@options.with_roles
-@options.answers
 def baseline(
     data: options.Data,
     output: Annotated[str, typer.Option("-o", "--output", help="Folder for the documents.")],
@@ -168,7 +151,7 @@ def baseline(
     preprocess: PreprocessOption = None,
     *,
     roles: Roles,
-    dialect: Dialect,
+    dialect: options.Dialect,
 ) -> Answer:
     """Turn reference data into a baseline.
 
@@ -178,22 +161,22 @@ def baseline(
     """
     start_lean()
     # The work is imported where it begins, here and below: the options need none of it.
+    from driftline.app.commands.fitted import told
     from driftline.baseline.store import Baseline
+    from driftline.formats.source import open_source
     from driftline.monitors.kinds.catalog import QUALITY, save_kind, with_quality
     from driftline.monitors.rules.reading import read_rules, with_rules
 
     options.open_places(*data, output)
     declared = read_rules(rules)
     is_priced = bool(metric) or costs is not None
-    # A baseline for all kinds keeps what the model makes of its rows beside all else.
-    is_explained = kind.needs_model or (model is not None and not kind.needs)
     for flag, is_given, own in (
         ("--rules", bool(declared), "data-quality"),
         ("--metric" if metric else "--costs", is_priced, QUALITY),
     ):
         if is_given and kind.name != own:
             raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
-    rows = files_of(data, dialect, _headers(config))
+    rows, roles = _configured(config, data, dialect, roles)
     if preprocess is not None:
         # A heavy import that only a script needs.
         from driftline.baseline.scripting import preprocessed
@@ -203,7 +186,7 @@ def baseline(
     with progress("baseline", unit="rows in two readings") as advance:
         fitted = Baseline.of(
             rows,
-            _with_config(roles, config, rows),
+            roles,
             segments=segment or (),
             engine=engine,
             jobs=jobs,
@@ -211,58 +194,33 @@ def baseline(
             compat=compat,
         )
     notes: list[str] = []
-    if is_explained:
-        fitted, notes = _explained(fitted, rows, model, roles)
+    # A baseline for all kinds keeps what the model makes of its rows beside all else.
+    if kind.needs_model or (model is not None and not kind.needs):
+        from driftline.monitors.kinds.attribution.explaining import explain_reference
+
+        with _asking(model, roles.positives) as predict, progress("explain") as advance:
+            source = open_source(rows)
+            fitted = explain_reference(source, fitted, predict, moved=advance, told=notes.append)
     if is_priced:
         fitted = with_quality(fitted, metric, costs, compat=compat)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
     save_kind(fitted, kind, output, compat=compat)
     # What windows of some sizes find holds for our tests, not for SageMaker's limits.
-    return _saved(fitted, kind, output, notes, [] if compat else kind.detectable(fitted))
-
-
-def _saved(
-    fitted: Baseline, kind: Kind, output: str, notes: list[str], findable: list[str]
-) -> Answer:
-    """Return what is said of a baseline that was written."""
-    from driftline.app.commands.fitted import told  # A check needs none of these.
-    from driftline.baseline.store import Baseline
-    from driftline.monitors.results.violation import plural
-
-    version = Baseline.load(output).version  # As a check of it will name it.
-    count = fitted.profile.row_count if fitted.profile else 0
-    columns = len(fitted.signature.columns)
-    found = {"version": version, "rows": count, "columns": columns}
-    line = f"{output}: baseline {version} of {plural(count, 'row')}, {plural(columns, 'column')}"
-    value = {"folder": output, "kind": kind.name, **found, "detectable": findable, "notes": notes}
+    findable = [] if compat else kind.detectable(fitted)
+    value = {
+        "folder": output,
+        "kind": kind.name,
+        "version": Baseline.load(output).version,  # As a check of it will name it.
+        "rows": fitted.profile.row_count if fitted.profile else 0,
+        "columns": len(fitted.signature.columns),
+        "detectable": findable,
+        "notes": notes,
+    }
+    line = "{folder}: baseline {version} of {rows:,} rows, {columns:,} columns".format_map(value)
     return Answer(value, chain([line, *notes], told(fitted), findable))
 
 
-def _explained(
-    fitted: Baseline,
-    rows: object,
-    model: str | None,
-    roles: Roles,
-) -> tuple[Baseline, list[str]]:
-    """Return a baseline with the attributions of its reference, and notes on them."""
-    from driftline.formats.source import open_source
-    from driftline.monitors.kinds.attribution.explaining import explain_reference
-
-    notes: list[str] = []
-    with _asking(model, roles) as predict, progress("explain") as advance:
-        found = explain_reference(
-            open_source(rows),
-            fitted,
-            predict,
-            moved=advance,
-            told=notes.append,
-        )
-    return found, notes
-
-
-@with_dialect
-@options.with_roles
 def check(
     data: options.Data,
     reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
@@ -282,11 +240,11 @@ def check(
     costs: CostsOption = None,
     preprocess: PreprocessOption = None,
     postprocess: PostprocessOption = None,
-    fail_on: FailOnOption = FailOn.VIOLATIONS,
+    fail_on: FailOnOption = "violations",
     as_json: options.AsJson = False,
     *,
     roles: Roles,
-    dialect: Dialect,
+    dialect: options.Dialect,
 ) -> None:
     """Judge data against a baseline.
 
@@ -296,17 +254,28 @@ def check(
     Example: driftline check today.parquet --baseline baseline/ -o result/
     """
     start_lean()
-    from driftline.app.commands.formats import formats_of, show
-    from driftline.monitors.check import CheckOptions, opened_baseline
+    from driftline.app.commands.verdict import formats_of, show
+    from driftline.baseline.folder import refuse_baseline
+    from driftline.formats.location import locate
+    from driftline.monitors.check import CheckOptions, check_kinds, check_roles, opened_baseline
 
     formats = formats_of(formatted, as_json=as_json, output=output)
     kinds = _kinds_named(kind or ())
-    options.open_places(*data, reference, output or "")
-    _refuse_place(output)
-    rows = files_of(data, dialect, _headers(config))
-    named = _named_at_check(roles, config, rows)
-    known = cache(lambda: opened_baseline(reference))
-    with _asking(model, named, known) as predict, progress("check") as advance:
+    options.open_places(*data, reference, output)
+    if output is not None:
+        refuse_baseline(locate(output))  # Before hours of reading, not after.
+    rows, named = _configured(config, data, dialect, roles)
+    # Of the file, what a baseline settles is left alone.
+    settled = ("id_column", "timestamp", "exclude", "context", "categorical")
+    named = replace(named, **{name: getattr(roles, name) for name in settled})
+    known = opened_baseline(reference)
+    positives = named.positives
+    if model is not None and known.attributions is not None and not positives:
+        from driftline.monitors.kinds.attribution.importance import Attributions
+
+        # A model answers for the class that its reference was explained for.
+        positives = tuple(filter(None, [Attributions.from_arrow(known.attributions).positive]))
+    with _asking(model, positives) as predict, progress("check") as advance:
         judging = CheckOptions(
             predict=predict,
             engine=engine,
@@ -319,7 +288,11 @@ def check(
             costs=costs,
             preprocess=preprocess,
         )
-        report = _judged(rows, known(), named, kinds, judging)
+        report: Report | Reports
+        if len(kinds) > 1 or ALL in kinds:
+            report = check_kinds(rows, known, named, None if ALL in kinds else kinds, judging)
+        else:
+            report = check_roles(rows, known, named, kind=next(iter(kinds), None), options=judging)
     if output is not None:
         report.save(output)
     if postprocess is not None:
@@ -327,7 +300,12 @@ def check(
 
         postprocess_report(report, postprocess, output)
     show(report, formats, output)
-    _end(report, fail_on)
+    if report.violations:
+        raise typer.Exit(1)
+    if not report.decided:
+        raise UndecidedError(report.undecided_line)
+    if fail_on == "unjudged" and (report.unjudged or report.idle_rule_count):
+        raise UndecidedError(report.unjudged_line or report.headline)
 
 
 def _kinds_named(names: Sequence[str]) -> list[str]:
@@ -342,89 +320,30 @@ def _kinds_named(names: Sequence[str]) -> list[str]:
     return kinds
 
 
-def _judged(
-    rows: object, baseline: Baseline, roles: Roles, kinds: Sequence[str], judging: CheckOptions
-) -> Report | Reports:
-    """Judge rows by the kind that is named, or by several."""
-    from driftline.monitors.check import check_kinds, check_roles
-
-    if len(kinds) > 1 or ALL in kinds:
-        return check_kinds(rows, baseline, roles, None if ALL in kinds else kinds, judging)
-    return check_roles(rows, baseline, roles, kind=next(iter(kinds), None), options=judging)
-
-
-def _end(report: Report | Reports, fail_on: FailOn) -> None:
-    """End with the exit code of what was found; of several kinds, of the worst."""
-    if report.violations:
-        raise typer.Exit(1)
-    if not report.decided:
-        raise UndecidedError(report.undecided_line)
-    if fail_on is FailOn.UNJUDGED and (report.unjudged or report.idle_rule_count):
-        raise UndecidedError(report.unjudged_line or report.headline)
-
-
-def _with_config(roles: Roles, config: Path | None, rows: object) -> Roles:
-    """Take from Clarify's file what the flags leave open; of its predictor what the data holds."""
+def _configured(
+    config: Path | None, data: Sequence[str], dialect: options.Dialect, roles: Roles
+) -> tuple[object, Roles]:
+    """Return data and roles; Clarify's file names what the flags leave open, and columns."""
     if config is None:
-        return roles
-    found = roles.over(_of_config(config, roles_of_config))
-    if found.has_predictions:
-        return found
+        return files_of(data, dialect), roles
+    from driftline.formats.source import open_source
 
-    def columns() -> tuple[str, ...]:
-        from driftline.formats.source import open_source
-
-        return tuple(open_source(rows).schema.names)
-
-    return found.over(_of_config(config, partial(answers_of_config, columns=columns)))
-
-
-def _headers(config: Path | None) -> tuple[str, ...]:
-    """Take from it the names of columns of data without any."""
-    return () if config is None else _of_config(config, headers_of_config)
-
-
-def _of_config(config: Path, read: Callable[[bytes], T]) -> T:
     try:
-        return read(config.read_bytes())
+        document = config.read_bytes()
+        rows = files_of(data, dialect, headers_of_config(document))
+        found = roles.over(roles_of_config(document))
+        if not found.has_predictions:
+            names = lambda: tuple(open_source(rows).schema.names)  # noqa: E731 - asked if needed
+            found = found.over(answers_of_config(document, names))
     except OSError as error:
         raise InputError(f"--config {config}: cannot be read ({error.strerror})") from error
     except InputError as error:
         raise InputError(f"--config {config}: {error}") from error
-
-
-def _named_at_check(roles: Roles, config: Path | None, rows: object) -> Roles:
-    """Take the same for a check; of the file, what a baseline settles is left alone."""
-    found = _with_config(roles, config, rows)
-    own = {
-        name: getattr(roles, name)
-        for name in ("id_column", "timestamp", "exclude", "context", "categorical")
-    }
-    return replace(found, **own)
-
-
-def _refuse_place(output: str | None) -> None:
-    """Refuse a baseline's folder for results before hours of reading, not after."""
-    from driftline.baseline.folder import refuse_baseline
-    from driftline.formats.location import locate
-
-    if output is not None:
-        refuse_baseline(locate(output))
-
-
-def _answering_as(roles: Roles, baseline: Baseline) -> Roles:
-    """Have a model answer for the class that its reference was explained for, unless named."""
-    from driftline.monitors.kinds.attribution.importance import Attributions
-
-    if roles.positives or baseline.attributions is None:
-        return roles
-    return replace(roles, positive=Attributions.from_arrow(baseline.attributions).positive or None)
+    return rows, found
 
 
 @contextmanager
-def _asking(
-    model: str | None, roles: Roles, reference: Callable[[], Baseline] | None = None
-) -> Iterator[Predictor | None]:
+def _asking(model: str | None, positives: tuple[str, ...]) -> Iterator[Predictor | None]:
     """Open the model that was named, if one was."""
     if model is None:
         yield None
@@ -432,9 +351,6 @@ def _asking(
     # What serves models is slow to import, and a check without one needs none of it.
     from driftline.serving.hosting.asked_models import open_model
 
-    with open_model(
-        Path(model),
-        trust_pickle=options.load_settings(None).serving.trust_pickle,
-        positive=(_answering_as(roles, reference()) if reference else roles).positives or None,
-    ) as predict:
+    trust = options.load_settings(None).serving.trust_pickle
+    with open_model(Path(model), trust_pickle=trust, positive=positives or None) as predict:
         yield predict

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.operations import lines_of
 from driftline.app.commands.output import Answer, Table
-from driftline.errors import InputError
 
 if TYPE_CHECKING:
     from driftline.app.from_sagemaker.mapping import Imported
 
-import_ = typer.Typer(
-    help="Bring monitors of another service here.", no_args_is_help=True, name="import"
-)
+import_ = options.Group(help="Bring monitors of another service here.", name="import")
 
 
 @import_.callback()
@@ -26,7 +25,6 @@ def _services() -> None:
 
 
 @import_.command()
-@options.answers
 def sagemaker(
     folder: Annotated[
         Path, typer.Argument(help="Folder with what aws sagemaker describe-… printed, as JSON.")
@@ -67,25 +65,19 @@ def sagemaker(
         require_free(output)
     known = Places.of(places or ())
     found = read_descriptions(folder, known)
-    imported = resources_of(found, known, _named(data or ()), compat=compat)
+    named = {
+        name: place if "://" in place else str(Path(place).resolve())
+        for name, place in options.pairs(data, "--data").items()
+    }
+    imported = resources_of(found, known, named, compat=compat)
     write_draft(output, _text(imported, output))
     value = {
         "file": str(output),
         "resources": imported.resources,
-        "remarks": [{"subject": one.subject, "text": one.text} for one in imported.remarks],
+        "remarks": [asdict(one) for one in imported.remarks],
         "commands": imported.commands,
     }
     return Answer(value, _shown(imported, output))
-
-
-def _named(texts: list[str] | tuple[()]) -> dict[str, str]:
-    found = {}
-    for text in texts:
-        name, separator, place = text.partition("=")
-        if not separator or not name or not place:
-            raise InputError(f'--data "{text}"; expected NAME=PLACE such as flights=train.csv')
-        found[name] = place if "://" in place else str(Path(place).resolve())
-    return found
 
 
 def _text(imported: Imported, file: Path) -> str:
@@ -103,15 +95,10 @@ def _text(imported: Imported, file: Path) -> str:
 
 
 def _shown(imported: Imported, file: Path) -> Iterator[str | Table]:
-    rows: list[dict[str, Any]] = [
-        {"kind": one["kind"], "name": one["name"]} for one in imported.resources
-    ]
-    yield Table(["kind", "name"], rows, title=f"{file}: resources, {len(rows)} in all")
+    title = f"{file}: resources, {len(imported.resources)} in all"
+    yield from lines_of(imported.resources, "kind name", title)
     if imported.remarks:
-        yield Table(
-            ["what", "left to do"],
-            [{"what": one.subject, "left to do": one.text} for one in imported.remarks],
-        )
+        yield from lines_of([asdict(one) for one in imported.remarks], "what=subject todo=text")
     yield from (
         f"next: {command}" for command in [f"driftline apply -f {file}", *imported.commands]
     )

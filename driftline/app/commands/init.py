@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.output import show_json
+from driftline.app.commands.output import Answer
 from driftline.roles import Roles
-
-if TYPE_CHECKING:
-    from driftline.app.init.dry_run import Trial
 
 SHOWN_CAUSES = 5
 SEEN_WIDTH = 150
 
 
-@options.with_roles
 def init(
     data: options.Data,
     name: Annotated[
@@ -36,10 +32,9 @@ def init(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write over the file if it is there.")
     ] = False,
-    as_json: options.AsJson = False,
     *,
     roles: Roles,
-) -> None:
+) -> Answer:
     """Write the resources that monitor data like these.
 
     A flag says what a column is for; what no flag says is a feature, and the file lists the rest as
@@ -61,52 +56,38 @@ def init(
         write_draft,
     )
     from driftline.formats.source import open_source
+    from driftline.monitors.report.ranking import findings
 
     options.open_places(*data)
     endpoint = endpoint_name(data, name)
     file = output or Path(f"{endpoint}.yaml")
     if not overwrite:
         require_free(file)
-    source = open_source(data if len(data) > 1 else data[0])
-    trial = try_out(source, roles)  # Before the file: it shows whether the roles hold.
+    trial = try_out(open_source(data), roles)  # Before the file: it shows whether the roles hold.
     resources = draft_resources(data, endpoint, roles, channel)
     note = sent_note(roles)
     write_draft(file, draft_text(resources, file=file, note=note))
-    if as_json:
-        show_json(
-            {
-                "file": str(file),
-                "endpoint": endpoint,
-                "resources": resources,
-                "compared": trial.note,
-                "check": trial.report.to_dict(),
-            }
-        )
-        return
-    for line in (*told(trial.baseline), *filter(None, [note])):
-        typer.echo(line)
+    value = {
+        "file": str(file),
+        "endpoint": endpoint,
+        "resources": resources,
+        "compared": trial.note,
+        "check": trial.report.to_dict(),
+    }
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
-    typer.echo(f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms")
-    _show(trial)
-    _show_next(file, channel)
-
-
-def _show_next(file: Path, channel: str | None) -> None:
-    """Print what is still missing, and the next commands."""
+    found = trial.report
+    lines = [
+        *told(trial.baseline),
+        *filter(None, [note]),
+        f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms",
+        f"\nchecked {trial.note}:",
+        found.headline if found.violations else found.summary,
+        *(f"  {shorten(f'{one.first.feature_name}: {one.cause}', SEEN_WIDTH, placeholder=' …')}"
+          for one in findings(found.violations)[:SHOWN_CAUSES]),
+    ]  # fmt: skip
     if "# TODO" in file.read_text(encoding="utf-8"):
         typer.echo(f"{file} lists as TODO what no flag said, such as the label", err=True)
     if channel is None:
         typer.echo("its alarms notify nobody: name a webhook with --channel URL", err=True)
-    typer.echo(f"\nnext: driftline up, then: driftline apply -f {file}", err=True)
-
-
-def _show(trial: Trial) -> None:
-    """Print what the check found, the gravest first."""
-    from driftline.monitors.report.ranking import findings  # With the other work of this command.
-
-    typer.echo(f"\nchecked {trial.note}:")
-    violations = trial.report.violations
-    typer.echo(trial.report.headline if violations else trial.report.summary)
-    for one in findings(violations)[:SHOWN_CAUSES]:
-        cause = shorten(f"{one.first.feature_name}: {one.cause}", SEEN_WIDTH, placeholder=" …")
-        typer.echo(f"  {cause}")
+    typer.echo(f"next: driftline up, then: driftline apply -f {file}", err=True)
+    return Answer(value, lines)

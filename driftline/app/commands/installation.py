@@ -1,28 +1,29 @@
-"""Commands that look at an installation: its health, settings, schema, plug-ins and version."""
+"""Commands about an installation: health, settings, schema, plug-ins, version, and its backup."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from driftline import __version__
 from driftline.app.commands import options
+from driftline.app.commands.operations import lines_of
 from driftline.app.commands.options import load_settings
 from driftline.app.commands.output import Answer, Table, show_json
+from driftline.app.progress import progress
 
 if TYPE_CHECKING:
-    from driftline.app.doctor import Finding
+    from driftline.app.backup import Manifest
 
 MARKS = {"ok": "ok", "warning": "WARN", "defect": "DEFECT"}
 PREFIX = "driftline."
-COLUMNS = ("group", "name", "package", "version", "object")
 
 
-def doctor(config_file: options.SettingsFile = None, as_json: options.AsJson = False) -> None:
+def doctor(config_file: options.SettingsFile = None) -> Answer:
     """Examine machine, stores and processes, and print fixes.
 
     Exit code 0: nothing is wrong (warnings may stand there); 1: a defect.
@@ -36,21 +37,20 @@ def doctor(config_file: options.SettingsFile = None, as_json: options.AsJson = F
 
     configure_logging()
     found = load_settings(config_file)
-    findings: list[Finding] = []
-    for finding in examine(found, now=clock(found)):
-        findings.append(finding)
-        if not as_json:
-            typer.echo(f"{MARKS[finding.verdict]:<7} {finding.what:<24} {finding.found}")
-            if finding.mend:
-                typer.echo(f"{'':<7} {'':<24} fix: {finding.mend}")
+    findings = list(examine(found, now=clock(found)))
     verdict = worst(findings)
-    if as_json:
-        show_json({"verdict": verdict, "findings": [asdict(one) for one in findings]})
-    if verdict == "defect":
-        raise typer.Exit(1)
+    rows = [
+        {
+            "verdict": MARKS[one.verdict],
+            "what": one.what,
+            "found": one.found + (f"\nfix: {one.mend}" if one.mend else ""),
+        }
+        for one in findings
+    ]
+    value = {"verdict": verdict, "findings": [asdict(one) for one in findings]}
+    return Answer(value, [Table(["verdict", "what", "found"], rows)], verdict == "defect")
 
 
-@options.answers
 def settings(config_file: options.SettingsFile = None) -> Answer:
     """Show the effective settings and where each value comes from.
 
@@ -94,7 +94,6 @@ def schema() -> None:
     show_json(resource_schema())
 
 
-@options.answers
 def plugins() -> Answer:
     """List what other packages plug in.
 
@@ -116,20 +115,86 @@ def plugins() -> Answer:
         for group in groups
         for plugin in sorted(entry_points(group=group), key=lambda plugin: plugin.name)
     ]
-    return Answer(rows, _listed(rows))
-
-
-def _listed(rows: Sequence[Mapping[str, object]]) -> Iterator[Table]:
-    if rows:
-        yield Table(COLUMNS, rows)
-    else:
+    if not rows:
         typer.echo(
             "no plug-ins are installed; to write one: docs/monitors.md, docs/distances.md, "
             "docs/rules.md, docs/models.md",
             err=True,
         )
+    return Answer(rows, lines_of(rows) if rows else ())
 
 
 def version() -> None:
     """Print the version."""
     typer.echo(f"driftline {__version__}")
+
+
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the copy.")],
+    config_file: options.SettingsFile = None,
+) -> Answer:
+    """Copy the installation of this machine while it runs.
+
+    Database, tables, documents, models and keys, as of one moment, with checksums. Not in it: what
+    still waits in the spool, PostgreSQL and buckets, which have tools of their own
+    (docs/operations.md), and files that only the settings name. It holds raw bodies and keys: keep
+    it as safe as the original.
+
+    Exit code 1: it is written, but the tables do not add up, or records wait in the spool only.
+
+    Example: driftline backup /backups/2026-11-22 -c driftline.toml
+    """
+    from driftline.app.backup import back_up
+
+    found = options.load_process_settings(config_file)
+    with progress("copying", unit="files") as advance:
+        made = back_up(found, folder, advance)
+    lines = [f"{_size(made)} as of {made.moment} in {folder}"]
+    if not made.adds_up:
+        lines.append("the tables do not add up, there as here: driftline capture audit")
+    if made.waiting:
+        lines.append(f"{made.waiting:,} records of before are in the spool only")
+    if not made.has_database:
+        lines.append("the database is not in it: pg_dump before this copy")
+    return Answer(_shown(made), lines, 0 if made.adds_up and not made.waiting else 1)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a backup made.")],
+    config_file: options.SettingsFile = None,
+) -> Answer:
+    """Put a backup back where the settings say.
+
+    Where something is there, it is refused. Each file is compared with its checksum. A restored
+    installation does not know what the original did after the backup: stop that one first, or both
+    will send messages.
+
+    Example: driftline restore /backups/2026-11-22 -c driftline.toml
+    """
+    from driftline.app.backup import restore as put_back
+
+    found = options.load_process_settings(config_file)
+    with progress("copying", unit="files") as advance:
+        made = put_back(found, folder, advance)
+    lines = [
+        f"{_size(made)} as of {made.moment} in {found.local_dir}",
+        "next: driftline up, then driftline doctor",
+    ]
+    return Answer(_shown(made), lines)
+
+
+def _size(made: Manifest) -> str:
+    return f"{len(made.files):,} files, {made.size_bytes:,} bytes"
+
+
+def _shown(made: Manifest) -> dict[str, Any]:
+    return {
+        "moment": made.moment,
+        "driftline": made.driftline,
+        "database": made.has_database,
+        "folders": list(made.folders),
+        "adds_up": made.adds_up,
+        "waiting": made.waiting,
+        "files": len(made.files),
+        "bytes": made.size_bytes,
+    }

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.files import read_resources
 from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer
@@ -17,17 +18,13 @@ from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 from driftline.errors import InputError, UnavailableError
 
-job = typer.Typer(
-    help="Score files in the background of a server.",
-    no_args_is_help=True,
-)
+job = options.Group(help="Score files in the background of a server.")
 
 POLL_S = 1.0
 _ENDED = ("Completed", "Failed", "Stopped")
 
 
 @job.command("create")
-@options.asks_server
 def job_create(
     client: Client,
     file: Annotated[Path, typer.Argument(help="YAML or JSON: CreateTransformJob's fields.")],
@@ -39,8 +36,6 @@ def job_create(
 
     Example: driftline job create march.yaml
     """
-    from driftline.app.commands.resource_files import read_resources  # It imports what parses YAML.
-
     found = read_resources(file)
     if len(found) != 1:
         raise InputError(f"{file}: {len(found)} jobs; expected one")
@@ -49,7 +44,6 @@ def job_create(
 
 
 @job.command("get")
-@options.asks_server
 def job_get(
     client: Client,
     name: Annotated[str, typer.Argument(help="Job; `driftline job list` names them.")],

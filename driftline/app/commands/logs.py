@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -20,8 +20,8 @@ POLL_S = 1.0
 _LATE = timedelta(seconds=5)
 
 
-@options.with_server
 def logs(
+    client: Client,
     endpoint: Annotated[str, typer.Argument(help="Endpoint; `driftline get endpoint` lists them.")],
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C; with --json, a line each.")
@@ -34,8 +34,6 @@ def logs(
     ] = 100,
     variant: Annotated[str | None, typer.Option("--variant", help="Only its workers.")] = None,
     as_json: options.AsJson = False,
-    *,
-    server: options.Server = options.DEFAULT,
 ) -> None:
     """Show what the workers of an endpoint have printed.
 
@@ -45,49 +43,34 @@ def logs(
     Example: driftline logs flights --since 10m --follow
     """
     begin = moment(since, "--since", end=datetime.now(UTC))
-    with server.connect() as client:
-        found = client.logs(endpoint, variant=variant, since=begin, limit=lines)[::-1]
-        if not follow:
-            if not found:
-                typer.echo(harmless(f"no lines; here is what {endpoint}'s workers print"), err=True)
-            Answer(found, map(_text, found)).print(as_json=as_json)
-            return
-        for one in _followed(client, endpoint, variant, begin, found):
-            sys.stdout.write(harmless_json(_json(one)) if as_json else harmless(_text(one)))
-            sys.stdout.write("\n")
-            sys.stdout.flush()
-
-
-def _followed(
-    client: Client,
-    endpoint: str,
-    variant: str | None,
-    begin: datetime | None,
-    found: list[Any],
-) -> Iterator[Mapping[str, Any]]:
-    """Return lines, then those that come, each once and for ever."""
-    first = datetime.fromisoformat(found[0]["time"]) if found else begin
+    found = client.logs(endpoint, variant=variant, since=begin, limit=lines)[::-1]
+    if not follow:
+        if not found:
+            typer.echo(harmless(f"no lines; here is what {endpoint}'s workers print"), err=True)
+        Answer(found, map(_text, found)).print(as_json=as_json)
+        return
     shown: dict[tuple[str, str, int], datetime] = {}
+    first = _time(found[0]) if found else begin
     while True:
         for one in found:
-            key = one["time"], one["variant"], one["worker"]
-            at = datetime.fromisoformat(one["time"])
+            key, at = (one["time"], one["variant"], one["worker"]), _time(one)
             if key not in shown and (first is None or at >= first):
                 shown[key] = at
-                yield one
+                text = json.dumps(one, ensure_ascii=False) if as_json else _text(one)
+                sys.stdout.write((harmless_json if as_json else harmless)(text) + "\n")
+        sys.stdout.flush()
         newest = max(shown.values(), default=None)
-        if newest is not None:
-            shown = {key: at for key, at in shown.items() if at >= newest - _LATE}
+        since_then = begin if newest is None else newest - _LATE
+        shown = {key: at for key, at in shown.items() if since_then is None or at >= since_then}
         time.sleep(POLL_S)
-        since = begin if newest is None else newest - _LATE
-        found = client.logs(endpoint, variant=variant, since=since, limit=None)[::-1]
+        found = client.logs(endpoint, variant=variant, since=since_then, limit=None)[::-1]
+
+
+def _time(one: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(one["time"])
 
 
 def _text(one: Mapping[str, Any]) -> str:
     at = one["time"].replace("+00:00", "Z")
     where = "/".join(filter(None, (one["variant"], one["container"])))
     return f"{at} {where} {one['worker']} {one['message']}"
-
-
-def _json(one: Mapping[str, Any]) -> str:
-    return json.dumps(one, ensure_ascii=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,30 +9,26 @@ from typing import Annotated, Any
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.files import read_resources
 from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table
-from driftline.errors import InputError, NotFoundError
+from driftline.errors import InputError
 
-metric = typer.Typer(help="Put and read metrics.", no_args_is_help=True)
+metric = options.Group(help="Put and read metrics.")
 
 Unit = Annotated[str | None, typer.Option("--unit", help='A unit such as "Count".')]
 Since = Annotated[str, typer.Option("--from", help="Start: a time, or how long ago, such as 3h.")]
 Until = Annotated[str | None, typer.Option("--to", help="End; now when left out.")]
 _PLAIN = ("Average", "Sum", "Minimum", "Maximum")
-# So many metrics are looked at for the names they have.
-_LOOKED_AT = 2_000
 
 
 @metric.command()
-@options.asks_server
 def put(
     client: Client,
-    namespace: Annotated[str | None, typer.Argument(help="Namespace of the metric.")] = None,
-    name: Annotated[str | None, typer.Argument(help="Name of the metric.")] = None,
-    value: Annotated[
-        list[float] | None, typer.Argument(help="One value, or several of the same time.")
-    ] = None,
+    namespace: Annotated[str, typer.Argument(help="Namespace of the metric.")],
+    name: Annotated[str, typer.Argument(help="Name of the metric.")],
+    value: Annotated[list[float], typer.Argument(help="One value, or several of the same time.")],
     dimension: options.Dimensions = None,
     unit: Unit = None,
     time: Annotated[
@@ -44,37 +38,25 @@ def put(
     high_resolution: Annotated[
         bool, typer.Option("--high-resolution", help="Keep it by the second.")
     ] = False,
-    file: Annotated[
-        Path | None,
-        typer.Option("-f", "--file", help="PutMetricData's body as JSON, in place of all else."),
-    ] = None,
 ) -> Answer:
     """Add a datapoint to a metric; a new metric begins by it.
 
     Example: driftline metric put shop orders 17 -d region=north
     """
-    if file is not None:
-        namespace, points = _read(file)
-    elif namespace is None or name is None or not value:
-        raise InputError("expected NAMESPACE NAME VALUE, or --file")
-    else:
-        now = datetime.now(UTC)
-        point: dict[str, Any] = {
-            "metric_name": name,
-            "dimensions": options.pairs(dimension, "--dimension"),
-            "timestamp": (moment(time, "--time", end=now) or now).isoformat(),
-            "storage_resolution": 1 if high_resolution else 60,
-            **({"value": value[0]} if len(value) == 1 else {"values": value}),
-            **({"unit": unit} if unit else {}),
-        }
-        points = [point]
-    stored = client.put_metrics(namespace, points)
-    line = f"stored {stored} datapoint{'s' if stored != 1 else ''} in {namespace}"
-    return Answer({"stored": stored}, [line])
+    now = datetime.now(UTC)
+    point: dict[str, Any] = {
+        "metric_name": name,
+        "dimensions": options.pairs(dimension, "--dimension"),
+        "timestamp": (moment(time, "--time", end=now) or now).isoformat(),
+        "storage_resolution": 1 if high_resolution else 60,
+        **({"value": value[0]} if len(value) == 1 else {"values": value}),
+        **({"unit": unit} if unit else {}),
+    }
+    stored = client.put_metrics(namespace, [point])
+    return Answer({"stored": stored}, [f"stored {stored} in {namespace}"])
 
 
 @metric.command()
-@options.asks_server
 def stats(
     client: Client,
     namespace: Annotated[str, typer.Argument(help="Namespace of the metric.")],
@@ -106,16 +88,13 @@ def stats(
         dimensions=dimensions,
         unit=unit,
     )["datapoints"]
-    if not found:
-        _require_metric(client, namespace, name, dimensions)
     rows = [{**one, **(one.get("extended_statistics") or {})} for one in found]
     names = {"SampleCount": "sample_count"}
-    columns = [names.get(one, one if one not in _PLAIN else one.lower()) for one in wanted]
-    return Answer(found, _with_note(Table(["timestamp", "unit", *columns], rows)))
+    columns = [names.get(one, one.lower() if one in _PLAIN else one) for one in wanted]
+    return Answer(found, _told(Table(["timestamp", "unit", *columns], rows)))
 
 
 @metric.command()
-@options.asks_server
 def data(
     client: Client,
     expression: Annotated[
@@ -143,37 +122,18 @@ def data(
         times = zip(result["timestamps"], result["values"], strict=True)
         rows = [{"time": time, "value": value} for time, value in times]
         title = f"{result['id']}  {result['label']}"
-        parts += _with_note(Table(["time", "value"], rows, title=title))
+        parts += _told(Table(["time", "value"], rows, title=title))
     return Answer(found, parts)
 
 
-def _with_note(table: Table) -> list[str | Table]:
-    return [table] if table.rows else [table, "no datapoints"]
-
-
-def _read(file: Path) -> tuple[str, list[dict[str, Any]]]:
-    try:
-        found = json.loads(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"{file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        from driftline.formats.json.parsing import fault_of
-
-        raise InputError(f"{file}: no JSON ({fault_of(error)})") from error
-    if isinstance(found, dict):
-        named = {key.replace("_", "").lower(): value for key, value in found.items()}
-        namespace, points = named.get("namespace"), named.get("metricdata")
-        if isinstance(namespace, str) and isinstance(points, list):
-            return namespace, points
-    raise InputError(f'{file}: expected {{"Namespace": …, "MetricData": […]}}')
+def _told(table: Table) -> list[str | Table]:
+    return [table if table.rows else "no datapoints; driftline metric list shows all dimensions"]
 
 
 def _queries(file: Path | None, expressions: list[str]) -> list[dict[str, Any]]:
     """Read the queries of the file; expressions beside them are wanted in place of them."""
     if file is None:
         raise InputError("no queries; expected --file with a list of {id, metric_stat}")
-    from driftline.app.commands.resource_files import read_resources
-
     found = read_resources(file)
     if len(found) == 1 and "metric_data_queries" in found[0]:
         found = found[0]["metric_data_queries"]
@@ -181,24 +141,10 @@ def _queries(file: Path | None, expressions: list[str]) -> list[dict[str, Any]]:
         found = [{**one, "return_data": False} for one in found]
         for one in found:
             one.pop("ReturnData", None)
-    taken = {str(one.get("id", one.get("Id"))) for one in found}
-    numbers = (number for number in range(1, 1000) if f"e{number}" not in taken)
     return found + [
-        {"id": f"e{next(numbers)}", "expression": one, "label": one} for one in expressions
+        {"id": f"expression{number}", "expression": one, "label": one}
+        for number, one in enumerate(expressions, 1)
     ]
-
-
-def _require_metric(
-    client: Client, namespace: str, name: str, dimensions: Mapping[str, str]
-) -> None:
-    """Refuse a metric that nothing was put to lately: its name or a dimension may be wrong."""
-    found = client.metrics(namespace=namespace, name=name, limit=_LOOKED_AT)
-    if not any(one["dimensions"] == dict(dimensions) for one in found):
-        flags = "".join(f" -d {key}={value}" for key, value in dimensions.items())
-        raise NotFoundError(
-            f"{namespace} {name}{flags} has no datapoint in this span, nor in the last two weeks; "
-            "expected all of its dimensions: driftline metric list shows them"
-        )
 
 
 add_operations(metric, "metric")

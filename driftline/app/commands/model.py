@@ -11,11 +11,10 @@ from driftline.app.commands import options
 from driftline.app.commands.output import Answer
 from driftline.errors import InputError
 
-model = typer.Typer(help="Convert model files.", no_args_is_help=True)
+model = options.Group(help="Convert model files.")
 
 
 @model.command("convert")
-@options.answers
 def convert(
     file: Annotated[str, typer.Argument(metavar="MODEL", help="Model file, or folder with one.")],
     output: Annotated[str, typer.Argument(metavar="OUT", help="File or URI to write, .onnx.")],

@@ -27,7 +27,7 @@ _LISTED = ("list", "pairs")
 
 
 def add_operations(
-    group: typer.Typer, word: str, shown: Mapping[str, Shown] = MappingProxyType({})
+    group: options.Group, word: str, shown: Mapping[str, Shown] = MappingProxyType({})
 ) -> None:
     """Add the operations whose commands begin with a word; ``shown`` prints answers by command."""
     for row in operations():
@@ -36,12 +36,12 @@ def add_operations(
             group.command(name)(command_of(row, shown.get(name)))
 
 
-def command_named(words: str, shown: Shown | None = None) -> Callable[..., None]:
+def command_named(words: str, shown: Shown | None = None) -> Callable[..., Answer]:
     """Return the operation that a command of these words asks."""
     return command_of(next(one for one in operations() if one["command"] == words), shown)
 
 
-def command_of(row: Row, shown: Shown | None = None) -> Callable[..., None]:
+def command_of(row: Row, shown: Shown | None = None) -> Callable[..., Answer]:
     """Return the command of an operation."""
 
     def run(client: Client, **given: Any) -> Answer:  # noqa: ANN401 - as declared
@@ -58,9 +58,9 @@ def command_of(row: Row, shown: Shown | None = None) -> Callable[..., None]:
         inspect.Parameter(one["name"], keyword, default=_default(one), annotation=_annotation(one))
         for one in sorted(row["parameters"], key=lambda one: "default" in one)
     ]
-    run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature(own, return_annotation=Answer)  # type: ignore[attr-defined]
     run.__doc__ = row["about"]
-    return options.asks_server(run)
+    return run
 
 
 def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
@@ -109,32 +109,33 @@ def lines_of(found: Any, columns: str = "", title: str = "") -> Iterable[str | T
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
             yield _table(value, columns, key)
         elif value not in (None, "", [], {}):
-            yield f"{key}: {_text(value)}"
+            yield f"{key}: {text_of(value)}"
 
 
 def _table(items: Sequence[Mapping[str, Any]], named: str, title: str) -> Table:
-    """Return the named columns of items; all fields where none are named."""
+    """Return the named columns of items, or all fields, without those that no item has."""
     names = named.split() or (items[0] if items else ())
     columns = dict(one.partition("=")[::2] for one in names)
     rows = [{name: _cell(one, path or name) for name, path in columns.items()} for one in items]
-    return Table([*columns], rows, title=title)
+    told = [name for name in columns if any(row[name] not in (None, "") for row in rows)]
+    return Table(told or [*columns], rows, title=title)
 
 
 def _cell(item: Mapping[str, Any], path: str) -> object:
     found: Any = item
     for step in path.split("."):
         found = found.get(step) if isinstance(found, Mapping) else None
-    return _text(found)
+    return text_of(found)
 
 
-def _text(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Return times to the second, lists as words, and names as NAME=VALUE."""
+def text_of(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Return what is printed: times to the second, lists as words, and names as NAME=VALUE."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return ", ".join(value)
+    if isinstance(value, list):
+        return ", ".join(str(text_of(one)) for one in value)
     if isinstance(value, Mapping):
-        return " ".join(f"{key}={_text(one)}" for key, one in value.items() if one is not None)
+        return " ".join(f"{key}={text_of(one)}" for key, one in value.items() if one is not None)
     if isinstance(value, str) and len(value) > 19 and value[10:11] == "T":
         try:
             return datetime.fromisoformat(value).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,7 +1,7 @@
 """Options and arguments that several commands share, so that they are spelled the same everywhere.
 
-A command that asks a server is a function of a client and its own options that returns an `Answer`;
-`asks_server` adds ``--json``, ``--server`` and ``-c``, connects, and prints.
+A `Group` reads what its commands take: ``roles``, ``dialect``, ``server`` and ``client`` stand for
+several options each, and a command that returns an `Answer` has ``--json`` and is printed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
 
 import typer
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 else:
     Client = object  # Commands name it in their signatures; HTTP is imported when one connects.
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SettingsFile = Annotated[
     Path | None,
@@ -54,189 +56,80 @@ _LENGTH = re.compile(r"(\d+)(m|h|d|w)(?: ago)?")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def _column(flag: str, about: str) -> Any:  # noqa: ANN401 - typer's own
-    """Declare an option that names a column."""
-    return typer.Option(flag, metavar="COL", help=about)
+def _one(flag: str, about: str, metavar: str | None = "COL", kind: Any = str) -> Any:  # noqa: ANN401 - typer's own
+    """Declare an option of one value, a column where nothing else is said."""
+    return Annotated[kind | None, typer.Option(flag, metavar=metavar, help=about)]
 
 
-# Every command that takes roles takes all of them, spelled the same: see `with_roles`.
-ROLES: dict[str, Any] = {
-    "label": Annotated[str | None, _column("--label", "Column with the true answer.")],
-    "prediction": Annotated[str | None, _column("--prediction", "Column with the model's answer.")],
-    "probability": Annotated[
-        list[str] | None,
-        _column("--probability", "Column with its probability; one for each class."),
-    ],
-    "quantiles": Annotated[
-        list[str] | None,
-        typer.Option(
-            "--quantile",
-            metavar="LEVEL=COL",
-            help="Column with a quantile of the forecast, such as 0.1=p10; repeatable.",
-        ),
-    ],
+def _many(flag: str, about: str, metavar: str = "COL") -> Any:  # noqa: ANN401 - typer's own
+    """Declare an option that may be repeated."""
+    return _one(flag, about, metavar, list[str])
+
+
+ROLES = {
+    "label": _one("--label", "Column with the true answer."),
+    "prediction": _one("--prediction", "Column with the model's answer."),
+    "probability": _many("--probability", "Column with its probability; one for each class."),
+    "quantiles": _many(
+        "--quantile",
+        "Column with a quantile of the forecast, such as 0.1=p10; repeatable.",
+        "LEVEL=COL",
+    ),
     # These six are settled with the baseline; a check of it refuses others.
-    "id_column": Annotated[
-        str | None, _column("--id", "Column that only identifies; as in the baseline.")
-    ],
-    "timestamp": Annotated[
-        str | None, _column("--timestamp", "Column with the event's time; as in the baseline.")
-    ],
-    "exclude": Annotated[
-        list[str] | None,
-        _column("--exclude", "Column left out of all checks; as in the baseline."),
-    ],
-    "context": Annotated[
-        list[str] | None,
-        _column(
-            "--context",
-            "Column that the others are judged given, such as a holiday; as in the baseline.",
-        ),
-    ],
-    "categorical": Annotated[
-        list[str] | None,
-        _column(
-            "--categorical",
-            "Column of codes, judged by level and not as a quantity; as in the baseline.",
-        ),
-    ],
-    "weight": Annotated[
-        str | None,
-        _column("--weight", "Column by which rows count in model quality; as in the baseline."),
-    ],
-    "problem": Annotated[
-        Literal["binary", "multiclass", "regression"] | None,
-        typer.Option("--problem", help="What the model answers."),
-    ],
-    "positive": Annotated[
-        list[str] | None,
-        typer.Option(
-            "--positive",
-            metavar="VALUE",
-            help="The value that counts as positive; a second one where label and prediction "
-            "write it differently (--positive 1 --positive approve).",
-        ),
-    ],
-    "threshold": Annotated[
-        float | None,
-        typer.Option("--threshold", help="Probability above which an answer is positive."),
-    ],
-    "facet": Annotated[
-        list[str] | None,
-        typer.Option(
-            "--facet",
-            metavar="COL[=VALUE]",
-            help="Group that is compared with others: sex=F, or 'sex=F & age<30' for both at once.",
-        ),
-    ],
-    "group": Annotated[str | None, _column("--group", "Column to stratify by (CDDL, CDDPL).")],
+    "id_column": _one("--id", "Column that only identifies; as in the baseline."),
+    "timestamp": _one("--timestamp", "Column with the event's time; as in the baseline."),
+    "exclude": _many("--exclude", "Column left out of all checks; as in the baseline."),
+    "context": _many(
+        "--context",
+        "Column that the others are judged given, such as a holiday; as in the baseline.",
+    ),
+    "categorical": _many(
+        "--categorical",
+        "Column of codes, judged by level and not as a quantity; as in the baseline.",
+    ),
+    "weight": _one("--weight", "Column by which rows count in model quality; as in the baseline."),
+    "problem": _one(
+        "--problem",
+        "What the model answers.",
+        None,
+        Literal["binary", "multiclass", "regression"],
+    ),
+    "positive": _many(
+        "--positive",
+        "The value that counts as positive; a second one where label and prediction write it "
+        "differently (--positive 1 --positive approve).",
+        "VALUE",
+    ),
+    "threshold": _one("--threshold", "Probability above which an answer is positive.", None, float),
+    "facet": _many(
+        "--facet",
+        "Group that is compared with others: sex=F, or 'sex=F & age<30' for both at once.",
+        "COL[=VALUE]",
+    ),
+    "group": _one("--group", "Column to stratify by (CDDL, CDDPL)."),
 }
 
 
-def with_roles(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of all roles to a command; it takes them as one parameter ``roles``."""
-    return with_options(command, "roles", ROLES, Roles.of)
-
-
-def with_options(
-    command: Callable[..., None],
-    parameter: str,
-    options: Mapping[str, Any],
-    make: Callable[..., object],
-) -> Callable[..., None]:
-    """Add several options to a command that takes them as one value."""
-    signature = inspect.signature(command, eval_str=True)
-    own = [one for name, one in signature.parameters.items() if name != parameter]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [
-        *(one.replace(kind=keyword) for one in own),
-        *(inspect.Parameter(name, keyword, default=None, annotation=kind)
-          for name, kind in options.items()),
-    ]  # fmt: skip
-
-    @functools.wraps(command)
-    def run(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
-        value = make(**{name: given.pop(name) for name in options})
-        command(**{parameter: value}, **given)
-
-    return _signed(run, parameters)
-
-
-def _signed(
-    run: Callable[..., None], parameters: Sequence[inspect.Parameter]
-) -> Callable[..., None]:
-    """Return a function as Typer reads it: its options off its signature and its annotations."""
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
-
-
-# Every command that takes text files takes all of these: see `with_dialect`.
-DIALECT: dict[str, Any] = {
-    "delimiter": Annotated[
-        str | None,
-        typer.Option(
-            "--delimiter", metavar="SIGN", help="Field delimiter of a CSV; detected by default."
-        ),
-    ],
-    "encoding": Annotated[
-        str | None,
-        typer.Option(
-            "--encoding",
-            metavar="NAME",
-            help="Of text files; default: UTF-8, or UTF-16 by its byte-order mark.",
-        ),
-    ],
-    "header": Annotated[
-        bool | None,
-        typer.Option(
-            "--header/--no-header",
-            help="Whether a CSV's first line holds names; default: unless all are numbers.",
-            show_default=False,
-        ),
-    ],
+DIALECT = {
+    "delimiter": _one("--delimiter", "Field delimiter of a CSV; detected by default.", "SIGN"),
+    "encoding": _one(
+        "--encoding", "Of text files; default: UTF-8, or UTF-16 by its byte-order mark.", "NAME"
+    ),
+    "header": _one(
+        "--header/--no-header",
+        "Whether a CSV's first line holds names; default: unless all are numbers.",
+        None,
+        bool,
+    ),
 }
+Dialect = Mapping[str, Any]  # What these say of text files; None leaves it to a look at them.
 
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """What the options say of text files; None leaves it to a look at them."""
-
-    delimiter: str | None = None
-    encoding: str | None = None
-    header: bool | None = None
-
-
-def with_dialect(command: Callable[..., None]) -> Callable[..., None]:
-    """Add these options to a command; it takes them as one parameter ``dialect``."""
-    return with_options(command, "dialect", DIALECT, Dialect)
-
-
-def files_of(data: Sequence[str], dialect: Dialect, names: Sequence[str] = ()) -> object:
-    """Return the data of a command as `open_source` takes it; `names` of columns without any."""
-    if dialect != Dialect() or names:
-        # Imported here: reading needs Arrow, and the options alone do not.
-        from driftline.formats.source import Files
-
-        return Files(
-            *data,
-            delimiter=dialect.delimiter,
-            encoding=dialect.encoding,
-            header=dialect.header,
-            names=names,
-        )
-    return list(data) if len(data) > 1 else data[0]
-
-
-SERVER: dict[str, Any] = {
-    "server_url": Annotated[
-        str | None,
-        typer.Option(
-            "--server",
-            metavar="URL",
-            help=f"The running server (default: that of the settings file, or {DEFAULT_SERVER}).",
-        ),
-    ],
+SERVER = {
+    "server_url": _one(
+        "--server",
+        f"The running server (default: that of the settings file, or {DEFAULT_SERVER}).",
+        "URL",
+    ),
     "config_file": SettingsFile,
 }
 
@@ -245,8 +138,8 @@ SERVER: dict[str, Any] = {
 class Server:
     """The server that a command talks to: the one that was named, or that of the settings."""
 
-    server_url: str | None = None
-    config_file: Path | None = None  # None: the one in the working folder, if any.
+    server_url: str | None
+    config_file: Path | None  # None: the one in the working folder, if any.
 
     def connect(self) -> Client:
         """Return a client; its first request makes sure that the server is the one meant."""
@@ -258,50 +151,70 @@ class Server:
         settings = load_settings(self.config_file)
         return Client(settings.server_url, settings, config_file=self.config_file)
 
-    def address(self) -> str:
-        """Return its address, once it is known to be the one that is meant."""
-        with self.connect() as client:
-            client.require_expected()
-            return client.server
+
+# Parameters of commands that stand for several options, and what makes the value of these.
+_GROUPED: Mapping[str, tuple[Mapping[str, Any], Callable[..., Any]]] = {
+    "roles": (ROLES, Roles.of),
+    "dialect": (DIALECT, dict),
+    "server": (SERVER, Server),
+    "client": (SERVER, lambda **given: Server(**given).connect()),
+}
 
 
-DEFAULT = Server()
+def command(function: Callable[..., Any]) -> Callable[..., None]:
+    """Return a command as Typer reads it, with an option for each value, and printed."""
+    signature = inspect.signature(function, eval_str=True)
+    own = [one for name, one in signature.parameters.items() if name not in _GROUPED]
+    grouped = {name: _GROUPED[name] for name in signature.parameters if name in _GROUPED}
+    options = {name: kind for kinds, _ in grouped.values() for name, kind in kinds.items()}
+    is_answer = signature.return_annotation is Answer
 
+    @functools.wraps(function)
+    def run(**given: Any) -> None:  # noqa: ANN401 - whatever the options are
+        as_json = is_answer and given.pop("as_json")
+        for name, (kinds, make) in grouped.items():
+            given[name] = make(**{one: given.pop(one) for one in kinds})
+        with given.get("client", nullcontext()):
+            answer = function(**given)
+        if is_answer:
+            answer.print(as_json=as_json)
 
-def with_server(command: Callable[..., None]) -> Callable[..., None]:
-    """Add ``--server`` and ``-c`` to a command; it takes them as one parameter ``server``."""
-    return with_options(command, "server", SERVER, Server)
-
-
-def answers(command: Callable[..., Answer]) -> Callable[..., None]:
-    """Print what a command answers; adds ``--json``."""
-
-    @functools.wraps(command)
-    def run(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - its own options
-        command(**given).print(as_json=as_json)
-
-    return _with_json(run, [*inspect.signature(command, eval_str=True).parameters.values()])
-
-
-def asks_server(command: Callable[..., Answer]) -> Callable[..., None]:
-    """Call a command with a connection to the server, and print its answer; adds the options."""
-
-    @functools.wraps(command)
-    def run(*, server: Server, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - its own options
-        with server.connect() as client:
-            answer = command(client, **given)
-        answer.print(as_json=as_json)
-
-    _, *own = inspect.signature(command, eval_str=True).parameters.values()
-    return with_server(_with_json(run, own))
-
-
-def _with_json(run: Callable[..., None], own: list[inspect.Parameter]) -> Callable[..., None]:
-    """Add the parameters of a command to a function, and ``as_json`` behind them."""
     keyword = inspect.Parameter.KEYWORD_ONLY
-    as_json = inspect.Parameter("as_json", keyword, default=False, annotation=AsJson)
-    parameters = [*(one.replace(kind=keyword) for one in own), as_json]
-    return _signed(run, parameters)
+    own = [one.replace(kind=keyword) for one in own]
+    own += [inspect.Parameter(name, keyword, default=None, annotation=kind)
+            for name, kind in options.items()]  # fmt: skip
+    if is_answer:
+        own.append(inspect.Parameter("as_json", keyword, default=False, annotation=AsJson))
+    run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in own}
+    return run
+
+
+class Group(typer.Typer):
+    """Commands under one word, each of them read as `command` says."""
+
+    def __init__(self, **named: Any) -> None:  # noqa: ANN401 - as typer has them
+        super().__init__(**{"no_args_is_help": True, **named})
+
+    def command(self, name: str | None = None, **named: Any) -> Callable[[Function], Function]:  # noqa: ANN401 - as typer has them
+        """Add a command."""
+        add = super().command(name, **named)
+
+        def put(function: Function) -> Function:
+            add(command(function))
+            return function
+
+        return put
+
+
+def files_of(data: Sequence[str], dialect: Dialect, names: Sequence[str] = ()) -> object:
+    """Return the data of a command as `open_source` takes it; `names` of columns without any."""
+    if names or any(said is not None for said in dialect.values()):
+        # Imported here: reading needs Arrow, and the options alone do not.
+        from driftline.formats.source import Files
+
+        return Files(*data, **dialect, names=names)
+    return list(data)
 
 
 def say_cut(found: Sequence[object], limit: int | None) -> None:
@@ -327,10 +240,16 @@ def load_process_settings(file: Path | None) -> Settings:
     return found
 
 
-def open_places(*places: str, config_file: Path | None = None) -> None:
+def open_places(*places: str | None, config_file: Path | None = None) -> None:
     """Have buckets among these opened with the options of the settings."""
-    if any(is_remote(place) for place in places):
+    if any(place and is_remote(place) for place in places):
         use_options(load_settings(config_file).storage.options)
+
+
+def _length(text: str) -> timedelta | None:
+    """Return how long a text such as 90d says; None where it says none."""
+    found = _LENGTH.fullmatch(text)
+    return None if found is None else timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 @overload
@@ -341,14 +260,11 @@ def moment(text: str | None, option: str, *, end: datetime | None = None) -> dat
     """Read the time of an option, UTC where it names no zone; with ``end`` also how long before."""
     if text is None:
         return None
-    if end is not None and (length := _LENGTH.fullmatch(text)) is not None:
-        try:
-            return end - timedelta(**{_UNITS[length[2]]: int(length[1])})
-        except OverflowError:
-            raise InputError(f'{option} "{text}"; expected less') from None
     try:
+        if end is not None and (length := _length(text)) is not None:
+            return end - length
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         lengths = ", or 5m, 3h, 2d, 1w" if end is not None else ""
         raise InputError(
             f'{option} "{text}"; expected a time such as 2013-11-18T00:00:00Z{lengths}'
@@ -358,12 +274,9 @@ def moment(text: str | None, option: str, *, end: datetime | None = None) -> dat
 
 def later(text: str, option: str) -> datetime:
     """Read a time that is to come, or how long from now, such as 90d."""
-    now = datetime.now(UTC)
-    found = moment(text, option, end=now)
-    if not _LENGTH.fullmatch(text):
-        return found
     try:
-        return now + (now - found)
+        length = _length(text)
+        return moment(text, option) if length is None else datetime.now(UTC) + length
     except OverflowError:
         raise InputError(f'{option} "{text}"; expected less') from None
 

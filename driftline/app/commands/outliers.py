@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
-from driftline.app.commands.options import Dialect, files_of, with_dialect
+from driftline.app.commands.options import files_of
 from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.progress import progress
 from driftline.errors import InputError, UndecidedError
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 SHOWN = ("score", "row", "reason")
 
 
-@with_dialect
-@options.answers
 def outliers(
     data: options.Data,
     reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
@@ -33,7 +30,7 @@ def outliers(
         ),
     ] = None,
     *,
-    dialect: Dialect,
+    dialect: options.Dialect,
 ) -> Answer:
     """Score each row by how seldom the reference has one as odd.
 
@@ -57,8 +54,8 @@ def outliers(
     options.open_places(*data, reference)
     baseline = Baseline.load(reference)
     scorer = row_scorer(baseline)
-    if output is not None:
-        _refuse_input(output, data)
+    if output in data:
+        raise InputError(f'-o "{output}": is one of the files to be scored; name another file')
     source = open_source(files_of(data, dialect), signature=baseline.signature)
     found = OutlierReading(scorer)
     with progress("outliers") as advance:
@@ -85,22 +82,6 @@ def outliers(
         f"{share_words(share)} (95% interval {share_words(low)} to {share_words(high)})"
     )
     return Answer(value, _shown(line, scorer.missing_note(missing), worst))
-
-
-def _refuse_input(output: str, data: Sequence[str]) -> None:
-    """Refuse to write the scores over a file that they are of."""
-    from pyarrow import fs
-
-    from driftline.formats.data_files import data_files
-    from driftline.formats.location import locate
-
-    target = Path(output)
-    # A pipe is no file to write over, and can be read only once.
-    files = (one for one in data if one != "-" and locate(one).kind != fs.FileType.Unknown)
-    if target.exists() and any(
-        place.is_local and target.samefile(place.path) for one in files for place in data_files(one)
-    ):
-        raise InputError(f'-o "{output}": is one of the files to be scored; name another file')
 
 
 def _shown(line: str, note: str, worst: Sequence[Mapping[str, object]]) -> Iterator[str | Table]:

@@ -1,18 +1,21 @@
-"""Commands that ask a running server: declared resources, models, monitors, captures."""
+"""Commands about declared resources: apply, get, delete, deploy, undeploy and invoke."""
 
 from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 from driftline.app.commands import options
+from driftline.app.commands.files import read, read_resources
+from driftline.app.commands.operations import lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer
 from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 from driftline.errors import ForbiddenError, InputError
@@ -26,6 +29,20 @@ CONTENT_TYPES = {
 
 INFERENCE_ID, REQUEST_ID = "x-amzn-sagemaker-inference-id", "x-amzn-requestid"
 
+# Columns of a list of resources, by kind.
+_COLUMNS = {
+    "Baseline": "name version=status.version owner updated_at",
+    "Channel": (
+        "name type=spec.type format=spec.format enabled=status.enabled "
+        "reason=status.disabled_reason failures=status.failure_count"
+    ),
+    "Silence": (
+        "name status=status.status until=status.mutes_until matchers=spec.matchers "
+        "alarms=spec.alarm_names comment=spec.comment"
+    ),
+}
+_OTHERS = "name owner generation updated_at phase=status.phase reason=status.reason"
+
 if TYPE_CHECKING:
     from driftline.serving.resources.specs import Kind as ResourceKind
 else:
@@ -38,10 +55,6 @@ else:
     ]
 
 
-monitor = typer.Typer(help="Run monitors now.", no_args_is_help=True)
-
-
-@options.asks_server
 def apply(
     client: Client,
     file: Annotated[
@@ -60,18 +73,14 @@ def apply(
 
     Example: driftline apply -f resources.yaml
     """
-    # Imported here, as below: parsing YAML is for the commands that read or print it.
-    from driftline.app.commands.resource_files import read_resources
-
     resources = [resource for one in file for resource in read_resources(one)]
     plan = client.apply(resources, dry_run=dry_run, wait=False)
     if not no_wait:
         with progress("waiting", unit="ready") as advance:
             plan = client.wait_until_ready(plan, progress=advance)
-    return Answer(plan, [_change(change) for change in plan["changes"]])
+    return Answer(plan, map(_change, plan["changes"]))
 
 
-@options.asks_server
 def get(
     client: Client,
     kind: ResourceKind,
@@ -88,17 +97,13 @@ def get(
     """
     if name is not None:
         resource = client.get(kind, name)
-        return Answer(resource, _as_yaml(resource))
-    resources = client.list(kind, prefix=prefix, owner=owner, tags=options.pairs(tag, "tag", "KEY"))
-    rows = [
-        {**one, **{key: one["status"].get(key) for key in ("phase", "reason")}} for one in resources
-    ]
-    told = [key for key in ("phase", "reason") if any(row[key] for row in rows)]
-    columns = ["name", "owner", "generation", "updated_at", *told]
-    return Answer(resources, [Table(columns, rows)])
+        return Answer(resource, [yaml.safe_dump(resource, sort_keys=False).rstrip()])
+    from driftline.app.client.client import kind_of  # As heavy as the connection.
+
+    found = client.list(kind, prefix=prefix, owner=owner, tags=options.pairs(tag, "tag", "KEY"))
+    return Answer(found, lines_of(found, _COLUMNS.get(kind_of(kind), _OTHERS)))
 
 
-@options.asks_server
 def delete(
     client: Client,
     kind: ResourceKind,
@@ -108,25 +113,10 @@ def delete(
 
     Example: driftline delete alarm "flights drift"
     """
-    watching = _watching(client, name) if kind.casefold() in ("monitor", "monitors") else []
     client.delete(kind, name)
-    lines = [f"deleted {kind} {name}"]
-    lines += [f'alarm "{one}" watches it and gets no new datapoints: delete it' for one in watching]
-    return Answer({"deleted": [name], "kind": kind, "alarms": watching}, lines)
+    return Answer({"deleted": [name], "kind": kind}, [f"deleted {kind} {name}"])
 
 
-def _watching(client: Client, monitor: str) -> list[str]:
-    """Return the names of the alarms on a monitor's metrics."""
-    return [
-        one["name"]
-        for one in client.list("Alarm")
-        if str(one["spec"].get("dimensions", {}).get("MonitoringSchedule", "")).casefold()
-        == monitor.casefold()
-    ]
-
-
-@options.with_roles
-@options.asks_server
 def deploy(
     client: Client,
     model: Annotated[
@@ -156,15 +146,14 @@ def deploy(
     lines.append(f"\nsend rows to {client.server}/endpoints/{plan['endpoint']}/invocations")
     if reference is not None:
         lines += [f"not monitored: {kind}: {needs}" for kind, needs in left_out(roles)]
-    if reference is not None and not client.list("Channel"):
-        lines.append(
-            "No notification channel is configured. Add one: declare a Channel, and name it in the "
-            "alarm_actions of an Alarm (docs/resources.md)"
-        )
+        if not client.list("Channel"):
+            lines.append(
+                "No notification channel is configured. Add one: declare a Channel, and name it in "
+                "the alarm_actions of an Alarm (docs/resources.md)"
+            )
     return Answer(plan, lines)
 
 
-@options.asks_server
 def undeploy(
     client: Client,
     name: Annotated[str, typer.Argument(help="Endpoint.")],
@@ -195,8 +184,8 @@ def undeploy(
     return Answer({"deleted": deleted}, [f"deleted {kind} {one}" for kind, one in found])
 
 
-@options.with_server
 def invoke(
+    client: Client,
     name: Annotated[str, typer.Argument(help="Endpoint.")],
     file: Annotated[
         Path, typer.Argument(help="Rows: .csv (with or without header), .json or .jsonl.")
@@ -205,7 +194,6 @@ def invoke(
         str | None,
         typer.Option("--inference-id", help="Name of the request, under which its labels come."),
     ] = None,
-    server: options.Server = options.DEFAULT,
 ) -> None:
     """Ask an endpoint for predictions and print its answer.
 
@@ -218,22 +206,14 @@ def invoke(
         raise InputError(
             f'{file}: ending "{file.suffix}"; expected one of {", ".join(CONTENT_TYPES)}'
         )
-    try:
-        body = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
-    with server.connect() as client:
-        if kind == CONTENT_TYPES[".csv"]:
-            try:
-                body = _without_header(body, client.get("Endpoint", name))
-            except ForbiddenError:
-                said = (
-                    f'this token may not read endpoint "{name}", so a header in {file} is sent as '
-                    "a row; leave it out, or use a token with the role viewer"
-                )
-                typer.echo(said, err=True)
-        named = {} if inference_id is None else {INFERENCE_ID: inference_id}
-        answer = client.invoke(name, body, content_type=kind, headers=named)
+    body = read(file)
+    if kind == CONTENT_TYPES[".csv"]:
+        try:
+            body = _without_header(body, client.get("Endpoint", name))
+        except ForbiddenError:
+            typer.echo("a header is sent as a row: this token has no role viewer", err=True)
+    named = {} if inference_id is None else {INFERENCE_ID: inference_id}
+    answer = client.invoke(name, body, content_type=kind, headers=named)
     if inference_id is None and (known := answer.headers.get(REQUEST_ID)):
         typer.echo(f"id for labels: {known}", err=True)
     typer.echo(answer.text.rstrip("\n"))
@@ -242,12 +222,6 @@ def invoke(
 def _change(change: Mapping[str, Any]) -> str:
     fields = "".join(f"\n    {field}" for field in change.get("fields", ()))
     return f"{change['action']:<9} {change['kind']} {change['name']}{fields}"
-
-
-def _as_yaml(resource: Mapping[str, Any]) -> Iterator[str]:
-    import yaml
-
-    yield yaml.safe_dump(resource, sort_keys=False).rstrip()
 
 
 def _without_header(body: bytes, endpoint: Mapping[str, Any]) -> bytes:

@@ -1,10 +1,12 @@
-"""Commands that are processes of an installation, or look at how one is set."""
+"""Commands that are processes of an installation, or start them."""
 
 from __future__ import annotations
 
 import logging
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ from driftline.app.commands import options
 from driftline.app.logs import configure_logging
 from driftline.errors import InputError
 from driftline.loopback import require_loopback
+from driftline.storage import is_remote
 
 if TYPE_CHECKING:
     from driftline.settings.settings import Settings
@@ -22,6 +25,7 @@ log = logging.getLogger(__name__)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
+PROXY_PORT = 8085  # The next one after those of `driftline up` and its processes.
 
 
 def up(
@@ -40,12 +44,11 @@ def up(
 
     Example: driftline up -c driftline.toml
     """
-    # Imported here, as the processes are: to explain the commands, nobody reads settings.
-    from driftline.app.commands.supervise import watch
-
     found = options.load_process_settings(config_file)
     roles = [name for name in only.split(",") if name]
-    _require_loopback(found, roles)
+    for section, host in (("server", found.server.host), ("dashboard", found.dashboard.host)):
+        if found.auth.mode == "off" and (not roles or section in roles):
+            require_loopback(section, host)
     has_rules = {"capture.redact", "capture.redact_names"} & found.sources.keys()
     if has_rules and (not roles or {"capture", "sidecar"}.intersection(roles)):
         # Refused here in one sentence, not by a process that ends again and again.
@@ -53,8 +56,38 @@ def up(
 
         redactor(found)
     typer.echo(f"starting, with {found.file or 'the default settings'}", err=True)
-    _migrate(found)
-    watch(found, roles)
+    # In a process of its own: this one lives on, without SQL.
+    command = [sys.executable, "-P", "-m", "driftline", "migrate"]
+    command += ["-c", str(found.file)] if found.file is not None else []
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - our own module, with our own arguments
+    if done.returncode:
+        raise typer.Exit(done.returncode)
+    _watch(found, roles)
+
+
+def _watch(found: Settings, roles: list[str]) -> None:
+    """Start the processes of these roles, all where empty, and watch them until told to stop."""
+    # Imported here, as the processes are: to explain the commands, nobody needs them.
+    from driftline.app.stopping import stop_on_signals
+    from driftline.app.up import start
+
+    stop = stop_on_signals()
+    supervisor = start(found.file, only=roles, transport=found.transport)
+    try:
+        supervisor.wait_ready()
+        if not roles or "server" in roles:
+            _tell(f"{'server':<9} {found.server_url}")
+        if not roles or "dashboard" in roles:
+            _tell(f"{'dashboard':<9} {found.dashboard_url}")
+            _tell_login(found)
+        _tell("ready; Ctrl-C ends it")
+        if is_remote(found.root) and roles != ["sidecar"]:
+            # Beside the watch: a bucket that does not answer is waited for.
+            threading.Thread(target=_tell_of_storage, args=(found,), name="storage").start()
+    except BaseException:
+        supervisor.stop()
+        raise
+    supervisor.watch(stop)
 
 
 def server(
@@ -143,6 +176,50 @@ def demo(
     raise typer.Exit(run_demo(days=span, browser=browser, stay=not leave, folder=folder))
 
 
+def proxy(
+    upstream: Annotated[
+        str, typer.Option("--upstream", metavar="URL", help="Server that answers the requests.")
+    ],
+    endpoint: Annotated[
+        str, typer.Option("--endpoint", metavar="NAME", help="Name that they are recorded under.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = PROXY_PORT,
+    path: Annotated[
+        list[str] | None,
+        typer.Option("--path", metavar="PATH", help="Record only POSTs to this path; repeatable."),
+    ] = None,
+    sampling: Annotated[
+        float, typer.Option("--sampling-percentage", help="Share of requests that is recorded.")
+    ] = 100.0,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Longest time without an answer, seconds.", min=0.1)
+    ] = 60.0,
+    config_file: options.SettingsFile = None,
+) -> None:
+    """Capture in front of a model server that cannot load dl.Capture.
+
+    Requests pass both ways as they come, streams too; POSTs are recorded into the spool of this
+    folder's installation, and `driftline up` stores them.
+
+    Example: driftline proxy --upstream http://127.0.0.1:8000 --endpoint flights --path /predict
+    """
+    # Imported here, as the processes are.
+    from driftline.app.processes import run_proxy
+
+    run_proxy(
+        options.load_process_settings(config_file),
+        lambda: typer.echo(f"http://{host}:{port} -> {upstream}; Ctrl-C ends it", err=True),
+        upstream=upstream,
+        endpoint=endpoint,
+        host=host,
+        port=port,
+        paths=path,
+        sampling_percentage=sampling,
+        timeout_s=timeout,
+    )
+
+
 def _listen(name: str, config_file: Path | None, host: str | None, port: int | None) -> None:
     """Be a process that listens, where the options say and otherwise the settings."""
     from driftline.settings.settings import override
@@ -159,35 +236,11 @@ def _run(name: str, found: Settings) -> None:
 
     def ready() -> None:
         if name == "dashboard":
-            _show_login(found)
+            _tell_login(found)
         log.info("process=%s ready; Ctrl-C ends it", name)
 
     log.info("process=%s starting settings=%s", name, found.file or "default")
     run_process(name, found, ready, [name])
-
-
-def _show_login(found: Settings) -> None:
-    """Print how the user of this machine gets into the dashboard: never where a log is kept."""
-    from driftline.app.commands.supervise import log_in_line
-
-    if found.auth.mode != "off":
-        typer.echo(log_in_line(found.dashboard_url, found.token_file), err=True)
-
-
-def _migrate(found: Settings) -> None:
-    """Bring the schema up to date in a process of its own: this one lives on, without SQL."""
-    command = [sys.executable, "-P", "-m", "driftline", "migrate"]
-    command += ["-c", str(found.file)] if found.file is not None else []
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603 - our own module, with our own arguments
-    if done.returncode:
-        raise typer.Exit(done.returncode)
-
-
-def _require_loopback(found: Settings, roles: list[str]) -> None:
-    """Refuse a listener for others before anything starts; ``roles``: those to run, or all."""
-    for section, host in (("server", found.server.host), ("dashboard", found.dashboard.host)):
-        if found.auth.mode == "off" and (not roles or section in roles):
-            require_loopback(section, host)
 
 
 def _with_kafka(name: str, found: Settings) -> Settings:
@@ -197,3 +250,39 @@ def _with_kafka(name: str, found: Settings) -> Settings:
             "run: driftline up --only capture, or name some brokers"
         )
     return found
+
+
+def _tell(line: str) -> None:
+    # Whoever has closed his terminal reads nothing; the processes run on.
+    if sys.stderr is not None:
+        with suppress(OSError):
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+
+def _tell_login(found: Settings) -> None:
+    """Print how the user of this machine logs in: the secret on a terminal alone, never in logs."""
+    if found.auth.mode == "off":
+        return
+    line = f"with the token in {found.token_file}"
+    if not found.token_file.exists():
+        line = "with a token of: driftline token create NAME --role viewer"
+    elif sys.stderr is not None and sys.stderr.isatty():
+        secret = found.token_file.read_text(encoding="ascii").strip()
+        line = f"{found.dashboard_url}/login#token={secret}"
+    _tell(f"{'log in':<9} {line}")
+
+
+def _tell_of_storage(found: Settings) -> None:
+    """Print why the bucket cannot be used, if so; whoever needs it tries again by itself."""
+    # Imported here because it pulls in more than a start needs.
+    from driftline.app.doctor import examine_store
+    from driftline.storage import use_options
+
+    use_options(found.storage.options)
+    store = examine_store(found.root)
+    if store.verdict != "ok":
+        _tell(
+            f"{'storage':<9} {store.found}; {store.mend}; until then what is captured waits in "
+            "the spool"
+        )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from driftline.app.commands import options
+from driftline.app.commands.files import read
 from driftline.app.commands.job import job_answer
 from driftline.app.commands.output import Answer
 from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.storage import is_remote
-
-if TYPE_CHECKING:
-    from driftline.serving.transform.definition import TransformJobSpec
 
 _TYPES = {
     ".csv": "text/csv",
@@ -33,7 +31,6 @@ def _option(flag: str, about: str) -> Any:  # noqa: ANN401 - typer's own
     return typer.Option(flag, help=about)
 
 
-@options.answers
 def transform(
     model: Annotated[str, typer.Argument(help="Model file, or a folder with one.")],
     data: options.Data,
@@ -74,11 +71,23 @@ def transform(
 
     Example: driftline transform model.skops today.csv --skip-header -o scores
     """
+    # Imported here: what runs models is slow to import.
+    from pydantic import ValidationError
+
+    from driftline.serving.hosting.child import Launch
+    from driftline.serving.hosting.formats.table import find_model, require_trusted
+    from driftline.serving.transform.definition import TransformJobSpec
+    from driftline.serving.transform.scoring import score_here
+    from driftline.validation import told
+
     kind = content_type or _type_of(data)
     split = split_type or ("Line" if kind in ("text/csv", "application/jsonlines") else "None")
-    places = [one if is_remote(one) else str(Path(one).absolute()) for one in data]
-    spec = {
-        "transform_job_name": _name_of(model),
+    *places, target = [
+        one if is_remote(one) else str(Path(one).absolute()) for one in (*data, output)
+    ]
+    name = re.sub(r"[^A-Za-z0-9]+", "-", Path(model).stem).strip("-")[:63] or "model"
+    given = {
+        "transform_job_name": name,
         "model_name": model,
         "transform_input": {
             "data_source": {"s3_data_source": {"s3_uri": places}},
@@ -88,7 +97,7 @@ def transform(
             "skip_header": skip_header,
         },
         "transform_output": {
-            "s3_output_path": output if is_remote(output) else str(Path(output).absolute()),
+            "s3_output_path": target,
             "accept": accept,
             "assemble_with": assemble_with or split,
         },
@@ -101,50 +110,23 @@ def transform(
             "join_source": join_source,
         },
     }
-    return job_answer(_here(spec, Path(model), signature, config_file))
-
-
-def _here(
-    spec: Mapping[str, Any], model: Path, signature: Path | None, config_file: Path | None
-) -> Mapping[str, Any]:
-    """Run a job in this process."""
-    # Imported here: what runs models is slow to import, and not needed for a job of a server.
-    from driftline.serving.hosting.child import Launch
-    from driftline.serving.hosting.formats.table import find_model, require_trusted
-    from driftline.serving.transform.scoring import score_here
-
-    settings = options.load_settings(config_file)
-    options.open_places(
-        *spec["transform_input"]["data_source"]["s3_data_source"]["s3_uri"],
-        spec["transform_output"]["s3_output_path"], config_file=config_file,
-    )  # fmt: skip
-    found = find_model(model)
-    require_trusted(found, trust_pickle=settings.serving.trust_pickle)
-    text = None if signature is None else _read(signature)
-    launch = Launch(
-        str(found.path.absolute()), settings.serving.trust_pickle, text, name=found.path.name
-    )
-    job = _checked(spec)
-    with progress("transform", unit="records") as advance:
-        files, records = score_here(
-            job, launch, settings.local_dir / "transform", lambda done: advance(done, None)
-        )
-    return {
-        **job.model_dump(mode="json"), "transform_job_status": "Completed", "failure_reason": None,
-        "progress": {"files": files, "files_done": files, "records": records},
-    }  # fmt: skip
-
-
-def _checked(spec: Mapping[str, Any]) -> TransformJobSpec:
-    from pydantic import ValidationError
-
-    from driftline.serving.transform.definition import TransformJobSpec  # As in _here.
-    from driftline.validation import told
-
     try:
-        return TransformJobSpec.model_validate(spec)
+        job = TransformJobSpec.model_validate(given)
     except ValidationError as error:
         raise InputError(f"transform: {told(error.errors()[0])}") from None
+    settings = options.load_settings(config_file)
+    options.open_places(*places, target, config_file=config_file)
+    found, trust = find_model(Path(model)), settings.serving.trust_pickle
+    require_trusted(found, trust_pickle=trust)
+    text = None if signature is None else read(signature).decode()
+    launch = Launch(str(found.path.absolute()), trust, text, name=found.path.name)
+    with progress("transform", unit="records") as advance:
+        files, records = score_here(
+            job, launch, settings.local_dir / "transform", lambda count: advance(count, None)
+        )
+    done = {"transform_job_status": "Completed", "failure_reason": None}
+    counts = {"files": files, "files_done": files, "records": records}
+    return job_answer({**job.model_dump(mode="json"), **done, "progress": counts})
 
 
 def _type_of(data: Sequence[str]) -> str:
@@ -159,15 +141,3 @@ def _type_of(data: Sequence[str]) -> str:
             "the files' names do not say one format; expected --content-type, such as text/csv"
         )
     return kind
-
-
-def _name_of(model: str) -> str:
-    """Name a job by the model's file, always alike."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", Path(model).stem).strip("-")[:63] or "model"
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--signature {file}: cannot be read ({error})") from None

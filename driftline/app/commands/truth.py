@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,6 @@ from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 from driftline.app.progress import Advance, progress
-from driftline.errors import DriftlineError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,11 +31,10 @@ DAY_COLUMNS = (
     "labelled_rows"
 )
 
-truth = typer.Typer(help="Load ground truth labels.", no_args_is_help=True)
+truth = options.Group(help="Load ground truth labels.")
 
 
 @truth.command("load")
-@options.asks_server
 def load(
     client: Client,
     file: Annotated[
@@ -62,7 +61,7 @@ def load(
 
     All files are read once before anything is sent, so a file with something wrong in it changes
     nothing. Loading the same again is safe. Windows that labels belong to are judged again by
-    monitors that use labels. What fits nothing is told at the end, and by: driftline truth report.
+    monitors that use labels. What fits nothing is told by: driftline truth report.
 
     Example: driftline truth load labels.csv --endpoint flights
     """
@@ -75,41 +74,25 @@ def load(
     files = [place for path in file for place in data_files(path)]
     with progress("reading", unit="labels") as advance:
         count = sum(part.num_rows for part in _parts(files, names, advance, None))
-    total = dict.fromkeys(COUNTS, 0)
+    total: Counter[str] = Counter(dict.fromkeys(COUNTS, 0))
     with progress("loading", unit="labels") as advance:
         for part in _parts(files, names, advance, count):
             found = client.put_truth(endpoint, _csv(part))
-            total = {key: value + found[key] for key, value in total.items()}
-    standing = _standing(client, endpoint)
+            total.update({key: found[key] for key in COUNTS})
     line = (
         f"{total['stored']:,} labels stored for {endpoint} ({total['received']:,} received, "
         f"{total['duplicates']:,} replaced by later ones, {total['conflicts']:,} rows with "
         f"different ones, {total['empty']:,} without a value)"
     )
-    shown = {"endpoint": endpoint, "files": [one.shown for one in files], **total}
-    rest = [] if standing is None else _rest(standing)
-    return Answer({**shown, "report": standing}, [line, *rest])
+    value = {"endpoint": endpoint, "files": [one.shown for one in files], **total}
+    return Answer(value, [line, f"how they fit: driftline truth report {endpoint}"])
 
 
 def _report(found: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str | Table]:
     days = found["days"] if asked["first"] or asked["last"] else found["days"][-DAYS_SHOWN:]
     rows = [day | {"share": f"{day['share']:.1%}" if day["requests"] else None} for day in days]
     yield from lines_of(rows, DAY_COLUMNS)
-    yield from _rest(found)
-
-
-def _rest(found: Mapping[str, Any]) -> Iterable[str | Table]:
-    """Return how all labels fit, without the days."""
-    return lines_of({key: value for key, value in found.items() if key != "days" and value})
-
-
-def _standing(client: Client, endpoint: str) -> Mapping[str, Any] | None:
-    """Ask how all labels fit by now; the load itself is done, whatever becomes of the question."""
-    try:
-        return client.truth_report(endpoint)
-    except DriftlineError as error:
-        typer.echo(f"the labels are stored; how they fit is not known now: {error}", err=True)
-        return None
+    yield from lines_of({key: one for key, one in found.items() if key != "days" and one})
 
 
 def _parts(

@@ -9,7 +9,7 @@ import pytest
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.evaluation.composites import put_composites
 from driftline.alerts.evaluation.explain import Explanation, explain
-from driftline.app.commands.alarm_text import explained
+from driftline.app.commands.alarm import explained
 
 LINK = "/monitors/flights%20dq?window=20130101T000000Z&feature=air%20temp#rows"
 NOTE = {
@@ -45,7 +45,7 @@ def test_an_alarm_says_its_cause_and_where_the_rows_are(house, evaluator, why):
     assert (found.state, found.cause) == ("ALARM", NOTE["cause"])
     assert (found.window, found.page, found.rows) == (WINDOW, PAGE, ROWS)
     assert found.last_alarm is None
-    lines = explained(found.as_dict())
+    lines = list(explained(found.as_dict()))
     # Whoever copies them must not find them folded.
     assert lines[lines.index("window      2013-01-01 00:00:00") :][:3] == [
         "window      2013-01-01 00:00:00",

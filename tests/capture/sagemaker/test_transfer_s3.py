@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from driftline.app.commands.capture_sources import find_sources
+from driftline.app.commands.transfer import captured_lines as lines_of
 from driftline.capture.labels.files import read_label_file
 from driftline.capture.labels.labels import put
 from driftline.capture.labels.report import label_report
@@ -37,12 +37,11 @@ def test_a_bucket_is_moved_within_buckets(s3_root: str) -> None:
     locate(f"{captured}/2.jsonl.gz").write(gzip.compress(b"\n".join(lines[20:])))
     root = f"{s3_root}/store"
 
-    sources = find_sources([f"{s3_root}/captured"], "endpoint", None)
-    found = [text for source in sources for _, text in source.lines() if isinstance(text, bytes)]
+    variants, _, found = zip(*lines_of([f"{s3_root}/captured"], "endpoint", None), strict=True)
     first = store_lines(root, "moved", found, None, variant="blue")
     again = store_lines(root, "moved", found, None)
 
-    assert {source.variant for source in sources} == {"blue"}
+    assert set(variants) == {"blue"}
     assert (first.imported, again.known, again.imported) == (44, 44, 0)
     (hour,) = captured_hours(root, "moved", None, NOW)
     texts = [
@@ -65,9 +64,9 @@ def test_a_batch_is_read_by_the_prefix_of_its_manifests(s3_root: str) -> None:
     found = list(captured_lines(s3_root, "moved", hour, "AllTraffic"))
 
     write_batch_hour(f"{s3_root}/batch", "moved", "AllTraffic", hour, found)
-    sources = find_sources([f"{s3_root}/batch/input", f"{s3_root}/batch/output"], "batch", None)
+    places = [f"{s3_root}/batch/input", f"{s3_root}/batch/output"]
+    texts = [text for *_, text in lines_of(places, "batch", None) if isinstance(text, bytes)]
 
-    texts = [text for source in sources for _, text in source.lines() if isinstance(text, bytes)]
     assert store_lines(s3_root, "moved", texts, None).known == 3
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
-from driftline.app.commands.resource_files import read_resources
+from driftline.app.commands.files import read_resources
 from driftline.serving.resources.resources import resource_schema
 
 DOCS = Path(__file__).parents[3] / "docs"

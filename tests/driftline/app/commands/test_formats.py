@@ -12,11 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import driftline as dl
-from driftline.app.commands.formats import Format, show
+from driftline.app.commands.verdict import FORMATS, show
 from driftline.monitors.report.report import Report
 from tests.servers.commands import driftline
-
-ALL = (Format.TEXT, Format.JSON, Format.HTML, Format.JUNIT)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +26,7 @@ def report() -> Report:
 def test_pages_and_test_results_lie_in_the_folder(
     report: Report, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    show(report, (Format.JUNIT, Format.TEXT, Format.HTML), str(tmp_path))
+    show(report, ("junit", "text", "html"), str(tmp_path))
 
     assert capsys.readouterr().out.startswith(f"{report.headline}\n")
     assert (tmp_path / "report.html").read_text() == report.html()
@@ -36,7 +34,7 @@ def test_pages_and_test_results_lie_in_the_folder(
 
 
 def test_json_is_the_document(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
-    show(report, (Format.JSON,), None)
+    show(report, ("json",), None)
 
     assert json.loads(capsys.readouterr().out) == json.loads(report.documents()["report.json"])
 
@@ -69,8 +67,8 @@ def test_the_command_writes_what_was_asked_for_and_says_what_it_found(
     assert ("expected some of" in done.stderr or "add -o" in done.stderr) == (code == 2)
 
 
-@pytest.mark.parametrize("form", ALL)
-def test_no_form_steers_a_terminal(capsys: pytest.CaptureFixture[str], form: Format) -> None:
+@pytest.mark.parametrize("form", FORMATS)
+def test_no_form_steers_a_terminal(capsys: pytest.CaptureFixture[str], form: str) -> None:
     # ESC, the C1 control sequence introducer, a bell, and a turn of the direction of writing.
     odd = "a\x1b[31m\x9b2J\x07\u202eb"
     baseline = dl.Baseline.fit(pa.table({odd: ["x", odd] * 200}))
@@ -81,7 +79,7 @@ def test_no_form_steers_a_terminal(capsys: pytest.CaptureFixture[str], form: For
     said = capsys.readouterr().out
     assert "new a" in said
     assert not set(said) & set("\x1b\x9b\x07\u202e")
-    if form is Format.JSON:
+    if form == "json":
         assert json.loads(said) == json.loads(report.documents()["report.json"])
 
 

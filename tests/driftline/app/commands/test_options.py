@@ -3,27 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import typer
 
-from driftline.app.commands import options
 from driftline.app.commands.options import moment
 from driftline.app.commands.table import print_table
-from driftline.roles import Roles
-
-
-@pytest.fixture
-def command():
-    """A command with roles, and what it was called with."""
-    seen: list[tuple[str, Roles]] = []
-    app = typer.Typer()
-
-    @app.command()
-    @options.with_roles
-    def go(data: str, *, roles: Roles) -> None:
-        """Go."""
-        seen.append((data, roles))
-
-    return app, seen
 
 
 def test_nothing_in_a_table_steers_the_terminal(capsys):

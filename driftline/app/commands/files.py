@@ -1,8 +1,10 @@
-"""Files of resources, YAML or JSON, as ``apply`` takes them."""
+"""Files that commands take: resources in YAML or JSON, and documents in JSON."""
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,30 @@ _Plain.yaml_implicit_resolvers = {
 }
 
 
+def read(file: Path | str) -> bytes:
+    """Read a file; - is standard input."""
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def read_json(file: Path | str) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        found = json.loads(read(file))
+    except (RecursionError, ValueError) as error:
+        raise InputError(f"{file}: no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{file}: expected a JSON object")
+    require_unicode(found, str(file))
+    return found
+
+
 def read_resources(file: Path) -> list[dict[str, Any]]:
     """Read the resources of a YAML or JSON file: one, a list, or several documents."""
     try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error
+        text = read(file).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8; expected YAML or JSON") from error
     try:
