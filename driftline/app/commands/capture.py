@@ -34,8 +34,8 @@ _ERASED = {
     "jobs": "failed transform jobs that lose their reason, which may quote them",
     "documents": "documents of executions that named them",
     "open_spools": (
-        "spools of other hosts' processes that may hold them, raw, until these write again after "
-        "a minute, or end"
+        "open spools of the server's host that may hold them, raw, until their processes write "
+        "again after a minute, or end"
     ),
 }
 _SHOWN_GAPS = 10

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from driftline.baseline.origin import name_words
 from driftline.baseline.store import UNNAMED_TIMES, Baseline
 from driftline.monitors.results.violation import plural
-from driftline.signature import Column
 
 IDS = frozenset(("id", "uuid", "guid", "key"))
 # Of a table with a thousand empty columns the first will do.
@@ -34,35 +33,25 @@ def told(baseline: Baseline) -> Iterator[str]:
     roles = [f"{one.role} {one.name}" for one in columns if one.role != "feature"]
     roles += [f"given {name}" for name in baseline.signature.context]
     yield "; ".join(part for part in (", ".join(parts), ", ".join(roles)) if part)
-    yield from unjudged(columns)
-    if (times := baseline.unnamed_times) is not None:
-        yield UNNAMED_TIMES.format(times, f"--timestamp {shlex.quote(times)}")
-    known = {} if baseline.profile is None else baseline.profile.columns
-    for column in columns:
-        found = known.get(column.name)
-        if (
-            column.role != "feature"
-            or column.unjudged
-            or found is None
-            or column.type not in ("int64", "string")
-        ):
-            continue
-        is_unique = found.distinct_count >= NEARLY_ALL * found.row_count
-        if found.row_count >= MIN_ROWS and is_unique and name_words(column.name) & IDS:
-            yield (
-                f"{column.name} looks like an id, and is judged as a feature; if it is one: "
-                f"--id {column.name}"
-            )
-            return
-
-
-def unjudged(columns: Sequence[Column]) -> Iterator[str]:
-    """Return which columns' values are not judged and why, a line for each reason."""
     reasons: dict[str, list[str]] = {}
     for column in columns:
         if column.unjudged is not None:
             reasons.setdefault(column.unjudged, []).append(column.name)
     for reason, names in reasons.items():
-        shown = ", ".join(names[:SHOWN_UNJUDGED])
         more = f" and {len(names) - SHOWN_UNJUDGED} more" if len(names) > SHOWN_UNJUDGED else ""
+        shown = ", ".join(names[:SHOWN_UNJUDGED])
         yield f"{shown}{more}: only types and gaps are judged ({reason})"
+    if (times := baseline.unnamed_times) is not None:
+        yield UNNAMED_TIMES.format(times, f"--timestamp {shlex.quote(times)}")
+    known = {} if baseline.profile is None else baseline.profile.columns
+    for column in columns:
+        found = known.get(column.name)
+        is_code = column.role == "feature" and column.type in ("int64", "string")
+        if found is None or not is_code or column.unjudged or not name_words(column.name) & IDS:
+            continue
+        if found.distinct_count >= NEARLY_ALL * found.row_count >= NEARLY_ALL * MIN_ROWS:
+            yield (
+                f"{column.name} looks like an id, and is judged as a feature; if it is one: "
+                f"--id {column.name}"
+            )
+            return

@@ -11,7 +11,7 @@ Jenkins xUnit plug-in, junit-10.xsd, which the tests hold the result against.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from driftline.monitors.report.ranking import ViolatedFeature, violated_features
 from driftline.monitors.report.report import Report
@@ -24,20 +24,19 @@ def junit(reports: Iterable[Report], refused: Mapping[str, str] | None = None) -
     A report that could not be decided is one error, so that nobody reads it as passed; so is each
     kind by which the rows could not be judged, with why.
     """
-    root = ElementTree.Element("testsuites", {"name": "driftline"})
+    root = Element("testsuites", {"name": "driftline"})
     for report in reports:
         _suite(root, report)
     for kind, why in (refused or {}).items():
-        counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0"}
-        suite = ElementTree.SubElement(root, "testsuite", {"name": f"driftline {kind}", **counts})
+        suite = _add(root, "testsuite", name=f"driftline {kind}", tests=1, failures=0, errors=1)
         _error(suite, kind, why)
     for count in ("tests", "failures", "errors"):
         root.set(count, str(sum(int(suite.attrib[count]) for suite in root)))
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+    indent(root)
+    return tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _suite(root: ElementTree.Element, report: Report) -> None:
+def _suite(root: Element, report: Report) -> None:
     # A violated metric is a case under the name that its violation has.
     names = [one.feature for one in report.results]
     names += [one.shown for one in report.metrics if not one.violated]
@@ -49,67 +48,54 @@ def _suite(root: ElementTree.Element, report: Report) -> None:
     # With what would help, such as how many more rows.
     skipped |= {one.name: f"{one.reason}: {one.remedy}" for one in report.unjudged if one.remedy}
     counts = {
-        "tests": str(len(cases) + (not report.decided)),
-        "failures": str(len(broken)),
-        "errors": str(int(not report.decided)),
-        "skipped": str(len(skipped.keys() & set(cases) - broken.keys())),
+        "tests": len(cases) + (not report.decided),
+        "failures": len(broken),
+        "errors": int(not report.decided),
+        "skipped": len(skipped.keys() & set(cases) - broken.keys()),
     }
-    suite = ElementTree.SubElement(
-        root, "testsuite", {"name": f"driftline {report.kind}", **counts}
-    )
-    _properties(suite, report)
+    suite = _add(root, "testsuite", name=f"driftline {report.kind}", **counts)
+    found: dict[str, object] = {"rows": report.row_count, "baseline": report.baseline_version}
+    found["headline"] = report.headline if report.decided else report.summary
+    if report.window is not None:
+        found["window"] = report.window
+    properties = _add(suite, "properties")
+    for name, value in found.items():
+        _add(properties, "property", name=name, value=value)
     if not report.decided:
         _error(suite, report.kind, report.summary)
     for name in cases:
-        case = _case(suite, report.kind, name)
+        case = _add(suite, "testcase", classname=f"driftline.{report.kind}", name=name)
         if name in broken:
             _failure(case, broken[name])
         elif name in skipped:
-            _result(case, "skipped", skipped[name])
+            _add(case, "skipped", skipped[name], message=skipped[name])
 
 
-def _properties(suite: ElementTree.Element, report: Report) -> None:
-    found = {"rows": str(report.row_count), "baseline": report.baseline_version}
-    found["headline"] = report.headline if report.decided else report.summary
-    if report.window is not None:
-        found["window"] = str(report.window)
-    properties = ElementTree.SubElement(suite, "properties")
-    for name, value in found.items():
-        ElementTree.SubElement(properties, "property", name=name, value=_clean(value))
-
-
-def _case(suite: ElementTree.Element, kind: str, name: str) -> ElementTree.Element:
-    classname = f"driftline.{kind}"
-    return ElementTree.SubElement(suite, "testcase", classname=classname, name=_clean(name))
-
-
-def _failure(case: ElementTree.Element, broken: ViolatedFeature) -> None:
+def _failure(case: Element, broken: ViolatedFeature) -> None:
     """Describe all that happened to a feature; the loudest names the failure."""
-    findings = broken.findings
-    first = findings[0]
-    failure = ElementTree.SubElement(
-        case, "failure", type=first.checks[0], message=_clean(f"{broken.severity}: {first.cause}")
-    )
-    lines = []
-    for finding in findings:
+    first, lines = broken.findings[0], []
+    for finding in broken.findings:
         rows = f" ({finding.first.row_count:,} rows)" if finding.first.row_count else ""
         lines.append(f"{', '.join(finding.checks)}: {finding.cause}{rows}")
         if finding.first.description != finding.cause:
             lines.append(f"  {finding.first.description}")
-    failure.text = _clean("\n".join(lines))
+    message = f"{broken.severity}: {first.cause}"
+    _add(case, "failure", "\n".join(lines), type=first.checks[0], message=message)
 
 
-def _error(suite: ElementTree.Element, kind: str, why: str) -> None:
-    _result(_case(suite, kind, "decided"), "error", why, type="undecided")
+def _error(suite: Element, kind: str, why: str) -> None:
+    case = _add(suite, "testcase", classname=f"driftline.{kind}", name="decided")
+    _add(case, "error", why, type="undecided", message=why)
 
 
-def _result(case: ElementTree.Element, tag: str, why: str, **attributes: str) -> None:
-    """Add why a case did not pass, as attribute and as text: GitLab shows the text alone."""
-    found = ElementTree.SubElement(case, tag, {"message": _clean(why), **attributes})
-    found.text = _clean(why)
+def _add(parent: Element, tag: str, text: str | None = None, **attributes: object) -> Element:
+    """Add an element; why a case did not pass is its text, too, since GitLab shows that alone."""
+    found = SubElement(parent, tag, {key: _clean(str(one)) for key, one in attributes.items()})
+    found.text = None if text is None else _clean(text)
+    return found
 
 
 def _clean(text: str) -> str:
     """Leave out what XML 1.0 cannot hold."""
     return "".join(sign for sign in text if sign in "\t\n" or " " <= sign < "\ud800" or
-                   "\ue000" <= sign <= "�" or sign >= "\U00010000")  # fmt: skip
+                   "\ue000" <= sign <= "\ufffd" or sign >= "\U00010000")  # fmt: skip

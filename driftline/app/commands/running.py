@@ -6,6 +6,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
-Port = Annotated[int | None, typer.Option(help="Port to listen on.")]
 PROXY_PORT = 8085  # The next one after those of `driftline up` and its processes.
 
 
@@ -90,64 +89,47 @@ def _watch(found: Settings, roles: list[str]) -> None:
     supervisor.watch(stop)
 
 
-def server(
-    config_file: options.SettingsFile = None,
-    host: Host = None,
-    port: Port = None,
-) -> None:
-    """Run the inference server and the programming interface.
+def _listener(name: str, about: str) -> Callable[..., None]:
+    """Return the command of a process that listens, where the options say or else the settings."""
 
-    Example: driftline server -c driftline.toml --port 9000
-    """
-    _listen("server", config_file, host, port)
+    def listen(
+        config_file: options.SettingsFile = None,
+        host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+        port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    ) -> None:
+        from driftline.settings.settings import override
 
+        found = options.load_process_settings(config_file)
+        for key, value in (("host", host), ("port", port)):
+            found = override(found, name, key, value) if value is not None else found
+        _run(name, found)
 
-def dashboard(
-    config_file: options.SettingsFile = None,
-    host: Host = None,
-    port: Port = None,
-) -> None:
-    """Run the dashboard.
-
-    Example: driftline dashboard -c driftline.toml
-    """
-    _listen("dashboard", config_file, host, port)
+    listen.__doc__ = f"{about}\n\nExample: driftline {name} -c driftline.toml --port 9000"
+    return listen
 
 
-def scheduler(config_file: options.SettingsFile = None) -> None:
-    """Run the monitors when they are due.
+def _process(name: str, about: str) -> Callable[..., None]:
+    """Return the command of a process that does not listen."""
 
-    Example: driftline scheduler -c driftline.toml
-    """
-    _run("scheduler", options.load_process_settings(config_file))
+    def run(config_file: options.SettingsFile = None) -> None:
+        found = options.load_process_settings(config_file)
+        if name in ("sidecar", "sink") and found.transport != "kafka":
+            raise InputError(
+                f"{name}: without [kafka] bootstrap_servers sidecar and sink are one process; "
+                "run: driftline up --only capture, or name some brokers"
+            )
+        _run(name, found)
 
-
-def alarms(config_file: options.SettingsFile = None) -> None:
-    """Evaluate the alarms and deliver their messages.
-
-    Example: driftline alarms -c driftline.toml
-    """
-    _run("alarms", options.load_process_settings(config_file))
-
-
-def sidecar(config_file: options.SettingsFile = None) -> None:
-    """Ship this host's captured records to Kafka; one a host.
-
-    With the local transport there is nothing to ship to: sidecar and sink are one process.
-
-    Example: driftline sidecar -c driftline.toml
-    """
-    _run("sidecar", _with_kafka("sidecar", options.load_process_settings(config_file)))
+    run.__doc__ = f"{about}\n\nExample: driftline {name} -c driftline.toml"
+    return run
 
 
-def sink(config_file: options.SettingsFile = None) -> None:
-    """Write records from Kafka to the tables; several share the work.
-
-    With the local transport there is nothing to read from: sidecar and sink are one process.
-
-    Example: driftline sink -c driftline.toml
-    """
-    _run("sink", _with_kafka("sink", options.load_process_settings(config_file)))
+server = _listener("server", "Run the inference server and the programming interface.")
+dashboard = _listener("dashboard", "Run the dashboard.")
+scheduler = _process("scheduler", "Run the monitors when they are due.")
+alarms = _process("alarms", "Evaluate the alarms and deliver their messages.")
+sidecar = _process("sidecar", "Ship this host's captured records to Kafka; one a host.")
+sink = _process("sink", "Write records from Kafka to the tables; several share the work.")
 
 
 def demo(
@@ -220,16 +202,6 @@ def proxy(
     )
 
 
-def _listen(name: str, config_file: Path | None, host: str | None, port: int | None) -> None:
-    """Be a process that listens, where the options say and otherwise the settings."""
-    from driftline.settings.settings import override
-
-    found = options.load_process_settings(config_file)
-    for key, value in (("host", host), ("port", port)):
-        found = override(found, name, key, value) if value is not None else found
-    _run(name, found)
-
-
 def _run(name: str, found: Settings) -> None:
     """Be one process of an installation."""
     from driftline.app.processes import run_process
@@ -241,15 +213,6 @@ def _run(name: str, found: Settings) -> None:
 
     log.info("process=%s starting settings=%s", name, found.file or "default")
     run_process(name, found, ready, [name])
-
-
-def _with_kafka(name: str, found: Settings) -> Settings:
-    if found.transport != "kafka":
-        raise InputError(
-            f"{name}: without [kafka] bootstrap_servers sidecar and sink are one process; "
-            "run: driftline up --only capture, or name some brokers"
-        )
-    return found
 
 
 def _tell(line: str) -> None:

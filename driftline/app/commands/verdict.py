@@ -101,7 +101,8 @@ def _print(report: Report | Reports) -> None:
         return
     for name, one in report.items():
         typer.echo()
-        print_text(f"{name}: {one.headline if one.decided else one.summary}")
+        typer.echo(name)
+        print_text(one.headline if one.decided else one.summary)
         _print_violations(one)
         if one.decided and one.unjudged:
             print_text(one.unjudged_text)

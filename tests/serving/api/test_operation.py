@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 import driftline
@@ -13,6 +12,7 @@ from driftline.access.tokens import create_token
 from driftline.app.client import generate
 from driftline.app.client.operation_table import method_of
 from driftline.app.commands import operations as commands
+from driftline.app.commands.options import Group
 from driftline.serving.operations.registry import OPERATIONS, Json, operation
 from driftline.serving.operations.services import Services
 from tests.serving.conftest import NOW
@@ -54,7 +54,7 @@ def test_one_function_is_found_everywhere(row, tmp_path, monkeypatch):
         with driftline.Client(server.url, token=FILE_SECRET) as client:
             brewed = client.brew_tea("brown", cups=2)  # type: ignore[attr-defined]
             noted = [(one["subject"], one["status"]) for one in client.audit(target=path)]
-        group = typer.Typer()
+        group = Group()
         group.callback()(lambda: None)
         commands.add_operations(group, "teapot")
         monkeypatch.setenv("DRIFTLINE_AUTH__TOKEN", FILE_SECRET)
