@@ -59,12 +59,14 @@ def print_table(
         page.print(table)
         return
     indent = max(map(len, heads)) + _GAP
+    blank, width = " " * indent, max(page.width, indent + _GAP)
     for row in cells:
         for head, text in zip(heads, row, strict=True):
-            page.print(fill(
-                text, max(page.width, indent + _GAP), initial_indent=f"{head:{indent}}",
-                subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False,
-            ), soft_wrap=True)  # fmt: skip
+            for number, line in enumerate(text.splitlines() or [""]):
+                page.print(fill(
+                    line, width, initial_indent=blank if number else f"{head:{indent}}",
+                    subsequent_indent=blank, break_on_hyphens=False, break_long_words=False,
+                ), soft_wrap=True)  # fmt: skip
         page.print()
 
 

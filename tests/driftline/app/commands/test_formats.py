@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pyarrow as pa
@@ -13,30 +12,7 @@ import pytest
 
 import driftline as dl
 from driftline.app.commands.verdict import FORMATS, show
-from driftline.monitors.report.report import Report
 from tests.servers.commands import driftline
-
-
-@pytest.fixture(scope="module")
-def report() -> Report:
-    baseline = dl.Baseline.fit(pa.table({"a": np.arange(1000) % 50}))
-    return dl.check(pa.table({"a": np.arange(100) % 50 + 40, "b": [1] * 100}), baseline)
-
-
-def test_pages_and_test_results_lie_in_the_folder(
-    report: Report, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    show(report, ("junit", "text", "html"), str(tmp_path))
-
-    assert capsys.readouterr().out.startswith(f"{report.headline}\n")
-    assert (tmp_path / "report.html").read_text() == report.html()
-    assert ElementTree.parse(tmp_path / "junit.xml").getroot().tag == "testsuites"
-
-
-def test_json_is_the_document(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
-    show(report, ("json",), None)
-
-    assert json.loads(capsys.readouterr().out) == json.loads(report.documents()["report.json"])
 
 
 @pytest.mark.parametrize(
@@ -104,18 +80,3 @@ def test_fail_on_unjudged_is_exit_code_3(folders: tuple[str, str]) -> None:
 
     assert done.returncode == 3
     assert line in done.stderr
-
-
-def test_fail_on_unjudged_lets_violations_be_violations(
-    folders: tuple[str, str], tmp_path: Path
-) -> None:
-    folder, _ = folders
-    broken = pq.read_table(f"{folder}/day.parquet").set_column(2, "x", pa.array([99] * 480))
-    pq.write_table(broken, tmp_path / "broken.parquet")
-
-    done = driftline(
-        "check", str(tmp_path / "broken.parquet"), "--fail-on", "unjudged", "--baseline",
-        f"{folder}/timed",
-    )  # fmt: skip
-
-    assert done.returncode == 1

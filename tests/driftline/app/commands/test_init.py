@@ -10,9 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from driftline.app.init.dry_run import try_out
 from driftline.app.init.scaffold import draft_resources, draft_text
-from driftline.formats.source import open_source
 from driftline.roles import Facet, Roles
 from driftline.serving.resources.resources import parse_resources
 from tests.servers.commands import driftline
@@ -98,24 +96,6 @@ def test_a_file_that_is_there_is_left_alone_until_told(made: tuple[Path, dict[st
     assert "#   label: COL  # the true answer" in (folder / "mine.yaml").read_text()
     assert "#   facet:" not in (folder / "mine.yaml").read_text()
     assert "driftline apply -f mine.yaml" in told.stderr
-
-
-def test_init_finds_what_the_last_tenth_of_a_parquet_file_holds(tmp_path: Path) -> None:
-    frame = orders(5_000, late_factor=1_000)[["ordered_at", "km"]]
-    frame.to_csv(tmp_path / "orders.csv", index=False)
-    frame.to_parquet(tmp_path / "orders.parquet", row_group_size=700)
-
-    reports = [
-        try_out(open_source(tmp_path / name), Roles(timestamp="ordered_at")).report
-        for name in ("orders.csv", "orders.parquet")
-    ]
-
-    for report in reports:
-        assert report.row_count == 500
-        assert {one.feature_name for one in report.violations} == {"km"}
-    assert [one.cause for one in reports[0].violations] == [
-        one.cause for one in reports[1].violations
-    ]
 
 
 def test_init_writes_no_file_where_labels_and_predictions_never_meet(tmp_path: Path) -> None:
