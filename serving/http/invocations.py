@@ -12,6 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from driftline.capture.tap.asgi import CAME_KEY, REQUEST_ID_KEY
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
@@ -50,13 +51,21 @@ _REFUSED = {
 }
 # What the scope of an asynchronous invocation has: the seconds that it may take.
 LATER = "driftline.later"
-# Where variant and model stand that the tap was told of: they must be those that answer.
-_ROUTE = "driftline.route"
-# Where a copy stands that a shadow is to be asked, and that a call is one.
-_COPY = "driftline.copy"
-_IS_COPY = "driftline.is_copy"
-_ASKED = "driftline.asked"  # When the model was, in seconds of no epoch.
+# Where the _Call stands that the tap was told of.
+_CALL = "driftline.call"
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
+
+
+@dataclass(slots=True)
+class _Call:
+    """Which variant and model answer a call."""
+
+    route: Route
+    model: str | None = None
+    is_copy: bool = False  # Of a call that a caller got an answer to, for the shadow.
+    shadow: Route | None = None  # It is asked the same when the caller has the answer,
+    came_ns: int = 0  # as of when the call came.
+    asked_s: float = 0.0  # When the model was asked, in seconds of no epoch.
 
 
 class Invocations:
@@ -85,32 +94,31 @@ class Invocations:
     @staticmethod
     def takes(scope: Scope) -> bool:
         """Whether a call is an invocation."""
-        return _ROUTE in scope or (
-            scope["type"] == "http" and _PATH.fullmatch(scope["path"]) is not None
-        )
+        return scope["type"] == "http" and _PATH.fullmatch(scope["path"]) is not None
 
     def target(self, scope: Scope) -> CaptureTarget | None:
         """Return what the tap records a call as; None when it reaches no endpoint."""
         if scope["method"] != "POST":
             return None
-        if _IS_COPY in scope:
-            asked: tuple[Route, str | None] = scope[_ROUTE]
-            return asked[0].captured_as(asked[1])
-        found = self._find(scope)
-        if found is None:
-            return None
-        try:
-            route = self._chosen(found, scope)
-            scope[_ROUTE] = route, model = route, _target(route, scope)
-        except DriftlineError:
-            return None  # Refused: no model is asked.
-        if found.shadow is not None and self._draw() < found.mirrored:
-            scope[_COPY] = self._copy(found.shadow, scope)
-        return route.captured_as(model)
+        call: _Call | None = scope.get(_CALL)  # There is one of a copy.
+        if call is None:
+            found = self._find(scope)
+            if found is None:
+                return None
+            try:
+                call = _Call(self._chosen(found, scope))
+                call.model = _target(call.route, scope)
+            except DriftlineError:
+                return None  # Refused: no model is asked.
+            scope[_CALL] = call
+            if found.shadow is not None and self._draw() < found.mirrored:
+                call.shadow, call.came_ns = found.shadow, round(self._now().timestamp() * 1e9)
+        return call.route.captured_as(call.model)
 
     def endpoint(self, scope: Scope) -> str | None:
         """Return the name of the endpoint that a call reaches; "" for none, None for a copy."""
-        if _IS_COPY in scope:
+        call: _Call | None = scope.get(_CALL)
+        if call is not None and call.is_copy:
             return None
         found = self._find(scope)
         return "" if found is None else found.name
@@ -121,30 +129,21 @@ class Invocations:
         answered = await self._answer(scope, receive, send)
         self._observe(answered, time.perf_counter() - began_s)
 
-    def _copy(self, shadow: Route, scope: Scope) -> Scope:
-        """Return the scope of a request's copy, with the headers as the caller has sent them."""
-        return {
-            "type": "http",
-            "method": "POST",
-            "path": scope["path"],
-            "headers": scope["headers"],
-            CAME_KEY: round(self._now().timestamp() * 1e9),
-            _ROUTE: shadow,
-            _IS_COPY: True,
-        }
-
-    def _mirror(self, copy: Scope, request_id: str, body: bytes) -> None:
+    def _mirror(self, call: _Call, scope: Scope, request_id: str, body: bytes) -> None:
         """Ask a shadow what a model has just answered; nothing waits for it."""
-        shadow: Route = copy[_ROUTE]
-        mirror, tap = shadow.mirror, self._tap
-        if mirror is None or tap is None:
+        shadow, tap = call.shadow, self._tap
+        if shadow is None or shadow.mirror is None or tap is None:
             return
-        copy[REQUEST_ID_KEY] = request_id
-        can_answer = shadow.pool.is_ready  # Copies would but wait for one without a worker.
+        can_answer, model = shadow.pool.is_ready, None  # Copies would but wait for a worker.
         try:
-            copy[_ROUTE] = shadow, _target(shadow, copy)
+            model = _target(shadow, scope)
         except DriftlineError:
             can_answer = False  # One of the two has many models, and the other one.
+        copy = {
+            "type": "http", "method": "POST", "path": scope["path"], "headers": scope["headers"],
+            CAME_KEY: call.came_ns, REQUEST_ID_KEY: request_id,
+            _CALL: _Call(shadow, model, is_copy=True),
+        }  # fmt: skip
 
         async def receive() -> Message:
             return {"type": "http.request", "body": body}
@@ -153,8 +152,8 @@ class Invocations:
             await tap(copy, receive, _discard)
 
         if not can_answer:
-            mirror.drop()
-        elif mirror.offer(ask, len(body)):
+            shadow.mirror.drop()
+        elif shadow.mirror.offer(ask, len(body)):
             return
         desired = shadow.desired
         self._observe(Answered(0, desired.endpoint, desired.name, is_copy=True), 0.0)
@@ -162,45 +161,47 @@ class Invocations:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answered:
         """Answer, and say how it went."""
         request_id = scope.get(REQUEST_ID_KEY) or str(uuid.uuid4())
-        endpoint = variant = ""
-        is_copy = _IS_COPY in scope
         headers: Headers = [(b"x-amzn-requestid", request_id.encode())]
         if scope["method"] != "POST":
             allow: Headers = [*headers, (b"allow", b"POST")]
             await refuse(send, 405, "method_not_allowed", "expected POST", allow)
             return Answered(405)
+        call: _Call | None = scope.get(_CALL)
         try:
-            route: Route | None
-            route, model = scope.get(_ROUTE, (None, None))
-            if route is None:
+            is_chosen = call is not None
+            if call is None:
                 served = self._reconciler.served(scope["path"].split("/")[2])
-                route = self._chosen(served, scope)
-            endpoint, variant = route.desired.endpoint, route.desired.name
-            headers.append((b"x-amzn-invoked-production-variant", variant.encode("ascii")))
-            if _ROUTE not in scope:
-                model = _target(route, scope)
-            reply, body, model_s = await self._invoke(route, model, scope, receive)
+                call = _Call(self._chosen(served, scope))
+            desired = call.route.desired
+            headers.append((b"x-amzn-invoked-production-variant", desired.name.encode("ascii")))
+            if not is_chosen:
+                call.model = _target(call.route, scope)
+            reply, body, model_s = await self._invoke(call, scope, receive)
         except DriftlineError as error:
             status, code, extra = status_of(error)
             await refuse(send, status, code, str(error), headers + extra)
-            if status >= 500 and not is_copy:  # Nobody waits for a copy; it is counted.
+            found = Answered(status)
+            if call is not None:
+                desired = call.route.desired
+                found = Answered(status, desired.endpoint, desired.name, is_copy=call.is_copy)
+                if isinstance(error, UnansweredError) and error.was_asked:
+                    model_s = time.perf_counter() - call.asked_s
+                    found = found._replace(model_s=model_s, containers=error.containers)
+            if status >= 500 and not found.is_copy:  # Nobody waits for a copy; it is counted.
                 log.warning("request=%s status=%d error=%s", request_id, status, error)
-            found = Answered(status, endpoint, variant, is_copy=is_copy)
-            if isinstance(error, UnansweredError) and error.was_asked:
-                model_s = time.perf_counter() - scope[_ASKED]
-                return found._replace(model_s=model_s, containers=error.containers)
             return found
         except ClientGoneError:
             log.info("request=%s event=client-gone", request_id)
-            return Answered(CLIENT_GONE, endpoint, variant)
+            return Answered(CLIENT_GONE, desired.endpoint, desired.name)
         await _send(reply, headers, send)
-        if (copy := scope.get(_COPY)) is not None:
-            self._mirror(copy, request_id, body)
+        if call.shadow is not None:
+            self._mirror(call, scope, request_id, body)
         note = {} if reply.note is None else reply.note
         setup_s = note.get("setup_s")
         return Answered(
-            reply.status, endpoint, variant, model_s - (setup_s or 0.0), _loading(route, reply),
-            is_copy, note.get("containers", ()), setup_s, reply.model_status,
+            reply.status, desired.endpoint, desired.name, model_s - (setup_s or 0.0),
+            _loading(call.route, reply), call.is_copy, note.get("containers", ()), setup_s,
+            reply.model_status,
         )  # fmt: skip
 
     def _find(self, scope: Scope) -> ServedEndpoint | None:
@@ -219,22 +220,21 @@ class Invocations:
         return route
 
     async def _invoke(
-        self, route: Route, model: str | None, scope: Scope, receive: Receive
+        self, call: _Call, scope: Scope, receive: Receive
     ) -> tuple[Reply, bytes, float]:
         """Return what the model answers, and the seconds that it took."""
-        content_type, accept, event_time, encoding = _headers(scope)
-        form: str = content_type
-        answer: str = accept
-        if not route.desired.reads_bodies:
-            form = body_form(content_type)
-            answer = answer_form(accept, form)
+        pool, desired = call.route.pool, call.route.desired
+        form, answer, event_time, encoding = _headers(scope)
+        if not desired.reads_bodies:
+            read_form = body_form(form)
+            form, answer = read_form, answer_form(answer, read_form)
         encoding = encoding.strip().lower()
         if encoding and encoding not in ("identity", *ENCODINGS):
             raise UnsupportedMediaError(
                 f'Content-Encoding is "{encoding[:40]}"; expected gzip, deflate, zstd, br or none'
             )
         if (
-            route.desired.trust_event_time
+            desired.trust_event_time
             and event_time is not None
             and parse_event_time(event_time) is None
         ):
@@ -244,17 +244,17 @@ class Invocations:
             )
         limit, timeout_s = self._limit, self._body_timeout_s
         # Another variant may take this one's place before the body is here.
-        with route.pool.expecting():
+        with pool.expecting():
             body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
-            asked_s = scope[_ASKED] = time.perf_counter()
+            call.asked_s = time.perf_counter()
             content = body
             if encoding in ENCODINGS:
                 content = await asyncio.to_thread(_unpacked, body, encoding, limit)
-            reply = await route.pool.invoke(form, answer, content, model, scope.get(LATER))
+            reply = await pool.invoke(form, answer, content, call.model, scope.get(LATER))
         if not (reply.media_type.isascii() and reply.media_type.isprintable()):
             message = f"the model's content type is {reply.media_type[:80]!r}; expected a header"
             reply = Reply(424, "", b"", "model_error", message, reply.note)
-        return reply, body, time.perf_counter() - asked_s
+        return reply, body, time.perf_counter() - call.asked_s
 
 
 def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
@@ -283,9 +283,10 @@ def _target(route: Route, scope: Scope) -> str | None:
 
 def _loading(route: Route, reply: Reply) -> Loading | None:
     """Return what an answer of one of many models cost to have it there."""
-    if route.desired.many is None or reply.note is None:
-        return None if route.desired.many is None else HIT
-    note = reply.note
+    if route.desired.many is None:
+        return None
+    if (note := reply.note) is None:
+        return HIT
     return Loading(
         is_hit=False,
         wait_s=note["wait_s"],

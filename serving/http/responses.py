@@ -28,8 +28,6 @@ RETRY_AFTER_S = 1
 
 # What a page of another site may send without asking first (CORS-safelisted in the Fetch standard).
 _FORMS = frozenset({"text/plain", "application/x-www-form-urlencoded", "multipart/form-data"})
-
-
 # The second is InvokeEndpointAsync's, which no page of another site may send without asking first.
 _TYPES = (b"content-type", b"x-amzn-sagemaker-content-type")
 
@@ -99,36 +97,27 @@ async def _gathered(receive: Receive, limit: int) -> bytes:
             raise ClientGoneError
         part = message.get("body", b"")
         size += len(part)
-        _require_within(size, limit)
+        if size > limit:
+            raise TooLargeError(f"the body has more than {limit} bytes, the limit")
         parts.append(part)
         if not message.get("more_body"):
             return part if len(parts) == 1 else b"".join(parts)
 
 
-def _require_within(size: int, limit: int) -> None:
-    if size > limit:
-        raise TooLargeError(f"the body has more than {limit} bytes, the limit")
-
-
-def _require_type(scope: Scope) -> None:
-    """Refuse a body without a type, which any web page could have sent, too."""
-    if not any(name in _TYPES and value for name, value in scope["headers"]):
-        raise UnsupportedMediaError(
-            "a body without Content-Type, which any web page can send; expected "
-            '"application/json" (curl -H "Content-Type: application/json")'
-        )
-
-
-def _require_no_form(scope: Scope) -> None:
-    """Refuse a body of a type that any web page could have sent, whatever lies in it."""
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            media = value.decode("latin-1").partition(";")[0].strip().lower()
-            if media in _FORMS:
-                raise UnsupportedMediaError(
-                    f'content type "{media}", which any web page can send; expected '
-                    f'"application/json" (curl -H "Content-Type: application/json")'
-                )
+def _require_type(scope: Scope, body: bytes) -> None:
+    """Refuse a body of a type, or without one, that any web page could have sent."""
+    types = [(name, value.decode("latin-1")) for name, value in scope["headers"] if name in _TYPES]
+    named = [value.partition(";")[0].strip().lower() for name, value in types if name == _TYPES[0]]
+    if forms := _FORMS.intersection(named):
+        problem = f'content type "{min(forms)}"'
+    elif body and not any(value for _, value in types):
+        problem = "a body without Content-Type"
+    else:
+        return
+    raise UnsupportedMediaError(
+        f'{problem}, which any web page can send; expected "application/json" '
+        '(curl -H "Content-Type: application/json")'
+    )
 
 
 class BodyLimit:
@@ -145,10 +134,8 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         try:
-            _require_no_form(scope)
             body = await read_body(scope, receive, limit=self.limit, timeout_s=self.timeout_s)
-            if body:
-                _require_type(scope)
+            _require_type(scope, body)
         except (TooLargeError, BodyTimeoutError, UnsupportedMediaError) as error:
             status, code, headers = status_of(error)
             await refuse(send, status, code, str(error), headers)
