@@ -55,34 +55,32 @@ def few_rows(model: Any, prepare: Callable[[Any], Any] | None) -> Entry | None: 
 def _read(model: Any, prepare: Callable[[Any], Any] | None) -> Entry | None:  # noqa: ANN401 - foreign object
     steps = [step for _, step in model.steps] if _kind(model) == "Pipeline" else [model]
     final, samples = _FINALS[_kind(steps[-1])](steps[-1])
+    rng, count = np.random.default_rng(0), model.n_features_in_
     entry: Entry = _matrix
+    rest = steps[:-1]
+    arrays: list[np.ndarray] = [*rng.normal(0, 3, (count, _SAMPLES))]
+    rows: Any = np.column_stack(arrays)
     if _kind(steps[0]) == "ColumnTransformer" and len(steps) > 1:
-        names = list(steps[0].feature_names_in_)
-        entry, examples = _columns(steps[0], names)
-        stages = [_STAGES[_kind(step)](step) for step in steps[1:-1]]
-        if not _is_same_entry(entry, stages, prepare, names, examples):
-            return None
-    else:
-        stages = [_STAGES[_kind(step)](step) for step in steps[:-1]]
-        rows = np.random.default_rng(0).normal(0, 3, (_SAMPLES, model.n_features_in_))
-        if prepare is not None and not _is_close(prepare(rows), _through(stages, rows)):
-            return None
+        import pandas as pd  # Models with columns by name have it loaded.
+
+        entry, examples = _columns(steps[0])
+        rest = steps[1:-1]
+        for place, values in examples.items():
+            arrays[place] = rng.choice(values, _SAMPLES)
+        rows = pd.DataFrame(dict(zip(steps[0].feature_names_in_, arrays, strict=True)))
+    whole = _chained(entry, [_STAGES[_kind(step)](step) for step in rest])
+    if prepare is not None and not _is_close(prepare(rows), whole(arrays)):
+        return None
     ask = getattr(steps[-1], "predict_proba", steps[-1].predict)
     if not _is_close(ask(samples), final(samples)):
         return None
-    return lambda columns: final(_through(stages, entry(columns)))
+    return lambda columns: final(whole(columns))
 
 
 def _kind(step: Any) -> str:  # noqa: ANN401 - foreign object
     """Return the name of an estimator of scikit-learn itself; a class derived from one is none."""
     kind = type(step)
     return kind.__name__ if kind.__module__.startswith("sklearn.") else str(step)
-
-
-def _through(stages: Sequence[Stage], rows: Numbers) -> Numbers:
-    for stage in stages:
-        rows = stage(rows)
-    return rows
 
 
 def _is_close(theirs: Any, ours: Numbers) -> bool:  # noqa: ANN401 - an array, perhaps a sparse one
@@ -106,34 +104,29 @@ def _matrix(columns: Arrays) -> Numbers:
     return rows
 
 
-# --- Columns, each by the transformer that takes it
-
-
-def _columns(chosen: Any, names: Sequence[str]) -> tuple[Entry, Mapping[str, Sequence[Any]]]:  # noqa: ANN401 - foreign object
+def _columns(chosen: Any) -> tuple[Entry, dict[int, np.ndarray]]:  # noqa: ANN401 - foreign object
     """Return what does as a ColumnTransformer does, and values to try for columns of texts."""
+    names = list(chosen.feature_names_in_)
     parts: list[tuple[list[int], Entry]] = []
-    examples: dict[str, Sequence[Any]] = {}
+    examples: dict[int, np.ndarray] = {}
     for _, step, columns in chosen.transformers_:
         if isinstance(step, str) and step == "drop":
             continue
         places = [names.index(one) if isinstance(one, str) else int(one) for one in columns]
         inner = [one for _, one in step.steps] if _kind(step) == "Pipeline" else [step]
-        texts = [at for at, one in enumerate(inner) if _kind(one) in _ENCODERS]
-        if texts:
+        start: Entry = _matrix
+        if texts := [at for at, one in enumerate(inner) if _kind(one) in _ENCODERS]:
             encoder = inner[texts[0]]
             # What fills gaps changes nothing where there are none; rows with gaps go elsewhere.
             if any(_kind(one) != "SimpleImputer" for one in inner[: texts[0]]):
                 raise UnusualError
             start = _ENCODERS[_kind(encoder)](encoder)
-            examples |= {
-                names[place]: values.tolist()
-                for place, values in zip(places, encoder.categories_, strict=True)
-            }
+            for place, values in zip(places, encoder.categories_, strict=True):
+                examples[place] = np.array([one for one in values.tolist() if _is_there(one)])
+                if examples[place].dtype.kind == "U":
+                    examples[place] = examples[place].astype(object)
             inner = inner[texts[0] + 1 :]
-        else:
-            start = _matrix
-        stages = [_STAGES[_kind(one)](one) for one in inner]
-        parts.append((places, _chained(start, stages)))
+        parts.append((places, _chained(start, [_STAGES[_kind(one)](one) for one in inner])))
 
     def entry(columns: Arrays) -> Numbers:
         blocks = [part([columns[place] for place in places]) for places, part in parts]
@@ -143,34 +136,13 @@ def _columns(chosen: Any, names: Sequence[str]) -> tuple[Entry, Mapping[str, Seq
 
 
 def _chained(start: Entry, stages: Sequence[Stage]) -> Entry:
-    return lambda columns: _through(stages, start(columns))
+    def through(columns: Arrays) -> Numbers:
+        rows = start(columns)
+        for stage in stages:
+            rows = stage(rows)
+        return rows
 
-
-def _is_same_entry(
-    entry: Entry,
-    stages: Sequence[Stage],
-    prepare: Callable[[Any], Any] | None,
-    names: Sequence[str],
-    examples: Mapping[str, Sequence[Any]],
-) -> bool:
-    """Whether columns are prepared as the model prepares them."""
-    import pandas as pd  # Models with columns by name have it loaded.
-
-    rng = np.random.default_rng(0)
-    columns = {}
-    for name in names:
-        values = examples.get(name)
-        if values is None:
-            columns[name] = rng.normal(0, 3, _SAMPLES)
-        else:
-            chosen = [values[at] for at in rng.integers(len(values), size=_SAMPLES)]
-            usual = [one for one in values if _is_there(one)]
-            columns[name] = np.array([one if _is_there(one) else usual[0] for one in chosen])
-            if columns[name].dtype.kind == "U":
-                columns[name] = columns[name].astype(object)
-    assert prepare is not None
-    theirs = prepare(pd.DataFrame(columns))
-    return _is_close(theirs, _through(stages, entry(list(columns.values()))))
+    return through
 
 
 def _is_there(value: Any) -> bool:  # noqa: ANN401 - a category
@@ -230,9 +202,6 @@ def _code(known: Mapping[Any, float], value: Any, unknown: float | None) -> floa
     return code
 
 
-# --- Matrix to matrix
-
-
 def _scaler(step: Any) -> Stage:  # noqa: ANN401 - foreign object
     width = step.n_features_in_
     mean = step.mean_ if step.with_mean else np.zeros(width)
@@ -252,9 +221,6 @@ def _nothing(step: Any) -> Stage:  # noqa: ANN401 - foreign object
     if getattr(step, "func", None) is not None:
         raise UnusualError
     return lambda rows: rows
-
-
-# --- Matrix to answers; beside each, rows to try it on
 
 
 def _linear(model: Any) -> tuple[Stage, Numbers]:  # noqa: ANN401 - foreign object
