@@ -22,9 +22,6 @@ def answer_width(model: Any) -> int | None:  # noqa: ANN401 - foreign object
     last = _last(model)
     if not type(last).__module__.startswith(_ASKED):
         return None
-    # MLPClassifier counts the classes of one label there.
-    if hasattr(last, "n_outputs_") and not hasattr(last, "classes_"):
-        return None if last.n_outputs_ is None else int(last.n_outputs_)
     if type(last).__name__ in _ONE_EACH:
         return len(last.estimators_)
     return _asked(last)

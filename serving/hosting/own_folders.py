@@ -14,7 +14,6 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from driftline.serving.hosting.file_lock import lock_file
 from driftline.serving.hosting.formats.model_format import ModelError
 
 
@@ -64,3 +63,21 @@ def remove_unused_folders(parent: Path | None = None) -> None:
 
 def _place() -> Path:
     return Path(tempfile.gettempdir()) / f"driftline-models-{os.getuid()}"
+
+
+def lock_file(path: Path, how: int) -> int | None:
+    """Open and lock a file; None where another has it and ``how`` does not wait."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, how)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        try:
+            is_same = os.fstat(descriptor).st_ino == path.stat().st_ino
+        except FileNotFoundError:
+            is_same = False
+        if is_same:
+            return descriptor
+        os.close(descriptor)  # Removed meanwhile, by who held it.

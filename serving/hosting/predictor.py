@@ -27,7 +27,7 @@ from driftline.serving.hosting.formats.model_format import (
     SignedModel,
 )
 from driftline.serving.hosting.formats.skops import LEFT_OUT
-from driftline.serving.hosting.formats.table import StoredModel, find_model, require_trusted
+from driftline.serving.hosting.formats.table import find_model, require_trusted
 from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.signature import names_among
 
@@ -174,7 +174,10 @@ class Predictor:
         """
         rows = self.prepared(columns)
         if self._chances is not None:
-            return self._shown_chances(rows, columns).astype(np.float64, copy=False)
+            chances = np.asarray(self._chances(rows), dtype=np.float64)
+            _require_shape(chances, columns, len(self.description.classes))
+            found: np.ndarray = chances[:, self._shown]
+            return found
         predictions = self._checked(_with_lists(self._predict(rows)), columns)
         if not self.description.classes:
             return predictions.astype(np.float64).reshape(len(predictions), -1)
@@ -188,14 +191,6 @@ class Predictor:
         several = () if self.description.classes else predictions.shape[1:]
         _require_shape(predictions, columns, *several[:1])
         return predictions
-
-    def _shown_chances(self, rows: Any, columns: Columns) -> np.ndarray:  # noqa: ANN401 - see prepared
-        """Return the probabilities that are answered, shape (rows, classes shown)."""
-        assert self._chances is not None
-        chances = np.asarray(self._chances(rows))
-        _require_shape(chances, columns, len(self.description.classes))
-        found: np.ndarray = chances[:, self._shown]
-        return found
 
     def prepared(self, columns: Columns) -> Any:  # noqa: ANN401 - a frame or an array
         """Return the rows as the last step of the model takes them."""
@@ -319,7 +314,17 @@ def load_model(path: Path, *, trust_pickle: bool) -> object:
     """Load what a model file, or the one model file in a folder, holds."""
     stored = find_model(path)
     require_trusted(stored, trust_pickle=trust_pickle)
-    return _read(stored)
+    try:
+        return stored.format.read(stored.path)
+    except ModelError:
+        raise
+    # Unpicklers, decompressors and constructors of others run here: what they raise for a damaged
+    # or hostile file is not a closed set.
+    except (Exception, SystemExit) as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise ModelError(
+            f"{stored.path.name} cannot be read ({type(error).__name__}: {reason})"
+        ) from error
 
 
 def describe(model: Any, signed: SignedModel | None = None) -> Description:  # noqa: ANN401 - foreign object
@@ -379,18 +384,3 @@ def _shown_classes(description: Description, positive: str | Sequence[str] | Non
         shown = '", "'.join(names)
         raise ModelError(f'positive class "{shown}"; the model knows {", ".join(classes)}')
     return found[:1]
-
-
-def _read(stored: StoredModel) -> object:
-    """Read a model; whatever goes wrong becomes one sentence."""
-    try:
-        return stored.format.read(stored.path)
-    except ModelError:
-        raise
-    # Unpicklers, decompressors and constructors of others run here: what they raise for a damaged
-    # or hostile file is not a closed set.
-    except (Exception, SystemExit) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise ModelError(
-            f"{stored.path.name} cannot be read ({type(error).__name__}: {reason})"
-        ) from error

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from driftline.orphans import descendants
+
 # Of control groups, new and old.
 _GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -52,7 +54,8 @@ class Meter:
         self, workers: Workers, before: dict[int, tuple[float, float]], machine: int
     ) -> Iterator[Used]:
         for process_id in workers.process_ids:
-            family = list(_family(process_id))
+            # What a command of a model started does its work.
+            family = {process_id, *descendants(process_id)}
             with suppress(OSError, ValueError):  # It has just ended, or the system tells nothing.
                 cpu_s, now_s = sum(map(_cpu_s, family)), time.monotonic()
                 self._before[process_id] = cpu_s, now_s
@@ -71,15 +74,6 @@ def machine_memory_bytes() -> int:
         with suppress(OSError, ValueError):  # None, or "max".
             found = min(found, int(Path(path).read_text()))
     return found
-
-
-def _family(process_id: int) -> Iterator[int]:
-    """Name a process and all that it started, which run what a command of a model began."""
-    yield process_id
-    with suppress(OSError):
-        for file in Path(f"/proc/{process_id}/task").glob("*/children"):
-            for child in file.read_text().split():
-                yield from _family(int(child))
 
 
 def _cpu_s(process_id: int) -> float:

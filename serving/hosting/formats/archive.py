@@ -16,10 +16,9 @@ import stat
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from driftline.serving.hosting.file_lock import lock_file
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
-from driftline.serving.hosting.own_folders import own_folder, remove_unused_folders
+from driftline.serving.hosting.own_folders import lock_file, own_folder, remove_unused_folders
 
 MEMBERS_MAX = 10_000
 ALWAYS_ALLOWED_BYTES = 2 << 30
