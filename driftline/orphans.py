@@ -45,22 +45,12 @@ def end_children(but: Collection[int] = ()) -> None:
 
 def children(parent: int) -> list[int]:
     """Return the processes whose parent a process is; none where there is no /proc."""
-    return [child for child, of, _ in _processes() if of == parent]
-
-
-def ended_count() -> int:
-    """Return how many children of this process have ended and were not asked how; 0 as a rule."""
-    with suppress(ChildProcessError, AttributeError):  # No children; no such question.
-        # Of one that has ended this tells without looking through all processes.
-        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-            own_id = os.getpid()
-            return sum(of == own_id and state == "Z" for _, of, state in _processes())
-    return 0
+    return [child for child, of in _processes() if of == parent]
 
 
 def descendants(ancestor: int) -> set[int]:
     """Return the processes that a process has started, and those that these have."""
-    parents = {child: of for child, of, _ in _processes()}
+    parents = dict(_processes())
     found: set[int] = set()
     new = {ancestor}
     while new := {child for child, of in parents.items() if of in new} - found:
@@ -68,12 +58,12 @@ def descendants(ancestor: int) -> set[int]:
     return found
 
 
-def _processes() -> Iterator[tuple[int, int, str]]:
+def _processes() -> Iterator[tuple[int, int]]:
     for place in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             # The name in parentheses may hold anything; behind it stand state and parent.
             words = place.read_text(errors="replace").rpartition(")")[2].split()
-            yield int(place.parent.name), int(words[1]), words[0]
+            yield int(place.parent.name), int(words[1])
 
 
 def _prctl(option: int, value: int) -> None:

@@ -25,7 +25,7 @@ from driftline.database.clock import DatabaseClock
 from driftline.database.engine import using_database
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError
-from driftline.serving.hosting.child import Launch
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.jobs import TransformJob
@@ -40,8 +40,8 @@ def run_stored_job(settings: Settings, name: str, owner: str, stop: threading.Ev
     prepare(settings)
     models = ModelStore(settings.root, settings.local_dir)
 
-    def find_model(job: TransformJob) -> Launch:
-        return Launch(
+    def find_model(job: TransformJob) -> WorkerSpec:
+        return WorkerSpec(
             str(models.fetch(job.model.file)),
             trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
             signature=job.signature,

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass
 
 from driftline.errors import UnavailableError
-from driftline.serving.hosting.child import Launch, UnansweredError
+from driftline.serving.hosting.child import UnansweredError
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 # Lost without being the oldest request says nothing about the request; this bounds bad luck.
 MAX_ATTEMPTS = 5
@@ -59,10 +60,10 @@ class _Count:
 class Gate:
     """Lets in the requests of a variant, and counts them; ``noun``: what has the name."""
 
-    def __init__(self, name: str, launch: Launch, limits: Limits, noun: str = "endpoint") -> None:
+    def __init__(self, name: str, spec: WorkerSpec, limits: Limits, noun: str = "endpoint") -> None:
         self.name = name
         self._title = f'{noun} "{name}"'
-        self.launch = launch
+        self.spec = spec
         self.limits = limits
         self._open = _Count()
         self._coming = _Count()

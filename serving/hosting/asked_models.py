@@ -28,10 +28,11 @@ from driftline.errors import InputError, UnavailableError
 from driftline.estimators.own_methods import Contributions
 from driftline.formats.arrow_types import as_fitted, missing_of
 from driftline.serving.hosting.admission import Limits, TimedOutError
-from driftline.serving.hosting.child import Launch, Reply
+from driftline.serving.hosting.child import Reply
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.pool import NoWorkerError, Pool
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
@@ -55,8 +56,8 @@ class AskedModel:
     where its process ended or took too long; the next call starts another one.
     """
 
-    def __init__(self, models: AskedModels, launch: Launch, digest: str) -> None:
-        self._models, self._launch = models, launch
+    def __init__(self, models: AskedModels, spec: WorkerSpec, digest: str) -> None:
+        self._models, self._spec = models, spec
         self.model = digest
         """The model's identity: the digest of its file."""
 
@@ -94,7 +95,7 @@ class AskedModel:
     @property
     def process_ids(self) -> list[int]:
         """The operating system's numbers of the processes that run."""
-        return self._models.process_ids(self._launch)
+        return self._models.process_ids(self._spec)
 
     def __call__(self, rows: pa.Table, /) -> np.ndarray:
         """Return the model's answers, shape (n,) or (n, classes)."""
@@ -112,7 +113,7 @@ class AskedModel:
         return cast("dict[str, Any]", json.loads(self._ask({"op": "about"}, b"")))
 
     def _ask(self, header: Mapping[str, Any], body: bytes) -> bytes:
-        reply = self._models.ask(self._launch, header, body)
+        reply = self._models.ask(self._spec, header, body)
         if reply.status != 200:
             raise InputError(reply.message)
         return reply.body
@@ -133,7 +134,7 @@ class AskedModels:
             minimum=0, maximum=_MOST_WORKERS, idle_s=idle_s, timeout_s=answer_timeout_s,
             start_timeout_s=start_timeout_s, attempts=1,
         )  # fmt: skip
-        self._pools: dict[Launch, Pool] = {}
+        self._pools: dict[WorkerSpec, Pool] = {}
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -145,15 +146,15 @@ class AskedModels:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def process_ids(self, launch: Launch) -> list[int]:
+    def process_ids(self, spec: WorkerSpec) -> list[int]:
         """Return the numbers of a model's processes that run."""
-        pool = self._pools.get(launch)
+        pool = self._pools.get(spec)
         return [] if pool is None else pool.process_ids
 
-    def ask(self, launch: Launch, header: Mapping[str, Any], body: bytes) -> Reply:
+    def ask(self, spec: WorkerSpec, header: Mapping[str, Any], body: bytes) -> Reply:
         """Have a model's worker answer one question, and wait for it."""
         try:
-            return self._await(self._invoke(launch, header, body))
+            return self._await(self._invoke(spec, header, body))
         except TimedOutError:
             raise UnavailableError(
                 f"the model did not answer within {self._limits.timeout_s:g} s; explain fewer rows"
@@ -169,11 +170,11 @@ class AskedModels:
             loop.call_soon_threadsafe(self._closing.set)
             thread.join()
 
-    async def _invoke(self, launch: Launch, header: Mapping[str, Any], body: bytes) -> Reply:
-        pool = self._pools.get(launch)
+    async def _invoke(self, spec: WorkerSpec, header: Mapping[str, Any], body: bytes) -> Reply:
+        pool = self._pools.get(spec)
         if pool is None:
-            pool = self._pools[launch] = Pool(launch.name, launch, self._limits, noun="model")
-        return await pool.invoke("", "", body, more=header)
+            pool = self._pools[spec] = Pool(spec.name, spec, self._limits, noun="model")
+        return await pool.invoke("", "", body, extra_headers=header)
 
     def _await(self, work: Coroutine[Any, Any, Done]) -> Done:
         with self._lock:
@@ -234,14 +235,14 @@ class EndpointModels(AskedModels):
                 return None
         if made.get("description", {}).get("kind") == BODIES:
             raise InputError(NOT_EXPLAINED)
-        launch = Launch(
+        spec = WorkerSpec(
             # Only here: a scheduler without such monitors may keep its storage elsewhere.
             str(ModelStore(self._root, self._local_dir).fetch(made["file"])),
             trust_pickle=self._trust_pickle and bool(made["trust_pickle"]),
             positive=found.made.get("positive"),
             name=name,
         )
-        return AskedModel(self, launch, made["digest"])
+        return AskedModel(self, spec, made["digest"])
 
 
 @contextmanager
@@ -250,11 +251,11 @@ def open_model(
 ) -> Iterator[AskedModel]:
     """Open a model file, or the only one in a folder."""
     file = find_model(Path(path)).path
-    launch = Launch(
+    spec = WorkerSpec(
         str(file.absolute()), trust_pickle=trust_pickle, positive=positive, name=file.name
     )
     with AskedModels() as models:
-        yield AskedModel(models, launch, model_digest(file))
+        yield AskedModel(models, spec, model_digest(file))
 
 
 def _arrays(body: bytes, count: int) -> list[np.ndarray]:

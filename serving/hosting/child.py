@@ -7,26 +7,24 @@ import logging
 import math
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from driftline.errors import InputError, UnavailableError
-from driftline.formats.body_limits import MAX_REQUEST_ROWS
 from driftline.serving.hosting.command.process import TERM_S, ended
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
-from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.own_folders import remove_unused_folders
-from driftline.serving.hosting.prints import Prints
+from driftline.serving.hosting.worker_output import LogFile, OutputReader
 from driftline.serving.hosting.worker_process import STOP_GRACE_S, WorkerProcess, start_worker
-from driftline.serving.resources.endpoints import ManyModels
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 
 # Of what a worker says before it ends: its model is foreign code.
 _SAID_SIGNS = 300
 
-NOTHING_MORE: Mapping[str, Any] = MappingProxyType({})
+NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
 
 
 class LoadError(InputError):
@@ -42,20 +40,15 @@ class UnansweredError(UnavailableError):
 
 
 class WorkerLostError(UnansweredError):
-    """The worker ended before it answered."""
+    """The worker ended before it answered.
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        was_first: bool = False,
-        is_settled: bool = False,
-    ) -> None:
+    ``was_first``: this is the oldest request that the worker held, and perhaps the cause;
+    ``is_settled``: the worker has refused the requests that it ended over.
+    """
+
+    def __init__(self, message: str, *, was_first: bool = False, is_settled: bool = False) -> None:
         super().__init__(message)
-        # The worker has refused the requests that it ended over: this one is not among them.
-        self.is_settled = is_settled
-        # The oldest request that the worker held is perhaps the cause.
-        self.was_first = was_first
+        self.was_first, self.is_settled = was_first, is_settled
 
 
 class LateError(TimeoutError):
@@ -64,30 +57,6 @@ class LateError(TimeoutError):
     def __init__(self, *, was_first: bool) -> None:
         super().__init__()
         self.was_first = was_first  # If not, the worker had an older request to answer.
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """The parameters of a worker process; equal ones are interchangeable."""
-
-    path: str
-    trust_pickle: bool = False
-    signature: str | None = None  # The endpoint's, as JSON.
-    # The class whose probability is answered when there are two; or several names of it.
-    positive: str | tuple[str, ...] | None = None
-    max_rows: int = MAX_REQUEST_ROWS  # Of one request.
-    name: str = ""  # The model's, for the log.
-    many: ManyModels | None = None  # Then ``path`` is the prefix below which they lie.
-    # A model that is a program: what is run beside the file or folder of ``path``.
-    command: tuple[str, ...] | None = None
-    trust_commands: bool = False
-    # Of a variant of several containers: what each of them is started with, by its hostname.
-    containers: tuple[tuple[str, Launch], ...] = ()
-    is_serial: bool = False  # Whether they are asked one after another.
-    container: str = ""  # Its hostname, of one of several.
-    memory_bytes: int | None = None  # Of data, of each process of the command or the worker.
-    # So that a variant that becomes one, or is one no longer, gets another pool.
-    is_serverless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +84,20 @@ class Reply:
 class Child(asyncio.Protocol):
     """One running worker process; made by ``Child.start``."""
 
-    def __init__(self) -> None:
+    def __init__(self, spec: WorkerSpec, log_file: LogFile | None = None) -> None:
         self.gone = asyncio.Event()
+        self.changed = asyncio.Event()  # When it is gone, or is to leave.
+        self.is_leaving = False
         self.when_gone: Callable[[], None] = lambda: None
-        self.left = False  # It said that it ends, and is to be replaced.
+        self.description: dict[str, Any] = {}  # The model's, of itself.
         self.has_answered = False
         self.last_heard = 0.0  # Or when it was asked, where it had nothing left to answer.
-        self.number = 0  # Of its place in the pool.
+        self.number = 0  # Of its slot in the pool.
         self.model_count = 1
+        self._spec, self._log_file = spec, log_file
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._notes: dict[int, Mapping[str, Any]] = {}  # Of requests that wait.
         # Until when each is waited for, and who looks when: one timer for all of them.
         self._ends: dict[int, float] = {}
         self._look: asyncio.TimerHandle | None = None
@@ -135,60 +106,60 @@ class Child(asyncio.Protocol):
         # Requests without a reply, in the order of their sending; those included for which nobody
         # waits any more.
         self._owed: dict[int, None] = {}
-        self._ready: asyncio.Future[dict[str, Any]] | None = None
+        self._ready: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []
         self._process: WorkerProcess | None = None
-        self._prints = Prints()
-        self._prints_to: LogFile | None = None
-        self._runs_command = False
         self._why_ended = ""  # What it said, or what it was killed for.
         self._is_settled = False  # See WorkerLostError.
 
     @classmethod
-    async def start(cls) -> Child:
-        """Start a process that has no model yet."""
-        ours, theirs = socket.socketpair()
-        child = cls()
-        # The first start waits for imports.
-        starting = asyncio.create_task(asyncio.to_thread(_start, theirs, child._prints))
-        try:
-            try:
-                child._process = await asyncio.shield(starting)
-            except asyncio.CancelledError:
-                child._process = await starting
-                raise
-            await child._loop.create_connection(lambda: child, sock=ours)
-        except BaseException:
-            ours.close()
-            await child.stop()
-            raise
-        return child
-
-    async def load(
-        self, launch: Launch, *, timeout_s: float, prints: LogFile | None = None
-    ) -> dict[str, Any]:
-        """Have the process load a model; return the model's description of itself.
+    async def start(
+        cls, spec: WorkerSpec, *, timeout_s: float, log_file: LogFile | None = None
+    ) -> Child:
+        """Start a process and have it load its model.
 
         LoadError: the model cannot be served. WorkerLostError: the process ended or took too long.
         """
-        if self.gone.is_set():
-            raise WorkerLostError("the worker has ended")
-        self._ready = self._loop.create_future()
-        self._runs_command = launch.command is not None
-        self._prints_to = prints
-        self._prints.keep(
-            launch.name, lambda: self.process_id, prints,
-            is_private=self._runs_command, container=launch.container,
-        )  # fmt: skip
-        self._write(asdict(launch), b"")
+        child = cls(spec, log_file)
+        try:
+            await child._begin(timeout_s)
+        except WorkerLostError as error:
+            has_ended = child.gone.is_set()
+            await child.stop()
+            await child.report_lost(f"{child.ending} while it loaded" if has_ended else str(error))
+            raise
+        except BaseException:
+            await child.stop()
+            raise
+        log.info("worker=%d event=ready", child.process_id)
+        return child
+
+    async def _begin(self, timeout_s: float) -> None:
+        ours, theirs = socket.socketpair()
+        # The first start waits for imports.
+        starting = asyncio.create_task(asyncio.to_thread(self._fork, theirs))
+        try:
+            try:
+                output = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                (await starting).close()
+                raise
+            OutputReader(self._spec, self.process_id, self._log_file).start(output)
+            await self._loop.create_connection(lambda: self, sock=ours)
+        except BaseException:
+            ours.close()
+            raise
         try:
             async with asyncio.timeout(timeout_s):
-                found = await self._ready
+                self.description = await self._ready
         except TimeoutError:
             raise WorkerLostError(f"the model was not loaded after {timeout_s:g} s") from None
-        log.info("worker=%d event=ready", self.process_id)
-        return found
+
+    def _fork(self, theirs: socket.socket) -> BinaryIO:
+        with theirs:
+            self._process, output = start_worker(self._spec, theirs)
+            return output
 
     @property
     def process_id(self) -> int:
@@ -208,6 +179,12 @@ class Child(asyncio.Protocol):
         """How many requests wait for this worker's answer."""
         return len(self._waiting)
 
+    async def report_lost(self, how: str) -> None:
+        """Count the worker as lost, where its lines are kept."""
+        if self._log_file is not None:
+            file, where = self._log_file, self._spec.container
+            await asyncio.to_thread(file.lose, self.process_id, how, where)
+
     async def ask(
         self,
         form: str,
@@ -215,10 +192,10 @@ class Child(asyncio.Protocol):
         body: bytes,
         deadline: float,
         *,
-        alone: bool,
-        more: Mapping[str, Any] = NOTHING_MORE,
+        exclusive: bool = False,
+        extra_headers: Mapping[str, Any] = NO_HEADERS,
     ) -> Reply:
-        """Send one request and wait for its reply; ``more``: which of many models is asked.
+        """Send one request and wait for its reply; ``exclusive``: it is predicted by itself.
 
         LateError: there is none at the deadline, a time of the loop.
         """
@@ -230,8 +207,11 @@ class Child(asyncio.Protocol):
         if not self._owed:
             self.last_heard = self._loop.time()
         self._owed[number] = None
-        head = {"id": number, "form": form, "answer": answer, "alone": alone, **more}
-        self._write(head, body)
+        # Sent together with all requests that have just come.
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        head = {"id": number, "form": form, "answer": answer, "exclusive": exclusive}
+        self._unsent.append(pack({**head, **extra_headers}, body))
         self._ends[number] = deadline
         if deadline < self._look_s:
             self._look_at(deadline)
@@ -239,8 +219,11 @@ class Child(asyncio.Protocol):
             return await future
         finally:
             del self._waiting[number], self._ends[number]
-            if self._notes:
-                self._notes.pop(number, None)
+
+    def let_go(self) -> None:
+        """Tell its pool that it gets no more requests, and is to end once it has answered."""
+        self.is_leaving = True
+        self.changed.set()
 
     def kill(self, why: str = "") -> None:
         """End the process at once; every waiting request learns that it is lost."""
@@ -248,17 +231,17 @@ class Child(asyncio.Protocol):
         if self._transport is not None:
             # A command's worker then ends what the command has started, and then itself.
             self._transport.abort()
-        if self._process is not None and not self._runs_command:
+        if self._process is not None and self._spec.command is None:
             self._process.end()
 
     async def stop(self) -> None:
         """Close the socket, which ends the process, and collect it; kill it if it does not end."""
-        if self._ready is None or not self._ready.done() or self._ready.cancelled():
+        if not self._ready.done() or self._ready.cancelled():
             self.kill()  # It is loading and would look at its socket much later.
         if self._transport is not None:
             self._transport.abort()
         if self._process is not None:
-            grace_s = STOP_GRACE_S + (TERM_S if self._runs_command else 0.0)
+            grace_s = STOP_GRACE_S + (0.0 if self._spec.command is None else TERM_S)
             await asyncio.to_thread(self._process.collect, grace_s)
             await asyncio.to_thread(remove_unused_folders)
 
@@ -280,13 +263,10 @@ class Child(asyncio.Protocol):
         """Notify all who wait that the process is gone (asyncio calls this)."""
         self.gone.set()
         self.when_gone()
+        self.changed.set()
         if self._look is not None:
             self._look.cancel()
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(
-                WorkerLostError("the model's process ended while it loaded the model")
-            )
-            self._ready.exception()  # Seen: load() may have stopped waiting for it.
+        self._end_load(WorkerLostError("the model's process ended while it loaded the model"))
         oldest = None if self._is_settled else next(iter(self._owed), None)
         for number, future in self._waiting.items():
             if not future.done():
@@ -297,37 +277,33 @@ class Child(asyncio.Protocol):
 
     def _receive(self, header: Mapping[str, Any], body: bytes) -> None:
         self.last_heard = self._loop.time()
-        if "ready" in header or "refused" in header or "lost" in header:
-            self._end_load(header)
-        elif "leaves" in header:
-            self.left = True
-        elif "notes" in header:
-            self.model_count = header["count"]
-            self._notes.update((one, note) for one, note in header["notes"] if one in self._waiting)
-        else:
-            number = header["id"]
+        if "id" in header:
+            number, note = header["id"], header.get("note")
             self._owed.pop(number, None)
+            if note is not None:
+                self.model_count = note["count"]
             future = self._waiting.get(number)
             # Nobody waits any more for an answer that came after the time-out.
             if future is not None and not future.done():
                 self.has_answered = True
-                future.set_result(_reply(header, body, self._notes.get(number)))
-
-    def _end_load(self, header: Mapping[str, Any]) -> None:
-        if "lost" in header:
-            self._why_ended = str(header["lost"])[:_SAID_SIGNS]
-            self._is_settled = "settled" in header
-        if self._ready is None or self._ready.done():
-            return
-        if "ready" in header:
+                future.set_result(_reply(header, body, note))
+        elif "ready" in header:
             if warning := header.get("warning"):
                 log.warning("worker=%d %s", self.process_id, warning)
-            self._ready.set_result(header["ready"])
-        elif "lost" in header:
-            where = f"; what it printed is in {to.path}" if (to := self._prints_to) else ""
-            self._ready.set_exception(WorkerLostError(header["lost"] + where))
+            if not self._ready.done():
+                self._ready.set_result(header["ready"])
+        elif "refused" in header:
+            self._end_load(LoadError(header["refused"]))
         else:
-            self._ready.set_exception(LoadError(header["refused"]))
+            self._why_ended = str(header["lost"])[:_SAID_SIGNS]
+            self._is_settled = "settled" in header
+            where = f"; what it printed is in {to.path}" if (to := self._log_file) else ""
+            self._end_load(WorkerLostError(header["lost"] + where))
+
+    def _end_load(self, error: Exception) -> None:
+        if not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()  # Seen: nobody may be waiting for it any more.
 
     def _look_at(self, when_s: float) -> None:
         """Look at a time of the loop whether an answer is late."""
@@ -348,26 +324,14 @@ class Child(asyncio.Protocol):
         if soonest < math.inf:
             self._look_at(soonest)
 
-    def _write(self, header: Mapping[str, Any], body: bytes) -> None:
-        """Send a frame together with those of all requests that have just come."""
-        if not self._unsent:
-            self._loop.call_soon(self._flush)
-        self._unsent.append(pack(header, body))
-
     def _flush(self) -> None:
         assert self._transport is not None
         frames, self._unsent = self._unsent, []
         self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
 
-def _start(theirs: socket.socket, prints: Prints) -> WorkerProcess:
-    with theirs:
-        return start_worker(theirs, prints)
-
-
 def _reply(header: Mapping[str, Any], body: bytes, note: Mapping[str, Any] | None) -> Reply:
     if header["status"] == 200:
         return Reply(200, header["type"], body, note=note)
-    said = header.get("original")
-    original = None if said is None else (said[0], said[1])
+    original = tuple(header["original"]) if "original" in header else None
     return Reply(header["status"], "", b"", header["code"], header["message"], note, original)

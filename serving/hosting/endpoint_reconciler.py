@@ -29,14 +29,14 @@ from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.log_file import LogFile, LostWorkers, remove_unused
 from driftline.serving.hosting.mirror import Mirror
 from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import DRAIN_S, Pool
-from driftline.serving.hosting.pools import launch_of, limits_of, make_pool
+from driftline.serving.hosting.pools import limits_of, make_pool, spec_of
 from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
+from driftline.serving.hosting.worker_output import LogFile, LostWorkers, remove_unused
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import (
     DesiredVariant,
@@ -106,7 +106,7 @@ class VariantRuntime:
     """
 
     desired: DesiredVariant
-    prints: LogFile
+    log_file: LogFile
     mirror: Mirror = field(default_factory=Mirror)
     route: Route | None = None
     next_pool: Pool | Pipeline | None = None
@@ -145,7 +145,7 @@ class VariantRuntime:
             shadow=desired.is_shadow,
             mirrored=self.mirror.mirrored if desired.is_shadow else 0,
             dropped=self.mirror.dropped if desired.is_shadow else 0,
-            lost_workers=self.prints.lost,
+            lost_workers=self.log_file.lost,
         )
 
 
@@ -256,7 +256,7 @@ class EndpointReconciler:
                 route.desired.name,
                 pool.process_ids,
                 hostname,
-                pool.launch.memory_bytes,
+                pool.spec.memory_bytes,
                 () if route.desired.many is None else tuple(pool.model_counts),
             )
             for route in self._routes()
@@ -288,17 +288,14 @@ class EndpointReconciler:
             self._declared = await asyncio.to_thread(self._read)
             desired = {one.key: one for one in self._declared.variants}
             if not self._is_read:  # What was deleted while no server ran.
-                logs_dir, named = (
-                    self._context.model_logs_dir,
-                    {endpoint for endpoint, _ in desired},
-                )
-                await asyncio.to_thread(remove_unused, logs_dir, named)
+                named = {endpoint for endpoint, _ in desired}
+                await asyncio.to_thread(remove_unused, self._context.model_logs_dir, named)
             for key in dict.fromkeys((*self._variants, *desired)):
                 self._step(key, desired.get(key), self._variants.get(key))
             self._publish()
             if not self._is_read:
                 self._is_read = True
-                self._first_starts = [*self._starts()]
+                self._first_starts = self._starts()
                 self._loads_until_s = asyncio.get_running_loop().time() + FIRST_STARTS_S
 
     async def run(self) -> None:
@@ -313,7 +310,7 @@ class EndpointReconciler:
         while True:
             await asyncio.sleep(RENEW_S)
             with failures.noted(SQLAlchemyError):
-                await asyncio.to_thread(self._say_used)
+                await asyncio.to_thread(self._note_used)
 
     async def _follow(self) -> None:
         while not self._is_read:
@@ -333,15 +330,14 @@ class EndpointReconciler:
                         self._begin(one, one.next_pool)
                 if self._leaving:
                     self._publish()
-                has_changed = await asyncio.to_thread(self._has_changed)
-                if has_changed:
+                if await asyncio.to_thread(self._has_changed):
                     await self.refresh()
-                elif self._outdated:
-                    await asyncio.to_thread(self._prune)
+                elif self._outdated - self._files():
+                    await asyncio.to_thread(self._note_used)
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""
-        for task in (tasks := [*self._starts()]):
+        for task in (tasks := self._starts()):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # Those that were replaced have less time left than they were given.
@@ -381,29 +377,24 @@ class EndpointReconciler:
         with read_connection(self._context.engine) as connection:
             return not self.has_followed(connection)
 
-    def _say_used(self) -> None:
+    def _note_used(self) -> None:
+        """Note which models are used here, and remove files that nothing needs any more."""
+        files, now = self._files(), datetime.now(UTC)
+        outdated = self._outdated - files
         with self._context.engine.begin() as connection:
-            say_used(connection, self._server, self._files(), datetime.now(UTC))
+            if outdated:
+                store.hold_all(connection)
+            say_used(connection, self._server, files, now)
+            for file in unused(connection, outdated, now) if outdated else ():
+                self._models.remove(file)
+        # What another server still uses, it removes itself when it is done.
+        self._outdated -= outdated
 
     def _files(self) -> set[str]:
         """Return the model files that this server runs on, starts or is about to start."""
         running = (route.desired for route in (*self._routes(), *self._leaving))
         served = (one.model_files for one in (*running, *self._declared.variants))
         return set[str]().union(*served)
-
-    def _prune(self) -> None:
-        """Remove model files that were replaced here, unless they are needed somewhere."""
-        outdated = self._outdated - self._files()
-        if not outdated:
-            return
-        with self._context.engine.begin() as connection:
-            store.hold_all(connection)
-            now = datetime.now(UTC)
-            say_used(connection, self._server, self._files(), now)
-            for file in unused(connection, outdated, now):
-                self._models.remove(file)
-        # What another server still uses, it removes itself when it is done.
-        self._outdated.difference_update(outdated)
 
     def _leave(self) -> None:
         with self._context.engine.begin() as connection:
@@ -413,14 +404,11 @@ class EndpointReconciler:
         variants = list(self._variants.values())  # Threads ask, too, while the loop changes them.
         return [route for one in variants if (route := one.route) is not None]
 
-    def _starts(self) -> dict[asyncio.Task[None], Key]:
-        return {one.start: key for key, one in self._variants.items() if one.start is not None}
+    def _starts(self) -> list[asyncio.Task[None]]:
+        return [start for one in self._variants.values() if (start := one.start) is not None]
 
     def _step(
-        self,
-        key: Key,
-        desired: DesiredVariant | None,
-        actual: VariantRuntime | None,
+        self, key: Key, desired: DesiredVariant | None, actual: VariantRuntime | None
     ) -> None:
         """Bring what runs for a variant a step nearer to what is declared."""
         if desired is None:
@@ -428,39 +416,35 @@ class EndpointReconciler:
             self._remove(key, actual)
             return
         if actual is None:
-            prints = LogFile(self._context.model_logs_of(desired.endpoint), desired.name)
-            actual = self._variants[key] = VariantRuntime(desired, prints)
+            log_file = LogFile(self._context.model_logs_of(desired.endpoint), desired.name)
+            actual = self._variants[key] = VariantRuntime(desired, log_file)
         actual.desired, old = desired, actual.route
-        launch, limits = launch_of(self._context, desired), limits_of(self._context, desired)
-        is_same = old is not None and old.pool.launch == launch
+        spec, limits = spec_of(self._context, desired), limits_of(self._context, desired)
+        same = old if old is not None and old.pool.spec == spec else None
         # A pool that could not be started for its own reason has ended: another one is tried.
         has_ended = actual.reason is not None and actual.next_pool is None
-        if (
-            old is not None
-            and is_same
-            and (old.pool.is_ready or (old.pool.limits == limits and not has_ended))
-        ):
-            old.pool.resize(limits)
-            actual.place(desired, old.pool)
-            if actual.next_pool is not old.pool:  # An update that was taken back meanwhile.
+        if same and (same.pool.is_ready or (same.pool.limits == limits and not has_ended)):
+            same.pool.resize(limits)
+            actual.place(desired, same.pool)
+            if actual.next_pool is not same.pool:  # An update that was taken back meanwhile.
                 self._cancel(actual)
-            if old.pool.is_ready:
+            if same.pool.is_ready:
                 actual.reason = None
             return
-        is_dead = is_same and has_ended
-        if old is not None and is_dead:
-            self._leaving.append(old)
+        is_dead = same is not None and has_ended
         # What a change before this one starts is not begun anew.
         pool = actual.next_pool
-        if pool is None or (pool.launch, pool.limits) != (launch, limits):
+        if pool is None or (pool.spec, pool.limits) != (spec, limits):
             self._cancel(actual)
             if not (is_dead and self.readiness.get(desired.endpoint)):
                 actual.reason = None  # Else the variants that can answer go on alone.
-            pool = make_pool(self._context, desired, actual.prints)
+            pool = make_pool(self._context, desired, actual.log_file)
         if actual.start is None:
             self._begin(actual, pool)
         if key[0] not in self._endpoints or is_dead:
             # A new endpoint's requests wait for its first worker rather than see no endpoint.
+            if same is not None and is_dead:
+                self._leaving.append(same)
             actual.place(desired, pool)
         elif old is not None:
             # Promoted together with another model, it answers callers once it has that.
@@ -519,19 +503,18 @@ class EndpointReconciler:
 
         A variant whose model could not be loaded gets none while another one can have them.
         """
-        found = {
-            key: self._served(key, self._endpoints.get(key))
-            for key in dict.fromkeys(one.key[0] for one in self._declared.variants)
-        }
-        self._endpoints = MappingProxyType(
-            {key: endpoint for key, endpoint in found.items() if endpoint is not None}
-        )
+        names = dict.fromkeys(one.key[0] for one in self._declared.variants)
+        found = {name: self._served(name, self._endpoints.get(name)) for name in names}
+        self._endpoints = MappingProxyType({key: one for key, one in found.items() if one})
         asked = {id(one.pool) for endpoint in self._endpoints.values() for one in endpoint.all}
-        leaving = self._leaving
-        self._leaving = [route for route in leaving if id(route.pool) in asked]
+        leaving, self._leaving = self._leaving, []
         for route in leaving:
-            if id(route.pool) not in asked:
-                self._retire(route)
+            if id(route.pool) in asked:
+                self._leaving.append(route)
+                continue
+            self.outdate(route.desired.model_files)
+            # However long requests may take, each of which has an end; nobody waits for a shadow's.
+            self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else math.inf)
 
     def _served(self, name: str, before: ServedEndpoint | None) -> ServedEndpoint | None:
         """Return an endpoint by what is declared and placed, and what it was before."""
@@ -552,17 +535,11 @@ class EndpointReconciler:
 
     def _remove(self, key: Key, variant: VariantRuntime) -> None:
         self._cancel(variant)
-        variant.prints.remove()
+        variant.log_file.remove()
         del self._variants[key]
         if variant.route is not None:
             self._leaving.append(variant.route)
             log.info("endpoint=%s variant=%s event=removed", *key)
-
-    def _retire(self, route: Route) -> None:
-        self.outdate(route.desired.model_files)
-        # However long requests may take, each of which has an end; nobody waits for a shadow's.
-        drain_s = SHADOW_DRAIN_S if route.desired.is_shadow else math.inf
-        self._end(route.pool, drain_s)
 
     def _end(self, pool: Pool | Pipeline, drain_s: float = 0.0) -> None:
         """Stop a pool beside all else."""

@@ -99,6 +99,17 @@ def send_last(link: socket.socket, frame: bytes) -> None:
             pass
 
 
+def respond(header: Mapping[str, Any], body: bytes = b"", **fields: object) -> bytes:
+    """Return the frame that answers a request, with the note that its worker made of it."""
+    note = {"note": header["note"]} if "note" in header else {}
+    return pack({"id": header["id"], **fields, **note}, body)
+
+
+def refuse(header: Mapping[str, Any], status: int, code: str, message: str) -> bytes:
+    """Return the frame that refuses a request."""
+    return respond(header, status=status, code=code, message=message)
+
+
 def received(header: Mapping[str, Any], status: int, said: str) -> bytes:
     """Return the frame that tells what a model's own code or server refused, as SageMaker does.
 
@@ -107,5 +118,4 @@ def received(header: Mapping[str, Any], status: int, said: str) -> bytes:
     side = "client" if 400 <= status < 500 else "server"
     said = (said.splitlines() or [""])[0][:300]
     message = f'Received {side} error ({status}) from the model with message "{said}"'
-    found = {"status": 424, "code": "model_error", "message": message}
-    return pack({"id": header["id"], **found, "original": [status, said]})
+    return respond(header, status=424, code="model_error", message=message, original=[status, said])

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,18 +31,18 @@ from driftline.capture.tap.target import hash_of
 from driftline.errors import DriftlineError
 from driftline.serving.hosting.admission import Gate, Limits
 from driftline.serving.hosting.child import (
-    NOTHING_MORE,
+    NO_HEADERS,
     Child,
     LateError,
-    Launch,
     LoadError,
     Reply,
+    UnansweredError,
     WorkerLostError,
 )
-from driftline.serving.hosting.log_file import LogFile
-from driftline.serving.hosting.multi_model.asking import ask_copy
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.multi_model.quarantine import Quarantine, refusal
+from driftline.serving.hosting.worker_output import LogFile
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,6 @@ DRAIN_S = 25.0
 STUCK_SHARE = 0.8
 # Of many models: each may take this share, so that another worker can answer what waits behind it.
 _MODEL_SHARE = 0.9
-
-# Of requests whose worker ended one line is logged in this time.
-_TOLD_EVERY_S = 60.0
 
 # A worker's queue may be a quarter longer than the mean, and by some requests in any case: loading
 # a model elsewhere costs more than these.
@@ -79,49 +76,44 @@ class NoWorkerError(WorkerLostError):
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
-    """The place of one worker: who is in it, and whether it is to be given up."""
+class _Slot:
+    """The place of one worker that always runs."""
 
     number: int
     child: Child | None = None
-    is_leaving: bool = False
-    # Its worker could not be started, for a reason that may pass.
-    has_failed: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    has_failed: bool = False  # Its worker could not be started, for a reason that will not pass.
 
 
 class Pool(Gate):
     """Workers that hold the same model, or many; lives inside one event loop.
 
-    ``prints``: where the workers' output goes; ``files``: where the files of many models come from;
-    ``noun``: what has the name, in sentences.
+    ``log_file``: where the workers' output goes; ``files``: where the files of many models come
+    from; ``noun``: what has the name, in sentences.
     """
 
     def __init__(
         self,
         name: str,
-        launch: Launch,
+        spec: WorkerSpec,
         limits: Limits,
         *,
-        prints: LogFile | None = None,
+        log_file: LogFile | None = None,
         files: FileCache | None = None,
         noun: str = "endpoint",
     ) -> None:
-        super().__init__(name, launch, limits, noun)
-        self._problem: str | None = None
+        super().__init__(name, spec, limits, noun)
+        self.problem: str | None = None
+        """Why a worker does not run."""
         self._children: list[Child] = []
         self._any_ready = asyncio.Event()
         # Those of ``limits.minimum``, in the order of their making, and those that still leave.
-        self._keepers: dict[asyncio.Task[None], Slot] = {}
+        self._keepers: dict[asyncio.Task[None], _Slot] = {}
         self._others: set[asyncio.Task[None]] = set()
         self._turns = asyncio.Semaphore(max(1, limits.maximum))
-        self._prints = prints
+        self._log_file = log_file
         self._files = files
         self._quarantine = Quarantine(name)
         self._is_started = False
-        # Requests whose worker ended, since the last line about them, and when the next one is due.
-        self._lost = 0
-        self._next_line: asyncio.Handle | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -132,11 +124,6 @@ class Pool(Gate):
     def model_counts(self) -> list[int]:
         """How many models each worker that can answer now has in memory."""
         return [child.model_count for child in self._children]
-
-    @property
-    def problem(self) -> str | None:
-        """Why a worker does not run."""
-        return self._problem
 
     @property
     def instance_count(self) -> int:
@@ -166,19 +153,12 @@ class Pool(Gate):
                 self._fill(first)
                 await first
             else:
-                await self._try()
+                await describe_model(self.spec, timeout_s=self.limits.start_timeout_s)
         except BaseException:
             await self.stop()
             raise
         self._is_started = True
         self._fill()  # What was asked for meanwhile.
-
-    async def _try(self) -> None:
-        try:
-            child = await self._loaded()
-        except WorkerLostError as error:
-            raise LoadError(str(error)) from error
-        await child.stop()
 
     def resize(self, limits: Limits) -> None:
         """Take on other limits: start more workers, or let the youngest go once they have answered.
@@ -192,24 +172,23 @@ class Pool(Gate):
             return  # ``start`` will see to it.
         for task, slot in list(self._keepers.items())[limits.minimum :]:
             del self._keepers[task]
-            self._let_go(task, slot)
+            self._note(task)
+            if slot.child is None:
+                task.cancel()
+            else:
+                slot.child.let_go()
         self._fill()
-
-    def _let_go(self, task: asyncio.Task[None], slot: Slot) -> None:
-        """Stop a worker once it has answered."""
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
-        if slot.child is None:
-            task.cancel()
-        else:
-            slot.is_leaving = True
-            slot.changed.set()
 
     def _fill(self, first: asyncio.Future[None] | None = None) -> None:
         """Start workers to meet the limits; ``first`` is told of the first that runs."""
         for number in range(len(self._keepers), self.limits.minimum):
-            slot = Slot(number)
+            slot = _Slot(number)
             self._keepers[asyncio.create_task(self._keep(slot, first))] = slot
+
+    def _note(self, task: asyncio.Task[None]) -> None:
+        """Keep a task that runs one of the other workers until it ends."""
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all workers; first wait up to ``drain_s`` for requests that are open or coming."""
@@ -222,9 +201,6 @@ class Pool(Gate):
         # Of tasks that were cancelled before their first step.
         await asyncio.gather(*(child.stop() for child in self._children))
         self._keepers = {}
-        if self._next_line is not None:
-            self._next_line.cancel()
-            self._tell_lost()
         if self._files is not None:
             await self._files.close()
 
@@ -237,13 +213,13 @@ class Pool(Gate):
         timeout_s: float | None = None,
         *,
         deadline: float | None = None,
-        more: Mapping[str, Any] = NOTHING_MORE,
+        extra_headers: Mapping[str, Any] = NO_HEADERS,
     ) -> Reply:
         """Have a worker answer one request; retry on another one if it is lost.
 
         ``target_model``: which of many models is asked; None where there is one; ``timeout_s``: in
-        place of the limit of all; ``deadline``: where a part of it has passed; ``more``: what else
-        the worker is told of the request.
+        place of the limit of all; ``deadline``: where a part of it has passed; ``extra_headers``:
+        what else the worker is told of the request.
         """
         if deadline is None:
             deadline = self._deadline(timeout_s)
@@ -252,13 +228,16 @@ class Pool(Gate):
         with self._opened():
             try:
                 if self._files is not None and target_model is not None:
-                    return await ask_copy(self._files, target_model, deadline, ask)
+                    return await _ask_copy(self._files, target_model, deadline, ask)
                 if not self.limits.is_elastic:
-                    return await ask(more)
-                async with AsyncExitStack() as stack:
-                    async with asyncio.timeout_at(deadline):
-                        await stack.enter_async_context(self._turns)
-                    return await ask(more)
+                    return await ask(extra_headers)
+                turns = self._turns
+                async with asyncio.timeout_at(deadline):
+                    await turns.acquire()
+                try:
+                    return await ask(extra_headers)
+                finally:
+                    turns.release()
             except TimeoutError:
                 raise self._late(limit_s) from None
 
@@ -269,9 +248,9 @@ class Pool(Gate):
         body: bytes,
         deadline: float,
         limit_s: float,
-        more: Mapping[str, Any],
+        headers: Mapping[str, Any],
     ) -> Reply:
-        model: str | None = more.get("target")
+        model: str | None = headers.get("target")
         attempt, setup_s = 0, 0.0
         while attempt < self.limits.attempts:
             if model is not None and self._quarantine.holds(model):
@@ -287,7 +266,9 @@ class Pool(Gate):
             is_shared = model is not None and attempt == 0
             until = deadline - (1 - _MODEL_SHARE) * limit_s if is_shared else deadline
             try:
-                reply = await child.ask(form, answer, body, until, alone=attempt > 0, more=more)
+                reply = await child.ask(
+                    form, answer, body, until, exclusive=attempt > 0, extra_headers=headers
+                )
             except LateError as late:
                 # Behind an older request it has not been silent over this one, whatever its limit.
                 if late.was_first and self._end_if_stuck(child, limit_s):
@@ -296,34 +277,16 @@ class Pool(Gate):
                     raise
                 attempt += 1  # What it waited behind has all of its time; this one has the rest.
             except WorkerLostError as error:
-                self._note_lost(error, model, is_new=attempt == 0)
-                if error.was_first and attempt > 0:
-                    break
+                if error.was_first:
+                    self._quarantine.count_loss(model)
+                    if attempt > 0:
+                        break
                 attempt += not error.is_settled
             else:
                 self._quarantine.forget(model)
                 return replace(reply, note={"setup_s": setup_s}) if setup_s else reply
         name = f', model "{model}"' if model else ""
         raise WorkerLostError(f"{self._title}{name}: its worker ended over this request")
-
-    def _note_lost(self, error: WorkerLostError, model: str | None, *, is_new: bool) -> None:
-        """Note that a request was lost; it is one, however often it is tried."""
-        if error.was_first:
-            self._quarantine.count_loss(model)
-        if not is_new:
-            return
-        self._lost += 1
-        if self._next_line is None:  # After all that were lost at this moment.
-            self._next_line = asyncio.get_running_loop().call_soon(self._tell_lost)
-
-    def _tell_lost(self) -> None:
-        """Log how many requests were lost, and what else is within a minute at its end."""
-        self._next_line = None
-        if self._lost:
-            log.warning("endpoint=%s event=lost requests=%d", self.name, self._lost)
-            self._lost = 0
-            loop = asyncio.get_running_loop()
-            self._next_line = loop.call_later(_TOLD_EVERY_S, self._tell_lost)
 
     def _chosen(self, model: str | None = None) -> Child | None:
         """Return the worker to ask; None while none runs, or none is idle that has to be."""
@@ -355,53 +318,43 @@ class Pool(Gate):
         if self._has_ended or have_failed:
             problem = self.problem or "it was stopped"
             raise NoWorkerError(f"{self._title} cannot be served ({problem})")
-        try:
+        with suppress(TimeoutError):
             end = asyncio.get_running_loop().time() + self.limits.wait_s
             async with asyncio.timeout_at(min(end, deadline)):
                 while True:
                     await self._any_ready.wait()
                     if child := self._chosen():
                         return child
-        except TimeoutError:
-            raise NoWorkerError(
-                f"{self._title} has no running worker"
-                + (f" ({self.problem})" if self.problem else "")
-            ) from None
+        why = f" ({self.problem})" if self.problem else ""
+        raise NoWorkerError(f"{self._title} has no running worker{why}")
 
     async def _start_one(self) -> Child:
         """Start a worker beyond the minimum."""
         try:
             child = await self._loaded()
         except (DriftlineError, OSError) as error:
-            self._problem = str(error)
+            self.problem = str(error)
             log.error("endpoint=%s event=not-started error=%s", self.name, error)
             raise NoWorkerError(f"{self._title} could not start a worker ({error})") from error
         if self._has_ended:
             await child.stop()
             raise NoWorkerError(f"{self._title} is being stopped")
-        slot = Slot(-1)
-        self._admit(slot, child)
-        task = asyncio.create_task(self._while_used(slot, child))
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
+        self._admit(child, -1)
+        self._note(asyncio.create_task(self._while_used(child)))
         return child
 
-    async def _while_used(self, slot: Slot, child: Child) -> None:
-        asyncio.get_running_loop().call_later(self.limits.idle_s, self._expire, slot, child)
-        event = "left" if await self._attend(slot, child) else "ended"
-        log.info("endpoint=%s worker=%d event=%s", self.name, child.process_id, event)
-
-    def _expire(self, slot: Slot, child: Child) -> None:
-        """Stop a worker that was idle for long enough; check any other again later."""
-        if slot.child is not child:
-            return
-        loop, idle_s = asyncio.get_running_loop(), self.limits.idle_s
-        left_s = idle_s if child.waiting_count else child.last_heard + idle_s - loop.time()
-        if left_s > 0:
-            loop.call_later(left_s, self._expire, slot, child)
-        else:
-            slot.is_leaving = True
-            slot.changed.set()
+    async def _while_used(self, child: Child) -> None:
+        """Let a worker go when it was idle for long enough."""
+        loop, left_s = asyncio.get_running_loop(), self.limits.idle_s
+        while left_s > 0 and not child.gone.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await child.changed.wait()
+            idle_s = self.limits.idle_s
+            left_s = idle_s if child.waiting_count else child.last_heard + idle_s - loop.time()
+        if not child.gone.is_set():
+            child.let_go()
+        await self._attend(child)
 
     def _end_if_stuck(self, child: Child, limit_s: float) -> bool:
         """End a worker that was silent as long as a request may take; a slow queue is no reason."""
@@ -413,13 +366,12 @@ class Pool(Gate):
         child.kill(f"the worker did not answer within {limit_s:g} s and was ended")
         return True
 
-    async def _keep(self, slot: Slot, first: asyncio.Future[None] | None = None) -> None:
+    async def _keep(self, slot: _Slot, first: asyncio.Future[None] | None = None) -> None:
         """Keep one worker running until it is to leave; start it again with growing pauses.
 
         ``first``: who starts the pool waits for it, until a worker runs or none can.
         """
         loop = asyncio.get_running_loop()
-        name, number = self.name, slot.number
         short_lives = 0
         while True:
             # The first time at once, for a worker that was killed; then with growing pauses.
@@ -427,89 +379,93 @@ class Pool(Gate):
                 await asyncio.sleep(min(FIRST_PAUSE_S * 2.0**short_lives, LONGEST_PAUSE_S))
             started, was_sound = loop.time(), False
             try:
-                child = await self._loaded()
+                slot.child = child = await self._loaded()
+                slot.has_failed = False
                 if first is not None and not first.done():
                     first.set_result(None)
-                self._admit(slot, child)
-                if await self._attend(slot, child):
-                    log.info("endpoint=%s slot=%d event=left", name, number)
+                self._admit(child, slot.number)
+                if await self._attend(child):
                     return
                 # What answers others may be ended by one request again and again: no crash loop.
-                was_sound = child.left or child.has_answered
-                log.warning("endpoint=%s slot=%d event=ended", name, number)
+                was_sound = child.has_answered
             except Exception as error:
-                self._problem = str(error)
+                self.problem = str(error)
                 is_ours = not isinstance(error, DriftlineError | OSError)
                 text = "endpoint=%s slot=%d event=not-started error=%s"
-                log.error(text, name, number, error, exc_info=is_ours)
+                log.error(text, self.name, slot.number, error, exc_info=is_ours)
                 slot.has_failed = is_ours or isinstance(error, LoadError)
                 # Final for who would wait for it for ever; later the disk may have been full.
                 if slot.has_failed and first is not None and not first.done():
                     first.set_exception(error)
                     return
+            finally:
+                slot.child = None
             was_short = not was_sound and loop.time() - started < STABLE_AFTER_S
             short_lives = short_lives + 1 if was_short else 0
 
     async def _loaded(self) -> Child:
         """Return a process that has the model."""
-        child = await Child.start()
-        try:
-            await child.load(
-                self.launch, timeout_s=self.limits.start_timeout_s, prints=self._prints
-            )
-        except WorkerLostError as error:
-            has_ended = child.gone.is_set()
-            await child.stop()
-            await self._tell_of(
-                child, f"{child.ending} while it loaded" if has_ended else str(error)
-            )
-            raise
-        except BaseException:
-            await child.stop()
-            raise
-        return child
+        return await Child.start(
+            self.spec, timeout_s=self.limits.start_timeout_s, log_file=self._log_file
+        )
 
-    async def _tell_of(self, child: Child, how: str) -> None:
-        """Count a worker that is lost, where its lines are kept."""
-        if self._prints is not None:
-            where = self.launch.container
-            await asyncio.to_thread(self._prints.lose, child.process_id, how, where)
-
-    def _admit(self, slot: Slot, child: Child) -> None:
+    def _admit(self, child: Child, number: int) -> None:
         """Let a worker that has loaded the model answer from now on."""
-        self._problem = None
-
-        def gone() -> None:
-            # Before those who wait learn of the loss, so that none of them asks this worker again.
-            self._forget(child)
-            slot.changed.set()
-
-        child.when_gone = gone
+        self.problem = None
+        child.number = number
+        # Before those who wait learn of the loss, so that none of them asks this worker again.
+        child.when_gone = lambda: self._forget(child)
         if not child.gone.is_set():
-            slot.child, slot.has_failed, child.number = child, False, slot.number
             self._children = [*self._children, child]
             self._any_ready.set()
 
-    async def _attend(self, slot: Slot, child: Child) -> bool:
+    async def _attend(self, child: Child) -> bool:
         """Wait until an admitted worker is gone, or has answered and leaves: True."""
         try:
-            if not child.gone.is_set():
-                await slot.changed.wait()
-            slot.changed.clear()
+            await child.changed.wait()
         finally:
-            slot.child = None
             self._forget(child)
-            if slot.is_leaving:
+            if child.is_leaving:
                 await _answered(child)
             await child.stop()
-        if not (slot.is_leaving or child.left):
-            await self._tell_of(child, child.ending)
-        return slot.is_leaving
+        if child.is_leaving:
+            log.info("endpoint=%s worker=%d event=left", self.name, child.process_id)
+        else:
+            log.warning("endpoint=%s worker=%d event=ended", self.name, child.process_id)
+            await child.report_lost(child.ending)
+        return child.is_leaving
 
     def _forget(self, child: Child) -> None:
         self._children = [other for other in self._children if other is not child]
         if not self._children:
             self._any_ready.clear()
+
+
+async def _ask_copy(
+    files: FileCache,
+    target: str,
+    deadline: float,
+    ask: Callable[[Mapping[str, Any]], Awaitable[Reply]],
+) -> Reply:
+    """Return the answer of one of many models, whose file is first copied to this machine."""
+    began_s = asyncio.get_running_loop().time()
+    async with files.copy(target, deadline) as (copy, download_s):
+        copied_s = asyncio.get_running_loop().time() - began_s
+        try:
+            reply = await ask({"target": target, "file": [str(copy.path), copy.size]})
+        except UnansweredError:
+            files.drop(target)  # A mended one may lie there since.
+            raise
+    if reply.code == "not_loadable":
+        files.drop(target)  # It may have become whole since it was copied.
+        reply = replace(reply, code="model_error")
+    if reply.note is None and download_s is None:
+        return reply
+    note = dict(reply.note or {})
+    note["wait_s"] = note.get("wait_s", 0.0) + copied_s
+    if download_s is not None:
+        note["download_s"] = download_s
+    return replace(reply, note=note)
 
 
 async def _answered(child: Child) -> None:
@@ -521,15 +477,12 @@ async def _answered(child: Child) -> None:
 
 
 async def describe_model(
-    launch: Launch, *, timeout_s: float, prints: LogFile | None = None
-) -> tuple[dict[str, Any], Child]:
-    """Load a model; return its description, and the process, which the caller uses or stops."""
-    child = await Child.start()
+    spec: WorkerSpec, *, timeout_s: float, log_file: LogFile | None = None
+) -> dict[str, Any]:
+    """Load a model in a process of its own, for a limited time; return its description."""
     try:
-        return await child.load(launch, timeout_s=timeout_s, prints=prints), child
+        child = await Child.start(spec, timeout_s=timeout_s, log_file=log_file)
     except WorkerLostError as error:
-        await child.stop()
         raise LoadError(str(error)) from error
-    except BaseException:
-        await child.stop()
-        raise
+    await child.stop()
+    return child.description

@@ -4,73 +4,55 @@ from __future__ import annotations
 
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.admission import Limits
-from driftline.serving.hosting.child import Launch
-from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.file_cache import FileCache
-from driftline.serving.hosting.pipeline import Container, Pipeline
+from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import Pool
+from driftline.serving.hosting.worker_output import LogFile
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.endpoints import DesiredVariant
 
 
 def make_pool(
-    context: ServerContext,
-    desired: DesiredVariant,
-    prints: LogFile,
+    context: ServerContext, desired: DesiredVariant, log_file: LogFile
 ) -> Pool | Pipeline:
     """Make the pool of a variant."""
-    name, launch = desired.endpoint, launch_of(context, desired)
-    limits = limits_of(context, desired)
-    if not desired.containers:
-        return _pool(context, desired, launch, limits, prints)
-    pools = zip(desired.containers, launch.containers, strict=True)
-    return Pipeline(
-        name, launch, limits,
-        [
-            Container(
-                host, _pool(context, one, part, limits, prints), one.reads_bodies
-            )
-            for one, (host, part) in pools
-        ],
-    )  # fmt: skip
-
-
-def _pool(
-    context: ServerContext,
-    desired: DesiredVariant,
-    launch: Launch,
-    limits: Limits,
-    prints: LogFile,
-) -> Pool:
+    name, spec, limits = desired.endpoint, spec_of(context, desired), limits_of(context, desired)
+    if spec.containers:
+        parts = {
+            host: Pool(name, part, limits, log_file=log_file) for host, part in spec.containers
+        }
+        return Pipeline(name, spec, limits, parts)
     files = None
-    if desired.many is not None:
-        files = FileCache(
-            desired.many.prefix, context.models.local_folder, desired.many.disk_limit_mb << 20,
-            context.reach.check,
-        )  # fmt: skip
-    return Pool(desired.endpoint, launch, limits, prints=prints, files=files)
+    if spec.many_memory_mb is not None:
+        folder, check = context.models.local_folder, context.reach.check
+        files = FileCache(spec.path, folder, spec.many_disk_mb << 20, check)
+    return Pool(name, spec, limits, log_file=log_file, files=files)
 
 
-def launch_of(context: ServerContext, desired: DesiredVariant, container: str = "") -> Launch:
+def spec_of(context: ServerContext, desired: DesiredVariant, container: str = "") -> WorkerSpec:
     """Return what the workers of a variant are started with."""
     if desired.containers:
-        parts = tuple((one.name, launch_of(context, one, one.name)) for one in desired.containers)
-        return Launch("", name=desired.model, containers=parts, is_serial=desired.is_serial)
-    many = desired.many
-    memory = [desired.memory_bytes]
-    if desired.serverless is not None:
-        memory.append(desired.serverless.memory_size_in_mb << 20)
-    return Launch(
+        parts = tuple((one.name, spec_of(context, one, one.name)) for one in desired.containers)
+        return WorkerSpec("", name=desired.model, containers=parts, is_serial=desired.is_serial)
+    many, serverless, memory = desired.many, desired.serverless, desired.memory_bytes
+    if serverless is not None:
+        most = serverless.memory_size_in_mb << 20
+        memory = min(memory or most, most)
+    return WorkerSpec(
         path=many.prefix if many else str(context.models.path(desired.model_file)),
         trust_pickle=desired.trust_pickle and context.settings.serving.trust_pickle,
         signature=desired.signature,
         positive=desired.positive,
         max_rows=context.max_request_rows,
         name=desired.model,
-        many=many,
+        many_memory_mb=many.memory_limit_mb if many else None,
+        many_disk_mb=many.disk_limit_mb if many else 0,
+        like=many.like if many else None,
         command=desired.command,
         trust_commands=context.settings.serving.trust_commands,
-        memory_bytes=min((one for one in memory if one is not None), default=None),
-        is_serverless=desired.serverless is not None,
+        reads_bodies=desired.reads_bodies,
+        memory_bytes=memory,
+        is_serverless=serverless is not None,
         container=container,
     )
 

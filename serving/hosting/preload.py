@@ -35,7 +35,7 @@ def _end_workers() -> None:
 gc.disable()  # Until all is imported: driftline/preloaded.py.
 make_files_private()
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-from driftline.serving.hosting import worker  # noqa: E402, F401
+from driftline.serving.hosting import worker, worker_process  # noqa: E402, F401
 
 name_process("models")
 threadpool_limits(1)

@@ -21,7 +21,7 @@ from driftline.estimators.own_methods import OwnMethod, own_method
 from driftline.formats.arrow_types import missing_of
 from driftline.serving.bodies.rows import NO_TEXT, Columns, with_nan
 from driftline.serving.hosting.formats.lightgbm import LightgbmModel
-from driftline.serving.hosting.frames import pack
+from driftline.serving.hosting.frames import respond
 from driftline.serving.hosting.predictor import Predictor
 from driftline.signature import Missing
 
@@ -44,7 +44,8 @@ class Questions:
         Of the last, ``rows`` counts the table's rows to be explained, against those after them.
         """
         if header["op"] == "about":
-            return _packed(header, "application/json", json.dumps(self._about()).encode())
+            about = json.dumps(self._about()).encode()
+            return respond(header, about, status=200, type="application/json")
         columns = columns_of(ipc.open_stream(body).read_all())
         if header["op"] == "ask":
             found: tuple[np.ndarray, ...] = (self._predictor.numbers(columns),)
@@ -53,7 +54,7 @@ class Questions:
         stream = io.BytesIO()
         for one in found:
             np.save(stream, np.ascontiguousarray(one, dtype=np.float64))
-        return _packed(header, "application/x-npy", stream.getvalue())
+        return respond(header, stream.getvalue(), status=200, type="application/x-npy")
 
     def _about(self) -> dict[str, Any]:
         description = self._predictor.description
@@ -119,7 +120,3 @@ def _column(array: pa.Array, missing: Missing | None = None) -> np.ndarray:
     # Numbers without a value become NaN, truth values with gaps objects with None.
     values = np.asarray(array.to_numpy(zero_copy_only=False))
     return with_nan(values) if missing is not None and values.dtype == object else values
-
-
-def _packed(header: Mapping[str, Any], media_type: str, body: bytes) -> bytes:
-    return pack({"id": header["id"], "status": 200, "type": media_type}, body)

@@ -34,45 +34,34 @@ class Route:
 
     def target_model(self, header: str | None, container: str | None = None) -> str | None:
         """Return which model or container a request asks for; None where there is no choice."""
-        hostname = self._container(container)
-        if self.desired.many is None:
-            if header is not None:
+        desired = self.desired
+        hosts = () if desired.is_serial else tuple(one.name for one in desired.containers)
+        for text, name, has_choice in (
+            (header, HEADER, desired.many is not None),
+            (container, CONTAINER_HEADER, bool(hosts)),
+        ):
+            if text is not None and not has_choice:
                 raise InputError(
-                    f'{HEADER} is given, and endpoint "{self.desired.endpoint}" has a single '
-                    "model; leave the header out"
+                    f'{name} is given, and endpoint "{desired.endpoint}" leaves no such choice; '
+                    "leave the header out"
                 )
-            return hostname
-        if header is None:
-            raise InputError(
-                f'endpoint "{self.desired.endpoint}" has many models; name one by the header '
-                f"{HEADER}"
-            )
-        name = checked_target_model(header)
-        require_servable(name, trust_pickle=self.pool.launch.trust_pickle)
-        return name
-
-    def _container(self, header: str | None) -> str | None:
-        """Return the hostname that a header names, as it is declared."""
-        endpoint = self.desired.endpoint
-        names = [] if self.desired.is_serial else [one.name for one in self.desired.containers]
-        if not names and header is not None:
-            raise InputError(
-                f'{CONTAINER_HEADER} is given, and endpoint "{endpoint}" has no containers to '
-                "choose from; leave the header out"
-            )
-        if not names:
+            if text is None and has_choice:
+                raise InputError(
+                    f'endpoint "{desired.endpoint}" has several models'
+                    f"{': ' * bool(hosts)}{', '.join(hosts)}; name one by the header {name}"
+                )
+        if header is not None:
+            target = checked_target_model(header)
+            require_servable(target, trust_pickle=self.pool.spec.trust_pickle)
+            return target
+        if container is None:
             return None
-        listed = ", ".join(names)
-        if header is None:
-            raise InputError(
-                f'endpoint "{endpoint}" has the containers {listed}; name one by the header '
-                f"{CONTAINER_HEADER}"
-            )
-        for name in names:
-            if name.casefold() == header.casefold():
-                return name
+        for host in hosts:
+            if host.casefold() == container.casefold():
+                return host
         raise InputError(
-            f'{CONTAINER_HEADER} is "{header[:63]}"; endpoint "{endpoint}" has {listed}'
+            f'{CONTAINER_HEADER} is "{container[:63]}"; endpoint "{desired.endpoint}" has '
+            f"{', '.join(hosts)}"
         )
 
     def captured_as(self, target_model: str | None) -> CaptureTarget:

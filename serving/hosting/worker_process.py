@@ -13,11 +13,12 @@ import threading
 import time
 from contextlib import suppress
 from functools import cache
+from typing import BinaryIO
 
 from driftline import allocator
 from driftline.forked import Forked, ForkServer, name_process
 from driftline.orphans import FAREWELL_S, adopt_orphans, children, descendants
-from driftline.serving.hosting.prints import Prints
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 # The server's own settings and secrets are no business of a model's code.
 PASSED_ON = (
@@ -37,10 +38,10 @@ _LOOK_S = 0.02
 class WorkerProcess:
     """One worker process as its server sees it."""
 
-    def __init__(self, server: ForkServer, link: int, output: int) -> None:
-        self._server = server
+    def __init__(self, spec: WorkerSpec, link: int, output: int) -> None:
+        self._server = fork_server()
         with _lock:
-            self._forked: Forked = server.start(_work, descriptors=(link, output))
+            self._forked: Forked = self._server.start(_work, spec, descriptors=(link, output))
             _running.add(self.process_id)
 
     @property
@@ -86,16 +87,21 @@ def fork_server() -> ForkServer:
     return ForkServer(["driftline.serving.hosting.preload"], _variables)
 
 
-def start_worker(theirs: socket.socket, prints: Prints) -> WorkerProcess:
-    """Start a process that answers on a socket, with no input and little of our environment.
+def start_worker(spec: WorkerSpec, theirs: socket.socket) -> tuple[WorkerProcess, BinaryIO]:
+    """Start a process that answers on a socket; return it, and what it prints.
 
-    The first one waits for the fork server's imports.
+    It has no input and little of our environment. The first one waits for the fork server's
+    imports.
     """
-    output = prints.open()
+    reading, writing = os.pipe()
+    output = os.fdopen(reading, "rb", buffering=0)
     try:
-        return WorkerProcess(fork_server(), theirs.fileno(), output)
+        return WorkerProcess(spec, theirs.fileno(), writing), output
+    except BaseException:
+        output.close()
+        raise
     finally:
-        os.close(output)
+        os.close(writing)
 
 
 def _variables() -> dict[str, str]:
@@ -103,7 +109,7 @@ def _variables() -> dict[str, str]:
     return allocator.VARIABLES | passed_on | _ONE_THREAD
 
 
-def _work(link: int, output: int) -> None:
+def _work(spec: WorkerSpec, link: int, output: int) -> None:
     """Be a worker; in the forked process."""
     # Imported before the fork: the server needs none of it.
     import numpy as np
@@ -115,7 +121,7 @@ def _work(link: int, output: int) -> None:
     os.dup2(output, 2)
     os.close(output)
     np.random.seed()  # noqa: NPY002 - of models that use the old generator: not all the same
-    worker.main(link)
+    worker.main(link, spec)
 
 
 def _kill_session(process_id: int) -> None:

@@ -20,7 +20,7 @@ from driftline.serving.asynchronous.queue import get_request
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.hosting.log_lines import read_lines
+from driftline.serving.hosting.worker_output import read_lines
 from driftline.serving.operations.authorization import of_endpoint, of_new_endpoint
 from driftline.serving.operations.registry import (
     PAGE,

@@ -23,8 +23,8 @@ from driftline.monitors.kinds.catalog import complete
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
-from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.provisioning.renewal import require_answerable_followers
 from driftline.serving.provisioning.signatures import positive_class
 from driftline.serving.resources import store
@@ -119,7 +119,7 @@ def _explained(
     """Add how much each feature counts for the model, asked in a process of its own."""
     if model["description"]["kind"] == BODIES:
         raise InputError(NOT_EXPLAINED)
-    launch = Launch(
+    launch = WorkerSpec(
         str(context.models.fetch(model["file"])),
         # What was trusted once may be no more.
         trust_pickle=context.settings.serving.trust_pickle and model["trust_pickle"],

@@ -12,11 +12,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.child import Launch
-from driftline.serving.hosting.log_file import LogFile
 from driftline.serving.hosting.multi_model.alike import most_alike
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
+from driftline.serving.hosting.worker_output import LogFile
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.model_specs import MULTI_MODEL, command_of, containers_of
 from driftline.serving.resources.store import Stored
 
@@ -65,17 +65,13 @@ async def _describe(
 ) -> Mapping[str, Any]:
     """Load one model in a worker of its own, for a limited time, and end it."""
     command, memory_bytes = command_of(row.spec)
-    launch = Launch(
+    spec = WorkerSpec(
         path, trust_pickle=trusted, name=name, command=command,
         trust_commands=context.settings.serving.trust_commands, memory_bytes=memory_bytes,
     )  # fmt: skip
     # Of a command, which tells little by itself, whoever applies it may read what it printed.
-    prints = LogFile(context.model_logs_dir, name) if command else None
-    description, child = await describe_model(
-        launch, timeout_s=context.start_timeout_s, prints=prints
-    )
-    await child.stop()
-    return description
+    log_file = LogFile(context.model_logs_dir, name) if command else None
+    return await describe_model(spec, timeout_s=context.start_timeout_s, log_file=log_file)
 
 
 async def _describe_many(

@@ -21,7 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.database.engine import read_connection
 from driftline.database.leases import repeating
 from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
-from driftline.serving.hosting.child import Launch, WorkerLostError
+from driftline.serving.hosting.child import WorkerLostError
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import transform_jobs, transform_queue
 from driftline.serving.transform.capture import JobCapture
@@ -64,7 +65,7 @@ class Surroundings:
     work_dir: Path  # Of outputs that grow, where they are for a bucket.
     now: Callable[[], datetime]  # By which leases end.
     stop: threading.Event  # Set: give the job back, for another process to go on with.
-    find_model: Callable[[TransformJob], Launch]
+    find_model: Callable[[TransformJob], WorkerSpec]
     capture_of: Callable[[TransformJob], JobCapture]
     reach: Reach
 

@@ -22,8 +22,9 @@ from driftline.formats.location import Location, is_pattern, locate
 from driftline.formats.media_types import text_format
 from driftline.serving.bodies.rows import Columns, read_columns
 from driftline.serving.hosting.admission import Limits, TimedOutError
-from driftline.serving.hosting.child import Launch, WorkerLostError
+from driftline.serving.hosting.child import WorkerLostError
 from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.reach import Reach
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.json_path import PathError
@@ -109,7 +110,11 @@ class Scoring:
         """Take it that the output of the next file is there."""
 
     async def score(
-        self, files: Sequence[InputFile], launch: Launch, model: Mapping[str, Any], done: int = 0
+        self,
+        files: Sequence[InputFile],
+        launch: WorkerSpec,
+        model: Mapping[str, Any],
+        done: int = 0,
     ) -> None:
         """Score files in their order; the output of each appears when it is whole.
 
@@ -132,7 +137,9 @@ class Scoring:
         finally:
             await self._pool.stop()
 
-    def _learn(self, places: Sequence[Location], launch: Launch, model: Mapping[str, Any]) -> None:
+    def _learn(
+        self, places: Sequence[Location], launch: WorkerSpec, model: Mapping[str, Any]
+    ) -> None:
         """Learn what the model takes, from itself or from the first records."""
         self._classes = model["classes"] if model["has_probability"] else ()
         names = model["feature_names"]
@@ -268,7 +275,7 @@ class Scoring:
 
 
 def score_here(
-    spec: TransformJobSpec, launch: Launch, work_dir: Path, moved: Callable[[int], None]
+    spec: TransformJobSpec, launch: WorkerSpec, work_dir: Path, moved: Callable[[int], None]
 ) -> tuple[int, int]:
     """Score the files of a job in this process; return how many files and records they were.
 
@@ -277,8 +284,7 @@ def score_here(
     files, scoring = find_files(spec, None), Scoring(spec, work_dir, moved=moved)
 
     async def score() -> None:
-        about, child = await describe_model(launch, timeout_s=START_TIMEOUT_S)
-        await child.stop()
+        about = await describe_model(launch, timeout_s=START_TIMEOUT_S)
         await scoring.score(files, launch, about)
 
     asyncio.run(score())

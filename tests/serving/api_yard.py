@@ -16,7 +16,7 @@ from driftline.access.principal import Principal
 from driftline.access.sessions import begin_session
 from driftline.capture.audit.audit import audit
 from driftline.capture.audit.note import document_of, write_note
-from driftline.serving.hosting.log_file import LogFile
+from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources.reach import Reach
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
 from tests.serving.conftest import NOW, Running, resource
@@ -119,9 +119,7 @@ def populated(folder: Path) -> Iterator[Running]:
         )
         assert answer.status_code == 200, answer.text
         printed = LogFile(server.context.model_logs_of("flights"), "AllTraffic")
-        printed.hold()
         printed.write(4711, ["loaded 3 lookup tables", "no airport XNA, taking the mean"])
-        printed.let_go()
         write_note(server.context.root, document_of(audit(server.context.root, now=lambda: NOW)))
         yield server
 

@@ -102,7 +102,7 @@ def test_a_server_says_what_it_uses_while_a_change_takes_long(engine, reconciler
     monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.RENEW_S", 0.01)
     monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.FOLLOW_S", 0.01)
     said = []
-    monkeypatch.setattr(reconciler, "_say_used", lambda: said.append(True))
+    monkeypatch.setattr(reconciler, "_note_used", lambda: said.append(True))
 
     async def loads_for_ever():
         await asyncio.Event().wait()

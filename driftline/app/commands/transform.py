@@ -74,8 +74,8 @@ def transform(
     # Imported here: what runs models is slow to import.
     from pydantic import ValidationError
 
-    from driftline.serving.hosting.child import Launch
     from driftline.serving.hosting.formats.table import find_model, require_trusted
+    from driftline.serving.hosting.worker_spec import WorkerSpec
     from driftline.serving.transform.definition import TransformJobSpec
     from driftline.serving.transform.scoring import score_here
     from driftline.validation import told
@@ -119,7 +119,7 @@ def transform(
     found, trust = find_model(Path(model)), settings.serving.trust_pickle
     require_trusted(found, trust_pickle=trust)
     text = None if signature is None else read(signature).decode()
-    launch = Launch(str(found.path.absolute()), trust, text, name=found.path.name)
+    launch = WorkerSpec(str(found.path.absolute()), trust, text, name=found.path.name)
     with progress("transform", unit="records") as advance:
         files, records = score_here(
             job, launch, settings.local_dir / "transform", lambda count: advance(count, None)

@@ -48,7 +48,7 @@ class CommandProcess:
         base, self._lock = new_folder()
         (base / "model").symlink_to(model_dir.absolute())
         adopt_orphans()
-        # It prints where this process does (serving/hosting/prints.py).
+        # It prints where this process does (serving/hosting/worker_output.py).
         self._process = subprocess.Popen(  # noqa: S603 - trusted by the installation
             list(command),
             cwd=base / "model",

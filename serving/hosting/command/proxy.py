@@ -15,7 +15,6 @@ import selectors
 import socket
 import sys
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict
@@ -28,7 +27,15 @@ from driftline.serving.hosting.command.process import HOST, CommandProcess, ende
 from driftline.serving.hosting.formats.archive import Unpacked
 from driftline.serving.hosting.formats.model_format import NOT_EXPLAINED, OF_BODIES, ModelError
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS
-from driftline.serving.hosting.frames import FrameReader, pack, received, send_last
+from driftline.serving.hosting.frames import (
+    FrameReader,
+    pack,
+    received,
+    refuse,
+    respond,
+    send_last,
+)
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +49,10 @@ _ENDS_IN_S = 1.0
 _unpacked = Unpacked()
 
 
-def serve_command(link: socket.socket, launch: Mapping[str, Any]) -> None:
-    """Start the command of a launch, and answer by it until it or the socket ends."""
+def serve_command(link: socket.socket, spec: WorkerSpec) -> None:
+    """Start the command of a spec, and answer by it until it or the socket ends."""
     try:
-        process = _start(launch)
+        process = _start(spec)
     except (DriftlineError, OSError) as error:
         link.sendall(pack({"refused": str(error)}))
         return
@@ -60,25 +67,26 @@ def serve_command(link: socket.socket, launch: Mapping[str, Any]) -> None:
         process.end()
 
 
-def _start(launch: Mapping[str, Any]) -> CommandProcess:
-    if not launch["trust_commands"]:
+def _start(spec: WorkerSpec) -> CommandProcess:
+    assert spec.command is not None
+    if not spec.trust_commands:
         raise ModelError(
-            f'model "{launch["name"]}" is a command, which this installation does not run; allow '
+            f'model "{spec.name}" is a command, which this installation does not run; allow '
             "it by [serving] trust_commands = true"
         )
     if sys.platform != "linux":  # Without /proc and process descriptors nobody ends it whole.
-        raise ModelError(f'model "{launch["name"]}" is a command; these run on Linux only')
-    path = Path(launch["path"])
+        raise ModelError(f'model "{spec.name}" is a command; these run on Linux only')
+    path = Path(spec.path)
     if path.is_file() and path.name.lower().endswith(MODEL_FORMATS[ARCHIVE].suffixes):
         model_dir = _unpacked.folder(path)
     else:
         model_dir = path if path.is_dir() else path.parent
     try:
-        return CommandProcess(launch["command"], model_dir, launch["memory_bytes"])
+        return CommandProcess(spec.command, model_dir, spec.memory_bytes)
     except (OSError, ValueError) as error:  # A NUL in an argument, too.
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise InputError(
-            f'command "{launch["command"][0][:80]}" cannot be started ({reason}); expected a '
+            f'command "{spec.command[0][:80]}" cannot be started ({reason}); expected a '
             "program on the PATH of the server, or a path from the model's folder on"
         ) from error
 
@@ -149,11 +157,8 @@ class _Proxy:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _take(self, header: dict[str, Any], body: bytes) -> None:
-        if "path" in header:  # Its pool takes it over from whoever tried the model.
-            self._send(pack({"ready": asdict(OF_BODIES)}))
-            return
         if "op" in header:
-            self._say(header, 400, "bad_request", NOT_EXPLAINED)
+            self._send(refuse(header, 400, "bad_request", NOT_EXPLAINED))
             return
         with self._counting:
             self._open += 1
@@ -168,16 +173,16 @@ class _Proxy:
         except (OSError, ValueError, http.client.HTTPException) as error:
             # Of one that has ended nothing is said: the server asks the next one.
             if not self._process.has_ended(_ENDS_IN_S):
-                self._say(header, 424, "model_error", _broken(error))
+                self._send(refuse(header, 424, "model_error", _broken(error)))
             return
         finally:
             with self._counting:
                 self._open -= 1
         if len(answer) > LARGEST_ANSWER_BYTES:
             message = f"the model's answer has more than {LARGEST_ANSWER_BYTES >> 20} MiB"
-            self._say(header, 424, "model_error", message)
+            self._send(refuse(header, 424, "model_error", message))
         elif 200 <= status < 300:
-            self._send(pack({"id": header["id"], "status": 200, "type": media_type}, answer))
+            self._send(respond(header, answer, status=200, type=media_type))
         else:
             said = answer[:2000].decode(errors="replace").strip()
             self._send(received(header, status, said))
@@ -206,9 +211,6 @@ class _Proxy:
                 self._problem = f"the command did not answer {misses} pings and was ended"
                 self._process.kill()
                 return
-
-    def _say(self, header: Mapping[str, Any], status: int, code: str, message: str) -> None:
-        self._send(pack({"id": header["id"], "status": status, "code": code, "message": message}))
 
     def _send(self, frame: bytes) -> None:
         with self._sending, suppress(OSError):  # A server that is gone: `run` notices.

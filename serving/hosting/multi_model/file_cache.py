@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import stat
+import threading
 import time
 import uuid
 from collections import OrderedDict
@@ -23,7 +24,6 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar, TypeVarTuple
 
 import pyarrow as pa
-from pyarrow import fs
 
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.location import Location, locate
@@ -66,7 +66,7 @@ class FileCache:
         self._source = Path(prefix if self._remote else open_uri(prefix)[1])
         self._parent = folder / COPIES
         self._folder: tuple[Path, int] | None = None  # With the lock that keeps it.
-        self._beginning = asyncio.Lock()
+        self._beginning = threading.Lock()
         self._copies: OrderedDict[str, ModelCopy] = OrderedDict()  # The last used is the last.
         self._running: dict[str, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
@@ -74,15 +74,19 @@ class FileCache:
         """The bytes of all copies, and of those that are being made."""
 
     @asynccontextmanager
-    async def copy(self, name: str) -> AsyncIterator[tuple[ModelCopy, float | None]]:
+    async def copy(
+        self, name: str, deadline: float | None = None
+    ) -> AsyncIterator[tuple[ModelCopy, float | None]]:
         """Keep a model's file on this machine for as long as the block takes.
 
         Of many concurrent callers for one file, one copies it, and gets the seconds that took.
+        TimeoutError: it is not here at the deadline, a time of the loop.
         """
-        await self._look(name)
         download_s = None
-        while (copy := self._copies.get(name)) is None:  # Again, where it had to go at once.
-            download_s = await self._fetched(name)
+        async with asyncio.timeout_at(deadline):
+            await self._look(name)
+            while (copy := self._copies.get(name)) is None:  # Again, where it had to go at once.
+                download_s = await self._fetched(name)
         self._copies.move_to_end(name)
         copy.users += 1
         try:
@@ -149,10 +153,7 @@ class FileCache:
         self.used_bytes += size
         try:
             await asyncio.gather(*removed)
-            async with self._beginning:
-                if self._folder is None:
-                    self._folder = await self._in_thread(name, _begin, self._parent)
-            path = await self._in_thread(name, self._copy, self._folder[0], name, size)
+            path = await self._in_thread(name, self._copy, name, size)
         except BaseException:
             self.used_bytes -= size
             raise
@@ -183,40 +184,33 @@ class FileCache:
             ) from error
 
     def _size(self, name: str) -> int:
-        if self._remote is None:
-            with closing(self._opened(name)) as stream:
-                return os.fstat(stream.fileno()).st_size
-        place = self._remote / name
-        try:
-            info = place.system.get_file_info([place.path])[0]
-        except OSError as error:
-            raise storage_error(place.shown, error) from error
-        if info.type != fs.FileType.File:
-            raise _missing(name)
-        return int(info.size)
+        stream, size = self._opened(name)
+        stream.close()
+        return size
 
-    def _copy(self, folder: Path, name: str, size: int) -> Path:
+    def _copy(self, name: str, size: int) -> Path:
+        with self._beginning:
+            if self._folder is None:
+                self._folder = _begin(self._parent)
         # A folder of its own: the same name may still be used from another one.
-        target = folder / uuid.uuid4().hex
+        target = self._folder[0] / uuid.uuid4().hex
         target.mkdir()
         path = target / Path(name).name
-        left = size
+        left = size + 1  # So that a file that grows is noticed.
         try:
-            with closing(self._opened(name)) as source, path.open("xb") as sink:
-                # A byte more than it had, so that a file that grows is noticed.
-                while chunk := source.read(min(left + 1, _CHUNK)):
+            with closing(self._opened(name)[0]) as source, path.open("xb") as sink:
+                while left and (chunk := source.read(min(left, _CHUNK))):
                     left -= sink.write(chunk)
-                    if left < 0:
-                        break
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
-        if left:
+        if left != 1:
             shutil.rmtree(target, ignore_errors=True)
             raise UnavailableError(f'model "{name}" changed while it was copied; ask again')
         return path
 
-    def _opened(self, name: str) -> BinaryIO | pa.NativeFile:
+    def _opened(self, name: str) -> tuple[BinaryIO | pa.NativeFile, int]:
+        """Open a model's file; return it with its size."""
         if self._remote is None:
             stream = _open_inside(self._source, name)
             # Now that no link is on the way: what is out of reach is told with the server's path.
@@ -225,14 +219,15 @@ class FileCache:
             except BaseException:
                 stream.close()
                 raise
-            return stream
+            return stream, os.fstat(stream.fileno()).st_size
         place = self._remote / name
         try:
-            return place.system.open_input_stream(place.path, compression=None)
+            found = place.system.open_input_file(place.path)
         except FileNotFoundError as error:
             raise _missing(name) from error
         except OSError as error:
             raise storage_error(place.shown, error) from error
+        return found, found.size()
 
 
 def _begin(parent: Path) -> tuple[Path, int]:

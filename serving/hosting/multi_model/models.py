@@ -11,7 +11,7 @@ import time
 import traceback
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from driftline.errors import InputError
 from driftline.serving.hosting.formats.inference_module import imports_apart
 from driftline.serving.hosting.formats.sagemaker import UNPACKED
 from driftline.serving.hosting.formats.table import ARCHIVE, MODEL_FORMATS, format_of
-from driftline.serving.hosting.frames import pack
+from driftline.serving.hosting.frames import refuse
 from driftline.serving.hosting.worker import (
     Frames,
     Held,
@@ -27,13 +27,13 @@ from driftline.serving.hosting.worker import (
     answer_frames,
     expected_rows,
     load,
-    refusal,
 )
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 FILE_FACTOR = 1.5
 # What the smallest model takes beside its numbers: the predictor and its names.
 LEAST_BYTES = 16 << 10
-# See multi_model/asking.py.
+# What a worker says of a model whose file is none that can be loaded.
 NOT_LOADABLE = "not_loadable"
 
 
@@ -90,10 +90,11 @@ def _size(file_bytes: int) -> int:
 class Models:
     """Answers requests for many models."""
 
-    def __init__(self, link: socket.socket, launch: Mapping[str, Any], memory: Memory) -> None:
-        self._link, self._launch, self._memory = link, launch, memory
-        self._expected = expected_rows(launch)
-        self._loaded = LoadedModels(launch["many"]["memory_limit_mb"] << 20)
+    def __init__(self, link: socket.socket, spec: WorkerSpec, memory: Memory) -> None:
+        assert spec.many_memory_mb is not None
+        self._link, self._spec, self._memory = link, spec, memory
+        self._expected = expected_rows(spec)
+        self._loaded = LoadedModels(spec.many_memory_mb << 20)
 
     def answer(self, frames: Frames) -> None:
         """Answer requests, those of one model together."""
@@ -124,27 +125,26 @@ class Models:
             if self._memory.is_reached(error):
                 code, self._memory.is_spent = "model_error", True
         took_s = time.perf_counter() - began_s
-        notes: dict[int, dict[str, Any]] = {
-            header["id"]: {"wait_s": took_s} for header, _ in frames
-        }
-        first = notes[frames[0][0]["id"]]
-        first["unload_s"] = unload_s
+        loads: dict[str, Any] = {"unload_s": unload_s}
         if model is not None:
-            first["load_s"] = took_s - sum(unload_s)
+            loads["load_s"] = took_s - sum(unload_s)
             self._loaded.put(path, model, file_bytes)
-        self._link.sendall(pack({"notes": [*notes.items()], "count": len(self._loaded)}))
-        for header, _ in frames if model is None else ():
-            self._link.sendall(refusal(header, 424, code, f'model "{target}": {problem}'))
+        for header, _ in frames:
+            header["note"] = {"wait_s": took_s, "count": len(self._loaded), **loads}
+            loads = {}  # The first request is told what was loaded for all.
+            if model is None:
+                message = f'model "{target}": {problem}'
+                self._link.sendall(refuse(header, 424, code, message))
         return model
 
     def _read(self, path: Path) -> Held:
         """Read a model's file; what an archive is unpacked to stays for as long as the model."""
-        header = {**self._launch, "path": str(path)}
+        spec = replace(self._spec, path=str(path))
         if format_of(path) is not MODEL_FORMATS[ARCHIVE]:
-            return load(header, self._expected)
+            return load(spec, self._expected)
         try:
             with imports_apart():
-                model = load(header, self._expected)
+                model = load(spec, self._expected)
         except BaseException:
             UNPACKED.release(path)
             raise

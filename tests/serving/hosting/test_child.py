@@ -15,19 +15,20 @@ from driftline.errors import UnavailableError
 from driftline.serving.hosting import child as child_module
 from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
-from driftline.serving.hosting.child import Child, LateError, Launch, WorkerLostError
-from driftline.serving.hosting.pool import Pool, describe_model
+from driftline.serving.hosting.child import Child, LateError, WorkerLostError
+from driftline.serving.hosting.pool import Pool
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from tests.serving.conftest import MODULES
 
 
 @pytest.fixture(params=["fork", pytest.param("run", marks=pytest.mark.full)])
-def forking(request, tmp_path, monkeypatch) -> Launch:
+def forking(request, tmp_path, monkeypatch) -> WorkerSpec:
     """Save a model that starts processes, by a module that workers can import."""
     monkeypatch.syspath_prepend(MODULES)
     monkeypatch.setattr(child_module, "STOP_GRACE_S", 0.5)
     model = importlib.import_module("forking_model").Forking(request.param).fit()
     joblib.dump(model, tmp_path / "m.joblib")
-    return Launch(str(tmp_path / "m.joblib"), trust_pickle=True)
+    return WorkerSpec(str(tmp_path / "m.joblib"), trust_pickle=True)
 
 
 def is_running(process: int) -> bool:
@@ -50,7 +51,7 @@ async def ask(worker: Child | Pool, row: bytes) -> int:
     if isinstance(worker, Pool):
         reply = await worker.invoke("csv", "csv", row)
     else:
-        reply = await worker.ask("csv", "csv", row, math.inf, alone=False)
+        reply = await worker.ask("csv", "csv", row, math.inf)
     started = int(float(reply.body))
     assert is_running(started)
     return started
@@ -58,7 +59,7 @@ async def ask(worker: Child | Pool, row: bytes) -> int:
 
 def test_what_a_model_started_ends_when_its_worker_is_killed_or_stopped(forking, until):
     async def act(how: str) -> list[int]:
-        _, worker = await describe_model(forking, timeout_s=60)
+        worker = await Child.start(forking, timeout_s=60)
         found = [await ask(worker, b"0"), worker.process_id]
         if how == "killed":
             worker.kill()
@@ -130,13 +131,13 @@ class Sent(asyncio.Transport):
 
 def test_each_gives_up_at_its_own_deadline_and_only_the_oldest_was_first():
     async def asked():
-        child = Child()
+        child = Child(WorkerSpec(""))
         child.connection_made(Sent())
         now, late = asyncio.get_running_loop().time(), []
 
         async def ask(number, wait_s):
             try:
-                await child.ask("csv", "csv", b"1", now + wait_s, alone=False)
+                await child.ask("csv", "csv", b"1", now + wait_s)
             except LateError as error:
                 late.append((number, error.was_first))
 

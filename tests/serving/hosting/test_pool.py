@@ -9,16 +9,16 @@ import joblib
 import pytest
 
 from driftline.serving.hosting.admission import BusyError, Limits, TimedOutError
-from driftline.serving.hosting.child import Child, Launch, LoadError, WorkerLostError
-from driftline.serving.hosting.log_file import LogFile
-from driftline.serving.hosting.log_lines import read_lines
+from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
 from driftline.serving.hosting.pool import Pool, describe_model
+from driftline.serving.hosting.worker_output import LogFile, read_lines
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 
 class Loop:
     """An event loop in a thread, with one running pool: workers take seconds to start."""
 
-    def __init__(self, launch: Launch, limits: Limits) -> None:
+    def __init__(self, launch: WorkerSpec, limits: Limits) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -39,14 +39,15 @@ class Loop:
 
 
 @pytest.fixture
-def slow(slow_model) -> Launch:
-    return Launch(str(slow_model), trust_pickle=True)
+def slow(slow_model) -> WorkerSpec:
+    return WorkerSpec(str(slow_model), trust_pickle=True)
 
 
 @pytest.fixture(scope="module")
 def two(slow_model) -> Iterator[Loop]:
     loop = Loop(
-        Launch(str(slow_model), trust_pickle=True), Limits(minimum=2, open_requests=20, wait_s=30)
+        WorkerSpec(str(slow_model), trust_pickle=True),
+        Limits(minimum=2, open_requests=20, wait_s=30),
     )
     yield loop
     loop.close()
@@ -122,7 +123,7 @@ def test_requests_that_wait_are_predicted_together_and_answered_apart(slow_model
     joblib.dump(importlib.import_module("slow_model").Counting().fit(), tmp_path / "c.joblib")
 
     async def act():
-        launch = Launch(str(tmp_path / "c.joblib"), trust_pickle=True)
+        launch = WorkerSpec(str(tmp_path / "c.joblib"), trust_pickle=True)
         pool = Pool("counting", launch, Limits(timeout_s=60, wait_s=60))
         await pool.start()
         try:
@@ -145,10 +146,10 @@ def test_requests_that_wait_are_predicted_together_and_answered_apart(slow_model
 
 
 def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(slow, tmp_path):
-    prints = LogFile(tmp_path, "slow")
+    log_file = LogFile(tmp_path, "slow")
 
     async def act():
-        pool = Pool("slow", slow, Limits(timeout_s=0.5, wait_s=30), prints=prints)
+        pool = Pool("slow", slow, Limits(timeout_s=0.5, wait_s=30), log_file=log_file)
         await pool.start()
         first = pool.process_ids
         with pytest.raises(TimedOutError, match=r"within 0\.5 s"):
@@ -169,8 +170,8 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
     assert [(line.worker, line.message) for line in read_lines(tmp_path, limit=9)] == [
         (first[0], how)
     ]
-    assert prints.lost is not None
-    assert (prints.lost.count, prints.lost.last) == (1, how)
+    assert log_file.lost is not None
+    assert (log_file.lost.count, log_file.lost.last) == (1, how)
     for process in (*first, *last):
         with pytest.raises(ProcessLookupError):
             os.kill(process, 0)
@@ -180,7 +181,7 @@ def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):
     (tmp_path / "m.skops").write_bytes(b"no")
 
     with pytest.raises(LoadError, match=r"m\.skops cannot be read"):
-        asyncio.run(describe_model(Launch(str(tmp_path / "m.skops")), timeout_s=30))
+        asyncio.run(describe_model(WorkerSpec(str(tmp_path / "m.skops")), timeout_s=30))
 
 
 def test_a_model_that_is_too_slow_to_load_is_given_up(slow):

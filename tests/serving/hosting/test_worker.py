@@ -4,30 +4,28 @@ import sys
 
 from driftline.serving.hosting import worker
 from driftline.serving.hosting.frames import FrameReader, pack
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
-MAIN = "import sys; from driftline.serving.hosting.worker import main; main(int(sys.argv[1]))"
+MAIN = """
+import sys
+from driftline.serving.hosting.worker import main
+from driftline.serving.hosting.worker_spec import WorkerSpec
+main(int(sys.argv[1]), WorkerSpec(sys.argv[2], trust_pickle=True))
+"""
 
 
 def test_a_worker_whose_server_is_killed_ends_without_a_word(slow_model):
     ours, theirs = socket.socketpair()
-    launch = {
-        "path": str(slow_model),
-        "trust_pickle": True,
-        "signature": None,
-        "positive": None,
-        "max_rows": 10,
-    }
-    request = {"form": "csv", "answer": "csv", "alone": True}
+    request = {"form": "csv", "answer": "csv", "exclusive": True}
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", MAIN, str(theirs.fileno())],
+            [sys.executable, "-P", "-c", MAIN, str(theirs.fileno()), str(slow_model)],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(theirs.fileno(),),
         )
     with ours:
         ours.settimeout(60)
-        ours.sendall(pack(launch))
         reader = FrameReader()
         while not list(reader.feed(ours.recv(1 << 16))):
             pass
@@ -47,8 +45,8 @@ def test_a_body_over_which_a_reader_fails_is_refused_alone(slow_model, monkeypat
         return read(body if body == b"0" else float("secret"), *given, **more)
 
     monkeypatch.setattr(worker, "read_columns", failing)
-    loaded = worker.load({"path": str(slow_model), "trust_pickle": True, "max_rows": 10}, None)
-    request = {"form": "csv", "answer": "csv"}
+    loaded = worker.load(WorkerSpec(str(slow_model), trust_pickle=True), None)
+    request = {"form": "csv", "answer": "csv", "exclusive": False}
     frames = [({"id": at, **request}, body) for at, body in enumerate([b"0", b"1", b"0"])]
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -17,9 +17,8 @@ from sklearn.ensemble import RandomForestClassifier
 
 from driftline.orphans import children
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels, open_model
-from driftline.serving.hosting.child import Launch
-from driftline.serving.hosting.prints import Prints
 from driftline.serving.hosting.worker_process import PASSED_ON, fork_server, start_worker
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.model_files import model_digest
 from tests.servers.commands import talking
 
@@ -36,7 +35,7 @@ def variables_of(process: int) -> set[str]:
 
 
 @pytest.fixture
-def started():
+def started(slow_model):
     """Start workers; give the process and our end of its socket."""
     made = []
 
@@ -44,7 +43,10 @@ def started():
         ours, theirs = socket.socketpair()
         ours.settimeout(60)
         with theirs:
-            made.append((start_worker(theirs, Prints()), ours))
+            process, output = start_worker(WorkerSpec(str(slow_model), trust_pickle=True), theirs)
+        made.append((process, ours))
+        output.close()
+        assert ours.recv(1 << 16)  # It has loaded its model.
         return made[-1]
 
     yield start
@@ -71,7 +73,7 @@ def test_a_worker_of_1024_mb_loads_a_forest_and_answers(tmp_path):
     file = tmp_path / "m.joblib"
     joblib.dump(forest, file)
 
-    limited = Launch(str(file), trust_pickle=True, name=file.name, memory_bytes=1024 << 20)
+    limited = WorkerSpec(str(file), trust_pickle=True, name=file.name, memory_bytes=1024 << 20)
     with AskedModels() as models:
         answers = AskedModel(models, limited, model_digest(file))(
             pa.table(list(numbers.T), list("abcd"))
@@ -117,20 +119,22 @@ def test_one_that_a_model_stopped_is_replaced_when_a_worker_has_to_end(started, 
 
 SERVER = """
 import socket, sys
-from driftline.serving.hosting.prints import Prints
 from driftline.serving.hosting.worker_process import start_worker
+from driftline.serving.hosting.worker_spec import WorkerSpec
 ours, theirs = socket.socketpair()
-idle, stopped = (start_worker(theirs, Prints()).process_id for _ in range(2))
+spec = WorkerSpec(FILE, trust_pickle=True)
+started = [start_worker(spec, theirs) for _ in range(2)]
+idle, stopped = (process.process_id for process, _ in started)
 print(idle, stopped, flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_worker_does_not_outlive_a_killed_server(until):
+def test_a_worker_does_not_outlive_a_killed_server(slow_model, until):
     with talking(
         "from importlib import reload\n"
         "from driftline.serving.hosting import worker_process\n"
-        "reload(worker_process)\n" + SERVER
+        "reload(worker_process)\n" + SERVER.replace("FILE", repr(str(slow_model)))
     ) as (server, _, output):
         workers = [int(word) for word in output.readline().split()]
         until(lambda: os.getsid(workers[1]) == workers[1])

@@ -9,9 +9,10 @@ from typing import Any, cast
 import pytest
 
 from driftline.serving.hosting.admission import Limits, TimedOutError
-from driftline.serving.hosting.child import Launch, Reply, WorkerLostError
-from driftline.serving.hosting.pipeline import Container, Pipeline
+from driftline.serving.hosting.child import Reply, WorkerLostError
+from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import NoWorkerError
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.metrics.traffic import Answered
 
@@ -27,6 +28,7 @@ class Stage:
     def __init__(self, found: Reply | Exception) -> None:
         self.found = found
         self.expecting = contextlib.nullcontext
+        self.spec = WorkerSpec("stage")
 
     async def invoke(self, *_: object, **__: object) -> Reply:
         if isinstance(self.found, Exception):
@@ -78,11 +80,8 @@ def test_a_model_that_was_asked_and_did_not_answer_has_failed(
 
 def test_every_container_that_was_asked_is_counted_where_one_does_not_answer() -> None:
     stages = [Stage(Reply(200, "text/csv", b"1")), Stage(TimedOutError("late"))]
-    named = zip(("blue", "green"), stages, strict=True)
-    line = Pipeline(
-        "line", Launch("line", is_serial=True), Limits(),
-        [Container(name, cast("Any", one), reads_bodies=False) for name, one in named],
-    )  # fmt: skip
+    parts = cast("Any", dict(zip(("blue", "green"), stages, strict=True)))
+    line = Pipeline("line", WorkerSpec("line", is_serial=True), Limits(), parts)
 
     counted, _ = ask(line)
 

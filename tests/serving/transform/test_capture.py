@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from driftline.capture.tables.dataset import Dataset
-from driftline.serving.hosting.child import Launch
+from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import transform_queue
@@ -72,7 +72,7 @@ def run(server, trained, job, tmp_path, *, when=NIGHT, capture=JobCapture, begin
         if begins:
             create_job(connection, job, by="ada", now=when, model=model, signature=signature)
         claim_jobs(connection, "here", when, 1)
-    launch = Launch(str(trained.file), signature=signature)
+    launch = WorkerSpec(str(trained.file), signature=signature)
     around = Surroundings(
         server.engine, "here", tmp_path, lambda: NOW, threading.Event(), lambda _job: launch,
         partial(capture, str(server.root), None), Reach(outputs=(str(tmp_path),)),

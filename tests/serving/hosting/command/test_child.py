@@ -16,10 +16,10 @@ import pytest
 
 from driftline.orphans import descendants
 from driftline.serving.hosting.admission import Limits
-from driftline.serving.hosting.child import Launch, LoadError, WorkerLostError
-from driftline.serving.hosting.log_file import LogFile
-from driftline.serving.hosting.log_lines import read_lines
-from driftline.serving.hosting.pool import Pool, describe_model
+from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
+from driftline.serving.hosting.pool import Pool
+from driftline.serving.hosting.worker_output import LogFile, read_lines
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 PROGRAM = Path(__file__).parents[3] / "fixtures" / "serving" / "container.py"
 
@@ -33,13 +33,15 @@ def launch(tmp_path):
 
     def make(mode="plain", *, command=None, path=folder, is_trusted=True, **more):
         argv = (sys.executable, "container.py", mode) if command is None else command
-        return Launch(str(path), name="flights", command=argv, trust_commands=is_trusted, **more)
+        return WorkerSpec(
+            str(path), name="flights", command=argv, trust_commands=is_trusted, **more
+        )
 
     return make
 
 
 @pytest.fixture
-def prints(tmp_path):
+def log_file(tmp_path):
     """Return where what a command prints is kept."""
     return LogFile(tmp_path / "logs", "flights")
 
@@ -52,9 +54,9 @@ def is_running(process):
     return state not in "ZX"
 
 
-async def with_child(launch, act, prints=None):
+async def with_child(launch, act):
     """Start a command, do something with it, and stop it; return what ran of it then."""
-    _, child = await describe_model(launch, timeout_s=60, prints=prints)
+    child = await Child.start(launch, timeout_s=60)
     try:
         found = await act(child)
         started = descendants(child.process_id)
@@ -64,7 +66,7 @@ async def with_child(launch, act, prints=None):
 
 
 def ask(child, body, form="text/csv", answer="*/*"):
-    return child.ask(form, answer, body, math.inf, alone=False)
+    return child.ask(form, answer, body, math.inf)
 
 
 def test_a_command_finds_what_the_contract_says_and_no_setting_of_ours(
@@ -116,7 +118,7 @@ def test_what_goes_wrong_in_the_command_is_told_and_it_goes_on(body, message, la
 @pytest.mark.parametrize("mode", [pytest.param("plain", marks=pytest.mark.full), "stubborn"])
 def test_nothing_is_left_of_it_however_it_ends(how, mode, launch, until):
     async def act():
-        _, child = await describe_model(launch(mode), timeout_s=60)
+        child = await Child.start(launch(mode), timeout_s=60)
         daemon = int((await ask(child, b"fork")).body)
         worker = child.process_id
         about = json.loads((await ask(child, b"who")).body)
@@ -138,14 +140,14 @@ def test_nothing_is_left_of_it_however_it_ends(how, mode, launch, until):
 def test_nothing_is_left_of_it_when_the_server_is_killed(launch, tmp_path, until):
     script = (
         "import asyncio, json, math, sys, threading\n"
-        "from driftline.serving.hosting.child import Launch\n"
-        "from driftline.serving.hosting.pool import describe_model\n"
+        "from driftline.serving.hosting.child import Child\n"
+        "from driftline.serving.hosting.worker_spec import WorkerSpec\n"
         "async def act():\n"
         "    given = json.loads(sys.argv[1])\n"
-        "    launch = Launch(**{**given, 'command': tuple(given['command'])})\n"
-        "    _, child = await describe_model(launch, timeout_s=60)\n"
-        "    daemon = await child.ask('text/csv', '', b'fork', math.inf, alone=False)\n"
-        "    who = await child.ask('text/csv', '', b'who', math.inf, alone=False)\n"
+        "    launch = WorkerSpec(**{**given, 'command': tuple(given['command'])})\n"
+        "    child = await Child.start(launch, timeout_s=60)\n"
+        "    daemon = await child.ask('text/csv', '', b'fork', math.inf)\n"
+        "    who = await child.ask('text/csv', '', b'who', math.inf)\n"
         "    pids = [child.process_id, json.loads(who.body)['pid'], int(daemon.body)]\n"
         "    print(json.dumps(pids), flush=True)\n"
         "    await asyncio.Event().wait()\n"
@@ -175,10 +177,10 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(changes, sentence, launch):
         asyncio.run(with_child(launch(**changes), None))
 
 
-def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, prints, tmp_path):
+def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, log_file, tmp_path):
     async def act():
         limits = Limits(minimum=2, timeout_s=60, wait_s=60)
-        pool = Pool("flights", launch(), limits, prints=prints)
+        pool = Pool("flights", launch(), limits, log_file=log_file)
         await pool.start()
         try:
             replies = []
@@ -190,7 +192,7 @@ def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, p
             with pytest.raises(WorkerLostError, match="its worker ended over this request"):
                 await pool.invoke("text/csv", "", b"crash")
             replies.append(await pool.invoke("text/csv", "", b"who"))
-            while prints.lost.count < 5:
+            while log_file.lost.count < 5:
                 await asyncio.sleep(0.02)
             return replies
         finally:
@@ -208,9 +210,11 @@ def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, p
 def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
     script = (
         "import json, socket, sys\n"
+        "from driftline.serving.hosting.worker_spec import WorkerSpec\n"
         "from driftline.serving.hosting.command import proxy\n"
         "proxy.PING_EVERY_S = 0.1\n"
-        "proxy.serve_command(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2]))\n"
+        "spec = WorkerSpec(**json.loads(sys.argv[2]))\n"
+        "proxy.serve_command(socket.socket(fileno=int(sys.argv[1])), spec)\n"
     )
     ours, theirs = socket.socketpair()
     argv = [sys.executable, "-c", script, str(theirs.fileno()), json.dumps(asdict(launch()))]

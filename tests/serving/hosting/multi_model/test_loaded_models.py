@@ -2,17 +2,16 @@
 
 import pickle
 import socket
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftline.serving.hosting.child import Launch
 from driftline.serving.hosting.frames import FrameReader
 from driftline.serving.hosting.multi_model.models import LoadedModels, Models, TooLargeError
 from driftline.serving.hosting.worker import Memory
+from driftline.serving.hosting.worker_spec import WorkerSpec
 
 SIZE = 1 << 20
 
@@ -55,11 +54,11 @@ def test_a_load_beyond_the_memory_limit_ends_the_worker(tmp_path: Path, limit: i
     file = tmp_path / "large.joblib"
     file.write_bytes(pickle.dumps(TooMuch()))
     memory, (here, there) = Memory(limit), socket.socketpair()
-    launch = asdict(Launch(str(tmp_path), trust_pickle=True)) | {"many": {"memory_limit_mb": 64}}
+    spec = WorkerSpec(str(tmp_path), trust_pickle=True, many_memory_mb=64)
     header = {"id": 7, "target": file.name, "file": [str(file), 100]}
 
     with here, there:
-        Models(there, launch, memory).answer([(header, b"")])
+        Models(there, spec, memory).answer([(header, b"")])
         *_, (refused, _) = FrameReader().feed(here.recv(1 << 16))
 
     assert (refused["id"], refused["status"]) == (7, 424)

@@ -1,0 +1,258 @@
+"""What workers print: read from a pipe, so that it can neither forge lines of the log nor flood it.
+
+The lines of a variant's workers are kept in a file of a bounded size, and the file before it, a
+line of JSON for each::
+
+    {"time":"2026-01-15T06:00:00.000000Z","variant":"AllTraffic","worker":4711,"message":"…"}
+
+Of a variant of several containers also which one ("container"). The process that started a worker
+reads its output, so the last words of a dying worker are read, too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import json
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from driftline.serving.hosting.worker_spec import WorkerSpec
+
+log = logging.getLogger(__name__)
+
+# Of a file, and of the one before it.
+LARGEST_BYTES = 8 << 20
+_OLDER = ".1"
+# Of a line in bytes; a short one counts as this many, for it costs as much.
+LINE_BYTES, LEAST_BYTES = 8192, 256
+# Bytes at once, and then a second: in the log file, and in the server's log a line a second.
+_FILE_LIMIT, _LOG_LIMIT = (4 << 20, 256 << 10), (100 * LEAST_BYTES, LEAST_BYTES)
+_SHORTEST_STEP = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class LostWorkers:
+    """Workers of a variant that ended unasked, or were stuck, since the server began."""
+
+    count: int
+    last_at: datetime
+    last: str  # How the last one ended.
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LogLine:
+    """One line that a worker has printed."""
+
+    time: datetime
+    file: str  # That it stands in: with the time, it tells lines apart.
+    variant: str
+    worker: int  # The number of its process.
+    message: str
+    container: str = ""  # Of a variant of several: the one that it works for.
+
+
+class LogFile:
+    """The file of a variant, or of a model that is tried; ``folder`` is made with its first line.
+
+    Several servers of one machine may write to it.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._folder, self._name, self._now = folder, name, now
+        self.path = folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', name) or 'model'}.log"
+        self.lost: LostWorkers | None = None
+        self._lock = threading.Lock()
+        self._last = datetime.min.replace(tzinfo=UTC)
+        self._is_removed = False
+
+    def write(self, worker: int, messages: Sequence[str], container: str = "") -> None:
+        """Add lines that a worker has printed; their times only grow."""
+        with self._lock, suppress(OSError):  # A full disk must not stop who prints.
+            if self._is_removed:
+                return
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(self._folder):
+                text = "".join(self._line(worker, one, container) for one in messages).encode()
+                with suppress(FileNotFoundError):
+                    if self.path.stat().st_size + len(text) > LARGEST_BYTES:
+                        self.path.replace(f"{self.path}{_OLDER}")
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+                with os.fdopen(os.open(self.path, flags, 0o600), "wb") as file:
+                    file.write(text)
+
+    def lose(self, worker: int, how: str, container: str = "") -> None:
+        """Count a worker that is lost, and add how it ended to its lines."""
+        with self._lock:
+            self.lost = LostWorkers((self.lost.count if self.lost else 0) + 1, self._now(), how)
+        self.write(worker, [how], container)
+
+    def remove(self) -> None:
+        """Delete the files; lines that come later are dropped."""
+        with self._lock, suppress(OSError):
+            self._is_removed = True
+            for path in (self.path, Path(f"{self.path}{_OLDER}")):
+                path.unlink(missing_ok=True)
+            self._folder.rmdir()  # Unless other variants have lines there.
+
+    def _line(self, worker: int, message: str, container: str) -> str:
+        self._last = max(self._now(), self._last + _SHORTEST_STEP)
+        at = self._last.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+        where = {"variant": self._name} | ({"container": container} if container else {})
+        line = {"time": f"{at}Z", **where, "worker": worker, "message": message}
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+class OutputReader:
+    """Reads what one worker prints, within a limit; ``file`` None: into the server's log."""
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        worker: int,
+        file: LogFile | None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spec, self._worker, self._file, self._monotonic = spec, worker, file, monotonic
+        self._burst, self._per_s = _LOG_LIMIT if file is None else _FILE_LIMIT
+        self._left, self._counted_s = float(self._burst), monotonic()
+        self._left_out = 0
+
+    def start(self, pipe: BinaryIO) -> None:
+        """Read a pipe in a thread until nobody has the other end."""
+        try:
+            threading.Thread(target=self.read, args=(pipe,), name="output", daemon=True).start()
+        except RuntimeError:  # No thread is left for it.
+            pipe.close()
+            raise
+
+    def read(self, pipe: BinaryIO) -> None:
+        """Take lines until the end; of a long one the beginning."""
+        with pipe:
+            rest = b""
+            while data := pipe.read(1 << 16):
+                *lines, rest = (rest + data).split(b"\n")
+                self._take(lines)
+                rest = rest[: LINE_BYTES + 1]  # So that it is seen to be cut.
+            self._take([rest] if rest else [])
+            self._write(self._report())
+
+    def _take(self, lines: Sequence[bytes]) -> None:
+        now = self._monotonic()
+        self._left = min(self._burst, self._left + (now - self._counted_s) * self._per_s)
+        self._counted_s = now
+        texts = self._report() if self._left >= LEAST_BYTES else []
+        for at, line in enumerate(lines):
+            if self._left < LEAST_BYTES:
+                self._left_out += len(lines) - at
+                break
+            if line.strip():
+                self._left -= max(min(len(line), LINE_BYTES), LEAST_BYTES)
+                texts.append(_shown(line[:LINE_BYTES]) + " …" * (len(line) > LINE_BYTES))
+        self._write(texts)
+
+    def _report(self) -> list[str]:
+        count, self._left_out = self._left_out, 0
+        return [f"{count:,} lines were printed too fast and left out"] if count else []
+
+    def _write(self, texts: Sequence[str]) -> None:
+        if self._file is not None and texts:
+            self._file.write(self._worker, texts, self._spec.container)
+        elif self._spec.command is None:  # What a command prints may hold secrets.
+            for text in texts:
+                log.info("model=%s printed: %s", self._spec.name, text)
+
+
+def read_lines(
+    folder: Path,
+    *,
+    limit: int,
+    variant: str | None = None,
+    since: datetime | None = None,
+    before: tuple[datetime, str] | None = None,
+) -> list[LogLine]:
+    """Return at most so many lines of an endpoint's folder, the newest first.
+
+    ``before``: time and file of a line; lines that are older, or as old and of an earlier file.
+    """
+    paths = {folder / path.name.removesuffix(_OLDER) for path in folder.glob("*.log*")}
+    if variant is not None:
+        paths = {path for path in paths if path.stem.casefold() == variant.casefold()}
+    merged: Iterator[LogLine] = heapq.merge(
+        *(_lines(path, since) for path in sorted(paths)), reverse=True
+    )
+    if before is not None:
+        merged = (line for line in merged if (line.time, line.file) < before)
+    return list(islice(merged, limit))
+
+
+def remove_unused(folder: Path, wanted: Collection[str]) -> None:
+    """Delete the logs of endpoints that are none, below the folder of all."""
+    for place in folder.glob("*"):
+        if place.is_dir() and place.name not in wanted:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _lines(path: Path, since: datetime | None) -> Iterator[LogLine]:
+    """Return the lines of a file and of the one before it, the newest first."""
+    files: list[BinaryIO] = []
+    with suppress(FileNotFoundError), _locked(path.parent):  # It becomes no older one meanwhile.
+        for place in (path, Path(f"{path}{_OLDER}")):
+            with suppress(FileNotFoundError):
+                files.append(place.open("rb"))
+    try:
+        for file in files:
+            for text in reversed(file.read().split(b"\n")):
+                line = _parsed(text, path.name)
+                if line is None:  # Cut by a full disk.
+                    continue
+                if since is not None and line.time < since:
+                    return
+                yield line
+    finally:
+        for file in files:
+            file.close()
+
+
+def _parsed(text: bytes, name: str) -> LogLine | None:
+    try:
+        found = json.loads(text)
+        found["time"] = datetime.fromisoformat(found["time"])
+        return LogLine(file=name, **found)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other servers of this machine from writing to a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _shown(line: bytes) -> str:
+    """Write signs that a terminal, or a reader of lines, would act on as escapes."""
+    text = line.decode(errors="backslashreplace").rstrip()
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
