@@ -7,7 +7,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import pandas as pd
 import pytest
 import skops.io
 
@@ -69,9 +68,8 @@ def server(start, trained, tmp_path_factory):
             resource(
                 "Model", "both", mode="Direct", containers=containers(blue="score", green="other")
             ),
-            resource("Endpoint", "line", model="line", baseline="flights", trust_event_time=True),
+            resource("Endpoint", "line", model="line", baseline="flights"),
             resource("Endpoint", "both", model="both", baseline="flights", trust_event_time=True),
-            resource("Monitor", "line", endpoint="line", baseline="flights"),
             resource("Monitor", "blue", endpoint="both", baseline="flights", target_model="blue"),
             resource("Monitor", "green", endpoint="both", baseline="flights", target_model="green"),
         )
@@ -112,28 +110,6 @@ def test_what_a_container_refuses_ends_the_pipeline(server, body, message):
     assert server.error_of(answer)["message"].startswith(message)
 
 
-def test_a_pipeline_is_captured_by_what_came_and_what_was_answered_last(server, trained):
-    rows = trained.inputs.head(480)
-    rows = rows.assign(distance=rows["distance"] * 1000)
-    for hour in range(24):
-        part = slice(hour * 20, hour * 20 + 20)
-        at = (DAY + timedelta(hours=hour)).isoformat()
-        body = rows.iloc[part].to_csv(header=False, index=False)
-        assert server.invoke("line", body, x_driftline_event_time=at).status_code == 200
-
-    table = pd.DataFrame(
-        captured(server, "line", "model", "event_time", "feature_distance", "prediction")
-    )
-    table = table[table["event_time"] < pd.Timestamp(NOW)]
-    day = table[table["event_time"] >= pd.Timestamp(DAY)].dropna(subset=["feature_distance"])
-    assert set(day["model"]) == {"line"}
-    assert sorted(day["feature_distance"]) == sorted(rows["distance"])
-    span = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
-    ran = server.client.post("/api/v1/monitors/line/run", json=span).json()
-    assert (ran["row_count"], ran["status"]) == (480, "CompletedWithViolations"), ran
-    assert ran["cause"].startswith("distance:")
-
-
 def test_each_container_answers_by_its_name_and_is_judged_by_it(server, trained):
     rows = trained.inputs.head(480)
     broken = rows.assign(distance=rows["distance"] * 1000)
@@ -154,15 +130,6 @@ def test_each_container_answers_by_its_name_and_is_judged_by_it(server, trained)
     assert {name: one["row_count"] for name, one in ran.items()} == {"blue": 480, "green": 480}
     assert ran["blue"]["status"] == "Completed", ran["blue"]
     assert ran["green"]["cause"].startswith("distance:")
-
-
-def test_containers_answer_as_different_models(server, trained):
-    body = trained.csv(slice(0, 5))
-    answers = {
-        name: server.invoke("both", body, **{HOSTNAME: name}).text for name in ("blue", "green")
-    }
-
-    assert answers["blue"] != answers["green"]
 
 
 def test_a_killed_container_is_replaced_and_nothing_is_lost(server, trained, until):

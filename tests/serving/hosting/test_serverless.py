@@ -3,17 +3,13 @@
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
 from datetime import timedelta
 
 import pytest
 
 from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
-from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
-from driftline.errors import UnavailableError
-from tests.serving.asynchronous.test_kill import PATIENCE_S, process, settings_in
 from tests.serving.conftest import NOW, resource
 from tests.serving.hosting.formats.archives import pack
 
@@ -171,42 +167,6 @@ def test_a_request_that_takes_too_long_ends_its_worker(start, archive, tmp_path,
         assert server.invoke("work", f"until {tmp_path}/never").status_code == 504
         until(lambda: running(server)[1] == 0)
         assert server.invoke("work", "hello").status_code == 200
-
-
-# In a short run command/test_child.py kills a server that has a worker.
-@pytest.mark.full
-def test_the_killed_server_leaves_no_worker_and_the_next_one_starts_them(archive, tmp_path, until):
-    settings, url = settings_in(tmp_path)
-    with closing(Client(url)) as client:
-
-        def is_applied():
-            with suppress(UnavailableError):
-                return bool(client.apply(works(archive)))
-            return False
-
-        def answer():
-            with suppress(UnavailableError):
-                return int(client.invoke("work", b"hello", content_type="text/csv").text)
-            return None
-
-        with process(settings) as server:
-            until(is_applied, PATIENCE_S)
-            worker = answer()
-            assert worker is not None
-            server.kill()
-            server.wait()
-        until(lambda: not is_running(worker))
-        with process(settings):
-            other = until(answer, PATIENCE_S)
-            assert is_running(other)
-
-
-def is_running(worker):
-    try:
-        os.kill(worker, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_an_endpoint_becomes_serverless_and_back(server, archive, until):

@@ -1,4 +1,3 @@
-import asyncio
 import gzip
 import json
 import os
@@ -8,7 +7,6 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -157,28 +155,6 @@ def test_no_body_brings_a_fault_of_the_server(server, body, content_type):
     assert answer.status_code == 200 or 400 <= answer.status_code < 500
     if answer.status_code != 200:
         assert server.error_of(answer)["message"]
-
-
-def test_many_clients_at_once_are_answered_each_with_its_own_rows(server, trained):
-    expected = trained.model.predict_proba(trained.inputs[:40])[:, 1]
-
-    async def whole() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
-            return await asyncio.gather(
-                *(
-                    client.post(
-                        "/endpoints/flights/invocations",
-                        content=trained.csv(slice(number, number + 1)),
-                        headers={"content-type": "text/csv"},
-                    )
-                    for number in range(40)
-                )
-            )
-
-    answers = asyncio.run(whole())
-
-    found = [float(answer.text.split(",")[1]) for answer in answers]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 def _address(server) -> tuple[str, int]:

@@ -4,15 +4,14 @@ import os
 import pickle
 import signal
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, wait
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
@@ -20,7 +19,6 @@ from driftline.alerts.metrics.datapoint import metric_key
 from driftline.alerts.metrics.reading import SeriesRequest, read_many
 from driftline.capture.tables.dataset import Dataset
 from tests.serving.conftest import NOW
-from tests.serving.hosting.formats.archives import pack
 from tests.serving.hosting.multi_model.conftest import store_frame
 
 ROW = "0.5,0.1,0"
@@ -165,77 +163,6 @@ def test_models_that_crash_or_hang_when_loaded_stop_no_other(
     # It was asked twice, then once more: three losses in a row.
     assert [one.status_code for one in (hung, crash, again)] == [504, 503, 424]
     assert "ends its worker, or does not come to an end" in server.error_of(again)["message"]
-
-
-WAITING = """
-import os, time
-def model_fn(folder): return None
-def predict_fn(data, model):
-    with open({began!r}, "a") as file: print(os.getpid(), file=file)
-    while not os.path.exists({go!r}): time.sleep(0.02)
-    return [os.getpid()]
-"""
-
-
-# Its short form is the test above.
-@pytest.mark.full
-def test_a_model_that_hangs_for_ever_ends_its_worker_alone(
-    stores: Any, ask: Any, prefix: Path, tmp_path: Path, until: Any
-) -> None:
-    began = tmp_path / "began"
-    code = WAITING.format(began=str(began), go=str(tmp_path / "never"))
-    pack(prefix / "a.tar.gz", {"code/inference.py": code})
-    server = stores(is_signed=False, trust_pickle=True, timeout_s=5)
-    ask(server, "north/00.skops")
-
-    with ThreadPoolExecutor(1) as callers:
-        hanging = [callers.submit(ask, server, "a.tar.gz")]
-        until(began.exists)
-        answers = []
-        while not all(one.done() for one in hanging):
-            answers.append(ask(server, f"north/{len(answers) % 3:02}.skops").status_code)
-            wait(hanging, timeout=0.05)  # Some hundred answers show it; the others take time.
-    assert set(answers) == {200}
-    assert {one.result().status_code for one in hanging} == {504}
-    hung = {int(line) for line in began.read_text().split()}
-    assert hung
-    until(lambda: not hung.intersection(server.worker_ids()))
-    assert ask(server, "north/00.skops").status_code == 200
-
-
-def test_a_monitor_of_one_model_finds_what_is_wrong_with_its_rows(
-    stores: Any, ask: Any, declare: Any
-) -> None:
-    day = datetime(2026, 1, 14, tzinfo=UTC)
-    window = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
-    server = stores(trust_event_time=True)
-    names = {"good": "north/00.skops", "bad": "north/01.skops"}
-    watched = [
-        declare("Monitor", one, endpoint="stores", baseline="stores", target_model=name)
-        for one, name in names.items()
-    ]
-    applied = server.apply(*watched)
-    assert applied.status_code == 200, applied.text
-    rows = store_frame(seed=11)[["price", "stock", "visits"]]
-    at = {"X-Driftline-Event-Time": (day + timedelta(hours=7)).isoformat()}
-    for one, sent in (("good", rows), ("bad", rows.assign(price=rows["price"] * 100))):
-        answer = ask(server, names[one], sent.to_csv(header=False, index=False), more=at)
-        assert answer.status_code == 200, answer.text
-    server.sink_all()
-
-    ran = {
-        one: server.client.post(f"/api/v1/monitors/{one}/run", json=window).json() for one in names
-    }
-
-    assert {one: run["row_count"] for one, run in ran.items()} == {"good": 400, "bad": 400}
-    assert ran["good"]["status"] == "Completed"
-    assert ran["bad"]["status"] == "CompletedWithViolations"
-    assert "price" in ran["bad"]["cause"]
-    refused = server.apply(
-        declare("Monitor", "odd", endpoint="stores", baseline="stores", target_model="../x.skops")
-    )
-    assert refused.status_code == 400
-    assert "spec.target_model" in server.error_of(refused)["message"]
 
 
 def _pickle_that(code: str) -> bytes:
