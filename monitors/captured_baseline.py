@@ -11,7 +11,7 @@ from driftline.baseline import store
 from driftline.baseline.renewal import Change, renewed, replaceable, with_columns_anew
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window, WindowRead, read_window
-from driftline.errors import InputError, UndecidedError
+from driftline.errors import ConflictError, InputError, UndecidedError
 from driftline.formats.arrow_types import as_fitted
 from driftline.formats.source import Source
 from driftline.monitors.annotations.annotation import Annotation
@@ -44,6 +44,16 @@ def put_renewed(
     made = renewed(known, rows(known), event_time=EVENT_TIME)
     store.put(root, name, made, now, origin)
     return made
+
+
+def refuse_pinned(definition: MonitorDefinition) -> None:
+    """Refuse to make another version for a monitor that would not use it."""
+    if definition.baseline_pinned:
+        raise ConflictError(
+            f'monitor "{definition.name}" is pinned to version {definition.baseline_version} of '
+            f'baseline "{definition.baseline}"; declare baseline: {definition.baseline} to have it '
+            "follow, or make a version with driftline baseline create"
+        )
 
 
 def require_over(window: Window, now: datetime) -> None:

@@ -32,6 +32,9 @@ from driftline.capture.tap.tap import Capture
 from driftline.database.disconnects import is_disconnect
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
+from driftline.monitors.annotations.annotation import Annotation
+from driftline.monitors.run.annotating import resume_marks
+from driftline.monitors.run.execution import Job
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
@@ -40,13 +43,13 @@ from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.http.responses import BodyLimit, status_of
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
+from driftline.serving.known import declared_monitor
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
 from driftline.serving.operations import rest
 from driftline.serving.operations.authorization import Audited, admit_invocations, authorization
 from driftline.serving.operations.pages import ABOUT, add_pages
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.annotating import resume_marks
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.provisioning.rolling import Rolling
@@ -132,6 +135,9 @@ def _api(services: Services, running: Iterable[Running]) -> FastAPI:
     ):
         services.exposition.count(f"driftline_{prefix}_", counters, about)
 
+    def job_of(mark: Annotation) -> Job:
+        return services.job(declared_monitor(context, mark.monitor), mark.window)
+
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
@@ -139,7 +145,7 @@ def _api(services: Services, running: Iterable[Running]) -> FastAPI:
         rolling = Rolling(context, services.applier.promote)
         loops = (*running, services.later, services.jobs, rolling, services.pairing)
         tasks = [asyncio.create_task(_loop(one, failures)) for one in loops]
-        resume = asyncio.to_thread(resume_marks, context, services.models, stop)
+        resume = asyncio.to_thread(resume_marks, context.engine, job_of, stop)
         tasks.append(asyncio.create_task(resume))
         yield
         stop.set()

@@ -15,6 +15,7 @@ from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.captured_baseline import (
     put_renewed,
+    refuse_pinned,
     require_over,
     rows_like,
     rows_origin,
@@ -41,7 +42,6 @@ from driftline.serving.operations.registry import (
     page_of,
 )
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.renewal import refuse_pinned
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.store import Stored

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import Path
@@ -18,11 +19,13 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import NEW_NORMAL, TEXT_MAX, Annotation
-from driftline.monitors.annotations.store import list_annotations
+from driftline.monitors.annotations.store import get_annotation, list_annotations
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
 from driftline.monitors.executions import Execution
+from driftline.monitors.run import annotating
+from driftline.monitors.run.annotating import Marked, judged_window
 from driftline.monitors.run.backfill import (
     Queued,
     expect_history,
@@ -50,8 +53,7 @@ from driftline.serving.operations.registry import (
     page_of,
 )
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.annotating import Marked, judged_window, mark_window, unmark
-from driftline.serving.provisioning.monitor_runs import job_of
+from driftline.serving.provisioning.renewal import use_version
 from driftline.serving.resources.endpoints import require_signature
 
 Verdict = Literal["expected", "harmful", "new-normal"]
@@ -73,7 +75,7 @@ def run_monitor(services: Services, name: Name, start: Start = None, end: End = 
     """
     definition = declared_monitor(services.context, name)
     window = _span(start, end) or last_window(definition, services.context.now())
-    return run(job_of(services.context, services.models, definition, window))
+    return run(services.job(definition, window))
 
 
 @operation("POST /monitors/{name}/backfill", role="operator")
@@ -91,7 +93,7 @@ def backfill_monitor(
     ran: Sequence[Execution] = ()
     if missed.windows:
         expect_history(context.engine, definition)
-        job = job_of(services.context, services.models, definition, missed.windows[0])
+        job = services.job(definition, missed.windows[0])
         ran = _run_some(job, missed.windows)
     left = missed.windows[len(ran) :]
     return {
@@ -226,17 +228,18 @@ def mark_monitor(
     now, or of the one that is given.
     """
     context, rows = services.context, _span(start, end)
-    monitor = declared_monitor(context, name).name
+    definition = declared_monitor(context, name)
     if rows is not None and verdict != NEW_NORMAL:
         raise InputError(
             f'from and to with "{verdict}"; expected "{NEW_NORMAL}", the only one that is made of '
             "rows"
         )
     mark = Annotation(
-        monitor, judged_window(context, monitor, window), verdict, reason, author, context.now(),
-        feature=feature, check=check, until=until, rows=rows,
+        definition.name, judged_window(context.engine, definition, window), verdict, reason, author,
+        context.now(), feature=feature, check=check, until=until, rows=rows,
     )  # fmt: skip
-    return mark_window(context, services.models, mark)
+    use = partial(use_version, now=context.now())
+    return annotating.mark_window(services.job(definition, mark.window), mark, use)
 
 
 @operation("POST /monitors/{name}/marks/{identity}/withdraw", role="operator")
@@ -247,8 +250,11 @@ def withdraw_mark(
     author: Author,
 ) -> Marked:
     """Take a mark back; a version of the baseline that it made goes out of use with it."""
-    monitor = declared_monitor(services.context, name).name
-    return unmark(services.context, services.models, monitor, identity, author=author)
+    context, definition = services.context, declared_monitor(services.context, name)
+    with read_connection(context.engine) as connection:
+        mark = get_annotation(connection, definition.name, identity)
+    job, use = services.job(definition, mark.window), partial(use_version, now=context.now())
+    return annotating.withdraw_mark(job, mark, use, author=author)
 
 
 def _run_some(job: Job, windows: Sequence[Window]) -> list[Execution]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from driftline.alerts.math.band_models import BandModels
+from driftline.baseline.cache import BaselineCache
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.events.undeclared import UndeclaredEndpoints
+from driftline.capture.windows.window import Window
+from driftline.monitors.definitions import MonitorDefinition
+from driftline.monitors.drift_test.drift_test_cache import DriftTestCache
+from driftline.monitors.run.execution import Job
 from driftline.serving.asynchronous.dispatch import AsyncInvocations
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health
@@ -14,6 +20,7 @@ from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.provisioning.apply import Applier
+from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.transform.dispatch import TransformJobs
 
 
@@ -33,3 +40,30 @@ class Services:
     exposition: Exposition
     # Of alarms with bands, as last trained; kept from one request to the next.
     bands: BandModels = field(default_factory=BandModels)
+
+    def job(self, definition: MonitorDefinition, window: Window) -> Job:
+        """Return what it takes to judge one window, with the model where the kind asks it.
+
+        With another window in its place the job judges that one, by what was loaded for the first.
+        """
+        context = self.context
+        endpoint, signature, predict = definition.endpoint, None, None
+        if definition.source is None:
+            signature = require_signature(context.engine, endpoint)
+        if definition.kind_value.needs_model:
+            predict = self.models.open(endpoint, definition.variant)
+        return Job(
+            context.engine,
+            context.root,
+            definition,
+            window,
+            now=context.now,
+            baselines=BaselineCache().get,
+            drift_tests=DriftTestCache(),
+            signature=signature,
+            predict=predict,
+            scripts_dir=context.settings.scheduler.scripts_dir,
+            commands_dir=context.settings.scheduler.commands_dir,
+            retention=timedelta(days=context.settings.capture.retention_days),
+            access=context.access,
+        )

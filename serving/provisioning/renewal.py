@@ -12,7 +12,7 @@ from driftline.access.principal import Principal
 from driftline.baseline.store import Baseline
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
-from driftline.monitors.definitions import MonitorDefinition, list_definitions, put_definition
+from driftline.monitors.definitions import list_definitions, put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
 from driftline.serving.context import ServerContext
@@ -22,16 +22,6 @@ from driftline.serving.resources.specs import baseline_and_pin
 from driftline.serving.resources.store import Stored
 
 
-def refuse_pinned(definition: MonitorDefinition) -> None:
-    """Refuse to make another version for a monitor that would not use it."""
-    if definition.baseline_pinned:
-        raise ConflictError(
-            f'monitor "{definition.name}" is pinned to version {definition.baseline_version} of '
-            f'baseline "{definition.baseline}"; declare baseline: {definition.baseline} to have it '
-            "follow, or make a version with driftline baseline create"
-        )
-
-
 def require_in_use(row: Stored, before: str) -> None:
     """Refuse to go on from a version of a baseline that is no longer the one in use."""
     if row.made.get("version") != before:
@@ -39,6 +29,19 @@ def require_in_use(row: Stored, before: str) -> None:
             f'baseline "{row.name}": version {row.made.get("version")} is in use, no longer '
             f"{before}; look at it and try again"
         )
+
+
+def use_version(
+    connection: Connection, name: str, version: str, before: str, now: datetime
+) -> list[str]:
+    """Have a version of a baseline used if another one still is; return the monitors that follow.
+
+    Begins by keeping all resources to the transaction.
+    """
+    store.hold_all(connection)
+    row = store.get(connection, "Baseline", name)
+    require_in_use(row, before)
+    return move_version(connection, row, version, now)
 
 
 def require_answerable_followers(context: ServerContext, name: str, version: Baseline) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from driftline.monitors.annotations.store import unsettled_annotations
-from driftline.serving.hosting.asked_models import EndpointModels
-from driftline.serving.provisioning.annotating import resume_marks
+from driftline.monitors.run.annotating import resume_marks
 from tests.servers.commands import python
 from tests.serving.conftest import Running, running, wait_for
 from tests.serving.marks_yard import marked
@@ -20,13 +18,14 @@ PATH = "/api/v1/monitors/quality"
 
 KILLED = """
 import os, signal, sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from driftline.capture.windows.window import Window
 from driftline.monitors.annotations.annotation import Annotation
-from driftline.serving.provisioning import annotating as marking
+from driftline.monitors.run import annotating as marking
 from driftline.serving.context import ServerContext
+from driftline.serving.known import declared_monitor
+from driftline.serving.operations.services import Services
 from driftline.settings.settings import Settings
 from tests.servers.postgres import open_url
 
@@ -44,10 +43,12 @@ now = datetime(2026, 1, 15, tzinfo=UTC)
 window = Window(datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 13, tzinfo=UTC))
 settings = Settings(storage={"root": root, "local_dir": root})
 context = ServerContext(settings=settings, engine=open_url(url), now=lambda: now)
-if verdict == "withdrawn":
-    marking.unmark(context, None, "quality", int(feature), author="ann")
-mark = Annotation("quality", window, verdict, "so it is", "ann", now, feature=feature)
-marking.mark_window(context, None, replace(mark, until=now if verdict == "expected" else None))
+job = Services(context, *[None] * 9).job(declared_monitor(context, "quality"), window)
+until = now if verdict == "expected" else None
+mark = Annotation(
+    "quality", window, verdict, "so it is", "ann", now, feature=feature, until=until
+)
+marking.mark_window(job, mark, None)
 """
 
 
@@ -98,15 +99,6 @@ def test_a_server_that_ends_leaves_the_rest_to_the_next(server) -> None:
     ending = threading.Event()
     ending.set()
 
-    resumed(server)(ending)
+    resume_marks(server.engine, None, ending)  # type: ignore[arg-type] # It makes no job.
 
     assert (waiting(server), verdicts(server)) == (["expected"], before)
-
-
-def resumed(server: Running) -> Callable[..., None]:
-    models = EndpointModels(server.engine, server.context.root, trust_pickle=False)
-
-    def resume(stop: threading.Event | None = None) -> None:
-        resume_marks(server.context, models, stop or threading.Event())
-
-    return resume

@@ -1,0 +1,220 @@
+"""Annotates what a monitor found: the annotation, what it changes, and the windows that it covers.
+
+An annotation and all that it changes are one transaction; a new version of the baseline is written
+before it, and nobody uses it until then. The windows are judged again afterwards; until that is
+done the annotation is stored as unfinished, and a server that starts goes on with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, true
+from sqlalchemy.exc import SQLAlchemyError
+
+from driftline.baseline import store as baselines
+from driftline.capture.windows.window import Window
+from driftline.database.disconnects import FailedPasses
+from driftline.database.engine import read_connection
+from driftline.errors import InputError, NotFoundError
+from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Annotation
+from driftline.monitors.annotations.store import (
+    put_annotation,
+    settle_annotation,
+    unsettled_annotations,
+    withdraw_annotation,
+)
+from driftline.monitors.captured_baseline import new_normal, refuse_pinned, rows_origin
+from driftline.monitors.definitions import MonitorDefinition, get_definition
+from driftline.monitors.executions import WITHOUT_REPORT, Execution, current, get_execution
+from driftline.monitors.report.datapoints import CHECKS
+from driftline.monitors.run.contributing_rows import read_report
+from driftline.monitors.run.execution import Job, run
+from driftline.monitors.run.past_windows import moment_before
+from driftline.monitors.tables import executions
+from driftline.validation import nearest
+
+log = logging.getLogger(__name__)
+
+# Of an annotation that lasts: so many windows at most are judged again at once, the newest.
+MOST_AGAIN = 200
+RETRY_S = 2.0
+# What is answered of an execution.
+BRIEF = (
+    "id", "window_start", "window_end", "status", "violation_count", "failure_reason",
+)  # fmt: skip
+
+# Has a version of a baseline used in the place of another, in a transaction; returns the monitors
+# that follow.
+UseVersion = Callable[[Connection, str, str, str], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """An annotation, and what it changed."""
+
+    mark: Annotation
+    monitors: list[str]  # Use another version of the baseline from their next window on.
+    executions: list[Execution]  # Of the windows that were judged again.
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what is answered of it."""
+        return {
+            "mark": self.mark.to_dict(),
+            "monitors": self.monitors,
+            "executions": [{key: getattr(one, key) for key in BRIEF} for one in self.executions],
+        }
+
+
+def judged_window(engine: Engine, definition: MonitorDefinition, text: str) -> Window:
+    """Find a window that a monitor has judged by its start, as in links or in RFC 3339.
+
+    Of several with one start it is the schedule's own, else the one that was judged last.
+    """
+    try:
+        start = datetime.fromisoformat(text)
+        start = start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            f'window "{text[:40]}"; expected its start, such as 2026-11-18T00:00:00Z'
+        ) from error
+    table = executions.c
+    query = select(table.window_start, table.window_end).where(table.monitor == definition.name)
+    chosen = query.where(table.window_start == start).order_by(table.finished_at.desc())
+    with read_connection(engine) as connection:
+        found = [Window(*one) for one in connection.execute(chosen)]
+        last = connection.execute(query.order_by(table.window_start.desc()).limit(1)).first()
+    if not found:
+        known = "" if last is None else f"; the last one that it judged starts {last[0]:%FT%TZ}"
+        raise NotFoundError(
+            f'monitor "{definition.name}" has judged no window that starts {start:%FT%TZ}{known}'
+        )
+    return next(filter(definition.timetable.has_window, found), found[0])
+
+
+def mark_window(job: Job, mark: Annotation, use: UseVersion) -> Marked:
+    """Keep a mark on the window of a job, do what it says, and judge what it is about again."""
+    _check_names(job, mark)
+    moved: list[str] = []
+    if mark.verdict == NEW_NORMAL:
+        mark, moved = _renew(job, mark, use)
+    else:
+        with job.engine.begin() as connection:
+            mark = put_annotation(connection, mark)
+    return Marked(mark, moved, _judge_again(job, mark))
+
+
+def withdraw_mark(job: Job, mark: Annotation, use: UseVersion, *, author: str) -> Marked:
+    """Take a mark back, and the version of the baseline that it made, if that is still in use."""
+    moved: list[str] = []
+    with job.engine.begin() as connection:
+        mark = withdraw_annotation(connection, mark, by=author, now=job.now())
+        if mark.version_after is not None and mark.version_before is not None:
+            versions = mark.version_before, mark.version_after
+            moved = use(connection, job.definition.baseline, *versions)
+    return Marked(mark, moved, _judge_again(job, mark))
+
+
+def resume_marks(
+    engine: Engine, job_of: Callable[[Annotation], Job], stop: threading.Event
+) -> None:
+    """Judge the windows again whose mark was kept by a server that ended before it came to them."""
+    failures = FailedPasses(log, "annotations")
+    while not stop.is_set():
+        with failures.noted(SQLAlchemyError):
+            with read_connection(engine) as connection:
+                waiting = unsettled_annotations(connection)
+            for mark in waiting:
+                try:
+                    _judge_again(job_of(mark), mark, stop)
+                except SQLAlchemyError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - the other marks do not wait for it.
+                    failures.failed(error, f"monitor={mark.monitor!r} mark={mark.id}")
+            return
+        stop.wait(RETRY_S)
+
+
+def _renew(job: Job, mark: Annotation, use: UseVersion) -> tuple[Annotation, list[str]]:
+    """Make the version that a mark asks for; it and the mark come into use together."""
+    definition, signature = job.definition, job.signature
+    if not definition.kind_value.judges_columns or signature is None:
+        raise InputError(
+            f'monitor "{definition.name}" is of the kind {definition.kind}; expected one of the '
+            f'kind data-quality of an endpoint and of baseline "{definition.baseline}" for '
+            f'"{NEW_NORMAL}", which makes anew what a single captured column holds'
+        )
+    refuse_pinned(definition)
+    rows = mark.rows or Window(mark.window.start, job.now())
+    mark = replace(mark, rows=rows)
+    made = new_normal(job.root, definition, mark, signature)
+    # First what nobody names yet; what breaks off here leaves everything as it was.
+    origin = rows_origin(rows, endpoint=definition.endpoint, columns=[mark.feature])
+    after = baselines.put(job.root, definition.baseline, made, job.now, origin)
+    before = definition.baseline_version
+    assert before is not None  # Of a monitor that is declared.
+    mark = replace(mark, version_before=before, version_after=after)
+    with job.engine.begin() as connection:
+        moved = use(connection, definition.baseline, after, before)
+        return put_annotation(connection, mark), moved
+
+
+def _judge_again(
+    job: Job, mark: Annotation, stop: threading.Event | None = None
+) -> list[Execution]:
+    """Judge the windows anew that a mark is about, oldest first, and note when that is done."""
+    table = executions.c
+    # What came after the window that is the new normal was held against the old one.
+    is_open = mark.verdict == NEW_NORMAL
+    query = select(table.window_start, table.window_end).where(
+        table.monitor == mark.monitor,
+        table.window_start >= mark.span.start,
+        true() if is_open else table.window_start < mark.span.end,
+        table.is_current,
+        table.status.not_in(WITHOUT_REPORT),
+    )
+    if mark.verdict == EXPECTED and mark.withdrawn_at is None:
+        query = query.where(table.violation_count > 0)
+    if is_open:
+        # Against another version a window without rows would fail, in the place of its verdict.
+        query = query.where(table.window_start >= moment_before(job.now(), job.retention))
+    query = query.order_by(table.window_start.desc()).limit(MOST_AGAIN)
+    with read_connection(job.engine) as connection:
+        windows = [Window(*row) for row in connection.execute(query)]
+        # The mark may have changed the version of its baseline.
+        job = replace(job, definition=get_definition(connection, mark.monitor))
+    found: list[Execution] = []
+    for window in reversed(windows):
+        if stop is not None and stop.is_set():
+            return found
+        found.append(run(replace(job, window=window)))
+    with job.engine.begin() as connection:
+        settle_annotation(connection, mark)
+    return found
+
+
+def _check_names(job: Job, mark: Annotation) -> None:
+    """Refuse a feature or a check that nothing was ever found or compared of."""
+    definition, report = job.definition, dict[str, Any]()
+    with read_connection(job.engine) as connection:
+        identity = current(connection, mark.monitor, mark.window)
+        execution = None if identity is None else get_execution(connection, identity)
+    if execution is not None:
+        with suppress(NotFoundError):  # Retention took it; the baseline's columns are known.
+            report = read_report(job.root, execution)[1]
+    found = [*report.get("violations", []), *report.get("expected_violations", [])]
+    baseline = baselines.get(job.root, definition.baseline, definition.baseline_version)
+    columns = {column.name for column in baseline.signature.columns}
+    for what, name, known in (
+        ("check", mark.check, {*CHECKS, *(one["constraint_check_type"] for one in found)}),
+        ("feature", mark.feature, columns | {one["feature_name"] for one in found}),
+    ):
+        if name is not None and name not in known:
+            near = nearest(name, sorted(known))
+            raise NotFoundError(f'{what} "{name[:100]}" is not known; {near}')
