@@ -52,7 +52,6 @@ from driftline.serving.operations.pages import ABOUT, add_pages
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.controllers import Controllers
-from driftline.serving.provisioning.rolling import Rolling
 from driftline.serving.resources.endpoints import declared_endpoints
 from driftline.serving.transform.dispatch import TransformJobs
 from driftline.tracing import traced
@@ -142,8 +141,7 @@ def _api(services: Services, running: Iterable[Running]) -> FastAPI:
     async def life(_app: FastAPI) -> AsyncIterator[None]:
         stop = threading.Event()
         # In the background: the server answers health checks while models are loaded.
-        rolling = Rolling(context, services.applier.promote)
-        loops = (*running, services.later, services.jobs, rolling, services.pairing)
+        loops = (*running, services.later, services.jobs, services.pairing)
         tasks = [asyncio.create_task(_loop(one, failures)) for one in loops]
         resume = asyncio.to_thread(resume_marks, context.engine, job_of, stop)
         tasks.append(asyncio.create_task(resume))

@@ -125,8 +125,8 @@ def resume_marks(
     engine: Engine, job_of: Callable[[Annotation], Job], stop: threading.Event
 ) -> None:
     """Judge the windows again whose mark was kept by a server that ended before it came to them."""
-    failures = FailedPasses(log, "annotations")
-    while not stop.is_set():
+    failures, is_done = FailedPasses(log, "annotations"), False
+    while not is_done and not stop.is_set():
         with failures.noted(SQLAlchemyError):
             with read_connection(engine) as connection:
                 waiting = unsettled_annotations(connection)
@@ -137,8 +137,9 @@ def resume_marks(
                     raise
                 except Exception as error:  # noqa: BLE001 - the other marks do not wait for it.
                     failures.failed(error, f"monitor={mark.monitor!r} mark={mark.id}")
-            return
-        stop.wait(RETRY_S)
+            is_done = True
+        if not is_done:
+            stop.wait(RETRY_S)
 
 
 def _renew(job: Job, mark: Annotation, use: UseVersion) -> tuple[Annotation, list[str]]:

@@ -77,8 +77,7 @@ async def apply(
     known = _known(len(resources), if_match, if_none_match)
     if any(one.get("kind") != "Silence" for one in resources):
         require("admin")
-    plan = await services.applier.apply(resources, dry_run=dry_run, known=known)
-    return plan.as_dict()
+    return await services.applier.apply(resources, dry_run=dry_run, known=known)
 
 
 @operation("GET /{collection}", role="viewer")

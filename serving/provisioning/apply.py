@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -24,32 +24,19 @@ from driftline.alerts.notify.channel import Channel
 from driftline.alerts.notify.channels import delete_channel, put_channel
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import expire_silence, put_silence
-from driftline.baseline.store import find_version
-from driftline.baseline.store import get as load_version
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import definition_made_at, delete_definition
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.provisioning.controllers import Controllers
-from driftline.serving.provisioning.definitions import definition_of, fill_in
-from driftline.serving.provisioning.endpoint_making import make_endpoint
+from driftline.serving.provisioning.definitions import Definition, definition_of
+from driftline.serving.provisioning.endpoint_making import endpoint_of
 from driftline.serving.provisioning.files import look_at
-from driftline.serving.provisioning.monitor_making import Used, require_captured, version_used
-from driftline.serving.provisioning.plan import (
-    Key,
-    Plan,
-    Planned,
-    known_targets,
-    make_plan,
-    pending_of,
-)
-from driftline.serving.provisioning.renewal import (
-    move_version,
-    require_answerable_followers,
-    require_in_use,
-)
-from driftline.serving.provisioning.targets import ASKING_MAX, require_ways
+from driftline.serving.provisioning.monitor_making import require_captured, version_used
+from driftline.serving.provisioning.plan import Change, Key, apply_defaults, make_plan
+from driftline.serving.provisioning.renewal import promote_version
+from driftline.serving.provisioning.targets import require_targets
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_not_captured_into
 from driftline.serving.resources.resources import (
@@ -59,13 +46,12 @@ from driftline.serving.resources.resources import (
     key_of,
     parse_resources,
 )
-from driftline.serving.resources.specs import Kind, MonitorSpec, baseline_and_pin
+from driftline.serving.resources.specs import KINDS, Kind, baseline_and_pin
 from driftline.serving.resources.store import CONTROLLED, Stored
 
 log = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Contents = Mapping[Key, Mapping[str, str]]
 
 
 class Applier:
@@ -75,7 +61,6 @@ class Applier:
         self, context: ServerContext, reconciler: EndpointReconciler, controllers: Controllers
     ) -> None:
         self._context, self._reconciler, self._controllers = context, reconciler, controllers
-        self._asking = asyncio.Semaphore(ASKING_MAX)
 
     async def apply(
         self,
@@ -83,36 +68,36 @@ class Applier:
         *,
         dry_run: bool,
         known: frozenset[str] | None = None,
-    ) -> Plan:
-        """Store declared resources, or return what that would change.
+    ) -> dict[str, object]:
+        """Store declared resources, or only say what that would change.
 
         ``known``: the editions that each resource may have before, none if it must be new; None:
-        any.
+        any. Returns the changes, and what becomes ready, or fails, after it was stored.
         """
-        context = self._context
-        resources = await self._read(fill_in, parse_resources(documents))
+        context, pending = self._context, list[Stored]()
+        resources = await asyncio.to_thread(self._filled, parse_resources(documents))
         for resource in resources:
             _check(resource)
-        await require_ways(
-            resources,
-            commands=context.commands,
-            allow_networks=context.settings.notify.allow_networks,
-            turns=self._asking,
-            known=await self._read(known_targets, resources),
-        )
+        allowed = context.settings.notify.allow_networks
+        await require_targets(resources, context.commands, allowed)
         # A store that does not answer must hold up no transaction.
-        found = {_key(one): await look_at(one, context) for one in resources}
-        used = await self._read(self._versions_used, resources)
-        if dry_run:
-            plan = await self._read(self._planned, resources, found, used)
-            return replace(plan, is_dry_run=True)
-        plan = await asyncio.to_thread(self._store, resources, found, used, known)
-        self._controllers.wake()
-        if plan.of_kind("Endpoint"):
-            await self._reconciler.refresh()  # Callers are told that it is on its way.
-        for entry in plan.planned:
-            log.info("kind=%s name=%s action=%s", *_key(entry.resource), entry.action)
-        return plan
+        contents = {_key(one): await look_at(one, context) for one in resources}
+        changes = await asyncio.to_thread(self._checked, resources, contents)
+        if not dry_run:
+            changes, pending = await asyncio.to_thread(self._store, resources, contents, known)
+            self._controllers.wake()
+            if any(one.resource.kind == "Endpoint" for one in changes):
+                await self._reconciler.refresh()  # Callers are told that it is on its way.
+            for one in changes:
+                log.info("kind=%s name=%s action=%s", *_key(one.resource), one.action)
+        return {
+            "dry_run": dry_run,
+            "changes": [one.as_dict() for one in changes],
+            "pending": [
+                {"kind": row.kind, "name": row.name, "generation": row.generation}
+                for row in pending
+            ],
+        }
 
     async def delete(self, kind: Kind, name: str, known: frozenset[str] | None = None) -> None:
         """Delete a declared resource; what was captured, fitted and executed stays."""
@@ -123,106 +108,80 @@ class Applier:
     async def promote(self, name: str, wanted: str, before: str | None = None) -> dict[str, Any]:
         """Have all followers of a baseline use a version of it, be it an older one.
 
-        ``before``: the digest that must be in use until then; None: any. Returns the baseline, the
-        digests before and after, and the monitors that were moved.
+        ``before``: the digest that must be in use until then; None: any.
         """
-        found = await asyncio.to_thread(self._promote, name, wanted, before)
+        lease = self._controllers.lease()
+        found = await asyncio.to_thread(promote_version, self._context, name, wanted, before, lease)
         self._controllers.wake()
         log.info("kind=Baseline name=%s action=promote version=%s", name, found["version"])
         return found
 
-    async def _read(
-        self, ask: Callable[Concatenate[Connection, P], T], *given: P.args, **named: P.kwargs
-    ) -> T:
-        """Ask the stored resources something in a thread, which changes nothing."""
+    def _filled(self, resources: Sequence[Resource]) -> list[Resource]:
+        with read_connection(self._context.engine) as connection:
+            return apply_defaults(connection, resources)
 
-        def read() -> T:
-            with read_connection(self._context.engine) as connection:
-                return ask(connection, *given, **named)
+    def _checked(self, resources: Sequence[Resource], contents: Contents) -> list[Change]:
+        """Plan what is declared, and check it against what is ready and stays as it is."""
+        with read_connection(self._context.engine) as connection:
+            changes = make_plan(connection, resources, contents)
+            changing = {_key(one.resource) for one in changes if one.action != "unchanged"}
+            for one in changes:
+                needed = store.needs(one.resource.kind, one.spec)
+                # Of the rest a controller looks once it is known what it is to be checked against.
+                if _key(one.resource) in changing and _is_settled(connection, needed, changing):
+                    try:
+                        self._check_ready(connection, one)
+                    except InputError as error:
+                        raise ResourceError(f"{one.resource}: {error}") from error
+        return changes
 
-        return await asyncio.to_thread(read)
-
-    def _versions_used(
-        self, connection: Connection, resources: Sequence[Resource]
-    ) -> dict[Key, Used]:
-        """Look which versions of baselines that are ready monitors would use."""
-        found = {}
-        for one in resources:
-            if isinstance(one.spec, MonitorSpec):
-                name, _ = baseline_and_pin(one.spec.baseline)
-                row = store.find(connection, "Baseline", name)
-                if row is not None and row.made and row.phase == "Ready":
-                    spec = one.spec.model_dump(mode="json")
-                    found[_key(one)] = version_used(self._context.root, spec, row)
-        return found
-
-    def _planned(
-        self,
-        connection: Connection,
-        resources: Sequence[Resource],
-        found: Mapping[Key, Mapping[str, str]],
-        used: Mapping[Key, Used],
-    ) -> Plan:
-        """Compare what is declared with what is stored, and check what is ready against it."""
-        plan = make_plan(connection, resources, found)
-        changing = {_key(one.resource) for one in plan.planned if one.action != "unchanged"}
-        for entry in plan.planned:
-            resource, spec = entry.resource, entry.spec
-            if _key(resource) not in changing or not _is_settled(
-                connection, store.needs(resource.kind, spec), changing
-            ):
-                continue  # A controller looks once it is known what it is to be checked against.
-            try:
-                if resource.kind == "Endpoint":
-                    before = {} if entry.before is None else entry.before.made
-                    make_endpoint(connection, resource.name, spec, before, self._context.now())
-                elif resource.kind == "Monitor":
-                    problem = used[_key(resource)].problem if _key(resource) in used else None
-                    if problem is not None:
-                        raise problem
-                    require_captured(connection, spec)
-            except InputError as error:
-                raise ResourceError(f"{resource}: {error}") from error
-        return plan
+    def _check_ready(self, connection: Connection, change: Change) -> None:
+        name, spec = change.resource.name, change.spec
+        if change.resource.kind == "Endpoint":
+            before = {} if change.before is None else change.before.made
+            endpoint_of(connection, name, spec, before, self._context.now())
+        elif change.resource.kind == "Monitor":
+            baseline = store.get(connection, "Baseline", baseline_and_pin(spec["baseline"])[0])
+            version_used(self._context.root, spec, baseline)
+            require_captured(connection, spec)
 
     def _store(
-        self,
-        resources: Sequence[Resource],
-        found: Mapping[Key, Mapping[str, str]],
-        used: Mapping[Key, Used],
-        known: frozenset[str] | None,
-    ) -> Plan:
-        """Write everything in one transaction."""
+        self, resources: Sequence[Resource], contents: Contents, known: frozenset[str] | None
+    ) -> tuple[list[Change], list[Stored]]:
+        """Write everything in one transaction; return what changed, and what waits."""
         now, lease = self._context.now(), self._controllers.lease()
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
-            plan = self._planned(connection, resources, found, used)
+            changes = make_plan(connection, resources, contents)
             for resource in resources:
                 store.require_edition(connection, resource.kind, resource.name, known)
-            _hold_alarms(connection, plan)
-            for entry in plan.planned:
-                if entry.action != "unchanged":
-                    self._put(connection, entry, lease)
-                elif entry.before is not None and _is_begun_again(connection, entry.before):
-                    store.begin_again(connection, entry.before, lease)
-            composites = [
-                definition
-                for entry in plan.of_kind("CompositeAlarm")
-                if entry.action != "unchanged"
-                and isinstance(definition := definition_of(entry.resource), CompositeDefinition)
-            ]
+            changed = [one for one in changes if one.action != "unchanged"]
+            alarms = [one.resource.name for one in changed if one.resource.kind in ALARM_KINDS]
+            if alarms:  # In the order of locks that all who change several keep.
+                hold_for_change(connection, alarms)
+            composites = []
+            for one in changed:
+                definition = self._put(connection, one, lease)
+                if isinstance(definition, CompositeDefinition):
+                    composites.append(definition)
             if composites:  # At once: their rules may name each other.
                 url = self._context.dashboard_url
                 put_composites(connection, composites, now, dashboard_url=url)
-            return replace(plan, pending=pending_of(connection, plan))
+            for one in changes:
+                row = one.before if one.action == "unchanged" else None
+                if row is not None and _is_begun_again(connection, row):
+                    store.begin_again(connection, row, lease)
+            return changes, _pending(connection, resources)
 
-    def _put(self, connection: Connection, entry: Planned, lease: Mapping[str, Any]) -> None:
+    def _put(
+        self, connection: Connection, change: Change, lease: Mapping[str, Any]
+    ) -> Definition | None:
         """Write one resource's row, and hand it to the package that acts on it at once."""
-        resource, before, who = entry.resource, entry.before, CURRENT.get()
+        resource, before, who = change.resource, change.before, CURRENT.get()
         row = Stored(
-            resource.kind, resource.name, resource.owner, resource.tags, entry.spec,
+            resource.kind, resource.name, resource.owner, resource.tags, change.spec,
             made={} if before is None else before.made,
-            content=entry.content,
+            content=change.content,
             applied_by={"subject": who.subject, "via": who.via},
         )  # fmt: skip
         if resource.kind in CONTROLLED:
@@ -238,27 +197,7 @@ class Applier:
         old = None if before is None else before.declared()
         verb, target = "create" if old is None else "update", f"{row.kind}/{row.name}"
         record(connection, verb, target, now, before=old, after=row.declared())
-
-    def _promote(self, name: str, wanted: str, expected: str | None) -> dict[str, Any]:
-        root, now = self._context.root, self._context.now()
-        with read_connection(self._context.engine) as connection:
-            name = store.get_ready(connection, "Baseline", name).name
-        version = find_version(root, name, wanted).version
-        loaded = load_version(root, name, version)
-        require_answerable_followers(self._context, name, loaded)
-        with self._context.engine.begin() as connection:
-            store.hold_all(connection)
-            row = store.get_ready(connection, "Baseline", name)
-            before, moved = row.made["version"], []
-            if before != version:
-                if expected is not None:
-                    require_in_use(row, expected)
-                signature = loaded.signature.to_json()
-                moved = move_version(connection, row, version, now, signature=signature)
-                for user in store.users_of(connection, "Baseline", name):
-                    if user.kind == "Endpoint" and not user.is_unfinished:
-                        store.begin_again(connection, user, self._controllers.lease())
-        return {"baseline": name, "before": before, "version": version, "monitors": moved}
+        return definition
 
     def _delete(self, kind: Kind, name: str, known: frozenset[str] | None) -> None:
         now = self._context.now()
@@ -312,11 +251,21 @@ def _is_begun_again(connection: Connection, row: Stored) -> bool:
     return model.is_unfinished or model.made.get("digest") != row.made["model_digest"]
 
 
-def _hold_alarms(connection: Connection, plan: Plan) -> None:
-    """Take the locks of all alarms that change in the order that all who change several keep."""
-    entries = [entry for kind in ALARM_KINDS for entry in plan.of_kind(kind)]
-    if names := [entry.resource.name for entry in entries if entry.action != "unchanged"]:
-        hold_for_change(connection, names)
+def _pending(connection: Connection, resources: Sequence[Resource]) -> list[Stored]:
+    """Return what waits for a controller after an apply, in the order in which it ends.
+
+    Of what is declared, and of what follows it; all endpoints that are declared, whose workers may
+    be starting.
+    """
+    found: dict[Key, Stored] = {}
+    for resource in resources:
+        row = store.get(connection, resource.kind, resource.name)
+        rows = [row] if row.kind == "Endpoint" or row.is_unfinished else []
+        if row.is_unfinished:
+            rows += store.users_of(connection, row.kind, row.name)
+        found |= {(one.kind, key_of(one.kind, one.name)): one for one in rows}
+    followers = [one for one in found.values() if one.kind in CONTROLLED]
+    return sorted(followers, key=lambda one: KINDS.index(one.kind))
 
 
 def _key(resource: Resource) -> Key:
@@ -330,7 +279,7 @@ def _check(resource: Resource) -> None:
     except ResourceError:
         raise
     except InputError as error:
-        # The rooms name what they refuse in their own way, or not at all.
+        # The packages name what they refuse in their own way, or not at all.
         kind = "alarm" if resource.kind in ALARM_KINDS else resource.kind.lower()
         own = f'{kind} "{resource.name}": '
         raise ResourceError(f"{resource}: {str(error).removeprefix(own)}") from error

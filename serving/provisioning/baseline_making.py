@@ -1,78 +1,187 @@
-"""From a declared Baseline to a version of it: read, fitted and, with a model, explained."""
+"""From a declared Baseline to a version of it: read, fitted and, with a model, explained.
+
+A rolling baseline gets another version whenever one is due, of the rows captured lately. Windows
+with violations of a monitor of the baseline are left out, or their drift would be learnt.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
+from sqlalchemy import Connection, select
+
+from driftline.access.principal import Principal
 from driftline.baseline import store as baselines
+from driftline.baseline.renewal import renewed
 from driftline.baseline.scripting import preprocessed, script_in
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.errors import InputError
+from driftline.errors import ConflictError, DriftlineError, InputError
 from driftline.formats.source import Source, open_source
 from driftline.monitors.captured_baseline import (
     EVENT_TIME,
     captured_rows,
     require_over,
+    rows_like,
     rows_origin,
 )
+from driftline.monitors.kind import DEFAULT_KIND
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import complete
+from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
+from driftline.monitors.tables import executions
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.worker_spec import WorkerSpec
-from driftline.serving.provisioning.renewal import require_answerable_followers
+from driftline.serving.provisioning.making import Finish, Made, Wanted
+from driftline.serving.provisioning.renewal import move_version, require_answerable_followers
 from driftline.serving.provisioning.signatures import positive_class
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
-from driftline.serving.resources.specs import BaselineSpec, CapturedData
+from driftline.serving.resources.specs import BaselineSpec, CapturedData, RollingSpec
 from driftline.serving.resources.store import Stored
 
-Made = Mapping[str, Any]
+log = logging.getLogger(__name__)
+
+Origin = Mapping[str, object]
 # What of a spec does not decide about the result, besides the data's bytes.
 _APART = ("data", "promote", "rolling")
 ROLE_FIELDS = set(BaselineSpec.model_fields) - {"model", "segments", "preprocess", *_APART}
+# A Monday, so that weeks end on Mondays.
+FIRST = datetime(1970, 1, 5, tzinfo=UTC)
 
 
-def make_baseline(
-    context: ServerContext, row: Stored, is_wanted: Callable[[str | None], bool]
-) -> Made | None:
-    """Keep a version of the declared data, if it is another one; return what is in use then.
-
-    ``is_wanted``: whether a version by the model of this digest is still waited for; None, and
-    nothing is kept, where it is not.
-    """
+def make_baseline(context: ServerContext, row: Stored, is_wanted: Wanted) -> Finish | None:
+    """Keep another version of the declared data, or of rows captured lately, where one is due."""
     spec, before = BaselineSpec.model_validate(row.spec), row.made
-    model = None if spec.model is None else _model_named(context, spec.model)
-    digest = None if model is None else model["digest"]
-    made = {**row.content, "model_digest": digest}
-    is_same = bool(before) and made.items() <= before.items()
-    if is_same and _deciding(before["spec"]) == _deciding(row.spec):
-        return {**before, "spec": row.spec}
-    baseline, origin = _fitted(context, spec, model)
-    is_candidate = bool(before) and spec.promote == "manual"
-    if not is_candidate:
-        require_answerable_followers(context, row.name, baseline)
-    if not is_wanted(digest):
+    model = _model(context, spec)
+    parts = {**row.content, "model_digest": model and model["digest"]}
+    kept = {key: before[key] for key in ("version", "signature", "rolled") if key in before}
+    made: dict[str, Any] = {**kept, **parts, "spec": row.spec}
+    baseline: baselines.Baseline | None = None
+    origin: Origin = {}
+    is_used = False
+    is_same = bool(before) and parts.items() <= before.items()
+    if not (is_same and _deciding(before["spec"]) == _deciding(row.spec)):
+        baseline, origin = _fitted(context, spec, model)
+        is_used = not before or spec.promote == "always"
+        if is_used:
+            require_answerable_followers(context, row.name, baseline)
+    elif spec.rolling is not None and rolls_in(row, before, context.now()) == timedelta():
+        window = rolling_window(spec.rolling, context.now())
+        made["rolled"] = {**row.spec["rolling"], "to": window.end.isoformat()}
+        try:
+            baseline, origin, is_used = _rolled(context, row, spec.rolling, window)
+        except DriftlineError as error:
+            if error.retriable:
+                raise
+            # What the rows do not hold now they hold at no later look either.
+            log.warning("baseline=%s no rolling version made: %s", row.name, error)
+    if not is_wanted() or _model(context, spec) != model:
         return None
-    version = baselines.put(context.root, row.name, baseline, context.now, origin)
-    if is_candidate:
-        return {**before, **made, "spec": row.spec}
-    signature = baseline.signature.to_json()
-    return {**made, "spec": row.spec, "version": version, "signature": signature}
+    if baseline is not None:
+        version = baselines.put(context.root, row.name, baseline, context.now, origin)
+        if is_used:
+            made |= {"version": version, "signature": baseline.signature.to_json()}
+    return partial(_put, context, row, made)
+
+
+def rolls_in(row: Stored, made: Made, now: datetime) -> timedelta | None:
+    """Return after how long the next version of a rolling baseline is due; None of all others."""
+    if row.spec["rolling"] is None:
+        return None
+    spec = RollingSpec.model_validate(row.spec["rolling"])
+    end = rolling_window(spec, now).end
+    if made.get("rolled") != {**row.spec["rolling"], "to": end.isoformat()}:
+        return timedelta()
+    return end + _days(spec.every) + _days(spec.gap) - now
+
+
+def rolling_window(spec: RollingSpec, now: datetime) -> Window:
+    """Return the span of time that the newest version is of: the same until the next is due."""
+    length, every, gap = (_days(text) for text in (spec.length, spec.every, spec.gap))
+    end = FIRST + (now - gap - FIRST) // every * every
+    return Window(end - length, end)
+
+
+def _days(text: str) -> timedelta:
+    """Return a length of time that is written as "30d"."""
+    return timedelta(days=int(text.removesuffix("d")))
+
+
+def _put(
+    context: ServerContext, row: Stored, made: Made, connection: Connection, now: Stored
+) -> Made | None:
+    """Have the version used by all that follow, unless its model, or what is used, has changed."""
+    name, version, before = now.spec["model"], made["version"], row.made.get("version")
+    model = None if name is None else store.get(connection, "Model", name).made["digest"]
+    if model != made["model_digest"]:
+        return None
+    if now.made.get("version") != before:  # Another one came into use meanwhile.
+        if version != before and made.get("rolled") == row.made.get("rolled"):
+            raise ConflictError("another version came into use while this was made; apply it again")
+        return {**made, **{key: now.made[key] for key in ("version", "signature")}}
+    if version != before:
+        who = Principal(roles=frozenset(), **row.applied_by)
+        move_version(connection, now, version, context.now(), principal=who)
+    return made
+
+
+def _rolled(
+    context: ServerContext, row: Stored, spec: RollingSpec, window: Window
+) -> tuple[baselines.Baseline, Origin, bool]:
+    """Return the version in use with the distributions of captured rows, and whether to use it."""
+    used = baselines.get(context.root, row.name, row.made["version"])
+    with read_connection(context.engine) as connection:
+        left_out = _violated(connection, row.name, spec.endpoint, window)
+    signature = require_signature(context.engine, spec.endpoint)
+    rows = rows_like(context.root, spec.endpoint, used, window, signature, without=left_out)
+    baseline = renewed(used, rows, event_time=EVENT_TIME)
+    found = compare_versions(used, baseline)
+    is_same = found.decided and not found.changed
+    is_used = spec.promote == "always" or (spec.promote == "unchanged" and is_same)
+    if is_used:
+        require_answerable_followers(context, row.name, baseline)
+    log.info("baseline=%s rolling promoted=%s: %s", row.name, is_used, found.summary)
+    stamps = [one.stamp for one in left_out]
+    origin = rows_origin(window, endpoint=spec.endpoint, rolling=True, left_out=stamps)
+    return baseline, origin, is_used
+
+
+def _violated(connection: Connection, baseline: str, endpoint: str, window: Window) -> list[Window]:
+    """Return the windows in which monitors of data quality of a baseline found violations."""
+    table = executions.c
+    query = (
+        select(table.window_start, table.window_end)
+        .distinct()
+        .where(
+            table.baseline == baseline,
+            table.endpoint == endpoint,
+            table.kind == DEFAULT_KIND,
+            table.is_current,
+            table.violation_count > 0,
+            table.window_end > window.start,
+            table.window_start < window.end,
+        )
+        .order_by(table.window_start)
+    )
+    return [Window(*one) for one in connection.execute(query)]
 
 
 def _fitted(
     context: ServerContext, spec: BaselineSpec, model: Made | None
-) -> tuple[baselines.Baseline, Mapping[str, object]]:
+) -> tuple[baselines.Baseline, Origin]:
     """Fit a baseline; return it, and what it is made of."""
     roles = Roles.of(**spec.model_dump(include=ROLE_FIELDS))
     data: object = spec.data
-    origin: Mapping[str, object] = {"data": spec.data}
+    origin: Origin = {"data": spec.data}
     if isinstance(spec.data, CapturedData):
         data, origin = _captured(context, spec)
         roles = replace(roles, timestamp=roles.timestamp or EVENT_TIME)
@@ -87,7 +196,7 @@ def _fitted(
     return complete(fitted), origin
 
 
-def _captured(context: ServerContext, spec: BaselineSpec) -> tuple[Source, Mapping[str, object]]:
+def _captured(context: ServerContext, spec: BaselineSpec) -> tuple[Source, Origin]:
     """Open the captured rows that a spec names, and say which these are."""
     if spec.preprocess is not None:
         raise InputError("preprocess with captured data; expected files, which it can read")
@@ -100,12 +209,14 @@ def _captured(context: ServerContext, spec: BaselineSpec) -> tuple[Source, Mappi
     return rows, rows_origin(window, endpoint=name)
 
 
-def _model_named(context: ServerContext, name: str) -> Made:
-    """Return what a model consists of that explains."""
+def _model(context: ServerContext, spec: BaselineSpec) -> Made | None:
+    """Return what the model consists of that explains; None without one."""
+    if spec.model is None:
+        return None
     with read_connection(context.engine) as connection:
-        made = store.get_ready(connection, "Model", name).made
+        made = store.get_ready(connection, "Model", spec.model).made
     if "file" not in made:
-        raise InputError(f'model "{name}" is many models; expected one of mode SingleModel')
+        raise InputError(f'model "{spec.model}" is many models; expected one of mode SingleModel')
     return made
 
 

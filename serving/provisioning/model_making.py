@@ -5,44 +5,28 @@ What runs a user's code is a worker of its own, which ends afterwards.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from driftline.errors import InputError
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.multi_model.alike import most_alike
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.provisioning.making import Finish, Made, Wanted, to_its_end
 from driftline.serving.resources.model_specs import MULTI_MODEL, command_of, containers_of
 from driftline.serving.resources.store import Stored
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-Made = Mapping[str, Any]
-
-
-async def to_its_end(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """Do work in a thread; who cancels waits for its end, because a thread cannot be stopped."""
-    done = asyncio.create_task(asyncio.to_thread(work, *given, **named))
-    is_cancelled = False
-    while not done.done():
-        try:
-            await asyncio.wait([done])
-        except asyncio.CancelledError:
-            is_cancelled = True
-    if is_cancelled:
-        done.exception()  # Nobody asks for it any more.
-        raise asyncio.CancelledError
-    return done.result()
+async def make_model(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:
+    """Copy and load the models of a declared Model."""
+    made = await _made(context, row)
+    return lambda _connection, _row: made
 
 
-async def make_model(context: ServerContext, row: Stored) -> Made:
-    """Copy and load the models of a declared Model; return what it consists of."""
+async def _made(context: ServerContext, row: Stored) -> Made:
     trusted = context.settings.serving.trust_pickle and row.spec.get("trust_pickle") is not False
     made: Made = {"spec": row.spec, "trust_pickle": trusted}
     if containers_of(row.spec):
@@ -77,25 +61,21 @@ async def _describe(
 async def _describe_many(
     context: ServerContext, row: Stored, *, trusted: bool
 ) -> Mapping[str, Any] | None:
-    """Learn from some models below a prefix what most of them take and answer."""
-    examples = row.content["source"].split()
+    """Learn from the first model below a prefix that can be loaded what all take and answer."""
     limit = row.spec["disk_limit_mb"] << 20
     folder, check = context.models.local_folder, context.reach.check
     files = FileCache(row.spec["model_data_prefix"], folder, limit, check)
     problem: InputError | None = None
-    known: list[Mapping[str, Any]] = []
     try:
-        for example in examples:
+        for example in row.content["source"].splitlines():
             try:
                 async with files.copy(example) as (copy, _):
                     path = str(copy.path)
-                    known.append(await _describe(context, row, path, example, trusted=trusted))
+                    return await _describe(context, row, path, example, trusted=trusted)
             except InputError as error:
                 problem = problem or InputError(f'model "{example}" below the prefix: {error}')
-            if known and most_alike(known)[1] > len(examples) // 2:
-                break  # The rest could not outvote them.
     finally:
         await files.close()
-    if problem is not None and not known:
+    if problem is not None:
         raise problem
-    return most_alike(known)[0] if known else None
+    return None

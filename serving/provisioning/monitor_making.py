@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -12,13 +11,15 @@ from sqlalchemy import Connection
 from driftline.baseline.store import find_version
 from driftline.baseline.store import get as load_version
 from driftline.capture.windows.window import ROW_IDS
-from driftline.errors import InputError
-from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.database.engine import read_connection
+from driftline.monitors.definitions import put_definition
 from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.catalog import require_answerable
 from driftline.monitors.rules.fitting import require_columns, require_fit, require_types
 from driftline.monitors.rules.ruleset import RuleSet
-from driftline.serving.provisioning.definitions import definition_of
+from driftline.serving.context import ServerContext
+from driftline.serving.provisioning.definitions import monitor_of
+from driftline.serving.provisioning.making import Finish, Made, Wanted
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import Resource
 from driftline.serving.resources.specs import Kind, MonitorSpec, baseline_and_pin
@@ -26,29 +27,39 @@ from driftline.serving.resources.store import Stored
 from driftline.signature import Signature
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """The version of a baseline that a monitor would use, and why its windows would all fail."""
+def make_monitor(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:
+    """Find the version of its baseline that a monitor uses, and store what schedulers run."""
+    name, _ = baseline_and_pin(row.spec["baseline"])
+    with read_connection(context.engine) as connection:
+        used = store.get(connection, "Baseline", name)
+    version = version_used(context.root, row.spec, used)
 
-    in_use: str  # The version of those that follow.
-    version: str
-    problem: InputError | None
+    def finish(connection: Connection, now: Stored) -> Made | None:
+        baseline = store.get(connection, "Baseline", name)
+        if baseline.made["version"] != used.made["version"]:
+            return None
+        require_captured(connection, now.spec)
+        spec = MonitorSpec.model_validate(now.spec)
+        found = monitor_of(Resource("Monitor", now.name, spec, now.owner, now.tags), spec)
+        endpoint = found.endpoint and store.get(connection, "Endpoint", found.endpoint).name
+        found = replace(found, endpoint=endpoint, baseline=baseline.name, baseline_version=version)
+        put_definition(connection, found, context.now())
+        return now.made
+
+    return finish
 
 
-def version_used(root: str, spec: Mapping[str, Any], baseline: Stored) -> Used:
-    """Find the version that a monitor would use, and look whether it can judge by it."""
+def version_used(root: str, spec: Mapping[str, Any], baseline: Stored) -> str:
+    """Return the version that a monitor uses; InputError where all its windows would fail by it."""
     kind, rules = kind_named(spec["kind"]), RuleSet.of(spec["rules"])
-    in_use = version = baseline.made["version"]
-    try:
-        if (pin := baseline_and_pin(spec["baseline"])[1]) is not None:
-            version = find_version(root, baseline.name, pin).version
-        if kind.uses_labels or rules:
-            loaded = load_version(root, baseline.name, version)
-            require_answerable(loaded, kind)
-            require_fit(rules, loaded)
-    except InputError as error:
-        return Used(in_use, version, error)
-    return Used(in_use, version, None)
+    version: str = baseline.made["version"]
+    if (pin := baseline_and_pin(spec["baseline"])[1]) is not None:
+        version = find_version(root, baseline.name, pin).version
+    if kind.uses_labels or rules:
+        loaded = load_version(root, baseline.name, version)
+        require_answerable(loaded, kind)
+        require_fit(rules, loaded)
+    return version
 
 
 def require_captured(connection: Connection, spec: Mapping[str, Any]) -> None:
@@ -59,9 +70,7 @@ def require_captured(connection: Connection, spec: Mapping[str, Any]) -> None:
     baseline, pin = baseline_and_pin(spec["baseline"])
     if not spec["rules"] or spec["source"] or pin is not None:
         return
-    needed: tuple[tuple[Kind, str], ...] = (
-        ("Endpoint", spec["endpoint"]), ("Baseline", baseline)
-    )  # fmt: skip
+    needed: tuple[tuple[Kind, str], ...] = (("Endpoint", spec["endpoint"]), ("Baseline", baseline))
     texts = [store.get(connection, *one).made.get("signature") or "" for one in needed]
     if not all(texts):
         return
@@ -71,17 +80,3 @@ def require_captured(connection: Connection, spec: Mapping[str, Any]) -> None:
     rules = RuleSet.of(spec["rules"])
     require_columns(rules, [*ROW_IDS, *captured, *known])
     require_types(rules, captured)
-
-
-def put_monitor(
-    connection: Connection, row: Stored, baseline: Stored, version: str, now: datetime
-) -> None:
-    """Store what schedulers run of a declared monitor."""
-    spec = MonitorSpec.model_validate(row.spec)
-    definition = definition_of(Resource("Monitor", row.name, spec, row.owner, row.tags))
-    assert isinstance(definition, MonitorDefinition)
-    endpoint = definition.endpoint
-    if endpoint:
-        endpoint = store.get(connection, "Endpoint", endpoint).name
-    named = replace(definition, endpoint=endpoint, baseline=baseline.name, baseline_version=version)
-    put_definition(connection, named, now)

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from graphlib import CycleError, TopologicalSorter
+from itertools import islice
 from typing import Any, Literal
 
 from sqlalchemy import Connection
 
 from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.errors import ConflictError, InputError
-from driftline.serving.hosting.multi_model.target_model import (
-    checked_target_model,
-)
-from driftline.serving.provisioning.containers import check_containers
-from driftline.serving.provisioning.definitions import channel_of, require_order
+from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
+from driftline.monitors.report.datapoints import OWN_NAMES
+from driftline.monitors.schedule import Schedule, windows_from
+from driftline.serving.hosting.multi_model.target_model import checked_target_model
+from driftline.serving.hosting.usage import machine_memory_bytes
+from driftline.serving.provisioning.definitions import channel_of
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoint_specs import EndpointConfigSpec, variants_and_shadows
+from driftline.serving.resources.endpoint_specs import (
+    ConfiguredEndpoint,
+    EndpointConfigSpec,
+    ResolvedEndpoint,
+    variants_and_shadows,
+)
 from driftline.serving.resources.model_specs import (
     DIRECT,
     MULTI_MODEL,
@@ -28,15 +36,11 @@ from driftline.serving.resources.model_specs import (
     TRANSFORM_VARIANT,
     containers_of,
 )
-from driftline.serving.resources.resources import (
-    ALARM_KINDS,
-    Resource,
-    ResourceError,
-    key_of,
-)
+from driftline.serving.resources.resources import ALARM_KINDS, Resource, ResourceError, key_of
+from driftline.serving.resources.spec import Spec
 from driftline.serving.resources.specs import (
-    KINDS,
     SECRET_FIELDS,
+    AlarmSpec,
     BaselineSpec,
     ChannelSpec,
     CompositeAlarmSpec,
@@ -50,17 +54,20 @@ Action = Literal["create", "update", "unchanged"]
 Key = tuple[Kind, str]
 
 _MAX_SHOWN = 60
+# Any week would do: schedules repeat. It begins on a Monday.
+_SOME_TIME = datetime(2024, 1, 1, tzinfo=UTC)
+_WINDOWS_COMPARED = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class Change:
     """One declared resource, what is stored under its name, and what would change."""
 
     resource: Resource
     spec: Mapping[str, Any]
     before: Stored | None
     content: Mapping[str, str]
-    fields: tuple[str, ...] = ()
+    fields: tuple[str, ...]  # Each change in a line.
 
     @property
     def action(self) -> Action:
@@ -69,259 +76,266 @@ class Planned:
             return "create"
         return "update" if self.fields else "unchanged"
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that one apply does, in the order of its doing."""
-
-    planned: Sequence[Planned]
-    is_dry_run: bool = False
-    # What becomes ready, or fails, after it was stored.
-    pending: Sequence[Stored] = ()
-
-    def of_kind(self, kind: Kind) -> list[Planned]:
-        """Return the planned resources of a kind."""
-        return [entry for entry in self.planned if entry.resource.kind == kind]
-
     def as_dict(self) -> dict[str, object]:
-        """Return the plan as plain JSON values: one change for each resource."""
-        return {
-            "dry_run": self.is_dry_run,
-            "changes": [
-                {
-                    "action": entry.action,
-                    "kind": entry.resource.kind,
-                    "name": entry.resource.name,
-                    "fields": list(entry.fields),
-                }
-                for entry in self.planned
-            ],
-            "pending": [
-                {"kind": row.kind, "name": row.name, "generation": row.generation}
-                for row in self.pending
-            ],
-        }
+        """Return it as plain JSON values."""
+        kind, name = self.resource.kind, self.resource.name
+        return {"action": self.action, "kind": kind, "name": name, "fields": list(self.fields)}
+
+
+class Wanted:
+    """The resources as they would be: those that are declared count in place of those stored."""
+
+    def __init__(self, connection: Connection, resources: Sequence[Resource]) -> None:
+        self.connection = connection
+        self.declared = {(one.kind, one.key): one for one in resources}
+
+    def find(self, kind: Kind, name: str) -> tuple[str, Mapping[str, Any]] | None:
+        """Return a resource's name, as it is spelled, and its spec; None if it does not exist."""
+        if (one := self.declared.get((kind, key_of(kind, name)))) is not None:
+            return one.name, one.spec.model_dump(mode="json")
+        row = store.find(self.connection, kind, name)
+        return None if row is None else (row.name, row.spec)
+
+    def get(self, user: Resource, kind: Kind, name: str) -> tuple[str, Mapping[str, Any]]:
+        """Return what a resource needs; ResourceError, with the nearest name, if it is missing."""
+        if (found := self.find(kind, name)) is not None:
+            return found
+        names = [one.name for one in self.declared.values() if one.kind == kind]
+        names += [row.name for row in store.list_kind(self.connection, kind)]
+        near = nearest(name, names) or f"there is no {kind} yet"
+        if kind == "Channel" and name.startswith("arn:"):
+            near = "actions are names of Channels here, no ARNs"
+        raise ResourceError(
+            f'{user}: {kind} "{name}" does not exist; {near}; declare it, too, or name one that '
+            "does"
+        )
+
+
+def apply_defaults(connection: Connection, resources: Sequence[Resource]) -> list[Resource]:
+    """Fill in what alarms of a monitor leave out, and what the config of an endpoint says.
+
+    Monitors that others depend on are named as they were declared, whatever the case.
+    """
+    wanted = Wanted(connection, resources)
+
+    def filled(resource: Resource) -> Spec:
+        match resource.spec:
+            case AlarmSpec(monitor=str() as monitor) as spec:
+                return _filled(resource, spec, *wanted.get(resource, "Monitor", monitor))
+            case ConfiguredEndpoint() as spec:
+                config = wanted.get(resource, "EndpointConfig", spec.config)[1]
+                return ResolvedEndpoint.of(spec, config)
+            case MonitorSpec() as spec:
+                found = [wanted.find("Monitor", name) or (name, {}) for name in spec.depends_on]
+                return spec.model_copy(update={"depends_on": [name for name, _ in found]})
+        return resource.spec
+
+    return [replace(one, spec=filled(one)) for one in resources]
 
 
 def make_plan(
     connection: Connection,
     resources: Sequence[Resource],
-    found: Mapping[Key, Mapping[str, str]],
-) -> Plan:
-    """Compare declared resources with stored ones."""
-    declared = {(resource.kind, resource.key) for resource in resources}
-    planned = []
+    contents: Mapping[Key, Mapping[str, str]],
+) -> list[Change]:
+    """Compare declared resources with stored ones; ``contents``: digests of their files."""
+    wanted = Wanted(connection, resources)
+    changes = []
     for resource in resources:
-        spec = _stored_spec(resource)
-        needed = store.needs(resource.kind, spec)
-        if isinstance(resource.spec, BaselineSpec) and resource.spec.rolling is not None:
-            # It must be there, though it may be deleted before the baseline, which it may need.
-            needed.append(("Endpoint", resource.spec.rolling.endpoint))
-        for kind, name in needed:
-            is_known = (kind, key_of(kind, name)) in declared
-            if not is_known and store.find(connection, kind, name) is None:
-                names = [one.name for one in resources if one.kind == kind]
-                names += [row.name for row in store.list_kind(connection, kind)]
-                near = nearest(name, names) or f"there is no {kind} yet"
-                if kind == "Channel" and name.startswith("arn:"):
-                    near = "actions are names of Channels here, no ARNs"
-                raise ResourceError(
-                    f'{resource}: {kind} "{name}" does not exist; {near}; declare it, too, or '
-                    "name one that does"
-                )
-        before = store.find(connection, resource.kind, resource.name)
+        spec, before = _stored_spec(resource), store.find(connection, resource.kind, resource.name)
         if before is not None and before.name != resource.name:
             raise ConflictError(
                 f'{resource}: "{before.name}" exists; names differ by more than case'
             )
-        _check(connection, resource, spec, resources, declared)
-        content = found.get((resource.kind, resource.key), {})
-        is_signed = resource.kind == "Channel" and spec["type"] == "webhook"
-        if before is not None and is_signed and spec["secret"] is None:
+        _check(wanted, resource, spec)
+        if before is not None and spec.get("type") == "webhook" and spec["secret"] is None:
             # Without a secret a channel keeps the one it has.
             spec = {**spec, "secret": before.spec.get("secret")}
+        content = contents[resource.kind, resource.key]
         fields = () if before is None else _differences(before, resource, spec, content)
         if resource.kind == "EndpointConfig" and before is not None and before.spec != spec:
             raise ConflictError(
                 f"{resource}: exists with other fields ({fields[0]}); an EndpointConfig does not "
                 "change: declare one under another name, and name that in the Endpoint's config"
             )
-        planned.append(Planned(resource, spec, before, content, fields))
+        changes.append(Change(resource, spec, before, content, fields))
     if any(isinstance(one.spec, MonitorSpec) and one.spec.depends_on for one in resources):
-        require_order(connection, resources)
-    return Plan(planned)
+        _require_order(wanted)
+    return changes
 
 
-def pending_of(connection: Connection, plan: Plan) -> list[Stored]:
-    """Return what waits for a controller after an apply, in the order in which it ends.
-
-    Of what is declared, and of what follows it; all endpoints that are declared, whose workers may
-    be starting.
-    """
-    found: dict[Key, Stored] = {}
-    for entry in plan.planned:
-        kind, name = entry.resource.kind, entry.resource.name
-        row = store.get(connection, kind, name)
-        if row.is_unfinished or kind == "Endpoint":
-            users = store.users_of(connection, kind, name) if row.is_unfinished else []
-            found |= {(one.kind, key_of(one.kind, one.name)): one for one in (row, *users)}
-    followers = [one for one in found.values() if one.kind in store.CONTROLLED]
-    return sorted(followers, key=lambda one: KINDS.index(one.kind))
-
-
-def _check(
-    connection: Connection,
-    resource: Resource,
-    spec: Mapping[str, Any],
-    resources: Sequence[Resource],
-    declared: Set[Key],
-) -> None:
+def _check(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
     """Refuse what does not fit other resources, declared or stored."""
     given = resource.spec
+    for kind, name in store.needs(resource.kind, spec):
+        wanted.get(resource, kind, name)
+    if isinstance(given, BaselineSpec) and given.rolling is not None:
+        # It must be there, though it may be deleted before the baseline, which it may need.
+        wanted.get(resource, "Endpoint", given.rolling.endpoint)
     if resource.kind in ALARM_KINDS:
-        _check_alarm(connection, resource, declared)
-    if resource.kind == "Model":
-        read = partial(_spec_of, connection, "Model", declared=resources)
-        check_containers(connection, resource, spec, read)
-    if isinstance(given, MonitorSpec) and given.variant is not None:
-        _check_variant(connection, resource, given, resources)
-    if isinstance(given, MonitorSpec) and given.target_model is not None:
-        _check_target_model(connection, resource, given, resources)
-    if isinstance(given, EndpointConfigSpec):
-        _check_modes(connection, resource, spec, resources)
+        _check_alarm(wanted, resource)
+    elif resource.kind == "Model":
+        _check_containers(wanted, resource, spec)
+    elif isinstance(given, MonitorSpec):
+        _check_variant(wanted, resource, given)
+    elif isinstance(given, EndpointConfigSpec):
+        _check_modes(wanted, resource, spec)
 
 
-def known_targets(connection: Connection, resources: Sequence[Resource]) -> frozenset[str]:
-    """Return the keys of declared channels that are stored with the same type and URL."""
-    found = set()
-    for resource in resources:
-        if isinstance(resource.spec, ChannelSpec):
-            before = store.find(connection, resource.kind, resource.name)
-            spec = _stored_spec(resource)
-            if before is not None and all(
-                before.spec.get(key) == spec[key] for key in ("type", "url")
-            ):
-                found.add(resource.key)
-    return frozenset(found)
+def _check_alarm(wanted: Wanted, resource: Resource) -> None:
+    """Refuse names that an alarm of the other kind has, and rules on alarms that do not exist."""
+    for kind in ALARM_KINDS:
+        if kind != resource.kind and wanted.find(kind, resource.name) is not None:
+            raise ConflictError(
+                f"{resource}: there is a {kind} of this name; names of alarms are unique over all "
+                "kinds"
+            )
+    if not isinstance(resource.spec, CompositeAlarmSpec):
+        return
 
+    def is_missing(name: str) -> bool:
+        return all(wanted.find(kind, name) is None for kind in ALARM_KINDS)
 
-def _check_variant(
-    connection: Connection, resource: Resource, spec: MonitorSpec, declared: Sequence[Resource]
-) -> None:
-    """Refuse a variant that the endpoint served here does not have."""
-    endpoint = _spec_of(connection, "Endpoint", str(spec.endpoint), declared)
-    names = [variant["variant_name"] for variant in variants_and_shadows(endpoint)]
-    # An app of somebody else's may answer under any.
-    if names and spec.variant not in (*names, TRANSFORM_VARIANT):
+    if missing := list(filter(is_missing, Rule.parse(resource.spec.alarm_rule).names)):
+        # CloudWatch's own sentence, then what mends it.
         raise ResourceError(
-            f'{resource}: spec.variant "{spec.variant}"; endpoint "{spec.endpoint}" has '
-            f"{', '.join(names)}"
+            f"{resource}: Could not save the composite alarm as alarms [{', '.join(missing)}] "
+            "in the alarm rule do not exist; declare them, too, or name others"
+        )
+    suppressor = resource.spec.actions_suppressor
+    if suppressor is not None and is_missing(alarm_name(suppressor)):
+        raise ResourceError(
+            f'{resource}: actions_suppressor "{suppressor[:_MAX_SHOWN]}" does not exist; '
+            "expected the name or ARN of an alarm"
         )
 
 
-def _check_target_model(
-    connection: Connection, resource: Resource, spec: MonitorSpec, declared: Sequence[Resource]
-) -> None:
-    """Refuse what names no model, or is of an endpoint that does not serve many."""
-    name = str(spec.target_model)
+def _check_containers(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
+    """Refuse containers that are no single model each, or that exceed memory together."""
+    if spec["mode"] != SINGLE_MODEL:
+        for row in store.list_kind(wanted.connection, "Model"):
+            if resource.key in {key_of("Model", one) for one in containers_of(row.spec).values()}:
+                raise ResourceError(
+                    f'{resource}: spec.mode {spec["mode"]}, while Model "{row.name}" has it as a '
+                    f"container; expected mode {SINGLE_MODEL}"
+                )
+    size = 0
+    for hostname, name in containers_of(spec).items():
+        one = wanted.get(resource, "Model", name)[1]
+        if (mode := one["mode"]) != SINGLE_MODEL:
+            raise ResourceError(
+                f'{resource}: container "{hostname}" is Model "{name}" of mode {mode}; expected '
+                f"one of mode {SINGLE_MODEL}"
+            )
+        size += one["memory_size_in_mb"] or 0
+    most = spec["memory_size_in_mb"] or machine_memory_bytes() >> 20
+    if containers_of(spec) and size > most:
+        raise ResourceError(
+            f"{resource}: its containers may use {size:,} MiB together, of {most:,} MiB in all; "
+            "lower their memory_size_in_mb, or take containers out"
+        )
+
+
+def _check_variant(wanted: Wanted, resource: Resource, spec: MonitorSpec) -> None:
+    """Refuse a variant, or a target model, that the endpoint served here does not have."""
+    endpoint = wanted.get(resource, "Endpoint", spec.endpoint)[1] if spec.endpoint else {}
+    variants = {one["variant_name"]: one["model_name"] for one in variants_and_shadows(endpoint)}
+    # An app of somebody else's may answer under any.
+    if variants and spec.variant not in (None, TRANSFORM_VARIANT, *variants):
+        raise ResourceError(
+            f'{resource}: spec.variant "{spec.variant}"; endpoint "{spec.endpoint}" has '
+            f"{', '.join(variants)}"
+        )
+    if (name := spec.target_model) is None:
+        return
     try:
         checked_target_model(name)
     except InputError as error:
         raise ResourceError(f"{resource}: spec.target_model: {error}") from error
-    endpoint = _spec_of(connection, "Endpoint", str(spec.endpoint), declared)
-    variants = variants_and_shadows(endpoint)
-    models = [
-        _spec_of(connection, "Model", variant["model_name"], declared)
-        for variant in variants
-        if spec.variant in (None, variant["variant_name"])
-    ]
-    hostnames = [one for model in models if model["mode"] == DIRECT for one in containers_of(model)]
-    is_many = any(model["mode"] == MULTI_MODEL for model in models)
-    if variants and not is_many and name not in hostnames:
-        listed = (
-            f"the containers {', '.join(hostnames)}"
-            if hostnames
-            else ("no Model of mode MultiModel or Direct")
-        )
+    names = [model for own, model in variants.items() if spec.variant in (None, own)]
+    models = [wanted.get(resource, "Model", model)[1] for model in names]
+    hostnames = [host for one in models if one["mode"] == DIRECT for host in containers_of(one)]
+    if models and name not in hostnames and all(one["mode"] != MULTI_MODEL for one in models):
+        listed = f"the containers {', '.join(hostnames)}"
         raise ResourceError(
-            f'{resource}: spec.target_model "{name[:80]}"; endpoint "{spec.endpoint}" has {listed}'
+            f'{resource}: spec.target_model "{name[:80]}"; endpoint "{spec.endpoint}" has '
+            f"{listed if hostnames else 'no Model of mode MultiModel or Direct'}"
         )
 
 
-def _check_modes(
-    connection: Connection,
-    resource: Resource,
-    spec: Mapping[str, Any],
-    declared: Sequence[Resource],
-) -> None:
+def _check_modes(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
     """Refuse models that cannot be served in an endpoint's form.
 
     With many models, queued requests would not say which one they are for, and serverless workers
     would hold none for long.
     """
-    is_queued = bool(spec["async_inference_config"])
+    modes: tuple[str, ...]
     for variant in variants_and_shadows(spec):
-        is_serverless = "serverless_config" in variant
-        if not is_queued and not is_serverless:
+        if "serverless_config" in variant:
+            field, modes = "serverless_config", (SINGLE_MODEL,)
+        elif spec["async_inference_config"]:
+            field, modes = "async_inference_config", (SINGLE_MODEL, SERIAL)
+        else:
             continue
-        name = variant["model_name"]
-        mode = _spec_of(connection, "Model", name, declared)["mode"]
-        field, modes = "async_inference_config", [SINGLE_MODEL, SERIAL]
-        if is_serverless:
-            field, modes = "serverless_config", [SINGLE_MODEL]
-        if mode not in modes:
+        name, model = wanted.get(resource, "Model", variant["model_name"])
+        if model["mode"] not in modes:
             raise ResourceError(
-                f'{resource}: spec.{field} with Model "{name}" of mode {mode}; '
+                f'{resource}: spec.{field} with Model "{name}" of mode {model["mode"]}; '
                 f"expected a Model of mode {' or '.join(modes)}, or no {field}"
             )
 
 
-def _spec_of(
-    connection: Connection, kind: Kind, name: str, declared: Sequence[Resource]
-) -> Mapping[str, Any]:
-    """Return the spec of a resource that is declared now, or was before."""
-    key = key_of(kind, name)
-    for one in declared:
-        if (one.kind, one.key) == (kind, key):
-            found: Mapping[str, Any] = one.spec.model_dump(mode="json")
-            return found
-    return store.get(connection, kind, name).spec
+def _require_order(wanted: Wanted) -> None:
+    """Refuse monitors that depend on each other in a circle."""
+    rows = store.list_kind(wanted.connection, "Monitor")
+    waits = {row.name: row.spec["depends_on"] for row in rows}
+    for one in wanted.declared.values():
+        if isinstance(one.spec, MonitorSpec):
+            waits[one.name] = one.spec.depends_on
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        # By graphlib each is before the next one; each of these waits for the next.
+        circle = list(reversed(error.args[1]))
+        raise ResourceError(
+            f'Monitor "{circle[0]}": spec.depends_on makes a circle, {" -> ".join(circle)}; '
+            "expected monitors that do not wait for each other"
+        ) from error
 
 
-def _check_alarm(connection: Connection, resource: Resource, declared: Set[Key]) -> None:
-    """Refuse names that an alarm of the other kind has, and rules on alarms that do not exist."""
-
-    def is_known(kind: Kind, name: str) -> bool:
-        return (kind, name) in declared or store.find(connection, kind, name) is not None
-
-    for kind in ALARM_KINDS:
-        if kind != resource.kind and is_known(kind, resource.name):
-            raise ConflictError(
-                f"{resource}: {_article(kind)} has this name; names of alarms are unique over all "
-                "kinds"
-            )
-    if isinstance(resource.spec, CompositeAlarmSpec):
-
-        def is_alarm(name: str) -> bool:
-            return any(is_known(kind, name) for kind in ALARM_KINDS)
-
-        names = Rule.parse(resource.spec.alarm_rule).names
-        if missing := [one for one in names if not is_alarm(one)]:
-            # CloudWatch's own sentence, then what mends it.
-            raise ResourceError(
-                f"{resource}: Could not save the composite alarm as alarms [{', '.join(missing)}] "
-                "in the alarm rule do not exist; declare them, too, or name others"
-            )
-        suppressor = resource.spec.actions_suppressor
-        if suppressor is not None and not is_alarm(alarm_name(suppressor)):
-            raise ResourceError(
-                f'{resource}: actions_suppressor "{suppressor[:_MAX_SHOWN]}" does not exist; '
-                "expected the name or ARN of an alarm"
-            )
+def _filled(
+    resource: Resource, spec: AlarmSpec, name: str, monitor: Mapping[str, Any]
+) -> AlarmSpec:
+    """Return the spec of an alarm of a monitor with namespace, dimensions and period."""
+    if spec.metrics is not None:
+        raise ResourceError(f"{resource}: spec.monitor and spec.metrics; expected one of them")
+    metric = spec.metric_name or "violations"
+    own = OWN_METRICS if metric in OWN_NAMES else kind_named(monitor["kind"]).namespace
+    namespace, place = metric_place(spec.namespace or own, name, monitor["endpoint"])
+    filled: AlarmSpec = spec.model_copy(
+        update={
+            "monitor": name,
+            "namespace": namespace,
+            "metric_name": metric,
+            "dimensions": {**place, **spec.dimensions},
+            "period": spec.period or _window_s(resource, monitor),
+        }
+    )
+    return filled
 
 
-def _article(kind: Kind) -> str:
-    return "a composite alarm" if kind == "CompositeAlarm" else "a metric alarm"
+def _window_s(resource: Resource, monitor: Mapping[str, Any]) -> int:
+    """Return the length of a monitor's windows in seconds, but where clocks are changed."""
+    timetable = Schedule(monitor["schedule"], monitor["time_zone"])
+    windows = islice(windows_from(timetable, _SOME_TIME), _WINDOWS_COMPARED)
+    lengths = {round(window.length.total_seconds()) for window in windows}
+    if len(lengths) != 1:
+        raise ResourceError(
+            f'{resource}: spec.monitor with schedule "{monitor["schedule"]}", whose windows '
+            f"{'differ in length' if lengths else 'have no length'}; expected spec.period, in "
+            "seconds"
+        )
+    return lengths.pop()
 
 
 def _stored_spec(resource: Resource) -> dict[str, Any]:
@@ -345,27 +359,27 @@ def _differences(
     before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return one line for each change."""
-    lines = [*_lines("spec", before.spec, spec)]
-    lines += _lines("owner", before.owner, resource.owner)
-    lines += _lines("tags", dict(before.tags), dict(resource.tags))
+    data = "the reference data have changed"
+    if spec.get("promote") == "manual":
+        data += (
+            f" and make a candidate, which driftline baseline show {resource.name} lists, to be "
+            "promoted"
+        )
     changed = {
         "digest": "the model's file holds other bytes",
-        "fingerprint": "the reference data have changed" + _candidate(resource.name, spec),
+        "fingerprint": data,
         "script": "the preprocess script has changed",
     }
-    lines += [
-        said
-        for key, said in changed.items()
-        if key in content and before.content.get(key) != content[key]
-    ]
-    return tuple(lines)
-
-
-def _candidate(name: str, spec: Mapping[str, Any]) -> str:
-    """Return what becomes of changed data that nobody uses before they are promoted."""
-    if spec.get("promote") != "manual":
-        return ""
-    return f" and make a candidate, which driftline baseline show {name} lists, to be promoted"
+    old = {"spec": before.spec, "owner": before.owner, "tags": dict(before.tags)}
+    new = {"spec": spec, "owner": resource.owner, "tags": dict(resource.tags)}
+    return (
+        *(line for key in old for line in _lines(key, old[key], new[key])),
+        *(
+            line
+            for key, line in changed.items()
+            if key in content and before.content.get(key) != content[key]
+        ),
+    )
 
 
 def _lines(place: str, old: object, new: object) -> Iterator[str]:
@@ -378,14 +392,10 @@ def _lines(place: str, old: object, new: object) -> Iterator[str]:
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
             yield from _lines(f"{place}[{index}]", one, other)
+    elif any(store.DIGEST in str(value) for value in (old, new)):
+        yield f"{place}: changed"
     else:
-        yield _line(place, old, new)
-
-
-def _line(field_name: str, old: object, new: object) -> str:
-    if any(store.DIGEST in str(value) for value in (old, new)):
-        return f"{field_name}: changed"
-    return f"{field_name}: {_shown(old)} -> {_shown(new)}"
+        yield f"{place}: {_shown(old)} -> {_shown(new)}"
 
 
 def _shown(value: object) -> str:

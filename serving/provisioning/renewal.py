@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
 from driftline.access.audit import PROMOTE, record
 from driftline.access.principal import Principal
-from driftline.baseline.store import Baseline
+from driftline.baseline.store import Baseline, find_version
+from driftline.baseline.store import get as load_version
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import list_definitions, put_definition
@@ -22,13 +25,32 @@ from driftline.serving.resources.specs import baseline_and_pin
 from driftline.serving.resources.store import Stored
 
 
-def require_in_use(row: Stored, before: str) -> None:
-    """Refuse to go on from a version of a baseline that is no longer the one in use."""
-    if row.made.get("version") != before:
-        raise ConflictError(
-            f'baseline "{row.name}": version {row.made.get("version")} is in use, no longer '
-            f"{before}; look at it and try again"
-        )
+def promote_version(
+    context: ServerContext, name: str, wanted: str, before: str | None, lease: Mapping[str, object]
+) -> dict[str, Any]:
+    """Have all followers of a baseline use a version of it; ``before``: if this one still is.
+
+    Returns the baseline, the digests before and after, and the monitors that were moved. Endpoints
+    follow by the server of a lease.
+    """
+    root, now = context.root, context.now()
+    with read_connection(context.engine) as connection:
+        name = store.get_ready(connection, "Baseline", name).name
+    version = find_version(root, name, wanted).version
+    loaded = load_version(root, name, version)
+    require_answerable_followers(context, name, loaded)
+    with context.engine.begin() as connection:
+        store.hold_all(connection)
+        row = store.get_ready(connection, "Baseline", name)
+        used, moved = row.made["version"], list[str]()
+        if used != version:
+            require_in_use(row, before or used)
+            signature = loaded.signature.to_json()
+            moved = move_version(connection, row, version, now, signature=signature)
+            for user in store.users_of(connection, "Baseline", name):
+                if user.kind == "Endpoint" and not user.is_unfinished:
+                    store.begin_again(connection, user, lease)
+    return {"baseline": name, "before": used, "version": version, "monitors": moved}
 
 
 def use_version(
@@ -44,23 +66,28 @@ def use_version(
     return move_version(connection, row, version, now)
 
 
+def require_in_use(row: Stored, before: str) -> None:
+    """Refuse to go on from a version of a baseline that is no longer the one in use."""
+    if row.made.get("version") != before:
+        raise ConflictError(
+            f'baseline "{row.name}": version {row.made.get("version")} is in use, no longer '
+            f"{before}; look at it and try again"
+        )
+
+
 def require_answerable_followers(context: ServerContext, name: str, version: Baseline) -> None:
     """Refuse a version with which all windows of a monitor would fail with a question.
 
     Monitors that are not ready are left to their own check. None is named: it may belong to an
     endpoint that the caller may not see.
     """
-    key = key_of("Baseline", name)
+    key, following = key_of("Baseline", name), set[str]()
     with read_connection(context.engine) as connection:
-        rows = store.list_kind(connection, "Monitor")
-    following = {
-        row.spec["kind"]
-        for row in rows
-        if row.phase == "Ready"
-        and (used := baseline_and_pin(row.spec["baseline"]))[1] is None
-        and key_of("Baseline", used[0]) == key
-    }
-    for kind in (kind_named(one) for one in sorted(following)):
+        for row in store.list_kind(connection, "Monitor"):
+            used, pin = baseline_and_pin(row.spec["baseline"])
+            if row.phase == "Ready" and pin is None and key_of("Baseline", used) == key:
+                following.add(row.spec["kind"])
+    for kind in map(kind_named, sorted(following)):
         if not kind.uses_labels:
             continue
         try:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, insert, select, update
 
 from driftline.database.leases import Lease
 from driftline.database.locks import advisory_lock
@@ -255,7 +255,7 @@ def put_status(
     """Store how far the generation is that was declared; ``made``: what it consists of now.
 
     ``attempts``: how often it failed in a row for a reason that may pass; ``again_at``: when it is
-    tried once more.
+    brought about once more.
     """
     values: dict[str, Any] = {"phase": phase, "reason": reason, "attempts": attempts}
     values["observed_generation"] = resource.generation
@@ -278,46 +278,29 @@ def _update(connection: Connection, resource: Stored, values: Mapping[str, Any])
     connection.execute(update(resources).where(*where).values(**values))
 
 
-def is_claimable(connection: Connection, now: datetime) -> bool:
-    """Whether any resource is unfinished that no server has, or failed and due once more."""
-    query = select(resources.c.key).where(_is_due(now)).limit(1)
-    return connection.execute(query).first() is not None
-
-
-def claim(connection: Connection, owner: str, now: datetime) -> None:
-    """Take unfinished resources that no server has, and failed ones that are due once more."""
-    taken = LEASE.taken(owner, now) | {"phase": "Pending"}
-    connection.execute(update(resources).where(_is_due(now)).values(**taken))
-
-
-def _is_due(now: datetime) -> ColumnElement[bool]:
-    phase, until = resources.c.phase, resources.c.lease_until
-    is_free = LEASE.is_over(now) | LEASE.is_too_long(now)
-    return (phase.in_(UNFINISHED) & is_free) | ((phase == "Failed") & (until <= now))
-
-
-def owned(connection: Connection, owner: str) -> list[Stored]:
-    """Return the unfinished resources that a server brings about, those first that others need."""
-    query = select(resources).where(
-        resources.c.phase.in_(UNFINISHED), resources.c.lease_owner == owner
-    )
-    rows = [_read(row) for row in connection.execute(query)]
+def list_unfinished(connection: Connection, owner: str, now: datetime) -> list[Stored]:
+    """Return what a server brings about, and what it may take: those first that others need."""
+    rows = [_read(row) for row in connection.execute(select(resources).where(_is_for(owner, now)))]
     return sorted(rows, key=lambda row: (KINDS.index(row.kind), bool(containers_of(row.spec))))
 
 
-def renew(connection: Connection, owner: str, now: datetime) -> None:
-    """Keep the unfinished resources that a server brings about."""
-    own = update(resources).where(
-        resources.c.phase.in_(UNFINISHED), resources.c.lease_owner == owner
-    )
-    connection.execute(own.values(**LEASE.taken(owner, now)))
+def claim(connection: Connection, owner: str, now: datetime) -> None:
+    """Renew the lease of what a server brings about, and take what it may."""
+    phase = case((resources.c.phase == "Creating", "Creating"), else_="Pending")
+    taken = update(resources).where(_is_for(owner, now))
+    connection.execute(taken.values(**LEASE.taken(owner, now), phase=phase))
+
+
+def _is_for(owner: str, now: datetime) -> ColumnElement[bool]:
+    """Select what is unfinished and the server's, or nobody's, and what is due once more."""
+    is_unfinished, until = resources.c.phase.in_(UNFINISHED), resources.c.lease_until
+    is_free = LEASE.is_over(now) | LEASE.is_too_long(now) | LEASE.is_owned(owner)
+    return (is_unfinished & is_free) | (~is_unfinished & (until <= now))
 
 
 def release(connection: Connection, owner: str) -> None:
     """Release the unfinished resources that a server brings about."""
-    own = update(resources).where(
-        resources.c.phase.in_(UNFINISHED), resources.c.lease_owner == owner
-    )
+    own = update(resources).where(resources.c.phase.in_(UNFINISHED), LEASE.is_owned(owner))
     connection.execute(own.values(**_FREE))
 
 

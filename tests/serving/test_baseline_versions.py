@@ -117,14 +117,14 @@ def test_a_version_that_comes_into_use_while_an_apply_is_brought_about_stays_in_
     server, declare, monkeypatch, is_fitted_anew
 ):
     """As a renewal has it do, or a server beside this one."""
-    make = controllers.make_baseline
+    make = controllers.MAKERS["Baseline"]
 
     def version():
         with server.engine.connect() as connection:
             return store.get(connection, "Baseline", "flights").made["version"]
 
-    def meanwhile(context, row, is_wanted):
-        found = make(context, row, is_wanted)
+    async def meanwhile(context, row, is_wanted):
+        found = await make(context, row, is_wanted)
         with server.engine.begin() as connection:
             now = store.get(connection, "Baseline", "flights")
             store.put_made(connection, now, {**now.made, "version": "another"})
@@ -132,7 +132,7 @@ def test_a_version_that_comes_into_use_while_an_apply_is_brought_about_stays_in_
 
     with server.engine.connect() as connection:
         row = store.get(connection, "Baseline", "flights")
-    monkeypatch.setattr(controllers, "make_baseline", meanwhile)
+    monkeypatch.setitem(controllers.MAKERS, "Baseline", meanwhile)
     spec = {key: value for key, value in row.spec.items() if value not in (None, [])}
     spec |= {"exclude": ["temp"]} if is_fitted_anew else {}
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import uuid
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import select, update
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.captured_baseline import spans_left
-from driftline.serving.provisioning.renewal import move_version, require_in_use
-from driftline.serving.provisioning.rolling import Rolling, rolling_window
-from driftline.serving.resources import store
+from driftline.serving.provisioning.baseline_making import rolling_window
 from driftline.serving.resources.specs import RollingSpec
+from driftline.serving.tables import resources
 from tests.serving.conftest import make_frame
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
@@ -27,7 +24,7 @@ JOINT = {"kind": "joint", "endpoint": "flights", "baseline": "flights"}
 @pytest.fixture(scope="module")
 def server(start, trained, declare, tmp_path_factory):
     """Return a server with three days of captured requests, of which some carriers are new."""
-    with start(tmp_path_factory.mktemp("commission")) as found:
+    with start(tmp_path_factory.mktemp("commission"), now=lambda: DAY + timedelta(days=3)) as found:
         answer = found.apply(
             *trained.flights(trust_event_time=True),
             declare("Monitor", "quality", endpoint="flights", baseline="flights"),
@@ -133,22 +130,19 @@ def test_a_baseline_is_declared_of_captured_rows(server, declare):
     assert (wrong.status_code, "years 1 to 9999" in wrong.text) == (400, True)
 
 
-def test_a_rolling_baseline_leaves_out_windows_in_violation_and_learns_no_change(server, declare):
+def test_a_rolling_baseline_leaves_out_windows_in_violation_and_learns_no_change(
+    server, declare, until
+):
     rolling = {"endpoint": "flights", "length": "3d", "every": "1d", "gap": "0d"}
-    promoted = []
-
-    async def promote(name, version, before):
-        promoted.append((name, version))
+    path = "/api/v1/baselines/rolled"
 
     def roll(**more):
         resource = declare("Baseline", "rolled", **spec, rolling={**rolling, **more})
         assert server.apply(resource).status_code == 200
-        asyncio.run(Rolling(context, promote).step())
-        return server.client.get("/api/v1/baselines/rolled/versions").json()["items"]
+        return server.client.get(f"{path}/versions").json()["items"]
 
     flights = server.client.get("/api/v1/baselines/flights").json()["spec"]
     spec = {"data": flights["data"], "label": "late"}
-    context = replace(server.context, now=lambda: DAY + timedelta(days=3))
     server.apply(
         declare("Baseline", "rolled", **spec),
         declare("Monitor", "watch", endpoint="flights", baseline="rolled"),
@@ -167,86 +161,33 @@ def test_a_rolling_baseline_leaves_out_windows_in_violation_and_learns_no_change
     assert [one["row_count"] for one in versions] == [960, 600]
     assert versions[0]["origin"]["left_out"] == ["20260114T000000Z"]
     assert (versions[0]["in_use"], again) == (False, versions)  # Its carriers have changed.
-    assert always == versions  # The same rows are the same version.
-    assert promoted == [("rolled", versions[0]["version"])]
+    assert [one["version"] for one in always] == [one["version"] for one in versions]
+    assert [one["in_use"] for one in always] == [True, False]
+
+    # What somebody has used by hand stays until the next version is due, whoever looks again.
+    server.client.post(f"{path}/promote", json={"version": "1"})
+    due = at_once(server, "rolled")
+    until(lambda: due() is not None and due() > datetime.now(UTC))
+    by_hand = server.client.get(path).json()["status"]["version"]
+    roll(length="1d", every="7d", promote="always")
+    too_few = server.client.get(path).json()["status"]
+
+    assert by_hand == versions[1]["version"]
+    assert (too_few["phase"], too_few["version"]) == ("Ready", by_hand)
 
 
-@pytest.fixture
-def rolled(server, declare):
-    """Return a baseline with its own way to have versions used, whose first day is in violation."""
-    spec = server.client.get("/api/v1/baselines/flights").json()["spec"]
-    return Rolled(server, declare, {"data": spec["data"], "label": "late"})
+def at_once(server, name: str) -> Callable[[], datetime | None]:
+    """Let the time come at which a baseline is brought about once more; return what says when."""
+    row = resources.c
+    with server.engine.begin() as connection:
+        connection.execute(update(resources).where(row.name == name).values(lease_until=DAY))
 
+    def due() -> datetime | None:
+        with server.engine.connect() as connection:
+            query = select(row.lease_until).where(row.name == name, row.phase == "Ready")
+            return connection.scalar(query)
 
-class Rolled:
-    """A baseline that rolls, judged by one monitor."""
-
-    def __init__(self, server, declare, spec) -> None:
-        self.server, self.declare, self.spec = server, declare, spec
-        self.name, self.asked, self.failing = f"rolled-{uuid.uuid4().hex[:6]}", [], []
-        self.now = DAY + timedelta(days=3)
-        server.apply(
-            declare("Baseline", self.name, **spec),
-            declare("Monitor", f"of-{self.name}", endpoint="flights", baseline=self.name),
-        )
-        self.first = self.in_use
-
-    @property
-    def in_use(self) -> str:
-        with self.server.engine.connect() as connection:
-            return store.get(connection, "Baseline", self.name).made["version"]
-
-    def rolling(self, **more) -> Rolling:
-        """Declare it, and begin as a process does that starts anew."""
-        spec = {"endpoint": "flights", "length": "2d", "every": "1d", "gap": "0d", **more}
-        answer = self.server.apply(self.declare("Baseline", self.name, **self.spec, rolling=spec))
-        assert answer.status_code == 200, answer.text
-        return Rolling(replace(self.server.context, now=lambda: self.now), self.promote)
-
-    async def promote(self, name, version, before) -> None:
-        if name == self.name:
-            self.asked.append((version, before))
-            if self.failing:
-                raise self.failing.pop(0)
-            self.use(version, before)
-
-    def use(self, version, before=None) -> None:
-        with self.server.engine.begin() as connection:
-            store.hold_all(connection)
-            row = store.get(connection, "Baseline", self.name)
-            if before is not None:
-                require_in_use(row, before)
-            move_version(connection, row, version, self.now)
-
-
-def test_a_version_that_was_used_once_is_not_used_again_by_a_server_that_starts_anew(rolled):
-    window = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
-    path = f"/api/v1/monitors/of-{rolled.name}/run"
-    assert rolled.server.client.post(path, json=window).json()["violation_count"] > 0
-    asyncio.run(rolled.rolling(promote="always").step())
-    made = rolled.in_use
-    rolled.use(rolled.first)  # By hand.
-
-    for length in ("2d", "3d"):  # Without the day in violation three days have the rows of two.
-        asyncio.run(rolled.rolling(length=length, promote="always").step())
-
-    assert made != rolled.first
-    assert rolled.asked == [(made, rolled.first)]
-    assert rolled.in_use == rolled.first
-
-
-def test_a_version_that_cannot_be_used_now_is_tried_again_without_being_made_again(rolled, caplog):
-    rolled.failing = [OperationalError("UPDATE t", {"p": "secret"}, Exception("secret")), OSError()]
-    rolling = rolled.rolling(promote="always")
-
-    for _ in range(4):
-        asyncio.run(rolling.step())
-
-    assert rolled.asked == [(rolled.in_use, rolled.first)] * 3
-    assert rolled.in_use != rolled.first
-    said = [one.getMessage() for one in caplog.records if rolled.name in one.getMessage()]
-    assert [one for one in said if one.endswith("not used: OperationalError")]
-    assert "secret" not in caplog.text
+    return due
 
 
 def test_what_is_left_of_a_time_is_what_no_window_covers():

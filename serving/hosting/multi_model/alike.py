@@ -5,7 +5,7 @@ They are captured into one table, where one column holds one thing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from driftline.serving.hosting.formats.model_format import BODIES, Description, ModelError
@@ -13,30 +13,14 @@ from driftline.serving.hosting.formats.model_format import BODIES, Description, 
 
 def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
     """Refuse a model whose columns or answers differ from a Description."""
-    if difference := _difference(found, Description(**expected)):
-        what, one, other = difference
-        raise ModelError(
-            f"it differs in {what}: {one}, the endpoint's models {other}; put it below another "
-            "prefix"
-        )
-
-
-def most_alike(known: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], int]:
-    """Return the Description that most models agree with, the first of such, and how many do."""
-    models = [Description(**one) for one in known]
-    counts = [sum(_difference(other, one) is None for other in models) for one in models]
-    most = max(counts)
-    return known[counts.index(most)], most
-
-
-def _difference(one: Description, other: Description) -> tuple[str, object, object] | None:
-    """Name the first thing in which two models differ, and what it is in each."""
-    theirs = _facts(other)
-    for what, (mine, said) in _facts(one).items():
+    theirs = _facts(Description(**expected))
+    for what, (mine, said) in _facts(found).items():
         value, text = theirs[what]
         if None not in (mine, value) and mine != value:
-            return what, said, text
-    return None
+            raise ModelError(
+                f"it differs in {what}: {said}, the endpoint's models {text}; put it below another "
+                "prefix"
+            )
 
 
 def _facts(model: Description) -> dict[str, tuple[object, object]]:

@@ -1,5 +1,6 @@
 """What is declared comes about afterwards: what waits, what fails, and what goes on meanwhile."""
 
+import asyncio
 import errno
 import json
 import shutil
@@ -14,8 +15,11 @@ from driftline.app.cli import build
 from driftline.app.client.client import Client
 from driftline.baseline.store import versions
 from driftline.errors import InputError, UnavailableError
-from driftline.serving.provisioning import baseline_making, controllers
+from driftline.serving.provisioning import controllers
+from driftline.serving.provisioning.baseline_making import make_baseline
+from driftline.serving.provisioning.making import in_thread
 from driftline.serving.resources import artifacts, store
+from driftline.serving.resources.endpoints import signature_of
 from tests.serving.conftest import NOW, make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
 
@@ -163,16 +167,19 @@ def test_a_newer_declaration_does_not_wait_for_the_one_that_hangs(server, tmp_pa
 def test_a_baseline_is_made_again_for_a_model_that_was_replaced_meanwhile(
     server, trained, tmp_path, gate, until, monkeypatch
 ):
-    def waits(_context, _spec, _data, fitted, _model):
+    make = controllers.MAKERS["Baseline"]
+
+    async def waits(context, row, is_wanted):
+        finish = await make(context, row, is_wanted)
         (gate / "loading").touch()
-        until((gate / "open").exists)
-        return fitted
+        await asyncio.to_thread(until, (gate / "open").exists)
+        return finish
 
     def digest(kind, name, field):
         with server.engine.connect() as connection:
             return store.get(connection, kind, name).made.get(field)
 
-    monkeypatch.setattr(baseline_making, "_explained", waits)
+    monkeypatch.setitem(controllers.MAKERS, "Baseline", waits)
     newer = tmp_path / "newer.joblib"
     joblib.dump(make_model(make_frame(seed=8)), newer)
     baseline = resource("Baseline", "b", data=str(trained.reference), label="late", model="m")
@@ -199,8 +206,8 @@ def test_a_resource_that_meets_a_fault_or_hangs_leaves_the_others(
         until((gate / "open").exists)
         raise InputError("no version")
 
-    monkeypatch.setattr(controllers, "make_endpoint", broken)
-    monkeypatch.setattr(controllers, "version_used", hangs)
+    monkeypatch.setitem(controllers.MAKERS, "Endpoint", in_thread(broken))
+    monkeypatch.setitem(controllers.MAKERS, "Monitor", in_thread(hangs))
     declare(
         server,
         resource("Endpoint", "app", baseline="b"),
@@ -211,7 +218,7 @@ def test_a_resource_that_meets_a_fault_or_hangs_leaves_the_others(
     monkeypatch.undo()
     assert "fault of driftline" in status(server, "endpoints", "app")["reason"]
 
-    monkeypatch.setattr(controllers, "version_used", hangs)
+    monkeypatch.setitem(controllers.MAKERS, "Monitor", in_thread(hangs))
     other = resource("Baseline", "other", data=str(trained.reference))
     declare(server, resource("Endpoint", "app", baseline="b"))
     until((gate / "loading").exists)
@@ -221,7 +228,7 @@ def test_a_resource_that_meets_a_fault_or_hangs_leaves_the_others(
     until(lambda: status(server, "monitors", "w")["phase"] == "Failed")
 
 
-def test_what_may_pass_is_tried_again_so_often_and_a_missing_file_is_not(
+def test_what_may_pass_is_tried_again_and_a_missing_file_is_not(
     server, trained, until, monkeypatch
 ):
     tries = []
@@ -230,21 +237,22 @@ def test_what_may_pass_is_tried_again_so_often_and_a_missing_file_is_not(
         tries.append(row.name)
         if row.name == "gone":
             raise FileNotFoundError(errno.ENOENT, "none", "/data/gone.parquet")
-        raise UnavailableError("the bucket is away")
+        if tries.count("b") < 3:
+            raise UnavailableError("the bucket is away")
+        return lambda _connection, _row: {"version": "1"}
 
     def attempts(name):
         with server.engine.connect() as connection:
             row = store.get(connection, "Baseline", name)
         return row.phase, row.attempts, row.lease_until
 
-    monkeypatch.setattr(controllers, "make_baseline", fails)
+    monkeypatch.setitem(controllers.MAKERS, "Baseline", in_thread(fails))
     monkeypatch.setattr(controllers, "AGAIN", timedelta(milliseconds=10))
-    monkeypatch.setattr(controllers, "MAX_ATTEMPTS", 3)
     declare(
         server, *(resource("Baseline", one, data=str(trained.reference)) for one in ("b", "gone"))
     )
 
-    until(lambda: attempts("b") == ("Failed", 3, None))
+    until(lambda: attempts("b") == ("Ready", 0, None))
     assert (tries.count("b"), tries.count("gone")) == (3, 1)
     assert attempts("gone") == ("Failed", 0, None)
     assert status(server, "baselines", "gone")["reason"].startswith("/data/gone.parquet: no such")
@@ -265,28 +273,15 @@ def test_a_first_pool_that_failed_is_started_again_by_applying_again(server, tmp
     assert said(server) == "good"
 
 
-def test_a_superseded_fit_keeps_no_version(server, trained, gate, until, monkeypatch):
-    fitted = baseline_making._fitted
-
-    def waits(context, spec, model):
-        if spec.label == "late":
-            (gate / "loading").touch()
-            until((gate / "open").exists)
-        found = fitted(context, spec, model)
-        if spec.label == "late":
-            (gate / "fitted").touch()
-        return found
-
-    monkeypatch.setattr(baseline_making, "_fitted", waits)
-    baseline = resource("Baseline", "b", data=str(trained.reference), label="late")
-    declare(server, baseline)
-    until((gate / "loading").exists)
-
+def test_a_superseded_fit_keeps_no_version(server, trained):
     assert server.apply(resource("Baseline", "b", data=str(trained.reference))).status_code == 200
-    (gate / "open").touch()
-    until((gate / "fitted").exists)
-    assert server.apply(resource("Baseline", "c", data=str(trained.reference))).status_code == 200
+    with server.engine.connect() as connection:
+        row = store.get(connection, "Baseline", "b")
+    changed = replace(row, spec={**row.spec, "label": "late"})
 
+    finish = make_baseline(server.context, changed, lambda: False)
+
+    assert finish is None
     assert len(versions(str(server.root), "b")) == 1
 
 
@@ -406,3 +401,24 @@ def test_the_command_waits_and_tells_what_failed_unless_it_is_not_to_wait(
     assert str(failed[2]).startswith('Model "m": ')
     assert "no table" in str(failed[2])
     assert said(server) == "slow"
+
+
+def test_a_change_builds_on_what_others_made_of_its_endpoint_meanwhile(
+    server, trained, tmp_path, gate, until
+):
+    assert server.apply(*trained.flights()).status_code == 200
+    *_, changed = trained.flights(trust_event_time=True)
+    floats = tmp_path / "floats.parquet"
+    trained.frame.astype({"distance": float}).to_parquet(floats, index=False)
+    declare(server, model(tmp_path, "m", "slow", WAITS.format(gate=gate)), changed)
+    until((gate / "loading").exists)
+    for data in (floats, trained.reference):
+        baseline = resource("Baseline", "flights", data=str(data), label="late")
+        assert server.apply(baseline).status_code == 200
+
+    # Rows of the second version can still be read.
+    (distance,) = (
+        one for one in signature_of(server.engine, "flights").features if one.name == "distance"
+    )
+    names = [f"feature_distance{version}" for version in ("_v3", "_v2", "")]
+    assert [distance.column, *distance.former] == names

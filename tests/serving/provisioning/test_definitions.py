@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from driftline.serving.provisioning.definitions import alarm_of, fill_in
+from driftline.serving.provisioning.definitions import definition_of
+from driftline.serving.provisioning.plan import apply_defaults
 from driftline.serving.resources.resources import parse_resources
 from tests.servers.postgres import new_sqlite, open_url
 
@@ -38,8 +39,7 @@ def monitor(**spec):
 def defined(engine, *documents):
     """Return the alarm that the last of some documents declares."""
     with engine.connect() as connection:
-        resource = fill_in(connection, parse_resources(documents))[-1]
-    return alarm_of(resource, resource.spec)
+        return definition_of(apply_defaults(connection, parse_resources(documents))[-1])
 
 
 def test_a_monitor_fills_in_namespace_dimensions_and_period(engine):

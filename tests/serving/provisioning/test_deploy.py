@@ -85,19 +85,3 @@ def test_wrong_names_and_roles_without_data_are_said():
         deploy_resources(model="/m.skops", name="a b")
     with pytest.raises(InputError, match="label given without a reference"):
         deploy_resources(model="/m.skops", name="a", roles=Roles(label="late"))
-
-
-def test_a_deployed_model_is_served_and_monitored(start, trained, tmp_path):
-    resources = deploy_resources(
-        model=str(trained.file),
-        name="late",
-        reference=str(trained.reference),
-        roles=Roles(label="late"),
-    )
-
-    with start(tmp_path) as server:
-        first, second = server.apply(*resources), server.apply(*resources)
-
-        assert {one["action"] for one in first.json()["changes"]} == {"create"}
-        assert {one["action"] for one in second.json()["changes"]} == {"unchanged"}
-        assert server.invoke("late", trained.csv(slice(3))).status_code == 200

@@ -182,8 +182,8 @@ def of_variants(label, *descriptions):
     if label is not None:
         labels = (Column("late", "feature_late", label, "label"),) if label else ()
         spec["signature"] = json.loads(Signature((*INPUTS, *labels)).to_json())
-    models = {f"v{at}": {"description": one} for at, one in enumerate(descriptions)}
-    return answered_signature("late", spec, models, None)
+    models = {f"v{at}": one for at, one in enumerate(descriptions)}
+    return answered_signature(spec, models, None)
 
 
 NAMED = {**BINARY, "kind": "classifier", "class_type": "string", "classes": ["bad", "good"]}
