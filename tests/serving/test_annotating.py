@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import signal
-import threading
 from pathlib import Path
 
 import pytest
 
 from driftline.monitors.annotations.store import unsettled_annotations
-from driftline.monitors.run.annotating import resume_marks
 from tests.servers.commands import python
 from tests.serving.conftest import Running, running, wait_for
 from tests.serving.marks_yard import marked
@@ -91,14 +89,3 @@ def test_a_server_that_begins_judges_what_a_killed_one_left(server, after: int) 
     assert left[after:] == before[after:]
     # The change of unit, and the drift that it is.
     assert [count for _, count in after_it] == [count - 2 for _, count in before]
-
-
-def test_a_server_that_ends_leaves_the_rest_to_the_next(server) -> None:
-    before = verdicts(server)
-    die(server, "expected", "distance", after=0)
-    ending = threading.Event()
-    ending.set()
-
-    resume_marks(server.engine, None, ending)  # type: ignore[arg-type] # It makes no job.
-
-    assert (waiting(server), verdicts(server)) == (["expected"], before)
