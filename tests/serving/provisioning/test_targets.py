@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_public_addresses_and_names_that_need_dns_are_taken(url: str) -> None:
     asyncio.run(require_reachable("", url, []))
 
 
-def test_apply_asks_and_changes_nothing(shared, declare) -> None:
+def test_apply_asks_and_changes_nothing(shared: Any, declare: Any) -> None:
     channel = declare("Channel", "inside", url="http://127.0.0.1:9911/hook")
 
     refused = shared.apply(channel)
