@@ -46,7 +46,7 @@ COMMANDS = {
     "invoke": "resources",
     "logs": "logs",
     "model": "model",
-    "transform": "transform",
+    "transform": "job",
     "job": "job",
     "baseline": "baseline",
     "check": "documents",

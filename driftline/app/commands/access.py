@@ -9,7 +9,7 @@ import typer
 
 from driftline.access.changes import changed_fields
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations, command_named, lines_of
+from driftline.app.commands.operations import add_operations, command_named, lines_of, text_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 
@@ -52,7 +52,7 @@ def token_create(
     for one in endpoint or ():  # An app that is captured may come before its declaration.
         if one not in declared:
             typer.echo(f'endpoint "{one}" is not declared yet', err=True)
-    until = found["expires_at"] or "revoked"
+    until = text_of(found["expires_at"]) or "revoked"
     typer.echo(
         f'token "{name}": {", ".join(found["roles"])}; {where}; until {until}; shown this once',
         err=True,

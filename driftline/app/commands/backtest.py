@@ -13,7 +13,7 @@ from driftline.app.commands import options
 from driftline.app.commands.files import read_resources
 from driftline.app.commands.monitor import monitor
 from driftline.app.commands.operations import text_of
-from driftline.app.commands.options import moment
+from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table
 from driftline.app.progress import progress
 from driftline.errors import InputError
@@ -60,6 +60,7 @@ Tolerance = Annotated[
 
 @monitor.command("backtest")
 def backtest(
+    client: Client,
     name: Name = None,
     start: Start = None,
     end: End = None,
@@ -69,7 +70,6 @@ def backtest(
     window: Length = None,
     tolerance: Tolerance = None,
     *,
-    server: options.Server,
     roles: Roles,
 ) -> Answer:
     """Show what a monitor would have done, window by window; nothing is recorded.
@@ -86,7 +86,7 @@ def backtest(
     asked: dict[str, Any] = {"window": window, "tolerance": tolerance}
     if data:
         until = moment(reference_until, "--reference-until")
-        found = _of_file(name, data, baseline, until, span, roles, asked, server)
+        found = _of_file(name, data, baseline, until, span, roles, asked, client)
     elif name is None or name.endswith(RESOURCE_FILES) or baseline or reference_until:
         raise InputError(
             "monitor backtest: expected the name of an applied monitor with --from and --to, or "
@@ -95,8 +95,7 @@ def backtest(
     elif span[0] is None or span[1] is None:
         raise InputError(f'monitor "{name}": no --from or --to; expected the period to replay')
     else:
-        with server.connect() as client:
-            found = client.backtest_monitor(name, start=span[0], end=span[1], **asked)
+        found = client.backtest_monitor(name, start=span[0], end=span[1], **asked)
     alarms = any(one["alarms"] for one in found["windows"])
     is_unjudged = found["window_count"] == found["insufficient_count"] + found["undecidable_count"]
     return Answer(found, backtest_lines(found), code=1 if alarms else 3 if is_unjudged else 0)
@@ -141,7 +140,7 @@ def _of_file(
     span: tuple[datetime | None, datetime | None],
     roles: Roles,
     asked: Mapping[str, Any],
-    server: options.Server,
+    client: Client,
 ) -> Mapping[str, Any]:
     """Replay a file here, with the timetable and the budget of a declared monitor, if any."""
     # Heavy, and of no use to the other commands on monitors.
@@ -149,16 +148,16 @@ def _of_file(
     from driftline.monitors.backtest.options import BacktestOptions
     from driftline.monitors.backtest.spans import spans_of
 
-    spec = {} if name is None else _spec(name, server)
+    spec = {} if name is None else _spec(name, client)
     if spec.get("kind", "data-quality") != "data-quality" or spec.get("compat"):
         raise InputError(
             f'monitor "{spec["name"]}": a backtest replays kind "data-quality" without compat'
         )
-    options.open_places(*data, baseline, config_file=server.config_file)
+    options.open_places(*data, baseline, config_file=client.config_file)
     window = asked["window"] or spec.get("schedule") or DEFAULT_WINDOW
     with progress("reading") as advance:
         found = backtest_roles(
-            list(data),
+            options.files_of(data, {}),
             baseline,
             roles,
             reference_until=until,
@@ -175,11 +174,10 @@ def _of_file(
     return found.as_dict()
 
 
-def _spec(name: str, server: options.Server) -> dict[str, Any]:
+def _spec(name: str, client: Client) -> dict[str, Any]:
     """Return timetable and budget of a monitor: of a file's only one, or of an applied one."""
     if not name.endswith(RESOURCE_FILES):
-        with server.connect() as client:
-            return {**client.get("Monitor", name)["spec"], "name": name}
+        return {**client.get("Monitor", name)["spec"], "name": name}
     # Heavy; what a file says is checked here as the server would check it.
     from driftline.serving.resources.resources import parse_resources
 

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from driftline.app.commands import documents, options
-from driftline.app.commands.operations import add_operations, lines_of
+from driftline.app.commands.operations import add_operations, lines_of, text_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer
 from driftline.app.exit_codes import UNDECIDED
@@ -76,7 +76,8 @@ def _origin(origin: Mapping[str, Any]) -> str:
     rows = origin.get("endpoint") or origin["source"]
     columns = f" ({', '.join(origin['columns'])})" if "columns" in origin else ""
     labels = f", those of {origin['rows_read']:,} rows with a label" if "labels" in origin else ""
-    return f"{rows}, {origin['from'][:16]} to {origin['to'][:16]}{columns}{labels}"
+    span = f"{text_of(origin['from'])} to {text_of(origin['to'])}"
+    return f"{rows}, {span}{columns}{labels}"
 
 
 def _created(made: Mapping[str, Any], _asked: object) -> Iterator[str]:

@@ -28,7 +28,9 @@ def junit(reports: Iterable[Report], refused: Mapping[str, str] | None = None) -
     for report in reports:
         _suite(root, report)
     for kind, why in (refused or {}).items():
-        suite = _add(root, "testsuite", name=f"driftline {kind}", tests=1, failures=0, errors=1)
+        suite = _add(
+            root, "testsuite", {"name": f"driftline {kind}", "tests": 1, "failures": 0, "errors": 1}
+        )
         _error(suite, kind, why)
     for count in ("tests", "failures", "errors"):
         root.set(count, str(sum(int(suite.attrib[count]) for suite in root)))
@@ -53,22 +55,22 @@ def _suite(root: Element, report: Report) -> None:
         "errors": int(not report.decided),
         "skipped": len(skipped.keys() & set(cases) - broken.keys()),
     }
-    suite = _add(root, "testsuite", name=f"driftline {report.kind}", **counts)
+    suite = _add(root, "testsuite", {"name": f"driftline {report.kind}", **counts})
     found: dict[str, object] = {"rows": report.row_count, "baseline": report.baseline_version}
     found["headline"] = report.headline if report.decided else report.summary
     if report.window is not None:
         found["window"] = report.window
-    properties = _add(suite, "properties")
+    properties = _add(suite, "properties", {})
     for name, value in found.items():
-        _add(properties, "property", name=name, value=value)
+        _add(properties, "property", {"name": name, "value": value})
     if not report.decided:
         _error(suite, report.kind, report.summary)
     for name in cases:
-        case = _add(suite, "testcase", classname=f"driftline.{report.kind}", name=name)
+        case = _add(suite, "testcase", {"classname": f"driftline.{report.kind}", "name": name})
         if name in broken:
             _failure(case, broken[name])
         elif name in skipped:
-            _add(case, "skipped", skipped[name], message=skipped[name])
+            _add(case, "skipped", {"message": skipped[name]}, skipped[name])
 
 
 def _failure(case: Element, broken: ViolatedFeature) -> None:
@@ -80,15 +82,18 @@ def _failure(case: Element, broken: ViolatedFeature) -> None:
         if finding.first.description != finding.cause:
             lines.append(f"  {finding.first.description}")
     message = f"{broken.severity}: {first.cause}"
-    _add(case, "failure", "\n".join(lines), type=first.checks[0], message=message)
+    about = {"type": first.checks[0], "message": message}
+    _add(case, "failure", about, "\n".join(lines))
 
 
 def _error(suite: Element, kind: str, why: str) -> None:
-    case = _add(suite, "testcase", classname=f"driftline.{kind}", name="decided")
-    _add(case, "error", why, type="undecided", message=why)
+    case = _add(suite, "testcase", {"classname": f"driftline.{kind}", "name": "decided"})
+    _add(case, "error", {"type": "undecided", "message": why}, why)
 
 
-def _add(parent: Element, tag: str, text: str | None = None, **attributes: object) -> Element:
+def _add(
+    parent: Element, tag: str, attributes: Mapping[str, object], text: str | None = None
+) -> Element:
     """Add an element; why a case did not pass is its text, too, since GitLab shows that alone."""
     found = SubElement(parent, tag, {key: _clean(str(one)) for key, one in attributes.items()})
     found.text = None if text is None else _clean(text)

@@ -10,7 +10,7 @@ import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.files import read_resources
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.operations import add_operations, text_of
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
@@ -88,7 +88,10 @@ def stats(
         dimensions=dimensions,
         unit=unit,
     )["datapoints"]
-    rows = [{**one, **(one.get("extended_statistics") or {})} for one in found]
+    rows = [
+        {**one, **(one.get("extended_statistics") or {}), "timestamp": text_of(one["timestamp"])}
+        for one in found
+    ]
     names = {"SampleCount": "sample_count"}
     columns = [names.get(one, one.lower() if one in _PLAIN else one) for one in wanted]
     return Answer(found, _told(Table(["timestamp", "unit", *columns], rows)))
@@ -120,7 +123,7 @@ def data(
     parts: list[str | Table] = []
     for result in found:
         times = zip(result["timestamps"], result["values"], strict=True)
-        rows = [{"time": time, "value": value} for time, value in times]
+        rows = [{"time": text_of(time), "value": value} for time, value in times]
         title = f"{result['id']}  {result['label']}"
         parts += _told(Table(["time", "value"], rows, title=title))
     return Answer(found, parts)

@@ -13,7 +13,7 @@ import typer
 
 from driftline.access.principal import system_user
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations, lines_of
+from driftline.app.commands.operations import add_operations, lines_of, text_of
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table, harmless
 from driftline.app.progress import progress
@@ -56,14 +56,14 @@ def executions(
     if with_log:
         lines = client.execution_log(found[0]["id"]) if found else []
         of = [f"execution {one['id']}, {_window(one)}" for one in found[:1]]
-        return Answer(lines, [*of, *(f"{one['at'][:19]} {one['text']}" for one in lines)])
+        return Answer(lines, [*of, *(f"{text_of(one['at'])} {one['text']}" for one in lines)])
     begun = client.progress(name)
     value = {"in_progress": begun["items"], "pending": begun["pending"], "executions": found}
     return Answer(value, _listed(value))
 
 
 def _window(one: Mapping[str, Any]) -> str:
-    return f"{one['window_start']} to {one['window_end']}"
+    return f"{text_of(one['window_start'])} to {text_of(one['window_end'])}"
 
 
 def _follow(client: Client, name: str) -> None:
@@ -73,7 +73,7 @@ def _follow(client: Client, name: str) -> None:
         while begun := client.progress(name)["items"]:
             for one in begun:
                 for line in one["log"]:
-                    text = harmless(f"{one['window_start']} {line['at'][:19]} {line['text']}")
+                    text = harmless(f"{_window(one)}: {text_of(line['at'])} {line['text']}")
                     if text not in shown:
                         typer.echo(text, err=True)
                     shown.add(text)
@@ -85,11 +85,11 @@ def _listed(found: Mapping[str, Any]) -> Iterator[str | Table]:
     for one in found["in_progress"]:
         yield (
             f"{one['status']}: {_window(one)}, {one['stage']}, "
-            f"{one['rows_read']:,} rows read since {one['started_at'][:19]}"
+            f"{one['rows_read']:,} rows read since {text_of(one['started_at'])}"
         )
     for one in found["pending"]:
         behind = f", waits for {one['waits_for']}" if one["waits_for"] else ""
-        yield f"Pending: {one['start']} to {one['end']}{behind}"
+        yield f"Pending: {text_of(one['start'])} to {text_of(one['end'])}{behind}"
     yield from lines_of([_with_reason(one) for one in found["executions"]], _COLUMNS)
 
 

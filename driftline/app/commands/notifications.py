@@ -10,7 +10,7 @@ import typer
 
 from driftline.access.principal import system_user
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations
+from driftline.app.commands.operations import add_operations, text_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer
 from driftline.app.exit_codes import UNAVAILABLE, UNDECIDED
@@ -100,7 +100,7 @@ def silence_put(
     client.apply([{"kind": "Silence", "name": name, "spec": spec}])
     stored = client.get("Silence", name)
     alarms = client.preview_silence(spec)["alarms"]
-    until = stored["status"]["mutes_until"]
+    until = text_of(stored["status"]["mutes_until"])
     return Answer(
         {**stored, "alarms": alarms},
         [f'silence "{name}" until {until}', f"applies to: {', '.join(alarms) or 'no alarm'}"],

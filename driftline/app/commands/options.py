@@ -1,7 +1,7 @@
 """Options and arguments that several commands share, so that they are spelled the same everywhere.
 
-A `Group` reads what its commands take: ``roles``, ``dialect``, ``server`` and ``client`` stand for
-several options each, and a command that returns an `Answer` has ``--json`` and is printed.
+A `Group` reads what its commands take: ``roles``, ``dialect`` and ``client`` stand for several
+options each, and a command that returns an `Answer` has ``--json`` and is printed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
@@ -134,30 +133,22 @@ SERVER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The server that a command talks to: the one that was named, or that of the settings."""
+def _connect(server_url: str | None, config_file: Path | None) -> Client:
+    """Return a client of the server that was named, or of that of the settings."""
+    # Imported here: most commands that have options need no server, nor SQL.
+    from driftline.app.commands.connection import Client
 
-    server_url: str | None
-    config_file: Path | None  # None: the one in the working folder, if any.
-
-    def connect(self) -> Client:
-        """Return a client; its first request makes sure that the server is the one meant."""
-        # Imported here: most commands that have options need no server, nor SQL.
-        from driftline.app.commands.connection import Client
-
-        if self.server_url:
-            return Client(self.server_url, None, config_file=self.config_file)
-        settings = load_settings(self.config_file)
-        return Client(settings.server_url, settings, config_file=self.config_file)
+    if server_url:
+        return Client(server_url, None, config_file=config_file)
+    settings = load_settings(config_file)
+    return Client(settings.server_url, settings, config_file=config_file)
 
 
 # Parameters of commands that stand for several options, and what makes the value of these.
 _GROUPED: Mapping[str, tuple[Mapping[str, Any], Callable[..., Any]]] = {
     "roles": (ROLES, Roles.of),
     "dialect": (DIALECT, dict),
-    "server": (SERVER, Server),
-    "client": (SERVER, lambda **given: Server(**given).connect()),
+    "client": (SERVER, _connect),
 }
 
 
@@ -214,7 +205,7 @@ def files_of(data: Sequence[str], dialect: Dialect, names: Sequence[str] = ()) -
         from driftline.formats.source import Files
 
         return Files(*data, **dialect, names=names)
-    return list(data)
+    return data[0] if len(data) == 1 else list(data)
 
 
 def say_cut(found: Sequence[object], limit: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,7 +55,7 @@ def outliers(
     options.open_places(*data, reference)
     baseline = Baseline.load(reference)
     scorer = row_scorer(baseline)
-    if output in data:
+    if output is not None and Path(output).resolve() in [Path(one).resolve() for one in data]:
         raise InputError(f'-o "{output}": is one of the files to be scored; name another file')
     source = open_source(files_of(data, dialect), signature=baseline.signature)
     found = OutlierReading(scorer)
