@@ -236,8 +236,8 @@ class Traffic:
         """Write the minutes before one; None: all."""
         taken = [key for key in self._minutes if key[0] != before]
         for first in range(0, len(taken), _MINUTES_AT_ONCE):
-            part = taken[first : first + _MINUTES_AT_ONCE]
-            minutes = {key: self._minutes.pop(key) for key in part}
+            keys = taken[first : first + _MINUTES_AT_ONCE]
+            minutes = {key: self._minutes.pop(key) for key in keys}
             self._waiting.append((str(uuid.uuid4()), minutes))
         while sum(len(part) for _, part in self._waiting) > _MINUTES_MAX:
             self._leave_out()

@@ -105,7 +105,7 @@ def router(services: Services) -> APIRouter:
 def _answer(operation: Operation) -> dict[str, Any]:
     if operation.form is not None:
         return {"model": operation.form}
-    is_json = {"schema": {}}  # Any value.
+    is_json: dict[str, Any] = {"schema": {}}  # Any value.
     is_text = {"schema": {"type": "string"}}
     content = {one: is_json if one == JSON else is_text for one in operation.media}
     return {} if operation.returns is None else {"content": content}
