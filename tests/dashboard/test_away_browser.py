@@ -85,6 +85,7 @@ def test_a_stopped_process_is_said_and_its_return_too(page, process):
     expect(main).to_have_attribute("data-state", "")
 
 
+@pytest.mark.full
 def test_a_killed_process_is_said_and_retry_asks_the_one_that_follows(page, process):
     running, url, folder, port = process
     opened(page, url)

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.browser
 MONITOR = "/monitors/flights-data-quality"
 
 
+@pytest.mark.full
 def test_click_on_a_window_opens_it(visit):
     seen = visit()
     page = seen.open(MONITOR)
@@ -61,6 +62,7 @@ def test_back_and_reload_keep_what_was_seen(visit):
     seen.check()
 
 
+@pytest.mark.full
 def test_theme_is_kept_over_a_reload(visit):
     seen = visit()
     page = seen.open(MONITOR)

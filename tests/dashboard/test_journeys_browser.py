@@ -90,6 +90,7 @@ def test_what_drifted_last_night_and_its_rows_exported(visit, seeded, press, wid
     assert {line["origin"] for line in lines} == {"EWR"}
 
 
+@pytest.mark.full
 @walked(ways=["mouse"])
 def test_which_new_value_in_how_many_rows(visit, seeded, press, width):
     several = of_last_night(seeded, "carrier").count("EDV")
@@ -115,6 +116,7 @@ def test_a_silence_with_a_reason_its_end_and_a_test_of_the_channel(visit_policed
         expect(page.get_by_role("status")).to_contain_text("pager took the test message in")
 
 
+@pytest.mark.full
 def test_would_three_of_five_have_fired_last_month(visit, seeded):
     with seeded.engine.connect() as connection:
         found = select(executions.c.page_count).order_by(executions.c.window_start)
@@ -149,6 +151,7 @@ def test_did_the_model_get_worse_and_which_windows_are_provisional(visit_measure
         expect(provisional.first).to_contain_text("14–20 Oct 2013")
 
 
+@pytest.mark.full
 def test_for_whom_is_it_less_fair(visit_measured):
     with journey(visit_measured(), "/", clicks=2) as page:
         page.get_by_role("link", name="flights", exact=True).click()
@@ -159,6 +162,7 @@ def test_for_whom_is_it_less_fair(visit_measured):
         expect(worst).to_contain_text("violation")
 
 
+@pytest.mark.full
 def test_which_feature_lost_importance(visit_measured):
     with journey(visit_measured(), "/", clicks=3) as page:
         page.get_by_role("link", name="flights", exact=True).click()
@@ -224,6 +228,7 @@ def wide(tmp_path_factory):
     engine.dispose()
 
 
+@pytest.mark.full
 def test_the_five_worst_of_a_thousand_columns_over_ninety_days(visits, wide):
     url, ratios = wide
     worst = [NAMES[at] for at in np.argsort(-ratios.max(axis=0))[:5]]
