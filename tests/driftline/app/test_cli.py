@@ -28,14 +28,13 @@ GROUPS = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(COMMANDS) - GROUPS))
-def test_every_command_explains_itself(name: str) -> None:
-    app = build(name)
-    (command,) = app.registered_commands
-    told = command.callback.__doc__ if command.callback else None
+def test_every_command_explains_itself() -> None:
+    for name in set(COMMANDS) - GROUPS:
+        (command,) = build(name).registered_commands
+        told = command.callback.__doc__ if command.callback else None
 
-    assert told
-    assert "Example: driftline" in told or name in {"sidecar", "sink", "version"}
+        assert told, name
+        assert "Example: driftline" in told or name in {"sidecar", "sink", "version"}
 
 
 def test_an_unknown_command_is_2() -> None:
@@ -60,9 +59,6 @@ def test_a_crash_is_never_read_as_violations() -> None:
     "code",
     [
         "sys.argv = ['driftline', '--help']",
-        "sys.argv = ['driftline', 'alarm', 'list', '--help']",
-        "sys.argv = ['driftline', 'version']",
-        "sys.argv = ['driftline', 'version']; r.version = lambda: [print(n) for n in range(99999)]",
         "sys.argv = ['driftline', 'version']; r.version = lambda: print('kept in the buffer')",
         "sys.argv = ['driftline', 'version']\n"  # By rich, which has an end of its own.
         "from driftline.app.commands.table import print_table\n"
@@ -86,16 +82,16 @@ def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None
     assert (found.returncode, found.stderr) == (141, "")
 
 
-@pytest.mark.parametrize("name", ["alarm", "channel", "delete", "delivery", "silence"])
-def test_every_command_that_prints_can_print_json(name: str) -> None:
-    app = build(name)
-    groups = [one.typer_instance for one in app.registered_groups]
-    commands = [one for part in (app, *groups) for one in part.registered_commands]
+def test_every_command_that_prints_can_print_json() -> None:
+    for name in ("alarm", "channel", "delete", "delivery", "silence"):
+        app = build(name)
+        groups = [one.typer_instance for one in app.registered_groups]
+        commands = [one for part in (app, *groups) for one in part.registered_commands]
 
-    assert commands
-    for one in commands:
-        assert one.callback is not None
-        assert "as_json" in inspect.signature(one.callback).parameters, one.name
+        assert commands
+        for one in commands:
+            assert one.callback is not None
+            assert "as_json" in inspect.signature(one.callback).parameters, one.name
 
 
 @pytest.mark.parametrize(
