@@ -10,7 +10,7 @@ import pytest
 from driftline.monitors.annotations.store import unsettled_annotations
 from tests.servers.commands import python
 from tests.serving.conftest import Running, running, wait_for
-from tests.serving.marks_yard import marked
+from tests.serving.judged import marked
 
 PATH = "/api/v1/monitors/quality"
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 from pathlib import Path
 
 import pyarrow.fs as pafs
 import pytest
 
-from driftline.errors import InputError, UnavailableError
+from driftline.errors import UnavailableError
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.model_files import model_digest
 from tests.servers.s3 import S3Server
@@ -44,16 +43,6 @@ def test_another_machine_fetches_what_one_has_put(
     assert [path.name for path in fetched.parent.iterdir()] == ["m.skops"]
 
 
-def test_an_archive_is_fetched_as_it_was_put(s3_root: str, model: Path, tmp_path: Path) -> None:
-    archive = model.with_name("model.tar.gz")
-    archive.write_bytes(gzip.compress(b"a model" * 1000))
-    file = ModelStore(s3_root, tmp_path / "one").put("m", archive, model_digest(archive))
-
-    fetched = ModelStore(s3_root, tmp_path / "two").fetch(file)
-
-    assert fetched.read_bytes() == archive.read_bytes()
-
-
 def test_bytes_that_were_changed_in_the_bucket_are_not_served(
     s3_root: str, s3_server: S3Server, model: Path, tmp_path: Path
 ) -> None:
@@ -82,15 +71,6 @@ def test_what_was_put_can_be_removed_and_nothing_else_is(
     assert not store.path(removed).parents[1].exists()
     store.remove(kept)
     assert _files(s3_server, s3_root) == []
-
-
-def test_a_model_that_is_gone_and_a_root_without_a_local_folder_are_told(
-    s3_root: str, tmp_path: Path
-) -> None:
-    with pytest.raises(UnavailableError):
-        ModelStore(s3_root, tmp_path).fetch("models/m/0/m.skops")
-    with pytest.raises(InputError, match="need a folder of this machine"):
-        ModelStore(s3_root)
 
 
 @pytest.fixture

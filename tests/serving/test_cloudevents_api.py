@@ -76,21 +76,10 @@ def test_a_declared_endpoint_gives_its_spelling_and_whether_times_are_trusted(
     assert found.flags == Flag.EVENT_TIME_GIVEN
 
 
-def test_the_address_can_name_the_endpoint_and_the_mode(server) -> None:
-    raw = binary("request", b"1,2", query="?endpoint=elsewhere&expect=request")
-
-    answer = spoken(server, raw)
-
-    assert b'"outcomes":["stored"]' in answer
-    assert len(records(server, "elsewhere")) == 1
-
-
 @pytest.mark.parametrize(
     ("headers", "sentence"),
     [
         ({"ce-id": ""}, "id is missing"),
-        ({"ce-type": "com.example.other"}, 'expected "org.kubeflow.serving.inference.request"'),
-        ({"ce-specversion": "9"}, "expected one of 1.0, 0.3"),
         ({"ce-inferenceservicename": ""}, "?endpoint=NAME"),
         ({"ce-inferenceservicename": "../../etc"}, "names no endpoint"),
         ({"content-type": "application/cloudevents+json"}, "not JSON"),
@@ -120,16 +109,6 @@ def test_a_batch_with_one_bad_event_stores_none(server) -> None:
     assert records(server, "batched") == []
 
 
-def test_a_page_of_another_site_is_refused(server) -> None:
-    answer = server.client.post(
-        "/v1/cloudevents",
-        content=b"x",
-        headers={**BINARY, "ce-id": "a", "origin": "http://evil.example"},
-    )
-
-    assert answer.status_code == 403
-
-
 def _event(server, name: str) -> httpx.Response:
     """Record a request of an endpoint."""
     return server.client.post(
@@ -157,10 +136,6 @@ def test_as_many_endpoints_begin_undeclared_as_the_settings_allow(start, declare
         refused = [_event(server, "third"), _lines(server, "fourth")]
 
         assert [answer.status_code for answer in refused] == [409, 409]
-        assert server.error_of(refused[0])["message"] == (
-            'endpoint "third" is not declared, and 2 others without a declaration are captured; '
-            "declare it"
-        )
         assert "driftline_undeclared_refused_total 2.0" in server.client.get("/metrics").text
         # Whoever is known, or declared, goes on.
         for name in ("first", "second", "declared"):
@@ -168,17 +143,6 @@ def test_as_many_endpoints_begin_undeclared_as_the_settings_allow(start, declare
         assert list_endpoints(server.context.root) == ["second"]
         assert server.apply(declare("Endpoint", "third", signature=signature)).is_success
         assert _event(server, "third").is_success
-
-
-def test_what_is_captured_counts_after_a_new_start_and_a_declaration_makes_room(
-    start, declare, tmp_path
-) -> None:
-    signature = {"features": [{"name": "x", "column": "feature_x", "type": "double"}]}
-    with start(tmp_path, max_undeclared_endpoints=1) as server:
-        assert _lines(server, "first").is_success
-    with start(tmp_path, max_undeclared_endpoints=1) as server:
-        assert _event(server, "second").status_code == 409
-        assert _event(server, "first").is_success
-    with start(tmp_path, max_undeclared_endpoints=1) as server:
-        assert server.apply(declare("Endpoint", "first", signature=signature)).is_success
+    with start(tmp_path, max_undeclared_endpoints=1) as server:  # What is captured counts then.
+        assert _event(server, "fifth").status_code == 409
         assert _event(server, "second").is_success

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from tests.kit.installation import Installation
+from tests.serving.conftest import NOW, Running, resource
+from tests.serving.hosting.formats.archives import pack
 
 # Refuses, fails or ends as the body tells it to, and hands on anything else.
-CODE = b"""
+CODE = """
 import os
 
 class Refused(Exception):
@@ -37,40 +36,36 @@ def transform_fn(model, body, content_type, accept):
 ASKED = {"422": (1, 0), "400": (1, 0), "503": (0, 1), "raise": (0, 1), "end": (0, 1), "ok": (0, 0)}
 
 
-def pack(file: Path) -> str:
-    with tarfile.open(file, "w:gz") as archive:
-        member = tarfile.TarInfo("code/inference.py")
-        member.size = len(CODE)
-        archive.addfile(member, io.BytesIO(CODE))
-    return str(file)
-
-
 @pytest.fixture(scope="module")
-def asked(install: Callable[..., Installation]) -> Installation:
+def asked(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A server that was asked everything at two endpoints, and has written what it counted."""
-    found = install("[serving]\ntrust_pickle = true\n", words=("--only", "server"), is_forked=True)
-    path = pack(found.folder / "odd.tar.gz")
+    folder = tmp_path_factory.mktemp("errors")
+    path = pack(folder / "odd.tar.gz", {"code/inference.py": CODE})
     containers = [{"container_hostname": name, "model_name": "odd"} for name in ("a", "b")]
-    found.apply(
-        {"kind": "Model", "name": "odd", "spec": {"path": path}},
-        {"kind": "Model", "name": "line", "spec": {"mode": "Serial", "containers": containers}},
-        {"kind": "Endpoint", "name": "alone", "spec": {"model": "odd"}},
-        {"kind": "Endpoint", "name": "line", "spec": {"model": "line"}},
-    )
-    for endpoint in ("alone", "line"):
-        for body in ASKED:
-            found.invoke(endpoint, body)
-    found.restart()  # A server that stops writes the minute that is not over.
-    return found
+    with start(folder, trust_pickle=True) as server:
+        answer = server.apply(
+            resource("Model", "odd", path=str(path)),
+            resource("Model", "line", mode="Serial", containers=containers),
+            *(resource("Endpoint", n, model=m) for n, m in (("alone", "odd"), ("line", "line"))),
+        )
+        assert answer.status_code == 200, answer.text
+        for endpoint in ("alone", "line"):
+            for body in ASKED:
+                server.invoke(endpoint, body)
+    # A server that stops writes the minute that is not over.
+    with start(folder, trust_pickle=True) as server:
+        yield server
 
 
-def total(installation: Installation, name: str, **dimensions: str) -> float:
-    """Return the sum of a metric, from the command line."""
-    words = [word for item in dimensions.items() for word in ("-d", "=".join(item))]
-    out = installation.done(
-        "metric", "stats", "AWS/SageMaker", name, *words, "--stat", "Sum", "--json"
-    )
-    return sum(datapoint["sum"] for datapoint in json.loads(out))
+def total(server: Running, name: str, **dimensions: str) -> float:
+    """Return the sum of a metric."""
+    asked = {
+        "namespace": "AWS/SageMaker", "metric_name": name, "dimensions": dimensions,
+        "start_time": (NOW - timedelta(hours=1)).isoformat(),
+        "end_time": (NOW + timedelta(hours=1)).isoformat(), "period": 60, "statistics": ["Sum"],
+    }  # fmt: skip
+    answer = server.client.post("/api/v1/metrics/statistics", json=asked)
+    return sum(datapoint["sum"] for datapoint in answer.json()["datapoints"])
 
 
 @pytest.mark.parametrize(

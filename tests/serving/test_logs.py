@@ -7,7 +7,7 @@ import pytest
 
 from driftline.access.tokens import create_token, new_secret
 from driftline.app.client.client import Client
-from driftline.errors import ForbiddenError, NotFoundError
+from driftline.errors import ForbiddenError
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running
 from tests.serving.guarded import knowing
@@ -177,14 +177,3 @@ def test_who_may_see_an_endpoint_may_read_its_lines_and_no_others(server, client
         assert twice.status_code == 403, twice.text
     with Client(server.url, token=other) as caller, pytest.raises(ForbiddenError):
         caller.logs("echo")
-
-
-def test_an_endpoint_takes_its_lines_along(server, client, until):
-    answer = server.apply(resource("Endpoint", "spare", model="echo"))
-    assert answer.status_code == 200, answer.text
-    until(lambda: client.logs("spare"))
-    client.delete("Endpoint", "spare")
-
-    until(lambda: not server.context.model_logs_of("spare").exists())
-    with pytest.raises(NotFoundError):
-        client.logs("spare")

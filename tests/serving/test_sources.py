@@ -43,7 +43,7 @@ def resources(block: int, data: Path) -> list[dict]:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    scores(6_000, DAY - timedelta(days=30), 1).to_parquet(folder / "reference.parquet")
+    scores(3_000, DAY - timedelta(days=30), 1).to_parquet(folder / "reference.parquet")
     today = scores(480, DAY, 2)
     today.loc[240:, "carrier"] = "EVX"
     for name in ("scores", "labels"):
@@ -76,24 +76,20 @@ def applied(server, data):
     return server
 
 
-def test_a_declared_table_is_judged_and_its_rows_are_found_again(applied, client, data):
-    ran = client.run_monitor("scores-data-quality", start=DAY, end=DAY + timedelta(days=1))
+def test_a_declared_table_is_judged_with_labels_of_another_and_its_rows_are_found(applied, client):
+    day = {"start": DAY, "end": DAY + timedelta(days=1)}
+    ran = client.run_monitor("scores-data-quality", **day)
+    quality = client.run_monitor("scores-model-quality", **day)
 
     report = client.report(ran["id"])
     place = [one["feature_name"] for one in report["violations"]].index("carrier")
-    text = b"".join(client.violation_rows(ran["id"], place))
+    rows = pd.read_csv(io.BytesIO(b"".join(client.violation_rows(ran["id"], place))))
 
-    rows = pd.read_csv(io.BytesIO(text))
     assert ran["status"] == "CompletedWithViolations"
     assert set(rows["event_id"]) == {f"r2-{number}" for number in range(240, 480)}
     assert rows["score"].notna().all()
-
-
-def test_model_quality_joins_labels_of_another_file(applied, client):
-    ran = client.run_monitor("scores-model-quality", start=DAY, end=DAY + timedelta(days=1))
-
-    assert ran["failure_reason"] is None
-    assert client.report(ran["id"])["labelled_count"] == 480
+    assert quality["failure_reason"] is None
+    assert client.report(quality["id"])["labelled_count"] == 480
 
 
 def test_a_version_is_made_of_the_table_that_a_monitor_reads(applied, client, data, declare):
@@ -106,7 +102,7 @@ def test_a_version_is_made_of_the_table_that_a_monitor_reads(applied, client, da
         "scores", monitor="of-reference", start=start, end=start + timedelta(hours=12)
     )
 
-    assert made["row_count"] == 3_120
+    assert made["row_count"] == 1_560
     assert made["origin"]["source"] == source["path"]
 
 
@@ -129,8 +125,6 @@ def test_a_password_is_in_no_answer_document_or_log(applied, client, data, caplo
     ("source", "told"),
     [
         ({"path": "/etc/passwd", "timestamp": "at"}, "in none of the data folders"),
-        ({"path": "data", "timestamp": "at"}, "is relative; expected an absolute one"),
-        ({"path": "/data", "at": "at"}, '"at" is unknown'),
         (
             {"query": "SELECT :start, :end", "connection": "wherehouse", "timestamp": "at"},
             'the nearest known one is "warehouse"',

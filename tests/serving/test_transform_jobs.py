@@ -1,16 +1,15 @@
 """Transform jobs of a server: created, followed and stopped by the interface, outliving kills."""
 
-import os
-import signal
+import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from driftline.app.client.client import Client
-from driftline.capture.tables.dataset import Dataset
 from driftline.errors import InputError
 from driftline.monitors.external.source import Access
 from driftline.serving.resources.reach import Reach
-from tests.servers.commands import ForkedTransform
+from tests.servers.commands import ForkedTransform, driftline
 from tests.serving.conftest import make_frame, resource
 from tests.serving.guarded import FILE_SECRET, bearer, guarded
 
@@ -89,21 +88,6 @@ def ended(client, name, until):
     return until(look)
 
 
-def test_a_job_scores_as_the_endpoint_does(server, client, inputs, until):
-    job = client.create_transform_job(spec(server, "as-flights", inputs))
-
-    assert job["transform_job_status"] == "InProgress"
-    job = ended(client, "as-flights", until)
-    assert (job["transform_job_status"], job["failure_reason"]) == ("Completed", None)
-    assert job["progress"]["records"] == ROWS
-    assert job["progress"]["files_done"] == 1
-    text = (server.root / "outputs" / "as-flights" / "flights.csv.out").read_text()
-    answer = server.invoke("flights", (inputs / "flights.csv").read_text())
-    assert text.splitlines() == answer.text.splitlines()
-    listed = client.transform_jobs(status="Completed", name_contains="AS-fl")
-    assert [one["transform_job_name"] for one in listed] == ["as-flights"]
-
-
 def test_outputs_do_not_leave_their_folder_by_a_link(server, client, inputs, tmp_path, until):
     folder = server.root / "outputs" / "linked"
     folder.mkdir(parents=True)
@@ -117,42 +101,18 @@ def test_outputs_do_not_leave_their_folder_by_a_link(server, client, inputs, tmp
     assert not (tmp_path / "escaped").exists()
 
 
-def test_a_job_whose_process_is_killed_repeats_the_file_that_it_was_at(
-    server, client, tmp_path, until
-):
-    folder, data = server.root / "outputs" / "killed", tmp_path / "slow"
-    data.mkdir()
-    (data / "a.csv").write_text("0\n" * 9)
-    (data / "b.csv").write_text("0.05\n" * 60)
-    taken = {"data_capture_config": {"endpoint_name": "FLIGHTS"}}
-    client.create_transform_job(slowly(server, "killed", data, **taken))
-    count = len(server.begun)
-    until(lambda: (folder / "a.csv.out").exists() and list(folder.glob(".*.part")))
-    assert server.begun[-1].returncode is None
-    done = (folder / "a.csv.out").stat()
-
-    os.kill(server.begun[-1].pid, signal.SIGKILL)
-
-    job = ended(client, "killed", until)
-    assert job["transform_job_status"] == "Completed"
-    assert job["progress"] == {"files": 2, "files_done": 2, "records": 69}
-    assert len(server.begun) > count
-    assert sorted(one.name for one in folder.iterdir()) == ["a.csv.out", "b.csv.out"]
-    assert (folder / "a.csv.out").stat() == done
-    assert (folder / "b.csv.out").read_text() == "0\n" * 60
-    table = Dataset(str(server.root), "flights").open().to_table(["variant", "event_id"])
-    assert set(table["variant"].to_pylist()) == {"transform"}
-    assert len(set(table["event_id"].to_pylist())) == table.num_rows == 69
-
-
 def test_a_job_is_stopped_over_a_file(server, client, tmp_path, until):
     (tmp_path / "slow.csv").write_text("0.1\n" * 3000)
-    client.create_transform_job(slowly(server, "stopped", tmp_path / "slow.csv"))
+    file = tmp_path / "job.json"
+    file.write_text(json.dumps(slowly(server, "stopped", tmp_path / "slow.csv")))
     folder = server.root / "outputs" / "stopped"
-    until(lambda: list(folder.glob(".*.part")))
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(driftline, "job", "create", file, "--server", server.url)
+        until(lambda: list(folder.glob(".*.part")))
 
-    client.stop_transform_job("stopped")
+        client.stop_transform_job("stopped")
 
+        assert waiting.result().returncode == 3  # Who waits did not get what they asked for.
     assert ended(client, "stopped", until)["transform_job_status"] == "Stopped"
     assert list(folder.iterdir()) == []
 

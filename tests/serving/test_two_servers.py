@@ -1,57 +1,87 @@
-"""Two servers on one database and one storage root: what one changes, the other follows."""
+"""Two servers on one database and one storage root: each follows, and work is done once."""
 
 import asyncio
 import os
 import signal
+from collections import Counter
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
-import httpx
 import pytest
 import skops.io
 from sklearn.base import clone
-from sqlalchemy import event
+from sqlalchemy import event, select
 
-from driftline.errors import UnavailableError
-from driftline.serving.app import create_app
+from driftline.app.client.client import Client
+from driftline.capture.tables.dataset import Dataset
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoint_specs import ExternalEndpoint, ServedEndpoint
-from driftline.serving.resources.model_specs import FileModel
+from driftline.serving.resources.endpoint_specs import ExternalEndpoint
 from driftline.serving.resources.model_uses import LENGTH, leave, say_used, unused
+from driftline.serving.resources.reach import Reach
+from driftline.serving.tables import async_requests, transform_jobs
+from tests.servers.commands import ForkedTransform
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import NOW, resource, running, settings_of
 
 ROW = "UA,EWR,2900,39"
+REQUESTS, JOBS = 12, 4
 
 
-@pytest.fixture
-def pair(tmp_path, database_url):
+@pytest.fixture(scope="module")
+def begun():
+    """The jobs that processes were started for, by server."""
+    return [], []
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory, postgres, begun):
     """Both servers: each with its own spool, on the same database and folder."""
-    folders = tmp_path / "a", tmp_path / "b"
-    for folder in folders:
-        folder.mkdir()
-    (folders[0] / "root").mkdir()
-    (folders[1] / "root").symlink_to(folders[0] / "root")
-    with (
-        running(folders[0], database=database_url) as first,
-        running(folders[1], database=database_url) as second,
-    ):
-        yield first, second
+    name, folder = postgres.new_database(), tmp_path_factory.mktemp("pair")
+    folders, settings, url = (
+        (folder / "a", folder / "b"),
+        folder / "driftline.toml",
+        postgres.url(name),
+    )
+    settings.write_text(
+        f'[database]\nurl = "{url}"\n[storage]\nroot = "{folders[0]}/root"\n'
+        "[serving]\ntrust_pickle = true\n"
+    )
+
+    def beginning(found):
+        def begin(job, owner):
+            found.append(job)
+            return ForkedTransform(settings, job, owner)
+
+        return begin
+
+    reach = Reach(outputs=(str(folder),))
+    with ExitStack() as stack:
+        for one in folders:
+            one.mkdir()
+        (folders[0] / "root").mkdir()
+        (folders[1] / "root").symlink_to(folders[0] / "root")
+        yield [
+            stack.enter_context(
+                running(
+                    one, database=url, trust_pickle=True, start_transform=beginning(found),
+                    reach=reach,
+                )
+            )
+            for one, found in zip(folders, begun, strict=True)
+        ]  # fmt: skip
+    postgres.drop(name)
 
 
-@pytest.fixture
-def inverted(trained, tmp_path):
-    """A model that says late where the other says on time."""
-    file = tmp_path / "inverted.skops"
-    frame = trained.frame
-    skops.io.dump(clone(trained.model).fit(trained.inputs, 1 - frame["late"]), file)
-    return file
-
-
-def test_a_server_follows_what_another_changes(pair, trained, inverted, until):
+def test_a_server_follows_what_another_changes_and_keeps_the_model_that_it_runs_on(
+    pair, trained, tmp_path, until
+):
     first, second = pair
+    inverted = tmp_path / "inverted.skops"  # It says late where the other says on time.
+    model = clone(trained.model).fit(trained.inputs, 1 - trained.frame["late"])
+    skops.io.dump(model, inverted)
     until(lambda: second.invoke("flights", ROW).status_code == 404)
 
     assert first.apply(*trained.flights()).status_code == 200
@@ -60,10 +90,17 @@ def test_a_server_follows_what_another_changes(pair, trained, inverted, until):
     assert second.invoke("flights", ROW).content == before
     (old,) = (first.root / "models" / "flights").iterdir()
 
-    updated = resource("Model", "flights", path=str(inverted))
-    assert first.apply(updated).status_code == 200
-    after = first.invoke("flights", ROW).content
-    assert after != before
+    # The other server looks at nothing for a while: as one that hangs, or is cut off.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EndpointReconciler, "_has_changed", lambda _: False)
+        updated = resource("Model", "flights", path=str(inverted))
+        assert first.apply(updated).status_code == 200
+        after = first.invoke("flights", ROW).content
+        assert after != before
+        for worker in second.worker_ids():
+            os.kill(worker, signal.SIGKILL)
+        until(lambda: second.invoke("flights", ROW).content == before)
+        assert old.exists()
     until(lambda: second.invoke("flights", ROW).content == after)
     until(lambda: not old.exists())
 
@@ -73,88 +110,77 @@ def test_a_server_follows_what_another_changes(pair, trained, inverted, until):
     until(lambda: not (first.root / "models" / "flights").exists())
 
 
-def test_a_model_that_another_server_runs_on_stays(pair, trained, inverted, until, monkeypatch):
-    first, second = pair
-    assert first.apply(*trained.flights()).status_code == 200
-    until(lambda: second.invoke("flights", ROW).status_code == 200)
-    before = second.invoke("flights", ROW).content
-    (old,) = (first.root / "models" / "flights").iterdir()
-
-    # The other server looks at nothing for an hour: as one that hangs, or is cut off.
-    monkeypatch.setattr(EndpointReconciler, "_has_changed", lambda _: False)
-    assert first.apply(resource("Model", "flights", path=str(inverted))).status_code == 200
-
-    assert old.exists()
-    for worker in second.worker_ids():
-        os.kill(worker, signal.SIGKILL)
-    until(lambda: second.invoke("flights", ROW).content == before)
+def rows_of(server, table):
+    with server.engine.connect() as connection:
+        return connection.execute(select(table)).all()
 
 
-@pytest.fixture
-def reconciler(engine, tmp_path):
-    """A reconciler that does not run."""
-    return EndpointReconciler(
-        ServerContext(settings=settings_of(tmp_path, tmp_path), engine=engine, now=lambda: NOW)
+def is_known(server, name):
+    found = server.client.get(f"/api/v1/endpoints/{name}")
+    return found.status_code == 200 and found.json()["status"]["state"] == "InService"
+
+
+def test_each_asynchronous_request_is_answered_once(pair, slow_model, until):
+    answers = pair[0].root.parent.parent / "answers"
+    config = {
+        "output_config": {"s3_output_path": str(answers)},
+        "client_config": {"max_concurrent_invocations_per_instance": 1},
+    }
+    answer = pair[0].apply(
+        resource("Model", "slow", path=str(slow_model), trust_pickle=True),
+        resource("Endpoint", "slow", model="slow", async_inference_config=config),
     )
+    assert answer.status_code == 200, answer.text
+    until(lambda: is_known(pair[1], "slow"))
+
+    ids = [f"n-{number}" for number in range(REQUESTS)]
+    for number, one in enumerate(ids):
+        with Client(pair[number % 2].url) as client:
+            client.invoke_async("slow", b"0.3\n", content_type="text/csv", inference_id=one)
+    until(lambda: {one.status for one in rows_of(pair[0], async_requests)} == {"Completed"})
+
+    found = rows_of(pair[0], async_requests)
+    assert {one.inference_id: one.attempts for one in found} == dict.fromkeys(ids, 1)
+    assert len(list(answers.iterdir())) == REQUESTS
+    counts = []
+    for server in pair:
+        server.sink_all()
+        table = Dataset(str(server.root), "slow").open().to_table(["inference_id"])
+        counts.append(table.num_rows)
+    assert Counter(table["inference_id"].to_pylist()) == Counter(ids)
+    # Both had some of them: what the first one captured is not all.
+    assert 0 < counts[0] < REQUESTS
 
 
-def test_a_server_says_what_it_uses_while_a_change_takes_long(engine, reconciler, monkeypatch):
-    monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.RENEW_S", 0.01)
-    monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.FOLLOW_S", 0.01)
-    said = []
-    monkeypatch.setattr(reconciler, "_note_used", lambda: said.append(True))
+def test_each_transform_job_is_run_once(pair, begun, trained, tmp_path, until):
+    answer = pair[0].apply(*trained.flights())
+    assert answer.status_code == 200, answer.text
+    source = {"s3_data_source": {"s3_uri": str(tmp_path / "rows.csv")}}
+    (tmp_path / "rows.csv").write_text(trained.csv(slice(0, 400)))
 
-    async def loads_for_ever():
-        await asyncio.Event().wait()
+    outputs = {
+        f"job-{number}": pair[0].root / "outputs" / f"job-{number}" for number in range(JOBS)
+    }
+    for number, (name, output) in enumerate(outputs.items()):
+        job = {
+            "transform_job_name": name,
+            "endpoint_name": "flights",
+            "transform_input": {"data_source": source, "split_type": "Line"},
+            "transform_output": {"s3_output_path": str(output), "assemble_with": "Line"},
+        }
+        with Client(pair[number % 2].url) as client:
+            client.create_transform_job(job)
+    until(lambda: all(one.ended_at for one in rows_of(pair[0], transform_jobs)), 120)
 
-    async def run():
-        await reconciler.refresh()
-        monkeypatch.setattr(reconciler, "refresh", loads_for_ever)
-        monkeypatch.setattr(reconciler, "_has_changed", lambda: True)
-        running_ = asyncio.create_task(reconciler.run())
-        while len(said) < 3:
-            await asyncio.sleep(0.01)
-        running_.cancel()
-
-    asyncio.run(asyncio.wait_for(run(), 30))
-
-
-def test_a_model_that_could_not_be_had_is_asked_for_again(engine, reconciler, monkeypatch):
-    monkeypatch.setattr("driftline.serving.hosting.endpoint_reconciler.FOLLOW_S", 0.01)
-    answers = [UnavailableError("the bucket is away"), OSError(28, "no space left"), None]
-    spec = FileModel(path="now.skops").model_dump()
-    model = {"spec": spec, "file": "models/now/1/now.skops", "trust_pickle": False, "digest": "1"}
-    served = ServedEndpoint.model_validate({"model": "now"}).model_dump()
-    made = {"spec": served, "models": {"now": {"name": "now", "made": model}}}
-    with engine.begin() as connection:
-        store.put_row(connection, store.Stored("Endpoint", "now", None, {}, served, made), NOW)
-
-    def fetch(_file):
-        if (answer := answers.pop(0)) is not None:
-            raise answer
-
-    async def start(_pool):
-        started.set()
-
-    async def run():
-        await reconciler.refresh()
-        while (problem := reconciler.status("now")[1]) is None:
-            await asyncio.sleep(0.01)
-        following = asyncio.create_task(reconciler.run())
-        await started.wait()
-        following.cancel()
-        await reconciler.stop()
-        return problem
-
-    started = asyncio.Event()
-    monkeypatch.setattr(reconciler._models, "fetch", fetch)
-    monkeypatch.setattr("driftline.serving.hosting.pool.Pool.start", start)
-
-    assert asyncio.run(asyncio.wait_for(run(), 30)) == "the bucket is away"
-    assert answers == []
+    assert {one.status for one in rows_of(pair[0], transform_jobs)} == {"Completed"}
+    assert sorted(begun[0] + begun[1]) == list(outputs)
+    assert begun[0]
+    assert begun[1]
+    texts = {(output / "rows.csv.out").read_text() for output in outputs.values()}
+    assert [len(text.splitlines()) for text in texts] == [400]
 
 
-def test_what_a_dead_server_used_is_free_a_minute_later(engine, trained, tmp_path):
+def test_what_a_dead_server_used_is_free_a_minute_later(engine, trained):
     made = {"file": "models/now/1/now.skops", "trust_pickle": False}
     row = store.Stored("Model", "now", None, {}, {"path": str(trained.file)}, made)
     content = {"digest": "2", "source": "/anywhere/next.skops"}
@@ -173,42 +199,7 @@ def test_what_a_dead_server_used_is_free_a_minute_later(engine, trained, tmp_pat
         assert unused(connection, ["models/next/2/next.skops"], NOW) == []
 
 
-def test_changes_of_endpoints_are_counted_and_no_others(engine):
-    def count(kind, spec):
-        with engine.begin() as connection:
-            before = store.changes(connection)
-            store.put_row(connection, store.Stored(kind, "one", None, {}, spec, {}), NOW)
-            put = store.changes(connection) - before
-            store.delete_row(connection, kind, "one")
-            return put, store.changes(connection) - before
-
-    assert count("Model", {"memory_size_in_mb": 16}) == (0, 0)
-    assert count("Endpoint", {}) == (1, 2)
-    assert count("Channel", {}) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    "path", ["/endpoints/flights/invocations", "/endpoints/flights/async-invocations"]
-)
-def test_a_server_that_has_not_read_its_endpoints_says_come_again(engine, tmp_path, path):
-    """It began, and the store has not answered yet: no endpoint is known to be missing."""
-    context = ServerContext(
-        settings=settings_of(tmp_path, tmp_path), engine=engine, now=lambda: NOW
-    )
-
-    async def ask():
-        transport = httpx.ASGITransport(create_app(context))  # Its life has not begun.
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.post(path, content=ROW, headers={"content-type": "text/csv"})
-
-    answer = asyncio.run(ask())
-
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == "1"
-    assert "not read yet" in answer.json()["error"]["message"]
-
-
-def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path, trained):
+def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path):
     engine = open_url(new_sqlite(tmp_path))
     with engine.begin() as connection:
         spec = ExternalEndpoint(baseline="mine").model_dump()
@@ -216,12 +207,11 @@ def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path, tr
         store.put_row(connection, row, NOW)
     event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA query_only = ON"))
     engine.dispose()
-    context = ServerContext(
-        settings=settings_of(tmp_path, tmp_path), engine=engine, now=lambda: NOW
+    reconciler = EndpointReconciler(
+        ServerContext(settings=settings_of(tmp_path, tmp_path), engine=engine, now=lambda: NOW)
     )
 
     async def begin():
-        reconciler = EndpointReconciler(context)
         await reconciler.refresh()
         return reconciler.is_ready, reconciler.is_foreign("mine")
 

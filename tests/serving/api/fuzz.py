@@ -1,7 +1,7 @@
 """Requests by the thousand, made from the OpenAPI document: no answer but those that it names.
 
 Schemathesis makes requests of every operation, half of them fitting the document and half of them
-not, at a server with something of everything (`tests/serving/api_yard.py`). Each is sent some
+not, at a server with something of everything (`tests/serving/api/tour.py`). Each is sent some
 times: three in four name a thing that is there, and every other one has the tour's body, mostly
 with one odd value in it, or an odd parameter, for what is nearly right gets deepest. An answer is a
 fault if its status, content type or form is not documented, 5XX and fields beyond the form left out
@@ -32,7 +32,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.serving.api_yard import EVENT, METRIC, closed, tour
+from tests.serving.api.tour import EVENT, METRIC, closed, tour
 from tests.serving.conftest import Running
 
 _CHECKS = [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serving.api_yard import populated
+from tests.serving.api.tour import populated
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +27,7 @@ def things(bench, server):
 
 
 def test_nothing_is_answered_that_the_document_does_not_name(pytestconfig, bench, server, things):
-    count, share = (10_000, (4, 6)) if pytestconfig.getoption("full") else (1, (2, 2))
+    count, share = (10_000, (4, 6)) if pytestconfig.getoption("full") else (1, (1, 3))
 
     found = bench.fuzz(server, things, count, share=share)
 

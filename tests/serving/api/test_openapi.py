@@ -7,7 +7,7 @@ import jsonschema_rs
 import pytest
 
 from driftline.serving.operations.registry import OPERATIONS
-from tests.serving.api_yard import closed, operations_of, populated, tour
+from tests.serving.api.tour import closed, operations_of, populated, tour
 
 # In generated clients an id is a function's name.
 ID = re.compile(r"[a-z]+(_[a-z]+)*")

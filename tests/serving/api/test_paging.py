@@ -6,7 +6,7 @@ import pytest
 
 from driftline.serving.operations.registry import OPERATIONS
 from driftline.serving.operations.resources import Collection
-from tests.serving.api_yard import ALARM, POINTS, SPAN, populated
+from tests.serving.api.tour import ALARM, POINTS, SPAN, populated
 from tests.serving.conftest import resource
 
 # What stands in the paths: a monitor, an endpoint, an alarm and a channel that have something.

@@ -24,7 +24,9 @@ from tests.serving.hosting.multi_model.conftest import store_frame
 ROW = "0.5,0.1,0"
 
 
-def test_each_model_answers_by_its_name(stores: Any, ask: Any, store_models: Any) -> None:
+def test_each_model_answers_by_its_name_until_it_is_withdrawn(
+    stores: Any, ask: Any, store_models: Any, prefix: Path, until: Any
+) -> None:
     server = stores()
 
     for file in store_models[:3]:
@@ -36,6 +38,8 @@ def test_each_model_answers_by_its_name(stores: Any, ask: Any, store_models: Any
         expected = model.predict_proba(row)[0, 1]
         probability = float(answer.text.split(",")[1])
         assert abs(probability - expected) < 1e-9
+    (prefix / "north" / store_models[0].name).unlink()
+    until(lambda: ask(server, f"north/{store_models[0].name}").status_code == 404)
 
 
 def test_answered_requests_are_captured_under_their_models(stores: Any, ask: Any) -> None:

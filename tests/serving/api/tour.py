@@ -20,7 +20,7 @@ from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.resources.reach import Reach
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
 from tests.serving.conftest import NOW, Running, resource
-from tests.serving.marks_yard import marked
+from tests.serving.judged import marked
 
 SPAN = {"from": "2026-01-12T00:00:00Z", "to": "2026-01-13T00:00:00Z"}
 HOUR = {"start_time": "2026-01-15T05:00:00Z", "end_time": "2026-01-15T06:00:00Z"}

@@ -1,8 +1,10 @@
-"""Model files of strangers, given to the command line as a server would read them."""
+"""Model files, given to the command line as a server would read them: SageMaker's, strangers'."""
 
 import io
 import json
+import pickle
 import subprocess
+import tarfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -12,10 +14,48 @@ import onnx
 import pytest
 import scipy.sparse
 import skops.io
+import xgboost
 from onnx import TensorProto, helper
 from sklearn.linear_model import LinearRegression
 
 from tests.servers.commands import driftline
+
+ROWS = np.random.default_rng(5).normal(size=(200, 2)).round(2)
+
+
+def pack(folder: Path, members: dict[str, bytes]) -> Path:
+    """Write model.tar.gz."""
+    with tarfile.open(folder / "model.tar.gz", "w:gz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return folder / "model.tar.gz"
+
+
+def predict(
+    model: Path, rows: str = "1,2,3\n", *, trust: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Have the command line predict rows."""
+    folder = model.parent
+    (folder / "driftline.toml").write_text(f"[serving]\ntrust_pickle = {str(trust).lower()}\n")
+    (folder / "rows.csv").write_text(rows)
+    return driftline("transform", model, "rows.csv", "-o", "scores", cwd=folder)
+
+
+@pytest.mark.parametrize("form", ["ubj", "pickle"])
+def test_xgboosts_artefact_answers_as_the_booster(form, tmp_path):
+    labels = (ROWS[:, 0] > 0).astype(int)
+    booster = xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(ROWS, labels), 5)
+    content = pickle.dumps(booster) if form == "pickle" else bytes(booster.save_raw(form))
+
+    rows = "".join(f"{first},{second}\n" for first, second in ROWS[:5])
+    answer = predict(pack(tmp_path, {"xgboost-model": content}), rows, trust=True)
+
+    assert answer.returncode == 0, answer.stdout
+    scores = np.loadtxt(tmp_path / "scores" / "rows.csv.out", delimiter=",", ndmin=2)
+    expected = booster.predict(xgboost.DMatrix(ROWS[:5]))
+    np.testing.assert_allclose(scores[:, -1], expected, rtol=1e-5)
 
 
 def external(location: str) -> TensorProto:
@@ -44,13 +84,6 @@ def onnx_model(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     (folder / "m.onnx").write_bytes(model.SerializeToString())
     return folder / "m.onnx"
-
-
-def predict(model: Path) -> subprocess.CompletedProcess[str]:
-    """Have the command line predict one row of three numbers."""
-    rows = model.parent / "rows.csv"
-    rows.write_text("1,2,3\n")
-    return driftline("transform", model, rows, "-o", model.parent / "scores", cwd=model.parent)
 
 
 @pytest.mark.parametrize(
