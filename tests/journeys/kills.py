@@ -67,7 +67,7 @@ class Customer(threading.Thread):
     def run(self) -> None:
         with httpx.Client(timeout=60, headers={"Content-Type": "text/csv"}) as client:
             at = 0
-            while not self.stop.wait(0.005):
+            while not self.stop.wait(0.02):
                 at += 1
                 try:
                     answer = client.post(self._url, content=self._rows[at % len(self._rows)])
@@ -79,12 +79,14 @@ class Customer(threading.Thread):
                     self.answered.append(answer.headers["x-amzn-requestid"])
 
 
-def install(folder: Path, broker: KafkaBroker, capture: str = "") -> Installation:
+def install(
+    folder: Path, broker: KafkaBroker, capture: str = "", *, is_forked: bool = False
+) -> Installation:
     """Return an installation over Kafka that is not started yet."""
     settings = on_kafka(broker, f"dl.{folder.name}")
     settings += f"[capture]\ncommit_interval_s = 0.3\n{capture}"
-    # Of its own: the workers of forked installations are those of the process that forks all.
-    return Installation(folder, settings)
+    # Who kills workers forks none: those of forked installations are the fork process's.
+    return Installation(folder, settings, is_forked=is_forked)
 
 
 def stored(shop: Installation) -> list[str]:

@@ -48,7 +48,7 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(install: Callable[..., Installation]) -> Guarded:
-    return Guarded(install(SETTINGS))
+    return Guarded(install(SETTINGS, is_forked=True))
 
 
 def test_tokens_let_in_whom_they_are_for_and_the_audit_log_shows_it(guarded: Guarded) -> None:

@@ -170,7 +170,9 @@ def adds_up(app: Shop, sink: Installation, spool: Path) -> None:
 def test_a_broker_away_for_longer_than_the_spool_holds_costs_counted_records(
     kafka_broker: KafkaBroker, tmp_path: Path
 ) -> None:
-    shop = install(tmp_path / "shop", kafka_broker, capture="spool_max_bytes = 200_000")
+    shop = install(
+        tmp_path / "shop", kafka_broker, capture="spool_max_bytes = 50_000", is_forked=True
+    )
     with shop, customers_of(shop) as customers:
         answers_after(customers, 50)
         kafka_broker.kill()
