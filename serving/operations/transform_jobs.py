@@ -112,8 +112,19 @@ def stop_transform_job(services: Services, name: Name) -> Json:
 
 
 def _shown(job: TransformJob) -> Json:
-    found = jobs.described(job)
-    return {**found, "failure_reason": withheld(found["failure_reason"])}
+    times = {
+        "creation_time": job.created_at,
+        "transform_start_time": job.started_at,
+        "transform_end_time": job.ended_at,
+    }
+    counts = {"files": job.file_count, "files_done": job.files_done, "records": job.record_count}
+    return {
+        **job.spec.model_dump(mode="json"),
+        "transform_job_status": job.status,
+        "failure_reason": withheld(job.failure_reason),
+        **{name: time and time.isoformat() for name, time in times.items()},
+        "progress": None if job.file_count is None else counts,
+    }
 
 
 def _captured(

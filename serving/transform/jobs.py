@@ -36,16 +36,9 @@ class TransformJob:
     signature: str | None
     attempts: int  # Processes that took it since a file was done.
     model: PinnedModel
-    file_count: int | None
+    file_count: int | None  # None before they are looked for.
     files_done: int
     record_count: int
-
-    @property
-    def counts(self) -> JobCounts | None:
-        """How far it is; None before its files are looked for."""
-        if self.file_count is None:
-            return None
-        return JobCounts(self.file_count, self.files_done, self.record_count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +50,6 @@ class PinnedModel:
     positive: str | None  # The endpoint's, if the job answers as one does.
     description: Mapping[str, Any]
     captured_signature: str | None = None  # Of the rows that are captured.
-
-
-@dataclass(frozen=True, slots=True)
-class JobCounts:
-    """How far a job is: its files, those that are done, and the records of these."""
-
-    files: int
-    files_done: int
-    records: int
 
 
 def create_job(
@@ -167,22 +151,6 @@ def clear_reasons(
         cleared = update(transform_jobs).where(_jobs.key.in_(keys))
         connection.execute(cleared.values(failure_reason=ERASED))
     return len(keys)
-
-
-def described(job: TransformJob) -> dict[str, Any]:
-    """Return a job as plain JSON values, as the programming interface does."""
-    times = {
-        "creation_time": job.created_at,
-        "transform_start_time": job.started_at,
-        "transform_end_time": job.ended_at,
-    }
-    return {
-        **job.spec.model_dump(mode="json"),
-        "transform_job_status": job.status,
-        "failure_reason": job.failure_reason,
-        **{name: time and time.isoformat() for name, time in times.items()},
-        "progress": job.counts and asdict(job.counts),
-    }
 
 
 def _job(row: Row[tuple[Any, ...]]) -> TransformJob:

@@ -200,7 +200,7 @@ def test_who_takes_a_job_over_scores_the_files_that_it_began_with(server, traine
     assert outputs == {"part-1.out", "part-2.out"}
     with server.engine.connect() as connection:
         found = get_job(connection, job.transform_job_name)
-    assert (found.counts.files, found.counts.files_done, found.counts.records) == (2, 2, 2)
+    assert (found.file_count, found.files_done, found.record_count) == (2, 2, 2)
 
 
 def test_a_file_that_is_removed_before_its_turn_ends_the_job(server, trained, tmp_path):
