@@ -36,7 +36,7 @@ from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources import store
 from driftline.serving.resources.artifacts import ModelStore
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
-from driftline.serving.resources.endpoints import made_of_model
+from driftline.serving.resources.endpoints import models_of
 from driftline.serving.resources.model_files import model_digest
 
 START_TIMEOUT_S = 120.0
@@ -230,7 +230,7 @@ class EndpointModels(AskedModels):
             if found is None or not variants:
                 return None
             name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
-            made = made_of_model(found, name)
+            made = models_of(found)[name.casefold()].made
             if "file" not in made:  # Many models.
                 return None
         if made.get("description", {}).get("kind") == BODIES:

@@ -38,12 +38,8 @@ from driftline.serving.hosting.routing import Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.hosting.worker_output import LogFile, LostWorkers, remove_unused
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import (
-    DesiredVariant,
-    list_desired,
-    list_foreign,
-    list_waiting,
-)
+from driftline.serving.resources.endpoint_specs import variants_of
+from driftline.serving.resources.endpoints import DesiredVariant, list_desired, running_endpoint
 from driftline.serving.resources.model_uses import leave, say_used, unused
 
 log = logging.getLogger(__name__)
@@ -75,9 +71,11 @@ class Declared:
     def read(cls, connection: Connection) -> Declared:
         """Return what is declared now."""
         changes = store.changes(connection)  # First: what changes meanwhile is read once more.
-        foreign = frozenset(name.casefold() for name in list_foreign(connection))
-        waiting = frozenset(name.casefold() for name in list_waiting(connection))
-        return cls(list_desired(connection), foreign, waiting, changes)
+        rows = store.list_kind(connection, "Endpoint")
+        running = [running_endpoint(row) for row in rows if row.made]
+        foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
+        waiting = frozenset(row.name.casefold() for row in rows if not row.made)
+        return cls(list_desired(running), foreign, waiting, changes)
 
 
 Key = tuple[str, str]  # Of a variant: endpoint and name, without case.

@@ -29,7 +29,7 @@ from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.signatures import job_signature
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
-from driftline.serving.resources.endpoints import made_of_model, running_endpoint
+from driftline.serving.resources.endpoints import models_of, running_endpoint
 from driftline.serving.resources.model_specs import TRANSFORM_VARIANT, command_of
 from driftline.serving.transform import jobs
 from driftline.serving.transform.definition import (
@@ -172,7 +172,7 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel
         # Several: the one that answers most requests.
         name = max(variants, key=itemgetter("initial_variant_weight"))["model_name"]
         signature, positive = endpoint.made.get("signature"), endpoint.made.get("positive")
-        made = made_of_model(endpoint, name)
+        made = models_of(endpoint)[name.casefold()].made
     else:
         assert spec.model_name is not None
         made = store.get_ready(connection, "Model", spec.model_name).made

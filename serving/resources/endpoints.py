@@ -5,7 +5,7 @@ An endpoint without a model belongs to somebody else's app: it is captured there
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -98,15 +98,13 @@ def require_not_captured_into(connection: Connection, endpoint: str) -> None:
             )
 
 
-def list_desired(connection: Connection) -> list[DesiredVariant]:
-    """Return all variants that are to be served, by endpoint, as they became ready last."""
-    rows = map(running_endpoint, store.list_kind(connection, "Endpoint"))
+def list_desired(endpoints: Iterable[store.Stored]) -> list[DesiredVariant]:
+    """Return all variants that are to be served of endpoints as they run, in their order."""
     return [
         replace(_desired(endpoint, variant, models_of(endpoint)), is_shadow=variant in shadows)
-        for endpoint in rows
-        if endpoint.made and (variants := variants_of(endpoint.spec))
-        for shadows in (endpoint.spec["shadow_production_variants"],)
-        for variant in (*variants, *shadows)
+        for endpoint in endpoints
+        for shadows in (endpoint.spec.get("shadow_production_variants", ()),)
+        for variant in variants_and_shadows(endpoint.spec)
     ]
 
 
@@ -194,23 +192,6 @@ def _many(model: store.Stored, signature: str | None) -> ManyModels | None:
         # Without a signature nothing is said of what they take and answer.
         like=None if signature is None else model.made["description"],
     )
-
-
-def made_of_model(endpoint: store.Stored, name: str) -> Mapping[str, Any]:
-    """Return what one of the models of an endpoint consists of that runs."""
-    found: Mapping[str, Any] = endpoint.made["models"][key_of("Model", name)]["made"]
-    return found
-
-
-def list_foreign(connection: Connection) -> list[str]:
-    """Name the endpoints that are answered by apps of their own, captured only."""
-    rows = map(running_endpoint, store.list_kind(connection, "Endpoint"))
-    return [endpoint.name for endpoint in rows if endpoint.made and not variants_of(endpoint.spec)]
-
-
-def list_waiting(connection: Connection) -> list[str]:
-    """Name the endpoints of which no generation became ready yet."""
-    return [row.name for row in store.list_kind(connection, "Endpoint") if not row.made]
 
 
 def deployed(

@@ -5,6 +5,7 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from driftline.errors import InputError
 from driftline.formats.location import locate
@@ -14,15 +15,16 @@ from driftline.serving.transform.text import read_batches, split_records
 
 def spec_of(**more: object) -> TransformJobSpec:
     source = {"s3_data_source": {"s3_uri": "/data"}}
-    fields = {"split_type": "Line", **more}
-    top = {key: fields.pop(key) for key in ("batch_strategy", "max_payload_in_mb") if key in fields}
+    given = {"split_type": "Line", **more}
+    inside = ("split_type", "compression_type", "skip_header"), ("accept", "assemble_with")
+    read, written = ({key: given.pop(key) for key in keys if key in given} for keys in inside)
     return TransformJobSpec.model_validate(
         {
             "transform_job_name": "j",
             "model_name": "m",
-            "transform_input": {"data_source": source, **fields},
-            "transform_output": {"s3_output_path": "/out"},
-            **top,
+            "transform_input": {"data_source": source, **read},
+            "transform_output": {"s3_output_path": "/out", **written},
+            **given,
         }
     )
 
@@ -105,3 +107,23 @@ def test_a_record_that_is_too_large_is_named(tmp_path, text, number):
 
     with pytest.raises(InputError, match=rf"record {number} \(.*is larger than max_payload_in_mb"):
         read_all(tmp_path / "rows.csv", spec_of(max_payload_in_mb=1))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model_name": None}, "one of model_name and endpoint_name"),
+        ({"max_payload_in_mb": 100, "max_concurrent_transforms": 2}, "expected at most 100"),
+        ({"data_processing": {"input_filter": "$.a"}}, "a row is a list"),
+        ({"data_processing": {"join_source": "Input"}, "accept": "application/json"}, "one format"),
+        ({"accept": "application/x-parquet"}, "Parquet is written of Parquet alone"),
+        ({"batch_strategy": "SingleRecord", "split_type": "None"}, "needs split_type Line"),
+        (
+            {"data_processing": {"join_source": "Input"}, "assemble_with": "None"},
+            "must be the same",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(change, sentence):
+    with pytest.raises(ValidationError, match=sentence):
+        spec_of(**change)
