@@ -186,10 +186,6 @@ def _read_tags(given: object) -> object:
     """Return AWS's list of keys and values as an object; all else as it is, to be checked."""
     if not isinstance(given, Sequence) or isinstance(given, str):
         return given
-    found: dict[str, object] = {}
-    for one in given:
-        is_pair = isinstance(one, Mapping) and set(one) == {"Key", "Value"}
-        if not is_pair or not isinstance(one["Key"], str) or one["Key"] in found:
-            return given
-        found[one["Key"]] = one["Value"]
-    return found
+    pairs = [one for one in given if isinstance(one, Mapping) and set(one) == {"Key", "Value"}]
+    found = {one["Key"]: one["Value"] for one in pairs if isinstance(one["Key"], str)}
+    return found if len(found) == len(given) else given
