@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from subprocess import Popen, TimeoutExpired
+from subprocess import Popen
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -65,8 +65,14 @@ class TransformJobs:
         running = list(self._running.values())
         for process, _ in running:
             process.terminate()
-        await asyncio.gather(*(asyncio.to_thread(_wait, process) for process, _ in running))
-        await asyncio.gather(*(task for _, task in running))
+        tasks = [task for _, task in running]
+        if tasks:
+            await asyncio.wait(tasks, timeout=GRACE_S)
+        for process, task in running:
+            if not task.done():
+                log.warning("process=%d event=killed", process.pid)
+                process.kill()
+        await asyncio.gather(*tasks)
 
     def _claim(self) -> list[TransformJob]:
         """Take free jobs while there is room; forget those that ended as long ago as rows are."""
@@ -104,11 +110,3 @@ class TransformJobs:
         with self._context.engine.begin() as connection:
             transform_queue.retry(connection, self._owner, [key], at, counts=True)
             return get_job(connection, job.name).ended_at is not None
-
-
-def _wait(process: Popen[bytes]) -> None:
-    try:
-        process.wait(GRACE_S)
-    except TimeoutExpired:
-        log.warning("process=%d event=killed", process.pid)
-        process.kill()

@@ -189,7 +189,7 @@ def test_a_model_that_does_not_fit_the_reference_is_the_endpoints_failure(
         ({"spec": {"pth": "/x"}}, 'unknown key "pth"; the nearest known one is "path"'),
         ({"spec": {"path": "model.skops"}}, "is relative; expected an absolute one"),
         ({"spec": {"path": "/nowhere.skops"}}, "no such file"),
-        ({"spec": {"path": "/usr/bin/env"}}, 'suffix ""; expected one of .skops'),
+        ({"spec": {"path": "/usr/bin/env"}}, 'suffix ""; expected one with suffix .skops'),
     ],
 )
 def test_a_wrong_resource_is_one_sentence(shared, change, sentence):
