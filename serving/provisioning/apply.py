@@ -74,7 +74,7 @@ class Applier:
         ``known``: the editions that each resource may have before, none if it must be new; None:
         any. Returns the changes, and what becomes ready, or fails, after it was stored.
         """
-        context, pending = self._context, list[Stored]()
+        context = self._context
         resources = await asyncio.to_thread(self._filled, parse_resources(documents))
         for resource in resources:
             _check(resource)
@@ -82,9 +82,11 @@ class Applier:
         await require_targets(resources, context.commands, allowed)
         # A store that does not answer must hold up no transaction.
         contents = {_key(one): await look_at(one, context) for one in resources}
-        changes = await asyncio.to_thread(self._checked, resources, contents)
+        await asyncio.to_thread(self._require_fit, resources, contents)
+        changes, pending = await asyncio.to_thread(
+            self._store, resources, contents, known, dry_run=dry_run
+        )
         if not dry_run:
-            changes, pending = await asyncio.to_thread(self._store, resources, contents, known)
             self._controllers.wake()
             if any(one.resource.kind == "Endpoint" for one in changes):
                 await self._reconciler.refresh()  # Callers are told that it is on its way.
@@ -120,8 +122,8 @@ class Applier:
         with read_connection(self._context.engine) as connection:
             return apply_defaults(connection, resources)
 
-    def _checked(self, resources: Sequence[Resource], contents: Contents) -> list[Change]:
-        """Plan what is declared, and check it against what is ready and stays as it is."""
+    def _require_fit(self, resources: Sequence[Resource], contents: Contents) -> None:
+        """Refuse what does not fit what is ready and stays as it is."""
         with read_connection(self._context.engine) as connection:
             changes = make_plan(connection, resources, contents)
             changing = {_key(one.resource) for one in changes if one.action != "unchanged"}
@@ -133,7 +135,6 @@ class Applier:
                         self._check_ready(connection, one)
                     except InputError as error:
                         raise ResourceError(f"{one.resource}: {error}") from error
-        return changes
 
     def _check_ready(self, connection: Connection, change: Change) -> None:
         name, spec = change.resource.name, change.spec
@@ -146,9 +147,17 @@ class Applier:
             require_captured(connection, spec)
 
     def _store(
-        self, resources: Sequence[Resource], contents: Contents, known: frozenset[str] | None
+        self,
+        resources: Sequence[Resource],
+        contents: Contents,
+        known: frozenset[str] | None,
+        *,
+        dry_run: bool,
     ) -> tuple[list[Change], list[Stored]]:
-        """Write everything in one transaction; return what changed, and what waits."""
+        """Write everything in one transaction; return what changed, and what waits.
+
+        A dry run takes it back, so that it refuses what an apply does.
+        """
         now, lease = self._context.now(), self._controllers.lease()
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
@@ -171,7 +180,10 @@ class Applier:
                 row = one.before if one.action == "unchanged" else None
                 if row is not None and _is_begun_again(connection, row):
                     store.begin_again(connection, row, lease)
-            return changes, _pending(connection, resources)
+            pending = [] if dry_run else _pending(connection, resources)
+            if dry_run:
+                connection.rollback()
+        return changes, pending
 
     def _put(
         self, connection: Connection, change: Change, lease: Mapping[str, Any]

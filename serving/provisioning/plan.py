@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection
 
-from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.errors import ConflictError, InputError
 from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import OWN_NAMES
@@ -36,14 +35,13 @@ from driftline.serving.resources.model_specs import (
     TRANSFORM_VARIANT,
     containers_of,
 )
-from driftline.serving.resources.resources import ALARM_KINDS, Resource, ResourceError, key_of
+from driftline.serving.resources.resources import Resource, ResourceError, key_of
 from driftline.serving.resources.spec import Spec
 from driftline.serving.resources.specs import (
     SECRET_FIELDS,
     AlarmSpec,
     BaselineSpec,
     ChannelSpec,
-    CompositeAlarmSpec,
     Kind,
     MonitorSpec,
 )
@@ -172,42 +170,12 @@ def _check(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
     if isinstance(given, BaselineSpec) and given.rolling is not None:
         # It must be there, though it may be deleted before the baseline, which it may need.
         wanted.get(resource, "Endpoint", given.rolling.endpoint)
-    if resource.kind in ALARM_KINDS:
-        _check_alarm(wanted, resource)
-    elif resource.kind == "Model":
+    if resource.kind == "Model":
         _check_containers(wanted, resource, spec)
     elif isinstance(given, MonitorSpec):
         _check_variant(wanted, resource, given)
     elif isinstance(given, EndpointConfigSpec):
         _check_modes(wanted, resource, spec)
-
-
-def _check_alarm(wanted: Wanted, resource: Resource) -> None:
-    """Refuse names that an alarm of the other kind has, and rules on alarms that do not exist."""
-    for kind in ALARM_KINDS:
-        if kind != resource.kind and wanted.find(kind, resource.name) is not None:
-            raise ConflictError(
-                f"{resource}: there is a {kind} of this name; names of alarms are unique over all "
-                "kinds"
-            )
-    if not isinstance(resource.spec, CompositeAlarmSpec):
-        return
-
-    def is_missing(name: str) -> bool:
-        return all(wanted.find(kind, name) is None for kind in ALARM_KINDS)
-
-    if missing := list(filter(is_missing, Rule.parse(resource.spec.alarm_rule).names)):
-        # CloudWatch's own sentence, then what mends it.
-        raise ResourceError(
-            f"{resource}: Could not save the composite alarm as alarms [{', '.join(missing)}] "
-            "in the alarm rule do not exist; declare them, too, or name others"
-        )
-    suppressor = resource.spec.actions_suppressor
-    if suppressor is not None and is_missing(alarm_name(suppressor)):
-        raise ResourceError(
-            f'{resource}: actions_suppressor "{suppressor[:_MAX_SHOWN]}" does not exist; '
-            "expected the name or ARN of an alarm"
-        )
 
 
 def _check_containers(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:

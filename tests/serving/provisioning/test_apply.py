@@ -145,6 +145,21 @@ def test_an_error_in_the_last_resource_changes_nothing(shared, everything):
         assert state_of(shared) == before
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_rule_on_an_alarm_that_does_not_exist_changes_nothing(
+    shared, everything, declare, dry_run
+):
+    before = state_of(shared)
+
+    answer = shared.apply(
+        *everything, declare("CompositeAlarm", "any", alarm_rule="ALARM(gone)"), dry_run=dry_run
+    )
+
+    assert answer.status_code == 400
+    assert "alarms [gone] in the alarm rule do not exist" in shared.error_of(answer)["message"]
+    assert state_of(shared) == before
+
+
 def test_a_model_that_does_not_fit_the_reference_is_the_endpoints_failure(
     start, trained, declare, tmp_path
 ):
