@@ -26,7 +26,6 @@ from sqlalchemy import Engine
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, UnavailableError
 from driftline.estimators.own_methods import Contributions
-from driftline.formats.arrow_types import as_fitted, missing_of
 from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.child import Reply
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
@@ -265,18 +264,8 @@ def _arrays(body: bytes, count: int) -> list[np.ndarray]:
 
 
 def _to_bytes(table: pa.Table) -> bytes:
-    """Write a table for the worker; texts once each, with numbers in their place."""
-    arrays = [
-        column.combine_chunks().dictionary_encode() if pa.types.is_string(column.type) else column
-        for column in table.columns
-    ]
-    fields = [
-        as_fitted(pa.field(field.name, array.type), None, missing_of(field))
-        for field, array in zip(table.schema, arrays, strict=True)
-    ]
-    coded = pa.Table.from_arrays(arrays, schema=pa.schema(fields)).combine_chunks()
     sink = pa.BufferOutputStream()
-    with ipc.new_stream(sink, coded.schema) as writer:
-        writer.write_table(coded)
+    with ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.unify_dictionaries())
     found: bytes = sink.getvalue().to_pybytes()
     return found

@@ -285,20 +285,15 @@ def _boosted(model: Any) -> tuple[Stage, Numbers]:  # noqa: ANN401 - foreign obj
         raw = np.asfortranarray(np.add.accumulate(parts, axis=1)[:, -1])
         return np.asarray(link(raw if hasattr(model, "classes_") else raw.ravel()))
 
-    return answer, _around(nodes, model.n_features_in_)
-
-
-def _around(nodes: np.ndarray, features: int) -> Numbers:
-    """Return rows of values that trees part at, beside them, and none."""
-    rng, rows = np.random.default_rng(0), np.zeros((_SAMPLES, features))
-    for feature in range(features):
-        known = nodes["num_threshold"][(nodes["feature_idx"] == feature) & (nodes["is_leaf"] == 0)]
-        known = known[np.isfinite(known)] if np.isfinite(known).any() else np.zeros(1)
-        at = rng.choice(known, _SAMPLES)
-        beside = np.nextafter(at, rng.choice([-np.inf, np.inf], _SAMPLES))
-        rows[:, feature] = np.choose(rng.integers(3, size=_SAMPLES), [at, beside, at + 1.0])
-    rows[rng.random(rows.shape) < 0.1] = np.nan
-    return rows
+    # Rows of values that trees part at, beside them, and none.
+    rng, at = np.random.default_rng(0), np.zeros((_SAMPLES, model.n_features_in_))
+    is_split = ~is_leaf & np.isfinite(nodes["num_threshold"])
+    for place in range(model.n_features_in_):
+        cuts = nodes["num_threshold"][is_split & (feature == place)]
+        at[:, place] = rng.choice(cuts if len(cuts) else [0.0], _SAMPLES)
+    beside = np.nextafter(at, rng.choice([-np.inf, np.inf], at.shape))
+    rows = np.choose(rng.integers(3, size=at.shape), [at, beside, np.full(at.shape, np.nan)])
+    return answer, rows
 
 
 _ENCODERS: dict[str, Callable[[Any], Entry]] = {
