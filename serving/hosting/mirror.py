@@ -20,17 +20,16 @@ MAX_OPEN_BYTES = 64 << 20
 class Mirror:
     """Copies requests to one shadow and counts the copies; lives inside one event loop."""
 
-    def __init__(self, max_open: int = MAX_OPEN, max_open_bytes: int = MAX_OPEN_BYTES) -> None:
+    def __init__(self) -> None:
         self.mirrored = self.dropped = 0
-        self._max_open, self._max_open_bytes = max_open, max_open_bytes
         self._open: set[asyncio.Task[None]] = set()
         self._open_bytes = 0
 
     def offer(self, ask: Callable[[], Coroutine[None, None, None]], size_bytes: int) -> bool:
         """Send a copy in the background, unless too many are open; return whether it was sent."""
         # One alone may be larger than the bound: the server has let it in.
-        is_large = self._open_bytes + size_bytes > self._max_open_bytes and bool(self._open)
-        if is_large or len(self._open) >= self._max_open:
+        is_large = self._open_bytes + size_bytes > MAX_OPEN_BYTES and bool(self._open)
+        if is_large or len(self._open) >= MAX_OPEN:
             self.dropped += 1
             return False
         self.mirrored += 1

@@ -51,6 +51,7 @@ _REFUSED = {
 }
 # What the scope of an asynchronous invocation has: the seconds that it may take.
 LATER = "driftline.later"
+_draw = random.random
 # Where the _Call stands that the tap was told of.
 _CALL = "driftline.call"
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
@@ -76,12 +77,9 @@ class Invocations:
         context: ServerContext,
         reconciler: EndpointReconciler,
         observe: Callable[[Answered, float], None],
-        *,
-        draw: Callable[[], float] = random.random,
     ) -> None:
         self._reconciler = reconciler
         self._observe = observe
-        self._draw = draw
         self._now = context.now
         self._tap: App | None = None
         self._limit = context.settings.serving.max_request_bytes
@@ -111,7 +109,7 @@ class Invocations:
             except DriftlineError:
                 return None  # Refused: no model is asked.
             scope[_CALL] = call
-            if found.shadow is not None and self._draw() < found.mirrored:
+            if found.shadow is not None and _draw() < found.mirrored:
                 call.shadow, call.came_ns = found.shadow, round(self._now().timestamp() * 1e9)
         return call.route.captured_as(call.model)
 
@@ -211,7 +209,7 @@ class Invocations:
     def _chosen(self, served: ServedEndpoint, scope: Scope) -> Route:
         """Return the variant that a call names, or else one by the weights."""
         variant = _header(scope, _VARIANT)
-        route = served.by_weight(self._draw()) if variant is None else served.named(variant)
+        route = served.by_weight(_draw()) if variant is None else served.named(variant)
         if route.desired.answers_later is not None and LATER not in scope:
             raise InputError(
                 f'endpoint "{served.name}" answers asynchronously only; ask '

@@ -8,13 +8,10 @@ import signal
 from pathlib import Path
 
 import joblib
-import pyarrow as pa
 import pytest
 
-from driftline.errors import UnavailableError
 from driftline.serving.hosting import child as child_module
 from driftline.serving.hosting.admission import Limits, TimedOutError
-from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.hosting.child import Child, LateError, WorkerLostError
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.worker_spec import WorkerSpec
@@ -101,21 +98,6 @@ def test_what_a_model_started_ends_with_a_worker_that_fails(forking, until, time
 
     for process in asyncio.run(asyncio.wait_for(act(), 120)):
         until(lambda process=process: not is_running(process))
-
-
-def test_what_a_model_started_ends_with_the_process_that_explains(forking, until):
-    rows = [pa.table({"_c0": [seconds]}) for seconds in (0.0, 60.0)]
-    with AskedModels(answer_timeout_s=3) as models:
-        ask_it = AskedModel(models, forking, "forking")
-        started = [int(ask_it(rows[0])[0])]
-        assert is_running(started[0])
-        with pytest.raises(UnavailableError, match="within 3 s"):
-            ask_it(rows[1])
-        until(lambda: not is_running(started[0]))
-        started.append(int(ask_it(rows[0])[0]))
-        assert is_running(started[1])
-
-    until(lambda: not is_running(started[1]))
 
 
 class Sent(asyncio.Transport):

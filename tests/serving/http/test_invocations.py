@@ -1,10 +1,7 @@
 import gzip
 import json
-import os
-import signal
 import socket
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -108,21 +105,6 @@ def test_only_this_machine_is_served(server, headers, path):
 
     assert answer.status_code == 403
     assert server.error_of(answer)["code"] == "forbidden"
-
-
-def test_killing_the_worker_in_the_middle_of_requests_loses_no_answer(server):
-    before = server.worker_ids()
-
-    def ask(_: int) -> int:
-        return server.invoke("flights", "UA,EWR,1400,39.02").status_code
-
-    with ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(ask, number) for number in range(60)]
-        os.kill(before[0], signal.SIGKILL)
-        codes = [one.result() for one in asked]
-
-    assert set(codes) == {200}
-    assert server.worker_ids() != before
 
 
 json_values = st.recursive(
