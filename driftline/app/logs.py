@@ -34,10 +34,11 @@ Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple
 
 
 class TextLines(logging.Formatter):
-    """A line of time, level, logger and message; below it the traceback, if there is one."""
+    """A line of process, time, level, logger and message; below it the traceback, if any."""
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+    def __init__(self, process: str = "") -> None:
+        head = f"{process:<10} " if process else ""
+        super().__init__(f"{head}%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def formatException(self, ei: Raised) -> str:  # noqa: N802 (the name is of logging)
         """Write the traceback without messages that may quote data."""
@@ -119,7 +120,7 @@ def configure_logging(form: str = "text", *, process: str = "") -> None:
     if form not in FORMATS:
         raise InputError(f'[log] format = "{form}"; expected "text" or "json"')
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines(process) if form == "json" else TextLines())
+    handler.setFormatter((JsonLines if form == "json" else TextLines)(process))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("driftline").setLevel(logging.INFO)
     # While a broker is away its client says so ten times a second; our own lines say it, too.

@@ -9,8 +9,6 @@ import argparse
 import gc
 import logging
 import os
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +27,7 @@ from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.open_telemetry import tracing
 from driftline.app.reach import reach, table_access
-from driftline.app.stopping import stop_on_signals
+from driftline.app.stopping import stop_on_signals, stop_with_parent
 from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.lazy_imports import start_lean_process
@@ -526,16 +524,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("name", choices=["server", "background", "dashboard", "sidecar", "sink"])
     parser.add_argument("--roles", default="")
     parser.add_argument("--settings", type=Path)
-    parser.add_argument("--ready-fd", type=int)
+    parser.add_argument("--link", type=int, help="descriptor of the supervisor's socket")
     asked = parser.parse_args(arguments)
-    configure_logging()
-    if asked.ready_fd is not None:
-        threading.Thread(target=end_with_parent, daemon=True).start()
+    configure_logging(process=asked.name)
+    if asked.link is not None:
+        stop_with_parent(asked.link)
 
     def ready() -> None:
-        if asked.ready_fd is not None:
-            os.write(asked.ready_fd, b"1")
-            os.close(asked.ready_fd)
+        if asked.link is not None:
+            os.write(asked.link, b"1")
 
     try:
         settings = load(asked.settings, environment=os.environ)
@@ -547,13 +544,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         log.exception("process=%s failed", asked.name)
         sys.exit(exit_code(error))
-
-
-def end_with_parent() -> None:
-    """Stop this process when its supervisor is gone, however it went: nobody else would."""
-    os.read(0, 1)
-    log.warning("the supervisor is gone; stopping")
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import _thread
+import logging
+import os
 import signal
 import threading
+
+log = logging.getLogger(__name__)
 
 
 def stop_on_signals() -> threading.Event:
@@ -23,3 +27,14 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, handle)
     return stop
+
+
+def stop_with_parent(descriptor: int) -> None:
+    """Stop this process when the parent is gone, however it went: it holds the other end."""
+
+    def wait() -> None:
+        os.read(descriptor, 1)
+        log.warning("the process that started this one is gone; stopping")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

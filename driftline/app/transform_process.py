@@ -18,9 +18,9 @@ from pathlib import Path
 
 from driftline.app.exit_codes import exit_code
 from driftline.app.logs import configure_logging
-from driftline.app.processes import end_with_parent, prepare, redactor
+from driftline.app.processes import prepare, redactor
 from driftline.app.reach import reach
-from driftline.app.stopping import stop_on_signals
+from driftline.app.stopping import stop_on_signals, stop_with_parent
 from driftline.database.clock import DatabaseClock
 from driftline.database.engine import using_database
 from driftline.ending import ending_at_once
@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("owner")
     parser.add_argument("--settings", type=Path)
     asked = parser.parse_args(arguments)
-    configure_logging()
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    configure_logging(process="transform")
+    stop_with_parent(0)
     try:
         settings = load(asked.settings, environment=os.environ)
         configure_logging(settings.log.format, process="transform")

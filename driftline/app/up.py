@@ -1,28 +1,26 @@
 """Starts, watches and stops the processes of one installation.
 
-Each process reports through a pipe that it is ready. One that dies is started again after a pause
-that grows from one second to thirty; a stop goes in the reverse order of the start.
+A socket connects each process with this one: the process says through it that it is ready, and
+stops when its other end closes. One that dies is started again after a pause that grows from one
+second to thirty; a stop goes in the reverse order of the start.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import select
 import signal
+import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from driftline import allocator
 from driftline.app.exit_codes import error_of
-from driftline.errors import InputError, UnavailableError
+from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.forked import Forked, ForkServer, name_process
 
 log = logging.getLogger(__name__)
@@ -48,7 +46,6 @@ ROLES = {
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 STEADY_S = 60.0
 STOP_S = 15.0
-LAST_LINES_S = 2.0
 # Modules that processes import, by the process; all share them.
 _LOOPS = ("driftline.app.process_metrics", "driftline.capture.line.sink", "httpcore")
 # With what others import when they are first used: each process would have its own.
@@ -75,17 +72,12 @@ _IMPORTS = {
 
 
 @dataclass(slots=True)
-class _Child:
-    name: str
-    roles: tuple[str, ...]
-    process: Forked | None = None
-    stdin: IO[bytes] | None = None
-    ready_fd: int = -1
-    is_ready: bool = False
-    started_s: float = 0.0
+class _Running:
+    process: Forked
+    link: socket.socket
+    started_s: float
     restart_at_s: float | None = None
     failures: int = 0
-    threads: list[threading.Thread] = field(default_factory=list)
 
 
 class Supervisor:
@@ -94,162 +86,84 @@ class Supervisor:
     def __init__(
         self, settings_file: Path | None, roles: Mapping[str, str], log_folder: Path | None
     ) -> None:
-        self._settings_file = settings_file
-        self._log_folder = log_folder
-        self._children = [
-            _Child(name, tuple(role for role in roles if roles[role] == name))
-            for name in dict.fromkeys(roles.values())
-        ]
-        names = [child.name for child in self._children]
+        self._settings_file, self._roles, self._log_folder = settings_file, roles, log_folder
+        if log_folder is not None:
+            log_folder.mkdir(parents=True, exist_ok=True)
+        names = list(dict.fromkeys(roles.values()))
         preload = ["driftline.app.preload", *(one for name in names for one in _IMPORTS[name])]
         self._fork_server = ForkServer(preload, lambda: allocator.VARIABLES | os.environ)
-        for child in self._children:
-            self._spawn(child)
+        self._running = {name: self._start(name) for name in names}
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:
         """Wait until every process has said that it is ready."""
-        until = time.monotonic() + deadline_s
-        for child in self._children:
-            while not child.is_ready:
-                left = until - time.monotonic()
-                if left <= 0:
-                    raise UnavailableError(f"{child.name}: not ready after {deadline_s:.0f} s")
-                self._read_ready(child, left)
+        until_s = time.monotonic() + deadline_s
+        for name, one in self._running.items():
+            one.link.settimeout(max(0.001, until_s - time.monotonic()))
+            try:
+                is_ready = one.link.recv(1)
+            except TimeoutError:
+                raise UnavailableError(f"{name}: not ready after {deadline_s:.0f} s") from None
+            if not is_ready:
+                raise self._ended(name, one.process.wait(), " before it was ready")
+            log.info("process=%s ready", name)
 
     def check(self) -> None:
         """Raise an error of the same exit code when a process has ended by itself."""
-        for child in self._children:
-            if child.process is not None and child.process.poll() is not None:
-                code = child.process.returncode
-                raise error_of(code, f"{child.name}: ended with code {code}{self._where(child)}")
-
-    def pids(self) -> dict[str, int]:
-        """Return the processes that live, by their names."""
-        return {
-            child.name: child.process.pid
-            for child in self._children
-            if child.process is not None and child.process.poll() is None
-        }
+        for name, one in self._running.items():
+            if (code := one.process.poll()) is not None:
+                raise self._ended(name, code)
 
     def watch(self, stop: threading.Event) -> None:
         """Start again what dies, until told to stop; then stop all."""
         while not stop.wait(0.5):
-            now = time.monotonic()
-            for child in self._children:
-                if child.restart_at_s is not None:
-                    if now >= child.restart_at_s:
-                        child.restart_at_s = None
-                        self._spawn(child)
-                elif child.process is not None and child.process.poll() is not None:
-                    steady = now - child.started_s > STEADY_S
-                    child.failures = 0 if steady else child.failures + 1
-                    pause = PAUSES_S[min(child.failures, len(PAUSES_S) - 1)]
-                    log.error(
-                        "process=%s ended code=%s restart_in_s=%.0f",
-                        child.name,
-                        child.process.returncode,
-                        pause,
-                    )
-                    child.restart_at_s = now + pause
-        log.info("told to stop: ending processes=%d", len(self.pids()))
+            now_s = time.monotonic()
+            for name, one in self._running.items():
+                if one.restart_at_s is None and one.process.poll() is not None:
+                    failures = 0 if now_s - one.started_s > STEADY_S else one.failures + 1
+                    pause_s = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
+                    code = one.process.returncode
+                    log.error("process=%s ended code=%s restart_in_s=%.0f", name, code, pause_s)
+                    one.failures, one.restart_at_s = failures, now_s + pause_s
+                elif one.restart_at_s is not None and now_s >= one.restart_at_s:
+                    one.link.close()
+                    self._running[name] = self._start(name, one.failures)
+        log.info("told to stop: ending processes=%d", len(self._running))
         self.stop()
         log.info("stopped")
 
     def stop(self) -> None:
         """End every process, the last started first; kill what does not end in time."""
-        for child in reversed(self._children):
-            process = child.process
-            if process is None:
-                continue
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.wait(STOP_S)
-                except subprocess.TimeoutExpired:
-                    log.error("process=%s did not end in %.0f s, killed", child.name, STOP_S)
-                    process.send_signal(signal.SIGKILL)
-                    process.wait()
-            for thread in child.threads:
-                # Not for ever: a worker that hangs outlives its killed server and holds the pipe.
-                thread.join(LAST_LINES_S)
-            if child.stdin is not None:
-                child.stdin.close()
-            if child.ready_fd >= 0:
-                os.close(child.ready_fd)
-                child.ready_fd = -1
+        for name, one in reversed(self._running.items()):
+            one.process.send_signal(signal.SIGTERM)
+            try:
+                one.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                log.error("process=%s did not end in %.0f s, killed", name, STOP_S)
+                one.process.send_signal(signal.SIGKILL)
+                one.process.wait()
+            one.link.close()
         self._fork_server.close()
 
-    def _spawn(self, child: _Child) -> None:
-        if child.ready_fd >= 0:
-            os.close(child.ready_fd)
-        child.ready_fd, write_fd = os.pipe()
-        arguments = [child.name, "--roles", ",".join(child.roles)]
+    def _start(self, name: str, failures: int = 0) -> _Running:
+        roles = ",".join(role for role, process in self._roles.items() if process == name)
+        arguments = [name, "--roles", roles]
         if self._settings_file is not None:
             arguments += ["--settings", str(self._settings_file)]
-        try:
-            child.process, stdin, stdout = self._start(arguments, write_fd)
-        finally:
-            os.close(write_fd)
-        child.started_s = time.monotonic()
-        child.is_ready = False
-        if child.stdin is not None:
-            child.stdin.close()
-        child.stdin = stdin
-        thread = threading.Thread(target=self._copy_log, args=(child, stdout), daemon=True)
-        thread.start()
-        child.threads = [thread]
-
-    def _start(self, arguments: list[str], ready_fd: int) -> tuple[Forked, IO[bytes], IO[bytes]]:
-        """Return a process, its input, which nobody writes to, and what it prints."""
-        (reading, stdin), (stdout, writing) = os.pipe(), os.pipe()
-        try:
+        ours, theirs = socket.socketpair()
+        with theirs:
             process = self._fork_server.start(
-                _be, arguments, descriptors=(ready_fd, reading, writing), end_by=signal.SIGTERM
-            )
-        except BaseException:
-            os.close(stdin)
-            os.close(stdout)
-            raise
-        finally:
-            os.close(reading)
-            os.close(writing)
-        return process, os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb")
+                _be, arguments, self._log_file(name), descriptors=(theirs.fileno(),),
+                end_by=signal.SIGTERM,
+            )  # fmt: skip
+        return _Running(process, ours, time.monotonic(), failures=failures)
 
-    def _read_ready(self, child: _Child, left_s: float) -> None:
-        ready = select.poll()
-        ready.register(child.ready_fd, select.POLLIN)
-        if not ready.poll(1000 * min(left_s, 1.0)):
-            return
-        if os.read(child.ready_fd, 1):
-            child.is_ready = True
-            log.info("process=%s ready", child.name)
-            return
-        code = child.process.wait() if child.process is not None else None
-        raise error_of(
-            code, f"{child.name}: ended with code {code} before it was ready{self._where(child)}"
-        )
+    def _log_file(self, name: str) -> Path | None:
+        return self._log_folder / f"{name}.log" if self._log_folder is not None else None
 
-    def _copy_log(self, child: _Child, stdout: IO[bytes]) -> None:
-        """Copy a process's lines to its own file, or to standard error after its name.
-
-        A line that cannot be written (full disk, closed terminal) is dropped: else the process
-        would hang.
-        """
-        for line in stdout:
-            with suppress(OSError):
-                if self._log_folder is None:
-                    # A line of JSON names its process itself.
-                    head = "" if line.startswith(b"{") else f"{child.name:<10} "
-                    sys.stderr.write(head + line.decode(errors="replace"))
-                    sys.stderr.flush()
-                    continue
-                self._log_folder.mkdir(parents=True, exist_ok=True)
-                with (self._log_folder / f"{child.name}.log").open("ab", buffering=0) as target:
-                    target.write(line)
-        stdout.close()
-
-    def _where(self, child: _Child) -> str:
-        return f"; see {self._log_folder / child.name}.log" if self._log_folder else ""
+    def _ended(self, name: str, code: int, when: str = "") -> DriftlineError:
+        file = self._log_file(name)
+        where = f"; see {file}" if file is not None else ""
+        return error_of(code, f"{name}: ended with code {code}{when}{where}")
 
 
 def start(
@@ -271,13 +185,13 @@ def start(
     return Supervisor(settings_file, chosen, log_folder)
 
 
-def _be(arguments: list[str], ready: int, stdin: int, stdout: int) -> None:
-    """Be a process of an installation, with its pipes; in the forked process."""
+def _be(arguments: list[str], log_file: Path | None, link: int) -> None:
+    """Be a process of an installation; in the forked process."""
     from driftline.app.processes import main  # Imported before the fork.
 
     name_process(arguments[0])
-    for pipe, places in ((stdin, (0,)), (stdout, (1, 2))):
-        for place in places:
-            os.dup2(pipe, place)
-        os.close(pipe)
-    main([*arguments, "--ready-fd", str(ready)])
+    if log_file is not None:
+        with log_file.open("ab") as log:
+            os.dup2(log.fileno(), 2)
+    os.dup2(2, 1)
+    main([*arguments, "--link", str(link)])
