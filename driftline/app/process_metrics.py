@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import generate_latest
+from prometheus_client import CollectorRegistry, make_asgi_app
 
 from driftline.app.listener import Server, listen
 from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
@@ -23,7 +22,6 @@ from driftline.loopback import (
     Receive,
     Scope,
     Send,
-    error_body,
     refuse,
     require_loopback,
 )
@@ -36,8 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _STOP_S = 5.0
+_JSON = [(b"content-type", b"application/json")]
 PORT_OFFSETS = {"sidecar": 0, "sink": 1, "background": 2, "alarms": 4}
 """Above [metrics] port; 3 is the port of `driftline proxy`."""
 _SIDECAR = {
@@ -104,11 +102,10 @@ class Observation:
         sink = make(observe=SinkInstruments(self.registry).observe)
 
         def counters() -> Counters:
-            found: dict[str, int] = {}
+            total: Counter[str] = Counter()
             for one in (sink, *others):
-                for name, count in _counters_of(one).items():
-                    found[name] = found.get(name, 0) + count
-            return found
+                total.update(_counters_of(one))
+            return total
 
         self.registry.register(Counted("driftline_sink_", counters, _SINK))
         return sink
@@ -117,25 +114,20 @@ class Observation:
     def shown(self) -> Iterator[None]:
         """Answer scrapes as long as the context lasts."""
         chosen = self._settings.metrics
-        with exposed(
-            self.registry,
-            name=self._name,
-            host=chosen.host,
-            port=chosen.port and chosen.port + PORT_OFFSETS[self._name],
-            token=chosen.token,
-        ):
+        port = chosen.port and chosen.port + PORT_OFFSETS[self._name]
+        with exposed(self.registry, self._name, chosen.host, port, chosen.token):
             yield
 
 
-def _counters_of(found: object) -> Counters:
+def _counters_of(counting: object) -> Counters:
     """Return what something counts of itself, if it does."""
-    counters: Counters = getattr(found, "counters", {})
+    counters: Counters = getattr(counting, "counters", {})
     return counters
 
 
 @contextmanager
 def exposed(
-    registry: CollectorRegistry, *, name: str, host: str, port: int, token: str = ""
+    registry: CollectorRegistry, name: str, host: str, port: int, token: str = ""
 ) -> Iterator[None]:
     """Answer scrapes as long as the context lasts, in a thread of its own beside the loops.
 
@@ -154,15 +146,10 @@ def exposed(
         log.warning("process=%s goes without its metrics: %s", name, error)
         yield
         return
-    server = Server(
-        _asking(_app(registry), token) if token else LocalOnly(_app(registry)),
-        lifespan="off",
-        grace_s=1,
-    )
+    app = _app(registry, token)
+    server = Server(app if token else LocalOnly(app), lifespan="off", grace_s=1)
     # Only the main thread may be told by signals, and it has its own way to stop.
-    thread = threading.Thread(
-        target=server.run, kwargs={"sockets": [listener]}, name="metrics", daemon=True
-    )
+    thread = threading.Thread(target=server.run, args=([listener],), name="metrics", daemon=True)
     thread.start()
     try:
         yield
@@ -172,36 +159,25 @@ def exposed(
         listener.close()
 
 
-def _asking(app: App, token: str) -> App:
-    """Answer /metrics to who shows the token."""
-    expected = f"Bearer {token}".encode()
+def _app(registry: CollectorRegistry, token: str) -> App:
+    """Return what answers /healthz to anybody, and /metrics to who shows the token, if any."""
+    metrics, expected = make_asgi_app(registry), f"Bearer {token}".encode()
 
-    async def ask(scope: Scope, receive: Receive, send: Send) -> None:
-        shown = [value for name, value in scope["headers"] if name == b"authorization"]
-        is_known = len(shown) == 1 and hmac.compare_digest(shown[0], expected)
-        if scope["path"] == "/metrics" and not is_known:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/healthz":
+            await send({"type": "http.response.start", "status": 200, "headers": _JSON})
+            await send({"type": "http.response.body", "body": b'{"status": "ok"}'})
+        elif scope["path"] != "/metrics":
+            await refuse(send, 404, "not_found", "see /metrics")
+        elif token and not hmac.compare_digest(_authorization(scope), expected):
             message = 'expected the header "Authorization: Bearer" with [metrics] token'
             await refuse(send, 401, "unauthorized", message, [CHALLENGE])
-            return
-        await app(scope, receive, send)
-
-    return ask
-
-
-def _app(registry: CollectorRegistry) -> App:
-    async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send the metrics, or that the process lives."""
-        if scope["type"] != "http":
-            return
-        status, kind, body = 200, b"application/json", b'{"status": "ok"}'
-        if scope["path"] == "/metrics":
-            # In a thread: folders are measured and files read for it.
-            body = await asyncio.to_thread(generate_latest, registry)
-            kind = CONTENT_TYPE.encode()
-        elif scope["path"] != "/healthz":
-            status, body = 404, error_body("not_found", "see /metrics")
-        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        else:
+            await metrics(scope, receive, send)
 
     return answer
+
+
+def _authorization(scope: Scope) -> bytes:
+    value: bytes = dict(scope["headers"]).get(b"authorization", b"")
+    return value

@@ -76,7 +76,7 @@ def test_a_process_shows_its_metrics_to_this_machine_only() -> None:
     registry = CollectorRegistry()
     registry.register(Counted("driftline_sink_", lambda: {"records": 5}, {}))
     address = f"http://127.0.0.1:{port}"
-    with exposed(registry, name="sink", host="127.0.0.1", port=port):
+    with exposed(registry, "sink", "127.0.0.1", port):
         response = _answer(f"{address}/metrics")
         assert "driftline_sink_records_total 5.0" in response.text
         assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
@@ -84,7 +84,7 @@ def test_a_process_shows_its_metrics_to_this_machine_only() -> None:
         assert httpx.get(f"{address}/other").status_code == 404
         assert httpx.get(f"{address}/metrics", headers={"host": "evil.example"}).status_code == 403
         # A second process on the same port goes on without.
-        with exposed(registry, name="sink", host="127.0.0.1", port=port):
+        with exposed(registry, "sink", "127.0.0.1", port):
             pass
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{address}/metrics")
@@ -97,7 +97,7 @@ def test_metrics_for_others_are_shown_to_the_token_by_any_name() -> None:
     registry.register(Counted("driftline_sink_", lambda: {"records": 5}, {}))
     right = {"host": "10.0.0.7:8083", "authorization": f"Bearer {token}"}
     wrong = [{}, {"authorization": f"Bearer {token}t"}, {"authorization": f"Basic {token}"}]
-    with exposed(registry, name="sink", host="0.0.0.0", port=port, token=token):
+    with exposed(registry, "sink", "0.0.0.0", port, token):
         _answer(f"{address}/healthz")
         assert "records_total 5.0" in httpx.get(f"{address}/metrics", headers=right).text
         for headers in wrong:
@@ -109,7 +109,7 @@ def test_metrics_for_others_are_shown_to_the_token_by_any_name() -> None:
 
 
 def test_metrics_for_others_are_refused_without_a_token() -> None:
-    shown = exposed(CollectorRegistry(), name="sink", host="0.0.0.0", port=0)
+    shown = exposed(CollectorRegistry(), "sink", "0.0.0.0", 0)
     with pytest.raises(InputError, match=r"\[metrics\] host"), shown:
         pass
 
