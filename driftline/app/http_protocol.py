@@ -1,6 +1,8 @@
-"""HTTP on a connection: uvicorn's protocol on httptools, with a bound on what it keeps unread."""
+"""HTTP on a connection: uvicorn's protocol on httptools, with bounds on the head of a request."""
 
 from __future__ import annotations
+
+import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -20,23 +22,50 @@ class _HeadTooLargeError(Exception):
 
 
 class HTTPProtocol(HttpToolsProtocol):
-    """Answers 431 and closes where the head of a request is too large; ignores trailers.
+    """Bounds the head of a request, in bytes (431) and in time; ignores trailers.
 
     httptools keeps a header until it is whole, however large it becomes. uvicorn takes trailers for
-    headers, which would bypass a proxy that removes headers.
+    headers, which would bypass a proxy that removes headers; and waits for a head for ever.
     """
 
+    head_timeout_s = 10.0
+    """Within which a head must be whole, counted from the connection or from its first byte."""
+
     _pending = 0  # Bytes since the parser last gave a head, a part of a body or an end.
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        super().connection_lost(exc)
+        self._stop_waiting()
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
         self._pending += len(data)
         super().data_received(data)
-        if self._pending > MOST_HEAD_BYTES and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._pending > MOST_HEAD_BYTES:
             self.send_400_response("")
+        elif self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._await_head()
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def on_headers_complete(self) -> None:
         """Begin to answer."""
+        self._stop_waiting()
         size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
         if size > MOST_HEAD_BYTES:
             self._pending = size

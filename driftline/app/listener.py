@@ -7,7 +7,6 @@ import signal
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,19 +19,12 @@ from driftline.mapped_files import release_at_rest
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
-    from uvicorn.server import Protocols
-
-    Connection = Protocols
-else:
-    Connection = Any  # The name is of newer versions only.
 
 # Shorter than the supervisor waits: slow clients must not turn a stop into a kill.
 GRACE_S = 5
 # For which a connection is kept after an answer. Load balancers keep theirs
 # for 60 s: one that is closed just as the next request comes is a request that failed.
 KEPT_S = 75
-# Within which the head of a request must be whole, counted from the connection or its first byte.
-IDLE_S = 10.0
 _MOST_CONNECTIONS = 4096
 # Of a core: a server takes up to 0.04 of a slow one by itself. Who answers some fifty requests a
 # second takes more, and shall not wait for pages each few seconds.
@@ -64,31 +56,10 @@ def listen(
     return listener
 
 
-def most_connections() -> int:
-    """Return how many connections there may be: half of the files that the process may open."""
+def _most_connections() -> int:
+    """Return half of the files that the process may open, or fewer."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _MOST_CONNECTIONS if files < 0 else min(files // 2, _MOST_CONNECTIONS)
-
-
-class Connections(set[Connection]):
-    """The set that uvicorn adds each connection to; uvicorn keeps those that send nothing."""
-
-    def __init__(self, idle_s: float = IDLE_S) -> None:
-        super().__init__()
-        self._idle_s = idle_s
-        self._since: dict[Connection, float] = {}  # When each was last known to be at work.
-
-    def sweep(self) -> None:
-        """Close the connections that have not sent a whole head of a request for too long."""
-        now, before, self._since = time.monotonic(), self._since, {}
-        for connection in self:
-            request: Any = getattr(connection, "cycle", None)
-            # uvicorn's timer runs after an answer, until something comes.
-            is_kept = getattr(connection, "timeout_keep_alive_task", None) is not None
-            is_idle = not is_kept and (request is None or request.response_complete)
-            self._since[connection] = before.get(connection, now) if is_idle else now
-            if now - self._since[connection] > self._idle_s:
-                connection.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -101,7 +72,6 @@ class Server(uvicorn.Server):
         lifespan: Literal["on", "off"] = "on",
         grace_s: int = GRACE_S,
         ready: Callable[[], None] = lambda: None,
-        idle_s: float = IDLE_S,
         tls: tuple[Path, Path] | None = None,
     ) -> None:
         certificate, key = tls or (None, None)
@@ -117,27 +87,19 @@ class Server(uvicorn.Server):
             ws="none",
             http=HTTPProtocol,
             loop="asyncio",
-            limit_concurrency=most_connections(),
+            limit_concurrency=_most_connections(),
             timeout_keep_alive=KEPT_S,
             ssl_certfile=certificate,
             ssl_keyfile=key,
         )
         super().__init__(config)
         self._ready = ready
-        self._connections = Connections(idle_s)
-        self.server_state.connections = self._connections
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
         await super().startup(sockets=sockets)
         if self.started:
             self._ready()
-
-    async def on_tick(self, counter: int) -> bool:
-        """Look through the connections once a second; uvicorn calls it ten times."""
-        if counter % 10 == 0:
-            self._connections.sweep()
-        return await super().on_tick(counter)
 
 
 def check_tls(section: str, certificate: Path, key: Path) -> None:
@@ -149,16 +111,10 @@ def check_tls(section: str, certificate: Path, key: Path) -> None:
         # Never asked for at a terminal: nobody sits there when it starts again.
         context.load_cert_chain(certificate, key, lambda: "")
     except OSError as error:
-        files = error.filename or f"{certificate} with {key}"
         raise InputError(
-            f"[{section}] tls_cert_file, tls_key_file: {files}: {_tls_reason(error)}; expected a "
+            f"[{section}] tls_cert_file {certificate}, tls_key_file {key}: {error}; expected a "
             "certificate and its own key in PEM, the key without a password"
         ) from error
-
-
-def _tls_reason(error: OSError) -> str:
-    reason = error.reason if isinstance(error, ssl.SSLError) else None
-    return (reason or error.strerror or "cannot be read").lower().replace("_", " ")
 
 
 def serve(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
+from driftline.app.http_protocol import HTTPProtocol
 from driftline.app.listener import Server, listen
 
 # Longer than any wait here is meant to be: a test that fails ends, too.
@@ -44,13 +45,15 @@ def _running(app: Any, idle_s: float = 10.0, tls: tuple[Path, Path] | None = Non
     """Serve in a thread; the port."""
     listener = listen("test", "127.0.0.1", 0)
     ready = threading.Event()
-    server = Server(app, lifespan="off", grace_s=1, ready=ready.set, idle_s=idle_s, tls=tls)
+    server = Server(app, lifespan="off", grace_s=1, ready=ready.set, tls=tls)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    usual_s, HTTPProtocol.head_timeout_s = HTTPProtocol.head_timeout_s, idle_s
     thread.start()
     try:
         assert ready.wait(PATIENCE_S)
         yield listener.getsockname()[1]
     finally:
+        HTTPProtocol.head_timeout_s = usual_s
         server.should_exit = True
         thread.join(PATIENCE_S)
 

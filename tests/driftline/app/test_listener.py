@@ -140,8 +140,8 @@ def test_an_old_version_of_tls_is_refused(files: dict[str, Path]) -> None:
     [
         ("cert", "other", "key values mismatch"),
         ("cert", "ca", "no private key|pem lib|no start line"),
-        ("cert", "missing", "missing: no such file or directory"),
-        ("missing", "key", "missing: no such file or directory"),
+        ("cert", "missing", "no such file or directory: '.*missing'"),
+        ("missing", "key", "no such file or directory: '.*missing'"),
         ("sealed", "sealed", "bad password|bad decrypt|problems getting password|pem lib"),
     ],
 )
@@ -158,10 +158,10 @@ def test_files_that_are_no_pair_are_one_sentence(
     files["sealed"].write_bytes(files["cert"].read_bytes() + sealed)
     named = tuple(files.get(one, tmp_path / one) for one in (certificate, key))
 
-    with pytest.raises(InputError, match=r"^\[server\] tls_cert_file, tls_key_file: ") as error:
+    with pytest.raises(InputError, match=r"^\[server\] tls_cert_file ") as error:
         check_tls("server", *named)
 
-    assert re.search(sentence, str(error.value)), error.value
+    assert re.search(sentence, str(error.value), re.IGNORECASE), error.value
     assert str(error.value).endswith("in PEM, the key without a password")
 
 
