@@ -8,14 +8,14 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from cachetools import TTLCache
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.access.limits import FailureLimit, make_room, network_of, peer_of
+from driftline.access.limits import Clock, FailureLimit, network_of, peer_of
 from driftline.access.principal import Principal
 from driftline.access.proxies import TrustedProxy
 from driftline.access.sessions import find_session
@@ -32,20 +32,11 @@ KNOWN_S = 10.0
 """So long it is known whose a secret is: a revoked token is refused this much later at most."""
 STALE_S = 3600.0
 """So long a token that was valid is believed while the database does not answer."""
-# A request with a token that was valid does not wait longer for a slow database.
-_PATIENCE_S = 1.0
+# A request waits no longer for a slow database: with a token that was valid, and with another one.
+_PATIENCE_S, _PATIENCE_UNKNOWN_S = 1.0, 10.0
 _NO_ANSWER = "the database does not answer, which knows the tokens; try again"
 _REMEMBERED_MAX = 1024
 _THREADS = 4
-
-
-@dataclass(slots=True)
-class _Known:
-    """Whom a secret stood for when it was last looked up, and until when nobody asks again."""
-
-    principal: Principal
-    found_s: float
-    until_s: float
 
 
 class Authenticator:
@@ -63,14 +54,16 @@ class Authenticator:
         *,
         proxy: TrustedProxy | None = None,
         takes_cookies: bool = False,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._engine = engine
         self._now = now
         self._proxy = proxy
         self.takes_cookies = takes_cookies
         self._passes = FailedPasses(log, "looking up tokens")
-        self._failures = FailureLimit()
-        self._known: dict[str, _Known] = {}
+        self._failures = FailureLimit(clock=clock)
+        self._known: TTLCache[str, Principal] = TTLCache(_REMEMBERED_MAX, KNOWN_S, clock)
+        self._valid: TTLCache[str, Principal] = TTLCache(_REMEMBERED_MAX, STALE_S, clock)
         self._asking: dict[str, asyncio.Future[Principal | None]] = {}
         # Of its own: a database that hangs must not take the threads of what serves.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="access")
@@ -97,29 +90,29 @@ class Authenticator:
         the database is slow or away: a known secret stays known meanwhile, an unknown one is an
         UnavailableError.
         """
-        digest, now_s = digest_of(secret), time.monotonic()
-        known = self._known.get(digest)
-        if known is not None and now_s < known.until_s:
-            return known.principal
-        if known is not None:
-            asked = self._ask(digest, secret)
-            done, _ = await asyncio.wait({asked}, timeout=_PATIENCE_S)
-            if done and asked.exception() is None:
-                return asked.result()
-            if now_s > known.found_s + STALE_S:
-                raise UnavailableError(_NO_ANSWER)
-            known.until_s = now_s + KNOWN_S
-            return known.principal
-        if peer is not None and self._failures.is_wrong(digest):
+        digest = digest_of(secret)
+        if (known := self._known.get(digest)) is not None:
+            return known
+        was_valid = self._valid.get(digest)
+        if was_valid is None and peer is not None and self._failures.is_wrong(digest):
             return None
-        found = await self._ask(digest, secret)
-        if found is None and peer is not None:
-            self._failures.failed(peer, digest)
-        return found
+        asked = self._ask(digest, secret)
+        patience_s = _PATIENCE_UNKNOWN_S if was_valid is None else _PATIENCE_S
+        await asyncio.wait({asked}, timeout=patience_s)
+        if asked.done() and asked.exception() is None:
+            found = asked.result()
+            if found is None and peer is not None:
+                self._failures.failed(peer, digest)
+            return found
+        if was_valid is None:
+            raise UnavailableError(_NO_ANSWER)
+        self._known[digest] = was_valid
+        return was_valid
 
     def forget(self) -> None:
         """Look everybody up anew: tokens or sessions have changed."""
         self._known.clear()
+        self._valid.clear()
 
     def _ask(self, digest: str, secret: str) -> asyncio.Future[Principal | None]:
         """Look a secret up in a thread, once for all who wait for it."""
@@ -139,12 +132,10 @@ class Authenticator:
             self._passes.failed(error.__cause__ or error)
             return
         self._passes.passed()
-        principal, now_s = asked.result(), time.monotonic()
-        if principal is None:
-            self._known.pop(digest, None)
-            return
-        make_room(self._known, _REMEMBERED_MAX)
-        self._known[digest] = _Known(principal, now_s, now_s + KNOWN_S)
+        if (principal := asked.result()) is not None:
+            self._known[digest] = self._valid[digest] = principal
+        else:
+            self._valid.pop(digest, None)
 
     def _look_up(self, secret: str) -> Principal | None:
         now = self._now()

@@ -142,15 +142,10 @@ class Audited:
 
         await self.app(inner, receive, noting)
 
-    def _is_noted(self, operation: Operation, principal: Principal, status: int) -> bool:
-        """Whether the audit log shows it; a refusal once a minute, or they would fill the log."""
-        if status != 403:
-            is_own = operation.notes_itself and status < 400
-            return operation.role not in _UNNOTED and not is_own
-        key = f"{principal.via} {principal.subject} {operation.key}"
-        is_news = not self._refused.wait_s(key)
-        self._refused.count(key)
-        return is_news
+    def _is_news(self, principal: Principal, call: Call, status: int) -> bool:
+        """Whether a refusal was not noted in the last minute: nobody may fill the log with them."""
+        key = f"{principal.via} {principal.subject} {call.action}"
+        return status != 403 or self._refused.allows(key)
 
     def _note(self, operation: Operation, principal: Principal, path: str, status: int) -> None:
         try:

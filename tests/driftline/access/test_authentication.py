@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
@@ -38,7 +38,7 @@ class Database:
 
 
 @pytest.fixture
-def engine(tmp_path) -> Iterator[Engine]:  # type: ignore[no-untyped-def]
+def engine(tmp_path: Path) -> Iterator[Engine]:
     found = open_url(new_sqlite(tmp_path))
     yield found
     found.dispose()
@@ -51,26 +51,28 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Database:
     return found
 
 
+class Clock:
+    """Seconds that the test passes."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @pytest.fixture
-def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    moment = [1000.0]
-    monkeypatch.setattr(authentication, "time", SimpleNamespace(monotonic=lambda: moment[0]))
+def clock() -> Clock:
+    return Clock()
 
-    def forward(seconds: float) -> None:
-        moment[0] += seconds
 
-    return forward
+@pytest.fixture
+def authenticator(engine: Engine, clock: Clock) -> Authenticator:
+    return Authenticator(engine, lambda: NOW, clock=clock)
 
 
 def token(engine: Engine, name: str = "ci") -> str:
     with engine.begin() as connection:
         return create_token(connection, name, ["viewer"], now=NOW, created_by="ana")
-
-
-async def settled(authenticator: Authenticator) -> None:
-    """Wait for look-ups that nobody waits for."""
-    while authenticator._asking:
-        await asyncio.wait(authenticator._asking.values())
 
 
 async def through_gate(authenticator: Authenticator, secret: str) -> int:
@@ -90,53 +92,53 @@ async def through_gate(authenticator: Authenticator, secret: str) -> int:
     return status
 
 
-def test_a_token_is_looked_up_once_in_a_while(engine, database, pass_time) -> None:  # type: ignore[no-untyped-def]
-    secret, authenticator = token(engine), Authenticator(engine, lambda: NOW)
+def test_a_token_is_looked_up_once_in_a_while(
+    engine: Engine, database: Database, clock: Clock, authenticator: Authenticator
+) -> None:
+    secret = token(engine)
 
     async def ask() -> None:
-        for _ in range(50):
-            assert (await authenticator.find(secret)) is not None
-        assert database.count == 1
-        pass_time(KNOWN_S)
-        for _ in range(50):
-            assert (await authenticator.find(secret)) is not None
-        assert database.count == 2
+        for count in (1, 2):
+            for _ in range(50):
+                assert (await authenticator.find(secret)) is not None
+            assert database.count == count
+            clock.now_s += KNOWN_S
 
     asyncio.run(ask())
 
 
-def test_a_revoked_token_is_refused_in_time(engine, database, pass_time) -> None:  # type: ignore[no-untyped-def]
-    secret, authenticator = token(engine), Authenticator(engine, lambda: NOW)
+def test_a_revoked_token_is_refused_in_time(
+    engine: Engine, clock: Clock, authenticator: Authenticator
+) -> None:
+    secret = token(engine)
 
     async def ask() -> None:
         assert await authenticator.find(secret)
         with engine.begin() as connection:
             revoke_token(connection, "ci", NOW)
-        pass_time(KNOWN_S - 1)
+        clock.now_s += KNOWN_S - 1
         assert await authenticator.find(secret)
-        pass_time(1)
+        clock.now_s += 1
         assert await authenticator.find(secret) is None
 
     asyncio.run(ask())
 
 
 def test_while_the_database_is_away_the_known_stay_known_for_an_hour(
-    engine,
-    database,
-    pass_time,  # type: ignore[no-untyped-def]
+    engine: Engine, database: Database, clock: Clock, authenticator: Authenticator
 ) -> None:
-    secret, authenticator = token(engine), Authenticator(engine, lambda: NOW)
+    secret = token(engine)
 
     async def ask() -> None:
         assert await authenticator.find(secret)
         database.is_away = True
-        pass_time(STALE_S - 1)
+        clock.now_s += STALE_S - 1
         assert await authenticator.find(secret)
         with pytest.raises(UnavailableError, match="the database does not answer"):
             await authenticator.find("dl_never_seen_before")
         assert await through_gate(authenticator, secret) == 200
         assert await through_gate(authenticator, "dl_never_seen_before") == 503
-        pass_time(KNOWN_S)
+        clock.now_s += KNOWN_S
         with pytest.raises(UnavailableError, match="the database does not answer"):
             await authenticator.find(secret)
         database.is_away = False
@@ -146,24 +148,25 @@ def test_while_the_database_is_away_the_known_stay_known_for_an_hour(
 
 
 def test_a_database_that_hangs_holds_up_no_known_token_for_long(
-    engine,
-    database,
-    pass_time,
-    monkeypatch,  # type: ignore[no-untyped-def]
+    engine: Engine,
+    database: Database,
+    clock: Clock,
+    authenticator: Authenticator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(authentication, "_PATIENCE_S", 0.01)
-    secret, authenticator = token(engine), Authenticator(engine, lambda: NOW)
+    for name in ("_PATIENCE_S", "_PATIENCE_UNKNOWN_S"):
+        monkeypatch.setattr(authentication, name, 0.01)
+    secret = token(engine)
 
     async def ask() -> None:
         assert await authenticator.find(secret)
         database.hangs = threading.Event()
         for _ in range(20):
-            pass_time(KNOWN_S)
+            clock.now_s += KNOWN_S
             assert await authenticator.find(secret)
-        pass_time(STALE_S)
+        clock.now_s += STALE_S
         assert await asyncio.wait_for(through_gate(authenticator, secret), 10) == 503
         assert database.count == 2  # One question is open; no second is asked beside it.
         database.hangs.set()
-        await settled(authenticator)
 
     asyncio.run(ask())
