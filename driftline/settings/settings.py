@@ -9,7 +9,7 @@ working folder when there is none.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -195,10 +195,10 @@ class Settings(Section):
 
 def sections() -> dict[str, type[Section]]:
     """Return each section's model by its name."""
-    found = {name: field.default_factory for name, field in Settings.model_fields.items()}
+    kinds = {name: field.default_factory for name, field in Settings.model_fields.items()}
     return {
         name: kind
-        for name, kind in found.items()
+        for name, kind in kinds.items()
         if isinstance(kind, type) and issubclass(kind, Section)
     }
 
@@ -208,39 +208,34 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
     chosen = file if file is not None else Path.cwd() / FILE_NAME
     is_there = file is not None or chosen.exists()
     folder = chosen.resolve().parent if is_there else Path.cwd()
-    values: dict[str, dict[str, Any]] = {}
-    sources: dict[str, str] = {}
-    secret_files = [
-        Path(text).absolute()
-        for name, text in environment.items()
-        if name.startswith(f"{PREFIX}CHANNEL_") and name.endswith("_FILE")
-    ]
-    written = [(str(chosen), folder, *one) for one in _in_file(chosen)] if is_there else []
+    written = [(str(chosen), folder, *leaf) for leaf in _leaves(_read(chosen))] if is_there else []
+    secret_files = []
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX) and "__" in name:
-            section, *place = name.removeprefix(PREFIX).lower().split("__", 2)
-            written.append((f"environment {name}", Path.cwd(), section, place, text))
-    for source, base, section, path, value in written:
-        if section not in sections():
+            path = tuple(name.removeprefix(PREFIX).lower().split("__", 2))
+            written.append((f"environment {name}", Path.cwd(), path, text))
+        elif name.startswith(f"{PREFIX}CHANNEL_") and name.endswith("_FILE"):
+            secret_files.append(Path(text).absolute())
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, base, path, value in written:
+        if path[0] not in sections():
             raise SettingsError(
-                f'{source}: section "{section}" is unknown; {nearest(section, sections())}'
+                f'{source}: section "{path[0]}" is unknown; {nearest(path[0], sections())}'
             )
-        secret = _secret_of_file(section, path)
-        if secret:
+        if len(path) == 1:
+            raise SettingsError(f"{source}: [{path[0]}] is not a section of keys")
+        if secret := _secret_of_file(path):
+            path = secret
             secret_files.append(base / str(value))
             value = _read_secret(secret_files[-1], source)
-        key, *inner = secret or tuple(path)
-        entries = values.setdefault(section, {})
-        if inner and not _is_table(section, key):
-            raise SettingsError(
-                f'{source}: [{section}] {key} is one value; "{inner[0]}" means nothing there'
-            )
-        # Of a table each entry can come from a variable of its own, as secrets usually do.
-        if inner:
-            others = entries.get(key)
-            value = {**(others if isinstance(others, dict) else {}), inner[0]: value}
-        entries[key] = value
-        sources[f"{section}.{key}"] = source
+        table = values
+        for name in path[:-1]:
+            if not isinstance(table.get(name), dict):
+                table[name] = {}
+            table = table[name]
+        table[path[-1]] = value
+        sources[".".join(path[:2])] = source
     about = {"folder": folder, "file": chosen if is_there else None, "sources": sources}
     return _validated({**values, **about, "secret_files": tuple(secret_files)}, sources)
 
@@ -262,7 +257,7 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
         {
             "section": section,
             "key": key,
-            "value": _shown(section, key, field, getattr(getattr(settings, section), key)),
+            "value": _shown(f"{section}.{key}", field, getattr(getattr(settings, section), key)),
             "source": settings.sources.get(f"{section}.{key}", "default"),
             "about": field.description,
         }
@@ -271,59 +266,53 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _shown(section: str, key: str, field: FieldInfo, value: object) -> object:
-    if (section, key) == ("capture", "redact") and isinstance(value, list):
+def _shown(name: str, field: FieldInfo, value: Any) -> object:  # noqa: ANN401 - a field's own
+    if name == "capture.redact":
         return [_set_fields(rule) for rule in value]
-    if not is_secret(field):
-        return value
-    if (section, key) == ("database", "url"):
-        return without_password(str(value))
-    if (section, key) == ("query", "connections") and isinstance(value, dict):
-        return {name: without_password(text) for name, text in value.items()}
-    if isinstance(value, dict):
-        return {name: HIDDEN if name in SECRET_OPTIONS else text for name, text in value.items()}
-    return HIDDEN if value else value
+    if name == "query.connections":
+        return {key: without_password(url) for key, url in value.items()}
+    if name == "storage.options":
+        return {key: HIDDEN if key in SECRET_OPTIONS else text for key, text in value.items()}
+    if name == "database.url":
+        return without_password(value)
+    return HIDDEN if value and is_secret(field) else value
 
 
 def _set_fields(rule: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
     """Return the fields of a rule that do not have their default."""
     return {
-        field.name: getattr(rule, field.name)
-        for field in fields(rule)
-        if field.init and getattr(rule, field.name) != field.default
+        one.name: value
+        for one in fields(rule)
+        if one.init and (value := getattr(rule, one.name)) != one.default
     }
 
 
-def _in_file(file: Path) -> Iterator[tuple[str, Sequence[str], object]]:
-    """Read each value of a settings file, with its section and its key; entries of tables alone."""
+def _read(file: Path) -> dict[str, Any]:
     try:
-        found = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: not TOML ({error})") from error
-    for section, entries in found.items():
-        if not isinstance(entries, dict):
-            raise SettingsError(f"{file}: [{section}] is not a section of keys")
-        for key, value in entries.items():
-            if isinstance(value, dict) and section in sections() and _is_table(section, key):
-                yield from ((section, (key, inner), one) for inner, one in value.items())
-            else:
-                yield section, (key,), value
 
 
-def _is_table(section: str, key: str) -> bool:
-    field = sections()[section].model_fields.get(key)
-    return field is not None and get_origin(field.annotation) is dict
+def _leaves(
+    table: Mapping[str, Any], above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Return each value with its path; entries of a table alone, since others may add to it."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*above, name))
+        else:
+            yield (*above, name), value
 
 
-def _secret_of_file(section: str, path: Sequence[str]) -> tuple[str, ...]:
-    """Return which secret KEY_FILE is the file of; () for a setting that has that name itself."""
-    known = sections()[section].model_fields
-    secret = (*path[:-1], path[-1].removesuffix("_file"))
-    if secret == tuple(path) or (path[0] in known and len(path) == 1):
+def _secret_of_file(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the path of the secret that KEY_FILE is the file of; () where it is none's."""
+    known, secret = sections()[path[0]].model_fields, (*path[:-1], path[-1].removesuffix("_file"))
+    if secret == path or (len(path) == 2 and path[1] in known):
         return ()
-    field = known.get(secret[0])
+    field = known.get(secret[1])
     return secret if field is not None and is_secret(field) else ()
 
 
@@ -345,17 +334,17 @@ def _validated(values: Mapping[str, Any], sources: Mapping[str, str]) -> Setting
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
     section, *path = map(str, first["loc"])
-    words = expected(dict(first))
+    known, words = sections()[section].model_fields, expected(dict(first))
     if not path:  # What is wrong of several together.
         raise SettingsError(f"[{section}] {words}")
     key = path[0]
-    where, field = sources[f"{section}.{key}"], sections()[section].model_fields.get(key)
+    where, field = f"{sources[f'{section}.{key}']}: [{section}]", known.get(key)
     if field is None:
-        known = sections()[section].model_fields
-        raise SettingsError(f'{where}: [{section}] "{key}" is unknown; {nearest(key, known)}')
+        raise SettingsError(f'{where} "{key}" is unknown; {nearest(key, known)}')
     if first["type"] == "value_error":
-        raise SettingsError(f"{where}: [{section}] {key}: {words}")
+        raise SettingsError(f"{where} {key}: {words}")
     if is_secret(field):  # What it is must not stand there.
-        words = "a table of names and texts" if _is_table(section, key) else "text in quotes"
-        raise SettingsError(f"{where}: [{section}] {key}: expected {words}")
-    raise SettingsError(f"{where}: [{section}] {key} = {values[section][key]!r}; expected {words}")
+        is_table = get_origin(field.annotation) is dict
+        words = "a table of names and texts" if is_table else "text in quotes"
+        raise SettingsError(f"{where} {key}: expected {words}")
+    raise SettingsError(f"{where} {key} = {values[section][key]!r}; expected {words}")
