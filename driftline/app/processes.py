@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from driftline.allocator import choose_allocators, return_freed_memory
 from driftline.app.access import (
@@ -35,18 +35,15 @@ from driftline.loopback import require_loopback
 from driftline.mapped_files import release_at_rest
 from driftline.settings.settings import Settings, SettingsError, describe, load
 from driftline.storage import make_files_private, use_options
-from driftline.tracing import traced
 
 if TYPE_CHECKING:
+    import socket
+
     from sqlalchemy import Engine
 
     from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka_options import KafkaOptions
-    from driftline.capture.line.sink import Sink
-    from driftline.capture.line.table_maintenance import TableMaintenance
-    from driftline.capture.line.transport import Transport
     from driftline.capture.redaction.redactor import Redactor
-    from driftline.monitors.run.auditor import Auditor
 
 log = logging.getLogger(__name__)
 
@@ -90,16 +87,15 @@ def run_server(settings: Settings, ready: Ready) -> None:
     # Imported here and below: each process loads only what it runs.
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
-    from driftline.app.listener import listen, serve
+    from driftline.app.listener import serve
+    from driftline.app.transforming import start_transform
     from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
     from driftline.serving.app import create_app
     from driftline.serving.context import ServerContext
 
-    require_reachable(settings, "server", settings.server.host)
-    tls = settings.tls_files
-    listener = listen("server", settings.server.host, settings.server.port, tls=tls)
+    listener = _listen(settings, "server")
     prepare(settings)
     with using_database(settings.database_url) as engine:
         migrate(engine)
@@ -117,29 +113,23 @@ def run_server(settings: Settings, ready: Ready) -> None:
             commands=commands_of(settings.notify.commands),
             start_transform=partial(start_transform, settings.file),
         )
-        serve(create_app(context), listener, ready, tls)
+        serve(create_app(context), listener, ready, settings.tls_files)
 
 
-def start_transform(settings_file: Path | None, job: str, owner: str) -> subprocess.Popen[bytes]:
-    """Start the process of a server's job; it ends with this one, by its standard input."""
-    command = [sys.executable, "-P", "-m", "driftline.app.transform_process", job, owner]
-    if settings_file is not None:
-        command += ["--settings", str(settings_file)]
-    return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
-        command, stdin=subprocess.PIPE, start_new_session=True
-    )
+def _listen(settings: Settings, section: Literal["server", "dashboard"]) -> socket.socket:
+    """Take a port; refuse an address that others reach while nobody is asked who they are."""
+    from driftline.app.listener import listen
 
-
-def require_reachable(settings: Settings, section: str, host: str) -> None:
-    """Refuse an address that others reach while nobody is asked who they are."""
+    chosen = settings.server if section == "server" else settings.dashboard
     if settings.auth.mode == "off":
-        require_loopback(section, host)
+        require_loopback(section, chosen.host)
     elif section in settings.in_the_clear:
         log.warning(
             "[%s] host %s: tokens travel in the clear; set tls_cert_file, or external_url to the "
             "address of a proxy with TLS",
-            section, host,
+            section, chosen.host,
         )  # fmt: skip
+    return listen(section, chosen.host, chosen.port, tls=settings.tls_files)
 
 
 def prepare(settings: Settings) -> None:
@@ -151,7 +141,7 @@ def prepare(settings: Settings) -> None:
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
     from driftline.app.client.connection import ServerCalls
-    from driftline.app.listener import listen, serve
+    from driftline.app.listener import serve
     from driftline.dashboard.app import create_app
     from driftline.dashboard.login import SECRET
     from driftline.dashboard.queries.stores import Stores
@@ -159,9 +149,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
     from driftline.database.migrations import migrate
     from driftline.serving.resources.endpoints import declared_endpoints, signature_of
 
-    require_reachable(settings, "dashboard", settings.dashboard.host)
-    tls = settings.tls_files
-    listener = listen("dashboard", settings.dashboard.host, settings.dashboard.port, tls=tls)
+    listener = _listen(settings, "dashboard")
     prepare(settings)
     with (
         using_database(settings.database_url) as writer,
@@ -183,58 +171,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
         )
         access = dashboard_access(settings, engine, writer)
         app = create_app(stores, server.send, access, external_url=settings.dashboard.external_url)
-        serve(app, listener, ready, tls)
-
-
-def run_proxy(
-    settings: Settings,
-    ready: Ready,
-    *,
-    upstream: str,
-    endpoint: str,
-    host: str,
-    port: int,
-    paths: Sequence[str] | None,
-    sampling_percentage: float,
-    timeout_s: float,
-) -> None:
-    """Hand requests on to another server, recording them, until told to stop."""
-    from driftline.app.listener import listen, serve
-    from driftline.capture.tap.asgi import REQUEST_ID_KEY
-    from driftline.capture.tap.proxy import ReverseProxy, proxy_app
-    from driftline.capture.tap.tap import Capture
-
-    require_loopback("proxy", host)
-    with tracing("proxy"):
-        tap = Capture(
-            # The tap gives an id to what is recorded under the endpoint.
-            traced(
-                ReverseProxy(upstream, timeout_s=timeout_s),
-                lambda scope: endpoint if REQUEST_ID_KEY in scope else None,
-            ),
-            endpoint=endpoint,
-            paths=paths,
-            sampling_percentage=sampling_percentage,
-            place=settings.capture_place,
-        )
-        listener = listen("proxy", host, port, mend="give another --port")
-        serve(proxy_app(tap), listener, ready)
-
-
-def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
-    """Run capture, scheduler and alarms, or some of them, until told to stop."""
-    from driftline.app.process_metrics import Observation
-    from driftline.database.engine import using_database
-    from driftline.database.migrations import migrate
-
-    prepare(settings)
-    with using_database(settings.database_url) as engine:
-        migrate(engine)
-        # Alone they may stand beside a scheduler of this machine, which has the other port.
-        watch = Observation(settings, "alarms" if list(roles) == ["alarms"] else "background")
-        loops = [_loops(settings, engine, role, watch) for role in roles]
-        with watch.shown():
-            _run_loops({name: loop for found in loops for name, loop in found.items()}, ready)
+        serve(app, listener, ready, settings.tls_files)
 
 
 def run_sidecar(settings: Settings, ready: Ready) -> None:
@@ -256,29 +193,26 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
         _run_loops({"sidecar": ship}, ready)
 
 
-def run_sink(settings: Settings, ready: Ready) -> None:
-    """Write what comes from the broker to the tables until told to stop."""
+def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
+    """Run sink, scheduler and alarms, or some of them, until told to stop."""
     from driftline.app.process_metrics import Observation
-    from driftline.capture.line.kafka import KafkaTransport
-    from driftline.capture.line.low_watermark import LowWatermarkTransport
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
 
     prepare(settings)
-
-    def write(stop: threading.Event) -> None:
-        options = kafka_options(settings)
-        names = settings.spool_dir / SINK_NAMES
-        kafka = KafkaTransport(options, names, stop)
-        # Who audits, on whatever host, learns up to where nothing is on its way any more.
-        settling = LowWatermarkTransport(kafka, settings.root)
-        watch.sink(_sink(settings, engine, settling), kafka, maintenance).run(stop)
-
-    watch = Observation(settings, "sink")
-    with using_database(settings.database_url) as engine, watch.shown():
+    makers = {"scheduler": _scheduler_loops, "alarms": _alarm_loops}
+    with using_database(settings.database_url) as engine:
         migrate(engine)
-        maintenance = _table_maintenance(settings, engine)
-        _run_loops({"sink": write, "upkeep": maintenance.run}, ready)
+        # Alone they may stand beside a scheduler of this machine, which has another port.
+        watch = Observation(settings, roles[0] if roles[0] in ("alarms", "sink") else "background")
+        loops: dict[str, Loop] = {}
+        for role in roles:
+            if role in makers:
+                loops |= makers[role](settings, engine)
+            else:
+                loops |= _storing_loops(settings, engine, role, watch)
+        with watch.shown():
+            _run_loops(loops, ready)
 
 
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
@@ -348,107 +282,100 @@ def kafka_options(settings: Settings) -> KafkaOptions:
     return KafkaOptions(**settings.kafka.model_dump(), group=f"{settings.kafka.topic}.sink")
 
 
-def _sink(settings: Settings, engine: Engine, transport: Transport) -> Callable[..., Sink]:
-    """Return what makes the sink, but for who observes it."""
+def _storing_loops(
+    settings: Settings, engine: Engine, role: str, watch: Observation
+) -> dict[str, Loop]:
+    """Build the loops that write records to the tables: from the spool, or the broker (sink)."""
     from driftline.capture.line.sink import Sink
-    from driftline.serving.resources.endpoints import signature_of, trusts_event_time
-
-    return partial(
-        Sink, settings.root, transport, partial(signature_of, engine),
-        trusts_event_time=partial(trusts_event_time, engine),
-        commit_interval_s=settings.capture.commit_interval_s,
-    )  # fmt: skip
-
-
-def _table_maintenance(settings: Settings, engine: Engine) -> TableMaintenance:
-    """Build the loop that looks after the tables."""
     from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
+    from driftline.capture.line.transport import LocalTransport, Transport
     from driftline.monitors.run.erasure import clear_windows
     from driftline.serving.asynchronous.erasing import clear_requests
-    from driftline.serving.resources.endpoints import served_models, signature_of
+    from driftline.serving.resources.endpoints import (
+        served_models,
+        signature_of,
+        trusts_event_time,
+    )
 
-    return TableMaintenance(
+    retention = timedelta(days=settings.capture.retention_days)
+    maintenance = TableMaintenance(
         settings.root,
         settings.spool_dir / NAMES,
-        keep_from=lambda: (
-            datetime.now(UTC) - timedelta(days=settings.capture.retention_days)
-        ).date(),
-        signatures=lambda endpoint: signature_of(engine, endpoint),
-        served=lambda endpoint: served_models(engine, endpoint),
+        keep_from=lambda: (datetime.now(UTC) - retention).date(),
+        signatures=partial(signature_of, engine),
+        served=partial(served_models, engine),
         windows=partial(clear_windows, engine, settings.root),
         requests=partial(clear_requests, engine),
         interval_s=5 * _every(12.0),
     )
+    rules = redactor(settings) if role == "capture" else None
+
+    def write(stop: threading.Event) -> None:
+        transport: Transport
+        counting: object
+        if role == "capture":
+            transport, counting = LocalTransport(settings.spool_dir, redactor=rules), rules
+        else:
+            from driftline.capture.line.kafka import KafkaTransport
+            from driftline.capture.line.low_watermark import LowWatermarkTransport
+
+            kafka = KafkaTransport(kafka_options(settings), settings.spool_dir / SINK_NAMES, stop)
+            # Who audits, on whatever host, learns up to where nothing is on its way any more.
+            transport, counting = LowWatermarkTransport(kafka, settings.root), kafka
+        make = partial(
+            Sink, settings.root, transport, partial(signature_of, engine),
+            trusts_event_time=partial(trusts_event_time, engine),
+            commit_interval_s=settings.capture.commit_interval_s,
+        )  # fmt: skip
+        watch.sink(make, maintenance, counting).run(stop)
+
+    return {role: write, "upkeep": maintenance.run}
 
 
-def _auditor(settings: Settings, engine: Engine, now: Clock) -> Auditor:
+def _scheduler_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
+    """Build the loops that run monitors and audits."""
+    from driftline.baseline.cache import BaselineCache
+    from driftline.database.clock import DatabaseClock
     from driftline.monitors.run.auditor import Auditor
-
-    return Auditor(
-        engine,
-        settings.root,
-        now=now,
-        spool_dir=settings.spool_dir,
-        is_local=settings.transport == "local",
-    )
-
-
-def _loops(settings: Settings, engine: Engine, role: str, watch: Observation) -> dict[str, Loop]:
-    """Build the loops of one role."""
+    from driftline.monitors.run.scheduler import Scheduler
+    from driftline.serving.hosting.asked_models import EndpointModels
     from driftline.serving.resources.endpoints import signature_of
 
-    now = clock(settings)
-    if role == "capture":
-        from driftline.capture.line.transport import LocalTransport
+    now, shared = clock(settings), DatabaseClock(engine)
+    asked = EndpointModels(
+        engine, settings.root, local_dir=settings.local_dir,
+        trust_pickle=settings.serving.trust_pickle,
+    )  # fmt: skip
+    make = partial(
+        Scheduler, engine, settings.root, partial(signature_of, engine),
+        # Schedulers whose clocks differ would set aside each other's windows as yet to end.
+        now=shared if settings.scheduler.clock == "system" else now,
+        lease_clock=shared, predictors=asked.open,
+        poll_s=_every(POLL_S), revisit_s=_every(REVISIT_S),
+        scripts_dir=settings.scheduler.scripts_dir,
+        commands_dir=settings.scheduler.commands_dir,
+        retention_days=settings.capture.retention_days,
+        access=table_access(settings), baselines=BaselineCache(),
+    )  # fmt: skip
 
-        rules = redactor(settings)
-        local = LocalTransport(settings.spool_dir, redactor=rules)
-        maintenance = _table_maintenance(settings, engine)
-        sink = watch.sink(_sink(settings, engine, local), maintenance, rules)
-        return {"capture": sink.run, "upkeep": maintenance.run}
-    if role == "scheduler":
-        from driftline.baseline.cache import BaselineCache
-        from driftline.database.clock import DatabaseClock
-        from driftline.monitors.run.scheduler import Scheduler
-        from driftline.serving.hosting.asked_models import EndpointModels
+    def explain(stop: threading.Event) -> None:
+        try:
+            make(asks_models=True).run(stop)
+        finally:
+            asked.close()
 
-        shared = DatabaseClock(engine)
-        asked = EndpointModels(
-            engine, settings.root, local_dir=settings.local_dir,
-            trust_pickle=settings.serving.trust_pickle,
-        )  # fmt: skip
-        make = partial(
-            Scheduler,
-            engine,
-            settings.root,
-            lambda endpoint: signature_of(engine, endpoint),
-            # Schedulers whose clocks differ would set aside each other's windows as yet to end.
-            now=shared if settings.scheduler.clock == "system" else now,
-            lease_clock=shared, predictors=asked.open,
-            poll_s=_every(POLL_S), revisit_s=_every(REVISIT_S),
-            scripts_dir=settings.scheduler.scripts_dir,
-            commands_dir=settings.scheduler.commands_dir,
-            retention_days=settings.capture.retention_days,
-            access=table_access(settings), baselines=BaselineCache(),
-        )  # fmt: skip
-
-        def explain(stop: threading.Event) -> None:
-            try:
-                make(asks_models=True).run(stop)
-            finally:
-                asked.close()
-
-        return {
-            "scheduler": make(asks_models=False).run,
-            # A model may take minutes to answer: other monitors do not wait for it.
-            "explanations": explain,
-            "audit": _auditor(settings, engine, now).run,
-        }
-    return _alarm_loops(settings, engine, now)
+    auditor = Auditor(
+        engine, settings.root, now=now, spool_dir=settings.spool_dir,
+        is_local=settings.transport == "local",
+    )  # fmt: skip
+    # A model may take minutes to answer: other monitors do not wait for it.
+    return {
+        "scheduler": make(asks_models=False).run, "explanations": explain, "audit": auditor.run,
+    }  # fmt: skip
 
 
-def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Loop]:
-    """Build the loops of those who judge alarms, and those who tell."""
+def _alarm_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
+    """Build the loops that evaluate alarms and deliver notifications."""
     from driftline.alerts.evaluation.evaluator import Evaluator
     from driftline.alerts.math.band_models import BandModels
     from driftline.alerts.math.training import Trainer
@@ -459,35 +386,23 @@ def _alarm_loops(settings: Settings, engine: Engine, now: Clock) -> dict[str, Lo
     from driftline.alerts.notify.secrets import Vault
     from driftline.database.clock import DatabaseClock
 
-    band_models, wall_clock = BandModels(), DatabaseClock(engine)
+    now, wall_clock, band_models = clock(settings), DatabaseClock(engine), BandModels()
     evaluator = Evaluator(
-        engine,
-        now=now,
-        dashboard_url=settings.dashboard_link,
-        poll_s=_every(POLL_S),
-        settle_s=_SETTLE_S,
-        bands=band_models,
-        lease_clock=wall_clock,
-    )
-    trainer = Trainer(engine, now=now, band_models=band_models)
+        engine, now=now, dashboard_url=settings.dashboard_link, poll_s=_every(POLL_S),
+        settle_s=_SETTLE_S, bands=band_models, lease_clock=wall_clock,
+    )  # fmt: skip
     # Messages go out by the wall clock, whatever clock the monitors live by.
     deliverer = Deliverer(
-        engine,
-        now=wall_clock,
-        allow_networks=settings.notify.allow_networks,
+        engine, now=wall_clock, allow_networks=settings.notify.allow_networks,
         vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
-        commands=commands_of(settings.notify.commands),
-        poll_s=_every(POLL_S),
-    )
+        commands=commands_of(settings.notify.commands), poll_s=_every(POLL_S),
+    )  # fmt: skip
     policy = NotificationMaintenance(
-        engine,
-        now=lambda: datetime.now(UTC),
-        retention_days=settings.alarms.retention_days,
-        poll_s=_every(1.0),
+        engine, now=wall_clock, retention_days=settings.alarms.retention_days, poll_s=_every(1.0)
     )
     return {
         "alarms": evaluator.run,
-        "detectors": trainer.run,
+        "detectors": Trainer(engine, now=now, band_models=band_models).run,
         "deliveries": deliverer.run,
         "policy": policy.run,
         "metrics": MetricRetention(engine, now).run,
@@ -508,9 +423,7 @@ def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str
         gc.enable()
         ready()
 
-    alone = {
-        "server": run_server, "dashboard": run_dashboard, "sidecar": run_sidecar, "sink": run_sink,
-    }  # fmt: skip
+    alone = {"server": run_server, "dashboard": run_dashboard, "sidecar": run_sidecar}
     with tracing(name):
         if name in alone:
             alone[name](settings, started)

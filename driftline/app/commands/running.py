@@ -187,19 +187,33 @@ def proxy(
     Example: driftline proxy --upstream http://127.0.0.1:8000 --endpoint flights --path /predict
     """
     # Imported here, as the processes are.
-    from driftline.app.processes import run_proxy
+    from driftline.app.listener import listen, serve
+    from driftline.app.open_telemetry import tracing
+    from driftline.capture.tap.asgi import REQUEST_ID_KEY
+    from driftline.capture.tap.proxy import ReverseProxy, proxy_app
+    from driftline.capture.tap.tap import Capture
+    from driftline.tracing import traced
 
-    run_proxy(
-        options.load_process_settings(config_file),
-        lambda: typer.echo(f"http://{host}:{port} -> {upstream}; Ctrl-C ends it", err=True),
-        upstream=upstream,
-        endpoint=endpoint,
-        host=host,
-        port=port,
-        paths=path,
-        sampling_percentage=sampling,
-        timeout_s=timeout,
-    )
+    settings = options.load_process_settings(config_file)
+    require_loopback("proxy", host)
+    with tracing("proxy"):
+        tap = Capture(
+            # The tap gives an id to what is recorded under the endpoint.
+            traced(
+                ReverseProxy(upstream, timeout_s=timeout),
+                lambda scope: endpoint if REQUEST_ID_KEY in scope else None,
+            ),
+            endpoint=endpoint,
+            paths=path,
+            sampling_percentage=sampling,
+            place=settings.capture_place,
+        )
+        listener = listen("proxy", host, port, mend="give another --port")
+
+        def ready() -> None:
+            typer.echo(f"http://{host}:{port} -> {upstream}; Ctrl-C ends it", err=True)
+
+        serve(proxy_app(tap), listener, ready)
 
 
 def _run(name: str, found: Settings) -> None:

@@ -59,7 +59,9 @@ def test_alarms_beside_a_scheduler_have_a_port_of_their_own(
     shown = []
 
     @contextmanager
-    def exposed(*_given: object, port: int, **_named: object) -> Iterator[None]:
+    def exposed(
+        _registry: object, _name: str, _host: str, port: int, _token: str
+    ) -> Iterator[None]:
         shown.append(port)
         yield
 
