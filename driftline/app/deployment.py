@@ -99,18 +99,12 @@ def deploy_by(
     client: Client,
 ) -> dict[str, Any]:
     """Do what `deploy` does, the roles in one value."""
-    if roles.weight is not None:
-        raise InputError(
-            f'weight "{roles.weight}": a model that is served here is sent its features alone, so '
-            "that its rows would have no weights; leave it out, or capture an app of your own, "
-            "whose requests carry it (docs/your-own-app.md)"
-        )
-    if roles.quantiles:
-        raise InputError(
-            f"quantiles {', '.join(roles.quantile_columns)}: a model that is served here answers "
-            "one prediction; leave them out, or capture an app of your own, which answers them by "
-            "name (docs/your-own-app.md)"
-        )
+    for role, value in (("weight", roles.weight), ("quantiles", roles.quantiles)):
+        if value:
+            raise InputError(
+                f"{role}: a model that is served here is sent its features alone and answers one "
+                "prediction; leave it out, or capture an app of your own (docs/your-own-app.md)"
+            )
     with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
         model_file = _model_file(model, Path(folder), name)
         endpoint = name or name_of_file(model_file)
@@ -169,87 +163,77 @@ def _reference_file(reference: object, folder: Path) -> str | None:
     return str(path)
 
 
-# By what an endpoint is made of: the kinds of what may need it, too.
-_USERS: Mapping[ResourceKind, tuple[ResourceKind, ...]] = {
-    "EndpointConfig": ("Endpoint",),
-    "Baseline": ("Endpoint", "Monitor"),
-    "Model": ("EndpointConfig", "Endpoint", "Baseline"),
-}
+# What goes with the endpoint that it is about, and what an endpoint is made of.
+_USERS: tuple[ResourceKind, ...] = ("CompositeAlarm", "Alarm", "Monitor")
+_PARTS: tuple[ResourceKind, ...] = ("Endpoint", "EndpointConfig", "Baseline", "Model")
+
+Node = tuple["ResourceKind", str]
 
 
-def belongings(client: Client, name: str) -> list[tuple[ResourceKind, str]]:
+def belongings(client: Client, name: str) -> list[Node]:
     """Return an endpoint and what exists for it alone, in the order in which it can be deleted.
 
-    Composite alarms on its alarms alone, alarms on it and on its monitors, the monitors, the
-    endpoint; then its config, its baseline and its model, unless something else needs them. A
-    composite alarm that needs other alarms, too, prevents the deletion.
+    Monitors and alarms that are about nothing else; of its config, its baseline and its model what
+    nothing else needs. A ConflictError names a monitor or alarm that is about something else, too.
     """
-    endpoint = client.get("Endpoint", name)
-    if config := endpoint["spec"].get("config"):
-        endpoint["spec"] |= client.get("EndpointConfig", config)["spec"]
-    kinds: tuple[ResourceKind, ...] = (
-        "Alarm", "Monitor", "Endpoint", "EndpointConfig", "Baseline",
-    )  # fmt: skip
-    listed = {kind: client.list(kind) for kind in kinds}
-    monitors = [one["name"] for one in listed["Monitor"] if _names(one, "endpoint", endpoint)]
-    found: list[tuple[ResourceKind, str]] = [
-        ("Alarm", alarm["name"])
-        for alarm in listed["Alarm"]
-        if (on := alarm["spec"]["dimensions"]).get("Endpoint") == endpoint["name"]
-        or on.get("MonitoringSchedule") in monitors
-    ]
-    found = _composites(client, {name for _, name in found}) + found
-    needs = {one["name"]: one["spec"].get("depends_on", ()) for one in listed["Monitor"]}
-    waiting = {name: [one for one in monitors if name in needs[one]] for name in monitors}
-    found += [("Monitor", one) for one in TopologicalSorter(waiting).static_order()]
-    found.append(("Endpoint", endpoint["name"]))
-    for kind, users in _USERS.items():
-        others = [one for user in users for one in listed[user] if (user, one["name"]) not in found]
-        needed_elsewhere = {name.casefold() for one in others for name in _needed(one, kind)}
-        found += [
-            (kind, name)
-            for name in dict.fromkeys(_needed(endpoint, kind))
-            if name.casefold() not in needed_elsewhere
-        ]
-    return found
+    found = {
+        _node(kind, one["name"]): (kind, one)
+        for kind in (*_USERS, *_PARTS)
+        for one in client.list(kind)
+    }
+    needs = {node: _needs(kind, one["spec"]) for node, (kind, one) in found.items()}
+    users = {node: [one for one in needs if node in needs[one]] for node in needs}
+    about = {
+        node: [one for one in needs[node] if node[0] == "Alarm" or one[0] == "Endpoint"]
+        for node in needs
+        if node[0] in _USERS
+    }
+    going = {_node("Endpoint", client.get("Endpoint", name)["name"])}
 
+    def goes(node: Node) -> bool:
+        if node[0] in _USERS:
+            return bool(about[node]) and going.issuperset(about[node])
+        is_part = any(user[0] in _PARTS for user in users[node])
+        return is_part and going.issuperset(users[node])
 
-def _needed(resource: Mapping[str, Any], kind: str) -> list[str]:
-    """Return the names of a kind that a resource cannot be without."""
-    named = [resource["spec"].get("config" if kind == "EndpointConfig" else kind.lower())]
-    if kind == "Model":
-        for key in ("production_variants", "shadow_production_variants"):
-            named += [one["model_name"] for one in resource["spec"].get(key, ())]
-    return [name for name in named if name is not None]
-
-
-def _composites(client: Client, alarms: set[str]) -> list[tuple[ResourceKind, str]]:
-    """Return the composite alarms on these alarms alone, each before those that it looks at."""
-    # Imported here: only this command reads a rule of alarms.
-    from driftline.alerts.alarms.rule import Rule, alarm_name
-
-    needed = {}
-    for one in client.list("CompositeAlarm"):
-        suppressor = one["spec"].get("actions_suppressor")
-        names = {*Rule.parse(one["spec"]["alarm_rule"]).names}
-        needed[one["name"]] = names | ({alarm_name(suppressor)} if suppressor else set())
-    found: list[tuple[ResourceKind, str]] = []
-    going = set(alarms)
-    while ready := [
-        name for name, on in needed.items() if name not in going and on and on <= going
-    ]:
-        going.update(ready)
-        found = [("CompositeAlarm", name) for name in ready] + found
-    for name, on in needed.items():
-        if name not in going and on & going:
+    while more := {node for node in needs.keys() - going if goes(node)}:
+        going |= more
+    for node, on in about.items():
+        if node not in going and (mine := [one for one in on if one in going]):
+            others = [one for one in on if one not in going]
             raise ConflictError(
-                f'CompositeAlarm "{name}" needs "{min(on & going)}" and "{min(on - going)}"; leave '
-                "the first out of its rule, or delete it, and try again"
+                f'{found[node][0]} "{node[1]}" needs "{mine[0][1]}" and "{others[0][1]}"; leave '
+                "the first out of it, or delete it, and try again"
             )
-    return found
+    order = TopologicalSorter(
+        {node: [one for one in users[node] if one in going] for node in needs if node in going}
+    )
+    return [(found[node][0], found[node][1]["name"]) for node in order.static_order()]
 
 
-def _names(resource: Mapping[str, Any], key: str, other: Mapping[str, Any]) -> bool:
-    """Whether a resource names another one; names differ by more than case."""
-    named = resource["spec"].get(key)
-    return named is not None and named.lower() == other["name"].lower()
+def _node(kind: ResourceKind, name: str) -> Node:
+    """Return what identifies a resource; composite alarms share their names with alarms."""
+    from driftline.serving.resources.resources import key_of
+
+    return "Alarm" if kind == "CompositeAlarm" else kind, key_of(kind, name)
+
+
+def _needs(kind: ResourceKind, spec: Mapping[str, Any]) -> list[Node]:
+    """Return what a resource is about, and what it cannot be without."""
+    # Imported here: only this command reads rules of alarms.
+    from driftline.alerts.alarms.rule import Rule, alarm_name
+    from driftline.serving.resources import store
+
+    if kind == "Alarm":
+        on = spec["dimensions"]
+        if "Endpoint" in on:
+            return [_node("Endpoint", on["Endpoint"])]
+        return [_node("Monitor", on["MonitoringSchedule"])] if "MonitoringSchedule" in on else []
+    if kind == "CompositeAlarm":
+        suppressor = spec.get("actions_suppressor")
+        names = [
+            *Rule.parse(spec["alarm_rule"]).names,
+            *([alarm_name(suppressor)] if suppressor else []),
+        ]
+        return [_node("Alarm", one) for one in names]
+    return [_node(other, one) for other, one in store.needs(kind, spec)]

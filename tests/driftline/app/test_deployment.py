@@ -10,15 +10,15 @@ from driftline.errors import ConflictError
 
 RESOURCES: dict[str, dict[str, dict[str, Any]]] = {
     "Endpoint": {
-        "shop": {"config": "shop", "baseline": "shop"},
+        "Shop": {"config": "shop", "baseline": "shop"},
         "twin": {"production_variants": [{"model_name": "shop"}], "baseline": None},
     },
     "EndpointConfig": {"shop": {"production_variants": [{"model_name": "shop"}]}},
     "Baseline": {"shop": {"model": "shop"}, "other": {"model": None}},
     "Model": {"shop": {}},
     "Monitor": {
-        "shop-data-quality": {"endpoint": "Shop", "baseline": "shop"},
-        "elsewhere": {"endpoint": "twin", "baseline": "other"},
+        "shop-data-quality": {"endpoint": "Shop", "baseline": "shop", "depends_on": []},
+        "elsewhere": {"endpoint": "twin", "baseline": "other", "depends_on": []},
     },
     "Alarm": {
         "shop: drift": {"dimensions": {"Endpoint": "shop", "MonitoringSchedule": "x"}},
@@ -36,7 +36,8 @@ class Stored:
     """Answers as a client does, from the resources above."""
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        return {"name": name, "spec": RESOURCES[kind][name]}
+        stored = next(one for one in RESOURCES[kind] if one.lower() == name.lower())
+        return {"name": stored, "spec": RESOURCES[kind][stored]}
 
     def list(self, kind: str) -> list[dict[str, Any]]:
         return [self.get(kind, name) for name in RESOURCES[kind]]
@@ -45,16 +46,17 @@ class Stored:
 def test_what_something_else_needs_stays() -> None:
     found = belongings(cast(Client, Stored()), "shop")
 
-    assert found == [
+    # Each behind all that needs it.
+    assert [one for one in found if one[0] not in ("Baseline", "Monitor")] == [
         ("CompositeAlarm", "quiet shop"),
         ("CompositeAlarm", "shop"),
         ("Alarm", "shop: drift"),
         ("Alarm", "by monitor"),
-        ("Monitor", "shop-data-quality"),
-        ("Endpoint", "shop"),
+        ("Endpoint", "Shop"),
         ("EndpointConfig", "shop"),
-        ("Baseline", "shop"),
     ]
+    order = [("Alarm", "by monitor"), ("Monitor", "shop-data-quality"), ("Endpoint", "Shop")]
+    assert sorted([*order, ("Baseline", "shop")], key=found.index)[:3] == order
 
 
 def test_monitors_go_before_those_that_they_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
