@@ -12,19 +12,18 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from driftline import __version__
-from driftline.capture.audit.audit import Audit, audit
 from driftline.capture.audit.spools import FOLDER as AUDIT
 from driftline.capture.spool.folder import replace_file, sync_path
 from driftline.capture.tables.commit_lock import LOCK_NAME, between_commits
@@ -37,8 +36,7 @@ from driftline.storage import is_remote
 
 MANIFEST = "manifest.json"
 DATABASE = "driftline.db"
-BACKUP_FORMAT = 1
-_CHUNK = 1 << 20
+BACKUP_FORMAT = 2
 
 Tell = Callable[[int, int | None], None]
 
@@ -48,16 +46,14 @@ class Manifest:
     """What a backup holds.
 
     ``folders``: those of the settings that are in it (``root``, ``local_dir``). ``files``: by name,
-    the bytes and the SHA-256 of each. ``waiting``: records that some tables had, others not yet.
+    the bytes and the SHA-256 of each.
     """
 
     moment: str
     driftline: str
     has_database: bool
     folders: tuple[str, ...]
-    adds_up: bool
-    waiting: int
-    files: dict[str, tuple[int, str]] = field(default_factory=dict)
+    files: dict[str, tuple[int, str]]
     format: int = BACKUP_FORMAT
 
     @property
@@ -70,9 +66,8 @@ class _Copy:
     """The files of a backup that is being made."""
 
     def __init__(self, target: Path, tell: Tell) -> None:
-        self.target = target
+        self.target, self._tell = target, tell
         self.files: dict[str, tuple[int, str]] = {}
-        self._tell = tell
 
     def add(self, source: Path, name: str) -> None:
         """Copy one file; one that was copied before stays as it is."""
@@ -81,11 +76,8 @@ class _Copy:
             self.note(name)
 
     def note(self, name: str) -> None:
-        """Take in a file that stands in its place."""
-        file = self.target / name
-        file.chmod(0o600)
-        sync_path(file)
-        self.files[name] = digest_of(file)
+        """Take in a file that is there."""
+        self.files[name] = digest_of(self.target / name)
         self._tell(len(self.files), None)
 
 
@@ -106,21 +98,15 @@ def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
     if file is not None:
         _copy_database(file, target / DATABASE)
         copy.note(DATABASE)
-    moment, found = datetime.now(UTC), None
+    moment = datetime.now(UTC)
     if "root" in places:
-        moment, found = _copy_tables(Path(settings.root), copy)
+        moment = _copy_tables(Path(settings.root), copy)
     for name, folder in places.items():
         for source in _others(folder, settings):
-            _copy_if_there(copy, source, f"{name}/{source.relative_to(folder).as_posix()}")
-    made = Manifest(
-        moment=moment.isoformat(),
-        driftline=__version__,
-        has_database=file is not None,
-        folders=tuple(places),
-        adds_up=found is None or found.adds_up,
-        waiting=0 if found is None else found.in_flight,
-        files=dict(sorted(copy.files.items())),
-    )
+            with suppress(FileNotFoundError):  # Deleted meanwhile.
+                copy.add(source, f"{name}/{source.relative_to(folder).as_posix()}")
+    files = dict(sorted(copy.files.items()))
+    made = Manifest(moment.isoformat(), __version__, file is not None, tuple(places), files)
     for folder in sorted({(target / name).parent for name in copy.files}):
         sync_path(folder)
     replace_file(target / MANIFEST, json.dumps(asdict(made)).encode(), is_synced=True)
@@ -162,7 +148,6 @@ def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
         place, _, rest = name.partition("/")
         to = file if name == DATABASE and file is not None else places[place] / rest
         copy_file(source / name, to)
-        sync_path(to)
         sync_path(to.parent)
         tell(number, len(names))
     return found
@@ -173,39 +158,43 @@ def read_manifest(source: Path) -> Manifest:
     file = source / MANIFEST
     try:
         values: dict[str, Any] = json.loads(file.read_bytes())
-        names = set(values["files"])
-        is_ours = values["format"] == BACKUP_FORMAT
         found = Manifest(**values)
+        is_ours = found.format == BACKUP_FORMAT and all(
+            _is_ours(found, name) for name in values["files"]
+        )
     except FileNotFoundError as error:
         raise InputError(
             f"{source} is no whole backup: it has no {MANIFEST}, which is written last"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is damaged, or of a newer driftline") from error
-    is_ours &= found.has_database == (DATABASE in names)
-    if not is_ours or not all(_lies_in(found.folders, name) for name in names - {DATABASE}):
-        raise InputError(f"{file} is damaged, or of a newer driftline")
+    except (ValueError, KeyError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise InputError(f"{file} is damaged, or of another version of driftline")
     return found
 
 
-def _lies_in(folders: Iterable[str], name: str) -> bool:
+def _is_ours(made: Manifest, name: str) -> bool:
+    """Whether a file is the database or lies in a folder of the backup, whatever its name says."""
+    if name == DATABASE:
+        return made.has_database
     path = PurePosixPath(name)
     # "root//x" has the parts of "root/x", and "/x" after its folder.
     is_plain = path.as_posix() == name and ".." not in path.parts
-    return is_plain and len(path.parts) > 1 and path.parts[0] in folders
+    return is_plain and len(path.parts) > 1 and path.parts[0] in made.folders
 
 
 def copy_file(source: Path, to: Path) -> None:
     """Copy a file for its owner alone."""
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The source first: where it is gone, nothing is made.
-    with source.open("rb") as reading, _private(to) as writing:
-        shutil.copyfileobj(reading, writing, _CHUNK)
+    with source.open("rb") as reading, _new_file(to).open("wb") as writing:
+        shutil.copyfileobj(reading, writing)
+    sync_path(to)
 
 
-def _private(file: Path) -> BinaryIO:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    return os.fdopen(os.open(file, flags, 0o600), "wb")
+def _new_file(file: Path) -> Path:
+    file.touch(mode=0o600, exist_ok=False)
+    return file
 
 
 def digest_of(file: Path) -> tuple[int, str]:
@@ -231,7 +220,7 @@ def _copy_database(file: Path, to: Path) -> None:
     """Copy the rows of one moment; writers go on meanwhile."""
     if not file.is_file():
         raise InputError(f"{file}: not there yet; run: driftline migrate")
-    _private(to).close()
+    _new_file(to)
     try:
         with (
             closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as source,
@@ -247,11 +236,11 @@ def _copy_database(file: Path, to: Path) -> None:
         raise UnavailableError(f"database {file} is damaged: {said}")
 
 
-def _copy_tables(root: Path, copy: _Copy) -> tuple[datetime, Audit]:
-    """Copy all tables as of one moment: between two rounds of commits."""
-    for source in sorted((root / AUDIT).glob("*")):
-        _copy_if_there(copy, source, f"root/{AUDIT}/{source.name}")
+def _copy_tables(root: Path, copy: _Copy) -> datetime:
+    """Copy all tables as of one moment, between two rounds of commits; return that moment."""
     try:
+        for source in sorted((root / AUDIT).glob("*")):
+            copy.add(source, f"root/{AUDIT}/{source.name}")
         with between_commits(str(root)):
             moment = datetime.now(UTC)
             versions = {table: _newest(table) for table in map(Path, list_tables(str(root)))}
@@ -259,10 +248,7 @@ def _copy_tables(root: Path, copy: _Copy) -> tuple[datetime, Audit]:
             _copy_table(root, table, version, copy)
     except FileNotFoundError as error:
         raise UnavailableError(f"{error.filename} was removed meanwhile; back up again") from error
-    found = audit(str(copy.target / "root"), now=lambda: datetime.now(UTC))
-    for source in sorted((copy.target / "root" / AUDIT).glob("*")):
-        copy.note(f"root/{AUDIT}/{source.name}")
-    return moment, found
+    return moment
 
 
 def _newest(table: Path) -> int:
@@ -313,8 +299,3 @@ def _others(folder: Path, settings: Settings) -> Iterator[Path]:
         for file in (Path(where, name) for name in names):
             if file not in left_out and file.suffix != ".new":  # That is being written.
                 yield file
-
-
-def _copy_if_there(copy: _Copy, source: Path, name: str) -> None:
-    with suppress(FileNotFoundError):  # Deleted meanwhile.
-        copy.add(source, name)

@@ -89,7 +89,7 @@ def test_a_backup_under_traffic_comes_back_whole(tmp_path: Path) -> None:
     assert "is no whole backup" in partial.stderr
     other.done("restore", tmp_path / "b")
     restored = stored(other)
-    assert [(one.returncode, json.loads(one.stdout)["waiting"]) for one in made] == [(0, 0)] * 2
+    assert [(one.returncode, json.loads(one.stdout)["database"]) for one in made] == [(0, True)] * 2
     # What was stored then is there once, and nothing that came later.
     assert before * 0.5 < len(restored) == len(set(restored)) < len(sent)
     assert set(restored) < set(stored(shop)) == set(sent)
