@@ -17,7 +17,6 @@ log = logging.getLogger(__name__)
 
 # How far two clocks lie apart changes by milliseconds in so long.
 MEASURED_EVERY_S = 60.0
-FAR = timedelta(seconds=5)
 
 
 def database_time(connection: Connection) -> datetime:
@@ -39,10 +38,9 @@ class DatabaseClock:
         self,
         engine: Engine,
         *,
-        host: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._host, self._monotonic = engine, host, monotonic
+        self._engine, self._monotonic = engine, monotonic
         self._lock = threading.Lock()
         self._read: tuple[datetime, float] | None = None  # The server's time, and when it was so.
         self._tried_s = 0.0
@@ -50,7 +48,7 @@ class DatabaseClock:
     def __call__(self) -> datetime:
         """Return the time now, in UTC."""
         if self._engine.dialect.name != "postgresql":
-            return self._host()
+            return datetime.now(UTC)
         with self._lock:  # Who comes during the first look waits: the host's time is no answer.
             if self._read is None or self._monotonic() - self._tried_s >= MEASURED_EVERY_S:
                 self._read = self._look() or self._read
@@ -70,10 +68,4 @@ class DatabaseClock:
             # What is asked next fails by itself; that clock goes on as this machine counts.
             log.debug("database_clock_not_read error=%s", error)
             return None
-        off = self._host() - there
-        if abs(off) > FAR and self._read is None:
-            log.warning(
-                "host_clock_off seconds=%.1f: leases follow the clock of the database; set the "
-                "clock of this host", off.total_seconds(),
-            )  # fmt: skip
         return there, (before_s + self._monotonic()) / 2

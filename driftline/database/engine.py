@@ -44,23 +44,6 @@ POOL_TIMEOUT_S = 5
 # its clients as it comes, so there are SQLAlchemy's 15 for each process.
 SQLITE_CONNECTIONS = 50
 POSTGRES_NAMES = ("postgres", "postgresql", "postgresql+psycopg")
-# What PostgreSQL says when it is there but lets nobody in, and what mends it.
-MENDS = {
-    "password": "set the right user and password in [database] url",
-    "no pg_hba.conf entry": "allow this machine in the server's pg_hba.conf",
-    'role "': "create that user, or set another in [database] url",
-    "permission denied": "make the user of [database] url the owner of the database",
-    'database "': "create that database, or set another in [database] url",
-    "lock timeout": "another process holds it; try again when that one has ended",
-    "deadlock": "another process was at work; try again",
-}
-SQLITE_MENDS = {
-    "locked": MENDS["lock timeout"],
-    "disk is full": "make room on its disk",
-    "readonly": "let this user write that file and its folder",
-}
-RESTORE = "restore that file, or correct [database] url"
-MEND_OTHERWISE = "start the server, or correct [database] url"
 
 
 class DatabaseUrlError(InputError):
@@ -139,14 +122,11 @@ def read_connection(engine: Engine) -> Connection:
 def failure_sentence(engine: Engine, error: SQLAlchemyError | sqlite3.Error) -> str:
     """Return one sentence: which database does not answer, why, and the fix."""
     where = without_password(engine.url.render_as_string(hide_password=True))
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines()
-    if engine.dialect.name != "postgresql":
-        mend = next((mend for word, mend in SQLITE_MENDS.items() if word in lines[0]), RESTORE)
-        return f"database {where}: {lines[0]}; {mend}"
     # libpq puts the cause last on its line, and tries host after host, each on a line.
-    reason = lines[0].rsplit("FATAL: ", 1)[-1].strip()
-    mend = next((mend for word, mend in MENDS.items() if word in reason), MEND_OTHERWISE)
-    return f"database {where}: {reason}; {mend}"
+    first = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    reason = first.rsplit("FATAL: ", 1)[-1].strip()
+    mend = "start the server" if engine.dialect.name == "postgresql" else "see to its file and disk"
+    return f"database {where}: {reason}; {mend}, or correct [database] url"
 
 
 def _open_sqlite(url: URL, *, read_only: bool) -> Engine:

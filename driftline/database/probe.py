@@ -6,13 +6,12 @@ A database that is full, or read-only, still answers every query.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from driftline.database.engine import BUSY_TIMEOUT_MS, failure_sentence, has_free_connections
+from driftline.database.engine import failure_sentence
 from driftline.database.urls import without_password
 
 # Who waits longer for a lock waits for somebody who writes.
@@ -21,30 +20,17 @@ _WAIT_MS = 1_000
 
 def write_failure(engine: Engine) -> str:
     """Return in one sentence why the database takes no writes, and the mend; empty if it does."""
-    try:
-        with _free(engine) as found:
-            if engine.dialect.name != "sqlite":
-                return _write_postgres(found)
-            _write_sqlite(found)
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        return "" if "locked" in str(error) else failure_sentence(engine, error)
-    return ""
-
-
-@contextmanager
-def _free(engine: Engine) -> Iterator[Engine]:
-    """Yield an engine with a free connection: this one, or another one of the same kind.
-
-    The probe must not wait where requests have taken all connections.
-    """
-    if has_free_connections(engine):
-        yield engine
-        return
+    # Beside the pool: the probe must not wait where requests have taken all connections.
     beside = Engine(engine.pool.recreate(), engine.dialect, engine.url, hide_parameters=True)
     try:
-        yield beside
+        if engine.dialect.name != "sqlite":
+            return _write_postgres(beside)
+        _write_sqlite(beside)
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        return "" if "locked" in str(error) else failure_sentence(engine, error)
     finally:
         beside.dispose()
+    return ""
 
 
 def _write_postgres(engine: Engine) -> str:
@@ -61,9 +47,6 @@ def _write_sqlite(engine: Engine) -> None:
     # Not by a connection of SQLAlchemy's: its transactions wait for thirty seconds.
     with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
         cursor.execute(f"PRAGMA busy_timeout = {_WAIT_MS}")
-        try:
-            # A number of the file's that nobody uses, written as it is.
-            (version,) = cursor.execute("PRAGMA user_version").fetchone()
-            cursor.execute(f"PRAGMA user_version = {version}")
-        finally:
-            cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        # A number of the file's that nobody uses, written as it is.
+        (version,) = cursor.execute("PRAGMA user_version").fetchone()
+        cursor.execute(f"PRAGMA user_version = {version}")

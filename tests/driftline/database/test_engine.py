@@ -227,7 +227,7 @@ class TestPostgres:
         assert re.fullmatch(
             r"database postgresql\+psycopg://driftline:\*\*\*@127\.0\.0\.1:\d+/postgres: "
             r'password authentication failed for user "driftline"; '
-            r"set the right user and password in \[database\] url",
+            r"start the server, or correct \[database\] url",
             str(raised.value),
         )
 
