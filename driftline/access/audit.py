@@ -84,18 +84,15 @@ def entries(
     until: datetime | None = None,
 ) -> list[AuditEntry]:
     """Return the newest entries first; those behind a place (id), of one target or of several."""
-    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
-    query = query.where(is_behind(after, [audit.c.id], descending=True))
-    if subject is not None:
-        query = query.where(audit.c.subject == subject)
-    if target is not None:
-        query = query.where(audit.c.target == target)
+    query = select(audit).where(is_behind(after, [audit.c.id], descending=True))
+    for column, value in (("subject", subject), ("target", target), ("action", action)):
+        if value is not None:
+            query = query.where(audit.c[column] == value)
     if targets is not None:
         query = query.where(audit.c.target.in_(targets))
-    if action is not None:
-        query = query.where(audit.c.action == action)
     if since is not None:
         query = query.where(audit.c.at >= since)
     if until is not None:
         query = query.where(audit.c.at < until)
-    return [AuditEntry(**row._mapping) for row in connection.execute(query)]
+    rows = connection.execute(query.order_by(audit.c.id.desc()).limit(limit))
+    return [AuditEntry(**row._mapping) for row in rows]

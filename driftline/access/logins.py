@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,20 +25,10 @@ log = logging.getLogger(__name__)
 
 SHOW_ROWS = "show rows"
 
-
-class Note(Protocol):
-    """Notes in the audit log what somebody reads, or was refused with a status."""
-
-    def __call__(self, action: str, target: str, status: int | None = None) -> None:
-        """Note it; UnavailableError when that cannot be."""
-
-
-def _unnoted(action: str, target: str, status: int | None = None) -> None:
-    """Note nothing: nobody is asked who they are."""
-
-
-NOTE: ContextVar[Note] = ContextVar("note", default=_unnoted)
-"""Notes who reads raw rows, before they are shown."""
+Note = Callable[..., None]
+"""Notes what somebody reads, by action, target and status; UnavailableError when it cannot."""
+NOTE: ContextVar[Note] = ContextVar("note", default=lambda *_: None)
+"""Notes who reads raw rows, before they are shown; nothing while nobody is asked."""
 _NOTED_MAX = 4096
 
 

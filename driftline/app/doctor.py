@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -190,7 +190,7 @@ def _monitors(settings: Settings, now: datetime) -> Finding:
     return Finding(
         "monitors",
         "defect",
-        f"{len(late)} of {known} overdue; {worst.monitor} for {_span(now - worst.due_at)}"
+        f"{len(late)} of {known} overdue; {worst.monitor} since {worst.due_at:%Y-%m-%d %H:%M}"
         + (f": {worst.failure}" if worst.failure else ""),
         "see that the scheduler runs: driftline up --only scheduler",
     )
@@ -215,13 +215,6 @@ def examine_process(name: str, url: str, roles: str, settings: Settings) -> Find
         found = f"{url}: {answer.status_code} {answer.text[:200]}"
         return Finding(name, "defect", found, "see its log")
     return Finding(name, "ok", f"{url} answers")
-
-
-def _span(length: timedelta) -> str:
-    minutes = round(length.total_seconds() / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"
 
 
 def worst(findings: Iterable[Finding]) -> Verdict:

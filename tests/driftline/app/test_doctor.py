@@ -124,7 +124,7 @@ def test_an_overdue_monitor_is_a_defect_that_names_it(settings):
     found = findings_of(settings)["monitors"]
 
     assert found.verdict == "defect"
-    assert found.found.startswith("1 of 1 overdue; daily for ")
+    assert found.found.startswith("1 of 1 overdue; daily since ")
 
 
 def test_the_command_says_each_mend_and_ends_with_1_on_a_defect(settings, tmp_path):
