@@ -234,45 +234,28 @@ def test_a_link_to_a_folder_is_refused_before_anything_is_copied(
     assert not (tmp_path / "copy").exists()
 
 
-def test_a_log_left_beside_the_database_is_refused(settings: Settings, tmp_path: Path) -> None:
-    back_up(settings, tmp_path / "copy", tell)
-    other = settings_in(tmp_path / "other", f'[database]\nurl = "sqlite:///{tmp_path}/apart.db"')
-    for end in ("-wal", "-shm", "-journal"):
-        left = tmp_path / f"apart.db{end}"
-        left.write_bytes(b"of another database")
-
-        with pytest.raises(InputError, match=f"apart.db{end} is there already; move it away"):
-            restore(other, tmp_path / "copy", tell)
-        assert contents(other.root) == {}
-        assert left.read_bytes() == b"of another database"
-        left.unlink()
-
-
 def test_neither_way_writes_over_what_is_there(settings: Settings, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "copy", tell)
-    elsewhere = settings_in(
-        tmp_path / "elsewhere", f'[database]\nurl = "sqlite:///{settings.local_dir}/driftline.db"'
-    )
+    left = tmp_path / "apart.db-wal"
+    left.write_bytes(b"of another database")
+
+    def restored(text: str) -> None:
+        restore(settings_in(tmp_path / "other", text), tmp_path / "copy", tell)
 
     with pytest.raises(InputError, match="copy is not empty; name a new folder"):
         back_up(settings, tmp_path / "copy", tell)
     with pytest.raises(InputError, match="is not empty; name a new folder"):
         restore(settings, tmp_path / "copy", tell)
     with pytest.raises(InputError, match=r"driftline\.db is there already"):
-        restore(elsewhere, tmp_path / "copy", tell)
+        restored(f'[database]\nurl = "sqlite:///{settings.local_dir}/driftline.db"')
+    with pytest.raises(InputError, match=r"apart\.db-wal is there already"):
+        restored(f'[database]\nurl = "sqlite:///{tmp_path}/apart.db"')
+    with pytest.raises(InputError, match=r"does not fit \[database\] url"):
+        restored('[database]\nurl = "postgresql://localhost/x"')
+    with pytest.raises(InputError, match="holds root, and the settings have root, local_dir"):
+        restored('[storage]\nlocal_dir = "here"')
     with pytest.raises(InputError, match=r"lies in .* which is copied"):
         back_up(settings, Path(settings.root) / "copy", tell)
-
-
-def test_an_installation_of_another_kind_is_refused(settings: Settings, tmp_path: Path) -> None:
-    back_up(settings, tmp_path / "copy", tell)
-    away = settings_in(tmp_path / "away", '[database]\nurl = "postgresql://localhost/x"')
-    apart = settings_in(tmp_path / "apart", '[storage]\nlocal_dir = "here"')
-
-    with pytest.raises(InputError, match=r"does not fit \[database\] url"):
-        restore(away, tmp_path / "copy", tell)
-    with pytest.raises(InputError, match="holds root, and the settings have root, local_dir"):
-        restore(apart, tmp_path / "copy", tell)
 
 
 def test_without_the_database_the_rest_is_copied(settings: Settings, tmp_path: Path) -> None:

@@ -13,11 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.app.http_protocol import MOST_HEAD_BYTES
-from driftline.app.listener import Server, listen
 from driftline.loopback import refuse
-
-# Longer than any wait here is meant to be: a test that fails ends, too.
-PATIENCE_S = 30.0
+from tests.driftline.app.conftest import PATIENCE_S, answering
 
 
 async def sizes(scope: Any, receive: Any, send: Any) -> None:
@@ -40,14 +37,8 @@ async def sizes(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    listener, ready = listen("test", "127.0.0.1", 0), threading.Event()
-    server = Server(sizes, lifespan="off", grace_s=1, ready=ready.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    assert ready.wait(PATIENCE_S)
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join(PATIENCE_S)
+    with answering(sizes) as found:
+        yield found
 
 
 def answer(port: int, sent: bytes, cuts: tuple[int, ...] = ()) -> bytes:
@@ -139,17 +130,8 @@ def test_an_answer_half_sent_is_not_followed_by_a_refusal() -> None:
         while (await receive())["type"] != "http.disconnect":
             await asyncio.sleep(0)
 
-    listener, ready = listen("test", "127.0.0.1", 0), threading.Event()
-    server = Server(slow, lifespan="off", grace_s=1, ready=ready.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    assert ready.wait(PATIENCE_S)
-    port = listener.getsockname()[1]
-    try:
+    with answering(slow) as port:
         found = answer(port, CHUNKED + b"0\r\nX: " + TOO_MUCH * 20 + b"\r\n\r\n")
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
 
     assert began.is_set()
     assert b"431" not in found

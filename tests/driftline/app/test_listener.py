@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import socket
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +14,10 @@ import pytest
 import trustme
 
 from driftline.app.client.client import Client
-from driftline.app.listener import Server, check_tls, listen
+from driftline.app.listener import check_tls
 from driftline.errors import InputError, UnavailableError
-from driftline.settings.settings import Settings, SettingsError, load
-
-
-@contextmanager
-def answering(app: Any, tls: tuple[Path, Path] | None = None) -> Iterator[int]:
-    """Answer with an application on a free port."""
-    listener = listen("test", "127.0.0.1", 0)
-    server = Server(app, lifespan="off", grace_s=1, tls=tls)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])))
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listener.close()
+from driftline.settings.settings import SettingsError, load
+from tests.driftline.app.conftest import answering
 
 
 @pytest.fixture(scope="module")
@@ -53,12 +35,6 @@ def files(tmp_path: Path, authority: trustme.CA) -> dict[str, Path]:
     other.private_key_pem.write_to_path(found["other"])
     authority.cert_pem.write_to_path(found["ca"])
     return found
-
-
-def settings(folder: Path, text: str) -> Settings:
-    file = folder / "driftline.toml"
-    file.write_text(text)
-    return load(file, environment={})
 
 
 async def alarms(scope: Any, _receive: Any, send: Any) -> None:
@@ -86,7 +62,7 @@ def test_a_client_checks_the_certificate_by_the_authority_of_its_settings(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "driftline.toml").write_text('[server]\ntls_ca_file = "ca.pem"\n')
-    with answering(alarms, (files["cert"], files["key"])) as port:
+    with answering(alarms, tls=(files["cert"], files["key"])) as port:
         url = f"https://127.0.0.1:{port}"
         with Client(url) as client, pytest.raises(UnavailableError) as stranger:
             client.list("Alarm")
@@ -121,7 +97,7 @@ def test_an_old_version_of_tls_is_refused(files: dict[str, Path]) -> None:
     with pytest.warns(DeprecationWarning):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     new.maximum_version = ssl.TLSVersion.TLSv1_2
-    with answering(alarms, (files["cert"], files["key"])) as port:
+    with answering(alarms, tls=(files["cert"], files["key"])) as port:
 
         def shake_hands(context: ssl.SSLContext) -> str | None:
             with (
@@ -166,7 +142,26 @@ def test_files_that_are_no_pair_are_one_sentence(
 
 
 def test_a_key_without_a_certificate_is_refused(tmp_path: Path) -> None:
-    found = settings(tmp_path, '[server]\ntls_key_file = "key.pem"\n')
+    (tmp_path / "driftline.toml").write_text('[server]\ntls_key_file = "key.pem"\n')
+    found = load(tmp_path / "driftline.toml", environment={})
 
     with pytest.raises(SettingsError, match="without tls_cert_file; set both, or none"):
         _ = found.tls_files
+
+
+@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 64])
+def test_what_is_no_handshake_is_closed_without_a_line_in_the_log(
+    files: dict[str, Path], sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        answering(alarms, tls=(files["cert"], files["key"])) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+    ):
+        connection.sendall(sent)
+        try:
+            while connection.recv(1 << 16):
+                pass
+        except ConnectionResetError:
+            pass
+
+    assert [one.getMessage() for one in caplog.records if one.levelname != "DEBUG"] == []

@@ -71,15 +71,6 @@ def test_a_bad_key_is_refused_without_being_shown(tmp_path: Path, keys: str, sen
     assert "short-secret" not in str(told.value)
 
 
-def test_keys_may_lie_in_a_file_with_a_key_a_line(tmp_path: Path) -> None:
-    file = _file(tmp_path, f'[capture]\nredact_keys_file = "keys"\n{HASH}')
-    with pytest.raises(SettingsError, match=r"keys cannot be read \(No such"):
-        redactor(load(file, environment={}))
-    (tmp_path / "keys").write_text(f"# of 2026\n{KEY}\n")
-
-    assert redactor(load(file, environment={})) is not None
-
-
 def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
     file = _file(tmp_path, f'[capture]\nredact_keys = "{KEY}"\n{HASH}')
     found = load(file, environment={})

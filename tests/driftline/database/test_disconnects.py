@@ -11,9 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 
 from driftline.database.disconnects import is_disconnect
-from driftline.errors import UnavailableError
 from driftline.monitors.run.scheduler import Scheduler
-from driftline.serving.resources.endpoints import signature_of
 from tests.monitors.conftest import START
 from tests.servers.postgres import Postgres, open_url
 
@@ -40,7 +38,9 @@ def error_of(engine: Engine, postgres: Postgres, way: str) -> SQLAlchemyError:
     return raised.value
 
 
-@pytest.mark.parametrize("way", ["ended", "immediate", "fast"])
+@pytest.mark.parametrize(
+    "way", ["ended", *(pytest.param(one, marks=pytest.mark.full) for one in ("immediate", "fast"))]
+)
 def test_a_connection_that_is_cut_in_a_transaction_is_away(engine, postgres, way: str) -> None:
     found = error_of(engine, postgres, way)
 
@@ -59,18 +59,6 @@ def test_what_is_done_with_the_remains_of_a_transaction_is_away(engine, postgres
             connection.execute(text("SELECT 1"))
 
     assert is_disconnect(raised.value)
-
-
-def test_a_declaration_waits_for_a_server_that_is_stopped(engine, postgres) -> None:
-    assert signature_of(engine, "flights") is None
-    postgres.stop()
-    try:
-        with pytest.raises(UnavailableError, match='declaration of endpoint "flights"'):
-            signature_of(engine, "flights")
-    finally:
-        postgres.start()
-
-    assert signature_of(engine, "flights") is None
 
 
 def test_a_scheduler_outlives_a_server_that_is_stopped(engine, postgres, tmp_path: Path) -> None:

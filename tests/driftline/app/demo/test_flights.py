@@ -3,17 +3,13 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from driftline.app.demo.flights import (
     CELSIUS_COLUMNS,
-    FEATURES,
     LABEL,
-    YEAR_END,
-    _last_known,
     load,
     plant,
     requests_of,
@@ -34,13 +30,6 @@ def test_all_flights_are_there_and_those_that_arrived_have_a_label(flights: pa.T
     assert pc.count(flights[LABEL]).as_py() == 327_346
 
 
-def test_the_year_ends_within_the_last_seven_days_and_weekdays_stay(flights: pa.Table) -> None:
-    assert timedelta(0) <= NOW - END < timedelta(days=7)
-    assert (END - YEAR_END) % timedelta(weeks=1) == timedelta(0)
-    # 2013-01-01 was a Tuesday.
-    assert (END - timedelta(days=365)).weekday() == flights["weekday"][0].as_py() == 1
-
-
 def test_a_request_holds_its_flights_in_the_order_of_the_features(flights: pa.Table) -> None:
     first = requests_of(flights)[0]
 
@@ -50,22 +39,6 @@ def test_a_request_holds_its_flights_in_the_order_of_the_features(flights: pa.Ta
         b'"UA","EWR","IAH",1400,1,5,15,499,39.92,28.04,62.21,250,12.66,0,10'
     )
     assert len(first.body.splitlines()) == first.last
-
-
-def test_nothing_that_is_known_only_later_is_a_feature() -> None:
-    later = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "tailnum", LABEL}
-
-    assert not later & set(FEATURES)
-
-
-def test_an_observation_is_known_an_hour_later_and_lasts_for_six_hours() -> None:
-    hours = pd.date_range("2013-03-01", periods=12, freq="h", tz="UTC")
-    weather = pd.DataFrame({"time_hour": hours[:1], "origin": "EWR", "temp": [41.0]})
-    flights = pd.DataFrame({"time_hour": hours[::-1], "origin": "EWR"})
-
-    known = _last_known(flights, weather, "temp").to_pylist()[::-1]
-
-    assert known == [None, *[41.0] * 7, *[None] * 4]
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +72,3 @@ def test_newark_sends_celsius(
         # Fahrenheit = 1.8 Celsius + 32; the feed gives tenths of a degree.
         back = after[name].to_numpy() * 1.8 + 32
         np.testing.assert_allclose(back, before[name].to_numpy(), atol=0.05 * 1.8 + 1e-9)
-
-
-def test_one_airline_comes_under_its_other_code(
-    flights: pa.Table, planted: tuple[pa.Table, dict[str, np.ndarray]]
-) -> None:
-    rows = pa.array(planted[1]["carrier"])
-
-    assert set(flights.filter(rows)["carrier"].to_pylist()) == {"9E"}
-    assert set(planted[0].filter(rows)["carrier"].to_pylist()) == {"EDV"}
-    assert "EDV" not in flights["carrier"].to_pylist()
