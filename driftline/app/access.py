@@ -7,7 +7,6 @@ import platform
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from driftline.errors import InputError
 from driftline.settings.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -63,17 +62,11 @@ def trusted_proxy(settings: Settings) -> TrustedProxy:
     from driftline.access.tokens import read_token
 
     auth = settings.auth
-    for key in ("proxy_networks", "proxy_secret_file"):
-        if not getattr(auth, key):
-            raise SettingsError(f'[auth] mode = "proxy" and [auth] {key} is empty')
-    try:
-        return TrustedProxy(
-            read_networks(auth.proxy_networks),
-            read_token(settings.folder / auth.proxy_secret_file),
-            read_group_roles(auth.group_roles),
-        )
-    except InputError as error:
-        raise SettingsError(f"[auth] {error}") from error
+    return TrustedProxy(
+        read_networks(auth.proxy_networks),
+        read_token(settings.folder / auth.proxy_secret_file),
+        read_group_roles(auth.group_roles),
+    )
 
 
 def provider(settings: Settings) -> Provider | None:
@@ -85,25 +78,19 @@ def provider(settings: Settings) -> Provider | None:
     auth = settings.auth
     if auth.mode != "oidc":
         return None
-    for key in ("oidc_issuer", "oidc_client_id"):
-        if not getattr(auth, key):
-            raise SettingsError(f'[auth] mode = "oidc" and [auth] {key} is empty')
     if not is_safe(auth.oidc_issuer):
         raise SettingsError(f'[auth] oidc_issuer = "{auth.oidc_issuer}"; expected https://…')
     file = auth.oidc_client_secret_file
-    try:
-        return Provider(
-            auth.oidc_issuer,
-            auth.oidc_client_id,
-            read_token(settings.folder / file) if file else "",
-            redirect_uri=f"{settings.dashboard_link}/login/callback",
-            scopes=" ".join(auth.oidc_scopes),
-            user_claim=auth.oidc_user_claim,
-            groups_claim=auth.oidc_groups_claim,
-            group_roles=read_group_roles(auth.group_roles),
-        )
-    except InputError as error:
-        raise SettingsError(f"[auth] {error}") from error
+    return Provider(
+        auth.oidc_issuer,
+        auth.oidc_client_id,
+        read_token(settings.folder / file) if file else "",
+        redirect_uri=f"{settings.dashboard_link}/login/callback",
+        scopes=" ".join(auth.oidc_scopes),
+        user_claim=auth.oidc_user_claim,
+        groups_claim=auth.oidc_groups_claim,
+        group_roles=read_group_roles(auth.group_roles),
+    )
 
 
 def dashboard_access(settings: Settings, engine: Engine, writer: Engine) -> Access | None:

@@ -9,6 +9,7 @@ import argparse
 import gc
 import logging
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +89,6 @@ def run_server(settings: Settings, ready: Ready) -> None:
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
     from driftline.app.listener import serve
-    from driftline.app.transforming import start_transform
     from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
@@ -114,6 +114,17 @@ def run_server(settings: Settings, ready: Ready) -> None:
             start_transform=partial(start_transform, settings.file),
         )
         serve(create_app(context), listener, ready, settings.tls_files)
+
+
+def start_transform(settings_file: Path | None, job: str, owner: str) -> subprocess.Popen[bytes]:
+    """Start the process of a server's job; it ends with this one, by its standard input."""
+    command = [sys.executable, "-P", "-m", "driftline.app.processes", "transform", "--link", "0"]
+    command += ["--job", job, owner]
+    if settings_file is not None:
+        command += ["--settings", str(settings_file)]
+    return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
+        command, stdin=subprocess.PIPE, start_new_session=True
+    )
 
 
 def _listen(settings: Settings, section: Literal["server", "dashboard"]) -> socket.socket:
@@ -213,6 +224,41 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
                 loops |= _storing_loops(settings, engine, role, watch)
         with watch.shown():
             _run_loops(loops, ready)
+
+
+def run_transform(settings: Settings, name: str, owner: str) -> None:
+    """Work on a transform job until it has ended, or this process is to stop.
+
+    The server starts this process and holds the job's lease; it gives back a job that has not
+    ended.
+    """
+    from driftline.database.clock import DatabaseClock
+    from driftline.database.engine import using_database
+    from driftline.serving.hosting.worker_spec import WorkerSpec
+    from driftline.serving.resources.artifacts import ModelStore
+    from driftline.serving.transform.capture import JobCapture
+    from driftline.serving.transform.jobs import TransformJob
+    from driftline.serving.transform.run import Surroundings, run_job
+
+    prepare(settings)
+    models = ModelStore(settings.root, settings.local_dir)
+
+    def find_model(job: TransformJob) -> WorkerSpec:
+        return WorkerSpec(
+            str(models.fetch(job.model.file)),
+            trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
+            signature=job.signature,
+            positive=job.model.positive,
+            name=job.name,
+        )
+
+    with using_database(settings.database_url) as engine:
+        around = Surroundings(
+            engine, owner, settings.local_dir / "transform", DatabaseClock(engine),
+            stop_on_signals(), find_model,
+            partial(JobCapture, settings.root, redactor(settings)), reach(settings),
+        )  # fmt: skip
+        run_job(name, around)
 
 
 def _run_loops(loops: Mapping[str, Loop], ready: Ready) -> None:
@@ -434,10 +480,12 @@ def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str
 def main(arguments: Sequence[str] | None = None) -> None:
     """Be one process of an installation; exit 0 when stopped, else as exit_codes.py says."""
     parser = argparse.ArgumentParser(prog="driftline.app.processes")
-    parser.add_argument("name", choices=["server", "background", "dashboard", "sidecar", "sink"])
+    names = ["server", "background", "dashboard", "sidecar", "sink", "transform"]
+    parser.add_argument("name", choices=names)
     parser.add_argument("--roles", default="")
+    parser.add_argument("--job", nargs=2, metavar=("NAME", "OWNER"))
     parser.add_argument("--settings", type=Path)
-    parser.add_argument("--link", type=int, help="descriptor of the supervisor's socket")
+    parser.add_argument("--link", type=int, help="descriptor that ends when the parent does")
     asked = parser.parse_args(arguments)
     configure_logging(process=asked.name)
     if asked.link is not None:
@@ -450,7 +498,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = load(asked.settings, environment=os.environ)
         configure_logging(settings.log.format, process=asked.name)
-        run_process(asked.name, settings, ready, asked.roles.split(","))
+        if asked.job is not None:
+            run_transform(settings, *asked.job)
+        else:
+            run_process(asked.name, settings, ready, asked.roles.split(","))
     except DriftlineError as error:
         log.error("%s", error)
         sys.exit(exit_code(error))

@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from driftline.access.proxies import read_group_roles, read_networks
 from driftline.capture.tap.secret_names import SECRET_NAMES
 from driftline.capture.tap.target import DEFAULT_HEADERS
 from driftline.errors import InputError
@@ -90,6 +91,16 @@ def _own_words(check: Callable[[Any], Checked], value: object) -> Checked:
         return check(value)
     except InputError as error:
         raise ValueError(str(error)) from error
+
+
+def _checked_by(read: Callable[[list[str]], object]) -> AfterValidator:
+    """Return what refuses texts that a function cannot read, and keeps them as they are."""
+
+    def check(texts: list[str]) -> list[str]:
+        _own_words(read, texts)
+        return texts
+
+    return AfterValidator(check)
 
 
 def _external_url(text: str) -> str:
@@ -256,7 +267,9 @@ class Auth(Section):
     hosts: Texts = _setting(
         [], "names of this machine by which others ask, without port, such as drift.example.org"
     )
-    proxy_networks: Texts = _setting([], "networks (CIDR) of proxies that say who asks")
+    proxy_networks: Annotated[Texts, _checked_by(read_networks)] = _setting(
+        [], "networks (CIDR) of proxies that say who asks"
+    )
     proxy_secret_file: str = _setting(
         "", "file with the secret that such a proxy sends as X-Driftline-Proxy-Secret"
     )
@@ -272,9 +285,19 @@ class Auth(Section):
         "email", 'claim of the ID token that names the person; "email" must be verified'
     )
     oidc_groups_claim: str = _setting("groups", "claim of the ID token with the person's groups")
-    group_roles: Texts = _setting(
+    group_roles: Annotated[Texts, _checked_by(read_group_roles)] = _setting(
         [], 'roles of a group of people, such as "on-call=operator"; one entry a role'
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for mode, key in (
+            ("proxy", "proxy_networks"), ("proxy", "proxy_secret_file"),
+            ("oidc", "oidc_issuer"), ("oidc", "oidc_client_id"),
+        ):  # fmt: skip
+            if self.mode == mode and not getattr(self, key):
+                raise ValueError(f'mode = "{mode}" and {key} is empty')
+        return self
 
 
 class Serving(Section):

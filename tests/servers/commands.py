@@ -47,7 +47,7 @@ ROOT = Path(__file__).parents[2]
 # Whose models are of classes of their own; tests put it on PYTHONPATH.
 MODELS = ROOT / "tests" / "fixtures" / "serving"
 LONGEST_S = 400.0
-TRANSFORM = "from driftline.app.transform_process import main; main()"
+TRANSFORM = "from driftline.app.processes import main; main()"
 STOP_S = 10.0
 # What commands import, and with it what they import on first use; then what code of tests does.
 PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitors")
@@ -55,7 +55,6 @@ MODULES = (
     "driftline.app.cli",
     "driftline.app.processes",
     "driftline.settings.settings",
-    "driftline.app.transform_process",
     "driftline.baseline.store",
     "encodings.idna",
     "httpcore._sync",
@@ -70,6 +69,8 @@ MODULES = (
     "driftline.alerts.notify.deliverer",
     "driftline.capture.line.kafka",
     "driftline.capture.line.table_maintenance",
+    "driftline.serving.transform.capture",
+    "driftline.serving.transform.run",
     "tests.servers.postgres",
 )
 
@@ -174,7 +175,8 @@ class ForkedTransform(Fork):
     def __init__(self, settings: Path, job: str, owner: str) -> None:
         reading, writing = os.pipe()
         try:
-            super().__init__([job, owner, "--settings", settings], (reading, 1, 2), code=TRANSFORM)
+            words = ["transform", "--link", "0", "--job", job, owner, "--settings", settings]
+            super().__init__(words, (reading, 1, 2), code=TRANSFORM)
         finally:
             os.close(reading)
         self.stdin = os.fdopen(writing, "wb")

@@ -105,20 +105,6 @@ def test_what_a_server_refuses_has_the_code_of_its_reason(
     assert str(refusal(response)) == "why"
 
 
-def test_a_locked_database_is_4(tmp_path: Path) -> None:
-    file = tmp_path / "rows.db"
-    with sqlite3.connect(file) as holder:
-        holder.execute("CREATE TABLE held (a)")
-        holder.commit()
-        holder.execute("BEGIN EXCLUSIVE")
-        engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 0})
-
-        with engine.connect() as connection, pytest.raises(OperationalError) as raised:
-            connection.execute(text("SELECT * FROM held"))
-
-    assert exit_code(raised.value) == 4
-
-
 @pytest.mark.parametrize("command", ["migrate", "up"])
 def test_a_database_that_refuses_connections_is_4(command: str, tmp_path: Path) -> None:
     url = f"postgresql://driftline@127.0.0.1:{free_port()}/driftline"
