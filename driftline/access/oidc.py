@@ -13,9 +13,8 @@ import hashlib
 import hmac
 import json
 import secrets
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -33,7 +32,6 @@ ALGORITHMS = (
 )  # fmt: skip
 LEEWAY_S = 30
 """So far the provider's clock may be off."""
-DISCOVERED_S = 3600.0
 _TIMEOUT_S = 10.0
 
 
@@ -82,7 +80,6 @@ class Provider:
     user_claim: str
     groups_claim: str
     group_roles: Mapping[str, frozenset[Role]]
-    _document: tuple[float, dict[str, Any]] | None = field(default=None, init=False)
 
     @property
     def host(self) -> str:
@@ -102,7 +99,7 @@ class Provider:
             "code_challenge": base64.urlsafe_b64encode(challenge).decode().rstrip("="),
             "code_challenge_method": "S256",
         }
-        address = await self._place("authorization_endpoint")
+        address = self._place(await self._discover(), "authorization_endpoint")
         return f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}"
 
     async def finish(self, attempt: Attempt | None, answer: Mapping[str, str]) -> Principal:
@@ -150,14 +147,13 @@ class Provider:
             headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         else:
             body |= {"client_id": self.client_id, "client_secret": self.client_secret}
-        place = await self._place("token_endpoint")
+        place = self._place(document, "token_endpoint")
         found = await _json("POST", place, data=body, headers=headers)
         # Asked for with each log-in: so a key that was exchanged is known at once.
-        keys = await _json("GET", await self._place("jwks_uri"))
+        keys = await _json("GET", self._place(document, "jwks_uri"))
         return _believed(found.get("id_token"), keys, self, attempt.nonce)
 
-    async def _place(self, name: str) -> str:
-        document = await self._discover()
+    def _place(self, document: Mapping[str, Any], name: str) -> str:
         place = document.get(name)
         if not isinstance(place, str) or not is_safe(place):
             raise UnavailableError(f"{self.issuer} names no {name} that is safe: {place!r:.200}")
@@ -165,16 +161,14 @@ class Provider:
 
     async def _discover(self) -> dict[str, Any]:
         """Return the provider's own description of itself."""
-        if self._document is None or time.monotonic() > self._document[0]:
-            address = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
-            found = await _json("GET", address)
-            if found.get("issuer") != self.issuer:
-                raise UnavailableError(
-                    f'{address} describes "{str(found.get("issuer"))[:200]}"; expected '
-                    f'"{self.issuer}", as [auth] oidc_issuer says'
-                )
-            self._document = (time.monotonic() + DISCOVERED_S, found)
-        return self._document[1]
+        address = f"{self.issuer.rstrip('/')}/.well-known/openid-configuration"
+        found = await _json("GET", address)
+        if found.get("issuer") != self.issuer:
+            raise UnavailableError(
+                f'{address} describes "{str(found.get("issuer"))[:200]}"; expected '
+                f'"{self.issuer}", as [auth] oidc_issuer says'
+            )
+        return found
 
 
 def is_safe(address: str) -> bool:

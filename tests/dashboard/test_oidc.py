@@ -155,7 +155,6 @@ def site(tmp_path_factory, issuer):
 @pytest.fixture
 def browser(site, issuer):
     issuer.reset()
-    site.access.provider._document = None
     with site.browser() as found:
         yield found
 
