@@ -142,10 +142,12 @@ class Audited:
 
         await self.app(inner, receive, noting)
 
-    def _is_news(self, principal: Principal, call: Call, status: int) -> bool:
-        """Whether a refusal was not noted in the last minute: nobody may fill the log with them."""
-        key = f"{principal.via} {principal.subject} {call.action}"
-        return status != 403 or self._refused.allows(key)
+    def _is_noted(self, operation: Operation, principal: Principal, status: int) -> bool:
+        """Whether the audit log shows it; a refusal once a minute, or they would fill the log."""
+        if status != 403:
+            is_own = operation.notes_itself and status < 400
+            return operation.role not in _UNNOTED and not is_own
+        return self._refused.allows(f"{principal.via} {principal.subject} {operation.key}")
 
     def _note(self, operation: Operation, principal: Principal, path: str, status: int) -> None:
         try:

@@ -21,7 +21,7 @@ import yaml
 
 from driftline.app.cli import build
 from driftline.app.process_metrics import PORT_OFFSETS
-from driftline.app.up import LAST_LINES_S, ROLES, STOP_S
+from driftline.app.up import ROLES, STOP_S
 from driftline.settings.schema import is_secret
 from driftline.settings.settings import Settings, load, sections
 
@@ -150,7 +150,7 @@ def test_a_service_of_compose_is_true_of_the_code(name: str, tmp_path: Path) -> 
     require_command(service["command"])
     assert service["command"][0] == name
     assert service["image"] == f"driftline:{VERSION}"
-    assert int(service["stop_grace_period"].removesuffix("s")) > STOP_S + LAST_LINES_S
+    assert int(service["stop_grace_period"].removesuffix("s")) > STOP_S
     assert service["cap_drop"] == ["ALL"]
     assert service["read_only"]
     assert f"./driftline.toml:{SETTINGS_FILE}:ro" in service["volumes"]
@@ -240,7 +240,7 @@ def test_a_unit_is_true_of_the_code(unit: Path) -> None:
     for process in PROCESSES if "@" in unit.name else ["up"]:
         words = service["ExecStart"].replace("%i", process).split()
         require_command(words[1:])
-    assert int(service["TimeoutStopSec"]) > most * (STOP_S + LAST_LINES_S)
+    assert int(service["TimeoutStopSec"]) > most * STOP_S
     assert service["KillMode"] == "mixed"  # All at once would end model workers under requests.
     # Wrong settings end a process with 2; it would end so again and again.
     assert service["Restart"] == "always"

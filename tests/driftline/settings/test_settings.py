@@ -142,6 +142,7 @@ def test_passwords_are_never_shown() -> None:
         "DRIFTLINE_DATABASE__URL": "postgresql://me:x@hunter2 x@host/db",
         "DRIFTLINE_CAPTURE__REDACT_KEYS": "k1:hunter2",
         "DRIFTLINE_STORAGE__OPTIONS__SECRET_ACCESS_KEY": "hunter2",
+        "DRIFTLINE_STORAGE__OPTIONS__ACCESS_KEY_ID": "id",
     }
     found = load(environment=environment)
 
