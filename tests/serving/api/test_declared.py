@@ -75,17 +75,6 @@ def test_of_two_who_make_one_of_a_name_the_second_is_refused(server, declare):
     server.client.delete(PATH)
 
 
-@pytest.mark.parametrize("more", [{"if-none-match": '"1"'}, {"if-match": '"1.1-0123456789abcdef"'}])
-def test_an_if_none_match_of_a_new_one_is_the_star_alone(server, declare, more):
-    asked = {"if-none-match": "*"} | more
-    body = {"resources": [declare("Alarm", "load", **SPEC)]}
-
-    answer = server.client.post("/api/v1/apply", json=body, headers=asked)
-
-    assert answer.status_code == 400
-    assert "If-None-Match" in server.error_of(answer)["message"]
-
-
 def test_a_state_that_changes_hinders_no_change(server, declare, tag):
     server.client.put(f"{PATH}/state", json={"state_value": "OK", "state_reason": "fine"})
 
