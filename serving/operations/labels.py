@@ -10,12 +10,11 @@ from typing import Annotated
 import pyarrow as pa
 from fastapi import Query, Request
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 
 from driftline.baseline import store as baselines
 from driftline.capture.labels.files import read_label_body
 from driftline.capture.labels.labelling import Labels
-from driftline.capture.labels.labels import LABEL_SCHEMA, LabelCounts, put
+from driftline.capture.labels.labels import LABEL_SCHEMA, put
 from driftline.capture.labels.records import LabelNames
 from driftline.capture.labels.report import label_report
 from driftline.database.engine import read_connection
@@ -26,7 +25,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
 from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.captures import Endpoint
-from driftline.serving.operations.registry import Json, operation
+from driftline.serving.operations.registry import Json, RawBody, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 
@@ -38,10 +37,11 @@ _turn = threading.Lock()
     "POST /endpoints/{name}/truth", role="ingest", of=("name", of_endpoint),
     takes=(*TEXT_TYPES.values(),),
 )  # fmt: skip
-async def put_truth(
+def put_truth(
     services: Services,
     name: Endpoint,
     request: Request,
+    body: RawBody,
     label: Annotated[str, Query(min_length=1, description="The column with the label.")] = "label",
     identity: Annotated[
         str | None,
@@ -61,17 +61,12 @@ async def put_truth(
     names.
     """
     form = text_form(request.headers.get("content-type", ""))
-    names = LabelNames(identity, label, row_index)
-    body = await request.body()
-    endpoint = await run_in_threadpool(known_endpoint, services.context, name)
-
-    def store_labels() -> LabelCounts:
-        tables = read_label_body(body, form, names)
-        labels = pa.concat_tables([LABEL_SCHEMA.empty_table(), *tables])
-        with _turn:
-            return put(services.context.root, endpoint, labels, services.context.now)
-
-    return {"endpoint": endpoint, **asdict(await run_in_threadpool(store_labels))}
+    endpoint = known_endpoint(services.context, name)
+    tables = read_label_body(body, form, LabelNames(identity, label, row_index))
+    labels = pa.concat_tables([LABEL_SCHEMA.empty_table(), *tables])
+    with _turn:
+        counts = put(services.context.root, endpoint, labels, services.context.now)
+    return {"endpoint": endpoint, **asdict(counts)}
 
 
 @operation(

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from pydantic import BeforeValidator, Field
-from starlette.concurrency import run_in_threadpool
 
 from driftline.alerts.documents import iso
 from driftline.alerts.math import data
@@ -23,7 +22,6 @@ from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
 from driftline.serving.bodies.media_types import UnsupportedMediaError
-from driftline.serving.context import ServerContext
 from driftline.serving.http.responses import TooLargeError
 from driftline.serving.operations.registry import (
     JSON,
@@ -31,6 +29,7 @@ from driftline.serving.operations.registry import (
     Limit,
     Page,
     PageToken,
+    RawBody,
     Time,
     operation,
 )
@@ -49,17 +48,24 @@ Dimensions = Annotated[
 
 
 @operation("POST /metrics", role="ingest", takes=(JSON,))
-async def put_metrics(services: Services, request: Request) -> Json:
+def put_metrics(services: Services, request: Request, body: RawBody) -> Json:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 
     The body is PutMetricData's, at most 1 MB, gzip allowed; the id stands in the header
     ``Idempotency-Key`` or ``amz-sdk-invocation-id`` and is known for an hour. Another body
     under that id is refused with 409.
     """
-    body = _inflated(await request.body(), request.headers.get("content-encoding", ""))
-    named = (request.headers.get(name) for name in _REQUEST_IDS)
-    request_id = next((one for one in named if one), None)
-    return {"stored": await run_in_threadpool(_put, services.context, body, request_id)}
+    text = _inflated(body, request.headers.get("content-encoding", ""))
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"the body is no JSON ({fault_of(error)}); expected an object") from error
+    require_unicode(found, "body")
+    now, named = services.context.now(), map(request.headers.get, _REQUEST_IDS)
+    points, request_id = read_put(found, now), next(filter(None, named), None)
+    with services.context.engine.begin() as connection:
+        stored = add(connection, points, request_id, digest=digest_of(found), now=now)
+    return {"stored": stored}
 
 
 @operation(
@@ -156,18 +162,6 @@ def metric_statistics(
         found = questions.metric_statistics(connection, asked, services.context.now())
     points = [{**one, "timestamp": iso(one["timestamp"])} for one in found]
     return {"label": metric_name, "datapoints": points}
-
-
-def _put(context: ServerContext, body: bytes, request_id: str | None) -> int:
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the body is no JSON ({fault_of(error)}); expected an object") from error
-    require_unicode(found, "body")
-    now = context.now()
-    points = read_put(found, now)
-    with context.engine.begin() as connection:
-        return add(connection, points, request_id, digest=digest_of(found), now=now)
 
 
 def _inflated(body: bytes, encoding: str) -> bytes:

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Annotated, Any, Generic, Literal, TypeVar, get_args, get_origin
 
 from fastapi import Request, Response
-from fastapi.params import Body, Param, Query
+from fastapi.params import Body, Depends, Param, Query
 from pydantic import (
     AfterValidator,
     AwareDatetime,
@@ -81,6 +81,14 @@ To = Annotated[Time, Field(alias="to", description="End here; left out.")]
 Tags = Annotated[
     Sequence[str], Field(description="KEY=VALUE; several must all be there; repeatable.")
 ]
+
+
+async def _body_of(request: Request) -> bytes:
+    return await request.body()
+
+
+# A body that the function reads by itself, of the media types that it `takes`.
+RawBody = Annotated[bytes, Depends(_body_of)]
 
 
 def pairs_of(tags: Sequence[str]) -> dict[str, str]:
@@ -224,7 +232,9 @@ class Operation:
         """Whether a parameter is a field of the query or of the body."""
         kind = self.parameters[name].annotation
         marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-        is_fastapis = kind is Request or any(isinstance(one, Param | Body) for one in marks)
+        is_fastapis = kind is Request or any(
+            isinstance(one, Param | Body | Depends) for one in marks
+        )
         return not (self.is_in_path(name) or is_fastapis)
 
     @cached_property

@@ -11,17 +11,14 @@ from typing import Annotated
 from fastapi import Query, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
-from starlette.concurrency import run_in_threadpool
 
 from driftline.capture.erasure.erasures import erasure_counts
 from driftline.capture.events.cloudevents import read_events
-from driftline.capture.events.pairing import Expected, Outcome
+from driftline.capture.events.pairing import Expected
 from driftline.capture.sagemaker import export
-from driftline.capture.sagemaker.importing import Stored, store_lines
+from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.tap.target import CaptureTarget, is_name
-from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError, UnavailableError
@@ -41,6 +38,7 @@ from driftline.serving.operations.registry import (
     Json,
     Limit,
     PageToken,
+    RawBody,
     Start,
     Time,
     operation,
@@ -79,10 +77,11 @@ def import_facts(services: Services, name: Endpoint) -> Json:
     "POST /endpoints/{name}/capture/lines", role="ingest", of=("name", of_new_endpoint),
     takes=(_LINES,),
 )  # fmt: skip
-async def import_lines(
+def import_lines(
     services: Services,
     name: Endpoint,
     request: Request,
+    body: RawBody,
     variant: Annotated[str, Query(description="The endpoint's variant.")] = "AllTraffic",
 ) -> Json:
     """Store capture lines of SageMaker (application/jsonlines) that are not there yet.
@@ -92,22 +91,18 @@ async def import_lines(
     """
     if text_form(request.headers.get("content-type", "")) != "jsonlines":
         raise UnsupportedMediaError(f"Content-Type: expected {_LINES}")
-    lines, context = (await request.body()).split(b"\n"), services.context
-
-    def store_all() -> tuple[str, Stored]:
-        with read_connection(context.engine) as connection:
-            endpoint, is_declared = _importable(context, connection, name)
-        _require_name("variant", variant)
-        if not is_declared:
-            services.undeclared.admit(endpoint)
-        signature = signature_of(context.engine, endpoint)
-        with _turn:
-            return endpoint, store_lines(
-                context.root, endpoint, lines, signature, variant=variant,
-                redactor=context.redactor,
-            )  # fmt: skip
-
-    endpoint, stored = await run_in_threadpool(store_all)
+    context = services.context
+    with read_connection(context.engine) as connection:
+        endpoint, is_declared = _importable(context, connection, name)
+    _require_name("variant", variant)
+    if not is_declared:
+        services.undeclared.admit(endpoint)
+    signature = signature_of(context.engine, endpoint)
+    with _turn:
+        stored = store_lines(
+            context.root, endpoint, body.split(b"\n"), signature, variant=variant,
+            redactor=context.redactor,
+        )  # fmt: skip
     return {"endpoint": endpoint, "variant": variant, **asdict(stored)}
 
 
@@ -159,9 +154,10 @@ def captured_lines(
 
 
 @operation("POST //v1/cloudevents", role="ingest", takes=_EVENTS)
-async def receive_cloudevents(
+def receive_cloudevents(
     services: Services,
     request: Request,
+    body: RawBody,
     endpoint: Annotated[
         str | None, Query(min_length=1, description="The endpoint of all events.")
     ] = None,
@@ -179,22 +175,17 @@ async def receive_cloudevents(
     takes nothing, or it was dropped and counted; 409: too many endpoints were begun that nobody
     declared.
     """
-    body = await request.body()
     headers = {name.lower(): value for name, value in request.headers.items()}
-
-    def store_events() -> list[Outcome]:
-        events = [
-            (event, _target(services, endpoint or event.service))
-            for event in read_events(headers, body)
-        ]
-        try:
-            return services.pairing.receive(events, expect)
-        except OSError as error:
-            raise UnavailableError(
-                f"cloud events: the disk takes nothing ({error.strerror})"
-            ) from error
-
-    outcomes = await run_in_threadpool(store_events)
+    events = [
+        (event, _target(services, endpoint or event.service))
+        for event in read_events(headers, body)
+    ]
+    try:
+        outcomes = services.pairing.receive(events, expect)
+    except OSError as error:
+        raise UnavailableError(
+            f"cloud events: the disk takes nothing ({error.strerror})"
+        ) from error
     if "dropped" in outcomes:
         raise UnavailableError("dropped and counted: the spool takes nothing now")
     return {"events": len(outcomes), "outcomes": outcomes}
@@ -208,13 +199,8 @@ def _target(services: Services, name: str) -> CaptureTarget:
             "letters, digits and inner hyphens, or ?endpoint=NAME in the logger's url"
         )
     require_endpoint(name)
-    try:
-        with read_connection(services.context.engine) as connection:
-            found = store.find(connection, "Endpoint", name)
-    except SQLAlchemyError as error:
-        if not is_disconnect(error):
-            raise
-        raise UnavailableError("cloud events: the database does not answer") from error
+    with read_connection(services.context.engine) as connection:
+        found = store.find(connection, "Endpoint", name)
     if found is None:
         services.undeclared.admit(name)
         return CaptureTarget(name)

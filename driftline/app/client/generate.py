@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from fastapi import Request
 from fastapi.params import Body
 from pydantic import AwareDatetime
 
@@ -51,8 +50,7 @@ def written() -> tuple[str, str]:
 def _has_method(operation: Operation) -> bool:
     """Whether the client's method can be made: bodies and answers that are no JSON are by hand."""
     is_elsewhere = not operation.path.startswith(PREFIX)
-    takes_bytes = any(one.annotation is Request for one in operation.parameters.values())
-    return operation.media == (JSON,) and not (takes_bytes or is_elsewhere)
+    return operation.media == (JSON,) and not (operation.takes or is_elsewhere)
 
 
 def _row(operation: Operation) -> dict[str, Any]:
