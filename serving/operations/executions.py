@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from typing import Annotated
 
-from fastapi import Path, Response
+from fastapi import Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
-from driftline.monitors.definitions import definition_made_at, get_definition
 from driftline.monitors.executions import (
     Execution,
     Status,
@@ -32,7 +29,6 @@ from driftline.monitors.run.contributing_rows import (
 )
 from driftline.monitors.run.progress import log_of
 from driftline.monitors.sagemaker.execution_summary import as_summary
-from driftline.monitors.schedule import Schedule
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_monitor
 from driftline.serving.operations.registry import (
@@ -50,7 +46,6 @@ from driftline.serving.operations.services import Services
 from driftline.serving.resources.endpoints import require_signature
 
 Id = Annotated[str, "The execution's id."]
-FileForm = Annotated[Form, Field(alias="format", description="The form of the file.")]
 
 
 @operation("GET /monitors/{name}/executions", role="viewer")
@@ -63,21 +58,14 @@ def executions(
     limit: Latest = PAGE,
     next_token: PageToken = None,
 ) -> Page[Execution]:
-    """List the executions of a monitor, newest window first; windows that begin in a span.
-
-    Of windows with one start those of the schedule come first.
-    """
+    """List the executions of a monitor, newest window first; windows that begin in a span."""
     with read_connection(services.context.engine) as connection:
         monitor = known_monitor(connection, name)
         found = list_executions(
             connection, monitor, statuses=status, start=start, end=end,
             after=place_of(next_token, datetime, datetime, str), limit=limit + 1,
         )  # fmt: skip
-        page = page_of(found, limit, lambda one: (one.window_start, one.started_at, one.id))
-        if definition_made_at(connection, monitor) is not None:
-            timetable = get_definition(connection, monitor).timetable
-            page = replace(page, items=_own_first(page.items, timetable))
-    return page
+    return page_of(found, limit, lambda one: (one.window_start, one.started_at, one.id))
 
 
 @operation("GET /executions/{execution_id}", role="viewer")
@@ -121,40 +109,29 @@ def first_rows(
 
 
 @operation(
-    "GET /executions/{execution_id}/violations/{violation}/rows", role="analyst",
+    "GET /executions/{execution_id}/violations/rows", role="analyst",
     media=(*MEDIA_TYPES.values(),),
 )  # fmt: skip
 def export_rows(
     services: Services,
     execution_id: Id,
     violation: Annotated[
-        int, Path(ge=0, description="The violation's place in the report, from 0.")
-    ],
-    form: FileForm = "csv",
+        int | None, Field(ge=0, description="The violation's place in the report; else of any.")
+    ] = None,
+    form: Annotated[Form, Field(alias="format", description="The form of the file.")] = "csv",
 ) -> Response:
-    """Return all rows behind a violation, and no others, each with its share of the blame."""
-    return _file(services.context, execution_id, violation, form)
-
-
-@operation(
-    "GET /executions/{execution_id}/violations/rows", role="analyst",
-    media=(*MEDIA_TYPES.values(),),
-)  # fmt: skip
-def export_all_rows(services: Services, execution_id: Id, form: FileForm = "csv") -> Response:
-    """Return the rows behind any violation, each once, with its share of all blame."""
-    return _file(services.context, execution_id, None, form)
-
-
-def _own_first(found: Sequence[Execution], timetable: Schedule) -> list[Execution]:
-    """Put, of runs with one start, the schedule's own windows before parts of them."""
-    shared = Counter(one.start for one in {each.window for each in found})
-
-    def rank(one: Execution) -> tuple[datetime, bool]:
-        # Worked out only where it decides: most windows are alone at their start.
-        is_own = shared[one.window_start] == 1 or timetable.has_window(one.window)
-        return one.window_start, is_own
-
-    return sorted(found, key=rank, reverse=True)
+    """Return all rows behind a violation, or any, each once, with its share of the blame."""
+    rows = _contributing(services.context, execution_id, violation)
+    pieces = written(contributing_batches(rows.batches, rows.blamed, rows.references), form)
+    # What cannot be read is told by the status, before the first byte is out.
+    first = next(pieces, b"")
+    which = "all" if violation is None else str(violation)
+    name = f"{execution_id}-{which}.{form}"
+    return StreamingResponse(
+        chain([first], pieces),
+        media_type=MEDIA_TYPES[form],
+        headers={"content-disposition": f'attachment; filename="{name}"'},
+    )
 
 
 def _execution(context: ServerContext, identity: str) -> Execution:
@@ -168,19 +145,3 @@ def _contributing(context: ServerContext, identity: str, violation: int | None) 
         signature_of=lambda endpoint: require_signature(context.engine, endpoint),
         access=context.access,
     )  # fmt: skip
-
-
-def _file(
-    context: ServerContext, identity: str, violation: int | None, form: Form
-) -> StreamingResponse:
-    rows = _contributing(context, identity, violation)
-    pieces = written(contributing_batches(rows.batches, rows.blamed, rows.references), form)
-    # What cannot be read is told by the status, before the first byte is out.
-    first = next(pieces, b"")
-    which = "all" if violation is None else str(violation)
-    name = f"{identity}-{which}.{form}"
-    return StreamingResponse(
-        chain([first], pieces),
-        media_type=MEDIA_TYPES[form],
-        headers={"content-disposition": f'attachment; filename="{name}"'},
-    )

@@ -12,6 +12,7 @@ from driftline.app.client.operation_calls import OperationCalls
 from driftline.errors import InputError, UnavailableError
 
 _LABELS_PER_REQUEST = 50_000
+_COUNTS = ("received", "stored", "duplicates", "empty", "conflicts")
 
 
 class CaptureCalls(OperationCalls):
@@ -49,17 +50,10 @@ class CaptureCalls(OperationCalls):
         bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
         media = content_type if isinstance(labels, bytes) else "application/json"
         path, headers = api_path("endpoints", endpoint, "truth"), {"content-type": media}
-        total: Json = {
-            "endpoint": endpoint,
-            "received": 0, "stored": 0, "duplicates": 0, "empty": 0, "conflicts": 0,
-        }  # fmt: skip
+        total: Json = {"endpoint": endpoint, **dict.fromkeys(_COUNTS, 0)}
         for body in bodies:
             found = self._json("POST", path, content=body, params=names, headers=headers)
-            total["received"] += found["received"]
-            total["stored"] += found["stored"]
-            total["duplicates"] += found["duplicates"]
-            total["empty"] += found["empty"]
-            total["conflicts"] += found["conflicts"]
+            total |= {key: total[key] + found[key] for key in _COUNTS}
         return total
 
     def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> Json:

@@ -249,9 +249,9 @@ class Client(CaptureCalls, MetricCalls):
         form
             "csv" or "parquet".
         """
-        which = "" if violation is None else f"/{violation}"
-        path = f"/api/v1/executions/{in_path(execution)}/violations{which}/rows"
-        return self._stream(path, {"format": form}, again="ask again")
+        path = f"/api/v1/executions/{in_path(execution)}/violations/rows"
+        which = {} if violation is None else {"violation": violation}
+        return self._stream(path, {"format": form, **which}, again="ask again")
 
 
 def kind_of(word: str) -> ResourceKind:

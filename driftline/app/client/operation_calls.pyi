@@ -155,10 +155,7 @@ class OperationCalls(ServerCalls):
         """
 
     def executions(self, name: str, *, status: Sequence[Literal['Completed', 'CompletedWithViolations', 'InsufficientData', 'NoData', 'Stopped', 'Failed']] = ..., start: datetime | None = ..., end: datetime | None = ..., limit: int | None = ...) -> list[Json]:
-        """List the executions of a monitor, newest window first; windows that begin in a span.
-        
-        Of windows with one start those of the schedule come first.
-        """
+        """List the executions of a monitor, newest window first; windows that begin in a span."""
 
     def execution(self, execution_id: str) -> Json:
         """Return one execution, what it read, and what boto3 says of one."""

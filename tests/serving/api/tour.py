@@ -214,7 +214,6 @@ def _visit_monitors(call: Tour) -> None:
     call.api("GET /executions/{execution_id}/log", run)
     call.api("GET /executions/{execution_id}/report", run)
     call.api("GET /executions/{execution_id}/rows", run, params={"limit": 1})
-    call.api("GET /executions/{execution_id}/violations/{violation}/rows", run, "0")
     call.api("GET /executions/{execution_id}/violations/rows", run)
     waits = {"from": "2026-01-10T00:00:00Z", "to": "2026-01-11T00:00:00Z"}
     call.api("POST /monitors/{name}/cancel", "quality", json=waits)

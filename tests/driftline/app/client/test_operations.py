@@ -27,7 +27,6 @@ BY_HAND = {
     "POST /api/v1/endpoints/{name}/capture/lines": "import_lines",
     "GET /api/v1/endpoints/{name}/capture/lines": "captured_lines",
     "POST /api/v1/metrics": "put_metrics",
-    "GET /api/v1/executions/{execution_id}/violations/{violation}/rows": "violation_rows",
     "GET /api/v1/executions/{execution_id}/violations/rows": "violation_rows",
 }
 NOW = datetime(2026, 1, 12, tzinfo=UTC)
