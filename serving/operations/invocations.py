@@ -68,7 +68,8 @@ def invoke(services: Services, name: Annotated[str, "The endpoint's name."]) -> 
     one row) or `application/jsonlines`. The header `x-amzn-RequestId` of the answer is the event's
     id.
     """
-    raise AssertionError(name)  # serving/http/invocations.py answers, before any framework.
+    # serving/http/invocations.py answers, before any framework; but for a path with odd ends.
+    raise NotFoundError(f'endpoint "{name[:80]}": expected the path /endpoints/NAME/invocations')
 
 
 @operation(
