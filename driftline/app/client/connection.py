@@ -184,7 +184,8 @@ class ServerCalls:
                 response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             # What is said of TLS, and how a server with TLS ends a request without it.
-            is_tls = "SSL" in str(error) or isinstance(error, httpx.RemoteProtocolError)
+            is_cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
+            is_tls = "SSL" in str(error) or is_cut
             mend = "see http or https, and [server] tls_ca_file" if is_tls else _START
             raise UnavailableError(
                 f"no server answers at {self.server} ({error}); {mend}"
