@@ -284,7 +284,9 @@ def test_a_monitor_of_one_variant_judges_what_that_one_answered(
             name: server.client.post(f"/api/v1/monitors/of-{name}/run", json=window).json()
             for name in ("blue", "green")
         }
-        blamed = server.client.get(f"/api/v1/executions/{ran['green']['id']}/violations/0/rows")
+        blamed = server.client.get(
+            f"/api/v1/executions/{ran['green']['id']}/violations/rows?violation=0"
+        )
         mistyped = server.apply(
             declare("Monitor", "of-red", endpoint="flights", baseline="flights", variant="red")
         )
