@@ -77,7 +77,6 @@ transform_jobs = Table(
     Column("key", String(63), primary_key=True),  # The name without case.
     Column("name", String(63), nullable=False),
     Column("spec", JSON, nullable=False),
-    Column("created_by", String(255), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("signature", Text),  # The endpoint's, by which records are read.

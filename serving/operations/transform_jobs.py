@@ -11,7 +11,6 @@ from fastapi import Body
 from pydantic import Field
 from sqlalchemy import Connection
 
-from driftline.access.principal import CURRENT
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
@@ -55,12 +54,12 @@ def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, B
     for place in spec.transform_input.data_source.s3_data_source.places:
         context.reach.check_data(place)
     context.reach.check_output(spec.transform_output.s3_output_path)
-    by, now = CURRENT.get().subject, context.lease_clock()
+    now = context.lease_clock()
     with context.engine.begin() as connection:
         store.hold_all(connection)  # So that no model is removed that was just chosen.
         model, signature = _pinned(connection, spec)
         spec, model = _captured(connection, spec, model, signature)
-        jobs.create_job(connection, spec, by=by, now=now, model=model, signature=signature)
+        jobs.create_job(connection, spec, now=now, model=model, signature=signature)
         job = jobs.get_job(connection, spec.transform_job_name)
     services.jobs.look()
     return _shown(job)

@@ -29,7 +29,6 @@ class TransformJob:
     spec: TransformJobSpec
     status: JobStatus
     failure_reason: str | None
-    created_by: str
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -56,7 +55,6 @@ def create_job(
     connection: Connection,
     spec: TransformJobSpec,
     *,
-    by: str,
     now: datetime,
     model: PinnedModel,
     signature: str | None,
@@ -68,7 +66,7 @@ def create_job(
     connection.execute(
         insert(transform_jobs).values(
             key=name.casefold(), name=name, spec=spec.model_dump(mode="json"),
-            status="InProgress", created_by=by, created_at=now, next_attempt_at=now,
+            status="InProgress", created_at=now, next_attempt_at=now,
             model=asdict(model), signature=signature,
         )
     )  # fmt: skip

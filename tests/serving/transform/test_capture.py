@@ -70,7 +70,7 @@ def run(server, trained, job, tmp_path, *, when=NIGHT, capture=JobCapture, begin
     model = PinnedModel(str(trained.file), True, None, about, captured_signature=signature)
     with server.engine.begin() as connection:
         if begins:
-            create_job(connection, job, by="ada", now=when, model=model, signature=signature)
+            create_job(connection, job, now=when, model=model, signature=signature)
         claim_jobs(connection, "here", when, 1)
     launch = WorkerSpec(str(trained.file), signature=signature)
     around = Surroundings(
