@@ -324,7 +324,7 @@ def _doubles(values: Sequence[Any]) -> np.ndarray:
         return np.array(values, dtype=np.float64)
     if kinds == {str} and _is_plain(values):
         try:
-            return np.array(list(map(float, values)), dtype=np.float64)
+            return np.fromiter(map(float, values), np.float64, len(values))
         except ValueError:
             pass
     return np.array(_cells(values, "double"), dtype=np.float64)
@@ -345,7 +345,7 @@ def _integers(values: Sequence[Any]) -> np.ndarray:
     kinds = set(map(type, values))
     if kinds <= {int} or (kinds == {str} and _is_plain(values)):
         try:
-            return np.array(list(map(int, values)), dtype=np.int64)
+            return np.fromiter(map(int, values), np.int64, len(values))
         except (ValueError, OverflowError):
             pass
     try:
