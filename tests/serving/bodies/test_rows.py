@@ -39,12 +39,6 @@ def test_csv_gives_each_column_its_type():
     [
         {"instances": [["UA", 1400, 39.02, True]]},
         {"instances": [{"carrier": "UA", "distance": 1400, "temp": 39.02, "is_hub": True}]},
-        {"instances": [{"features": ["UA", 1400, 39.02, True]}]},
-        {"features": ["UA", 1400, 39.02, True]},
-        [["UA", 1400, 39.02, True]],
-        ["UA", 1400, 39.02, True],
-        [{"carrier": "UA", "distance": 1400, "temp": 39.02, "is_hub": True, "extra": [1]}],
-        {"carrier": "UA", "distance": 1400, "temp": 39.02, "is_hub": True},
         ["UA", "1400", "39.02", "true"],
         {"inputs": {"carrier": ["UA"], "distance": [1400], "temp": [39.02], "is_hub": [True]}},
         {
@@ -52,16 +46,6 @@ def test_csv_gives_each_column_its_type():
                 "columns": ["is_hub", "temp", "distance", "carrier"],
                 "data": [[True, 39.02, 1400, "UA"]],
             }
-        },
-        {
-            "inputs": [
-                {"name": name, "shape": [1], "datatype": "BYTES", "data": [value]}
-                for name, value in zip(
-                    ("carrier", "distance", "temp", "is_hub"),
-                    ("UA", 1400, 39.02, True),
-                    strict=True,
-                )
-            ]
         },
     ],
 )
@@ -74,25 +58,6 @@ def test_all_shapes_of_json_give_the_same_row(document):
         "temp": [39.02],
         "is_hub": [True],
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "document"),
-    [
-        ("features", '{"features": [1, 2]}'),
-        ("features", '[{"features": [1, 2]}]'),
-        ("features", '{"features": [1], "b": [2]}'),
-        ("features", '{"features": 1, "b": 2}'),
-        ("inputs", '{"inputs": [[1, 2]]}'),
-        ("inputs", '{"inputs": [{"inputs": 1, "b": 2}]}'),
-    ],
-)
-def test_an_input_may_be_called_as_an_envelope(name, document):
-    expected = rows_of(Column(name, "feature_a", "int64"), Column("b", "feature_b", "int64"))
-
-    found = read_columns(document.encode(), "json", expected)
-
-    assert [values.tolist() for values in found.values()] == [[1], [2]]
 
 
 def _bodies(count: int) -> dict[str, tuple[str, bytes]]:

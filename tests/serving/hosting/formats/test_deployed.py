@@ -1,21 +1,17 @@
-"""Each format on a real server: applied, invoked, captured, and judged by a monitor."""
+"""An artefact on a real server: applied, invoked, captured, and judged by a monitor."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import joblib
 import pytest
-from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
 from driftline.capture.tables.dataset import Dataset
 from tests.serving.hosting.formats.archives import pack
-from tests.serving.hosting.formats.mlflow_models import save
 
 NAMES = ["carrier", "origin", "distance", "temp"]
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
@@ -53,28 +49,6 @@ def artefact(trained: Any, folder: Path) -> Path:
     return pack(folder / "model.tar.gz", held)
 
 
-def onnx(trained: Any, folder: Path) -> Path:
-    kinds = {"distance": FloatTensorType, "temp": FloatTensorType}
-    types = [(name, kinds.get(name, StringTensorType)([None, 1])) for name in NAMES]
-    converted = to_onnx(trained.model, initial_types=types, options={"zipmap": False})
-    (folder / "late.onnx").write_bytes(converted.SerializeToString())
-    return folder / "late.onnx"
-
-
-def mlflow(trained: Any, folder: Path) -> Path:
-    rows = trained.inputs
-    return save(
-        "sklearn", trained.model, folder / "late", rows=rows, answers=trained.model.predict(rows)
-    )
-
-
-FORMATS: dict[str, Callable[[Any, Path], Path]] = {
-    "model.tar.gz": artefact,
-    "onnx": onnx,
-    "mlflow": mlflow,
-}
-
-
 @pytest.fixture
 def server(start: Any, tmp_path: Path) -> Any:
     with start(tmp_path, trust_pickle=True) as running:
@@ -95,15 +69,10 @@ def apply(server: Any, declare: Any, trained: Any, model: Path, folder: Path) ->
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize(
-    "format_name",
-    # What the others answer alone is the matter of test_onnx.py and test_mlflow.py.
-    ["model.tar.gz", *(pytest.param(one, marks=pytest.mark.full) for one in ("onnx", "mlflow"))],
-)
 def test_a_model_is_applied_invoked_captured_and_judged(
-    format_name: str, server: Any, declare: Any, trained: Any, tmp_path: Path
+    server: Any, declare: Any, trained: Any, tmp_path: Path
 ) -> None:
-    apply(server, declare, trained, FORMATS[format_name](trained, tmp_path), tmp_path)
+    apply(server, declare, trained, artefact(trained, tmp_path), tmp_path)
     rows = trained.inputs.head(480)
     expected = trained.model.predict(rows.assign(distance=rows["distance"] * 1000))
 

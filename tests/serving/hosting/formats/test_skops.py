@@ -5,13 +5,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
-    KBinsDiscretizer,
 )
 
 from driftline.serving.hosting.formats.model_format import ModelError
@@ -28,37 +27,6 @@ class Foreign:
 def numbers(rows=40, width=3, seed=1):
     random = np.random.default_rng(seed)
     return random.normal(size=(rows, width)), random.integers(0, 3, rows)
-
-
-@pytest.mark.parametrize(
-    "model", [RandomForestClassifier(3), HistGradientBoostingClassifier(max_iter=3)]
-)
-def test_trees_are_trusted_for_they_are_scikit_learns_own(model, tmp_path):
-    rows, labels = numbers()
-    skops.io.dump(model.fit(rows, labels), tmp_path / "m.skops")
-
-    answer = load_predictor(tmp_path / "m.skops", trust_pickle=False).predict(
-        {f"_c{i}": rows[:, i] for i in range(3)}
-    )
-
-    assert len(answer.probabilities[0]) == 3
-
-
-@pytest.mark.parametrize(
-    "step",
-    [SimpleImputer(), KBinsDiscretizer(3)],
-    ids=lambda step: type(step).__name__,
-)
-def test_what_scikit_learns_own_estimators_hold_of_numbers_is_trusted(step, tmp_path):
-    rows, labels = numbers()
-    model = Pipeline([("step", step), ("fit", LogisticRegression())])
-    skops.io.dump(model.fit(rows, labels), tmp_path / "m.skops")
-
-    answer = load_predictor(tmp_path / "m.skops", trust_pickle=False).predict(
-        {f"_c{i}": rows[:, i] for i in range(3)}
-    )
-
-    assert len(answer.probabilities[0]) == 3
 
 
 def histograms(folder):
