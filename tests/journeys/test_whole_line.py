@@ -35,9 +35,9 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="module")
 def shop(install: Callable[..., Installation], collector: Collector) -> Installation:
-    """All processes, started as by a user, and traced."""
+    """All processes, traced."""
     traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
-    return install(environment=traced)
+    return install(environment=traced, is_forked=True)
 
 
 def deploy(shop: Installation, name: str) -> str:

@@ -4,7 +4,7 @@ An installation imports for three seconds of CPU before its first answer: the co
 the processes, and what forks them. Here a fork of tests/servers/commands.py does all that a start
 does but to import: where one program becomes another of ours, or starts one, it goes on as that
 one, with the arguments, environment, files and session that it would have. That programs start by
-themselves is the matter of tests/journeys/test_stopping.py, test_whole_line.py and test_wheel.py.
+themselves is the matter of tests/journeys/test_stopping.py, test_own_app.py and test_wheel.py.
 """
 
 from __future__ import annotations
