@@ -63,7 +63,7 @@ COMMANDS = {
     "delivery": "notifications",
     "capture": "capture transfer",
     "truth": "truth",
-    "detector": "detector",
+    "detector": "metric",
     "metric": "metric",
     "token": "access",
     "audit": "access",

@@ -19,12 +19,6 @@ class WrongServerError(InputError):
     """The server that answers belongs to another installation than the settings."""
 
 
-def served_by(client: Client) -> tuple[str, str]:
-    """Return the id of a server's installation, and where it stores its data."""
-    found = client.installation()
-    return found["id"], found["storage"]
-
-
 def another_installation(settings: Settings) -> str:
     """Return which other installation answers at the settings' address; "" if none does."""
     with Client(settings.server_url, settings=lambda: settings) as client:
@@ -64,12 +58,12 @@ def _another(client: Client, settings: Settings) -> str:
     expected = installation_id(settings)
     if expected is None and settings.file is None:
         return ""
-    found, storage = served_by(client)
-    if found == expected:
+    served = client.installation()
+    if served["id"] == expected:
         return ""
     ours = f"of {settings.file}" if settings.file else f"in {settings.root}"
     state = "" if expected else ", which was never started"
     return (
-        f"the server at {client.server} belongs to another installation (data in {storage}) than "
-        f"the one {ours}{state}"
+        f"the server at {client.server} belongs to another installation (data in "
+        f"{served['storage']}) than the one {ours}{state}"
     )

@@ -1,4 +1,4 @@
-"""Commands about metrics: put datapoints, list metrics, statistics, metric math."""
+"""Commands about metrics, and detectors that learn what is usual for one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.files import read_resources
-from driftline.app.commands.operations import add_operations, text_of
+from driftline.app.commands.operations import add_operations, lines_of, text_of
 from driftline.app.commands.options import Client, moment
 from driftline.app.commands.output import Answer, Table
 from driftline.errors import InputError
 
+detector = options.Group(help="Learn what is usual for a metric, for alarms beside a band.")
 metric = options.Group(help="Put and read metrics.")
 
 Unit = Annotated[str | None, typer.Option("--unit", help='A unit such as "Count".')]
 Since = Annotated[str, typer.Option("--from", help="Start: a time, or how long ago, such as 3h.")]
 Until = Annotated[str | None, typer.Option("--to", help="End; now when left out.")]
+_DETECTORS = (
+    "id state=state_value metric=single_metric_anomaly_detector math=metric_math_anomaly_detector"
+)
 _PLAIN = ("Average", "Sum", "Minimum", "Maximum")
 
 
@@ -150,4 +154,60 @@ def _queries(file: Path | None, expressions: list[str]) -> list[dict[str, Any]]:
     ]
 
 
+@detector.command("put")
+def put_detector(
+    client: Client,
+    metric: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAMESPACE NAME]", help="The metric; or else --file."),
+    ] = None,
+    stat: Annotated[str, typer.Option("--stat", help="Its statistic, e.g. Average, p99.")] = (
+        "Average"
+    ),
+    dimension: Annotated[
+        list[str] | None,
+        typer.Option("-d", "--dimension", metavar="NAME=VALUE", help="Each of its dimensions."),
+    ] = None,
+    period: Annotated[int, typer.Option("--period", help="Seconds.")] = 300,
+    zone: Annotated[
+        str, typer.Option("--zone", help="Time zone of its hours and free days.")
+    ] = "UTC",
+    file: Annotated[
+        Path | None,
+        typer.Option("-f", "--file", help="YAML or JSON in PutAnomalyDetector's form."),
+    ] = None,
+) -> Answer:
+    """Put a detector on a metric, or those of a file; each is trained within seconds.
+
+    Example: driftline detector put Shop Orders -d Shop=north --stat Sum
+    """
+    if file is not None:
+        wanted = read_resources(file)
+    elif metric is None or len(metric) != 2:
+        raise InputError("no metric; expected NAMESPACE and NAME, or --file")
+    else:
+        wanted = [
+            {
+                "single_metric_anomaly_detector": {
+                    "namespace": metric[0],
+                    "metric_name": metric[1],
+                    "dimensions": options.pairs(dimension, "--dimension"),
+                    "stat": stat,
+                },
+                "period": period,
+                "configuration": {"metric_timezone": zone},
+            }
+        ]
+    found = [client.put_detector(detector) for detector in wanted]
+    return Answer(found, lines_of(found, _DETECTORS))
+
+
+add_operations(
+    detector,
+    "detector",
+    {
+        "list": lambda found, _: lines_of(found, _DETECTORS),
+        "delete": lambda _, asked: [f"deleted detector {asked['detector_id']}"],
+    },
+)
 add_operations(metric, "metric")
