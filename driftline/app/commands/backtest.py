@@ -103,12 +103,14 @@ def backtest(
 
 def backtest_lines(found: Mapping[str, Any]) -> Iterator[str | Table]:
     """Write what `Backtest.as_dict` gives for people."""
+    from driftline.monitors.results.violation import plural  # As heavy as a backtest.
+
     windows, count = found["windows"], found["window_count"]
     span = f"from {windows[0]['start'][:10]} to {windows[-1]['end'][:10]}"
     yield (
-        f"{found['monitor']}{': ' * bool(found['monitor'])}{count:,} windows of {found['window']} "
-        f"{span}, {len(found['columns']):,} columns, {found['false_alarms_per_year']:g} false "
-        "alarms a year accepted"
+        f"{found['monitor']}{': ' * bool(found['monitor'])}{plural(count, 'window')} of "
+        f"{found['window']} {span}, {plural(len(found['columns']), 'column')}, "
+        f"{found['false_alarms_per_year']:g} false alarms a year accepted"
     )
     for key, told in _TOLD.items():
         if found[key]:
@@ -120,7 +122,8 @@ def backtest_lines(found: Mapping[str, Any]) -> Iterator[str | Table]:
         )
     loud = [one for one in windows if one["alarms"]]
     if loud:
-        yield f"{len(loud):,} windows would have alarmed, in {found['episode_count']:,} episodes:"
+        episodes = plural(found["episode_count"], "episode")
+        yield f"{plural(len(loud), 'window')} would have alarmed, in {episodes}:"
         rows = [{"window": text_of(one["start"]), "cause": each["cause"]}
                 for one in loud[:_ALARMS_SHOWN] for each in one["alarms"][:1]]  # fmt: skip
         yield Table(["window", "cause"], rows)

@@ -165,6 +165,7 @@ def baseline(
     from driftline.baseline.store import Baseline
     from driftline.formats.source import open_source
     from driftline.monitors.kinds.catalog import QUALITY, save_kind, with_quality
+    from driftline.monitors.results.violation import plural
     from driftline.monitors.rules.reading import read_rules, with_rules
 
     options.open_places(*data, output)
@@ -208,16 +209,13 @@ def baseline(
     save_kind(fitted, kind, output, compat=compat)
     # What windows of some sizes find holds for our tests, not for SageMaker's limits.
     findable = [] if compat else kind.detectable(fitted)
-    value = {
-        "folder": output,
-        "kind": kind.name,
-        "version": Baseline.load(output).version,  # As a check of it will name it.
-        "rows": fitted.profile.row_count if fitted.profile else 0,
-        "columns": len(fitted.signature.columns),
-        "detectable": findable,
-        "notes": notes,
-    }
-    line = "{folder}: baseline {version} of {rows:,} rows, {columns:,} columns".format_map(value)
+    rows_read = fitted.profile.row_count if fitted.profile else 0
+    columns = len(fitted.signature.columns)
+    version = Baseline.load(output).version  # As a check of it will name it.
+    found = {"version": version, "rows": rows_read, "columns": columns}
+    value = {"folder": output, "kind": kind.name, **found, "detectable": findable, "notes": notes}
+    size = f"{plural(rows_read, 'row')}, {plural(columns, 'column')}"
+    line = f"{output}: baseline {version} of {size}"
     return Answer(value, chain([line, *notes], told(fitted), findable))
 
 

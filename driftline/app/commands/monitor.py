@@ -98,8 +98,11 @@ def _with_reason(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ran(execution: Mapping[str, Any], _asked: object) -> Answer:
+    from driftline.monitors.results.violation import plural  # Only where a window was judged.
+
     status, reason = execution["status"], execution["failure_reason"] or execution["cause"]
-    counts = f"{execution['row_count']:,} rows, {execution['violation_count']:,} violations"
+    counts = f"{plural(execution['row_count'], 'row')}, "
+    counts += plural(execution["violation_count"], "violation")
     parts = [counts, reason] if status in _ENDINGS else [reason or counts]
     line = f"{status}: {_window(execution)}: {'; '.join(filter(None, parts))}"
     if status == "NoData":
