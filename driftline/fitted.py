@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["feature_count", "feature_names", "takes_texts"]
-
 # Where estimators of scikit-learn keep the one that is given their rows first.
 _INNER = ("best_estimator_", "estimator_", "regressor_", "estimator")
 _LISTS = ("steps", "transformer_list", "estimators_", "estimators")

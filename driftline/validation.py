@@ -16,14 +16,13 @@ _MAX_COMPARED = 255
 _MAX_LISTED = 30
 # Parts of a place in pydantic's error that are no field: tags of unions, functions that check.
 _TAG: Final = re.compile(r"<.*>$|function-")
-_TIME = "a time such as 2026-01-15T06:00:00Z"
 
-# By pydantic's types of errors; in braces what its context has.
+# By the beginning of pydantic's types of errors, the first that fits; in braces its context.
 _EXPECTED: Final[Mapping[str, str]] = {
-    "greater_than": "more than {gt}",
     "greater_than_equal": "{ge} or more",
-    "less_than": "less than {lt}",
+    "greater_than": "more than {gt}",
     "less_than_equal": "{le} or less",
+    "less_than": "less than {lt}",
     "finite_number": "a finite number",
     "multiple_of": "a multiple of {multiple_of}",
     "string_type": "text",
@@ -31,12 +30,10 @@ _EXPECTED: Final[Mapping[str, str]] = {
     "string_too_short": "at least {min_length} characters",
     "string_pattern_mismatch": "text that fits {pattern}",
     "too_long": "at most {max_length} items",
-    "too_short": "at least {min_length} item(s)",
+    "too_short": "{min_length} or more items",
     "list_type": "a list",
     "tuple_type": "a list",
     "timezone_aware": "a time with its zone, such as 2026-01-15T06:00:00Z",
-}
-_BY_PREFIX: Final[Mapping[str, str]] = {
     "int_": "a whole number",
     "float_": "a number",
     "bool_": "true or false",
@@ -44,7 +41,7 @@ _BY_PREFIX: Final[Mapping[str, str]] = {
     "model_": "an object",
     "mapping_": "an object",
     "dataclass_": "an object",
-    "datetime_": _TIME,
+    "datetime_": "a time such as 2026-01-15T06:00:00Z",
     "date_": "a day such as 2026-01-15",
 }
 
@@ -105,12 +102,9 @@ def expected(error: Mapping[str, object]) -> str:
     context = context if isinstance(context, Mapping) else {}
     if kind == "literal_error":
         return str(context["expected"]).replace("'", "")
-    if kind in _EXPECTED:
-        words = _EXPECTED[kind].format(**context)
-        return words.replace("item(s)", "item" if context.get("min_length") == 1 else "items")
-    for prefix, words in _BY_PREFIX.items():
-        if kind.startswith(prefix):
-            return words
+    for beginning, words in _EXPECTED.items():
+        if kind.startswith(beginning):
+            return words.format(**context)
     said = said.removeprefix("Value error, ")
     return said[:1].lower() + said[1:]
 
