@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,15 +32,13 @@ def reach(settings: Settings) -> Reach:
     secrets += [settings.folder / file for file in named if file]
     own = [settings.folder, settings.local_dir]
     own += [] if is_remote(settings.root) else [Path(settings.root)]
-    folders = (
-        one if is_remote(one) else str(settings.folder / one) for one in settings.serving.data_dirs
-    )
-    outputs = (
-        one if is_remote(one) else str(settings.folder / one)
-        for one in settings.serving.output_dirs
-    )
-    written = f"{settings.root.rstrip('/')}/outputs"
-    return Reach(tuple(folders), tuple(own), tuple(secrets), (written, *outputs))
+
+    def inside(places: Sequence[str]) -> list[str]:
+        return [one if is_remote(one) else str(settings.folder / one) for one in places]
+
+    outputs = [f"{settings.root.rstrip('/')}/outputs", *inside(settings.serving.output_dirs)]
+    folders = inside(settings.serving.data_dirs)
+    return Reach(tuple(folders), tuple(own), tuple(secrets), tuple(outputs))
 
 
 def table_access(settings: Settings) -> Access:

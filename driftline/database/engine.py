@@ -83,8 +83,9 @@ def using_database(url: str, *, read_only: bool = False) -> Iterator[Engine]:
     try:
         yield engine
     finally:
-        # Without a connection nothing was done, or could be.
-        if engine.dialect.name == "sqlite" and has_free_connections(engine):
+        # Without a connection nothing was done, or could be; one in use is somebody else's.
+        pool = engine.pool if engine.dialect.name == "sqlite" else None
+        if isinstance(pool, QueuePool) and pool.checkedin() > 0:
             try:
                 _checkpoint(engine)
             except (SQLAlchemyError, sqlite3.Error) as error:  # The log is kept: nothing is lost.
@@ -214,11 +215,6 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
-
-
-def has_free_connections(engine: Engine) -> bool:
-    """Whether the pool has a connection that was used before, and that nobody uses now."""
-    return isinstance(engine.pool, QueuePool) and engine.pool.checkedin() > 0
 
 
 def _checkpoint(engine: Engine) -> None:
