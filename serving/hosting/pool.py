@@ -40,7 +40,6 @@ from driftline.serving.hosting.child import (
     WorkerLostError,
 )
 from driftline.serving.hosting.multi_model.file_cache import FileCache
-from driftline.serving.hosting.multi_model.quarantine import Quarantine, refusal
 from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.hosting.worker_spec import WorkerSpec
 
@@ -58,6 +57,9 @@ DRAIN_S = 25.0
 STUCK_SHARE = 0.8
 # Of many models: each may take this share, so that another worker can answer what waits behind it.
 _MODEL_SHARE = 0.9
+
+# A model is refused after so many losses of workers in a row, for so long.
+_LOSSES, QUARANTINE_S = 3, 60.0
 
 # A worker's queue may be a quarter longer than the mean, and by some requests in any case: loading
 # a model elsewhere costs more than these.
@@ -112,7 +114,9 @@ class Pool(Gate):
         self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self._log_file = log_file
         self._files = files
-        self._quarantine = Quarantine(name)
+        # Of many models, those that workers ended over: how often in a row, and until when each is
+        # refused.
+        self._losses: dict[str, tuple[int, float]] = {}
         self._is_started = False
 
     @property
@@ -253,14 +257,18 @@ class Pool(Gate):
         model: str | None = headers.get("target")
         attempt, setup_s = 0, 0.0
         while attempt < self.limits.attempts:
-            if model is not None and self._quarantine.holds(model):
-                return Reply(424, "", b"", "model_error", refusal(model))
+            now_s = asyncio.get_running_loop().time()
+            if model is not None and self._losses.get(model, (0, 0.0))[1] > now_s:
+                return Reply(424, "", b"", "model_error", (
+                    f'model "{model}" ends its worker, or does not come to an end; it is not asked '
+                    f"again for {QUARANTINE_S:.0f} s; put a mended one below the prefix, under a "
+                    "new name"
+                ))  # fmt: skip
             child = self._chosen(model)
             if child is None:
-                began_s = asyncio.get_running_loop().time()
                 child = await self._next_ready(deadline)
                 if self.limits.is_elastic:
-                    took_s = asyncio.get_running_loop().time() - began_s
+                    took_s = asyncio.get_running_loop().time() - now_s
                     # None of the request's time: a worker is ended when that is over.
                     setup_s, deadline = setup_s + took_s, deadline + took_s
             is_shared = model is not None and attempt == 0
@@ -272,21 +280,32 @@ class Pool(Gate):
             except LateError as late:
                 # Behind an older request it has not been silent over this one, whatever its limit.
                 if late.was_first and self._end_if_stuck(child, limit_s):
-                    self._quarantine.count_loss(model)
+                    self._count_loss(model)
                 if late.was_first or not is_shared:
                     raise
                 attempt += 1  # What it waited behind has all of its time; this one has the rest.
             except WorkerLostError as error:
                 if error.was_first:
-                    self._quarantine.count_loss(model)
+                    self._count_loss(model)
                     if attempt > 0:
                         break
                 attempt += not error.is_settled
             else:
-                self._quarantine.forget(model)
+                if model is not None:
+                    self._losses.pop(model, None)
                 return replace(reply, note={"setup_s": setup_s}) if setup_s else reply
         name = f', model "{model}"' if model else ""
         raise WorkerLostError(f"{self._title}{name}: its worker ended over this request")
+
+    def _count_loss(self, model: str | None) -> None:
+        """Count a worker that was lost over one of many models; None: over the only one."""
+        if model is None:
+            return
+        count, until = self._losses.get(model, (0, 0.0))[0] + 1, 0.0
+        if count >= _LOSSES:
+            until = asyncio.get_running_loop().time() + QUARANTINE_S
+            log.error("endpoint=%s model=%s event=quarantined", self.name, model)
+        self._losses[model] = count, until
 
     def _chosen(self, model: str | None = None) -> Child | None:
         """Return the worker to ask; None while none runs, or none is idle that has to be."""
