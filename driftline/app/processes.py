@@ -234,8 +234,8 @@ def run_transform(settings: Settings, name: str, owner: str) -> None:
     """
     from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
-    from driftline.serving.hosting.worker_spec import WorkerSpec
     from driftline.serving.resources.artifacts import ModelStore
+    from driftline.serving.resources.worker_spec import WorkerSpec
     from driftline.serving.transform.capture import JobCapture
     from driftline.serving.transform.jobs import TransformJob
     from driftline.serving.transform.run import Surroundings, run_job

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from driftline.errors import UnavailableError
 from driftline.serving.hosting.child import UnansweredError
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 # Lost without being the oldest request says nothing about the request; this bounds bad luck.
 MAX_ATTEMPTS = 5

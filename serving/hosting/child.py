@@ -17,7 +17,7 @@ from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.worker_output import LogFile, OutputReader
 from driftline.serving.hosting.worker_process import STOP_GRACE_S, WorkerProcess, start_worker
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 

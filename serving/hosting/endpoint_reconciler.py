@@ -117,7 +117,7 @@ class VariantRuntime:
         target = CaptureTarget(
             endpoint=desired.endpoint,
             variant=desired.name,
-            model=desired.model,
+            model=desired.worker.name,
             sampling_percentage=share,
             trust_event_time=desired.trust_event_time,
             is_shadow=desired.is_shadow,
@@ -136,7 +136,7 @@ class VariantRuntime:
             problem = pool.problem
         return VariantState(
             name=desired.name,
-            model=desired.model,
+            model=desired.worker.name,
             share=share,
             instance_count=0 if pool is None else pool.instance_count,
             problem=problem,
@@ -255,7 +255,7 @@ class EndpointReconciler:
                 pool.process_ids,
                 hostname,
                 pool.spec.memory_bytes,
-                () if route.desired.many is None else tuple(pool.model_counts),
+                () if route.desired.worker.many_memory_mb is None else tuple(pool.model_counts),
             )
             for route in self._routes()
             for hostname, pool in route.pool.parts.items()
@@ -417,7 +417,7 @@ class EndpointReconciler:
             log_file = LogFile(self._context.model_logs_of(desired.endpoint), desired.name)
             actual = self._variants[key] = VariantRuntime(desired, log_file)
         actual.desired, old = desired, actual.route
-        spec, limits = spec_of(self._context, desired), limits_of(self._context, desired)
+        spec, limits = spec_of(self._context, desired.worker), limits_of(self._context, desired)
         same = old if old is not None and old.pool.spec == spec else None
         # A pool that could not be started for its own reason has ended: another one is tried.
         has_ended = actual.reason is not None and actual.next_pool is None

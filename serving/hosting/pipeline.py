@@ -21,7 +21,7 @@ from driftline.serving.bodies.media_types import MEDIA_TYPES, BodyForm, answer_f
 from driftline.serving.hosting.admission import Gate, Limits, TimedOutError
 from driftline.serving.hosting.child import Reply, UnansweredError
 from driftline.serving.hosting.pool import Pool
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 
 class Pipeline(Gate):

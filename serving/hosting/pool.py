@@ -41,7 +41,7 @@ from driftline.serving.hosting.child import (
 )
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.worker_output import LogFile
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 

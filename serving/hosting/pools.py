@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.admission import Limits
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.worker_output import LogFile
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.endpoints import DesiredVariant
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 
 def make_pool(
     context: ServerContext, desired: DesiredVariant, log_file: LogFile
 ) -> Pool | Pipeline:
     """Make the pool of a variant."""
-    name, spec, limits = desired.endpoint, spec_of(context, desired), limits_of(context, desired)
+    name, limits = desired.endpoint, limits_of(context, desired)
+    spec = spec_of(context, desired.worker)
     if spec.containers:
         parts = {
             host: Pool(name, part, limits, log_file=log_file) for host, part in spec.containers
@@ -29,31 +32,16 @@ def make_pool(
     return Pool(name, spec, limits, log_file=log_file, files=files)
 
 
-def spec_of(context: ServerContext, desired: DesiredVariant, container: str = "") -> WorkerSpec:
-    """Return what the workers of a variant are started with."""
-    if desired.containers:
-        parts = tuple((one.name, spec_of(context, one, one.name)) for one in desired.containers)
-        return WorkerSpec("", name=desired.model, containers=parts, is_serial=desired.is_serial)
-    many, serverless, memory = desired.many, desired.serverless, desired.memory_bytes
-    if serverless is not None:
-        most = serverless.memory_size_in_mb << 20
-        memory = min(memory or most, most)
-    return WorkerSpec(
-        path=many.prefix if many else str(context.models.path(desired.model_file)),
-        trust_pickle=desired.trust_pickle and context.settings.serving.trust_pickle,
-        signature=desired.signature,
-        positive=desired.positive,
+def spec_of(context: ServerContext, worker: WorkerSpec) -> WorkerSpec:
+    """Return what workers are started with here: their files, and what this server trusts."""
+    serving, is_file = context.settings.serving, worker.path and worker.many_memory_mb is None
+    return replace(
+        worker,
+        path=str(context.models.path(worker.path)) if is_file else worker.path,
+        containers=tuple((host, spec_of(context, part)) for host, part in worker.containers),
+        trust_pickle=worker.trust_pickle and serving.trust_pickle,
+        trust_commands=serving.trust_commands,
         max_rows=context.max_request_rows,
-        name=desired.model,
-        many_memory_mb=many.memory_limit_mb if many else None,
-        many_disk_mb=many.disk_limit_mb if many else 0,
-        like=many.like if many else None,
-        command=desired.command,
-        trust_commands=context.settings.serving.trust_commands,
-        reads_bodies=desired.reads_bodies,
-        memory_bytes=memory,
-        is_serverless=serverless is not None,
-        container=container,
     )
 
 

@@ -34,10 +34,10 @@ class Route:
 
     def target_model(self, header: str | None, container: str | None = None) -> str | None:
         """Return which model or container a request asks for; None where there is no choice."""
-        desired = self.desired
-        hosts = () if desired.is_serial else tuple(one.name for one in desired.containers)
+        desired, worker = self.desired, self.desired.worker
+        hosts = () if worker.is_serial else tuple(host for host, _ in worker.containers)
         for text, name, has_choice in (
-            (header, HEADER, desired.many is not None),
+            (header, HEADER, worker.many_memory_mb is not None),
             (container, CONTAINER_HEADER, bool(hosts)),
         ):
             if text is not None and not has_choice:

@@ -59,7 +59,7 @@ from driftline.serving.hosting.frames import (
 )
 from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.serving.hosting.predictor import Predictor, load_model
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.signature import Column, ColumnType, Signature
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from driftline import allocator
 from driftline.forked import Forked, ForkServer, name_process
 from driftline.orphans import FAREWELL_S, adopt_orphans, children, descendants
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 # The server's own settings and secrets are no business of a model's code.
 PASSED_ON = (

@@ -223,7 +223,7 @@ class Invocations:
         """Return what the model answers, and the seconds that it took."""
         pool, desired = call.route.pool, call.route.desired
         form, answer, event_time, encoding = _headers(scope)
-        if not desired.reads_bodies:
+        if not desired.worker.reads_bodies:
             read_form = body_form(form)
             form, answer = read_form, answer_form(answer, read_form)
         encoding = encoding.strip().lower()
@@ -281,7 +281,7 @@ def _target(route: Route, scope: Scope) -> str | None:
 
 def _loading(route: Route, reply: Reply) -> Loading | None:
     """Return what an answer of one of many models cost to have it there."""
-    if route.desired.many is None:
+    if route.desired.worker.many_memory_mb is None:
         return None
     if (note := reply.note) is None:
         return HIT

@@ -39,7 +39,6 @@ from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.provisioning.making import Finish, Made, Wanted
 from driftline.serving.provisioning.renewal import move_version, require_answerable_followers
 from driftline.serving.provisioning.signatures import positive_class
@@ -47,6 +46,7 @@ from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.specs import BaselineSpec, CapturedData, RollingSpec
 from driftline.serving.resources.store import Stored
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 

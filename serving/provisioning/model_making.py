@@ -14,10 +14,10 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.multi_model.file_cache import FileCache
 from driftline.serving.hosting.pool import describe_model
 from driftline.serving.hosting.worker_output import LogFile
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.provisioning.making import Finish, Made, Wanted, to_its_end
 from driftline.serving.resources.model_specs import MULTI_MODEL, command_of, containers_of
 from driftline.serving.resources.store import Stored
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 
 async def make_model(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:

@@ -30,19 +30,9 @@ from driftline.serving.resources.model_specs import (
     containers_of,
 )
 from driftline.serving.resources.resources import key_of
+from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.tables import transform_jobs
 from driftline.signature import Signature
-
-
-@dataclass(frozen=True, slots=True)
-class ManyModels:
-    """The models below a prefix, each of which a request may name, and their bounds."""
-
-    prefix: str
-    memory_limit_mb: int
-    disk_limit_mb: int
-    # The Description that each has to have; None: any.
-    like: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +43,11 @@ class DesiredVariant:
     name: str
     # Its share of the requests is this divided by the sum of the endpoint's production variants'.
     weight: float
-    model: str
-    model_file: str  # Relative to the storage root; "" of many models.
-    trust_pickle: bool
-    signature: str | None
-    positive: str | None
+    worker: WorkerSpec  # Paths of files are relative to the storage root.
     instance_count: int | None  # None takes the server's setting.
     sampling_percentage: float | None
     trust_event_time: bool
     generation: int
-    command: tuple[str, ...] | None = None  # Of a model that is a program.
-    memory_bytes: int | None = None  # That it may use.
-    reads_bodies: bool = False  # Whether bodies go to the model as they come, of whatever type.
-    many: ManyModels | None = None
-    # Several models in the place of one, each under its hostname, and whether a request asks all.
-    containers: tuple[DesiredVariant, ...] = ()
-    is_serial: bool = False
     is_shadow: bool = False  # Whether it answers copies of the requests, and no caller.
     answers_later: Mapping[str, Any] | None = None  # AsyncInferenceConfig.
     serverless: ServerlessConfig | None = None
@@ -76,8 +55,8 @@ class DesiredVariant:
     @property
     def model_files(self) -> frozenset[str]:
         """The files of its models, relative to the storage root; none of many models."""
-        parts = self.containers or (self,)
-        return frozenset(one.model_file for one in parts if one.model_file)
+        parts = [part for _, part in self.worker.containers] or [self.worker]
+        return frozenset(one.path for one in parts if one.many_memory_mb is None)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -124,73 +103,79 @@ def models_of(endpoint: store.Stored) -> dict[str, store.Stored]:
 def _desired(
     endpoint: store.Stored, variant: Mapping[str, Any], models: Mapping[str, store.Stored]
 ) -> DesiredVariant:
-    model = models[variant["model_name"].casefold()]
-    spec, about = endpoint.spec, model.made.get("description") or {}
-    command, memory = command_of(model.spec)
-    many = _many(model, endpoint.made.get("signature"))
-    is_single = model.spec["mode"] == SINGLE_MODEL
-    serverless = variant.get("serverless_config") if is_single else None
-    may_differ = bool(containers_of(model.spec)) or (many is not None and many.like is None)
+    model, made, spec = models[key_of("Model", variant["model_name"])], endpoint.made, endpoint.spec
+    worker = _worker(model, models, made.get("signature"), made.get("positive"))
+    serverless = None
+    if model.spec["mode"] == SINGLE_MODEL and variant.get("serverless_config") is not None:
+        serverless = ServerlessConfig.model_validate(variant["serverless_config"])
+        most = serverless.memory_size_in_mb << 20
+        memory = min(worker.memory_bytes or most, most)
+        worker = replace(worker, memory_bytes=memory, is_serverless=True)
     return DesiredVariant(
         endpoint=endpoint.name,
         name=variant["variant_name"],
         weight=variant["initial_variant_weight"],
-        model=model.name,
-        model_file=model.made.get("file", ""),
-        trust_pickle=model.made["trust_pickle"],
-        signature=endpoint.made.get("signature"),
-        positive=endpoint.made.get("positive"),
+        worker=worker,
         instance_count=variant.get("initial_instance_count"),
         sampling_percentage=spec["sampling_percentage"],
         trust_event_time=spec["trust_event_time"],
         generation=endpoint.generation,
-        command=command,
-        memory_bytes=memory,
-        # Description.kind; which of models that may differ reads what is their own matter.
-        reads_bodies=may_differ or about.get("kind") == "bodies",
-        many=many,
-        containers=_containers(endpoint, variant, model, models),
-        is_serial=model.spec["mode"] == SERIAL,
         answers_later=spec["async_inference_config"],
-        serverless=None if serverless is None else ServerlessConfig.model_validate(serverless),
+        serverless=serverless,
     )
 
 
-def _containers(
-    endpoint: store.Stored,
-    variant: Mapping[str, Any],
+def _worker(
     model: store.Stored,
     models: Mapping[str, store.Stored],
-) -> tuple[DesiredVariant, ...]:
-    """Return a variant's containers; of a pipeline, the first reads requests, the last answers."""
-    named = containers_of(model.spec)
-    found = [
-        replace(_desired(endpoint, {**variant, "model_name": name}, models), name=hostname)
-        for hostname, name in named.items()
-    ]
-    if model.spec["mode"] == SERIAL:
-        last = len(found) - 1
-        return tuple(
-            replace(
-                one,
-                signature=one.signature if number == 0 else None,
-                positive=one.positive if number == last else None,
+    signature: str | None,
+    positive: str | None,
+    container: str = "",
+) -> WorkerSpec:
+    """Return what the workers of a model are started with, or of each of its containers."""
+    spec, description = model.spec, model.made.get("description") or {}
+    if named := containers_of(spec):
+        is_serial, hosts = spec["mode"] == SERIAL, list(named)
+        # Of a pipeline, the first one reads requests, and the last one answers.
+        parts = tuple(
+            (
+                host,
+                _worker(
+                    models[key_of("Model", name)],
+                    models,
+                    signature if host == hosts[0] or not is_serial else None,
+                    positive if host == hosts[-1] or not is_serial else None,
+                    host,
+                ),
             )
-            for number, one in enumerate(found)
+            for host, name in named.items()
         )
-    return tuple(found)
-
-
-def _many(model: store.Stored, signature: str | None) -> ManyModels | None:
-    spec = model.spec
+        # Which of them reads what is their own matter.
+        return WorkerSpec(
+            "", name=model.name, containers=parts, is_serial=is_serial, reads_bodies=True
+        )
+    command, memory = command_of(spec)
+    worker = WorkerSpec(
+        model.made.get("file", ""),
+        trust_pickle=model.made["trust_pickle"],
+        signature=signature,
+        positive=positive,
+        name=model.name,
+        command=command,
+        memory_bytes=memory,
+        reads_bodies=description.get("kind") == "bodies",  # Description.kind
+        container=container,
+    )
     if spec["mode"] != MULTI_MODEL:
-        return None
-    return ManyModels(
-        prefix=spec["model_data_prefix"],
-        memory_limit_mb=spec["memory_limit_mb"],
-        disk_limit_mb=spec["disk_limit_mb"],
+        return worker
+    return replace(
+        worker,
+        path=spec["model_data_prefix"],
+        many_memory_mb=spec["memory_limit_mb"],
+        many_disk_mb=spec["disk_limit_mb"],
         # Without a signature nothing is said of what they take and answer.
         like=None if signature is None else model.made["description"],
+        reads_bodies=worker.reads_bodies or signature is None or model.made["description"] is None,
     )
 
 

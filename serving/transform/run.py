@@ -22,8 +22,8 @@ from driftline.database.engine import read_connection
 from driftline.database.leases import repeating
 from driftline.errors import DriftlineError, InputError, UnavailableError, UndecidedError
 from driftline.serving.hosting.child import WorkerLostError
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.reach import Reach
+from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.tables import transform_jobs, transform_queue
 from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.definition import JobStatus

@@ -24,8 +24,8 @@ from driftline.serving.bodies.rows import Columns, read_columns
 from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.child import WorkerLostError
 from driftline.serving.hosting.pool import NoWorkerError, Pool, describe_model
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.reach import Reach
+from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.json_path import PathError
 from driftline.serving.transform.parquet import TableAssembly, read_schema, signature_of_schema

@@ -150,7 +150,7 @@ def transform(
     from pydantic import ValidationError
 
     from driftline.serving.hosting.formats.table import find_model, require_trusted
-    from driftline.serving.hosting.worker_spec import WorkerSpec
+    from driftline.serving.resources.worker_spec import WorkerSpec
     from driftline.serving.transform.definition import TransformJobSpec
     from driftline.serving.transform.scoring import score_here
     from driftline.validation import told

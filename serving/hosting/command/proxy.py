@@ -35,7 +35,7 @@ from driftline.serving.hosting.frames import (
     respond,
     send_last,
 )
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 

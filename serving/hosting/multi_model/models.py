@@ -28,7 +28,7 @@ from driftline.serving.hosting.worker import (
     expected_rows,
     load,
 )
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 FILE_FACTOR = 1.5
 # What the smallest model takes beside its numbers: the predictor and its names.

@@ -14,7 +14,7 @@ from driftline.serving.hosting import child as child_module
 from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.child import Child, LateError, WorkerLostError
 from driftline.serving.hosting.pool import Pool
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.serving.conftest import MODULES
 
 

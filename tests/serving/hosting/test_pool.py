@@ -12,7 +12,7 @@ from driftline.serving.hosting.admission import BusyError, Limits, TimedOutError
 from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
 from driftline.serving.hosting.pool import Pool, describe_model
 from driftline.serving.hosting.worker_output import LogFile, read_lines
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 
 class Loop:

@@ -23,8 +23,8 @@ from driftline.capture.tap.target import CaptureTarget
 from driftline.serving.hosting.admission import Limits
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.endpoints import DesiredVariant
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 ROW = "UA,EWR,1400,39.02"
 HEADER = "x-amzn-invoked-production-variant"
@@ -42,7 +42,7 @@ def variant(name: str, weight: float = 1.0, **more: Any) -> dict[str, Any]:
 
 def served(*weights: float) -> ServedEndpoint:
     """Return an endpoint of variants "0", "1", … that nobody starts."""
-    one = DesiredVariant("flights", "0", 1.0, "m", "f", False, None, None, None, None, False, 1)
+    one = DesiredVariant("flights", "0", 1.0, WorkerSpec("f"), None, None, False, 1)
     return ServedEndpoint.of(
         Route(
             replace(one, name=str(number), weight=weight),

@@ -4,12 +4,12 @@ import sys
 
 from driftline.serving.hosting import worker
 from driftline.serving.hosting.frames import FrameReader, pack
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 MAIN = """
 import sys
 from driftline.serving.hosting.worker import main
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 main(int(sys.argv[1]), WorkerSpec(sys.argv[2], trust_pickle=True))
 """
 

@@ -19,7 +19,7 @@ from driftline.serving.hosting.worker_output import (
     OutputReader,
     read_lines,
 )
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.serving.conftest import MODULES
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)

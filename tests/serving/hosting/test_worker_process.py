@@ -18,8 +18,8 @@ from sklearn.ensemble import RandomForestClassifier
 from driftline.orphans import children
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels, open_model
 from driftline.serving.hosting.worker_process import PASSED_ON, fork_server, start_worker
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.model_files import model_digest
+from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.servers.commands import talking
 
 MODELS = Path(__file__).parents[2] / "fixtures" / "serving"
@@ -120,7 +120,7 @@ def test_one_that_a_model_stopped_is_replaced_when_a_worker_has_to_end(started, 
 SERVER = """
 import socket, sys
 from driftline.serving.hosting.worker_process import start_worker
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 ours, theirs = socket.socketpair()
 spec = WorkerSpec(FILE, trust_pickle=True)
 started = [start_worker(spec, theirs) for _ in range(2)]

@@ -12,9 +12,9 @@ from driftline.serving.hosting.admission import Limits, TimedOutError
 from driftline.serving.hosting.child import Reply, WorkerLostError
 from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import NoWorkerError
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.metrics.traffic import Answered
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 SCOPE = {
     "type": "http", "method": "POST", "path": "/endpoints/flights/invocations",
@@ -39,8 +39,8 @@ class Stage:
 def ask(pool: Any) -> tuple[Answered, list[dict[str, Any]]]:
     """Return what is counted, and what is sent."""
     desired = SimpleNamespace(
-        endpoint="flights", name="all", answers_later=None, reads_bodies=False,
-        trust_event_time=False, many=None,
+        endpoint="flights", name="all", answers_later=None, worker=WorkerSpec("f"),
+        trust_event_time=False,
     )  # fmt: skip
     route = SimpleNamespace(desired=desired, pool=pool, target_model=lambda *_: None)
     reconciler = SimpleNamespace(served=lambda _: SimpleNamespace(by_weight=lambda _: route))

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from driftline.capture.tables.dataset import Dataset
-from driftline.serving.hosting.worker_spec import WorkerSpec
 from driftline.serving.resources.endpoints import signature_of
 from driftline.serving.resources.reach import Reach
+from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.tables import transform_queue
 from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.definition import TransformJobSpec

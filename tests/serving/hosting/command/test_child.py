@@ -19,7 +19,7 @@ from driftline.serving.hosting.admission import Limits
 from driftline.serving.hosting.child import Child, LoadError, WorkerLostError
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.worker_output import LogFile, read_lines
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 PROGRAM = Path(__file__).parents[3] / "fixtures" / "serving" / "container.py"
 
@@ -141,7 +141,7 @@ def test_nothing_is_left_of_it_when_the_server_is_killed(launch, tmp_path, until
     script = (
         "import asyncio, json, math, sys, threading\n"
         "from driftline.serving.hosting.child import Child\n"
-        "from driftline.serving.hosting.worker_spec import WorkerSpec\n"
+        "from driftline.serving.resources.worker_spec import WorkerSpec\n"
         "async def act():\n"
         "    given = json.loads(sys.argv[1])\n"
         "    launch = WorkerSpec(**{**given, 'command': tuple(given['command'])})\n"
@@ -210,7 +210,7 @@ def test_a_pool_replaces_a_command_that_crashed_and_answers_all_others(launch, l
 def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
     script = (
         "import json, socket, sys\n"
-        "from driftline.serving.hosting.worker_spec import WorkerSpec\n"
+        "from driftline.serving.resources.worker_spec import WorkerSpec\n"
         "from driftline.serving.hosting.command import proxy\n"
         "proxy.PING_EVERY_S = 0.1\n"
         "spec = WorkerSpec(**json.loads(sys.argv[2]))\n"

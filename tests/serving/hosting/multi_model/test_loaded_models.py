@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from driftline.serving.hosting.frames import FrameReader
 from driftline.serving.hosting.multi_model.models import LoadedModels, Models, TooLargeError
 from driftline.serving.hosting.worker import Memory
-from driftline.serving.hosting.worker_spec import WorkerSpec
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 SIZE = 1 << 20
 
