@@ -53,7 +53,6 @@ def test_a_monitor_fills_in_namespace_dimensions_and_period(engine):
     ("kind", "metric", "namespace"),
     [
         ("data-quality", "feature_baseline_drift_dep_time", "data-metrics"),
-        ("model-quality", "f2", "model-metrics"),
         ("bias", "DPPL", "bias-metrics"),
         ("attribution", "ndcg", "explainability-metrics"),
     ],

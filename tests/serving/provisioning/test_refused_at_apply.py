@@ -88,15 +88,3 @@ def test_a_folder_above_the_systems_is_no_data(installation: Installation, place
     assert [one.status_code for one in answers] == [400, 400]
     assert all("system" in one.json()["error"]["message"] for one in answers)
     assert time.monotonic() - began < 20
-
-
-def test_too_little_data_is_a_conflict_that_asking_again_does_not_mend(
-    installation: Installation,
-) -> None:
-    installation.apply(_monitor("km >= 0"))
-    window = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-14T02:00:00Z"}
-
-    answer = installation.request("POST", "/api/v1/monitors/watch/baseline", json=window)
-
-    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "undecided")
-    assert "retry-after" not in answer.headers

@@ -36,15 +36,10 @@ def test_only_inputs_are_taken_and_outputs_are_the_models():
 
 
 def test_the_references_names_for_outputs_are_kept():
-    declared = Signature(
-        INPUTS,
-        (
-            Column("p_late", "probability", "double", "probability", classes=("1",)),
-            Column("said", "prediction", "int64", "prediction"),
-        ),
-    )
+    probability = Column("p_late", "probability", "double", "probability", classes=("1",))
+    prediction = Column("said", "prediction", "int64", "prediction")
 
-    found = endpoint_signature(declared, BINARY)
+    found = endpoint_signature(Signature(INPUTS, (probability, prediction)), BINARY)
 
     assert [(one.name, one.column) for one in found.outputs] == [
         ("said", "prediction"),
@@ -93,14 +88,9 @@ def test_a_model_with_other_columns_is_refused_by_their_names():
         endpoint_signature(Signature(INPUTS), {**BINARY, "feature_names": ["a", "c"]})
     with pytest.raises(InputError, match="takes 3 columns, the signature has 2"):
         endpoint_signature(Signature(INPUTS), {**BINARY, "feature_names": None, "feature_count": 3})
+    two = tuple(Column(f"p{i}", f"probability_{i}", "double", "probability") for i in "01")
     with pytest.raises(InputError, match="names 2 columns of role probability"):
-        endpoint_signature(
-            Signature(
-                INPUTS,
-                tuple(Column(f"p{i}", f"probability_{i}", "double", "probability") for i in "01"),
-            ),
-            BINARY,
-        )
+        endpoint_signature(Signature(INPUTS, two), BINARY)
 
 
 def test_a_change_of_type_is_a_new_version_and_a_new_column():
