@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import threading
+from contextlib import suppress
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ def stop_with_parent(descriptor: int) -> None:
     """Stop this process when the parent is gone, however it went: it holds the other end."""
 
     def wait() -> None:
-        os.read(descriptor, 1)
+        with suppress(ConnectionResetError):  # What this one has sent was not read to its end.
+            os.read(descriptor, 1)
         log.warning("the process that started this one is gone; stopping")
         os.kill(os.getpid(), signal.SIGTERM)
 
