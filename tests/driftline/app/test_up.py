@@ -1,5 +1,10 @@
 """The supervisor: whatever happens to a log, the process that writes it goes on."""
 
+import select
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,3 +87,19 @@ def test_a_store_is_made_for_its_user_alone_by_whichever_command(
     made = [*tmp_path.rglob("*")]
     assert made
     assert [str(one) for one in made if one.stat().st_mode & 0o077] == []
+
+
+def test_a_process_stops_with_the_one_that_never_heard_that_it_is_ready() -> None:
+    code = (
+        "import os, sys, time; from driftline.app.stopping import stop_with_parent\n"
+        "link = int(sys.argv[1]); stop_with_parent(link); os.write(link, b'1'); time.sleep(60)"
+    )
+    ours, theirs = socket.socketpair()
+    with theirs:
+        link = theirs.fileno()
+        process = subprocess.Popen([sys.executable, "-c", code, str(link)], pass_fds=[link])
+    assert select.select([ours], [], [], 60)[0]
+
+    ours.close()
+
+    assert process.wait(60) == -signal.SIGTERM
