@@ -72,6 +72,19 @@ def read_csv(wanted: Wanted, indices: np.ndarray, contents: pa.BinaryArray) -> N
         _read_carefully(reading, indices, contents, sorted(careful), answers)
 
 
+def read_clean(text: bytes, columns: Sequence[Column], max_rows: int) -> list[Coerced] | None:
+    """Read one body whose lines hold a plain field for each column; None for any other."""
+    layout = _Layout(pa.array([text], pa.binary()))
+    is_usable = (
+        layout.line_counts[0] <= max_rows
+        and layout.clean_widths()[0] == len(columns)
+        and not layout.may_be_header([column.name for column in columns])[0]
+    )
+    found = _parse(layout.text, len(columns), columns) if is_usable else None
+    is_whole = found is not None and len(found[0].values) == layout.line_counts[0]
+    return found if is_whole else None
+
+
 def _read_carefully(
     reading: Reading,
     indices: np.ndarray,
