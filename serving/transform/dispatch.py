@@ -40,15 +40,18 @@ class TransformJobs:
         self._owner = str(uuid.uuid4())
         self._running: dict[str, tuple[Popen[bytes], asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def look(self) -> None:
-        """Look for jobs now: one was created."""
-        self._wake.set()
+        """Look for jobs now, since one was created; may be called in any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     async def run(self) -> None:
         """Start processes for jobs that are free, for ever."""
         if self._context.start_transform is None:
             return
+        self._loop = asyncio.get_running_loop()
         failures = FailedPasses(log, "transforms")
         while True:
             with failures.noted(SQLAlchemyError, OSError):
