@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 from sqlalchemy import (
     Connection,
@@ -156,9 +156,17 @@ class Execution:
                 return f"{VIOLATED}: Job completed successfully with {count} violations."
         return self.status
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields, and how the run ended."""
-        return {**asdict(self), "exit_message": self.exit_message}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedExecution(Execution):
+    """One run as it is shown: also how it ended."""
+
+    exit_message: str = field()
+
+    @classmethod
+    def of(cls, run: Execution, **more: Any) -> Self:  # noqa: ANN401 - fields of a subclass
+        """Return a run as it is shown."""
+        return cls(**asdict(run), exit_message=run.exit_message, **more)
 
 
 # Without what was told, for later windows, and what is read of one execution at a time.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -15,7 +18,6 @@ from driftline.database.paging import place_of
 from driftline.serving.operations.registry import (
     PAGE,
     End,
-    Json,
     Latest,
     Limit,
     Page,
@@ -29,20 +31,39 @@ from driftline.serving.operations.registry import (
 from driftline.serving.operations.services import Services
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Who asks."""
+
+    subject: str
+    via: str
+    roles: Sequence[Role]
+    endpoints: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A token that was made, with its secret."""
+
+    name: str
+    roles: Sequence[Role]
+    endpoints: Sequence[str] | None
+    expires_at: datetime | None
+    token: str
+
+
 @operation("GET /whoami", role="anyone", command="whoami")
-async def whoami(services: Services) -> Json:
+async def whoami(services: Services) -> Caller:
     """Show who the server takes you for, with which roles, for which endpoints (null: all).
 
     Example: driftline whoami
     """
     principal = CURRENT.get()
     endpoints = principal.endpoints
-    return {
-        "subject": principal.subject,
-        "via": principal.via,
-        "roles": sorted(principal.roles),
-        "endpoints": None if endpoints is None else sorted(endpoints),
-    }
+    return Caller(
+        principal.subject, principal.via, sorted(principal.roles),
+        None if endpoints is None else sorted(endpoints),
+    )  # fmt: skip
 
 
 @operation(
@@ -74,7 +95,7 @@ def create_token(
     ],
     endpoints: Annotated[list[str] | None, "The only endpoints that it is for; else all."] = None,
     expires_at: Annotated[Time | None, "When it ends; else when it is revoked."] = None,
-) -> Json:
+) -> NewToken:
     """Make a token; the answer alone shows its secret."""
     now = services.context.now()
     end = expires_at and expires_at.isoformat()
@@ -85,7 +106,7 @@ def create_token(
             endpoints=endpoints, expires_at=expires_at,
         )  # fmt: skip
         log.record(connection, "create", f"Token/{name}", now, after=after)
-    return {**after, "token": secret}
+    return NewToken(name, roles, endpoints, expires_at, secret)
 
 
 @operation("DELETE /tokens/{name}", role="admin", notes_itself=True, command="token revoke")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
@@ -14,6 +15,7 @@ from pydantic import Field
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.monitors.executions import (
+    EndedExecution,
     Execution,
     Status,
     get_execution,
@@ -28,13 +30,12 @@ from driftline.monitors.run.contributing_rows import (
     read_report,
 )
 from driftline.monitors.run.progress import log_of
-from driftline.monitors.sagemaker.execution_summary import as_summary
+from driftline.monitors.sagemaker.execution_summary import Summary, as_summary
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_monitor
 from driftline.serving.operations.registry import (
     PAGE,
     End,
-    Json,
     Latest,
     Page,
     PageToken,
@@ -48,6 +49,30 @@ from driftline.serving.resources.endpoints import require_signature
 Id = Annotated[str, "The execution's id."]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DescribedExecution(EndedExecution):
+    """One run of a monitor, what it read, and what boto3 says of one."""
+
+    inputs: Mapping[str, Any] | None
+    sagemaker: Summary
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a run's log."""
+
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows behind a violation."""
+
+    columns: Sequence[str]
+    rows: Sequence[Mapping[str, Any]]
+
+
 @operation("GET /monitors/{name}/executions", role="viewer")
 def executions(
     services: Services,
@@ -57,7 +82,7 @@ def executions(
     end: End = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Page[Execution]:
+) -> Page[EndedExecution]:
     """List the executions of a monitor, newest window first; windows that begin in a span."""
     with read_connection(services.context.engine) as connection:
         monitor = known_monitor(connection, name)
@@ -65,23 +90,25 @@ def executions(
             connection, monitor, statuses=status, start=start, end=end,
             after=place_of(next_token, datetime, datetime, str), limit=limit + 1,
         )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.window_start, one.started_at, one.id))
+    page = page_of(found, limit, lambda one: (one.window_start, one.started_at, one.id))
+    return page.map(EndedExecution.of)
 
 
 @operation("GET /executions/{execution_id}", role="viewer")
-def execution(services: Services, execution_id: Id) -> Json:
+def execution(services: Services, execution_id: Id) -> DescribedExecution:
     """Return one execution, what it read, and what boto3 says of one."""
     with read_connection(services.context.engine) as connection:
         found = get_execution(connection, execution_id)
         inputs = inputs_of(connection, found.id)
-    return {**found.as_dict(), "inputs": inputs, "sagemaker": as_summary(found)}
+    return DescribedExecution.of(found, inputs=inputs, sagemaker=as_summary(found))
 
 
 @operation("GET /executions/{execution_id}/log", role="viewer")
-def execution_log(services: Services, execution_id: Id) -> list[Json]:
+def execution_log(services: Services, execution_id: Id) -> list[LogLine]:
     """Return the log of an execution: its stages and counts, never values of rows."""
     with read_connection(services.context.engine) as connection:
-        return [*log_of(connection, get_execution(connection, execution_id).id)]
+        found = log_of(connection, get_execution(connection, execution_id).id)
+    return [LogLine(datetime.fromisoformat(one["at"]), one["text"]) for one in found]
 
 
 # Reports hold frequent values of the rows.
@@ -101,11 +128,11 @@ def first_rows(
         int, Field(ge=0, description="The violation's place in the report, from 0.")
     ] = 0,
     limit: Annotated[int, Field(ge=1, le=1000, description="So many at most.")] = 50,
-) -> Json:
+) -> Rows:
     """Return the first rows behind a violation, the offending column in front."""
     rows = _contributing(services.context, execution_id, violation)
     found = matching_rows(rows.batches(), rows.blamed[0].predicate, limit=limit)
-    return {"columns": found.column_names, "rows": found.to_pylist()}
+    return Rows(found.column_names, found.to_pylist())
 
 
 @operation(

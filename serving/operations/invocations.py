@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from starlette.datastructures import Headers
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
-from driftline.serving.asynchronous.queue import get_request
+from driftline.serving.asynchronous.queue import AsyncStatus, get_request
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -24,7 +25,6 @@ from driftline.serving.hosting.worker_output import read_lines
 from driftline.serving.operations.authorization import of_endpoint, of_new_endpoint
 from driftline.serving.operations.registry import (
     PAGE,
-    Json,
     Latest,
     Page,
     PageToken,
@@ -51,10 +51,38 @@ def _header(name: str, about: str, **limits: Any) -> Any:  # noqa: ANN401 - Fast
     return Header(alias=f"x-amzn-sagemaker-{name}", description=about, **limits)
 
 
-_SHOWN = (
-    "inference_id", "status", "failure_reason", "input_location", "output_location",
-    "failure_location", "attempts", "received_at", "expires_at", "ended_at",
-)  # fmt: skip
+@dataclass(frozen=True)
+class Accepted:
+    """An asynchronous invocation that was accepted."""
+
+    InferenceId: str
+
+
+@dataclass(frozen=True)
+class AsyncInvocation:
+    """What came of an asynchronous invocation, or that it waits."""
+
+    inference_id: str
+    status: AsyncStatus
+    failure_reason: str | None
+    input_location: str | None
+    output_location: str
+    failure_location: str
+    attempts: int
+    received_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class PrintedLine:
+    """A line that a worker has printed; its process, by number."""
+
+    time: datetime
+    variant: str
+    container: str
+    worker: int
+    message: str
 
 
 @operation(
@@ -119,7 +147,7 @@ async def invoke_async(
             pattern=r"^[a-zA-Z0-9!_.*'()/-]+$",
         ),
     ] = None,
-) -> Response:
+) -> Annotated[Response, Accepted]:
     """Accept an invocation, of a body or of a file, and answer it later by a file.
 
     As InvokeEndpointAsync does: the headers of the answer say where it will lie.
@@ -162,13 +190,15 @@ def async_invocation(
     services: Services,
     name: Annotated[str, "The endpoint's name."],
     inference_id: Annotated[str, "The id that the request was accepted with."],
-) -> Json:
+) -> AsyncInvocation:
     """Return what came of an asynchronous invocation, or that it waits."""
     endpoint = services.reconciler.endpoint(name)
     known = name if endpoint is None else endpoint.name
     with read_connection(services.context.engine) as connection:
         found = get_request(connection, known, inference_id)
-    return {name: getattr(found, name) for name in _SHOWN}
+    return AsyncInvocation(
+        **{one.name: getattr(found, one.name) for one in fields(AsyncInvocation)}
+    )
 
 
 def _headers(sent: Headers) -> dict[str, str]:
@@ -222,9 +252,6 @@ def _config(reconciler: EndpointReconciler, name: str) -> tuple[str, Any]:
     return served.name, config
 
 
-_LINE = ("time", "variant", "container", "worker", "message")
-
-
 @operation("GET /logs", role="viewer", of=("endpoint", of_endpoint))
 def logs(
     services: Services,
@@ -233,7 +260,7 @@ def logs(
     since: Annotated[Time | None, "Begin here; included."] = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Page[Json]:
+) -> Page[PrintedLine]:
     """List what the workers of an endpoint have printed, the newest line first.
 
     Lines that were printed on the machine of the server that answers; the oldest are deleted.
@@ -249,7 +276,7 @@ def logs(
         before=None if before is None else (before[0], before[1]),  # type: ignore[arg-type]
     )  # fmt: skip
     return page_of(found, limit, lambda one: (one.time, one.file)).map(
-        lambda one: {name: getattr(one, name) for name in _LINE}
+        lambda one: PrintedLine(one.time, one.variant, one.container, one.worker, one.message)
     )
 
 

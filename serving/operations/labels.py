@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Annotated
 
@@ -14,9 +14,9 @@ from pydantic import Field
 from driftline.baseline import store as baselines
 from driftline.capture.labels.files import read_label_body
 from driftline.capture.labels.labelling import Labels
-from driftline.capture.labels.labels import LABEL_SCHEMA, put
+from driftline.capture.labels.labels import LABEL_SCHEMA, LabelCounts, put
 from driftline.capture.labels.records import LabelNames
-from driftline.capture.labels.report import label_report
+from driftline.capture.labels.report import DayCoverage, LabelReport, label_report
 from driftline.database.engine import read_connection
 from driftline.monitors.kind import find_kind
 from driftline.monitors.run.captured_window import labels_of
@@ -25,12 +25,35 @@ from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
 from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.captures import Endpoint
-from driftline.serving.operations.registry import Json, RawBody, operation
+from driftline.serving.operations.registry import RawBody, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 
 # Loads of one server wait for each other here rather than at the table.
 _turn = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded(LabelCounts):
+    """The counts of one load of labels, by outcome."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelDay(DayCoverage):
+    """Label coverage of a day of event time (UTC)."""
+
+    share: float | None = field()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointLabels(LabelReport):
+    """The label coverage of an endpoint, and the type of its labels."""
+
+    endpoint: str
+    type: str | None
+    days: tuple[LabelDay, ...] = field()
 
 
 @operation(
@@ -52,7 +75,7 @@ def put_truth(
     row_index: Annotated[
         str, Query(min_length=1, description="The column with the row's place in its request.")
     ] = "row_index",
-) -> Json:
+) -> Loaded:
     """Store the labels of a body, all or none; of several for one row the last one counts.
 
     application/jsonlines: records of SageMaker (groundTruthData, eventMetadata.eventId), or
@@ -66,7 +89,7 @@ def put_truth(
     labels = pa.concat_tables([LABEL_SCHEMA.empty_table(), *tables])
     with _turn:
         counts = put(services.context.root, endpoint, labels, services.context.now)
-    return {"endpoint": endpoint, **asdict(counts)}
+    return Loaded(**asdict(counts), endpoint=endpoint)
 
 
 @operation(
@@ -81,7 +104,7 @@ def truth_report(
     last: Annotated[
         date | None, Field(alias="to", description="Last day to list; else all.")
     ] = None,
-) -> Json:
+) -> EndpointLabels:
     """Show how labels and captured rows fit: coverage by day, delays, what fits nothing.
 
     Labels whose id nothing that was captured has so far, rows with different labels, labels for
@@ -95,8 +118,8 @@ def truth_report(
     found = label_report(
         services.context.root, endpoint, kind, are_amounts=are_amounts, first=first, last=last
     )
-    days = [{**asdict(day), "share": day.share} for day in found.days]
-    return {"endpoint": endpoint, **asdict(found), "days": days, "type": kind}
+    days = tuple(LabelDay(**asdict(day), share=day.share) for day in found.days)
+    return EndpointLabels(**(asdict(found) | {"days": days}), endpoint=endpoint, type=kind)
 
 
 def _labels(context: ServerContext, endpoint: str) -> Labels | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import Request
@@ -25,7 +26,6 @@ from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.http.responses import TooLargeError
 from driftline.serving.operations.registry import (
     JSON,
-    Json,
     Limit,
     Page,
     PageToken,
@@ -47,8 +47,32 @@ Dimensions = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class Added:
+    """How many datapoints were added; 0 where the same call came before."""
+
+    stored: int
+
+
+@dataclass(frozen=True)
+class ListedMetric:
+    """One metric."""
+
+    namespace: str
+    metric_name: str
+    dimensions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class MetricStatistics:
+    """Statistics, one entry a period and unit: timestamp, unit, and what was asked for."""
+
+    label: str
+    datapoints: Sequence[Mapping[str, Any]]
+
+
 @operation("POST /metrics", role="ingest", takes=(JSON,))
-def put_metrics(services: Services, request: Request, body: RawBody) -> Json:
+def put_metrics(services: Services, request: Request, body: RawBody) -> Added:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 
     The body is PutMetricData's, at most 1 MB, gzip allowed; the id stands in the header
@@ -65,7 +89,7 @@ def put_metrics(services: Services, request: Request, body: RawBody) -> Json:
     points, request_id = read_put(found, now), next(filter(None, named), None)
     with services.context.engine.begin() as connection:
         stored = add(connection, points, request_id, digest=digest_of(found), now=now)
-    return {"stored": stored}
+    return Added(stored)
 
 
 @operation(
@@ -88,7 +112,7 @@ def metrics(
     ] = None,
     limit: Limit = questions.PAGE_MAX,
     next_token: PageToken = None,
-) -> Page[Json]:
+) -> Page[ListedMetric]:
     """List metrics that had data in the last two weeks, as ListMetrics does.
 
     Example: driftline metric list --namespace AWS/SageMaker --dimension EndpointName=flights
@@ -100,10 +124,7 @@ def metrics(
             dimensions=[(key, value if sign else None) for key, sign, value in wanted],
             only_recent=recently_active is not None, next_token=next_token, limit=limit,
         )  # fmt: skip
-    items = [
-        {"namespace": one.namespace, "metric_name": one.name, "dimensions": one.dimensions}
-        for one in page.metrics
-    ]
+    items = [ListedMetric(one.namespace, one.name, one.dimensions) for one in page.metrics]
     return Page(items, page.next_token)
 
 
@@ -149,7 +170,7 @@ def metric_statistics(
     ] = (),
     dimensions: Annotated[Dimensions | None, "All that the metric has."] = None,
     unit: Annotated[str | None, "Only datapoints of this unit."] = None,
-) -> Json:
+) -> MetricStatistics:
     """Return statistics of one metric, period by period and unit by unit.
 
     As GetMetricStatistics does; one statistic at least must be named.
@@ -161,7 +182,7 @@ def metric_statistics(
     with read_connection(services.context.engine) as connection:
         found = questions.metric_statistics(connection, asked, services.context.now())
     points = [{**one, "timestamp": iso(one["timestamp"])} for one in found]
-    return {"label": metric_name, "datapoints": points}
+    return MetricStatistics(metric_name, points)
 
 
 def _inflated(body: bytes, encoding: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Literal
@@ -23,7 +23,7 @@ from driftline.monitors.annotations.store import get_annotation, list_annotation
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
 from driftline.monitors.backtest.spans import spans_of
-from driftline.monitors.executions import Execution
+from driftline.monitors.executions import EndedExecution, Execution
 from driftline.monitors.run import annotating
 from driftline.monitors.run.annotating import Marked, judged_window
 from driftline.monitors.run.backfill import (
@@ -33,9 +33,9 @@ from driftline.monitors.run.backfill import (
     missed_windows,
     queue,
 )
-from driftline.monitors.run.cancel import Cancelled, cancel, pending
+from driftline.monitors.run.cancel import Cancelled, Pending, cancel, pending
 from driftline.monitors.run.execution import Job, run
-from driftline.monitors.run.progress import list_runs
+from driftline.monitors.run.progress import RunState, list_runs
 from driftline.serving.known import declared_monitor, known_monitor
 from driftline.serving.operations.registry import (
     ID_MAX,
@@ -64,8 +64,29 @@ Again = Annotated[bool, "Run also those that were run before; unchanged rows sta
 Author = Annotated[str, Field(min_length=1, max_length=TEXT_MAX, description="Who says so.")]
 
 
+@dataclass(frozen=True)
+class Backfilled:
+    """What was run of a span, and what is left of it."""
+
+    items: Sequence[EndedExecution]
+    already_run: int
+    left_to_schedule: int
+    left: int
+    next: datetime | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is being judged, and what waits."""
+
+    items: Sequence[RunState]
+    pending: Sequence[Pending]
+
+
 @operation("POST /monitors/{name}/run", role="operator", command="monitor run")
-def run_monitor(services: Services, name: Name, start: Start = None, end: End = None) -> Execution:
+def run_monitor(
+    services: Services, name: Name, start: Start = None, end: End = None
+) -> EndedExecution:
     """Run a monitor on one window now; running the same rows again changes nothing.
 
     Without a window it is the last whole one of its schedule. Rows that wait in the spool (10 s at
@@ -75,13 +96,13 @@ def run_monitor(services: Services, name: Name, start: Start = None, end: End = 
     """
     definition = declared_monitor(services.context, name)
     window = _span(start, end) or last_window(definition, services.context.now())
-    return run(services.job(definition, window))
+    return EndedExecution.of(run(services.job(definition, window)))
 
 
 @operation("POST /monitors/{name}/backfill", role="operator")
 def backfill_monitor(
     services: Services, name: Name, start: From, end: To, again: Again = False
-) -> Json:
+) -> Backfilled:
     """Run windows of a span that the schedule has passed and that were not run, oldest first.
 
     Answers after some seconds; `next` says from when to ask again, until it is null.
@@ -96,13 +117,10 @@ def backfill_monitor(
         job = services.job(definition, missed.windows[0])
         ran = _run_some(job, missed.windows)
     left = missed.windows[len(ran) :]
-    return {
-        "items": ran,
-        "already_run": missed.ran_count,
-        "left_to_schedule": missed.live_count,
-        "left": len(left),
-        "next": left[0].start if left else None,
-    }
+    return Backfilled(
+        [*map(EndedExecution.of, ran)], missed.ran_count, missed.live_count, len(left),
+        left[0].start if left else None,
+    )  # fmt: skip
 
 
 @operation("POST /monitors/{name}/queue", role="operator")
@@ -146,12 +164,12 @@ def cancel_monitor(
 
 
 @operation("GET /monitors/{name}/progress", role="viewer")
-def progress(services: Services, name: Name) -> Json:
+def progress(services: Services, name: Name) -> Progress:
     """List the windows that are being judged, for two seconds at least, and their logs."""
     context, definition = services.context, declared_monitor(services.context, name)
     with read_connection(context.engine) as connection:
         found = list_runs(connection, definition.name)
-    return {"items": found, "pending": pending(context.engine, definition, context.now())}
+    return Progress(found, pending(context.engine, definition, context.now()))
 
 
 @operation("POST /monitors/{name}/backtest", role="operator")

@@ -271,6 +271,8 @@ class Operation:
 
 def _form_of(kind: Any) -> Any:  # noqa: ANN401 - a type
     origin = get_origin(kind)
+    if origin is Annotated:  # A response that is made by hand, and the form of its body.
+        return get_args(kind)[1]
     if origin in (list, Page):
         inner = _form_of(get_args(kind)[0])
         return (Items if origin is list else Page)[inner]

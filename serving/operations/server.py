@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi.responses import JSONResponse, Response
@@ -14,12 +15,20 @@ from driftline.serving.operations.registry import Json, operation
 from driftline.serving.operations.services import Services
 
 
+@dataclass(frozen=True)
+class Installation:
+    """A server's installation."""
+
+    id: str
+    storage: str
+
+
 @operation("GET /installation", role="anyone")
-def installation(services: Services) -> Json:
+def installation(services: Services) -> Installation:
     """Return the id of this server's installation, and where it stores its data."""
     with read_connection(services.context.engine) as connection:
         found = connection.execute(select(tables.installation.c.id)).scalar_one()
-    return {"id": found, "storage": services.context.root}
+    return Installation(found, services.context.root)
 
 
 @operation("GET //healthz", role="anyone")

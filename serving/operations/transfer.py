@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Query, Request
@@ -14,8 +14,9 @@ from sqlalchemy import Connection
 
 from driftline.capture.erasure.erasures import erasure_counts
 from driftline.capture.events.cloudevents import read_events
-from driftline.capture.events.pairing import Expected
+from driftline.capture.events.pairing import Expected, Outcome
 from driftline.capture.sagemaker import export
+from driftline.capture.sagemaker.importing import Stored as StoredLines
 from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.tap.target import CaptureTarget, is_name
@@ -35,8 +36,8 @@ from driftline.serving.operations.captures import Endpoint
 from driftline.serving.operations.registry import (
     PAGE,
     End,
-    Json,
     Limit,
+    Page,
     PageToken,
     RawBody,
     Start,
@@ -57,20 +58,53 @@ _SENT_LINES = 256
 _turn = threading.Lock()
 
 
+@dataclass(frozen=True)
+class ImportTarget:
+    """What an import into an endpoint meets."""
+
+    endpoint: str
+    declared: bool
+    typed: bool
+    retention_days: int
+    keep_from: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported(StoredLines):
+    """The counts of capture lines: lines = imported + known + erased + those in bad."""
+
+    endpoint: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class CapturedHours(Page[export.Hour]):
+    """Hours that are over and have records, and what an export of them holds."""
+
+    endpoint: str
+    before: datetime
+    erased_from: datetime | None
+
+
+@dataclass(frozen=True)
+class Received:
+    """What became of each cloud event."""
+
+    events: int
+    outcomes: Sequence[Outcome]
+
+
 @operation("GET /endpoints/{name}/capture/import", role="ingest", of=("name", of_new_endpoint))
-def import_facts(services: Services, name: Endpoint) -> Json:
+def import_facts(services: Services, name: Endpoint) -> ImportTarget:
     """Return what an import into an endpoint meets: its signature, and the retention."""
     context = services.context
     with read_connection(context.engine) as connection:
         endpoint, is_declared = _importable(context, connection, name)
     kept = timedelta(days=context.settings.capture.retention_days)
-    return {
-        "endpoint": endpoint,
-        "declared": is_declared,
-        "typed": signature_of(context.engine, endpoint) is not None,
-        "retention_days": context.settings.capture.retention_days,
-        "keep_from": (datetime.now(UTC) - kept).date(),
-    }
+    return ImportTarget(
+        endpoint, is_declared, signature_of(context.engine, endpoint) is not None,
+        kept.days, (datetime.now(UTC) - kept).date(),
+    )  # fmt: skip
 
 
 @operation(
@@ -83,7 +117,7 @@ def import_lines(
     request: Request,
     body: RawBody,
     variant: Annotated[str, Query(description="The endpoint's variant.")] = "AllTraffic",
-) -> Json:
+) -> Imported:
     """Store capture lines of SageMaker (application/jsonlines) that are not there yet.
 
     All new ones in one commit. A line that is none is counted, with its place from 0 and the
@@ -103,7 +137,7 @@ def import_lines(
             context.root, endpoint, body.split(b"\n"), signature, variant=variant,
             redactor=context.redactor,
         )  # fmt: skip
-    return {"endpoint": endpoint, "variant": variant, **asdict(stored)}
+    return Imported(**asdict(stored), endpoint=endpoint, variant=variant)
 
 
 @operation("GET /endpoints/{name}/capture/hours", role="viewer", of=("name", of_endpoint))
@@ -115,7 +149,7 @@ def captured_hours(
     variant: Annotated[str | None, "Only of this one; else of all that are no shadows."] = None,
     limit: Limit = PAGE,
     next_token: PageToken = None,
-) -> Json:
+) -> CapturedHours:
     """List the hours that are over and have records, with what an export of them holds.
 
     Others hold nothing any more from ``erased_from`` on; null where nothing was ever erased: a
@@ -129,12 +163,10 @@ def captured_hours(
     begin = after[0] if after is not None and isinstance(after[0], datetime) else start
     found = export.captured_hours(context.root, endpoint, begin, last, variant=variant)
     rest = [one for one in found if after is None or (one.start, one.variant) > after]
-    return {
-        "endpoint": endpoint,
-        "before": last,
-        "erased_from": _erased_from(context, endpoint, start),
-        **vars(page_of(rest, limit, lambda one: (one.start, one.variant))),
-    }
+    page = page_of(rest, limit, lambda one: (one.start, one.variant))
+    return CapturedHours(
+        page.items, page.next_token, endpoint, last, _erased_from(context, endpoint, start)
+    )
 
 
 @operation(
@@ -164,7 +196,7 @@ def receive_cloudevents(
     expect: Annotated[
         Expected, Query(description="What the logger sends of each inference.")
     ] = "both",
-) -> Json:
+) -> Received:
     """Record the inferences that KServe's logger tells of; set it as the logger's url.
 
     Takes CloudEvents of type org.kubeflow.serving.inference.request and .response, in binary,
@@ -188,7 +220,7 @@ def receive_cloudevents(
         ) from error
     if "dropped" in outcomes:
         raise UnavailableError("dropped and counted: the spool takes nothing now")
-    return {"events": len(outcomes), "outcomes": outcomes}
+    return Received(len(outcomes), outcomes)
 
 
 def _target(services: Services, name: str) -> CaptureTarget:
