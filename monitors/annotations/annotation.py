@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from driftline.capture.windows.window import Window
@@ -13,6 +13,29 @@ from driftline.monitors.results.violation import JsonValue, Violation
 EXPECTED, HARMFUL, NEW_NORMAL = "expected", "harmful", "new-normal"
 VERDICTS = (EXPECTED, HARMFUL, NEW_NORMAL)
 TEXT_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An annotation as it is stored and sent."""
+
+    id: int | None
+    monitor: str
+    feature: str | None
+    check: str | None
+    window_start: datetime
+    window_end: datetime
+    until: datetime | None
+    verdict: str
+    author: str
+    reason: str
+    made_at: datetime
+    baseline_version_before: str | None
+    baseline_version_after: str | None
+    rows_from: datetime | None
+    rows_to: datetime | None
+    withdrawn_at: datetime | None
+    withdrawn_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,33 +104,34 @@ class Annotation:
         """Return the annotation as withdrawn."""
         return replace(self, withdrawn_by=by, withdrawn_at=at)
 
-    def to_row(self) -> dict[str, JsonValue | datetime]:
-        """Return the fields as stored and sent, in a fixed order."""
-        return {
-            "id": self.id,
-            "monitor": self.monitor,
-            "feature": self.feature,
-            "check": self.check,
-            "window_start": self.window.start,
-            "window_end": self.window.end,
-            "until": self.until,
-            "verdict": self.verdict,
-            "author": self.author,
-            "reason": self.reason,
-            "made_at": self.made_at,
-            "baseline_version_before": self.version_before,
-            "baseline_version_after": self.version_after,
-            "rows_from": None if self.rows is None else self.rows.start,
-            "rows_to": None if self.rows is None else self.rows.end,
-            "withdrawn_at": self.withdrawn_at,
-            "withdrawn_by": self.withdrawn_by,
-        }
+    @property
+    def mark(self) -> Mark:
+        """The annotation as stored and sent."""
+        return Mark(
+            id=self.id,
+            monitor=self.monitor,
+            feature=self.feature,
+            check=self.check,
+            window_start=self.window.start,
+            window_end=self.window.end,
+            until=self.until,
+            verdict=self.verdict,
+            author=self.author,
+            reason=self.reason,
+            made_at=self.made_at,
+            baseline_version_before=self.version_before,
+            baseline_version_after=self.version_after,
+            rows_from=None if self.rows is None else self.rows.start,
+            rows_to=None if self.rows is None else self.rows.end,
+            withdrawn_at=self.withdrawn_at,
+            withdrawn_by=self.withdrawn_by,
+        )
 
     def to_dict(self) -> dict[str, JsonValue]:
         """Return plain JSON values in a fixed order."""
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in self.to_row().items()
+            for name, value in asdict(self.mark).items()
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from driftline.monitors.tables import annotations_table, definitions
 
 def put_annotation(connection: Connection, annotation: Annotation) -> Annotation:
     """Store an annotation, unsettled, and return it with its id; older ones stay as history."""
-    values = annotation.to_row()
+    values = asdict(annotation.mark)
     values["check_type"] = values.pop("check")
     del values["id"]
     identity = connection.execute(

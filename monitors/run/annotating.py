@@ -11,9 +11,9 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, select, true
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,7 +23,7 @@ from driftline.capture.windows.window import Window
 from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError
-from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Annotation
+from driftline.monitors.annotations.annotation import EXPECTED, NEW_NORMAL, Annotation, Mark
 from driftline.monitors.annotations.store import (
     put_annotation,
     settle_annotation,
@@ -45,10 +45,6 @@ log = logging.getLogger(__name__)
 # Of an annotation that lasts: so many windows at most are judged again at once, the newest.
 MOST_AGAIN = 200
 RETRY_S = 2.0
-# What is answered of an execution.
-BRIEF = (
-    "id", "window_start", "window_end", "status", "violation_count", "failure_reason",
-)  # fmt: skip
 
 # Has a version of a baseline used in the place of another, in a transaction; returns the monitors
 # that follow.
@@ -56,20 +52,29 @@ UseVersion = Callable[[Connection, str, str, str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionBrief:
+    """One run of a monitor, in short."""
+
+    id: str
+    window_start: datetime
+    window_end: datetime
+    status: str
+    violation_count: int
+    failure_reason: str | None
+
+    @classmethod
+    def of(cls, run: Execution) -> Self:
+        """Return a run in short."""
+        return cls(**{one.name: getattr(run, one.name) for one in fields(cls)})
+
+
+@dataclass(frozen=True, slots=True)
 class Marked:
     """An annotation, and what it changed."""
 
-    mark: Annotation
+    mark: Mark
     monitors: list[str]  # Use another version of the baseline from their next window on.
-    executions: list[Execution]  # Of the windows that were judged again.
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what is answered of it."""
-        return {
-            "mark": self.mark.to_dict(),
-            "monitors": self.monitors,
-            "executions": [{key: getattr(one, key) for key in BRIEF} for one in self.executions],
-        }
+    executions: list[ExecutionBrief]  # Of the windows that were judged again.
 
 
 def judged_window(engine: Engine, definition: MonitorDefinition, text: str) -> Window:
@@ -107,7 +112,7 @@ def mark_window(job: Job, mark: Annotation, use: UseVersion) -> Marked:
     else:
         with job.engine.begin() as connection:
             mark = put_annotation(connection, mark)
-    return Marked(mark, moved, _judge_again(job, mark))
+    return Marked(mark.mark, moved, [*map(ExecutionBrief.of, _judge_again(job, mark))])
 
 
 def withdraw_mark(job: Job, mark: Annotation, use: UseVersion, *, author: str) -> Marked:
@@ -118,7 +123,7 @@ def withdraw_mark(job: Job, mark: Annotation, use: UseVersion, *, author: str) -
         if mark.version_after is not None and mark.version_before is not None:
             versions = mark.version_before, mark.version_after
             moved = use(connection, job.definition.baseline, *versions)
-    return Marked(mark, moved, _judge_again(job, mark))
+    return Marked(mark.mark, moved, [*map(ExecutionBrief.of, _judge_again(job, mark))])
 
 
 def resume_marks(

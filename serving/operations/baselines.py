@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -22,7 +24,10 @@ from driftline.monitors.captured_baseline import (
     table_rows_like,
 )
 from driftline.monitors.definitions import list_definitions
-from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
+from driftline.monitors.kinds.data_quality.version_comparison import (
+    ShownComparison,
+    compare_versions,
+)
 from driftline.monitors.run.labelled_baseline import (
     put_labelled,
     read_labelled,
@@ -33,7 +38,6 @@ from driftline.serving.known import declared_monitor
 from driftline.serving.operations.registry import (
     PAGE,
     From,
-    Json,
     Latest,
     Page,
     PageToken,
@@ -42,6 +46,7 @@ from driftline.serving.operations.registry import (
     page_of,
 )
 from driftline.serving.operations.services import Services
+from driftline.serving.provisioning.renewal import Promoted
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.store import Stored
@@ -49,10 +54,64 @@ from driftline.serving.resources.store import Stored
 Name = Annotated[str, "The baseline's name; `driftline get baseline` lists them."]
 
 
+@dataclass(frozen=True)
+class VersionUser:
+    """A monitor that uses a version; if pinned, whichever is promoted."""
+
+    name: str
+    pinned: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedVersion(versions.BaselineVersion):
+    """A version, and who uses it."""
+
+    in_use: bool
+    monitors: Sequence[VersionUser]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeVersion(versions.BaselineVersion):
+    """A version that was made of captured rows."""
+
+    baseline: str
+    promoted: bool = False
+
+
+@dataclass(frozen=True)
+class RenewedBaseline:
+    """A new version of a monitor's baseline."""
+
+    monitor: str
+    baseline: str
+    version: str
+    row_count: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared(ShownComparison):
+    """What changed from a version to another."""
+
+    baseline: str
+    before: versions.BaselineVersion
+    after: versions.BaselineVersion
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """When a version came into use, and who did it."""
+
+    id: int
+    at: datetime
+    by: str
+    before: str | None
+    after: str
+
+
 @operation("GET /baselines/{name}/versions", role="viewer")
 def baseline_versions(
     services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
-) -> Page[Json]:
+) -> Page[ListedVersion]:
     """List the versions of a baseline, the newest first, with the monitors that use each."""
     context = services.context
     row, after = _stored(context, name), place_of(next_token, datetime, int, str)
@@ -61,16 +120,16 @@ def baseline_versions(
     found = versions.list_versions(context.root, row.name)[::-1]
     chosen = [one for one in found if after is None or one.place < after]
 
-    def shown(one: versions.BaselineVersion) -> Json:
-        return {
-            **one.to_dict(),
-            "in_use": one.version == row.made["version"],
-            "monitors": [
-                {"name": user.name, "pinned": user.baseline_pinned}
+    def shown(one: versions.BaselineVersion) -> ListedVersion:
+        return ListedVersion(
+            **asdict(one),
+            in_use=one.version == row.made["version"],
+            monitors=[
+                VersionUser(user.name, user.baseline_pinned)
                 for user in users
                 if user.baseline_version == one.version
             ],
-        }
+        )
 
     return page_of(chosen, limit, lambda one: one.place).map(shown)
 
@@ -85,7 +144,7 @@ async def make_baseline_version(
     monitor: Annotated[str | None, "Monitor that reads them, as from a table."] = None,
     labels: Annotated[bool, "Of rows with a label, and learn from their labels."] = False,
     promote: Annotated[bool, "Use it at once."] = False,
-) -> Json:
+) -> MadeVersion:
     """Make a version of a baseline of captured rows.
 
     Or of a table's rows; nobody uses it until it is promoted.
@@ -104,8 +163,8 @@ async def make_baseline_version(
         endpoint=endpoint, monitor=monitor, labels=labels,
     )  # fmt: skip
     if promote:
-        await services.applier.promote(name, made["version"])
-    return {**made, "promoted": promote}
+        await services.applier.promote(name, made.version)
+    return replace(made, promoted=promote)
 
 
 @operation("POST /monitors/{name}/baseline", role="operator", command="monitor baseline")
@@ -114,7 +173,7 @@ async def renew_baseline(
     name: Annotated[str, "Monitor whose baseline is made anew."],
     start: From,
     end: To,
-) -> Json:
+) -> RenewedBaseline:
     """Make a new version of a monitor's baseline of rows that were captured.
 
     Its distributions are those of that time; labels, other kinds' documents and constraints set by
@@ -129,11 +188,8 @@ async def renew_baseline(
     made = await asyncio.to_thread(
         _made_of_rows, context, baseline, Window(start, end), monitor=name
     )
-    await services.applier.promote(baseline, made["version"], before)
-    return {
-        "monitor": definition.name, "baseline": made["baseline"], "version": made["version"],
-        "row_count": made["row_count"],
-    }  # fmt: skip
+    await services.applier.promote(baseline, made.version, before)
+    return RenewedBaseline(definition.name, made.baseline, made.version, made.row_count)
 
 
 @operation("GET /baselines/{name}/comparison", role="analyst", command="baseline compare")
@@ -142,7 +198,7 @@ def compare_baseline_versions(
     name: Name,
     reference: Annotated[str, "Number or digest of the version before."],
     version: Annotated[str, "Number or digest of the version after."],
-) -> Json:
+) -> Compared:
     """Compare two versions of a baseline, column by column.
 
     The second one is judged against the first as a window would be. The command ends with 1 when
@@ -155,10 +211,8 @@ def compare_baseline_versions(
     row = _stored(services.context, name)
     pair = [versions.find_version(root, row.name, one) for one in (reference, version)]
     before, after = (versions.get(root, row.name, one.version) for one in pair)
-    return {
-        "baseline": row.name, "before": pair[0], "after": pair[1],
-        **compare_versions(before, after).to_dict(),
-    }  # fmt: skip
+    found = compare_versions(before, after).shown
+    return Compared(**vars(found), baseline=row.name, before=pair[0], after=pair[1])
 
 
 @operation(
@@ -169,7 +223,7 @@ async def promote_baseline(
     services: Services,
     name: Name,
     version: Annotated[str, "Its number or digest; an older one, too."],
-) -> Json:
+) -> Promoted:
     """Have a version of a baseline used.
 
     All monitors that follow the baseline use it from their next window on.
@@ -184,7 +238,7 @@ async def promote_baseline(
 @operation("GET /baselines/{name}/promotions", role="viewer")
 def baseline_promotions(
     services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
-) -> Page[Json]:
+) -> Page[Promotion]:
     """List which versions of a baseline came into use, when and by whom, the newest first."""
     target = f"Baseline/{_stored(services.context, name).name}"
     with read_connection(services.context.engine) as connection:
@@ -195,14 +249,9 @@ def baseline_promotions(
     return page_of(found, limit, lambda one: (one.id,)).map(_promotion)
 
 
-def _promotion(entry: AuditEntry) -> Json:
-    return {
-        "id": entry.id,
-        "at": entry.at.isoformat(),
-        "by": entry.subject,
-        "before": (entry.before or {}).get("version"),
-        "after": (entry.after or {})["version"],
-    }
+def _promotion(entry: AuditEntry) -> Promotion:
+    before, after = entry.before or {}, entry.after or {}
+    return Promotion(entry.id, entry.at, entry.subject, before.get("version"), after["version"])
 
 
 def _stored(context: ServerContext, name: str) -> Stored:
@@ -218,7 +267,7 @@ def _made_of_rows(
     endpoint: str | None = None,
     monitor: str | None = None,
     labels: bool = False,
-) -> Json:
+) -> MadeVersion:
     """Keep a version of captured rows, or a table's, in all else as the version in use."""
     row = _stored(context, name)
     if (endpoint is None) == (monitor is None):
@@ -248,4 +297,4 @@ def _made_of_rows(
     else:
         made = put_renewed(*like, rows, context.now, origin)
     version = versions.find_version(context.root, row.name, made.version)
-    return {"baseline": row.name, **version.to_dict()}
+    return MadeVersion(**asdict(version), baseline=row.name)

@@ -18,7 +18,7 @@ from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.errors import InputError
-from driftline.monitors.annotations.annotation import NEW_NORMAL, TEXT_MAX, Annotation
+from driftline.monitors.annotations.annotation import NEW_NORMAL, TEXT_MAX, Annotation, Mark
 from driftline.monitors.annotations.store import get_annotation, list_annotations
 from driftline.monitors.backtest.backtest import backtest_captured
 from driftline.monitors.backtest.options import BacktestOptions
@@ -205,7 +205,7 @@ def marks(
     verdict: Annotated[Verdict | None, "Only those that say this."] = None,
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Page[Json]:
+) -> Page[Mark]:
     """List what was said of a monitor's findings, the newest first.
 
     Example: driftline monitor marks flights-data-quality
@@ -215,7 +215,7 @@ def marks(
             connection, known_monitor(connection, name), verdict=verdict,
             after=place_of(next_token, int), limit=limit + 1,
         )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.id or 0,)).map(Annotation.to_dict)
+    return page_of(found, limit, lambda one: (one.id or 0,)).map(lambda one: one.mark)
 
 
 @operation("POST /monitors/{name}/marks", role="operator")

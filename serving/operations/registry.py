@@ -116,6 +116,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value
         return [plain(one) for one in value]
     if hasattr(value, "as_dict"):
         return plain(value.as_dict())
+    if isinstance(value, BaseModel):
+        return plain(dict(value))
     if is_dataclass(value):
         return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     return value

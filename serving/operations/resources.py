@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import Header
@@ -35,6 +37,7 @@ from driftline.serving.operations.registry import (
     plain,
 )
 from driftline.serving.operations.services import Services
+from driftline.serving.provisioning.apply import Applied
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import ALARM_KINDS, key_of
 from driftline.serving.resources.specs import KINDS, Kind
@@ -58,6 +61,21 @@ Of = Annotated[Collection, "A kind of resource."]
 Name = Annotated[str, "The resource's name."]
 
 
+@dataclass(frozen=True)
+class StoredResource:
+    """A resource as declared; spec and status are of the form of its kind."""
+
+    kind: Kind
+    name: str
+    owner: str | None
+    tags: Mapping[str, str]
+    spec: Mapping[str, Any]
+    generation: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    status: Mapping[str, Any]
+
+
 @operation("POST /apply", role="operator", notes_itself=True)
 async def apply(
     services: Services,
@@ -65,7 +83,7 @@ async def apply(
     dry_run: Annotated[bool, "Only say what would change."] = False,
     if_match: Tag = None,
     if_none_match: Tag = None,
-) -> Json:
+) -> Applied:
     """Apply resources, all or nothing, and say what changed; twice the same changes nothing.
 
     What is declared is stored when this answers; models, baselines, endpoints and monitors become
@@ -89,7 +107,7 @@ def list_resources(
     tag: Tags = (),
     limit: Limit = PAGE,
     next_token: PageToken = None,
-) -> Page[Json]:
+) -> Page[StoredResource]:
     """List the resources of a kind by name."""
     kind, after = _KINDS[collection], place_of(next_token, str)
     with read_connection(services.context.engine) as connection:
@@ -105,7 +123,7 @@ def list_resources(
 @operation("GET /{collection}/{name:path}", role="viewer", of=("name", of_endpoint))
 def get_resource(
     services: Services, collection: Of, name: Name, if_none_match: Tag = None
-) -> Response:
+) -> Annotated[Response, StoredResource]:
     """Return one resource: as declared, and how it fares.
 
     With the header If-None-Match only if it, or how it fares, has changed since that ETag.
@@ -149,14 +167,18 @@ def _editions(tags: str | None) -> frozenset[str] | None:
     return found
 
 
-def _shown(services: Services, connection: Connection, row: Stored) -> Json:
+def _shown(services: Services, connection: Connection, row: Stored) -> StoredResource:
     """Return a resource as declared, with a status that says how it fares."""
     phase = {
         "phase": row.phase, "reason": withheld(row.reason),
         "observed_generation": row.observed_generation,
     }  # fmt: skip
     how = phase if row.kind in store.CONTROLLED else {}
-    return {**row.as_dict(), "status": {**how, **_status(services, connection, row)}}
+    return StoredResource(
+        kind=row.kind, name=row.name, **row.declared(), generation=row.generation,
+        created_at=row.created_at, updated_at=row.updated_at,
+        status={**how, **_status(services, connection, row)},
+    )  # fmt: skip
 
 
 def _status(services: Services, connection: Connection, row: Stored) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Annotated
@@ -17,7 +17,6 @@ from driftline.errors import InputError
 from driftline.serving.operations.authorization import withheld
 from driftline.serving.operations.registry import (
     PAGE,
-    Json,
     Latest,
     Page,
     PageToken,
@@ -42,8 +41,30 @@ from driftline.signature import Signature
 Name = Annotated[str, "The job's name; `driftline job list` shows it."]
 
 
+@dataclass(frozen=True)
+class JobProgress:
+    """How far a transform job is."""
+
+    files: int
+    files_done: int
+    records: int
+
+
+class DescribedJob(TransformJobSpec):
+    """What a transform job was asked, and how far it is."""
+
+    transform_job_status: JobStatus
+    failure_reason: str | None
+    creation_time: datetime
+    transform_start_time: datetime | None
+    transform_end_time: datetime | None
+    progress: JobProgress | None
+
+
 @operation("POST /transform-jobs", role="operator")
-def create_transform_job(services: Services, spec: Annotated[TransformJobSpec, Body()]) -> Json:
+def create_transform_job(
+    services: Services, spec: Annotated[TransformJobSpec, Body()]
+) -> DescribedJob:
     """Score files by a model, or as an endpoint does, in the background.
 
     In CreateTransformJob's form, in snake case, and `endpoint_name` in place of `model_name` to
@@ -78,7 +99,7 @@ def transform_jobs(
     ] = "",
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Page[Json]:
+) -> Page[DescribedJob]:
     """List transform jobs, the newest first; of a status, or with names that hold a text.
 
     Example: driftline job list
@@ -92,14 +113,14 @@ def transform_jobs(
 
 
 @operation("GET /transform-jobs/{name}", role="viewer")
-def transform_job(services: Services, name: Name) -> Json:
+def transform_job(services: Services, name: Name) -> DescribedJob:
     """Return a transform job: what it was asked, its status, and how far it is."""
     with read_connection(services.context.engine) as connection:
         return _shown(jobs.get_job(connection, name))
 
 
 @operation("POST /transform-jobs/{name}/stop", role="operator", command="job stop")
-def stop_transform_job(services: Services, name: Name) -> Json:
+def stop_transform_job(services: Services, name: Name) -> DescribedJob:
     """Stop a transform job within seconds; outputs that are whole stay.
 
     Example: driftline job stop march
@@ -110,20 +131,17 @@ def stop_transform_job(services: Services, name: Name) -> Json:
     return _shown(job)
 
 
-def _shown(job: TransformJob) -> Json:
-    times = {
-        "creation_time": job.created_at,
-        "transform_start_time": job.started_at,
-        "transform_end_time": job.ended_at,
-    }
-    counts = {"files": job.file_count, "files_done": job.files_done, "records": job.record_count}
-    return {
-        **job.spec.model_dump(mode="json"),
-        "transform_job_status": job.status,
-        "failure_reason": withheld(job.failure_reason),
-        **{name: time and time.isoformat() for name, time in times.items()},
-        "progress": None if job.file_count is None else counts,
-    }
+def _shown(job: TransformJob) -> DescribedJob:
+    count = job.file_count
+    return DescribedJob.model_construct(
+        **dict(job.spec),
+        transform_job_status=job.status,
+        failure_reason=withheld(job.failure_reason),
+        creation_time=job.created_at,
+        transform_start_time=job.started_at,
+        transform_end_time=job.ended_at,
+        progress=None if count is None else JobProgress(count, job.files_done, job.record_count),
+    )
 
 
 def _captured(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -34,8 +34,8 @@ from driftline.serving.provisioning.definitions import Definition, definition_of
 from driftline.serving.provisioning.endpoint_making import endpoint_of
 from driftline.serving.provisioning.files import look_at
 from driftline.serving.provisioning.monitor_making import require_captured, version_used
-from driftline.serving.provisioning.plan import Change, Key, apply_defaults, make_plan
-from driftline.serving.provisioning.renewal import promote_version
+from driftline.serving.provisioning.plan import Action, Change, Key, apply_defaults, make_plan
+from driftline.serving.provisioning.renewal import Promoted, promote_version
 from driftline.serving.provisioning.targets import require_targets
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_not_captured_into
@@ -54,6 +54,34 @@ log = logging.getLogger(__name__)
 Contents = Mapping[Key, Mapping[str, str]]
 
 
+@dataclass(frozen=True)
+class AppliedChange:
+    """What applying does to one resource."""
+
+    action: Action
+    kind: Kind
+    name: str
+    fields: Sequence[str]
+
+
+@dataclass(frozen=True)
+class PendingResource:
+    """A resource that becomes ready, or fails."""
+
+    kind: Kind
+    name: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What was applied, or would be; and what becomes ready afterwards."""
+
+    dry_run: bool
+    changes: Sequence[AppliedChange]
+    pending: Sequence[PendingResource]
+
+
 class Applier:
     """Checks and stores what is declared, and has controllers bring it about."""
 
@@ -68,7 +96,7 @@ class Applier:
         *,
         dry_run: bool,
         known: frozenset[str] | None = None,
-    ) -> dict[str, object]:
+    ) -> Applied:
         """Store declared resources, or only say what that would change.
 
         ``known``: the editions that each resource may have before, none if it must be new; None:
@@ -92,14 +120,14 @@ class Applier:
                 await self._reconciler.refresh()  # Callers are told that it is on its way.
             for one in changes:
                 log.info("kind=%s name=%s action=%s", *_key(one.resource), one.action)
-        return {
-            "dry_run": dry_run,
-            "changes": [one.as_dict() for one in changes],
-            "pending": [
-                {"kind": row.kind, "name": row.name, "generation": row.generation}
-                for row in pending
+        return Applied(
+            dry_run,
+            [
+                AppliedChange(one.action, one.resource.kind, one.resource.name, one.fields)
+                for one in changes
             ],
-        }
+            [PendingResource(row.kind, row.name, row.generation) for row in pending],
+        )
 
     async def delete(self, kind: Kind, name: str, known: frozenset[str] | None = None) -> None:
         """Delete a declared resource; what was captured, fitted and executed stays."""
@@ -107,7 +135,7 @@ class Applier:
         self._controllers.wake()
         await self._reconciler.refresh()
 
-    async def promote(self, name: str, wanted: str, before: str | None = None) -> dict[str, Any]:
+    async def promote(self, name: str, wanted: str, before: str | None = None) -> Promoted:
         """Have all followers of a baseline use a version of it, be it an older one.
 
         ``before``: the digest that must be in use until then; None: any.
@@ -115,7 +143,7 @@ class Applier:
         lease = self._controllers.lease()
         found = await asyncio.to_thread(promote_version, self._context, name, wanted, before, lease)
         self._controllers.wake()
-        log.info("kind=Baseline name=%s action=promote version=%s", name, found["version"])
+        log.info("kind=Baseline name=%s action=promote version=%s", name, found.version)
         return found
 
     def _filled(self, resources: Sequence[Resource]) -> list[Resource]:

@@ -74,11 +74,6 @@ class Change:
             return "create"
         return "update" if self.fields else "unchanged"
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        kind, name = self.resource.kind, self.resource.name
-        return {"action": self.action, "kind": kind, "name": name, "fields": list(self.fields)}
-
 
 class Wanted:
     """The resources as they would be: those that are declared count in place of those stored."""

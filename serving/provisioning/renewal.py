@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
@@ -25,13 +24,22 @@ from driftline.serving.resources.specs import baseline_and_pin
 from driftline.serving.resources.store import Stored
 
 
+@dataclass(frozen=True)
+class Promoted:
+    """The digest of the version in use now, of the one before, and the monitors that follow."""
+
+    baseline: str
+    before: str
+    version: str
+    monitors: Sequence[str]
+
+
 def promote_version(
     context: ServerContext, name: str, wanted: str, before: str | None, lease: Mapping[str, object]
-) -> dict[str, Any]:
+) -> Promoted:
     """Have all followers of a baseline use a version of it; ``before``: if this one still is.
 
-    Returns the baseline, the digests before and after, and the monitors that were moved. Endpoints
-    follow by the server of a lease.
+    Endpoints follow by the server of a lease.
     """
     root, now = context.root, context.now()
     with read_connection(context.engine) as connection:
@@ -50,7 +58,7 @@ def promote_version(
             for user in store.users_of(connection, "Baseline", name):
                 if user.kind == "Endpoint" and not user.is_unfinished:
                     store.begin_again(connection, user, lease)
-    return {"baseline": name, "before": used, "version": version, "monitors": moved}
+    return Promoted(name, used, version, moved)
 
 
 def use_version(

@@ -78,17 +78,6 @@ class Stored:
     def __str__(self) -> str:
         return f'{self.kind} "{self.name}"'
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values, in the form in which it is declared and more."""
-        return {
-            "kind": self.kind,
-            "name": self.name,
-            **self.declared(),
-            "generation": self.generation,
-            "created_at": _iso(self.created_at),
-            "updated_at": _iso(self.updated_at),
-        }
-
     def declared(self) -> dict[str, Any]:
         """Return what was declared under its name, without secrets and fields of a config."""
         hidden = set(SECRET_FIELDS)
@@ -369,7 +358,3 @@ def needs(kind: Kind, spec: Mapping[str, Any]) -> list[tuple[Kind, str]]:
 
 def _read(row: Row[tuple[Any, ...]]) -> Stored:
     return Stored(**{field.name: getattr(row, field.name) for field in fields(Stored)})
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
