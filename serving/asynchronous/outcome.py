@@ -117,7 +117,9 @@ def measure(
     is_notified: bool,
 ) -> None:
     """Add the metrics of one outcome."""
-    dimensions = {"EndpointName": request.endpoint, "VariantName": variant}
+    dimensions = {"EndpointName": request.endpoint}
+    if variant:  # What was late for an endpoint that is gone has none.
+        dimensions["VariantName"] = variant
     backlog_ms = (began_at - request.received_at).total_seconds() * 1000
     whole_ms = (now - request.received_at).total_seconds() * 1000
     found: list[tuple[str, float, str | None]] = [

@@ -185,14 +185,21 @@ def test_no_more_are_under_way_than_the_endpoint_says_and_none_is_lost(server, c
 
 def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, client, until):
     first = client.invoke_async("slow", b"3\n", content_type="text/csv")
-    late = client.invoke_async("slow", b"0\n", content_type="text/csv", inference_id="late")
+    late, gone = (
+        client.invoke_async("slow", b"0\n", content_type="text/csv", inference_id=one)
+        for one in ("late", "gone")
+    )
+    table = async_requests.c
     with server.engine.begin() as connection:
-        table = async_requests.c
-        connection.execute(
-            update(async_requests)
-            .where(table.inference_id == late)
-            .values(expires_at=table.received_at)
-        )
+        change = update(async_requests).values(expires_at=table.received_at)
+        connection.execute(change.where(table.inference_id == late))
+        left = change.values(endpoint="deleted")
+        connection.execute(left.where(table.inference_id == gone))
+
+    def status_of_gone():
+        with server.engine.connect() as connection:
+            found = connection.scalar(select(table.status).where(table.inference_id == gone))
+        return found if found != "Queued" else None
 
     found = ended(client, "slow", late, until)
 
@@ -201,6 +208,7 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
     answered = ended(client, "slow", first, until)
     assert answered["status"] == "Completed"
     assert found["ended_at"] < answered["ended_at"]
+    assert until(status_of_gone) == "Expired"  # Its endpoint is served no more.
 
 
 def test_outputs_go_where_requests_may_write_only(server, folder):
