@@ -45,7 +45,7 @@ _RENEWED = timedelta(seconds=11)
 # What failed for a reason that may pass is tried once more after so long: doubled each time, up to
 # the longest.
 AGAIN, _LONGEST_PAUSE, _DOUBLINGS = timedelta(seconds=5), timedelta(minutes=5), 10
-# Resources of a kind that are made at once: models and fits take memory, and all take a thread.
+# Resources of a kind that are made at once: models and fits take memory.
 _MAKING_MAX = 4
 # How long a server that stops waits for the threads of what it makes.
 _LEAVE_S = 1.0
@@ -192,11 +192,11 @@ class Controllers:
 
     def _fail(self, row: Stored, error: Exception) -> None:
         """Store why a generation cannot become ready; the one before goes on."""
-        reason, is_again = str(error), isinstance(error, DriftlineError) and error.retriable
+        reason, is_again = str(error), not isinstance(error, DriftlineError) or error.retriable
         if isinstance(error, FileNotFoundError) and error.filename is not None:
             reason = f"{error.filename}: no such file or folder; put it there and apply again"
         elif isinstance(error, OSError):
-            reason, is_again = f"the storage root fails ({error})", True
+            reason = f"the storage root fails ({error})"
         elif not isinstance(error, DriftlineError):
             log.error("%s", row, exc_info=error)
             reason = "a fault of driftline; the server's log has it"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
@@ -13,6 +16,9 @@ from driftline.serving.resources.store import Stored
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Of its own: fits and copies take minutes, and all else of the server waits for the loop's threads.
+_THREADS = ThreadPoolExecutor(16, thread_name_prefix="making")
 
 Made = Mapping[str, Any]
 # Takes the row as it is now; None: what it was made of has changed, so that it is made again.
@@ -24,7 +30,8 @@ Maker = Callable[[ServerContext, Stored, Wanted], Awaitable[Finish | None]]
 
 async def to_its_end(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
     """Do work in a thread; who cancels waits for its end, because a thread cannot be stopped."""
-    done = asyncio.create_task(asyncio.to_thread(work, *given, **named))
+    call = partial(contextvars.copy_context().run, work, *given, **named)
+    done = asyncio.get_running_loop().run_in_executor(_THREADS, call)
     is_cancelled = False
     while not done.done():
         try:
