@@ -86,6 +86,13 @@ class Column:
                 raise InputError(
                     f'column "{self.name}": {key} "{value}"; expected one of {expected}'
                 )
+        for key, default in (("levels", None), ("classes", None), ("former", ())):
+            value = getattr(self, key)
+            is_list = isinstance(value, tuple) and all(isinstance(one, str) for one in value)
+            if value != default and not is_list:
+                raise InputError(f'column "{self.name}": {key} {value!r}; expected a list of texts')
+        if not isinstance(self.unjudged, str | None):
+            raise InputError(f'column "{self.name}": unjudged {self.unjudged!r}; expected a text')
 
     @property
     def sent_type(self) -> ColumnType:

@@ -30,6 +30,10 @@ def test_json_round_trip_keeps_everything() -> None:
         '{"features": [{"name": "x", "column": "x", "type": "text"}]}',
         '{"features": [{"name": "x", "column": "x", "type": "string", "role": "boss"}]}',
         '{"features": [{"name": "x", "column": "x", "type": "string", "colour": 1}]}',
+        '{"features": [{"name": "x", "column": "x", "type": "string", "former": null}]}',
+        '{"features": [{"name": "x", "column": "x", "type": "string", "levels": "abc"}]}',
+        '{"features": [{"name": "x", "column": "x", "type": "string", "classes": [1]}]}',
+        '{"features": [{"name": "x", "column": "x", "type": "string", "unjudged": 5}]}',
         '{"features": [], "format": 99}',
     ],
 )
