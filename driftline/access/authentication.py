@@ -135,7 +135,8 @@ class Authenticator:
         if (principal := asked.result()) is not None:
             self._known[digest] = self._valid[digest] = principal
         else:
-            self._valid.pop(digest, None)
+            for remembered in (self._known, self._valid):
+                remembered.pop(digest, None)
 
     def _look_up(self, secret: str) -> Principal | None:
         now = self._now()

@@ -124,6 +124,30 @@ def test_a_revoked_token_is_refused_in_time(
     asyncio.run(ask())
 
 
+def test_a_token_that_a_slow_look_up_finds_revoked_is_forgotten(
+    engine: Engine,
+    database: Database,
+    clock: Clock,
+    authenticator: Authenticator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(authentication, "_PATIENCE_S", 0.01)
+    secret = token(engine)
+
+    async def ask() -> None:
+        assert await authenticator.find(secret)
+        with engine.begin() as connection:
+            revoke_token(connection, "ci", NOW)
+        clock.now_s += KNOWN_S
+        database.hangs = threading.Event()
+        assert await authenticator.find(secret)  # As it was last known.
+        database.hangs.set()
+        while await authenticator.find(secret):
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(ask(), 30))
+
+
 def test_while_the_database_is_away_the_known_stay_known_for_an_hour(
     engine: Engine, database: Database, clock: Clock, authenticator: Authenticator
 ) -> None:
