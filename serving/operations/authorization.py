@@ -146,7 +146,9 @@ class Audited:
         """Whether the audit log shows it; a refusal once a minute, or they would fill the log."""
         if status != 403:
             is_own = operation.notes_itself and status < 400
-            return operation.role not in _UNNOTED and not is_own
+            is_noted = operation.role not in _UNNOTED and not is_own
+            # A body that cannot be read is answered before roles are asked for.
+            return is_noted and principal.may(operation.role)
         return self._refused.allows(f"{principal.via} {principal.subject} {operation.key}")
 
     def _note(self, operation: Operation, principal: Principal, path: str, status: int) -> None:
