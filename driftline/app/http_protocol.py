@@ -52,13 +52,18 @@ class HTTPProtocol(HttpToolsProtocol):
             return
         if self._pending > MOST_HEAD_BYTES:
             self.send_400_response("")
-        elif self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+        elif (
+            self._pending
+            and self._head_timer is None
+            and (self.cycle is None or self.cycle.response_complete)
+        ):
             self._await_head()
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout_s, self.transport.abort)
 
     def _stop_waiting(self) -> None:
+        self._pending = 0
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -70,18 +75,17 @@ class HTTPProtocol(HttpToolsProtocol):
         if size > MOST_HEAD_BYTES:
             self._pending = size
             raise _HeadTooLargeError
-        self._pending = 0
         super().on_headers_complete()
         self.headers = []  # What comes from now on are trailers, which nobody is told.
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
-        self._pending = 0
+        self._stop_waiting()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
-        self._pending = 0
+        self._stop_waiting()
         self.scope[BODY_CAME] = True  # type: ignore[literal-required]
         super().on_message_complete()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,6 +118,31 @@ def test_a_trailer_is_no_header(port: int) -> None:
     )
 
     assert without.splitlines()[-1] == with_one.splitlines()[-1]
+
+
+async def at_once(_scope: Any, _receive: Any, send: Any) -> None:
+    """Refuse a request without a look at its body."""
+    await refuse(send, 401, "unauthorized", "who are you?")
+
+
+def test_a_connection_is_kept_whose_body_ends_behind_its_answer() -> None:
+    """The rest of a body that nobody reads is no head that a client is slow to send."""
+    with (
+        answering(at_once, head_timeout_s=0.2) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection,
+    ):
+        answers = connection.makefile("rb")
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n")
+        length = next(int(one[16:]) for one in answers if one.startswith(b"content-length: "))
+        assert answers.read(len(b"\r\n") + length).endswith(b'who are you?"}}')
+        connection.sendall(b"x" * 10)
+        connection.sendall(b"x" * 10)
+        time.sleep(0.5)  # Longer than a head may take.
+
+        connection.sendall(get())
+        assert answers.readline().startswith(b"HTTP/1.1 401")
+        connection.sendall(b"GET / HT")
+        assert answers.read().endswith(b'who are you?"}}')
 
 
 def test_an_answer_half_sent_is_not_followed_by_a_refusal() -> None:
