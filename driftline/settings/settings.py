@@ -224,6 +224,8 @@ def load(file: Path | None = None, *, environment: Mapping[str, str]) -> Setting
                 f'{source}: section "{path[0]}" is unknown; {nearest(path[0], sections())}'
             )
         if len(path) == 1:
+            if value == {}:
+                continue
             raise SettingsError(f"{source}: [{path[0]}] is not a section of keys")
         if secret := _secret_of_file(path):
             path = secret
@@ -301,7 +303,7 @@ def _leaves(
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Return each value with its path; entries of a table alone, since others may add to it."""
     for name, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             yield from _leaves(value, (*above, name))
         else:
             yield (*above, name), value

@@ -170,7 +170,7 @@ def erase(
         raise InputError(
             f"erasure: where {wrong}; expected where with endpoint, and ids by themselves"
         )
-    name = endpoint and known_endpoint(context, endpoint)
+    name = None if endpoint is None else known_endpoint(context, endpoint)
     condition = None
     if where is not None:
         condition = row_condition(require_signature(context.engine, name or ""), where)

@@ -51,6 +51,9 @@ def test_every_value_tells_its_source(tmp_path: Path) -> None:
     [
         ("[server]\nprot = 1\n", '"prot" is unknown; the nearest known one is "port"'),
         ("[sever]\nport = 1\n", '"sever" is unknown; the nearest known one is "server"'),
+        ("[server.prot]\n", '"prot" is unknown; the nearest known one is "port"'),
+        ("[server]\nport = {}\n", "port"),
+        ("[sever]\n", '"sever" is unknown; the nearest known one is "server"'),
         ('[server]\nport = "x"\n', "expected a whole number"),
         ("[server]\nport = true\n", "port = True; expected a whole number"),
         ('[query]\ntimeout_s = "x"\n', "expected a number"),
