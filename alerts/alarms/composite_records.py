@@ -13,9 +13,16 @@ from sqlalchemy import Connection, Row, delete, func, insert, select
 from driftline.alerts.alarms.alarm import State, StateChange
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.known import unknown_alarm
-from driftline.alerts.alarms.records import COMPOSITE, METRIC, AlarmRecord, find_row, record_of
-from driftline.alerts.alarms.stored import StoredAlarm, readable
+from driftline.alerts.alarms.records import (
+    COMPOSITE,
+    METRIC,
+    AlarmRecord,
+    find_row,
+    record_of,
+)
+from driftline.alerts.alarms.stored import AlarmStanding, StoredAlarm, readable
 from driftline.alerts.alarms.suppression import Held
+from driftline.alerts.documents import Time
 from driftline.alerts.errors import AlarmError
 from driftline.alerts.metrics.identity import chunks
 from driftline.alerts.tables import alarms, links
@@ -24,6 +31,15 @@ from driftline.alerts.tables import alarms, links
 CHILD = "child"
 SUPPRESSOR = "suppressor"
 _ROWS_AT_ONCE = 500
+
+
+class CompositeAlarm(CompositeDefinition, AlarmStanding):
+    """A composite alarm: its definition and where it stands."""
+
+    kind: Literal["composite"] = "composite"
+    actions_suppressed_by: str | None
+    actions_suppressed_reason: str | None
+    actions_suppressed_until: Time | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +55,14 @@ class CompositeRecord(StoredAlarm):
         """The alarm's name."""
         return self.definition.alarm_name
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values: the definition's fields, then the state's."""
-        until = self.held.until
-        more = {
-            "actions_suppressed_by": self.held.by,
-            "actions_suppressed_reason": self.held.reason,
-            "actions_suppressed_until": until.isoformat() if until is not None else None,
-        }
-        return self.definition.as_dict() | self.state_dict() | more
+    @property
+    def shown(self) -> CompositeAlarm:
+        """The alarm as it is shown."""
+        return CompositeAlarm.model_construct(
+            **dict(self.definition), **self.state_dict(), name=self.name,
+            actions_suppressed_by=self.held.by, actions_suppressed_reason=self.held.reason,
+            actions_suppressed_until=self.held.until,
+        )  # fmt: skip
 
 
 AnyRecord = AlarmRecord | CompositeRecord

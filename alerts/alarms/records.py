@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 
@@ -15,7 +15,8 @@ from driftline.alerts.alarms.composite import AnyDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.known import unknown_alarm
 from driftline.alerts.alarms.reason import INITIAL
-from driftline.alerts.alarms.stored import StoredAlarm, readable
+from driftline.alerts.alarms.stored import AlarmStanding, StoredAlarm, readable
+from driftline.alerts.documents import Time
 from driftline.alerts.errors import AlarmError, AlarmInUse
 from driftline.alerts.tables import links
 from driftline.database.locks import advisory_lock
@@ -34,6 +35,13 @@ ENDPOINT_DIMENSIONS = ("Endpoint", "EndpointName")
 LOOK_AGAIN = -1
 
 
+class MetricAlarm(AlarmDefinition, AlarmStanding):
+    """A metric alarm: its definition and where it stands."""
+
+    kind: Literal["metric"] = "metric"
+    evaluated_until: Time | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlarmRecord(StoredAlarm):
     """A stored alarm: its definition and its state."""
@@ -46,11 +54,13 @@ class AlarmRecord(StoredAlarm):
         """The alarm's name."""
         return self.definition.alarm_name
 
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values: the definition's fields, then the state's."""
-        until = self.evaluated_until
-        more = {"evaluated_until": until.isoformat() if until is not None else None}
-        return self.definition.as_dict() | self.state_dict() | more
+    @property
+    def shown(self) -> MetricAlarm:
+        """The alarm as it is shown."""
+        return MetricAlarm.model_construct(
+            **dict(self.definition), **self.state_dict(), name=self.name,
+            evaluated_until=self.evaluated_until,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +83,6 @@ class HistoryItem:
             "type": self.type,
             "summary": self.summary,
             "data": dict(self.data),
-        }
-
-    def as_dict(self) -> dict[str, object]:
-        """Return it as plain JSON values."""
-        return {
-            "alarm_name": self.alarm_name,
-            "timestamp": self.time.isoformat(),
-            "history_item_type": self.type,
-            "history_summary": self.summary,
-            "history_data": dict(self.data),
         }
 
 

@@ -10,10 +10,27 @@ from typing import Any, TypeVar
 from sqlalchemy import Row
 
 from driftline.alerts.alarms.alarm import State
+from driftline.alerts.documents import Document, Time
 from driftline.alerts.errors import AlarmError
 from driftline.errors import InputError
 
 T = TypeVar("T")
+
+
+class AlarmStanding(Document):
+    """Where an alarm of any kind stands, named as DescribeAlarms does."""
+
+    name: str
+    state_value: State
+    state_reason: str
+    state_reason_data: str | None
+    state_updated_timestamp: Time
+    state_transitioned_timestamp: Time
+    evaluation_state: str | None
+    evaluation_problem: str | None
+    state_seq: int
+    created_at: Time
+    alarm_configuration_updated_timestamp: Time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +54,19 @@ class StoredAlarm:
         """Return these fields of a row of the table of alarms."""
         return {one.name: getattr(row, one.name) for one in fields(StoredAlarm)}
 
-    def state_dict(self) -> dict[str, object]:
-        """Return its state as plain JSON values, named as DescribeAlarms does."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return its state, named as DescribeAlarms does."""
         return {
             "state_value": self.state,
             "state_reason": self.state_reason,
             "state_reason_data": self.state_reason_data,
-            "state_updated_timestamp": (self.state_updated_at or self.state_changed_at).isoformat(),
-            "state_transitioned_timestamp": self.state_changed_at.isoformat(),
+            "state_updated_timestamp": self.state_updated_at or self.state_changed_at,
+            "state_transitioned_timestamp": self.state_changed_at,
             "evaluation_state": self.evaluation_state,
             "evaluation_problem": self.evaluation_problem,
             "state_seq": self.state_seq,
-            "created_at": self.created_at.isoformat(),
-            "alarm_configuration_updated_timestamp": self.updated_at.isoformat(),
+            "created_at": self.created_at,
+            "alarm_configuration_updated_timestamp": self.updated_at,
         }
 
 

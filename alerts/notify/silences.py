@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, insert, or_, select, update
 
 from driftline.alerts import tables as common
 from driftline.alerts.alarms.known import names_in, unknown_name
+from driftline.alerts.documents import Time
 from driftline.alerts.errors import SilenceError, UnknownSilence
 from driftline.alerts.notify.silence import Silence, SilenceState
 from driftline.alerts.tables import silences
@@ -34,6 +35,15 @@ class Muting:
         }
 
 
+class ShownSilence(Silence):
+    """A silence, and what it does."""
+
+    status: str
+    created_at: Time
+    updated_at: Time
+    expired_at: Time | None
+
+
 @dataclass(frozen=True, slots=True)
 class SilenceRecord:
     """A stored silence and when it was made, changed and ended by hand."""
@@ -43,15 +53,12 @@ class SilenceRecord:
     updated_at: datetime
     expired_at: datetime | None
 
-    def as_dict(self, now: datetime) -> dict[str, object]:
-        """Return it as plain JSON values, with what it does at a time."""
-        expired = self.expired_at
-        return self.silence.as_dict() | {
-            "status": self.silence.state(now, expired),
-            "created_at": self.created_at.isoformat(),
-            "updated_at": self.updated_at.isoformat(),
-            "expired_at": expired.isoformat() if expired is not None else None,
-        }
+    def shown(self, now: datetime) -> ShownSilence:
+        """Return it with what it does at a time."""
+        return ShownSilence.model_construct(
+            **dict(self.silence), status=self.silence.state(now, self.expired_at),
+            created_at=self.created_at, updated_at=self.updated_at, expired_at=self.expired_at,
+        )  # fmt: skip
 
 
 def put_silence(connection: Connection, silence: Silence, now: datetime) -> SilenceRecord:

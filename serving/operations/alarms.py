@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Body
@@ -10,13 +12,12 @@ from pydantic import Field
 
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite_records import (
-    AnyRecord,
-    CompositeRecord,
+    CompositeAlarm,
     get_any,
     list_any,
 )
 from driftline.alerts.alarms.known import require_alarm, require_past
-from driftline.alerts.alarms.records import HistoryItem, history
+from driftline.alerts.alarms.records import MetricAlarm, history
 from driftline.alerts.evaluation import explain, replay, states
 from driftline.alerts.evaluation.replay_metric import Line
 from driftline.alerts.math import detectors as store
@@ -26,7 +27,6 @@ from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.serving.operations.registry import (
     PAGE,
-    Json,
     Latest,
     Limit,
     Page,
@@ -44,10 +44,45 @@ from driftline.serving.operations.services import Services
 _LONGEST = 200_000
 
 # What is shown of a change of state.
-_CHANGE = ("alarm_name", "seq", "old", "new", "reason")
 
 Name = Annotated[str, "The alarm's name; metric or composite."]
 Document = Annotated[dict[str, Any], Body()]
+
+
+@dataclass(frozen=True)
+class HistoryRecord:
+    """One line of an alarm's history."""
+
+    alarm_name: str
+    timestamp: datetime
+    history_item_type: str
+    history_summary: str
+    history_data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ChangedState:
+    """One change of state."""
+
+    alarm_name: str
+    seq: int
+    old: State
+    new: State
+    reason: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The alarm's change of state, and those of composites that follow."""
+
+    changes: Sequence[ChangedState]
+
+
+@dataclass(frozen=True)
+class AlarmTags:
+    """All tags that an alarm has."""
+
+    tags: Mapping[str, str]
 
 
 @operation("POST /alarms/replay", role="viewer")
@@ -88,7 +123,7 @@ def alarms(
     children_of: Annotated[str | None, "Only alarms that this composite looks at."] = None,
     limit: Limit = PAGE,
     next_token: PageToken = None,
-) -> Page[Json]:
+) -> Page[MetricAlarm | CompositeAlarm]:
     """List alarms of all kinds by name, with their states.
 
     Example: driftline alarm list --state ALARM
@@ -104,17 +139,17 @@ def alarms(
             tags=pairs_of(tag), parents_of=parents_of, children_of=children_of,
             after=str(after), limit=limit + 1,
         )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.name,)).map(shown)
+    return page_of(found, limit, lambda one: (one.name,)).map(lambda one: one.shown)
 
 
 @operation("GET /alarms/{name:path}/state", role="viewer", command="alarm get")
-def alarm(services: Services, name: Name) -> Json:
+def alarm(services: Services, name: Name) -> MetricAlarm | CompositeAlarm:
     """Show one alarm of any kind: its definition and where it stands.
 
     Example: driftline alarm get "flights drift"
     """
     with read_connection(services.context.engine) as connection:
-        return shown(get_any(connection, name))
+        return get_any(connection, name).shown
 
 
 @operation("GET /alarms/{name:path}/explain", role="viewer", command="alarm explain")
@@ -151,7 +186,7 @@ def alarm_history(
     order: Annotated[Literal["newest", "oldest"], "Which come first."] = "newest",
     limit: Latest = PAGE,
     next_token: PageToken = None,
-) -> Page[HistoryItem]:
+) -> Page[HistoryRecord]:
     """List what happened to an alarm, newest first; also after it was deleted.
 
     Example: driftline alarm history "flights drift" --type StateUpdate
@@ -163,7 +198,9 @@ def alarm_history(
         )  # fmt: skip
         if not found and next_token is None:
             require_past(connection, name)
-    return page_of(found, limit, lambda one: (one.id,))
+    return page_of(found, limit, lambda one: (one.id,)).map(
+        lambda one: HistoryRecord(one.alarm_name, one.time, one.type, one.summary, one.data)
+    )
 
 
 @operation("PUT /alarms/{name:path}/state", role="operator", command="alarm set-state")
@@ -173,7 +210,7 @@ def set_alarm_state(
     state_value: Annotated[State, "The state to be in."],
     state_reason: Annotated[str, "Why; messages quote it."] = "set by hand",
     state_reason_data: Annotated[str | None, "JSON that the history keeps."] = None,
-) -> Json:
+) -> Changes:
     """Put an alarm into a state and run its actions, to try what they do; say what changed.
 
     The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
@@ -187,7 +224,9 @@ def set_alarm_state(
             connection, name, state_value, state_reason, context.now(),
             reason_data=state_reason_data, dashboard_url=context.dashboard_url,
         )  # fmt: skip
-    return {"changes": [{name: getattr(one, name) for name in _CHANGE} for one in found]}
+    return Changes(
+        [ChangedState(one.alarm_name, one.seq, one.old, one.new, one.reason) for one in found]
+    )
 
 
 @operation("POST /alarms/actions", role="operator")
@@ -208,7 +247,7 @@ def tag_alarm(
     name: Name,
     tags: Annotated[Mapping[str, str] | None, "Tags to add."] = None,
     without: Annotated[Sequence[str], "Tags to remove, by their keys."] = (),
-) -> Json:
+) -> AlarmTags:
     """Add tags to an alarm and remove others; gives all that it has then.
 
     Example: driftline alarm tag "flights drift" --tags team=ops --without draft
@@ -217,13 +256,7 @@ def tag_alarm(
         found = states.set_tags(
             connection, name, services.context.now(), tags=tags or {}, without=without
         )
-    return {"tags": found}
-
-
-def shown(record: AnyRecord) -> Json:
-    """Return an alarm as plain JSON values, and its kind."""
-    kind = "composite" if isinstance(record, CompositeRecord) else "metric"
-    return {"name": record.name, "kind": kind, **record.as_dict()}
+    return AlarmTags(found)
 
 
 Id = Annotated[str, "The detector's id."]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,13 +15,13 @@ from driftline.alerts.notify.labels import labels_of
 from driftline.alerts.notify.rows import Status
 from driftline.alerts.notify.senders import Transports
 from driftline.alerts.notify.silence import Silence
+from driftline.alerts.notify.silences import ShownSilence
 from driftline.alerts.notify.trial_send import SendResult, try_channel
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
 from driftline.serving.operations.registry import (
     PAGE,
     End,
-    Json,
     Latest,
     Page,
     PageToken,
@@ -31,6 +33,22 @@ from driftline.serving.operations.services import Services
 
 Channel = Annotated[str, "The channel's name."]
 MessageId = Annotated[str, "The message's id; `driftline delivery list` shows it."]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarryingDelivery(sent.Delivery):
+    """One message, and those that it carries."""
+
+    carries: Sequence[sent.Delivery]
+
+
+@dataclass(frozen=True)
+class SilenceEffect:
+    """What a silence would do now."""
+
+    alarms: Sequence[str]
+    status: str
+    mutes_until: datetime | None
 
 
 @operation("POST /channels/{name}/test", role="operator")
@@ -117,7 +135,7 @@ def deliveries(
     "GET /deliveries/{message_id}", role="viewer", command="delivery get",
     columns="id alarm=alarm_name state created_at",
 )  # fmt: skip
-def delivery(services: Services, message_id: MessageId) -> Json:
+def delivery(services: Services, message_id: MessageId) -> CarryingDelivery:
     """Show one message, and those that it carries.
 
     Example: driftline delivery get msg_01...
@@ -125,7 +143,7 @@ def delivery(services: Services, message_id: MessageId) -> Json:
     with read_connection(services.context.engine) as connection:
         found = sent.get_delivery(connection, message_id)
         carried = sent.list_deliveries(connection, carrier_id=message_id, limit=1000)
-    return {**found.as_dict(), "carries": [one.as_dict() for one in carried]}
+    return CarryingDelivery(**asdict(found), carries=carried)
 
 
 @operation("POST /deliveries/{message_id}/redeliver", role="operator", command="delivery redeliver")
@@ -142,7 +160,7 @@ def redeliver(services: Services, message_id: MessageId) -> sent.Delivery:
 @operation("POST /silences/preview", role="viewer")
 def preview_silence(
     services: Services, spec: Annotated[dict[str, Any], "As in a resource file."]
-) -> Json:
+) -> SilenceEffect:
     """Name the alarms that a silence applies to, and whether it would suppress them now.
 
     The silence need not be stored.
@@ -154,15 +172,15 @@ def preview_silence(
             for record in list_alarms(connection)
             if found.fits(labels_of(record.definition))
         ]
-    return {"alarms": alarms, "status": found.state(now), "mutes_until": found.mutes_until(now)}
+    return SilenceEffect(alarms, found.state(now), found.mutes_until(now))
 
 
 @operation("POST /silences/{name:path}/expire", role="operator", command="silence expire")
-def expire_silence(services: Services, name: Annotated[str, "The silence's name."]) -> Json:
+def expire_silence(services: Services, name: Annotated[str, "The silence's name."]) -> ShownSilence:
     """End a silence now; messages that it held back and that still hold true are sent.
 
     Example: driftline silence expire roll-out
     """
     now = services.context.now()
     with services.context.engine.begin() as connection:
-        return silences.expire_silence(connection, name, now).as_dict(now)
+        return silences.expire_silence(connection, name, now).shown(now)

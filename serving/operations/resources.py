@@ -185,8 +185,9 @@ def _status(services: Services, connection: Connection, row: Stored) -> Json:
     if row.kind == "Endpoint":
         return {**_endpoint_status(services, connection, row), **_made(row)}
     if row.kind in ALARM_KINDS:
-        record = get_any(connection, row.name).as_dict()
-        found = {key: value for key, value in record.items() if key not in row.spec}
+        record = get_any(connection, row.name).shown.as_dict()
+        known = {*row.spec, "name", "kind"}
+        found = {key: value for key, value in record.items() if key not in known}
         # Somebody may have switched them meanwhile.
         return found | {"actions_enabled": record["actions_enabled"]}
     if row.kind == "Channel":
@@ -196,12 +197,8 @@ def _status(services: Services, connection: Connection, row: Stored) -> Json:
         now = services.context.now()
         silence = get_silence(connection, row.name)
         until = silence.silence.mutes_until(now) if silence.expired_at is None else None
-        shown = silence.as_dict(now)
-        return {
-            "status": shown["status"],
-            "mutes_until": until.isoformat() if until is not None else None,
-            "expired_at": shown["expired_at"],
-        }
+        shown = silence.shown(now)
+        return {"status": shown.status, "mutes_until": until, "expired_at": shown.expired_at}
     if row.kind == "Monitor":
         if definition_made_at(connection, row.name) is None:
             return {"version": None, "baseline_version": None, "baseline_pinned": None}

@@ -197,7 +197,7 @@ def test_actions_wait_for_the_suppressor_and_then_run_once(yard, told, clock):
     yard.set("a", "ALARM")
     record = yard.get("one")
     assert (record.state, record.held.by) == ("ALARM", "WaitPeriod")
-    assert record.as_dict()["actions_suppressed_reason"] == "Actions suppressed by WaitPeriod"
+    assert record.shown.actions_suppressed_reason == "Actions suppressed by WaitPeriod"
     clock.advance(seconds=59)
     assert yard.release() == []
     clock.advance(seconds=1)

@@ -135,7 +135,7 @@ def test_a_silence_that_is_expired_ends_at_once_and_stays(
     assert len(pager.ids) == 1
     with engine.begin() as connection:
         record = get_silence(connection, "work")
-        assert record.as_dict(clock())["status"] == "EXPIRED"
+        assert record.shown(clock()).status == "EXPIRED"
         assert [one.silence.name for one in list_silences(connection, clock())] == ["work"]
         assert list_silences(connection, clock(), status="ACTIVE") == []
 
