@@ -27,7 +27,7 @@ from driftline.serving.operations.registry import Operation, operation_of
 log = logging.getLogger(__name__)
 
 # Sent by programs, many times a second; what came is counted elsewhere.
-_UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
+_UNNOTED = frozenset({"viewer", "invoke", "ingest"})
 
 
 def authorization(context: ServerContext) -> Callable[[Request], Awaitable[None]]:
@@ -144,12 +144,12 @@ class Audited:
 
     def _is_noted(self, operation: Operation, principal: Principal, status: int) -> bool:
         """Whether the audit log shows it; a refusal once a minute, or they would fill the log."""
-        if status != 403:
-            is_own = operation.notes_itself and status < 400
-            is_noted = operation.role not in _UNNOTED and not is_own
-            # A body that cannot be read is answered before roles are asked for.
-            return is_noted and principal.may(operation.role)
-        return self._refused.allows(f"{principal.via} {principal.subject} {operation.key}")
+        if status == 403:
+            return self._refused.allows(f"{principal.via} {principal.subject} {operation.key}")
+        role, is_own = operation.role, operation.notes_itself and status < 400
+        if role == "anyone" or role in _UNNOTED or is_own:
+            return False
+        return principal.may(role)  # A body that cannot be read is answered before this is asked.
 
     def _note(self, operation: Operation, principal: Principal, path: str, status: int) -> None:
         try:
