@@ -86,7 +86,7 @@ def init(
           for one in findings(found.violations)[:SHOWN_CAUSES]),
     ]  # fmt: skip
     if "# TODO" in file.read_text(encoding="utf-8"):
-        typer.echo(f"{file} lists as TODO what no flag said, such as the label", err=True)
+        typer.echo(f"{file} lists as TODO what no flag said", err=True)
     if channel is None:
         typer.echo("its alarms notify nobody: name a webhook with --channel URL", err=True)
     typer.echo(f"next: driftline up, then: driftline apply -f {file}", err=True)
