@@ -101,9 +101,10 @@ class AsyncInvocations:
         """
         failures = FailedPasses(log, "asynchronous upkeep")
         while True:
+            # First, since a server that begins has not read yet whom to notify.
+            await asyncio.sleep(EXPIRE_S)
             with failures.noted(SQLAlchemyError, DriftlineError, OSError):
                 await asyncio.to_thread(self._look_after, list(self._served()))
-            await asyncio.sleep(EXPIRE_S)
 
     def _renew(self) -> None:
         if ids := list(self._running):
