@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from driftline.capture.audit.audit import Audit
@@ -14,16 +14,24 @@ from driftline.capture.tables.storage import get_file, put_file
 LAST = "last.json"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastAudit(Audit):
+    """What the last audit found: where every number that spools gave has gone."""
+
+    adds_up: bool = field()
+    missing_by_endpoint: Mapping[str, int]
+    doubled_by_endpoint: Mapping[str, int]
+
+
 def document_of(audit: Audit) -> dict[str, Any]:
     """Return an audit as JSON values."""
-    document = asdict(audit)
-    return {
-        **document,
-        "time": audit.time.isoformat(),
-        "adds_up": audit.adds_up,
-        "missing_by_endpoint": audit.by_endpoint(lambda spool: spool.missing),
-        "doubled_by_endpoint": audit.by_endpoint(lambda spool: spool.doubled),
-    }
+    document = LastAudit(
+        **asdict(audit),
+        adds_up=audit.adds_up,
+        missing_by_endpoint=audit.by_endpoint(lambda spool: spool.missing),
+        doubled_by_endpoint=audit.by_endpoint(lambda spool: spool.doubled),
+    )
+    return asdict(document) | {"time": audit.time.isoformat()}
 
 
 def note_audit(root: str, audit: Audit) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -114,6 +114,44 @@ class EndpointReport:
     shadows: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastDay(Coverage):
+    """Coverage of what arrived in the last 24 hours."""
+
+    coverage: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableDocument:
+    """A report as it is sent."""
+
+    seen: int | None
+    sampled: int | None
+    requests: int
+    rows: int
+    shadows: int
+    failed: int
+    unparsed: int
+    unparsed_by_reason: Mapping[str, int]
+    decoder_faults: int
+    cut: int
+    event_times: Mapping[str, int]
+    dropped: int
+    dropped_by_reason: Mapping[str, int]
+    uncounted_gaps: int
+    missing: int
+    coverage: float | None
+    last_24_h: LastDay
+    gaps: Sequence[Gap]
+    spools: Mapping[str, int]
+    oldest: datetime | None
+    newest: datetime | None
+    last_arrival: datetime | None
+    last_commit: datetime | None
+    files: int
+    size_bytes: int
+
+
 def report(
     root: str,
     endpoint: str,
@@ -191,42 +229,35 @@ def audited_coverage(audit: Mapping[str, Any]) -> dict[str, Coverage]:
     return found
 
 
-def document_of(found: EndpointReport) -> dict[str, Any]:
-    """Return a report as JSON values, without the endpoint's name."""
-    return {
-        "seen": found.seen,
-        "sampled": found.sampled,
-        "requests": found.requests,
-        "rows": found.rows,
-        "shadows": found.shadows,
-        "failed": found.failed,
-        "unparsed": sum(found.unparsed.values()),
-        "unparsed_by_reason": dict(found.unparsed),
-        "decoder_faults": found.faults,
-        "cut": found.cut,
-        "event_times": dict(found.event_times),
-        "dropped": sum(found.dropped.values()),
-        "dropped_by_reason": dict(found.dropped),
-        "uncounted_gaps": found.uncounted,
-        "missing": found.missing,
-        "coverage": found.overall.ratio,
-        "last_24_h": {**asdict(found.recent), "coverage": found.recent.ratio},
-        "gaps": [
-            {**asdict(gap), "first_time": _iso(gap.first_time), "last_time": _iso(gap.last_time)}
-            for gap in found.gaps
-        ],
-        "spools": dict(found.spools),
-        "oldest": _iso(found.oldest),
-        "newest": _iso(found.newest),
-        "last_arrival": _iso(found.last_arrival),
-        "last_commit": _iso(found.last_commit),
-        "files": found.files,
-        "size_bytes": found.size_bytes,
-    }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def document_of(found: EndpointReport) -> TableDocument:
+    """Return a report as it is sent, without the endpoint's name."""
+    return TableDocument(
+        seen=found.seen,
+        sampled=found.sampled,
+        requests=found.requests,
+        rows=found.rows,
+        shadows=found.shadows,
+        failed=found.failed,
+        unparsed=sum(found.unparsed.values()),
+        unparsed_by_reason=found.unparsed,
+        decoder_faults=found.faults,
+        cut=found.cut,
+        event_times=found.event_times,
+        dropped=sum(found.dropped.values()),
+        dropped_by_reason=found.dropped,
+        uncounted_gaps=found.uncounted,
+        missing=found.missing,
+        coverage=found.overall.ratio,
+        last_24_h=LastDay(**asdict(found.recent), coverage=found.recent.ratio),
+        gaps=found.gaps,
+        spools=found.spools,
+        oldest=found.oldest,
+        newest=found.newest,
+        last_arrival=found.last_arrival,
+        last_commit=found.last_commit,
+        files=found.files,
+        size_bytes=found.size_bytes,
+    )
 
 
 class _Rows:

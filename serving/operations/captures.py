@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Annotated
@@ -12,14 +12,14 @@ from typing import Annotated
 from pydantic import Field
 
 from driftline.access import audit
-from driftline.capture.audit.documents import capture_documents
-from driftline.capture.audit.note import read_note
+from driftline.capture.audit.documents import CaptureDocument, capture_documents
+from driftline.capture.audit.note import LastAudit, read_note
 from driftline.capture.erasure.erasing import Erased
 from driftline.capture.erasure.erasing import erase as erase_stored
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.table_maintenance import NAMES
 from driftline.capture.tables.dataset import Dataset, list_endpoints
-from driftline.capture.tables.redecoding import decode_again
+from driftline.capture.tables.redecoding import Redecoded, decode_again
 from driftline.capture.tables.writer_name import WriterName
 from driftline.database.engine import read_connection
 from driftline.database.paging import place_of
@@ -49,24 +49,39 @@ Endpoint = Annotated[str, "The endpoint's name."]
 _turn = threading.Lock()
 
 
+@dataclass(frozen=True, kw_only=True)
+class CaptureCounts(CaptureDocument):
+    """What the capture table of an endpoint holds; typed: whether it has a signature."""
+
+    declared: bool
+    typed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded(Redecoded):
+    """The counts of requests decoded again, by outcome."""
+
+    endpoint: str
+
+
 @operation("GET /capture", role="viewer")
 def captures(
     services: Services,
     prefix: Annotated[str, Field(max_length=63, description="Only names that begin so.")] = "",
     limit: Limit = PAGE,
     next_token: PageToken = None,
-) -> Page[Json]:
+) -> Page[CaptureCounts]:
     """Count what was captured, by endpoint, also of those that were never declared."""
     (after,) = place_of(next_token, str) or ("",)
     typed = _declared(services.context)
     names = {*typed, *list_endpoints(services.context.root)}
     found = sorted(one for one in names if one.startswith(prefix) and one > str(after))
-    counted = {one["endpoint"]: one for one in _counted(services.context, found[:limit], typed)}
+    counted = {one.endpoint: one for one in _counted(services.context, found[:limit], typed)}
     return page_of(found, limit, lambda name: (name,)).map(counted.__getitem__)
 
 
 @operation("GET /capture/audit", role="viewer")
-def last_audit(services: Services) -> Json:
+def last_audit(services: Services) -> Annotated[Json, LastAudit]:
     """Return what the last audit found: whether every number is stored once, or counted."""
     found = read_note(services.context.root)
     if found is None:
@@ -75,7 +90,7 @@ def last_audit(services: Services) -> Json:
 
 
 @operation("GET /endpoints/{name}/capture", role="viewer", of=("name", of_endpoint))
-def capture_stats(services: Services, name: Endpoint) -> Json:
+def capture_stats(services: Services, name: Endpoint) -> CaptureCounts:
     """Count what the capture table of an endpoint holds, and what is known to be lost."""
     endpoint = known_endpoint(services.context, name)
     return next(_counted(services.context, [endpoint], _declared(services.context)))
@@ -85,7 +100,7 @@ def capture_stats(services: Services, name: Endpoint) -> Json:
     "POST /endpoints/{name}/capture/decoding", role="analyst", of=("name", of_endpoint),
     command="capture decode",
 )  # fmt: skip
-def decode_captured(services: Services, name: Endpoint) -> Json:
+def decode_captured(services: Services, name: Endpoint) -> Decoded:
     """Read stored bodies again, by the signature that the endpoint has now.
 
     For requests that came before the endpoint was declared, or before its signature was corrected.
@@ -109,7 +124,7 @@ def decode_captured(services: Services, name: Endpoint) -> Json:
             dataset = Dataset(context.root, endpoint, writer=f"upkeep-{names.name}")
             served = served_models(context.engine, endpoint)
             decoded = decode_again(dataset, signature, served=served)
-            return {"endpoint": endpoint, **asdict(decoded)}
+            return Decoded(**asdict(decoded), endpoint=endpoint)
         finally:
             names.close()
 
@@ -123,15 +138,15 @@ def _declared(context: ServerContext) -> Mapping[str, bool]:
 
 def _counted(
     context: ServerContext, names: Sequence[str], typed: Mapping[str, bool]
-) -> Iterator[Json]:
+) -> Iterator[CaptureCounts]:
     """Count what tables hold; without a signature bodies are kept raw, and it says so."""
     found = capture_documents(
         context.root, context.spool_dir, names,
         retention_days=context.settings.capture.retention_days, now=context.now(),
     )  # fmt: skip
     for one in found:
-        name = one["endpoint"]
-        yield {**one, "declared": name in typed, "typed": typed.get(name, False)}
+        is_typed = typed.get(one.endpoint, False)
+        yield CaptureCounts(**vars(one), declared=one.endpoint in typed, typed=is_typed)
 
 
 _Id = Annotated[str, Field(min_length=1, max_length=2048)]

@@ -273,7 +273,7 @@ class Operation:
 
 def _form_of(kind: Any) -> Any:  # noqa: ANN401 - a type
     origin = get_origin(kind)
-    if origin is Annotated:  # A response that is made by hand, and the form of its body.
+    if origin is Annotated:  # A response that is made by hand, or was stored, and its form.
         return get_args(kind)[1]
     if origin in (list, Page):
         inner = _form_of(get_args(kind)[0])

@@ -144,8 +144,8 @@ def test_a_decoder_fault_counts_against_coverage_everywhere(
     document = document_of(found)
     # A body that nobody can read is the client's; the decoder's own fault is ours.
     assert (found.requests, sum(found.unparsed.values()), found.faults) == (4, 2, 1)
-    assert document["decoder_faults"] == 1
-    assert document["coverage"] == document["last_24_h"]["coverage"] == 0.75
+    assert document.decoder_faults == 1
+    assert document.coverage == document.last_24_h.coverage == 0.75
     audited = audit(root, now=lambda: at, spool_dir=spool_dir)
     assert audited.adds_up
     assert audited.undecodable == {"flights": 1}
