@@ -212,7 +212,7 @@ def test_logger_and_proxy_record_beside_it_raw_until_declared(walk: Walk) -> Non
     wait(lambda: walk.requests("nightly") == 2)
 
     counts = r"endpoint +{} +declared +{} +typed +{} +requests +{} "
-    for shown in (("orders", "True", "True", "30[01]"), ("proxied", "False", "False", "1")):
+    for shown in (("orders", "yes", "yes", "30[01]"), ("proxied", "no", "no", "1")):
         assert re.search(counts.format(*shown), " ".join(said.split())), said
     nightly, proxied = walk.table("nightly"), walk.table("proxied")
     assert set(nightly["parse_error"]) == {"the endpoint has no signature"}
