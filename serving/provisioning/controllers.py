@@ -194,6 +194,7 @@ class Controllers:
         """Store why a generation cannot become ready; the one before goes on."""
         reason, is_again = str(error), not isinstance(error, DriftlineError) or error.retriable
         if isinstance(error, FileNotFoundError) and error.filename is not None:
+            is_again = False
             reason = f"{error.filename}: no such file or folder; put it there and apply again"
         elif isinstance(error, OSError):
             reason = f"the storage root fails ({error})"
