@@ -18,6 +18,7 @@ from collections import Counter as Counts
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -46,6 +47,7 @@ _COUNTED: Final = {
 _MINUTES_MAX = 4_000
 _MINUTES_AT_ONCE = 500
 _LOOK_S = 1.0
+_SHOWN_MAX = 4_096  # Children of Prometheus' counters that are kept at hand.
 # Told to come again: more were open than the limit allows.
 THROTTLED: Final = 429
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -94,6 +96,8 @@ class _Minute:
     def __init__(self) -> None:
         # By the hostname of a container, "" for the variant itself, and by metric.
         self.counts: defaultdict[tuple[str, str], Counts[float]] = defaultdict(Counts)
+        # Answers, by such a hostname, status, and whether the model has failed.
+        self.answers: Counts[tuple[str, int, bool]] = Counts()
         self.instances = 0  # Workers, as the minute ended.
 
     def note(self, name: str, value: float, container: str = "") -> None:
@@ -105,22 +109,14 @@ class _Minute:
         if seconds is not None:
             self.note(name, float(f"{seconds * 1e6:.3g}"), container)
 
-    def note_answer(self, status: int, container: str = "") -> None:
-        """Count an answer; 0 or 1 for each: the sum is how many failed, the average which share."""
-        self.note("Invocations", 1.0, container)
-        self.note("Invocation4XXErrors", float(400 <= status < 500), container)
-        self.note("Invocation5XXErrors", float(status >= 500), container)
-
     @property
     def total(self) -> int:
         """How many invocations there were."""
-        return self.counts["", "Invocations"].total()
+        return sum(count for (container, *_), count in self.answers.items() if not container)
 
     def points(self, time: datetime, dimensions: Mapping[str, str]) -> Iterator[Datapoint]:
         """Return datapoints, each with at most as many values as one takes."""
-        if self.instances and self.total:
-            self.counts["", "InvocationsPerInstance"] = Counts({1 / self.instances: self.total})
-        for (container, name), counts in self.counts.items():
+        for (container, name), counts in (self.counts | self._of_answers()).items():
             unit = "Microseconds" if name.endswith(_TIMES) else None
             if name.endswith("Utilization"):
                 unit = "Percent"
@@ -132,6 +128,19 @@ class _Minute:
                     _NAMESPACES.get(name, NAMESPACE), name, named, time, values=values,
                     counts=times, unit=unit,
                 )  # fmt: skip
+
+    def _of_answers(self) -> dict[tuple[str, str], Counts[float]]:
+        """Return 0 or 1 for each answer: the sum is how many failed, the average which share."""
+        found: defaultdict[tuple[str, str], Counts[float]] = defaultdict(Counts)
+        for (container, status, has_failed), count in self.answers.items():
+            found[container, "Invocations"][1.0] += count
+            found[container, "Invocation4XXErrors"][float(400 <= status < 500)] += count
+            found[container, "Invocation5XXErrors"][float(status >= 500)] += count
+            if not container:
+                found["", "InvocationModelErrors"][float(has_failed)] += count
+        if self.instances and self.total:
+            found["", "InvocationsPerInstance"][1 / self.instances] = self.total
+        return found
 
 
 class Traffic:
@@ -177,6 +186,9 @@ class Traffic:
             ["endpoint", "variant", "code"],
             registry=registry,
         )
+        # Looked up once for each endpoint: each time would cost more than to count.
+        self._answered = lru_cache(_SHOWN_MAX)(self._answers.labels)
+        self._took = lru_cache(_SHOWN_MAX)(self._seconds.labels)
         registry.register(Counted("driftline_traffic_", lambda: self.counters, _COUNTED))
 
     def observe(self, answered: Answered, seconds: float) -> None:
@@ -186,8 +198,8 @@ class Traffic:
             code = str(status or "dropped")
             self._copies.labels(endpoint, answered.variant, code).inc()
         else:  # Of an endpoint that does not exist, the name is empty.
-            self._answers.labels(endpoint, str(status)).inc()
-            self._seconds.labels(endpoint).observe(seconds)
+            self._answered(endpoint, status).inc()
+            self._took(endpoint).observe(seconds)
         if endpoint:
             key = int(self._now().timestamp() // 60), endpoint, answered.variant
             minute = self._minute(key)
@@ -275,8 +287,8 @@ def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
     if not status:
         minute.note("ShadowDropped", 1.0)
         return
-    minute.note_answer(status if answered.model_status is None else answered.model_status)
-    minute.note("InvocationModelErrors", float(model_s is not None and status >= 300))
+    own = status if answered.model_status is None else answered.model_status
+    minute.answers["", own, model_s is not None and status >= 300] += 1
     if status == THROTTLED:
         minute.note("Throttles", 1.0)
     minute.note_time("ModelSetupTime", answered.setup_s)
@@ -292,5 +304,5 @@ def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
         for unload_s in loading.unload_s:
             minute.note_time("ModelUnloadingTime", unload_s)
     for hostname, took_s, its_status in answered.containers:
-        minute.note_answer(its_status, hostname)
+        minute.answers[hostname, its_status, False] += 1
         minute.note_time("ContainerLatency", took_s, hostname)
