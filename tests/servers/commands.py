@@ -3,9 +3,9 @@
 A command imports for about a second and works for a tenth of one; the tests run hundreds. So one
 process for each worker of the tests imports what commands import, and forks for each command. The
 fork runs ``python -m driftline``, or ``python -c`` with code of a test, from there on: its own
-arguments, folder, environment and files, its own end, also by SIGKILL. What a command imports, and
-how fast it starts, is the matter of tests/driftline/app/test_imports.py; journeys that follow a
-document run its words in a shell.
+arguments, folder, environment and files, its own end, also by SIGKILL. What a command imports is
+the matter of tests/driftline/app/test_cli.py; journeys that follow a document run its words in a
+shell.
 
 A command that runs a model has a worker forked for it, too, by one process for all that have the
 environment of the tests: each would import scikit-learn for itself, in another second.
@@ -72,6 +72,7 @@ MODULES = (
     "driftline.serving.transform.capture",
     "driftline.serving.transform.run",
     "tests.servers.postgres",
+    "yaml",
 )
 
 

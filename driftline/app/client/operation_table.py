@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from driftline.app.client.connection import ServerCalls
+if TYPE_CHECKING:  # Commands read the table to explain themselves, and need no HTTP for it.
+    from driftline.app.client.connection import ServerCalls
 
 FILE = Path(__file__).with_name("operations.json")
 Row = Mapping[str, Any]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from driftline.errors import InputError
 from driftline.formats.syntax import syntax_fault
@@ -17,18 +16,25 @@ from driftline.validation import require_unicode
 _SCHEDULE_IN_BRACES = re.compile(r"\{[^{}\n]*?:\s*((?:cron|rate)\([^()\n]*,[^()\n]*\))")
 
 
-class _Plain(yaml.SafeLoader):
-    """What JSON can hold, times as the text that stands there: the server reads them itself."""
-
-
 _FOREIGN = {f"tag:yaml.org,2002:{kind}" for kind in ("binary", "omap", "pairs", "set", "timestamp")}
-_Plain.yaml_constructors = {
-    tag: made for tag, made in yaml.SafeLoader.yaml_constructors.items() if tag not in _FOREIGN
-}
-_Plain.yaml_implicit_resolvers = {
-    first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+
+
+@cache
+def _plain_loader() -> Any:  # noqa: ANN401 - a class of yaml's
+    """Return what reads what JSON can hold, and times as texts: the server reads them itself."""
+    import yaml  # Here and below: commands that read no such file need none of it.
+
+    class Plain(yaml.SafeLoader):
+        pass
+
+    Plain.yaml_constructors = {
+        tag: made for tag, made in yaml.SafeLoader.yaml_constructors.items() if tag not in _FOREIGN
+    }
+    Plain.yaml_implicit_resolvers = {
+        first: [one for one in resolvers if one[0] != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return Plain
 
 
 def read(file: Path | str) -> bytes:
@@ -53,12 +59,14 @@ def read_json(file: Path | str) -> dict[str, Any]:
 
 def read_resources(file: Path) -> list[dict[str, Any]]:
     """Read the resources of a YAML or JSON file: one, a list, or several documents."""
+    import yaml
+
     try:
         text = read(file).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8; expected YAML or JSON") from error
     try:
-        documents = [entry for entry in yaml.load_all(text, _Plain) if entry]
+        documents = [entry for entry in yaml.load_all(text, _plain_loader()) if entry]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = _unquoted(text) or syntax_fault(error, text)
         raise InputError(f"{file}: no YAML or JSON of resources: {reason}") from error

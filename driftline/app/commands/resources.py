@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from driftline.app.commands import options
 from driftline.app.commands.files import read, read_resources
@@ -96,6 +95,8 @@ def get(
     Example: driftline get monitor flights
     """
     if name is not None:
+        import yaml  # As in files.py.
+
         resource = client.get(kind, name)
         return Answer(resource, [yaml.safe_dump(resource, sort_keys=False).rstrip()])
     from driftline.app.client.client import kind_of  # As heavy as the connection.

@@ -27,6 +27,12 @@ GROUPS = {
     "truth",
 }
 
+# What Typer itself brings: it reads the words of a command with pydantic.
+TYPER = {
+    "annotated_doc", "annotated_types", "pydantic", "pydantic_core", "shellingham", "typer",
+    "typing_extensions", "typing_inspection",
+}  # fmt: skip
+
 
 def test_every_command_explains_itself() -> None:
     for name in set(COMMANDS) - GROUPS:
@@ -35,6 +41,20 @@ def test_every_command_explains_itself() -> None:
 
         assert told, name
         assert "Example: driftline" in told or name in {"sidecar", "sink", "version"}
+
+
+@pytest.mark.parametrize("words", ["--help", "version", "check --help", "get monitor --help"])
+def test_what_explains_itself_imports_nothing_but_typer(words: str) -> None:
+    """HTTP, YAML and tables would take as long again."""
+    code = "import sys; before = set(sys.modules); from driftline.app.cli import run\n"
+    code += "try: run()\nexcept SystemExit: pass\n"
+    code += "print('imported', *{one.partition('.')[0] for one in set(sys.modules) - before})"
+    asked = [sys.executable, "-c", code, *words.split()]
+
+    found = subprocess.run(asked, capture_output=True, text=True, check=True)
+
+    packages = set(found.stdout.rpartition("imported ")[2].split()) - sys.stdlib_module_names
+    assert {one for one in packages if one[0] != "_"} <= {"driftline", *TYPER}
 
 
 def test_an_unknown_command_is_2() -> None:
