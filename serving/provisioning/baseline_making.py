@@ -230,14 +230,14 @@ def _explained(
     """Add how much each feature counts for the model, asked in a process of its own."""
     if model["description"]["kind"] == BODIES:
         raise InputError(NOT_EXPLAINED)
-    launch = WorkerSpec(
+    worker = WorkerSpec(
         str(context.models.fetch(model["file"])),
         # What was trusted once may be no more.
         trust_pickle=context.settings.serving.trust_pickle and model["trust_pickle"],
         positive=positive_class(fitted.signature, model["description"], chosen=spec.positive),
     )
     with AskedModels(start_timeout_s=context.start_timeout_s) as models:
-        predict = AskedModel(models, launch, model["digest"])
+        predict = AskedModel(models, worker, model["digest"])
         return explain_reference(open_source(data), fitted, predict)
 
 

@@ -134,8 +134,8 @@ class _Run(Scoring):
                 f"its process ended {MAX_ATTEMPTS} times over one file; see the server's log: a "
                 "model that needs more memory than there is?"
             )
-        files, launch = self._files(), self._around.find_model(job)
-        scoring = self.score(files, launch, job.model.description, job.files_done)
+        files, worker = self._files(), self._around.find_model(job)
+        scoring = self.score(files, worker, job.model.description, job.files_done)
         loop, work = asyncio.get_running_loop(), asyncio.create_task(scoring)
         ended: list[DriftlineError] = []
 

@@ -112,7 +112,7 @@ class Scoring:
     async def score(
         self,
         files: Sequence[InputFile],
-        launch: WorkerSpec,
+        worker: WorkerSpec,
         model: Mapping[str, Any],
         done: int = 0,
     ) -> None:
@@ -121,7 +121,7 @@ class Scoring:
         Without the first so many: what is learnt of all files is the same whoever scores.
         ``model``: what the model says of itself.
         """
-        self._learn([locate(file.path) for file in files], launch, model)
+        self._learn([locate(file.path) for file in files], worker, model)
         signature = None if self._signature is None else self._signature.to_json()
         client = self.spec.model_client_config
         # No retries but the job's own.
@@ -129,8 +129,8 @@ class Scoring:
             minimum=0, maximum=self.spec.worker_count, attempts=1,
             start_timeout_s=START_TIMEOUT_S, timeout_s=client.invocations_timeout_in_seconds,
         )  # fmt: skip
-        launch = replace(launch, signature=launch.signature or signature, max_rows=_MAX_ROWS)
-        self._pool = Pool(launch.name, launch, limits, noun="model")
+        worker = replace(worker, signature=worker.signature or signature, max_rows=_MAX_ROWS)
+        self._pool = Pool(worker.name, worker, limits, noun="model")
         try:
             for file in files[done:]:
                 await self._transform(file)
@@ -138,20 +138,20 @@ class Scoring:
             await self._pool.stop()
 
     def _learn(
-        self, places: Sequence[Location], launch: WorkerSpec, model: Mapping[str, Any]
+        self, places: Sequence[Location], worker: WorkerSpec, model: Mapping[str, Any]
     ) -> None:
         """Learn what the model takes, from itself or from the first records."""
         self._classes = model["classes"] if model["has_probability"] else ()
         names = model["feature_names"]
-        if launch.signature is not None:
-            self._signature = Signature.from_json(launch.signature)
+        if worker.signature is not None:
+            self._signature = Signature.from_json(worker.signature)
             names = [column.name for column in self._signature.inputs]
         elif self.spec.is_parquet:
             self._signature = signature_of_schema(read_schema(places[0]), names)
         for place in places if self.spec.input_format == "csv" else ():
             assembly = TextAssembly(self.spec, place)
             if (batch := next(assembly.batches(), None)) is not None:
-                found = _signature_of(assembly.request(batch), names, launch.signature)
+                found = _signature_of(assembly.request(batch), names, worker.signature)
                 if found is None:
                     raise InputError(
                         f"{place.shown}: record {batch.first} looks like a header, which would be "
@@ -275,7 +275,7 @@ class Scoring:
 
 
 def score_here(
-    spec: TransformJobSpec, launch: WorkerSpec, work_dir: Path, moved: Callable[[int], None]
+    spec: TransformJobSpec, worker: WorkerSpec, work_dir: Path, moved: Callable[[int], None]
 ) -> tuple[int, int]:
     """Score the files of a job in this process; return how many files and records they were.
 
@@ -284,8 +284,8 @@ def score_here(
     files, scoring = find_files(spec, None), Scoring(spec, work_dir, moved=moved)
 
     async def score() -> None:
-        about = await describe_model(launch, timeout_s=START_TIMEOUT_S)
-        await scoring.score(files, launch, about)
+        about = await describe_model(worker, timeout_s=START_TIMEOUT_S)
+        await scoring.score(files, worker, about)
 
     asyncio.run(score())
     return len(files), scoring.records
