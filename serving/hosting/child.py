@@ -221,7 +221,7 @@ class Child(asyncio.Protocol):
             del self._waiting[number], self._ends[number]
 
     def let_go(self) -> None:
-        """Tell its pool that it gets no more requests, and is to end once it has answered."""
+        """Take no more requests; the pool ends it once it has answered."""
         self.is_leaving = True
         self.changed.set()
 

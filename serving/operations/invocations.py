@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -158,16 +159,10 @@ async def invoke_async(
     if location is not None:
         context.reach.check_object(location, endpoint)
     id_, now = str(uuid.uuid4()), context.lease_clock()
-    output = config["output_config"]
-    place = output["s3_output_path"].rstrip("/")
-    failures = (output["s3_failure_path"] or place).rstrip("/")
-    where = "/".join([place, *_folders(extension)])
-    context.reach.check_output(where)
-    context.reach.check_output(failures)
+    where, failures = _outputs(context, config["output_config"], extension)
     # With the id in its name, which nobody can choose, it replaces no file that is there.
-    answer = f"{id_}_{filename}" if filename else f"{id_}.out"
-    inference_id, answer = inference_id or id_, f"{where}/{answer}"
-    failure = f"{failures}/{id_}-error.out"
+    answer = f"{where}/{id_}_{filename}" if filename else f"{where}/{id_}.out"
+    inference_id, failure = inference_id or id_, f"{failures}/{id_}-error.out"
     accepted = insert(async_requests).values(
         id=id_, endpoint=endpoint, inference_id=inference_id, input_location=location,
         content=body or None, headers=_headers(request.headers), output_location=answer,
@@ -209,6 +204,18 @@ def _headers(sent: Headers) -> dict[str, str]:
         if value is not None:
             found[key] = value
     return found
+
+
+def _outputs(
+    context: ServerContext, output: Mapping[str, Any], extension: str | None
+) -> tuple[str, str]:
+    """Return the folders of a request's answer and of its failure, which are within reach."""
+    place = output["s3_output_path"].rstrip("/")
+    failures = (output["s3_failure_path"] or place).rstrip("/")
+    where = "/".join([place, *_folders(extension)])
+    context.reach.check_output(where)
+    context.reach.check_output(failures)
+    return where, failures
 
 
 def _folders(extension: str | None) -> list[str]:

@@ -22,10 +22,14 @@ from driftline.monitors.kind import ALL, DEFAULT_KIND, KINDS, Kind, kind_named
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
+    from driftline.baseline.store import Baseline
+    from driftline.formats.source import Source
+    from driftline.monitors.check import CheckOptions
     from driftline.monitors.check_context import Predictor
     from driftline.monitors.report.report import Report
     from driftline.monitors.report.reports import Reports
 
+_SETTLED = ("id_column", "timestamp", "exclude", "context", "categorical")
 KIND_LIST = ", ".join(KINDS)
 
 KindOption = Annotated[
@@ -171,19 +175,11 @@ def baseline(
     options.open_places(*data, output)
     declared = read_rules(rules)
     is_priced = bool(metric) or costs is not None
-    for flag, is_given, own in (
-        ("--rules", bool(declared), "data-quality"),
-        ("--metric" if metric else "--costs", is_priced, QUALITY),
-    ):
-        if is_given and kind.name != own:
-            raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
+    _require_own(kind, "data-quality", "--rules" if declared else None)
+    _require_own(kind, QUALITY, ("--metric" if metric else "--costs") if is_priced else None)
     rows, roles = _configured(config, data, dialect, roles)
     if preprocess is not None:
-        # A heavy import that only a script needs.
-        from driftline.baseline.scripting import preprocessed
-
-        with progress("preprocess", unit="records") as advance:
-            rows = preprocessed(rows, preprocess, compat=compat, progress=advance)
+        rows = _preprocessed(rows, preprocess, compat=compat)
     with progress("baseline", unit="rows in two readings") as advance:
         fitted = Baseline.of(
             rows,
@@ -197,11 +193,7 @@ def baseline(
     notes: list[str] = []
     # A baseline for all kinds keeps what the model makes of its rows beside all else.
     if kind.needs_model or (model is not None and not kind.needs):
-        from driftline.monitors.kinds.attribution.explaining import explain_reference
-
-        with _asking(model, roles.positives) as predict, progress("explain") as advance:
-            source = open_source(rows)
-            fitted = explain_reference(source, fitted, predict, moved=advance, told=notes.append)
+        fitted = _explained(fitted, open_source(rows), model, roles, notes)
     if is_priced:
         fitted = with_quality(fitted, metric, costs, compat=compat)
     if declared:
@@ -217,6 +209,30 @@ def baseline(
     size = f"{plural(rows_read, 'row')}, {plural(columns, 'column')}"
     line = f"{output}: baseline {version} of {size}"
     return Answer(value, chain([line, *notes], told(fitted), findable))
+
+
+def _preprocessed(rows: object, script: Path, *, compat: bool) -> Source:
+    # A heavy import that only a script needs.
+    from driftline.baseline.scripting import preprocessed
+
+    with progress("preprocess", unit="records") as advance:
+        return preprocessed(rows, script, compat=compat, progress=advance)
+
+
+def _explained(
+    fitted: Baseline, rows: Source, model: str | None, roles: Roles, notes: list[str]
+) -> Baseline:
+    """Add how much each feature counts for the model; what there is to know goes to the notes."""
+    from driftline.monitors.kinds.attribution.explaining import explain_reference
+
+    with _asking(model, roles.positives) as predict, progress("explain") as advance:
+        return explain_reference(rows, fitted, predict, moved=advance, told=notes.append)
+
+
+def _require_own(kind: Kind, own: str, flag: str | None) -> None:
+    """Refuse a flag, if it was given, with another kind than its own."""
+    if flag is not None and kind.name != own:
+        raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
 
 
 def check(
@@ -255,7 +271,7 @@ def check(
     from driftline.app.commands.verdict import formats_of, show
     from driftline.baseline.folder import refuse_baseline
     from driftline.formats.location import locate
-    from driftline.monitors.check import CheckOptions, check_kinds, check_roles, opened_baseline
+    from driftline.monitors.check import CheckOptions, opened_baseline
 
     formats = formats_of(formatted, as_json=as_json, output=output)
     kinds = _kinds_named(kind or ())
@@ -264,15 +280,9 @@ def check(
         refuse_baseline(locate(output))  # Before hours of reading, not after.
     rows, named = _configured(config, data, dialect, roles)
     # Of the file, what a baseline settles is left alone.
-    settled = ("id_column", "timestamp", "exclude", "context", "categorical")
-    named = replace(named, **{name: getattr(roles, name) for name in settled})
+    named = replace(named, **{name: getattr(roles, name) for name in _SETTLED})
     known = opened_baseline(reference)
-    positives = named.positives
-    if model is not None and known.attributions is not None and not positives:
-        from driftline.monitors.kinds.attribution.importance import Attributions
-
-        # A model answers for the class that its reference was explained for.
-        positives = tuple(filter(None, [Attributions.from_arrow(known.attributions).positive]))
+    positives = named.positives or (() if model is None else _explained_for(known))
     with _asking(model, positives) as predict, progress("check") as advance:
         judging = CheckOptions(
             predict=predict,
@@ -286,11 +296,7 @@ def check(
             costs=costs,
             preprocess=preprocess,
         )
-        report: Report | Reports
-        if len(kinds) > 1 or ALL in kinds:
-            report = check_kinds(rows, known, named, None if ALL in kinds else kinds, judging)
-        else:
-            report = check_roles(rows, known, named, kind=next(iter(kinds), None), options=judging)
+        report = _judged(rows, known, named, kinds, judging)
     if output is not None:
         report.save(output)
     if postprocess is not None:
@@ -298,12 +304,37 @@ def check(
 
         postprocess_report(report, postprocess, output)
     show(report, formats, output)
+    _require_passed(report, is_whole=fail_on == "unjudged")
+
+
+def _judged(
+    rows: object, reference: Baseline, roles: Roles, kinds: Sequence[str], judging: CheckOptions
+) -> Report | Reports:
+    """Judge rows by one kind, that of the baseline where none is named, or by several."""
+    from driftline.monitors.check import check_kinds, check_roles
+
+    if len(kinds) > 1 or ALL in kinds:
+        return check_kinds(rows, reference, roles, None if ALL in kinds else kinds, judging)
+    return check_roles(rows, reference, roles, kind=next(iter(kinds), None), options=judging)
+
+
+def _require_passed(report: Report | Reports, *, is_whole: bool) -> None:
+    """End with the exit code of a report that is no pass; ``is_whole``: all has to be judged."""
     if report.violations:
         raise typer.Exit(1)
     if not report.decided:
         raise UndecidedError(report.undecided_line)
-    if fail_on == "unjudged" and (report.unjudged or report.idle_rule_count):
+    if is_whole and (report.unjudged or report.idle_rule_count):
         raise UndecidedError(report.unjudged_line or report.headline)
+
+
+def _explained_for(reference: Baseline) -> tuple[str, ...]:
+    """Return the class that a reference was explained for: a model answers for the same."""
+    if reference.attributions is None:
+        return ()
+    from driftline.monitors.kinds.attribution.importance import Attributions
+
+    return tuple(filter(None, [Attributions.from_arrow(reference.attributions).positive]))
 
 
 def _kinds_named(names: Sequence[str]) -> list[str]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from driftline.app.commands import options
 from driftline.app.commands.output import Answer
 from driftline.roles import Roles
+
+if TYPE_CHECKING:
+    from driftline.app.init.dry_run import Trial
 
 SHOWN_CAUSES = 5
 SEEN_WIDTH = 150
@@ -56,7 +60,6 @@ def init(
         write_draft,
     )
     from driftline.formats.source import open_source
-    from driftline.monitors.report.ranking import findings
 
     options.open_places(*data)
     endpoint = endpoint_name(data, name)
@@ -75,19 +78,27 @@ def init(
         "check": trial.report.to_dict(),
     }
     kinds = [one["spec"]["kind"] for one in resources if one["kind"] == "Monitor"]
-    found = trial.report
     lines = [
         *told(trial.baseline),
         *filter(None, [note]),
         f"\n{file}: endpoint, baseline, monitors of {', '.join(kinds)}, alarms",
-        f"\nchecked {trial.note}:",
-        found.headline if found.violations else found.summary,
-        *(f"  {shorten(f'{one.first.feature_name}: {one.cause}', SEEN_WIDTH, placeholder=' …')}"
-          for one in findings(found.violations)[:SHOWN_CAUSES]),
-    ]  # fmt: skip
+        *_of_trial(trial),
+    ]
     if "# TODO" in file.read_text(encoding="utf-8"):
         typer.echo(f"{file} lists as TODO what no flag said", err=True)
     if channel is None:
         typer.echo("its alarms notify nobody: name a webhook with --channel URL", err=True)
     typer.echo(f"next: driftline up, then: driftline apply -f {file}", err=True)
     return Answer(value, lines)
+
+
+def _of_trial(trial: Trial) -> Iterator[str]:
+    """Print what the check of the newest rows has found."""
+    from driftline.monitors.report.ranking import findings
+
+    found = trial.report
+    yield f"\nchecked {trial.note}:"
+    yield found.headline if found.violations else found.summary
+    for one in findings(found.violations)[:SHOWN_CAUSES]:
+        cause = f"{one.first.feature_name}: {one.cause}"
+        yield f"  {shorten(cause, SEEN_WIDTH, placeholder=' …')}"

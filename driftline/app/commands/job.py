@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -19,6 +19,10 @@ from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 from driftline.errors import InputError, UnavailableError
 from driftline.storage import is_remote
+
+if TYPE_CHECKING:
+    from driftline.serving.transform.definition import TransformJobSpec
+    from driftline.settings.settings import Settings
 
 job = options.Group(help="Score files in the background of a server.")
 
@@ -106,38 +110,42 @@ def _option(flag: str, about: str) -> Any:  # noqa: ANN401 - typer's own
     return typer.Option(flag, help=about)
 
 
+ContentType = Annotated[str | None, _option("--content-type", "Of the files [by their name].")]
+SplitType = Annotated[_Split | None, _option("--split-type", "[Line for CSV and JSON Lines].")]
+BatchStrategy = Annotated[
+    Literal["MultiRecord", "SingleRecord"], _option("--batch-strategy", "Records a request.")
+]
+MaxConcurrent = Annotated[
+    int, _option("--max-concurrent-transforms", "Processes that hold the model.")
+]
+AssembleWith = Annotated[_Split | None, _option("--assemble-with", "[as --split-type].")]
+JoinSource = Annotated[
+    Literal["Input", "None"], _option("--join-source", "Input: keep it beside the answer.")
+]
+SkipHeader = Annotated[
+    bool, typer.Option("--skip-header", help="Leave out the first record of each file.")
+]
+SignatureFile = Annotated[
+    Path | None, _option("--signature", "signature.json of a baseline: names and types.")
+]
+
+
 def transform(
     model: Annotated[str, typer.Argument(help="Model file, or a folder with one.")],
     data: options.Data,
     output: Annotated[str, typer.Option("-o", "--output", help="Folder or URI of the outputs.")],
-    content_type: Annotated[
-        str | None, _option("--content-type", "Of the files [by their name].")
-    ] = None,
+    content_type: ContentType = None,
     accept: Annotated[str | None, _option("--accept", "Of the outputs [as the files].")] = None,
-    split_type: Annotated[
-        _Split | None, _option("--split-type", "[Line for CSV and JSON Lines].")
-    ] = None,
-    batch_strategy: Annotated[
-        Literal["MultiRecord", "SingleRecord"], _option("--batch-strategy", "Records a request.")
-    ] = "MultiRecord",
+    split_type: SplitType = None,
+    batch_strategy: BatchStrategy = "MultiRecord",
     max_payload_in_mb: Annotated[int, _option("--max-payload-in-mb", "Of a request.")] = 6,
-    max_concurrent_transforms: Annotated[
-        int, _option("--max-concurrent-transforms", "Processes that hold the model.")
-    ] = 1,
-    assemble_with: Annotated[
-        _Split | None, _option("--assemble-with", "[as --split-type].")
-    ] = None,
-    join_source: Annotated[
-        Literal["Input", "None"], _option("--join-source", "Input: keep it beside the answer.")
-    ] = "None",
+    max_concurrent_transforms: MaxConcurrent = 1,
+    assemble_with: AssembleWith = None,
+    join_source: JoinSource = "None",
     input_filter: Annotated[str, _option("--input-filter", "JSONPath: what the model gets.")] = "$",
     output_filter: Annotated[str, _option("--output-filter", "JSONPath: what is written.")] = "$",
-    skip_header: Annotated[
-        bool, typer.Option("--skip-header", help="Leave out the first record of each file.")
-    ] = False,
-    signature: Annotated[
-        Path | None, _option("--signature", "signature.json of a baseline: names and types.")
-    ] = None,
+    skip_header: SkipHeader = False,
+    signature: SignatureFile = None,
     config_file: options.SettingsFile = None,
 ) -> Answer:
     """Score files by a model: one output a file, in order.
@@ -146,13 +154,9 @@ def transform(
 
     Example: driftline transform model.skops today.csv --skip-header -o scores
     """
-    # Imported here: what runs models is slow to import.
     from pydantic import ValidationError
 
-    from driftline.serving.hosting.formats.table import find_model, require_trusted
-    from driftline.serving.resources.worker_spec import WorkerSpec
     from driftline.serving.transform.definition import TransformJobSpec
-    from driftline.serving.transform.scoring import score_here
     from driftline.validation import told
 
     kind = content_type or _type_of(data)
@@ -189,19 +193,30 @@ def transform(
         job = TransformJobSpec.model_validate(given)
     except ValidationError as error:
         raise InputError(f"transform: {told(error.errors()[0])}") from None
-    settings = options.load_settings(config_file)
     options.open_places(*places, target, config_file=config_file)
-    found, trust = find_model(Path(model)), settings.serving.trust_pickle
-    require_trusted(found, trust_pickle=trust)
-    text = None if signature is None else read(signature).decode()
-    launch = WorkerSpec(str(found.path.absolute()), trust, text, name=found.path.name)
-    with progress("transform", unit="records") as advance:
-        files, records = score_here(
-            job, launch, settings.local_dir / "transform", lambda count: advance(count, None)
-        )
+    files, records = _score(job, model, options.load_settings(config_file), signature)
     done = {"transform_job_status": "Completed", "failure_reason": None}
     counts = {"files": files, "files_done": files, "records": records}
     return job_answer({**job.model_dump(mode="json"), **done, "progress": counts})
+
+
+def _score(
+    job: TransformJobSpec, model: str, settings: Settings, signature: Path | None
+) -> tuple[int, int]:
+    """Score the files of a job in this process; return how many files and records they were."""
+    # Imported here: what runs models is slow to import.
+    from driftline.serving.hosting.formats.table import find_model, require_trusted
+    from driftline.serving.resources.worker_spec import WorkerSpec
+    from driftline.serving.transform.scoring import score_here
+
+    found, trust = find_model(Path(model)), settings.serving.trust_pickle
+    require_trusted(found, trust_pickle=trust)
+    text = None if signature is None else read(signature).decode()
+    worker = WorkerSpec(str(found.path.absolute()), trust, text, name=found.path.name)
+    with progress("transform", unit="records") as advance:
+        return score_here(
+            job, worker, settings.local_dir / "transform", lambda count: advance(count, None)
+        )
 
 
 def _type_of(data: Sequence[str]) -> str:
