@@ -15,12 +15,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Protocol
 
-from fastapi import Depends, FastAPI, Request, Security
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry
-from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from driftline import __version__
@@ -29,9 +26,7 @@ from driftline.capture.events import pairing, undeclared
 from driftline.capture.events.pairing import Pairing
 from driftline.capture.events.undeclared import UndeclaredEndpoints
 from driftline.capture.tap.tap import Capture
-from driftline.database.disconnects import is_disconnect
-from driftline.errors import DriftlineError, InputError, UnavailableError
-from driftline.loopback import App, LocalOnly, Receive, Scope, Send, error_body
+from driftline.loopback import App, LocalOnly, Receive, Scope, Send
 from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.run.annotating import resume_marks
 from driftline.monitors.run.execution import Job
@@ -41,21 +36,20 @@ from driftline.serving.health import Health
 from driftline.serving.hosting.asked_models import EndpointModels
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.http.invocations import Invocations
-from driftline.serving.http.responses import BodyLimit, status_of
+from driftline.serving.http.responses import answer_error
 from driftline.serving.http.sagemaker_errors import SageMakerErrors
 from driftline.serving.known import declared_monitor
 from driftline.serving.metrics.exposition import Exposition
 from driftline.serving.metrics.traffic import Traffic
-from driftline.serving.operations import rest
-from driftline.serving.operations.authorization import Audited, admit_invocations, authorization
+from driftline.serving.operations.authorization import admit_invocations
 from driftline.serving.operations.pages import ABOUT, add_pages
+from driftline.serving.operations.rest import add_operations
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.apply import Applier
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.resources.endpoints import declared_endpoints
 from driftline.serving.transform.dispatch import TransformJobs
 from driftline.tracing import traced
-from driftline.validation import told
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +108,7 @@ def create_app(context: ServerContext) -> App:
             readiness=lambda: reconciler.readiness,
         ),
     )  # fmt: skip
-    api = BodyLimit(
-        Audited(_api(services, (reconciler, controllers, traffic, health)), context),
-        limit=settings.serving.max_request_bytes,
-        timeout_s=context.body_timeout_s,
-    )
+    api = _api(services, (reconciler, controllers, traffic, health))
     if context.authenticator is None:
         return SageMakerErrors(LocalOnly(tap, settings.server.external_url))
     known = Gate(admit_invocations(tap, invocations), context.authenticator, HEALTH_PATHS)
@@ -156,14 +146,11 @@ def _api(services: Services, running: Iterable[Running]) -> FastAPI:
     api = FastAPI(
         title="driftline", version=__version__, description=ABOUT, lifespan=life,
         docs_url=None, redoc_url=None, openapi_url=None,
-        dependencies=[
-            Depends(authorization(context)), Depends(rest.require_plain),
-            Security(HTTPBearer(scheme_name="token", auto_error=False)),
-        ],
+        dependencies=[Security(HTTPBearer(scheme_name="token", auto_error=False))],
+        exception_handlers={HTTPException: answer_error},
     )  # fmt: skip
-    api.include_router(rest.router(services))
+    add_operations(api, services)
     add_pages(api, context.dashboard_url)
-    _add_errors(api)
     return api
 
 
@@ -176,51 +163,3 @@ async def _loop(one: Running, counters: dict[str, int]) -> None:
             counters["failures"] += 1
             log.exception("loop=%s failed, begins again", type(one).__name__)
         await asyncio.sleep(AGAIN_S)
-
-
-def _add_errors(api: FastAPI) -> None:
-    """Bring every error of the programming interface to the one form."""
-
-    @api.exception_handler(DriftlineError)
-    async def ours(_request: Request, error: DriftlineError) -> Response:
-        status, code, headers = status_of(error)
-        if status >= 500:
-            log.warning("status=%d error=%s", status, error)
-        return _error(status, code, str(error), {k.decode(): v.decode() for k, v in headers})
-
-    @api.exception_handler(RequestValidationError)
-    async def malformed(_request: Request, error: RequestValidationError) -> Response:
-        return _error(400, "bad_request", told(error.errors()[0]))
-
-    @api.exception_handler(HTTPException)
-    async def theirs(request: Request, error: HTTPException) -> Response:
-        codes = {404: "not_found", 405: "method_not_allowed"}
-        code = codes.get(error.status_code, "bad_request")
-        if error.status_code == 400:  # FastAPI's own for JSON that Python's reader gives up on.
-            return _error(400, code, "body: not readable; expected JSON in UTF-8, not so deep")
-        message = f"{request.method} {request.url.path[:200]}: {error.detail}; see /docs"
-        return _error(error.status_code, code, message, dict(error.headers or {}))
-
-    @api.exception_handler(SQLAlchemyError)
-    async def away(request: Request, error: SQLAlchemyError) -> Response:
-        reason = str(getattr(error, "orig", error)).partition("\n")[0]
-        if isinstance(error, DataError):
-            # What no rule of ours forbids, and the database does: PostgreSQL knows no NUL in texts.
-            unfit = InputError(f"a value cannot be stored or looked for: {reason}")
-            return await ours(request, unfit)
-        if not is_disconnect(error):
-            log.error("status=500", exc_info=error)
-            return await unforeseen(request, error)
-        log.warning("database error=%s", reason)
-        message = "the database does not answer; the server's log says why"
-        return await ours(request, UnavailableError(message))
-
-    @api.exception_handler(Exception)
-    async def unforeseen(request: Request, _error_: Exception) -> Response:
-        # Starlette logs the trace; the caller gets none.
-        message = f"{request.method} {request.url.path[:200]} failed; the server's log says why"
-        return _error(500, "internal", message)
-
-
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    return Response(error_body(code, message), status, headers, media_type="application/json")

@@ -27,6 +27,7 @@ from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.multi_model.target_model import HEADER
 from driftline.serving.hosting.routing import CONTAINER_HEADER, Route, ServedEndpoint
 from driftline.serving.http.responses import (
+    CLIENT_GONE,
     ClientGoneError,
     Headers,
     TooLargeError,
@@ -38,8 +39,6 @@ from driftline.serving.metrics.traffic import HIT, Answered, Loading
 
 log = logging.getLogger(__name__)
 
-# What servers log for a caller that did not wait: nothing was sent.
-CLIENT_GONE = 499
 _VARIANT = b"x-amzn-sagemaker-target-variant"
 _MODEL = HEADER.lower().encode()
 _CONTAINER = CONTAINER_HEADER.lower().encode()

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Mapping
 
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from sqlalchemy.exc import DataError, SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from driftline.database.disconnects import is_disconnect
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -13,15 +22,21 @@ from driftline.errors import (
     UnavailableError,
     UndecidedError,
 )
-from driftline.loopback import App, Message, Receive, Scope, Send, refuse
+from driftline.loopback import Receive, Scope, error_body
 from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
 from driftline.serving.hosting.admission import BusyError, TimedOutError
 from driftline.serving.resources.store import ChangedError
+from driftline.validation import told
+
+log = logging.getLogger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
 
 # Stands in the scope of a request whose body the listener has had whole: nothing is waited for.
 BODY_CAME = "driftline.body_came"
+
+# What servers log for a caller that did not wait: nothing was sent.
+CLIENT_GONE = 499
 
 # How long a client that finds nothing running should wait before it comes again.
 RETRY_AFTER_S = 1
@@ -104,7 +119,7 @@ async def _gathered(receive: Receive, limit: int) -> bytes:
             return part if len(parts) == 1 else b"".join(parts)
 
 
-def _require_type(scope: Scope, body: bytes) -> None:
+def require_type(scope: Scope, body: bytes) -> None:
     """Refuse a body of a type, or without one, that any web page could have sent."""
     types = [(name, value.decode("latin-1")) for name, value in scope["headers"] if name in _TYPES]
     named = [value.partition(";")[0].strip().lower() for name, value in types if name == _TYPES[0]]
@@ -120,31 +135,39 @@ def _require_type(scope: Scope, body: bytes) -> None:
     )
 
 
-class BodyLimit:
-    """ASGI layer that reads a body before the app does, within limits of size, time and type."""
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answer an error of the programming interface in the one form."""
+    place = f"{request.method} {request.url.path[:200]}"
+    match error:
+        case ClientGoneError():
+            return Response(status_code=CLIENT_GONE)
+        case RequestValidationError():
+            error = InputError(told(error.errors()[0]))
+        case HTTPException(status_code=400):  # FastAPI's, of JSON that Python's reader gives up.
+            error = InputError("body: not readable; expected JSON in UTF-8, not so deep")
+        case HTTPException(status_code=status):
+            code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
+            return _error(status, code, f"{place}: {error.detail}; see /docs", error.headers)
+        case DataError():
+            # What no rule of ours forbids, and the database does: PostgreSQL knows no NUL in texts.
+            error = InputError(f"a value cannot be stored or looked for: {_reason(error)}")
+        case SQLAlchemyError() if is_disconnect(error):
+            log.warning("database error=%s", _reason(error))
+            error = UnavailableError("the database does not answer; the server's log says why")
+    if not isinstance(error, DriftlineError):
+        log.error("status=500 asked=%s", place, exc_info=error)
+        return _error(500, "internal", f"{place} failed; the server's log says why")
+    status, code, headers = status_of(error)
+    if status >= 500:
+        log.warning("status=%d error=%s", status, error)
+    return _error(status, code, str(error), {k.decode(): v.decode() for k, v in headers})
 
-    def __init__(self, app: App, *, limit: int, timeout_s: float) -> None:
-        self.app = app
-        self.limit = limit
-        self.timeout_s = timeout_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on with its whole body, or refuse it."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        try:
-            body = await read_body(scope, receive, limit=self.limit, timeout_s=self.timeout_s)
-            _require_type(scope, body)
-        except (TooLargeError, BodyTimeoutError, UnsupportedMediaError) as error:
-            status, code, headers = status_of(error)
-            await refuse(send, status, code, str(error), headers)
-            return
-        except ClientGoneError:
-            return
-        waiting = [{"type": "http.request", "body": body, "more_body": False}]
+def _reason(error: SQLAlchemyError) -> str:
+    return str(getattr(error, "orig", error)).partition("\n")[0]
 
-        async def replay() -> Message:
-            return waiting.pop() if waiting else await receive()
 
-        await self.app(scope, replay, send)
+def _error(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(error_body(code, message), status, headers, media_type="application/json")

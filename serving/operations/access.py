@@ -8,24 +8,20 @@ from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
+from sqlalchemy import Connection
 
 from driftline.access import audit as log
 from driftline.access import sessions
 from driftline.access import tokens as stored
 from driftline.access.principal import CURRENT, Role
-from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.serving.operations.registry import (
-    PAGE,
     End,
     Latest,
-    Limit,
     Page,
-    PageToken,
+    Paging,
     Start,
     Time,
     operation,
-    page_of,
     plain,
 )
 from driftline.serving.operations.services import Services
@@ -70,21 +66,19 @@ async def whoami(services: Services) -> Caller:
     "GET /tokens", role="admin", command="token list",
     columns="name roles endpoints until=expires_at revoked_at",
 )  # fmt: skip
-def tokens(
-    services: Services, limit: Limit = PAGE, next_token: PageToken = None
-) -> Page[stored.Token]:
+def tokens(connection: Connection, page: Paging) -> Page[stored.Token]:
     """List tokens by name, revoked ones too, without their secrets.
 
     Example: driftline token list
     """
-    with read_connection(services.context.engine) as connection:
-        found = stored.list_tokens(connection, after=place_of(next_token, str), limit=limit + 1)
-    return page_of(found, limit, lambda one: (one.name,))
+    found = stored.list_tokens(connection, after=page.after(str), limit=page.count)
+    return page.of(found, lambda one: (one.name,))
 
 
 @operation("POST /tokens", role="admin", status=201, notes_itself=True)
 def create_token(
     services: Services,
+    connection: Connection,
     name: Annotated[str, "A name that no token had before."],
     roles: Annotated[
         list[Role],
@@ -100,17 +94,18 @@ def create_token(
     now = services.context.now()
     end = expires_at and expires_at.isoformat()
     after = {"name": name, "roles": roles, "endpoints": endpoints, "expires_at": end}
-    with services.context.engine.begin() as connection:
-        secret = stored.create_token(
-            connection, name, roles, now=now, created_by=CURRENT.get().subject,
-            endpoints=endpoints, expires_at=expires_at,
-        )  # fmt: skip
-        log.record(connection, "create", f"Token/{name}", now, after=after)
+    secret = stored.create_token(
+        connection, name, roles, now=now, created_by=CURRENT.get().subject, endpoints=endpoints,
+        expires_at=expires_at,
+    )  # fmt: skip
+    log.record(connection, "create", f"Token/{name}", now, after=after)
     return NewToken(name, roles, endpoints, expires_at, secret)
 
 
 @operation("DELETE /tokens/{name}", role="admin", notes_itself=True, command="token revoke")
-def revoke_token(services: Services, name: Annotated[str, "The token's name."]) -> None:
+def revoke_token(
+    services: Services, connection: Connection, name: Annotated[str, "The token's name."]
+) -> None:
     """End a token for good, with the sessions in the dashboard that began by it.
 
     Servers that know it refuse it some seconds later at most.
@@ -118,9 +113,8 @@ def revoke_token(services: Services, name: Annotated[str, "The token's name."]) 
     Example: driftline token revoke grafana
     """
     now = services.context.now()
-    with services.context.engine.begin() as connection:
-        before = plain(stored.revoke_token(connection, name, now))
-        log.record(connection, "delete", f"Token/{name}", now, before=before)
+    before = plain(stored.revoke_token(connection, name, now))
+    log.record(connection, "delete", f"Token/{name}", now, before=before)
 
 
 @operation(
@@ -129,6 +123,7 @@ def revoke_token(services: Services, name: Annotated[str, "The token's name."]) 
 )  # fmt: skip
 def end_sessions(
     services: Services,
+    connection: Connection,
     subject: Annotated[str, "Who is logged in, as `driftline audit` shows it."],
 ) -> None:
     """Log somebody out of the dashboard everywhere, some seconds later at most.
@@ -137,31 +132,27 @@ def end_sessions(
 
     Example: driftline token end-sessions ana@example.org
     """
-    with services.context.engine.begin() as connection:
-        after = {"ended": sessions.end_sessions(connection, subject)}
-        now = services.context.now()
-        log.record(connection, "delete", f"Sessions/{subject}", now, after=after)
+    after = {"ended": sessions.end_sessions(connection, subject)}
+    log.record(connection, "delete", f"Sessions/{subject}", services.context.now(), after=after)
 
 
 @operation("GET /audit", role="admin", command="audit")
 def audit(
-    services: Services,
+    connection: Connection,
+    page: Latest,
     subject: Annotated[str | None, "Only what this one did."] = None,
     target: Annotated[
         str | None, "Only what was done to this, such as Alarm/late or a path."
     ] = None,
     start: Start = None,
     end: End = None,
-    limit: Latest = PAGE,
-    next_token: PageToken = None,
 ) -> Page[log.AuditEntry]:
     """List who changed what, who read raw rows, and who was refused; the newest first.
 
     Example: driftline audit --target Alarm/late --from 7d
     """
-    with read_connection(services.context.engine) as connection:
-        found = log.entries(
-            connection, limit=limit + 1, after=place_of(next_token, int), subject=subject,
-            target=target, since=start, until=end,
-        )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.id,))
+    found = log.entries(
+        connection, limit=page.count, after=page.after(int), subject=subject, target=target,
+        since=start, until=end,
+    )  # fmt: skip
+    return page.of(found, lambda one: (one.id,))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Body
 from pydantic import Field
+from sqlalchemy import Connection
 
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite_records import (
@@ -23,18 +24,13 @@ from driftline.alerts.evaluation.replay_metric import Line
 from driftline.alerts.math import detectors as store
 from driftline.alerts.math.detector import Detector
 from driftline.alerts.notify.channels import get_channel
-from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.serving.operations.registry import (
-    PAGE,
     Latest,
-    Limit,
     Page,
-    PageToken,
+    Paging,
     Tags,
     Time,
     operation,
-    page_of,
     pairs_of,
 )
 from driftline.serving.operations.services import Services
@@ -42,8 +38,6 @@ from driftline.serving.operations.services import Services
 # Periods that one request may look at: about a second of the process that answers inference, too;
 # `driftline alarm replay` takes longer ones.
 _LONGEST = 200_000
-
-# What is shown of a change of state.
 
 Name = Annotated[str, "The alarm's name; metric or composite."]
 Document = Annotated[dict[str, Any], Body()]
@@ -86,7 +80,7 @@ class AlarmTags:
 
 
 @operation("POST /alarms/replay", role="viewer")
-def replay_alarm(services: Services, document: Document) -> list[Line]:
+def replay_alarm(document: Document) -> list[Line]:
     """Evaluate an alarm on datapoints, or a composite on states, from a start to an end.
 
     `{"alarm": PutMetricAlarm's fields, "datapoints": [{"Timestamp", "Value"}], "start",
@@ -97,14 +91,13 @@ def replay_alarm(services: Services, document: Document) -> list[Line]:
 
 
 @operation("POST /alarms/preview", role="viewer")
-def preview_alarm(services: Services, document: Document) -> list[Line]:
+def preview_alarm(services: Services, connection: Connection, document: Document) -> list[Line]:
     """Evaluate an alarm on what is stored for its metrics; it need not be declared.
 
     `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
     evaluation.
     """
-    with read_connection(services.context.engine) as connection:
-        return list(replay.preview(connection, document, longest=_LONGEST, bands=services.bands))
+    return list(replay.preview(connection, document, longest=_LONGEST, bands=services.bands))
 
 
 @operation(
@@ -113,7 +106,8 @@ def preview_alarm(services: Services, document: Document) -> list[Line]:
     "enabled=actions_enabled suppressed_by=actions_suppressed_by",
 )  # fmt: skip
 def alarms(
-    services: Services,
+    connection: Connection,
+    page: Paging,
     kind: Annotated[Literal["metric", "composite"] | None, "Only alarms of this kind."] = None,
     state: Annotated[State | None, "Only alarms in this state."] = None,
     prefix: Annotated[str, Field(max_length=255, description="Only names that begin so.")] = "",
@@ -121,39 +115,33 @@ def alarms(
     tag: Tags = (),
     parents_of: Annotated[str | None, "Only composites that look at this alarm."] = None,
     children_of: Annotated[str | None, "Only alarms that this composite looks at."] = None,
-    limit: Limit = PAGE,
-    next_token: PageToken = None,
 ) -> Page[MetricAlarm | CompositeAlarm]:
     """List alarms of all kinds by name, with their states.
 
     Example: driftline alarm list --state ALARM
     """
-    (after,) = place_of(next_token, str) or ("",)
-    with read_connection(services.context.engine) as connection:
-        for name in filter(None, (parents_of, children_of)):
-            require_alarm(connection, name)
-        if channel is not None:
-            get_channel(connection, channel)
-        found = list_any(
-            connection, kind=kind, state=state, prefix=prefix, channel=channel,
-            tags=pairs_of(tag), parents_of=parents_of, children_of=children_of,
-            after=str(after), limit=limit + 1,
-        )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.name,)).map(lambda one: one.shown)
+    for name in filter(None, (parents_of, children_of)):
+        require_alarm(connection, name)
+    if channel is not None:
+        get_channel(connection, channel)
+    found = list_any(
+        connection, kind=kind, state=state, prefix=prefix, channel=channel, tags=pairs_of(tag),
+        parents_of=parents_of, children_of=children_of, after=page.after_name(), limit=page.count,
+    )  # fmt: skip
+    return page.of(found, lambda one: (one.name,), lambda one: one.shown)
 
 
 @operation("GET /alarms/{name:path}/state", role="viewer", command="alarm get")
-def alarm(services: Services, name: Name) -> MetricAlarm | CompositeAlarm:
+def alarm(connection: Connection, name: Name) -> MetricAlarm | CompositeAlarm:
     """Show one alarm of any kind: its definition and where it stands.
 
     Example: driftline alarm get "flights drift"
     """
-    with read_connection(services.context.engine) as connection:
-        return get_any(connection, name).shown
+    return get_any(connection, name).shown
 
 
 @operation("GET /alarms/{name:path}/explain", role="viewer", command="alarm explain")
-def explain_alarm(services: Services, name: Name) -> explain.Explanation:
+def explain_alarm(services: Services, connection: Connection, name: Name) -> explain.Explanation:
     """Explain why an alarm is in its state, what is missing, and who was notified.
 
     Shows the periods that are judged (X breaching, 0 good, - missing), the rule that decided, the
@@ -164,11 +152,9 @@ def explain_alarm(services: Services, name: Name) -> explain.Explanation:
     Example: driftline alarm explain "flights drift"
     """
     context = services.context
-    with read_connection(context.engine) as connection:
-        return explain.explain(
-            connection, name, context.now(), bands=services.bands,
-            dashboard_url=context.dashboard_url,
-        )  # fmt: skip
+    return explain.explain(
+        connection, name, context.now(), bands=services.bands, dashboard_url=context.dashboard_url
+    )
 
 
 @operation(
@@ -176,7 +162,8 @@ def explain_alarm(services: Services, name: Name) -> explain.Explanation:
     columns="time=timestamp type=history_item_type what=history_summary",
 )  # fmt: skip
 def alarm_history(
-    services: Services,
+    connection: Connection,
+    page: Latest,
     name: Name,
     type: Annotated[  # noqa: A002 - CloudWatch's
         Literal["ConfigurationUpdate", "StateUpdate", "Action"] | None, "Only items of this type."
@@ -184,28 +171,28 @@ def alarm_history(
     start: Annotated[Time | None, "Begin here; included."] = None,
     end: Annotated[Time | None, "End here; left out."] = None,
     order: Annotated[Literal["newest", "oldest"], "Which come first."] = "newest",
-    limit: Latest = PAGE,
-    next_token: PageToken = None,
 ) -> Page[HistoryRecord]:
     """List what happened to an alarm, newest first; also after it was deleted.
 
     Example: driftline alarm history "flights drift" --type StateUpdate
     """
-    with read_connection(services.context.engine) as connection:
-        found = history(
-            connection, name, type=type, start=start, end=end, after=place_of(next_token, int),
-            limit=limit + 1, newest_first=order == "newest",
-        )  # fmt: skip
-        if not found and next_token is None:
-            require_past(connection, name)
-    return page_of(found, limit, lambda one: (one.id,)).map(
-        lambda one: HistoryRecord(one.alarm_name, one.time, one.type, one.summary, one.data)
+    found = history(
+        connection, name, type=type, start=start, end=end, after=page.after(int), limit=page.count,
+        newest_first=order == "newest",
+    )  # fmt: skip
+    if not found and page.next_token is None:
+        require_past(connection, name)
+    return page.of(
+        found,
+        lambda one: (one.id,),
+        lambda one: HistoryRecord(one.alarm_name, one.time, one.type, one.summary, one.data),
     )
 
 
 @operation("PUT /alarms/{name:path}/state", role="operator", command="alarm set-state")
 def set_alarm_state(
     services: Services,
+    connection: Connection,
     name: Name,
     state_value: Annotated[State, "The state to be in."],
     state_reason: Annotated[str, "Why; messages quote it."] = "set by hand",
@@ -219,11 +206,10 @@ def set_alarm_state(
     Example: driftline alarm set-state "flights drift" ALARM --state-reason "a fire drill"
     """
     context = services.context
-    with context.engine.begin() as connection:
-        found = states.set_state(
-            connection, name, state_value, state_reason, context.now(),
-            reason_data=state_reason_data, dashboard_url=context.dashboard_url,
-        )  # fmt: skip
+    found = states.set_state(
+        connection, name, state_value, state_reason, context.now(), reason_data=state_reason_data,
+        dashboard_url=context.dashboard_url,
+    )  # fmt: skip
     return Changes(
         [ChangedState(one.alarm_name, one.seq, one.old, one.new, one.reason) for one in found]
     )
@@ -232,18 +218,19 @@ def set_alarm_state(
 @operation("POST /alarms/actions", role="operator")
 def switch_alarm_actions(
     services: Services,
+    connection: Connection,
     # CloudWatch's limit of EnableAlarmActions.
     names: Annotated[list[str], Field(min_length=1, max_length=100, description="Alarms.")],
     enabled: Annotated[bool, "Whether their actions are to run."],
 ) -> None:
     """Switch the actions of alarms on or off, all or none of them; their states go on changing."""
-    with services.context.engine.begin() as connection:
-        states.set_actions_enabled(connection, names, services.context.now(), enabled=enabled)
+    states.set_actions_enabled(connection, names, services.context.now(), enabled=enabled)
 
 
 @operation("PATCH /alarms/{name:path}/tags", role="admin", command="alarm tag")
 def tag_alarm(
     services: Services,
+    connection: Connection,
     name: Name,
     tags: Annotated[Mapping[str, str] | None, "Tags to add."] = None,
     without: Annotated[Sequence[str], "Tags to remove, by their keys."] = (),
@@ -252,11 +239,8 @@ def tag_alarm(
 
     Example: driftline alarm tag "flights drift" --tags team=ops --without draft
     """
-    with services.context.engine.begin() as connection:
-        found = states.set_tags(
-            connection, name, services.context.now(), tags=tags or {}, without=without
-        )
-    return AlarmTags(found)
+    now = services.context.now()
+    return AlarmTags(states.set_tags(connection, name, now, tags=tags or {}, without=without))
 
 
 Id = Annotated[str, "The detector's id."]
@@ -265,48 +249,42 @@ Id = Annotated[str, "The detector's id."]
 @operation("POST /detectors", role="admin")
 def put_detector(
     services: Services,
+    connection: Connection,
     document: Annotated[dict[str, Any], Body(description="PutAnomalyDetector's fields.")],
 ) -> store.DetectorRecord:
     """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
-    detector = Detector.from_dict(document)
-    with services.context.engine.begin() as connection:
-        return store.put_detector(connection, detector, services.context.now())
+    return store.put_detector(connection, Detector.from_dict(document), services.context.now())
 
 
 @operation("GET /detectors", role="viewer", command="detector list")
 def detectors(
-    services: Services,
+    connection: Connection,
+    page: Paging,
     namespace: Annotated[str | None, "Only of metrics of this namespace."] = None,
     metric_name: Annotated[str | None, "Only of metrics of this name."] = None,
-    limit: Limit = PAGE,
-    next_token: PageToken = None,
 ) -> Page[store.DetectorRecord]:
     """List detectors by id, all or those that look at a metric.
 
     Example: driftline detector list
     """
-    (after,) = place_of(next_token, str) or ("",)
-    with read_connection(services.context.engine) as connection:
-        known = store.list_detectors(connection, namespace=namespace, metric_name=metric_name)
-    found = sorted((one for one in known if one.id > str(after)), key=lambda one: one.id)
-    return page_of(found, limit, lambda one: (one.id,))
+    known = store.list_detectors(connection, namespace=namespace, metric_name=metric_name)
+    found = sorted((one for one in known if one.id > page.after_name()), key=lambda one: one.id)
+    return page.of(found, lambda one: (one.id,))
 
 
 @operation("GET /detectors/{detector_id}", role="viewer", command="detector get")
-def detector(services: Services, detector_id: Id) -> store.DetectorRecord:
+def detector(connection: Connection, detector_id: Id) -> store.DetectorRecord:
     """Show one detector: what it watches, how it learns, what it has learnt.
 
     Example: driftline detector get 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with read_connection(services.context.engine) as connection:
-        return store.get_detector(connection, detector_id)
+    return store.get_detector(connection, detector_id)
 
 
 @operation("DELETE /detectors/{detector_id}", role="admin", command="detector delete")
-def delete_detector(services: Services, detector_id: Id) -> None:
+def delete_detector(connection: Connection, detector_id: Id) -> None:
     """Delete a detector; an alarm that needs it has it made again.
 
     Example: driftline detector delete 0f1e2d3c4b5a69788796a5b4c3d2e1f0
     """
-    with services.context.engine.begin() as connection:
-        store.delete_detector(connection, detector_id)
+    store.delete_detector(connection, detector_id)

@@ -1,14 +1,12 @@
-"""Checks the role of each route and the endpoints of its caller: deny by default.
+"""Who may ask what: the role of each operation, and the endpoints of its caller.
 
-The caller is known already (driftline/access/gate.py). A route that is no operation is refused to
-everybody, so that a new one cannot be forgotten.
+The caller is known already (driftline/access/gate.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from fastapi import Request
@@ -18,42 +16,35 @@ from driftline.access.audit import record
 from driftline.access.limits import RateLimit
 from driftline.access.principal import CURRENT, Principal, Role
 from driftline.errors import ForbiddenError, NotFoundError
-from driftline.loopback import App, Message, Receive, Scope, Send, refuse
+from driftline.loopback import App, Receive, Scope, Send, refuse
 from driftline.serving.context import ServerContext
 from driftline.serving.http.invocations import Invocations
 from driftline.serving.known import known_endpoint
-from driftline.serving.operations.registry import Operation, operation_of
+from driftline.serving.operations.registry import Operation
 
 log = logging.getLogger(__name__)
 
 # Sent by programs, many times a second; what came is counted elsewhere.
-_UNNOTED = frozenset({"viewer", "invoke", "ingest"})
+_UNNOTED = frozenset({"anyone", "viewer", "invoke", "ingest"})
 
 
-def authorization(context: ServerContext) -> Callable[[Request], Awaitable[None]]:
-    """Return a dependency of every route: it refuses what the caller may not do."""
-
-    async def authorize(request: Request) -> None:
-        operation = operation_of(request.scope)
-        if operation is None:
-            raise ForbiddenError(f"{request.url.path[:200]}: no role allows it yet")
-        if operation.role == "anyone":
-            return
-        require(operation.role)
-        principal = CURRENT.get()
-        # Which endpoint an event is of stands in the event; its function asks.
-        if principal.endpoints is None or operation.id == "receive_cloudevents":
-            return
-        named = {**request.query_params, **request.path_params}
-        endpoint = await asyncio.to_thread(_endpoint_of, context, operation, named)
-        if endpoint is None or not principal.reaches(endpoint):
-            # Not by its name, which the path may not have told, nor whether it is there.
-            raise ForbiddenError(
-                f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
-                f"and {operation.key} asks about all, about others, or about what is not there"
-            )
-
-    return authorize
+async def authorize(context: ServerContext, operation: Operation, request: Request) -> None:
+    """Refuse what the caller may not do."""
+    if operation.role == "anyone":
+        return
+    require(operation.role)
+    principal = CURRENT.get()
+    # Which endpoint an event is of stands in the event; its function asks.
+    if principal.endpoints is None or operation.id == "receive_cloudevents":
+        return
+    named = {**request.query_params, **request.path_params}
+    endpoint = await asyncio.to_thread(_endpoint_of, context, operation, named)
+    if endpoint is None or not principal.reaches(endpoint):
+        # Not by its name, which the path may not have told, nor whether it is there.
+        raise ForbiddenError(
+            f'"{principal.subject}" is for {", ".join(sorted(principal.endpoints))} only, '
+            f"and {operation.key} asks about all, about others, or about what is not there"
+        )
 
 
 def _endpoint_of(context: ServerContext, operation: Operation, named: dict[str, str]) -> str | None:
@@ -116,48 +107,36 @@ def admit_invocations(app: App, invocations: Invocations) -> App:
     return admit
 
 
-class Audited:
-    """ASGI layer that notes in the audit log what was asked for and how that ended."""
+class AuditLog:
+    """Notes what was asked for and how that ended."""
 
-    def __init__(self, app: App, context: ServerContext) -> None:
-        self.app = app
+    def __init__(self, context: ServerContext) -> None:
         self._context = context
         # Of its own: a database that is slow to write must not hold up other work.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
         self._refused = RateLimit(1)  # Of one subject on one route.
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the call on; note it when its answer begins."""
-        inner, principal = {**scope}, CURRENT.get()
-
-        async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                # The route has been written into the scope.
-                operation, status = operation_of(inner), message["status"]
-                if operation is not None and self._is_noted(operation, principal, status):
-                    await asyncio.get_running_loop().run_in_executor(
-                        self._thread, self._note, operation, principal, scope["path"], status
-                    )
-            await send(message)
-
-        await self.app(inner, receive, noting)
-
-    def _is_noted(self, operation: Operation, principal: Principal, status: int) -> bool:
-        """Whether the audit log shows it; a refusal once a minute, or they would fill the log."""
+    async def note(self, operation: Operation, path: str, status: int) -> None:
+        """Note what the log shows: refusals once a minute, or they would fill it."""
+        who = CURRENT.get()
         if status == 403:
-            return self._refused.allows(f"{principal.via} {principal.subject} {operation.key}")
-        role, is_own = operation.role, operation.notes_itself and status < 400
-        if role == "anyone" or role in _UNNOTED or is_own:
-            return False
-        return principal.may(role)  # A body that cannot be read is answered before this is asked.
+            is_noted = self._refused.allows(f"{who.via} {who.subject} {operation.key}")
+        else:
+            is_own = operation.notes_itself and status < 400
+            is_noted = operation.role not in _UNNOTED and not is_own
+        if is_noted:
+            await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._store, operation, who, path, status
+            )
 
-    def _note(self, operation: Operation, principal: Principal, path: str, status: int) -> None:
+    def _store(self, operation: Operation, who: Principal, path: str, status: int) -> None:
+        context = self._context
         try:
-            with self._context.engine.begin() as connection:
+            with context.engine.begin() as connection:
                 record(
-                    connection, operation.key[:64], path, self._context.now(),
-                    status=status, principal=principal,
+                    connection, operation.key[:64], path, context.now(), status=status,
+                    principal=who,
                 )  # fmt: skip
         except SQLAlchemyError:
             # What was done stays done; that it is missing in the audit log stands in this log.
-            log.exception("audit_entry_lost action=%s subject=%s", operation.key, principal.subject)
+            log.exception("audit_entry_lost action=%s subject=%s", operation.key, who.subject)

@@ -9,11 +9,12 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated
 
+from sqlalchemy import Connection
+
 from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.baseline import store as versions
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.captured_baseline import (
     put_renewed,
@@ -35,21 +36,11 @@ from driftline.monitors.run.labelled_baseline import (
 )
 from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor
-from driftline.serving.operations.registry import (
-    PAGE,
-    From,
-    Latest,
-    Page,
-    PageToken,
-    To,
-    operation,
-    page_of,
-)
+from driftline.serving.operations.registry import From, Latest, Page, To, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.renewal import Promoted
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
-from driftline.serving.resources.store import Stored
 
 Name = Annotated[str, "The baseline's name; `driftline get baseline` lists them."]
 
@@ -109,13 +100,11 @@ class Promotion:
 
 
 @operation("GET /baselines/{name}/versions", role="viewer")
-def baseline_versions(
-    services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
-) -> Page[ListedVersion]:
+def baseline_versions(services: Services, page: Latest, name: Name) -> Page[ListedVersion]:
     """List the versions of a baseline, the newest first, with the monitors that use each."""
-    context = services.context
-    row, after = _stored(context, name), place_of(next_token, datetime, int, str)
+    context, after = services.context, page.after(datetime, int, str)
     with read_connection(context.engine) as connection:
+        row = store.get_ready(connection, "Baseline", name)
         users = [one for one in list_definitions(connection) if one.baseline == row.name]
     found = versions.list_versions(context.root, row.name)[::-1]
     chosen = [one for one in found if after is None or one.place < after]
@@ -131,7 +120,7 @@ def baseline_versions(
             ],
         )
 
-    return page_of(chosen, limit, lambda one: one.place).map(shown)
+    return page.of(chosen, lambda one: one.place, shown)
 
 
 @operation("POST /baselines/{name}/versions", role="operator", command="baseline create")
@@ -207,8 +196,7 @@ def compare_baseline_versions(
 
     Example: driftline baseline compare flights 3 4
     """
-    root = services.context.root
-    row = _stored(services.context, name)
+    root, row = services.context.root, _stored(services.context, name)
     pair = [versions.find_version(root, row.name, one) for one in (reference, version)]
     before, after = (versions.get(root, row.name, one.version) for one in pair)
     found = compare_versions(before, after).shown
@@ -236,17 +224,13 @@ async def promote_baseline(
 
 
 @operation("GET /baselines/{name}/promotions", role="viewer")
-def baseline_promotions(
-    services: Services, name: Name, limit: Latest = PAGE, next_token: PageToken = None
-) -> Page[Promotion]:
+def baseline_promotions(connection: Connection, page: Latest, name: Name) -> Page[Promotion]:
     """List which versions of a baseline came into use, when and by whom, the newest first."""
-    target = f"Baseline/{_stored(services.context, name).name}"
-    with read_connection(services.context.engine) as connection:
-        found = entries(
-            connection, limit=limit + 1, after=place_of(next_token, int), target=target,
-            action=PROMOTE,
-        )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.id,)).map(_promotion)
+    target = f"Baseline/{store.get_ready(connection, 'Baseline', name).name}"
+    found = entries(
+        connection, limit=page.count, after=page.after(int), target=target, action=PROMOTE
+    )
+    return page.of(found, lambda one: (one.id,), _promotion)
 
 
 def _promotion(entry: AuditEntry) -> Promotion:
@@ -254,7 +238,7 @@ def _promotion(entry: AuditEntry) -> Promotion:
     return Promotion(entry.id, entry.at, entry.subject, before.get("version"), after["version"])
 
 
-def _stored(context: ServerContext, name: str) -> Stored:
+def _stored(context: ServerContext, name: str) -> store.Stored:
     with read_connection(context.engine) as connection:
         return store.get_ready(connection, "Baseline", name)
 

@@ -22,7 +22,6 @@ from driftline.capture.tables.dataset import Dataset, list_endpoints
 from driftline.capture.tables.redecoding import Redecoded, decode_again
 from driftline.capture.tables.writer_name import WriterName
 from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.rules.captured_rows import row_condition
 from driftline.monitors.run.erasure import clear_windows
@@ -30,15 +29,7 @@ from driftline.serving.asynchronous.erasing import clear_requests, remove_files
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_endpoint
 from driftline.serving.operations.authorization import of_endpoint
-from driftline.serving.operations.registry import (
-    PAGE,
-    Json,
-    Limit,
-    Page,
-    PageToken,
-    operation,
-    page_of,
-)
+from driftline.serving.operations.registry import Json, Page, Paging, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature, served_models, signature_of
@@ -67,17 +58,16 @@ class Decoded(Redecoded):
 @operation("GET /capture", role="viewer")
 def captures(
     services: Services,
+    page: Paging,
     prefix: Annotated[str, Field(max_length=63, description="Only names that begin so.")] = "",
-    limit: Limit = PAGE,
-    next_token: PageToken = None,
 ) -> Page[CaptureCounts]:
     """Count what was captured, by endpoint, also of those that were never declared."""
-    (after,) = place_of(next_token, str) or ("",)
-    typed = _declared(services.context)
+    typed, after = _declared(services.context), page.after_name()
     names = {*typed, *list_endpoints(services.context.root)}
-    found = sorted(one for one in names if one.startswith(prefix) and one > str(after))
-    counted = {one.endpoint: one for one in _counted(services.context, found[:limit], typed)}
-    return page_of(found, limit, lambda name: (name,)).map(counted.__getitem__)
+    found = sorted(one for one in names if one.startswith(prefix) and one > after)
+    counted = _counted(services.context, found[: page.limit], typed)
+    by_name = {one.endpoint: one for one in counted}
+    return page.of(found, lambda name: (name,), by_name.__getitem__)
 
 
 @operation("GET /capture/audit", role="viewer")

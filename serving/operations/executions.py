@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
+from sqlalchemy import Connection
 
 from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.monitors.executions import (
     EndedExecution,
     Execution,
@@ -33,16 +33,7 @@ from driftline.monitors.run.progress import log_of
 from driftline.monitors.sagemaker.execution_summary import Summary, as_summary
 from driftline.serving.context import ServerContext
 from driftline.serving.known import known_monitor
-from driftline.serving.operations.registry import (
-    PAGE,
-    End,
-    Latest,
-    Page,
-    PageToken,
-    Start,
-    operation,
-    page_of,
-)
+from driftline.serving.operations.registry import End, Latest, Page, Start, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources.endpoints import require_signature
 
@@ -75,39 +66,33 @@ class Rows:
 
 @operation("GET /monitors/{name}/executions", role="viewer")
 def executions(
-    services: Services,
+    connection: Connection,
+    page: Latest,
     name: Annotated[str, "The monitor's name; the history of a deleted one is there, too."],
     status: Annotated[Sequence[Status], "Only those in these statuses."] = (),
     start: Start = None,
     end: End = None,
-    limit: Latest = PAGE,
-    next_token: PageToken = None,
 ) -> Page[EndedExecution]:
     """List the executions of a monitor, newest window first; windows that begin in a span."""
-    with read_connection(services.context.engine) as connection:
-        monitor = known_monitor(connection, name)
-        found = list_executions(
-            connection, monitor, statuses=status, start=start, end=end,
-            after=place_of(next_token, datetime, datetime, str), limit=limit + 1,
-        )  # fmt: skip
-    page = page_of(found, limit, lambda one: (one.window_start, one.started_at, one.id))
-    return page.map(EndedExecution.of)
+    found = list_executions(
+        connection, known_monitor(connection, name), statuses=status, start=start, end=end,
+        after=page.after(datetime, datetime, str), limit=page.count,
+    )  # fmt: skip
+    return page.of(found, lambda one: (one.window_start, one.started_at, one.id), EndedExecution.of)
 
 
 @operation("GET /executions/{execution_id}", role="viewer")
-def execution(services: Services, execution_id: Id) -> DescribedExecution:
+def execution(connection: Connection, execution_id: Id) -> DescribedExecution:
     """Return one execution, what it read, and what boto3 says of one."""
-    with read_connection(services.context.engine) as connection:
-        found = get_execution(connection, execution_id)
-        inputs = inputs_of(connection, found.id)
+    found = get_execution(connection, execution_id)
+    inputs = inputs_of(connection, found.id)
     return DescribedExecution.of(found, inputs=inputs, sagemaker=as_summary(found))
 
 
 @operation("GET /executions/{execution_id}/log", role="viewer")
-def execution_log(services: Services, execution_id: Id) -> list[LogLine]:
+def execution_log(connection: Connection, execution_id: Id) -> list[LogLine]:
     """Return the log of an execution: its stages and counts, never values of rows."""
-    with read_connection(services.context.engine) as connection:
-        found = log_of(connection, get_execution(connection, execution_id).id)
+    found = log_of(connection, get_execution(connection, execution_id).id)
     return [LogLine(datetime.fromisoformat(one["at"]), one["text"]) for one in found]
 
 

@@ -11,12 +11,10 @@ from typing import Annotated, Any
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
-from sqlalchemy import Insert, insert
+from sqlalchemy import Connection, Insert, insert
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
-from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.errors import InputError, NotFoundError
 from driftline.serving.asynchronous.queue import AsyncStatus, get_request
 from driftline.serving.bodies.media_types import MEDIA_TYPES
@@ -24,15 +22,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.hosting.worker_output import read_lines
 from driftline.serving.operations.authorization import of_endpoint, of_new_endpoint
-from driftline.serving.operations.registry import (
-    PAGE,
-    Latest,
-    Page,
-    PageToken,
-    Time,
-    operation,
-    page_of,
-)
+from driftline.serving.operations.registry import Latest, Page, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_and_shadows
@@ -183,14 +173,14 @@ async def invoke_async(
 )  # fmt: skip
 def async_invocation(
     services: Services,
+    connection: Connection,
     name: Annotated[str, "The endpoint's name."],
     inference_id: Annotated[str, "The id that the request was accepted with."],
 ) -> AsyncInvocation:
     """Return what came of an asynchronous invocation, or that it waits."""
     endpoint = services.reconciler.endpoint(name)
     known = name if endpoint is None else endpoint.name
-    with read_connection(services.context.engine) as connection:
-        found = get_request(connection, known, inference_id)
+    found = get_request(connection, known, inference_id)
     return AsyncInvocation(
         **{one.name: getattr(found, one.name) for one in fields(AsyncInvocation)}
     )
@@ -262,28 +252,28 @@ def _config(reconciler: EndpointReconciler, name: str) -> tuple[str, Any]:
 @operation("GET /logs", role="viewer", of=("endpoint", of_endpoint))
 def logs(
     services: Services,
+    connection: Connection,
+    page: Latest,
     endpoint: Annotated[str, Field(max_length=63, description="The endpoint's name.")],
     variant: Annotated[str | None, Field(max_length=63, description="Only its workers.")] = None,
     since: Annotated[Time | None, "Begin here; included."] = None,
-    limit: Latest = PAGE,
-    next_token: PageToken = None,
 ) -> Page[PrintedLine]:
     """List what the workers of an endpoint have printed, the newest line first.
 
     Lines that were printed on the machine of the server that answers; the oldest are deleted.
     """
-    before = place_of(next_token, datetime, str)
-    with read_connection(services.context.engine) as connection:
-        declared = store.get(connection, "Endpoint", endpoint)
+    before: Any = page.after(datetime, str)
+    declared = store.get(connection, "Endpoint", endpoint)
     if variant is not None:
         _require_variant(declared, variant)
     found = read_lines(
-        services.context.model_logs_of(declared.name), limit=limit + 1, variant=variant,
-        since=since,
-        before=None if before is None else (before[0], before[1]),  # type: ignore[arg-type]
+        services.context.model_logs_of(declared.name), limit=page.count, variant=variant,
+        since=since, before=before,
     )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.time, one.file)).map(
-        lambda one: PrintedLine(one.time, one.variant, one.container, one.worker, one.message)
+    return page.of(
+        found,
+        lambda one: (one.time, one.file),
+        lambda one: PrintedLine(one.time, one.variant, one.container, one.worker, one.message),
     )
 
 

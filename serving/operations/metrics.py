@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Request
 from pydantic import BeforeValidator, Field
+from sqlalchemy import Connection
 
 from driftline.alerts.documents import iso
 from driftline.alerts.math import data
@@ -19,20 +20,11 @@ from driftline.alerts.math.reading import fetch_from
 from driftline.alerts.metrics import questions
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.putdata import digest_of, read_put
-from driftline.database.engine import read_connection
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
 from driftline.serving.bodies.media_types import UnsupportedMediaError
 from driftline.serving.http.responses import TooLargeError
-from driftline.serving.operations.registry import (
-    JSON,
-    Limit,
-    Page,
-    PageToken,
-    RawBody,
-    Time,
-    operation,
-)
+from driftline.serving.operations.registry import JSON, Page, Paging, RawBody, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.validation import require_unicode
 
@@ -88,8 +80,7 @@ def put_metrics(services: Services, request: Request, body: RawBody) -> Added:
     now, named = services.context.now(), map(request.headers.get, _REQUEST_IDS)
     points, request_id = read_put(found, now), next(filter(None, named), None)
     with services.context.engine.begin() as connection:
-        stored = add(connection, points, request_id, digest=digest_of(found), now=now)
-    return Added(stored)
+        return Added(add(connection, points, request_id, digest=digest_of(found), now=now))
 
 
 @operation(
@@ -98,6 +89,8 @@ def put_metrics(services: Services, request: Request, body: RawBody) -> Added:
 )  # fmt: skip
 def metrics(
     services: Services,
+    connection: Connection,
+    page: Paging,
     namespace: Annotated[str | None, "Only metrics of this namespace."] = None,
     name: Annotated[str | None, "Only metrics of this name."] = None,
     dimension: Annotated[
@@ -110,27 +103,25 @@ def metrics(
     recently_active: Annotated[
         Literal["PT3H"] | None, "Only metrics with data in the last three hours."
     ] = None,
-    limit: Limit = questions.PAGE_MAX,
-    next_token: PageToken = None,
 ) -> Page[ListedMetric]:
     """List metrics that had data in the last two weeks, as ListMetrics does.
 
     Example: driftline metric list --namespace AWS/SageMaker --dimension EndpointName=flights
     """
     wanted = [one.partition("=") for one in dimension]
-    with read_connection(services.context.engine) as connection:
-        page = questions.aws_metrics(
-            connection, services.context.now(), namespace=namespace, name=name,
-            dimensions=[(key, value if sign else None) for key, sign, value in wanted],
-            only_recent=recently_active is not None, next_token=next_token, limit=limit,
-        )  # fmt: skip
-    items = [ListedMetric(one.namespace, one.name, one.dimensions) for one in page.metrics]
-    return Page(items, page.next_token)
+    found = questions.aws_metrics(
+        connection, services.context.now(), namespace=namespace, name=name,
+        dimensions=[(key, value if sign else None) for key, sign, value in wanted],
+        only_recent=recently_active is not None, next_token=page.next_token, limit=page.limit,
+    )  # fmt: skip
+    items = [ListedMetric(one.namespace, one.name, one.dimensions) for one in found.metrics]
+    return Page(items, found.next_token)
 
 
 @operation("POST /metrics/data", role="viewer")
 def get_metric_data(
     services: Services,
+    connection: Connection,
     metric_data_queries: Annotated[list[dict[str, Any]], "Up to 500 metrics and expressions."],
     start_time: Annotated[Time, "Begin here; included."],
     end_time: Annotated[Time, "End here; left out."],
@@ -138,27 +129,25 @@ def get_metric_data(
         Literal["TimestampDescending", "TimestampAscending"], "Which points come first."
     ] = "TimestampDescending",
     max_datapoints: Annotated[int, "So many on one page."] = data.MOST_POINTS,
-    next_token: PageToken = None,
+    next_token: Annotated[str | None, "`next_token` of the page before."] = None,
 ) -> data.MetricResults:
     """Return one page of metrics and metric math, as GetMetricData does."""
-    context = services.context
     request = data.DataRequest(
         queries=tuple(MetricQuery.from_dict(one) for one in metric_data_queries),
         start=start_time, end=end_time, is_newest_first=scan_by == "TimestampDescending",
         max_datapoints=max_datapoints, next_token=next_token,
-    ).aligned(context.now())  # fmt: skip
+    ).aligned(services.context.now())  # fmt: skip
     plan = Plan.of(request.queries)
     first, last = int(request.start.timestamp()), int(request.end.timestamp())
-    with read_connection(context.engine) as connection:
-        band = None
-        if any(True for _ in plan.bands()):
-            band = services.bands.over(connection, plan, first, last)
-        return data.get_metric_data(request, fetch_from(connection, first, last), band)
+    is_banded = any(True for _ in plan.bands())
+    band = services.bands.over(connection, plan, first, last) if is_banded else None
+    return data.get_metric_data(request, fetch_from(connection, first, last), band)
 
 
 @operation("POST /metrics/statistics", role="viewer")
 def metric_statistics(
     services: Services,
+    connection: Connection,
     namespace: str,
     metric_name: str,
     start_time: Annotated[Time, "Begin here; included, and rounded down."],
@@ -179,8 +168,7 @@ def metric_statistics(
         namespace=namespace, name=metric_name, dimensions=dimensions or {}, start=start_time,
         end=end_time, period_s=period, statistics=[*statistics, *extended_statistics], unit=unit,
     )  # fmt: skip
-    with read_connection(services.context.engine) as connection:
-        found = questions.metric_statistics(connection, asked, services.context.now())
+    found = questions.metric_statistics(connection, asked, services.context.now())
     points = [{**one, "timestamp": iso(one["timestamp"])} for one in found]
     return MetricStatistics(metric_name, points)
 

@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 from fastapi import Path
 from pydantic import Field
+from sqlalchemy import Connection
 
 from driftline.access.principal import CURRENT
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.annotations.annotation import NEW_NORMAL, TEXT_MAX, Annotation, Mark
 from driftline.monitors.annotations.store import get_annotation, list_annotations
@@ -39,18 +39,15 @@ from driftline.monitors.run.progress import RunState, list_runs
 from driftline.serving.known import declared_monitor, known_monitor
 from driftline.serving.operations.registry import (
     ID_MAX,
-    PAGE,
     End,
     From,
     Json,
     Latest,
     Page,
-    PageToken,
     Start,
     Time,
     To,
     operation,
-    page_of,
 )
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.renewal import use_version
@@ -200,22 +197,20 @@ def backtest_monitor(
     columns="id verdict feature check window=window_start until withdrawn_at author reason",
 )  # fmt: skip
 def marks(
-    services: Services,
+    connection: Connection,
+    page: Latest,
     name: Name,
     verdict: Annotated[Verdict | None, "Only those that say this."] = None,
-    limit: Latest = PAGE,
-    next_token: PageToken = None,
 ) -> Page[Mark]:
     """List what was said of a monitor's findings, the newest first.
 
     Example: driftline monitor marks flights-data-quality
     """
-    with read_connection(services.context.engine) as connection:
-        found = list_annotations(
-            connection, known_monitor(connection, name), verdict=verdict,
-            after=place_of(next_token, int), limit=limit + 1,
-        )  # fmt: skip
-    return page_of(found, limit, lambda one: (one.id or 0,)).map(lambda one: one.mark)
+    found = list_annotations(
+        connection, known_monitor(connection, name), verdict=verdict, after=page.after(int),
+        limit=page.count,
+    )  # fmt: skip
+    return page.of(found, lambda one: (one.id or 0,), lambda one: one.mark)
 
 
 @operation("POST /monitors/{name}/marks", role="operator")

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+from sqlalchemy import Connection
+
 from driftline.alerts.alarms.records import list_alarms
 from driftline.alerts.notify import channels, silences
 from driftline.alerts.notify import deliveries as sent
@@ -17,18 +19,7 @@ from driftline.alerts.notify.senders import Transports
 from driftline.alerts.notify.silence import Silence
 from driftline.alerts.notify.silences import ShownSilence
 from driftline.alerts.notify.trial_send import SendResult, try_channel
-from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
-from driftline.serving.operations.registry import (
-    PAGE,
-    End,
-    Latest,
-    Page,
-    PageToken,
-    Start,
-    operation,
-    page_of,
-)
+from driftline.serving.operations.registry import End, Latest, Page, Start, operation
 from driftline.serving.operations.services import Services
 
 Channel = Annotated[str, "The channel's name."]
@@ -67,13 +58,12 @@ async def test_channel(services: Services, name: Channel) -> SendResult:
 
 
 @operation("POST /channels/{name}/enable", role="operator", command="channel enable")
-def enable_channel(services: Services, name: Channel) -> channels.ChannelStatus:
+def enable_channel(connection: Connection, name: Channel) -> channels.ChannelStatus:
     """Switch a channel on again that a receiver's 410 Gone switched off.
 
     Example: driftline channel enable pager
     """
-    with services.context.engine.begin() as connection:
-        return channels.enable_channel(connection, name, datetime.now(UTC))
+    return channels.enable_channel(connection, name, datetime.now(UTC))
 
 
 @operation(
@@ -81,25 +71,22 @@ def enable_channel(services: Services, name: Channel) -> channels.ChannelStatus:
     columns="time message=message_id no=number ms=duration_ms outcome status error",
 )  # fmt: skip
 def channel_log(
-    services: Services,
+    connection: Connection,
+    page: Latest,
     name: Channel,
     message: Annotated[str | None, "Only attempts of this message."] = None,
-    limit: Latest = PAGE,
-    next_token: PageToken = None,
 ) -> Page[sent.AttemptRecord]:
     """List attempts to send by a channel, newest first; or those of one message.
 
     Example: driftline channel log pager
     """
-    with read_connection(services.context.engine) as connection:
-        channels.get_channel(connection, name)
-        found = sent.list_attempts(
-            connection, channel=name, message_id=message, after=place_of(next_token, int),
-            limit=limit + 1,
-        )  # fmt: skip
-        if message is not None and not found:
-            sent.get_delivery(connection, message)
-    return page_of(found, limit, lambda one: (one.id or 0,))
+    channels.get_channel(connection, name)
+    found = sent.list_attempts(
+        connection, channel=name, message_id=message, after=page.after(int), limit=page.count
+    )
+    if message is not None and not found:
+        sent.get_delivery(connection, message)
+    return page.of(found, lambda one: (one.id or 0,))
 
 
 @operation(
@@ -107,80 +94,78 @@ def channel_log(
     columns="id alarm=alarm_name state channel status attempts reason error=last_error",
 )  # fmt: skip
 def deliveries(
-    services: Services,
+    connection: Connection,
+    page: Latest,
     alarm: Annotated[str | None, "Only those of this alarm."] = None,
     status: Annotated[Status | None, "Only those in this status."] = None,
     channel: Annotated[str | None, "Only what goes to this channel."] = None,
     carrier: Annotated[str | None, "Only those that this message carries."] = None,
     start: Start = None,
     end: End = None,
-    limit: Latest = PAGE,
-    next_token: PageToken = None,
 ) -> Page[sent.Delivery]:
     """List messages that were sent, are to be sent or were held back, newest first.
 
     Example: driftline delivery list --status failed
     """
-    with read_connection(services.context.engine) as connection:
-        found = sent.list_deliveries(
-            connection, alarm_name=alarm, status=status, channel=channel, carrier_id=carrier,
-            start=start, end=end, after=place_of(next_token, datetime, str), limit=limit + 1,
-        )  # fmt: skip
-        if not found:
-            sent.require_asked(connection, alarm_name=alarm, channel=channel, carrier_id=carrier)
-    return page_of(found, limit, lambda one: (one.created_at, one.id))
+    found = sent.list_deliveries(
+        connection, alarm_name=alarm, status=status, channel=channel, carrier_id=carrier,
+        start=start, end=end, after=page.after(datetime, str), limit=page.count,
+    )  # fmt: skip
+    if not found:
+        sent.require_asked(connection, alarm_name=alarm, channel=channel, carrier_id=carrier)
+    return page.of(found, lambda one: (one.created_at, one.id))
 
 
 @operation(
     "GET /deliveries/{message_id}", role="viewer", command="delivery get",
     columns="id alarm=alarm_name state created_at",
 )  # fmt: skip
-def delivery(services: Services, message_id: MessageId) -> CarryingDelivery:
+def delivery(connection: Connection, message_id: MessageId) -> CarryingDelivery:
     """Show one message, and those that it carries.
 
     Example: driftline delivery get msg_01...
     """
-    with read_connection(services.context.engine) as connection:
-        found = sent.get_delivery(connection, message_id)
-        carried = sent.list_deliveries(connection, carrier_id=message_id, limit=1000)
+    found = sent.get_delivery(connection, message_id)
+    carried = sent.list_deliveries(connection, carrier_id=message_id, limit=1000)
     return CarryingDelivery(**asdict(found), carries=carried)
 
 
 @operation("POST /deliveries/{message_id}/redeliver", role="operator", command="delivery redeliver")
-def redeliver(services: Services, message_id: MessageId) -> sent.Delivery:
+def redeliver(connection: Connection, message_id: MessageId) -> sent.Delivery:
     """Queue a message again that was given up or held back.
 
     Example: driftline delivery redeliver msg_01...
     """
     # Messages go out by the wall clock, whatever clock the monitors live by.
-    with services.context.engine.begin() as connection:
-        return sent.redeliver(connection, message_id, datetime.now(UTC))
+    return sent.redeliver(connection, message_id, datetime.now(UTC))
 
 
 @operation("POST /silences/preview", role="viewer")
 def preview_silence(
-    services: Services, spec: Annotated[dict[str, Any], "As in a resource file."]
+    services: Services,
+    connection: Connection,
+    spec: Annotated[dict[str, Any], "As in a resource file."],
 ) -> SilenceEffect:
     """Name the alarms that a silence applies to, and whether it would suppress them now.
 
     The silence need not be stored.
     """
     found, now = Silence.read("preview", spec), services.context.now()
-    with read_connection(services.context.engine) as connection:
-        alarms = [
-            record.name
-            for record in list_alarms(connection)
-            if found.fits(labels_of(record.definition))
-        ]
+    alarms = [
+        record.name
+        for record in list_alarms(connection)
+        if found.fits(labels_of(record.definition))
+    ]
     return SilenceEffect(alarms, found.state(now), found.mutes_until(now))
 
 
 @operation("POST /silences/{name:path}/expire", role="operator", command="silence expire")
-def expire_silence(services: Services, name: Annotated[str, "The silence's name."]) -> ShownSilence:
+def expire_silence(
+    services: Services, connection: Connection, name: Annotated[str, "The silence's name."]
+) -> ShownSilence:
     """End a silence now; messages that it held back and that still hold true are sent.
 
     Example: driftline silence expire roll-out
     """
     now = services.context.now()
-    with services.context.engine.begin() as connection:
-        return silences.expire_silence(connection, name, now).shown(now)
+    return silences.expire_silence(connection, name, now).shown(now)

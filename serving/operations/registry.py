@@ -1,9 +1,10 @@
 """One operation is one typed function: its route, role and parameters are declared beside it, once.
 
 REST (`rest.py`), the OpenAPI document, roles, the audit log, `driftline.Client` and the command
-line are made of this table. A function takes the `Services` of the server first; its other
-parameters are those of its path, and the fields of its query (GET, DELETE) or of its JSON body. A
-parameter with a marker of FastAPI's (Body, Header), or a Request, is FastAPI's to read.
+line are made of this table. The server gives a function what it names of ``services``,
+``connection`` (where it needs the database alone: a transaction, or one that reads) and ``page``.
+Its other parameters are those of its path, and the fields of its query (GET, DELETE) or of its JSON
+body. A parameter with a marker of FastAPI's (Body, Header), or a Request, is FastAPI's to read.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from pydantic import (
 
 from driftline.access.principal import Role
 from driftline.alerts.documents import snake
-from driftline.database.paging import Place, token_of
+from driftline.database.engine import read_connection
+from driftline.database.paging import Place, place_of, token_of
 from driftline.errors import InputError
-from driftline.loopback import Scope
+from driftline.serving.operations.services import Services
 
 Item = TypeVar("Item")
 Other = TypeVar("Other")
@@ -66,13 +68,6 @@ Time = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(in_
 # The greatest whole number that databases take.
 ID_MAX = (1 << 63) - 1
 PAGE = 100
-Limit = Annotated[int, Field(ge=1, le=1000, description="So many at most.")]
-# Of what happened, the newest first: a client that does not say takes a page, elsewhere all.
-Latest = Annotated[int, Field(ge=1, le=1000, description="So many at most; the newest.")]
-PageToken = Annotated[
-    str | None,
-    Field(max_length=2000, description="`next_token` of the page before, with the same filters."),
-]
 Start = Annotated[Time | None, Field(alias="from", description="Begin here; included.")]
 End = Annotated[Time | None, Field(alias="to", description="End here; left out.")]
 # Of a span that both ends of must be given.
@@ -136,15 +131,46 @@ class Page(Items[Item]):
 
     next_token: str | None
 
-    def map(self, show: Callable[[Item], Other]) -> Page[Other]:
-        """Return the page with each item as a function shows it."""
-        return Page([show(one) for one in self.items], self.next_token)
+
+@dataclass(frozen=True)
+class Paging:
+    """Which page of a list is asked for: up to ``limit`` items, behind those of the token."""
+
+    limit: Annotated[int, Field(ge=1, le=1000, description="So many at most.")] = PAGE
+    next_token: Annotated[
+        str | None,
+        Field(
+            max_length=2000, description="`next_token` of the page before, with the same filters."
+        ),
+    ] = None
+
+    @property
+    def count(self) -> int:
+        """How many items to look for: one more than the page has tells that the list goes on."""
+        return self.limit + 1
+
+    def after(self, *kinds: type) -> Place | None:
+        """Return the values of the list's order that the page begins behind, by their types."""
+        return place_of(self.next_token, *kinds)
+
+    def after_name(self) -> str:
+        """Return the name that the page begins behind."""
+        return str((self.after(str) or ("",))[0])
+
+    def of(
+        self,
+        found: Sequence[Other],
+        place: Callable[[Other], Place],
+        shown: Callable[[Other], Item] | None = None,
+    ) -> Page[Item]:
+        """Return the page: items as a function shows them, and the place of the last as token."""
+        token = token_of(place(found[self.limit - 1])) if len(found) > self.limit else None
+        items: Any = found[: self.limit]
+        return Page(items if shown is None else [*map(shown, items)], token)
 
 
-def page_of(found: Sequence[Item], limit: int, place: Callable[[Item], Place]) -> Page[Item]:
-    """Return one page of a list that was asked for one item more than a page may have."""
-    token = token_of(place(found[limit - 1])) if len(found) > limit else None
-    return Page(found[:limit], token)
+class Latest(Paging):
+    """A page of what happened, the newest first: a client that names no limit takes one page."""
 
 
 @dataclass(frozen=True)
@@ -206,10 +232,37 @@ class Operation:
         return f"{self.method} {re.sub(':path', '', self.path)}"
 
     @cached_property
+    def _given(self) -> Mapping[str, inspect.Parameter]:
+        """What the function takes, by name."""
+        return inspect.signature(self.function, eval_str=True).parameters
+
+    @cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
-        """What it takes beside the services, by name."""
-        _, *rest = inspect.signature(self.function, eval_str=True).parameters.values()
-        return {one.name: one for one in rest}
+        """What is asked of it, by name."""
+        found = {name: one for name, one in self._given.items() if name not in _OF_SERVER}
+        if self.paging is not None:
+            found |= inspect.signature(self.paging, eval_str=True).parameters
+        return found
+
+    @property
+    def paging(self) -> type[Paging] | None:
+        """How it takes the page that is asked for; None where it answers no list page by page."""
+        page = self._given.get("page")
+        return None if page is None else page.annotation
+
+    def call(self, services: Services, asked: Mapping[str, Any]) -> Any:  # noqa: ANN401 - its answer
+        """Call the function; who may but look gets a connection that but reads."""
+        given = dict(asked)
+        if self.paging is not None:
+            given["page"] = self.paging(given.pop("limit"), given.pop("next_token"))
+        if "services" in self._given:
+            given["services"] = services
+        if "connection" not in self._given:
+            return self.function(**given)
+        engine = services.context.engine
+        is_read = self.method == "GET" or self.role in ("viewer", "analyst")
+        with read_connection(engine) if is_read else engine.begin() as connection:
+            return self.function(connection=connection, **given)
 
     @cached_property
     def form(self) -> Any:  # noqa: ANN401 - a type
@@ -220,11 +273,6 @@ class Operation:
     def returns(self) -> Any:  # noqa: ANN401 - a type
         """The type that its function returns."""
         return inspect.signature(self.function, eval_str=True).return_annotation
-
-    @property
-    def is_paged(self) -> bool:
-        """Whether it answers a list page by page."""
-        return self.method == "GET" and "next_token" in self.parameters
 
     def is_in_path(self, name: str) -> bool:
         """Whether a parameter is a part of the path."""
@@ -317,6 +365,8 @@ def _in_snake_case(cls: type[BaseModel], given: object) -> object:
     return found
 
 
+# What the server gives, by name.
+_OF_SERVER = frozenset({"services", "connection", "page"})
 OPERATIONS: dict[str, Operation] = {}
 
 
@@ -344,9 +394,3 @@ def operation(
         return function
 
     return register
-
-
-def operation_of(scope: Scope) -> Operation | None:
-    """Return the operation of a request that has a route; None of pages and of what has none."""
-    path = getattr(scope.get("route"), "path_format", "")
-    return OPERATIONS.get(f"{scope['method']} {path}")

@@ -19,20 +19,15 @@ from driftline.access.principal import CURRENT
 from driftline.alerts.alarms.composite_records import get_any
 from driftline.alerts.notify.channels import get_channel
 from driftline.alerts.notify.silences import get_silence
-from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.monitors.definitions import definition_made_at, get_definition
 from driftline.serving.operations.authorization import of_endpoint, require, withheld
 from driftline.serving.operations.registry import (
-    PAGE,
     Json,
-    Limit,
     Page,
-    PageToken,
+    Paging,
     Tags,
     operation,
-    page_of,
     pairs_of,
     plain,
 )
@@ -101,36 +96,41 @@ async def apply(
 @operation("GET /{collection}", role="viewer")
 def list_resources(
     services: Services,
+    connection: Connection,
+    page: Paging,
     collection: Of,
     prefix: Annotated[str, Field(max_length=255, description="Only names that begin so.")] = "",
     owner: Annotated[str | None, "Only of this owner."] = None,
     tag: Tags = (),
-    limit: Limit = PAGE,
-    next_token: PageToken = None,
 ) -> Page[StoredResource]:
     """List the resources of a kind by name."""
-    kind, after = _KINDS[collection], place_of(next_token, str)
-    with read_connection(services.context.engine) as connection:
-        rows = store.list_page(
-            connection, kind, prefix=prefix, owner=owner, tags=pairs_of(tag), after=after,
-            limit=limit + 1,
-        )  # fmt: skip
-        page = page_of(rows, limit, lambda row: (key_of(kind, row.name),))
-        return page.map(lambda row: _shown(services, connection, row))
+    kind = _KINDS[collection]
+    rows = store.list_page(
+        connection, kind, prefix=prefix, owner=owner, tags=pairs_of(tag), after=page.after(str),
+        limit=page.count,
+    )  # fmt: skip
+    return page.of(
+        rows,
+        lambda row: (key_of(kind, row.name),),
+        lambda row: _shown(services, connection, row),
+    )
 
 
 # Names of alarms are free text, slashes and all.
 @operation("GET /{collection}/{name:path}", role="viewer", of=("name", of_endpoint))
 def get_resource(
-    services: Services, collection: Of, name: Name, if_none_match: Tag = None
+    services: Services,
+    connection: Connection,
+    collection: Of,
+    name: Name,
+    if_none_match: Tag = None,
 ) -> Annotated[Response, StoredResource]:
     """Return one resource: as declared, and how it fares.
 
     With the header If-None-Match only if it, or how it fares, has changed since that ETag.
     """
-    with read_connection(services.context.engine) as connection:
-        row = store.get(connection, _KINDS[collection], name)
-        shown = JSONResponse(plain(_shown(services, connection, row)))
+    row = store.get(connection, _KINDS[collection], name)
+    shown = JSONResponse(plain(_shown(services, connection, row)))
     tag = f'"{row.edition}-{hashlib.blake2b(shown.body, digest_size=8).hexdigest()}"'
     shown.headers["etag"] = tag
     return Response(None, 304, {"etag": tag}) if tag in (if_none_match or "") else shown

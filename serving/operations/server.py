@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi.responses import JSONResponse, Response
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from driftline.database.engine import read_connection
 from driftline.serving import tables
 from driftline.serving.metrics.exposition import CONTENT_TYPE, Part
 from driftline.serving.operations.registry import Json, operation
@@ -24,10 +23,9 @@ class Installation:
 
 
 @operation("GET /installation", role="anyone")
-def installation(services: Services) -> Installation:
+def installation(services: Services, connection: Connection) -> Installation:
     """Return the id of this server's installation, and where it stores its data."""
-    with read_connection(services.context.engine) as connection:
-        found = connection.execute(select(tables.installation.c.id)).scalar_one()
+    found = connection.execute(select(tables.installation.c.id)).scalar_one()
     return Installation(found, services.context.root)
 
 

@@ -21,7 +21,6 @@ from driftline.capture.sagemaker.importing import store_lines
 from driftline.capture.tables.dataset import list_endpoints
 from driftline.capture.tap.target import CaptureTarget, is_name
 from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.errors import InputError, UnavailableError
 from driftline.formats.capture_line import write_line
 from driftline.serving.bodies.media_types import TEXT_TYPES, UnsupportedMediaError, text_form
@@ -34,16 +33,13 @@ from driftline.serving.operations.authorization import (
 )
 from driftline.serving.operations.captures import Endpoint
 from driftline.serving.operations.registry import (
-    PAGE,
     End,
-    Limit,
     Page,
-    PageToken,
+    Paging,
     RawBody,
     Start,
     Time,
     operation,
-    page_of,
 )
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
@@ -143,12 +139,11 @@ def import_lines(
 @operation("GET /endpoints/{name}/capture/hours", role="viewer", of=("name", of_endpoint))
 def captured_hours(
     services: Services,
+    page: Paging,
     name: Endpoint,
     start: Start = None,
     end: End = None,
     variant: Annotated[str | None, "Only of this one; else of all that are no shadows."] = None,
-    limit: Limit = PAGE,
-    next_token: PageToken = None,
 ) -> CapturedHours:
     """List the hours that are over and have records, with what an export of them holds.
 
@@ -159,13 +154,13 @@ def captured_hours(
     endpoint = known_endpoint(context, name)
     closed = export.closed_before(context.now())
     last = closed if end is None else min(closed, end)
-    after = place_of(next_token, datetime, str)
+    after = page.after(datetime, str)
     begin = after[0] if after is not None and isinstance(after[0], datetime) else start
     found = export.captured_hours(context.root, endpoint, begin, last, variant=variant)
     rest = [one for one in found if after is None or (one.start, one.variant) > after]
-    page = page_of(rest, limit, lambda one: (one.start, one.variant))
+    some: Page[export.Hour] = page.of(rest, lambda one: (one.start, one.variant))
     return CapturedHours(
-        page.items, page.next_token, endpoint, last, _erased_from(context, endpoint, start)
+        some.items, some.next_token, endpoint, last, _erased_from(context, endpoint, start)
     )
 
 

@@ -11,18 +11,9 @@ from fastapi import Body
 from pydantic import Field
 from sqlalchemy import Connection
 
-from driftline.database.engine import read_connection
-from driftline.database.paging import place_of
 from driftline.errors import InputError
 from driftline.serving.operations.authorization import withheld
-from driftline.serving.operations.registry import (
-    PAGE,
-    Latest,
-    Page,
-    PageToken,
-    operation,
-    page_of,
-)
+from driftline.serving.operations.registry import Latest, Page, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.provisioning.signatures import job_signature
 from driftline.serving.resources import store
@@ -92,31 +83,28 @@ def create_transform_job(
     " done=progress.files_done files=progress.files created=creation_time reason=failure_reason",
 )  # fmt: skip
 def transform_jobs(
-    services: Services,
+    connection: Connection,
+    page: Latest,
     status: Annotated[JobStatus | None, "Only those in this status."] = None,
     name_contains: Annotated[
         str, Field(max_length=63, description="Only names with this text.")
     ] = "",
-    limit: Latest = PAGE,
-    next_token: PageToken = None,
 ) -> Page[DescribedJob]:
     """List transform jobs, the newest first; of a status, or with names that hold a text.
 
     Example: driftline job list
     """
-    after = place_of(next_token, datetime, str)
-    with read_connection(services.context.engine) as connection:
-        found = jobs.list_jobs(
-            connection, status=status, name_contains=name_contains, after=after, limit=limit + 1
-        )
-    return page_of(found, limit, lambda one: (one.created_at, one.name.casefold())).map(_shown)
+    found = jobs.list_jobs(
+        connection, status=status, name_contains=name_contains, after=page.after(datetime, str),
+        limit=page.count,
+    )  # fmt: skip
+    return page.of(found, lambda one: (one.created_at, one.name.casefold()), _shown)
 
 
 @operation("GET /transform-jobs/{name}", role="viewer")
-def transform_job(services: Services, name: Name) -> DescribedJob:
+def transform_job(connection: Connection, name: Name) -> DescribedJob:
     """Return a transform job: what it was asked, its status, and how far it is."""
-    with read_connection(services.context.engine) as connection:
-        return _shown(jobs.get_job(connection, name))
+    return _shown(jobs.get_job(connection, name))
 
 
 @operation("POST /transform-jobs/{name}/stop", role="operator", command="job stop")

@@ -58,12 +58,12 @@ def _row(operation: Operation) -> dict[str, Any]:
         "name": operation.id,
         "method": operation.method,
         "path": operation.path.replace(":path", ""),
-        "is_paged": operation.is_paged,
+        "is_paged": operation.paging is not None,
         "is_list": _is_list(operation),
         "parameters": [
             _parameter(operation, name)
             for name in operation.parameters
-            if not ((operation.is_paged and name == "next_token") or _is_header(operation, name))
+            if not ((operation.paging and name == "next_token") or _is_header(operation, name))
         ],
         "command": operation.command,
         "columns": operation.columns,
@@ -104,8 +104,8 @@ def _parameter(operation: Operation, name: str) -> dict[str, Any]:
         found["alias"] = field.alias
     if choices:
         found["choices"] = choices
-    if name == "limit" and operation.is_paged:
-        found |= {"default": PAGE if one.annotation is Latest else None}
+    if name == "limit" and operation.paging:
+        found |= {"default": PAGE if operation.paging is Latest else None}
     elif one.default is not one.empty:
         found["default"] = plain(one.default)
     return found

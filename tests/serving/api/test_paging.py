@@ -66,7 +66,7 @@ def server(tmp_path_factory):
 LISTS = [
     one.key[4:].replace("{name}", NAMES.get(one.path.split("/")[3], ""))
     for one in OPERATIONS.values()
-    if one.is_paged
+    if one.paging is not None
 ]
 
 
