@@ -14,21 +14,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from bisect import bisect_left
 from collections import Counter as Counts
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from itertools import accumulate
 from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.datapoint import Datapoint
 from driftline.alerts.metrics.distribution import EXACT_MAX
-from driftline.capture.line.instruments import Counted
+from driftline.capture.line.instruments import Collected, Counted
 from driftline.errors import DriftlineError
 from driftline.monitors.kind import OWN_METRICS
 from driftline.serving.hosting.usage import Meter, Workers
@@ -47,7 +49,6 @@ _COUNTED: Final = {
 _MINUTES_MAX = 4_000
 _MINUTES_AT_ONCE = 500
 _LOOK_S = 1.0
-_SHOWN_MAX = 4_096  # Children of Prometheus' counters that are kept at hand.
 # Told to come again: more were open than the limit allows.
 THROTTLED: Final = 429
 _BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -143,6 +144,43 @@ class _Minute:
         return found
 
 
+class _Totals(Collected):
+    """Invocations since the start, as Prometheus reads them."""
+
+    def __init__(self) -> None:
+        self.answers: Counts[tuple[str, int]] = Counts()  # By endpoint and status.
+        self.copies: Counts[tuple[str, str, int]] = Counts()
+        self.slots: Counts[tuple[str, int]] = Counts()  # By endpoint and place in _BUCKETS_S.
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return what was counted; requests go on meanwhile, in another thread."""
+        answers = CounterMetricFamily(
+            "driftline_invocations",
+            "Invocations answered, by endpoint and status.",
+            labels=["endpoint", "code"],
+        )
+        for (endpoint, status), count in self.answers.copy().items():
+            answers.add_metric([endpoint, str(status)], count)
+        seconds = HistogramMetricFamily(
+            "driftline_invocation_seconds",
+            "Time from an invocation's first byte to the last byte of its answer.",
+            labels=["endpoint"],
+        )
+        slots, bounds = self.slots.copy(), [*map(str, _BUCKETS_S), "+Inf"]
+        for endpoint, total in self.seconds.copy().items():
+            counts = accumulate(slots[endpoint, slot] for slot in range(len(bounds)))
+            seconds.add_metric([endpoint], [*zip(bounds, counts, strict=True)], total)
+        copies = CounterMetricFamily(
+            "driftline_shadow_invocations",
+            "Copies of invocations that a shadow answered, by status; dropped: it was not asked.",
+            labels=["endpoint", "variant", "code"],
+        )
+        for (endpoint, variant, status), count in self.copies.copy().items():
+            copies.add_metric([endpoint, variant, str(status or "dropped")], count)
+        yield from (answers, seconds, copies)
+
+
 class Traffic:
     """Counts invocations, shows the totals to Prometheus and writes each minute as metrics.
 
@@ -167,39 +205,19 @@ class Traffic:
         self._minutes: dict[_Key, _Minute] = {}
         self._waiting: deque[tuple[str, dict[_Key, _Minute]]] = deque()
         self.counters = dict.fromkeys(_COUNTED, 0)  # What could not be told, since the start.
-        self._answers = Counter(
-            "driftline_invocations",
-            "Invocations answered, by endpoint and status.",
-            ["endpoint", "code"],
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "driftline_invocation_seconds",
-            "Time from an invocation's first byte to the last byte of its answer.",
-            ["endpoint"],
-            buckets=_BUCKETS_S,
-            registry=registry,
-        )
-        self._copies = Counter(
-            "driftline_shadow_invocations",
-            "Copies of invocations that a shadow answered, by status; dropped: it was not asked.",
-            ["endpoint", "variant", "code"],
-            registry=registry,
-        )
-        # Looked up once for each endpoint: each time would cost more than to count.
-        self._answered = lru_cache(_SHOWN_MAX)(self._answers.labels)
-        self._took = lru_cache(_SHOWN_MAX)(self._seconds.labels)
+        self._totals = _Totals()
+        registry.register(self._totals)
         registry.register(Counted("driftline_traffic_", lambda: self.counters, _COUNTED))
 
     def observe(self, answered: Answered, seconds: float) -> None:
         """Count one invocation, or one copy, for Prometheus and for the metrics of its minute."""
-        status, endpoint = answered.status, answered.endpoint
+        status, endpoint, totals = answered.status, answered.endpoint, self._totals
         if answered.is_copy:
-            code = str(status or "dropped")
-            self._copies.labels(endpoint, answered.variant, code).inc()
+            totals.copies[endpoint, answered.variant, status] += 1
         else:  # Of an endpoint that does not exist, the name is empty.
-            self._answered(endpoint, status).inc()
-            self._took(endpoint).observe(seconds)
+            totals.answers[endpoint, status] += 1
+            totals.slots[endpoint, bisect_left(_BUCKETS_S, seconds)] += 1
+            totals.seconds[endpoint] += seconds
         if endpoint:
             key = int(self._now().timestamp() // 60), endpoint, answered.variant
             minute = self._minute(key)
