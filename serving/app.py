@@ -96,7 +96,7 @@ def create_app(context: ServerContext) -> App:
             local_dir=context.local_dir,
         ),
         later=AsyncInvocations(context, reconciler, tap),
-        jobs=TransformJobs(context, lambda file: reconciler.outdate([file])),
+        jobs=TransformJobs(context),
         pairing=Pairing(settings.capture_place),
         undeclared=UndeclaredEndpoints(
             context.root, context.max_undeclared_endpoints,

@@ -1,4 +1,4 @@
-"""The SQL tables of this package: resources, the installation, the servers on it."""
+"""The SQL tables of this package: resources, the installation, jobs and requests."""
 
 from __future__ import annotations
 
@@ -60,15 +60,6 @@ installation = Table(
     Column("id", String(36), primary_key=True),
     # Counts up with each change of what is to be served: servers look at this number alone.
     Column("changes", Integer, nullable=False, server_default="0"),
-)
-
-# Which models the servers on this database run on (model_uses.py).
-servers = Table(
-    "serving_servers",
-    metadata,
-    Column("id", String(36), primary_key=True),
-    Column("model_files", JSON, nullable=False),  # Relative to the storage root.
-    Column("until", UtcDateTime, nullable=False),
 )
 
 transform_jobs = Table(

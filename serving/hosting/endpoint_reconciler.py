@@ -13,16 +13,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Literal
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.capture.tap.target import CaptureTarget
 from driftline.database.disconnects import FailedPasses
@@ -39,8 +37,12 @@ from driftline.serving.hosting.usage import Workers
 from driftline.serving.hosting.worker_output import LogFile, LostWorkers, remove_unused
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_of
-from driftline.serving.resources.endpoints import DesiredVariant, list_desired, running_endpoint
-from driftline.serving.resources.model_uses import leave, say_used, unused
+from driftline.serving.resources.endpoints import (
+    DesiredVariant,
+    list_desired,
+    needed_models,
+    running_endpoint,
+)
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,8 @@ FIRST_STARTS_S = 30.0
 SHADOW_DRAIN_S = 2.0
 # How often a server looks whether another has changed what is to be served.
 FOLLOW_S = 1.0
-# How often it says which models it uses: well within the minute for which others believe it.
-RENEW_S = 15.0
+# Models that nothing needs at two looks in a row are removed: other servers have followed by then.
+LOOK_AT_MODELS_S = 60.0
 _FETCHES = 4  # At once, of models' files.
 
 
@@ -158,8 +160,7 @@ class EndpointReconciler:
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
         self._declared = Declared([], frozenset())
-        self._outdated: set[str] = set()
-        self._server = str(uuid.uuid4())
+        self._unneeded: set[str] = set()  # Folders of models, as seen at the last look.
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
@@ -201,10 +202,6 @@ class EndpointReconciler:
     def is_foreign(self, name: str) -> bool:
         """Whether an endpoint is declared without a model: captured elsewhere, not served."""
         return name.casefold() in self._declared.foreign
-
-    def outdate(self, files: Iterable[str]) -> None:
-        """Remove model files as soon as no server uses them and nothing declares them."""
-        self._outdated.update(filter(None, files))
 
     def status(self, name: str) -> tuple[Status, str | None]:
         """Return the state of an endpoint and, when something is wrong, what.
@@ -300,15 +297,14 @@ class EndpointReconciler:
         """Bring the stored endpoints up as soon as the store answers, then follow its changes."""
         async with asyncio.TaskGroup() as loops:  # Where one fails, the other ends, too.
             loops.create_task(self._follow())
-            loops.create_task(self._renew())
+            loops.create_task(self._look_at_models())
 
-    async def _renew(self) -> None:
-        """Note again and again which models are used, whatever else takes long."""
-        failures = FailedPasses(log, "servers")
+    async def _look_at_models(self) -> None:
+        failures = FailedPasses(log, "models")
         while True:
-            await asyncio.sleep(RENEW_S)
-            with failures.noted(SQLAlchemyError):
-                await asyncio.to_thread(self._note_used)
+            await asyncio.sleep(LOOK_AT_MODELS_S)
+            with failures.noted(SQLAlchemyError, OSError):
+                await asyncio.to_thread(self._remove_models)
 
     async def _follow(self) -> None:
         while not self._is_read:
@@ -330,8 +326,6 @@ class EndpointReconciler:
                     self._publish()
                 if await asyncio.to_thread(self._has_changed):
                     await self.refresh()
-                elif self._outdated - self._files():
-                    await asyncio.to_thread(self._note_used)
 
     async def stop(self) -> None:
         """Stop all pools, letting open requests end."""
@@ -348,55 +342,27 @@ class EndpointReconciler:
         await asyncio.gather(*(pool.stop(drain_s=DRAIN_S) for pool in replaced))
         await asyncio.gather(*self._stopping)
         self._fetching.shutdown(wait=False)
-        try:
-            await asyncio.to_thread(self._leave)
-        except SQLAlchemyError as error:
-            log.warning("event=models-still-noted-as-used error=%s", error)
 
     def _read(self) -> Declared:
-        """Read what is to be served, and note in the same moment that its models are used."""
-        try:
-            with self._context.engine.begin() as connection:
-                store.hold_all(connection)
-                found = Declared.read(connection)
-                declared = (desired.model_files for desired in found.variants)
-                files = self._files().union(*declared)
-                say_used(connection, self._server, files, datetime.now(UTC))
-                return found
-        except OperationalError as error:
-            # A database that is full still says what to serve, one that is away fails once more.
-            # Nobody can remove models meanwhile, because whoever does writes, too.
-            log.warning("event=models-not-noted-as-used error=%s", error)
-            with read_connection(self._context.engine) as connection:
-                return Declared.read(connection)
+        with read_connection(self._context.engine) as connection:
+            return Declared.read(connection)
 
     def _has_changed(self) -> bool:
         """Look whether what is to be served has changed."""
         with read_connection(self._context.engine) as connection:
             return not self.has_followed(connection)
 
-    def _note_used(self) -> None:
-        """Note which models are used here, and remove files that nothing needs any more."""
-        files, now = self._files(), datetime.now(UTC)
-        outdated = self._outdated - files
+    def _remove_models(self) -> None:
+        """Remove the models that nothing needs now and nothing needed at the last look."""
+        running = [route.desired for route in (*self._routes(), *self._leaving)]
+        used = {file.rpartition("/")[0] for one in running for file in one.model_files}
+        unneeded = self._models.folders() - used
         with self._context.engine.begin() as connection:
-            if outdated:
-                store.hold_all(connection)
-            say_used(connection, self._server, files, now)
-            for file in unused(connection, outdated, now) if outdated else ():
-                self._models.remove(file)
-        # What another server still uses, it removes itself when it is done.
-        self._outdated -= outdated
-
-    def _files(self) -> set[str]:
-        """Return the model files that this server runs on, starts or is about to start."""
-        running = (route.desired for route in (*self._routes(), *self._leaving))
-        served = (one.model_files for one in (*running, *self._declared.variants))
-        return set[str]().union(*served)
-
-    def _leave(self) -> None:
-        with self._context.engine.begin() as connection:
-            leave(connection, self._server)
+            store.hold_all(connection)  # So that none of them is declared meanwhile.
+            unneeded -= needed_models(connection)
+            for folder in unneeded & self._unneeded:
+                self._models.remove(folder)
+        self._unneeded = unneeded
 
     def _routes(self) -> list[Route]:
         variants = list(self._variants.values())  # Threads ask, too, while the loop changes them.
@@ -510,7 +476,6 @@ class EndpointReconciler:
             if id(route.pool) in asked:
                 self._leaving.append(route)
                 continue
-            self.outdate(route.desired.model_files)
             # However long requests may take, each of which has an end; nobody waits for a shadow's.
             self._end(route.pool, SHADOW_DRAIN_S if route.desired.is_shadow else math.inf)
 

@@ -260,8 +260,6 @@ class Applier:
                 expire_silence(connection, row.name, now)
             store.delete_row(connection, kind, name)
             record(connection, DELETE, f"{kind}/{row.name}", now, before=row.declared())
-        if kind == "Model":
-            self._reconciler.outdate([row.made.get("file", "")])
         log.info("kind=%s name=%s action=delete", kind, row.name)
 
 

@@ -32,7 +32,6 @@ from driftline.serving.provisioning.making import Finish, Maker, in_thread
 from driftline.serving.provisioning.model_making import make_model
 from driftline.serving.provisioning.monitor_making import make_monitor
 from driftline.serving.resources import store
-from driftline.serving.resources.model_uses import wanted_file
 from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.specs import Kind
 from driftline.serving.resources.store import CONTROLLED, Stored
@@ -150,8 +149,6 @@ class Controllers:
 
     def _ended(self, row: Stored, _task: object) -> None:
         del self._tasks[_key(row)]
-        # Of which only those go that nobody needs.
-        self._reconciler.outdate(filter(None, (wanted_file(row), row.made.get("file"))))
         self._wake.set()
 
     def _current(self, connection: Connection, row: Stored) -> Stored | None:

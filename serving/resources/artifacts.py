@@ -72,7 +72,7 @@ class ModelStore:
 
         A half copy is never seen. A model whose bytes do not match the digest is refused.
         """
-        file = model_file(name, digest, source)
+        file = f"{model_folder(name, digest)}/{source.name}"
         target = self._folder / file
         if not target.exists():
             with _growing(target) as half:
@@ -87,10 +87,14 @@ class ModelStore:
                 )  # fmt: skip
         return file
 
-    def remove(self, file: str) -> None:
-        """Remove a model, here and there; that it stays is no error, only waste."""
-        assert file  # Or all that is stored would go.
-        folder, _, _ = file.rpartition("/")
+    def folders(self) -> set[str]:
+        """Return the folders of the models that lie here, relative to the storage root."""
+        return {
+            path.relative_to(self._folder).as_posix() for path in self._folder.glob("models/*/*")
+        }
+
+    def remove(self, folder: str) -> None:
+        """Remove a model's folder, here and there; that it stays is no error, only waste."""
         shutil.rmtree(self._folder / folder, ignore_errors=True)
         with suppress(OSError):  # Other models of this name lie beside it.
             (self._folder / folder).parent.rmdir()
@@ -99,9 +103,9 @@ class ModelStore:
                 (self._remote / folder).remove()
 
 
-def model_file(name: str, digest: str, source: Path) -> str:
-    """Return where the copy of a model lies, relative to the storage root."""
-    return f"models/{name.casefold()}/{digest}/{source.name}"
+def model_folder(name: str, digest: str) -> str:
+    """Return the folder of a model's copy, relative to the storage root."""
+    return f"models/{name.casefold()}/{digest}"
 
 
 @contextmanager

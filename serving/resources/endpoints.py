@@ -17,6 +17,7 @@ from driftline.database.disconnects import is_disconnect
 from driftline.database.engine import read_connection
 from driftline.errors import ConflictError, InputError, UnavailableError, UndecidedError
 from driftline.serving.resources import store
+from driftline.serving.resources.artifacts import model_folder
 from driftline.serving.resources.endpoint_specs import (
     ServerlessConfig,
     variants_and_shadows,
@@ -98,6 +99,18 @@ def models_of(endpoint: store.Stored) -> dict[str, store.Stored]:
         key: store.Stored("Model", one["name"], None, {}, one["made"]["spec"], one["made"])
         for key, one in endpoint.made.get("models", {}).items()
     }
+
+
+def needed_models(connection: Connection) -> set[str]:
+    """Return the folders of the models that are declared, or run, or are scored with."""
+    models = store.list_kind(connection, "Model")
+    folders = {model_folder(row.name, row.content["digest"]) for row in models if row.content}
+    for endpoint in store.list_kind(connection, "Endpoint"):
+        models += models_of(endpoint).values()
+    jobs = transform_jobs.c
+    running = connection.execute(select(jobs.model).where(jobs.ended_at.is_(None))).scalars()
+    made = [*running, *(model.made for model in models)]
+    return folders | {one["file"].rpartition("/")[0] for one in made if "file" in one}
 
 
 def _desired(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from subprocess import Popen
@@ -19,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from driftline.database.disconnects import FailedPasses
 from driftline.serving.context import ServerContext
 from driftline.serving.tables import transform_queue
-from driftline.serving.transform.jobs import TransformJob, claim_jobs, get_job
+from driftline.serving.transform.jobs import TransformJob, claim_jobs
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +29,10 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class TransformJobs:
-    """The transform jobs that this server runs; lives inside one event loop.
+    """The transform jobs that this server runs; lives inside one event loop."""
 
-    ``ended`` is told the file of a model that a job no longer needs.
-    """
-
-    def __init__(self, context: ServerContext, ended: Callable[[str], None]) -> None:
-        self._context, self._ended = context, ended
+    def __init__(self, context: ServerContext) -> None:
+        self._context = context
         self._owner = str(uuid.uuid4())
         self._running: dict[str, tuple[Popen[bytes], asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
@@ -97,8 +93,7 @@ class TransformJobs:
             "job=%s process=%d event=process-ended code=%d", job.name, process.pid, code,
         )  # fmt: skip
         try:
-            if await asyncio.to_thread(self._free, job):
-                self._ended(job.model.file)
+            await asyncio.to_thread(self._free, job)
         except SQLAlchemyError as error:
             # It is free all the same when its lease has run out.
             log.warning("job=%s event=not-freed error=%s", job.name, error)
@@ -106,10 +101,9 @@ class TransformJobs:
             del self._running[job.name]
             self._wake.set()
 
-    def _free(self, job: TransformJob) -> bool:
-        """Free a job that its process left; return whether it has ended."""
+    def _free(self, job: TransformJob) -> None:
+        """Free a job that its process left."""
         pause_s = min(2.0 ** (job.attempts - 1), _LONGEST_PAUSE_S)
         at, key = self._context.lease_clock() + timedelta(seconds=pause_s), job.name.casefold()
         with self._context.engine.begin() as connection:
             transform_queue.retry(connection, self._owner, [key], at, counts=True)
-            return get_job(connection, job.name).ended_at is not None

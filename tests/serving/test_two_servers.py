@@ -5,8 +5,6 @@ import os
 import signal
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 import skops.io
@@ -19,7 +17,6 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import ExternalEndpoint
-from driftline.serving.resources.model_uses import LENGTH, leave, say_used, unused
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests, transform_jobs
 from tests.servers.commands import ForkedTransform
@@ -178,25 +175,6 @@ def test_each_transform_job_is_run_once(pair, begun, trained, tmp_path, until):
     assert begun[1]
     texts = {(output / "rows.csv.out").read_text() for output in outputs.values()}
     assert [len(text.splitlines()) for text in texts] == [400]
-
-
-def test_what_a_dead_server_used_is_free_a_minute_later(engine, trained):
-    made = {"file": "models/now/1/now.skops", "trust_pickle": False}
-    row = store.Stored("Model", "now", None, {}, {"path": str(trained.file)}, made)
-    content = {"digest": "2", "source": "/anywhere/next.skops"}
-    wished = replace(row, name="next", made={}, content=content, phase="Pending")
-    files = ["models/now/1/now.skops", "models/old/1/old.skops", "models/older/1/older.skops"]
-    with engine.begin() as connection:
-        store.put_row(connection, row, NOW)
-        store.put_row(connection, wished, NOW)
-        say_used(connection, "dead", files[1:], NOW)
-        say_used(connection, "alive", files[1:2], NOW + timedelta(seconds=30))
-
-        assert unused(connection, files, NOW + timedelta(seconds=59)) == []
-        assert unused(connection, files, NOW + LENGTH) == files[2:]
-        leave(connection, "alive")
-        assert unused(connection, files, NOW + LENGTH) == files[1:]
-        assert unused(connection, ["models/next/2/next.skops"], NOW) == []
 
 
 def test_a_database_that_cannot_be_written_still_says_what_to_serve(tmp_path):

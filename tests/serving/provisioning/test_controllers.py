@@ -15,6 +15,7 @@ from driftline.app.cli import build
 from driftline.app.client.client import Client
 from driftline.baseline.store import versions
 from driftline.errors import InputError, UnavailableError
+from driftline.serving.hosting import endpoint_reconciler
 from driftline.serving.provisioning import controllers
 from driftline.serving.provisioning.baseline_making import make_baseline
 from driftline.serving.provisioning.making import in_thread
@@ -285,8 +286,8 @@ def test_a_superseded_fit_keeps_no_version(server, trained):
     assert len(versions(str(server.root), "b")) == 1
 
 
-def test_the_copy_of_a_model_that_was_deleted_meanwhile_is_removed(
-    server, trained, gate, until, monkeypatch
+def test_only_models_that_nothing_needs_are_removed(
+    start, trained, tmp_path, gate, until, monkeypatch
 ):
     put = artifacts.ModelStore.put
 
@@ -297,15 +298,26 @@ def test_the_copy_of_a_model_that_was_deleted_meanwhile_is_removed(
         (gate / "copied").touch()
         return file
 
-    monkeypatch.setattr(artifacts.ModelStore, "put", waits)
-    declare(server, resource("Model", "m", path=str(trained.file)))
-    until((gate / "loading").exists)
+    monkeypatch.setattr(endpoint_reconciler, "LOOK_AT_MODELS_S", 0.2)
+    with start(tmp_path, trust_pickle=True) as server:
 
-    assert server.client.delete("/api/v1/models/m").is_success
-    (gate / "open").touch()
+        def files():
+            return sorted(one.name for one in (server.root / "models").rglob("*.tar.gz"))
 
-    until((gate / "copied").exists)
-    until(lambda: not (server.root / "models" / "m").exists())
+        endpoint = resource("Endpoint", "e", model="m")
+        assert server.apply(model(tmp_path, "m", "old"), endpoint).status_code == 200
+        assert server.apply(model(tmp_path, "m", "new")).status_code == 200
+        until(lambda: files() == ["new.tar.gz"])
+        monkeypatch.setattr(artifacts.ModelStore, "put", waits)
+        declare(server, model(tmp_path, "gone", "late"))
+        until((gate / "loading").exists)
+
+        assert server.client.delete("/api/v1/models/gone").is_success
+        (gate / "open").touch()
+        until((gate / "copied").exists)
+        until(lambda: not (server.root / "models" / "gone").exists())
+
+        assert (files(), said(server)) == (["new.tar.gz"], "new")
 
 
 def test_a_server_that_stops_leaves_its_work_to_the_others(start, tmp_path, gate, until):

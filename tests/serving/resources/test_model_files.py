@@ -92,5 +92,7 @@ def test_a_copy_is_made_once_and_removed_whole(model, tmp_path):
 
     assert [path.name for path in made.parent.iterdir()] == ["source"]
     assert not (made / "MLmodel").exists()
-    store.remove(file)
+    (folder,) = store.folders()
+    assert file == f"{folder}/source"
+    store.remove(folder)
     assert not made.parents[1].exists()
