@@ -1,12 +1,19 @@
-"""Traces by OpenTelemetry: spans with their beginning, subject and end.
+"""Traces by OpenTelemetry, where its environment variables ask for them.
 
 A span names endpoints, monitors, alarms and channels, counts and statuses: never a header, query,
-body, row or message. Until a process has a tracer (`trace_by`), spans do nothing.
+body, row or message. Until a process is traced (`tracing`), spans do nothing, and nothing of the
+SDK is imported. A collector that is away, slow or refuses costs spans and never work: they wait in
+a bounded queue, a thread sends them, and the log reports losses now and then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +21,12 @@ from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
     from driftline.loopback import App, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 Value = str | int | float
 Kind = Literal["INTERNAL", "SERVER", "CLIENT"]
@@ -27,11 +39,88 @@ _W3C = TraceContextTextMapPropagator()
 _NOTHING = trace.NoOpTracer()
 # One; set where a process begins, as the options of buckets are.
 _tracers: list[trace.Tracer] = [_NOTHING]
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+# A process that ends waits so long for a collector to take the last spans.
+_LAST_S = 2.0
+_REPORT_EVERY_S = 600.0
 
 
-def trace_by(tracer: trace.Tracer | None) -> None:
-    """Set what records the spans of this process from now on; None: nothing."""
-    _tracers[0] = tracer or _NOTHING
+@contextmanager
+def tracing(process: str, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
+    """Trace this process as long as the context lasts, if the environment asks for it.
+
+    Call it after a fork: the sending thread belongs to the process that started it.
+    """
+    variable = _asked_by(environment)
+    provider = _provider(process, variable) if variable else None
+    if provider is None:
+        yield
+        return
+    _tracers[0] = provider.get_tracer("driftline")
+    log.info("process=%s is traced, as %s asks", process, variable)
+    try:
+        yield
+    finally:
+        _tracers[0] = _NOTHING
+        # In a thread, for an exporter waits for its collector for ten seconds and more.
+        last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
+        last.start()
+        last.join(_LAST_S)
+
+
+def _asked_by(environment: Mapping[str, str]) -> str:
+    """Return the variable that asks for traces; "" when none does, or one forbids them."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return ""
+    exporter = environment.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    if exporter == "otlp":
+        return "OTEL_TRACES_EXPORTER"
+    return "" if exporter else next((one for one in _ENDPOINTS if environment.get(one)), "")
+
+
+def _provider(process: str, variable: str) -> TracerProvider | None:
+    """Build what makes spans and sends them, all by the environment; None where it is missing."""
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+    except ModuleNotFoundError as error:
+        log.warning(
+            "%s is set, but %s is not installed, so nothing is traced; run: "
+            'pip install "driftline[otel]"',
+            variable, error.name,
+        )  # fmt: skip
+        return None
+
+    class Exporter(OTLPSpanExporter):
+        reported_s = -math.inf
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result = super().export(spans)
+            now = time.monotonic()
+            if result is not SpanExportResult.SUCCESS and now - self.reported_s >= _REPORT_EVERY_S:
+                self.reported_s = now
+                log.warning(
+                    "event=spans-lost: the OpenTelemetry collector does not take them; check it, "
+                    "or %s; the work goes on",
+                    _ENDPOINTS[1],
+                )
+            return result
+
+    # It would log each attempt, with whatever the collector answered.
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
+    try:
+        resource = Resource.create({"driftline.process": process})
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+            resource = resource.merge(Resource({SERVICE_NAME: "driftline"}))
+        provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(Exporter()))
+    # A number, a file of certificates, or a plug-in that is not installed.
+    except (ValueError, OSError, RuntimeError) as error:
+        log.warning("nothing is traced, for OTEL_… variables cannot be used: %s", error)
+        return None
+    return provider
 
 
 @contextmanager

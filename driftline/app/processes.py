@@ -26,7 +26,6 @@ from driftline.app.access import (
 )
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
-from driftline.app.open_telemetry import tracing
 from driftline.app.reach import reach, table_access
 from driftline.app.stopping import stop_on_signals, stop_with_parent
 from driftline.ending import ending_at_once
@@ -36,6 +35,7 @@ from driftline.loopback import require_loopback
 from driftline.mapped_files import release_at_rest
 from driftline.settings.settings import Settings, SettingsError, describe, load
 from driftline.storage import make_files_private, use_options
+from driftline.tracing import tracing
 
 if TYPE_CHECKING:
     import socket

@@ -188,11 +188,10 @@ def proxy(
     """
     # Imported here, as the processes are.
     from driftline.app.listener import listen, serve
-    from driftline.app.open_telemetry import tracing
     from driftline.capture.tap.asgi import REQUEST_ID_KEY
     from driftline.capture.tap.proxy import ReverseProxy, proxy_app
     from driftline.capture.tap.tap import Capture
-    from driftline.tracing import traced
+    from driftline.tracing import traced, tracing
 
     settings = options.load_process_settings(config_file)
     require_loopback("proxy", host)
