@@ -8,6 +8,7 @@ server gets few environment variables, none of them a secret.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import pickle
 import signal
@@ -20,10 +21,12 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import connection, forkserver, resource_tracker, util
 from pathlib import Path
 from typing import Any
 
+from driftline.memory import release_mapped_files
 from driftline.orphans import end_with_parent
 
 # The exit code of a process whose fork server is gone: nobody else could tell.
@@ -77,7 +80,7 @@ class ForkServer(forkserver.ForkServer):
 
     def __init__(self, preload: Sequence[str], variables: Callable[[], Mapping[str, str]]) -> None:
         super().__init__()
-        self._preload, self._variables = [*preload, "driftline.preloaded"], variables
+        self._preload, self._variables = [*preload], variables
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
         self._alive_fd = -1
@@ -129,9 +132,9 @@ class ForkServer(forkserver.ForkServer):
                 os.chmod(address, 0o600)  # noqa: PTH101
                 listener.listen()
                 ends = (listener.fileno(), reading)
-                self._process = subprocess.Popen(  # noqa: S603 - the standard library's own program
-                    [sys.executable, "-P", "-c", "from multiprocessing.forkserver import main; "
-                     f"main({listener.fileno()}, {reading}, {self._preload!r})"],
+                self._process = subprocess.Popen(  # noqa: S603 - our own function
+                    [sys.executable, "-P", "-c", "from driftline.forked import serve; "
+                     f"serve({listener.fileno()}, {reading}, {self._preload!r})"],
                     pass_fds=ends, stdin=subprocess.DEVNULL, env=dict(self._variables()),
                     start_new_session=True,
                 )  # fmt: skip
@@ -155,6 +158,18 @@ class ForkServer(forkserver.ForkServer):
                     self._process.wait()
                 self._process = None
                 atexit.unregister(self.close)
+
+
+def serve(listener: int, alive: int, preload: Sequence[str]) -> None:
+    """Import modules, then fork whatever is asked for; the whole of a fork server's work."""
+    gc.disable()  # What is imported stays: there is no garbage to look for.
+    for name in preload:
+        with suppress(ImportError):  # What is forked says which one is missing.
+            import_module(name)
+    gc.freeze()  # A collection would write to the pages that all share.
+    gc.enable()
+    release_mapped_files()
+    forkserver.main(listener, alive, [])
 
 
 def name_process(name: str) -> None:

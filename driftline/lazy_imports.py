@@ -9,11 +9,11 @@ a check of a small file takes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
@@ -47,17 +47,22 @@ def without(*packages: str) -> Iterator[None]:
 
 
 @contextmanager
-def without_parts_of_numpy() -> Iterator[None]:
-    """Show whoever looks at every part of NumPy placeholders for those that are slow."""
-    numpy = import_module("numpy")
-    held = {name: ModuleType(f"numpy.{name}") for name in UNUSED if name not in vars(numpy)}
-    vars(numpy).update(held)
+def _placed(names: Any, placeholders: Mapping[str, ModuleType]) -> Iterator[None]:  # noqa: ANN401 - of modules, or of one
+    """Put placeholders where names are missing, and take those away that still are there."""
+    placed = {name: one for name, one in placeholders.items() if name not in names}
+    names.update(placed)
     try:
         yield
     finally:
-        for name, placeholder in held.items():
-            if vars(numpy).get(name) is placeholder:
-                del vars(numpy)[name]
+        for name, placeholder in placed.items():
+            if names.get(name) is placeholder:
+                del names[name]
+
+
+def without_parts_of_numpy() -> AbstractContextManager[None]:
+    """Show whoever looks at every part of NumPy placeholders for those that are slow."""
+    parts = {name: ModuleType(f"numpy.{name}") for name in UNUSED}
+    return _placed(vars(import_module("numpy")), parts)
 
 
 class _Late:
@@ -78,22 +83,15 @@ class _Late:
         return getattr(import_module(self._module), self._name)
 
 
-@contextmanager
-def late(*modules: str) -> Iterator[None]:
+def late(*modules: str) -> AbstractContextManager[None]:
     """Defer the imports of functions in the block until they are called.
 
     Modules that have been imported before stay as they are.
     """
-    placeholders = {name: ModuleType(name) for name in modules if name not in sys.modules}
+    placeholders = {name: ModuleType(name) for name in modules}
     for module, placeholder in placeholders.items():
         vars(placeholder)["__getattr__"] = partial(_late_name, module)
-    sys.modules.update(placeholders)
-    try:
-        yield
-    finally:
-        for module, placeholder in placeholders.items():
-            if sys.modules.get(module) is placeholder:
-                del sys.modules[module]
+    return _placed(sys.modules, placeholders)
 
 
 def _late_name(module: str, name: str) -> _Late:
@@ -114,27 +112,14 @@ class _LatePandas(MetaPathFinder):
         sys.meta_path.remove(self)
         found = find_spec(fullname)
         if found is not None and found.loader is not None:
-            found.loader = _Telling(found.loader)
+            execute = found.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                execute(module)
+                import_module("pyarrow").table({}).to_pandas()
+
+            found.loader.exec_module = exec_module  # type: ignore[method-assign]
         return found
-
-
-class _Telling(Loader):
-    """Loads a module as its own loader does, then lets pyarrow find pandas."""
-
-    def __init__(self, own: Loader) -> None:
-        self.own = own
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Leave this to the module's own loader."""
-        return self.own.create_module(spec)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run the module, its own loader in place again, then ask pyarrow for a frame."""
-        module.__loader__ = self.own
-        if module.__spec__ is not None:
-            module.__spec__.loader = self.own
-        self.own.exec_module(module)
-        import_module("pyarrow").table({}).to_pandas()
 
 
 def start_lean_process() -> None:

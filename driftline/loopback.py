@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,9 +26,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # What browsers say of a page that sends a request, beside the host that it asks for.
-_LOOKED_AT = frozenset(
-    (b"host", b"origin", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site")
-)
+_EXAMINED = frozenset((b"host", b"origin", b"sec-fetch-dest", b"sec-fetch-mode", b"sec-fetch-site"))
+# Of a link that somebody follows: a whole page, to be shown in a tab of its own.
+_LINK = {(b"sec-fetch-mode", "navigate"), (b"sec-fetch-dest", "document")}
 _LONG = 300  # No name of a host with its port is.
 # Of an answer 401.
 CHALLENGE = (b"www-authenticate", b'Bearer realm="driftline"')
@@ -63,22 +63,54 @@ class LocalOnly:
     """
 
     def __init__(self, app: App, external_url: str = "", hosts: Collection[str] = ()) -> None:
-        self.app = app
-        self.external_url = external_url
-        self.hosts = frozenset(hosts)
+        self.app, self.external_url, self.hosts = app, external_url, frozenset(hosts)
+        self._external_host = urlsplit(external_url).netloc
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, or refuse it with one sentence."""
-        if scope["type"] not in ("http", "websocket"):
-            await self.app(scope, receive, send)
-            return
-        problem = _problem(scope, self.external_url, self.hosts)
+        problem = self._problem(scope) if scope["type"] == "http" else None
         if problem is None:
             await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 4403})
         else:
             await refuse(send, 403, "forbidden", problem)
+
+    def _problem(self, scope: Scope) -> str | None:
+        """Return why a request is refused, by its host and origin; None when both are our own."""
+        headers = [
+            (name, value.decode("latin-1")) for name, value in scope["headers"] if name in _EXAMINED
+        ]
+        hosts = [text for name, text in headers if name == b"host"]
+        for host in hosts:
+            name, is_here = _read_host(host) if len(host) < _LONG else ("", False)
+            if not (is_here or host.lower() == self._external_host or name in self.hosts):
+                return f'Host "{host}" is not of this machine, of external_url or in [auth] hosts'
+        if len(headers) == len(hosts):
+            return None  # No page sends it.
+        scheme = scope.get("scheme", "http")
+        own = {f"{scheme}://{one.lower()}" for one in hosts if one.lower() != self._external_host}
+        own |= {self.external_url} - {""}
+        for name, text in headers:
+            if name == b"origin" and text.lower() not in own:
+                known = " or ".join(sorted(own))
+                return f'Origin "{text}" is not "{known}"; pages of others are refused'
+        # Browsers send it from a page of another port of this machine, too, and no page can
+        # forge it. A link that is followed is no request of the page that holds it.
+        is_link = scope["method"] in ("GET", "HEAD") and set(headers) >= _LINK
+        sites = {text for name, text in headers if name == b"sec-fetch-site"}
+        if not is_link and (strange := sites - {"same-origin", "none"}):
+            return f'Sec-Fetch-Site "{min(strange)}": pages of others are refused'
+        return None
+
+
+# Clients name the same few hosts again and again; the bound keeps hostile ones from piling up.
+@lru_cache(maxsize=256)
+def _read_host(host: str) -> tuple[str, bool]:
+    """Return the name in a Host header, and whether it can only mean this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return "", False
+    return name, is_loopback(name)
 
 
 def error_body(code: str, message: str) -> bytes:
@@ -102,65 +134,3 @@ async def refuse(
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _problem(scope: Scope, external_url: str, names: Collection[str]) -> str | None:
-    """Return why a request is refused, by its host and origin; nothing when both are our own."""
-    named = [
-        (name, value.decode("latin-1")) for name, value in scope["headers"] if name in _LOOKED_AT
-    ]
-    hosts = [text for name, text in named if name == b"host"]
-    external_host = _netloc_of(external_url)
-    for host in hosts:
-        name, is_here = _read_host(host) if len(host) < _LONG else _read_host.__wrapped__(host)
-        if not (is_here or host.lower() == external_host or name in names):
-            return f'Host "{host}" is not of this machine, of external_url or in [auth] hosts'
-    if len(named) == len(hosts):
-        return None  # No page sends it.
-    scheme = scope.get("scheme", "http").replace("ws", "http")
-    own = {f"{scheme}://{host.lower()}" for host in hosts if host.lower() != external_host}
-    own |= {external_url} - {""}
-    for name, text in named:
-        if name == b"origin" and text.lower() not in own:
-            return (
-                f'Origin "{text}" is not "{" or ".join(sorted(own))}"; pages of others are refused'
-            )
-        # Browsers send it from a page of another port of this machine, too, and no page can
-        # forge it. A link that is followed is no request of the page that holds it.
-        if (
-            name == b"sec-fetch-site"
-            and text not in ("same-origin", "none")
-            and not _is_link(scope, dict(named))
-        ):
-            return f'Sec-Fetch-Site "{text}": pages of others are refused'
-    return None
-
-
-def _is_link(scope: Scope, headers: Mapping[bytes, str]) -> bool:
-    """Return whether a browser asks for a whole page, to show it in a tab of its own."""
-    return (
-        scope["type"] == "http"
-        and scope["method"] in ("GET", "HEAD")
-        and headers.get(b"sec-fetch-mode") == "navigate"
-        and headers.get(b"sec-fetch-dest") == "document"
-    )
-
-
-@lru_cache(maxsize=16)
-def _netloc_of(url: str) -> str:
-    return urlsplit(url).netloc
-
-
-# Clients name the same few hosts again and again; the bounds keep hostile ones from piling up.
-@lru_cache(maxsize=256)
-def _read_host(host: str) -> tuple[str, bool]:
-    """Return the name in a Host header, and whether it can only mean this machine."""
-    name = _host_of(f"//{host}")
-    return name, is_loopback(name)
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

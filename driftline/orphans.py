@@ -10,30 +10,30 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-SUBREAPER, PARENT_DEATH = 36, 1  # PR_SET_CHILD_SUBREAPER and PR_SET_PDEATHSIG of Linux.
+_SUBREAPER, _PARENT_DEATH = 36, 1  # PR_SET_CHILD_SUBREAPER and PR_SET_PDEATHSIG of Linux.
 # For processes that were killed, to be gone.
 FAREWELL_S = 2.0
 
 
 def adopt_orphans() -> None:
     """Become the parent of processes that our children leave behind; Linux only."""
-    _prctl(SUBREAPER, 1)
+    _prctl(_SUBREAPER, 1)
 
 
 def end_with_parent(number: int = signal.SIGKILL) -> None:
     """Have the kernel end this process by a signal when its parent is gone; Linux only."""
-    _prctl(PARENT_DEATH, number)
+    _prctl(_PARENT_DEATH, number)
 
 
-def end_children(but: Collection[int] = ()) -> None:
+def end_children() -> None:
     """Kill all children, and theirs, which come to this process: one generation at a time."""
     end = time.monotonic() + FAREWELL_S
     while time.monotonic() < end:
-        left = [child for child in children(os.getpid()) if child not in but]
+        left = children(os.getpid())
         if not left:
             return
         for child in left:

@@ -15,7 +15,7 @@ import uvicorn
 
 from driftline.app.http_protocol import HTTPProtocol
 from driftline.errors import InputError, UnavailableError
-from driftline.mapped_files import release_at_rest
+from driftline.memory import release_at_rest
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

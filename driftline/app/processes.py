@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from driftline.allocator import choose_allocators, return_freed_memory
 from driftline.app.access import (
     authenticator,
     dashboard_access,
@@ -32,7 +31,7 @@ from driftline.ending import ending_at_once
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.lazy_imports import start_lean_process
 from driftline.loopback import require_loopback
-from driftline.mapped_files import release_at_rest
+from driftline.memory import choose_allocators, keep_little, release_at_rest
 from driftline.settings.settings import Settings, SettingsError, describe, load
 from driftline.storage import make_files_private, use_options
 from driftline.tracing import tracing
@@ -459,7 +458,7 @@ def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str
     """Be one process of an installation until told to stop."""
     choose_allocators()
     if name == "server":
-        return_freed_memory()
+        keep_little()
     # What is imported stays; to look through it for garbage is a fifth of the start.
     gc.disable()
     start_lean_process()

@@ -18,10 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from driftline import allocator
 from driftline.app.exit_codes import error_of
 from driftline.errors import DriftlineError, InputError, UnavailableError
 from driftline.forked import Forked, ForkServer, name_process
+from driftline.memory import VARIABLES
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Supervisor:
             log_folder.mkdir(parents=True, exist_ok=True)
         names = list(dict.fromkeys(roles.values()))
         preload = ["driftline.app.preload", *(one for name in names for one in _IMPORTS[name])]
-        self._fork_server = ForkServer(preload, lambda: allocator.VARIABLES | os.environ)
+        self._fork_server = ForkServer(preload, lambda: VARIABLES | os.environ)
         self._running = {name: self._start(name) for name in names}
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:

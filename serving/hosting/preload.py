@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import gc
 import logging
 import os
 import sys
@@ -32,7 +31,6 @@ def _end_workers() -> None:
     end_children()
 
 
-gc.disable()  # Until all is imported: driftline/preloaded.py.
 make_files_private()
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
 from driftline.serving.hosting import worker, worker_process  # noqa: E402, F401

@@ -32,13 +32,13 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from multiprocessing import connection, forkserver, resource_tracker
+from multiprocessing import connection, resource_tracker
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, NoReturn
 
 from driftline.app import up
-from driftline.forked import ForkServer
+from driftline.forked import ForkServer, serve
 from driftline.serving.hosting import worker_process
 
 __all__ = ["Fork", "ForkedTransform", "driftline", "end", "python", "talking"]
@@ -328,9 +328,8 @@ def _fork_workers(commands: socket.socket) -> SharedForkServer:
             os.environ.update(worker_process._variables(), PYTHONPATH=str(MODELS))
             for name in os.environ.keys() - worker_process._variables().keys():
                 del os.environ[name]
-            preload = ["driftline.serving.hosting.preload", "driftline.preloaded"]
             try:
-                forkserver.main(asked.fileno(), reading, preload)
+                serve(asked.fileno(), reading, ["driftline.serving.hosting.preload"])
             except SystemExit:
                 end(0)
     os.close(reading)

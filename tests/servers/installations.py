@@ -30,7 +30,7 @@ __all__ = ["PROCESS", "ForkedInstallation"]
 
 # Code of one process of an installation, with its own arguments.
 PROCESS = "import os; os.setsid(); from driftline.app.processes import main; main()"
-OURS = "from multiprocessing.forkserver import main; "
+OURS = "from driftline.forked import serve; "
 FIRST = "from tests.servers.installations import fork_from_now_on; fork_from_now_on()"
 
 
