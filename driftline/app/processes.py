@@ -1,28 +1,24 @@
 """The composition root: from settings to each ready process; the only file that builds things.
 
-Run as a module it is one process of an installation: ``python -m driftline.app.processes server``.
+Run as a module it works on a job: ``python -m driftline.app.processes JOB OWNER [SETTINGS]``.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
 import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from driftline.app.access import (
-    authenticator,
-    dashboard_access,
-    register_token_file,
-)
+from driftline.app.access import authenticator, dashboard_access, register_token_file
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.reach import reach, table_access
@@ -52,10 +48,9 @@ SINK_NAMES = ".sinks"
 # What is flushed at the end of a minute is there a moment later: an alarm that looked at once would
 # find the newest minute empty, and tell a minute late.
 _SETTLE_S = 3.0
-POLL_S = 5.0
-REVISIT_S = 300.0
+_POLL_S, _REVISIT_S = 5.0, 300.0
 
-Ready = Callable[[], None]
+Ready = Callable[[], object]
 Clock = Callable[[], datetime]
 Loop = Callable[[threading.Event], None]
 
@@ -117,10 +112,8 @@ def run_server(settings: Settings, ready: Ready) -> None:
 
 def start_transform(settings_file: Path | None, job: str, owner: str) -> subprocess.Popen[bytes]:
     """Start the process of a server's job; it ends with this one, by its standard input."""
-    command = [sys.executable, "-P", "-m", "driftline.app.processes", "transform", "--link", "0"]
-    command += ["--job", job, owner]
-    if settings_file is not None:
-        command += ["--settings", str(settings_file)]
+    command = [sys.executable, "-P", "-m", "driftline.app.processes", job, owner]
+    command += [str(settings_file)] if settings_file is not None else []
     return subprocess.Popen(  # noqa: S603 - our own module, with our own arguments
         command, stdin=subprocess.PIPE, start_new_session=True
     )
@@ -396,7 +389,7 @@ def _scheduler_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
         # Schedulers whose clocks differ would set aside each other's windows as yet to end.
         now=shared if settings.scheduler.clock == "system" else now,
         lease_clock=shared, predictors=asked.open,
-        poll_s=_every(POLL_S), revisit_s=_every(REVISIT_S),
+        poll_s=_every(_POLL_S), revisit_s=_every(_REVISIT_S),
         scripts_dir=settings.scheduler.scripts_dir,
         commands_dir=settings.scheduler.commands_dir,
         retention_days=settings.capture.retention_days,
@@ -433,14 +426,14 @@ def _alarm_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
 
     now, wall_clock, band_models = clock(settings), DatabaseClock(engine), BandModels()
     evaluator = Evaluator(
-        engine, now=now, dashboard_url=settings.dashboard_link, poll_s=_every(POLL_S),
+        engine, now=now, dashboard_url=settings.dashboard_link, poll_s=_every(_POLL_S),
         settle_s=_SETTLE_S, bands=band_models, lease_clock=wall_clock,
     )  # fmt: skip
     # Messages go out by the wall clock, whatever clock the monitors live by.
     deliverer = Deliverer(
         engine, now=wall_clock, allow_networks=settings.notify.allow_networks,
         vault=Vault.at(settings.notify.secrets_key, settings.secrets_key_file),
-        commands=commands_of(settings.notify.commands), poll_s=_every(POLL_S),
+        commands=commands_of(settings.notify.commands), poll_s=_every(_POLL_S),
     )  # fmt: skip
     policy = NotificationMaintenance(
         engine, now=wall_clock, retention_days=settings.alarms.retention_days, poll_s=_every(1.0)
@@ -476,37 +469,37 @@ def run_process(name: str, settings: Settings, ready: Ready, roles: Sequence[str
             run_background(settings, roles, started)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Be one process of an installation; exit 0 when stopped, else as exit_codes.py says."""
-    parser = argparse.ArgumentParser(prog="driftline.app.processes")
-    names = ["server", "background", "dashboard", "sidecar", "sink", "transform"]
-    parser.add_argument("name", choices=names)
-    parser.add_argument("--roles", default="")
-    parser.add_argument("--job", nargs=2, metavar=("NAME", "OWNER"))
-    parser.add_argument("--settings", type=Path)
-    parser.add_argument("--link", type=int, help="descriptor that ends when the parent does")
-    asked = parser.parse_args(arguments)
-    configure_logging(process=asked.name)
-    if asked.link is not None:
-        stop_with_parent(asked.link)
+@contextmanager
+def _as_process(name: str, settings_file: Path | None, link: int) -> Iterator[Settings]:
+    """Be a process that another one started; exit as exit_codes.py says.
 
-    def ready() -> None:
-        if asked.link is not None:
-            os.write(asked.link, b"1")
-
+    ``link``: the descriptor that ends when the other one does.
+    """
+    configure_logging(process=name)
+    stop_with_parent(link)
     try:
-        settings = load(asked.settings, environment=os.environ)
-        configure_logging(settings.log.format, process=asked.name)
-        if asked.job is not None:
-            run_transform(settings, *asked.job)
-        else:
-            run_process(asked.name, settings, ready, asked.roles.split(","))
+        settings = load(settings_file, environment=os.environ)
+        configure_logging(settings.log.format, process=name)
+        yield settings
     except DriftlineError as error:
         log.error("%s", error)
         sys.exit(exit_code(error))
     except Exception as error:
-        log.exception("process=%s failed", asked.name)
+        log.exception("process=%s failed", name)
         sys.exit(exit_code(error))
+
+
+def run_supervised(name: str, roles: Sequence[str], settings_file: Path | None, link: int) -> None:
+    """Be one process of an installation, and say through the link that it is ready."""
+    with _as_process(name, settings_file, link) as settings:
+        run_process(name, settings, lambda: os.write(link, b"1"), roles)
+
+
+def main() -> None:
+    """Work on the job of the arguments."""
+    job, owner, *file = sys.argv[1:]
+    with _as_process("transform", Path(file[0]) if file else None, 0) as settings:
+        run_transform(settings, job, owner)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,18 +81,39 @@ class _Running:
 
 
 class Supervisor:
-    """The running processes of one installation."""
+    """The processes of one installation, started with the same settings file.
+
+    ``only``: some of the names of `ROLES`; none for all. ``log_folder``: where each process has a
+    file for its log; without, it is on standard error.
+    """
 
     def __init__(
-        self, settings_file: Path | None, roles: Mapping[str, str], log_folder: Path | None
+        self,
+        settings_file: Path | None,
+        *,
+        only: Sequence[str] = (),
+        log_folder: Path | None = None,
+        transport: str = "local",
     ) -> None:
-        self._settings_file, self._roles, self._log_folder = settings_file, roles, log_folder
+        roles = ROLES[transport]
+        for name in only:
+            if name not in roles:
+                raise InputError(
+                    f'--only "{name}"; {"with" if transport == "kafka" else "without"} [kafka] '
+                    f"bootstrap_servers expected some of {', '.join(roles)}"
+                )
+        self._settings_file, self._log_folder = settings_file, log_folder
+        self._roles: dict[str, list[str]] = {}
+        for role, process in roles.items():
+            if not only or role in only:
+                self._roles.setdefault(process, []).append(role)
         if log_folder is not None:
             log_folder.mkdir(parents=True, exist_ok=True)
-        names = list(dict.fromkeys(roles.values()))
-        preload = ["driftline.app.preload", *(one for name in names for one in _IMPORTS[name])]
-        self._fork_server = ForkServer(preload, lambda: VARIABLES | os.environ)
-        self._running = {name: self._start(name) for name in names}
+        modules = [module for name in self._roles for module in _IMPORTS[name]]
+        self._fork_server = ForkServer(
+            ["driftline.app.preload", *modules], lambda: VARIABLES | os.environ
+        )
+        self._running = {name: self._start(name) for name in self._roles}
 
     def wait_ready(self, deadline_s: float = 60.0) -> None:
         """Wait until every process has said that it is ready."""
@@ -145,15 +166,11 @@ class Supervisor:
         self._fork_server.close()
 
     def _start(self, name: str, failures: int = 0) -> _Running:
-        roles = ",".join(role for role, process in self._roles.items() if process == name)
-        arguments = [name, "--roles", roles]
-        if self._settings_file is not None:
-            arguments += ["--settings", str(self._settings_file)]
         ours, theirs = socket.socketpair()
         with theirs:
             process = self._fork_server.start(
-                _be, arguments, self._log_file(name), descriptors=(theirs.fileno(),),
-                end_by=signal.SIGTERM,
+                _run, name, self._roles[name], self._settings_file, self._log_file(name),
+                descriptors=(theirs.fileno(),), end_by=signal.SIGTERM,
             )  # fmt: skip
         return _Running(process, ours, time.monotonic(), failures=failures)
 
@@ -166,32 +183,15 @@ class Supervisor:
         return error_of(code, f"{name}: ended with code {code}{when}{where}")
 
 
-def start(
-    settings_file: Path | None,
-    *,
-    only: Sequence[str] = (),
-    log_folder: Path | None = None,
-    transport: str = "local",
-) -> Supervisor:
-    """Start the processes of an installation, each with the same settings file."""
-    roles = ROLES[transport]
-    for name in only:
-        if name not in roles:
-            raise InputError(
-                f'--only "{name}"; {"with" if transport == "kafka" else "without"} [kafka] '
-                f"bootstrap_servers expected some of {', '.join(roles)}"
-            )
-    chosen = {role: process for role, process in roles.items() if not only or role in only}
-    return Supervisor(settings_file, chosen, log_folder)
-
-
-def _be(arguments: list[str], log_file: Path | None, link: int) -> None:
+def _run(
+    name: str, roles: Sequence[str], settings_file: Path | None, log_file: Path | None, link: int
+) -> None:
     """Be a process of an installation; in the forked process."""
-    from driftline.app.processes import main  # Imported before the fork.
+    from driftline.app.processes import run_supervised  # Imported before the fork.
 
-    name_process(arguments[0])
+    name_process(name)
     if log_file is not None:
         with log_file.open("ab") as log:
             os.dup2(log.fileno(), 2)
     os.dup2(2, 1)
-    main([*arguments, "--link", str(link)])
+    run_supervised(name, roles, settings_file, link)

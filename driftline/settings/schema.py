@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,8 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 else:
     Rule = Any  # Imported with the first rule: most installations have none.
 
-Checked = TypeVar("Checked")
-
 
 class Section(BaseModel):
     """A section of the settings; frozen, and an error names no value that is a secret."""
@@ -42,6 +42,15 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
     )
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _collect(cls, value: object, check: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401 - the field's own type
+        """Make what our own functions refuse one of the errors that pydantic collects."""
+        try:
+            return check(value)
+        except InputError as error:
+            raise ValueError(str(error)) from error
 
 
 def _setting(default: object, about: str) -> Any:  # noqa: ANN401 - the field's own type is declared beside it
@@ -80,27 +89,27 @@ def _rules(value: object) -> list[Rule]:
     # By the rules of JSON text alone a list becomes a tuple, and nothing else another type.
     rules = TypeAdapter(list[Rule], config=ConfigDict(extra="forbid", strict=True))
     try:
-        return _own_words(rules.validate_json, json.dumps(found, default=str))
+        return rules.validate_json(json.dumps(found, default=str))
     except ValidationError as error:
         raise ValueError(told(dict(error.errors(include_url=False)[0]))) from error
-
-
-def _own_words(check: Callable[[Any], Checked], value: object) -> Checked:
-    """Check a value; what is wrong with it is one of the errors that pydantic collects."""
-    try:
-        return check(value)
-    except InputError as error:
-        raise ValueError(str(error)) from error
 
 
 def _checked_by(read: Callable[[list[str]], object]) -> AfterValidator:
     """Return what refuses texts that a function cannot read, and keeps them as they are."""
 
     def check(texts: list[str]) -> list[str]:
-        _own_words(read, texts)
+        read(texts)
         return texts
 
     return AfterValidator(check)
+
+
+def _root(text: str) -> str:
+    if not text:
+        raise ValueError('""; expected a folder, or a URI')
+    if is_remote(text):
+        check_uri(text)
+    return text
 
 
 def _external_url(text: str) -> str:
@@ -128,9 +137,7 @@ Texts = Annotated[
 ]
 Options = Annotated[
     dict[str, str],
-    BeforeValidator(
-        lambda value: _own_words(check_options, value) if isinstance(value, dict) else value
-    ),
+    BeforeValidator(lambda value: check_options(value) if isinstance(value, dict) else value),
 ]
 Urls = Annotated[
     dict[str, str],
@@ -172,7 +179,9 @@ class Dashboard(Section):
 class Storage(Section):
     """Where tables and documents lie."""
 
-    root: str = _setting(".driftline", "folder or URI (s3://bucket/folder) of tables and documents")
+    root: Annotated[str, AfterValidator(_root)] = _setting(
+        ".driftline", "folder or URI (s3://bucket/folder) of tables and documents"
+    )
     options: Options = _secret(
         {},
         "how buckets are opened: endpoint_url, region, access_key_id, secret_access_key, ...; what "
@@ -183,16 +192,6 @@ class Storage(Section):
         "folder of this machine for spool, database file and models that are served; empty: the "
         "root, or .driftline with a root elsewhere",
     )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if not self.root:
-            raise ValueError('root = ""; expected a folder, or a URI')
-        if is_remote(self.root):
-            _own_words(check_uri, self.root)
-        if is_remote(self.local_dir):
-            raise ValueError(f'local_dir = "{self.local_dir}"; expected a folder')
-        return self
 
 
 class Database(Section):

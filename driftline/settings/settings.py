@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, ValidationError
@@ -270,7 +270,14 @@ def describe(settings: Settings) -> list[dict[str, Any]]:
 
 def _shown(name: str, field: FieldInfo, value: Any) -> object:  # noqa: ANN401 - a field's own
     if name == "capture.redact":
-        return [_set_fields(rule) for rule in value]
+        return [
+            {
+                one.name: given
+                for one in fields(rule)
+                if one.init and (given := getattr(rule, one.name)) != one.default
+            }
+            for rule in value
+        ]
     if name == "query.connections":
         return {key: without_password(url) for key, url in value.items()}
     if name == "storage.options":
@@ -278,15 +285,6 @@ def _shown(name: str, field: FieldInfo, value: Any) -> object:  # noqa: ANN401 -
     if name == "database.url":
         return without_password(value)
     return HIDDEN if value and is_secret(field) else value
-
-
-def _set_fields(rule: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass
-    """Return the fields of a rule that do not have their default."""
-    return {
-        one.name: value
-        for one in fields(rule)
-        if one.init and (value := getattr(rule, one.name)) != one.default
-    }
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -340,13 +338,10 @@ def _validated(values: Mapping[str, Any], sources: Mapping[str, str]) -> Setting
     if not path:  # What is wrong of several together.
         raise SettingsError(f"[{section}] {words}")
     key = path[0]
-    where, field = f"{sources[f'{section}.{key}']}: [{section}]", known.get(key)
-    if field is None:
+    where = f"{sources[f'{section}.{key}']}: [{section}]"
+    if key not in known:
         raise SettingsError(f'{where} "{key}" is unknown; {nearest(key, known)}')
-    if first["type"] == "value_error":
-        raise SettingsError(f"{where} {key}: {words}")
-    if is_secret(field):  # What it is must not stand there.
-        is_table = get_origin(field.annotation) is dict
-        words = "a table of names and texts" if is_table else "text in quotes"
-        raise SettingsError(f"{where} {key}: expected {words}")
-    raise SettingsError(f"{where} {key} = {values[section][key]!r}; expected {words}")
+    if first["type"] != "value_error":  # Those are our own words.
+        shown = "" if is_secret(known[key]) else f"{values[section][key]!r}; "
+        words = f"{shown}expected {words}"
+    raise SettingsError(f"{where} {key}: {words}")

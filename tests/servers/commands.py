@@ -176,7 +176,7 @@ class ForkedTransform(Fork):
     def __init__(self, settings: Path, job: str, owner: str) -> None:
         reading, writing = os.pipe()
         try:
-            words = ["transform", "--link", "0", "--job", job, owner, "--settings", settings]
+            words = [job, owner, settings]
             super().__init__(words, (reading, 1, 2), code=TRANSFORM)
         finally:
             os.close(reading)

@@ -26,10 +26,8 @@ from typing import IO, Any, NoReturn
 from driftline.serving.hosting import worker_process
 from tests.servers.commands import LONGEST_S, Fork, SharedForkServer, end
 
-__all__ = ["PROCESS", "ForkedInstallation"]
+__all__ = ["ForkedInstallation"]
 
-# Code of one process of an installation, with its own arguments.
-PROCESS = "import os; os.setsid(); from driftline.app.processes import main; main()"
 OURS = "from driftline.forked import serve; "
 FIRST = "from tests.servers.installations import fork_from_now_on; fork_from_now_on()"
 

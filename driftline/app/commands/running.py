@@ -68,10 +68,10 @@ def _watch(found: Settings, roles: list[str]) -> None:
     """Start the processes of these roles, all where empty, and watch them until told to stop."""
     # Imported here, as the processes are: to explain the commands, nobody needs them.
     from driftline.app.stopping import stop_on_signals
-    from driftline.app.up import start
+    from driftline.app.up import Supervisor
 
     stop = stop_on_signals()
-    supervisor = start(found.file, only=roles, transport=found.transport)
+    supervisor = Supervisor(found.file, only=roles, transport=found.transport)
     try:
         supervisor.wait_ready()
         if not roles or "server" in roles:

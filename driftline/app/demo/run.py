@@ -36,7 +36,7 @@ from driftline.app.demo.receiver import Pager
 from driftline.app.demo.reconcile import reconcile, table_of
 from driftline.app.demo.replay import LABELLED_AFTER, WEEK, Replay
 from driftline.app.progress import progress
-from driftline.app.up import Supervisor, start
+from driftline.app.up import Supervisor
 from driftline.errors import ConflictError, InputError
 from driftline.settings.settings import Settings, load
 
@@ -76,14 +76,14 @@ def run_demo(*, days: int, browser: bool, stay: bool, folder: Path) -> int:
         os.environ["DRIFTLINE_POLL_S"] = "0.2"
         settings = load(settings_file, environment={})
         _write_clock(folder / "clock", begin)
-        supervisor = start(settings_file, log_folder=folder / "logs")
+        supervisor = Supervisor(settings_file, log_folder=folder / "logs")
         try:
             agrees = _play(folder, settings, supervisor, console, begin, end)
             if stay:
                 # The replay has its processes look for work all the time; at rest none should.
                 supervisor.stop()
                 del os.environ["DRIFTLINE_POLL_S"]
-                supervisor = start(settings_file, log_folder=folder / "logs")
+                supervisor = Supervisor(settings_file, log_folder=folder / "logs")
                 supervisor.wait_ready()
                 console.print(f"dashboard {settings.dashboard_url}  (Ctrl-C ends the demo)")
                 if browser:

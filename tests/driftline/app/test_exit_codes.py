@@ -1,6 +1,5 @@
 """Exit codes: what is not available is 4, and nothing else is."""
 
-import os
 import shlex
 import socket
 import subprocess
@@ -22,8 +21,7 @@ from driftline.errors import (
     UnavailableError,
     UndecidedError,
 )
-from tests.servers.commands import Fork, driftline
-from tests.servers.installations import PROCESS
+from tests.servers.commands import driftline
 from tests.servers.ports import free_port
 
 # Some of the commands that ask a server; words in capitals are files.
@@ -141,9 +139,6 @@ def test_a_process_of_the_installation_ends_with_the_same_codes(tmp_path: Path) 
     for text, code in (("[server]\nnosuch = 1\n", 2), (f'[database]\nurl = "{url}"\n', 4)):
         file = tmp_path / "driftline.toml"
         file.write_text(text)
-        with Path(os.devnull).open("r+b") as nothing:
-            files = [nothing.fileno()] * 3
-            process = Fork(["dashboard", "--settings", file], files, code=PROCESS, cwd=tmp_path)
-            codes[process.wait()] = code
+        codes[driftline("dashboard", "-c", file, cwd=tmp_path).returncode] = code
 
     assert codes == {2: 2, 4: 4}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from driftline.app.processes import run_background
-from driftline.app.up import start
+from driftline.app.up import Supervisor
 from driftline.errors import InputError
 from driftline.settings.settings import Settings
 from tests.servers.commands import driftline
@@ -25,7 +25,7 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
     settings.write_text(f'[server]\n"{key}" = 1\n')
     (tmp_path / "server.log").symlink_to("/dev/full")
 
-    supervisor = start(settings, only=["server"], log_folder=tmp_path)
+    supervisor = Supervisor(settings, only=["server"], log_folder=tmp_path)
     try:
         with pytest.raises(InputError, match="server: ended with code 2"):
             supervisor.wait_ready(60)

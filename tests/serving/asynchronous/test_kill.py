@@ -15,7 +15,6 @@ from driftline.app.client.client import Client
 from driftline.errors import UnavailableError
 from driftline.serving.tables import async_requests
 from tests.servers.commands import Fork
-from tests.servers.installations import PROCESS
 from tests.servers.ports import free_port
 from tests.serving.conftest import resource
 
@@ -26,9 +25,10 @@ PATIENCE_S = 90
 
 @contextmanager
 def process(settings: Path) -> Iterator[Fork]:
-    words = ["server", "--settings", settings]
+    words, code = ["server", "-c", settings], "import os; os.setsid()"
     with settings.with_suffix(".log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
-        started = Fork(words, (nothing.fileno(), log.fileno(), log.fileno()), code=PROCESS)
+        files = (nothing.fileno(), log.fileno(), log.fileno())
+        started = Fork(words, files, code=code, is_command=True)
     try:
         yield started
     finally:
