@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 from urllib.parse import unquote
 
 import pyarrow as pa
@@ -39,6 +38,7 @@ DATABASE = "driftline.db"
 BACKUP_FORMAT = 2
 
 Tell = Callable[[int, int | None], None]
+Add = Callable[[Path, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +51,19 @@ class Manifest:
 
     moment: str
     driftline: str
-    has_database: bool
     folders: tuple[str, ...]
     files: dict[str, tuple[int, str]]
     format: int = BACKUP_FORMAT
 
     @property
+    def has_database(self) -> bool:
+        """Whether the database is in it."""
+        return DATABASE in self.files
+
+    @property
     def size_bytes(self) -> int:
         """The bytes of all files."""
         return sum(size for size, _ in self.files.values())
-
-
-class _Copy:
-    """The files of a backup that is being made."""
-
-    def __init__(self, target: Path, tell: Tell) -> None:
-        self.target, self._tell = target, tell
-        self.files: dict[str, tuple[int, str]] = {}
-
-    def add(self, source: Path, name: str) -> None:
-        """Copy one file; one that was copied before stays as it is."""
-        if name not in self.files:
-            copy_file(source, self.target / name)
-            self.note(name)
-
-    def note(self, name: str) -> None:
-        """Take in a file that is there."""
-        self.files[name] = digest_of(self.target / name)
-        self._tell(len(self.files), None)
 
 
 def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
@@ -88,35 +73,42 @@ def back_up(settings: Settings, target: Path, tell: Tell) -> Manifest:
     for folder in places.values():
         if target.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{target} lies in {folder}, which is copied; name another folder")
-    file = sqlite_file(settings.database_url)
     if not any(folder.is_dir() for folder in places.values()):
         raise InputError(f"{settings.local_dir}: nothing is there yet to back up")
     for folder in places.values():
         list(_others(folder, settings))  # A link is refused before anything is made.
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    copy = _Copy(target, tell)
-    if file is not None:
+    files: dict[str, tuple[int, str]] = {}
+
+    def note(name: str) -> None:
+        files[name] = _digest_of(target / name)
+        tell(len(files), None)
+
+    def add(source: Path, name: str) -> None:
+        if name not in files:  # What was copied before stays as it is.
+            _copy_file(source, target / name)
+            note(name)
+
+    if file := sqlite_file(settings.database_url):
         _copy_database(file, target / DATABASE)
-        copy.note(DATABASE)
+        note(DATABASE)
     moment = datetime.now(UTC)
     if "root" in places:
-        moment = _copy_tables(Path(settings.root), copy)
-    for name, folder in places.items():
+        moment = _copy_tables(Path(settings.root), target / "root", add)
+    for place, folder in places.items():
         for source in _others(folder, settings):
             with suppress(FileNotFoundError):  # Deleted meanwhile.
-                copy.add(source, f"{name}/{source.relative_to(folder).as_posix()}")
-    files = dict(sorted(copy.files.items()))
-    made = Manifest(moment.isoformat(), __version__, file is not None, tuple(places), files)
-    for folder in sorted({(target / name).parent for name in copy.files}):
+                add(source, f"{place}/{source.relative_to(folder)}")
+    made = Manifest(moment.isoformat(), __version__, tuple(places), dict(sorted(files.items())))
+    for folder in {(target / name).parent for name in files}:
         sync_path(folder)
     replace_file(target / MANIFEST, json.dumps(asdict(made)).encode(), is_synced=True)
-    sync_path(target)
     return made
 
 
 def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
     """Restore a backup to where the settings say, each file as it was."""
-    found = read_manifest(source)
+    found = _read_manifest(source)
     places, file = _places(settings), sqlite_file(settings.database_url)
     if found.has_database != (file is not None):
         holds = "a SQLite database" if found.has_database else "no database"
@@ -137,68 +129,59 @@ def restore(settings: Settings, source: Path, tell: Tell) -> Manifest:
             raise InputError(
                 f"{there} is there already; move it away, or set another [database] url"
             )
-    # All is compared before anything is written; the database goes last, and one without is none.
+    # All is compared before anything is written.
+    targets: dict[str, Path] = {}
     for name, expected in found.files.items():
+        place, _, rest = name.partition("/")
+        targets[name] = file if name == DATABASE and file else places[place] / rest
         if not (source / name).is_file():
             raise InputError(f"{source / name} is missing from the backup")
-        if digest_of(source / name) != tuple(expected):
+        if _digest_of(source / name) != tuple(expected):
             raise InputError(f"{source / name} is damaged: it is not what was backed up")
-    names = sorted(found.files, key=lambda name: name == DATABASE)
-    for number, name in enumerate(names, 1):
-        place, _, rest = name.partition("/")
-        to = file if name == DATABASE and file is not None else places[place] / rest
-        copy_file(source / name, to)
-        sync_path(to.parent)
-        tell(number, len(names))
+    # The database goes last: an installation without one is none.
+    for number, name in enumerate(sorted(targets, key=lambda name: name == DATABASE), 1):
+        _copy_file(source / name, targets[name])
+        sync_path(targets[name].parent)
+        tell(number, len(targets))
     return found
 
 
-def read_manifest(source: Path) -> Manifest:
-    """Read the manifest of a backup."""
+def _read_manifest(source: Path) -> Manifest:
     file = source / MANIFEST
     try:
-        values: dict[str, Any] = json.loads(file.read_bytes())
-        found = Manifest(**values)
+        found = Manifest(**json.loads(file.read_bytes()))
+        # Each file is the database or lies in a folder of the backup, whatever its name says.
         is_ours = found.format == BACKUP_FORMAT and all(
-            _is_ours(found, name) for name in values["files"]
+            name == DATABASE
+            or (
+                name.startswith(tuple(f"{folder}/" for folder in found.folders))
+                and os.path.normpath(name) == name
+            )
+            for name in found.files
         )
     except FileNotFoundError as error:
         raise InputError(
             f"{source} is no whole backup: it has no {MANIFEST}, which is written last"
         ) from error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, TypeError, AttributeError):
         is_ours = False
     if not is_ours:
         raise InputError(f"{file} is damaged, or of another version of driftline")
     return found
 
 
-def _is_ours(made: Manifest, name: str) -> bool:
-    """Whether a file is the database or lies in a folder of the backup, whatever its name says."""
-    if name == DATABASE:
-        return made.has_database
-    path = PurePosixPath(name)
-    # "root//x" has the parts of "root/x", and "/x" after its folder.
-    is_plain = path.as_posix() == name and ".." not in path.parts
-    return is_plain and len(path.parts) > 1 and path.parts[0] in made.folders
-
-
-def copy_file(source: Path, to: Path) -> None:
+def _copy_file(source: Path, to: Path) -> None:
     """Copy a file for its owner alone."""
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # The source first: where it is gone, nothing is made.
-    with source.open("rb") as reading, _new_file(to).open("wb") as writing:
-        shutil.copyfileobj(reading, writing)
+    with source.open("rb") as reading:
+        to.touch(mode=0o600, exist_ok=False)
+        with to.open("wb") as writing:
+            shutil.copyfileobj(reading, writing)
     sync_path(to)
 
 
-def _new_file(file: Path) -> Path:
-    file.touch(mode=0o600, exist_ok=False)
-    return file
-
-
-def digest_of(file: Path) -> tuple[int, str]:
-    """Return a file's bytes and SHA-256."""
+def _digest_of(file: Path) -> tuple[int, str]:
     with file.open("rb") as reading:
         return file.stat().st_size, hashlib.file_digest(reading, "sha256").hexdigest()
 
@@ -220,7 +203,7 @@ def _copy_database(file: Path, to: Path) -> None:
     """Copy the rows of one moment; writers go on meanwhile."""
     if not file.is_file():
         raise InputError(f"{file}: not there yet; run: driftline migrate")
-    _new_file(to)
+    to.touch(mode=0o600, exist_ok=False)
     try:
         with (
             closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as source,
@@ -236,49 +219,39 @@ def _copy_database(file: Path, to: Path) -> None:
         raise UnavailableError(f"database {file} is damaged: {said}")
 
 
-def _copy_tables(root: Path, copy: _Copy) -> datetime:
+def _copy_tables(root: Path, target: Path, add: Add) -> datetime:
     """Copy all tables as of one moment, between two rounds of commits; return that moment."""
+
+    def copy(file: Path) -> None:
+        add(file, f"root/{file.relative_to(root)}")
+
     try:
-        for source in sorted((root / AUDIT).glob("*")):
-            copy.add(source, f"root/{AUDIT}/{source.name}")
+        for file in sorted((root / AUDIT).glob("*")):
+            copy(file)
         with between_commits(str(root)):
             moment = datetime.now(UTC)
-            versions = {table: _newest(table) for table in map(Path, list_tables(str(root)))}
-        for table, version in versions.items():
-            _copy_table(root, table, version, copy)
+            entries = {table: _entries(Path(table)) for table in list_tables(str(root))}
+        for table, logged in entries.items():
+            if not logged:
+                continue  # It is just being made.
+            for file in logged:
+                copy(file)
+            copied = target / Path(table).relative_to(root)
+            actions = pa.table(DeltaTable(str(copied)).get_add_actions())
+            for path in map(unquote, actions["path"].to_pylist()):
+                copy(Path(table, path))
     except FileNotFoundError as error:
         raise UnavailableError(f"{error.filename} was removed meanwhile; back up again") from error
     return moment
 
 
-def _newest(table: Path) -> int:
-    return max(map(_version, _entries(table)), default=-1)
-
-
-def _version(entry: Path) -> int:
-    return int(entry.name[:20])
-
-
 def _entries(table: Path) -> list[Path]:
-    """Return the entries and checkpoints of a log, oldest first; the hint of the last is none."""
+    """Return the entries and checkpoints of a log; the hint of the last one is none."""
     return [
         entry
         for entry in sorted((table / LOG).iterdir())
         if entry.name[:20].isdecimal() and entry.suffix in (".json", ".parquet", KEPT_SUFFIX)
     ]
-
-
-def _copy_table(root: Path, table: Path, version: int, copy: _Copy) -> None:
-    """Copy a table as it is in one version."""
-    inside = f"root/{table.relative_to(root).as_posix()}"
-    if version < 0:
-        return  # It is just being made.
-    for entry in _entries(table):
-        if _version(entry) <= version:
-            copy.add(entry, f"{inside}/{LOG}/{entry.name}")
-    actions = pa.table(DeltaTable(str(copy.target / inside)).get_add_actions())
-    for path in map(unquote, actions["path"].to_pylist()):
-        copy.add(table / path, f"{inside}/{path}")
 
 
 def _others(folder: Path, settings: Settings) -> Iterator[Path]:

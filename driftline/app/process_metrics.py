@@ -6,14 +6,14 @@ import hmac
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, make_asgi_app
 
 from driftline.app.listener import Server, listen
-from driftline.capture.line.instruments import Counted, HostTaps, SinkInstruments, Spools
+from driftline.capture.line.instruments import Counted, HostTaps, Spools
 from driftline.errors import UnavailableError
 from driftline.loopback import (
     CHALLENGE,
@@ -30,7 +30,6 @@ from driftline.settings.settings import Settings
 if TYPE_CHECKING:
     from driftline.capture.line.producer import Producer
     from driftline.capture.line.sidecar import Sidecar
-    from driftline.capture.line.sink import Sink
 
 log = logging.getLogger(__name__)
 
@@ -66,63 +65,54 @@ _SINK = {
     "redaction_failed": _SIDECAR["redaction_failed"],
 }
 
-Counters = Mapping[str, int]
+
+def registry_of(settings: Settings, name: str) -> CollectorRegistry:
+    """Return where a process counts; the spools of its host are in it, but for a sink's."""
+    registry = CollectorRegistry()
+    if name != "sink":
+        registry.register(Spools(settings.spool_dir, settings.capture.spool_max_bytes))
+        registry.register(HostTaps(settings.spool_dir))
+    return registry
 
 
-class Observation:
-    """The metrics of one process, to be shown while it runs."""
+def observe_sidecar(
+    registry: CollectorRegistry, sidecar: Sidecar, sender: Producer, redacted: Mapping[str, int]
+) -> None:
+    """Show a sidecar; ``redacted``: what its rules have counted."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._settings, self._name = settings, name
-        self.registry = CollectorRegistry()
-        if name != "sink":
-            self.registry.register(Spools(settings.spool_dir, settings.capture.spool_max_bytes))
-            self.registry.register(HostTaps(settings.spool_dir))
+    def counters() -> Mapping[str, int]:
+        sent = sender.counters
+        return {
+            "acked": sidecar.counters["records"],
+            "failures": sidecar.counters["failures"],
+            "producers": sender.made,
+            **{name: sent[name] for name in ("letters", "refused", "light")},
+            "dead_letters": sent["poison"],
+            **redacted,
+        }
 
-    def sidecar(self, sidecar: Sidecar, sender: Producer, redactor: object) -> None:
-        """Show a sidecar."""
-
-        def counters() -> Counters:
-            sent = sender.counters
-            return {
-                "acked": sidecar.counters["records"],
-                "failures": sidecar.counters["failures"],
-                "producers": sender.made,
-                "letters": sent["letters"],
-                "refused": sent["refused"],
-                "light": sent["light"],
-                "dead_letters": sent["poison"],
-                **_counters_of(redactor),
-            }
-
-        self.registry.register(Counted("driftline_sidecar_", counters, _SIDECAR))
-
-    def sink(self, make: Callable[..., Sink], *others: object) -> Sink:
-        """Show the sink that ``make(observe=…)`` gives, and what works for it."""
-        sink = make(observe=SinkInstruments(self.registry).observe)
-
-        def counters() -> Counters:
-            total: Counter[str] = Counter()
-            for one in (sink, *others):
-                total.update(_counters_of(one))
-            return total
-
-        self.registry.register(Counted("driftline_sink_", counters, _SINK))
-        return sink
-
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Answer scrapes as long as the context lasts."""
-        chosen = self._settings.metrics
-        port = chosen.port and chosen.port + PORT_OFFSETS[self._name]
-        with exposed(self.registry, self._name, chosen.host, port, chosen.token):
-            yield
+    registry.register(Counted("driftline_sidecar_", counters, _SIDECAR))
 
 
-def _counters_of(counting: object) -> Counters:
-    """Return what something counts of itself, if it does."""
-    counters: Counters = getattr(counting, "counters", {})
-    return counters
+def observe_sink(registry: CollectorRegistry, *counters: Mapping[str, int]) -> None:
+    """Show what a sink counts, and what works for it."""
+
+    def total() -> Mapping[str, int]:
+        found: Counter[str] = Counter()
+        for one in counters:
+            found.update(one)
+        return found
+
+    registry.register(Counted("driftline_sink_", total, _SINK))
+
+
+@contextmanager
+def shown(registry: CollectorRegistry, settings: Settings, name: str) -> Iterator[None]:
+    """Answer scrapes of a process as long as the context lasts."""
+    chosen = settings.metrics
+    port = chosen.port and chosen.port + PORT_OFFSETS[name]
+    with exposed(registry, name, chosen.host, port, chosen.token):
+        yield
 
 
 @contextmanager
@@ -169,15 +159,12 @@ def _app(registry: CollectorRegistry, token: str) -> App:
             await send({"type": "http.response.body", "body": b'{"status": "ok"}'})
         elif scope["path"] != "/metrics":
             await refuse(send, 404, "not_found", "see /metrics")
-        elif token and not hmac.compare_digest(_authorization(scope), expected):
+        elif token and not hmac.compare_digest(
+            dict(scope["headers"]).get(b"authorization", b""), expected
+        ):
             message = 'expected the header "Authorization: Bearer" with [metrics] token'
             await refuse(send, 401, "unauthorized", message, [CHALLENGE])
         else:
             await metrics(scope, receive, send)
 
     return answer
-
-
-def _authorization(scope: Scope) -> bytes:
-    value: bytes = dict(scope["headers"]).get(b"authorization", b"")
-    return value

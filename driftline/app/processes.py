@@ -35,9 +35,9 @@ from driftline.tracing import tracing
 if TYPE_CHECKING:
     import socket
 
+    from prometheus_client import CollectorRegistry
     from sqlalchemy import Engine
 
-    from driftline.app.process_metrics import Observation
     from driftline.capture.line.kafka_options import KafkaOptions
     from driftline.capture.redaction.redactor import Redactor
 
@@ -50,7 +50,7 @@ SINK_NAMES = ".sinks"
 _SETTLE_S = 3.0
 _POLL_S, _REVISIT_S = 5.0, 300.0
 
-Ready = Callable[[], object]
+Ready = Callable[[], None]
 Clock = Callable[[], datetime]
 Loop = Callable[[threading.Event], None]
 
@@ -179,7 +179,7 @@ def run_dashboard(settings: Settings, ready: Ready) -> None:
 
 def run_sidecar(settings: Settings, ready: Ready) -> None:
     """Ship this host's spool to the broker until told to stop; needs no database."""
-    from driftline.app.process_metrics import Observation
+    from driftline.app.process_metrics import observe_sidecar, registry_of, shown
     from driftline.capture.line.kafka import kafka_sender
     from driftline.capture.line.sidecar import Sidecar
 
@@ -188,17 +188,17 @@ def run_sidecar(settings: Settings, ready: Ready) -> None:
     def ship(stop: threading.Event) -> None:
         sender = kafka_sender(kafka_options(settings), settings.spool_dir, stop)
         sidecar = Sidecar(settings.spool_dir, sender, redactor=rules)
-        watch.sidecar(sidecar, sender, rules)
+        observe_sidecar(registry, sidecar, sender, rules.counters if rules else {})
         sidecar.run(stop)
 
-    watch = Observation(settings, "sidecar")
-    with watch.shown():
+    registry = registry_of(settings, "sidecar")
+    with shown(registry, settings, "sidecar"):
         _run_loops({"sidecar": ship}, ready)
 
 
 def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> None:
     """Run sink, scheduler and alarms, or some of them, until told to stop."""
-    from driftline.app.process_metrics import Observation
+    from driftline.app.process_metrics import registry_of, shown
     from driftline.database.engine import using_database
     from driftline.database.migrations import migrate
 
@@ -207,14 +207,15 @@ def run_background(settings: Settings, roles: Sequence[str], ready: Ready) -> No
     with using_database(settings.database_url) as engine:
         migrate(engine)
         # Alone they may stand beside a scheduler of this machine, which has another port.
-        watch = Observation(settings, roles[0] if roles[0] in ("alarms", "sink") else "background")
+        name = roles[0] if roles[0] in ("alarms", "sink") else "background"
+        registry = registry_of(settings, name)
         loops: dict[str, Loop] = {}
         for role in roles:
             if role in makers:
                 loops |= makers[role](settings, engine)
             else:
-                loops |= _storing_loops(settings, engine, role, watch)
-        with watch.shown():
+                loops |= _storing_loops(settings, engine, role, registry)
+        with shown(registry, settings, name):
             _run_loops(loops, ready)
 
 
@@ -321,9 +322,11 @@ def kafka_options(settings: Settings) -> KafkaOptions:
 
 
 def _storing_loops(
-    settings: Settings, engine: Engine, role: str, watch: Observation
+    settings: Settings, engine: Engine, role: str, registry: CollectorRegistry
 ) -> dict[str, Loop]:
     """Build the loops that write records to the tables: from the spool, or the broker (sink)."""
+    from driftline.app.process_metrics import observe_sink
+    from driftline.capture.line.instruments import SinkInstruments
     from driftline.capture.line.sink import Sink
     from driftline.capture.line.table_maintenance import NAMES, TableMaintenance
     from driftline.capture.line.transport import LocalTransport, Transport
@@ -349,23 +352,23 @@ def _storing_loops(
     rules = redactor(settings) if role == "capture" else None
 
     def write(stop: threading.Event) -> None:
-        transport: Transport
-        counting: object
-        if role == "capture":
-            transport, counting = LocalTransport(settings.spool_dir, redactor=rules), rules
-        else:
+        transport: Transport = LocalTransport(settings.spool_dir, redactor=rules)
+        counters = rules.counters if rules else {}
+        if role == "sink":
             from driftline.capture.line.kafka import KafkaTransport
             from driftline.capture.line.low_watermark import LowWatermarkTransport
 
             kafka = KafkaTransport(kafka_options(settings), settings.spool_dir / SINK_NAMES, stop)
             # Who audits, on whatever host, learns up to where nothing is on its way any more.
-            transport, counting = LowWatermarkTransport(kafka, settings.root), kafka
-        make = partial(
-            Sink, settings.root, transport, partial(signature_of, engine),
+            transport, counters = LowWatermarkTransport(kafka, settings.root), kafka.counters
+        sink = Sink(
+            settings.root, transport, partial(signature_of, engine),
             trusts_event_time=partial(trusts_event_time, engine),
             commit_interval_s=settings.capture.commit_interval_s,
+            observe=SinkInstruments(registry).observe,
         )  # fmt: skip
-        watch.sink(make, maintenance, counting).run(stop)
+        observe_sink(registry, sink.counters, maintenance.counters, counters)
+        sink.run(stop)
 
     return {role: write, "upkeep": maintenance.run}
 
@@ -491,8 +494,12 @@ def _as_process(name: str, settings_file: Path | None, link: int) -> Iterator[Se
 
 def run_supervised(name: str, roles: Sequence[str], settings_file: Path | None, link: int) -> None:
     """Be one process of an installation, and say through the link that it is ready."""
+
+    def ready() -> None:
+        os.write(link, b"1")
+
     with _as_process(name, settings_file, link) as settings:
-        run_process(name, settings, lambda: os.write(link, b"1"), roles)
+        run_process(name, settings, ready, roles)
 
 
 def main() -> None:

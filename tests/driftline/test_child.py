@@ -65,12 +65,6 @@ def test_a_program_takes_no_more_than_it_may(limits, code, tmp_path):
         assert process.wait(30) == 7
 
 
-def test_a_program_may_use_more_processors_than_one_until_its_time_is_up():
-    limit = "import resource\nprint(resource.getrlimit(resource.RLIMIT_CPU))"
-
-    assert run(python(limit), SECONDS_10, b"") == run(python(limit), Limits(), b"")
-
-
 def test_how_a_program_ended_is_told_as_of_a_process_of_ours():
     with started(["/bin/sh", "-c", "kill -9 $$"], Limits()) as process:
         assert process.wait(30) == -signal.SIGKILL

@@ -1,55 +1,252 @@
-"""What a listener believes of a request and shows of itself, asked over real connections."""
+"""What a listener takes, how long it waits, and what it believes, asked over real connections."""
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import json
 import re
 import socket
 import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from driftline.app.client.client import Client
-from driftline.app.listener import check_tls
+from driftline.app.http_protocol import MOST_HEAD_BYTES, HTTPProtocol
+from driftline.app.listener import Server, check_tls, listen
 from driftline.errors import InputError, UnavailableError
-from driftline.settings.settings import SettingsError, load
-from tests.driftline.app.conftest import answering
+from driftline.loopback import refuse
+
+# Longer than any wait here is meant to be: a test that fails ends, too.
+PATIENCE_S = 30.0
+CLOSE = b"Connection: close"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+TOO_MUCH = b"a" * (MOST_HEAD_BYTES + 1)
+
+
+@contextmanager
+def answering(
+    app: Any, *, head_timeout_s: float = 10.0, tls: tuple[Path, Path] | None = None
+) -> Iterator[int]:
+    """Answer with an application in a thread; yield the port."""
+    listener, ready = listen("test", "127.0.0.1", 0), threading.Event()
+    server = Server(app, lifespan="off", grace_s=1, ready=ready.set, tls=tls)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    usual_s, HTTPProtocol.head_timeout_s = HTTPProtocol.head_timeout_s, head_timeout_s
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE_S)
+        yield listener.getsockname()[1]
+    finally:
+        HTTPProtocol.head_timeout_s = usual_s
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+
+
+async def sizes(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with how many bytes of headers and body came."""
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        size, more = size + len(message["body"]), message["more_body"]
+    head = sum(len(name) + len(value) for name, value in scope["headers"])
+    body = b"%d %d" % (head, size)
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
+def port() -> Iterator[int]:
+    with answering(sizes) as found:
+        yield found
 
 
-@pytest.fixture
-def files(tmp_path: Path, authority: trustme.CA) -> dict[str, Path]:
-    """Certificate, key and authority of this machine, and a key of another certificate."""
-    own, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
-    found = {name: tmp_path / f"{name}.pem" for name in ("cert", "key", "ca", "other")}
-    own.cert_chain_pems[0].write_to_path(found["cert"])
-    own.private_key_pem.write_to_path(found["key"])
-    other.private_key_pem.write_to_path(found["other"])
-    authority.cert_pem.write_to_path(found["ca"])
+def connect(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """Return all that comes until the end of a connection."""
+    found = b""
+    try:
+        while data := connection.recv(1 << 16):
+            found += data
+    except ConnectionError:  # Closed while we sent: what was said may be lost on the way.
+        pass
     return found
 
 
-async def alarms(scope: Any, _receive: Any, send: Any) -> None:
-    body = json.dumps({"items": [], "scheme": scope["scheme"]}).encode()
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": body})
+def answer(port: int, sent: bytes, cuts: tuple[int, ...] = ()) -> bytes:
+    """Return all that comes for bytes that are sent in pieces; b"" where only the end comes."""
+    with connect(port) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for first, last in zip((0, *cuts), (*cuts, len(sent)), strict=True):
+                connection.sendall(sent[first:last])
+        except ConnectionError:
+            pass
+        return rest_of(connection)
+
+
+def get(*headers: bytes, path: bytes = b"/") -> bytes:
+    return b"\r\n".join((b"GET " + path + b" HTTP/1.1", b"Host: x", *headers, b"", b""))
+
+
+# name → bytes of which some part is larger than is read.
+LARGE = {
+    "a line": get(path=b"/" + TOO_MUCH),
+    "headers": get(*(b"X%d: %b" % (at, b"a" * 1000) for at in range(70))),
+    "a header that never ends": b"GET / HTTP/1.1\r\nX: " + TOO_MUCH * 4,
+    "a trailer": CHUNKED + b"0\r\nX: " + TOO_MUCH * 20 + b"\r\n\r\n",
+    "a chunk's extension": CHUNKED + b"1;" + TOO_MUCH * 5 + b"\r\nx\r\n0\r\n\r\n",
+    "the second head": get() + get(b"X: " + TOO_MUCH),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("large", LARGE)
+def test_a_head_above_the_bound_is_refused(port: int, large: str, cut: bool) -> None:
+    sent = LARGE[large]
+    found = answer(port, sent, tuple(range(1000, len(sent), 1000)) if cut else ())
+
+    statuses = [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]]
+    # What we send after the refusal may make the system drop it.
+    allowed = [[b"200", b"431"], [b"200"]] if large == "the second head" else [[b"431"]]
+    assert statuses in [*allowed, []]
+
+
+def test_a_head_within_the_bound_is_read_and_a_body_has_none(port: int) -> None:
+    header, body = b"X: " + b"a" * 60_000, b"b" * 1_000_000
+    length = b"Content-Length: %d" % len(body)
+    sent = get(header, CLOSE, length).replace(b"GET", b"POST") + body
+
+    assert answer(port, sent).endswith(b" 1000000")
+
+
+@given(cuts=st.sets(st.integers(1, 300), max_size=20))
+def test_requests_are_answered_alike_however_they_are_cut(port: int, cuts: set[int]) -> None:
+    chunks = b"3\r\nabc\r\n4;name=value\r\ndefg\r\n0\r\nTrailer: x\r\n\r\n"
+    sent = get(b"X: 1") + CHUNKED + chunks
+
+    found = answer(port, sent, tuple(sorted(cut for cut in cuts if cut < len(sent))))
+
+    assert [part.rpartition(b" ")[2] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"0", b"7"]
+
+
+def test_a_trailer_is_no_header(port: int) -> None:
+    trailer = b"X-Forwarded-User: root"
+    without, with_one = (
+        answer(port, CHUNKED + b"1\r\nx\r\n0\r\n" + part + b"\r\n")
+        for part in (b"", trailer + b"\r\n")
+    )
+
+    assert without.splitlines()[-1] == with_one.splitlines()[-1]
+
+
+def test_a_connection_is_kept_whose_body_ends_behind_its_answer() -> None:
+    """The rest of a body that nobody reads is no head that a client is slow to send."""
+
+    async def at_once(_scope: Any, _receive: Any, send: Any) -> None:
+        await refuse(send, 401, "unauthorized", "who are you?")
+
+    with answering(at_once, head_timeout_s=0.2) as port, connect(port) as connection:
+        answers = connection.makefile("rb")
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n")
+        length = next(int(one[16:]) for one in answers if one.startswith(b"content-length: "))
+        assert answers.read(len(b"\r\n") + length).endswith(b'who are you?"}}')
+        connection.sendall(b"x" * 10)
+        connection.sendall(b"x" * 10)
+        time.sleep(0.5)  # Longer than a head may take.
+
+        connection.sendall(get())
+        assert answers.readline().startswith(b"HTTP/1.1 401")
+        connection.sendall(b"GET / HT")
+        assert answers.read().endswith(b'who are you?"}}')
+
+
+def test_an_answer_half_sent_is_not_followed_by_a_refusal() -> None:
+    async def slow(_scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"100")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            await asyncio.sleep(0)
+
+    with answering(slow) as port:
+        found = answer(port, CHUNKED + b"0\r\nX: " + TOO_MUCH * 20 + b"\r\n\r\n")
+
+    assert b"431" not in found
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"], ids=["nothing", "a part"])
+def test_a_connection_that_keeps_us_waiting_is_closed(sent: bytes) -> None:
+    with answering(sizes, head_timeout_s=0.1) as port, connect(port) as connection:
+        connection.sendall(sent)
+
+        assert rest_of(connection) == b""
+
+
+def test_a_byte_now_and_then_prolongs_nothing() -> None:
+    with answering(sizes, head_timeout_s=0.5) as port, connect(port) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        connection.settimeout(0.05)
+        for _ in range(round(PATIENCE_S / 0.05)):
+            try:
+                connection.sendall(b"x")
+                if not connection.recv(1):
+                    return
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+        pytest.fail("the head was waited for")
+
+
+def test_what_works_or_rests_between_requests_waits_for_nobody() -> None:
+    may_answer = threading.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.to_thread(may_answer.wait, PATIENCE_S)
+        await sizes(scope, receive, send)
+
+    with answering(slow, head_timeout_s=0.1) as port:
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        client.request("GET", "/")
+        address = client.sock.getsockname()
+        for _ in range(3):
+            with connect(port) as idle:
+                assert rest_of(idle) == b""
+        may_answer.set()
+        assert client.getresponse().read().endswith(b" 0")
+        for _ in range(3):
+            with connect(port) as idle:
+                assert rest_of(idle) == b""
+        client.request("GET", "/")
+
+        assert client.getresponse().read().endswith(b" 0")
+        assert client.sock.getsockname() == address
+        client.close()
 
 
 def test_nobody_says_by_a_header_from_which_address_they_ask() -> None:
     seen = []
 
-    async def app(scope: Any, _receive: Any, send: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         seen.append((scope["client"][0], scope["scheme"]))
-        await send({"type": "http.response.start", "status": 204, "headers": []})
-        await send({"type": "http.response.body"})
+        await sizes(scope, receive, send)
 
     with answering(app) as port:
         headers = {"x-forwarded-for": "10.9.9.9", "x-forwarded-proto": "https"}
@@ -58,35 +255,46 @@ def test_nobody_says_by_a_header_from_which_address_they_ask() -> None:
     assert seen == [("127.0.0.1", "http")]
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Certificate, key and authority of this machine, and a key of another certificate."""
+    authority, folder = trustme.CA(), tmp_path_factory.mktemp("tls")
+    own, other = authority.issue_cert("127.0.0.1"), authority.issue_cert("127.0.0.1")
+    found = {name: folder / f"{name}.pem" for name in ("cert", "key", "ca", "other", "missing")}
+    own.cert_chain_pems[0].write_to_path(found["cert"])
+    own.private_key_pem.write_to_path(found["key"])
+    other.private_key_pem.write_to_path(found["other"])
+    authority.cert_pem.write_to_path(found["ca"])
+    return found
+
+
 def test_a_client_checks_the_certificate_by_the_authority_of_its_settings(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "driftline.toml").write_text('[server]\ntls_ca_file = "ca.pem"\n')
+    async def alarms(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": json.dumps({"items": []}).encode()})
+
+    def alarms_at(url: str) -> object:
+        with Client(url) as client:
+            return client.list("Alarm")
+
     with answering(alarms, tls=(files["cert"], files["key"])) as port:
         url = f"https://127.0.0.1:{port}"
-        with Client(url) as client, pytest.raises(UnavailableError) as stranger:
-            client.list("Alarm")
-        plain = f"http://127.0.0.1:{port}"
-        with Client(plain) as client, pytest.raises(UnavailableError, match="see http or https"):
-            client.list("Alarm")
+        with pytest.raises(UnavailableError, match="unable to get local issuer certificate"):
+            alarms_at(url)
+        with pytest.raises(UnavailableError, match="see http or https"):
+            alarms_at(f"http://127.0.0.1:{port}")
+        (tmp_path / "driftline.toml").write_text(f'[server]\ntls_ca_file = "{files["ca"]}"\n')
         monkeypatch.chdir(tmp_path)
-        with Client(url) as client:
-            assert client.list("Alarm") == []
-        other_name = f"https://localhost:{port}"
-        with Client(other_name) as client, pytest.raises(UnavailableError, match="tls_ca_file"):
-            client.list("Alarm")
-
-    assert "unable to get local issuer certificate" in str(stranger.value)
-    assert "tls_ca_file" in str(stranger.value)
-
-
-def test_a_client_is_told_that_a_server_has_no_tls() -> None:
+        assert alarms_at(url) == []
+        with pytest.raises(UnavailableError, match="tls_ca_file"):
+            alarms_at(f"https://localhost:{port}")
     with (
         answering(alarms) as port,
-        Client(f"https://127.0.0.1:{port}") as client,
         pytest.raises(UnavailableError, match="see http or https"),
     ):
-        client.list("Alarm")
+        alarms_at(f"https://127.0.0.1:{port}")
 
 
 def test_an_old_version_of_tls_is_refused(files: dict[str, Path]) -> None:
@@ -97,11 +305,11 @@ def test_an_old_version_of_tls_is_refused(files: dict[str, Path]) -> None:
     with pytest.warns(DeprecationWarning):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     new.maximum_version = ssl.TLSVersion.TLSv1_2
-    with answering(alarms, tls=(files["cert"], files["key"])) as port:
+    with answering(sizes, tls=(files["cert"], files["key"])) as port:
 
         def shake_hands(context: ssl.SSLContext) -> str | None:
             with (
-                socket.create_connection(("127.0.0.1", port)) as plain,
+                connect(port) as plain,
                 context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
             ):
                 return secure.version()
@@ -112,56 +320,37 @@ def test_an_old_version_of_tls_is_refused(files: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("certificate", "key", "sentence"),
+    ("certificate", "key", "reason"),
     [
         ("cert", "other", "key values mismatch"),
         ("cert", "ca", "no private key|pem lib|no start line"),
-        ("cert", "missing", "no such file or directory: '.*missing'"),
-        ("missing", "key", "no such file or directory: '.*missing'"),
-        ("sealed", "sealed", "bad password|bad decrypt|problems getting password|pem lib"),
+        ("missing", "key", "no such file or directory: '.*missing"),
+        ("cert", "sealed", "bad password|bad decrypt|problems getting password|pem lib"),
     ],
 )
 def test_files_that_are_no_pair_are_one_sentence(
-    files: dict[str, Path], tmp_path: Path, certificate: str, key: str, sentence: str
+    files: dict[str, Path], tmp_path: Path, certificate: str, key: str, reason: str
 ) -> None:
     from cryptography.hazmat.primitives import serialization as pem
 
-    loaded = pem.load_pem_private_key(files["key"].read_bytes(), None)
-    sealed = loaded.private_bytes(
+    sealed = pem.load_pem_private_key(files["key"].read_bytes(), None).private_bytes(
         pem.Encoding.PEM, pem.PrivateFormat.PKCS8, pem.BestAvailableEncryption(b"word")
     )
-    files["sealed"] = tmp_path / "sealed.pem"
-    files["sealed"].write_bytes(files["cert"].read_bytes() + sealed)
-    named = tuple(files.get(one, tmp_path / one) for one in (certificate, key))
+    (tmp_path / "sealed.pem").write_bytes(sealed)
+    named = {**files, "sealed": tmp_path / "sealed.pem"}
 
     with pytest.raises(InputError, match=r"^\[server\] tls_cert_file ") as error:
-        check_tls("server", *named)
+        check_tls("server", named[certificate], named[key])
 
-    assert re.search(sentence, str(error.value), re.IGNORECASE), error.value
-    assert str(error.value).endswith("in PEM, the key without a password")
-
-
-def test_a_key_without_a_certificate_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "driftline.toml").write_text('[server]\ntls_key_file = "key.pem"\n')
-    found = load(tmp_path / "driftline.toml", environment={})
-
-    with pytest.raises(SettingsError, match="without tls_cert_file; set both, or none"):
-        _ = found.tls_files
+    assert re.search(reason, str(error.value), re.IGNORECASE), error.value
 
 
 @pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 64])
 def test_what_is_no_handshake_is_closed_without_a_line_in_the_log(
     files: dict[str, Path], sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with (
-        answering(alarms, tls=(files["cert"], files["key"])) as port,
-        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
-    ):
+    with answering(sizes, tls=(files["cert"], files["key"])) as port, connect(port) as connection:
         connection.sendall(sent)
-        try:
-            while connection.recv(1 << 16):
-                pass
-        except ConnectionResetError:
-            pass
+        rest_of(connection)
 
     assert [one.getMessage() for one in caplog.records if one.levelname != "DEBUG"] == []

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.app.logs import JsonLines, TextLines
-from driftline.errors import InputError
 
 
 def line_of(
@@ -34,22 +33,18 @@ def record_of(
 
 
 def caught(read: Callable[[], object]) -> BaseException:
-    with pytest.raises((ValueError, LookupError, OSError, InputError)) as found:
+    with pytest.raises((ValueError, LookupError, OSError)) as found:
         read()
     return found.value
 
 
-def test_named_values_become_fields_and_numbers_stay_numbers():
-    found = line_of("sink commit endpoint=%s records=%d in_s=%.2f", "flights", 12, 0.25)
+def test_named_values_become_fields_and_an_error_its_trace_in_one_line():
+    error = caught(Path("/is/not/here").read_bytes)
+    found = line_of("sink commit endpoint=%s records=%d in_s=%.2f", "a", 12, 0.25, error=error)
 
-    assert found["message"] == "sink commit endpoint=flights records=12 in_s=0.25"
-    assert (found["endpoint"], found["records"], found["in_s"]) == ("flights", 12, 0.25)
+    assert found["message"] == "sink commit endpoint=a records=12 in_s=0.25"
+    assert (found["endpoint"], found["records"], found["in_s"]) == ("a", 12, 0.25)
     assert (found["level"], found["logger"]) == ("info", "driftline.x")
-
-
-def test_an_error_brings_its_trace_in_one_line():
-    found = line_of("loop=%s failed", "sink", error=caught(Path("/is/not/here").read_bytes))
-
     trace = str(found["exception"])
     assert trace.startswith("Traceback (most recent call last):")
     assert trace.endswith("FileNotFoundError: [Errno 2] No such file or directory: '/is/not/here'")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,6 @@ from tests.servers.commands import driftline
 RULE = '[[capture.redact]]\nendpoint = "flights"\nfield = "/a"\naction = "drop"\n'
 HASH = RULE.replace("drop", "hash")
 KEY = "k1:0123456789abcdef"
-
-
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return driftline(*arguments)
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -75,8 +70,8 @@ def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
     file = _file(tmp_path, f'[capture]\nredact_keys = "{KEY}"\n{HASH}')
     found = load(file, environment={})
     built = redactor(found)
-    shown = _run("settings", "--json", "-c", str(file))
-    plain = _run("settings", "-c", str(file))
+    shown = driftline("settings", "--json", "-c", str(file))
+    plain = driftline("settings", "-c", str(file))
 
     assert (shown.returncode, plain.returncode) == (0, 0)
     for text in (shown.stdout, plain.stdout, repr(found), json.dumps(describe(found))):
@@ -92,7 +87,7 @@ def test_a_hash_without_a_key_stops_the_start_in_one_sentence(tmp_path: Path, co
     kafka = '[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
     file = _file(tmp_path, (kafka if command == "sidecar" else "") + HASH)
 
-    found = _run(command, "-c", str(file))
+    found = driftline(command, "-c", str(file))
 
     assert found.returncode == 2
     assert "no key to hash with" in found.stderr

@@ -22,28 +22,23 @@ def test_defaults_listen_on_loopback_only() -> None:
     assert (found.dashboard.host, found.dashboard.port) == ("127.0.0.1", 8081)
 
 
-def test_environment_overrides_file_and_flag_overrides_both(tmp_path: Path) -> None:
-    file = _file(tmp_path, "[server]\nport = 9000\n")
+def test_environment_overrides_file_and_flag_both_and_every_value_tells_its_source(
+    tmp_path: Path,
+) -> None:
+    file = _file(tmp_path, "[server]\nport = 9000\n[alarms]\nretention_days = 5\n")
+    environment = {"DRIFTLINE_SERVER__PORT": "9001", "DRIFTLINE_DASHBOARD__PORT": "9002"}
+    found = override(load(file, environment=environment), "dashboard", "port", 9003)
 
-    from_file = load(file, environment={})
-    from_environment = load(file, environment={"DRIFTLINE_SERVER__PORT": "9001"})
-    from_flag = override(from_environment, "server", "port", 9002)
+    shown = {f"{row['section']}.{row['key']}": row for row in describe(found)}
 
-    assert [s.server.port for s in (from_file, from_environment, from_flag)] == [9000, 9001, 9002]
-
-
-def test_every_value_tells_its_source(tmp_path: Path) -> None:
-    file = _file(tmp_path, "[server]\nport = 9000\n")
-    found = override(
-        load(file, environment={"DRIFTLINE_QUERY__TIMEOUT_S": "1"}), "dashboard", "port", 1
-    )
-
-    sources = {f"{row['section']}.{row['key']}": row["source"] for row in describe(found)}
-
-    assert sources["server.port"] == str(file)
-    assert sources["query.timeout_s"] == "environment DRIFTLINE_QUERY__TIMEOUT_S"
-    assert sources["dashboard.port"] == "flag"
-    assert sources["server.host"] == "default"
+    assert {name: (shown[name]["value"], shown[name]["source"]) for name in (
+        "alarms.retention_days", "server.port", "dashboard.port", "server.host"
+    )} == {
+        "alarms.retention_days": (5.0, str(file)),
+        "server.port": (9001, "environment DRIFTLINE_SERVER__PORT"),
+        "dashboard.port": (9003, "flag"),
+        "server.host": ("127.0.0.1", "default"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -51,23 +46,18 @@ def test_every_value_tells_its_source(tmp_path: Path) -> None:
     [
         ("[server]\nprot = 1\n", '"prot" is unknown; the nearest known one is "port"'),
         ("[sever]\nport = 1\n", '"sever" is unknown; the nearest known one is "server"'),
-        ("[server.prot]\n", '"prot" is unknown; the nearest known one is "port"'),
         ("[server]\nport = {}\n", "port"),
-        ("[sever]\n", '"sever" is unknown; the nearest known one is "server"'),
         ('[server]\nport = "x"\n', "expected a whole number"),
-        ("[server]\nport = true\n", "port = True; expected a whole number"),
+        ("[server]\nport = true\n", "port: True; expected a whole number"),
         ('[query]\ntimeout_s = "x"\n', "expected a number"),
         ("[server]\nport = 70000\n", "expected 65535 or less"),
         ("[server]\nport = 0\n", "expected more than 0"),
-        ("[metrics]\nport = 65532\n", "expected 65531 or less"),
-        ("[metrics]\nport = -1\n", "expected 0 or more"),
         ("[[capture.redact]]\nfield = 2024-01-01\n", "redact"),
         ("[file]\nx = 1\n", 'section "file" is unknown'),
         ("[serving]\ntrust_pickle = 3\n", "expected true or false"),
         ("[notify]\nallow_networks = 3\n", "expected a list"),
         ('[auth]\nmode = "none"\n', "expected off, token, proxy or oidc"),
         ('[scheduler]\nclock = "sundial"\n', 'expected "system" or "file:PATH"'),
-        ('[kafka]\nsecurity_protocol = "TLS"\n', "SSL, SASL_PLAINTEXT or SASL_SSL"),
         ("server = 3\n", "not a section of keys"),
         ("[server\n", "not TOML"),
     ],
@@ -162,7 +152,7 @@ def test_passwords_are_never_shown() -> None:
     "text", ["[kafka]\nsasl_password = 123456\n", '[database]\nurl = ["pg://me:123456@h/d"]\n']
 )
 def test_a_secret_that_is_no_text_is_refused_without_being_told(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsError, match="expected text in quotes") as raised:
+    with pytest.raises(SettingsError, match="expected text") as raised:
         load(_file(tmp_path, text), environment={})
 
     assert "123456" not in "".join(traceback.format_exception(raised.value))
@@ -173,14 +163,19 @@ def test_a_secret_that_is_no_text_is_refused_without_being_told(tmp_path: Path, 
 
 @pytest.mark.parametrize("token", ["", "short"])
 def test_metrics_for_others_want_a_token_that_nobody_guesses(tmp_path: Path, token: str) -> None:
-    file = tmp_path / "driftline.toml"
-    file.write_text(f'[metrics]\nhost = "0.0.0.0"\ntoken = "{token}"\n')
+    file = _file(tmp_path, f'[metrics]\nhost = "0.0.0.0"\ntoken = "{token}"\n')
 
     with pytest.raises(SettingsError, match="32 characters or more") as error:
         load(file, environment={})
     assert "short" not in str(error.value)
-    found = load(file, environment={"DRIFTLINE_METRICS__TOKEN": "t" * 32})
-    assert found.metrics.host == "0.0.0.0"
+    assert load(file, environment={"DRIFTLINE_METRICS__TOKEN": "t" * 32}).metrics.token
+
+
+def test_a_key_without_a_certificate_is_refused(tmp_path: Path) -> None:
+    found = load(_file(tmp_path, '[server]\ntls_key_file = "key.pem"\n'), environment={})
+
+    with pytest.raises(SettingsError, match="without tls_cert_file; set both, or none"):
+        _ = found.tls_files
 
 
 def test_connections_of_queries_are_shown_without_their_passwords(tmp_path: Path) -> None:
@@ -197,6 +192,6 @@ def test_connections_of_queries_are_shown_without_their_passwords(tmp_path: Path
     }
     assert found.query.connections["warehouse"] == "postgresql://me:hidden@db/scores"
     file.write_text('[query]\nconnections = "hidden"\n')
-    with pytest.raises(SettingsError, match="expected a table of names and texts") as error:
+    with pytest.raises(SettingsError, match="connections: expected an object") as error:
         load(file, environment={})
     assert "hidden" not in str(error.value)
