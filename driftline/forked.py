@@ -74,6 +74,7 @@ class Forked:
 class ForkServer(forkserver.ForkServer):
     """A process that imports modules and forks; it starts when it is first needed.
 
+    ``preload``: modules, or ``MODULE:FUNCTION`` for one that is called before the next import.
     It ends when every process that may ask it has ended. When it is killed, the next start has
     another one.
     """
@@ -163,9 +164,12 @@ class ForkServer(forkserver.ForkServer):
 def serve(listener: int, alive: int, preload: Sequence[str]) -> None:
     """Import modules, then fork whatever is asked for; the whole of a fork server's work."""
     gc.disable()  # What is imported stays: there is no garbage to look for.
-    for name in preload:
+    for place in preload:
+        module, _, function = place.partition(":")
         with suppress(ImportError):  # What is forked says which one is missing.
-            import_module(name)
+            found = import_module(module)
+            if function:
+                getattr(found, function)()
     gc.freeze()  # A collection would write to the pages that all share.
     gc.enable()
     release_mapped_files()

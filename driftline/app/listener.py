@@ -56,12 +56,6 @@ def listen(
     return listener
 
 
-def _most_connections() -> int:
-    """Return half of the files that the process may open, or fewer."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_CONNECTIONS if files < 0 else min(files // 2, _MOST_CONNECTIONS)
-
-
 class Server(uvicorn.Server):
     """Answers on a port that was taken: without logs and names of uvicorn's own, within limits."""
 
@@ -75,6 +69,7 @@ class Server(uvicorn.Server):
         tls: tuple[Path, Path] | None = None,
     ) -> None:
         certificate, key = tls or (None, None)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -87,7 +82,9 @@ class Server(uvicorn.Server):
             ws="none",
             http=HTTPProtocol,
             loop="asyncio",
-            limit_concurrency=_most_connections(),
+            limit_concurrency=min(
+                files // 2 if files >= 0 else _MOST_CONNECTIONS, _MOST_CONNECTIONS
+            ),
             timeout_keep_alive=KEPT_S,
             ssl_certfile=certificate,
             ssl_keyfile=key,

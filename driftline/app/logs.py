@@ -10,12 +10,11 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Literal
 
-from driftline.errors import DriftlineError, InputError
+from driftline.errors import DriftlineError
 
 Format = Literal["text", "json"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 # A placeholder of a message's template, and the name that stands before it: "rows=%d".
 _PLACEHOLDER = re.compile(r"(?:(\w+)=)?%[#0\- +]*\d*(?:\.\d+)?([a-zA-Z%])")
@@ -115,10 +114,8 @@ def _fields(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
             yield name, value if is_plain else str(value)
 
 
-def configure_logging(form: str = "text", *, process: str = "") -> None:
+def configure_logging(form: Format = "text", *, process: str = "") -> None:
     """Log one line per event to standard error; libraries only from warnings up."""
-    if form not in FORMATS:
-        raise InputError(f'[log] format = "{form}"; expected "text" or "json"')
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter((JsonLines if form == "json" else TextLines)(process))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -111,7 +111,7 @@ class Supervisor:
             log_folder.mkdir(parents=True, exist_ok=True)
         modules = [module for name in self._roles for module in _IMPORTS[name]]
         self._fork_server = ForkServer(
-            ["driftline.app.preload", *modules], lambda: VARIABLES | os.environ
+            ["driftline.lazy_imports:start_lean_process", *modules], lambda: VARIABLES | os.environ
         )
         self._running = {name: self._start(name) for name in self._roles}
 

@@ -1,11 +1,8 @@
-"""What the documents name is there: files, tests, commands with their options, settings."""
+"""The files and tests that the documents name are there."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,34 +24,19 @@ PLACE = re.compile(
 TEST = re.compile(r"(?<![\w/])test_\w+\.py\b")
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SPAN = re.compile(r"`([^`]+)`")
 # Files that a reader makes while following a document, in folders named as ours are.
 MADE = {"baseline/constraints.json", "baseline/statistics.json"}
+
+
+TEST_FILES = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
 
 
 def name_of(file: Path) -> str:
     return str(file.relative_to(ROOT))
 
 
-@cache
-def every_test_file() -> set[str]:
-    return {file.name for file in (ROOT / "tests").rglob("test_*.py")}
-
-
 def prose(text: str) -> str:
     return FENCE.sub("", text)
-
-
-def commands(text: str) -> Iterator[list[str]]:
-    """Return the words of each command: lines of fenced blocks, and code within sentences."""
-    blocks = [block.replace("\\\n", " ") for _, block in FENCE.findall(text)]
-    lines = [line for block in blocks for line in block.splitlines()]
-    spans = [" ".join(span.split()) for span in SPAN.findall(prose(text))]
-    for line in (*lines, *spans):
-        # With one blank: in tables that a command has printed there are more.
-        if re.match(r"(\$ )?driftline [\w-]", line):
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            yield [word for word in words[1:] if word not in (">", "|", "…", "...")]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
@@ -65,4 +47,4 @@ def test_files_that_a_document_names_are_there(document: Path) -> None:
     missing += [one for one in LINK.findall(prose(text)) if not (document.parent / one).exists()]
 
     assert missing == []
-    assert sorted(set(TEST.findall(text)) - every_test_file()) == []
+    assert sorted(set(TEST.findall(text)) - TEST_FILES) == []

@@ -34,7 +34,7 @@ WINDOWS = {
 
 SENDERS = 16
 # How long one stage of one day may take; how often is asked whether it is done.
-PATIENCE_S, POLL_S = 120.0, 0.1
+PATIENCE_S, POLL_S = 120.0, 0.3
 
 
 class Replay:

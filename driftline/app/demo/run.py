@@ -37,6 +37,7 @@ from driftline.app.demo.reconcile import reconcile, table_of
 from driftline.app.demo.replay import LABELLED_AFTER, WEEK, Replay
 from driftline.app.progress import progress
 from driftline.app.up import Supervisor
+from driftline.capture.spool.folder import replace_file
 from driftline.errors import ConflictError, InputError
 from driftline.settings.settings import Settings, load
 
@@ -73,7 +74,7 @@ def run_demo(*, days: int, browser: bool, stay: bool, folder: Path) -> int:
         # A DRIFTLINE_STORAGE__ROOT left in somebody's shell would send the flights elsewhere.
         for name in [name for name in os.environ if name.startswith("DRIFTLINE_")]:
             del os.environ[name]
-        os.environ["DRIFTLINE_POLL_S"] = "0.2"
+        os.environ["DRIFTLINE_POLL_S"] = "0.5"
         settings = load(settings_file, environment={})
         _write_clock(folder / "clock", begin)
         supervisor = Supervisor(settings_file, log_folder=folder / "logs")
@@ -201,7 +202,4 @@ def _port(section: str) -> str:
 
 def _write_clock(file: Path, time: datetime) -> None:
     """Set the clock that scheduler, alarms and pages read."""
-    # Replaced as a whole, so that no reader sees half of it.
-    fresh = file.with_suffix(".fresh")
-    fresh.write_text(time.isoformat(), encoding="ascii")
-    fresh.replace(file)
+    replace_file(file, time.isoformat().encode())

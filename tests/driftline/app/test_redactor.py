@@ -71,23 +71,17 @@ def test_keys_are_shown_nowhere(tmp_path: Path) -> None:
     found = load(file, environment={})
     built = redactor(found)
     shown = driftline("settings", "--json", "-c", str(file))
-    plain = driftline("settings", "-c", str(file))
 
-    assert (shown.returncode, plain.returncode) == (0, 0)
-    for text in (shown.stdout, plain.stdout, repr(found), json.dumps(describe(found))):
-        assert "0123456789abcdef" not in text
+    assert shown.returncode == 0
     assert built is not None
-    assert "0123456789abcdef" not in repr(vars(built))
+    for text in (shown.stdout, repr(found), json.dumps(describe(found)), repr(vars(built))):
+        assert "0123456789abcdef" not in text
     row = next(row for row in json.loads(shown.stdout) if row["key"] == "redact")
     assert row["value"] == [{"endpoint": "flights", "field": "/a", "action": "hash"}]
 
 
-@pytest.mark.parametrize("command", ["up", "sidecar"])
-def test_a_hash_without_a_key_stops_the_start_in_one_sentence(tmp_path: Path, command: str) -> None:
-    kafka = '[kafka]\nbootstrap_servers = ["127.0.0.1:1"]\n'
-    file = _file(tmp_path, (kafka if command == "sidecar" else "") + HASH)
-
-    found = driftline(command, "-c", str(file))
+def test_a_hash_without_a_key_stops_the_start_in_one_sentence(tmp_path: Path) -> None:
+    found = driftline("up", "-c", str(_file(tmp_path, HASH)))
 
     assert found.returncode == 2
     assert "no key to hash with" in found.stderr

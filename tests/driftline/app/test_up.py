@@ -78,11 +78,8 @@ def test_alarms_beside_a_scheduler_have_a_port_of_their_own(
     assert shown == [port]
 
 
-@pytest.mark.parametrize("command", [["migrate"], ["capture", "audit"]])
-def test_a_store_is_made_for_its_user_alone_by_whichever_command(
-    tmp_path: Path, command: list[str]
-) -> None:
-    driftline(*command, cwd=tmp_path, timeout=60)
+def test_a_store_is_made_for_its_user_alone(tmp_path: Path) -> None:
+    driftline("migrate", cwd=tmp_path, timeout=60)
 
     made = [*tmp_path.rglob("*")]
     assert made

@@ -25,20 +25,13 @@ def test_a_second_demo_starts_with_a_clean_folder(tmp_path: Path) -> None:
     assert (outside / "kept").exists()
 
 
-def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
-    with fresh_folder(tmp_path):
-        (tmp_path / "store").touch()
-
-        with pytest.raises(ConflictError, match="is running here"), fresh_folder(tmp_path):
+def test_a_folder_of_another_demo_or_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    with fresh_folder(tmp_path / "demo"):
+        (tmp_path / "demo" / "store").touch()
+        with pytest.raises(ConflictError, match="is running here"), fresh_folder(tmp_path / "demo"):
             pass
-
-        assert (tmp_path / "store").exists()
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "kept").touch()
+        assert (tmp_path / "demo" / "store").exists()
 
     with pytest.raises(ConflictError, match="not a demo's folder"), fresh_folder(tmp_path):
         pass
-
-    assert (tmp_path / "kept").exists()
+    assert (tmp_path / "demo").exists()
