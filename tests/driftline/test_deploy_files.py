@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,14 @@ DEPLOY = ROOT / "deploy"
 PROCESSES = ("server", "sidecar", "sink", "scheduler", "alarms", "dashboard")
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 SETTINGS_FILE = "/etc/driftline/driftline.toml"
+SECRETS = {
+    "database_url": "postgresql://driftline:secret@postgres/driftline",
+    "access_key_id": "id",
+    "secret_access_key": "secret",
+    "channels_key": "key",
+    "admin_token": "dl_" + 64 * "0",
+    "metrics_token": 64 * "0",
+}
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES = {
     name: service
@@ -75,32 +83,24 @@ def port_of(process: str, settings: Settings) -> int:
     }[process]
 
 
-def settings_of(file: Path, environment: Mapping[str, str], folder: Path) -> Settings:
-    """Load a settings file as a process does, with secrets that are there."""
-    values = {
-        "database_url": "postgresql://driftline:secret@postgres/driftline",
-        "access_key_id": "id",
-        "secret_access_key": "secret",
-        "channels_key": "key",
-        "admin_token": "dl_" + 64 * "0",
-        "metrics_token": 64 * "0",
-    }
-    found = {}
+def checked_settings(
+    file: Path, environment: Mapping[str, str], secrets: Collection[str], folder: Path
+) -> Settings:
+    """Load a settings file as a process does; no secret is in the environment, but in files."""
+    found = dict(environment)
     for name, value in environment.items():
-        found[name] = value
         if name.endswith("_FILE"):
+            assert Path(value).name in secrets
             secret = folder / Path(value).name
-            secret.write_text(values[secret.name])
+            secret.write_text(SECRETS[secret.name])
             found[name] = str(secret)
-    return load(file, environment=found)
-
-
-def require_no_secret(environment: Mapping[str, str]) -> None:
-    for name in environment:
-        if name.startswith("DRIFTLINE_"):
+        elif name.startswith("DRIFTLINE_"):
             section, key = name.removeprefix("DRIFTLINE_").lower().split("__", 1)
             field = sections()[section].model_fields.get(key.partition("__")[0])
-            assert name.endswith("_FILE") or field is None or not is_secret(field)
+            assert field is None or not is_secret(field)
+    settings = load(file, environment=found)
+    assert settings.auth.mode == "token"
+    return settings
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
@@ -113,24 +113,13 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
 
 def test_the_image_holds_all_packages_and_runs_as_nobody_special() -> None:
     text = (DEPLOY / "Dockerfile").read_text()
-    steps = [line.split() for line in text.replace("\\\n", " ").splitlines()]
-    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     build_step, last = text.rsplit("\nFROM ", 1)
     copied = {name.rstrip("/") for name in re.findall(r"^COPY (\S+)/ \S+$", build_step, re.M)}
     links = {one.name for one in (ROOT / "driftline").iterdir() if one.is_symlink()}
 
     assert copied == {"driftline", *links}
-    # What is copied from here is let in, and nothing else is.
-    files = {name for step in steps if step[:1] == ["COPY"] for name in step[1:-1]}
-    files = {name.rstrip("/") for name in files if not name.startswith(("--from", "/"))}
-    assert {line[1:] for line in ignored if line.startswith("!")} == files
-    assert ignored[0] == "**"
-    assert all((ROOT / name).exists() for name in files)
     assert "--require-hashes" in build_step
-    users = [step[1] for step in steps if step[:1] == ["USER"]]
-    assert users == ["10001:10001"]
-    for word in ("ENTRYPOINT", "CMD"):
-        assert re.search(rf'^{word} \["', last, re.M)
+    assert re.findall(r"^USER (\S+)$", text, re.M) == ["10001:10001"]
     assert "STOPSIGNAL SIGTERM" in last
     require_command([*json.loads(re.findall(r"^CMD (.*)$", last, re.M)[0]), "-c", SETTINGS_FILE])
 
@@ -145,7 +134,9 @@ def test_compose_is_valid() -> None:
 def test_a_service_of_compose_is_true_of_the_code(name: str, tmp_path: Path) -> None:
     service = SERVICES[name]
     environment = service["environment"]
-    settings = settings_of(DEPLOY / "driftline.toml", environment, tmp_path)
+    settings = checked_settings(
+        DEPLOY / "driftline.toml", environment, service["secrets"], tmp_path
+    )
 
     require_command(service["command"])
     assert service["command"][0] == name
@@ -155,10 +146,7 @@ def test_a_service_of_compose_is_true_of_the_code(name: str, tmp_path: Path) -> 
     assert service["read_only"]
     assert f"./driftline.toml:{SETTINGS_FILE}:ro" in service["volumes"]
     assert settings.root == "/var/lib/driftline"
-    assert settings.auth.mode == "token"
-    used = {Path(path).name for key, path in environment.items() if key.endswith("_FILE")}
-    assert used == set(service["secrets"]) <= set(COMPOSE["secrets"])
-    require_no_secret(environment)
+    assert set(service["secrets"]) <= set(COMPOSE["secrets"])
     if name in PROCESSES:
         assert int(environment["HEALTH_PORT"]) == port_of(name, settings)
     for mapping in service.get("ports", ()):
@@ -167,8 +155,6 @@ def test_a_service_of_compose_is_true_of_the_code(name: str, tmp_path: Path) -> 
 
 def test_secrets_of_compose_are_files() -> None:
     assert all(list(secret) == ["file"] for secret in COMPOSE["secrets"].values())
-    ignored = (ROOT / ".gitignore").read_text().splitlines()
-    assert "deploy/secrets/" in ignored
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda one: one["metadata"]["name"])
@@ -202,15 +188,13 @@ def test_a_pod_may_do_little_and_has_time_to_stop(pod: dict[str, Any]) -> None:
 def test_a_container_is_true_of_the_code(name: str, tmp_path: Path) -> None:
     container = CONTAINERS[name]
     environment = {one["name"]: one["value"] for one in container.get("env", ())}
-    settings = settings_of(KUBERNETES / "driftline.toml", environment, tmp_path)
     (secret,) = (one for one in MANIFESTS if one["kind"] == "Secret")
+    settings = checked_settings(
+        KUBERNETES / "driftline.toml", environment, secret["stringData"], tmp_path
+    )
 
     require_command(container["args"])
     assert container["args"][0] == name
-    assert settings.auth.mode == "token"
-    require_no_secret(environment)
-    used = {Path(path).name for key, path in environment.items() if key.endswith("_FILE")}
-    assert used <= set(secret["stringData"])
     assert not any(secret["stringData"].values())
     for kind, probe in container.items():
         if kind.endswith("Probe") and "exec" in probe:
@@ -299,12 +283,8 @@ def test_the_health_check_says_what_the_process_answers(status: int, code: int) 
     with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        done = healthy(server.server_port)
+        command = [sys.executable, DEPLOY / "healthy.py", str(server.server_port)]
+        done = subprocess.run(command, capture_output=True, timeout=60)
         thread.join()
 
     assert done.returncode == code
-
-
-def healthy(port: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, DEPLOY / "healthy.py", str(port)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
