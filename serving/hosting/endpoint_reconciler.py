@@ -27,12 +27,12 @@ from driftline.database.disconnects import FailedPasses
 from driftline.database.engine import read_connection
 from driftline.errors import DriftlineError, NotFoundError, UnavailableError
 from driftline.serving.context import ServerContext
-from driftline.serving.hosting.mirror import Mirror
+from driftline.serving.hosting.admission import Limits
+from driftline.serving.hosting.multi_model.file_cache import COPIES, FileCache
 from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.pipeline import Pipeline
 from driftline.serving.hosting.pool import DRAIN_S, Pool
-from driftline.serving.hosting.pools import limits_of, make_pool, spec_of
-from driftline.serving.hosting.routing import Route, ServedEndpoint
+from driftline.serving.hosting.routing import Mirror, Route, ServedEndpoint
 from driftline.serving.hosting.usage import Workers
 from driftline.serving.hosting.worker_output import LogFile, LostWorkers, remove_unused
 from driftline.serving.resources import store
@@ -43,6 +43,7 @@ from driftline.serving.resources.endpoints import (
     needed_models,
     running_endpoint,
 )
+from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 
@@ -313,7 +314,8 @@ class EndpointReconciler:
             except (SQLAlchemyError, OSError):
                 log.exception("event=endpoints-not-read")
                 await asyncio.sleep(RETRY_S)
-        await asyncio.to_thread(remove_unused_folders)  # Of servers and workers that were killed.
+        for place in (None, self._models.local_folder / COPIES):  # Of what was killed.
+            await asyncio.to_thread(remove_unused_folders, place)
         failures = FailedPasses(log, "endpoints")
         while True:
             await asyncio.sleep(FOLLOW_S)
@@ -383,7 +385,7 @@ class EndpointReconciler:
             log_file = LogFile(self._context.model_logs_of(desired.endpoint), desired.name)
             actual = self._variants[key] = VariantRuntime(desired, log_file)
         actual.desired, old = desired, actual.route
-        spec, limits = spec_of(self._context, desired.worker), limits_of(self._context, desired)
+        spec, limits = _spec_of(self._context, desired.worker), _limits_of(self._context, desired)
         same = old if old is not None and old.pool.spec == spec else None
         # A pool that could not be started for its own reason has ended: another one is tried.
         has_ended = actual.reason is not None and actual.next_pool is None
@@ -402,7 +404,7 @@ class EndpointReconciler:
             self._cancel(actual)
             if not (is_dead and self.readiness.get(desired.endpoint)):
                 actual.reason = None  # Else the variants that can answer go on alone.
-            pool = make_pool(self._context, desired, actual.log_file)
+            pool = _make_pool(self._context, desired, actual.log_file)
         if actual.start is None:
             self._begin(actual, pool)
         if key[0] not in self._endpoints or is_dead:
@@ -509,3 +511,54 @@ class EndpointReconciler:
         task = asyncio.create_task(pool.stop(drain_s=drain_s))
         self._stopping[task] = pool
         task.add_done_callback(self._stopping.pop)
+
+
+def _make_pool(
+    context: ServerContext, desired: DesiredVariant, log_file: LogFile
+) -> Pool | Pipeline:
+    """Make the pool of a variant."""
+    name, limits = desired.endpoint, _limits_of(context, desired)
+    spec = _spec_of(context, desired.worker)
+    if spec.containers:
+        parts = {
+            host: Pool(name, part, limits, log_file=log_file) for host, part in spec.containers
+        }
+        return Pipeline(name, spec, limits, parts)
+    files = None
+    if spec.many_memory_mb is not None:
+        folder, check = context.models.local_folder, context.reach.check
+        files = FileCache(spec.path, folder, spec.many_disk_mb << 20, check)
+    return Pool(name, spec, limits, log_file=log_file, files=files)
+
+
+def _spec_of(context: ServerContext, worker: WorkerSpec) -> WorkerSpec:
+    """Return what workers are started with here: their files, and what this server trusts."""
+    serving, is_file = context.settings.serving, worker.path and worker.many_memory_mb is None
+    return replace(
+        worker,
+        path=str(context.models.path(worker.path)) if is_file else worker.path,
+        containers=tuple((host, _spec_of(context, part)) for host, part in worker.containers),
+        trust_pickle=worker.trust_pickle and serving.trust_pickle,
+        trust_commands=serving.trust_commands,
+        max_rows=context.max_request_rows,
+    )
+
+
+def _limits_of(context: ServerContext, desired: DesiredVariant) -> Limits:
+    """Return the bounds of a variant's pool."""
+    if (serverless := desired.serverless) is None:
+        return Limits(
+            minimum=desired.instance_count or 1,
+            open_requests=context.max_open_requests,
+            timeout_s=context.settings.serving.timeout_s,
+            start_timeout_s=context.start_timeout_s,
+        )
+    return Limits(
+        minimum=serverless.provisioned_concurrency or 0,
+        maximum=serverless.max_concurrency,
+        idle_s=context.settings.serving.serverless_idle_s,
+        open_requests=serverless.max_concurrency,
+        timeout_s=context.settings.serving.timeout_s,
+        # A request waits for the start of its worker.
+        start_timeout_s=min(context.start_timeout_s, context.settings.serving.timeout_s),
+    )

@@ -5,7 +5,8 @@ Runs in the worker process, the only place where code out of a model file may ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ from driftline.fitted import feature_count, feature_names, takes_texts
 from driftline.lazy_imports import without, without_parts_of_numpy
 from driftline.serving.bodies.predictions import Answer, Value, class_text
 from driftline.serving.bodies.rows import Columns
-from driftline.serving.hosting.answer_width import answer_width
 from driftline.serving.hosting.few_rows import FEW, Arrays, UnusualError, few_rows
 from driftline.serving.hosting.formats.model_format import (
+    BODIES,
     BodyModel,
     Description,
     ModelError,
@@ -28,7 +29,6 @@ from driftline.serving.hosting.formats.model_format import (
 )
 from driftline.serving.hosting.formats.skops import LEFT_OUT
 from driftline.serving.hosting.formats.table import find_model, require_trusted
-from driftline.serving.hosting.multi_model.alike import require_alike
 from driftline.signature import names_among
 
 with without(*LEFT_OUT), without_parts_of_numpy():
@@ -46,6 +46,10 @@ _MOST_PROBABLE = {
 _TIE = 1e-9
 # As many as are told of a column.
 _FEW_CATEGORIES = 100
+# Models that are asked how many values they answer a row: estimators, and readers of files.
+_ONLY_COMPUTE = ("sklearn.", "xgboost.", "driftline.serving.hosting.formats.")
+# Of each value an estimator of its own, which may take columns of any kind.
+_ONE_EACH = {"MultiOutputRegressor", "RegressorChain"}
 
 
 class Predictor:
@@ -345,7 +349,7 @@ def describe(model: Any, signed: SignedModel | None = None) -> Description:  # n
     classes = getattr(model, "classes_", None)
     if classes is not None and len(classes) == 0:  # Of CatBoost's regressors.
         classes = None
-    width = len(classes) if isinstance(classes, list) else answer_width(model)
+    width = len(classes) if isinstance(classes, list) else _answer_width(model)
     if classes is not None and width not in (None, 1):
         raise ModelError(f"the {kind} answers {width} values a row; expected one")
     labels: list[Value] = [] if classes is None else np.asarray(classes).tolist()
@@ -384,3 +388,72 @@ def _shown_classes(description: Description, positive: str | Sequence[str] | Non
         shown = '", "'.join(names)
         raise ModelError(f'positive class "{shown}"; the model knows {", ".join(classes)}')
     return found[:1]
+
+
+def _answer_width(model: Any) -> int | None:  # noqa: ANN401 - foreign object
+    """Return how many values a model answers a row; None where that cannot be known.
+
+    A model that does not say is asked once, with a row of zeros, where that only computes; of a
+    pipeline the last estimator, of a search the best one.
+    """
+    if hasattr(model, "steps"):
+        return _answer_width(model.steps[-1][1])
+    inner = getattr(model, "best_estimator_", getattr(model, "regressor_", None))
+    if inner is not None:
+        return _answer_width(inner)
+    if not type(model).__module__.startswith(_ONLY_COMPUTE):
+        return None
+    if type(model).__name__ in _ONE_EACH:
+        return len(model.estimators_)
+    try:
+        rows: Any = np.zeros((1, model.n_features_in_))
+        names = getattr(model, "feature_names_in_", None)
+        types = getattr(model, "feature_types_", None)
+        if names is not None and types is not None:  # Our readers take columns by their names.
+            blanks = ["" if kind == "string" else 0.0 for kind in types]
+            rows = pd.DataFrame([dict(zip(names, blanks, strict=True))])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = np.asarray(model.predict(rows))
+    except Exception:  # noqa: BLE001 - of code of others; it may take other rows than these
+        return None
+    return None if found.ndim > 2 or found.dtype == object else int(found[0].size)
+
+
+def require_alike(found: Description, expected: Mapping[str, Any]) -> None:
+    """Refuse a model whose columns or answers differ from a Description.
+
+    All models of an endpoint are captured into one table, where one column holds one thing.
+    """
+    theirs = _facts(Description(**expected))
+    for what, (mine, said) in _facts(found).items():
+        value, text = theirs[what]
+        if None not in (mine, value) and mine != value:
+            raise ModelError(
+                f"it differs in {what}: {said}, the endpoint's models {text}; put it below another "
+                "prefix"
+            )
+
+
+def _facts(model: Description) -> dict[str, tuple[object, object]]:
+    """Return what has to be the same, where both models tell, with a text of it."""
+    answers = _listed(model.classes) if model.classes else model.class_type
+    chance = "with" if model.has_probability else "without"
+    takes_bodies, names = model.kind == BODIES, model.feature_names
+    return {
+        "what they take": (
+            takes_bodies, "bodies, by functions of its own" if takes_bodies else "rows of columns"
+        ),
+        "answers": (
+            (model.class_type, *model.classes, model.has_probability),
+            f"{answers} {chance} probabilities",
+        ),
+        "values a row": (model.answer_width, model.answer_width),
+        "kind": (model.kind, model.kind),
+        "columns": (names and set(names), names and _listed(names)),
+        "number of columns": (str(model.feature_count), model.feature_count),
+    }  # fmt: skip
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)[:8])

@@ -57,8 +57,7 @@ from driftline.serving.hosting.frames import (
     respond,
     send_last,
 )
-from driftline.serving.hosting.multi_model.alike import require_alike
-from driftline.serving.hosting.predictor import Predictor, load_model
+from driftline.serving.hosting.predictor import Predictor, load_model, require_alike
 from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.signature import Column, ColumnType, Signature
 

@@ -1,5 +1,7 @@
 """How many values models say they answer a row, against what they answer."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC, SVR
 
 from driftline.serving.hosting.formats.model_format import ModelError
-from driftline.serving.hosting.predictor import describe
+from driftline.serving.hosting.predictor import describe, require_alike
 
 RANDOM = np.random.default_rng(0)
 ROWS = pd.DataFrame({"x": RANDOM.normal(size=30), "word": ["a", "b", "c"] * 10})
@@ -62,3 +64,12 @@ CLASSIFIERS = [RidgeClassifier(), MLPClassifier(max_iter=2), OneVsRestClassifier
 def test_classifiers_of_several_labels_a_row_are_refused(last):
     with pytest.raises(ModelError, match="answers 2 values a row; expected one"):
         describe(words(last).fit(ROWS, (VALUES > 0).astype(int)))
+
+
+def test_models_of_one_endpoint_answer_as_many_values_a_row_as_their_neighbours():
+    numbers = ROWS[["x"]]
+    one, two = (describe(Ridge().fit(numbers, values)) for values in (VALUES[:, 0], VALUES))
+
+    with pytest.raises(ModelError, match="values a row: 2, the endpoint's models 1; put it below"):
+        require_alike(two, asdict(one))
+    require_alike(two, asdict(replace(one, answer_width=None)))  # Nobody knows.
