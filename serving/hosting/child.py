@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,17 +11,23 @@ from types import MappingProxyType
 from typing import Any, BinaryIO, cast
 
 from driftline.errors import InputError, UnavailableError
-from driftline.serving.hosting.command.process import TERM_S, ended
 from driftline.serving.hosting.frames import FrameError, FrameReader, pack
 from driftline.serving.hosting.own_folders import remove_unused_folders
 from driftline.serving.hosting.worker_output import LogFile, OutputReader
-from driftline.serving.hosting.worker_process import STOP_GRACE_S, WorkerProcess, start_worker
+from driftline.serving.hosting.worker_process import (
+    STOP_GRACE_S,
+    WorkerProcess,
+    ended,
+    start_worker,
+)
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
 
 # Of what a worker says before it ends: its model is foreign code.
 _SAID_SIGNS = 300
+# How often it is looked for answers that are late: a timer for each would cost a row a percent.
+_LOOK_S = 0.05
 
 NO_HEADERS: Mapping[str, Any] = MappingProxyType({})
 
@@ -98,10 +103,8 @@ class Child(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = FrameReader()
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        # Until when each is waited for, and who looks when: one timer for all of them.
-        self._ends: dict[int, float] = {}
-        self._look: asyncio.TimerHandle | None = None
-        self._look_s = math.inf
+        self._ends: dict[int, float] = {}  # Until when each is waited for.
+        self._is_looking = False
         self._next = 0
         # Requests without a reply, in the order of their sending; those included for which nobody
         # waits any more.
@@ -213,8 +216,8 @@ class Child(asyncio.Protocol):
         head = {"id": number, "form": form, "answer": answer, "exclusive": exclusive}
         self._unsent.append(pack({**head, **extra_headers}, body))
         self._ends[number] = deadline
-        if deadline < self._look_s:
-            self._look_at(deadline)
+        if not self._is_looking:
+            self._look()
         try:
             return await future
         finally:
@@ -229,9 +232,8 @@ class Child(asyncio.Protocol):
         """End the process at once; every waiting request learns that it is lost."""
         self._why_ended = self._why_ended or why
         if self._transport is not None:
-            # A command's worker then ends what the command has started, and then itself.
             self._transport.abort()
-        if self._process is not None and self._spec.command is None:
+        if self._process is not None:
             self._process.end()
 
     async def stop(self) -> None:
@@ -241,8 +243,7 @@ class Child(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         if self._process is not None:
-            grace_s = STOP_GRACE_S + (0.0 if self._spec.command is None else TERM_S)
-            await asyncio.to_thread(self._process.collect, grace_s)
+            await asyncio.to_thread(self._process.collect, STOP_GRACE_S)
             await asyncio.to_thread(remove_unused_folders)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -264,8 +265,6 @@ class Child(asyncio.Protocol):
         self.gone.set()
         self.when_gone()
         self.changed.set()
-        if self._look is not None:
-            self._look.cancel()
         self._end_load(WorkerLostError("the model's process ended while it loaded the model"))
         oldest = None if self._is_settled else next(iter(self._owed), None)
         for number, future in self._waiting.items():
@@ -305,24 +304,14 @@ class Child(asyncio.Protocol):
             self._ready.set_exception(error)
             self._ready.exception()  # Seen: nobody may be waiting for it any more.
 
-    def _look_at(self, when_s: float) -> None:
-        """Look at a time of the loop whether an answer is late."""
-        if self._look is not None:
-            self._look.cancel()
-        self._look, self._look_s = self._loop.call_at(when_s, self._give_up), when_s
-
-    def _give_up(self) -> None:
-        """Wait no longer for answers that are late, and look again when the next one may be."""
-        now, soonest = self._look_s, math.inf
+    def _look(self) -> None:
+        """Wait no longer for answers that are late, and look again while any is waited for."""
         for number, end in self._ends.items():
-            future = self._waiting[number]
-            if end > now:
-                soonest = min(soonest, end)
-            elif not future.done():
+            if end <= self._loop.time() and not (future := self._waiting[number]).done():
                 future.set_exception(LateError(was_first=number == next(iter(self._waiting))))
-        self._look, self._look_s = None, math.inf
-        if soonest < math.inf:
-            self._look_at(soonest)
+        self._is_looking = bool(self._ends)
+        if self._is_looking:
+            self._loop.call_later(_LOOK_S, self._look)
 
     def _flush(self) -> None:
         assert self._transport is not None

@@ -181,7 +181,7 @@ def main(descriptor: int, spec: WorkerSpec) -> None:
 def _serve(link: socket.socket, spec: WorkerSpec) -> None:
     if spec.command is not None:
         # Most workers never run one.
-        from driftline.serving.hosting.command.proxy import serve_command
+        from driftline.serving.hosting.command import serve_command
 
         serve_command(link, spec)
         return

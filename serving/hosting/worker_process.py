@@ -33,6 +33,7 @@ STOP_GRACE_S = 5.0
 # A killed process ends at once, also on a busy machine; the rest is for the fork server to say so.
 _KILLED_S = 10.0
 _LOOK_S = 0.02
+_SIGNALS = {one.value: f" ({one.name})" for one in signal.Signals}  # Those with a name.
 
 
 class WorkerProcess:
@@ -102,6 +103,14 @@ def start_worker(spec: WorkerSpec, theirs: socket.socket) -> tuple[WorkerProcess
         raise
     finally:
         os.close(writing)
+
+
+def ended(code: int | None) -> str:
+    """Return how a process ended, by its exit code as `subprocess` says it."""
+    if code is None or code >= 0:
+        return "ended" if code is None else f"ended with exit code {code}"
+    why = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
+    return f"was ended by signal {-code}{_SIGNALS.get(-code, '')}{why}"
 
 
 def _variables() -> dict[str, str]:

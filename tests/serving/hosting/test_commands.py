@@ -21,7 +21,7 @@ from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.worker_output import LogFile, read_lines
 from driftline.serving.resources.worker_spec import WorkerSpec
 
-PROGRAM = Path(__file__).parents[3] / "fixtures" / "serving" / "container.py"
+PROGRAM = Path(__file__).parents[2] / "fixtures" / "serving" / "container.py"
 
 
 @pytest.fixture
@@ -167,9 +167,9 @@ def test_nothing_is_left_of_it_when_the_server_is_killed(launch, tmp_path, until
     ("changes", "sentence"),
     [
         ({"is_trusted": False}, r'model "flights" is a command.*trust_commands = true'),
-        ({"command": ("no-such-program",)}, r'"no-such-program" cannot be started \(No such file'),
-        ({"command": ("./container.py",)}, r"cannot be started \(Permission denied\)"),
-        ({"command": ("a\0b",)}, r"cannot be started \(embedded null"),
+        ({"command": ("no-such-program",)}, r'"no-such-program" cannot be started'),
+        ({"command": ("./container.py",)}, r'"./container.py" cannot be started'),
+        ({"command": ("a\0b",)}, r"embedded null"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_a_sentence(changes, sentence, launch):
@@ -211,10 +211,10 @@ def test_one_that_answers_no_pings_is_replaced(launch, tmp_path):
     script = (
         "import json, socket, sys\n"
         "from driftline.serving.resources.worker_spec import WorkerSpec\n"
-        "from driftline.serving.hosting.command import proxy\n"
-        "proxy.PING_EVERY_S = 0.1\n"
+        "from driftline.serving.hosting import command\n"
+        "command.PING_EVERY_S = 0.1\n"
         "spec = WorkerSpec(**json.loads(sys.argv[2]))\n"
-        "proxy.serve_command(socket.socket(fileno=int(sys.argv[1])), spec)\n"
+        "command.serve_command(socket.socket(fileno=int(sys.argv[1])), spec)\n"
     )
     ours, theirs = socket.socketpair()
     argv = [sys.executable, "-c", script, str(theirs.fileno()), json.dumps(asdict(launch()))]

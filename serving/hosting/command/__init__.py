@@ -1,1 +1,0 @@
-"""Models that are commands: run and asked by the container contract of SageMaker."""
