@@ -55,8 +55,6 @@ DRAIN_S = 25.0
 # Of the time that a request may take: a worker that was silent for this share of it is stuck. The
 # rest may have passed before it was asked.
 STUCK_SHARE = 0.8
-# Of many models: each may take this share, so that another worker can answer what waits behind it.
-_MODEL_SHARE = 0.9
 
 # A model is refused after so many losses of workers in a row, for so long.
 _LOSSES, QUARANTINE_S = 3, 60.0
@@ -79,9 +77,10 @@ class NoWorkerError(WorkerLostError):
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """The place of one worker that always runs."""
+    """The place of one worker."""
 
-    number: int
+    number: int  # Of those that always run, in the order of their making; -1: it ends when idle.
+    ready: asyncio.Future[None]  # Its first worker runs, or cannot be started.
     child: Child | None = None
     has_failed: bool = False  # Its worker could not be started, for a reason that will not pass.
 
@@ -108,9 +107,7 @@ class Pool(Gate):
         """Why a worker does not run."""
         self._children: list[Child] = []
         self._any_ready = asyncio.Event()
-        # Those of ``limits.minimum``, in the order of their making, and those that still leave.
-        self._keepers: dict[asyncio.Task[None], _Slot] = {}
-        self._others: set[asyncio.Task[None]] = set()
+        self._slots: dict[asyncio.Task[None], _Slot] = {}
         self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self._log_file = log_file
         self._files = files
@@ -153,9 +150,10 @@ class Pool(Gate):
         self._has_ended = False
         try:
             if self.limits.minimum:
-                first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self._fill(first)
-                await first
+                self._fill()
+                ready = [slot.ready for slot in self._slots.values()]
+                done, _ = await asyncio.wait(ready, return_when=asyncio.FIRST_COMPLETED)
+                done.pop().result()
             else:
                 await describe_model(self.spec, timeout_s=self.limits.start_timeout_s)
         except BaseException:
@@ -172,39 +170,47 @@ class Pool(Gate):
         if limits.maximum != self.limits.maximum:
             self._turns = asyncio.Semaphore(max(1, limits.maximum))
         self.limits = limits
-        if not (self._is_started or self._keepers):
+        if not (self._is_started or self._slots):
             return  # ``start`` will see to it.
-        for task, slot in list(self._keepers.items())[limits.minimum :]:
-            del self._keepers[task]
-            self._note(task)
-            if slot.child is None:
-                task.cancel()
-            else:
-                slot.child.let_go()
+        for task, slot in self._slots.items():
+            if slot.number >= limits.minimum:
+                slot.number = -1
+                if slot.child is None:
+                    task.cancel()
+                else:
+                    slot.child.let_go()
         self._fill()
 
-    def _fill(self, first: asyncio.Future[None] | None = None) -> None:
-        """Start workers to meet the limits; ``first`` is told of the first that runs."""
-        for number in range(len(self._keepers), self.limits.minimum):
-            slot = _Slot(number)
-            self._keepers[asyncio.create_task(self._keep(slot, first))] = slot
+    def _fill(self) -> None:
+        """Start the workers that are missing of those that always run."""
+        there = {slot.number for slot in self._slots.values()}
+        for number in range(self.limits.minimum):
+            if number not in there:
+                self._add(number)
 
-    def _note(self, task: asyncio.Task[None]) -> None:
-        """Keep a task that runs one of the other workers until it ends."""
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
+    def _add(self, number: int) -> _Slot:
+        slot = _Slot(number, asyncio.get_running_loop().create_future())
+        task = asyncio.create_task(self._run(slot))
+        self._slots[task] = slot
+
+        def end(task: asyncio.Task[None]) -> None:
+            del self._slots[task]
+            if not slot.ready.done():
+                slot.ready.set_exception(NoWorkerError(f"{self._title} is being stopped"))
+            if not slot.ready.cancelled():
+                slot.ready.exception()  # Seen: nobody may be waiting for it.
+
+        task.add_done_callback(end)
+        return slot
 
     async def stop(self, *, drain_s: float = 0.0) -> None:
         """Stop all workers; first wait up to ``drain_s`` for requests that are open or coming."""
         await self._drain(drain_s)
         self._is_started = False
-        tasks = [*self._keepers, *self._others]
+        tasks = [*self._slots]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # Of tasks that were cancelled before their first step.
-        await asyncio.gather(*(child.stop() for child in self._children))
-        self._keepers = {}
         if self._files is not None:
             await self._files.close()
 
@@ -264,31 +270,28 @@ class Pool(Gate):
                     f"again for {QUARANTINE_S:.0f} s; put a mended one below the prefix, under a "
                     "new name"
                 ))  # fmt: skip
-            child = self._chosen(model)
-            if child is None:
-                child = await self._next_ready(deadline)
-                if self.limits.is_elastic:
-                    took_s = asyncio.get_running_loop().time() - now_s
-                    # None of the request's time: a worker is ended when that is over.
-                    setup_s, deadline = setup_s + took_s, deadline + took_s
-            is_shared = model is not None and attempt == 0
-            until = deadline - (1 - _MODEL_SHARE) * limit_s if is_shared else deadline
+            child, took_s = await self._child(model, deadline)
+            # None of the request's time: a worker is ended when that is over.
+            setup_s, deadline = setup_s + took_s, deadline + took_s
             try:
                 reply = await child.ask(
-                    form, answer, body, until, exclusive=attempt > 0, extra_headers=headers
+                    form, answer, body, deadline, exclusive=attempt > 0, extra_headers=headers
                 )
             except LateError as late:
                 # Behind an older request it has not been silent over this one, whatever its limit.
                 if late.was_first and self._end_if_stuck(child, limit_s):
                     self._count_loss(model)
-                if late.was_first or not is_shared:
+                if late.was_first or model is None or attempt > 0:
                     raise
-                attempt += 1  # What it waited behind has all of its time; this one has the rest.
+                # Another model has had this one's time.
+                attempt, deadline = 1, asyncio.get_running_loop().time() + limit_s
             except WorkerLostError as error:
                 if error.was_first:
                     self._count_loss(model)
                     if attempt > 0:
                         break
+                else:
+                    deadline = max(deadline, asyncio.get_running_loop().time() + limit_s)
                 attempt += not error.is_settled
             else:
                 if model is not None:
@@ -323,17 +326,19 @@ class Pool(Gate):
         by_hash = sorted(children, key=lambda child: hash_of(f"{child.number} {model}".encode()))
         return next(child for child in by_hash if child.waiting_count <= most)
 
-    async def _next_ready(self, deadline: float) -> Child:
-        """Wait for a worker while none runs, until the deadline at most, unless none will ever.
+    async def _child(self, model: str | None, deadline: float) -> tuple[Child, float]:
+        """Return the worker to ask, and the seconds that its start took in an elastic pool."""
+        if (child := self._chosen(model)) is not None:
+            return child, 0.0
+        if not self.limits.is_elastic:
+            return await self._next_ready(deadline), 0.0
+        began_s = asyncio.get_running_loop().time()
+        return await self._started(), asyncio.get_running_loop().time() - began_s
 
-        An elastic pool starts one, however long that takes.
-        """
-        if self.limits.is_elastic:
-            return await self._start_one()
-        # Right after the server has started nobody keeps any yet.
-        have_failed = self._keepers and all(
-            keeper.done() or slot.has_failed for keeper, slot in self._keepers.items()
-        )
+    async def _next_ready(self, deadline: float) -> Child:
+        """Wait for a worker while none runs, until the deadline at most, unless none will ever."""
+        # Right after the server has started there are no slots yet.
+        have_failed = self._slots and all(slot.has_failed for slot in self._slots.values())
         if self._has_ended or have_failed:
             problem = self.problem or "it was stopped"
             raise NoWorkerError(f"{self._title} cannot be served ({problem})")
@@ -347,22 +352,19 @@ class Pool(Gate):
         why = f" ({self.problem})" if self.problem else ""
         raise NoWorkerError(f"{self._title} has no running worker{why}")
 
-    async def _start_one(self) -> Child:
-        """Start a worker beyond the minimum."""
-        try:
-            child = await self._loaded()
-        except (DriftlineError, OSError) as error:
-            self.problem = str(error)
-            log.error("endpoint=%s event=not-started error=%s", self.name, error)
-            raise NoWorkerError(f"{self._title} could not start a worker ({error})") from error
-        if self._has_ended:
-            await child.stop()
-            raise NoWorkerError(f"{self._title} is being stopped")
-        self._admit(child, -1)
-        self._note(asyncio.create_task(self._while_used(child)))
+    async def _started(self) -> Child:
+        """Start workers beyond the minimum until one is idle."""
+        while (child := self._chosen()) is None:  # Another request may have taken the new one.
+            if self._has_ended:
+                raise NoWorkerError(f"{self._title} is being stopped")
+            try:
+                await self._add(-1).ready
+            except (DriftlineError, OSError) as error:
+                text = f"{self._title} could not start a worker ({error})"
+                raise NoWorkerError(text) from error
         return child
 
-    async def _while_used(self, child: Child) -> None:
+    async def _until_idle(self, child: Child) -> None:
         """Let a worker go when it was idle for long enough."""
         loop, left_s = asyncio.get_running_loop(), self.limits.idle_s
         while left_s > 0 and not child.gone.is_set():
@@ -373,7 +375,6 @@ class Pool(Gate):
             left_s = idle_s if child.waiting_count else child.last_heard + idle_s - loop.time()
         if not child.gone.is_set():
             child.let_go()
-        await self._attend(child)
 
     def _end_if_stuck(self, child: Child, limit_s: float) -> bool:
         """End a worker that was silent as long as a request may take; a slow queue is no reason."""
@@ -385,11 +386,8 @@ class Pool(Gate):
         child.kill(f"the worker did not answer within {limit_s:g} s and was ended")
         return True
 
-    async def _keep(self, slot: _Slot, first: asyncio.Future[None] | None = None) -> None:
-        """Keep one worker running until it is to leave; start it again with growing pauses.
-
-        ``first``: who starts the pool waits for it, until a worker runs or none can.
-        """
+    async def _run(self, slot: _Slot) -> None:
+        """Run a worker; where one always runs, start it again with growing pauses."""
         loop = asyncio.get_running_loop()
         short_lives = 0
         while True:
@@ -398,12 +396,15 @@ class Pool(Gate):
                 await asyncio.sleep(min(FIRST_PAUSE_S * 2.0**short_lives, LONGEST_PAUSE_S))
             started, was_sound = loop.time(), False
             try:
-                slot.child = child = await self._loaded()
+                slot.child = child = await Child.start(
+                    self.spec, timeout_s=self.limits.start_timeout_s, log_file=self._log_file
+                )
                 slot.has_failed = False
-                if first is not None and not first.done():
-                    first.set_result(None)
                 self._admit(child, slot.number)
-                if await self._attend(child):
+                if not slot.ready.done():
+                    slot.ready.set_result(None)
+                await self._attend(child, slot)
+                if slot.number < 0:
                     return
                 # What answers others may be ended by one request again and again: no crash loop.
                 was_sound = child.has_answered
@@ -414,19 +415,14 @@ class Pool(Gate):
                 log.error(text, self.name, slot.number, error, exc_info=is_ours)
                 slot.has_failed = is_ours or isinstance(error, LoadError)
                 # Final for who would wait for it for ever; later the disk may have been full.
-                if slot.has_failed and first is not None and not first.done():
-                    first.set_exception(error)
+                if slot.number < 0 or (slot.has_failed and not self._is_started):
+                    if not slot.ready.done():
+                        slot.ready.set_exception(error)
                     return
             finally:
                 slot.child = None
             was_short = not was_sound and loop.time() - started < STABLE_AFTER_S
             short_lives = short_lives + 1 if was_short else 0
-
-    async def _loaded(self) -> Child:
-        """Return a process that has the model."""
-        return await Child.start(
-            self.spec, timeout_s=self.limits.start_timeout_s, log_file=self._log_file
-        )
 
     def _admit(self, child: Child, number: int) -> None:
         """Let a worker that has loaded the model answer from now on."""
@@ -438,9 +434,11 @@ class Pool(Gate):
             self._children = [*self._children, child]
             self._any_ready.set()
 
-    async def _attend(self, child: Child) -> bool:
-        """Wait until an admitted worker is gone, or has answered and leaves: True."""
+    async def _attend(self, child: Child, slot: _Slot) -> None:
+        """Wait until an admitted worker is gone, or has answered and leaves."""
         try:
+            if slot.number < 0:
+                await self._until_idle(child)
             await child.changed.wait()
         finally:
             self._forget(child)
@@ -452,7 +450,6 @@ class Pool(Gate):
         else:
             log.warning("endpoint=%s worker=%d event=ended", self.name, child.process_id)
             await child.report_lost(child.ending)
-        return child.is_leaving
 
     def _forget(self, child: Child) -> None:
         self._children = [other for other in self._children if other is not child]
