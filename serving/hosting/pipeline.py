@@ -57,12 +57,7 @@ class Pipeline(Gate):
     async def start(self) -> None:
         """Start all containers and return when each has a worker."""
         try:
-            async with asyncio.TaskGroup() as starts:
-                for hostname, pool in self.parts.items():
-                    starts.create_task(_start(hostname, pool))
-        except BaseExceptionGroup as errors:
-            await self.stop()
-            raise errors.exceptions[0] from None
+            await asyncio.gather(*(_start(name, pool) for name, pool in self.parts.items()))
         except BaseException:
             await self.stop()
             raise

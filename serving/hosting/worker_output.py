@@ -11,7 +11,6 @@ reads its output, so the last words of a dying worker are read, too.
 
 from __future__ import annotations
 
-import fcntl
 import heapq
 import json
 import logging
@@ -21,7 +20,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -66,7 +65,7 @@ class LogLine:
 class LogFile:
     """The file of a variant, or of a model that is tried; ``folder`` is made with its first line.
 
-    Several servers of one machine may write to it.
+    Several servers of one machine may write to it; each line comes whole.
     """
 
     def __init__(
@@ -85,14 +84,13 @@ class LogFile:
             if self._is_removed:
                 return
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(self._folder):
-                text = "".join(self._line(worker, one, container) for one in messages).encode()
-                with suppress(FileNotFoundError):
-                    if self.path.stat().st_size + len(text) > LARGEST_BYTES:
-                        self.path.replace(f"{self.path}{_OLDER}")
-                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-                with os.fdopen(os.open(self.path, flags, 0o600), "wb") as file:
-                    file.write(text)
+            text = "".join(self._line(worker, one, container) for one in messages).encode()
+            with suppress(FileNotFoundError):
+                if self.path.stat().st_size + len(text) > LARGEST_BYTES:
+                    self.path.replace(f"{self.path}{_OLDER}")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            with os.fdopen(os.open(self.path, flags, 0o600), "wb", buffering=0) as file:
+                file.write(text)
 
     def lose(self, worker: int, how: str, container: str = "") -> None:
         """Count a worker that is lost, and add how it ended to its lines."""
@@ -209,13 +207,14 @@ def remove_unused(folder: Path, wanted: Collection[str]) -> None:
 
 def _lines(path: Path, since: datetime | None) -> Iterator[LogLine]:
     """Return the lines of a file and of the one before it, the newest first."""
-    files: list[BinaryIO] = []
-    with suppress(FileNotFoundError), _locked(path.parent):  # It becomes no older one meanwhile.
+    with ExitStack() as files:  # Both are opened first: one may become the other meanwhile.
+        opened = []
         for place in (path, Path(f"{path}{_OLDER}")):
             with suppress(FileNotFoundError):
-                files.append(place.open("rb"))
-    try:
-        for file in files:
+                opened.append(files.enter_context(place.open("rb")))
+        if opened and os.path.sameopenfile(opened[0].fileno(), opened[-1].fileno()):
+            opened = opened[:1]
+        for file in opened:
             for text in reversed(file.read().split(b"\n")):
                 line = _parsed(text, path.name)
                 if line is None:  # Cut by a full disk.
@@ -223,9 +222,6 @@ def _lines(path: Path, since: datetime | None) -> Iterator[LogLine]:
                 if since is not None and line.time < since:
                     return
                 yield line
-    finally:
-        for file in files:
-            file.close()
 
 
 def _parsed(text: bytes, name: str) -> LogLine | None:
@@ -235,17 +231,6 @@ def _parsed(text: bytes, name: str) -> LogLine | None:
         return LogLine(file=name, **found)
     except (ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other servers of this machine from writing to a folder."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _shown(line: bytes) -> str:

@@ -12,7 +12,6 @@ import errno
 import os
 import shutil
 import stat
-import threading
 import time
 import uuid
 from collections import OrderedDict
@@ -27,7 +26,7 @@ import pyarrow as pa
 
 from driftline.errors import InputError, NotFoundError, UnavailableError
 from driftline.formats.location import Location, locate
-from driftline.serving.hosting.own_folders import new_folder, remove_folder, remove_unused_folders
+from driftline.serving.hosting.own_folders import new_folder, remove_folder
 from driftline.storage import is_remote, open_uri, storage_error
 
 COPIES = "multi-model-cache"
@@ -64,9 +63,8 @@ class FileCache:
         self._disk_bytes, self._check = disk_bytes, check
         self._remote: Location | None = locate(prefix) if is_remote(prefix) else None
         self._source = Path(prefix if self._remote else open_uri(prefix)[1])
-        self._parent = folder / COPIES
-        self._folder: tuple[Path, int] | None = None  # With the lock that keeps it.
-        self._beginning = threading.Lock()
+        (folder / COPIES).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder, self._lock = new_folder(folder / COPIES)
         self._copies: OrderedDict[str, ModelCopy] = OrderedDict()  # The last used is the last.
         self._running: dict[str, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
@@ -86,7 +84,14 @@ class FileCache:
         async with asyncio.timeout_at(deadline):
             await self._look(name)
             while (copy := self._copies.get(name)) is None:  # Again, where it had to go at once.
-                download_s = await self._fetched(name)
+                began_s, is_first = time.perf_counter(), name not in self._running
+                if is_first:
+                    task = self._running[name] = asyncio.create_task(self._fetch(name))
+                    task.add_done_callback(lambda _: self._running.pop(name))
+                # Who stops waiting does not stop it: the next one finds it.
+                await asyncio.shield(self._running[name])
+                if is_first:
+                    download_s = time.perf_counter() - began_s
         self._copies.move_to_end(name)
         copy.users += 1
         try:
@@ -108,9 +113,7 @@ class FileCache:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.to_thread(self._threads.shutdown)
-        folder, self._folder = self._folder, None
-        if folder is not None:
-            await asyncio.to_thread(remove_folder, *folder)
+        await asyncio.to_thread(remove_folder, self._folder, self._lock)
 
     def _remove(self, copy: ModelCopy) -> asyncio.Future[None]:
         self.used_bytes -= copy.size
@@ -130,17 +133,6 @@ class FileCache:
             self.drop(name)
         except (TimeoutError, UnavailableError):  # The bucket is away.
             return
-
-    async def _fetched(self, name: str) -> float | None:
-        """Wait for a copy; who stops waiting does not stop it: the next one finds it."""
-        if (task := self._running.get(name)) is not None:
-            await asyncio.shield(task)
-            return None
-        began_s = time.perf_counter()
-        task = self._running[name] = asyncio.create_task(self._fetch(name))
-        task.add_done_callback(lambda _: self._running.pop(name))
-        await asyncio.shield(task)
-        return time.perf_counter() - began_s
 
     async def _fetch(self, name: str) -> None:
         size = await self._in_thread(name, self._size, name)
@@ -189,11 +181,8 @@ class FileCache:
         return size
 
     def _copy(self, name: str, size: int) -> Path:
-        with self._beginning:
-            if self._folder is None:
-                self._folder = _begin(self._parent)
         # A folder of its own: the same name may still be used from another one.
-        target = self._folder[0] / uuid.uuid4().hex
+        target = self._folder / uuid.uuid4().hex
         target.mkdir()
         path = target / Path(name).name
         left = size + 1  # So that a file that grows is noticed.
@@ -228,14 +217,6 @@ class FileCache:
         except OSError as error:
             raise storage_error(place.shown, error) from error
         return found, found.size()
-
-
-def _begin(parent: Path) -> tuple[Path, int]:
-    """Create a folder for copies, and remove those of servers that were killed."""
-    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = new_folder(parent)
-    remove_unused_folders(parent)
-    return folder
 
 
 def _open_inside(folder: Path, name: str) -> BinaryIO:
