@@ -43,6 +43,7 @@ from driftline.serving.resources.endpoints import (
     needed_models,
     running_endpoint,
 )
+from driftline.serving.resources.variant_overrides import overridden
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,8 @@ class Declared:
         running = [running_endpoint(row) for row in rows if row.made]
         foreign = frozenset(one.name.casefold() for one in running if not variants_of(one.spec))
         waiting = frozenset(row.name.casefold() for row in rows if not row.made)
-        return cls(list_desired(running), foreign, waiting, changes)
+        variants = overridden(connection, running, list_desired(running))
+        return cls(variants, foreign, waiting, changes)
 
 
 Key = tuple[str, str]  # Of a variant: endpoint and name, without case.

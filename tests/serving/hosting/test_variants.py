@@ -5,7 +5,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ from driftline.capture.tap.target import CaptureTarget
 from driftline.serving.hosting.admission import Limits
 from driftline.serving.hosting.pool import Pool
 from driftline.serving.hosting.routing import Route, ServedEndpoint
+from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import DesiredVariant
+from driftline.serving.resources.variant_overrides import override
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 ROW = "UA,EWR,1400,39.02"
@@ -92,20 +93,6 @@ def test_a_variant_of_weight_0_is_never_drawn_and_there_is_always_one(
     chosen = served(*weights).by_weight(draw)
 
     assert chosen.desired.weight > 0
-
-
-@pytest.mark.parametrize("weights", [(9, 1), (1, 0, 2, 5), (0.5, 0.25, 1e-3), (1e300, 3e300)])
-def test_shares_are_the_weights_by_their_sum(weights: tuple[float, ...]) -> None:
-    endpoint, random = served(*weights), np.random.default_rng(11)
-    drawn = Counter(endpoint.by_weight(one).desired.name for one in random.random(20_000))
-    shares = np.array(weights) / max(weights)
-    expected = 20_000 * shares / shares.sum()
-    is_drawn = shares > 0
-    found = np.array([drawn[str(number)] for number in range(len(weights))])
-
-    # scipy's chi-squared test; with this seed it cannot fail by chance.
-    assert stats.chisquare(found[is_drawn], expected[is_drawn]).pvalue > 1e-3
-    assert not found[~is_drawn].any()
 
 
 def test_requests_are_dealt_by_weight_and_captured_as_what_answered(
@@ -197,6 +184,27 @@ def test_new_weights_and_counts_cost_no_request_and_restart_nobody(
     assert set(server.worker_ids()) == set(before)
 
 
+def test_what_was_changed_of_a_variant_holds_until_the_endpoint_is_applied_again(
+    server: Any, put: Any, until: Any
+) -> None:
+    put(variant("blue", 1), variant("green", 1))
+    with server.engine.begin() as connection:
+        endpoint = store.get(connection, "Endpoint", "flights")
+        override(connection, endpoint, "Blue", reason="too busy", instance_count=2)
+        override(connection, endpoint, "blue", reason="moved", weight=0, instance_count=3)
+
+    def state() -> list[tuple[str, float, int]]:
+        found = server.client.get("/api/v1/endpoints/flights").json()["status"]["variants"]
+        return [(one["name"], one["share"], one["instance_count"]) for one in found]
+
+    until(lambda: state() == [("blue", 0.0, 3), ("green", 1.0, 1)])
+    assert {server.invoke("flights", ROW).headers[HEADER] for _ in range(20)} == {"green"}
+
+    put(variant("blue", 3), variant("green", 1))
+
+    until(lambda: state() == [("blue", 0.75, 1), ("green", 0.25, 1)])
+
+
 def test_a_request_whose_body_is_late_is_answered_by_the_variant_that_it_began_with(
     server: Any, put: Any, until: Any
 ) -> None:
@@ -241,6 +249,9 @@ def test_variants_that_exclude_each_other_are_refused_and_nothing_changes(
 
     assert "stands twice" in refused(variant("blue"), variant("BLUE", model_name="green"))
     assert "does not exist" in refused(variant("blue"), variant("pink"))
+    mistyped = declare("Monitor", "of-red", endpoint="flights", baseline="flights", variant="red")
+    said = server.error_of(server.apply(mistyped))["message"]
+    assert 'spec.variant "red"; endpoint "flights" has blue' in said
     assert 'variant "number"' in refused(variant("blue"), variant("number"))
     assert "answer other" in refused(
         variant("number"), variant("words"), baseline=None, signature=None
@@ -248,61 +259,3 @@ def test_variants_that_exclude_each_other_are_refused_and_nothing_changes(
     assert server.client.get("/api/v1/endpoints/flights").json()["spec"] == known
     deleted = server.client.delete("/api/v1/models/blue")
     assert deleted.status_code == 409
-
-
-def test_a_monitor_of_one_variant_judges_what_that_one_answered(
-    start: Any, trained: Any, declare: Any, tmp_path: Path
-) -> None:
-    day = datetime(2026, 1, 14, tzinfo=UTC)
-    window = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
-    rows = trained.inputs.head(400).dropna()
-    odd = rows.assign(carrier="ZZ")
-    with start(tmp_path, trust_pickle=True) as server:
-        model, baseline, _ = trained.flights()
-        variants = [variant(name, model_name="flights") for name in ("blue", "green")]
-        endpoint = {
-            "production_variants": variants, "baseline": "flights", "trust_event_time": True,
-        }  # fmt: skip
-        watched = [
-            declare("Monitor", f"of-{one}", endpoint="flights", baseline="flights", variant=one)
-            for one in ("blue", "green")
-        ]
-        applied = server.apply(
-            model, baseline, declare("Endpoint", "flights", **endpoint), *watched
-        )
-        for name, sent in (("blue", rows), ("green", odd)):
-            answer = server.invoke(
-                "flights",
-                sent.to_csv(header=False, index=False),
-                x_driftline_event_time=(day + timedelta(hours=7)).isoformat(),
-                x_amzn_sagemaker_target_variant=name,
-            )
-            assert answer.status_code == 200, answer.text
-        server.sink_all()
-
-        ran = {
-            name: server.client.post(f"/api/v1/monitors/of-{name}/run", json=window).json()
-            for name in ("blue", "green")
-        }
-        blamed = server.client.get(
-            f"/api/v1/executions/{ran['green']['id']}/violations/rows?violation=0"
-        )
-        mistyped = server.apply(
-            declare("Monitor", "of-red", endpoint="flights", baseline="flights", variant="red")
-        )
-        gone = server.apply(
-            declare("Endpoint", "flights", **{**endpoint, "production_variants": variants[:1]})
-        )
-
-    assert applied.status_code == 200, applied.text
-    assert ran["blue"]["status"] == "Completed"
-    assert ran["blue"]["row_count"] == len(rows)
-    assert ran["green"]["status"] == "CompletedWithViolations"
-    assert ran["green"]["row_count"] == len(odd)
-    assert "ZZ" in ran["green"]["cause"]
-    assert len(blamed.text.splitlines()) == 1 + len(odd)
-    assert (
-        'spec.variant "red"; endpoint "flights" has blue, green'
-        in server.error_of(mistyped)["message"]
-    )
-    assert gone.status_code == 200  # Its monitor finds no rows from now on.
