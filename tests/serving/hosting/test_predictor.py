@@ -32,23 +32,6 @@ def test_a_pipeline_answers_as_the_model_itself_does(trained):
     np.testing.assert_allclose([one for (one,) in answer.probabilities], expected, rtol=1e-12)
 
 
-def test_columns_may_come_in_another_order_than_the_model_was_fitted_with(trained):
-    predictor = load_predictor(trained.file, trust_pickle=False)
-    columns = columns_of(trained.frame.head(5))
-    turned = dict(reversed(columns.items()))
-
-    assert predictor.predict(turned) == predictor.predict(columns)
-
-
-def test_a_model_says_what_it_takes_and_answers(trained):
-    found = load_predictor(trained.file, trust_pickle=False).description
-
-    assert found.feature_names == ("carrier", "origin", "distance", "temp")
-    assert found.classes == ("0", "1")
-    assert found.class_type == "int64"
-    assert found.has_probability
-
-
 @pytest.mark.parametrize(
     ("held", "sentence"),
     [

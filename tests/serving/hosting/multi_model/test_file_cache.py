@@ -1,7 +1,6 @@
 """Copies of models on this machine's disk, within a bound."""
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -118,26 +117,6 @@ def test_a_link_out_of_reach_is_refused_as_any_link_and_without_the_servers_path
     assert str(refused.value) == (
         'model "zero.skops": "zero.skops" is a link; expected files and folders'
     )
-
-
-def test_links_pipes_and_folders_are_no_models(models: Path, tmp_path: Path) -> None:
-    (models / "link.skops").symlink_to(models / "a.skops")
-    (models / "inner").mkdir()
-    (models / "linked").symlink_to(models / "inner")
-    os.mkfifo(models / "pipe.skops")
-
-    async def work(files: FileCache) -> None:
-        for name, error in (
-            ("link.skops", InputError), ("linked/a.skops", InputError), ("inner", NotFoundError),
-            ("pipe.skops", NotFoundError), ("e.skops", NotFoundError), ("a.skops/b", NotFoundError),
-        ):  # fmt: skip
-            with pytest.raises(error) as refused:
-                async with files.copy(name):
-                    pass
-            assert str(models) not in str(refused.value)
-        assert files.used_bytes == 0
-
-    using(models, tmp_path, work)
 
 
 @pytest.mark.s3

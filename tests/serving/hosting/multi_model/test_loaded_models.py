@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.serving.hosting.frames import FrameReader
-from driftline.serving.hosting.multi_model.models import LoadedModels, Models, TooLargeError
+from driftline.serving.hosting.multi_model.models import LoadedModels, Models
 from driftline.serving.hosting.worker import Memory
 from driftline.serving.resources.worker_spec import WorkerSpec
 
@@ -21,27 +21,6 @@ def load(loaded: LoadedModels, name: str, size: int = SIZE) -> int:
     times = loaded.make_room(size * 2 // 3)
     loaded.put(name, object(), size * 2 // 3)  # type: ignore[arg-type]
     return len(times)
-
-
-def test_the_model_used_longest_ago_goes_first() -> None:
-    loaded = LoadedModels(3 * SIZE)
-    for name in "abc":
-        assert load(loaded, name) == 0
-    loaded.use("a")
-
-    assert load(loaded, "d") == 1
-    assert loaded.use("b") is None
-    assert None not in [loaded.use(name) for name in "acd"]
-
-
-def test_nothing_is_unloaded_for_a_model_that_never_fits() -> None:
-    loaded = LoadedModels(2 * SIZE)
-    load(loaded, "a")
-
-    with pytest.raises(TooLargeError, match="memory_limit_mb"):
-        loaded.make_room(2 * SIZE)
-
-    assert loaded.use("a") is not None
 
 
 class TooMuch:
