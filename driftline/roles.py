@@ -161,32 +161,6 @@ class Facet:
         """The facet as its rows are counted, which other groups of it share."""
         return replace(self, values=(), also=tuple(part.counted for part in self.also))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "column": self.column,
-            "values": self.values,
-            "threshold": self.threshold,
-            "intervals": [
-                [None if math.isinf(end) else end for end in ends] for ends in self.intervals
-            ],
-            "also": [part.to_dict() for part in self.also],
-        }
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Facet:
-        """Read what to_dict gave."""
-        return cls(
-            found["column"],
-            tuple(found["values"]),
-            found["threshold"],
-            tuple(
-                (-math.inf if low is None else low, math.inf if high is None else high)
-                for low, high in found["intervals"]
-            ),
-            tuple(cls.from_dict(one) for one in found["also"]),
-        )
-
     @property
     def shown(self) -> str:
         """The group in words: ``Female``, ``UK, FR``, ``above 40``."""
@@ -394,19 +368,17 @@ class Roles:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         found = {one.name: getattr(self, one.name) for one in fields(self)}
-        found["facets"] = [one.to_dict() for one in self.facets]
-        return found
+        return found | {"facets": [str(one) for one in self.facets]}
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Roles:
         """Read what to_dict gave."""
         plain: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in found.items()
+            name: tuple(one) if isinstance(one, list) else one for name, one in found.items()
         }
-        facets = tuple(Facet.from_dict(one) for one in found["facets"])
         quantiles = tuple((level, name) for level, name in found["quantiles"])
-        return cls(**{**plain, "facets": facets, "quantiles": quantiles})
+        facets = tuple(Facet.parse(one) for one in found["facets"])
+        return cls(**plain | {"facets": facets, "quantiles": quantiles})
 
 
 def _names(role: str, given: Any) -> tuple[str, ...]:  # noqa: ANN401 - a text, texts or nothing

@@ -1,6 +1,5 @@
 """Roles: what people write, read once and handed on as one value."""
 
-import json
 from dataclasses import replace
 from math import inf
 
@@ -39,7 +38,6 @@ from driftline.roles import Facet, Roles
 def test_a_facet_is_a_column_and_the_values_of_its_group(text, facet):
     assert Facet.parse(text) == facet
     assert Facet.parse(str(facet)) == facet
-    assert Facet.from_dict(json.loads(json.dumps(facet.to_dict()))) == facet
 
 
 NAMES = st.text(min_size=1) | st.text('"=<>&,[)( 3a', min_size=1)
@@ -77,7 +75,7 @@ def test_a_facet_without_column_or_value_is_refused_with_the_form(text):
     label=st.none() | st.text(min_size=1),
     probability=st.lists(st.text(min_size=1), max_size=3),
     threshold=st.floats(0, 1),
-    values=st.lists(st.text(min_size=1), max_size=3),
+    values=st.lists(st.text(min_size=1), max_size=3, unique=True),
 )
 def test_roles_survive_being_stored(label, probability, threshold, values):
     roles = Roles(

@@ -75,7 +75,7 @@ def cells_name(plan: Plan, facet: Facet) -> str:
     """Return the name of a facet's cells, so that other cells are never added to it."""
     roles = plan.roles
     parts = (
-        facet.to_dict(), plan.reference[facet].values, roles.label, roles.prediction,
+        str(facet), plan.reference[facet].values, roles.label, roles.prediction,
         roles.probability, roles.positives, roles.problem, roles.positive_above,
     )  # fmt: skip
     text = json.dumps(parts, ensure_ascii=False)
