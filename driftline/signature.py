@@ -9,11 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from driftline.errors import InputError
+from driftline.validation import told
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 ColumnType = Literal["int64", "double", "string", "bool", "timestamp"]
 Role = Literal[
@@ -65,6 +70,8 @@ class Column:
         What stands for a feature's missing truth values in the data, and for the model; None: None.
     """
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     name: str
     column: str
     type: ColumnType
@@ -76,23 +83,6 @@ class Column:
     unjudged: str | None = None
     unit: TimeUnit | None = None
     missing: Missing | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not isinstance(self.column, str):
-            raise InputError(f"column {self.name!r}: expected texts as name and column")
-        for key, allowed in _ALLOWED.items():
-            if (value := getattr(self, key)) not in allowed:
-                expected = ", ".join(one for one in allowed if one)
-                raise InputError(
-                    f'column "{self.name}": {key} "{value}"; expected one of {expected}'
-                )
-        for key, default in (("levels", None), ("classes", None), ("former", ())):
-            value = getattr(self, key)
-            is_list = isinstance(value, tuple) and all(isinstance(one, str) for one in value)
-            if value != default and not is_list:
-                raise InputError(f'column "{self.name}": {key} {value!r}; expected a list of texts')
-        if not isinstance(self.unjudged, str | None):
-            raise InputError(f'column "{self.name}": unjudged {self.unjudged!r}; expected a text')
 
     @property
     def sent_type(self) -> ColumnType:
@@ -111,30 +101,6 @@ class Column:
     def as_sent(self) -> Column:
         """Return the column with the type that its values have in the data and for the model."""
         return replace(self, type=self.sent_type, data_type=None)
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Column:
-        """Read a column from plain JSON values; unknown or missing keys are an InputError."""
-        keys, given = [one.name for one in fields(cls)], set(found)
-        if wrong := (given - {*keys}) | ({"name", "column", "type"} - given):
-            raise InputError(
-                f"signature column: {min(wrong)!r} is unknown or missing; expected name, column "
-                f"and type, and any of {', '.join(keys[3:])}"
-            )
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in found.items()
-        }
-        return cls(**values)
-
-
-# What the fields hold whose set of values is closed.
-_ALLOWED = {
-    "type": get_args(ColumnType),
-    "role": get_args(Role),
-    "data_type": (*get_args(ColumnType), None),
-    "unit": (*get_args(TimeUnit), None),
-    "missing": (*get_args(Missing), None),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,23 +209,26 @@ class Signature:
             found = json.loads(text)
         except ValueError as error:
             raise InputError(f"signature: not JSON ({error})") from error
-        if not isinstance(found, dict) or not isinstance(found.get("features"), list):
+        if not isinstance(found, dict):
             raise InputError('signature: expected an object with a list "features"')
-        if found.get("format", SIGNATURE_FORMAT) != SIGNATURE_FORMAT:
+        if (version := found.pop("format", SIGNATURE_FORMAT)) != SIGNATURE_FORMAT:
             raise InputError(
-                f"signature: format {found['format']!r}; this driftline reads {SIGNATURE_FORMAT}"
+                f"signature: format {version!r}; this driftline reads {SIGNATURE_FORMAT}"
             )
+        # Here, not above: whoever makes signatures and reads none needs no pydantic.
+        from pydantic import ValidationError
+
         try:
-            return cls(
-                features=tuple(Column.from_dict(entry) for entry in found["features"]),
-                outputs=tuple(Column.from_dict(entry) for entry in found.get("outputs", [])),
-                event_time=found.get("event_time"),
-                inference_id=found.get("inference_id"),
-                version=int(found.get("version", 1)),
-                context=tuple(found.get("context", ())),
-            )
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"signature: not as driftline writes it ({error})") from error
+            return _reader().validate_python(found)
+        except ValidationError as error:
+            raise InputError(told(error.errors()[0], "signature")) from error
+
+
+@cache
+def _reader() -> TypeAdapter[Signature]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Signature)
 
 
 def slug(name: str) -> str:
