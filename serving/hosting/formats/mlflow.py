@@ -21,7 +21,6 @@ from driftline.fitted import feature_count, feature_names
 from driftline.serving.hosting.formats import lightgbm, xgboost
 from driftline.serving.hosting.formats.library import library
 from driftline.serving.hosting.formats.model_format import ModelError, SignedModel
-from driftline.serving.hosting.formats.skops import trust_estimators
 from driftline.signature import names_among
 
 # Of MLflow's types of columns: numpy's, and the signature's.
@@ -96,7 +95,6 @@ def read(folder: Path) -> object:
     os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", MLFLOW_ALLOW_PICKLE_DESERIALIZATION="true")
     sys.dont_write_bytecode = True  # Beside code in the folder, which is the store's.
     library("mlflow", folder, install="mlflow-skinny")
-    trust_estimators()
     document = yaml.safe_load((folder / "MLmodel").read_bytes())
     described = import_module("mlflow.models").Model.from_dict(document)
     flavors, inputs = described.flavors, _inputs(described.get_input_schema())

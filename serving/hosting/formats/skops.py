@@ -1,120 +1,428 @@
-"""skops files: data, read only when every node in them is one that is allowed (skops_nodes.py)."""
+"""skops files, which are data: their objects are built by the loaders below, and by no others.
+
+A file is a tree of nodes, each of which names its loader and its type. skops asks its caller about
+the names of types only. Yet its PartialNode calls a function whatever type the node names, a dict
+calls its key types, and an attribute of scikit-learn's may name a method or a file. So a node is
+built only when this loader may build this type, and ids, by which one node stands for another, have
+no meaning.
+"""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import io
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache, partial
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zipfile import ZipFile
 
 import numpy as np
+import scipy.special
+import sklearn.utils
+from sklearn.base import BaseEstimator
 
-from driftline.lazy_imports import late, without, without_parts_of_numpy
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
 
-# What scikit-learn and joblib look for on their way stays out; models that need it import it.
-LEFT_OUT = ("cupy", "dask", "psutil", "pytest", "rich", "torch")
-# What scikit-learn imports for a few functions that it calls.
-LATE = ("scipy.integrate", "scipy.interpolate", "scipy.stats")
 ALWAYS_ALLOWED_BYTES = 512 << 20  # Of memory.
 _JSON_RATIO = 8  # Bytes of Python's objects for one of their text.
+# 1 and 2 differ in what they write of a numpy.random.Generator; 0 lets a function have two names.
+_PROTOCOLS = (1, 2)
 
+Node = Mapping[str, Any]
 
-def _which_module(look_everywhere: Callable[[Any, str], str], found: Any, name: str) -> str:  # noqa: ANN401 - whatever skops meets
-    if getattr(found, "__module__", None) is None:
-        for one in ("scipy.special._special_ufuncs", "scipy.special._ufuncs", "numpy"):
-            if getattr(sys.modules.get(one), name, None) is found:
-                return one
-    return look_everywhere(found, name)
-
-
-@contextmanager
-def _looking_for_little() -> Iterator[None]:
-    """Have an import of skops look through few modules.
-
-    It trusts all estimators, and imports the whole of scikit-learn and every installed array
-    library to find them; `read` trusts the classes that a file names, one by one. Then it searches
-    all modules for each array function, which would write to pages of each module: 12 MiB that
-    processes share otherwise.
-    """
-    all_estimators, changed = sklearn.utils.all_estimators, []
-
-    def find_none() -> list[Any]:  # The first thing that it asks for.
-        utils: Any = sys.modules["skops.io._utils"]
-        changed.append((utils, utils.whichmodule))
-        utils.whichmodule = partial(_which_module, utils.whichmodule)
-        return []
-
-    sklearn.utils.all_estimators = find_none
-    try:
-        yield
-    finally:
-        sklearn.utils.all_estimators = all_estimators
-        for utils, which_module in changed:
-            utils.whichmodule = which_module
-
-
-with without(*LEFT_OUT), without_parts_of_numpy(), late(*LATE):
-    import sklearn.utils
-
-    with _looking_for_little():
-        import skops.io
-        import skops.io._audit
-        import skops.io._utils
-
-    from driftline.serving.hosting.formats.skops_nodes import SkopsNodes, without_ids
-
-# The only partial that is trusted: that of HistGradientBoosting with categories.
+# Parts of fitted estimators whose state is a tuple: they are written in Cython.
+_WITH_TUPLES = (
+    "sklearn.metrics._dist_metrics.",
+    "sklearn.neighbors._ball_tree.BallTree",
+    "sklearn.neighbors._kd_tree.KDTree",
+)
+_FUNCTION_OF_A_USER = "sklearn.metrics._dist_metrics.PyFunc"
+# By loader, prefixes of the classes of scikit-learn that fitted estimators hold, beside estimators.
+# No scorer: one calls any method by name.
+_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "ObjectNode": (
+        "sklearn._loss.link.",
+        "sklearn._loss.loss.",
+        "sklearn.calibration._",
+        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.gaussian_process._gpc._BinaryGaussianProcessClassifierLaplace",
+        "sklearn.gaussian_process.kernels.",
+        "sklearn.metrics._scorer._PassthroughScorer",
+        "sklearn.model_selection._split.",
+        "sklearn.multiclass._ConstantPredictor",
+        "sklearn.neural_network._stochastic_optimizers.",
+        "sklearn.utils._metadata_requests.MetadataRequest",
+        "sklearn.utils._metadata_requests.MethodMetadataRequest",
+        *_WITH_TUPLES,
+    ),
+    "LossNode": ("sklearn._loss._loss.Cy", "sklearn.linear_model._sgd_fast."),
+}
+_SCALARS = {f"numpy.{one.__name__}" for one in np.sctypeDict.values()}
+# By loader: the names of the types that it may build.
+_TYPES: Final[Mapping[str, set[str]]] = {
+    "DTypeNode": {"numpy.dtype"},
+    "DictNode": {"builtins.dict", "sklearn.utils._bunch.Bunch"},
+    "JsonNode": {"builtins.str"},
+    "ListNode": {"builtins.list"},
+    "MaskedArrayNode": {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"},
+    "NdArrayNode": {"numpy.ndarray", *_SCALARS},
+    "PartialNode": {"functools.partial"},
+    "RandomGeneratorNode": {"numpy.random._generator.Generator"},
+    "RandomStateNode": {"numpy.random.mtrand.RandomState"},
+    "SetNode": {"builtins.set"},
+    "SliceNode": {"builtins.slice"},
+    "TreeNode": {"sklearn.tree._tree.Tree"},
+    "TupleNode": {"builtins.tuple", "sklearn.impute._iterative._ImputerTriplet"},
+    "TypeNode": {
+        *(f"builtins.{one}" for one in ("bool", "bytes", "float", "int", "str")),
+        *(f"sklearn.model_selection._split.{one}KFold" for one in ("", "Stratified")),
+        *_SCALARS,
+    },
+}
+# The only partial that is built: that of HistGradientBoosting with categories.
+_CHECKED = ("FunctionNode", "sklearn.utils.validation", "check_array")
 _CHECK = partial(sklearn.utils.check_array, dtype=[np.float64], ensure_all_finite=False)
+_BIT_GENERATORS = {"MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64"}
+_METHOD = re.compile("auto|predict|predict_proba|predict_log_proba|decision_function")
+# Attributes and parameters whose texts scikit-learn follows: those that may stand there.
+_TEXTS = {
+    "input": (re.compile("content"), 'would have any file of the server read; set "content"'),
+    "memory": (re.compile("(?!)"), "would have pickles read and written there; set none"),
+    "importance_getter": (re.compile(r"[a-z]\w*(\.[a-z]\w*)*"), "leads into what is private"),
+    **dict.fromkeys(
+        ("chain_method", "chain_method_", "response_method", "stack_method", "stack_method_"),
+        (_METHOD, "may only be a method that predicts"),
+    ),
+}
+# Parts of scikit-learn whose public estimators are not for models.
+_NO_MODELS = {"callback", "conftest", "datasets", "externals", "tests", "utils"}
+# Their trees are asked without a look at how wide the rows are.
+_FORESTS = {f"sklearn.ensemble.{one}" for one in ("_forest", "_gb", "_iforest")}
 
 
 def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
-    """Read a skops file; refuse a node that is not allowed before anything of the file is built."""
+    """Read a skops file; refuse it at the first node that may not be built."""
     with ZipFile(file) as archive:
         limit = UnpackLimit("it", file.stat().st_size, ALWAYS_ALLOWED_BYTES)
         try:
             limit.take_members(archive)
             limit.take(_JSON_RATIO * archive.getinfo("schema.json").file_size)
-            nodes = SkopsNodes(archive, _schema_of_partial(), limit)
-            schema = without_ids(json.loads(archive.read("schema.json")))
-            nodes.check(schema)
+            return _Builder(archive, limit).model()
         except ModelError as error:
             raise ModelError(f"{file.name}: {error}") from error
-        if nodes.refused:
+
+
+def is_estimator(module: str, name: str) -> bool:
+    """Whether a class is one of the public estimators that scikit-learn itself defines."""
+    if _NO_MODELS & {*module.split(".")} or name.startswith("_"):
+        return False
+    found = _class_of(module, name)
+    return found is not None and issubclass(found, BaseEstimator) and not inspect.isabstract(found)
+
+
+def _class_of(module: str, name: str) -> type | None:
+    """Return a class that a module of scikit-learn defines."""
+    if module.split(".")[0] != "sklearn":
+        return None
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+    is_own = inspect.isclass(found) and (found.__module__, found.__name__) == (module, name)
+    return found if is_own else None
+
+
+def _ufunc(module: str, name: str) -> np.ufunc | None:
+    place = {"numpy": np, "scipy": scipy.special}.get(module.split(".")[0])
+    found = getattr(place, name, None)
+    return found if isinstance(found, np.ufunc) else None
+
+
+def _is_allowed(loader: str, module: str, name: str) -> bool:
+    if loader == "FunctionNode":
+        return _ufunc(module, name) is not None
+    if loader == "ObjectNode" and is_estimator(module, name):
+        return True
+    full = f"{module}.{name}"
+    if full in _TYPES.get(loader, ()):
+        return True
+    is_part = full.startswith(_PARTS.get(loader, ())) and not full.startswith(_FUNCTION_OF_A_USER)
+    return is_part and _class_of(module, name) is not None
+
+
+def _require(condition: object, what: str) -> None:
+    if not condition:
+        raise ModelError(f"{what}, which skops does not write")
+
+
+def _identity(node: Any) -> tuple[Any, ...]:  # noqa: ANN401 - JSON
+    _require(isinstance(node, dict), "a value is no node")
+    return tuple(node.get(one) for one in ("__loader__", "__module__", "__class__"))
+
+
+def _refused(node: Node) -> ModelError:
+    loader, module, name = _identity(node)
+    return ModelError(
+        f"holds the type {module}.{name}{'' if loader == 'ObjectNode' else f' ({loader})'}; only "
+        "types of scikit-learn are trusted in a skops file: build the model of those, or save it "
+        "with joblib and allow pickles by [serving] trust_pickle = true"
+    )
+
+
+class _Builder:
+    """Builds the objects of an archive's nodes."""
+
+    def __init__(self, archive: ZipFile, limit: UnpackLimit) -> None:
+        self._archive, self._limit = archive, limit
+
+    def model(self) -> Any:  # noqa: ANN401 - foreign object
+        """Return what the archive holds."""
+        schema = json.loads(self._archive.read("schema.json"))
+        protocol = schema.get("protocol")
+        if type(protocol) is not int or protocol not in _PROTOCOLS:
             raise ModelError(
-                f"{file.name} holds the types {', '.join(sorted(nodes.refused)[:10])}; only "
-                "types of scikit-learn are trusted in a skops file: build the model of those, "
-                "or save it with joblib and allow pickles by [serving] trust_pickle = true"
+                f"protocol {protocol!r} of skops is not read, only 1 and 2; save the model again "
+                "by a skops that writes one of these"
             )
-        # As skops.io.load does, of the schema that was looked at.
-        context = skops.io._utils.LoadContext(src=archive, protocol=schema["protocol"])
-        trusted = sorted(nodes.names)
-        tree = skops.io._audit.get_tree(schema, context, trusted=trusted)
-        skops.io._audit.audit_tree(tree, trusted=trusted)
-        return tree.construct()
+        return self.build(schema)
+
+    def build(self, node: Any) -> Any:  # noqa: ANN401 - JSON, a foreign object
+        """Return the object of a node."""
+        identity = _identity(node)
+        _require(all(isinstance(one, str) for one in identity), "a node has no loader or type")
+        if not identity[2].isidentifier() or not _is_allowed(*identity):
+            raise _refused(node)
+        return _LOADERS[identity[0]](self, node)
+
+    def build_as(self, kind: type, node: Any) -> Any:  # noqa: ANN401 - JSON, a foreign object
+        """Return the object of a node, which is of exactly this type."""
+        found = self.build(node)
+        _require(type(found) is kind, f"a {type(found).__name__} stands for a {kind.__name__}")
+        return found
+
+    def json_node(self, node: Node) -> Any:  # noqa: ANN401 - JSON
+        value = json.loads(node["content"])
+        _require(value is None or isinstance(value, (str, int, float)), "a value is no single one")
+        return value
+
+    def dict_node(self, node: Node) -> dict[Any, Any]:
+        content, types = node["content"], node["key_types"]
+        _require(
+            all(_identity(one)[0] == "TypeNode" for one in types["content"]),
+            "a dict has key types that are no types",
+        )
+        types = self.build_as(list, types)
+        _require(len(types) == len(content), "a dict has other keys than it shows")
+        found = _found(node)()
+        for kind, (key, inner) in zip(types, content.items(), strict=True):
+            # numpy and Python follow such attributes, __array_interface__ to any memory.
+            _require(not key.startswith("__"), f'something has the attribute "{key}"')
+            found[kind(key)] = value = self.build(inner)
+            _require_plain_texts(key, value)
+        return found  # type: ignore[no-any-return] # A dict, or scikit-learn's Bunch.
+
+    def items_node(self, node: Node) -> Any:  # noqa: ANN401 - a list, set or tuple
+        kind, items = _found(node), [self.build(one) for one in node["content"]]
+        return kind._make(items) if hasattr(kind, "_make") else kind(items)
+
+    def array_node(self, node: Node) -> Any:  # noqa: ANN401 - an array or one value of it
+        if node["type"] == "json":
+            return self._objects(node)
+        _require(node["type"] == "numpy", f"an array has the type {node['type']}")
+        name = str(node["file"])
+        self._limit.take(self._archive.getinfo(name).file_size)
+        found = np.lib.format.read_array(io.BytesIO(self._archive.read(name)), allow_pickle=False)
+        return found if node["__class__"] == "ndarray" else found[()]
+
+    def _objects(self, node: Node) -> np.ndarray:
+        items = [self.build(one) for one in node["content"]]
+        found = np.empty(self.build_as(tuple, node["shape"]), dtype=object)
+        for place in np.ndindex(found.shape):
+            value: Any = items
+            for at in place:
+                value = value[at]
+            found[place] = value
+        return found
+
+    def masked_array_node(self, node: Node) -> np.ma.MaskedArray[Any, Any]:
+        values, mask = (self.build(node["content"][one]) for one in ("data", "mask"))
+        return np.ma.MaskedArray(values, mask)
+
+    def dtype_node(self, node: Node) -> np.dtype[Any]:
+        return self.build_as(np.ndarray, node["content"]).dtype  # type: ignore[no-any-return] # An array's.
+
+    def slice_node(self, node: Node) -> slice:
+        ends = [node["content"][one] for one in ("start", "stop", "step")]
+        is_plain = all(one is None or isinstance(one, (int, str)) for one in ends)
+        _require(is_plain, "a slice has other ends")
+        return slice(*ends)
+
+    def random_state_node(self, node: Node) -> np.random.RandomState:
+        found = np.random.RandomState()
+        found.set_state(self.build_as(dict, node["content"]))
+        return found
+
+    def random_generator_node(self, node: Node) -> np.random.Generator:
+        parts = {name: self.build_as(dict, one) for name, one in node["content"].items()}
+        state, seed = parts["bit_generator"], parts.get("seed_seq")
+        kind = state.get("bit_generator")
+        _require(kind in _BIT_GENERATORS, "a random generator is of no kind of numpy's")
+        found = getattr(np.random, kind)(None if seed is None else np.random.SeedSequence(**seed))
+        found.state = state
+        return np.random.Generator(found)
+
+    def partial_node(self, node: Node) -> Any:  # noqa: ANN401 - the function of scikit-learn
+        content = node["content"]
+        parts = {name: self.build(content[name]) for name in ("args", "kwds", "namespace")}
+        is_known = parts == {"args": (), "kwds": _CHECK.keywords, "namespace": None}
+        if not is_known or _identity(content["func"]) != _CHECKED:
+            raise _refused(node)
+        return _CHECK
+
+    def object_node(self, node: Node) -> Any:  # noqa: ANN401 - foreign object
+        kind = _found(node)
+        content, found = node.get("content"), kind.__new__(kind)
+        if content is None:
+            return found
+        state = self.build(content)
+        has_tuple = f"{node['__module__']}.{node['__class__']}".startswith(_WITH_TUPLES)
+        _require(
+            type(state) is (tuple if has_tuple else dict) or (state is None and not has_tuple),
+            f"a {kind.__name__} has no {'tuple' if has_tuple else 'dict'} as its state",
+        )
+        if state is not None:
+            _set_state(found, state)
+        if isinstance(found, BaseEstimator):
+            _require_whole_trees(found)
+        return found
+
+    def loss_node(self, node: Node) -> Any:  # noqa: ANN401 - foreign object
+        found = _found(node)(*self.build_as(tuple, node["__reduce__"]["args"]))
+        if state := self.build(node["content"]):
+            _set_state(found, state)
+        return found
+
+    def tree_node(self, node: Node) -> Any:  # noqa: ANN401 - foreign object
+        arguments = self.build_as(tuple, node["__reduce__"]["args"])
+        state = self.build_as(dict, node["content"])
+        features, classes, outputs = arguments
+        nodes = state["nodes"]
+        _require(
+            np.shape(classes) == (outputs,) and len(nodes) == state["node_count"],
+            "a tree is of other nodes than it says",
+        )
+        left = nodes["left_child"]
+        _require_downwards(left, nodes["right_child"], nodes["feature"], left != -1, features)
+        found = _found(node)(*arguments)
+        found.__setstate__(state)
+        return found
 
 
-@cache
-def _schema_of_partial() -> Any:  # noqa: ANN401 - JSON
-    with ZipFile(io.BytesIO(skops.io.dumps(_CHECK))) as archive:
-        schema = without_ids(json.loads(archive.read("schema.json")))
-    return {key: one for key, one in schema.items() if key not in ("protocol", "_skops_version")}
+_LOADERS: Final[Mapping[str, Callable[[_Builder, Node], Any]]] = {
+    "DTypeNode": _Builder.dtype_node,
+    "DictNode": _Builder.dict_node,
+    "FunctionNode": lambda _, node: _ufunc(node["__module__"], node["__class__"]),
+    "JsonNode": _Builder.json_node,
+    "ListNode": _Builder.items_node,
+    "LossNode": _Builder.loss_node,
+    "MaskedArrayNode": _Builder.masked_array_node,
+    "NdArrayNode": _Builder.array_node,
+    "ObjectNode": _Builder.object_node,
+    "PartialNode": _Builder.partial_node,
+    "RandomGeneratorNode": _Builder.random_generator_node,
+    "RandomStateNode": _Builder.random_state_node,
+    "SetNode": _Builder.items_node,
+    "SliceNode": _Builder.slice_node,
+    "TreeNode": _Builder.tree_node,
+    "TupleNode": _Builder.items_node,
+    "TypeNode": lambda _, node: _found(node),
+}
 
 
-def trust_estimators() -> None:
-    """Have skops trust all estimators of scikit-learn, as it does in programs that are not ours.
+def _found(node: Node) -> Any:  # noqa: ANN401 - a class
+    """Return the type of a node that is allowed."""
+    return getattr(importlib.import_module(node["__module__"]), node["__class__"])
 
-    For code of a trusted model that reads skops files by itself.
-    """
-    from skops.io import _trusted_types
 
-    known = _trusted_types.SKLEARN_ESTIMATOR_TYPE_NAMES  # Empty, as above.
-    if not known:
-        names = [f"{one.__module__}.{one.__name__}" for _, one in sklearn.utils.all_estimators()]
-        known.extend(name for name in names if name.startswith("sklearn."))
+def _set_state(found: Any, state: Any) -> None:  # noqa: ANN401 - foreign objects
+    if hasattr(found, "__setstate__"):
+        found.__setstate__(state)
+    else:
+        vars(found).update(state)
+
+
+def _require_plain_texts(key: str, value: Any) -> None:  # noqa: ANN401 - foreign object
+    """Refuse texts that scikit-learn would follow, as parameters of parts too (a__input)."""
+    name = key.rpartition("__")[2] or key
+    if name not in _TEXTS:
+        return
+    allowed, why = _TEXTS[name]
+    for text in _texts(value, is_method=allowed is _METHOD):
+        if not allowed.fullmatch(text):
+            raise ModelError(f'{name} = "{text}" {why}')
+
+
+def _texts(value: Any, *, is_method: bool) -> Iterator[str]:  # noqa: ANN401 - foreign object
+    """Yield the texts in a value, and the types of what is no text, number or part."""
+    if isinstance(value, np.ndarray):
+        value = np.asarray(value).ravel().tolist()
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple | set):
+        for one in value:
+            yield from _texts(one, is_method=is_method)
+    elif not isinstance(value, int | float | np.number | np.bool_ | None) and (
+        is_method or not isinstance(value, BaseEstimator | slice)  # Of a part of such a name.
+    ):
+        yield type(value).__name__  # Whoever goes over a dict meets its keys.
+
+
+# A tree's nodes lead compiled code to others, and to columns, without another look.
+
+
+def _require_whole_trees(model: Any) -> None:  # noqa: ANN401 - foreign object
+    """Refuse an estimator whose trees lead out of themselves, or out of its rows."""
+    module, found = type(model).__module__, vars(model)
+    width = found.get("n_features_in_")
+    if module == "sklearn.tree._classes" and (tree := found.get("tree_")) is not None:
+        _require(tree.n_features == width, "a tree takes other rows than its estimator")
+    elif module in _FORESTS and (trees := found.get("estimators_")) is not None:
+        _require(isinstance(trees, list | np.ndarray), "trees are in no list")
+        trees = trees.ravel() if isinstance(trees, np.ndarray) else trees
+        # An isolation forest may give each of its trees some columns only.
+        parts = found.get("estimators_features_") or [range(width)] * len(trees)
+        for tree, columns in zip(trees, parts, strict=True):
+            _require(
+                type(tree).__module__ == "sklearn.tree._classes"
+                and vars(tree)["tree_"].n_features <= min(width, len(columns)),
+                "a tree takes other rows than its forest",
+            )
+    for one in (one for many in found.get("_predictors") or () for one in many):
+        nodes = one.nodes
+        inner = nodes["is_leaf"] == 0
+        _require_downwards(nodes["left"], nodes["right"], nodes["feature_idx"], inner, width)
+        sets = nodes["bitset_idx"][inner & (nodes["is_categorical"] != 0)]
+        known = len(one.raw_left_cat_bitsets)
+        _require((sets < known).all(), "a tree has other categories")
+
+
+def _require_downwards(
+    left: np.ndarray, right: np.ndarray, feature: np.ndarray, inner: np.ndarray, features: object
+) -> None:
+    indices = np.flatnonzero(inner)
+    _require(
+        isinstance(features, int)
+        and all(
+            (indices < below[indices].astype(np.int64)).all() and (below[indices] < len(left)).all()
+            for below in (left, right)
+        )
+        and (feature[indices] >= 0).all()
+        and (feature[indices] < features).all(),
+        "a tree leads out of itself",
+    )
