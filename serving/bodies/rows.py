@@ -1,9 +1,8 @@
 """Bodies of invocations to columns: CSV, JSON, JSON Lines and npy, one row or many.
 
 Runs in the worker process. Large bodies of plain CSV are read by columns, as capture reads them.
-For a few rows the standard library's readers, ``zip`` and numpy are several times faster (17 rows
-of 10 columns: 0.05 ms against 0.25 ms for pandas.read_csv). Only when a value does not fit are
-cells looked at one by one, to name row and column in the refusal.
+For a few rows the standard library's readers, ``zip`` and numpy are several times faster. Only when
+a column is not plain are its cells looked at one by one, to name row and column in a refusal.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import pyarrow as pa
 from driftline.errors import InputError
 from driftline.formats.arrow_types import is_before_pandas_3
 from driftline.formats.body_limits import MAX_REQUEST_ROWS, BodyError, TooManyRowsError
-from driftline.formats.cells import MisfitError, read_cell
+from driftline.formats.cells import Cell, MisfitError, read_cell
 from driftline.formats.csv.bodies import read_clean
 from driftline.formats.json.parsing import fault_of, parse
 from driftline.formats.large_bodies import LARGE_BYTES, read_number_table
@@ -35,7 +34,7 @@ Columns = dict[str, np.ndarray]
 
 # What csv and `read_cell` read otherwise than ``split`` and ``float`` do.
 _UNUSUAL = ('"', "\r", "\n", "_")
-_FEW_BYTES = 1 << 16  # Larger bodies are read faster by columns than by cells.
+_FEW_BYTES = 1 << 16  # Larger bodies of CSV are read faster by columns than by cells.
 _NANOSECONDS_REACH = np.iinfo(np.int64).max // 1000  # In microseconds.
 # What pandas makes of it among texts, for requests of missing ones alone: models know that.
 NO_TEXT = None if is_before_pandas_3() else np.nan
@@ -118,25 +117,24 @@ def read_numbers(
 
     They are what ``read_columns`` makes arrays of, of which each costs more than a row's value.
     """
-    if not expected.is_numeric:
+    if not expected.is_numeric or form not in ("csv", "json"):
         return None
-    if len(body) >= LARGE_BYTES:
-        is_read = form in ("csv", "json")
-        return read_number_table(body, form, expected, max_rows) if is_read else None
+    found = _one_row(body, form, expected) if len(body) < LARGE_BYTES else None
+    return read_number_table(body, form, expected, max_rows) if found is None else found
+
+
+def _one_row(body: bytes, form: BodyForm, expected: RequestRows) -> list[float] | None:
     try:
         if form == "csv":
-            text = body.decode("ascii")
-            line = text.removesuffix("\n")
+            line = body.decode("ascii").removesuffix("\n")
             if any(mark in line for mark in _UNUSUAL):
                 return None
             cells: Sequence[Any] = line.split(",")
-        elif form == "json":
+        else:
             # To float64 a long number is rounded the same by either reader.
             (cells,), extras = expected.take(parse(body, has_long=False))
             if extras or not set(map(type, cells)) <= {int, float}:
                 return None
-        else:
-            return None
         return list(map(float, cells)) if len(cells) == len(expected.columns) else None
     except (ValueError, OverflowError, RecursionError, InputError):
         return None  # ``read_columns`` finds words for it, or takes it all the same.
@@ -223,12 +221,9 @@ def _clean_columns(body: bytes, columns: Sequence[Column], max_rows: int) -> Col
 
 
 def _of_arrow(values: pa.Array, kind: ColumnType) -> np.ndarray:
-    """Return a column as `_CONVERTERS` make it of cells."""
+    """Return a column as `_array` makes it of cells."""
     if kind == "string" or (kind == "bool" and values.null_count):
-        missing = NO_TEXT if kind == "string" else None
-        found = np.empty(len(values), dtype=object)
-        found[:] = [missing if one is None else one for one in values.to_pylist()]
-        return found
+        return _array(values.to_pylist(), kind)
     # Of whole numbers with gaps this makes float64; of times datetime64[us] in UTC.
     return np.asarray(values.to_numpy(zero_copy_only=False))
 
@@ -311,15 +306,13 @@ def _parse(text: bytes, what: str, has_long: bool | None = None) -> object:
 
 def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> np.ndarray:
     """Return a column's values as an array of its type; ``names`` could stand in a header."""
-    convert = _CONVERTERS[column.type]
-    try:
-        return _as_fitted(convert(values), column)
-    except (ValueError, TypeError, OverflowError):
-        pass
+    if (plain := _plain(values, column.type)) is not None:
+        return _as_fitted(plain, column)
+    cells = []
     for number, value in enumerate(values, start=1):
         try:
-            convert((value,))
-        except (ValueError, TypeError, OverflowError):
+            cells.append(_cell(value, column.type))
+        except ValueError:
             place = f'row {number}, column "{column.name}"'
             wrong = f"{place}: {_shown(value)} is not {_WORDS[column.type]}"
             if number == 1 and isinstance(value, str) and value.strip() in names:
@@ -328,14 +321,67 @@ def _typed(values: Sequence[Any], column: Column, names: Sequence[str] = ()) -> 
                     "leave it out, values are taken by their order"
                 )
             raise RowsError(wrong) from None
-    raise RowsError(f'column "{column.name}": its values do not go together')
+    return _as_fitted(_array(cells, column.type), column)
+
+
+def _cell(value: object, kind: ColumnType) -> Cell:
+    try:
+        found = read_cell(value, kind)
+    except MisfitError:
+        # A fraction is a misfit, but no reason to refuse a prediction: the model gets it as
+        # float64, and the capture table records it. Numbers beyond 64 bits are refused.
+        if kind != "int64" or not isinstance(found := read_cell(value, "double"), float):
+            raise
+        if not abs(found) < 2.0**63:
+            raise
+    if isinstance(found, str):
+        found.encode()  # Half of a surrogate pair can stand in JSON but in no UTF-8 text.
+    return found
+
+
+def _plain(values: Sequence[Any], kind: ColumnType) -> np.ndarray | None:
+    """Return numbers and texts as programs write them, read at once; None for all others."""
+    kinds = set(map(type, values))
+    try:
+        if kind == "double" and kinds <= {int, float, type(None)}:
+            return np.array(values, dtype=np.float64)
+        if kind == "int64" and kinds == {int}:
+            return np.fromiter(values, np.int64, len(values))
+        joined = "".join(values) if kinds == {str} else "_"
+        if kind == "string" and kinds == {str}:
+            joined.encode()
+            return _array([one or None for one in values], kind)
+        # `read_cell` takes neither 1_000 nor digits that are not ASCII.
+        if kind in ("double", "int64") and joined.isascii() and "_" not in joined:
+            read, dtype = (float, np.float64) if kind == "double" else (int, np.int64)
+            return np.fromiter(map(read, values), dtype, len(values))
+    except (ValueError, OverflowError):
+        pass
+    return None
+
+
+def _array(cells: Sequence[Any], kind: ColumnType) -> np.ndarray:
+    """Return cells as an array; what is missing is NaN, NaT, NO_TEXT or, of truth values, None."""
+    if kind == "string":
+        found = np.empty(len(cells), dtype=object)
+        found[:] = [NO_TEXT if cell is None else cell for cell in cells]
+        return found
+    if kind == "timestamp":
+        naive = [None if cell is None else cell.replace(tzinfo=None) for cell in cells]
+        return np.array(naive, dtype="datetime64[us]")
+    kinds = set(map(type, cells))
+    if kind == "bool":
+        return np.array(cells, dtype=bool if kinds == {bool} else object)
+    return np.array(cells, dtype=np.int64 if kinds == {int} else np.float64)
 
 
 def _guessed(values: Sequence[Any], name: str) -> np.ndarray:
     """Return numbers when every value is one or missing, else text."""
+    if (plain := _plain(values, "double")) is not None:
+        return plain
     try:
-        return _doubles(values)
-    except (ValueError, TypeError, OverflowError):
+        return _array([_cell(one, "double") for one in values], "double")
+    except ValueError:
         return _typed(values, Column(name, "", "string"))
 
 
@@ -347,74 +393,6 @@ def _shown(value: object) -> str:
     if isinstance(value, (list, dict)):
         return "a list" if isinstance(value, list) else "an object"
     return str(value)[:40]
-
-
-def _cells(values: Sequence[Any], kind: ColumnType) -> list[Any]:
-    return [read_cell(value, kind) for value in values]
-
-
-def _doubles(values: Sequence[Any]) -> np.ndarray:
-    """Convert to float64; missing values are NaN."""
-    kinds = set(map(type, values))
-    if kinds <= {int, float, type(None)}:
-        return np.array(values, dtype=np.float64)
-    if kinds == {str} and _is_plain(values):
-        try:
-            return np.fromiter(map(float, values), np.float64, len(values))
-        except ValueError:
-            pass
-    return np.array(_cells(values, "double"), dtype=np.float64)
-
-
-def _is_plain(values: Sequence[str]) -> bool:
-    """Whether float() and int() read these texts as `read_cell` does."""
-    joined = "".join(values)
-    return joined.isascii() and "_" not in joined
-
-
-def _integers(values: Sequence[Any]) -> np.ndarray:
-    """Convert to int64; with missing values to float64, as pandas does.
-
-    A fraction is a misfit, but no reason to refuse a prediction: the model gets it as float64, and
-    the capture table records it. Numbers beyond 64 bits are refused.
-    """
-    kinds = set(map(type, values))
-    if kinds <= {int} or (kinds == {str} and _is_plain(values)):
-        try:
-            return np.fromiter(map(int, values), np.int64, len(values))
-        except (ValueError, OverflowError):
-            pass
-    try:
-        cells = _cells(values, "int64")
-    except MisfitError:
-        numbers = _doubles(values)
-        if np.any(np.abs(numbers) >= 2.0**63):
-            raise
-        return numbers
-    return np.array(cells, dtype=np.float64 if None in cells else np.int64)
-
-
-def _texts(values: Sequence[Any]) -> np.ndarray:
-    """Convert to text; empty and null are missing, numbers are written as they stood in JSON."""
-    cells = values if set(map(type, values)) == {str} else _cells(values, "string")
-    # Half of a surrogate pair can stand in JSON but in no UTF-8 text; this raises for it.
-    "".join(filter(None, cells)).encode()
-    found = np.empty(len(values), dtype=object)
-    found[:] = [cell or NO_TEXT for cell in cells]
-    return found
-
-
-def _booleans(values: Sequence[Any]) -> np.ndarray:
-    """Convert to bool; with missing values to object, where missing is None."""
-    cells = _cells(values, "bool")
-    return np.array(cells, dtype=object if None in cells else bool)
-
-
-def _timestamps(values: Sequence[Any]) -> np.ndarray:
-    """Convert ISO 8601 text to datetime64[us] in UTC; missing values are NaT."""
-    cells = _cells(values, "timestamp")
-    naive = [None if cell is None else cell.replace(tzinfo=None) for cell in cells]
-    return np.array(naive, dtype="datetime64[us]")
 
 
 def with_nan(values: np.ndarray) -> np.ndarray:
@@ -438,14 +416,6 @@ def _as_fitted(values: np.ndarray, column: Column) -> np.ndarray:
             )
     return values.astype(f"datetime64[{column.unit}]")
 
-
-_CONVERTERS = {
-    "double": _doubles,
-    "int64": _integers,
-    "string": _texts,
-    "bool": _booleans,
-    "timestamp": _timestamps,
-}
 
 _WORDS: dict[ColumnType, str] = {
     "double": "a number",
