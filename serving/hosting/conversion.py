@@ -18,8 +18,7 @@ from driftline.errors import InputError, UndecidedError
 from driftline.formats.location import locate
 from driftline.serving.bodies.predictions import Answer
 from driftline.serving.bodies.rows import Columns
-from driftline.serving.hosting.formats.library import library
-from driftline.serving.hosting.formats.model_format import Description, ModelError
+from driftline.serving.hosting.formats.model_format import Description, ModelError, library
 from driftline.serving.hosting.formats.onnx import COLUMNS
 from driftline.serving.hosting.predictor import load_predictor
 from driftline.serving.hosting.questions import columns_of

@@ -1,29 +1,39 @@
-"""``inference.py`` of a SageMaker artefact: its functions, called as SageMaker's toolkit does."""
+"""``inference.py`` of a SageMaker artefact: its functions, called as SageMaker's toolkit does.
+
+Where it lacks one, the toolkit's own is called. Numbers stay float64 in it: the toolkit's
+scikit-learn image makes float32 of them, which changes whole numbers above 2**24. Arrays of objects
+are refused: unpickling them would run the caller's code.
+"""
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import inspect
+import io
+import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from driftline.errors import InputError
 from driftline.formats.media_types import media_type
-from driftline.serving.hosting.formats import default_functions
+from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
+from driftline.serving.bodies.predictions import as_json
 from driftline.serving.hosting.formats.model_format import BodyModel, ModelError, ModelFailedError
 from driftline.serving.hosting.own_folders import own_folder
 
 # How many arguments each is called with; one more is the context.
 FUNCTIONS = {"model_fn": 1, "input_fn": 2, "predict_fn": 2, "output_fn": 2, "transform_fn": 4}
-# The types whose bodies functions get as text.
-_TEXT = (default_functions.JSON, default_functions.CSV)
-DEFAULT_ACCEPT = default_functions.JSON
+JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+_EXPECTED = f"expected {JSON}, {CSV} or {NPY}"
 # What code of SageMaker's containers looks for.
 _VARIABLES = ("SM_MODEL_DIR", "SAGEMAKER_SUBMIT_DIRECTORY")
 
@@ -55,22 +65,18 @@ class InferenceModule(BodyModel):
     def answer(self, body: bytes, content_type: str, accept: str) -> tuple[bytes, str]:
         """Answer one request by the functions, those of the toolkit where there are none."""
         is_any = not accept.strip() or "*/*" in accept
-        accept = DEFAULT_ACCEPT if is_any else accept
-        try:
-            sent: Any = body.decode() if media_type(content_type) in _TEXT else body
+        accept = JSON if is_any else accept
+        try:  # Functions get these as text.
+            sent: Any = body.decode() if media_type(content_type) in (JSON, CSV) else body
         except UnicodeDecodeError as error:
             raise InputError(f"the body is not UTF-8 text (byte {error.start})") from None
         if (transform := self._functions["transform_fn"]) is not None:
             return _body(transform(self.model, sent, content_type, accept), accept, "transform_fn")
-        if (read := self._functions["input_fn"]) is not None:
-            data = read(sent, content_type)
-        else:
-            data = default_functions.input_fn(body, content_type)
-        predict = self._functions["predict_fn"] or default_functions.predict_fn
-        prediction = predict(data, self.model)
-        if (write := self._functions["output_fn"]) is not None:
-            return _body(write(prediction, accept), accept, "output_fn")
-        return default_functions.output_fn(prediction, accept)
+        read, predict, write = (
+            self._functions[name] or default for name, default in _DEFAULTS.items()
+        )
+        prediction = predict(read(sent, content_type), self.model)
+        return _body(write(prediction, accept), accept, "output_fn")
 
     def _function(self, module: ModuleType, name: str) -> Callable[..., Any] | None:
         """Return a function that takes the plain arguments; None when there is none."""
@@ -154,3 +160,58 @@ def _body(answer: Any, accept: str, function: str) -> tuple[bytes, str]:  # noqa
             500, f"{function} returned {type(answer).__name__}; expected text or bytes"
         )
     return bytes(answer), kind
+
+
+def _input_fn(body: Any, content_type: str) -> np.ndarray:  # noqa: ANN401 - text or bytes
+    """Read a body as an array; one of a single row or value becomes (1, n)."""
+    kind = media_type(content_type)
+    try:
+        if kind == JSON:
+            document = json.loads(body)
+            is_named = isinstance(document, dict) and "instances" in document
+            found = _array(document["instances"] if is_named else document)
+        elif kind == CSV:
+            found = _array([line for line in csv.reader(io.StringIO(body)) if line])
+        elif kind == NPY:
+            found = np.load(io.BytesIO(body), allow_pickle=False)
+        else:
+            raise UnsupportedMediaError(f'Content-Type is "{content_type[:80]}"; {_EXPECTED}')
+    except (ValueError, EOFError, csv.Error, RecursionError) as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise InputError(f"the body is not {kind} ({reason})") from error
+    return found.reshape(1, -1) if found.ndim < 2 else found
+
+
+def _array(rows: Any) -> np.ndarray:  # noqa: ANN401 - JSON, or cells
+    """Return numbers where every value is one, or missing; else the values as they are."""
+    found = np.array(rows, dtype=object)
+    try:
+        numbers: np.ndarray = np.where(found == "", np.nan, found).astype(np.float64)
+    except (TypeError, ValueError):
+        return found
+    return numbers
+
+
+def _output_fn(prediction: Any, accept: str) -> tuple[bytes, str]:  # noqa: ANN401 - foreign object
+    """Write what a model predicted: a JSON list, a line of CSV for each row, or an array."""
+    kind = media_type(accept)
+    found = np.asarray(prediction)
+    if kind == JSON:
+        return as_json(found.tolist()), JSON
+    if kind == CSV:
+        out = io.StringIO(newline="")
+        rows = found.tolist() if found.ndim > 1 else [[one] for one in found.ravel().tolist()]
+        csv.writer(out, lineterminator="\n").writerows(rows)
+        return out.getvalue().encode(), CSV
+    if kind == NPY:
+        sink = io.BytesIO()
+        np.save(sink, found, allow_pickle=False)
+        return sink.getvalue(), NPY
+    raise NotAcceptableError(f'Accept is "{accept[:80]}"; {_EXPECTED}')
+
+
+_DEFAULTS: Mapping[str, Callable[..., Any]] = {
+    "input_fn": _input_fn,
+    "predict_fn": lambda data, model: model.predict(data),
+    "output_fn": _output_fn,
+}

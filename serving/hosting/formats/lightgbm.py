@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from driftline.serving.hosting.formats.library import library
+from driftline.serving.hosting.formats.model_format import library
 
 # The objectives of boosters whose numbers are the probabilities of classes.
 CLASSES = frozenset({"binary", "multiclass", "multiclassova"})

@@ -19,8 +19,7 @@ import yaml
 
 from driftline.fitted import feature_count, feature_names
 from driftline.serving.hosting.formats import lightgbm, xgboost
-from driftline.serving.hosting.formats.library import library
-from driftline.serving.hosting.formats.model_format import ModelError, SignedModel
+from driftline.serving.hosting.formats.model_format import ModelError, SignedModel, library
 from driftline.signature import names_among
 
 # Of MLflow's types of columns: numpy's, and the signature's.

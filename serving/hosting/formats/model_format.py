@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 from driftline.errors import InputError
@@ -114,3 +115,17 @@ class ModelFormat:
         """Read a model; only ever in a worker process."""
         module, _, name = self.reader.partition(":")
         return cast("Callable[[Path], object]", getattr(import_module(module), name))(path)
+
+
+def library(name: str, file: Path, *, install: str | None = None) -> ModuleType:
+    """Import the library that reads a model, or say how to install it."""
+    try:
+        # Here, not above: whoever serves other models needs none of these libraries.
+        return import_module(name)
+    except ImportError as error:
+        missing = (error.name or name).partition(".")[0]
+        needs = "" if missing == name else f" and needs {missing}"
+        raise ModelError(
+            f"{file.name} is a model of {name}{needs}, which is not installed where models run; "
+            f"install it there (pip install {missing if needs else install or name})"
+        ) from error

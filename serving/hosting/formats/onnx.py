@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from driftline.serving.hosting.formats.library import library
-from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.model_format import ModelError, library
 
 # Of tensors that models take: numpy's type, and the signature's.
 TYPES: dict[str, tuple[Any, str]] = {

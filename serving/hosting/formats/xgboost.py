@@ -10,8 +10,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from driftline.serving.hosting.formats.library import library
-from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.model_format import ModelError, library
 
 # The objectives of boosters whose numbers are the probabilities of classes, or no such.
 CLASSES = frozenset({"binary:logistic", "multi:softprob", "multi:softmax"})
