@@ -118,14 +118,6 @@ def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
             raise ModelError(f"{file.name}: {error}") from error
 
 
-def is_estimator(module: str, name: str) -> bool:
-    """Whether a class is one of the public estimators that scikit-learn itself defines."""
-    if _NO_MODELS & {*module.split(".")} or name.startswith("_"):
-        return False
-    found = _class_of(module, name)
-    return found is not None and issubclass(found, BaseEstimator) and not inspect.isabstract(found)
-
-
 def _class_of(module: str, name: str) -> type | None:
     """Return a class that a module of scikit-learn defines."""
     if module.split(".")[0] != "sklearn":
@@ -147,13 +139,15 @@ def _ufunc(module: str, name: str) -> np.ufunc | None:
 def _is_allowed(loader: str, module: str, name: str) -> bool:
     if loader == "FunctionNode":
         return _ufunc(module, name) is not None
-    if loader == "ObjectNode" and is_estimator(module, name):
-        return True
     full = f"{module}.{name}"
     if full in _TYPES.get(loader, ()):
         return True
     is_part = full.startswith(_PARTS.get(loader, ())) and not full.startswith(_FUNCTION_OF_A_USER)
-    return is_part and _class_of(module, name) is not None
+    is_public = not (_NO_MODELS & {*module.split(".")} or name.startswith("_"))
+    found = _class_of(module, name) if is_part or (loader == "ObjectNode" and is_public) else None
+    return found is not None and (
+        is_part or (issubclass(found, BaseEstimator) and not inspect.isabstract(found))
+    )
 
 
 def _require(condition: object, what: str) -> None:
