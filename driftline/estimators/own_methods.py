@@ -13,14 +13,13 @@ docs/why/attribution.md (which method for which model).
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from driftline.estimators.shap_trees import shap_trees
 
 TREES, LINEAR = "tree_path_dependent", "linear"
 # Steps of a pipeline that treat each column by itself and keep their order and number.
@@ -35,6 +34,10 @@ COLUMNWISE = frozenset(
         "StandardScaler",
     }
 )
+# Leaves times depth. shap takes about 25 ns for each in a row, so 10 s for the rows of a window.
+MOST_WORK = 400_000
+# Rows that a model is tried on before shap's values are believed, and how far sums may be off.
+TRIED_ROWS, ROUNDING = 16, 1e-6
 # Prepared rows and background rows in; values (n, classes, features) and base (classes,) out.
 Contribute = Callable[[Any, Any], tuple[np.ndarray, np.ndarray]]
 
@@ -74,12 +77,67 @@ def own_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
     if room == "lightgbm":
         booster = getattr(last, "booster_", last)
         return OwnMethod(TREES, "margin", lambda rows, _: _lightgbm(booster, rows))
-    if (trees := shap_trees(last)) is not None:
-        return OwnMethod(TREES, trees.units, trees.contribute)
+    if (found := shap_method(last)) is not None:
+        return found
     if type(last).__module__.startswith("sklearn.linear_model") and hasattr(last, "coef_"):
         units = "margin" if hasattr(last, "classes_") else "value"
         return OwnMethod(LINEAR, units, lambda rows, behind: _linear(last, rows, behind))
     return None
+
+
+def shap_method(model: Any) -> OwnMethod | None:  # noqa: ANN401 - foreign object
+    """Return shap's method for trees of scikit-learn; None where shap is missing or cannot read it.
+
+    Also None where a window's rows would take too long.
+    """
+    if not type(model).__module__.startswith(("sklearn.tree.", "sklearn.ensemble.")):
+        return None
+    if getattr(model, "n_outputs_", 1) != 1 or len(getattr(model, "classes_", (0, 1))) < 2:
+        return None
+    if np.any(getattr(model, "is_categorical_", False)):
+        return None  # shap takes a split by categories for one by numbers.
+    ways = {"margin": "decision_function", "probability": "predict_proba", "value": "predict"}
+    units = next(one for one, way in ways.items() if hasattr(model, way))
+    try:
+        import shap
+
+        explainer = shap.TreeExplainer(model, feature_perturbation="tree_path_dependent")
+        trees = explainer.model
+        if trees.num_nodes.sum() / 2 * trees.max_depth > MOST_WORK:
+            return None
+
+        def answers(rows: Any) -> np.ndarray:  # noqa: ANN401 - a frame or an array
+            found = np.asarray(getattr(model, ways[units])(rows)).reshape(len(rows), -1)
+            # Of two probabilities, that of the second class.
+            return found[:, 1:] if units == "probability" and found.shape[1] == 2 else found
+
+        def contribute(rows: Any, _: Any) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 - as above
+            values = np.asarray(explainer.shap_values(rows, check_additivity=False))
+            values = values[:, None] if values.ndim == 2 else values.transpose(0, 2, 1)
+            known = answers(rows)
+            values = values[:, -known.shape[1] :]
+            return values, (known - values.sum(axis=2)).mean(axis=0)
+
+        rows = _rows_to_try(trees, int(model.n_features_in_))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # A model that knows names misses them here.
+            values, base = contribute(rows, None)
+            expected = answers(rows)
+        error = np.abs(values.sum(axis=2) + base - expected).max()
+        is_additive = error <= ROUNDING * (1.0 + np.abs(expected).max())
+        return OwnMethod(TREES, units, contribute) if is_additive else None
+    except Exception:  # noqa: BLE001 - whatever shap says; permutations go all the same.
+        return None
+
+
+def _rows_to_try(trees: Any, width: int) -> np.ndarray:  # noqa: ANN401 - shap's
+    """Return random rows on both sides of the trees' thresholds."""
+    low = np.full(width, -1.0)
+    high = -low
+    inner = (trees.children_left >= 0) & np.isfinite(trees.thresholds)
+    np.minimum.at(low, trees.features[inner], trees.thresholds[inner] - 1)
+    np.maximum.at(high, trees.features[inner], trees.thresholds[inner] + 1)
+    return np.random.default_rng(0).uniform(low, high, size=(TRIED_ROWS, width))
 
 
 def is_pipeline(model: Any) -> bool:  # noqa: ANN401 - foreign object

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,8 @@ from sklearn.ensemble import (
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from driftline.estimators import shap_trees as module
-from driftline.estimators.shap_trees import shap_trees
+from driftline.estimators import own_methods as module
+from driftline.estimators.own_methods import shap_method
 
 FEATURES = 5
 ROWS = np.random.default_rng(5).normal(size=(600, FEATURES))
@@ -71,7 +72,7 @@ def test_values_of_trees_are_those_of_all_subsets(classes: int, holes: bool) -> 
     target = np.digitize(SCORE, [0.0] if classes == 2 else [-1.0, 1.0]) if classes else SCORE
     kind: Any = RandomForestClassifier if classes else RandomForestRegressor
     model = kind(4, max_depth=4, random_state=0).fit(rows, target)
-    found = shap_trees(model)
+    found = shap_method(model)
     assert found is not None
 
     values, base = found.contribute(rows[:4], None)
@@ -99,7 +100,7 @@ def test_values_of_trees_are_those_of_all_subsets(classes: int, holes: bool) -> 
 def test_contributions_add_up_in_their_units(model: Any, units: str, outputs: int) -> None:
     is_class = type(model).__name__.endswith("Classifier")
     model.fit(ROWS, np.digitize(SCORE, [-1.0, 1.0]) if is_class else SCORE)
-    found = shap_trees(model)
+    found = shap_method(model)
     assert found is not None
 
     values, base = found.contribute(ROWS[:50], None)
@@ -126,14 +127,14 @@ def test_what_shap_does_not_read_or_takes_too_long_for_is_left_to_permutations(
         DecisionTreeClassifier().fit(ROWS, alone),
         GradientBoostingClassifier(n_estimators=3).fit(ROWS, kinds),
     ):
-        assert shap_trees(model) is None
+        assert shap_method(model) is None
     large = ExtraTreesClassifier(20).fit(ROWS, kinds)
-    assert shap_trees(large) is not None
+    assert shap_method(large) is not None
     monkeypatch.setattr(module, "MOST_WORK", 10_000)
-    assert shap_trees(large) is None
+    assert shap_method(large) is None
 
 
 def test_without_shap_trees_are_left_to_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "shap", None)
 
-    assert shap_trees(DecisionTreeRegressor().fit(ROWS, SCORE)) is None
+    assert shap_method(DecisionTreeRegressor().fit(ROWS, SCORE)) is None
