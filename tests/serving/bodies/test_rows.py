@@ -228,28 +228,24 @@ USUAL = st.floats(width=32) | st.integers() | st.integers(-(10**400), 10**400)
 ODD = st.sampled_from(["", " ", '"1"', "1_0", "١", "nan", " 2 ", "\r", "\n", "x", "0x1", "1e999"])
 
 
-@given(
+CSV_ROWS = st.builds(
+    str.__add__,
     st.lists(USUAL.map(str) | ODD | st.text(max_size=3), min_size=1, max_size=3).map(",".join),
     st.sampled_from(["", "\n", "\r\n", "\n\n", "\n1,2"]),
 )
-def test_a_row_of_numbers_is_read_as_columns_are(line, end):
-    body = (line + end).encode("utf-8", "replace")
-    found = read_numbers(body, "csv", NUMBERS)
+JSON_ROWS = st.recursive(
+    USUAL | st.none() | st.booleans() | st.text(max_size=2), st.lists, max_leaves=5
+).map(lambda rows: json.dumps({"instances": rows}))
+
+
+@given(CSV_ROWS.map(lambda text: (text, "csv")) | JSON_ROWS.map(lambda text: (text, "json")))
+def test_rows_of_numbers_are_read_as_columns_are(sent):
+    text, form = sent
+    body = text.encode("utf-8", "replace")
+    found = read_numbers(body, form, NUMBERS, 10)
 
     if found is not None:
-        columns = np.array([*read_columns(body, "csv", NUMBERS, 10).values()])
-        np.testing.assert_array_equal(np.reshape(found, (-1, len(columns))), columns.T)
-
-
-@given(
-    st.recursive(USUAL | st.none() | st.booleans() | st.text(max_size=2), st.lists, max_leaves=5)
-)
-def test_a_row_of_numbers_in_json_is_read_as_columns_are(row):
-    body = json.dumps({"instances": row}).encode()
-    found = read_numbers(body, "json", NUMBERS)
-
-    if found is not None:
-        columns = np.array([*read_columns(body, "json", NUMBERS, 10).values()])
+        columns = np.array([*read_columns(body, form, NUMBERS, 10).values()])
         np.testing.assert_array_equal(np.reshape(found, (-1, len(columns))), columns.T)
 
 
