@@ -141,7 +141,7 @@ def _api(services: Services, running: Iterable[Running]) -> FastAPI:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         closing = (asyncio.to_thread(one.close) for one in (services.models, services.pairing))
-        await asyncio.gather(services.reconciler.stop(), services.jobs.stop(), *closing)
+        await asyncio.gather(services.reconciler.stop(), *closing)
 
     api = FastAPI(
         title="driftline", version=__version__, description=ABOUT, lifespan=life,

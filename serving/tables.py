@@ -83,7 +83,6 @@ transform_jobs = Table(
     Column("spec", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
-    Column("signature", Text),  # The endpoint's, by which records are read.
     # The declared model as it was when the job was created (jobs.py).
     Column("model", JSON, nullable=False),
     # The files, in the order in which they are scored, as found when the job began (run.py): path
@@ -112,6 +111,11 @@ async_requests = Table(
     Column("headers", JSON, nullable=False),
     Column("output_location", Text, nullable=False),
     Column("failure_location", Text, nullable=False),
+    # As the endpoint said when it was accepted: who is told of the answer or of a failure, and the
+    # variant that metrics are of where none answered.
+    Column("success_topic", String(255)),
+    Column("error_topic", String(255)),
+    Column("variant", String(63), nullable=False),
     Column("timeout_s", Integer, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),

@@ -111,7 +111,7 @@ def claim(connection: Connection, wanted: Pass, now: datetime, owner: str) -> bo
                 table.judged_until < wanted.tick,
                 table.judged_until > ahead,
             ),
-            or_(_LEASE.is_over(now), _LEASE.is_too_long(now), _LEASE.is_owned(owner)),
+            or_(_LEASE.is_free(now), _LEASE.is_owned(owner)),
         )
         .values(_LEASE.taken(owner, now))
     )

@@ -265,7 +265,7 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
             ~is_grouped(),
             or_(table.attempts == 0, next_at <= now, next_at > too_late),
         ),
-        and_(table.status == "sending", or_(_LEASE.is_over(now), _LEASE.is_too_long(now))),
+        and_(table.status == "sending", _LEASE.is_free(now)),
     )
 
 

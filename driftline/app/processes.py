@@ -240,15 +240,14 @@ def run_transform(settings: Settings, name: str, owner: str) -> None:
         return WorkerSpec(
             str(models.fetch(job.model.file)),
             trust_pickle=settings.serving.trust_pickle and job.model.trust_pickle,
-            signature=job.signature,
+            signature=job.model.signature,
             positive=job.model.positive,
             name=job.name,
         )
 
     with using_database(settings.database_url) as engine:
         around = Surroundings(
-            engine, owner, settings.local_dir / "transform", DatabaseClock(engine),
-            stop_on_signals(), find_model,
+            engine, owner, settings.local_dir / "transform", DatabaseClock(engine), find_model,
             partial(JobCapture, settings.root, redactor(settings)), reach(settings),
         )  # fmt: skip
         run_job(name, around)

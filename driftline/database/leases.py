@@ -29,16 +29,14 @@ class Lease:
     until: Column[datetime]
     length: timedelta
 
-    def is_over(self, now: datetime) -> ColumnElement[bool]:
-        """Select rows whose lease was released or has run out."""
-        return or_(self.until.is_(None), self.until <= now)
+    def is_free(self, now: datetime) -> ColumnElement[bool]:
+        """Select rows whose lease was released, has run out, or is longer than any lease.
 
-    def is_too_long(self, now: datetime) -> ColumnElement[bool]:
-        """Select rows leased for longer than any lease: the owner's clock was far ahead.
-
-        By a whole length more: an owner may renew a moment after `now` was read, and keeps its own.
+        Then the owner's clock was far ahead. By a whole length more: an owner may renew a moment
+        after `now` was read, and keeps its own.
         """
-        return self.until > now + 2 * self.length
+        is_too_long = self.until > now + 2 * self.length
+        return or_(self.until.is_(None), self.until <= now, is_too_long)
 
     def is_owned(self, owner: str) -> ColumnElement[bool]:
         """Select rows that this worker took last and has not released."""

@@ -15,17 +15,18 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Engine,
     Integer,
     Row,
     String,
     Table,
     delete,
-    or_,
     select,
     update,
 )
 
 from driftline.database.columns import FreeText, UtcDateTime
+from driftline.database.engine import read_connection
 from driftline.database.leases import Lease
 
 LEASE = timedelta(seconds=30)
@@ -69,28 +70,29 @@ class Queue:
 
     def is_free(self, now: datetime) -> ColumnElement[bool]:
         """Select unfinished rows that no worker has."""
-        is_over = or_(self._lease.is_over(now), self._lease.is_too_long(now))
-        return self.is_unfinished() & is_over
+        return self.is_unfinished() & self._lease.is_free(now)
 
     def claim(
-        self, connection: Connection, owner: str, now: datetime, limit: int,
-        *where: ColumnElement[bool],
-    ) -> list[Row[Any]]:  # fmt: skip
-        """Take free rows that are due, at most so many."""
+        self, engine: Engine, owner: str, now: datetime, limit: int, *where: ColumnElement[bool]
+    ) -> list[Row[Any]]:
+        """Take free rows that are due, at most so many; writes only where there are some."""
         columns = self.table.c
         is_due = (self.is_free(now), columns.next_attempt_at <= now, *where)
         first = select(self.key).where(*is_due).order_by(self.order, self.key).limit(limit)
-        keys = connection.scalars(first).all()
+        with read_connection(engine) as connection:
+            keys = connection.scalars(first).all()
         if not keys:
             return []
-        claimed = connection.execute(
+        taken = (
             update(self.table)
             # Asked again: another worker may have taken some meanwhile.
             .where(self.key.in_(keys), *is_due)
             .values(**self._lease.taken(owner, now), attempts=columns.attempts + 1)
             .returning(self.table)
         )
-        return sorted(claimed, key=lambda row: keys.index(getattr(row, self.key.name)))
+        with engine.begin() as connection:
+            rows = connection.execute(taken).all()
+        return sorted(rows, key=lambda row: keys.index(getattr(row, self.key.name)))
 
     def renew(
         self, connection: Connection, owner: str, keys: Collection[str], now: datetime,

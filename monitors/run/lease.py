@@ -39,7 +39,7 @@ def take(engine: Engine, state: MonitorState, owner: str, moment: datetime) -> M
             )
         row = connection.execute(
             update(leases)
-            .where(leases.c.monitor == monitor, or_(_LEASE.is_over(moment), _LEASE.is_owned(owner)))
+            .where(leases.c.monitor == monitor, or_(_LEASE.is_free(moment), _LEASE.is_owned(owner)))
             .values(_LEASE.taken(owner, moment))
             .returning(leases)
         ).first()

@@ -12,9 +12,9 @@ import logging
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from driftline.alerts import tables
 from driftline.alerts.metrics.adding import add
@@ -23,12 +23,17 @@ from driftline.alerts.notify.event import REGION, Event
 from driftline.alerts.notify.message import render_event
 from driftline.alerts.notify.receivers.receiver import Style
 from driftline.alerts.notify.rows import new_message_id, queue_message
-from driftline.serving.asynchronous.queue import AsyncRequest, AsyncStatus
 from driftline.serving.metrics.traffic import NAMESPACE
 from driftline.serving.tables import async_queue, async_requests
 
 log = logging.getLogger(__name__)
 
+# Queued: waits, or is under way. Completed: its answer lies at the output location. Failed, or
+# Expired since nobody came to it in time: why lies at the failure location. Erased: asked to be
+# forgotten (erasing.py); without an end until its files are gone, and no server is writing one.
+AsyncStatus = Literal["Queued", "Completed", "Failed", "Expired", "Erased"]
+# A row of the table of requests.
+AsyncRequest = Row[Any]
 _WITHHELD = "the failure location says why"
 
 
@@ -117,9 +122,7 @@ def measure(
     is_notified: bool,
 ) -> None:
     """Add the metrics of one outcome."""
-    dimensions = {"EndpointName": request.endpoint}
-    if variant:  # What was late for an endpoint that is gone has none.
-        dimensions["VariantName"] = variant
+    dimensions = {"EndpointName": request.endpoint, "VariantName": variant}
     backlog_ms = (began_at - request.received_at).total_seconds() * 1000
     whole_ms = (now - request.received_at).total_seconds() * 1000
     found: list[tuple[str, float, str | None]] = [

@@ -11,12 +11,13 @@ from typing import Annotated, Any
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
-from sqlalchemy import Connection, Insert, insert
+from sqlalchemy import Connection, Insert, insert, select
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from driftline.errors import InputError, NotFoundError
-from driftline.serving.asynchronous.queue import AsyncStatus, get_request
+from driftline.serving.asynchronous.dispatch import KEPT
+from driftline.serving.asynchronous.outcome import AsyncStatus
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -26,6 +27,7 @@ from driftline.serving.operations.registry import Latest, Page, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import variants_and_shadows
+from driftline.serving.resources.endpoints import DesiredVariant
 from driftline.serving.tables import async_requests
 
 # SageMaker's, in bytes and seconds.
@@ -144,7 +146,8 @@ async def invoke_async(
     As InvokeEndpointAsync does: the headers of the answer say where it will lie.
     """
     context, body = services.context, await request.body()
-    endpoint, config = _config(services.reconciler, name)
+    desired, config = _asynchronous(services.reconciler, name)
+    endpoint = desired.endpoint
     _require_one_input(body, location)
     if location is not None:
         context.reach.check_object(location, endpoint)
@@ -154,6 +157,7 @@ async def invoke_async(
     answer = f"{where}/{id_}_{filename}" if filename else f"{where}/{id_}.out"
     inference_id, failure = inference_id or id_, f"{failures}/{id_}-error.out"
     accepted = insert(async_requests).values(
+        **config["output_config"]["notification_config"], variant=desired.name,
         id=id_, endpoint=endpoint, inference_id=inference_id, input_location=location,
         content=body or None, headers=_headers(request.headers), output_location=answer,
         failure_location=failure, timeout_s=timeout_s, received_at=now,
@@ -179,8 +183,19 @@ def async_invocation(
 ) -> AsyncInvocation:
     """Return what came of an asynchronous invocation, or that it waits."""
     endpoint = services.reconciler.endpoint(name)
-    known = name if endpoint is None else endpoint.name
-    found = get_request(connection, known, inference_id)
+    known, table = name if endpoint is None else endpoint.name, async_requests.c
+    newest = (
+        select(async_requests)
+        .where(table.endpoint == known, table.inference_id == inference_id)
+        .order_by(table.received_at.desc())
+        .limit(1)
+    )
+    found = connection.execute(newest).one_or_none()
+    if found is None:
+        raise NotFoundError(
+            f'endpoint "{known}" has no asynchronous invocation "{inference_id[:64]}"; ended ones '
+            f"are known for {KEPT.days} days"
+        )
     return AsyncInvocation(
         **{one.name: getattr(found, one.name) for one in fields(AsyncInvocation)}
     )
@@ -237,16 +252,16 @@ def _store(context: ServerContext, accepted: Insert) -> None:
         connection.execute(accepted)
 
 
-def _config(reconciler: EndpointReconciler, name: str) -> tuple[str, Any]:
-    """Return an endpoint's name as it is declared, and how it answers later."""
+def _asynchronous(reconciler: EndpointReconciler, name: str) -> tuple[DesiredVariant, Any]:
+    """Return the variant of an endpoint that answers later, and how it does."""
     served = reconciler.served(name)
-    config = served.routes[0].desired.answers_later
-    if config is None:
+    desired = served.routes[0].desired
+    if desired.answers_later is None:
         raise InputError(
             f'endpoint "{served.name}" answers at once; ask POST /endpoints/{served.name}/'
             "invocations, or apply it with async_inference_config"
         )
-    return served.name, config
+    return desired, desired.answers_later
 
 
 @operation("GET /logs", role="viewer", of=("endpoint", of_endpoint))

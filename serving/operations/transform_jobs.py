@@ -69,9 +69,8 @@ def create_transform_job(
     now = context.lease_clock()
     with context.engine.begin() as connection:
         store.hold_all(connection)  # So that no model is removed that was just chosen.
-        model, signature = _pinned(connection, spec)
-        spec, model = _captured(connection, spec, model, signature)
-        jobs.create_job(connection, spec, now=now, model=model, signature=signature)
+        spec, model = _captured(connection, spec, _pinned(connection, spec))
+        jobs.create_job(connection, spec, model, now)
         job = jobs.get_job(connection, spec.transform_job_name)
     services.jobs.look()
     return _shown(job)
@@ -133,7 +132,7 @@ def _shown(job: TransformJob) -> DescribedJob:
 
 
 def _captured(
-    connection: Connection, spec: TransformJobSpec, model: PinnedModel, signature: str | None
+    connection: Connection, spec: TransformJobSpec, model: PinnedModel
 ) -> tuple[TransformJobSpec, PinnedModel]:
     """Name the endpoint of a job's captured rows as it is declared, and what they consist of."""
     if spec.captured_as is None:
@@ -147,7 +146,7 @@ def _captured(
         )
     text = endpoint.made.get("signature")
     if spec.endpoint_name is not None:
-        text = signature or text
+        text = model.signature or text
     elif text is not None:
         baseline = endpoint.spec["baseline"]
         roles = {} if baseline is None else store.get(connection, "Baseline", baseline).spec
@@ -162,8 +161,8 @@ def _captured(
     )
 
 
-def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel, str | None]:
-    """Return the model of a job, and the signature by which it reads records, if there is one."""
+def _pinned(connection: Connection, spec: TransformJobSpec) -> PinnedModel:
+    """Return the model of a job, with the signature by which it reads records, if there is one."""
     signature = positive = None
     name = spec.model_name
     if spec.endpoint_name is not None:
@@ -186,4 +185,4 @@ def _pinned(connection: Connection, spec: TransformJobSpec) -> tuple[PinnedModel
     if command_of(made["spec"])[0] is not None:
         raise InputError(f'model "{name}" is a command; expected one of a file or folder')
     trusted, about = bool(made["trust_pickle"]), made["description"]
-    return PinnedModel(made["file"], trusted, positive, about), signature
+    return PinnedModel(made["file"], trusted, positive, about, signature)

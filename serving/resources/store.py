@@ -283,7 +283,7 @@ def claim(connection: Connection, owner: str, now: datetime) -> None:
 def _is_for(owner: str, now: datetime) -> ColumnElement[bool]:
     """Select what is unfinished and the server's, or nobody's, and what is due once more."""
     is_unfinished, until = resources.c.phase.in_(UNFINISHED), resources.c.lease_until
-    is_free = LEASE.is_over(now) | LEASE.is_too_long(now) | LEASE.is_owned(owner)
+    is_free = LEASE.is_free(now) | LEASE.is_owned(owner)
     return (is_unfinished & is_free) | (~is_unfinished & (until <= now))
 
 

@@ -1,109 +1,93 @@
 """Runs stored transform jobs, each in a process of its own, within a server's limit.
 
-The server that claims a job has it. When the job's process dies, the server frees the job; when the
-server dies, the job is free as soon as its lease has run out.
+The server keeps the lease of a job; its process scores the files, and says when the job has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
-from contextlib import suppress
 from datetime import timedelta
 from subprocess import Popen
+from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Row, select
 
-from driftline.database.disconnects import FailedPasses
+from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
-from driftline.serving.tables import transform_queue
-from driftline.serving.transform.jobs import TransformJob, claim_jobs
+from driftline.serving.queue_worker import PAUSE_S, QueueWorker
+from driftline.serving.tables import transform_jobs, transform_queue
+from driftline.serving.transform.definition import JobStatus
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+# A job whose processes end so often over one file is at fault itself.
+MAX_ATTEMPTS = 5
 # How long a process that is told to stop may take.
 GRACE_S = 8.0
-_LONGEST_PAUSE_S = 30.0
+_jobs = transform_jobs.c
 
 
-class TransformJobs:
-    """The transform jobs that this server runs; lives inside one event loop."""
+class TransformJobs(QueueWorker):
+    """The transform jobs that this server runs."""
 
     def __init__(self, context: ServerContext) -> None:
-        self._context = context
-        self._owner = str(uuid.uuid4())
-        self._running: dict[str, tuple[Popen[bytes], asyncio.Task[None]]] = {}
-        self._wake = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        kept = timedelta(days=context.settings.capture.retention_days)
+        super().__init__(transform_queue, context, "transform", look_s=LOOK_S, kept=kept)
 
-    def look(self) -> None:
-        """Look for jobs now, since one was created; may be called in any thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake.set)
-
-    async def run(self) -> None:
-        """Start processes for jobs that are free, for ever."""
+    async def _look(self) -> None:
         if self._context.start_transform is None:
             return
-        self._loop = asyncio.get_running_loop()
-        failures = FailedPasses(log, "transforms")
-        while True:
-            with failures.noted(SQLAlchemyError, OSError):
-                for job in await asyncio.to_thread(self._claim):
-                    process = self._context.start_transform(job.name, self._owner)
-                    task = asyncio.create_task(self._attend(job, process))
-                    self._running[job.name] = process, task
-            self._wake.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_S)
+        asked = await asyncio.to_thread(self._stopping) if self._running else ()
+        for key, (_, task) in self._running.items():
+            if key in asked and not task.cancelling():
+                task.cancel()
+        await self._take(self._context.settings.serving.max_transform_jobs - len(self._running))
 
-    async def stop(self) -> None:
-        """Have all processes give their jobs back, for another server, or for the next start."""
-        running = list(self._running.values())
-        for process, _ in running:
-            process.terminate()
-        tasks = [task for _, task in running]
-        if tasks:
-            await asyncio.wait(tasks, timeout=GRACE_S)
-        for process, task in running:
-            if not task.done():
-                log.warning("process=%d event=killed", process.pid)
-                process.kill()
-        await asyncio.gather(*tasks)
+    def _stopping(self) -> list[str]:
+        """Return the jobs under way that somebody has asked to stop."""
+        is_asked = _jobs.status == "Stopping", _jobs.key.in_(list(self._running))
+        with read_connection(self._context.engine) as connection:
+            return list(connection.scalars(select(_jobs.key).where(*is_asked)))
 
-    def _claim(self) -> list[TransformJob]:
-        """Take free jobs while there is room; forget those that ended as long ago as rows are."""
-        now = self._context.lease_clock()
-        room = max(0, self._context.settings.serving.max_transform_jobs - len(self._running))
-        kept = timedelta(days=self._context.settings.capture.retention_days)
+    async def _work(self, row: Row[Any]) -> None:
+        if row.status == "Stopping":
+            await asyncio.to_thread(self._end, row.key, "Stopped")
+        elif row.attempts > MAX_ATTEMPTS:
+            reason = (
+                f"its process ended {MAX_ATTEMPTS} times over one file; see the server's log: a "
+                "model that needs more memory than there is?"
+            )
+            await asyncio.to_thread(self._end, row.key, "Failed", reason)
+        else:
+            assert self._context.start_transform is not None
+            process = self._context.start_transform(row.name, self._owner)
+            log.info("job=%s process=%d event=started", row.name, process.pid)
+            code = await _end_of(process)
+            log.log(
+                logging.WARNING if code else logging.INFO,
+                "job=%s process=%d event=process-ended code=%d", row.name, process.pid, code,
+            )  # fmt: skip
+            # Unless the process has ended the job, or given it back.
+            await asyncio.to_thread(self._give_back, [row.key], PAUSE_S, counts=True)
+
+    def _end(self, key: str, status: JobStatus, reason: str | None = None) -> None:
         with self._context.engine.begin() as connection:
-            transform_queue.drop_ended(connection, now - kept)
-            return claim_jobs(connection, self._owner, now, room, list(self._running))
+            self._queue.finish(connection, self._owner, key, status, self._now(), reason)
 
-    async def _attend(self, job: TransformJob, process: Popen[bytes]) -> None:
-        """Wait for a job's process; free the job if it has not ended."""
-        log.info("job=%s process=%d event=started", job.name, process.pid)
-        code = await asyncio.to_thread(process.wait)
-        if process.stdin is not None:
-            process.stdin.close()
-        log.log(
-            logging.WARNING if code else logging.INFO,
-            "job=%s process=%d event=process-ended code=%d", job.name, process.pid, code,
-        )  # fmt: skip
-        try:
-            await asyncio.to_thread(self._free, job)
-        except SQLAlchemyError as error:
-            # It is free all the same when its lease has run out.
-            log.warning("job=%s event=not-freed error=%s", job.name, error)
-        finally:
-            del self._running[job.name]
-            self._wake.set()
 
-    def _free(self, job: TransformJob) -> None:
-        """Free a job that its process left."""
-        pause_s = min(2.0 ** (job.attempts - 1), _LONGEST_PAUSE_S)
-        at, key = self._context.lease_clock() + timedelta(seconds=pause_s), job.name.casefold()
-        with self._context.engine.begin() as connection:
-            transform_queue.retry(connection, self._owner, [key], at, counts=True)
+async def _end_of(process: Popen[bytes]) -> int:
+    """Wait for the end of a process; cancelled, have it stop, so that it gives its job back."""
+    ending = asyncio.create_task(asyncio.to_thread(process.wait))
+    try:
+        await asyncio.shield(ending)
+    except asyncio.CancelledError:
+        process.terminate()
+        done, _ = await asyncio.wait([ending], timeout=GRACE_S)
+        if not done:
+            log.warning("process=%d event=killed", process.pid)
+            process.kill()
+    if process.stdin is not None:
+        process.stdin.close()
+    return await ending

@@ -32,7 +32,6 @@ class TransformJob:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
-    signature: str | None
     attempts: int  # Processes that took it since a file was done.
     model: PinnedModel
     file_count: int | None  # None before they are looked for.
@@ -48,16 +47,12 @@ class PinnedModel:
     trust_pickle: bool
     positive: str | None  # The endpoint's, if the job answers as one does.
     description: Mapping[str, Any]
+    signature: str | None = None  # The endpoint's, by which records are read.
     captured_signature: str | None = None  # Of the rows that are captured.
 
 
 def create_job(
-    connection: Connection,
-    spec: TransformJobSpec,
-    *,
-    now: datetime,
-    model: PinnedModel,
-    signature: str | None,
+    connection: Connection, spec: TransformJobSpec, model: PinnedModel, now: datetime
 ) -> None:
     """Store a new job; ConflictError when there is one of its name."""
     name = spec.transform_job_name
@@ -67,7 +62,7 @@ def create_job(
         insert(transform_jobs).values(
             key=name.casefold(), name=name, spec=spec.model_dump(mode="json"),
             status="InProgress", created_at=now, next_attempt_at=now,
-            model=asdict(model), signature=signature,
+            model=asdict(model),
         )
     )  # fmt: skip
 
@@ -112,14 +107,6 @@ def stop_job(connection: Connection, name: str) -> TransformJob:
     if not changed.rowcount:
         raise ConflictError(f'transform job "{job.name}" is {job.status}; it has ended already')
     return job
-
-
-def claim_jobs(
-    connection: Connection, owner: str, now: datetime, limit: int, running: Collection[str] = ()
-) -> list[TransformJob]:
-    """Take jobs that no process works on, at most so many, save for those that run here."""
-    is_new = _jobs.name.not_in(running)
-    return [_job(row) for row in transform_queue.claim(connection, owner, now, limit, is_new)]
 
 
 def clear_reasons(

@@ -9,13 +9,6 @@ import pytest
 from sqlalchemy import Column, DateTime, LargeBinary, MetaData, String, Table, insert, select
 
 from driftline.database.queue import LEASE, Queue, queue_columns
-from tests.servers.postgres import BOTH
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return request.param
-
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -48,8 +41,7 @@ def put(engine, *ids):
 
 
 def claim(engine, owner, now=NOW, limit=10):
-    with engine.begin() as connection:
-        return [row.id for row in QUEUE.claim(connection, owner, now, limit)]
+    return [row.id for row in QUEUE.claim(engine, owner, now, limit)]
 
 
 def row_of(engine, one):

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from driftline.alerts import tables as alert_tables
 from driftline.app.client.client import Client
 from driftline.capture.tables.dataset import Dataset
-from driftline.serving.asynchronous import dispatch
+from driftline.serving import queue_worker
 from driftline.serving.resources.reach import Reach
 from driftline.serving.tables import async_requests
 from tests.serving.conftest import resource
@@ -29,7 +29,7 @@ def server(start, trained, slow_model, folder):
     reach = Reach(outputs=(str(folder / "objects"),))
     (folder / "objects" / "flights").mkdir(parents=True)
     with (
-        mock.patch.object(dispatch, "EXPIRE_S", 0.2),
+        mock.patch.object(queue_worker, "UPKEEP_S", 0.2),
         start(folder, reach=reach, trust_pickle=True, commands={"page": "/bin/cat"}) as found,
     ):
         resources = [one for one in trained.flights() if one["kind"] != "Endpoint"]
@@ -193,7 +193,7 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
     with server.engine.begin() as connection:
         change = update(async_requests).values(expires_at=table.received_at)
         connection.execute(change.where(table.inference_id == late))
-        left = change.values(endpoint="deleted")
+        left = change.values(endpoint="deleted", error_topic="pager")
         connection.execute(left.where(table.inference_id == gone))
 
     def status_of_gone():
@@ -209,6 +209,9 @@ def test_what_nobody_comes_to_in_time_expires_while_the_worker_is_busy(server, c
     assert answered["status"] == "Completed"
     assert found["ended_at"] < answered["ended_at"]
     assert until(status_of_gone) == "Expired"  # Its endpoint is served no more.
+    with server.engine.connect() as connection:
+        bodies = connection.scalars(select(alert_tables.outbox.c.body)).all()
+    assert sum(b'"gone"' in body for body in bodies) == 1
 
 
 def test_outputs_go_where_requests_may_write_only(server, folder):

@@ -1,6 +1,5 @@
 """Answers of transform jobs as captured rows: each once, and monitored as those of endpoints."""
 
-import threading
 from datetime import timedelta
 from functools import partial
 
@@ -15,7 +14,7 @@ from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.tables import transform_queue
 from driftline.serving.transform.capture import JobCapture
 from driftline.serving.transform.definition import TransformJobSpec
-from driftline.serving.transform.jobs import PinnedModel, claim_jobs, create_job, get_job
+from driftline.serving.transform.jobs import PinnedModel, create_job, get_job
 from driftline.serving.transform.run import Surroundings, run_job
 from tests.serving.conftest import NOW, resource
 
@@ -67,14 +66,14 @@ def run(server, trained, job, tmp_path, *, when=NIGHT, capture=JobCapture, begin
     """Run a job that was created at some time, as the process of a server does."""
     signature = signature_of(server.engine, "flights").to_json()
     about = {"has_probability": True, "classes": [0, 1], "feature_names": COLUMNS}
-    model = PinnedModel(str(trained.file), True, None, about, captured_signature=signature)
+    model = PinnedModel(str(trained.file), True, None, about, signature, signature)
     with server.engine.begin() as connection:
         if begins:
-            create_job(connection, job, now=when, model=model, signature=signature)
-        claim_jobs(connection, "here", when, 1)
+            create_job(connection, job, model, when)
+    transform_queue.claim(server.engine, "here", when, 1)
     launch = WorkerSpec(str(trained.file), signature=signature)
     around = Surroundings(
-        server.engine, "here", tmp_path, lambda: NOW, threading.Event(), lambda _job: launch,
+        server.engine, "here", tmp_path, lambda: NOW, lambda _job: launch,
         partial(capture, str(server.root), None), Reach(outputs=(str(tmp_path),)),
     )  # fmt: skip
     return run_job(job.transform_job_name, around)
@@ -203,19 +202,6 @@ def test_who_takes_a_job_over_scores_the_files_that_it_began_with(server, traine
     assert (found.file_count, found.files_done, found.record_count) == (2, 2, 2)
 
 
-def test_a_file_that_is_removed_before_its_turn_ends_the_job(server, trained, tmp_path):
-    (tmp_path / "rows").mkdir()
-    for name in ("a", "b"):
-        (tmp_path / "rows" / f"{name}.csv").write_text("UA,EWR,1400,39\n")
-
-    class Removing(JobCapture):
-        def store(self):
-            (tmp_path / "rows" / "b.csv").unlink(missing_ok=True)
-
-    job = spec("removed", tmp_path / "rows", tmp_path, "nightly")
-    assert run(server, trained, job, tmp_path, capture=Removing) == "Failed"
-
-
 def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_path):
     server.apply(resource("Endpoint", "brief", baseline="flights"))
     rows = tmp_path / "rows.csv"
@@ -224,8 +210,8 @@ def test_an_endpoint_is_not_deleted_while_a_job_captures_into_it(server, tmp_pat
     created = server.client.post("/api/v1/transform-jobs", json=job.model_dump(mode="json"))
 
     refused = server.client.delete("/api/v1/endpoints/brief")
+    transform_queue.claim(server.engine, "here", server.context.lease_clock(), 1)
     with server.engine.begin() as connection:
-        claim_jobs(connection, "here", server.context.lease_clock(), 1)
         transform_queue.finish(connection, "here", "late", "Stopped", NOW)
 
     assert created.status_code == 200, created.text
