@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,14 @@ from driftline.signature import Column, Signature, column_names, names_among
 _MAX_ROWS = 1 << 16
 
 
-def read_schema(file: Location) -> pa.Schema:
-    """Return the columns of a file."""
+@contextmanager
+def reading(file: Location) -> Iterator[pq.ParquetFile]:
+    """Open a file of Parquet."""
     with file.open_seekable() as stream:
-        return _opened(file, stream).schema_arrow
-
-
-def _opened(file: Location, stream: pa.NativeFile) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(stream)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{file.shown}: not Parquet ({error})") from None
+        try:
+            yield pq.ParquetFile(stream)
+        except pa.ArrowInvalid as error:
+            raise InputError(f"{file.shown}: not Parquet ({error})") from None
 
 
 def signature_of_schema(schema: pa.Schema, names: Sequence[str] | None) -> Signature:
@@ -77,8 +75,7 @@ class TableAssembly:
 
     def batches(self) -> Iterator[Batch]:
         """Read the file's rows, as many together as the payload allows."""
-        with self._place.open_seekable() as stream:
-            table = _opened(self._place, stream)
+        with reading(self._place) as table:
             found = table.metadata
             groups = [found.row_group(at) for at in range(found.num_row_groups)]
             width = max(1, sum(one.total_byte_size for one in groups) // max(1, found.num_rows))
@@ -90,9 +87,21 @@ class TableAssembly:
                 yield Batch(pa.Table.from_batches([rows]), first)
                 first += rows.num_rows
 
-    def writer(self, path: Path) -> TableWriter:
-        """Return what writes outputs into a file."""
-        return TableWriter(path)
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Callable[[pa.Table], object]]:
+        """Yield what writes outputs into a file; of none it is one without columns."""
+        with ExitStack() as closing:
+            writer: pq.ParquetWriter | None = None
+
+            def write(table: pa.Table) -> None:
+                nonlocal writer
+                if writer is None:
+                    writer = closing.enter_context(pq.ParquetWriter(path, table.schema))
+                writer.write(table)
+
+            yield write
+            if writer is None:
+                pq.write_table(pa.table({}), path)
 
     def request(self, batch: Batch) -> bytes:
         """Return the body that the model is sent."""
@@ -138,29 +147,6 @@ class TableAssembly:
             return row
         rest = {name: value for name, value in row.items() if name != "probability"}
         return rest | dict(zip(self._classes, chances, strict=True))
-
-
-class TableWriter:
-    """Writes tables of one kind into a Parquet file; of none, one without columns."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> TableWriter:
-        return self
-
-    def write(self, table: pa.Table) -> None:
-        """Write some rows."""
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema)
-        self._writer.write(table)
-
-    def __exit__(self, *_: object) -> None:
-        if self._writer is None:
-            pq.write_table(pa.table({}), self._path)
-        else:
-            self._writer.close()
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

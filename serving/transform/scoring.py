@@ -28,12 +28,12 @@ from driftline.serving.resources.reach import Reach
 from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.serving.transform.definition import TransformJobSpec
 from driftline.serving.transform.json_path import PathError
-from driftline.serving.transform.parquet import TableAssembly, read_schema, signature_of_schema
+from driftline.serving.transform.parquet import TableAssembly, reading, signature_of_schema
 from driftline.serving.transform.text import (
     AnswerError,
     Batch,
     TextAssembly,
-    cells_of,
+    read_records,
     split_records,
 )
 from driftline.signature import Column, Signature, column_names
@@ -147,7 +147,8 @@ class Scoring:
             self._signature = Signature.from_json(worker.signature)
             names = [column.name for column in self._signature.inputs]
         elif self.spec.is_parquet:
-            self._signature = signature_of_schema(read_schema(places[0]), names)
+            with reading(places[0]) as table:
+                self._signature = signature_of_schema(table.schema_arrow, names)
         for place in places if self.spec.input_format == "csv" else ():
             assembly = TextAssembly(self.spec, place)
             if (batch := next(assembly.batches(), None)) is not None:
@@ -176,14 +177,14 @@ class Scoring:
         else:
             assembly = TextAssembly(self.spec, place)
         with _publishing(target, self._work_dir) as path:
-            with assembly.writer(path) as writer:
-                await self._score_all(file, assembly, writer)
+            with assembly.writing(path) as write:
+                await self._score_all(file, assembly, write)
             self.completing()
         self.done()
 
     async def _score_all(
-        self, file: InputFile, assembly: Assembly, writer: Any  # noqa: ANN401 - of the assembly
-    ) -> None:  # fmt: skip
+        self, file: InputFile, assembly: Assembly, write: Callable[[Any], object]
+    ) -> None:
         """Write the answers of a file in order, with so many mini-batches under way."""
         window: deque[tuple[Batch, asyncio.Task[bytes]]] = deque()
 
@@ -191,9 +192,9 @@ class Scoring:
             batch, task = window.popleft()
             answer = await task
             try:
-                writer.write(assembly.output(batch, answer))
+                write(assembly.output(batch, answer))
             except (PathError, AnswerError) as error:
-                raise RecordError(f"{file.path}: {_numbers(batch)}: {error}") from error
+                raise RecordError(f"{file.path}: {batch.numbers}: {error}") from error
             self.scored(file, batch, assembly, answer)
 
         try:
@@ -214,10 +215,31 @@ class Scoring:
         try:
             retries = self.spec.model_client_config.invocations_max_retries
             return await self._ask(batch, assembly, retries)
-        except TimedOutError as error:
-            raise RecordError(f"{file.path}: {_numbers(batch)}: {error}") from error
-        except _REFUSALS as error:
-            raise await self._refused(file, batch, assembly, str(error)) from error
+        except (TimedOutError, *_REFUSALS) as error:
+            said, record = str(error), batch
+            if not isinstance(error, TimedOutError):
+                said, record = await self._first_refused(batch, assembly, said)
+            if record.count > 1:
+                raise RecordError(f"{file.path}: {record.numbers}: {said}") from error
+            # Not the record itself, as the reason has it.
+            log.warning("event=record-failed output=%s record=%d", file.output_key, record.first)
+            raise RecordError(
+                f"{file.path}: record {record.first} ({record.shown}): {said}"
+            ) from error
+
+    async def _first_refused(
+        self, batch: Batch, assembly: Assembly, said: str
+    ) -> tuple[str, Batch]:
+        """Return why and which record is the first that the model does not score, by halves."""
+        if batch.count == 1:
+            return said, batch
+        middle = batch.count // 2
+        for half in (batch.part(0, middle), batch.part(middle, batch.count)):
+            try:
+                await self._ask(half, assembly)
+            except (TimedOutError, *_REFUSALS) as error:
+                return await self._first_refused(half, assembly, str(error))
+        return f"{said}; each half of them was scored when sent alone", batch
 
     async def _ask(self, batch: Batch, assembly: Assembly, retries: int = 0) -> bytes:
         """Return the answer to a mini-batch; failures of model and process are retried."""
@@ -246,33 +268,6 @@ class Scoring:
             )
         return reply.body
 
-    async def _refused(
-        self, file: InputFile, batch: Batch, assembly: Assembly, said: str
-    ) -> RecordError:
-        """Return an error that names the first record that the model does not score, by halves."""
-        record = batch
-        while record.count > 1:
-            middle = record.count // 2
-            try:
-                await self._ask(half := record.part(0, middle), assembly)
-            except (TimedOutError, *_REFUSALS):
-                record = half
-            else:
-                record = record.part(middle, record.count)
-        if batch.count > 1:
-            try:
-                await self._ask(record, assembly)
-            except (TimedOutError, *_REFUSALS) as error:
-                said = str(error)
-            else:
-                return RecordError(
-                    f"{file.path}: {_numbers(batch)}: {said}; each half of them was scored when "
-                    "sent alone"
-                )
-        # Not the record itself, as the reason has it.
-        log.warning("event=record-failed output=%s record=%d", file.output_key, record.first)
-        return RecordError(f"{file.path}: record {record.first} ({record.shown}): {said}")
-
 
 def score_here(
     spec: TransformJobSpec, worker: WorkerSpec, work_dir: Path, moved: Callable[[int], None]
@@ -299,7 +294,7 @@ def _signature_of(body: bytes, names: Sequence[str] | None, given: str | None) -
     """
     head, *rest = split_records(body, is_csv=True)
     columns = read_columns(body, "csv", None, _MAX_ROWS)
-    is_header = names is not None and cells_of(head) == list(names)
+    is_header = names is not None and read_records(head, "csv") == [list(names)]
     if given is None and rest and not _has_numbers(columns):
         is_header |= _has_numbers(read_columns(b"".join(rest), "csv", None, _MAX_ROWS))
     if is_header:
@@ -353,8 +348,3 @@ def _is_same(one: Location, other: Location) -> bool:
     if one.is_local and other.is_local:
         return Path(one.path).resolve() == Path(other.path).resolve()
     return one.shown == other.shown
-
-
-def _numbers(batch: Batch) -> str:
-    last = batch.first + batch.count - 1
-    return f"record {last}" if batch.count == 1 else f"records {batch.first} to {last}"

@@ -9,15 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from driftline.errors import InputError
 from driftline.formats.location import Location
-from driftline.formats.media_types import TEXT_MEDIA_TYPES, TextFormat
+from driftline.formats.media_types import TextFormat
 from driftline.serving.transform.definition import TransformJobSpec
 
 INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
@@ -52,6 +53,12 @@ class Batch:
             text = str(list(first.to_pylist()[0].values()))
         head = text.rstrip("\r\n").replace("\n", "\\n")
         return head if len(head) <= SHOWN else f"{head[:SHOWN]}…"
+
+    @property
+    def numbers(self) -> str:
+        """The numbers of the records, for a sentence."""
+        last = self.first + self.count - 1
+        return f"record {last}" if self.count == 1 else f"records {self.first} to {last}"
 
     def part(self, start: int, end: int) -> Batch:
         """Return the records [start, end)."""
@@ -129,23 +136,27 @@ class TextAssembly:
         self._spec, self._file = spec, file
         self._input, self._output = spec.input_path, spec.output_path
         self._is_joined = spec.data_processing.join_source == "Input"
-        self.form = _text(spec.input_format)
-        self.answer_form = _text(spec.output_format)
+        self.form = cast("TextFormat", spec.input_format)
+        self.answer_form = cast("TextFormat", spec.output_format)
 
     def batches(self) -> Iterator[Batch]:
         """Read the file's mini-batches."""
         return read_batches(self._file, self._spec)
 
-    def writer(self, path: Path) -> io.BufferedWriter:
-        """Return what writes outputs into a file."""
-        return path.open("wb")
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[Callable[[bytes], object]]:
+        """Yield what writes outputs into a file."""
+        with path.open("wb") as file:
+            yield file.write
 
     def request(self, batch: Batch) -> bytes:
         """Return the body that the model is sent."""
         content = b"".join(batch.records)
         if self._input.is_whole:
             return content
-        return _written([self._input(record) for record in _read(content, self.form)], self.form)
+        return _written(
+            [self._input(record) for record in read_records(content, self.form)], self.form
+        )
 
     def output(self, batch: Batch, answer: bytes) -> bytes:
         """Return what is written for a mini-batch."""
@@ -165,24 +176,14 @@ class TextAssembly:
             # As it was written, to the letter.
             pairs = zip(batch.records, texts, strict=True)
             return b"".join(b"%b,%b" % (one.rstrip(b"\r\n"), other) for one, other in pairs)
-        answers = _read(answer, self.answer_form)
+        answers = read_records(answer, self.answer_form)
         if self._is_joined:
-            inputs = _read(b"".join(batch.records), self.form)
+            inputs = read_records(b"".join(batch.records), self.form)
             answers = [_joined(one, other) for one, other in zip(inputs, answers, strict=True)]
         return _written([self._output(one) for one in answers], self.answer_form)
 
 
-def _text(form: str | None) -> TextFormat:
-    return next(known for known in TEXT_MEDIA_TYPES if known == form)
-
-
-def cells_of(record: bytes) -> list[str]:
-    """Return the cells of a record of CSV."""
-    (cells,) = _read(record, "csv") or [[]]
-    return [str(cell) for cell in cells] if isinstance(cells, list) else []
-
-
-def _read(content: bytes, form: TextFormat) -> list[object]:
+def read_records(content: bytes, form: TextFormat) -> list[object]:
     """Return the records of text."""
     try:
         text = content.decode()

@@ -51,33 +51,19 @@ def test_csv_is_cut_where_the_csv_module_ends_rows(rows):
 
 
 @pytest.mark.parametrize("strategy", ["MultiRecord", "SingleRecord"])
-def test_batches_are_the_file(tmp_path, strategy):
+@pytest.mark.parametrize("compression", ["None", "Gzip"])
+def test_batches_are_the_file(tmp_path, strategy, compression):
     file = tmp_path / "rows.csv"
     lines = [f'{at},"a ""b""\nc",{"x" * (at % 97)}\n' for at in range(30_000)]
-    file.write_text("".join(lines))
-    spec = spec_of(batch_strategy=strategy, max_payload_in_mb=1)
+    content = "".join(lines).encode()
+    file.write_bytes(content if compression == "None" else gzip.compress(content))
+    spec = spec_of(batch_strategy=strategy, max_payload_in_mb=1, compression_type=compression)
 
     batches = read_all(file, spec)
 
-    assert b"".join(b"".join(one.records) for one in batches) == file.read_bytes()
     assert [one.decode() for part in batches for one in part.records] == lines
     assert max(sum(map(len, one.records)) for one in batches) <= 1 << 20
     assert [one.first for one in batches[:2]] == [1, 1 + batches[0].count]
-
-
-def test_packed_text_is_cut_alike(tmp_path):
-    text = b"".join(b"%d,%d\n" % (at, at * at) for at in range(200_000))
-    (tmp_path / "plain.csv").write_bytes(text)
-    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(text))
-    spec, packed = (
-        spec_of(max_payload_in_mb=1),
-        spec_of(max_payload_in_mb=1, compression_type="Gzip"),
-    )
-
-    expected = read_all(tmp_path / "plain.csv", spec)
-    found = read_all(tmp_path / "packed.csv.gz", packed)
-
-    assert [b"".join(one.records) for one in found] == [b"".join(one.records) for one in expected]
 
 
 @pytest.mark.parametrize(
