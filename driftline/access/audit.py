@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.tables import audit
@@ -67,8 +67,11 @@ def record(
 def deletions(connection: Connection, kind: str, names: Iterable[str]) -> dict[str, datetime]:
     """Return when resources of these names were deleted last; none for those that never were."""
     targets = {f"{kind}/{name}": name for name in names}
-    found = entries(connection, limit=None, targets=targets, action=DELETE) if targets else ()
-    return {targets[one.target]: one.at for one in reversed(found)}
+    query = select(audit.c.target, func.max(audit.c.at)).where(
+        audit.c.target.in_(targets), audit.c.action == DELETE
+    )
+    rows = connection.execute(query.group_by(audit.c.target))
+    return {targets[target]: at for target, at in rows}
 
 
 def entries(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from driftline.access.authentication import Authenticator, secret_of
-from driftline.access.limits import TooManyError, refuse_for_now
+from driftline.access.limits import refuse_for_now
 from driftline.access.principal import CURRENT, Principal
 from driftline.access.proxies import SECRET_HEADER
 from driftline.errors import UnavailableError
@@ -17,6 +17,14 @@ SHOWN_KEY = "driftline.shown"
 # What nothing behind the gate may record or hand on.
 _SECRETS = frozenset({b"authorization", b"cookie", SECRET_HEADER})
 NOBODY = Principal("nobody", frozenset())
+
+
+async def _refuse(_scope: Scope, _receive: Receive, send: Send) -> None:
+    message = (
+        'no token, or none that is valid; expected the header "Authorization: Bearer TOKEN" with a '
+        "token made by: driftline token create NAME --role ROLE"
+    )
+    await refuse(send, 401, "unauthorized", message, [CHALLENGE])
 
 
 class Gate:
@@ -31,7 +39,7 @@ class Gate:
         app: App,
         authenticator: Authenticator,
         public: Collection[str],
-        refuse: App | None = None,
+        refuse: App = _refuse,
     ) -> None:
         self.app = app
         self.refuse = refuse
@@ -46,30 +54,19 @@ class Gate:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 4401})
             return
-        is_public = scope["path"] in self.public
         secret = secret_of(scope, takes_cookies=self.authenticator.takes_cookies)
-        try:
-            principal = await self.authenticator.principal(scope, secret)
-        except UnavailableError as error:
-            if isinstance(error, TooManyError) and not is_public:
+        principal: Principal | None = NOBODY
+        if scope["path"] not in self.public:
+            try:
+                principal = await self.authenticator.principal(scope, secret)
+            except UnavailableError as error:
                 await refuse_for_now(send, error)
                 return
-            if not is_public:
-                await refuse(send, 503, "unavailable", str(error), [(b"retry-after", b"1")])
-                return
-            principal = None
-        if principal is None and not is_public:
-            if self.refuse is not None:
-                await self.refuse(scope, receive, send)
-                return
-            message = (
-                'no token, or none that is valid; expected the header "Authorization: Bearer '
-                'TOKEN" with a token made by: driftline token create NAME --role ROLE'
-            )
-            await refuse(send, 401, "unauthorized", message, [CHALLENGE])
+        if principal is None:
+            await self.refuse(scope, receive, send)
             return
         kept = [(name, value) for name, value in scope["headers"] if name not in _SECRETS]
-        mark = CURRENT.set(principal or NOBODY)
+        mark = CURRENT.set(principal)
         try:
             await self.app({**scope, "headers": kept, SHOWN_KEY: secret}, receive, send)
         finally:

@@ -88,6 +88,8 @@ def network_of(text: str) -> str:
     return str(address)
 
 
-async def refuse_for_now(send: Send, error: TooManyError) -> None:
-    """Answer 429, with the time to wait."""
-    await refuse(send, 429, "throttled", str(error), [(b"retry-after", b"%d" % WINDOW_S)])
+async def refuse_for_now(send: Send, error: UnavailableError) -> None:
+    """Answer 429 or 503, with the time to wait."""
+    is_limit = isinstance(error, TooManyError)
+    status, code, wait_s = (429, "throttled", WINDOW_S) if is_limit else (503, "unavailable", 1)
+    await refuse(send, status, code, str(error), [(b"retry-after", b"%d" % wait_s)])

@@ -11,12 +11,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import httpx
 
@@ -37,35 +36,29 @@ _TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The state that a browser keeps in a cookie until it returns from the provider."""
+    """A log-in under way: a secret that a browser keeps in a cookie, and where it leads to."""
 
-    state: str
-    nonce: str
-    verifier: str
+    secret: str
     to: str
 
     @classmethod
     def begin(cls, to: str) -> Attempt:
         """Return a new one, which leads on to a page."""
-        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        return cls(state, nonce, verifier, to)
+        return cls(secrets.token_urlsafe(32), to)
+
+    def of(self, purpose: str) -> str:
+        """Return the state, nonce or verifier; none of them tells another, nor the secret."""
+        return hmac.new(self.secret.encode(), purpose.encode(), hashlib.sha256).hexdigest()
 
     def cookie(self) -> str:
         """Return it as the value of a cookie."""
-        text = json.dumps([self.state, self.nonce, self.verifier, self.to])
-        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return f"{self.secret}:{quote(self.to, safe='')}"
 
     @classmethod
     def read(cls, cookie: str) -> Attempt | None:
         """Return what a cookie holds; None where it is none of ours."""
-        try:
-            found = json.loads(base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4)))
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(found, list) or len(found) != 4:
-            return None
-        is_ours = all(isinstance(one, str) and one.isascii() for one in found)
-        return cls(*found) if is_ours else None
+        secret, _, to = cookie.partition(":")
+        return cls(secret, unquote(to)) if secret else None
 
 
 @dataclass(slots=True)
@@ -88,14 +81,14 @@ class Provider:
 
     async def begin(self, attempt: Attempt) -> str:
         """Return the address where a person logs in."""
-        challenge = hashlib.sha256(attempt.verifier.encode()).digest()
+        challenge = hashlib.sha256(attempt.of("verifier").encode()).digest()
         asked = {
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": self.redirect_uri,
             "scope": self.scopes,
-            "state": attempt.state,
-            "nonce": attempt.nonce,
+            "state": attempt.of("state"),
+            "nonce": attempt.of("nonce"),
             "code_challenge": base64.urlsafe_b64encode(challenge).decode().rstrip("="),
             "code_challenge_method": "S256",
         }
@@ -108,7 +101,7 @@ class Provider:
         An answer to another attempt, or an ID token that fails validation, is a ForbiddenError.
         """
         state = answer.get("state", "").encode()
-        if attempt is None or not hmac.compare_digest(state, attempt.state.encode()):
+        if attempt is None or not hmac.compare_digest(state, attempt.of("state").encode()):
             raise ForbiddenError("this is no answer to a log-in of this browser")
         if answer.get("iss", self.issuer) != self.issuer:
             raise ForbiddenError("the answer is another provider's")
@@ -135,7 +128,7 @@ class Provider:
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": self.redirect_uri,
-            "code_verifier": attempt.verifier,
+            "code_verifier": attempt.of("verifier"),
         }
         headers = {"accept": "application/json"}
         document = await self._discover()
@@ -151,7 +144,7 @@ class Provider:
         found = await _json("POST", place, data=body, headers=headers)
         # Asked for with each log-in: so a key that was exchanged is known at once.
         keys = await _json("GET", self._place(document, "jwks_uri"))
-        return _believed(found.get("id_token"), keys, self, attempt.nonce)
+        return _believed(found.get("id_token"), keys, self, attempt.of("nonce"))
 
     def _place(self, document: Mapping[str, Any], name: str) -> str:
         place = document.get(name)

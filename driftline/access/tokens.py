@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
@@ -78,16 +79,17 @@ def create_token(
     if _find(connection, name) is not None:
         raise ConflictError(f'token "{name}" exists or was revoked; choose another name')
     secret = new_secret()
-    values = {
-        "name": name,
-        "digest": digest_of(secret),
-        "roles": sorted(checked_roles(roles)),
-        "endpoints": None if endpoints is None else sorted(one.lower() for one in endpoints),
-        "created_by": created_by,
-        "created_at": now,
-        "expires_at": expires_at,
-    }
-    connection.execute(insert(tokens).values(values))
+    connection.execute(
+        insert(tokens).values(
+            name=name,
+            digest=digest_of(secret),
+            roles=sorted(checked_roles(roles)),
+            endpoints=None if endpoints is None else sorted(one.lower() for one in endpoints),
+            created_by=created_by,
+            created_at=now,
+            expires_at=expires_at,
+        )
+    )
     return secret
 
 
@@ -196,14 +198,13 @@ def _find(connection: Connection, name: str) -> Token | None:
     return None if row is None else _read(row)
 
 
-def _read(row: Row[tuple[object, ...]]) -> Token:
-    found = row._mapping
+def _read(row: Row[Any]) -> Token:
     return Token(
-        found["name"],
-        frozenset(found["roles"]),
-        None if found["endpoints"] is None else frozenset(found["endpoints"]),
-        found["created_by"],
-        found["created_at"],
-        found["expires_at"],
-        found["revoked_at"],
+        row.name,
+        frozenset(row.roles),
+        None if row.endpoints is None else frozenset(row.endpoints),
+        row.created_by,
+        row.created_at,
+        row.expires_at,
+        row.revoked_at,
     )

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import platform
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
+from sqlalchemy import Engine
+
+from driftline.access.authentication import Authenticator
+from driftline.access.logins import Access
+from driftline.access.oidc import Provider, is_safe
+from driftline.access.principal import system_user
+from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
+from driftline.access.tokens import read_token, register_token, token_of_file
 from driftline.settings.settings import Settings, SettingsError
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from driftline.access.authentication import Authenticator
-    from driftline.access.logins import Access
-    from driftline.access.oidc import Provider
-    from driftline.access.proxies import TrustedProxy
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +28,6 @@ def authenticator(
     """Return the authenticator; None while authentication is off."""
     if settings.auth.mode == "off":
         return None
-    from driftline.access.authentication import Authenticator
-
     return Authenticator(
         engine,
         lambda: datetime.now(UTC),
@@ -41,9 +38,6 @@ def authenticator(
 
 def register_token_file(settings: Settings, engine: Engine) -> None:
     """Make the secret in the token file valid on every server that shares the database."""
-    from driftline.access.principal import system_user
-    from driftline.access.tokens import register_token, token_of_file
-
     if settings.auth.mode == "off":
         return
     secret, who = token_of_file(settings.token_file), f"{system_user()}@{platform.node()}"
@@ -58,9 +52,6 @@ def register_token_file(settings: Settings, engine: Engine) -> None:
 
 def trusted_proxy(settings: Settings) -> TrustedProxy:
     """Return whose headers are believed."""
-    from driftline.access.proxies import TrustedProxy, read_group_roles, read_networks
-    from driftline.access.tokens import read_token
-
     auth = settings.auth
     return TrustedProxy(
         read_networks(auth.proxy_networks),
@@ -71,10 +62,6 @@ def trusted_proxy(settings: Settings) -> TrustedProxy:
 
 def provider(settings: Settings) -> Provider | None:
     """Return where people log in by OpenID Connect; None where they do not."""
-    from driftline.access.oidc import Provider, is_safe
-    from driftline.access.proxies import read_group_roles
-    from driftline.access.tokens import read_token
-
     auth = settings.auth
     if auth.mode != "oidc":
         return None
@@ -95,8 +82,6 @@ def provider(settings: Settings) -> Provider | None:
 
 def dashboard_access(settings: Settings, engine: Engine, writer: Engine) -> Access | None:
     """Return how people show the dashboard who they are; None while nobody is asked."""
-    from driftline.access.logins import Access
-
     asked = authenticator(settings, engine, takes_cookies=True)
     if asked is None:
         return None

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from driftline.app.access import authenticator, dashboard_access, register_token_file
 from driftline.app.exit_codes import error_of, exit_code
 from driftline.app.logs import configure_logging
 from driftline.app.reach import reach, table_access
@@ -82,6 +81,7 @@ def run_server(settings: Settings, ready: Ready) -> None:
     # Imported here and below: each process loads only what it runs.
     from driftline.alerts.notify.receivers.programs import commands_of
     from driftline.alerts.notify.secrets import Vault
+    from driftline.app.access import authenticator, register_token_file
     from driftline.app.listener import serve
     from driftline.database.clock import DatabaseClock
     from driftline.database.engine import using_database
@@ -143,6 +143,7 @@ def prepare(settings: Settings) -> None:
 
 def run_dashboard(settings: Settings, ready: Ready) -> None:
     """Answer the pages until told to stop."""
+    from driftline.app.access import dashboard_access
     from driftline.app.client.connection import ServerCalls
     from driftline.app.listener import serve
     from driftline.dashboard.app import create_app

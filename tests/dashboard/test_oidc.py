@@ -303,26 +303,22 @@ def test_an_answer_in_another_browser_lets_nobody_in(site, browser, issuer):
 
 
 @pytest.mark.parametrize("verifier", ["", "x" * 43])
-def test_a_code_without_its_verifier_is_refused_by_the_provider(browser, issuer, verifier):
-    back = begin(browser)
-    began = Attempt.read(browser.cookies[ATTEMPT])
-    changed = Attempt(began.state, began.nonce, verifier, "/").cookie()
-    browser.cookies.clear()
+def test_a_code_without_its_verifier_is_refused_by_the_provider(
+    browser, issuer, verifier, monkeypatch
+):
+    back, of = begin(browser), Attempt.of
+    monkeypatch.setattr(
+        Attempt, "of", lambda self, what: verifier if what == "verifier" else of(self, what)
+    )
 
-    answer = browser.get(back, headers={"cookie": f"{ATTEMPT}={changed}"})
+    answer = browser.get(back)
 
     assert answer.status_code == 403
     assert "invalid_grant" in answer.text
     assert len(issuer.used) == 1
 
 
-OURS_BUT_FOR = [b64(b"[" * 20_000), *(
-    b64(json.dumps(["\ud800" if one == place else "x" for one in range(4)]).encode())
-    for place in range(4)
-)]  # fmt: skip
-
-
-@pytest.mark.parametrize("cookie", ["x", "WzFd", "e30", "ä", "////", *OURS_BUT_FOR])
+@pytest.mark.parametrize("cookie", ["", ":/", "x", "x:/", "ä", "%ed%a0%80:/"])
 def test_a_cookie_that_is_none_of_ours_is_refused(browser, cookie):
     back = begin(browser)
     browser.cookies.clear()

@@ -8,13 +8,6 @@ from sqlalchemy.exc import DatabaseError
 
 from driftline.access.audit import entries, record
 from driftline.access.principal import ANYBODY, Principal
-from tests.servers.postgres import BOTH
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return request.param
-
 
 NOW = datetime(2026, 1, 15, 6, tzinfo=UTC)
 
