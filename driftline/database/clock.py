@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +11,6 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from driftline.database.engine import read_connection
-
-log = logging.getLogger(__name__)
 
 # How far two clocks lie apart changes by milliseconds in so long.
 MEASURED_EVERY_S = 60.0
@@ -34,12 +31,7 @@ class DatabaseClock:
     windows that they judge. The offset is measured once a minute.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, engine: Engine, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._engine, self._monotonic = engine, monotonic
         self._lock = threading.Lock()
         self._read: tuple[datetime, float] | None = None  # The server's time, and when it was so.
@@ -51,21 +43,20 @@ class DatabaseClock:
             return datetime.now(UTC)
         with self._lock:  # Who comes during the first look waits: the host's time is no answer.
             if self._read is None or self._monotonic() - self._tried_s >= MEASURED_EVERY_S:
-                self._read = self._look() or self._read
+                self._look()
             assert self._read is not None
             there, at_s = self._read
         # Not by the host's clock, which somebody may set meanwhile.
         return there + timedelta(seconds=self._monotonic() - at_s)
 
-    def _look(self) -> tuple[datetime, float] | None:
+    def _look(self) -> None:
         before_s = self._tried_s = self._monotonic()
         try:
             with read_connection(self._engine) as connection:
                 there = database_time(connection)
-        except SQLAlchemyError as error:
+        except SQLAlchemyError:
             if self._read is None:
                 raise
             # What is asked next fails by itself; that clock goes on as this machine counts.
-            log.debug("database_clock_not_read error=%s", error)
-            return None
-        return there, (before_s + self._monotonic()) / 2
+        else:
+            self._read = there, (before_s + self._monotonic()) / 2

@@ -9,7 +9,6 @@ in order leaves everything in the SQLite file itself, so that a copy of it alone
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -21,16 +20,12 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from driftline.database.urls import without_password
 from driftline.errors import InputError, UnavailableError
 
-log = logging.getLogger(__name__)
-
 BUSY_TIMEOUT_MS = 30_000
-# A process that stops does not wait long for others to stand still: the last one does the rest.
-CHECKPOINT_TIMEOUT_MS = 1_000
 # A server that does not answer must not hold up a start for libpq's two minutes and more.
 CONNECT_TIMEOUT_S = 10
 # Firewalls drop idle connections silently; the probes notice within a minute.
@@ -77,19 +72,12 @@ def open_database(url: str, *, read_only: bool = False) -> Engine:
 def using_database(url: str, *, read_only: bool = False) -> Iterator[Engine]:
     """Open the database as `open_database` does, and close it at the end of the block.
 
-    SQLite's write-ahead log is then moved into the file, unless another process is using it.
+    SQLite's write-ahead log goes into the file with the last connection of all processes.
     """
     engine = open_database(url, read_only=read_only)
     try:
         yield engine
     finally:
-        # Without a connection nothing was done, or could be; one in use is somebody else's.
-        pool = engine.pool if engine.dialect.name == "sqlite" else None
-        if isinstance(pool, QueuePool) and pool.checkedin() > 0:
-            try:
-                _checkpoint(engine)
-            except (SQLAlchemyError, sqlite3.Error) as error:  # The log is kept: nothing is lost.
-                log.warning("database_not_checkpointed error=%s", error)
         engine.dispose()
 
 
@@ -137,8 +125,8 @@ def _open_sqlite(url: URL, *, read_only: bool) -> Engine:
         pool = {"max_overflow": SQLITE_CONNECTIONS - 5, "pool_timeout": POOL_TIMEOUT_S}
     engine = create_engine(url, hide_parameters=True, json_deserializer=_load_json, **pool)
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin if read_only else _begin_immediate)
-    return engine
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine.execution_options(reads_only=True) if read_only else engine
 
 
 def _open_postgres(url: URL, *, read_only: bool) -> Engine:
@@ -217,13 +205,6 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
     cursor.close()
 
 
-def _checkpoint(engine: Engine) -> None:
-    # Not by a connection of SQLAlchemy's: that would begin a transaction.
-    with closing(engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute(f"PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT_MS}")
-        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
 def _prepare_postgres(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
     # As long as SQLite waits: a process that hangs in its transaction must not hang all others.
     connection.autocommit = True
@@ -233,11 +214,7 @@ def _prepare_postgres(connection: DBAPIConnection, _entry: ConnectionPoolEntry) 
     connection.autocommit = False
 
 
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _begin_immediate(connection: Connection) -> None:
+def _begin_sqlite(connection: Connection) -> None:
     # Who says that it only reads holds up no writer; it must not write then.
     reads = connection.get_execution_options().get("reads_only", False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

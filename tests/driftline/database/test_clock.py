@@ -8,13 +8,7 @@ from sqlalchemy import Engine
 from driftline.database import clock
 from driftline.database.clock import MEASURED_EVERY_S, DatabaseClock
 from tests.servers.ports import free_port
-from tests.servers.postgres import BOTH, open_url
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return request.param
-
+from tests.servers.postgres import open_url
 
 HOUR = timedelta(hours=1)
 

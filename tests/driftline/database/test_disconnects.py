@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import PendingRollbackError, SQLAlchemyError
 
 from driftline.database.disconnects import is_disconnect
-from driftline.monitors.run.scheduler import Scheduler
-from tests.monitors.conftest import START
 from tests.servers.postgres import Postgres, open_url
 
 pytestmark = pytest.mark.postgres
@@ -59,24 +55,3 @@ def test_what_is_done_with_the_remains_of_a_transaction_is_away(engine, postgres
             connection.execute(text("SELECT 1"))
 
     assert is_disconnect(raised.value)
-
-
-def test_a_scheduler_outlives_a_server_that_is_stopped(engine, postgres, tmp_path: Path) -> None:
-    scheduler = Scheduler(engine, str(tmp_path), lambda _: None, now=lambda: START, poll_s=0.05)
-    stop = threading.Event()
-    thread = threading.Thread(target=scheduler.run, args=(stop,))
-    postgres.stop("fast")
-    try:
-        thread.start()
-        for _ in range(600):
-            if scheduler.failures.count >= 3:
-                break
-            thread.join(0.05)
-        assert thread.is_alive()
-    finally:
-        postgres.start()
-        stop.set()
-        thread.join()
-
-    assert scheduler.failures.count >= 3
-    assert scheduler.step() == []

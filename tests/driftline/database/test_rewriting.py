@@ -5,18 +5,10 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-import pytest
 from sqlalchemy import text
 
 from driftline.database.engine import read_connection
 from driftline.database.rewriting import write_anew
-from tests.servers.postgres import BOTH
-
-
-@pytest.fixture(params=BOTH)
-def backend(request: pytest.FixtureRequest) -> str:
-    return request.param
-
 
 SECRET = "Lovelace" * 50
 
