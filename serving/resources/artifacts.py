@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ from driftline.serving.resources.model_files import (
 )
 from driftline.serving.resources.reach import Reach, absolute
 from driftline.storage import is_remote, open_uri, storage_error
+
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 
 
 class ModelStore:
@@ -88,10 +91,12 @@ class ModelStore:
         return file
 
     def folders(self) -> set[str]:
-        """Return the folders of the models that lie here, relative to the storage root."""
-        return {
-            path.relative_to(self._folder).as_posix() for path in self._folder.glob("models/*/*")
-        }
+        """Return the folders of the copies that lie here, relative to the storage root.
+
+        Only names that are digests count: somebody may keep models of their own beside them.
+        """
+        found = (path for path in self._folder.glob("models/*/*") if _DIGEST.fullmatch(path.name))
+        return {path.relative_to(self._folder).as_posix() for path in found}
 
     def remove(self, folder: str) -> None:
         """Remove a model's folder, here and there; that it stays is no error, only waste."""

@@ -92,7 +92,8 @@ def test_a_copy_is_made_once_and_removed_whole(model, tmp_path):
 
     assert [path.name for path in made.parent.iterdir()] == ["source"]
     assert not (made / "MLmodel").exists()
+    make(tmp_path / "store" / "models" / "m", {"v2/mine.skops": "of somebody's own"})
     (folder,) = store.folders()
     assert file == f"{folder}/source"
     store.remove(folder)
-    assert not made.parents[1].exists()
+    assert [path.name for path in made.parents[1].iterdir()] == ["v2"]
