@@ -18,8 +18,9 @@ import pandas as pd
 import yaml
 
 from driftline.fitted import feature_count, feature_names
-from driftline.serving.hosting.formats import lightgbm, xgboost
+from driftline.serving.hosting.formats.lightgbm import LightgbmModel
 from driftline.serving.hosting.formats.model_format import ModelError, SignedModel, library
+from driftline.serving.hosting.formats.xgboost import estimator_of
 from driftline.signature import names_among
 
 # Of MLflow's types of columns: numpy's, and the signature's.
@@ -34,11 +35,6 @@ TYPES: dict[str, tuple[Any, str]] = {
 }
 # Of the types of tensors that are answered, by numpy's kinds.
 _ANSWERS = {"i": "int64", "b": "bool", "U": "string", "O": "string"}
-# Whose files are read without mlflow's own reader, by what reads such files elsewhere.
-_BOOSTERS = {
-    "xgboost.core.Booster": xgboost.read,
-    "lightgbm.basic.Booster": lightgbm.read,
-}
 _SHOWN = 10
 
 
@@ -99,7 +95,7 @@ def read(folder: Path) -> object:
     flavors, inputs = described.flavors, _inputs(described.get_input_schema())
     for name in ("sklearn", "xgboost", "lightgbm"):
         if name in flavors:
-            return _signed(_native(folder, name, flavors[name]), inputs)
+            return _signed(_native(folder, name), inputs)
     if "python_function" not in flavors:
         raise ModelError(
             f"{folder.name} has the flavors {', '.join(map(str, flavors))[:200]}; expected "
@@ -109,17 +105,14 @@ def read(folder: Path) -> object:
     return PyfuncModel(model, inputs, described.get_output_schema())
 
 
-def _native(folder: Path, name: str, flavor: Any) -> Any:  # noqa: ANN401 - YAML, a foreign object
-    """Read a model of a library that is served as itself."""
-    kind = flavor.get("model_class", f"{name}.{'core' if name == 'xgboost' else 'basic'}.Booster")
+def _native(folder: Path, name: str) -> Any:  # noqa: ANN401 - a foreign object
+    """Read a model of a library that is served as itself; bare boosters as their estimators."""
     if name != "sklearn":
         library(name, folder)
-        if kind in _BOOSTERS:
-            file = folder / str(flavor.get("data"))
-            if not file.resolve().is_relative_to(folder.resolve()):
-                raise ModelError(f"MLmodel names {str(file)[:80]!r}, which lies elsewhere")
-            return _BOOSTERS[kind](file)
-    return import_module(f"mlflow.{name}").load_model(str(folder))
+    model = import_module(f"mlflow.{name}").load_model(str(folder))
+    if type(model).__name__ != "Booster":
+        return model
+    return LightgbmModel(model) if name == "lightgbm" else estimator_of(model, folder.name)
 
 
 def _signed(model: Any, inputs: Inputs) -> object:  # noqa: ANN401 - foreign object

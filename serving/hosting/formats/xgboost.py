@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,23 @@ _PICKLE = b"\x80"  # Of every protocol since 2.
 
 def read(file: Path) -> Any:  # noqa: ANN401 - foreign object
     """Read a model file of xgboost, JSON or UBJSON."""
-    return _estimator(library("xgboost", file), bytearray(file.read_bytes()), file.name)
+    content = bytearray(file.read_bytes())
+    return estimator_of(library("xgboost", file).Booster(model_file=content), file.name)
 
 
 def read_artefact(file: Path) -> Any:  # noqa: ANN401 - foreign object
     """Read the file that SageMaker's xgboost leaves, which may be a pickled booster."""
-    xgboost = library("xgboost", file)
-    content = file.read_bytes()
-    if content.startswith(_PICKLE):
-        booster = pickle.loads(content)  # noqa: S301 - require_trusted has allowed it
-        content = getattr(booster, "get_booster", lambda: booster)().save_raw("ubj")
-    return _estimator(xgboost, bytearray(content), file.name)
+    xgboost, content = library("xgboost", file), file.read_bytes()
+    if not content.startswith(_PICKLE):
+        return read(file)
+    found = pickle.loads(content)  # noqa: S301 - require_trusted has allowed it
+    booster = found if isinstance(found, xgboost.Booster) else found.get_booster()
+    return estimator_of(booster, file.name)
 
 
-def _estimator(xgboost: Any, content: bytearray, name: str) -> Any:  # noqa: ANN401 - foreign objects
-    """Return the estimator of a saved booster's objective."""
-    booster = xgboost.Booster(model_file=content)
+def estimator_of(booster: Any, name: str) -> Any:  # noqa: ANN401 - foreign objects
+    """Return the estimator of a booster's objective; ``name``: of its file, in a refusal."""
+    xgboost = import_module("xgboost")
     objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     if objective in MARGINS:
         raise ModelError(
@@ -45,5 +47,5 @@ def _estimator(xgboost: Any, content: bytearray, name: str) -> Any:  # noqa: ANN
     is_ranker = objective.startswith("rank:")
     kind = xgboost.XGBRanker if is_ranker else xgboost.XGBRegressor
     model = (xgboost.XGBClassifier if objective in CLASSES else kind)()
-    model.load_model(content)
+    model.load_model(bytearray(booster.save_raw("ubj")))
     return model
