@@ -432,7 +432,7 @@ def id_of_another(content):
 )  # fmt: skip
 def test_one_partial_is_read_and_no_other(change, tmp_path):
     def change_partial(schema):
-        (found,) = [one for one in all_nodes(schema) if one.get("__class__") == "partial"]
+        found = next(one for one in all_nodes(schema) if one.get("__class__") == "partial")
         change(found["content"])
 
     model, rows = histograms(tmp_path)
@@ -602,7 +602,7 @@ def test_a_forest_that_takes_fewer_columns_than_its_trees_is_refused(tmp_path):
 
 
 def test_an_isolation_forest_whose_trees_take_more_columns_than_they_get_is_refused(tmp_path):
-    model = IsolationForest(2, max_features=2).fit(ROWS)
+    model = IsolationForest(n_estimators=2, max_features=2).fit(ROWS)
     skops.io.dump(model, tmp_path / "m.skops")
     read(tmp_path / "m.skops")
     model.estimators_features_ = [one[:1] for one in model.estimators_features_]
