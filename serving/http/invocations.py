@@ -35,7 +35,7 @@ from driftline.serving.http.responses import (
     status_of,
 )
 from driftline.serving.http.sagemaker_errors import with_original
-from driftline.serving.metrics.traffic import HIT, Answered, Loading
+from driftline.serving.metrics.traffic import Answered
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Invocations:
                 found = Answered(status, desired.endpoint, desired.name, is_copy=call.is_copy)
                 if isinstance(error, UnansweredError) and error.was_asked:
                     model_s = time.perf_counter() - call.asked_s
-                    found = found._replace(model_s=model_s, containers=error.containers)
+                    found = found._replace(model_s=model_s, note={"containers": error.containers})
             if status >= 500 and not found.is_copy:  # Nobody waits for a copy; it is counted.
                 log.warning("request=%s status=%d error=%s", request_id, status, error)
             return found
@@ -193,12 +193,10 @@ class Invocations:
         await _send(reply, headers, send)
         if call.shadow is not None:
             self._mirror(call, scope, request_id, body)
-        note = {} if reply.note is None else reply.note
-        setup_s = note.get("setup_s")
+        note = reply.note or {}
         return Answered(
-            reply.status, desired.endpoint, desired.name, model_s - (setup_s or 0.0),
-            _loading(call.route, reply), call.is_copy, note.get("containers", ()), setup_s,
-            reply.model_status,
+            reply.status, desired.endpoint, desired.name, model_s - note.get("setup_s", 0.0),
+            call.is_copy, reply.model_status, desired.worker.many_memory_mb is not None, note,
         )  # fmt: skip
 
     def _find(self, scope: Scope) -> ServedEndpoint | None:
@@ -276,21 +274,6 @@ def _header(scope: Scope, name: bytes) -> str | None:
 
 def _target(route: Route, scope: Scope) -> str | None:
     return route.target_model(_header(scope, _MODEL), _header(scope, _CONTAINER))
-
-
-def _loading(route: Route, reply: Reply) -> Loading | None:
-    """Return what an answer of one of many models cost to have it there."""
-    if route.desired.worker.many_memory_mb is None:
-        return None
-    if (note := reply.note) is None:
-        return HIT
-    return Loading(
-        is_hit=False,
-        wait_s=note["wait_s"],
-        download_s=note.get("download_s"),
-        load_s=note.get("load_s"),
-        unload_s=tuple(note.get("unload_s", ())),
-    )
 
 
 def _headers(scope: Scope) -> tuple[str, str, str | None, str]:

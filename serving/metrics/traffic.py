@@ -20,7 +20,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
@@ -58,19 +59,13 @@ _NAMESPACES: Final = {
     **dict.fromkeys(("ShadowDropped", "Throttles"), OWN_METRICS),
 }
 _TIMES: Final = ("Latency", "Time")
-
-
-class Loading(NamedTuple):
-    """Whether a model was in memory for an invocation, and the times of its loading if not."""
-
-    is_hit: bool  # It was there.
-    wait_s: float = 0.0
-    download_s: float | None = None  # None: this one did not wait for a download, or a load.
-    load_s: float | None = None
-    unload_s: tuple[float, ...] = ()  # Of each model that had to go for it.
-
-
-HIT = Loading(is_hit=True)
+# Metrics of the times that a note may have.
+_NOTED: Final = {
+    "setup_s": "ModelSetupTime",  # The start of a worker that the invocation waited for.
+    "wait_s": "ModelLoadingWaitTime",
+    "download_s": "ModelDownloadingTime",
+    "load_s": "ModelLoadingTime",
+}
 
 
 class Answered(NamedTuple):
@@ -80,12 +75,12 @@ class Answered(NamedTuple):
     endpoint: str = ""
     variant: str = ""
     model_s: float | None = None  # None: the model was not asked.
-    loading: Loading | None = None  # None: the endpoint has one model.
     is_copy: bool = False
-    # Of several, those asked: hostname, seconds, and its own status.
-    containers: tuple[tuple[str, float, int], ...] = ()
-    setup_s: float | None = None  # Of the start of a worker that the invocation waited for.
     model_status: int | None = None  # The model's own, where it answered.
+    has_many: bool = False  # Whether the endpoint has many models.
+    # What a pool notes of an answer (Reply.note): the times of what it waited for, and of several
+    # containers those asked: hostname, seconds, and its own status.
+    note: Mapping[str, Any] = MappingProxyType({})
 
 
 _Key = tuple[int, str, str]
@@ -301,7 +296,7 @@ class Traffic:
 
 def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
     """Note an invocation, or a copy, in the metrics of its minute."""
-    status, model_s, loading = answered.status, answered.model_s, answered.loading
+    status, model_s, note = answered.status, answered.model_s, answered.note
     if not status:
         minute.note("ShadowDropped", 1.0)
         return
@@ -309,18 +304,16 @@ def _note(minute: _Minute, answered: Answered, seconds: float) -> None:
     minute.answers["", own, model_s is not None and status >= 300] += 1
     if status == THROTTLED:
         minute.note("Throttles", 1.0)
-    minute.note_time("ModelSetupTime", answered.setup_s)
     minute.note_time("ModelLatency", model_s)
     if model_s is not None:
         minute.note_time("OverheadLatency", max(0.0, seconds - model_s))
-    if loading is not None:
-        minute.note("ModelCacheHit", float(loading.is_hit))
-    if loading is not None and not loading.is_hit:
-        minute.note_time("ModelLoadingWaitTime", loading.wait_s)
-        minute.note_time("ModelDownloadingTime", loading.download_s)
-        minute.note_time("ModelLoadingTime", loading.load_s)
-        for unload_s in loading.unload_s:
+    if answered.has_many:
+        minute.note("ModelCacheHit", float("wait_s" not in note))
+    if note:
+        for key, name in _NOTED.items():
+            minute.note_time(name, note.get(key))
+        for unload_s in note.get("unload_s", ()):
             minute.note_time("ModelUnloadingTime", unload_s)
-    for hostname, took_s, its_status in answered.containers:
-        minute.answers[hostname, its_status, False] += 1
-        minute.note_time("ContainerLatency", took_s, hostname)
+        for hostname, took_s, its_status in note.get("containers", ()):
+            minute.answers[hostname, its_status, False] += 1
+            minute.note_time("ContainerLatency", took_s, hostname)
