@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
-from driftline.app.client.captures import CaptureCalls
-from driftline.app.client.connection import OF_ENDPOINTS, Json, foreign, in_path
-from driftline.app.client.metrics import MetricCalls
+from driftline.app.client.connection import OF_ENDPOINTS, Json, api_path, foreign, in_path
+from driftline.app.client.operation_calls import OperationCalls
 from driftline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -35,10 +39,12 @@ KINDS: Mapping[ResourceKind, Collection] = {
 # How soon, and how seldom, a resource is looked at that becomes ready, and for how long.
 _POLL_S, _POLL_MAX_S = 0.02, 1.0
 _READY_S = 900.0
+_LABELS_PER_REQUEST = 50_000
+_COUNTS = ("received", "stored", "duplicates", "empty", "conflicts")
 _List = list  # Within the class the name is a method's.
 
 
-class Client(CaptureCalls, MetricCalls):
+class Client(OperationCalls):
     """Speaks to one server.
 
     Parameters
@@ -253,6 +259,110 @@ class Client(CaptureCalls, MetricCalls):
         which = {} if violation is None else {"violation": violation}
         return self._stream(path, {"format": form, **which}, again="ask again")
 
+    def put_truth(
+        self,
+        endpoint: str,
+        labels: Mapping[str, object] | Iterable[Mapping[str, object]] | bytes,
+        *,
+        content_type: str = "text/csv",
+        names: Mapping[Literal["id", "label", "row_index"], str] | None = None,
+    ) -> Json:
+        """Load labels of captured rows; of several labels for one row the last one counts.
+
+        Parameters
+        ----------
+        endpoint
+            Name of the endpoint.
+        labels
+            The label of each event id or inference id (a list: of each row of that request); or
+            objects with ``id``, ``label`` and perhaps ``row_index``; or a body as bytes, of
+            `content_type`. Long ones of the first two go in parts, each all or nothing.
+        content_type
+            Of a body in bytes: text/csv, application/json or application/jsonlines.
+        names
+            What columns or fields are called instead of ``id``, ``label`` and ``row_index``.
+
+        Returns
+        -------
+        dict
+            Counts: ``received``, ``stored``, ``duplicates``, ``empty`` (not known yet), and rows
+            with ``conflicts``.
+        """
+        bodies: Iterable[bytes] = [labels] if isinstance(labels, bytes) else _label_bodies(labels)
+        media = content_type if isinstance(labels, bytes) else "application/json"
+        path, headers = api_path("endpoints", endpoint, "truth"), {"content-type": media}
+        total: Json = {"endpoint": endpoint, **dict.fromkeys(_COUNTS, 0)}
+        for body in bodies:
+            found = self._json("POST", path, content=body, params=names, headers=headers)
+            total |= {key: total[key] + found[key] for key in _COUNTS}
+        return total
+
+    def import_lines(self, endpoint: str, body: bytes, *, variant: str) -> Json:
+        """Store capture lines of SageMaker that are not there yet; gives counts and bad lines."""
+        return self._json(
+            "POST",
+            api_path("endpoints", endpoint, "capture", "lines"),
+            content=body,
+            params={"variant": variant},
+            headers={"content-type": "application/jsonlines"},
+        )
+
+    def captured_lines(self, endpoint: str, *, hour: str, variant: str) -> Iterator[bytes]:
+        """Return the capture lines of one hour of a variant, without line ends."""
+        path = api_path("endpoints", endpoint, "capture", "lines")
+        rest, params = b"", {"hour": hour, "variant": variant}
+        for block in self._stream(path, params, again="export again"):
+            *lines, rest = (rest + block).split(b"\n")
+            yield from lines
+        if rest:
+            raise UnavailableError(f"{self.server} broke off within a line; export again")
+
+    def put_metrics(
+        self, namespace: str, data: Sequence[Mapping[str, Any]], *, request_id: str | None = None
+    ) -> int:
+        """Add datapoints as PutMetricData does; give how many were stored."""
+        body = {"Namespace": namespace, "MetricData": [dict(one) for one in data]}
+        sent = {
+            "content": gzip.compress(json.dumps(body).encode()),
+            "headers": {
+                "content-type": "application/json",
+                "content-encoding": "gzip",
+                "idempotency-key": request_id or str(uuid.uuid4()),
+            },
+        }
+        return int(self._json("POST", "/api/v1/metrics", **sent)["stored"])
+
+    def metric_data(
+        self,
+        queries: Sequence[Mapping[str, Any]],
+        start: datetime,
+        end: datetime,
+        *,
+        newest_first: bool = True,
+    ) -> _List[Json]:
+        """Ask metrics and metric math, as GetMetricData does; all pages."""
+        found: _List[Json] = []
+        token: str | None = None
+        while True:
+            page = self.get_metric_data(
+                [dict(query) for query in queries], start, end,
+                scan_by="TimestampDescending" if newest_first else "TimestampAscending",
+                next_token=token,
+            )  # fmt: skip
+            for part in page["metric_data_results"]:
+                last = found[-1] if found else None
+                # A result that was cut goes on at the top of the next page.
+                if last and last["status_code"] == "PartialData" and _is_same(last, part):
+                    last["timestamps"] += part["timestamps"]
+                    last["values"] += part["values"]
+                    last["status_code"] = part["status_code"]
+                else:
+                    found.append(part)
+            token = page["next_token"]
+            if token is None:
+                return found
+            _drop_unbegun(found)
+
 
 def kind_of(word: str) -> ResourceKind:
     """Return the kind that a word names, such as ``Monitor``, ``monitor`` or ``monitors``."""
@@ -260,3 +370,33 @@ def kind_of(word: str) -> ResourceKind:
         if word.lower() in (kind.lower(), plural):
             return kind
     raise InputError(f'kind "{word}"; expected one of {", ".join(KINDS)}')
+
+
+def _label_bodies(
+    labels: Mapping[str, object] | Iterable[Mapping[str, object]],
+) -> Iterator[bytes]:
+    """Write labels as lists of objects, of a length that one request may have."""
+    if isinstance(labels, Mapping):
+        rest: Iterator[object] = ({"id": key, "label": label} for key, label in labels.items())
+    else:
+        rest = iter(labels)
+    while part := list(islice(rest, _LABELS_PER_REQUEST)):
+        yield json.dumps(part, default=_plain).encode()
+
+
+def _plain(value: object) -> object:
+    """Return a number of numpy as Python's, an array as a list, a time as text."""
+    for name in ("tolist", "isoformat"):
+        if (method := getattr(value, name, None)) is not None:
+            return method()
+    raise InputError(f"label of type {type(value).__name__}; expected a number or text")
+
+
+def _is_same(one: Json, other: Json) -> bool:
+    return (one["id"], one["label"]) == (other["id"], other["label"])
+
+
+def _drop_unbegun(found: list[Json]) -> None:
+    """Drop results at the end that the next page tells whole."""
+    while found and found[-1]["status_code"] == "PartialData" and not found[-1]["values"]:
+        found.pop()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 
-from driftline.app.client.credentials import find_token, settings_here
 from driftline.errors import (
     ConflictError,
     DriftlineError,
@@ -21,7 +21,7 @@ from driftline.errors import (
     UnavailableError,
     UndecidedError,
 )
-from driftline.loopback import DEFAULT_SERVER
+from driftline.loopback import DEFAULT_SERVER, is_loopback
 from driftline.validation import require_finite, require_unicode
 
 if TYPE_CHECKING:
@@ -51,6 +51,73 @@ PAGE_MAX = 1000
 # Fitting a baseline on a big file is one request; everything else answers in milliseconds.
 _TIMEOUT_S, _CONNECT_S = 600.0, 5.0
 _START = "start one with: driftline up"
+_PORTS = {"http": 80, "https": 443}
+
+
+def settings_here() -> Settings:
+    """Return the settings of the working folder and of the environment."""
+    # Imported here and below: most servers ask for no token.
+    from driftline.settings.settings import load
+
+    return load(environment=os.environ)
+
+
+def find_token(server: str, settings: Settings) -> str | None:
+    """Return the token for a server; None where there is none for it.
+
+    The token of the settings goes to this machine, over TLS, and to hosts that the settings name.
+    This machine's own token, which may do everything, goes to the settings' own server alone. A
+    token that others on the way could read is refused.
+    """
+    address = urlsplit(server)
+    host = address.hostname or ""
+    if settings.auth.token:
+        names = (settings.server.host, *settings.auth.hosts)
+        if is_loopback(host) or address.scheme == "https" or host in map(str.lower, names):
+            return settings.auth.token
+        raise ForbiddenError(
+            f"[auth] token is not sent to {server}, where others could read it on the way; "
+            f'expected an https address, or "{host}" in [auth] hosts where the network is trusted'
+        )
+    own = urlsplit(settings.server_url)
+    is_own = host == own.hostname or (is_loopback(host) and is_loopback(own.hostname or ""))
+    port = address.port or _PORTS.get(address.scheme)
+    if not (is_own and port == own.port and settings.token_file.exists()):
+        return None
+    from driftline.access.tokens import read_token
+
+    try:
+        return read_token(settings.token_file)
+    except UnavailableError as error:
+        raise ForbiddenError(
+            f"{error}; or set DRIFTLINE_AUTH__TOKEN to a token of your own"
+        ) from error
+
+
+class _Token(httpx.Auth):
+    """Shows a token; one of the settings only to a server that asks for one.
+
+    Nobody reads settings for a server that asks for none.
+    """
+
+    def __init__(
+        self, server: str, token: str | None, settings: Callable[[], Settings] | None
+    ) -> None:
+        self._server = server
+        self._headers = {} if token is None else _bearer(token)
+        self._settings = settings if token is None else None
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send a request, and again with the token that was found."""
+        if "authorization" not in request.headers:
+            request.headers.update(self._headers)
+        response = yield request
+        if response.status_code == httpx.codes.UNAUTHORIZED and self._settings is not None:
+            settings, self._settings = self._settings(), None
+            if (token := find_token(self._server, settings)) is not None:
+                self._headers = _bearer(token)
+                request.headers.update(self._headers)
+                yield request
 
 
 class ServerCalls:
@@ -76,10 +143,8 @@ class ServerCalls:
         if ca_file is None and settings is not None and self.server.startswith("https:"):
             ca_file = settings().ca_file
         verify = trusted_certificates(self.server, ca_file)
-        self._http = httpx.Client(base_url=self.server, timeout=timeout, verify=verify)
-        self._settings = settings if token is None else None
-        if token is not None:
-            self._http.headers.update(_bearer(token))
+        auth = _Token(self.server, token, settings)
+        self._http = httpx.Client(base_url=self.server, timeout=timeout, verify=verify, auth=auth)
 
     def __enter__(self) -> Self:
         return self
@@ -163,15 +228,11 @@ class ServerCalls:
     def _stream(self, path: str, params: Mapping[str, Any], *, again: str) -> Iterator[bytes]:
         """Return a long answer in pieces; ``again`` is what to do when it breaks off."""
         try:
-            while True:
-                with self._http.stream("GET", path, params=dict(params)) as response:
-                    if self._has_found_token(response):
-                        continue
-                    if not response.is_success:
-                        response.read()
-                        raise refusal(response)
-                    yield from response.iter_bytes()
-                    return
+            with self._http.stream("GET", path, params=dict(params)) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refusal(response)
+                yield from response.iter_bytes()
         except httpx.HTTPError as error:
             raise UnavailableError(f"{self.server} broke off ({error}); {again}") from error
 
@@ -180,8 +241,6 @@ class ServerCalls:
         require_finite(options.get("json"), "the request")
         try:
             response = self._http.request(method, path, **options)
-            if self._has_found_token(response):
-                response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             # What is said of TLS, and how a server with TLS ends a request without it.
             is_cut = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
@@ -193,19 +252,6 @@ class ServerCalls:
         if not response.is_success:
             raise refusal(response)
         return response
-
-    def _has_found_token(self, response: httpx.Response) -> bool:
-        """Whether the server asked for a token, and the settings have one that was not shown yet.
-
-        Nobody reads settings for a server that asks for none.
-        """
-        if response.status_code != httpx.codes.UNAUTHORIZED or self._settings is None:
-            return False
-        settings, self._settings = self._settings(), None
-        token = find_token(self.server, settings)
-        if token is not None:
-            self._http.headers.update(_bearer(token))
-        return token is not None
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -11,7 +11,7 @@ import pytest
 
 from driftline.access.tokens import new_secret, token_of_file
 from driftline.app.client.client import Client
-from driftline.app.client.credentials import find_token
+from driftline.app.client.connection import find_token
 from driftline.errors import ForbiddenError
 from driftline.settings.settings import Settings, load
 from tests.servers.answering import served
