@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import get_args
 
@@ -77,25 +77,6 @@ def set_actions_enabled(
     for record in [get_any(connection, name) for name in dict.fromkeys(names)]:
         if record.definition.actions_enabled != enabled:
             _redefine(connection, record, now, {"actions_enabled": enabled})
-
-
-def set_tags(
-    connection: Connection,
-    name: str,
-    now: datetime,
-    *,
-    tags: Mapping[str, str] | None = None,
-    without: Iterable[str] = (),
-) -> dict[str, str]:
-    """Add tags to an alarm, in place of those of the same keys, and remove others; give all."""
-    hold_for_change(connection, [name])
-    record = get_any(connection, name)
-    gone = set(without)
-    kept = {key: value for key, value in record.definition.tags.items() if key not in gone}
-    found = {**kept, **(tags or {})}
-    if found != dict(record.definition.tags):
-        _redefine(connection, record, now, {"tags": found})
-    return found
 
 
 def _checked(name: str, state: str, reason: str, reason_data: str | None) -> State:

@@ -172,7 +172,7 @@ def nothing_to_judge(definition: MonitorDefinition, read: WindowRead) -> str:
         requests = plural(read.unparsed_count, "captured request")
         return (
             f"{NO_DATA}: none of {requests} could be decoded so far; the window is judged again "
-            f"once they are (driftline capture decode {definition.endpoint})"
+            "once they are: within a minute after the endpoint has a signature that fits"
         )
     if count == 0:
         return NO_DATA

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from driftline.alerts.alarms.alarm import State
 from driftline.alerts.alarms.composite_records import (
     CompositeAlarm,
-    get_any,
     list_any,
 )
 from driftline.alerts.alarms.known import require_alarm, require_past
@@ -63,20 +62,6 @@ class ChangedState:
     old: State
     new: State
     reason: str
-
-
-@dataclass(frozen=True)
-class Changes:
-    """The alarm's change of state, and those of composites that follow."""
-
-    changes: Sequence[ChangedState]
-
-
-@dataclass(frozen=True)
-class AlarmTags:
-    """All tags that an alarm has."""
-
-    tags: Mapping[str, str]
 
 
 @operation("POST /alarms/replay", role="viewer")
@@ -129,15 +114,6 @@ def alarms(
         parents_of=parents_of, children_of=children_of, after=page.after_name(), limit=page.count,
     )  # fmt: skip
     return page.of(found, lambda one: (one.name,), lambda one: one.shown)
-
-
-@operation("GET /alarms/{name:path}/state", role="viewer", command="alarm get")
-def alarm(connection: Connection, name: Name) -> MetricAlarm | CompositeAlarm:
-    """Show one alarm of any kind: its definition and where it stands.
-
-    Example: driftline alarm get "flights drift"
-    """
-    return get_any(connection, name).shown
 
 
 @operation("GET /alarms/{name:path}/explain", role="viewer", command="alarm explain")
@@ -197,7 +173,7 @@ def set_alarm_state(
     state_value: Annotated[State, "The state to be in."],
     state_reason: Annotated[str, "Why; messages quote it."] = "set by hand",
     state_reason_data: Annotated[str | None, "JSON that the history keeps."] = None,
-) -> Changes:
+) -> list[ChangedState]:
     """Put an alarm into a state and run its actions, to try what they do; say what changed.
 
     The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
@@ -210,9 +186,7 @@ def set_alarm_state(
         connection, name, state_value, state_reason, context.now(), reason_data=state_reason_data,
         dashboard_url=context.dashboard_url,
     )  # fmt: skip
-    return Changes(
-        [ChangedState(one.alarm_name, one.seq, one.old, one.new, one.reason) for one in found]
-    )
+    return [ChangedState(one.alarm_name, one.seq, one.old, one.new, one.reason) for one in found]
 
 
 @operation("POST /alarms/actions", role="operator")
@@ -225,22 +199,6 @@ def switch_alarm_actions(
 ) -> None:
     """Switch the actions of alarms on or off, all or none of them; their states go on changing."""
     states.set_actions_enabled(connection, names, services.context.now(), enabled=enabled)
-
-
-@operation("PATCH /alarms/{name:path}/tags", role="admin", command="alarm tag")
-def tag_alarm(
-    services: Services,
-    connection: Connection,
-    name: Name,
-    tags: Annotated[Mapping[str, str] | None, "Tags to add."] = None,
-    without: Annotated[Sequence[str], "Tags to remove, by their keys."] = (),
-) -> AlarmTags:
-    """Add tags to an alarm and remove others; gives all that it has then.
-
-    Example: driftline alarm tag "flights drift" --tags team=ops --without draft
-    """
-    now = services.context.now()
-    return AlarmTags(states.set_tags(connection, name, now, tags=tags or {}, without=without))
 
 
 Id = Annotated[str, "The detector's id."]
@@ -270,15 +228,6 @@ def detectors(
     known = store.list_detectors(connection, namespace=namespace, metric_name=metric_name)
     found = sorted((one for one in known if one.id > page.after_name()), key=lambda one: one.id)
     return page.of(found, lambda one: (one.id,))
-
-
-@operation("GET /detectors/{detector_id}", role="viewer", command="detector get")
-def detector(connection: Connection, detector_id: Id) -> store.DetectorRecord:
-    """Show one detector: what it watches, how it learns, what it has learnt.
-
-    Example: driftline detector get 0f1e2d3c4b5a69788796a5b4c3d2e1f0
-    """
-    return store.get_detector(connection, detector_id)
 
 
 @operation("DELETE /detectors/{detector_id}", role="admin", command="detector delete")

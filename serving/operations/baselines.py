@@ -9,9 +9,6 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated
 
-from sqlalchemy import Connection
-
-from driftline.access.audit import PROMOTE, AuditEntry, entries
 from driftline.baseline import store as versions
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
@@ -69,16 +66,6 @@ class MadeVersion(versions.BaselineVersion):
     promoted: bool = False
 
 
-@dataclass(frozen=True)
-class RenewedBaseline:
-    """A new version of a monitor's baseline."""
-
-    monitor: str
-    baseline: str
-    version: str
-    row_count: int | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Compared(ShownComparison):
     """What changed from a version to another."""
@@ -86,17 +73,6 @@ class Compared(ShownComparison):
     baseline: str
     before: versions.BaselineVersion
     after: versions.BaselineVersion
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """When a version came into use, and who did it."""
-
-    id: int
-    at: datetime
-    by: str
-    before: str | None
-    after: str
 
 
 @operation("GET /baselines/{name}/versions", role="viewer")
@@ -162,7 +138,7 @@ async def renew_baseline(
     name: Annotated[str, "Monitor whose baseline is made anew."],
     start: From,
     end: To,
-) -> RenewedBaseline:
+) -> MadeVersion:
     """Make a new version of a monitor's baseline of rows that were captured.
 
     Its distributions are those of that time; labels, other kinds' documents and constraints set by
@@ -178,7 +154,7 @@ async def renew_baseline(
         _made_of_rows, context, baseline, Window(start, end), monitor=name
     )
     await services.applier.promote(baseline, made.version, before)
-    return RenewedBaseline(definition.name, made.baseline, made.version, made.row_count)
+    return replace(made, promoted=True)
 
 
 @operation("GET /baselines/{name}/comparison", role="analyst", command="baseline compare")
@@ -221,21 +197,6 @@ async def promote_baseline(
     Example: driftline baseline promote flights 4
     """
     return await services.applier.promote(name, version)
-
-
-@operation("GET /baselines/{name}/promotions", role="viewer")
-def baseline_promotions(connection: Connection, page: Latest, name: Name) -> Page[Promotion]:
-    """List which versions of a baseline came into use, when and by whom, the newest first."""
-    target = f"Baseline/{store.get_ready(connection, 'Baseline', name).name}"
-    found = entries(
-        connection, limit=page.count, after=page.after(int), target=target, action=PROMOTE
-    )
-    return page.of(found, lambda one: (one.id,), _promotion)
-
-
-def _promotion(entry: AuditEntry) -> Promotion:
-    before, after = entry.before or {}, entry.after or {}
-    return Promotion(entry.id, entry.at, entry.subject, before.get("version"), after["version"])
 
 
 def _stored(context: ServerContext, name: str) -> store.Stored:

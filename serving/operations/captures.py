@@ -18,9 +18,7 @@ from driftline.capture.erasure.erasing import Erased
 from driftline.capture.erasure.erasing import erase as erase_stored
 from driftline.capture.erasure.erasures import Kind
 from driftline.capture.line.table_maintenance import NAMES
-from driftline.capture.tables.dataset import Dataset, list_endpoints
-from driftline.capture.tables.redecoding import Redecoded, decode_again
-from driftline.capture.tables.writer_name import WriterName
+from driftline.capture.tables.dataset import list_endpoints
 from driftline.database.engine import read_connection
 from driftline.errors import InputError, NotFoundError
 from driftline.monitors.rules.captured_rows import row_condition
@@ -32,7 +30,7 @@ from driftline.serving.operations.authorization import of_endpoint
 from driftline.serving.operations.registry import Json, Page, Paging, operation
 from driftline.serving.operations.services import Services
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoints import require_signature, served_models, signature_of
+from driftline.serving.resources.endpoints import require_signature
 
 Endpoint = Annotated[str, "The endpoint's name."]
 
@@ -46,13 +44,6 @@ class CaptureCounts(CaptureDocument):
 
     declared: bool
     typed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decoded(Redecoded):
-    """The counts of requests decoded again, by outcome."""
-
-    endpoint: str
 
 
 @operation("GET /capture", role="viewer")
@@ -84,39 +75,6 @@ def capture_stats(services: Services, name: Endpoint) -> CaptureCounts:
     """Count what the capture table of an endpoint holds, and what is known to be lost."""
     endpoint = known_endpoint(services.context, name)
     return next(_counted(services.context, [endpoint], _declared(services.context)))
-
-
-@operation(
-    "POST /endpoints/{name}/capture/decoding", role="analyst", of=("name", of_endpoint),
-    command="capture decode",
-)  # fmt: skip
-def decode_captured(services: Services, name: Endpoint) -> Decoded:
-    """Read stored bodies again, by the signature that the endpoint has now.
-
-    For requests that came before the endpoint was declared, or before its signature was corrected.
-    The process with the sink does so by itself within a minute after apply. Asking again is safe;
-    monitors judge the windows whose rows have changed again.
-
-    Example: driftline capture decode flights
-    """
-    context = services.context
-    with read_connection(context.engine) as connection:
-        endpoint = store.get(connection, "Endpoint", name).name
-    signature = signature_of(context.engine, endpoint)
-    if signature is None:
-        raise InputError(
-            f'Endpoint "{endpoint}" has no signature to decode by; declare it with a baseline '
-            "or a signature, then decode again"
-        )
-    with _turn:
-        names = WriterName(context.spool_dir / NAMES)
-        try:
-            dataset = Dataset(context.root, endpoint, writer=f"upkeep-{names.name}")
-            served = served_models(context.engine, endpoint)
-            decoded = decode_again(dataset, signature, served=served)
-            return Decoded(**asdict(decoded), endpoint=endpoint)
-        finally:
-            names.close()
 
 
 def _declared(context: ServerContext) -> Mapping[str, bool]:

@@ -33,13 +33,6 @@ from driftline.serving.resources import store
 _turn = threading.Lock()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loaded(LabelCounts):
-    """The counts of one load of labels, by outcome."""
-
-    endpoint: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelDay(DayCoverage):
     """Label coverage of a day of event time (UTC)."""
@@ -75,7 +68,7 @@ def put_truth(
     row_index: Annotated[
         str, Query(min_length=1, description="The column with the row's place in its request.")
     ] = "row_index",
-) -> Loaded:
+) -> LabelCounts:
     """Store the labels of a body, all or none; of several for one row the last one counts.
 
     application/jsonlines: records of SageMaker (groundTruthData, eventMetadata.eventId), or
@@ -88,8 +81,7 @@ def put_truth(
     tables = read_label_body(body, form, LabelNames(identity, label, row_index))
     labels = pa.concat_tables([LABEL_SCHEMA.empty_table(), *tables])
     with _turn:
-        counts = put(services.context.root, endpoint, labels, services.context.now)
-    return Loaded(**asdict(counts), endpoint=endpoint)
+        return put(services.context.root, endpoint, labels, services.context.now)
 
 
 @operation(

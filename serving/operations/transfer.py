@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
@@ -65,14 +65,6 @@ class ImportTarget:
     keep_from: date
 
 
-@dataclass(frozen=True, kw_only=True)
-class Imported(StoredLines):
-    """The counts of capture lines: lines = imported + known + erased + those in bad."""
-
-    endpoint: str
-    variant: str
-
-
 @dataclass(frozen=True)
 class CapturedHours(Page[export.Hour]):
     """Hours that are over and have records, and what an export of them holds."""
@@ -113,7 +105,7 @@ def import_lines(
     request: Request,
     body: RawBody,
     variant: Annotated[str, Query(description="The endpoint's variant.")] = "AllTraffic",
-) -> Imported:
+) -> StoredLines:
     """Store capture lines of SageMaker (application/jsonlines) that are not there yet.
 
     All new ones in one commit. A line that is none is counted, with its place from 0 and the
@@ -129,11 +121,10 @@ def import_lines(
         services.undeclared.admit(endpoint)
     signature = signature_of(context.engine, endpoint)
     with _turn:
-        stored = store_lines(
+        return store_lines(
             context.root, endpoint, body.split(b"\n"), signature, variant=variant,
             redactor=context.redactor,
         )  # fmt: skip
-    return Imported(**asdict(stored), endpoint=endpoint, variant=variant)
 
 
 @operation("GET /endpoints/{name}/capture/hours", role="viewer", of=("name", of_endpoint))

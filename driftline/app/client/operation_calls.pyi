@@ -48,9 +48,6 @@ class OperationCalls(ServerCalls):
     def alarms(self, *, kind: Literal['metric', 'composite'] | None = ..., state: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'] | None = ..., prefix: str = ..., channel: str | None = ..., tag: Sequence[str] = ..., parents_of: str | None = ..., children_of: str | None = ..., limit: int | None = ...) -> list[Json]:
         """List alarms of all kinds by name, with their states."""
 
-    def alarm(self, name: str) -> Json:
-        """Show one alarm of any kind: its definition and where it stands."""
-
     def explain_alarm(self, name: str) -> Json:
         """Explain why an alarm is in its state, what is missing, and who was notified.
         
@@ -63,7 +60,7 @@ class OperationCalls(ServerCalls):
     def alarm_history(self, name: str, *, type: Literal['ConfigurationUpdate', 'StateUpdate', 'Action'] | None = ..., start: datetime | None = ..., end: datetime | None = ..., order: Literal['newest', 'oldest'] = ..., limit: int | None = ...) -> list[Json]:
         """List what happened to an alarm, newest first; also after it was deleted."""
 
-    def set_alarm_state(self, name: str, state_value: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'], *, state_reason: str = ..., state_reason_data: str | None = ...) -> Json:
+    def set_alarm_state(self, name: str, state_value: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'], *, state_reason: str = ..., state_reason_data: str | None = ...) -> list[Json]:
         """Put an alarm into a state and run its actions, to try what they do; say what changed.
         
         The next evaluation puts a metric alarm back, mostly within seconds; a composite alarm stays
@@ -73,17 +70,11 @@ class OperationCalls(ServerCalls):
     def switch_alarm_actions(self, names: Sequence[str], enabled: bool) -> Json:
         """Switch the actions of alarms on or off, all or none of them; their states go on changing."""
 
-    def tag_alarm(self, name: str, *, tags: Mapping[str, str] | None = ..., without: Sequence[str] = ...) -> Json:
-        """Add tags to an alarm and remove others; gives all that it has then."""
-
     def put_detector(self, document: Any) -> Json:
         """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
 
     def detectors(self, *, namespace: str | None = ..., metric_name: str | None = ..., limit: int | None = ...) -> list[Json]:
         """List detectors by id, all or those that look at a metric."""
-
-    def detector(self, detector_id: str) -> Json:
-        """Show one detector: what it watches, how it learns, what it has learnt."""
 
     def delete_detector(self, detector_id: str) -> Json:
         """Delete a detector; an alarm that needs it has it made again."""
@@ -125,9 +116,6 @@ class OperationCalls(ServerCalls):
         Monitors that are pinned to a version (`baseline: NAME@3`) keep it.
         """
 
-    def baseline_promotions(self, name: str, *, limit: int | None = ...) -> list[Json]:
-        """List which versions of a baseline came into use, when and by whom, the newest first."""
-
     def captures(self, *, prefix: str = ..., limit: int | None = ...) -> list[Json]:
         """Count what was captured, by endpoint, also of those that were never declared."""
 
@@ -136,14 +124,6 @@ class OperationCalls(ServerCalls):
 
     def capture_stats(self, name: str) -> Json:
         """Count what the capture table of an endpoint holds, and what is known to be lost."""
-
-    def decode_captured(self, name: str) -> Json:
-        """Read stored bodies again, by the signature that the endpoint has now.
-        
-        For requests that came before the endpoint was declared, or before its signature was corrected.
-        The process with the sink does so by itself within a minute after apply. Asking again is safe;
-        monitors judge the windows whose rows have changed again.
-        """
 
     def erase(self, *, inference_ids: Sequence[str] = ..., event_ids: Sequence[str] = ..., where: str | None = ..., endpoint: str | None = ..., dry_run: bool = ...) -> Json:
         """Remove rows, bodies and labels of inference ids and event ids, and drop what comes later.

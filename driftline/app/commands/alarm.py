@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from textwrap import wrap
 from typing import Annotated, Any
 
@@ -164,10 +164,10 @@ def _cause(found: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key:{_INDENT}}{text_of(found[key])}"
 
 
-def _changed(found: Mapping[str, Any], asked: Mapping[str, Any]) -> Iterator[str]:
-    for change in found["changes"]:
+def _changed(found: Sequence[Mapping[str, Any]], asked: Mapping[str, Any]) -> Iterator[str]:
+    for change in found:
         yield f"{change['alarm_name']}: {change['old']} -> {change['new']}"
-    if not found["changes"]:
+    if not found:
         yield f"{asked['name']}: {asked['state_value']} already; only the reason is new"
 
 

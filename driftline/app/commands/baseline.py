@@ -42,12 +42,13 @@ baseline.command("fit")(documents.baseline)
 
 @baseline.command("show")
 def show_versions(client: Client, name: NAME, limit: options.Limit = 100) -> Answer:
-    """Show the versions of a baseline and their history.
+    """Show the versions of a baseline, and the monitors that use each.
+
+    When each came into use: driftline audit --target Baseline/NAME.
 
     Example: driftline baseline show flights
     """
     versions = client.baseline_versions(name, limit=limit)
-    promotions = client.baseline_promotions(name, limit=limit)
     rows = [
         {
             **one,
@@ -63,9 +64,7 @@ def show_versions(client: Client, name: NAME, limit: options.Limit = 100) -> Ans
         *lines_of(rows, "number version created_at rows=row_count made_of used_by"),
         "* in use by monitors that follow the baseline",
     ]
-    if promotions:
-        shown += lines_of(promotions, "at by before after", "came into use")
-    return Answer({"versions": versions, "promotions": promotions}, shown)
+    return Answer({"versions": versions}, shown)
 
 
 def _origin(origin: Mapping[str, Any]) -> str:

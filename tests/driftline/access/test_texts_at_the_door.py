@@ -24,7 +24,6 @@ ALARM = '"AlarmName": "a", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1'
             f'{{"window": "w", "verdict": "expected", "reason": "{HALF}", "author": "me"}}',
         ),
         ("PUT", "/alarms/a/state", f'{{"state_value": "OK", "state_reason": "{HALF}"}}'),
-        ("PATCH", "/alarms/a/tags", f'{{"tags": {{"{HALF}": "1"}}}}'),
         ("POST", "/alarms/actions", f'{{"names": ["{HALF}"], "enabled": true}}'),
         ("POST", "/alarms/replay", f'{{"alarm": {{{ALARM}, "AlarmActions": ["{HALF}"]}}}}'),
         ("POST", "/detectors", f'{{"id": "{HALF}"}}'),

@@ -15,7 +15,7 @@ ID = re.compile(r"[a-z]+(_[a-z]+)*")
 # detectors, and a channel with the options of its type.
 FREE = {
     "report", "get_health", "get_readiness", "invoke", "backtest_monitor", "replay_alarm",
-    "preview_alarm", "put_detector", "detectors", "detector", "enable_channel",
+    "preview_alarm", "put_detector", "detectors", "enable_channel",
 }  # fmt: skip
 
 

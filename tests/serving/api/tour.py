@@ -197,7 +197,6 @@ def _visit_capture(call: Tour) -> None:
     lines = b"\n".join(sample_lines("capture/capture.jsonl")[:1])
     media = {"content-type": "application/jsonlines"}
     call.api("POST /endpoints/{name}/capture/lines", "moved", content=lines, headers=media)
-    call.api("POST /endpoints/{name}/capture/decoding", "flights")
     labels = "id,label\n0c3c0f5e-8a3a-4b5e-9a66-2f8a6f5d3b11,1\n"
     call.api("POST /endpoints/{name}/truth", "flights", content=labels, headers=CSV)
     call.api("GET /endpoints/{name}/truth", "flights")
@@ -239,7 +238,6 @@ def _visit_baselines(call: Tour) -> None:
     pair = {"reference": "1", "version": "2"}
     call.api("GET /baselines/{name}/comparison", "flights", params=pair)
     call.api("POST /baselines/{name}/promote", "flights", json={"version": "1"})
-    call.api("GET /baselines/{name}/promotions", "flights")
 
 
 def _visit_metrics(call: Tour) -> None:
@@ -260,7 +258,6 @@ def _visit_metrics(call: Tour) -> None:
     watched = {"single_metric_anomaly_detector": {**METRIC, "stat": "Sum"}}
     made = call.api("POST /detectors", json=watched)["id"]
     call.api("GET /detectors")
-    call.api("GET /detectors/{detector_id}", made)
     call.api("DELETE /detectors/{detector_id}", made)
 
 
@@ -269,10 +266,8 @@ def _visit_alarms(call: Tour) -> None:
     call.api("POST /alarms/preview", json=REPLAY)
     state = {"state_value": "ALARM", "state_reason": "a drill"}
     call.api("PUT /alarms/{name}/state", "orders", json=state)
-    call.api("GET /alarms/{name}/state", "orders")
     call.api("GET /alarms/{name}/explain", "orders")
     call.api("GET /alarms/{name}/history", "orders")
-    call.api("PATCH /alarms/{name}/tags", "orders", json={"tags": {"team": "shop"}})
     call.api("GET /alarm-states")
     call.api("POST /alarms/actions", json={"names": ["orders"], "enabled": True})
 

@@ -56,7 +56,6 @@ def test_a_method_asks_by_the_parameters_of_its_operation() -> None:
     with driftline.Client("http://driftline.test", token="t") as asking:
         asking._http = httpx.Client(base_url=asking.server, transport=httpx.MockTransport(answer))
         found = asking.alarm_history("a/b", start=NOW, order="oldest", limit=5)
-        asking.tag_alarm("late", tags={"team": "shop"})
         asking.set_alarm_state("late", "OK", state_reason="a drill")
 
     assert found == [{"id": 1}]
@@ -64,6 +63,5 @@ def test_a_method_asks_by_the_parameters_of_its_operation() -> None:
         b"/api/v1/alarms/a%2Fb/history?start=2026-01-12T00%3A00%3A00%2B00%3A00&order=oldest&limit=5"
     )
     assert [json.loads(one.content) for one in asked[1:]] == [
-        {"tags": {"team": "shop"}, "without": []},
         {"state_value": "OK", "state_reason": "a drill"},
     ]
