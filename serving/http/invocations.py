@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from driftline.capture.tap.asgi import CAME_KEY, REQUEST_ID_KEY
 from driftline.capture.tap.target import CaptureTarget, parse_event_time
 from driftline.errors import DriftlineError, InputError
-from driftline.formats.body_limits import BodyError
-from driftline.formats.content_encoding import ENCODINGS, InflatedError, unpack
 from driftline.loopback import App, Message, Receive, Scope, Send, refuse
-from driftline.serving.bodies.media_types import UnsupportedMediaError, answer_form, body_form
+from driftline.serving.bodies.media_types import answer_form, body_form
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.child import Reply, UnansweredError
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
@@ -30,9 +28,10 @@ from driftline.serving.http.responses import (
     CLIENT_GONE,
     ClientGoneError,
     Headers,
-    TooLargeError,
+    is_packing,
     read_body,
     status_of,
+    unpacked,
 )
 from driftline.serving.http.sagemaker_errors import with_original
 from driftline.serving.metrics.traffic import Answered
@@ -223,11 +222,7 @@ class Invocations:
         if not desired.worker.reads_bodies:
             read_form = body_form(form)
             form, answer = read_form, answer_form(answer, read_form)
-        encoding = encoding.strip().lower()
-        if encoding and encoding not in ("identity", *ENCODINGS):
-            raise UnsupportedMediaError(
-                f'Content-Encoding is "{encoding[:40]}"; expected gzip, deflate, zstd, br or none'
-            )
+        is_packed = is_packing(encoding)
         if (
             desired.trust_event_time
             and event_time is not None
@@ -243,26 +238,13 @@ class Invocations:
             body = await read_body(scope, receive, limit=limit, timeout_s=timeout_s)
             call.asked_s = time.perf_counter()
             content = body
-            if encoding in ENCODINGS:
-                content = await asyncio.to_thread(_unpacked, body, encoding, limit)
+            if is_packed:
+                content = await asyncio.to_thread(unpacked, body, encoding, limit)
             reply = await pool.invoke(form, answer, content, call.model, scope.get(LATER))
         if not (reply.media_type.isascii() and reply.media_type.isprintable()):
             message = f"the model's content type is {reply.media_type[:80]!r}; expected a header"
             reply = Reply(424, "", b"", "model_error", message, reply.note)
         return reply, body, time.perf_counter() - call.asked_s
-
-
-def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
-    """Return what a model reads of a packed body, by the same bounds as what is captured of it."""
-    try:
-        found = unpack(body, encoding)
-    except InflatedError as error:
-        raise TooLargeError(f"the body {error}") from None
-    except BodyError as error:
-        raise InputError(f"the body {error}") from None
-    if len(found) > limit:
-        raise TooLargeError(f"the body unpacks to {len(found)} bytes; the limit is {limit}")
-    return found
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

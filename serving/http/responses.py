@@ -22,6 +22,8 @@ from driftline.errors import (
     UnavailableError,
     UndecidedError,
 )
+from driftline.formats.body_limits import BodyError
+from driftline.formats.content_encoding import ENCODINGS, InflatedError, unpack
 from driftline.loopback import Receive, Scope, error_body
 from driftline.serving.bodies.media_types import NotAcceptableError, UnsupportedMediaError
 from driftline.serving.hosting.admission import BusyError, TimedOutError
@@ -117,6 +119,29 @@ async def _gathered(receive: Receive, limit: int) -> bytes:
         parts.append(part)
         if not message.get("more_body"):
             return part if len(parts) == 1 else b"".join(parts)
+
+
+def is_packing(encoding: str) -> bool:
+    """Whether a Content-Encoding packs a body; one that is not known is refused."""
+    name = encoding.strip().lower()
+    if name and name not in ("identity", *ENCODINGS):
+        raise UnsupportedMediaError(
+            f'Content-Encoding is "{encoding[:40]}"; expected gzip, deflate, zstd, br or none'
+        )
+    return name in ENCODINGS
+
+
+def unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    """Return what is read of a packed body, by the same bounds as what is captured of it."""
+    try:
+        found = unpack(body, encoding)
+    except InflatedError as error:
+        raise TooLargeError(f"the body {error}") from None
+    except BodyError as error:
+        raise InputError(f"the body {error}") from None
+    if len(found) > limit:
+        raise TooLargeError(f"the body unpacks to {len(found)} bytes; the limit is {limit}")
+    return found
 
 
 def require_type(scope: Scope, body: bytes) -> None:

@@ -44,6 +44,11 @@ log = logging.getLogger(__name__)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Series of one family: a Prometheus server copes with some thousands of one target.
 MAX_SERIES = 2_000
+_STORES = {
+    "database": "Whether the database takes writes.",
+    "disks": "Whether every disk that is used takes writes.",
+    "storage": "Whether the bucket answers, where the storage is one.",
+}
 # What a run says of itself, by its row in the table of executions.
 RUN_GAUGES: dict[str, tuple[str, Callable[[RowMapping], float | None]]] = {
     "rows": ("Rows of the last window that was judged.", itemgetter("row_count")),
@@ -126,21 +131,10 @@ class _Health(Collected):
     def collect(self) -> Iterator[Metric]:
         """Return whether each takes writes, or answers."""
         problems = self._health.problems
-        yield GaugeMetricFamily(
-            "driftline_database_up",
-            "Whether the database takes writes.",
-            value=float("database" not in problems),
-        )
-        yield GaugeMetricFamily(
-            "driftline_disks_up",
-            "Whether every disk that is used takes writes.",
-            value=float("disks" not in problems),
-        )
-        yield GaugeMetricFamily(
-            "driftline_storage_up",
-            "Whether the bucket answers, where the storage is one.",
-            value=float("storage" not in problems),
-        )
+        for name, about in _STORES.items():
+            yield GaugeMetricFamily(
+                f"driftline_{name}_up", about, value=float(name not in problems)
+            )
         yield gauge(
             "driftline_endpoint_ready",
             "Whether a worker of this server could answer for the endpoint now.",

@@ -6,7 +6,6 @@ from driftline.serving.operations import (
     alarms,
     baselines,
     captures,
-    executions,
     invocations,
     labels,
     metrics,
@@ -14,6 +13,5 @@ from driftline.serving.operations import (
     notifications,
     resources,
     server,
-    transfer,
     transform_jobs,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -22,13 +21,12 @@ from driftline.alerts.metrics.adding import add
 from driftline.alerts.metrics.putdata import digest_of, read_put
 from driftline.errors import InputError
 from driftline.formats.json.parsing import fault_of
-from driftline.serving.bodies.media_types import UnsupportedMediaError
-from driftline.serving.http.responses import TooLargeError
+from driftline.serving.http.responses import TooLargeError, is_packing, unpacked
 from driftline.serving.operations.registry import JSON, Page, Paging, RawBody, Time, operation
 from driftline.serving.operations.services import Services
 from driftline.validation import require_unicode
 
-# PutMetricData: 1 MB as sent; what it may become when it was deflated is bounded, too.
+# PutMetricData: 1 MB as sent; what it may become when it was packed is bounded, too.
 _BODY_MAX = 1 << 20
 _INFLATED_MAX = 10 << 20
 # botocore writes the id of a call into the first header, and the same one when it tries again.
@@ -67,11 +65,14 @@ class MetricStatistics:
 def put_metrics(services: Services, request: Request, body: RawBody) -> Added:
     """Add datapoints as PutMetricData does; a repeated call under one id adds them once.
 
-    The body is PutMetricData's, at most 1 MB, gzip allowed; the id stands in the header
+    The body is PutMetricData's, at most 1 MB, packed or not; the id stands in the header
     ``Idempotency-Key`` or ``amz-sdk-invocation-id`` and is known for an hour. Another body
     under that id is refused with 409.
     """
-    text = _inflated(body, request.headers.get("content-encoding", ""))
+    if len(body) > _BODY_MAX:
+        raise TooLargeError(f"the body has {len(body)} bytes; expected {_BODY_MAX} or fewer")
+    encoding = request.headers.get("content-encoding", "")
+    text = unpacked(body, encoding, _INFLATED_MAX) if is_packing(encoding) else body
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -171,24 +172,3 @@ def metric_statistics(
     found = questions.metric_statistics(connection, asked, services.context.now())
     points = [{**one, "timestamp": iso(one["timestamp"])} for one in found]
     return MetricStatistics(metric_name, points)
-
-
-def _inflated(body: bytes, encoding: str) -> bytes:
-    if len(body) > _BODY_MAX:
-        raise TooLargeError(f"the body has {len(body)} bytes; expected {_BODY_MAX} or fewer")
-    if encoding.lower() in ("", "identity"):
-        return body
-    if encoding.lower() != "gzip":
-        raise UnsupportedMediaError(f'Content-Encoding is "{encoding[:40]}"; expected gzip or none')
-    reader = zlib.decompressobj(wbits=31)
-    try:
-        found = reader.decompress(body, _INFLATED_MAX)
-    except zlib.error as error:
-        raise InputError(f"the body is no gzip: {error}") from error
-    if reader.unconsumed_tail:
-        raise TooLargeError(f"the body inflates to more than {_INFLATED_MAX} bytes")
-    if not reader.eof:
-        raise InputError("the body is no gzip: it is cut off")
-    if reader.unused_data:
-        raise InputError("the body is one gzip and more; expected one, of the whole body")
-    return found

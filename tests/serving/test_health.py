@@ -15,7 +15,7 @@ from sqlalchemy import event
 from driftline.database.engine import read_connection
 from driftline.serving.context import ServerContext
 from driftline.serving.health import Health, disks
-from driftline.storage import bucket_failure, disk_failure
+from driftline.storage import disk_failure
 from tests.servers.postgres import new_sqlite, open_url
 from tests.serving.conftest import settings_of
 
@@ -68,14 +68,6 @@ def test_a_bucket_that_does_not_answer_is_told_and_no_server_leaves_its_service(
 
     assert ready.json() == {"status": "ready", "storage": sentence}
     assert (alive.status_code, alive.json()) == (200, {"status": "impaired", "storage": sentence})
-
-
-def test_a_bucket_is_looked_at_by_what_it_answers(s3_root, s3_server, tmp_path):
-    answering = bucket_failure(s3_root)
-    s3_server.kill()
-
-    assert (answering, bucket_failure(str(tmp_path))) == ("", "")
-    assert "the storage cannot be reached" in bucket_failure(s3_root)
 
 
 def test_a_look_that_hangs_is_told_and_no_other_look_waits_for_it(context, monkeypatch, until):

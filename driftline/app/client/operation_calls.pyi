@@ -134,20 +134,15 @@ class OperationCalls(ServerCalls):
         What was not found is no error: `unknown` counts such ids. Asking again is safe.
         """
 
-    def executions(self, name: str, *, status: Sequence[Literal['Completed', 'CompletedWithViolations', 'InsufficientData', 'NoData', 'Stopped', 'Failed']] = ..., start: datetime | None = ..., end: datetime | None = ..., limit: int | None = ...) -> list[Json]:
-        """List the executions of a monitor, newest window first; windows that begin in a span."""
+    def import_facts(self, name: str) -> Json:
+        """Return what an import into an endpoint meets: its signature, and the retention."""
 
-    def execution(self, execution_id: str) -> Json:
-        """Return one execution, what it read, and what boto3 says of one."""
-
-    def execution_log(self, execution_id: str) -> list[Json]:
-        """Return the log of an execution: its stages and counts, never values of rows."""
-
-    def report(self, execution_id: str) -> Json:
-        """Return the report of an execution, as it was written: violations, features, segments."""
-
-    def first_rows(self, execution_id: str, *, violation: int = ..., limit: int | None = ...) -> Json:
-        """Return the first rows behind a violation, the offending column in front."""
+    def captured_hours(self, name: str, *, start: datetime | None = ..., end: datetime | None = ..., variant: str | None = ..., limit: int | None = ...) -> Json:
+        """List the hours that are over and have records, with what an export of them holds.
+        
+        Others hold nothing any more from ``erased_from`` on; null where nothing was ever erased: a
+        table that was made anew says nothing of what was exported before.
+        """
 
     def async_invocation(self, name: str, inference_id: str) -> Json:
         """Return what came of an asynchronous invocation, or that it waits."""
@@ -223,6 +218,21 @@ class OperationCalls(ServerCalls):
     def withdraw_mark(self, name: str, identity: int, author: str) -> Json:
         """Take a mark back; a version of the baseline that it made goes out of use with it."""
 
+    def executions(self, name: str, *, status: Sequence[Literal['Completed', 'CompletedWithViolations', 'InsufficientData', 'NoData', 'Stopped', 'Failed']] = ..., start: datetime | None = ..., end: datetime | None = ..., limit: int | None = ...) -> list[Json]:
+        """List the executions of a monitor, newest window first; windows that begin in a span."""
+
+    def execution(self, execution_id: str) -> Json:
+        """Return one execution, what it read, and what boto3 says of one."""
+
+    def execution_log(self, execution_id: str) -> list[Json]:
+        """Return the log of an execution: its stages and counts, never values of rows."""
+
+    def report(self, execution_id: str) -> Json:
+        """Return the report of an execution, as it was written: violations, features, segments."""
+
+    def first_rows(self, execution_id: str, *, violation: int = ..., limit: int | None = ...) -> Json:
+        """Return the first rows behind a violation, the offending column in front."""
+
     def test_channel(self, name: str) -> Json:
         """Send one message of type webhook.test now, and return what the receiver answered."""
 
@@ -274,16 +284,6 @@ class OperationCalls(ServerCalls):
 
     def installation(self) -> Json:
         """Return the id of this server's installation, and where it stores its data."""
-
-    def import_facts(self, name: str) -> Json:
-        """Return what an import into an endpoint meets: its signature, and the retention."""
-
-    def captured_hours(self, name: str, *, start: datetime | None = ..., end: datetime | None = ..., variant: str | None = ..., limit: int | None = ...) -> Json:
-        """List the hours that are over and have records, with what an export of them holds.
-        
-        Others hold nothing any more from ``erased_from`` on; null where nothing was ever erased: a
-        table that was made anew says nothing of what was exported before.
-        """
 
     def create_transform_job(self, spec: Any) -> Json:
         """Score files by a model, or as an endpoint does, in the background.

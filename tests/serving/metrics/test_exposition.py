@@ -5,8 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
+from driftline.alerts import tables
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.tables import executions
 from driftline.serving.metrics.exposition import Exposition
@@ -14,6 +17,10 @@ from driftline.serving.metrics.traffic import Answered, Traffic
 
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 END = datetime(2026, 1, 10, tzinfo=UTC)
+ALARM = {
+    "namespace": "n", "metric_name": "m", "period": 60, "evaluation_periods": 1,
+    "threshold": 0.0, "severity": "ticket", "comparison_operator": "GreaterThanThreshold",
+}  # fmt: skip
 
 
 def samples_of(text: str) -> dict[str, dict[tuple[str, ...], float]]:
@@ -94,3 +101,37 @@ def test_of_several_servers_each_tells_its_own_and_one_the_installation(context)
     assert "driftline_alarms" in parts[1] - parts[0]
     assert not parts[0] & parts[1]
     assert parts[0] | parts[1] == set(samples_of(shown.render().decode()))
+
+
+def test_firing_alarms_come_first_and_totals_are_never_cut(context):
+    with context.engine.begin() as connection:
+        for name, state in {"a": "OK", "b": "INSUFFICIENT_DATA", "z": "ALARM"}.items():
+            put_alarm(connection, AlarmDefinition.from_dict(ALARM | {"alarm_name": name}), NOW)
+            here = tables.alarms.c.name == name
+            connection.execute(update(tables.alarms).where(here).values(state=state))
+        for number, (status, ago_s) in enumerate(
+            (("pending", 90), ("sending", 30), ("failed", 9000))
+        ):
+            time = context.now() - timedelta(seconds=ago_s)
+            connection.execute(
+                insert(tables.outbox).values(
+                    id=f"msg_{number}", alarm_id=number, alarm_name="a", state_seq=1, channel="c",
+                    state="ALARM", body=b"{}", content_type="application/json", created_at=time,
+                    next_attempt_at=time, status=status,
+                )
+            )  # fmt: skip
+
+    found = samples_of(
+        Exposition(context, CollectorRegistry(), dict, max_series=5).render().decode()
+    )
+
+    assert found["driftline_alarm_state"] == {
+        ("z", "metric", "ticket", "OK"): 0.0,
+        ("z", "metric", "ticket", "ALARM"): 1.0,
+        ("z", "metric", "ticket", "INSUFFICIENT_DATA"): 0.0,
+    }
+    totals = {("OK",): 1.0, ("ALARM",): 1.0, ("INSUFFICIENT_DATA",): 1.0}
+    assert found["driftline_alarms"] == totals
+    counts = found["driftline_messages"]
+    assert (counts["pending",], counts["failed",], counts["delivered",]) == (1.0, 1.0, 0.0)
+    assert found["driftline_oldest_message_seconds"] == {(): 90.0}
