@@ -41,7 +41,8 @@ class DayCoverage:
     """Label coverage of a day of event time (UTC).
 
     ``labelled_requests``: requests each row of which has a label; ``partly_labelled_requests``:
-    requests with fewer labels than rows; ``labelled_rows``: rows with a label, fitting or not.
+    requests with fewer labels than rows; ``labelled_rows``: rows with a label, fitting or not;
+    ``share``: labelled requests among all of the day, 0 to 1; None without any.
     """
 
     day: date
@@ -50,11 +51,7 @@ class DayCoverage:
     partly_labelled_requests: int
     rows: int
     labelled_rows: int
-
-    @property
-    def share(self) -> float | None:
-        """Labelled requests among all of the day, 0 to 1; None without any."""
-        return self.labelled_requests / self.requests if self.requests else None
+    share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +230,15 @@ def _coverage(day: str, rows: pa.Table, labelled: np.ndarray) -> DayCoverage:
     count = int(requests.max()) + 1 if len(requests) else 0
     have = np.bincount(requests, minlength=count)
     labelled_counts = np.bincount(requests, weights=labelled, minlength=count)
+    labelled_requests = int((labelled_counts == have).sum())
     return DayCoverage(
         day=date.fromisoformat(day),
         requests=count,
-        labelled_requests=int((labelled_counts == have).sum()),
+        labelled_requests=labelled_requests,
         partly_labelled_requests=int(((labelled_counts > 0) & (labelled_counts < have)).sum()),
         rows=rows.num_rows,
         labelled_rows=int(labelled.sum()),
+        share=labelled_requests / count if count else None,
     )
 
 

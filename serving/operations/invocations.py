@@ -21,7 +21,7 @@ from driftline.serving.asynchronous.outcome import AsyncStatus
 from driftline.serving.bodies.media_types import MEDIA_TYPES
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.hosting.worker_output import read_lines
+from driftline.serving.hosting.worker_output import LogLine, read_lines
 from driftline.serving.operations.authorization import of_endpoint, of_new_endpoint
 from driftline.serving.operations.registry import Latest, Page, Time, operation
 from driftline.serving.operations.services import Services
@@ -65,17 +65,6 @@ class AsyncInvocation:
     received_at: datetime
     expires_at: datetime
     ended_at: datetime | None
-
-
-@dataclass(frozen=True)
-class PrintedLine:
-    """A line that a worker has printed; its process, by number."""
-
-    time: datetime
-    variant: str
-    container: str
-    worker: int
-    message: str
 
 
 @operation(
@@ -272,7 +261,7 @@ def logs(
     endpoint: Annotated[str, Field(max_length=63, description="The endpoint's name.")],
     variant: Annotated[str | None, Field(max_length=63, description="Only its workers.")] = None,
     since: Annotated[Time | None, "Begin here; included."] = None,
-) -> Page[PrintedLine]:
+) -> Page[LogLine]:
     """List what the workers of an endpoint have printed, the newest line first.
 
     Lines that were printed on the machine of the server that answers; the oldest are deleted.
@@ -285,11 +274,7 @@ def logs(
         services.context.model_logs_of(declared.name), limit=page.count, variant=variant,
         since=since, before=before,
     )  # fmt: skip
-    return page.of(
-        found,
-        lambda one: (one.time, one.file),
-        lambda one: PrintedLine(one.time, one.variant, one.container, one.worker, one.message),
-    )
+    return page.of(found, lambda one: (one.time, one.file))
 
 
 def _require_variant(endpoint: store.Stored, variant: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Annotated
 
@@ -16,7 +16,7 @@ from driftline.capture.labels.files import read_label_body
 from driftline.capture.labels.labelling import Labels
 from driftline.capture.labels.labels import LABEL_SCHEMA, LabelCounts, put
 from driftline.capture.labels.records import LabelNames
-from driftline.capture.labels.report import DayCoverage, LabelReport, label_report
+from driftline.capture.labels.report import LabelReport, label_report
 from driftline.database.engine import read_connection
 from driftline.monitors.kind import find_kind
 from driftline.monitors.run.captured_window import labels_of
@@ -33,20 +33,12 @@ from driftline.serving.resources import store
 _turn = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelDay(DayCoverage):
-    """Label coverage of a day of event time (UTC)."""
-
-    share: float | None = field()
-
-
 @dataclass(frozen=True, kw_only=True)
 class EndpointLabels(LabelReport):
     """The label coverage of an endpoint, and the type of its labels."""
 
     endpoint: str
     type: str | None
-    days: tuple[LabelDay, ...] = field()
 
 
 @operation(
@@ -110,8 +102,7 @@ def truth_report(
     found = label_report(
         services.context.root, endpoint, kind, are_amounts=are_amounts, first=first, last=last
     )
-    days = tuple(LabelDay(**asdict(day), share=day.share) for day in found.days)
-    return EndpointLabels(**(asdict(found) | {"days": days}), endpoint=endpoint, type=kind)
+    return EndpointLabels(**asdict(found), endpoint=endpoint, type=kind)
 
 
 def _labels(context: ServerContext, endpoint: str) -> Labels | None:

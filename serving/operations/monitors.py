@@ -317,7 +317,7 @@ class DescribedExecution(EndedExecution):
 
 
 @dataclass(frozen=True)
-class LogLine:
+class RunLine:
     """A line of a run's log."""
 
     at: datetime
@@ -358,10 +358,10 @@ def execution(connection: Connection, execution_id: ExecutionId) -> DescribedExe
 
 
 @operation("GET /executions/{execution_id}/log", role="viewer")
-def execution_log(connection: Connection, execution_id: ExecutionId) -> list[LogLine]:
+def execution_log(connection: Connection, execution_id: ExecutionId) -> list[RunLine]:
     """Return the log of an execution: its stages and counts, never values of rows."""
     found = log_of(connection, get_execution(connection, execution_id).id)
-    return [LogLine(datetime.fromisoformat(one["at"]), one["text"]) for one in found]
+    return [RunLine(datetime.fromisoformat(one["at"]), one["text"]) for one in found]
 
 
 # Reports hold frequent values of the rows.
