@@ -2,7 +2,6 @@
 
 import io
 import json
-import threading
 from datetime import UTC, datetime
 
 import numpy as np
@@ -130,21 +129,3 @@ def test_every_error_has_the_one_form(server, action, body, status, part):
 
     assert answer.status_code == status
     assert part in server.error_of(answer)["message"]
-
-
-def test_invocations_are_answered_while_resources_are_applied(server, trained):
-    stop = threading.Event()
-    codes = set()
-
-    def ask():
-        while not stop.is_set():
-            codes.add(server.invoke("flights", "UA,EWR,1400,39").status_code)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    answers = [server.apply(*trained.flights(sampling_percentage=share)) for share in (100, 50)]
-    stop.set()
-    thread.join()
-
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert codes == {200}

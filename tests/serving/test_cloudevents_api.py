@@ -10,7 +10,7 @@ import pytest
 from driftline.capture.spool.follower import SpoolFollower
 from driftline.capture.spool.frame import Flag, Kind
 from driftline.capture.tables.dataset import list_endpoints
-from tests.capture.events.event_tools import STRUCTURED_REQUEST, binary, parts
+from tests.capture.events.event_tools import binary
 from tests.capture.sagemaker.sagemaker_tools import sample_lines
 
 BINARY = {
@@ -94,19 +94,6 @@ def test_bad_events_are_refused_in_one_sentence(server, headers, sentence) -> No
     told = server.error_of(answer)
     assert sentence in told["message"]
     assert "secret" not in told["message"]
-
-
-def test_a_batch_with_one_bad_event_stores_none(server) -> None:
-    whole = parts(STRUCTURED_REQUEST)[1].decode()
-    body = f"[{whole},{{}}]".replace("sklearn-iris", "batched")
-
-    answer = server.client.post(
-        "/v1/cloudevents?expect=request", content=body,
-        headers={"content-type": "application/cloudevents-batch+json"},
-    )  # fmt: skip
-
-    assert answer.status_code == 400
-    assert records(server, "batched") == []
 
 
 def _event(server, name: str) -> httpx.Response:
