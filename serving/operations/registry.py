@@ -274,23 +274,21 @@ class Operation:
         """The type that its function returns."""
         return inspect.signature(self.function, eval_str=True).return_annotation
 
-    def is_in_path(self, name: str) -> bool:
-        """Whether a parameter is a part of the path."""
-        return re.search(rf"{{{name}(:path)?}}", self.path) is not None
-
-    def is_field(self, name: str) -> bool:
-        """Whether a parameter is a field of the query or of the body."""
+    def source(self, name: str) -> Literal["path", "document", "request", "field"]:
+        """Where a parameter comes from; a field is one of the query, or of the body."""
+        if re.search(rf"{{{name}(:path)?}}", self.path):
+            return "path"
         kind = self.parameters[name].annotation
-        marks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-        is_fastapis = kind is Request or any(
-            isinstance(one, Param | Body | Depends) for one in marks
-        )
-        return not (self.is_in_path(name) or is_fastapis)
+        marks = getattr(kind, "__metadata__", ())
+        if any(isinstance(one, Body) for one in marks):
+            return "document"
+        is_fastapis = kind is Request or any(isinstance(one, Param | Depends) for one in marks)
+        return "request" if is_fastapis else "field"
 
     @cached_property
     def fields(self) -> type[BaseModel] | None:
         """The form of its query or body; None where it has no field."""
-        names = [name for name in self.parameters if self.is_field(name)]
+        names = [name for name in self.parameters if self.source(name) == "field"]
         if not names:
             return None
         found: dict[str, Any] = {}

@@ -155,9 +155,9 @@ def _bound(operation: Operation, services: Services) -> Callable[..., Any]:
     """Return the operation as a function of what FastAPI reads of a request."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     own = [
-        _in_path(one) if operation.is_in_path(name) else one
+        _in_path(one) if operation.source(name) == "path" else one
         for name, one in operation.parameters.items()
-        if not operation.is_field(name)
+        if operation.source(name) != "field"
     ]
     if operation.fields is not None:
         source = Query() if operation.has_query else Body()

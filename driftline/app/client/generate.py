@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from fastapi.params import Body
 from pydantic import AwareDatetime
 
 from driftline.app.client import operation_table
@@ -63,7 +62,8 @@ def _row(operation: Operation) -> dict[str, Any]:
         "parameters": [
             _parameter(operation, name)
             for name in operation.parameters
-            if not ((operation.paging and name == "next_token") or _is_header(operation, name))
+            if operation.source(name) != "request"
+            and not (operation.paging and name == "next_token")
         ],
         "command": operation.command,
         "columns": operation.columns,
@@ -75,28 +75,13 @@ def _is_list(operation: Operation) -> bool:
     return get_origin(operation.returns) in (list, Page)
 
 
-def _is_header(operation: Operation, name: str) -> bool:
-    return not (
-        operation.is_field(name) or operation.is_in_path(name) or _is_document(operation, name)
-    )
-
-
-def _is_document(operation: Operation, name: str) -> bool:
-    marks = getattr(operation.parameters[name].annotation, "__metadata__", ())
-    return any(isinstance(one, Body) for one in marks)
-
-
 def _parameter(operation: Operation, name: str) -> dict[str, Any]:
     one = operation.parameters[name]
     field = operation.fields.model_fields.get(name) if operation.fields is not None else None
     kind, choices = _kind(one.annotation)
-    place = (
-        "path" if operation.is_in_path(name)
-        else "document" if _is_document(operation, name) else "field"
-    )  # fmt: skip
     found: dict[str, Any] = {
         "name": name,
-        "in": place,
+        "in": operation.source(name),
         "kind": kind,
         "about": about(one.annotation),
     }
