@@ -7,6 +7,7 @@ Prometheus' own client; names and labels of the one must stand in the other.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,23 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 
+from driftline.alerts import tables
+from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.records import put_alarm
+from driftline.alerts.metrics.datapoint import Datapoint
+from driftline.alerts.metrics.store import put
+from driftline.alerts.notify.channel import Channel
+from driftline.alerts.notify.channels import put_channel
 from driftline.alerts.tables import passes
-from tests.serving.api.tour import populated
-from tests.serving.conftest import NOW
+from driftline.monitors.definitions import MonitorDefinition, put_definition
+from driftline.monitors.report.datapoints import DATA_METRICS
+from driftline.monitors.tables import executions
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 BOARD = json.loads((DEPLOY / "grafana" / "driftline.json").read_text())
 RULES = yaml.safe_load((DEPLOY / "prometheus" / "driftline.rules.yml").read_text())
+NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)  # The clock of the servers of these tests.
+DAY = timedelta(days=1)
 # Prometheus makes these itself; and an audit is written by another process, once an hour.
 NOT_SCRAPED = {"up", "driftline_audit_adds_up"}
 
@@ -56,13 +67,52 @@ def selectors(node: Any) -> Iterator[promql_parser.VectorSelector]:
         yield from selectors(below)
 
 
+def fill(connection: Any) -> None:
+    """Let there be one of everything that the board shows."""
+    definition = MonitorDefinition("daily", endpoint="late", baseline="late", start=NOW - 3 * DAY)
+    put_definition(connection, definition, NOW - 3 * DAY)
+    connection.execute(
+        insert(executions).values(
+            id="e", monitor="daily", kind="data-quality", endpoint="late", definition_version=1,
+            baseline="late", baseline_version="1", window_start=NOW - 3 * DAY,
+            window_end=NOW - 2 * DAY, digest="0", status="CompletedWithViolations",
+            is_current=True, row_count=10, request_count=1, violation_count=2, page_count=1,
+            max_drift_ratio=3.5, cause="", folder="", started_at=NOW, finished_at=NOW,
+        )
+    )  # fmt: skip
+    where = {"Endpoint": "late", "MonitoringSchedule": "daily"}
+    drift = Datapoint(
+        DATA_METRICS, "feature_baseline_drift_age", where, NOW - 3 * DAY, value=0.5, period_s=86_400
+    )
+    put(connection, [drift], source="monitor:daily")
+    alarm = {
+        "alarm_name": "a", "namespace": "n", "metric_name": "m", "period": 60,
+        "evaluation_periods": 1, "threshold": 0.0,
+        "comparison_operator": "GreaterThanThreshold",
+    }  # fmt: skip
+    put_alarm(connection, AlarmDefinition.from_dict(alarm), NOW)
+    put_channel(connection, Channel("hook", "https://example.com/x"), NOW)
+    connection.execute(insert(passes).values(cadence_s=60, part=0, judged_until=NOW))
+    connection.execute(
+        insert(tables.outbox).values(
+            id="msg_1", alarm_id=1, alarm_name="a", state_seq=1, channel="hook", state="ALARM",
+            body=b"{}", content_type="application/json", created_at=NOW, next_attempt_at=NOW,
+            status="failed",
+        )
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def scraped(tmp_path_factory) -> Mapping[str, set[str]]:
+def scraped(start, trained, declare, tmp_path_factory) -> Mapping[str, set[str]]:
     """Return the labels of each series of a running server, by the series' name."""
-    with populated(tmp_path_factory.mktemp("board")) as server:
-        assert server.invoke("flights", "UA,EWR,1400,39.02").status_code == 200
+    with start(tmp_path_factory.mktemp("board")) as server:
+        server.apply(
+            declare("Model", "late", path=str(trained.file)),
+            declare("Endpoint", "late", model="late"),
+        ).raise_for_status()
+        assert server.invoke("late", trained.csv(slice(2))).status_code == 200
         with server.context.engine.begin() as connection:
-            connection.execute(insert(passes).values(cadence_s=60, part=0, judged_until=NOW))
+            fill(connection)
         text = server.client.get("/metrics").text
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
