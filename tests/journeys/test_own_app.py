@@ -74,7 +74,7 @@ class Walk:
             "DRIFTLINE_DASHBOARD__PORT": str(self.ports["8081"]),
             "DRIFTLINE_METRICS__PORT": "0",
             "DRIFTLINE_CAPTURE__COMMIT_INTERVAL_S": "0.2",
-            "DRIFTLINE_POLL_S": "0.2",
+            "DRIFTLINE_POLL_S": "0.5",
             "DRIFTLINE_NOTIFY__ALLOW_NETWORKS": "127.0.0.0/8",
         }
 
