@@ -18,6 +18,8 @@ from tests.monitors.kinds.bias.adult import expected, with_numbers
 from tests.monitors.kinds.bias.cases import metric
 
 CASES = {one["id"]: one for one in expected()["cases"] if "TRAP" not in one["id"]}
+# A value and a limit; a short run has no further way to say which people are the group.
+SHORT = "race_two_values", "hours_label_gt_40"
 
 ROLES = {"label": "y", "prediction": "p", "positive": 1, "facet": "sex=f"}
 
@@ -66,7 +68,13 @@ def test_both_signs_are_those_of_scikit_learns_neighbours() -> None:
     assert not ours.judged
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=name, marks=() if name in SHORT else pytest.mark.full)
+        for name, case in CASES.items()
+    ],
+)
 def test_compat_gives_smclarifys_values(case: dict) -> None:
     call, listed = case["call"], case["call"]["facet_values_or_threshold"]
     named = (call["facet"], call["label"], call["predicted_label"])
@@ -121,7 +129,7 @@ def test_metrics_that_clarifys_configuration_leaves_out_are_neither_written_nor_
 
 def test_its_error_is_how_much_samples_differ() -> None:
     values, errors = [], []
-    for seed in range(60):
+    for seed in range(30):
         table = people(600, seed)
         rows = np.column_stack([table[name].to_numpy() for name in ("one", "two", "three")])
         group = np.array(table["sex"].to_pylist()) == "f"
@@ -129,8 +137,8 @@ def test_its_error_is_how_much_samples_differ() -> None:
         values.append(flip.value)
         errors.append(flip.error)
 
-    # A standard deviation of 60 values is off by a third once in some ten thousand times.
-    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.35)
+    # A standard deviation of 30 values is off by a half once in some ten thousand times.
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.5)
 
 
 def test_features_of_text_are_refused_by_name() -> None:
