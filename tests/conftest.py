@@ -42,7 +42,7 @@ __all__ = [
 ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # The same examples in every run, until a test is changed: what is sent is not to fail for an old
 # fault that was drawn by chance. Others are drawn each time at full length.
-settings.register_profile("short", ANY_SPEED, max_examples=30, derandomize=True)
+settings.register_profile("short", ANY_SPEED, max_examples=20, derandomize=True)
 settings.register_profile("full", ANY_SPEED, max_examples=500)
 
 # What an answer may take where a test does not say.

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.alerts.evaluation.replay import replay
@@ -225,7 +225,6 @@ ALARMS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(values=VALUES, alarm=ALARMS, cut=st.integers(1, 23))
 def test_replaying_in_pieces_is_replaying_at_once(values, alarm, cut):
     values = [*values, *[None] * (25 - len(values))]
@@ -238,7 +237,6 @@ def test_replaying_in_pieces_is_replaying_at_once(values, alarm, cut):
     assert first + [line.as_dict() for line in second] == whole
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     points=st.lists(st.tuples(st.integers(0, 599), st.floats(-1e6, 1e6)), min_size=1, max_size=40),
     order=st.randoms(use_true_random=False),

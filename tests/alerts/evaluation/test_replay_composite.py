@@ -1,7 +1,7 @@
 """Replay of composites: the shared case, the documented examples of suppression, wrong input."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.alerts.evaluation.replay import replay
@@ -95,7 +95,6 @@ TIMES = st.integers(1, 29)
 TURNS = st.lists(st.tuples(TIMES, st.sampled_from(["OK", "ALARM"])), unique_by=lambda one: one[0])
 
 
-@settings(max_examples=60, deadline=None)
 @given(child=TURNS, suppressor=TURNS, step=st.sampled_from([2, 3, 5, 6]))
 def test_the_actions_of_a_composite_do_not_depend_on_how_often_one_looks(child, suppressor, step):
     fine = suppressed(child, [(0, "OK"), *suppressor], end=at(30))

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.bands import DAY_S, IN_A_ROW, LEARN_D, START, alarms, bursts, kinds, ours, season, watch
@@ -134,7 +134,6 @@ def test_a_model_is_plain_json_and_comes_back_the_same():
     assert np.array_equal(band(again, TIMES, 2), band(model, TIMES, 2))
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.floats(-1e9, 1e9) | st.integers(0, 3).map(float), min_size=30, max_size=120),
     st.sampled_from([60, 3600, 7200, DAY_S]),

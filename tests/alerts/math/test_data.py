@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.alerts.errors import ExpressionError
@@ -35,7 +35,6 @@ def fetch_sizes(sizes):
     ]
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=5), st.integers(1, 9), st.booleans())
 def test_pages_join_to_the_whole(sizes, most, is_newest_first):
     fetch = fetch_sizes(sizes)

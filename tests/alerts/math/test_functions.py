@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.alerts.math.plan import Plan
@@ -331,7 +331,6 @@ def test_a_second_evaluation_in_plain_python_says_the_same(data):
     assert found == [None if one is None else pytest.approx(one) for one in wanted]
 
 
-@settings(max_examples=100, deadline=None)
 @given(points=st.dictionaries(st.integers(0, 50), st.floats(-1e6, 1e6), max_size=30),
        data=st.data())  # fmt: skip
 def test_the_order_of_datapoints_does_not_matter(points, data):

@@ -99,7 +99,6 @@ def test_a_damaged_spool_is_read_to_its_end_and_what_is_missing_is_counted(
     assert len(records) + lost == RECORDS
 
 
-@settings(max_examples=50, deadline=None)
 @given(junk=st.binary(max_size=3_000))
 def test_bytes_of_somebody_else_are_no_frames(
     junk: bytes, tmp_path_factory: pytest.TempPathFactory

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
@@ -73,7 +73,6 @@ def test_days_with_heavy_tails_keep_the_level_if_they_are_many(blocks: int, most
     assert ours < most and plain > 3.0, (ours, plain)
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     law=st.sampled_from(["remember", "heavy", "differ", "alike"]),
     blocks=st.integers(10, 100),

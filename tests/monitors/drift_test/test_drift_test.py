@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline.cells import text_cells
@@ -37,7 +37,6 @@ counts_of = st.lists(st.integers(0, 60), min_size=NUMBER.size, max_size=NUMBER.s
 )
 
 
-@settings(max_examples=50)
 @given(counts_of, st.floats(0, 0.3))
 def test_a_violation_is_a_small_p_value_is_a_distance_above_its_bound(counts, tolerance) -> None:
     budget = Budget(tolerance=tolerance)
@@ -76,7 +75,6 @@ def test_a_small_change_is_found_by_the_span_that_needs_to_be_no_longer() -> Non
     assert found[63].alpha == pytest.approx(8 * found[0].alpha)
 
 
-@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=2, max_size=8))
 def test_a_span_is_judged_as_the_window_of_its_merged_counts(parts) -> None:
     windows = [

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline.cells import number_cells
@@ -16,7 +16,6 @@ def numbers(values):
     return number_cells("temp", "double", distinct, weights)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 2)), min_size=30, max_size=300))
 def test_bars_hold_every_row_once(values):
     cells = numbers(np.array(values))

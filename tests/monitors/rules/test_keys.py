@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.errors import UnavailableError
@@ -22,7 +22,6 @@ def counted(parts: list[np.ndarray], cap: int) -> KeyCounts:
     return found
 
 
-@settings(max_examples=60)
 @given(parts=st.lists(KEYS, min_size=1, max_size=5), cap=st.sampled_from([4, 16, 1 << 20]))
 def test_counts_are_those_of_numpy_whether_keys_fit_in_memory_or_not(
     parts: list[list[int]], cap: int
@@ -38,7 +37,6 @@ def test_counts_are_those_of_numpy_whether_keys_fit_in_memory_or_not(
     assert found.keys.tolist() == values[counts > 1].tolist()
 
 
-@settings(max_examples=60)
 @given(
     parts=st.lists(KEYS, min_size=2, max_size=5), caps=st.tuples(*[st.sampled_from([4, 64])] * 2)
 )

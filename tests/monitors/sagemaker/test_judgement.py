@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from driftline.baseline.constraints import Constraints
@@ -215,7 +215,6 @@ WRONG = (
 
 
 @pytest.mark.parametrize("compat", [True, False], ids=["compat", "ours"])
-@settings(max_examples=60, deadline=None)
 @given(place=st.integers(0, 10**6), wrong=st.sampled_from(WRONG), is_statistics=st.booleans())
 def test_a_document_with_something_wrong_is_used_or_refused_in_a_sentence(
     compat: bool, place: int, wrong: object, is_statistics: bool

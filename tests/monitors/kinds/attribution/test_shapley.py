@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.tree import DecisionTreeRegressor
 
@@ -51,7 +51,6 @@ def background(rng: np.random.Generator) -> np.ndarray:
 
 
 @given(seed=st.integers(0, 2**32), width=st.integers(1, 6), depth=st.integers(1, 4))
-@settings(max_examples=40, deadline=None)
 def test_contributions_and_expected_value_sum_to_the_answer_whatever_is_drawn(
     seed: int, width: int, depth: int
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 from sklearn import metrics as peer
@@ -48,7 +48,6 @@ def test_means_over_classes_are_scikit_learns() -> None:
         assert found[name] == pytest.approx(wanted, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
 def test_classes_without_labels_or_answers_count_as_in_scikit_learn(rows) -> None:
     label, answer = (np.array(one) for one in zip(*rows, strict=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as peer
 
@@ -278,7 +278,6 @@ def test_rows_that_share_their_fate_count_for_one() -> None:
         assert found[name].independent == pytest.approx(alone[name].variance / 20)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 5)), min_size=2))
 def test_influences_sum_to_nothing_and_intervals_hold_the_value(rows) -> None:
     label, answer, score = (np.array(one) for one in zip(*rows, strict=True))
@@ -300,7 +299,6 @@ def test_influences_sum_to_nothing_and_intervals_hold_the_value(rows) -> None:
         assert flipped["brier"].value == pytest.approx(measures["brier"].value)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
 def test_two_or_more_classes_agree_with_scikit_learn_whatever_the_rows(rows) -> None:
     label, answer = (np.array(one) for one in zip(*rows, strict=True))

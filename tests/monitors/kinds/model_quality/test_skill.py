@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -64,7 +64,6 @@ def test_a_violation_lies_beyond_its_bound_and_nothing_else_does(
     assert not found.violated or found.p_value < 1e-3
 
 
-@settings(max_examples=60, deadline=None)
 @given(first=st.floats(0.01, 0.99), second=st.floats(0.01, 0.99))
 def test_a_worse_value_is_never_less_surprising(first: float, second: float) -> None:
     low, high = sorted((first, second))
@@ -90,7 +89,6 @@ def test_within_the_tolerance_nothing_is_violated_however_sure() -> None:
     assert judge(measure(0.779, rows=1e7), blocks=sure).violated
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     blocks=st.integers(3, 90),
     excess=st.floats(-1.0, 3.0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn import metrics as peer
@@ -55,7 +55,6 @@ def usable(weights: list[float], *parts: NDArray[np.bool_]) -> bool:
     return all(found[part].sum() > 0 for part in parts)
 
 
-@settings(max_examples=40, deadline=None)
 @given(WEIGHTS, st.integers(0, 99))
 def test_two_classes_with_weights_are_scikit_learns(weights: list[float], seed: int) -> None:
     one = answers("binary", len(weights), np.array(weights), seed)
@@ -106,7 +105,6 @@ def test_log_loss_with_weights_is_scikit_learns() -> None:
     assert many["brier"].value == pytest.approx(np.average(loss, weights=weight), abs=EXACT)
 
 
-@settings(max_examples=40, deadline=None)
 @given(WEIGHTS, st.integers(0, 99))
 def test_several_classes_with_weights_are_scikit_learns(weights: list[float], seed: int) -> None:
     one = answers("multiclass", len(weights), np.array(weights), seed)
@@ -143,7 +141,6 @@ def test_several_classes_with_weights_are_scikit_learns(weights: list[float], se
     assert matrix == pytest.approx(wanted, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
 @given(WEIGHTS, st.integers(0, 99))
 def test_errors_with_weights_are_scikit_learns(weights: list[float], seed: int) -> None:
     one = answers("regression", len(weights), np.array(weights), seed)
