@@ -67,6 +67,15 @@ TOGETHER = {
     "installed": ("tests/capture/installed/",),
     # Of one server that has judged three days, each file has a copy.
     "interface": ("tests/serving/api/",),
+    "s3": (
+        "tests/baseline/test_remote_inputs.py",
+        "tests/capture/sagemaker/test_transfer_s3.py",
+        "tests/capture/tables/test_s3",
+        "tests/driftline/formats/test_location.py",
+        "tests/serving/hosting/multi_model/test_file_cache.py",
+        "tests/serving/test_artefacts_s3.py",
+        "tests/serving/test_health.py",
+    ),
     "wheel": ("tests/capture/tap/test_tap_without_packages.py", "tests/journeys/test_wheel.py"),
 }
 # By then the last of the files that mostly wait is begun, as a share of those that compute.
