@@ -70,9 +70,15 @@ def authenticator(engine: Engine, clock: Clock) -> Authenticator:
     return Authenticator(engine, lambda: NOW, clock=clock)
 
 
-def token(engine: Engine, name: str = "ci") -> str:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_PATIENCE_S", "_PATIENCE_UNKNOWN_S"):
+        monkeypatch.setattr(authentication, name, 0.01)
+
+
+def token(engine: Engine) -> str:
     with engine.begin() as connection:
-        return create_token(connection, name, ["viewer"], now=NOW, created_by="ana")
+        return create_token(connection, "ci", ["viewer"], now=NOW, created_by="ana")
 
 
 async def through_gate(authenticator: Authenticator, secret: str) -> int:
@@ -124,14 +130,10 @@ def test_a_revoked_token_is_refused_in_time(
     asyncio.run(ask())
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_token_that_a_slow_look_up_finds_revoked_is_forgotten(
-    engine: Engine,
-    database: Database,
-    clock: Clock,
-    authenticator: Authenticator,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, database: Database, clock: Clock, authenticator: Authenticator
 ) -> None:
-    monkeypatch.setattr(authentication, "_PATIENCE_S", 0.01)
     secret = token(engine)
 
     async def ask() -> None:
@@ -171,15 +173,10 @@ def test_while_the_database_is_away_the_known_stay_known_for_an_hour(
     asyncio.run(ask())
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_database_that_hangs_holds_up_no_known_token_for_long(
-    engine: Engine,
-    database: Database,
-    clock: Clock,
-    authenticator: Authenticator,
-    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine, database: Database, clock: Clock, authenticator: Authenticator
 ) -> None:
-    for name in ("_PATIENCE_S", "_PATIENCE_UNKNOWN_S"):
-        monkeypatch.setattr(authentication, name, 0.01)
     secret = token(engine)
 
     async def ask() -> None:
