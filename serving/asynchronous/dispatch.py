@@ -64,7 +64,8 @@ class AsyncInvocations(QueueWorker):
     async def _look(self) -> None:
         # Those that waited too long, also where their endpoint has no room or is served no more.
         now = await asyncio.to_thread(self._now)
-        await self._take(_EXPIRED_AT_ONCE, _table.expires_at <= now)
+        begun = sum(row.expires_at <= now for row, _ in self._running.values())
+        await self._take(_EXPIRED_AT_ONCE - begun, _table.expires_at <= now)
         for served in list(self._served()):
             begun = sum(row.endpoint == served.name for row, _ in self._running.values())
             await self._take(_at_once(served) - begun, _table.endpoint == served.name)
