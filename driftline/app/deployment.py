@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from driftline.app.client.client import Client
+from driftline.app.drafts import draft_resources, endpoint_name
 from driftline.errors import ConflictError, InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Problem, Roles
-from driftline.serving.provisioning.deploy import deploy_resources, name_of_file
 from driftline.storage import is_remote
 
 if TYPE_CHECKING:
@@ -107,17 +107,9 @@ def deploy_by(
             )
     with tempfile.TemporaryDirectory(prefix="driftline-deploy-") as folder:
         model_file = _model_file(model, Path(folder), name)
-        endpoint = name or name_of_file(model_file)
-        if not endpoint:
-            raise InputError(
-                f"model {model_file}: its name gives no endpoint name; expected --name"
-            )
-        resources = deploy_resources(
-            model=str(model_file),
-            reference=_reference_file(reference, Path(folder)),
-            name=endpoint,
-            roles=roles,
-        )
+        endpoint = endpoint_name(model_file, name)
+        data = _reference_file(reference, Path(folder))
+        resources = draft_resources(endpoint, roles, model=str(model_file), reference=data)
         return {**client.apply(resources), "endpoint": endpoint}
 
 

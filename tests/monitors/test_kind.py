@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 import driftline as dl
+from driftline.app.drafts import draft_resources
 from driftline.errors import InputError
 from driftline.monitors.definitions import (
     DefinitionError,
@@ -19,7 +20,7 @@ from driftline.monitors.definitions import (
 from driftline.monitors.kind import KINDS, all_kinds, find_kind, kind_named, kind_names
 from driftline.monitors.run.status import list_states
 from driftline.monitors.tables import definitions
-from driftline.serving.provisioning.deploy import deploy_resources
+from driftline.roles import Roles
 from tests.plugged import plug_in, plugged_in
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
@@ -62,7 +63,7 @@ def test_another_package_adds_a_kind_that_is_checked_monitored_and_deployed() ->
     report = dl.check(table, dl.Baseline.fit(table), kind="acme-rows")
     monitors = [
         one["spec"]["kind"]
-        for one in deploy_resources(model="/m", name="flights", reference="/r")
+        for one in draft_resources("flights", Roles(), model="/m", reference="/r")
         if one["kind"] == "Monitor"
     ]
 

@@ -20,14 +20,15 @@ from driftline.alerts.alarms.records import get_alarm, put_alarm
 from driftline.alerts.evaluation.evaluator import Evaluator
 from driftline.alerts.metrics import store as metrics
 from driftline.app.cli import build
+from driftline.app.drafts import draft_resources
 from driftline.baseline import store
 from driftline.baseline.store import Baseline
 from driftline.dashboard.pages.measured import page
 from driftline.dashboard.queries.stores import Stores
 from driftline.monitors.definitions import MonitorDefinition, put_definition
 from driftline.monitors.run.scheduler import Scheduler
+from driftline.roles import Roles
 from driftline.serving.provisioning.definitions import definition_of
-from driftline.serving.provisioning.deploy import deploy_resources
 from driftline.serving.resources.resources import parse_resources
 from tests.monitors.conftest import DAY, START, Append, weather
 
@@ -75,7 +76,7 @@ def test_it_is_listed_and_checks_files(reference: Baseline, rng: np.random.Gener
 def test_it_is_deployed_scheduled_alarmed_on_and_shown(
     engine: Engine, root: str, reference: Baseline, append: Append, rng: np.random.Generator
 ) -> None:
-    declared = parse_resources(deploy_resources(model="/m", name="flights", reference="/r"))
+    declared = parse_resources(draft_resources("flights", Roles(), model="/m", reference="/r"))
     definitions = [definition_of(one) for one in declared if "repeat" in one.name]
     store.put(root, "flights", reference, lambda: START)
     now = [START]

@@ -14,7 +14,7 @@ from driftline.app.commands.operations import lines_of
 from driftline.app.commands.output import Answer, Table
 
 if TYPE_CHECKING:
-    from driftline.app.from_sagemaker.mapping import Imported
+    from driftline.app.from_sagemaker.mapping import Importer
 
 import_ = options.Group(help="Bring monitors of another service here.", name="import")
 
@@ -56,20 +56,18 @@ def sagemaker(
 
     Example: driftline import sagemaker saved/ --map s3://bucket=copy/ -o flights.yaml
     """
-    from driftline.app.from_sagemaker.descriptions import read_descriptions
-    from driftline.app.from_sagemaker.mapping import resources_of
-    from driftline.app.from_sagemaker.places import Places
-    from driftline.app.init.scaffold import require_free, write_draft
+    from driftline.app.from_sagemaker.descriptions import Places, read_descriptions
+    from driftline.app.from_sagemaker.mapping import Importer
+    from driftline.app.init import require_free, write_draft
 
     if not overwrite:
         require_free(output)
     known = Places.of(places or ())
-    found = read_descriptions(folder, known)
     named = {
         name: place if "://" in place else str(Path(place).resolve())
         for name, place in options.pairs(data, "--data").items()
     }
-    imported = resources_of(found, known, named, compat=compat)
+    imported = Importer(read_descriptions(folder), known, named, compat).run()
     write_draft(output, _text(imported, output))
     value = {
         "file": str(output),
@@ -80,7 +78,7 @@ def sagemaker(
     return Answer(value, _shown(imported, output))
 
 
-def _text(imported: Imported, file: Path) -> str:
+def _text(imported: Importer, file: Path) -> str:
     import yaml
 
     head = [
@@ -94,7 +92,7 @@ def _text(imported: Imported, file: Path) -> str:
     return "\n".join(head) + "\n" + (documents if imported.resources else "")
 
 
-def _shown(imported: Imported, file: Path) -> Iterator[str | Table]:
+def _shown(imported: Importer, file: Path) -> Iterator[str | Table]:
     title = f"{file}: resources, {len(imported.resources)} in all"
     yield from lines_of(imported.resources, "kind name", title)
     if imported.remarks:

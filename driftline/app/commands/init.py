@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import shorten
@@ -14,7 +15,7 @@ from driftline.app.commands.output import Answer
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
-    from driftline.app.init.dry_run import Trial
+    from driftline.app.init import Trial
 
 SHOWN_CAUSES = 5
 SEEN_WIDTH = 150
@@ -50,24 +51,19 @@ def init(
     """
     # The work is imported where it begins: the options need none of it.
     from driftline.app.commands.fitted import told
-    from driftline.app.init.dry_run import try_out
-    from driftline.app.init.scaffold import (
-        draft_resources,
-        draft_text,
-        endpoint_name,
-        require_free,
-        sent_note,
-        write_draft,
-    )
+    from driftline.app.drafts import draft_resources, endpoint_name
+    from driftline.app.init import draft_text, require_free, sent_note, try_out, write_draft
     from driftline.formats.source import open_source
 
     options.open_places(*data)
-    endpoint = endpoint_name(data, name)
+    endpoint = endpoint_name(Path(data[0]), name)
     file = output or Path(f"{endpoint}.yaml")
     if not overwrite:
         require_free(file)
     trial = try_out(open_source(data), roles)  # Before the file: it shows whether the roles hold.
-    resources = draft_resources(data, endpoint, roles, channel)
+    places = [one if "://" in one else os.path.abspath(one) for one in data]  # noqa: PTH100 - globs stay globs
+    reference = places if len(places) > 1 else places[0]
+    resources = draft_resources(endpoint, roles, reference=reference, channel_url=channel)
     note = sent_note(roles)
     write_draft(file, draft_text(resources, file=file, note=note))
     value = {

@@ -140,7 +140,7 @@ def deploy(
     """
     # Imported here: the other commands on resources send them as they stand.
     from driftline.app.deployment import deploy_by
-    from driftline.serving.provisioning.deploy import left_out
+    from driftline.app.drafts import left_out
 
     plan = deploy_by(model, roles, reference=reference, name=name, client=client)
     lines = [_change({**change, "fields": ()}) for change in plan["changes"]]

@@ -1,14 +1,13 @@
-"""Resources of ours that do what the described schedules and alarms do, and what is left to do.
-
-Pure: what lies in files comes with the descriptions.
-"""
+"""Resources of ours that do what the described schedules and alarms do, and what is left to do."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -17,13 +16,11 @@ from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
 from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.alerts.documents import snake
-from driftline.app.from_sagemaker.descriptions import Descriptions, Job, job_of, timing_of
-from driftline.app.from_sagemaker.places import Places
+from driftline.app.drafts import roles_spec
+from driftline.app.from_sagemaker.descriptions import Descriptions, Document, Job, Places, job_of
 from driftline.baseline.clarify import roles_of_config
 from driftline.errors import DriftlineError, InputError
 from driftline.monitors.kind import kind_named
-from driftline.monitors.schedule import Schedule, ScheduleError, windows_from
-from driftline.serving.provisioning.deploy import roles_spec
 from driftline.serving.resources.resources import parse_resources
 
 PROBLEMS = {
@@ -31,9 +28,22 @@ PROBLEMS = {
     "MulticlassClassification": "multiclass",
     "Regression": "regression",
 }
+# Roles, by the settings of a baselining job and by the fields of a job's input.
+ROLES = (
+    ("label", "ground_truth_attribute", ""),
+    ("prediction", "inference_attribute", "InferenceAttribute"),
+    ("probability", "probability_attribute", "ProbabilityAttribute"),
+    ("threshold", "probability_threshold_attribute", "ProbabilityThresholdAttribute"),
+)
+NOT_CARRIED_OVER = {
+    "StartTimeOffset": "each window is one period of the schedule",
+    "FeaturesAttribute": "features are the columns of the Baseline",
+    "ExcludeFeaturesAttribute": "name these columns in exclude of the Baseline",
+}
 # Their numbers are published here under the same names.
 NAMESPACES = ("aws/sagemaker/", "/aws/sagemaker/", "AWS/SageMaker", "Driftline")
 ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
+_BUILT_IN = re.compile(r"/(sagemaker-model-monitor-)?analyzer|/sagemaker-clarify-")
 _DURATION = TypeAdapter(timedelta)
 
 
@@ -46,341 +56,267 @@ class Remark:
 
 
 @dataclass(slots=True)
-class Imported:
-    """The resources, what is left to do by hand, and the commands that come next."""
-
-    resources: list[dict[str, Any]] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
-    commands: list[str] = field(default_factory=list)
-
-    def remark(self, subject: str, text: str) -> None:
-        """Note what is left to do."""
-        self.remarks.append(Remark(subject, text))
-
-
-def resources_of(
-    found: Descriptions, places: Places, data: Mapping[str, str], *, compat: bool
-) -> Imported:
-    """Return the resources to apply.
+class Importer:
+    """Makes the resources, what is left to do by hand, and the commands that come next.
 
     ``data``: the rows of a schedule's baseline, by the schedule's name, where no saved description
     of a processing job says it; ``compat``: whether data quality is judged as SageMaker does.
     """
-    imported = Imported()
-    baselines: dict[str, str] = {}  # By endpoint, that of data quality first.
-    for name, schedule in sorted(found.schedules.items(), key=lambda one: _first(one[1])):
-        job = job_of(schedule, found.definitions)
-        subject = f"Monitor/{name}"
+
+    found: Descriptions
+    places: Places
+    data: Mapping[str, str] = field(default_factory=dict)
+    compat: bool = False
+    resources: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+
+    def run(self) -> Importer:
+        """Import all that was found."""
+        jobs = {
+            name: job_of(schedule, self.found["definitions"])
+            for name, schedule in self.found["schedules"].items()
+        }
+        # Of an endpoint's baselines that of data quality comes first, which has all columns.
+        for name, job in sorted(
+            jobs.items(), key=lambda one: one[1] is not None and one[1].kind != "data-quality"
+        ):
+            self._schedule(name, job)
+        self._endpoints([job for job in jobs.values() if job is not None])
+        for name, alarm in self.found["alarms"].items():
+            self._alarm("Alarm", name, alarm)
+        for name, alarm in self.found["composites"].items():
+            self._alarm("CompositeAlarm", name, alarm)
+        for one in [*self.resources]:
+            try:
+                parse_resources([one])
+            except DriftlineError as error:
+                self._leave_out(one, str(error))
+        self._leave_out_composites()
+        self.resources = json.loads(json.dumps(self.resources, default=str))
+        if not self.resources and not self.remarks:
+            raise InputError("nothing to import")
+        return self
+
+    def _add(self, kind: str, name: str, spec: dict[str, Any]) -> None:
+        self.resources.append({"kind": kind, "name": name, "spec": spec})
+
+    def _remark(self, kind: str, name: str, text: str) -> None:
+        self.remarks.append(Remark(f"{kind}/{name}", text))
+
+    def _leave_out(self, resource: Mapping[str, Any], why: str) -> None:
+        self.resources = [one for one in self.resources if one is not resource]
+        self._remark(resource["kind"], resource["name"], f"left out: {why}")
+
+    def _schedule(self, name: str, job: Job | None) -> None:
+        """Add a monitor, and the baseline of the rows that its baselining job read."""
+        schedule = self.found["schedules"][name]
         if job is None:
             wanted = schedule["MonitoringScheduleConfig"].get("MonitoringJobDefinitionName")
-            imported.remark(subject, f'its job definition "{wanted}" was not saved; save it, too')
-        elif job.is_batch or not job.endpoint:
-            imported.remark(subject, "it watches batch transform, not an endpoint; declare it anew")
-        else:
-            baseline = _baseline(imported, found, places, name, job, data, compat=compat)
-            if baseline is not None:
-                baselines.setdefault(job.endpoint, name)
-                imported.resources += [baseline, _monitor(imported, name, schedule, job, compat)]
-    imported.resources += [
-        {"kind": "Endpoint", "name": endpoint, "spec": {"baseline": baseline}}
-        for endpoint, baseline in baselines.items()
-    ]
-    _commands(imported, found, places, baselines)
-    for name, alarm in found.alarms.items():
-        _alarm(imported, "Alarm", name, alarm)
-    for name, alarm in found.composites.items():
-        _alarm(imported, "CompositeAlarm", name, alarm)
-    return _checked(imported)
-
-
-def _first(schedule: Mapping[str, Any]) -> bool:
-    """Whether a schedule is of another kind than data quality, whose baseline has all columns."""
-    config = schedule["MonitoringScheduleConfig"]
-    return (config.get("MonitoringType") or "DataQuality") != "DataQuality"
-
-
-def _baseline(
-    imported: Imported,
-    found: Descriptions,
-    places: Places,
-    name: str,
-    job: Job,
-    data: Mapping[str, str],
-    *,
-    compat: bool,
-) -> dict[str, Any] | None:
-    """Return the baseline of a schedule, made of the rows that its baselining job read."""
-    subject = f"Baseline/{name}"
-    processing = _processing(found, job)
-    rows = data.get(name) or _dataset(processing)
-    if not rows:
-        imported.remark(subject, _unknown_rows(name, job))
-        return None
-    spec: dict[str, Any] = {"data": places.place(rows)}
-    config = found.analysis_configs.get(job.config)
-    spec |= _roles(imported, subject, job, processing.get("Environment") or {}, config)
-    if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
-        imported.remark(
-            subject,
-            "TODO: if its rows have the label in their first column, as SageMaker wants it, add "
-            f"{'prediction' if compat else 'label'}: COLUMN; requests lack it",
-        )
-    if job.preprocess:
-        script = job.preprocess.rsplit("/", 1)[-1]
-        spec["preprocess"] = script
-        imported.remark(
-            subject, f"copy {job.preprocess} to [scheduler] scripts_dir, where {script} is read"
-        )
-    return {"kind": "Baseline", "name": name, "spec": spec}
-
-
-def _processing(found: Descriptions, job: Job) -> Mapping[str, Any]:
-    """Return the baselining job: that of the name, or the last that wrote the constraints."""
-    if job.baselining_job:
-        return found.processing_jobs.get(job.baselining_job, {})
-    wrote = [
-        processing
-        for processing in found.processing_jobs.values()
-        for one in (processing.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
-        if (one.get("S3Output") or {}).get("S3Uri", "").rstrip("/") == _folder(job) != ""
-    ]
-    return max(wrote, key=lambda one: str(one.get("CreationTime")), default={})
-
-
-def _folder(job: Job) -> str:
-    return job.constraints.rpartition("/")[0]
-
-
-def _unknown_rows(name: str, job: Job) -> str:
-    text = f"the rows that the baseline was made of are not known; name them by --data {name}=PLACE"
-    if job.baselining_job:
-        text += f', or save the processing job "{job.baselining_job}", too'
-    elif job.constraints:
-        text += f", or save the processing job that wrote {_folder(job)}, too"
-    text += (
-        f". Until then Monitor/{name} is left out, and Endpoint/{job.endpoint} where no other "
-        "schedule brings it"
-    )
-    if job.constraints:
-        text += f". For driftline check --compat the folder of {job.constraints} works as it is"
-    return text
-
-
-def _dataset(processing: Mapping[str, Any]) -> str:
-    """Return where a baselining job read its rows."""
-    inputs = processing.get("ProcessingInputs") or ()
-    named = (one for one in inputs if one.get("InputName") == "baseline_dataset_input")
-    return next((str((one.get("S3Input") or {}).get("S3Uri") or "") for one in named), "")
-
-
-def _roles(
-    imported: Imported,
-    subject: str,
-    job: Job,
-    environment: Mapping[str, Any],
-    config: bytes | None,
-) -> dict[str, Any]:
-    """Return what columns are for, from Clarify's file, the job's input and its environment."""
-    spec: dict[str, Any] = {}
-    if config is not None:
-        spec |= roles_spec(roles_of_config(config))
-    elif job.config:
-        imported.remark(
-            subject, f"{job.config} says label and facets; copy it and give --map, or add them"
-        )
-    for key, setting, field_ in (
-        ("label", "ground_truth_attribute", ""),
-        ("prediction", "inference_attribute", "InferenceAttribute"),
-        ("probability", "probability_attribute", "ProbabilityAttribute"),
-        ("threshold", "probability_threshold_attribute", "ProbabilityThresholdAttribute"),
-    ):
-        value = environment.get(setting) or job.input.get(field_)
-        if value in (None, ""):
-            continue
-        if str(value).isdigit() and key != "threshold":
-            imported.remark(subject, f"{key} is column {value}; name that column: {key}: COLUMN")
-        else:
-            spec[key] = float(value) if key == "threshold" else str(value)
-    problem = job.problem or environment.get("problem_type")
-    if problem in PROBLEMS:
-        spec["problem"] = PROBLEMS[problem]
-    return spec
-
-
-def _monitor(
-    imported: Imported, name: str, schedule: Mapping[str, Any], job: Job, compat: bool
-) -> dict[str, Any]:
-    subject = f"Monitor/{name}"
-    expression, timing = timing_of(schedule)
-    spec: dict[str, Any] = {
-        "kind": job.kind, "endpoint": job.endpoint, "baseline": name, "schedule": expression,
-    }  # fmt: skip
-    if expression == "NOW":
-        for key in ("DataAnalysisStartTime", "DataAnalysisEndTime"):
-            if timing.get(key):
-                spec[snake(key)] = timing[key]
-    if compat and kind_named(job.kind).compat_evaluation:
-        spec["compat"] = True
-    if job.longest_s is not None:
-        spec["timeout_s"] = job.longest_s
-    late = _offset(imported, subject, job, "EndTimeOffset")
-    if late:
-        spec["delay_s"] = -late.total_seconds()
-    _not_carried_over(imported, name, expression, job, late)
-    if job.postprocess:
-        spec["postprocess"] = job.postprocess.rsplit("/", 1)[-1]
-        imported.remark(subject, f"copy {job.postprocess} to [scheduler] scripts_dir")
-    if job.own_image:
-        imported.remark(
-            subject,
-            f"it ran {job.own_image}; here it is judged as {job.kind}. To go on with what that "
-            "container runs, make it a program of kind: command (docs/your-own-monitor.md)",
-        )
-    if job.kind == "attribution":
-        imported.remark(subject, "its baseline needs a model: declare a Model and name it there")
-    if schedule.get("MonitoringScheduleStatus") == "Stopped":
-        imported.remark(subject, "it is stopped at SageMaker; here it runs once it is applied")
-    return {"kind": "Monitor", "name": name, "spec": spec}
-
-
-def _offset(imported: Imported, subject: str, job: Job, key: str) -> timedelta | None:
-    """Return a duration, zero where it is not set, None where it is none."""
-    text = job.input.get(key)
-    if not text:
-        return timedelta()
-    try:
-        return _DURATION.validate_python(text)
-    except ValidationError:
-        imported.remark(subject, f'{key} "{text}" is no duration; set delay_s, if results are late')
-        return None
-
-
-def _not_carried_over(
-    imported: Imported, name: str, expression: str, job: Job, end: timedelta | None
-) -> None:
-    """Note which windows and columns differ here."""
-    subject = f"Monitor/{name}"
-    start = _offset(imported, subject, job, "StartTimeOffset")
-    period = _period(expression)
-    if start and end is not None and period is not None and end - start != period:
-        imported.remark(
-            subject,
-            f"SageMaker's windows are of {end - start} (StartTimeOffset "
-            f"{job.input['StartTimeOffset']}); here each is one period of the schedule, {period}",
-        )
-    for key, text in (
-        ("FeaturesAttribute", "features are the columns"),
-        ("ExcludeFeaturesAttribute", "name these columns in exclude"),
-    ):
-        if value := job.input.get(key):
-            imported.remark(
-                subject, f'{key} "{value}" is not carried over: {text} of Baseline/{name}'
-            )
-
-
-def _period(expression: str) -> timedelta | None:
-    """Return how long a window is; None of a single run, and of what `_checked` will refuse."""
-    try:
-        window = next(windows_from(Schedule(expression), datetime(2024, 1, 1, tzinfo=UTC)), None)
-    except ScheduleError:
-        return None
-    return None if window is None else window.end - window.start
-
-
-def _commands(
-    imported: Imported, found: Descriptions, places: Places, endpoints: Mapping[str, str]
-) -> None:
-    """Note the commands that bring what was captured and labelled, and how much was captured."""
-    for endpoint in endpoints:
-        captured = found.capture_of(endpoint)
-        if uri := str(captured.get("DestinationS3Uri") or "").rstrip("/"):
-            place = places.place(f"{uri}/{endpoint}")
-            imported.commands.append(f"driftline capture import {place} --endpoint {endpoint}")
-        percentage = captured.get(
-            "CurrentSamplingPercentage", captured.get("InitialSamplingPercentage", 100)
-        )
-        if percentage < 100:
-            imported.remark(
-                f"Endpoint/{endpoint}",
-                f"SageMaker captured {percentage} % of its requests; here the app that captures "
-                f"decides: sampling_percentage={percentage} of dl.Capture",
-            )
-    jobs = (job_of(one, found.definitions) for one in found.schedules.values())
-    labels = {(one.labels, one.endpoint) for one in jobs if one is not None and one.labels}
-    imported.commands += [
-        f"driftline truth load {places.place(uri)} --endpoint {endpoint}"
-        for uri, endpoint in sorted(labels)
-        if endpoint in endpoints
-    ]
-
-
-def _alarm(imported: Imported, kind: str, name: str, alarm: Mapping[str, Any]) -> None:
-    """Add an alarm on what is published here under the same name."""
-    namespaces = {
-        str(namespace)
-        for one in (alarm, *(query.get("MetricStat", {}).get("Metric", {})
-                             for query in alarm.get("Metrics") or ()))
-        if (namespace := one.get("Namespace"))
-    }  # fmt: skip
-    if foreign := sorted(one for one in namespaces if not one.startswith(NAMESPACES)):
-        imported.remark(f"{kind}/{name}", f"left out: {foreign[0]} is no namespace of SageMaker's")
-        return
-    names = (AlarmDefinition if kind == "Alarm" else CompositeDefinition).aws_names()
-    fields = {names[key]: value for key, value in alarm.items() if key in names}
-    actions = sorted({str(one) for key in ACTIONS for one in fields.pop(key, None) or ()})
-    fields = {key: value for key, value in fields.items() if value not in (None, "", [])}
-    spec = {key: value for key, value in fields.items() if key not in ("alarm_name", "tags")}
-    if actions:
-        imported.remark(
-            f"{kind}/{name}",
-            f"nobody is told yet: {', '.join(actions)} stands for a Channel; declare it, and name "
-            "it in alarm_actions",
-        )
-    imported.resources.append({"kind": kind, "name": name, "spec": spec})
-
-
-def _checked(imported: Imported) -> Imported:
-    """Leave out what would be refused, with the sentence that says why."""
-    kept = []
-    for one in imported.resources:
-        try:
-            parse_resources([one])
-        except DriftlineError as error:
-            imported.remark(f"{one['kind']}/{one['name']}", f"left out: {error}")
-        else:
-            kept.append(one)
-    imported.resources = json.loads(json.dumps(kept, default=str))
-    _leave_out_composites(imported)
-    if not kept and not imported.remarks:
-        raise InputError("nothing to import")
-    return imported
-
-
-def _leave_out_composites(imported: Imported) -> None:
-    """Leave out composites on alarms that are left out: `apply` would refuse the whole file."""
-    while True:
-        alarms = {one["name"] for one in imported.resources if one["kind"].endswith("Alarm")}
-        missing = {
-            one["name"]: lacking
-            for one in imported.resources
-            if one["kind"] == "CompositeAlarm" and (lacking := _watched(one["spec"]) - alarms)
-        }
-        if not missing:
+            text = f'its job definition "{wanted}" was not saved; save it, too'
+            self._remark("Monitor", name, text)
             return
-        for name, lacking in missing.items():
-            imported.remark(
-                f"CompositeAlarm/{name}",
-                f"left out: it names {', '.join(sorted(lacking))}, which was left out or not saved",
-            )
-        imported.resources = [
-            one
-            for one in imported.resources
-            if one["kind"] != "CompositeAlarm" or one["name"] not in missing
+        endpoint = job.input.get("EndpointName") or schedule.get("EndpointName")
+        if job.inputs.get("BatchTransformInput") or not endpoint:
+            text = "it watches batch transform, not an endpoint; declare it anew"
+            self._remark("Monitor", name, text)
+            return
+        processing = self._processing(job)
+        inputs = processing.get("ProcessingInputs") or ()
+        read = {one.get("InputName"): _text(one, "S3Input", "S3Uri") for one in inputs}
+        if rows := self.data.get(name) or read.get("baseline_dataset_input"):
+            roles = self._roles(name, job, processing.get("Environment") or {})
+            self._add("Baseline", name, {"data": self.places.place(rows), **roles})
+            self._monitor(name, schedule, job, str(endpoint))
+            return
+        missing = job.baseline.get("BaseliningJobName")
+        missing = f'"{missing}"' if missing else f"that wrote {_constraints(job)}"
+        self._remark(
+            "Baseline",
+            name,
+            "the rows that the baseline was made of are not known; name them by "
+            f"--data {name}=PLACE, or save the processing job {missing}, too. Until then "
+            f"Monitor/{name} is left out, and Endpoint/{endpoint} if no other schedule brings it",
+        )
+
+    def _processing(self, job: Job) -> Document:
+        """Return the baselining job: that of the name, or the last that wrote the constraints."""
+        if name := job.baseline.get("BaseliningJobName"):
+            return self.found["processing_jobs"].get(str(name), {})
+        wrote = [
+            processing
+            for processing in self.found["processing_jobs"].values()
+            for one in (processing.get("ProcessingOutputConfig") or {}).get("Outputs") or ()
+            if _text(one, "S3Output", "S3Uri").rstrip("/") == _constraints(job) != ""
         ]
+        return max(wrote, key=lambda one: str(one.get("CreationTime")), default={})
+
+    def _roles(self, name: str, job: Job, environment: Document) -> dict[str, Any]:
+        """Return what columns are for, from Clarify's file, the job's input and its environment."""
+        spec: dict[str, Any] = {}
+        if config := str(job.application.get("ConfigUri") or ""):
+            file = Path(self.places.place(config))
+            if "://" not in self.places.place(config) and file.is_file():
+                spec |= roles_spec(roles_of_config(file.read_bytes()))
+            else:
+                text = f"{config} says label and facets; copy it and give --map, or add them"
+                self._remark("Baseline", name, text)
+        for key, setting, given in ROLES:
+            value = environment.get(setting) or job.input.get(given)
+            if value in (None, ""):
+                continue
+            if key == "threshold":
+                spec[key] = float(value)
+            elif not str(value).isdigit():
+                spec[key] = str(value)
+            else:
+                text = f"{key} is column {value}; name that column: {key}: COLUMN"
+                self._remark("Baseline", name, text)
+        problem = job.application.get("ProblemType") or environment.get("problem_type")
+        if problem in PROBLEMS:
+            spec["problem"] = PROBLEMS[problem]
+        if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
+            self._remark(
+                "Baseline",
+                name,
+                "TODO: if its rows have the label in their first column, as SageMaker wants it, "
+                f"add {'prediction' if self.compat else 'label'}: COLUMN; requests lack it",
+            )
+        return spec | self._script("Baseline", name, job, "RecordPreprocessorSourceUri")
+
+    def _script(self, kind: str, name: str, job: Job, key: str) -> dict[str, Any]:
+        """Return the script that a job runs before or after, by the name of its file."""
+        if not (uri := str(job.application.get(key) or "")):
+            return {}
+        self._remark(kind, name, f"copy {uri} to [scheduler] scripts_dir")
+        field = "preprocess" if kind == "Baseline" else "postprocess"
+        return {field: uri.rpartition("/")[2]}
+
+    def _monitor(self, name: str, schedule: Document, job: Job, endpoint: str) -> None:
+        timing = schedule["MonitoringScheduleConfig"].get("ScheduleConfig") or {}
+        spec: dict[str, Any] = {
+            "kind": job.kind, "endpoint": endpoint, "baseline": name,
+            "schedule": str(timing.get("ScheduleExpression") or "cron(0 0 ? * * *)"),
+        }  # fmt: skip
+        if spec["schedule"] == "NOW":
+            keys = ("DataAnalysisStartTime", "DataAnalysisEndTime")
+            spec |= {snake(key): timing[key] for key in keys if timing.get(key)}
+        if self.compat and kind_named(job.kind).compat_evaluation:
+            spec["compat"] = True
+        if job.longest_s is not None:
+            spec["timeout_s"] = job.longest_s
+        if late := job.input.get("EndTimeOffset"):
+            try:
+                spec["delay_s"] = -_DURATION.validate_python(late).total_seconds()
+            except ValidationError:
+                text = f'EndTimeOffset "{late}" is no duration; set delay_s, if results are late'
+                self._remark("Monitor", name, text)
+        for key, text in NOT_CARRIED_OVER.items():
+            if value := job.input.get(key):
+                self._remark("Monitor", name, f'{key} "{value}" is not carried over: {text}')
+        spec |= self._script("Monitor", name, job, "PostAnalyticsProcessorSourceUri")
+        image = str(job.application.get("ImageUri") or "")
+        if image and not _BUILT_IN.search(image):
+            self._remark(
+                "Monitor",
+                name,
+                f"it ran {image}; here it is judged as {job.kind}. To go on with what that "
+                "container runs, make it a program of kind: command (docs/your-own-monitor.md)",
+            )
+        if job.kind == "attribution":
+            text = "its baseline needs a model: declare a Model and name it there"
+            self._remark("Monitor", name, text)
+        if schedule.get("MonitoringScheduleStatus") == "Stopped":
+            text = "it is stopped at SageMaker; here it runs once it is applied"
+            self._remark("Monitor", name, text)
+        self._add("Monitor", name, spec)
+
+    def _endpoints(self, jobs: list[Job]) -> None:
+        """Add the endpoints of the monitors, and the commands that bring records and labels."""
+        monitors = [one["spec"] for one in self.resources if one["kind"] == "Monitor"]
+        baselines: dict[str, str] = {}
+        for one in monitors:
+            baselines.setdefault(one["endpoint"], one["baseline"])
+        for endpoint, baseline in baselines.items():
+            self._add("Endpoint", endpoint, {"baseline": baseline})
+            described = self.found["endpoints"].get(endpoint, {})
+            config = self.found["configs"].get(str(described.get("EndpointConfigName")), {})
+            capture = described.get("DataCaptureConfig") or config.get("DataCaptureConfig") or {}
+            if uri := str(capture.get("DestinationS3Uri") or "").rstrip("/"):
+                place = self.places.place(f"{uri}/{endpoint}")
+                self.commands.append(f"driftline capture import {place} --endpoint {endpoint}")
+            sampled = capture.get("InitialSamplingPercentage", 100)
+            sampled = capture.get("CurrentSamplingPercentage", sampled)
+            if sampled < 100:
+                self._remark(
+                    "Endpoint",
+                    endpoint,
+                    f"SageMaker captured {sampled}% of its requests; here the app that captures "
+                    f"decides: sampling_percentage={sampled} of dl.Capture",
+                )
+        labels = {
+            (uri, endpoint)
+            for job in jobs
+            if (endpoint := job.input.get("EndpointName")) in baselines
+            and (uri := _text(job.inputs, "GroundTruthS3Input", "S3Uri"))
+        }
+        for uri, endpoint in sorted(labels):
+            place = self.places.place(uri)
+            self.commands.append(f"driftline truth load {place} --endpoint {endpoint}")
+
+    def _alarm(self, kind: str, name: str, alarm: Document) -> None:
+        """Add an alarm on what is published here under the same name."""
+        queries = alarm.get("Metrics") or ()
+        namespaces = [_text(one, "MetricStat", "Metric", "Namespace") for one in queries]
+        for namespace in filter(None, [alarm.get("Namespace"), *namespaces]):
+            if not namespace.startswith(NAMESPACES):
+                text = f"left out: {namespace} is no namespace of SageMaker's"
+                self._remark(kind, name, text)
+                return
+        names = (AlarmDefinition if kind == "Alarm" else CompositeDefinition).aws_names()
+        fields = {names[key]: value for key, value in alarm.items() if key in names}
+        if actions := {str(one) for key in ACTIONS for one in fields.pop(key, None) or ()}:
+            self._remark(
+                kind,
+                name,
+                f"nobody is notified yet: {', '.join(sorted(actions))} stands for a Channel; "
+                "declare it, and name it in alarm_actions",
+            )
+        spec = {
+            key: value
+            for key, value in fields.items()
+            if value not in (None, "", []) and key not in ("alarm_name", "tags")
+        }
+        self._add(kind, name, spec)
+
+    def _leave_out_composites(self) -> None:
+        """Leave out composites on alarms that are left out: `apply` would refuse the whole file."""
+        while True:
+            alarms = {one["name"] for one in self.resources if one["kind"].endswith("Alarm")}
+            composites = [one for one in self.resources if one["kind"] == "CompositeAlarm"]
+            lacking = ((one, _watched(one["spec"]) - alarms) for one in composites)
+            one, missing = next((pair for pair in lacking if pair[1]), (None, set()))
+            if one is None:
+                return
+            names = ", ".join(sorted(missing))
+            self._leave_out(one, f"it names {names}, which was left out or not saved")
+
+
+def _text(document: Document, *path: str) -> str:
+    """Return a text inside a document; "" where there is none."""
+    for key in path[:-1]:
+        document = document.get(key) or {}
+    return str(document.get(path[-1]) or "")
+
+
+def _constraints(job: Job) -> str:
+    """Return the folder of the constraints that a job judges by."""
+    return _text(job.baseline, "ConstraintsResource", "S3Uri").rpartition("/")[0]
 
 
 def _watched(spec: Mapping[str, Any]) -> set[str]:
     """Return the alarms that a composite's rule is about, and that which holds it back."""
     suppressor = spec.get("actions_suppressor")
-    held = {alarm_name(suppressor)} if suppressor else set()
-    return held | set(Rule.parse(spec["alarm_rule"].strip()).names)
+    return {*Rule.parse(spec["alarm_rule"].strip()).names} | (
+        {alarm_name(suppressor)} if suppressor else set()
+    )

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from driftline.app.init.scaffold import draft_resources, draft_text
+from driftline.app.drafts import draft_resources
+from driftline.app.init import draft_text
 from driftline.roles import Facet, Roles
 from driftline.serving.resources.resources import parse_resources
 from tests.servers.commands import driftline
@@ -120,7 +121,7 @@ def test_init_writes_no_file_where_labels_and_predictions_never_meet(tmp_path: P
 
 def test_names_of_any_kind_stay_inside_the_comment() -> None:
     roles = Roles(label="a\nkind: Model", facets=(Facet("b: [", ("x",)),))
-    resources = draft_resources(["d.csv"], "d", roles)
+    resources = draft_resources("d", roles, reference="/d.csv")
     text = draft_text(resources, file=Path("d.yaml"), note="two\nlines")
 
     assert list(yaml.safe_load_all(text)) == resources

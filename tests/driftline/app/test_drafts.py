@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 
+from driftline.app.drafts import draft_resources, endpoint_name, monitor_resources
 from driftline.errors import InputError
 from driftline.roles import Facet, Roles
-from driftline.serving.provisioning.deploy import deploy_resources, monitor_resources
 from driftline.serving.resources.resources import parse_resources
 from tests.alerts.replays import document, states
 
@@ -12,19 +14,15 @@ def names_of(resources):
 
 
 def test_a_model_alone_becomes_an_endpoint():
-    found = deploy_resources(model="/m.skops", name="flights")
+    found = draft_resources("flights", Roles(), model="/m.skops")
 
     assert names_of(found) == [("Model", "flights"), ("Endpoint", "flights")]
     parse_resources(found)
 
 
 def test_a_reference_brings_baseline_monitor_and_alarms():
-    found = deploy_resources(
-        model="/m.skops",
-        name="flights",
-        reference="/train.parquet",
-        roles=Roles(label="late", positive="1"),
-    )
+    roles = Roles(label="late", positive="1")
+    found = draft_resources("flights", roles, model="/m.skops", reference="/train.parquet")
 
     assert names_of(found) == [
         ("Model", "flights"),
@@ -82,6 +80,6 @@ def test_roles_bring_the_kinds_of_monitor_that_they_allow():
 
 def test_wrong_names_and_roles_without_data_are_said():
     with pytest.raises(InputError, match="expected letters, digits"):
-        deploy_resources(model="/m.skops", name="a b")
+        endpoint_name(Path("m.skops"), "a b")
     with pytest.raises(InputError, match="label given without a reference"):
-        deploy_resources(model="/m.skops", name="a", roles=Roles(label="late"))
+        draft_resources("a", Roles(label="late"), model="/m.skops")

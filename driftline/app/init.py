@@ -1,20 +1,27 @@
-"""The resource file that ``driftline init`` writes: ready to be applied, and to be read first."""
+"""What ``driftline init`` does: one check of the data, and a resource file to be read first."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 
-from driftline.capture.tap.target import is_name
+from driftline.baseline.store import Baseline
 from driftline.errors import ConflictError, InputError
+from driftline.formats.coercion import coerce
+from driftline.formats.source import Source
+from driftline.monitors.check import check_roles
+from driftline.monitors.report.report import Report
 from driftline.roles import Roles
-from driftline.serving.provisioning.deploy import monitor_resources, name_of_file, roles_spec
 
+LAST_SHARE = 0.1
+MIN_ROWS = 100
 TODO = {
     "label": "the true answer",
     "prediction": "the model's answer",
@@ -30,44 +37,54 @@ _NO_CHANNEL = """\
 """
 
 
-def endpoint_name(data: Sequence[str], name: str | None) -> str:
-    """Return the endpoint's name: the one that was said, or one made of the file's."""
-    stem = Path(data[0]).stem if name is None else name
-    found = name_of_file(Path(data[0])) if name is None else name
-    if not is_name(found):
-        hint = "its name gives no endpoint's name; " if name is None else ""
-        raise InputError(
-            f'name "{stem[:80]}": {hint}expected --name with letters, digits and inner hyphens, '
-            "63 at most"
-        )
-    return found
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A dry run: the data, the baseline, and the result."""
+
+    note: str
+    baseline: Baseline
+    report: Report
 
 
-def draft_resources(
-    data: Sequence[str], name: str, roles: Roles, channel_url: str | None = None
-) -> list[dict[str, Any]]:
-    """Return the resources of an endpoint whose requests the user's own app answers.
+def try_out(source: Source, roles: Roles) -> Trial:
+    """Judge the last tenth by time against the rest; without usable times, all against itself."""
+    cut = None if roles.timestamp is None else _cut(source, roles.timestamp)
+    if cut is None or roles.timestamp is None:
+        why = "without an event time" if roles.timestamp is None else "with too few times"
+        note = f"the data against itself ({why} there is no later part), so nothing should drift"
+        before = after = source
+    else:
+        note = f"rows from {cut.as_py():%Y-%m-%d %H:%M} on, the last tenth, against those before"
+        before = _part(source, roles.timestamp, lambda times: pc.less(times, cut))
+        after = _part(source, roles.timestamp, lambda times: pc.greater_equal(times, cut))
+    baseline = Baseline.of(before, roles)
+    return Trial(note, baseline, check_roles(after, baseline, roles, kind="data-quality"))
 
-    ``channel_url``: where its alarms send their notifications; the channel has the endpoint's name,
-    so that those of other endpoints stay.
-    """
-    places = [place if "://" in place else os.path.abspath(place) for place in data]  # noqa: PTH100 - globs stay globs
-    reference = places if len(places) > 1 else places[0]
-    found = [
-        {"kind": "Baseline", "name": name, "spec": {"data": reference, **roles_spec(roles)}},
-        {"kind": "Endpoint", "name": name, "spec": {"baseline": name}},
-        *monitor_resources(name, roles, has_model=False),
-    ]
-    if channel_url is None:
-        return found
-    if urlsplit(channel_url).scheme not in ("http", "https"):
-        raise InputError(
-            f'channel "{channel_url}"; expected a URL such as https://example.org/hook'
-        )
-    for alarm in (one for one in found if one["kind"] == "Alarm"):
-        alarm["spec"]["alarm_actions"] = [name]
-    channel = {"kind": "Channel", "name": name, "spec": {"type": "webhook", "url": channel_url}}
-    return [channel, *found]
+
+def _cut(source: Source, timestamp: str) -> pa.Scalar | None:
+    """Find the time from which on the last tenth lies; None when that leaves a part too small."""
+    columns = [coerce(batch.column(timestamp), "timestamp")[0] for batch in source.batches()]
+    moments = pa.chunked_array(columns, pa.timestamp("us", "UTC")).drop_null().cast(pa.int64())
+    if len(moments) < 2 * MIN_ROWS:
+        return None
+    times = moments.to_numpy()
+    cut = np.quantile(times, 1 - LAST_SHARE, method="higher")
+    later = int(np.sum(times >= cut))
+    if min(later, len(times) - later) < MIN_ROWS:
+        return None
+    return pa.scalar(int(cut), pa.timestamp("us", "UTC"))
+
+
+def _part(source: Source, timestamp: str, inside: Callable[[pa.Array], pa.Array]) -> Source:
+    """Return the rows of a source whose time lies inside; those without a time are in no part."""
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for batch in source.batches():
+            times, _ = coerce(batch.column(timestamp), "timestamp")
+            yield batch.filter(inside(times), null_selection_behavior="drop")
+
+    # Not a copy with another reader: a splitter would still hand out all the rows.
+    return Source(source.schema, read, source.textual)
 
 
 def sent_note(roles: Roles) -> str:

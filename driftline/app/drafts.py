@@ -1,0 +1,128 @@
+"""From a model, a reference and roles to the resources of a monitored endpoint, as documents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from driftline.capture.tap.target import is_name
+from driftline.errors import InputError
+from driftline.monitors.kind import DAILY, Kind, all_kinds
+from driftline.roles import Roles
+
+_DAY_S = 86_400
+_NAME_MAX = 63
+
+
+def endpoint_name(file: Path, name: str | None) -> str:
+    """Return the endpoint's name: the one that was given, or one made of a file's."""
+    made = re.sub(r"[^A-Za-z0-9]+", "-", file.stem).strip("-")[:_NAME_MAX].rstrip("-")
+    found = made if name is None else name
+    if not is_name(found):
+        raise InputError(
+            f'name "{(name or file.stem)[:80]}"; expected --name with letters, digits and inner '
+            f"hyphens, {_NAME_MAX} at most"
+        )
+    return found
+
+
+def draft_resources(
+    name: str,
+    roles: Roles,
+    *,
+    model: str | None = None,
+    reference: str | Sequence[str] | None = None,
+    channel_url: str | None = None,
+) -> list[dict[str, Any]]:
+    """Return the resources of an endpoint, ready to be applied.
+
+    Without a ``model`` an app of the user's own answers. Paths are absolute, as the server sees
+    them. A ``reference`` adds a baseline, the monitors that the roles allow, and their alarms,
+    which notify nobody without ``channel_url``. The channel has the endpoint's name, so that those
+    of other endpoints stay.
+    """
+    given, endpoint = roles_spec(roles), {} if model is None else {"model": name}
+    found = [] if model is None else [_resource("Model", name, {"path": model})]
+    if reference is None:
+        if given:
+            raise InputError(
+                f"{', '.join(given)} given without a reference; roles are those of its columns"
+            )
+        return [*found, _resource("Endpoint", name, endpoint)]
+    found.append(_resource("Baseline", name, {"data": reference, **endpoint, **given}))
+    found.append(_resource("Endpoint", name, {**endpoint, "baseline": name}))
+    monitors = monitor_resources(name, roles, has_model=model is not None)
+    if channel_url is not None:
+        if urlsplit(channel_url).scheme not in ("http", "https"):
+            raise InputError(
+                f'channel "{channel_url}"; expected a URL such as https://example.org/hook'
+            )
+        found.insert(0, _resource("Channel", name, {"type": "webhook", "url": channel_url}))
+        for alarm in (one for one in monitors if one["kind"] == "Alarm"):
+            alarm["spec"]["alarm_actions"] = [name]
+    return [*found, *monitors]
+
+
+def monitor_resources(name: str, roles: Roles, *, has_model: bool) -> list[dict[str, Any]]:
+    """Return the monitors and alarms of an endpoint: every kind that the roles allow."""
+    found = []
+    for kind in all_kinds():
+        if kind.is_deployable is not None and kind.is_deployable(roles, has_model):
+            monitor = f"{name[: _NAME_MAX - len(kind.name) - 1].rstrip('-')}-{kind.name}"
+            spec = {
+                "kind": kind.name, "endpoint": name, "baseline": name, "schedule": kind.schedule,
+            }  # fmt: skip
+            found.append(_resource("Monitor", monitor, spec))
+            found += [_alarm(name, monitor, kind, alarm) for alarm in kind.default_alarms]
+    return found
+
+
+def left_out(roles: Roles) -> list[tuple[str, str]]:
+    """Return the kinds that a model with these roles gets no monitor of, and what each needs."""
+    return [
+        (kind.name, kind.needs)
+        for kind in all_kinds()
+        if kind.needs and kind.is_deployable is not None and not kind.is_deployable(roles, True)
+    ]
+
+
+def roles_spec(roles: Roles) -> dict[str, Any]:
+    """Write the roles as a Baseline's spec has them, without what is not given."""
+    names = (
+        "label", "prediction", "probability", "timestamp", "exclude", "categorical", "context",
+        "problem", "threshold", "group", "weight",
+    )  # fmt: skip
+    found = {
+        **{name: getattr(roles, name) for name in names},
+        "id": roles.id_column,
+        "positive": roles.positives if roles.also_positive else roles.positive,
+        "facet": tuple(map(str, roles.facets)),
+        "quantiles": dict(roles.quantiles),
+    }
+    return {
+        role: list(value) if isinstance(value, tuple) else value
+        for role, value in found.items()
+        if value not in (None, (), {})
+    }
+
+
+def _alarm(endpoint: str, monitor: str, kind: Kind, about: Mapping[str, object]) -> dict[str, Any]:
+    """Make an alarm on what driftline counts for a monitor: above zero, once, unless told."""
+    spec = {
+        "namespace": "Driftline",
+        "dimensions": {"Endpoint": endpoint, "MonitoringSchedule": monitor},
+        "statistic": "Maximum",
+        "period": _DAY_S if kind.schedule == DAILY else 7 * _DAY_S,
+        "evaluation_periods": 1,
+        "comparison_operator": "GreaterThanThreshold",
+        "threshold": 0.0,
+        **{name: value for name, value in about.items() if name != "title"},
+    }
+    return _resource("Alarm", f"{endpoint}: {about['title']}", spec)
+
+
+def _resource(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "spec": spec}

@@ -1,1 +1,0 @@
-"""``driftline init``: from a data file to a resource file and a first check."""
