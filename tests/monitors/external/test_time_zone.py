@@ -38,7 +38,7 @@ WRITERS: dict[str, Callable[[pd.DataFrame, Path], None]] = {
     "arrow": write_arrow,
     "parquet": lambda rows, path: rows.to_parquet(path, index=False),
 }
-FURTHER = "jsonl", "arrow"
+FURTHER = "jsonl", "arrow", "parquet"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def shop(installation: Installation) -> Installation:
 
 
 @pytest.mark.parametrize(
-    "name", ["csv", "parquet", *(pytest.param(one, marks=pytest.mark.full) for one in FURTHER)]
+    "name", ["csv", *(pytest.param(one, marks=pytest.mark.full) for one in FURTHER)]
 )
 def test_local_days_have_their_rows_also_where_clocks_are_changed(
     shop: Installation, name: str

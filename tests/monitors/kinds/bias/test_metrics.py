@@ -235,7 +235,9 @@ def test_counts_of_parts_add_up_in_any_order(seed: int) -> None:
     assert (total.counts == once.counts).all()
 
 
-@pytest.mark.parametrize("rows", [40, 300, 3_000])
+@pytest.mark.parametrize(
+    "rows", [300, *(pytest.param(rows, marks=pytest.mark.full) for rows in (40, 3_000))]
+)
 def test_divergences_of_equal_groups_hold_zero_as_often_as_they_say(rows: int) -> None:
     rng = np.random.default_rng(rows)
     drawn = [

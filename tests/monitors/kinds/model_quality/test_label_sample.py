@@ -43,7 +43,9 @@ def labelled(table: pa.Table, come: Come, seed: int = 0) -> pa.Table:
     return table.set_column(table.column_names.index("late"), "late", late)
 
 
-@pytest.mark.parametrize("come", [positives_first, of_low_scores])
+@pytest.mark.parametrize(
+    "come", [positives_first, pytest.param(of_low_scores, marks=pytest.mark.full)]
+)
 def test_labels_that_come_by_outcome_or_score_violate_nothing(
     reference: Baseline, come: Come
 ) -> None:

@@ -35,7 +35,7 @@ def test_rows_keep_their_times_where_another_has_none() -> None:
     assert read_times(both, roles).tolist() == [first, NO_TIME, DAY_US, first + DAY_US]
 
 
-@pytest.mark.parametrize("lacking", [1, 500])
+@pytest.mark.parametrize("lacking", [pytest.param(1, marks=pytest.mark.full), 500])
 def test_rows_without_a_time_leave_the_variation_by_day_of_the_others(lacking: int) -> None:
     usual = flights(REFERENCE_DAYS, 1)
     chosen = np.random.default_rng(5).choice(len(usual), lacking, replace=False)
