@@ -47,7 +47,7 @@ SINK_NAMES = ".sinks"
 # What is flushed at the end of a minute is there a moment later: an alarm that looked at once would
 # find the newest minute empty, and tell a minute late.
 _SETTLE_S = 3.0
-_POLL_S, _REVISIT_S = 5.0, 300.0
+_POLL_S = 5.0
 
 Ready = Callable[[], None]
 Clock = Callable[[], datetime]
@@ -392,7 +392,7 @@ def _scheduler_loops(settings: Settings, engine: Engine) -> dict[str, Loop]:
         # Schedulers whose clocks differ would set aside each other's windows as yet to end.
         now=shared if settings.scheduler.clock == "system" else now,
         lease_clock=shared, predictors=asked.open,
-        poll_s=_every(_POLL_S), revisit_s=_every(_REVISIT_S),
+        poll_s=_every(_POLL_S), revisit_s=10 * _every(30.0),
         scripts_dir=settings.scheduler.scripts_dir,
         commands_dir=settings.scheduler.commands_dir,
         retention_days=settings.capture.retention_days,

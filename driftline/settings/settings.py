@@ -96,11 +96,8 @@ class Settings(Section):
     @property
     def spool_dir(self) -> Path:
         """The spool's folder as an absolute path."""
-        return (
-            self._path(self.capture.spool_dir)
-            if self.capture.spool_dir
-            else self.local_dir / "spool"
-        )
+        chosen = self.capture.spool_dir
+        return self._path(chosen) if chosen else self.local_dir / "spool"
 
     @property
     def capture_place(self) -> CapturePlace:
@@ -157,10 +154,9 @@ class Settings(Section):
     @property
     def in_the_clear(self) -> list[str]:
         """The listeners to which others send tokens without TLS."""
-        both: dict[str, Server | Dashboard] = {"server": self.server, "dashboard": self.dashboard}
         return [
             name
-            for name, one in both.items()
+            for name, one in (("server", self.server), ("dashboard", self.dashboard))
             if not (is_loopback(one.host) or self.server.tls_cert_file or one.external_url)
         ]
 
@@ -178,11 +174,7 @@ class Settings(Section):
         scheme = "https" if self.server.tls_cert_file else "http"
         if self.server.tls_cert_file and self.auth.hosts and section.host != host:
             host = self.auth.hosts[0]
-        return (
-            f"{scheme}://[{host}]:{section.port}"
-            if ":" in host
-            else f"{scheme}://{host}:{section.port}"
-        )
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{section.port}"
 
     def _path(self, text: str) -> Path:
         parts = urlsplit(text)
@@ -195,7 +187,7 @@ class Settings(Section):
 
 def sections() -> dict[str, type[Section]]:
     """Return each section's model by its name."""
-    kinds = {name: field.default_factory for name, field in Settings.model_fields.items()}
+    kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
     return {
         name: kind
         for name, kind in kinds.items()
@@ -278,10 +270,11 @@ def _shown(name: str, field: FieldInfo, value: Any) -> object:  # noqa: ANN401 -
             }
             for rule in value
         ]
-    if name == "query.connections":
-        return {key: without_password(url) for key, url in value.items()}
-    if name == "storage.options":
-        return {key: HIDDEN if key in SECRET_OPTIONS else text for key, text in value.items()}
+    if isinstance(value, dict):
+        return {
+            key: HIDDEN if key in SECRET_OPTIONS else without_password(text)
+            for key, text in value.items()
+        }
     if name == "database.url":
         return without_password(value)
     return HIDDEN if value and is_secret(field) else value

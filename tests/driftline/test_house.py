@@ -69,29 +69,6 @@ def test_every_page_that_the_source_cites_exists() -> None:
     assert missing == []
 
 
-def test_every_function_of_statistics_names_its_source() -> None:
-    without = [
-        f"{file.relative_to(ROOT)}: {name}"
-        for file in sorted((ROOT / "driftline" / "stats").rglob("*.py"))
-        for name in _without_source(file)
-    ]
-
-    assert without == []
-
-
-def _without_source(file: Path) -> list[str]:
-    tree = ast.parse(file.read_text())
-    module = ast.get_docstring(tree) or ""
-    return [
-        one.name
-        for one in tree.body
-        if isinstance(one, ast.FunctionDef)
-        and not one.name.startswith("_")
-        and "References" not in (ast.get_docstring(one) or "") + module
-        and "docs/" not in module
-    ]
-
-
 def test_every_name_that_a_benchmark_imports_is_there() -> None:
     wanted = {
         (node.module or "", one.name)

