@@ -31,7 +31,7 @@ def test_all_flights_are_there_and_those_that_arrived_have_a_label(flights: pa.T
 
 
 def test_a_request_holds_its_flights_in_the_order_of_the_features(flights: pa.Table) -> None:
-    first = requests_of(flights)[0]
+    first = requests_of(flights.slice(0, 100))[0]
 
     assert first.event_time == END - timedelta(days=365) + timedelta(hours=5)
     # UA 1545 to Houston, 5:15, due 8:19; Newark's weather at 4 o'clock, from the package's files.
