@@ -239,16 +239,7 @@ def slug(name: str) -> str:
 def column_names(names: Iterable[str], *, prefix: str = "feature") -> list[str]:
     """Return the capture-table column of each name; collisions get a suffix ``_2``, ``_3``."""
     taken: set[str] = set()
-    columns: list[str] = []
-    for name in names:
-        stem = column = f"{prefix}_{slug(name)}"
-        count = 1
-        while column in taken:
-            count += 1
-            column = f"{stem}_{count}"
-        taken.add(column)
-        columns.append(column)
-    return columns
+    return [free_name(f"{prefix}_{slug(name)}", taken) for name in names]
 
 
 def free_name(name: str, taken: set[str]) -> str:
