@@ -103,10 +103,7 @@ class VariantState:
 
 @dataclass(slots=True, eq=False)
 class VariantRuntime:
-    """What runs for one variant: what answers, what is to take its place, and why not yet.
-
-    A next pool that is not being started could not be, for a reason that may pass.
-    """
+    """What runs for one variant: what answers, what is started to take its place, why not yet."""
 
     desired: DesiredVariant
     log_file: LogFile
@@ -115,6 +112,11 @@ class VariantRuntime:
     next_pool: Pool | Pipeline | None = None
     start: asyncio.Task[None] | None = None
     reason: str | None = None
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its next pool is being started, and has not failed before."""
+        return self.start is not None and self.reason is None
 
     def place(self, desired: DesiredVariant, pool: Pool | Pipeline) -> None:
         """Have a pool answer, by the settings of a declaration."""
@@ -167,7 +169,7 @@ class EndpointReconciler:
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
-        self._first_starts: list[asyncio.Task[None]] = []
+        self._first: list[VariantRuntime] = []
         self._loads_until_s = 0.0
         # A bucket that does not answer leaves the others' threads alone.
         self._fetching = ThreadPoolExecutor(_FETCHES, "models")
@@ -228,7 +230,7 @@ class EndpointReconciler:
                 one.reason is not None and not one.desired.is_shadow for one in running
             )
             return ("Failed" if has_failed else "Creating"), problem
-        return ("Updating" if any(one.start for one in running) else "InService"), problem
+        return ("Updating" if any(one.is_starting for one in running) else "InService"), problem
 
     def variants(self, name: str) -> list[VariantState]:
         """Return how each declared variant of an endpoint fares."""
@@ -268,9 +270,9 @@ class EndpointReconciler:
         A rolling update keeps the old server while this one loads its models; an endpoint that
         hangs or crashes keeps no other one out of service for longer.
         """
-        is_loaded = all(task.done() for task in self._first_starts)
+        is_loading = any(variant.is_starting for variant in self._first)
         is_late = asyncio.get_running_loop().time() > self._loads_until_s
-        return self._is_read and (is_loaded or is_late)
+        return self._is_read and (is_late or not is_loading)
 
     @property
     def readiness(self) -> dict[str, bool]:
@@ -293,7 +295,7 @@ class EndpointReconciler:
             self._publish()
             if not self._is_read:
                 self._is_read = True
-                self._first_starts = self._starts()
+                self._first = list(self._variants.values())
                 self._loads_until_s = asyncio.get_running_loop().time() + FIRST_STARTS_S
 
     async def run(self) -> None:
@@ -323,9 +325,6 @@ class EndpointReconciler:
             await asyncio.sleep(FOLLOW_S)
             # What is served goes on as it is.
             with failures.noted(SQLAlchemyError, OSError):
-                for one in self._variants.values():
-                    if one.next_pool is not None and one.start is None:
-                        self._begin(one, one.next_pool)
                 if self._leaving:
                     self._publish()
                 if await asyncio.to_thread(self._has_changed):
@@ -408,7 +407,8 @@ class EndpointReconciler:
                 actual.reason = None  # Else the variants that can answer go on alone.
             pool = _make_pool(self._context, desired, actual.log_file)
         if actual.start is None:
-            self._begin(actual, pool)
+            actual.next_pool = pool
+            actual.start = asyncio.create_task(self._start(actual, pool))
         if key[0] not in self._endpoints or is_dead:
             # A new endpoint's requests wait for its first worker rather than see no endpoint.
             if same is not None and is_dead:
@@ -420,38 +420,34 @@ class EndpointReconciler:
             kept = replace(old.desired, weight=desired.weight, is_shadow=is_shadow)
             actual.place(kept, old.pool)
 
-    def _begin(self, variant: VariantRuntime, pool: Pool | Pipeline) -> None:
-        variant.next_pool = pool
-        variant.start = asyncio.create_task(self._start(variant, pool))
-
     def _cancel(self, variant: VariantRuntime) -> None:
         """Drop the pool that was to answer next, if there is one."""
         start, pool = variant.start, variant.next_pool
         variant.start = variant.next_pool = None
-        if pool is None:
-            return
-        if start is None:
-            self._end(pool)
-        else:  # It ends when nobody starts it any more.
-            start.add_done_callback(lambda _: self._end(pool))
+        if start is not None and pool is not None:
+            start.add_done_callback(lambda _: self._end(pool))  # Nobody starts it any more.
             start.cancel()
 
     async def _start(self, variant: VariantRuntime, pool: Pool | Pipeline) -> None:
-        """Start a pool and put it in the place of the one before."""
-        desired = variant.desired
+        """Start a pool, again where that may help, and put it in the place of the one before."""
+        desired, loop = variant.desired, asyncio.get_running_loop()
         try:
-            loop = asyncio.get_running_loop()
-            for file in desired.model_files:
-                await loop.run_in_executor(self._fetching, self._models.fetch, file)
-            await pool.start()
-        except (DriftlineError, OSError) as error:
-            if variant.reason != str(error):
-                log.error("endpoint=%s event=failed error=%s", desired.endpoint, error)
-            variant.reason = str(error)
-            if not (isinstance(error, OSError) or error.retriable):
-                variant.next_pool = None
-                self._end(pool)
-        else:
+            while True:
+                try:
+                    for file in desired.model_files:
+                        await loop.run_in_executor(self._fetching, self._models.fetch, file)
+                    await pool.start()
+                    break
+                except (DriftlineError, OSError) as error:
+                    if variant.reason != str(error):
+                        log.error("endpoint=%s event=failed error=%s", desired.endpoint, error)
+                    variant.reason = str(error)
+                    if not (isinstance(error, OSError) or error.retriable):
+                        variant.next_pool = None
+                        self._end(pool)
+                        return
+                self._publish()
+                await asyncio.sleep(FOLLOW_S)
             variant.reason = variant.next_pool = None
             old = variant.route
             variant.place(variant.desired, pool)  # Its weight may be another one since.
