@@ -5,22 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from driftline.serving.hosting.frames import FrameReader
-from driftline.serving.hosting.multi_model.models import LoadedModels, Models
+from driftline.serving.hosting.multi_model.models import Models
 from driftline.serving.hosting.worker import Memory
 from driftline.serving.resources.worker_spec import WorkerSpec
-
-SIZE = 1 << 20
-
-
-def load(loaded: LoadedModels, name: str, size: int = SIZE) -> int:
-    """Load a model that counts as a size; return how many had to go."""
-    times = loaded.make_room(size * 2 // 3)
-    loaded.put(name, object(), size * 2 // 3)  # type: ignore[arg-type]
-    return len(times)
 
 
 class TooMuch:
@@ -45,12 +34,25 @@ def test_a_load_beyond_the_memory_limit_ends_the_worker(tmp_path: Path, limit: i
     assert memory.is_spent is (limit is not None)
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(1, 4 * SIZE)), max_size=60))
-def test_the_bound_holds_whatever_comes(calls: list[tuple[str, int]]) -> None:
-    loaded = LoadedModels(4 * SIZE)
+def test_a_model_that_never_fits_is_refused_and_nothing_is_unloaded(store_models) -> None:
+    here, there = socket.socketpair()
+    spec = WorkerSpec("", many_memory_mb=1)
+    request = {"form": "csv", "answer": "csv", "exclusive": False}
+    files = [[str(store_models[0]), 1 << 10], [str(store_models[1]), 1 << 20]]
 
-    for name, size in calls:
-        if loaded.use(name) is None:
-            load(loaded, name, size)
-        assert loaded.used_bytes <= loaded.limit
-        assert len(loaded) > 0
+    def frame(at):
+        return {"id": at, "target": f"{at}.skops", "file": files[at], **request}, b"1,2,3"
+
+    with here, there:
+        many = Models(there, spec, Memory(None))
+        for sent in ([frame(0), frame(1)], [frame(0)]):
+            many.answer(sent)
+        there.shutdown(socket.SHUT_WR)
+        answers = FrameReader().feed(here.recv(1 << 16))
+
+    (first, _), (large, _), (again, _) = answers
+    assert (first["status"], first["note"]["count"]) == (200, 1)
+    assert (large["status"], large["code"], large["note"]["count"]) == (424, "model_error", 1)
+    assert "memory_limit_mb" in large["message"]
+    assert again["status"] == 200
+    assert "note" not in again  # It was still there.
