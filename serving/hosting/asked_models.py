@@ -121,16 +121,10 @@ class AskedModel:
 class AskedModels:
     """The pools of models that are asked; made by any thread, and asked in any."""
 
-    def __init__(
-        self,
-        *,
-        idle_s: float = IDLE_S,
-        start_timeout_s: float = START_TIMEOUT_S,
-        answer_timeout_s: float = ANSWER_TIMEOUT_S,
-    ) -> None:
+    def __init__(self, *, idle_s: float = IDLE_S, start_timeout_s: float = START_TIMEOUT_S) -> None:
         # A request is not tried again: what a job asks may take minutes.
         self._limits = Limits(
-            minimum=0, maximum=_MOST_WORKERS, idle_s=idle_s, timeout_s=answer_timeout_s,
+            minimum=0, maximum=_MOST_WORKERS, idle_s=idle_s, timeout_s=ANSWER_TIMEOUT_S,
             start_timeout_s=start_timeout_s, attempts=1,
         )  # fmt: skip
         self._pools: dict[WorkerSpec, Pool] = {}

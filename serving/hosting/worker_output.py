@@ -132,11 +132,7 @@ class OutputReader:
 
     def start(self, pipe: BinaryIO) -> None:
         """Read a pipe in a thread until nobody has the other end."""
-        try:
-            threading.Thread(target=self.read, args=(pipe,), name="output", daemon=True).start()
-        except RuntimeError:  # No thread is left for it.
-            pipe.close()
-            raise
+        threading.Thread(target=self.read, args=(pipe,), name="output", daemon=True).start()
 
     def read(self, pipe: BinaryIO) -> None:
         """Take lines until the end; of a long one the beginning."""
