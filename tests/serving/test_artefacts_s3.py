@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow.fs as pafs
 import pytest
@@ -64,12 +64,12 @@ def test_what_was_put_can_be_removed_and_nothing_else_is(
     store = ModelStore(s3_root, tmp_path / "one")
     kept, removed = (store.put(name, model, model_digest(model)) for name in ("a", "b"))
 
-    store.remove(removed)
+    store.remove(str(PurePosixPath(removed).parent))
 
     assert len(_files(s3_server, s3_root)) == 1
     assert store.path(kept).exists()
     assert not store.path(removed).parents[1].exists()
-    store.remove(kept)
+    store.remove(str(PurePosixPath(kept).parent))
     assert _files(s3_server, s3_root) == []
 
 
