@@ -7,8 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from driftline.app.commands import options
 from driftline.app.commands.files import read_resources
 from driftline.app.commands.monitor import monitor
@@ -32,30 +30,14 @@ _TOLD = {
 }
 
 
-Name = Annotated[
-    str | None,
-    typer.Argument(metavar="[NAME|FILE.yaml]", help="Monitor, or a file that declares one."),
-]
-Start = Annotated[str | None, typer.Option("--from", help="First moment that is judged, RFC 3339.")]
-End = Annotated[str | None, typer.Option("--to", help="End of the period (exclusive).")]
-Data = Annotated[
-    list[str] | None,
-    typer.Option("--data", metavar="PATH", help="Your own file in place of captured rows."),
-]
-BaselineFolder = Annotated[
-    str | None,
-    typer.Option("--baseline", metavar="FOLDER", help="With --data: what is expected of it."),
-]
-ReferenceUntil = Annotated[
-    str | None,
-    typer.Option("--reference-until", metavar="TIME", help="Or: its rows before this time."),
-]
-Length = Annotated[
-    str | None, typer.Option("--window", help="Length of a window, 1h or 1d, or cron(…), rate(…).")
-]
-Tolerance = Annotated[
-    float | None, typer.Option("--tolerance", help="Of all columns, such as 0.02.")
-]
+Name = Annotated[str | None, "[NAME|FILE.yaml]", "Monitor, or a file that declares one."]
+Start = Annotated[str | None, "--from", "First moment that is judged, RFC 3339."]
+End = Annotated[str | None, "--to", "End of the period (exclusive)."]
+Data = Annotated[list[str] | None, "--data PATH", "Your own file in place of captured rows."]
+BaselineFolder = Annotated[str | None, "--baseline FOLDER", "With --data: what is expected of it."]
+ReferenceUntil = Annotated[str | None, "--reference-until TIME", "Or: its rows before this time."]
+Length = Annotated[str | None, "--window", "Length of a window, 1h or 1d, or cron(…), rate(…)."]
+Tolerance = Annotated[float | None, "--tolerance", "Of all columns, such as 0.02."]
 
 
 @monitor.command("backtest")

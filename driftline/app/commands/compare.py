@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import typer
-
 from driftline.app.commands import options
 from driftline.app.commands.options import files_of, moment
 from driftline.app.commands.output import Answer
@@ -14,47 +12,27 @@ from driftline.lazy_imports import start_lean
 
 METRIC = "accuracy, brier, mae, mse, cost, or a column of numbers."
 
-Costs = Annotated[
-    str | None,
-    typer.Option("--costs", metavar="JSON", help='What answers cost: {"fp": 1, "fn": 10}.'),
-]
+Costs = Annotated[str | None, "--costs JSON", 'What answers cost: {"fp": 1, "fn": 10}.']
 
 
 def compare(
     data: options.Data,
-    metric: Annotated[str, typer.Option("--metric", metavar="NAME", help=METRIC)],
+    metric: Annotated[str, "--metric NAME", METRIC],
     reference: Annotated[
-        str | None,
-        typer.Option("--baseline", metavar="FOLDER", help="Names label and answers of quality."),
+        str | None, "--baseline FOLDER", "Names label and answers of quality."
     ] = None,
-    by: Annotated[
-        str, typer.Option("--by", metavar="COLUMN", help="Column that names the variant.")
-    ] = "variant",
+    by: Annotated[str, "--by COLUMN", "Column that names the variant."] = "variant",
     better: Annotated[
-        Literal["higher", "lower"] | None,
-        typer.Option("--better", help="Of a column; higher when missing."),
+        Literal["higher", "lower"] | None, "Of a column; higher when missing."
     ] = None,
-    margin: Annotated[
-        float | None, typer.Option("--margin", help="Largest difference that does not matter.")
-    ] = None,
+    margin: Annotated[float | None, "Largest difference that does not matter."] = None,
     cluster: Annotated[
-        str | None,
-        typer.Option(
-            "--cluster", metavar="COLUMN", help="Which rows are correlated [a request's]."
-        ),
+        str | None, "--cluster COLUMN", "Which rows are correlated [a request's]."
     ] = None,
-    timestamp: Annotated[
-        str | None, typer.Option("--timestamp", metavar="COLUMN", help="Time of each row.")
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="Begin of the period.")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="End of the period (exclusive).")
-    ] = None,
-    alpha: Annotated[
-        float, typer.Option("--alpha", help="Chance of a wrong decision, over all pairs.")
-    ] = 0.05,
+    timestamp: Annotated[str | None, "--timestamp COLUMN", "Time of each row."] = None,
+    start: Annotated[str | None, "--from TIME", "Begin of the period."] = None,
+    end: Annotated[str | None, "--to TIME", "End of the period (exclusive)."] = None,
+    alpha: Annotated[float, "Chance of a wrong decision, over all pairs."] = 0.05,
     costs: Costs = None,
     *,
     dialect: options.Dialect,

@@ -18,7 +18,7 @@ from driftline.app.progress import progress
 from driftline.baseline.clarify import answers_of_config, headers_of_config, roles_of_config
 from driftline.errors import InputError, UndecidedError
 from driftline.lazy_imports import start_lean
-from driftline.monitors.kind import ALL, DEFAULT_KIND, KINDS, Kind, kind_named
+from driftline.monitors.kind import ALL, DEFAULT_KIND, KINDS, kind_named
 from driftline.roles import Roles
 
 if TYPE_CHECKING:
@@ -32,117 +32,43 @@ if TYPE_CHECKING:
 _SETTLED = ("id_column", "timestamp", "exclude", "context", "categorical")
 KIND_LIST = ", ".join(KINDS)
 
-KindOption = Annotated[
-    Kind,
-    typer.Option(
-        "--kind", parser=kind_named, metavar="KIND", help=f"What is compared: {KIND_LIST}."
-    ),
-]
+KindOption = Annotated[str, "--kind KIND", f"What is compared: {KIND_LIST}."]
 CheckedKindOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--kind",
-        metavar="KIND",
-        help=f"What is compared: {KIND_LIST}; repeatable, and all: every one that the baseline has "
-        "something for. Default: what the baseline is of.",
-    ),
+    "--kind KIND",
+    f"What is compared: {KIND_LIST}; repeatable, and all: every one that the baseline has "
+    "something for. Default: what the baseline is of.",
 ]
-
-
-ModelOption = Annotated[
-    str | None,
-    typer.Option("--model", help="Model file, for attribution; else ready ones."),
-]
-FormatOption = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        metavar="FORMAT[,…]",
-        help="text, json, html, junit; with -o also several, as files there.",
-    ),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", help="Clarify's analysis_config.json, in place of the roles."),
-]
-
-
-EngineOption = Annotated[
-    str,
-    typer.Option(
-        "--engine", metavar="ENGINE", help="Where data is read: local, dask or dask:ADDRESS."
-    ),
-]
-JobsOption = Annotated[
-    int | None,
-    typer.Option("--jobs", help="Processes of the local engine; 0: one for each core."),
-]
-
-
-CompatOption = Annotated[
-    bool, typer.Option("--compat", help="Types, checks and texts as SageMaker has them.")
-]
-
-
-FailOnOption = Annotated[
-    Literal["violations", "unjudged"],
-    typer.Option(
-        "--fail-on",
-        help="unjudged: without violations, exit code 3 if a column or rule could not be judged.",
-    ),
-]
-RulesOption = Annotated[
-    str | None,
-    typer.Option("--rules", metavar="FILE", help="YAML or JSON: what rows must keep to besides."),
-]
-
-
+ModelOption = Annotated[str | None, "Model file, for attribution; else ready ones."]
+ConfigOption = Annotated[Path | None, "Clarify's analysis_config.json, in place of the roles."]
+EngineOption = Annotated[str, "Where data is read: local, dask or dask:ADDRESS."]
+JobsOption = Annotated[int | None, "Processes of the local engine; 0: one for each core."]
+CompatOption = Annotated[bool, "--compat", "Types, checks and texts as SageMaker has them."]
+RulesOption = Annotated[str | None, "--rules FILE", "YAML or JSON: what rows must keep to besides."]
 MetricOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--metric",
-        metavar="METRIC[=higher|lower]",
-        help="Metric of one's own for model-quality: FILE.py:FUNCTION, or an installed one; which "
-        "side is better where its name does not tell.",
-    ),
+    "--metric METRIC[=higher|lower]",
+    "Metric of one's own for model-quality: FILE.py:FUNCTION, or an installed one; which side is "
+    "better where its name does not tell.",
 ]
-
-
 CostsOption = Annotated[
     str | None,
-    typer.Option(
-        "--costs",
-        metavar="JSON",
-        help="What answers cost, for model-quality, or a file of it: "
-        '{"fp": 1, "fn": 10}, or {ACTUAL: {PREDICTED: number}}.',
-    ),
+    "--costs JSON",
+    "What answers cost, for model-quality, or a file of it: "
+    '{"fp": 1, "fn": 10}, or {ACTUAL: {PREDICTED: number}}.',
 ]
-
-
 SegmentOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--segment", metavar="COL", help="Column whose values are also judged one by one."
-    ),
+    list[str] | None, "--segment COL", "Column whose values are also judged one by one."
 ]
 PreprocessOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--preprocess", metavar="SCRIPT", help="Script whose preprocess_handler makes the rows."
-    ),
-]
-PostprocessOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--postprocess", metavar="SCRIPT", help="Script whose postprocess_handler is called."
-    ),
+    Path | None, "--preprocess SCRIPT", "Script whose preprocess_handler makes the rows."
 ]
 
 
 def baseline(
     data: options.Data,
-    output: Annotated[str, typer.Option("-o", "--output", help="Folder for the documents.")],
-    kind: KindOption = DEFAULT_KIND,  # type: ignore[assignment] # Read by the option.
+    output: Annotated[str, "-o --output", "Folder for the documents."],
+    kind: KindOption = DEFAULT_KIND,
     model: ModelOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
@@ -173,10 +99,13 @@ def baseline(
     from driftline.monitors.rules.reading import read_rules, with_rules
 
     options.open_places(*data, output)
-    declared = read_rules(rules)
+    wanted, declared = kind_named(kind), read_rules(rules)
     is_priced = bool(metric) or costs is not None
-    _require_own(kind, "data-quality", "--rules" if declared else None)
-    _require_own(kind, QUALITY, ("--metric" if metric else "--costs") if is_priced else None)
+    for own, is_given, flag in (
+        ("data-quality", declared, "--rules"), (QUALITY, is_priced, "--metric or --costs"),
+    ):  # fmt: skip
+        if is_given and wanted.name != own:
+            raise InputError(f'{flag} with --kind {wanted.name}; expected "{own}"')
     rows, roles = _configured(config, data, dialect, roles)
     if preprocess is not None:
         rows = _preprocessed(rows, preprocess, compat=compat)
@@ -192,20 +121,20 @@ def baseline(
         )
     notes: list[str] = []
     # A baseline for all kinds keeps what the model makes of its rows beside all else.
-    if kind.needs_model or (model is not None and not kind.needs):
+    if wanted.needs_model or (model is not None and not wanted.needs):
         fitted = _explained(fitted, open_source(rows), model, roles, notes)
     if is_priced:
         fitted = with_quality(fitted, metric, costs, compat=compat)
     if declared:
         fitted = replace(fitted, constraints=with_rules(fitted.constraints, declared))
-    save_kind(fitted, kind, output, compat=compat)
+    save_kind(fitted, wanted, output, compat=compat)
     # What windows of some sizes find holds for our tests, not for SageMaker's limits.
-    findable = [] if compat else kind.detectable(fitted)
+    findable = [] if compat else wanted.detectable(fitted)
     rows_read = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
     version = Baseline.load(output).version  # As a check of it will name it.
     found = {"version": version, "rows": rows_read, "columns": columns}
-    value = {"folder": output, "kind": kind.name, **found, "detectable": findable, "notes": notes}
+    value = {"folder": output, "kind": wanted.name, **found, "detectable": findable, "notes": notes}
     size = f"{plural(rows_read, 'row')}, {plural(columns, 'column')}"
     line = f"{output}: baseline {version} of {size}"
     return Answer(value, chain([line, *notes], told(fitted), findable))
@@ -229,20 +158,14 @@ def _explained(
         return explain_reference(rows, fitted, predict, moved=advance, told=notes.append)
 
 
-def _require_own(kind: Kind, own: str, flag: str | None) -> None:
-    """Refuse a flag, if it was given, with another kind than its own."""
-    if flag is not None and kind.name != own:
-        raise InputError(f'{flag} with --kind {kind.name}; expected "{own}"')
-
-
 def check(
     data: options.Data,
-    reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
+    reference: Annotated[str, "--baseline", "Folder with the baseline."],
     kind: CheckedKindOption = None,
-    output: Annotated[
-        str | None, typer.Option("-o", "--output", help="Folder for the documents.")
-    ] = None,
-    formatted: FormatOption = "text",
+    output: Annotated[str | None, "-o --output", "Folder for the documents."] = None,
+    formatted: Annotated[
+        str, "--format FORMAT[,…]", "text, json, html, junit; with -o also several, as files there."
+    ] = "text",
     model: ModelOption = None,
     config: ConfigOption = None,
     engine: EngineOption = "local",
@@ -253,8 +176,13 @@ def check(
     metric: MetricOption = None,
     costs: CostsOption = None,
     preprocess: PreprocessOption = None,
-    postprocess: PostprocessOption = None,
-    fail_on: FailOnOption = "violations",
+    postprocess: Annotated[
+        Path | None, "--postprocess SCRIPT", "Script whose postprocess_handler is called."
+    ] = None,
+    fail_on: Annotated[
+        Literal["violations", "unjudged"],
+        "unjudged: without violations, exit code 3 if a column or rule could not be judged.",
+    ] = "violations",
     as_json: options.AsJson = False,
     *,
     roles: Roles,

@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from driftline.app.commands import options
 from driftline.app.commands.operations import lines_of
 from driftline.app.commands.output import Answer, Table
@@ -26,26 +24,16 @@ def _services() -> None:
 
 @import_.command()
 def sagemaker(
-    folder: Annotated[
-        Path, typer.Argument(help="Folder with what aws sagemaker describe-… printed, as JSON.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="File of resources to write.")
-    ] = Path("sagemaker.yaml"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write over the file if it is there.")
-    ] = False,
+    folder: Annotated[Path, "Folder with what aws sagemaker describe-… printed, as JSON."],
+    output: Annotated[Path, "-o --output", "File of resources to write."] = Path("sagemaker.yaml"),
+    overwrite: Annotated[bool, "--overwrite", "Write over the file if it is there."] = False,
     places: Annotated[
-        list[str] | None,
-        typer.Option("--map", metavar="URI=FOLDER", help="Where a copy of a bucket's folder lies."),
+        list[str] | None, "--map URI=FOLDER", "Where a copy of a bucket's folder lies."
     ] = None,
     data: Annotated[
-        list[str] | None,
-        typer.Option("--data", metavar="NAME=PLACE", help="Rows that a schedule's baseline is of."),
+        list[str] | None, "--data NAME=PLACE", "Rows that a schedule's baseline is of."
     ] = None,
-    compat: Annotated[
-        bool, typer.Option("--compat", help="Let monitors judge as SageMaker does.")
-    ] = False,
+    compat: Annotated[bool, "--compat", "Let monitors judge as SageMaker does."] = False,
 ) -> Answer:
     """Make resources of saved schedules, job definitions, endpoints and alarms of SageMaker.
 

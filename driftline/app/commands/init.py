@@ -23,20 +23,10 @@ SEEN_WIDTH = 150
 
 def init(
     data: options.Data,
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the endpoint; default: the file's.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="File to write; default: NAME.yaml."),
-    ] = None,
-    channel: Annotated[
-        str | None,
-        typer.Option("--channel", metavar="URL", help="Webhook that the alarms notify."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Write over the file if it is there.")
-    ] = False,
+    name: Annotated[str | None, "Name of the endpoint; default: the file's."] = None,
+    output: Annotated[Path | None, "-o --output", "File to write; default: NAME.yaml."] = None,
+    channel: Annotated[str | None, "--channel URL", "Webhook that the alarms notify."] = None,
+    overwrite: Annotated[bool, "--overwrite", "Write over the file if it is there."] = False,
     *,
     roles: Roles,
 ) -> Answer:

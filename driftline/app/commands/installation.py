@@ -130,7 +130,7 @@ def version() -> None:
 
 
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the copy.")],
+    folder: Annotated[Path, "DIR", "New folder for the copy."],
     config_file: options.SettingsFile = None,
 ) -> Answer:
     """Copy the installation of this machine while it runs.
@@ -154,7 +154,7 @@ def backup(
 
 
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that a backup made.")],
+    folder: Annotated[Path, "DIR", "Folder that a backup made."],
     config_file: options.SettingsFile = None,
 ) -> Answer:
     """Put a backup back where the settings say.

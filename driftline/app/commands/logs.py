@@ -22,17 +22,13 @@ _LATE = timedelta(seconds=5)
 
 def logs(
     client: Client,
-    endpoint: Annotated[str, typer.Argument(help="Endpoint; `driftline get endpoint` lists them.")],
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C; with --json, a line each.")
-    ] = False,
-    since: Annotated[
-        str | None, typer.Option("--since", help="No older lines: RFC 3339, or 5m, 3h, 2d, 1w.")
-    ] = None,
+    endpoint: Annotated[str, "Endpoint; `driftline get endpoint` lists them."],
+    follow: Annotated[bool, "--follow -f", "Go on until Ctrl-C; with --json, a line each."] = False,
+    since: Annotated[str | None, "No older lines: RFC 3339, or 5m, 3h, 2d, 1w."] = None,
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=1, help="The newest, so many at most.")
     ] = 100,
-    variant: Annotated[str | None, typer.Option("--variant", help="Only its workers.")] = None,
+    variant: Annotated[str | None, "Only its workers."] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what the workers of an endpoint have printed.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from driftline.app.commands import options
 from driftline.app.commands.output import Answer
 from driftline.errors import InputError
@@ -16,15 +14,13 @@ model = options.Group(help="Convert model files.")
 
 @model.command("convert")
 def convert(
-    file: Annotated[str, typer.Argument(metavar="MODEL", help="Model file, or folder with one.")],
-    output: Annotated[str, typer.Argument(metavar="OUT", help="File or URI to write, .onnx.")],
+    file: Annotated[str, "MODEL", "Model file, or folder with one."],
+    output: Annotated[str, "OUT", "File or URI to write, .onnx."],
     reference: Annotated[
-        list[str],
-        typer.Option("--reference", help="Rows on which both models must agree (repeatable)."),
+        list[str], "--reference", "Rows on which both models must agree (repeatable)."
     ],
     exclude: Annotated[
-        list[str] | None,
-        typer.Option("--exclude", help="Column that the model does not take (repeatable)."),
+        list[str] | None, "Column that the model does not take (repeatable)."
     ] = None,
     config_file: options.SettingsFile = None,
 ) -> Answer:

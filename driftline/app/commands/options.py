@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_origin, overload
 
 import typer
 
@@ -32,103 +32,92 @@ else:
     Client = object  # Commands name it in their signatures; HTTP is imported when one connects.
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_Text, _Texts = str | None, list[str] | None
+AsJson = Annotated[bool, "--json", "Print JSON."]
 SettingsFile = Annotated[
-    Path | None,
-    typer.Option("-c", "--config-file", help="Settings file (default: ./driftline.toml)."),
+    Path | None, "-c --config-file FILE", "Settings file (default: ./driftline.toml)."
 ]
-Data = Annotated[
-    list[str],
-    typer.Argument(help="CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."),
-]
+Data = Annotated[list[str], "CSV, Parquet, JSON Lines, capture JSON Lines, a folder or a glob."]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Lines at most.")]
-Tags = Annotated[
-    list[str] | None,
-    typer.Option("--tag", metavar="KEY=VALUE", help="Only with this tag; repeatable."),
-]
-Monitor = Annotated[str, typer.Argument(help="Monitor; `driftline get monitor` lists them.")]
-Dimensions = Annotated[
-    list[str] | None,
-    typer.Option("-d", "--dimension", metavar="NAME=VALUE", help="A dimension; repeatable."),
-]
+Monitor = Annotated[str, "Monitor; `driftline get monitor` lists them."]
+Dimensions = Annotated[list[str] | None, "-d --dimension NAME=VALUE", "A dimension; repeatable."]
 _LENGTH = re.compile(r"(\d+)(m|h|d|w)(?: ago)?")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
-
-def _one(flag: str, about: str, metavar: str | None = "COL", kind: Any = str) -> Any:  # noqa: ANN401 - typer's own
-    """Declare an option of one value, a column where nothing else is said."""
-    return Annotated[kind | None, typer.Option(flag, metavar=metavar, help=about)]
-
-
-def _many(flag: str, about: str, metavar: str = "COL") -> Any:  # noqa: ANN401 - typer's own
-    """Declare an option that may be repeated."""
-    return _one(flag, about, metavar, list[str])
-
-
-ROLES = {
-    "label": _one("--label", "Column with the true answer."),
-    "prediction": _one("--prediction", "Column with the model's answer."),
-    "probability": _many("--probability", "Column with its probability; one for each class."),
-    "quantiles": _many(
-        "--quantile",
+ROLES: Mapping[str, Any] = {
+    "label": Annotated[_Text, "--label COL", "Column with the true answer."],
+    "prediction": Annotated[_Text, "--prediction COL", "Column with the model's answer."],
+    "probability": Annotated[
+        _Texts, "--probability COL", "Column with its probability; one for each class."
+    ],
+    "quantiles": Annotated[
+        _Texts,
+        "--quantile LEVEL=COL",
         "Column with a quantile of the forecast, such as 0.1=p10; repeatable.",
-        "LEVEL=COL",
-    ),
+    ],
     # These six are settled with the baseline; a check of it refuses others.
-    "id_column": _one("--id", "Column that only identifies; as in the baseline."),
-    "timestamp": _one("--timestamp", "Column with the event's time; as in the baseline."),
-    "exclude": _many("--exclude", "Column left out of all checks; as in the baseline."),
-    "context": _many(
-        "--context",
+    "id_column": Annotated[_Text, "--id COL", "Column that only identifies; as in the baseline."],
+    "timestamp": Annotated[
+        _Text, "--timestamp COL", "Column with the event's time; as in the baseline."
+    ],
+    "exclude": Annotated[
+        _Texts, "--exclude COL", "Column left out of all checks; as in the baseline."
+    ],
+    "context": Annotated[
+        _Texts,
+        "--context COL",
         "Column that the others are judged given, such as a holiday; as in the baseline.",
-    ),
-    "categorical": _many(
-        "--categorical",
+    ],
+    "categorical": Annotated[
+        _Texts,
+        "--categorical COL",
         "Column of codes, judged by level and not as a quantity; as in the baseline.",
-    ),
-    "weight": _one("--weight", "Column by which rows count in model quality; as in the baseline."),
-    "problem": _one(
-        "--problem",
-        "What the model answers.",
-        None,
-        Literal["binary", "multiclass", "regression"],
-    ),
-    "positive": _many(
-        "--positive",
+    ],
+    "weight": Annotated[
+        _Text, "--weight COL", "Column by which rows count in model quality; as in the baseline."
+    ],
+    "problem": Annotated[
+        Literal["binary", "multiclass", "regression"] | None, "--problem", "What the model answers."
+    ],
+    "positive": Annotated[
+        _Texts,
+        "--positive VALUE",
         "The value that counts as positive; a second one where label and prediction write it "
         "differently (--positive 1 --positive approve).",
-        "VALUE",
-    ),
-    "threshold": _one("--threshold", "Probability above which an answer is positive.", None, float),
-    "facet": _many(
-        "--facet",
+    ],
+    "threshold": Annotated[
+        float | None, "--threshold", "Probability above which an answer is positive."
+    ],
+    "facet": Annotated[
+        _Texts,
+        "--facet COL[=VALUE]",
         "Group that is compared with others: sex=F, or 'sex=F & age<30' for both at once.",
-        "COL[=VALUE]",
-    ),
-    "group": _one("--group", "Column to stratify by (CDDL, CDDPL)."),
+    ],
+    "group": Annotated[_Text, "--group COL", "Column to stratify by (CDDL, CDDPL)."],
 }
-
-
-DIALECT = {
-    "delimiter": _one("--delimiter", "Field delimiter of a CSV; detected by default.", "SIGN"),
-    "encoding": _one(
-        "--encoding", "Of text files; default: UTF-8, or UTF-16 by its byte-order mark.", "NAME"
-    ),
-    "header": _one(
+DIALECT: Mapping[str, Any] = {
+    "delimiter": Annotated[
+        _Text, "--delimiter SIGN", "Field delimiter of a CSV; detected by default."
+    ],
+    "encoding": Annotated[
+        _Text,
+        "--encoding NAME",
+        "Of text files; default: UTF-8, or UTF-16 by its byte-order mark.",
+    ],
+    "header": Annotated[
+        bool | None,
         "--header/--no-header",
         "Whether a CSV's first line holds names; default: unless all are numbers.",
-        None,
-        bool,
-    ),
+    ],
 }
 Dialect = Mapping[str, Any]  # What these say of text files; None leaves it to a look at them.
 
-SERVER = {
-    "server_url": _one(
-        "--server",
+SERVER: Mapping[str, Any] = {
+    "server_url": Annotated[
+        _Text,
+        "--server URL",
         f"The running server (default: that of the settings file, or {DEFAULT_SERVER}).",
-        "URL",
-    ),
+    ],
     "config_file": SettingsFile,
 }
 
@@ -157,7 +146,6 @@ def command(function: Callable[..., Any]) -> Callable[..., None]:
     signature = inspect.signature(function, eval_str=True)
     own = [one for name, one in signature.parameters.items() if name not in _GROUPED]
     grouped = {name: _GROUPED[name] for name in signature.parameters if name in _GROUPED}
-    options = {name: kind for kinds, _ in grouped.values() for name, kind in kinds.items()}
     is_answer = signature.return_annotation is Answer
 
     @functools.wraps(function)
@@ -171,14 +159,35 @@ def command(function: Callable[..., Any]) -> Callable[..., None]:
             answer.print(as_json=as_json)
 
     keyword = inspect.Parameter.KEYWORD_ONLY
-    own = [one.replace(kind=keyword) for one in own]
     own += [inspect.Parameter(name, keyword, default=None, annotation=kind)
-            for name, kind in options.items()]  # fmt: skip
+            for kinds, _ in grouped.values() for name, kind in kinds.items()]  # fmt: skip
     if is_answer:
         own.append(inspect.Parameter("as_json", keyword, default=False, annotation=AsJson))
+    own = [one.replace(kind=keyword, annotation=_as_typer(one)) for one in own]
     run.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
     run.__annotations__ = {one.name: one.annotation for one in own}
     return run
+
+
+def _as_typer(one: inspect.Parameter) -> Any:  # noqa: ANN401 - a type
+    """Return the annotation of a parameter for Typer.
+
+    ``Annotated[T, "-o --output FILE", "What it is."]`` is an option, ``"[FILE]"`` in place of the
+    flags an argument. A text alone is of an argument or, with a default, of the option of the
+    parameter's name.
+    """
+    kind, *marks = get_args(one.annotation) or (one.annotation,)
+    if not marks or not isinstance(marks[-1], str) or get_origin(one.annotation) is not Annotated:
+        return one.annotation
+    words = marks[0].split() if len(marks) > 1 else []
+    flags = [word for word in words if word.startswith("-")]
+    shown = " ".join(words[len(flags) :]) or None
+    if shown is None and not flags and one.default is not one.empty:
+        flags = ["--" + one.name.replace("_", "-")]
+    about = marks[-1]
+    if flags:
+        return Annotated[kind, typer.Option(*flags, metavar=shown, help=about)]
+    return Annotated[kind, typer.Argument(metavar=shown, help=about)]
 
 
 class Group(typer.Typer):

@@ -23,12 +23,9 @@ SHOWN = ("score", "row", "reason")
 
 def outliers(
     data: options.Data,
-    reference: Annotated[str, typer.Option("--baseline", help="Folder with the baseline.")],
+    reference: Annotated[str, "--baseline", "Folder with the baseline."],
     output: Annotated[
-        str | None,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="All rows with their scores: .parquet or .csv."
-        ),
+        str | None, "-o --output FILE", "All rows with their scores: .parquet or .csv."
     ] = None,
     *,
     dialect: options.Dialect,

@@ -7,6 +7,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import Any
 
 import typer
@@ -43,9 +45,9 @@ class Answer:
                     # Imported here: rich is slow to import, and most calls print no table.
                     from driftline.app.commands.table import print_table
 
-                    print_table(part.columns, part.rows, title=part.title)
+                    print_table(part)
                 else:
-                    typer.echo(harmless(part))
+                    print_text(part)
         if self.code:
             raise typer.Exit(self.code)
 
@@ -54,6 +56,21 @@ def show_json(value: object) -> None:
     """Print a value as JSON on standard output."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     sys.stdout.write(harmless_json(text) + "\n")
+
+
+def terminal_width() -> int:
+    """Return how wide standard output is; where it is no terminal, wider than any line."""
+    return get_terminal_size((10_000, 0)).columns
+
+
+def print_text(text: str, indent: int = 0) -> None:
+    """Print lines as wide as the terminal, the rest of each below its first word, or indented."""
+    for line in harmless(text).splitlines() or [""]:
+        indent_of = indent or len(line) - len(line.lstrip())
+        typer.echo(fill(
+            line, max(terminal_width(), indent_of + 2), subsequent_indent=" " * indent_of,
+            break_on_hyphens=False, break_long_words=False,
+        ))  # fmt: skip
 
 
 def harmless(text: str) -> str:

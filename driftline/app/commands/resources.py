@@ -47,22 +47,15 @@ if TYPE_CHECKING:
 else:
     # In any spelling: the client reads it, and refuses other words.
     ResourceKind = Annotated[
-        str,
-        typer.Argument(
-            help="Model, EndpointConfig, Endpoint, Baseline, Monitor, Alarm, Channel, Silence…"
-        ),
+        str, "Model, EndpointConfig, Endpoint, Baseline, Monitor, Alarm, Channel, Silence…"
     ]
 
 
 def apply(
     client: Client,
-    file: Annotated[
-        list[Path], typer.Option("-f", "--file", help="YAML or JSON, one or many resources.")
-    ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return before what is declared is ready.")
-    ] = False,
+    file: Annotated[list[Path], "-f --file", "YAML or JSON, one or many resources."],
+    dry_run: Annotated[bool, "--dry-run", "Only say what would change."] = False,
+    no_wait: Annotated[bool, "--no-wait", "Return before what is declared is ready."] = False,
 ) -> Answer:
     """Declare resources, all or nothing, and wait until they are ready.
 
@@ -83,12 +76,10 @@ def apply(
 def get(
     client: Client,
     kind: ResourceKind,
-    name: Annotated[
-        str | None, typer.Argument(help="Name of one resource; all when left out.")
-    ] = None,
-    prefix: Annotated[str, typer.Option("--prefix", help="Only names that begin so.")] = "",
-    owner: Annotated[str | None, typer.Option("--owner", help="Only of this owner.")] = None,
-    tag: options.Tags = None,
+    name: Annotated[str | None, "[NAME]", "Name of one resource; all when left out."] = None,
+    prefix: Annotated[str, "Only names that begin so."] = "",
+    owner: Annotated[str | None, "Only of this owner."] = None,
+    tag: Annotated[list[str] | None, "--tag KEY=VALUE", "Only with this tag; repeatable."] = None,
 ) -> Answer:
     """Show the declared resources of a kind, or one of them.
 
@@ -108,7 +99,7 @@ def get(
 def delete(
     client: Client,
     kind: ResourceKind,
-    name: Annotated[str, typer.Argument(help="Name of the resource.")],
+    name: Annotated[str, "Name of the resource."],
 ) -> Answer:
     """Delete a declared resource; refused while another one needs it.
 
@@ -120,15 +111,9 @@ def delete(
 
 def deploy(
     client: Client,
-    model: Annotated[
-        Path, typer.Argument(help="Model file (skops, xgboost, lightgbm; joblib where trusted).")
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the endpoint; default: the file's.")
-    ] = None,
-    reference: Annotated[
-        str | None, typer.Option("--reference", help="The data taken as good.")
-    ] = None,
+    model: Annotated[Path, "Model file (skops, xgboost, lightgbm; joblib where trusted)."],
+    name: Annotated[str | None, "Name of the endpoint; default: the file's."] = None,
+    reference: Annotated[str | None, "The data taken as good."] = None,
     *,
     roles: Roles,
 ) -> Answer:
@@ -157,8 +142,8 @@ def deploy(
 
 def undeploy(
     client: Client,
-    name: Annotated[str, typer.Argument(help="Endpoint.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    name: Annotated[str, "Endpoint."],
+    yes: Annotated[bool, "--yes", "Delete without asking."] = False,
 ) -> Answer:
     """Delete an endpoint and what is there for it alone.
 
@@ -187,14 +172,9 @@ def undeploy(
 
 def invoke(
     client: Client,
-    name: Annotated[str, typer.Argument(help="Endpoint.")],
-    file: Annotated[
-        Path, typer.Argument(help="Rows: .csv (with or without header), .json or .jsonl.")
-    ],
-    inference_id: Annotated[
-        str | None,
-        typer.Option("--inference-id", help="Name of the request, under which its labels come."),
-    ] = None,
+    name: Annotated[str, "Endpoint."],
+    file: Annotated[Path, "Rows: .csv (with or without header), .json or .jsonl."],
+    inference_id: Annotated[str | None, "Name of the request, under which its labels come."] = None,
 ) -> None:
     """Ask an endpoint for predictions and print its answer.
 

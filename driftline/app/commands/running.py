@@ -31,12 +31,8 @@ def up(
     config_file: options.SettingsFile = None,
     only: Annotated[
         str,
-        typer.Option(
-            "--only",
-            metavar="NAME,...",
-            help="Only these: server, capture (with Kafka sidecar, sink), scheduler, alarms, "
-            "dashboard.",
-        ),
+        "--only NAME,...",
+        "Only these: server, capture (with Kafka sidecar, sink), scheduler, alarms, dashboard.",
     ] = "",
 ) -> None:
     """Start all processes and keep them running until Ctrl-C.
@@ -94,8 +90,8 @@ def _listener(name: str, about: str) -> Callable[..., None]:
 
     def listen(
         config_file: options.SettingsFile = None,
-        host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-        port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+        host: Annotated[str | None, "Address to listen on."] = None,
+        port: Annotated[int | None, "Port to listen on."] = None,
     ) -> None:
         from driftline.settings.settings import override
 
@@ -136,12 +132,10 @@ def demo(
     days: Annotated[
         int, typer.Option(min=1, max=365, help="Replay the last N days of the year.")
     ] = 90,
-    year: Annotated[bool, typer.Option("--year", help="Replay all 365 days.")] = False,
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the dashboard.")
-    ] = True,
-    leave: Annotated[bool, typer.Option("--exit", help="Stop when the replay is done.")] = False,
-    folder: Annotated[Path, typer.Option(help="Where the demo lives.")] = Path(".driftline/demo"),
+    year: Annotated[bool, "--year", "Replay all 365 days."] = False,
+    browser: Annotated[bool, "--browser/--no-browser", "Open the dashboard."] = True,
+    leave: Annotated[bool, "--exit", "Stop when the replay is done."] = False,
+    folder: Annotated[Path, "Where the demo lives."] = Path(".driftline/demo"),
 ) -> None:
     """Replay real flights through a monitored model.
 
@@ -159,20 +153,15 @@ def demo(
 
 
 def proxy(
-    upstream: Annotated[
-        str, typer.Option("--upstream", metavar="URL", help="Server that answers the requests.")
-    ],
-    endpoint: Annotated[
-        str, typer.Option("--endpoint", metavar="NAME", help="Name that they are recorded under.")
-    ],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    upstream: Annotated[str, "--upstream URL", "Server that answers the requests."],
+    endpoint: Annotated[str, "--endpoint NAME", "Name that they are recorded under."],
+    host: Annotated[str, "Address to listen on."] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = PROXY_PORT,
     path: Annotated[
-        list[str] | None,
-        typer.Option("--path", metavar="PATH", help="Record only POSTs to this path; repeatable."),
+        list[str] | None, "--path PATH", "Record only POSTs to this path; repeatable."
     ] = None,
     sampling: Annotated[
-        float, typer.Option("--sampling-percentage", help="Share of requests that is recorded.")
+        float, "--sampling-percentage", "Share of requests that is recorded."
     ] = 100.0,
     timeout: Annotated[
         float, typer.Option("--timeout", help="Longest time without an answer, seconds.", min=0.1)

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from textwrap import fill
-from typing import Any
-
+import typer
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from driftline.app.commands.output import harmless
+from driftline.app.commands import output
+from driftline.app.commands.output import harmless, print_text, terminal_width
 
 # Texts up to this length stay in one line, such as times; ids do, however long. What is longer
 # gets as much room at least.
 _WHOLE = 20
-# Columns of a line that nobody has to fit into a terminal; COLUMNS says otherwise.
-_UNBOUND = 10_000
-_GAP = 2
 
 
-class Page(Console):
-    """Standard output; rich would end with 1 when nobody reads it."""
-
-    def __init__(self) -> None:
-        super().__init__(markup=False, emoji=False, highlight=False)
-        if not self.is_terminal and "COLUMNS" not in os.environ:
-            self.width = _UNBOUND
-
-    def on_broken_pipe(self) -> None:
-        """Leave it to the group."""
-        raise
-
-
-def print_table(
-    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], *, title: str = ""
-) -> None:
+def print_table(given: output.Table) -> None:
     """Print rows as a table on standard output.
 
     Where long texts would be narrow columns, each row is a block of lines, one for each column.
     """
-    page = Page()
-    if title:
-        page.print(harmless(title), soft_wrap=True)
-    heads = [harmless(name) for name in columns]
-    cells = [[_text(row.get(name)) for name in columns] for row in rows]
+    if given.title:
+        print_text(given.title)
+    heads = [harmless(name) for name in given.columns]
+    cells = [[_text(row.get(name)) for name in given.columns] for row in given.rows]
     table = Table(box=None, pad_edge=False)
     for at, head in enumerate(heads):
         lines = [line for row in cells for line in row[at].splitlines()]
@@ -55,28 +33,18 @@ def print_table(
         table.add_column(head, no_wrap=is_whole, min_width=width, overflow="fold")
     for row in cells:
         table.add_row(*map(Text, row))
-    if Measurement.get(page, page.options.update_width(_UNBOUND), table).minimum <= page.width:
-        page.print(table)
+    page = Console(width=10_000, markup=False, emoji=False, highlight=False)
+    if Measurement.get(page, page.options, table).minimum <= terminal_width():
+        page.width = terminal_width()
+        with page.capture() as shown:  # By itself, rich ends with 1 when nobody reads it.
+            page.print(table)
+        typer.echo(shown.get(), nl=False)
         return
-    indent = max(map(len, heads)) + _GAP
-    blank, width = " " * indent, max(page.width, indent + _GAP)
+    indent = max(map(len, heads)) + 2
     for row in cells:
         for head, text in zip(heads, row, strict=True):
-            for number, line in enumerate(text.splitlines() or [""]):
-                page.print(fill(
-                    line, width, initial_indent=blank if number else f"{head:{indent}}",
-                    subsequent_indent=blank, break_on_hyphens=False, break_long_words=False,
-                ), soft_wrap=True)  # fmt: skip
-        page.print()
-
-
-def print_text(text: str, indent: int = 0) -> None:
-    """Print a sentence in lines as wide as the terminal."""
-    page, blank = Page(), " " * indent
-    page.print(fill(
-        harmless(text), page.width, initial_indent=blank, subsequent_indent=blank,
-        break_on_hyphens=False, break_long_words=False,
-    ), soft_wrap=True)  # fmt: skip
+            print_text(f"{head:{indent}}" + text.replace("\n", "\n" + " " * indent), indent)
+        typer.echo()
 
 
 def _text(value: object) -> str:
@@ -84,5 +52,7 @@ def _text(value: object) -> str:
         return "-"
     if not isinstance(value, float):
         return harmless(str(value))
-    # Four digits are enough of a measure, and none of a quantity before its point is left out.
-    return f"{value:.4g}" if abs(value) < 1_000 else f"{value:.10g}"
+    # Four digits are enough of a measure, and none of a quantity before its point is left out; what
+    # is not whole is not shown as if it were.
+    text = f"{value:.4g}" if abs(value) < 1_000 else f"{value:.10g}"
+    return f"{value:.10g}" if text.isdigit() else text

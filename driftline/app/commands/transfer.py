@@ -32,18 +32,12 @@ COUNTS = ("lines", "imported", "rows", "known", "erased", "unparsed", "bad")
 @capture.command("export")
 def export(
     client: Client,
-    endpoint: Annotated[str, typer.Argument(help="Endpoint whose captured records are written.")],
-    output: Annotated[str, typer.Option("-o", "--output", metavar="DIR|URI", help="Where to.")],
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="TIME", help="First hour [of the first record].")
-    ] = None,
-    end: Annotated[
-        str | None, typer.Option("--to", metavar="TIME", help="End [the last hour that is over].")
-    ] = None,
-    variant: Annotated[str | None, typer.Option("--variant", help="Only this one [all].")] = None,
-    layout: Annotated[
-        Layout, typer.Option("--layout", help="As an endpoint's capture, or a batch's.")
-    ] = "endpoint",
+    endpoint: Annotated[str, "Endpoint whose captured records are written."],
+    output: Annotated[str, "-o --output DIR|URI", "Where to."],
+    start: Annotated[str | None, "--from TIME", "First hour [of the first record]."] = None,
+    end: Annotated[str | None, "--to TIME", "End [the last hour that is over]."] = None,
+    variant: Annotated[str | None, "Only this one [all]."] = None,
+    layout: Annotated[Layout, "As an endpoint's capture, or a batch's."] = "endpoint",
 ) -> Answer:
     """Write captured records as SageMaker's capture files, one a minute, of hours that are over.
 
@@ -104,25 +98,13 @@ def export(
 @capture.command("import")
 def load(
     client: Client,
-    paths: Annotated[
-        list[str],
-        typer.Argument(metavar="PATH|URI…", help="Capture files: files, folders, globs, s3://…"),
-    ],
-    endpoint: Annotated[str, typer.Option("--endpoint", help="Endpoint that they belong to.")],
-    variant: Annotated[
-        str | None,
-        typer.Option("--variant", help="Variant [that in SageMaker's path, or AllTraffic]."),
-    ] = None,
-    layout: Annotated[
-        Layout, typer.Option("--layout", help="An endpoint's capture, or manifests of a batch.")
-    ] = "endpoint",
-    data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="DIR|URI", help="Where a batch's objects lie now."),
-    ] = None,
+    paths: Annotated[list[str], "PATH|URI…", "Capture files: files, folders, globs, s3://…"],
+    endpoint: Annotated[str, "--endpoint", "Endpoint that they belong to."],
+    variant: Annotated[str | None, "Variant [that in SageMaker's path, or AllTraffic]."] = None,
+    layout: Annotated[Layout, "An endpoint's capture, or manifests of a batch."] = "endpoint",
+    data: Annotated[str | None, "--data DIR|URI", "Where a batch's objects lie now."] = None,
     keep_old: Annotated[
-        bool,
-        typer.Option("--older", help="Import also what retention removes within the hour."),
+        bool, "--older", "Import also what retention removes within the hour."
     ] = False,
 ) -> Answer:
     """Store SageMaker's capture files as captured records, each record once.

@@ -7,8 +7,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from driftline.app.commands import options
 from driftline.app.commands.operations import add_operations, lines_of
 from driftline.app.commands.options import Client
@@ -38,23 +36,15 @@ truth = options.Group(help="Load ground truth labels.")
 def load(
     client: Client,
     file: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH|URI…", help="JSON Lines (SageMaker's or plain), JSON, CSV, Parquet."
-        ),
+        list[str], "PATH|URI…", "JSON Lines (SageMaker's or plain), JSON, CSV, Parquet."
     ],
-    endpoint: Annotated[str, typer.Option("--endpoint", help="Endpoint that was asked.")],
-    label: Annotated[
-        str, typer.Option("--label", metavar="COL", help="Column with the true answer.")
-    ] = "label",
+    endpoint: Annotated[str, "--endpoint", "Endpoint that was asked."],
+    label: Annotated[str, "--label COL", "Column with the true answer."] = "label",
     id_column: Annotated[
-        str | None,
-        typer.Option(
-            "--id", metavar="COL", help="Column with the event id or inference id [id, …_id]."
-        ),
+        str | None, "--id COL", "Column with the event id or inference id [id, …_id]."
     ] = None,
     row_index: Annotated[
-        str, typer.Option("--row-index", metavar="COL", help="Column with the row in the request.")
+        str, "--row-index COL", "Column with the row in the request."
     ] = "row_index",
 ) -> Answer:
     """Send labels of captured rows; of several for one row the last one counts.

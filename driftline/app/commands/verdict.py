@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
 import typer
 
-from driftline.app.commands.output import harmless, show_json
-from driftline.app.commands.table import print_table, print_text
+from driftline.app.commands.output import Answer, Table, harmless, print_text
 from driftline.baseline.display import text_bars
 from driftline.errors import InputError
 from driftline.formats.location import locate
-from driftline.monitors.report.ranking import (
-    ViolatedFeature,
-    similar_features,
-    violated_features,
-)
+from driftline.monitors.report.ranking import similar_features, violated_features
 from driftline.monitors.report.report import Report
 from driftline.monitors.report.reports import Reports
 from driftline.monitors.report.side_tables import side_tables
@@ -36,6 +31,7 @@ BROKEN_SHOWN, FINDINGS_SHOWN = 20, 4
 # Lines of other tables: of segments or rules; of features, and of metrics, that nobody violated.
 SIDE_SHOWN, QUIET_SHOWN, OTHERS_SHOWN = 10, 5, 8
 INDENT, BARS = 7, 8
+BLANK = " " * INDENT
 
 
 def formats_of(given: str, *, as_json: bool, output: str | None) -> list[str]:
@@ -62,24 +58,21 @@ def show(report: Report | Reports, formats: Sequence[str], output: str | None) -
     a report that it is not of.
     """
     written = []
-    for form, name in FILES.items():
-        if output is None:
-            break
-        place = locate(output) / name
+    for form, name in FILES.items() if output is not None else ():
+        place = locate(f"{output}") / name
         if form in formats:
             place.write(_document(report, form).encode())
             written.append(place.shown)
         else:
             place.remove_file()
     spoken = next((one for one in formats if one not in FILES), None)
-    if spoken == "json":
-        show_json(report.to_dict())
-    elif spoken is None and not written:
-        typer.echo(harmless(_document(report, formats[0])), nl=False)
-    elif spoken is None:
-        typer.echo(harmless(f"{', '.join(written)}: {report.headline}"))
+    if spoken is not None:
+        value = report.to_dict() if spoken == "json" else None
+        Answer(value, _lines(report)).print(as_json=spoken == "json")
+    elif written:
+        print_text(f"{', '.join(written)}: {report.headline}")
     else:
-        _print(report)
+        typer.echo(harmless(_document(report, formats[0])), nl=False)
 
 
 def _document(report: Report | Reports, form: str) -> str:
@@ -92,75 +85,65 @@ def _document(report: Report | Reports, form: str) -> str:
     return junit(report.values(), report.refused)
 
 
-def _print(report: Report | Reports) -> None:
-    """Print a sentence, then what is violated and the numbers, what matters first."""
+def _lines(report: Report | Reports) -> Iterator[str | Table]:
+    """Return a sentence, then what is violated and the numbers, what matters first."""
     if report.decided or report.violations:  # Otherwise the error says why.
-        print_text(report.headline)
+        yield report.headline
     if isinstance(report, Report):
-        print_report(report)
+        yield from _violations(report)
+        for side in side_tables(report):
+            yield from _rows([head for head, _ in side.heads], side.rows, SIDE_SHOWN)
+        if report.metrics:
+            yield from _metrics(report.shown_metrics)
+        elif any(one.ratio is not None for one in report.results):
+            yield from _features(report)
+        yield from notes_of(report.details)
+        if report.decided and report.unjudged:
+            yield report.unjudged_text
         return
     for name, one in report.items():
-        typer.echo()
-        typer.echo(name)
-        print_text(one.headline if one.decided else one.summary)
-        _print_violations(one)
+        yield f"\n{name}"
+        yield one.headline if one.decided else one.summary
+        yield from _violations(one)
         if one.decided and one.unjudged:
-            print_text(one.unjudged_text)
+            yield one.unjudged_text
     for what, reasons in (("not judged", report.refused), ("left out", report.left_out)):
         for name, why in reasons.items():
-            print_text(f"{name} {what}: {why}")
+            yield f"{name} {what}: {why}"
 
 
-def print_report(report: Report) -> None:
-    """Print what is violated, then tables of numbers, and what is to be noted of them."""
-    _print_violations(report)
-    for side in side_tables(report):
-        _print_rows([head for head, _ in side.heads], side.rows, SIDE_SHOWN)
-    if report.metrics:
-        _print_metrics(report.shown_metrics)
-    elif any(one.ratio is not None for one in report.results):
-        _print_features(report)
-    for note in notes_of(report.details):
-        print_text(note)
-    if report.decided and report.unjudged:
-        print_text(report.unjudged_text)
-
-
-def _print_violations(report: Report) -> None:
+def _violations(report: Report) -> Iterator[str]:
+    """Describe features, each with those that are alike: how loud, what happened, checks, rows."""
     groups = similar_features(violated_features(report.violations))
     for group in groups[:BROKEN_SHOWN]:
-        _print_violated(group)
+        broken = group[0]
+        name = broken.feature if len(group) == 1 else plural(len(group), "column")
+        first = f"{broken.severity.upper():{INDENT}}{' '.join(name.split())}  "
+        for finding in broken.findings[:FINDINGS_SHOWN]:
+            rows = plural(finding.first.row_count, "row") if finding.first.row_count else ""
+            yield first + "  ".join(filter(None, (", ".join(finding.checks), rows)))
+            yield BLANK + shorten(harmless(finding.cause), CAUSE_WIDTH, placeholder=" …")
+            first = BLANK
+        if len(group) > 1:
+            yield f"{BLANK}in {', '.join(one.feature for one in group)}"
+        if len(broken.findings) > FINDINGS_SHOWN:
+            yield f"{BLANK}… and {len(broken.findings) - FINDINGS_SHOWN} more"
     if len(groups) > BROKEN_SHOWN:
         left = plural(sum(map(len, groups[BROKEN_SHOWN:])), "more feature")
-        print_text(f"… and {left}: --json or --format html", INDENT)
+        yield f"{BLANK}… and {left}: --json or --format html"
 
 
-def _print_violated(group: Sequence[ViolatedFeature]) -> None:
-    """Describe a feature, or some that are alike: how loud, what happened, checks, rows."""
-    broken = group[0]
-    name = broken.feature if len(group) == 1 else plural(len(group), "column")
-    for number, finding in enumerate(broken.findings[:FINDINGS_SHOWN]):
-        rows = plural(finding.first.row_count, "row") if finding.first.row_count else ""
-        about = "  ".join(filter(None, (", ".join(finding.checks), rows)))
-        if number:
-            print_text(about, INDENT)
-        else:
-            print_text(f"{broken.severity.upper():{INDENT}}{name}  {about}")
-        print_text(shorten(harmless(finding.cause), CAUSE_WIDTH, placeholder=" …"), INDENT)
-    if len(group) > 1:
-        print_text(f"in {', '.join(one.feature for one in group)}", INDENT)
-    if len(broken.findings) > FINDINGS_SHOWN:
-        print_text(f"… and {len(broken.findings) - FINDINGS_SHOWN} more", INDENT)
+def _rows(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], most: int, count: int = 0
+) -> Iterator[str | Table]:
+    """Return the first rows as a table, and how many more there are."""
+    yield ""
+    yield Table(heads, [dict(zip(heads, row, strict=True)) for row in rows[:most]])
+    if max(count, len(rows)) > most:
+        yield f"{max(count, len(rows)) - most:,} more with --json or --format html"
 
 
-def _print_rows(heads: Sequence[str], rows: Sequence[Sequence[str]], most: int) -> None:
-    typer.echo()
-    print_table(heads, [dict(zip(heads, row, strict=True)) for row in rows[:most]])
-    if len(rows) > most:
-        typer.echo(f"{len(rows) - most:,} more with --json or --format html")
-
-
-def _print_features(report: Report) -> None:
+def _features(report: Report) -> Iterator[str | Table]:
     """Show drift by feature: how far over the bound, and how the values lie, then and now."""
     broken = {one.feature for one in violated_features(report.violations)}
     judged = [one for one in report.ranked_results if one.ratio is not None]
@@ -179,32 +162,28 @@ def _print_features(report: Report) -> None:
         rows.append([one.feature, f"{one.ratio:.2f}", one.moved, *shares, *bars])
     if not (sys.stdout.encoding or "").lower().startswith("utf"):
         heads, rows = heads[:-2], [row[:-2] for row in rows]  # Bars would be question marks.
-    _print_rows(heads, rows, len(rows))
-    if len(report.results) > len(rows):
-        typer.echo(f"{len(report.results) - len(rows):,} more with --json or --format html")
+    yield from _rows(heads, rows, len(rows), len(report.results))
 
 
-def _print_metrics(metrics: Sequence[MetricResult]) -> None:
+def _metrics(metrics: Sequence[MetricResult]) -> Iterator[str | Table]:
     """Show each number with its interval, what was judged first; and what is noted of them."""
     ranked = sorted(metrics, key=lambda one: (not one.violated, one.bound is None))
     most = sum(one.violated or one.bound is not None for one in metrics) + OTHERS_SHOWN
-    heads = ("metric", "now", "95% interval", "reference", "bound")
     rows, notes = [], dict[str, list[str]]()
     for one in ranked:
         name = f"{one.group or one.label} {one.name}".strip()
         interval = "none" if one.unbounded else ""
         if one.low is not None and one.high is not None:
             interval = f"{one.low:.3g}…{one.high:.3g}"
-        now, reference, bound = map(_number, (one.value, one.reference, one.bound))
+        now, reference, bound = (
+            "" if value is None else f"{value:.3g}"
+            for value in (one.value, one.reference, one.bound)
+        )
         rows.append((name, now, interval, reference, bound))
         note = note_words(one.note) or one.unbounded.removeprefix(UNBOUNDED)
         if note and len(rows) <= most:
             notes.setdefault(note, []).append(name)
-    _print_rows(heads, rows, most)
+    yield from _rows(("metric", "now", "95% interval", "reference", "bound"), rows, most)
     for note, names in notes.items():
         more = f" and {len(names) - OTHERS_SHOWN:,} more" * (len(names) > OTHERS_SHOWN)
-        print_text(f"{', '.join(names[:OTHERS_SHOWN])}{more}: {note}")
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3g}"
+        yield f"{', '.join(names[:OTHERS_SHOWN])}{more}: {note}"

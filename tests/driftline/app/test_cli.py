@@ -81,8 +81,8 @@ def test_a_crash_is_never_read_as_violations() -> None:
         "sys.argv = ['driftline', '--help']",
         "sys.argv = ['driftline', 'version']; r.version = lambda: print('kept in the buffer')",
         "sys.argv = ['driftline', 'version']\n"  # By rich, which has an end of its own.
-        "from driftline.app.commands.table import print_table\n"
-        "r.version = lambda: print_table(['a'], [{'a': 'b'}])",
+        "from driftline.app.commands.output import Answer, Table\n"
+        "r.version = lambda: Answer({}, [Table(['a'], [{'a': 'b'}])]).print(as_json=False)",
     ],
 )
 def test_an_output_that_nobody_reads_ends_the_command_quietly(code: str) -> None:

@@ -5,11 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from driftline.app.commands.options import moment
+from driftline.app.commands.output import Table
 from driftline.app.commands.table import print_table
 
 
 def test_nothing_in_a_table_steers_the_terminal(capsys):
-    print_table(["id", "a\x1b[31mb"], [{"id": "c\x1b[2Jd", "a\x1b[31mb": 1}], title="e\x1b]0;f\x07")
+    print_table(
+        Table(["id", "a\x1b[31mb"], [{"id": "c\x1b[2Jd", "a\x1b[31mb": 1}], "e\x1b]0;f\x07")
+    )
 
     shown = capsys.readouterr().out
 
