@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-
 from driftline.app.commands import options
-from driftline.app.commands.files import read, read_resources
+from driftline.app.commands.files import read, read_document
 from driftline.app.commands.operations import add_operations
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer
@@ -35,42 +33,34 @@ _TYPES = {
     ".json": "application/json",
     ".parquet": "application/x-parquet",
 }
-_Split = Literal["None", "Line"]
 
 
 @job.command("create")
 def job_create(
     client: Client,
-    file: Annotated[Path, typer.Argument(help="YAML or JSON: CreateTransformJob's fields.")],
-    wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Wait until the job has ended.")
-    ] = True,
+    file: Annotated[Path, "YAML or JSON: CreateTransformJob's fields."],
+    wait: Annotated[bool, "--wait/--no-wait", "Wait until the job has ended."] = True,
 ) -> Answer:
     """Have the server score files; paths are those of the server's machine.
 
     Example: driftline job create march.yaml
     """
-    found = read_resources(file)
-    if len(found) != 1:
-        raise InputError(f"{file}: {len(found)} jobs; expected one")
-    created = client.create_transform_job(found[0])
-    return job_answer(_follow(client, created) if wait else created)
+    created = client.create_transform_job(read_document(file))
+    return _answer(_follow(client, created) if wait else created)
 
 
 @job.command("get")
 def job_get(
     client: Client,
-    name: Annotated[str, typer.Argument(help="Job; `driftline job list` names them.")],
-    follow: Annotated[
-        bool, typer.Option("--follow", help="First wait until the job has ended.")
-    ] = False,
+    name: Annotated[str, "Job; `driftline job list` names them."],
+    follow: Annotated[bool, "--follow", "First wait until the job has ended."] = False,
 ) -> Answer:
     """Show one transform job: its status, and how far it is.
 
     Example: driftline job get march --follow
     """
     found = client.transform_job(name)
-    return job_answer(_follow(client, found) if follow else found)
+    return _answer(_follow(client, found) if follow else found)
 
 
 def _follow(client: Client, found: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,63 +79,31 @@ def _follow(client: Client, found: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def job_answer(found: Mapping[str, Any]) -> Answer:
+def _answer(found: Mapping[str, Any], _asked: object = None) -> Answer:
     """Show a job; exit code 3 when it failed or was stopped."""
-    is_well = found["transform_job_status"] not in ("Failed", "Stopped")
-    return Answer(found, _lines(found), 0 if is_well else UNDECIDED)
-
-
-def _lines(found: Mapping[str, Any]) -> Iterator[str]:
-    counts = found["progress"] or {"records": 0, "files_done": 0, "files": 0}
-    yield (
-        f"{found['transform_job_status']}: {counts['records']:,} records, "
-        f"{counts['files_done']:,} of {counts['files']:,} files in "
-        f"{found['transform_output']['s3_output_path']}"
+    status, counts = found["transform_job_status"], found["progress"]
+    counts = counts or {"records": 0, "files_done": 0, "files": 0}
+    line = (
+        f"{status}: {counts['records']:,} records, {counts['files_done']:,} of "
+        f"{counts['files']:,} files in {found['transform_output']['s3_output_path']}"
     )
-    if found["failure_reason"]:
-        yield found["failure_reason"]
-
-
-def _option(flag: str, about: str) -> Any:  # noqa: ANN401 - typer's own
-    return typer.Option(flag, help=about)
-
-
-ContentType = Annotated[str | None, _option("--content-type", "Of the files [by their name].")]
-SplitType = Annotated[_Split | None, _option("--split-type", "[Line for CSV and JSON Lines].")]
-BatchStrategy = Annotated[
-    Literal["MultiRecord", "SingleRecord"], _option("--batch-strategy", "Records a request.")
-]
-MaxConcurrent = Annotated[
-    int, _option("--max-concurrent-transforms", "Processes that hold the model.")
-]
-AssembleWith = Annotated[_Split | None, _option("--assemble-with", "[as --split-type].")]
-JoinSource = Annotated[
-    Literal["Input", "None"], _option("--join-source", "Input: keep it beside the answer.")
-]
-SkipHeader = Annotated[
-    bool, typer.Option("--skip-header", help="Leave out the first record of each file.")
-]
-SignatureFile = Annotated[
-    Path | None, _option("--signature", "signature.json of a baseline: names and types.")
-]
+    shown = filter(None, [line, found["failure_reason"]])
+    return Answer(found, shown, UNDECIDED if status in ("Failed", "Stopped") else 0)
 
 
 def transform(
-    model: Annotated[str, typer.Argument(help="Model file, or a folder with one.")],
+    model: Annotated[str, "Model file, or a folder with one."],
     data: options.Data,
-    output: Annotated[str, typer.Option("-o", "--output", help="Folder or URI of the outputs.")],
-    content_type: ContentType = None,
-    accept: Annotated[str | None, _option("--accept", "Of the outputs [as the files].")] = None,
-    split_type: SplitType = None,
-    batch_strategy: BatchStrategy = "MultiRecord",
-    max_payload_in_mb: Annotated[int, _option("--max-payload-in-mb", "Of a request.")] = 6,
-    max_concurrent_transforms: MaxConcurrent = 1,
-    assemble_with: AssembleWith = None,
-    join_source: JoinSource = "None",
-    input_filter: Annotated[str, _option("--input-filter", "JSONPath: what the model gets.")] = "$",
-    output_filter: Annotated[str, _option("--output-filter", "JSONPath: what is written.")] = "$",
-    skip_header: SkipHeader = False,
-    signature: SignatureFile = None,
+    output: Annotated[str, "-o --output", "Folder or URI of the outputs."],
+    content_type: Annotated[str | None, "Of the files [by their name]."] = None,
+    accept: Annotated[str | None, "Of the outputs [as the files]."] = None,
+    join_source: Annotated[Literal["Input", "None"], "Input: keep it beside the answer."] = "None",
+    input_filter: Annotated[str, "JSONPath: what the model gets."] = "$",
+    output_filter: Annotated[str, "JSONPath: what is written."] = "$",
+    skip_header: Annotated[
+        bool, "--skip-header", "Leave out the first record of each file."
+    ] = False,
+    signature: Annotated[Path | None, "signature.json of a baseline: names and types."] = None,
     config_file: options.SettingsFile = None,
 ) -> Answer:
     """Score files by a model: one output a file, in order.
@@ -160,7 +118,7 @@ def transform(
     from driftline.validation import told
 
     kind = content_type or _type_of(data)
-    split = split_type or ("Line" if kind in ("text/csv", "application/jsonlines") else "None")
+    split = "Line" if kind in ("text/csv", "application/jsonlines") else "None"
     *places, target = [
         one if is_remote(one) else str(Path(one).absolute()) for one in (*data, output)
     ]
@@ -175,14 +133,7 @@ def transform(
             "split_type": split,
             "skip_header": skip_header,
         },
-        "transform_output": {
-            "s3_output_path": target,
-            "accept": accept,
-            "assemble_with": assemble_with or split,
-        },
-        "max_concurrent_transforms": max_concurrent_transforms,
-        "max_payload_in_mb": max_payload_in_mb,
-        "batch_strategy": batch_strategy,
+        "transform_output": {"s3_output_path": target, "accept": accept, "assemble_with": split},
         "data_processing": {
             "input_filter": input_filter,
             "output_filter": output_filter,
@@ -197,7 +148,7 @@ def transform(
     files, records = _score(job, model, options.load_settings(config_file), signature)
     done = {"transform_job_status": "Completed", "failure_reason": None}
     counts = {"files": files, "files_done": files, "records": records}
-    return job_answer({**job.model_dump(mode="json"), **done, "progress": counts})
+    return _answer({**job.model_dump(mode="json"), **done, "progress": counts})
 
 
 def _score(
@@ -233,4 +184,4 @@ def _type_of(data: Sequence[str]) -> str:
     return kind
 
 
-add_operations(job, "job", {"stop": lambda found, _: _lines(found)})
+add_operations(job, "job", {"stop": lambda found, _: _answer(found).shown})

@@ -55,7 +55,7 @@ def test_csv_is_scored_in_order_and_joined_to_what_was_sent(place, rows, model, 
 
     done = transform(
         model_file, place / "rows.csv", "-o", out, "--skip-header", "--join-source", "Input",
-        "--max-payload-in-mb", 1, "--max-concurrent-transforms", 2, "--json",
+        "--json",
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
