@@ -75,12 +75,21 @@ def replay_alarm(document: Document) -> list[Line]:
     return list(replay.replay(document, longest=_LONGEST))
 
 
-@operation("POST /alarms/preview", role="viewer")
-def preview_alarm(services: Services, connection: Connection, document: Document) -> list[Line]:
+@operation(
+    "POST /alarms/preview", role="viewer", command="alarm preview",
+    columns="time state previous reason",
+)  # fmt: skip
+def preview_alarm(
+    services: Services,
+    connection: Connection,
+    document: Annotated[dict[str, Any], Body(description="The alarm, start and end.")],
+) -> list[Line]:
     """Evaluate an alarm on what is stored for its metrics; it need not be declared.
 
     `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
-    evaluation.
+    evaluation. With `"explain": true` each says which rule decided, over what.
+
+    Example: driftline alarm preview drift.json
     """
     return list(replay.preview(connection, document, longest=_LONGEST, bands=services.bands))
 
@@ -204,17 +213,24 @@ def switch_alarm_actions(
 Id = Annotated[str, "The detector's id."]
 
 
-@operation("POST /detectors", role="admin")
+@operation("POST /detectors", role="admin", command="detector put")
 def put_detector(
     services: Services,
     connection: Connection,
     document: Annotated[dict[str, Any], Body(description="PutAnomalyDetector's fields.")],
 ) -> store.DetectorRecord:
-    """Put a detector, in PutAnomalyDetector's form; it is trained within seconds."""
+    """Put a detector, in PutAnomalyDetector's form; it is trained within seconds.
+
+    Example: driftline detector put detector.yaml
+    """
     return store.put_detector(connection, Detector.from_dict(document), services.context.now())
 
 
-@operation("GET /detectors", role="viewer", command="detector list")
+@operation(
+    "GET /detectors", role="viewer", command="detector list",
+    columns="id state=state_value metric=single_metric_anomaly_detector "
+    "math=metric_math_anomaly_detector",
+)  # fmt: skip
 def detectors(
     connection: Connection,
     page: Paging,

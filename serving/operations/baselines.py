@@ -75,9 +75,18 @@ class Compared(ShownComparison):
     after: versions.BaselineVersion
 
 
-@operation("GET /baselines/{name}/versions", role="viewer")
+@operation(
+    "GET /baselines/{name}/versions", role="viewer", command="baseline show",
+    columns="number in_use version created_at rows=row_count made_of=origin used_by=monitors.name",
+)  # fmt: skip
 def baseline_versions(services: Services, page: Latest, name: Name) -> Page[ListedVersion]:
-    """List the versions of a baseline, the newest first, with the monitors that use each."""
+    """List the versions of a baseline, the newest first, with the monitors that use each.
+
+    Monitors that follow the baseline use the one that is in use. When each came into use:
+    driftline audit --target Baseline/NAME.
+
+    Example: driftline baseline show flights
+    """
     context, after = services.context, page.after(datetime, int, str)
     with read_connection(context.engine) as connection:
         row = store.get_ready(connection, "Baseline", name)

@@ -125,7 +125,7 @@ _Id = Annotated[str, Field(min_length=1, max_length=2048)]
 _MOST_IDS = 10_000
 
 
-@operation("POST /capture/erasures", role="admin", notes_itself=True)
+@operation("POST /capture/erasures", role="admin", notes_itself=True, command="capture erase")
 def erase(
     services: Services,
     inference_ids: Annotated[
@@ -146,7 +146,14 @@ def erase(
     Or those of requests of which a stored row meets an expression (`where`, with `endpoint`).
     All rows of a request go, and files that compaction or retention left behind; judged windows
     that held them lose their documents, and asynchronous invocations their bodies and answers.
-    What was not found is no error: `unknown` counts such ids. Asking again is safe.
+    What was not found is no error: `unknown` counts such ids. Asking again is safe. Windows keep
+    their status, counts and metrics; running the monitor makes new documents.
+
+    Example: driftline capture erase --inference-id 8c1f0c52 --dry-run
+
+    Example: driftline capture erase --inference-id @ids.txt --endpoint flights
+
+    Example: driftline capture erase --endpoint credit --where "name == 'Ada Lovelace'"
     """
     context = services.context
     ids: dict[Kind, Sequence[str]] = {"inference_id": inference_ids, "event_id": event_ids}

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 from sqlalchemy import Connection
 
-from driftline.access.principal import CURRENT
+from driftline.access.principal import CURRENT, signing_name
 from driftline.baseline import store as baselines
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
@@ -76,7 +76,9 @@ Verdict = Literal["expected", "harmful", "new-normal"]
 BACKFILL_S = 10.0
 Name = Annotated[str, "The monitor's name; `driftline get monitor` lists them."]
 Again = Annotated[bool, "Run also those that were run before; unchanged rows stay as is."]
-Author = Annotated[str, Field(min_length=1, max_length=TEXT_MAX, description="Who says so.")]
+Author = Annotated[
+    str | None, Field(min_length=1, max_length=TEXT_MAX, description="Who says so; else who asks.")
+]
 
 
 @dataclass(frozen=True)
@@ -178,9 +180,15 @@ def cancel_monitor(
     )  # fmt: skip
 
 
-@operation("GET /monitors/{name}/progress", role="viewer")
+@operation(
+    "GET /monitors/{name}/progress", role="viewer", command="monitor progress",
+    columns="status window_start stage rows_read started_at start end waits_for",
+)  # fmt: skip
 def progress(services: Services, name: Name) -> Progress:
-    """List the windows that are being judged, for two seconds at least, and their logs."""
+    """List the windows that are being judged, for two seconds at least, and what waits.
+
+    Example: driftline monitor progress flights-data-quality
+    """
     context, definition = services.context, declared_monitor(services.context, name)
     with read_connection(context.engine) as connection:
         found = list_runs(connection, definition.name)
@@ -231,7 +239,7 @@ def marks(
     return page.of(found, lambda one: (one.id or 0,), lambda one: one.mark)
 
 
-@operation("POST /monitors/{name}/marks", role="operator")
+@operation("POST /monitors/{name}/marks", role="operator", command="monitor mark")
 def mark_monitor(
     services: Services,
     name: Name,
@@ -240,7 +248,6 @@ def mark_monitor(
     ],
     verdict: Annotated[Verdict, "What the finding is; docs/annotations.md."],
     reason: Annotated[str, "Why, for those who read it later."],
-    author: Annotated[str, "Who says so."],
     feature: Annotated[
         str | None, Field(max_length=TEXT_MAX, description="Of which column; else of all.")
     ] = None,
@@ -252,11 +259,15 @@ def mark_monitor(
         Time | None, Field(alias="from", description="New normal: start of the captured time.")
     ] = None,
     end: Annotated[Time | None, Field(alias="to", description="Its end; left out.")] = None,
+    author: Author = None,
 ) -> Marked:
     """Mark what a monitor found in a window as expected, harmful, or the new normal.
 
-    Of "new-normal", the feature's baseline is made of the captured time from the window's start to
-    now, or of the one that is given.
+    What is expected is listed and alarms no more. Harmful is a note for other people. Of
+    "new-normal", the feature's baseline is made of the captured time from the window's start to
+    now, or of the one that is given. The newest mark counts; all are kept.
+
+    Example: driftline monitor mark flights 2026-11-18 expected "Black Friday"
     """
     context, rows = services.context, _span(start, end)
     definition = declared_monitor(context, name)
@@ -266,26 +277,34 @@ def mark_monitor(
             "rows"
         )
     mark = Annotation(
-        definition.name, judged_window(context.engine, definition, window), verdict, reason, author,
-        context.now(), feature=feature, check=check, until=until, rows=rows,
+        definition.name, judged_window(context.engine, definition, window), verdict, reason,
+        author or signing_name(), context.now(), feature=feature, check=check, until=until,
+        rows=rows,
     )  # fmt: skip
     use = partial(use_version, now=context.now())
     return annotating.mark_window(services.job(definition, mark.window), mark, use)
 
 
-@operation("POST /monitors/{name}/marks/{identity}/withdraw", role="operator")
+@operation(
+    "POST /monitors/{name}/marks/{identity}/withdraw", role="operator", command="monitor unmark"
+)
 def withdraw_mark(
     services: Services,
     name: Name,
     identity: Annotated[int, Path(ge=0, le=ID_MAX, description="The mark's id.")],
-    author: Author,
+    author: Author = None,
 ) -> Marked:
-    """Take a mark back; a version of the baseline that it made goes out of use with it."""
+    """Take a mark back; a version of the baseline that it made goes out of use with it.
+
+    It stays in the list.
+
+    Example: driftline monitor unmark flights-data-quality 3
+    """
     context, definition = services.context, declared_monitor(services.context, name)
     with read_connection(context.engine) as connection:
         mark = get_annotation(connection, definition.name, identity)
     job, use = services.job(definition, mark.window), partial(use_version, now=context.now())
-    return annotating.withdraw_mark(job, mark, use, author=author)
+    return annotating.withdraw_mark(job, mark, use, author=author or signing_name())
 
 
 def _run_some(job: Job, windows: Sequence[Window]) -> list[Execution]:
@@ -332,7 +351,11 @@ class Rows:
     rows: Sequence[Mapping[str, Any]]
 
 
-@operation("GET /monitors/{name}/executions", role="viewer")
+@operation(
+    "GET /monitors/{name}/executions", role="viewer", command="monitor executions",
+    columns="window=window_start status rows=row_count violations=violation_count execution=id "
+    "cause reason=failure_reason",
+)  # fmt: skip
 def executions(
     connection: Connection,
     page: Latest,
@@ -341,7 +364,10 @@ def executions(
     start: Start = None,
     end: End = None,
 ) -> Page[EndedExecution]:
-    """List the executions of a monitor, newest window first; windows that begin in a span."""
+    """List the executions of a monitor, newest window first; windows that begin in a span.
+
+    Example: driftline monitor executions flights-data-quality --limit 5
+    """
     found = list_executions(
         connection, known_monitor(connection, name), statuses=status, start=start, end=end,
         after=page.after(datetime, datetime, str), limit=page.count,
@@ -357,9 +383,14 @@ def execution(connection: Connection, execution_id: ExecutionId) -> DescribedExe
     return DescribedExecution.of(found, inputs=inputs, sagemaker=as_summary(found))
 
 
-@operation("GET /executions/{execution_id}/log", role="viewer")
+@operation(
+    "GET /executions/{execution_id}/log", role="viewer", command="monitor log", columns="at text"
+)
 def execution_log(connection: Connection, execution_id: ExecutionId) -> list[RunLine]:
-    """Return the log of an execution: its stages and counts, never values of rows."""
+    """Show the log of an execution: its stages and counts, never values of rows.
+
+    Example: driftline monitor log 6f1c2a9e-58ab-5b1a-9d3e-0c6e1b8b7f10
+    """
     found = log_of(connection, get_execution(connection, execution_id).id)
     return [RunLine(datetime.fromisoformat(one["at"]), one["text"]) for one in found]
 

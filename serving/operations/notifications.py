@@ -42,9 +42,15 @@ class SilenceEffect:
     mutes_until: datetime | None
 
 
-@operation("POST /channels/{name}/test", role="operator")
+@operation("POST /channels/{name}/test", role="operator", command="channel test")
 async def test_channel(services: Services, name: Channel) -> SendResult:
-    """Send one message of type webhook.test now, and return what the receiver answered."""
+    """Send one message of type webhook.test now, and show what the receiver answered.
+
+    The command ends with 3 when it was not taken, with 4 when the receiver did not answer. A
+    channel that is disabled is tried, too; alarms do not use it.
+
+    Example: driftline channel test pager
+    """
     context = services.context
     networks = tuple(context.settings.notify.allow_networks)
     return await try_channel(

@@ -42,7 +42,7 @@ class OperationCalls(ServerCalls):
         """Evaluate an alarm on what is stored for its metrics; it need not be declared.
         
         `{"alarm": PutMetricAlarm's fields, "start", "end", "step_s"}`; one item for each
-        evaluation.
+        evaluation. With `"explain": true` each says which rule decided, over what.
         """
 
     def alarms(self, *, kind: Literal['metric', 'composite'] | None = ..., state: Literal['OK', 'ALARM', 'INSUFFICIENT_DATA'] | None = ..., prefix: str = ..., channel: str | None = ..., tag: Sequence[str] = ..., parents_of: str | None = ..., children_of: str | None = ..., limit: int | None = ...) -> list[Json]:
@@ -80,7 +80,11 @@ class OperationCalls(ServerCalls):
         """Delete a detector; an alarm that needs it has it made again."""
 
     def baseline_versions(self, name: str, *, limit: int | None = ...) -> list[Json]:
-        """List the versions of a baseline, the newest first, with the monitors that use each."""
+        """List the versions of a baseline, the newest first, with the monitors that use each.
+        
+        Monitors that follow the baseline use the one that is in use. When each came into use:
+        driftline audit --target Baseline/NAME.
+        """
 
     def make_baseline_version(self, name: str, start: datetime, end: datetime, *, endpoint: str | None = ..., monitor: str | None = ..., labels: bool = ..., promote: bool = ...) -> Json:
         """Make a version of a baseline of captured rows.
@@ -131,7 +135,8 @@ class OperationCalls(ServerCalls):
         Or those of requests of which a stored row meets an expression (`where`, with `endpoint`).
         All rows of a request go, and files that compaction or retention left behind; judged windows
         that held them lose their documents, and asynchronous invocations their bodies and answers.
-        What was not found is no error: `unknown` counts such ids. Asking again is safe.
+        What was not found is no error: `unknown` counts such ids. Asking again is safe. Windows keep
+        their status, counts and metrics; running the monitor makes new documents.
         """
 
     def import_facts(self, name: str) -> Json:
@@ -200,7 +205,7 @@ class OperationCalls(ServerCalls):
         """
 
     def progress(self, name: str) -> Json:
-        """List the windows that are being judged, for two seconds at least, and their logs."""
+        """List the windows that are being judged, for two seconds at least, and what waits."""
 
     def backtest_monitor(self, name: str, start: datetime, end: datetime, *, window: str | None = ..., tolerance: float | None = ...) -> Json:
         """Judge a captured period as the monitor would have done; nothing is recorded."""
@@ -208,15 +213,19 @@ class OperationCalls(ServerCalls):
     def marks(self, name: str, *, verdict: Literal['expected', 'harmful', 'new-normal'] | None = ..., limit: int | None = ...) -> list[Json]:
         """List what was said of a monitor's findings, the newest first."""
 
-    def mark_monitor(self, name: str, window: str, verdict: Literal['expected', 'harmful', 'new-normal'], reason: str, author: str, *, feature: str | None = ..., check: str | None = ..., until: datetime | None = ..., start: datetime | None = ..., end: datetime | None = ...) -> Json:
+    def mark_monitor(self, name: str, window: str, verdict: Literal['expected', 'harmful', 'new-normal'], reason: str, *, feature: str | None = ..., check: str | None = ..., until: datetime | None = ..., start: datetime | None = ..., end: datetime | None = ..., author: str | None = ...) -> Json:
         """Mark what a monitor found in a window as expected, harmful, or the new normal.
         
-        Of "new-normal", the feature's baseline is made of the captured time from the window's start to
-        now, or of the one that is given.
+        What is expected is listed and alarms no more. Harmful is a note for other people. Of
+        "new-normal", the feature's baseline is made of the captured time from the window's start to
+        now, or of the one that is given. The newest mark counts; all are kept.
         """
 
-    def withdraw_mark(self, name: str, identity: int, author: str) -> Json:
-        """Take a mark back; a version of the baseline that it made goes out of use with it."""
+    def withdraw_mark(self, name: str, identity: int, *, author: str | None = ...) -> Json:
+        """Take a mark back; a version of the baseline that it made goes out of use with it.
+        
+        It stays in the list.
+        """
 
     def executions(self, name: str, *, status: Sequence[Literal['Completed', 'CompletedWithViolations', 'InsufficientData', 'NoData', 'Stopped', 'Failed']] = ..., start: datetime | None = ..., end: datetime | None = ..., limit: int | None = ...) -> list[Json]:
         """List the executions of a monitor, newest window first; windows that begin in a span."""
@@ -225,7 +234,7 @@ class OperationCalls(ServerCalls):
         """Return one execution, what it read, and what boto3 says of one."""
 
     def execution_log(self, execution_id: str) -> list[Json]:
-        """Return the log of an execution: its stages and counts, never values of rows."""
+        """Show the log of an execution: its stages and counts, never values of rows."""
 
     def report(self, execution_id: str) -> Json:
         """Return the report of an execution, as it was written: violations, features, segments."""
@@ -234,7 +243,11 @@ class OperationCalls(ServerCalls):
         """Return the first rows behind a violation, the offending column in front."""
 
     def test_channel(self, name: str) -> Json:
-        """Send one message of type webhook.test now, and return what the receiver answered."""
+        """Send one message of type webhook.test now, and show what the receiver answered.
+        
+        The command ends with 3 when it was not taken, with 4 when the receiver did not answer. A
+        channel that is disabled is tried, too; alarms do not use it.
+        """
 
     def enable_channel(self, name: str) -> Json:
         """Switch a channel on again that a receiver's 410 Gone switched off."""

@@ -9,9 +9,9 @@ import typer
 
 from driftline.access.changes import changed_fields
 from driftline.app.commands import options
-from driftline.app.commands.operations import add_operations, command_named, lines_of, text_of
+from driftline.app.commands.operations import add_operations, command_named, lines_of
 from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer, Table
+from driftline.app.commands.output import Answer, Table, harmless
 
 if TYPE_CHECKING:
     from driftline.access.principal import Role
@@ -22,21 +22,14 @@ token = options.Group(help="Make, list and revoke tokens.")
 @token.command("create")
 def token_create(
     client: Client,
-    name: Annotated[str, typer.Argument(help="Letters, digits, _ . @ and -; never used before.")],
+    name: Annotated[str, "Letters, digits, _ . @ and -; never used before."],
     role: Annotated[
-        list[str],
-        typer.Option(
-            "--role", help="viewer, analyst, operator, admin, invoke or ingest; repeatable."
-        ),
+        list[str], "--role", "viewer, analyst, operator, admin, invoke or ingest; repeatable."
     ],
     endpoint: Annotated[
-        list[str] | None,
-        typer.Option("--endpoint", metavar="NAME", help="For this endpoint only; repeatable."),
+        list[str] | None, "--endpoint NAME", "For this endpoint only; repeatable."
     ] = None,
-    expires: Annotated[
-        str | None,
-        typer.Option("--expires", metavar="90d", help="Time, or hours, days, weeks from now."),
-    ] = None,
+    expires: Annotated[str | None, "--expires 90d", "Time, or hours, days, weeks from now."] = None,
 ) -> Answer:
     """Make a token and print its secret, which nobody can show again.
 
@@ -47,16 +40,8 @@ def token_create(
     end = None if expires is None else options.later(expires, "--expires")
     roles = cast("list[Role]", role)  # The server refuses other words.
     found = client.create_token(name, roles, endpoints=endpoint, expires_at=end)
-    where = ", ".join(found["endpoints"] or ()) or "all endpoints"
-    declared = {one["name"] for one in client.list("Endpoint")} if endpoint else set()
-    for one in endpoint or ():  # An app that is captured may come before its declaration.
-        if one not in declared:
-            typer.echo(f'endpoint "{one}" is not declared yet', err=True)
-    until = text_of(found["expires_at"]) or "revoked"
-    typer.echo(
-        f'token "{name}": {", ".join(found["roles"])}; {where}; until {until}; shown this once',
-        err=True,
-    )
+    told = lines_of({key: value for key, value in found.items() if key != "token"})
+    typer.echo(harmless("; ".join([*map(str, told), "shown this once"])), err=True)
     return Answer(found, [found["token"]])
 
 
@@ -70,15 +55,6 @@ def _audited(entries: Sequence[Mapping[str, Any]], _asked: object) -> Iterable[s
     return lines_of(rows, "at who what status")
 
 
-add_operations(
-    token,
-    "token",
-    {
-        "revoke": lambda _, asked: [
-            f'token "{asked["name"]}" is revoked; servers refuse it within 10 s'
-        ],
-        "end-sessions": lambda _, asked: [f'"{asked["subject"]}" is logged out within 10 s'],
-    },
-)
+add_operations(token, "token")
 audit = command_named("audit", _audited)
 whoami = command_named("whoami")

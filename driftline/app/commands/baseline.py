@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from typer.core import TyperGroup
 
 from driftline.app.commands import documents, options
-from driftline.app.commands.operations import add_operations, lines_of, text_of
-from driftline.app.commands.options import Client
-from driftline.app.commands.output import Answer
+from driftline.app.commands.operations import add_operations, lines_of
+from driftline.app.commands.output import Answer, Table
 from driftline.app.exit_codes import UNDECIDED
-
-NAME = Annotated[str, typer.Argument(help="Baseline; `driftline get baseline` lists them.")]
-LEVELS_SHOWN = 5
 
 
 class DataOrCommand(TyperGroup):
@@ -40,84 +35,20 @@ baseline = options.Group(
 baseline.command("fit")(documents.baseline)
 
 
-@baseline.command("show")
-def show_versions(client: Client, name: NAME, limit: options.Limit = 100) -> Answer:
-    """Show the versions of a baseline, and the monitors that use each.
-
-    When each came into use: driftline audit --target Baseline/NAME.
-
-    Example: driftline baseline show flights
-    """
-    versions = client.baseline_versions(name, limit=limit)
-    rows = [
-        {
-            **one,
-            "number": f"{one['number']}{' *' * one['in_use']}",
-            "made_of": _origin(one["origin"]),
-            "used_by": ", ".join(
-                user["name"] + " (pinned)" * user["pinned"] for user in one["monitors"]
-            ),
-        }
-        for one in versions
-    ]
-    shown = [
-        *lines_of(rows, "number version created_at rows=row_count made_of used_by"),
-        "* in use by monitors that follow the baseline",
-    ]
-    return Answer({"versions": versions}, shown)
-
-
-def _origin(origin: Mapping[str, Any]) -> str:
-    """Write what a version was made of, for people."""
-    if "from" not in origin:
-        data = origin.get("data", "")
-        return data if isinstance(data, str) else ", ".join(data)
-    rows = origin.get("endpoint") or origin["source"]
-    columns = f" ({', '.join(origin['columns'])})" if "columns" in origin else ""
-    labels = f", those of {origin['rows_read']:,} rows with a label" if "labels" in origin else ""
-    span = f"{text_of(origin['from'])} to {text_of(origin['to'])}"
-    return f"{rows}, {span}{columns}{labels}"
-
-
-def _created(made: Mapping[str, Any], _asked: object) -> Iterator[str]:
-    line = f"baseline {made['baseline']}: version {made['number']} of {made['row_count']:,} rows"
-    hint = f"; to use it: driftline baseline promote {made['baseline']} {made['number']}"
-    yield line + hint * (not made["promoted"])
-
-
-def _promoted(found: Mapping[str, Any], _asked: object) -> Iterator[str]:
-    named = f"baseline {found['baseline']}: version {found['version']}"
-    if found["version"] == found["before"]:
-        yield f"{named} was in use already"
-    else:
-        yield f"{named}, used by {', '.join(found['monitors']) or 'no monitor'}"
-
-
 def _compared(found: Mapping[str, Any], _asked: object) -> Answer:
+    """Exit code 1 where something changed, 3 where nothing could be compared."""
     code = (1 if found["changed"] else 0) if found["decided"] else UNDECIDED
     return Answer(found, _comparison(found), code)
 
 
-def _comparison(found: Mapping[str, Any]) -> Iterator[str]:
-    """Write what changed, for people."""
-    before, after = found["before"], found["after"]
-    yield (
-        f"{found['baseline']}, version {before['number']} ({before['version']}) to "
-        f"{after['number']} ({after['version']}): {found['summary']}"
-    )
-    for one in found["columns"]:
-        told = [*one["changes"]]
-        for key, word in (("new_levels", "new"), ("gone_levels", "gone")):
-            if levels := one[key]:
-                more = ", …" * (len(levels) > LEVELS_SHOWN)
-                told.append(f"{word}: {', '.join(levels[:LEVELS_SHOWN])}{more}")
-        if told := [*told, *one["constraints"]]:
-            size = f" ({one['change']})" if one["change"] else ""
-            yield f"  {one['feature']}{size}: {'; '.join(told)}"
-    if found["new_columns"]:
-        yield f"  new columns: {', '.join(found['new_columns'])}"
+def _comparison(found: Mapping[str, Any]) -> Iterator[str | Table]:
+    versions = (found[side]["version"] for side in ("before", "after"))
+    yield f"{found['baseline']}, {' to '.join(versions)}: {found['summary']}"
+    parts = ("changes", "new_levels", "gone_levels", "constraints")
+    if changed := [one for one in found["columns"] if any(one[part] for part in parts)]:
+        columns = "feature size=change changes new=new_levels gone=gone_levels constraints"
+        yield from lines_of(changed, columns)
+    yield from lines_of({"new columns": found["new_columns"]})
 
 
-add_operations(
-    baseline, "baseline", {"create": _created, "promote": _promoted, "compare": _compared}
-)
+add_operations(baseline, "baseline", {"compare": _compared})

@@ -45,31 +45,34 @@ def read(file: Path | str) -> bytes:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def read_json(file: Path | str) -> dict[str, Any]:
-    """Read a JSON object."""
+def read_lines(file: Path | str) -> list[str]:
+    """Read the lines of a text file that hold anything."""
+    lines = _text(file).removeprefix("\ufeff").split("\n")
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_document(file: Path | str) -> dict[str, Any]:
+    """Read the one object of a YAML or JSON file."""
+    found = read_resources(file)
+    if len(found) != 1:
+        raise InputError(f"{file}: {len(found)} documents; expected one")
+    return found[0]
+
+
+def _text(file: Path | str) -> str:
     try:
-        found = json.loads(read(file))
-    except (RecursionError, ValueError) as error:
-        raise InputError(f"{file}: no JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{file}: expected a JSON object")
-    require_unicode(found, str(file))
-    return found
-
-
-def read_resources(file: Path) -> list[dict[str, Any]]:
-    """Read the resources of a YAML or JSON file: one, a list, or several documents."""
-    import yaml
-
-    try:
-        text = read(file).decode()
+        return read(file).decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not UTF-8; expected YAML or JSON") from error
+        raise InputError(f"{file}: not UTF-8; expected a text file") from error
+
+
+def read_resources(file: Path | str) -> list[dict[str, Any]]:
+    """Read the objects of a YAML or JSON file: one, a list, or several documents."""
+    text = _text(file)
     try:
-        documents = [entry for entry in yaml.load_all(text, _plain_loader()) if entry]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = _unquoted(text) or syntax_fault(error, text)
-        raise InputError(f"{file}: no YAML or JSON of resources: {reason}") from error
+        documents = [json.loads(text)]  # Ten times as fast.
+    except (ValueError, RecursionError):
+        documents = _yaml_documents(file, text)
     found = [one for entry in documents for one in (entry if isinstance(entry, list) else [entry])]
     for one in found:
         if not isinstance(one, dict):
@@ -78,6 +81,16 @@ def read_resources(file: Path) -> list[dict[str, Any]]:
     if not found:
         raise InputError(f"{file}: holds no resource; expected kind, name and spec")
     return found
+
+
+def _yaml_documents(file: Path | str, text: str) -> list[Any]:
+    import yaml
+
+    try:
+        return [entry for entry in yaml.load_all(text, _plain_loader()) if entry]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = _unquoted(text) or syntax_fault(error, text)
+        raise InputError(f"{file}: no YAML or JSON of resources: {reason}") from error
 
 
 def _unquoted(text: str) -> str:

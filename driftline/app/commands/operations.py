@@ -1,7 +1,8 @@
 """Commands that ask a server one operation: made of the table of operations.
 
-Needed parameters are arguments, save for times; others are options. A list is printed as a table of
-the operation's columns, an object as lines; where people need more, a command names what prints its
+Needed parameters are arguments, save for times; others are options. A document is read from a file,
+and so are values of a list that are written @FILE, a line each. A list is printed as a table of the
+operation's columns, an object as lines; where people need more, a command names what prints its
 answer.
 """
 
@@ -13,10 +14,9 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-import typer
-
 from driftline.app.client.operation_table import Row, operations
 from driftline.app.commands import options
+from driftline.app.commands.files import read_document, read_lines
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer, Table
 
@@ -24,6 +24,7 @@ from driftline.app.commands.output import Answer, Table
 Shown = Callable[[Any, Mapping[str, Any]], Answer | Iterable[str | Table]]
 _TYPES: Mapping[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "time": str}
 _LISTED = ("list", "pairs")
+_HINTS = {"pairs": "KEY=VALUE", "time": "TIME", "day": "DAY", "list": "TEXT"}
 
 
 def add_operations(
@@ -64,22 +65,29 @@ def command_of(row: Row, shown: Shown | None = None) -> Callable[..., Answer]:
 
 
 def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
+    """Return the type of a parameter, its option where it is one, and its help."""
     kind: Any = _TYPES.get(one["kind"], str)
-    if choices := one.get("choices"):
-        kind = Literal[tuple(choices)]
     if one["kind"] in _LISTED:
-        kind = list[kind]
+        kind = list[str]
+    elif choices := one.get("choices"):
+        kind = Literal[tuple(choices)]
+    if one["in"] == "document":
+        return Annotated[str, "[FILE]", f"YAML or JSON: {one['about']}"]
     if "default" not in one and one["kind"] != "time":
-        return Annotated[kind, typer.Argument(help=one["about"])]
-    flag = "--" + one.get("alias", one["name"]).replace("_", "-")
-    flag += f"/--no{flag[1:]}" if one["kind"] == "bool" and one["default"] else ""
-    hint = {"pairs": "KEY=VALUE", "time": "TIME", "day": "DAY", "list": "TEXT"}.get(one["kind"])
-    least = 1 if one["name"] == "limit" else None
-    option = typer.Option(
-        flag, min=least, help=one["about"], metavar=hint, show_default=one["kind"] == "int"
-    )
+        return Annotated[kind, one["about"]]
+    if one["name"] == "limit":
+        return options.Limit if one["default"] else options.Limit | None
     is_open = "default" in one and one["kind"] != "bool"
-    return Annotated[kind | None if is_open else kind, option]
+    option = f"{_flag(one)} {_HINTS.get(one['kind'], '')}"
+    return Annotated[kind | None if is_open else kind, option, one["about"]]
+
+
+def _flag(one: Row) -> str:
+    """Return the option of a parameter: of each value of a list, or to leave a default."""
+    name = one.get("alias", one["name"]).replace("_", "-")
+    if one["kind"] == "list" and name.endswith("s") and not name.endswith("us"):
+        return f"--{name[:-1]}"
+    return f"--{name}/--no-{name}" if one["kind"] == "bool" and one["default"] else f"--{name}"
 
 
 def _default(one: Row) -> object:
@@ -92,11 +100,15 @@ def _value(one: Row, given: Any) -> Any:  # noqa: ANN401 - as declared
     """Return what is sent for what was typed."""
     if given is None:
         return one.get("default")
+    if one["in"] == "document":
+        return read_document(given)
     if one["kind"] == "time":
-        name = "--" + one.get("alias", one["name"])
-        return options.moment(given, name, end=datetime.now(UTC))
+        return options.moment(given, _flag(one), end=datetime.now(UTC))
     if one["kind"] == "pairs":
-        return options.pairs(given, "--" + one["name"], "KEY")
+        return options.pairs(given, _flag(one), "KEY")
+    if one["kind"] == "list":
+        files = ([text] if text[:1] != "@" else read_lines(text[1:]) for text in given)
+        return [text for texts in files for text in texts]
     return given
 
 
@@ -106,9 +118,11 @@ def lines_of(found: Any, columns: str = "", title: str = "") -> Iterable[str | T
         yield _table(found, columns, title)
         return
     for key, value in found.items():
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        if isinstance(value, Mapping) and any(isinstance(one, Mapping) for one in value.values()):
+            yield _table([{"name": name, **one} for name, one in value.items()], "", key)
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             yield _table(value, columns, key)
-        elif value not in (None, "", [], {}):
+        elif value not in (None, "", [], (), {}):
             yield f"{key}: {text_of(value)}"
 
 
@@ -116,16 +130,21 @@ def _table(items: Sequence[Mapping[str, Any]], named: str, title: str) -> Table:
     """Return the named columns of items, or all fields, without those that no item has."""
     names = named.split() or (items[0] if items else ())
     columns = dict(one.partition("=")[::2] for one in names)
-    rows = [{name: _cell(one, path or name) for name, path in columns.items()} for one in items]
+    rows = [
+        {name: text_of(_field(one, path or name)) for name, path in columns.items()}
+        for one in items
+    ]
     told = [name for name in columns if any(row[name] not in (None, "") for row in rows)]
     return Table(told or [*columns], rows, title=title)
 
 
-def _cell(item: Mapping[str, Any], path: str) -> object:
-    found: Any = item
-    for step in path.split("."):
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return text_of(found)
+def _field(item: Any, path: str) -> Any:  # noqa: ANN401 - JSON
+    """Return what a path such as ``status.reason`` leads to; in a list, of each."""
+    first, _, rest = path.partition(".")
+    if isinstance(item, list):
+        return [_field(one, path) for one in item]
+    found = item.get(first) if isinstance(item, Mapping) else None
+    return _field(found, rest) if rest else found
 
 
 def text_of(value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -28,7 +28,7 @@ from tests.servers.ports import free_port
 COMMANDS = """
 invoke flights FILE
 get monitor
-monitor executions daily --follow
+monitor executions daily
 monitor backfill daily --from 2026-01-01 --to 2026-02-01
 alarm list
 channel test pager
