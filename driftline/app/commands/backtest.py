@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from driftline.app.commands import options
-from driftline.app.commands.files import read_resources
 from driftline.app.commands.monitor import monitor
 from driftline.app.commands.operations import text_of
 from driftline.app.commands.options import Client, moment
@@ -17,7 +15,6 @@ from driftline.app.progress import progress
 from driftline.errors import InputError
 from driftline.roles import Roles
 
-RESOURCE_FILES = (".yaml", ".yml", ".json")
 DEFAULT_WINDOW = "1d"
 _ALARMS_SHOWN = 20
 # What is told beside the alarms.
@@ -30,7 +27,7 @@ _TOLD = {
 }
 
 
-Name = Annotated[str | None, "[NAME|FILE.yaml]", "Monitor, or a file that declares one."]
+Name = Annotated[str | None, "[NAME]", "Monitor; with --data its timetable and budget count."]
 Start = Annotated[str | None, "--from", "First moment that is judged, RFC 3339."]
 End = Annotated[str | None, "--to", "End of the period (exclusive)."]
 Data = Annotated[list[str] | None, "--data PATH", "Your own file in place of captured rows."]
@@ -69,7 +66,7 @@ def backtest(
     if data:
         until = moment(reference_until, "--reference-until")
         found = _of_file(name, data, baseline, until, span, roles, asked, client)
-    elif name is None or name.endswith(RESOURCE_FILES) or baseline or reference_until:
+    elif name is None or baseline or reference_until:
         raise InputError(
             "monitor backtest: expected the name of an applied monitor with --from and --to, or "
             "--data with --timestamp and --baseline or --reference-until"
@@ -133,11 +130,9 @@ def _of_file(
     from driftline.monitors.backtest.options import BacktestOptions
     from driftline.monitors.backtest.spans import spans_of
 
-    spec = {} if name is None else _spec(name, client)
+    spec = {} if name is None else client.get("Monitor", name)["spec"]
     if spec.get("kind", "data-quality") != "data-quality" or spec.get("compat"):
-        raise InputError(
-            f'monitor "{spec["name"]}": a backtest replays kind "data-quality" without compat'
-        )
+        raise InputError(f'monitor "{name}": a backtest replays kind "data-quality" without compat')
     options.open_places(*data, baseline, config_file=client.config_file)
     window = asked["window"] or spec.get("schedule") or DEFAULT_WINDOW
     with progress("reading") as advance:
@@ -154,20 +149,6 @@ def _of_file(
                 tolerance=asked["tolerance"],
                 progress=advance,
             ),
-            monitor=spec.get("name", ""),
+            monitor=name or "",
         )
     return found.as_dict()
-
-
-def _spec(name: str, client: Client) -> dict[str, Any]:
-    """Return timetable and budget of a monitor: of a file's only one, or of an applied one."""
-    if not name.endswith(RESOURCE_FILES):
-        return {**client.get("Monitor", name)["spec"], "name": name}
-    # Heavy; what a file says is checked here as the server would check it.
-    from driftline.serving.resources.resources import parse_resources
-
-    monitors = [one for one in read_resources(Path(name)) if one.get("kind") == "Monitor"]
-    if len(monitors) != 1:
-        raise InputError(f"{name}: {len(monitors)} resources of kind Monitor; expected one")
-    (resource,) = parse_resources(monitors)
-    return {**resource.spec.model_dump(), "name": resource.name}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,6 @@ from driftline.app.commands import options
 from driftline.app.logs import configure_logging
 from driftline.errors import InputError
 from driftline.loopback import require_loopback
-from driftline.storage import is_remote
 
 if TYPE_CHECKING:
     from driftline.settings.settings import Settings
@@ -76,9 +74,6 @@ def _watch(found: Settings, roles: list[str]) -> None:
             _tell(f"{'dashboard':<9} {found.dashboard_url}")
             _tell_login(found)
         _tell("ready; Ctrl-C ends it")
-        if is_remote(found.root) and roles != ["sidecar"]:
-            # Beside the watch: a bucket that does not answer is waited for.
-            threading.Thread(target=_tell_of_storage, args=(found,), name="storage").start()
     except BaseException:
         supervisor.stop()
         raise
@@ -236,18 +231,3 @@ def _tell_login(found: Settings) -> None:
         secret = found.token_file.read_text(encoding="ascii").strip()
         line = f"{found.dashboard_url}/login#token={secret}"
     _tell(f"{'log in':<9} {line}")
-
-
-def _tell_of_storage(found: Settings) -> None:
-    """Print why the bucket cannot be used, if so; whoever needs it tries again by itself."""
-    # Imported here because it pulls in more than a start needs.
-    from driftline.app.doctor import examine_store
-    from driftline.storage import use_options
-
-    use_options(found.storage.options)
-    store = examine_store(found.root)
-    if store.verdict != "ok":
-        _tell(
-            f"{'storage':<9} {store.found}; {store.mend}; until then what is captured waits in "
-            "the spool"
-        )

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,15 +11,6 @@ from typer.testing import CliRunner, Result
 from driftline.app.cli import build
 
 UNTIL = "2024-02-01"
-MONITOR = """
-kind: Monitor
-name: shops
-spec:
-  endpoint: shops
-  baseline: shops
-  schedule: cron(0 0/12 ? * * *)
-  false_alarms_per_year: 2
-"""
 
 
 @pytest.fixture(scope="module")
@@ -78,15 +66,3 @@ def test_windows_of_which_none_could_be_judged_are_no_pass(data: str) -> None:
     assert (result.exit_code, held.exit_code) == (3, 3)
     assert "no window could be judged" in result.stdout
     assert "would have alarmed" not in result.stdout
-
-
-def test_a_declared_monitor_gives_timetable_and_budget(data: str, tmp_path: Path) -> None:
-    file = tmp_path / "shops.yaml"
-    file.write_text(MONITOR)
-
-    found = json.loads(asked(data, str(file), "--json").stdout)
-
-    assert found["monitor"] == "shops"
-    assert found["window"] == "cron(0 0/12 ? * * *)"
-    assert found["false_alarms_per_year"] == 2
-    assert found["window_count"] == 18
