@@ -10,11 +10,10 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import select
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -24,7 +23,6 @@ from driftline.app.commands.options import Group
 from driftline.app.commands.output import harmless
 from driftline.app.exit_codes import INPUT, exit_code, last_words
 from driftline.ending import ending_at_once
-from driftline.errors import DriftlineError
 
 # Each command's files are imported only when it is asked for, and its work only when that begins:
 # nobody waits for Arrow to read a help page. The first file defines the command; the others add
@@ -173,25 +171,9 @@ def _while_read() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError as error:
-        closed = _unread((sys.stdout, sys.stderr))
-        if not closed:
-            raise DriftlineError(f"a pipe to another process broke ({error})") from error
         # The interpreter flushes at its end, and would complain.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        for number in closed:
-            os.dup2(nowhere, number)
-        os.close(nowhere)
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                os.dup2(nowhere, stream.fileno())
         raise typer.Exit(UNREAD) from error
-
-
-def _unread(streams: Sequence[TextIO | None]) -> list[int]:
-    """Return the descriptors of those that nobody reads any more."""
-    poll = select.poll()
-    for stream in streams:
-        if stream is None:
-            continue
-        try:
-            poll.register(stream.fileno(), 0)
-        except (io.UnsupportedOperation, ValueError):
-            continue  # No file at all, or closed by us.
-    return [number for number, _ in poll.poll(0)]

@@ -41,18 +41,15 @@ def progress(
 
             yield move
         return
-    last, now, said = time.monotonic(), "", ""
+    last = time.monotonic()
 
     def line(done: int, total: int | None) -> None:
-        nonlocal last, now, said
-        now = _told(done, total, unit)
+        nonlocal last
         if time.monotonic() - last >= LINE_EVERY_S:
-            last, said = time.monotonic(), now
-            shown.print(f"{title}: {now}", highlight=False)
+            last = time.monotonic()
+            shown.print(f"{title}: {_told(done, total, unit)}", highlight=False)
 
     yield line
-    if said and said != now:  # Else the last line is of somewhere on the way.
-        shown.print(f"{title}: {now}", highlight=False)
 
 
 def _told(done: int, total: int | None, unit: str) -> str:
