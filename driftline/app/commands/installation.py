@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -147,10 +147,7 @@ def backup(
     found = options.load_process_settings(config_file)
     with progress("copying", unit="files") as advance:
         made = back_up(found, folder, advance)
-    lines = [f"{_size(made)} as of {made.moment} in {folder}"]
-    if not made.has_database:
-        lines.append("the database is not in it: pg_dump before this copy")
-    return Answer(_shown(made), lines)
+    return _copied(made, folder)
 
 
 def restore(
@@ -170,19 +167,11 @@ def restore(
     found = options.load_process_settings(config_file)
     with progress("copying", unit="files") as advance:
         made = put_back(found, folder, advance)
-    lines = [
-        f"{_size(made)} as of {made.moment} in {found.local_dir}",
-        "next: driftline up, then driftline doctor",
-    ]
-    return Answer(_shown(made), lines)
+    return _copied(made, found.local_dir)
 
 
-def _size(made: Manifest) -> str:
-    return f"{len(made.files):,} files, {made.size_bytes:,} bytes"
-
-
-def _shown(made: Manifest) -> dict[str, Any]:
-    return {
+def _copied(made: Manifest, folder: Path) -> Answer:
+    value = {
         "moment": made.moment,
         "driftline": made.driftline,
         "database": made.has_database,
@@ -190,3 +179,4 @@ def _shown(made: Manifest) -> dict[str, Any]:
         "files": len(made.files),
         "bytes": made.size_bytes,
     }
+    return Answer(value, lines_of({"in": str(folder), **value}))

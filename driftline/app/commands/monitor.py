@@ -29,7 +29,9 @@ def _window(one: Mapping[str, Any]) -> str:
 
 
 def _ran(found: Mapping[str, Any], _asked: object) -> Answer:
-    counts = f"{found['row_count']:,} rows, {found['violation_count']:,} violations"
+    from driftline.monitors.results.violation import plural  # Only where a window was judged.
+
+    counts = f"{plural(found['row_count'], 'row')}, {plural(found['violation_count'], 'violation')}"
     hint = _NO_DATA if found["status"] == "NoData" else None
     parts = filter(None, (counts, found["failure_reason"], found["cause"], hint))
     line = f"{found['status']}: {_window(found)}: {'; '.join(parts)}"

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
+import typer
+
 from driftline.app.client.operation_table import Row, operations
 from driftline.app.commands import options
 from driftline.app.commands.files import read_document, read_lines
@@ -48,8 +50,8 @@ def command_of(row: Row, shown: Shown | None = None) -> Callable[..., Answer]:
     def run(client: Client, **given: Any) -> Answer:  # noqa: ANN401 - as declared
         asked = {one["name"]: _value(one, given[one["name"]]) for one in row["parameters"]}
         found = client.ask(row, asked)
-        if row["is_list"]:
-            options.say_cut(found, asked.get("limit"))
+        if row["is_list"] and len(found) == asked.get("limit"):
+            typer.echo(f"stopped at {len(found)}; --limit asks for more", err=True)
         answer = shown(found, asked) if shown is not None else lines_of(found, row["columns"])
         return answer if isinstance(answer, Answer) else Answer(found, answer)
 

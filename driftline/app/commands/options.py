@@ -217,12 +217,6 @@ def files_of(data: Sequence[str], dialect: Dialect, names: Sequence[str] = ()) -
     return data[0] if len(data) == 1 else list(data)
 
 
-def say_cut(found: Sequence[object], limit: int | None) -> None:
-    """Report on standard error that a list has as many as were asked for: there may be more."""
-    if len(found) == limit:
-        typer.echo(f"stopped at {limit}; --limit asks for more", err=True)
-
-
 def load_settings(file: Path | None) -> Settings:
     """Read the settings of a command."""
     # Imported here: most commands have the option, and use no setting before they connect.
