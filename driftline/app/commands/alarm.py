@@ -51,7 +51,7 @@ def _switch(client: Client, names: list[str], *, enabled: bool) -> Answer:
 
 @alarm.command()
 def replay(
-    file: Annotated[str, "[FILE]", "JSON with the alarm and its data; - reads stdin."],
+    file: Annotated[str, "FILE", "JSON with the alarm and its data; - reads stdin."],
     changes: Annotated[bool, "--changes", "Print only evaluations that change the state."] = False,
     as_json: options.AsJson = False,
 ) -> None:

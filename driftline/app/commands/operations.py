@@ -74,7 +74,7 @@ def _annotation(one: Row) -> Any:  # noqa: ANN401 - typer's own
     elif choices := one.get("choices"):
         kind = Literal[tuple(choices)]
     if one["in"] == "document":
-        return Annotated[str, "[FILE]", f"YAML or JSON: {one['about']}"]
+        return Annotated[str, "FILE", f"YAML or JSON: {one['about']}"]
     if "default" not in one and one["kind"] != "time":
         return Annotated[kind, one["about"]]
     if one["name"] == "limit":

@@ -172,8 +172,8 @@ def command(function: Callable[..., Any]) -> Callable[..., None]:
 def _as_typer(one: inspect.Parameter) -> Any:  # noqa: ANN401 - a type
     """Return the annotation of a parameter for Typer.
 
-    ``Annotated[T, "-o --output FILE", "What it is."]`` is an option, ``"[FILE]"`` in place of the
-    flags an argument. A text alone is of an argument or, with a default, of the option of the
+    ``Annotated[T, "-o --output FILE", "What it is."]`` is an option, with ``"FILE"`` alone an
+    argument. A text alone is of an argument or, with a default, of the option of the
     parameter's name.
     """
     kind, *marks = get_args(one.annotation) or (one.annotation,)
