@@ -7,18 +7,19 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from _pytest.assertion import rewrite
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default as transports
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.kit.fixtures import install, installation, receiver
-from tests.servers import commands
 from tests.servers.kafka import kafka_broker, session_broker, topic
 from tests.servers.postgres import backend, database_url, engine, module_database_url, postgres
 from tests.servers.s3 import s3_root, s3_server
 from tests.servers.wheel import wheel
-from tests.workers import run_in_forks
 
 # All of a session are here alone: another file that imports one has a server of its own.
 __all__ = [
@@ -80,8 +81,6 @@ TOGETHER = {
 }
 # By then the last of the files that mostly wait is begun, as a share of those that compute.
 WAITING_UNTIL = 0.6
-# Files of tests; who runs as many runs commands in each worker.
-MANY = 50
 # Fixtures that start a program which a machine may lack, by the marker of their tests.
 PROGRAMS = {
     "browser": "chromium",
@@ -92,12 +91,8 @@ PROGRAMS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--full``: campaigns at full length, and the tests that only such a run has; ``-n``."""
+    """Add ``--full``: campaigns at full length, and the tests that only such a run has."""
     parser.addoption("--full", action="store_true", help="all tests, campaigns at full length")
-    # The name that everybody knows from pytest-xdist.
-    parser.getgroup("workers")._addoption(
-        "-n", dest="workers", type=int, default=0, help="how many processes run the tests; 0: this"
-    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -125,7 +120,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     """
     gc.disable()
     try:
-        if session.config.option.workers:
+        if hasattr(session.config, "workerinput"):
+            _rewrite_share(session.config)
             # It looks for 838 names in all modules there are: in three times as many at its turn.
             import skops.io  # noqa: F401
         return (yield)
@@ -137,42 +133,53 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
         atexit.register(gc.unfreeze)  # Extensions report what they still hold at the end.
 
 
+def _rewrite_share(config: pytest.Config) -> None:
+    """Rewrite the asserts of this worker's share of the files.
+
+    All workers collect the same files in the same order, so on a fresh clone each would rewrite
+    them all at the same moment as the others, and none would find what another has kept.
+    """
+    worker = config.workerinput
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    paths = [Path(argument.split("::")[0]) for argument in config.args]
+    files = sorted(file for path in paths for file in [path, *path.rglob("*.py")] if file.is_file())
+    for file in files[number % count :: count]:
+        if file.name.startswith("test_"):
+            cached = rewrite.get_cache_dir(file) / f"{file.stem}{rewrite.PYC_TAIL}"
+            if rewrite._read_pyc(file, cached) is None:
+                digest, code = rewrite._rewrite_test(file, config)
+                cached.parent.mkdir(exist_ok=True)
+                rewrite._write_pyc(config.stash[rewrite.assertstate_key], code, digest, cached)
+
+
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name a test by the argument, not by its long bytes."""
+    """Name a test by the argument, not by its long bytes: workers must agree on the names.
+
+    Compressed bytes hold the time at which they were compressed, which two workers that collect
+    the tests in different seconds do not share.
+    """
     return argname if isinstance(val, bytes) and len(val) > 20 else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Run the tests in as many processes as ``-n`` says."""
-    option = session.config.option
-    if not option.workers or option.collectonly or option.usepdb or session.testsfailed:
-        return None
-    groups = _groups(session.items)
-    if len(groups) > MANY:
-        commands.share()
-    run_in_forks(session, groups, option.workers)
-    if session.shouldfail:
-        raise session.Failed(session.shouldfail)
-    if session.shouldstop:
-        raise session.Interrupted(session.shouldstop)
-    return True
+class Scheduling(LoadFileScheduling):
+    """Scheduling by file; files that share what is dear to start go to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return next((name for name, group in TOGETHER.items() if file.startswith(group)), file)
 
 
-def _groups(items: list[pytest.Item]) -> list[list[int]]:
-    """Return the numbers of tests that one worker does: those of a file, or of files together."""
-    places = _places(items)
-    groups: dict[object, list[int]] = {}
-    for number in sorted(range(len(items)), key=lambda number: places[items[number].path]):
-        item = items[number]
-        name = next((name for name, files in TOGETHER.items() if item.nodeid.startswith(files)), "")
-        groups.setdefault(name or item.path, []).append(number)
-    return list(groups.values())
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Hand out files as above, unless another way is asked for."""
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark every test that needs such a program, so that `-m "not s3"` leaves it out."""
+    if hasattr(config, "workerinput"):
+        places = _places(items)
+        items.sort(key=lambda item: places[item.path])
     for item in items:
         for marker, fixture in PROGRAMS.items():
             if fixture in getattr(item, "fixturenames", ()):

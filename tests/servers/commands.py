@@ -1,10 +1,11 @@
 """Commands of driftline, and code, each in a process of its own that has the imports behind it.
 
 A command imports for about a second and works for a tenth of one; the tests run hundreds. So one
-process imports what commands import, and forks for each command. The fork runs
-``python -m driftline``, or ``python -c`` with code of a test, from there on: its own arguments,
-folder, environment and files, its own end, also by SIGKILL. What a command imports is the matter
-of tests/driftline/app/test_cli.py; journeys that follow a document run its words in a shell.
+process for each worker of the tests imports what commands import, and forks for each command. The
+fork runs ``python -m driftline``, or ``python -c`` with code of a test, from there on: its own
+arguments, folder, environment and files, its own end, also by SIGKILL. What a command imports is
+the matter of tests/driftline/app/test_cli.py; journeys that follow a document run its words in a
+shell.
 
 A command that runs a model has a worker forked for it, too, by one process for all that have the
 environment of the tests: each would import scikit-learn for itself, in another second.
@@ -48,8 +49,6 @@ MODELS = ROOT / "tests" / "fixtures" / "serving"
 LONGEST_S = 400.0
 TRANSFORM = "from driftline.app.processes import main; main()"
 STOP_S = 10.0
-_shared = ""  # Where the process listens that forks for this one and others.
-_started: list[subprocess.Popen[bytes]] = []  # A fork is not to warn of what its parent started.
 # What commands import, and with it what they import on first use; then what code of tests does.
 PACKAGES = ("driftline.app.commands", "driftline.app.client", "driftline.monitors")
 MODULES = (
@@ -102,7 +101,7 @@ class Fork:
             "env": dict(env or os.environ),
         }
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.connect(_shared or _start(os.getpid()))
+            connection.connect(_start(os.getpid()))
             socket.send_fds(connection, [b"f"], files)
             connection.sendall(json.dumps(asked).encode())
             connection.shutdown(socket.SHUT_WR)
@@ -210,12 +209,6 @@ def _text(file: IO[bytes]) -> str:
     return file.read().decode()
 
 
-def share() -> None:
-    """Start the process that forks for this process and for all that it forks from now on."""
-    global _shared
-    _shared = _start(os.getpid())
-
-
 @cache
 def _start(parent: int) -> str:
     """Start the process that forks, once for each process of the tests; return its address."""
@@ -231,7 +224,6 @@ def _start(parent: int) -> str:
             pass_fds=[listener.fileno()],
         )
     atexit.register(_stop, process)
-    _started.append(process)
     return address
 
 

@@ -80,7 +80,7 @@ def test_one_row_of_any_kind_is_one_row_of_the_table(spool_dir: Path, features: 
     "features",
     [
         FRAME,
-        lambda: pl.DataFrame({"temp": [1.5, None], "carrier": ["UA", None]}),
+        pl.DataFrame({"temp": [1.5, None], "carrier": ["UA", None]}),
         pa.table({"temp": [1.5, None], "carrier": ["UA", None]}),
         [{"temp": 1.5, "carrier": "UA"}, {"temp": float("nan"), "carrier": None}],
         [FRAME.iloc[0], FRAME.iloc[1]],
@@ -93,7 +93,7 @@ def test_one_row_of_any_kind_is_one_row_of_the_table(spool_dir: Path, features: 
     [
         ([True, False], [0.75, 0.25]),
         (np.array([1, 0]), np.array([0.75, 0.25], np.float32)),
-        (pd.Series([True, False]), lambda: pl.Series([0.75, 0.25])),
+        (pd.Series([True, False]), pl.Series([0.75, 0.25])),
         (pd.DataFrame({"said_late": [True, False], "p": [0.75, 0.25]}), None),
     ],
     ids=["lists", "arrays", "series", "frame"],
@@ -101,8 +101,6 @@ def test_one_row_of_any_kind_is_one_row_of_the_table(spool_dir: Path, features: 
 def test_several_rows_of_any_kind_are_one_record(
     spool_dir: Path, features: Any, prediction: Any, probability: Any
 ) -> None:
-    # Polars makes threads with its first frame, and the tests run in forks.
-    features, probability = (one() if callable(one) else one for one in (features, probability))
     with dl.Logger("flights", spool_dir=spool_dir) as log:
         log(features, prediction, probability=probability)
 

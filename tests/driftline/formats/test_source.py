@@ -29,20 +29,20 @@ def write(folder, name, text):
 
 
 @pytest.mark.parametrize(
-    "make",
+    "data",
     [
-        lambda: TABLE,
-        lambda: TABLE.to_batches()[0],
-        TABLE.to_batches,
-        TABLE.to_reader,
-        TABLE.to_pandas,
-        lambda: pl.from_arrow(TABLE),
-        TABLE.to_pydict,
+        TABLE,
+        TABLE.to_batches()[0],
+        TABLE.to_batches(),
+        TABLE.to_reader(),
+        TABLE.to_pandas(),
+        pl.from_arrow(TABLE),
+        TABLE.to_pydict(),
     ],
     ids=["table", "batch", "batches", "reader", "pandas", "polars", "dict"],
 )
-def test_frames_of_every_kind_give_the_same_rows(make):
-    found = open_source(make())
+def test_frames_of_every_kind_give_the_same_rows(data):
+    found = open_source(data)
 
     assert found.schema.types == [pa.int64(), pa.float64(), pa.string()]
     assert rows(found) == TABLE.to_pydict()
