@@ -35,7 +35,7 @@ from driftline.serving.context import ServerContext
 from driftline.serving.known import declared_monitor
 from driftline.serving.operations.registry import From, Latest, Page, To, operation
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.renewal import Promoted
+from driftline.serving.provisioning.baselines import Promoted
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 

@@ -68,7 +68,7 @@ from driftline.serving.operations.registry import (
     operation,
 )
 from driftline.serving.operations.services import Services
-from driftline.serving.provisioning.renewal import use_version
+from driftline.serving.provisioning.baselines import use_version
 from driftline.serving.resources.endpoints import require_signature
 
 Verdict = Literal["expected", "harmful", "new-normal"]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -29,13 +30,12 @@ from driftline.errors import ConflictError, InputError
 from driftline.monitors.definitions import definition_made_at, delete_definition
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
+from driftline.serving.provisioning.baselines import Promoted, promote_version
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.provisioning.definitions import Definition, definition_of
-from driftline.serving.provisioning.endpoint_making import endpoint_of
 from driftline.serving.provisioning.files import look_at
-from driftline.serving.provisioning.monitor_making import require_captured, version_used
+from driftline.serving.provisioning.making import make_endpoint, make_monitor
 from driftline.serving.provisioning.plan import Action, Change, Key, apply_defaults, make_plan
-from driftline.serving.provisioning.renewal import Promoted, promote_version
 from driftline.serving.provisioning.targets import require_targets
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_not_captured_into
@@ -46,12 +46,21 @@ from driftline.serving.resources.resources import (
     key_of,
     parse_resources,
 )
-from driftline.serving.resources.specs import KINDS, Kind, baseline_and_pin
+from driftline.serving.resources.specs import KINDS, Kind
 from driftline.serving.resources.store import CONTROLLED, Stored
 
 log = logging.getLogger(__name__)
 
 Contents = Mapping[Key, Mapping[str, str]]
+# What takes no long work; what of it does not fit is refused when it is applied, where that can be.
+_MADE_AT_ONCE = {"Endpoint": make_endpoint, "Monitor": make_monitor}
+_DELETE: Mapping[Kind, Callable[[Connection, str, datetime], object]] = {
+    "Monitor": delete_definition,
+    "Alarm": delete_alarm,
+    "CompositeAlarm": delete_alarm,
+    "Channel": delete_channel,
+    "Silence": expire_silence,
+}
 
 
 @dataclass(frozen=True)
@@ -151,28 +160,28 @@ class Applier:
             return apply_defaults(connection, resources)
 
     def _require_fit(self, resources: Sequence[Resource], contents: Contents) -> None:
-        """Refuse what does not fit what is ready and stays as it is."""
+        """Refuse what does not fit what is ready and stays as it is: make it, and take it back.
+
+        The rest is made once what it needs is ready.
+        """
         with read_connection(self._context.engine) as connection:
             changes = make_plan(connection, resources, contents)
             changing = {_key(one.resource) for one in changes if one.action != "unchanged"}
-            for one in changes:
-                needed = store.needs(one.resource.kind, one.spec)
-                # Of the rest a controller looks once it is known what it is to be checked against.
-                if _key(one.resource) in changing and _is_settled(connection, needed, changing):
-                    try:
-                        self._check_ready(connection, one)
-                    except InputError as error:
-                        raise ResourceError(f"{one.resource}: {error}") from error
-
-    def _check_ready(self, connection: Connection, change: Change) -> None:
-        name, spec = change.resource.name, change.spec
-        if change.resource.kind == "Endpoint":
-            before = {} if change.before is None else change.before.made
-            endpoint_of(connection, name, spec, before, self._context.now())
-        elif change.resource.kind == "Monitor":
-            baseline = store.get(connection, "Baseline", baseline_and_pin(spec["baseline"])[0])
-            version_used(self._context.root, spec, baseline)
-            require_captured(connection, spec)
+            rows = [
+                _row(one)
+                for one in changes
+                if one.resource.kind in _MADE_AT_ONCE
+                and _key(one.resource) in changing
+                and _is_settled(connection, store.needs(one.resource.kind, one.spec), changing)
+            ]
+        for row in rows:
+            try:
+                finish = _MADE_AT_ONCE[row.kind](self._context, row, lambda: True)
+                with self._context.engine.begin() as connection:
+                    finish(connection, row)
+                    connection.rollback()
+            except InputError as error:
+                raise ResourceError(f"{row}: {error}") from error
 
     def _store(
         self,
@@ -217,16 +226,10 @@ class Applier:
         self, connection: Connection, change: Change, lease: Mapping[str, Any]
     ) -> Definition | None:
         """Write one resource's row, and hand it to the package that acts on it at once."""
-        resource, before, who = change.resource, change.before, CURRENT.get()
-        row = Stored(
-            resource.kind, resource.name, resource.owner, resource.tags, change.spec,
-            made={} if before is None else before.made,
-            content=change.content,
-            applied_by={"subject": who.subject, "via": who.via},
-        )  # fmt: skip
-        if resource.kind in CONTROLLED:
+        row, before, now = _row(change), change.before, self._context.now()
+        if row.kind in CONTROLLED:
             row = replace(row, phase="Pending", **lease)
-        now, definition = self._context.now(), definition_of(resource)
+        definition = definition_of(change.resource)
         store.put_row(connection, row, now)
         if isinstance(definition, Channel):
             put_channel(connection, definition, now, vault=self._context.vault)
@@ -249,15 +252,9 @@ class Applier:
                 raise ConflictError(f"{row} is needed by {users[0]}; delete or change that first")
             if kind == "Endpoint":
                 require_not_captured_into(connection, row.name)
-            elif kind == "Monitor":
-                if definition_made_at(connection, row.name) is not None:  # It became ready once.
-                    delete_definition(connection, row.name, now)
-            elif kind in ALARM_KINDS:
-                delete_alarm(connection, row.name, now)
-            elif kind == "Channel":
-                delete_channel(connection, row.name, now)
-            elif kind == "Silence":
-                expire_silence(connection, row.name, now)
+            was_ready = kind != "Monitor" or definition_made_at(connection, row.name) is not None
+            if was_ready and kind in _DELETE:
+                _DELETE[kind](connection, row.name, now)
             store.delete_row(connection, kind, name)
             record(connection, DELETE, f"{kind}/{row.name}", now, before=row.declared())
         log.info("kind=%s name=%s action=delete", kind, row.name)
@@ -295,15 +292,23 @@ def _pending(connection: Connection, resources: Sequence[Resource]) -> list[Stor
     Of what is declared, and of what follows it; all endpoints that are declared, whose workers may
     be starting.
     """
-    found: dict[Key, Stored] = {}
-    for resource in resources:
-        row = store.get(connection, resource.kind, resource.name)
-        rows = [row] if row.kind == "Endpoint" or row.is_unfinished else []
-        if row.is_unfinished:
-            rows += store.users_of(connection, row.kind, row.name)
-        found |= {(one.kind, key_of(one.kind, one.name)): one for one in rows}
-    followers = [one for one in found.values() if one.kind in CONTROLLED]
-    return sorted(followers, key=lambda one: KINDS.index(one.kind))
+    declared = [store.get(connection, one.kind, one.name) for one in resources]
+    unfinished = [one for one in declared if one.is_unfinished]
+    rows = [one for one in declared if one.kind == "Endpoint"] + unfinished
+    rows += (user for one in unfinished for user in store.users_of(connection, one.kind, one.name))
+    found = {(one.kind, one.name): one for one in rows if one.kind in CONTROLLED}
+    return sorted(found.values(), key=lambda one: KINDS.index(one.kind))
+
+
+def _row(change: Change) -> Stored:
+    """Return what is stored of a change; what runs goes on."""
+    resource, who = change.resource, CURRENT.get()
+    return Stored(
+        resource.kind, resource.name, resource.owner, resource.tags, change.spec,
+        made={} if change.before is None else change.before.made,
+        content=change.content,
+        applied_by={"subject": who.subject, "via": who.via},
+    )  # fmt: skip
 
 
 def _key(resource: Resource) -> Key:

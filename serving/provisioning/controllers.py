@@ -26,15 +26,19 @@ from driftline.database.leases import Values
 from driftline.errors import DriftlineError, InputError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.provisioning.baseline_making import make_baseline, rolls_in
-from driftline.serving.provisioning.endpoint_making import make_endpoint
-from driftline.serving.provisioning.making import Finish, Maker, in_thread
-from driftline.serving.provisioning.model_making import make_model
-from driftline.serving.provisioning.monitor_making import make_monitor
+from driftline.serving.provisioning.baselines import make_baseline, rolls_in
+from driftline.serving.provisioning.making import (
+    Finish,
+    Maker,
+    in_thread,
+    make_endpoint,
+    make_model,
+    make_monitor,
+)
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import key_of
 from driftline.serving.resources.specs import Kind
-from driftline.serving.resources.store import CONTROLLED, Stored
+from driftline.serving.resources.store import CONTROLLED, Phase, Stored
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +170,7 @@ class Controllers:
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             if (now := self._current(connection, row)) is not None:
-                store.put_phase(connection, now, "Creating")
+                store.write(connection, now, phase="Creating")
 
     def _finish(self, row: Stored, finish: Finish) -> None:
         """Store that a generation is ready, and have those follow that need it."""
@@ -180,7 +184,7 @@ class Controllers:
                 return
             left = rolls_in(row, made, self._context.now()) if row.kind == "Baseline" else None
             again_at = None if left is None else self._context.lease_clock() + left
-            store.put_status(connection, now, "Ready", made=made, again_at=again_at)
+            _end(connection, now, "Ready", again_at, reason=None, attempts=0, made=made)
             for user in store.users_of(connection, row.kind, row.name):
                 follows = user.kind == "Endpoint" and user.phase == "Ready"
                 if follows or (user.phase == "Failed" and user.kind != "Model"):
@@ -202,15 +206,19 @@ class Controllers:
             store.hold_all(connection)
             if (now := self._current(connection, row)) is None:
                 return
-            attempts, again_at = 0, None
-            if is_again:
-                attempts = now.attempts + 1
-                pause = min(AGAIN * 2 ** min(now.attempts, _DOUBLINGS), _LONGEST_PAUSE)
-                again_at = self._context.lease_clock() + pause
-            store.put_status(
-                connection, now, "Failed", reason, attempts=attempts, again_at=again_at
-            )
+            pause = min(AGAIN * 2 ** min(now.attempts, _DOUBLINGS), _LONGEST_PAUSE)
+            again_at = self._context.lease_clock() + pause if is_again else None
+            attempts = now.attempts + 1 if is_again else 0
+            _end(connection, now, "Failed", again_at, reason=reason, attempts=attempts)
         log.error("kind=%s name=%s event=failed error=%s", row.kind, row.name, type(error).__name__)
+
+
+def _end(
+    connection: Connection, row: Stored, phase: Phase, again_at: datetime | None, **values: object
+) -> None:
+    """Store what came of a generation, and when it is brought about once more."""
+    values |= {"phase": phase, "observed_generation": row.generation}
+    store.write(connection, row, **values, **store.FREE | {"lease_until": again_at})
 
 
 def _obstacle(connection: Connection, row: Stored) -> str:

@@ -1,4 +1,4 @@
-"""What makes a declared resource: long work first, then what its transaction checks and stores."""
+"""What makes declared resources: long work first, then what one transaction checks and stores."""
 
 from __future__ import annotations
 
@@ -6,13 +6,43 @@ import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
 
+from driftline.baseline.store import find_version
+from driftline.baseline.store import get as load_version
+from driftline.capture.windows.window import ROW_IDS
+from driftline.database.engine import read_connection
+from driftline.errors import InputError
+from driftline.monitors.definitions import put_definition
+from driftline.monitors.kind import kind_named
+from driftline.monitors.kinds.catalog import require_answerable
+from driftline.monitors.rules.fitting import require_columns, require_fit, require_types
+from driftline.monitors.rules.ruleset import RuleSet
 from driftline.serving.context import ServerContext
+from driftline.serving.hosting.multi_model.file_cache import FileCache
+from driftline.serving.hosting.pool import describe_model
+from driftline.serving.hosting.worker_output import LogFile
+from driftline.serving.provisioning.definitions import monitor_of
+from driftline.serving.provisioning.signatures import Description, answered_signature, succeed
+from driftline.serving.resources import store
+from driftline.serving.resources.endpoint_specs import variants_and_shadows
+from driftline.serving.resources.endpoints import deployed
+from driftline.serving.resources.model_specs import (
+    MULTI_MODEL,
+    SERIAL,
+    command_of,
+    containers_of,
+)
+from driftline.serving.resources.resources import Resource, key_of
+from driftline.serving.resources.specs import MonitorSpec, baseline_and_pin
 from driftline.serving.resources.store import Stored
+from driftline.serving.resources.worker_spec import WorkerSpec
+from driftline.signature import Signature
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,8 +76,154 @@ async def to_its_end(work: Callable[P, T], *given: P.args, **named: P.kwargs) ->
 
 def in_thread(make: Callable[[ServerContext, Stored, Wanted], Finish | None]) -> Maker:
     """Return a maker that does its work in a thread."""
+    return partial(to_its_end, make)
 
-    async def made(context: ServerContext, row: Stored, is_wanted: Wanted) -> Finish | None:
-        return await to_its_end(make, context, row, is_wanted)
 
-    return made
+async def make_model(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:
+    """Copy a declared Model into the storage root, and load it in a worker of its own."""
+    made = await _made_model(context, row)
+    return lambda _connection, _row: made
+
+
+async def _made_model(context: ServerContext, row: Stored) -> Made:
+    trusted = context.settings.serving.trust_pickle and row.spec.get("trust_pickle") is not False
+    made: Made = {"spec": row.spec, "trust_pickle": trusted}
+    if containers_of(row.spec):
+        # What they answer is looked up when an endpoint is made, which follows them.
+        return {**made, "description": None}
+    digest, before = row.content["digest"], row.made
+    if before.get("digest") == digest and command_of(before["spec"]) == command_of(row.spec):
+        return {**before, **made}
+    made = {**made, "digest": digest}
+    if row.spec["mode"] == MULTI_MODEL:
+        return {**made, "description": await _describe_many(context, row, trusted=trusted)}
+    file = await to_its_end(context.models.put, row.name, Path(row.content["source"]), digest)
+    path = str(context.models.path(file))
+    description = await _describe(context, row, path, row.name, trusted=trusted)
+    return {**made, "file": file, "description": description}
+
+
+async def _describe(
+    context: ServerContext, row: Stored, path: str, name: str, *, trusted: bool
+) -> Description:
+    """Load one model in a worker of its own, for a limited time, and end it."""
+    command, memory_bytes = command_of(row.spec)
+    spec = WorkerSpec(
+        path, trust_pickle=trusted, name=name, command=command,
+        trust_commands=context.settings.serving.trust_commands, memory_bytes=memory_bytes,
+    )  # fmt: skip
+    # Of a command, which tells little by itself, whoever applies it may read what it printed.
+    log_file = LogFile(context.model_logs_dir, name) if command else None
+    return await describe_model(spec, timeout_s=context.start_timeout_s, log_file=log_file)
+
+
+async def _describe_many(
+    context: ServerContext, row: Stored, *, trusted: bool
+) -> Description | None:
+    """Learn from the first model below a prefix that can be loaded what all take and answer."""
+    limit = row.spec["disk_limit_mb"] << 20
+    folder, check = context.models.local_folder, context.reach.check
+    files = FileCache(row.spec["model_data_prefix"], folder, limit, check)
+    problem: InputError | None = None
+    try:
+        for example in row.content["source"].splitlines():
+            try:
+                async with files.copy(example) as (copy, _):
+                    path = str(copy.path)
+                    return await _describe(context, row, path, example, trusted=trusted)
+            except InputError as error:
+                problem = problem or InputError(f'model "{example}" below the prefix: {error}')
+    finally:
+        await files.close()
+    if problem is not None:
+        raise problem
+    return None
+
+
+def make_endpoint(context: ServerContext, _row: Stored, _is_wanted: Wanted) -> Finish:
+    """Put an endpoint together of its models and its baseline, as they are ready."""
+
+    def finish(connection: Connection, now: Stored) -> Made:
+        spec, models = now.spec, dict[str, Stored]()
+
+        def ready(model: str) -> Stored:
+            found = store.get_ready(connection, "Model", model)
+            return models.setdefault(key_of("Model", model), found)
+
+        described: dict[str, Description | None] = {}
+        for variant in variants_and_shadows(spec):
+            own, model = variant["variant_name"], ready(variant["model_name"])
+            parts = {
+                f"{own}/{host}": ready(part).made["description"]
+                for host, part in containers_of(model.running).items()
+            }
+            if model.running["mode"] == SERIAL:  # Takes what the first one takes.
+                first, *_, last = parts.values()
+                taken = ("feature_names", "feature_count", "feature_types")
+                parts = {own: last | {key: first.get(key) for key in taken}}
+            described |= parts or {own: model.made["description"]}
+        baseline, roles = None, dict[str, Any]()
+        if spec["baseline"] is not None:
+            row = store.get_ready(connection, "Baseline", spec["baseline"])
+            baseline, roles = row.made["signature"], row.spec
+        signature, positive = answered_signature(baseline or spec["signature"], described, roles)
+        old = now.made.get("signature")
+        if signature is not None:
+            signature = succeed(None if old is None else Signature.from_json(old), signature)
+        since = deployed(spec, models, now.made.get("deployed"), context.now())
+        return {
+            "spec": dict(spec),
+            "models": {key: {"name": one.name, "made": one.made} for key, one in models.items()},
+            "signature": None if signature is None else signature.to_json(),
+            "positive": positive,
+            **({} if since is None else {"deployed": since}),
+        }
+
+    return finish
+
+
+def make_monitor(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:
+    """Find the version of its baseline that a monitor uses, and store what schedulers run.
+
+    A version by which all its windows would fail, and a rule that could judge no row, are refused.
+    """
+    (name, pin), rules = baseline_and_pin(row.spec["baseline"]), RuleSet.of(row.spec["rules"])
+    with read_connection(context.engine) as connection:
+        used = store.get(connection, "Baseline", name)
+    version: str = used.made["version"]
+    if pin is not None:
+        version = find_version(context.root, used.name, pin).version
+    kind = kind_named(row.spec["kind"])
+    if kind.uses_labels or rules:
+        loaded = load_version(context.root, used.name, version)
+        require_answerable(loaded, kind)
+        require_fit(rules, loaded)
+
+    def finish(connection: Connection, now: Stored) -> Made | None:
+        baseline = store.get(connection, "Baseline", name)
+        if baseline.made["version"] != used.made["version"]:
+            return None
+        spec = MonitorSpec.model_validate(now.spec)
+        found = monitor_of(Resource("Monitor", now.name, spec, now.owner, now.tags), spec)
+        if found.endpoint:
+            endpoint = store.get(connection, "Endpoint", found.endpoint)
+            found = replace(found, endpoint=endpoint.name)
+            if rules and pin is None:
+                _require_captured(rules, endpoint, baseline)
+        found = replace(found, baseline=baseline.name, baseline_version=version)
+        put_definition(connection, found, context.now())
+        return now.made
+
+    return finish
+
+
+def _require_captured(rules: RuleSet, endpoint: Stored, baseline: Stored) -> None:
+    """Refuse a rule on a column or a type that captured rows do not have."""
+    texts = [one.made.get("signature") for one in (endpoint, baseline)]
+    if None in texts:
+        return
+    captured, known = (
+        {column.name: column.type for column in Signature.from_json(text).columns} for text in texts
+    )
+    require_columns(rules, [*ROW_IDS, *captured, *known])
+    require_types(rules, captured)

@@ -18,12 +18,10 @@ from driftline.monitors.kind import OWN_METRICS, kind_named, metric_place
 from driftline.monitors.report.datapoints import OWN_NAMES
 from driftline.monitors.schedule import Schedule, windows_from
 from driftline.serving.hosting.multi_model.target_model import checked_target_model
-from driftline.serving.hosting.usage import machine_memory_bytes
 from driftline.serving.provisioning.definitions import channel_of
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoint_specs import (
     ConfiguredEndpoint,
-    EndpointConfigSpec,
     ResolvedEndpoint,
     variants_and_shadows,
 )
@@ -165,38 +163,14 @@ def _check(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
     if isinstance(given, BaselineSpec) and given.rolling is not None:
         # It must be there, though it may be deleted before the baseline, which it may need.
         wanted.get(resource, "Endpoint", given.rolling.endpoint)
-    if resource.kind == "Model":
-        _check_containers(wanted, resource, spec)
     elif isinstance(given, MonitorSpec):
         _check_variant(wanted, resource, given)
-    elif isinstance(given, EndpointConfigSpec):
-        _check_modes(wanted, resource, spec)
-
-
-def _check_containers(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
-    """Refuse containers that are no single model each, or that exceed memory together."""
-    if spec["mode"] != SINGLE_MODEL:
-        for row in store.list_kind(wanted.connection, "Model"):
-            if resource.key in {key_of("Model", one) for one in containers_of(row.spec).values()}:
-                raise ResourceError(
-                    f'{resource}: spec.mode {spec["mode"]}, while Model "{row.name}" has it as a '
-                    f"container; expected mode {SINGLE_MODEL}"
-                )
-    size = 0
-    for hostname, name in containers_of(spec).items():
-        one = wanted.get(resource, "Model", name)[1]
-        if (mode := one["mode"]) != SINGLE_MODEL:
-            raise ResourceError(
-                f'{resource}: container "{hostname}" is Model "{name}" of mode {mode}; expected '
-                f"one of mode {SINGLE_MODEL}"
-            )
-        size += one["memory_size_in_mb"] or 0
-    most = spec["memory_size_in_mb"] or machine_memory_bytes() >> 20
-    if containers_of(spec) and size > most:
-        raise ResourceError(
-            f"{resource}: its containers may use {size:,} MiB together, of {most:,} MiB in all; "
-            "lower their memory_size_in_mb, or take containers out"
-        )
+    elif resource.kind in ("Model", "Endpoint", "EndpointConfig"):
+        _check_modes(wanted, str(resource), spec)
+    if resource.kind == "Model" and spec["mode"] != SINGLE_MODEL:
+        for row in store.list_kind(wanted.connection, "Model", "EndpointConfig", "Endpoint"):
+            if (row.kind, key_of(row.kind, row.name)) not in wanted.declared:
+                _check_modes(wanted, str(row), row.spec)
 
 
 def _check_variant(wanted: Wanted, resource: Resource, spec: MonitorSpec) -> None:
@@ -219,32 +193,33 @@ def _check_variant(wanted: Wanted, resource: Resource, spec: MonitorSpec) -> Non
     models = [wanted.get(resource, "Model", model)[1] for model in names]
     hostnames = [host for one in models if one["mode"] == DIRECT for host in containers_of(one)]
     if models and name not in hostnames and all(one["mode"] != MULTI_MODEL for one in models):
-        listed = f"the containers {', '.join(hostnames)}"
         raise ResourceError(
             f'{resource}: spec.target_model "{name[:80]}"; endpoint "{spec.endpoint}" has '
-            f"{listed if hostnames else 'no Model of mode MultiModel or Direct'}"
+            f"{', '.join(hostnames) or 'no Model of mode MultiModel or Direct'}"
         )
 
 
-def _check_modes(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
-    """Refuse models that cannot be served in an endpoint's form.
+def _check_modes(wanted: Wanted, user: str, spec: Mapping[str, Any]) -> None:
+    """Refuse models that cannot be used in a form.
 
-    With many models, queued requests would not say which one they are for, and serverless workers
-    would hold none for long.
+    Containers are single models. With many models, queued requests would not say which one they are
+    for, and serverless workers would hold none for long.
     """
-    modes: tuple[str, ...]
+    used: list[tuple[str, str, tuple[str, ...]]] = [
+        (f'container "{host}"', model, (SINGLE_MODEL,))
+        for host, model in containers_of(spec).items()
+    ]
     for variant in variants_and_shadows(spec):
         if "serverless_config" in variant:
-            field, modes = "serverless_config", (SINGLE_MODEL,)
+            used.append(("serverless_config", variant["model_name"], (SINGLE_MODEL,)))
         elif spec["async_inference_config"]:
-            field, modes = "async_inference_config", (SINGLE_MODEL, SERIAL)
-        else:
-            continue
-        name, model = wanted.get(resource, "Model", variant["model_name"])
-        if model["mode"] not in modes:
+            used.append(("async_inference_config", variant["model_name"], (SINGLE_MODEL, SERIAL)))
+    for field, model, modes in used:
+        name, found = wanted.find("Model", model) or (model, {"mode": None})
+        if found["mode"] not in modes:
             raise ResourceError(
-                f'{resource}: spec.{field} with Model "{name}" of mode {model["mode"]}; '
-                f"expected a Model of mode {' or '.join(modes)}, or no {field}"
+                f'{user}: {field} with Model "{name}" of mode {found["mode"]}; expected one of '
+                f"mode {' or '.join(modes)}"
             )
 
 
@@ -322,27 +297,18 @@ def _differences(
     before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return one line for each change."""
-    data = "the reference data have changed"
-    if spec.get("promote") == "manual":
-        data += (
-            f" and make a candidate, which driftline baseline show {resource.name} lists, to be "
-            "promoted"
-        )
+    by_hand = spec.get("promote") == "manual"
+    candidate = f"; driftline baseline show {resource.name} lists the candidate" if by_hand else ""
     changed = {
         "digest": "the model's file holds other bytes",
-        "fingerprint": data,
+        "fingerprint": f"the reference data have changed{candidate}",
         "script": "the preprocess script has changed",
     }
     old = {"spec": before.spec, "owner": before.owner, "tags": dict(before.tags)}
     new = {"spec": spec, "owner": resource.owner, "tags": dict(resource.tags)}
-    return (
-        *(line for key in old for line in _lines(key, old[key], new[key])),
-        *(
-            line
-            for key, line in changed.items()
-            if key in content and before.content.get(key) != content[key]
-        ),
-    )
+    lines = [line for key in old for line in _lines(key, old[key], new[key])]
+    files = (key for key in changed if key in content and before.content.get(key) != content[key])
+    return (*lines, *(changed[key] for key in files))
 
 
 def _lines(place: str, old: object, new: object) -> Iterator[str]:
@@ -358,9 +324,6 @@ def _lines(place: str, old: object, new: object) -> Iterator[str]:
     elif any(store.DIGEST in str(value) for value in (old, new)):
         yield f"{place}: changed"
     else:
-        yield f"{place}: {_shown(old)} -> {_shown(new)}"
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+        texts = (json.dumps(one, ensure_ascii=False, sort_keys=True) for one in (old, new))
+        shown = (one if len(one) <= _MAX_SHOWN else f"{one[:_MAX_SHOWN]}…" for one in texts)
+        yield f"{place}: {' -> '.join(shown)}"

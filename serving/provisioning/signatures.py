@@ -5,6 +5,7 @@ Of an app of somebody else's the baseline says both.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +16,72 @@ from driftline.serving.hosting.formats.model_format import BODIES
 from driftline.signature import Column, Signature, column_names, free_name, names_among
 
 Description = Mapping[str, Any]
+
+
+def answered_signature(
+    given: str | Mapping[str, Any] | None,
+    described: Mapping[str, Description | None],
+    roles: Mapping[str, Any],
+) -> tuple[Signature | None, str | None]:
+    """Return the signature and the positive class that all variants of an endpoint share.
+
+    ``given``: the baseline's signature, or that of the spec; ``roles``: of the baseline. They are
+    captured into one table, where one column has one meaning. A model that answers bodies does not
+    say which classes it has: it is captured as the others. Without variants an app of its own
+    answers.
+    """
+    declared = None
+    if given is not None:
+        text = given if isinstance(given, str) else json.dumps(given)
+        declared = Signature.from_json(text)
+    if not described:
+        assert declared is not None  # The check of the spec asks for one of both.
+        return declared.as_captured(), None
+    if declared is None and None in described.values():
+        return None, None
+    found: dict[str, tuple[Signature | None, str | None]] = {}
+    what = "container" if any("/" in one for one in described) else "variant"
+    for variant, description in described.items():
+        try:
+            found[variant] = _answered(declared, description, roles)
+        except InputError as error:
+            many = len(described) > 1
+            raise InputError(f'{what} "{variant}": {error}' if many else str(error)) from error
+    known = {name: one for name, one in described.items() if one and one["kind"] != BODIES}
+    first = next(iter(known or found))
+    for other in known:
+        if found[other] != found[first]:
+            raise InputError(
+                f'{what}s "{first}" and "{other}" answer other classes or types: '
+                f"{_answers(known[first])} against {_answers(known[other])}; expected the same of "
+                "all"
+            )
+    return found[first]
+
+
+def _answered(
+    declared: Signature | None, description: Description | None, roles: Mapping[str, Any]
+) -> tuple[Signature | None, str | None]:
+    """Return the signature and the positive class of one model."""
+    if description is None:
+        raise InputError(
+            "no model lies below its model_data_prefix yet, so that nobody knows what they "
+            "answer; put one there, and apply its Model again"
+        )
+    chosen = roles.get("positive")
+    positive = positive_class(declared, description, chosen=chosen)
+    if declared is None:
+        return None, positive
+    if description["kind"] == BODIES:
+        return _with_probability(declared.as_captured(), roles), positive
+    return endpoint_signature(declared, description, chosen=chosen), positive
+
+
+def _answers(description: Description) -> str:
+    """Return in a few words what a model answers."""
+    words = ", ".join(description["classes"][:8]) or str(description["class_type"])
+    width = description.get("answer_width") or 1
+    return words if width == 1 else f"lists of {width} {words}"
 
 
 def endpoint_signature(
@@ -34,16 +101,12 @@ def endpoint_signature(
     return replace(declared, features=inputs, outputs=_free(outputs, inputs))
 
 
-def bodies_signature(declared: Signature, roles: Mapping[str, Any]) -> Signature:
+def _with_probability(signature: Signature, roles: Mapping[str, Any]) -> Signature:
     """Return the signature of a model that answers bodies, by the roles of its baseline.
 
-    It is that of an app. Such a model does not say whether it answers a probability; with two
-    classes it may, and the column stays empty where it does not.
+    It does not say whether it answers a probability; with two classes it may, and the column stays
+    empty where it does not.
     """
-    return _with_probability(declared.as_captured(), roles)
-
-
-def _with_probability(signature: Signature, roles: Mapping[str, Any]) -> Signature:
     answers = {column.role for column in signature.outputs}
     if "prediction" not in answers or "probability" in answers or not _is_binary(signature, roles):
         return signature
@@ -103,20 +166,16 @@ def positive_class(
     if len(classes) != 2:
         return None
     if names := _listed(chosen):
-        found = next((own for name in names if (own := _own(classes, name)) is not None), None)
-        if found is None:
-            shown = ", ".join(f'"{name}"' for name in names)
-            raise InputError(
-                f"positive {shown}; the model answers {', '.join(classes)}; name its positive "
-                f"value, too: positive: [{shown}, VALUE]"
-            )
-        return found
-    for column in declared.outputs if declared is not None else ():
-        if column.role == "probability" and column.classes:
-            found = _own(classes, column.classes[-1])
-            if found is not None:
-                return found
-    return classes[1]
+        if found := _own(classes, names):
+            return found[0]
+        shown = ", ".join(f'"{name}"' for name in names)
+        raise InputError(
+            f"positive {shown}; the model answers {', '.join(classes)}; name its positive "
+            f"value, too: positive: [{shown}, VALUE]"
+        )
+    outputs = () if declared is None else declared.outputs
+    named = [one.classes[-1] for one in outputs if one.role == "probability" and one.classes]
+    return (_own(classes, named) or classes[1:])[0]
 
 
 def _listed(chosen: object) -> list[object]:
@@ -132,7 +191,7 @@ def _require_classes(declared: Signature, classes: Sequence[str], chosen: object
     known = [one for column in answers for one in column.classes or ()]
     if not known or not classes:
         return
-    if all(_own(classes, name) is None for name in (*known, *_listed(chosen))):
+    if not _own(classes, [*known, *_listed(chosen)]):
         raise InputError(
             f"the model answers {', '.join(classes[:8])}, the reference's predictions are "
             f"{', '.join(known[:8])}; name the positive value of both, such as "
@@ -140,10 +199,9 @@ def _require_classes(declared: Signature, classes: Sequence[str], chosen: object
         )
 
 
-def _own(classes: Sequence[str], name: object) -> str | None:
-    """Return the model's class that a name means: 1, 1.0, true and their texts are one."""
-    found = known_classes([class_text(name)], classes)[0]
-    return found if found in classes else None
+def _own(classes: Sequence[str], names: Sequence[object]) -> list[str]:
+    """Return the model's classes that names mean: 1, 1.0, true and their texts are one."""
+    return [one for one in known_classes(map(class_text, names), classes) if one in classes]
 
 
 def require_match(inputs: Sequence[Column], description: Description) -> None:
@@ -174,16 +232,13 @@ def require_match(inputs: Sequence[Column], description: Description) -> None:
             )
     for name, categories in description["categories"].items():
         levels = given[name].levels if name in given else None
-        if levels and categories and not _share(levels, categories):
+        texts = {*map(class_text, levels or ())}
+        if texts and categories and texts.isdisjoint(map(class_text, categories)):
             raise InputError(
                 f'column "{name}": the reference\'s values ({", ".join(levels[:3])}) are none of '
                 f"the model's categories ({', '.join(categories[:3])}), so that it would take all "
                 "of them for missing; bring the reference to the model's values, or fit it on these"
             )
-
-
-def _share(levels: Sequence[str], categories: Sequence[str]) -> bool:
-    return not {*map(class_text, levels)}.isdisjoint(map(class_text, categories))
 
 
 def _named_as(inputs: Sequence[Column], description: Description) -> Description:

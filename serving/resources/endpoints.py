@@ -26,7 +26,6 @@ from driftline.serving.resources.endpoint_specs import (
 from driftline.serving.resources.model_specs import (
     MULTI_MODEL,
     SERIAL,
-    SINGLE_MODEL,
     command_of,
     containers_of,
 )
@@ -119,7 +118,7 @@ def _desired(
     model, made, spec = models[key_of("Model", variant["model_name"])], endpoint.made, endpoint.spec
     worker = _worker(model, models, made.get("signature"), made.get("positive"))
     serverless = None
-    if model.spec["mode"] == SINGLE_MODEL and variant.get("serverless_config") is not None:
+    if variant.get("serverless_config") is not None:
         serverless = ServerlessConfig.model_validate(variant["serverless_config"])
         most = serverless.memory_size_in_mb << 20
         memory = min(worker.memory_bytes or most, most)

@@ -28,8 +28,7 @@ class ContainerSpec(Spec):
 
 
 class _Model(Spec):
-    # Of data, that each worker, or each process of a command, may use; left out: no limit. Of
-    # containers, what those that have a limit may use together; left out: what the machine has.
+    # Of data, that each worker, or each process of a command, may use; left out: no limit.
     memory_size_in_mb: Annotated[int, Field(ge=16, le=1 << 20)] | None = None
 
 
@@ -76,7 +75,7 @@ class MultiModel(_Model):
         return self
 
 
-class Pipeline(_Model):
+class Pipeline(Spec):
     """Several models, asked one after another (Serial) or each by its name (Direct)."""
 
     form = " of several containers"

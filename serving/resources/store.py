@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, insert, select, update
 
-from driftline.database.leases import Lease
+from driftline.database.leases import Lease, Values
 from driftline.database.locks import advisory_lock
 from driftline.database.paging import Place, is_behind
 from driftline.errors import ConflictError, NotFoundError
@@ -29,7 +29,7 @@ UNFINISHED: tuple[Phase, ...] = ("Pending", "Creating")
 # The kinds that controllers bring about; others are ready as soon as they are stored.
 CONTROLLED: tuple[Kind, ...] = ("Model", "Baseline", "Endpoint", "Monitor")
 LEASE = Lease(resources.c.lease_owner, resources.c.lease_until, timedelta(seconds=15))
-_FREE = LEASE.released()
+FREE = LEASE.released()
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,68 +203,26 @@ def put_row(connection: Connection, resource: Stored, now: datetime) -> None:
     if find(connection, resource.kind, resource.name) is not None:
         generation = resources.c.generation + 1
         values |= {"observed_generation": generation} if is_ready else {}
-        _update(connection, resource, values | {"generation": generation})
+        write(connection, resource, **values, generation=generation)
     else:
-        key, seen = key_of(resource.kind, resource.name), 1 if is_ready else None
-        connection.execute(
-            insert(resources).values(
-                **values, kind=resource.kind, key=key, generation=1, created_at=now,
-                observed_generation=seen,
-            )
-        )  # fmt: skip
-    count_change(connection, resource.kind)
-
-
-def put_phase(connection: Connection, resource: Stored, phase: Phase) -> None:
-    """Store how far what is declared is, which is not at its end."""
-    _update(connection, resource, {"phase": phase})
-
-
-def begin_again(
-    connection: Connection, resource: Stored, lease: Mapping[str, object] | None = None
-) -> None:
-    """Have what is declared brought about once more, by any server or by the one of a lease."""
-    _update(
-        connection,
-        resource,
-        {"phase": "Pending", "reason": None, "attempts": 0, **(lease or _FREE)},
-    )
-
-
-def put_status(
-    connection: Connection,
-    resource: Stored,
-    phase: Phase,
-    reason: str | None = None,
-    *,
-    made: Mapping[str, Any] | None = None,
-    attempts: int = 0,
-    again_at: datetime | None = None,
-) -> None:
-    """Store how far the generation is that was declared; ``made``: what it consists of now.
-
-    ``attempts``: how often it failed in a row for a reason that may pass; ``again_at``: when it is
-    brought about once more.
-    """
-    values: dict[str, Any] = {"phase": phase, "reason": reason, "attempts": attempts}
-    values["observed_generation"] = resource.generation
-    values |= _FREE | {"lease_until": again_at}
-    if made is not None and made != resource.made:
-        values["made"] = dict(made)
+        values |= {"kind": resource.kind, "key": key_of(resource.kind, resource.name)}
+        values |= {"observed_generation": 1 if is_ready else None}
+        connection.execute(insert(resources).values(**values, generation=1, created_at=now))
         count_change(connection, resource.kind)
-    _update(connection, resource, values)
 
 
-def put_made(connection: Connection, resource: Stored, made: Mapping[str, Any]) -> None:
-    """Store other artifacts in the place of those of the generation that became ready."""
-    _update(connection, resource, {"made": dict(made)})
-    count_change(connection, resource.kind)
-
-
-def _update(connection: Connection, resource: Stored, values: Mapping[str, Any]) -> None:
+def write(connection: Connection, resource: Stored, **values: object) -> None:
+    """Store how a resource fares, or what it consists of now."""
     key = key_of(resource.kind, resource.name)
     where = resources.c.kind == resource.kind, resources.c.key == key
     connection.execute(update(resources).where(*where).values(**values))
+    if "made" in values:
+        count_change(connection, resource.kind)
+
+
+def begin_again(connection: Connection, resource: Stored, lease: Values) -> None:
+    """Have what is declared brought about once more, by the server of a lease."""
+    write(connection, resource, phase="Pending", reason=None, attempts=0, **lease)
 
 
 def list_unfinished(connection: Connection, owner: str, now: datetime) -> list[Stored]:
@@ -290,7 +248,7 @@ def _is_for(owner: str, now: datetime) -> ColumnElement[bool]:
 def release(connection: Connection, owner: str) -> None:
     """Release the unfinished resources that a server brings about."""
     own = update(resources).where(resources.c.phase.in_(UNFINISHED), LEASE.is_owned(owner))
-    connection.execute(own.values(**_FREE))
+    connection.execute(own.values(**FREE))
 
 
 def users_of(connection: Connection, kind: Kind, name: str) -> list[Stored]:

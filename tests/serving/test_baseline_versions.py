@@ -128,7 +128,7 @@ def test_a_version_that_comes_into_use_while_an_apply_is_brought_about_stays_in_
         found = await make(context, row, is_wanted)
         with server.engine.begin() as connection:
             now = store.get(connection, "Baseline", "flights")
-            store.put_made(connection, now, {**now.made, "version": "another"})
+            store.write(connection, now, made={**now.made, "version": "another"})
         return found
 
     with server.engine.connect() as connection:
@@ -143,7 +143,7 @@ def test_a_version_that_comes_into_use_while_an_apply_is_brought_about_stays_in_
     used = version()
     with server.engine.begin() as connection:
         now = store.get(connection, "Baseline", "flights")
-        store.put_made(connection, now, row.made)
+        store.write(connection, now, made=row.made)
 
     assert used == "another"
     assert answer.status_code == (400 if is_fitted_anew else 200)

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from driftline.capture.windows.window import Window
 from driftline.monitors.captured_baseline import spans_left
-from driftline.serving.provisioning.baseline_making import rolling_window
+from driftline.serving.provisioning.baselines import rolling_window
 from driftline.serving.resources.specs import RollingSpec
 from driftline.serving.tables import resources
 from tests.serving.conftest import make_frame

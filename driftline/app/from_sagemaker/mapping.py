@@ -257,7 +257,7 @@ class Importer:
         labels = {
             (uri, endpoint)
             for job in jobs
-            if (endpoint := job.input.get("EndpointName")) in baselines
+            if (endpoint := _text(job.input, "EndpointName")) in baselines
             and (uri := _text(job.inputs, "GroundTruthS3Input", "S3Uri"))
         }
         for uri, endpoint in sorted(labels):

@@ -162,7 +162,7 @@ def test_a_container_is_kept_while_it_is_needed_and_followed_when_it_changes(
     other = server.apply(
         resource("Model", "score", mode="Serial", containers=containers(a="other", b="other"))
     )
-    assert "as a container; expected mode SingleModel" in server.error_of(other)["message"]
+    assert "expected one of mode SingleModel" in server.error_of(other)["message"]
     body = trained.csv(slice(0, 5))
     before = server.invoke("line", body).text
     skops.io.dump(make_model(make_frame(seed=9)), tmp_path / "new.skops")

@@ -17,7 +17,7 @@ from driftline.baseline.store import versions
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.hosting import endpoint_reconciler
 from driftline.serving.provisioning import controllers
-from driftline.serving.provisioning.baseline_making import make_baseline
+from driftline.serving.provisioning.baselines import make_baseline
 from driftline.serving.provisioning.making import in_thread
 from driftline.serving.resources import artifacts, store
 from driftline.serving.resources.endpoints import signature_of

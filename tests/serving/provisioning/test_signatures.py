@@ -1,11 +1,10 @@
-import json
 from dataclasses import replace
 
 import pytest
 
 from driftline.errors import InputError
-from driftline.serving.provisioning.endpoint_making import answered_signature
 from driftline.serving.provisioning.signatures import (
+    answered_signature,
     endpoint_signature,
     job_signature,
     positive_class,
@@ -154,12 +153,11 @@ def test_several_values_a_row_are_refused_where_the_reference_has_one(role):
 
 def of_variants(label, *descriptions):
     """Return signature and positive class of variants, under a signature (with a label) or none."""
-    spec = {"baseline": None, "signature": None}
+    signature = None
     if label is not None:
         labels = (Column("late", "feature_late", label, "label"),) if label else ()
-        spec["signature"] = json.loads(Signature((*INPUTS, *labels)).to_json())
-    models = {f"v{at}": one for at, one in enumerate(descriptions)}
-    return answered_signature(spec, models, None)
+        signature = Signature((*INPUTS, *labels)).to_json()
+    return answered_signature(signature, {f"v{at}": one for at, one in enumerate(descriptions)}, {})
 
 
 NAMED = {**BINARY, "kind": "classifier", "class_type": "string", "classes": ["bad", "good"]}

@@ -1,26 +1,31 @@
-"""From a declared Baseline to a version of it: read, fitted and, with a model, explained.
+"""From a declared Baseline to a version of it, and from one version in use to another.
 
-A rolling baseline gets another version whenever one is due, of the rows captured lately. Windows
-with violations of a monitor of the baseline are left out, or their drift would be learnt.
+A version is read, fitted and, with a model, explained. A rolling baseline gets another version
+whenever one is due, of the rows captured lately. Windows with violations of a monitor of the
+baseline are left out, or their drift would be learnt. Another version comes into use with all that
+follow it, in one transaction.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from driftline.access.audit import PROMOTE, record
 from driftline.access.principal import Principal
 from driftline.baseline import store as baselines
 from driftline.baseline.renewal import renewed
 from driftline.baseline.scripting import preprocessed, script_in
+from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
+from driftline.database.leases import Values
 from driftline.errors import ConflictError, DriftlineError, InputError
 from driftline.formats.source import Source, open_source
 from driftline.monitors.captured_baseline import (
@@ -30,9 +35,10 @@ from driftline.monitors.captured_baseline import (
     rows_like,
     rows_origin,
 )
-from driftline.monitors.kind import DEFAULT_KIND
+from driftline.monitors.definitions import list_definitions, put_definition
+from driftline.monitors.kind import DEFAULT_KIND, kind_named
 from driftline.monitors.kinds.attribution.explaining import explain_reference
-from driftline.monitors.kinds.catalog import complete
+from driftline.monitors.kinds.catalog import complete, require_answerable
 from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
 from driftline.monitors.tables import executions
 from driftline.roles import Roles
@@ -40,11 +46,16 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
 from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.provisioning.making import Finish, Made, Wanted
-from driftline.serving.provisioning.renewal import move_version, require_answerable_followers
 from driftline.serving.provisioning.signatures import positive_class
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
-from driftline.serving.resources.specs import BaselineSpec, CapturedData, RollingSpec
+from driftline.serving.resources.resources import key_of
+from driftline.serving.resources.specs import (
+    BaselineSpec,
+    CapturedData,
+    RollingSpec,
+    baseline_and_pin,
+)
 from driftline.serving.resources.store import Stored
 from driftline.serving.resources.worker_spec import WorkerSpec
 
@@ -58,6 +69,108 @@ ROLE_FIELDS = set(BaselineSpec.model_fields) - {"model", "segments", "preprocess
 FIRST = datetime(1970, 1, 5, tzinfo=UTC)
 
 
+@dataclass(frozen=True)
+class Promoted:
+    """The digest of the version in use now, of the one before, and the monitors that follow."""
+
+    baseline: str
+    before: str
+    version: str
+    monitors: Sequence[str]
+
+
+def promote_version(
+    context: ServerContext, name: str, wanted: str, before: str | None, lease: Values
+) -> Promoted:
+    """Have all followers of a baseline use a version of it; ``before``: if this one still is.
+
+    Endpoints follow by the server of a lease.
+    """
+    with read_connection(context.engine) as connection:
+        name = store.get_ready(connection, "Baseline", name).name
+    version = baselines.find_version(context.root, name, wanted).version
+    loaded = baselines.get(context.root, name, version)
+    _require_answerable(context, name, loaded)
+    with context.engine.begin() as connection:
+        store.hold_all(connection)
+        row = store.get_ready(connection, "Baseline", name)
+        used, moved = row.made["version"], list[str]()
+        if used != version:
+            _require_in_use(row, before or used)
+            made = {**row.made, "version": version, "signature": loaded.signature.to_json()}
+            moved = _move(connection, row, made, context.now())
+            for user in store.users_of(connection, "Baseline", name):
+                if user.kind == "Endpoint" and not user.is_unfinished:
+                    store.begin_again(connection, user, lease)
+    return Promoted(name, used, version, moved)
+
+
+def use_version(
+    connection: Connection, name: str, version: str, before: str, now: datetime
+) -> list[str]:
+    """Have a version of a baseline used if another one still is; return the monitors that follow.
+
+    Begins by keeping all resources to the transaction.
+    """
+    store.hold_all(connection)
+    row = store.get(connection, "Baseline", name)
+    _require_in_use(row, before)
+    return _move(connection, row, {**row.made, "version": version}, now)
+
+
+def _require_in_use(row: Stored, before: str) -> None:
+    if row.made.get("version") != before:
+        raise ConflictError(
+            f'baseline "{row.name}": version {row.made.get("version")} is in use, no longer '
+            f"{before}; look at it and try again"
+        )
+
+
+def _require_answerable(context: ServerContext, name: str, version: Baseline) -> None:
+    """Refuse a version with which all windows of a monitor would fail with a question.
+
+    Monitors that are not ready are left to their own check. None is named: it may belong to an
+    endpoint that the caller may not see.
+    """
+    key, following = key_of("Baseline", name), set[str]()
+    with read_connection(context.engine) as connection:
+        for row in store.list_kind(connection, "Monitor"):
+            used, pin = baseline_and_pin(row.spec["baseline"])
+            if row.phase == "Ready" and pin is None and key_of("Baseline", used) == key:
+                following.add(row.spec["kind"])
+    for kind in map(kind_named, sorted(following)):
+        if not kind.uses_labels:
+            continue
+        try:
+            require_answerable(version, kind)
+        except InputError as error:
+            raise InputError(f"{error}; a {kind.name} monitor follows the baseline") from error
+
+
+def _move(
+    connection: Connection,
+    row: Stored,
+    made: Made,
+    now: datetime,
+    principal: Principal | None = None,
+) -> list[str]:
+    """Have another version of a baseline used; return the monitors that follow it."""
+    version, before = made["version"], row.made.get("version")
+    store.write(connection, row, made=dict(made))
+    record(
+        connection, PROMOTE, f"Baseline/{row.name}", now, principal=principal,
+        before=None if before is None else {"version": before}, after={"version": version},
+    )  # fmt: skip
+    moved = [
+        one
+        for one in list_definitions(connection)
+        if one.baseline == row.name and not one.baseline_pinned
+    ]
+    for one in moved:
+        put_definition(connection, replace(one, baseline_version=version), now)
+    return [one.name for one in moved]
+
+
 def make_baseline(context: ServerContext, row: Stored, is_wanted: Wanted) -> Finish | None:
     """Keep another version of the declared data, or of rows captured lately, where one is due."""
     spec, before = BaselineSpec.model_validate(row.spec), row.made
@@ -65,7 +178,7 @@ def make_baseline(context: ServerContext, row: Stored, is_wanted: Wanted) -> Fin
     parts = {**row.content, "model_digest": model and model["digest"]}
     kept = {key: before[key] for key in ("version", "signature", "rolled") if key in before}
     made: dict[str, Any] = {**kept, **parts, "spec": row.spec}
-    baseline: baselines.Baseline | None = None
+    baseline: Baseline | None = None
     origin: Origin = {}
     is_used = False
     is_same = bool(before) and parts.items() <= before.items()
@@ -73,7 +186,7 @@ def make_baseline(context: ServerContext, row: Stored, is_wanted: Wanted) -> Fin
         baseline, origin = _fitted(context, spec, model)
         is_used = not before or spec.promote == "always"
         if is_used:
-            require_answerable_followers(context, row.name, baseline)
+            _require_answerable(context, row.name, baseline)
     elif spec.rolling is not None and rolls_in(row, before, context.now()) == timedelta():
         window = rolling_window(spec.rolling, context.now())
         made["rolled"] = {**row.spec["rolling"], "to": window.end.isoformat()}
@@ -130,13 +243,13 @@ def _put(
         return {**made, **{key: now.made[key] for key in ("version", "signature")}}
     if version != before:
         who = Principal(roles=frozenset(), **row.applied_by)
-        move_version(connection, now, version, context.now(), principal=who)
+        _move(connection, now, made, context.now(), who)
     return made
 
 
 def _rolled(
     context: ServerContext, row: Stored, spec: RollingSpec, window: Window
-) -> tuple[baselines.Baseline, Origin, bool]:
+) -> tuple[Baseline, Origin, bool]:
     """Return the version in use with the distributions of captured rows, and whether to use it."""
     used = baselines.get(context.root, row.name, row.made["version"])
     with read_connection(context.engine) as connection:
@@ -148,7 +261,7 @@ def _rolled(
     is_same = found.decided and not found.changed
     is_used = spec.promote == "always" or (spec.promote == "unchanged" and is_same)
     if is_used:
-        require_answerable_followers(context, row.name, baseline)
+        _require_answerable(context, row.name, baseline)
     log.info("baseline=%s rolling promoted=%s: %s", row.name, is_used, found.summary)
     stamps = [one.stamp for one in left_out]
     origin = rows_origin(window, endpoint=spec.endpoint, rolling=True, left_out=stamps)
@@ -177,7 +290,7 @@ def _violated(connection: Connection, baseline: str, endpoint: str, window: Wind
 
 def _fitted(
     context: ServerContext, spec: BaselineSpec, model: Made | None
-) -> tuple[baselines.Baseline, Origin]:
+) -> tuple[Baseline, Origin]:
     """Fit a baseline; return it, and what it is made of."""
     roles = Roles.of(**spec.model_dump(include=ROLE_FIELDS))
     data: object = spec.data
@@ -189,7 +302,7 @@ def _fitted(
         script = script_in(context.settings.scheduler.scripts_dir, spec.preprocess)
         data = preprocessed(data, script, quiet=True, discreet=True)
     classes = () if model is None else model["description"]["classes"]
-    fitted = baselines.Baseline.of(data, roles, segments=spec.segments, model_classes=classes)
+    fitted = Baseline.of(data, roles, segments=spec.segments, model_classes=classes)
     if model is not None:
         fitted = _explained(context, spec, data, fitted, model)
     # With the documents of all kinds, so that they can be read and changed where they lie.
@@ -224,9 +337,9 @@ def _explained(
     context: ServerContext,
     spec: BaselineSpec,
     data: object,
-    fitted: baselines.Baseline,
+    fitted: Baseline,
     model: Made,
-) -> baselines.Baseline:
+) -> Baseline:
     """Add how much each feature counts for the model, asked in a process of its own."""
     if model["description"]["kind"] == BODIES:
         raise InputError(NOT_EXPLAINED)
