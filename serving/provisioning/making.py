@@ -30,8 +30,7 @@ from driftline.serving.hosting.worker_output import LogFile
 from driftline.serving.provisioning.definitions import monitor_of
 from driftline.serving.provisioning.signatures import Description, answered_signature, succeed
 from driftline.serving.resources import store
-from driftline.serving.resources.endpoint_specs import variants_and_shadows
-from driftline.serving.resources.endpoints import deployed
+from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
 from driftline.serving.resources.model_specs import (
     MULTI_MODEL,
     SERIAL,
@@ -170,13 +169,19 @@ def make_endpoint(context: ServerContext, _row: Stored, _is_wanted: Wanted) -> F
         old = now.made.get("signature")
         if signature is not None:
             signature = succeed(None if old is None else Signature.from_json(old), signature)
-        since = deployed(spec, models, now.made.get("deployed"), context.now())
+        answering = [
+            one["model_name"] for one in variants_of(spec) if one["initial_variant_weight"]
+        ]
+        digests = sorted(filter(None, (ready(one).made.get("digest") for one in answering)))
+        deployed = now.made.get("deployed", {})
+        if deployed.get("models") != digests:
+            deployed = {"since": context.now().isoformat(), "models": digests}
         return {
             "spec": dict(spec),
             "models": {key: {"name": one.name, "made": one.made} for key, one in models.items()},
             "signature": None if signature is None else signature.to_json(),
             "positive": positive,
-            **({} if since is None else {"deployed": since}),
+            "deployed": deployed,
         }
 
     return finish

@@ -21,7 +21,6 @@ from driftline.serving.resources.artifacts import model_folder
 from driftline.serving.resources.endpoint_specs import (
     ServerlessConfig,
     variants_and_shadows,
-    variants_of,
 )
 from driftline.serving.resources.model_specs import (
     MULTI_MODEL,
@@ -191,38 +190,18 @@ def _worker(
     )
 
 
-def deployed(
-    spec: Mapping[str, Any],
-    models: Mapping[str, store.Stored],
-    before: Mapping[str, Any] | None,
-    now: datetime,
-) -> dict[str, Any] | None:
-    """Return which models the callers of an endpoint get, and since when they do."""
-    found = sorted(
-        models[model].made["digest"]
-        for one in variants_of(spec)
-        # Not of many models, nor of containers.
-        if one["initial_variant_weight"]
-        and "file" in models[model := key_of("Model", one["model_name"])].made
-    )
-    if not found or (before is not None and before["models"] == found):
-        return None if before is None else dict(before)
-    return {"since": now.isoformat(), "models": found}
-
-
-def deployed_at(endpoint: store.Stored) -> datetime | None:
-    """Return since when callers get an endpoint's models; its last change if none was noted."""
-    found = endpoint.made.get("deployed")
-    return endpoint.updated_at if found is None else datetime.fromisoformat(found["since"])
-
-
 def declared_endpoints(
     engine: Engine,
 ) -> dict[str, tuple[str | None, datetime | None, str | None, Mapping[str, str]]]:
     """Return all declared endpoints by name: baseline, if any, last deployment, owner and tags."""
     with read_connection(engine) as connection:
         rows = store.list_kind(connection, "Endpoint")
-    return {one.name: (one.spec["baseline"], deployed_at(one), one.owner, one.tags) for one in rows}
+
+    def since(row: store.Stored) -> datetime | None:
+        found = row.made.get("deployed")
+        return row.updated_at if found is None else datetime.fromisoformat(found["since"])
+
+    return {one.name: (one.spec["baseline"], since(one), one.owner, one.tags) for one in rows}
 
 
 def signature_of(engine: Engine, endpoint: str) -> Signature | None:

@@ -6,7 +6,7 @@ spec, defaults filled in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Union
 
@@ -16,13 +16,8 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     create_model,
-    model_validator,
 )
 
-from driftline.alerts.alarms.composite import CompositeDefinition
-from driftline.alerts.alarms.definition import AlarmDefinition
-from driftline.alerts.alarms.parts import own_names
-from driftline.alerts.math.query import read_dimensions
 from driftline.errors import InputError
 from driftline.serving.resources.model_specs import Pipeline
 from driftline.serving.resources.spec import Name, Spec
@@ -94,8 +89,6 @@ def _parse(document: object, number: int) -> Resource:
         where = f'{kind} "{name[:_ALARM_NAME_MAX]}"'
     try:
         found = _FORMS[kind].model_validate(document)
-    except InputError as error:
-        raise ResourceError(f"{where}: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         # A secret may stand in the field that is wrong.
@@ -137,20 +130,6 @@ class _Declared(Spec):
     tags: dict[str, str] | None = None
     spec: Any
 
-    @model_validator(mode="before")
-    @classmethod
-    def _take_aws_names(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Take CloudWatch's names of an alarm's fields; its Tags are the resource's."""
-        spec = given.get("spec")
-        if given["kind"] not in ALARM_KINDS or not isinstance(spec, Mapping):
-            return given
-        found = _snake_case(given["kind"], given.get("name"), spec)
-        if "Tags" not in spec:
-            return {**given, "spec": found}
-        if given.get("tags") is not None:
-            raise ValueError('"Tags" and "tags"; expected one of them')
-        return {**given, "spec": found, "tags": _read_tags(found.pop("tags", None))}
-
 
 def _form_of(kind: Kind) -> type[_Declared]:
     name = Annotated[str, AfterValidator(_alarm_name)] if kind in ALARM_KINDS else Name
@@ -161,31 +140,3 @@ def _form_of(kind: Kind) -> type[_Declared]:
 
 
 _FORMS = {kind: _form_of(kind) for kind in KINDS}
-
-
-def _snake_case(kind: Kind, name: object, spec: Mapping[str, object]) -> dict[str, object]:
-    """Write the fields of PutMetricAlarm and PutCompositeAlarm in snake case.
-
-    Names of both kinds may stand side by side. Tags stay as ``tags``, AlarmName is left out.
-    """
-    model = AlarmDefinition if kind == "Alarm" else CompositeDefinition
-    found = own_names(spec, model.aws_names())
-    if "AlarmName" in spec and found.pop("alarm_name", name) != name:
-        raise InputError(f'AlarmName {spec["AlarmName"]!r:.80}; expected "{name}", as name says')
-    if found.get("dimensions") is not None and not isinstance(found["dimensions"], Mapping):
-        try:
-            found["dimensions"] = read_dimensions(found["dimensions"], "spec")
-        except InputError as error:
-            raise InputError(
-                f"{error}, such as {{region: north}} or [{{Name: region, Value: north}}]"
-            ) from error
-    return found
-
-
-def _read_tags(given: object) -> object:
-    """Return AWS's list of keys and values as an object; all else as it is, to be checked."""
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        return given
-    pairs = [one for one in given if isinstance(one, Mapping) and set(one) == {"Key", "Value"}]
-    found = {one["Key"]: one["Value"] for one in pairs if isinstance(one["Key"], str)}
-    return found if len(found) == len(given) else given

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, Optional, Self, get_args
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -175,19 +174,11 @@ def _fields_of(definition: type[Alarm]) -> Any:  # noqa: ANN401 - a base of its 
     return create_model(f"_{definition.__name__}Fields", __base__=Spec, **fields)
 
 
-def _add_aws_names(schema: dict[str, Any]) -> None:
-    """Let a JSON Schema take CloudWatch's own names of the fields, too."""
-    schema |= {"patternProperties": {"^[A-Z]": True}, "required": []}
-    schema["properties"]["dimensions"] = True
-
-
 class AlarmSpec(_fields_of(AlarmDefinition)):  # type: ignore[misc] # its fields are the definition's
     """PutMetricAlarm's fields in snake case; `AlarmDefinition` checks their rules.
 
     With ``monitor`` the namespace, the dimensions and the period are those of its metrics.
     """
-
-    model_config = ConfigDict(json_schema_extra=_add_aws_names)
 
     monitor: str | None = None
     # As people write these; the definition reads them, and fills in what is left out.
@@ -214,8 +205,6 @@ class AlarmSpec(_fields_of(AlarmDefinition)):  # type: ignore[misc] # its fields
 
 class CompositeAlarmSpec(_fields_of(CompositeDefinition)):  # type: ignore[misc] # as above
     """PutCompositeAlarm's fields in snake case; `CompositeDefinition` checks their rules."""
-
-    model_config = ConfigDict(json_schema_extra=_add_aws_names)
 
     # Blocks of YAML end with a line's end, which CloudWatch refuses.
     alarm_rule: Annotated[str, StringConstraints(strip_whitespace=True)]

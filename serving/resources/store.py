@@ -44,7 +44,7 @@ class Stored:
     # What the last generation that became ready consists of; {}: none did. Its spec, and of a Model
     # digest, file (relative to the storage root) and description; of a Baseline the fingerprint of
     # the data, version and signature; of an Endpoint signature (JSON text), positive, what its
-    # models are made of, and deployed (endpoints.py). Of other kinds nothing is kept.
+    # models are made of, and deployed: which models its callers get, since when.
     made: Mapping[str, Any]
     content: Mapping[str, str] = field(default_factory=dict)
     phase: Phase = "Ready"

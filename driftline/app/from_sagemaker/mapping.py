@@ -14,8 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from driftline.alerts.alarms.composite import CompositeDefinition
 from driftline.alerts.alarms.definition import AlarmDefinition
+from driftline.alerts.alarms.parts import own_names
 from driftline.alerts.alarms.rule import Rule, alarm_name
 from driftline.alerts.documents import snake
+from driftline.alerts.math.query import read_dimensions
 from driftline.app.drafts import roles_spec
 from driftline.app.from_sagemaker.descriptions import Descriptions, Document, Job, Places, job_of
 from driftline.baseline.clarify import roles_of_config
@@ -42,7 +44,7 @@ NOT_CARRIED_OVER = {
 }
 # Their numbers are published here under the same names.
 NAMESPACES = ("aws/sagemaker/", "/aws/sagemaker/", "AWS/SageMaker", "Driftline")
-ACTIONS = ("alarm_actions", "ok_actions", "insufficient_data_actions")
+ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 _BUILT_IN = re.compile(r"/(sagemaker-model-monitor-)?analyzer|/sagemaker-clarify-")
 _DURATION = TypeAdapter(timedelta)
 
@@ -274,8 +276,11 @@ class Importer:
                 self._remark(kind, name, text)
                 return
         names = (AlarmDefinition if kind == "Alarm" else CompositeDefinition).aws_names()
-        fields = {names[key]: value for key, value in alarm.items() if key in names}
-        if actions := {str(one) for key in ACTIONS for one in fields.pop(key, None) or ()}:
+        known = [key for key in alarm if key in names and key not in ACTIONS]
+        fields = own_names({key: alarm[key] for key in known}, names)
+        if fields.get("dimensions"):
+            fields["dimensions"] = read_dimensions(fields["dimensions"], name)
+        if actions := {str(one) for key in ACTIONS for one in alarm.get(key) or ()}:
             self._remark(
                 kind,
                 name,
