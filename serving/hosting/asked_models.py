@@ -32,10 +32,9 @@ from driftline.serving.hosting.formats.model_format import BODIES, NOT_EXPLAINED
 from driftline.serving.hosting.formats.table import find_model
 from driftline.serving.hosting.pool import NoWorkerError, Pool
 from driftline.serving.resources import store
-from driftline.serving.resources.artifacts import ModelStore
+from driftline.serving.resources.artifacts import ModelStore, model_digest
 from driftline.serving.resources.endpoint_specs import variants_and_shadows, variants_of
 from driftline.serving.resources.endpoints import models_of
-from driftline.serving.resources.model_files import model_digest
 from driftline.serving.resources.worker_spec import WorkerSpec
 
 START_TIMEOUT_S = 120.0

@@ -81,24 +81,17 @@ def channel_of(name: str, spec: ChannelSpec) -> Channel:
 
 def _secret(name: str, spec: ChannelSpec) -> str | None:
     """Return the secret by the name that it has in this type of channel."""
-    where = f'channel "{name}"'
-    for kind, field in KEY_FIELDS.items():
-        key = getattr(spec, field)
-        if key is not None and spec.type != kind:
-            raise ChannelError(f"{where}: {field} with type {spec.type}; expected type {kind}")
+    where, own = f'channel "{name}"', KEY_FIELDS.get(spec.type, "secret")
+    for field in ("secret", *KEY_FIELDS.values()):
+        if field != own and getattr(spec, field) is not None:
+            raise ChannelError(f"{where}: {field} with type {spec.type}; expected {own}")
     service = spec.url.partition(":")[0].lower()
     if spec.type == "apprise" and service in _UNCLOSED:
         raise ChannelError(
             f'{where}: url begins with "{service}:", and apprise closes no incident there; '
             f"expected {_UNCLOSED[service]}"
         )
-    if spec.type not in KEY_FIELDS:
-        secret: str | None = spec.secret
-        return secret
-    field = KEY_FIELDS[spec.type]
-    if spec.secret is not None:
-        raise ChannelError(f"{where}: secret with type {spec.type}; expected {field}")
-    key = getattr(spec, field)
-    if key is None:
-        raise ChannelError(f"{where}: {field} is missing; type {spec.type} needs one")
-    return str(key)
+    secret: str | None = getattr(spec, own)
+    if secret is None and own != "secret":
+        raise ChannelError(f"{where}: {own} is missing; type {spec.type} needs one")
+    return secret

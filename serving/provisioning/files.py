@@ -27,9 +27,8 @@ from driftline.serving.hosting.multi_model.target_model import (
     checked_target_model,
     require_servable,
 )
-from driftline.serving.resources.artifacts import data_fingerprint
+from driftline.serving.resources.artifacts import data_fingerprint, model_digest, model_files
 from driftline.serving.resources.endpoint_specs import EndpointConfigSpec
-from driftline.serving.resources.model_files import model_digest, model_files
 from driftline.serving.resources.model_specs import FileModel, MultiModel, ProgramModel
 from driftline.serving.resources.reach import absolute
 from driftline.serving.resources.resources import Resource, ResourceError

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 
 from driftline.alerts.errors import AddressError
-from driftline.alerts.notify.addresses import AddressGuard, check_url, resolve
+from driftline.alerts.notify.addresses import AddressGuard, check_url
 from driftline.alerts.notify.receivers.apprise import ENVIRONMENT, MEMORY_BYTES
 from driftline.alerts.notify.receivers.plugin_child import GROUP, others_of, plugin_names
 from driftline.alerts.notify.receivers.programs import argv_of, run_program
@@ -74,33 +74,25 @@ async def require_targets(
 async def require_reachable(where: str, url: str, allow_networks: Sequence[str]) -> None:
     """Refuse a channel's URL whose host is an address that may not be sent to."""
     host = check_url(url).raw_host.decode("ascii").strip("[]")
-    addresses = await _addresses(host)
+    flags = 0 if host.lower() in _LOCALHOST else socket.AI_NUMERICHOST
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, 0, type=socket.SOCK_STREAM, flags=flags
+        )
+    except (OSError, UnicodeError):  # A name, which needs the DNS.
+        return
 
     async def resolved(_host: str, _port: int) -> Sequence[str]:
-        return addresses
+        return [str(entry[4][0]) for entry in found]
 
     try:
-        if addresses:
-            await AddressGuard(allow_networks, resolver=resolved).target(url)
+        await AddressGuard(allow_networks, resolver=resolved).target(url)
     except AddressError as error:
         raise ResourceError(
             f'{where}: no message may be sent to "{host}": it is not a public https address on a '
             "usual port; to allow its network, list it in [notify] allow_networks in the server's "
             "settings and start it again"
         ) from error
-
-
-async def _addresses(host: str) -> Sequence[str]:
-    """Return the addresses of a host that needs no DNS; none of all others."""
-    try:
-        if host.lower() in _LOCALHOST:
-            return await resolve(host, 0)
-        found = await asyncio.get_running_loop().getaddrinfo(
-            host, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
-        )
-    except (OSError, UnicodeError):
-        return []
-    return [str(entry[4][0]) for entry in found]
 
 
 async def _require_readable(urls: Sequence[tuple[str, str]]) -> None:

@@ -8,8 +8,7 @@ import pyarrow.fs as pafs
 import pytest
 
 from driftline.errors import UnavailableError
-from driftline.serving.resources.artifacts import ModelStore
-from driftline.serving.resources.model_files import model_digest
+from driftline.serving.resources.artifacts import ModelStore, model_digest
 from tests.servers.s3 import S3Server
 
 pytestmark = pytest.mark.s3

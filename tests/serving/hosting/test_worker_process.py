@@ -18,7 +18,7 @@ from sklearn.ensemble import RandomForestClassifier
 from driftline.orphans import children
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels, open_model
 from driftline.serving.hosting.worker_process import PASSED_ON, fork_server, start_worker
-from driftline.serving.resources.model_files import model_digest
+from driftline.serving.resources.artifacts import model_digest
 from driftline.serving.resources.worker_spec import WorkerSpec
 from tests.servers.commands import talking
 

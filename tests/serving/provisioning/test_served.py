@@ -6,7 +6,7 @@ import sklearn.base
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
-from driftline.serving.resources.model_files import model_digest
+from driftline.serving.resources.artifacts import model_digest
 
 
 def test_an_endpoint_is_deployed_when_its_callers_get_other_models(

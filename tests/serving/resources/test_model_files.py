@@ -5,8 +5,7 @@ import os
 import pytest
 
 from driftline.errors import InputError
-from driftline.serving.resources.artifacts import ModelStore
-from driftline.serving.resources.model_files import model_digest, model_files
+from driftline.serving.resources.artifacts import ModelStore, model_digest, model_files
 
 
 @pytest.fixture
