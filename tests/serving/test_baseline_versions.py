@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from typer.testing import CliRunner
 
-from driftline.app.cli import build
 from driftline.baseline import store as baselines
 from driftline.baseline.store import Baseline
-from driftline.errors import ConflictError
-from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.provisioning import controllers
-from driftline.serving.provisioning.apply import Applier
-from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.resources import store
 from tests.serving.conftest import NOW, make_frame
 
@@ -38,31 +30,9 @@ def server(start, trained, declare, tmp_path_factory):
         yield found
 
 
-def run(server, *words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(build("baseline"), ["baseline", *words, "--server", server.url])
-    return done.exit_code, done.output
-
-
 def versions_in_use(server) -> dict[str, str]:
     found = server.client.get("/api/v1/monitors").json()["items"]
     return {one["name"]: one["status"]["baseline_version"] for one in found}
-
-
-def test_versions_are_listed_with_what_they_are_made_of_and_who_uses_them(server, trained):
-    page = server.client.get(f"{PATH}/versions", params={"limit": 1}).json()
-    rest = server.client.get(f"{PATH}/versions", params={"next_token": page["next_token"]}).json()
-    missing = server.client.get("/api/v1/baselines/fligths/versions")
-
-    (second,), (first,) = page["items"], rest["items"]
-    assert (second["number"], second["in_use"], second["monitors"]) == (2, False, [])
-    assert second["origin"] == {"data": "by hand"}
-    assert (first["number"], first["in_use"], first["row_count"]) == (1, True, 600)
-    assert first["origin"] == {"data": str(trained.reference)}
-    assert first["monitors"] == [
-        {"name": "follows", "pinned": False}, {"name": "stays", "pinned": True},
-    ]  # fmt: skip
-    assert (page["next_token"] is None, rest["next_token"]) == (False, None)
-    assert (missing.status_code, "flights" in missing.text) == (404, True)
 
 
 def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
@@ -148,20 +118,3 @@ def test_a_version_that_comes_into_use_while_an_apply_is_brought_about_stays_in_
     assert used == "another"
     assert answer.status_code == (400 if is_fitted_anew else 200)
     assert not is_fitted_anew or "another version came into use" in answer.text
-
-
-def test_a_version_is_not_used_where_another_came_into_use_than_the_one_it_was_compared_with(
-    server,
-):
-    reconciler = EndpointReconciler(server.context)
-    applier = Applier(server.context, reconciler, Controllers(server.context, reconciler))
-    first, second = baselines.versions(server.context.root, "flights")[:2]
-    with server.engine.connect() as connection:
-        used = store.get(connection, "Baseline", "flights").made["version"]
-    other = second if used == first else first
-
-    with pytest.raises(ConflictError, match=f"{used} is in use, no longer abc; look at it"):
-        asyncio.run(applier.promote("flights", other, "abc"))
-
-    with server.engine.connect() as connection:
-        assert store.get(connection, "Baseline", "flights").made["version"] == used

@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from driftline.capture.windows.window import Window
-from driftline.monitors.captured_baseline import spans_left
 from driftline.serving.provisioning.baselines import rolling_window
 from driftline.serving.resources.specs import RollingSpec
 from driftline.serving.tables import resources
-from tests.serving.conftest import make_frame
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"
@@ -83,33 +80,6 @@ def test_a_version_of_captured_rows_is_a_candidate_until_it_is_promoted(server):
     assert (between, after) == (before, made["version"])
     assert promoted["number"] == made["number"]
     assert "expected endpoint or monitor" in server.error_of(neither)["message"]
-
-
-def test_rows_of_an_app_of_ones_own_make_a_version_without_what_is_not_captured(
-    server, declare, tmp_path
-):
-    """The app's signature names the label, and what is left out; the table has none."""
-    file = tmp_path / "orders.parquet"
-    make_frame().assign(said=1).to_parquet(file, index=False)
-    time = {"from": "2026-01-14T00:00:00Z", "to": "2026-01-15T00:00:00Z"}
-    applied = server.apply(
-        declare(
-            "Baseline",
-            "orders",
-            data=str(file),
-            label="late",
-            prediction="said",
-            exclude=["origin"],
-            weight="distance",
-        ),
-        declare("Endpoint", "orders", baseline="orders"),
-    )
-
-    path = "/api/v1/baselines/orders/versions"
-    answer = server.client.post(path, json={"endpoint": "orders", **time})
-
-    assert applied.status_code == 200, applied.text
-    assert "0 rows were captured in [2026-01-14T" in server.error_of(answer)["message"]
 
 
 def test_a_baseline_is_declared_of_captured_rows(server, declare):
@@ -188,17 +158,6 @@ def at_once(server, name: str) -> Callable[[], datetime | None]:
             return connection.scalar(query)
 
     return due
-
-
-def test_what_is_left_of_a_time_is_what_no_window_covers():
-    def span(start, end):
-        return Window(DAY + timedelta(days=start), DAY + timedelta(days=end))
-
-    left = spans_left(span(0, 10), [span(4, 5), span(-1, 1), span(4, 6), span(9, 12)])
-
-    assert left == [span(1, 4), span(6, 9)]
-    assert spans_left(span(0, 1), []) == [span(0, 1)]
-    assert spans_left(span(0, 1), [span(-3, 3)]) == []
 
 
 def test_a_rolling_time_stays_the_same_until_the_next_is_due():

@@ -109,17 +109,3 @@ def test_one_tensor_is_taken_by_position_whatever_its_width(server, endpoint, wi
         answer = server.invoke(endpoint, {"inputs": [tensor]}, headers={"accept": "text/csv"})
 
         assert numbers(answer) == pytest.approx([20.0 if width == 1 else 18.0] * rows)
-
-
-@pytest.mark.parametrize(
-    ("body", "word"),
-    [
-        ([{"km": 1.0}], "rain_mm"),
-        ([[1.0, 2.0, 3.0]], "3 values; expected 2 (km, rain_mm)"),
-    ],
-)
-def test_a_row_that_does_not_fit_is_refused_by_the_models_names(server, body, word):
-    answer = server.invoke("named", body)
-
-    assert answer.status_code == 400
-    assert word in answer.text

@@ -1,9 +1,6 @@
-from pathlib import Path
-
 import pytest
 
-from driftline.app.drafts import draft_resources, endpoint_name, monitor_resources
-from driftline.errors import InputError
+from driftline.app.drafts import draft_resources, monitor_resources
 from driftline.roles import Facet, Roles
 from driftline.serving.resources.resources import parse_resources
 from tests.alerts.replays import document, states
@@ -11,13 +8,6 @@ from tests.alerts.replays import document, states
 
 def names_of(resources):
     return [(one["kind"], one["name"]) for one in resources]
-
-
-def test_a_model_alone_becomes_an_endpoint():
-    found = draft_resources("flights", Roles(), model="/m.skops")
-
-    assert names_of(found) == [("Model", "flights"), ("Endpoint", "flights")]
-    parse_resources(found)
 
 
 def test_a_reference_brings_baseline_monitor_and_alarms():
@@ -76,10 +66,3 @@ def test_roles_bring_the_kinds_of_monitor_that_they_allow():
     assert kinds(Roles(label="late"), has_model=False) == ["data-quality"]
     assert kinds(answers, has_model=False) == ["data-quality", "model-quality", "bias"]
     assert kinds(answers, has_model=True)[-1] == "attribution"
-
-
-def test_wrong_names_and_roles_without_data_are_said():
-    with pytest.raises(InputError, match="expected letters, digits"):
-        endpoint_name(Path("m.skops"), "a b")
-    with pytest.raises(InputError, match="label given without a reference"):
-        draft_resources("a", Roles(label="late"), model="/m.skops")

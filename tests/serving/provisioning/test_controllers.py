@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from driftline.app.cli import build
-from driftline.app.client.client import Client
 from driftline.baseline.store import versions
 from driftline.errors import InputError, UnavailableError
 from driftline.serving.hosting import endpoint_reconciler
@@ -196,39 +195,6 @@ def test_a_baseline_is_made_again_for_a_model_that_was_replaced_meanwhile(
     assert digest("Baseline", "b", "model_digest") == digest("Model", "m", "digest")
 
 
-def test_a_resource_that_meets_a_fault_or_hangs_leaves_the_others(
-    server, trained, tmp_path, gate, until, monkeypatch
-):
-    def broken(*_):
-        raise RuntimeError("a fault")
-
-    def hangs(*_):
-        (gate / "loading").touch()
-        until((gate / "open").exists)
-        raise InputError("no version")
-
-    monkeypatch.setitem(controllers.MAKERS, "Endpoint", in_thread(broken))
-    monkeypatch.setitem(controllers.MAKERS, "Monitor", in_thread(hangs))
-    declare(
-        server,
-        resource("Endpoint", "app", baseline="b"),
-        resource("Baseline", "b", data=str(trained.reference), label="late"),
-        resource("Monitor", "w", endpoint="app", baseline="b"),
-    )
-    until(lambda: status(server, "endpoints", "app")["phase"] == "Failed")
-    monkeypatch.undo()
-    assert "fault of driftline" in status(server, "endpoints", "app")["reason"]
-
-    monkeypatch.setitem(controllers.MAKERS, "Monitor", in_thread(hangs))
-    other = resource("Baseline", "other", data=str(trained.reference))
-    declare(server, resource("Endpoint", "app", baseline="b"))
-    until((gate / "loading").exists)
-    assert server.apply(other).status_code == 200
-
-    (gate / "open").touch()
-    until(lambda: status(server, "monitors", "w")["phase"] == "Failed")
-
-
 def test_what_may_pass_is_tried_again_and_a_missing_file_is_not(
     server, trained, until, monkeypatch
 ):
@@ -257,21 +223,6 @@ def test_what_may_pass_is_tried_again_and_a_missing_file_is_not(
     assert (tries.count("b"), tries.count("gone")) == (3, 1)
     assert attempts("gone") == ("Failed", 0, None)
     assert status(server, "baselines", "gone")["reason"].startswith("/data/gone.parquet: no such")
-
-
-def test_a_first_pool_that_failed_is_started_again_by_applying_again(server, tmp_path, gate, until):
-    begin = f'assert not Path("{gate}", "bad").exists()'
-    assert server.apply(model(tmp_path, "m", "good", begin)).status_code == 200
-    (gate / "bad").touch()
-    endpoint = resource("Endpoint", "e", model="m")
-    declare(server, endpoint)
-    until(lambda: status(server, "endpoints", "e")["state"] == "Failed")
-    (gate / "bad").unlink()
-
-    declare(server, endpoint)
-
-    until(lambda: status(server, "endpoints", "e")["state"] == "InService")
-    assert said(server) == "good"
 
 
 def test_a_superseded_fit_keeps_no_version(server, trained):
@@ -320,16 +271,6 @@ def test_only_models_that_nothing_needs_are_removed(
         assert (files(), said(server)) == (["new.tar.gz"], "new")
 
 
-def test_a_server_that_stops_leaves_its_work_to_the_others(start, tmp_path, gate, until):
-    with start(tmp_path, trust_pickle=True) as server:
-        declare(server, model(tmp_path, "m", "slow", WAITS.format(gate=gate)))
-        until((gate / "loading").exists)
-
-    with server.engine.connect() as connection:
-        row = store.get(connection, "Model", "m")
-    assert (row.phase, row.lease_owner, row.lease_until) == ("Creating", None, None)
-
-
 def test_what_a_dead_server_left_is_brought_about_by_another(server, tmp_path, until):
     declare(server, model(tmp_path, "m", "first"))
     until(lambda: status(server, "models", "m")["phase"] == "Ready")
@@ -358,27 +299,6 @@ def test_a_model_that_does_not_fit_its_endpoint_leaves_the_one_that_does(server,
     assert (failed["phase"], failed["state"]) == ("Failed", "InService")
     assert "warmth" in failed["reason"]
     assert after == before
-
-
-def test_workers_that_end_while_they_load_are_told_and_not_waited_for_without_end(
-    server, tmp_path, gate, until
-):
-    good = model(tmp_path, "m", "good")
-    assert server.apply(good, resource("Endpoint", "e", model="m")).status_code == 200
-    begin = f"""loaded = Path("{gate}", "once")
-    if loaded.exists():
-        import os; os._exit(3)
-    loaded.touch()"""  # As where the memory suffices for one worker, and not for all.
-
-    plan = declare(server, model(tmp_path, "m", "bad", begin))
-    until(lambda: status(server, "endpoints", "e")["reason"])
-
-    told = (
-        r'not ready after 0 s: Endpoint "e" is Updating \(.*ended.*\); .*driftline get Endpoint e'
-    )
-    with Client(server.url) as client, pytest.raises(UnavailableError, match=told):
-        client.wait_until_ready(plan, timeout_s=0)
-    assert said(server) == "good"
 
 
 def test_the_command_waits_and_tells_what_failed_unless_it_is_not_to_wait(

@@ -32,10 +32,6 @@ def alarm(**spec):
     return {"kind": "Alarm", "name": "broken", "spec": rule | spec}
 
 
-def monitor(**spec):
-    return MONITOR | {"spec": MONITOR["spec"] | spec}
-
-
 def defined(engine, *documents):
     """Return the alarm that the last of some documents declares."""
     with engine.connect() as connection:
@@ -47,58 +43,6 @@ def test_a_monitor_fills_in_namespace_dimensions_and_period(engine):
 
     assert (found.namespace, found.metric_name, found.period) == ("Driftline", "pages", 3600)
     assert found.dimensions == {"Endpoint": "flights", "MonitoringSchedule": "Flights-Quality"}
-
-
-@pytest.mark.parametrize(
-    ("kind", "metric", "namespace"),
-    [
-        ("data-quality", "feature_baseline_drift_dep_time", "data-metrics"),
-        ("bias", "DPPL", "bias-metrics"),
-        ("attribution", "ndcg", "explainability-metrics"),
-    ],
-)
-def test_sagemakers_metrics_are_found_in_the_namespace_of_the_kind(engine, kind, metric, namespace):
-    found = defined(
-        engine, monitor(kind=kind), alarm(monitor="Flights-Quality", metric_name=metric)
-    )
-
-    assert found.namespace == f"aws/sagemaker/Endpoints/{namespace}"
-
-
-EVERYTHING = """
-kind: Alarm
-name: odd
-owner: ops
-tags: {team: a}
-spec:
-  metrics:
-    - id: m1
-      metric_stat:
-        metric: {namespace: shop, metric_name: orders}
-        period: 3600
-        stat: p90
-    - id: ad1
-      expression: ANOMALY_DETECTION_BAND(m1, 3)
-  threshold_metric_id: ad1
-  comparison_operator: LessThanLowerThreshold
-  evaluation_periods: 3
-  datapoints_to_alarm: 2
-  evaluate_low_sample_count_percentile: ignore
-  evaluation_window: {wall_clock_window: {timezone: Europe/Berlin}}
-  warm_up_configuration: {warm_up_period_duration_in_minutes: 60}
-  action_configuration: {alarm_tags_propagation: {enabled: true}}
-  severity: ticket
-"""
-
-
-def test_every_field_of_put_metric_alarm_can_be_declared(engine):
-    found = defined(engine, yaml.safe_load(EVERYTHING))
-
-    assert (found.period, found.watched_id, found.statistic) == (3600, "m1", None)
-    assert (found.severity, found.owner, found.propagated_tags) == ("ticket", "ops", {"team": "a"})
-    assert found.samples_wanted == 100.0
-    assert found.evaluation_window is not None
-    assert found.warm_up_configuration is not None
 
 
 def test_the_documented_alarms_can_be_declared(engine):

@@ -66,18 +66,3 @@ def test_a_config_is_not_changed_nor_deleted_while_it_is_in_use(
     assert (changed.status_code, deleted.status_code, model.status_code) == (409, 409, 409)
     assert "declare one under another name" in shared.error_of(changed)["message"]
     assert 'needed by Endpoint "flights"' in shared.error_of(deleted)["message"]
-
-
-def test_fields_of_a_config_beside_one_and_unknown_configs_are_refused(
-    shared: Any, resources: Any, declare: Any
-) -> None:
-    both = declare("Endpoint", "e", config="first", production_variants=[variant("blue")])
-    unknown = declare("Endpoint", "e", config="firsts")
-    shared.apply(*resources)
-
-    refused = [shared.apply(one) for one in (both, unknown)]
-
-    assert [one.status_code for one in refused] == [400, 400]
-    said = [shared.error_of(one)["message"] for one in refused]
-    assert 'unknown key "production_variants" beside config' in said[0]
-    assert 'EndpointConfig "firsts" does not exist; the nearest known one is "first"' in said[1]

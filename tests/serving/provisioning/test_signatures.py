@@ -22,18 +22,6 @@ BINARY = {
 INPUTS = (Column("a", "feature_a", "double"), Column("b", "feature_b", "string"))
 
 
-def test_only_inputs_are_taken_and_outputs_are_the_models():
-    declared = Signature((*INPUTS, Column("late", "feature_late", "int64", "label")))
-
-    found = endpoint_signature(declared, BINARY)
-
-    assert found.inputs == found.features == INPUTS
-    assert [(one.name, one.role, one.classes) for one in found.outputs] == [
-        ("prediction", "prediction", ("0", "1")),
-        ("probability", "probability", ("1",)),
-    ]
-
-
 def test_the_references_names_for_outputs_are_kept():
     probability = Column("p_late", "probability", "double", "probability", classes=("1",))
     prediction = Column("said", "prediction", "int64", "prediction")
@@ -58,28 +46,6 @@ def test_a_model_none_of_whose_categories_the_reference_holds_is_refused():
         r"categories \(10, 20\), so that it would take all of them for missing; bring ",
     ):
         endpoint_signature(declared, {**BINARY, "categories": {"b": ["10", "20"]}})
-
-
-def test_many_classes_have_a_probability_each():
-    found = endpoint_signature(
-        Signature(INPUTS), {**BINARY, "class_type": "string", "classes": ["x", "Y z", "y-z"]}
-    )
-
-    assert [(one.name, one.column) for one in found.outputs[1:]] == [
-        ("probability_x", "probability_x"),
-        ("probability_Y z", "probability_y_z"),
-        ("probability_y-z", "probability_y_z_2"),
-    ]
-
-
-def test_the_positive_class_is_the_references_or_the_second():
-    declared = Signature(
-        INPUTS, (Column("p", "probability", "double", "probability", classes=("0",)),)
-    )
-
-    assert positive_class(declared, BINARY) == "0"
-    assert positive_class(Signature(INPUTS), BINARY) == "1"
-    assert positive_class(None, {**BINARY, "classes": ["a", "b", "c"]}) is None
 
 
 def test_a_model_with_other_columns_is_refused_by_their_names():

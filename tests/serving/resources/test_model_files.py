@@ -5,7 +5,7 @@ import os
 import pytest
 
 from driftline.errors import InputError
-from driftline.serving.resources.artifacts import ModelStore, model_digest, model_files
+from driftline.serving.resources.artifacts import ModelStore, model_digest
 
 
 @pytest.fixture
@@ -18,12 +18,6 @@ def make(folder, files):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     return folder
-
-
-def test_the_files_of_a_folder_come_sorted_and_hidden_ones_are_left_out(model):
-    make(model, {".git/config": "secret", "data/.keys": "secret"})
-
-    assert list(model_files(model)) == ["MLmodel", "data/a.bin", "data/b.bin"]
 
 
 @pytest.mark.parametrize(

@@ -99,26 +99,6 @@ def test_a_file_that_is_there_is_left_alone_until_told(made: tuple[Path, dict[st
     assert "driftline apply -f mine.yaml" in told.stderr
 
 
-def test_init_writes_no_file_where_labels_and_predictions_never_meet(tmp_path: Path) -> None:
-    late = [0, 1] * 100
-    words = ["soon" if one else "later" for one in late]
-    pd.DataFrame({"late": late, "predicted_late": words}).to_csv(tmp_path / "a.csv", index=False)
-
-    roles = ("--label", "late", "--prediction", "predicted_late")
-    refused = init("a.csv", *roles, cwd=tmp_path)
-
-    assert refused.returncode == 2
-    assert (
-        'label "late" holds 0, 1, prediction "predicted_late" holds later, soon' in refused.stderr
-    )
-    assert not (tmp_path / "a.yaml").exists()
-    named = init("a.csv", *roles, "--positive", "1", "--positive", "soon", cwd=tmp_path)
-    assert named.returncode == 0, named.stderr
-    documents = list(yaml.safe_load_all((tmp_path / "a.yaml").read_text()))
-    assert documents[0]["spec"]["positive"] == ["1", "soon"]
-    assert parse_resources(documents)
-
-
 def test_names_of_any_kind_stay_inside_the_comment() -> None:
     roles = Roles(label="a\nkind: Model", facets=(Facet("b: [", ("x",)),))
     resources = draft_resources("d", roles, reference="/d.csv")

@@ -106,14 +106,6 @@ def test_all_that_is_written_can_be_declared(tmp_path):
     assert kinds == ["Baseline", "Baseline", "Endpoint", "Monitor", "Monitor", "Alarm"]
 
 
-def test_the_longest_beginning_of_a_uri_wins_and_no_half_name(tmp_path):
-    places = Places.of([f"s3://b={tmp_path}/a", f"s3://b/x={tmp_path}/c"])
-
-    assert places.place("s3://b/x/y") == f"{tmp_path}/c/y"
-    assert places.place("s3://b/xy") == f"{tmp_path}/a/xy"
-    assert places.place("s3://bc/y") == "s3://bc/y"
-
-
 def test_a_captured_hour_is_judged_as_sagemaker_does_against_its_baseline(bucket):
     report = check(str(bucket / "captured" / "churn"), bucket / "results", compat=True)
 
