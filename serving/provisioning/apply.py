@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,7 @@ from driftline.serving.provisioning.baselines import Promoted, promote_version
 from driftline.serving.provisioning.controllers import Controllers
 from driftline.serving.provisioning.definitions import Definition, definition_of
 from driftline.serving.provisioning.files import look_at
-from driftline.serving.provisioning.making import make_endpoint, make_monitor
+from driftline.serving.provisioning.making import make_endpoint, make_monitor, obstacle
 from driftline.serving.provisioning.plan import Action, Change, Key, apply_defaults, make_plan
 from driftline.serving.provisioning.targets import require_targets
 from driftline.serving.resources import store
@@ -43,7 +43,6 @@ from driftline.serving.resources.resources import (
     ALARM_KINDS,
     Resource,
     ResourceError,
-    key_of,
     parse_resources,
 )
 from driftline.serving.resources.specs import KINDS, Kind
@@ -166,13 +165,15 @@ class Applier:
         """
         with read_connection(self._context.engine) as connection:
             changes = make_plan(connection, resources, contents)
-            changing = {_key(one.resource) for one in changes if one.action != "unchanged"}
+            changing = [one for one in changes if one.action != "unchanged"]
+            kinds = [one.resource.kind for one in changing if one.resource.kind != "Channel"]
+            first = min(map(KINDS.index, kinds), default=0)  # Each kind needs those before it.
             rows = [
-                _row(one)
-                for one in changes
-                if one.resource.kind in _MADE_AT_ONCE
-                and _key(one.resource) in changing
-                and _is_settled(connection, store.needs(one.resource.kind, one.spec), changing)
+                row
+                for row in map(_row, changing)
+                if row.kind in _MADE_AT_ONCE
+                and KINDS.index(row.kind) == first
+                and not obstacle(connection, row)
             ]
         for row in rows:
             try:
@@ -258,21 +259,6 @@ class Applier:
             store.delete_row(connection, kind, name)
             record(connection, DELETE, f"{kind}/{row.name}", now, before=row.declared())
         log.info("kind=%s name=%s action=delete", kind, row.name)
-
-
-def _is_settled(
-    connection: Connection, needed: Sequence[tuple[Kind, str]], changing: Set[Key]
-) -> bool:
-    """Whether all that is needed is ready and stays as it is, and what that needs in its turn."""
-    for kind, name in needed:
-        if kind == "Monitor":
-            continue
-        row = store.find(connection, kind, name)
-        if row is None or row.phase != "Ready" or (kind, key_of(kind, name)) in changing:
-            return False
-        if not _is_settled(connection, store.needs(kind, row.spec), changing):
-            return False
-    return True
 
 
 def _is_begun_again(connection: Connection, row: Stored) -> bool:

@@ -28,12 +28,14 @@ from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
 from driftline.serving.provisioning.baselines import make_baseline, rolls_in
 from driftline.serving.provisioning.making import (
+    WAITS,
     Finish,
     Maker,
     in_thread,
     make_endpoint,
     make_model,
     make_monitor,
+    obstacle,
 )
 from driftline.serving.resources import store
 from driftline.serving.resources.resources import key_of
@@ -58,7 +60,6 @@ MAKERS: dict[Kind, Maker] = {
     "Endpoint": in_thread(make_endpoint),
     "Monitor": in_thread(make_monitor),
 }
-_WAITS = "waits"
 
 
 class Controllers:
@@ -114,7 +115,7 @@ class Controllers:
             if key not in rows:
                 task.cancel()  # Something else was declared meanwhile, or it was deleted.
         for key, (row, problem) in rows.items():
-            if problem != _WAITS and key not in self._tasks:
+            if problem != WAITS and key not in self._tasks:
                 task = self._tasks[key] = asyncio.create_task(self._make(row, problem))
                 task.add_done_callback(partial(self._ended, row))
 
@@ -124,11 +125,11 @@ class Controllers:
         with read_connection(self._context.engine) as connection:
             rows = store.list_unfinished(connection, owner, now)
             if all(row.lease_owner == owner and _is_long(row, now) for row in rows):
-                return [(row, _obstacle(connection, row)) for row in rows]
+                return [(row, obstacle(connection, row)) for row in rows]
         with self._context.engine.begin() as connection:
             store.claim(connection, owner, now)
             rows = store.list_unfinished(connection, owner, now)
-            return [(row, _obstacle(connection, row)) for row in rows]
+            return [(row, obstacle(connection, row)) for row in rows]
 
     async def _make(self, row: Stored, problem: str) -> None:
         """Make what a row declares, and store what came of it, or the problem."""
@@ -177,7 +178,7 @@ class Controllers:
         with self._context.engine.begin() as connection:
             store.hold_all(connection)
             now = self._current(connection, row)
-            if now is None or _obstacle(connection, now):
+            if now is None or obstacle(connection, now):
                 return
             made = finish(connection, now)
             if made is None:
@@ -219,21 +220,6 @@ def _end(
     """Store what came of a generation, and when it is brought about once more."""
     values |= {"phase": phase, "observed_generation": row.generation}
     store.write(connection, row, **values, **store.FREE | {"lease_until": again_at})
-
-
-def _obstacle(connection: Connection, row: Stored) -> str:
-    """Return why a row cannot come about now: `_WAITS`, a sentence, or "" where it can."""
-    for kind, name in store.needs(row.kind, row.spec):
-        if kind == "Monitor":  # Only its windows wait for those of another.
-            continue
-        needed = store.find(connection, kind, name)
-        if needed is None:
-            return f'{kind} "{name}" does not exist'
-        if needed.is_unfinished:
-            return _WAITS
-        if not needed.made and kind in CONTROLLED:
-            return f"{needed}: {needed.reason}"
-    return ""
 
 
 def _is_long(row: Stored, now: datetime) -> bool:

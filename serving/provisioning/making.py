@@ -39,7 +39,7 @@ from driftline.serving.resources.model_specs import (
 )
 from driftline.serving.resources.resources import Resource, key_of
 from driftline.serving.resources.specs import MonitorSpec, baseline_and_pin
-from driftline.serving.resources.store import Stored
+from driftline.serving.resources.store import CONTROLLED, Stored
 from driftline.serving.resources.worker_spec import WorkerSpec
 from driftline.signature import Signature
 
@@ -49,12 +49,28 @@ T = TypeVar("T")
 # Of its own: fits and copies take minutes, and all else of the server waits for the loop's threads.
 _THREADS = ThreadPoolExecutor(16, thread_name_prefix="making")
 
+WAITS = "waits"
 Made = Mapping[str, Any]
 # Takes the row as it is now; None: what it was made of has changed, so that it is made again.
 Finish = Callable[[Connection, Stored], Made | None]
 # Whether the row is still as it was when its making began.
 Wanted = Callable[[], bool]
 Maker = Callable[[ServerContext, Stored, Wanted], Awaitable[Finish | None]]
+
+
+def obstacle(connection: Connection, row: Stored) -> str:
+    """Return why a row cannot come about now: `WAITS`, a sentence, or "" where it can."""
+    for kind, name in store.needs(row.kind, row.spec):
+        if kind == "Monitor":  # Only its windows wait for those of another.
+            continue
+        needed = store.find(connection, kind, name)
+        if needed is None:
+            return f'{kind} "{name}" does not exist'
+        if needed.is_unfinished:
+            return WAITS
+        if not needed.made and kind in CONTROLLED:
+            return f"{needed}: {needed.reason}"
+    return ""
 
 
 async def to_its_end(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:

@@ -103,12 +103,12 @@ class Importer:
     def _add(self, kind: str, name: str, spec: dict[str, Any]) -> None:
         self.resources.append({"kind": kind, "name": name, "spec": spec})
 
-    def _remark(self, kind: str, name: str, text: str) -> None:
-        self.remarks.append(Remark(f"{kind}/{name}", text))
+    def _remark(self, subject: str, text: str) -> None:
+        self.remarks.append(Remark(subject, text))
 
     def _leave_out(self, resource: Mapping[str, Any], why: str) -> None:
         self.resources = [one for one in self.resources if one is not resource]
-        self._remark(resource["kind"], resource["name"], f"left out: {why}")
+        self._remark(f"{resource['kind']}/{resource['name']}", f"left out: {why}")
 
     def _schedule(self, name: str, job: Job | None) -> None:
         """Add a monitor, and the baseline of the rows that its baselining job read."""
@@ -116,12 +116,12 @@ class Importer:
         if job is None:
             wanted = schedule["MonitoringScheduleConfig"].get("MonitoringJobDefinitionName")
             text = f'its job definition "{wanted}" was not saved; save it, too'
-            self._remark("Monitor", name, text)
+            self._remark(f"Monitor/{name}", text)
             return
         endpoint = job.input.get("EndpointName") or schedule.get("EndpointName")
         if job.inputs.get("BatchTransformInput") or not endpoint:
             text = "it watches batch transform, not an endpoint; declare it anew"
-            self._remark("Monitor", name, text)
+            self._remark(f"Monitor/{name}", text)
             return
         processing = self._processing(job)
         inputs = processing.get("ProcessingInputs") or ()
@@ -134,8 +134,7 @@ class Importer:
         missing = job.baseline.get("BaseliningJobName")
         missing = f'"{missing}"' if missing else f"that wrote {_constraints(job)}"
         self._remark(
-            "Baseline",
-            name,
+            f"Baseline/{name}",
             "the rows that the baseline was made of are not known; name them by "
             f"--data {name}=PLACE, or save the processing job {missing}, too. Until then "
             f"Monitor/{name} is left out, and Endpoint/{endpoint} if no other schedule brings it",
@@ -162,7 +161,7 @@ class Importer:
                 spec |= roles_spec(roles_of_config(file.read_bytes()))
             else:
                 text = f"{config} says label and facets; copy it and give --map, or add them"
-                self._remark("Baseline", name, text)
+                self._remark(f"Baseline/{name}", text)
         for key, setting, given in ROLES:
             value = environment.get(setting) or job.input.get(given)
             if value in (None, ""):
@@ -173,14 +172,13 @@ class Importer:
                 spec[key] = str(value)
             else:
                 text = f"{key} is column {value}; name that column: {key}: COLUMN"
-                self._remark("Baseline", name, text)
+                self._remark(f"Baseline/{name}", text)
         problem = job.application.get("ProblemType") or environment.get("problem_type")
         if problem in PROBLEMS:
             spec["problem"] = PROBLEMS[problem]
         if job.kind == "data-quality" and not spec.keys() & {"label", "prediction"}:
             self._remark(
-                "Baseline",
-                name,
+                f"Baseline/{name}",
                 "TODO: if its rows have the label in their first column, as SageMaker wants it, "
                 f"add {'prediction' if self.compat else 'label'}: COLUMN; requests lack it",
             )
@@ -190,7 +188,7 @@ class Importer:
         """Return the script that a job runs before or after, by the name of its file."""
         if not (uri := str(job.application.get(key) or "")):
             return {}
-        self._remark(kind, name, f"copy {uri} to [scheduler] scripts_dir")
+        self._remark(f"{kind}/{name}", f"copy {uri} to [scheduler] scripts_dir")
         field = "preprocess" if kind == "Baseline" else "postprocess"
         return {field: uri.rpartition("/")[2]}
 
@@ -212,25 +210,24 @@ class Importer:
                 spec["delay_s"] = -_DURATION.validate_python(late).total_seconds()
             except ValidationError:
                 text = f'EndTimeOffset "{late}" is no duration; set delay_s, if results are late'
-                self._remark("Monitor", name, text)
+                self._remark(f"Monitor/{name}", text)
         for key, text in NOT_CARRIED_OVER.items():
             if value := job.input.get(key):
-                self._remark("Monitor", name, f'{key} "{value}" is not carried over: {text}')
+                self._remark(f"Monitor/{name}", f'{key} "{value}" is not carried over: {text}')
         spec |= self._script("Monitor", name, job, "PostAnalyticsProcessorSourceUri")
         image = str(job.application.get("ImageUri") or "")
         if image and not _BUILT_IN.search(image):
             self._remark(
-                "Monitor",
-                name,
+                f"Monitor/{name}",
                 f"it ran {image}; here it is judged as {job.kind}. To go on with what that "
                 "container runs, make it a program of kind: command (docs/your-own-monitor.md)",
             )
         if job.kind == "attribution":
             text = "its baseline needs a model: declare a Model and name it there"
-            self._remark("Monitor", name, text)
+            self._remark(f"Monitor/{name}", text)
         if schedule.get("MonitoringScheduleStatus") == "Stopped":
             text = "it is stopped at SageMaker; here it runs once it is applied"
-            self._remark("Monitor", name, text)
+            self._remark(f"Monitor/{name}", text)
         self._add("Monitor", name, spec)
 
     def _endpoints(self, jobs: list[Job]) -> None:
@@ -251,8 +248,7 @@ class Importer:
             sampled = capture.get("CurrentSamplingPercentage", sampled)
             if sampled < 100:
                 self._remark(
-                    "Endpoint",
-                    endpoint,
+                    f"Endpoint/{endpoint}",
                     f"SageMaker captured {sampled}% of its requests; here the app that captures "
                     f"decides: sampling_percentage={sampled} of dl.Capture",
                 )
@@ -273,7 +269,7 @@ class Importer:
         for namespace in filter(None, [alarm.get("Namespace"), *namespaces]):
             if not namespace.startswith(NAMESPACES):
                 text = f"left out: {namespace} is no namespace of SageMaker's"
-                self._remark(kind, name, text)
+                self._remark(f"{kind}/{name}", text)
                 return
         names = (AlarmDefinition if kind == "Alarm" else CompositeDefinition).aws_names()
         known = [key for key in alarm if key in names and key not in ACTIONS]
@@ -282,8 +278,7 @@ class Importer:
             fields["dimensions"] = read_dimensions(fields["dimensions"], name)
         if actions := {str(one) for key in ACTIONS for one in alarm.get(key) or ()}:
             self._remark(
-                kind,
-                name,
+                f"{kind}/{name}",
                 f"nobody is notified yet: {', '.join(sorted(actions))} stands for a Channel; "
                 "declare it, and name it in alarm_actions",
             )
