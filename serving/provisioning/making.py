@@ -91,7 +91,7 @@ async def to_its_end(work: Callable[P, T], *given: P.args, **named: P.kwargs) ->
 
 def in_thread(make: Callable[[ServerContext, Stored, Wanted], Finish | None]) -> Maker:
     """Return a maker that does its work in a thread."""
-    return partial(to_its_end, make)
+    return lambda context, row, is_wanted: to_its_end(make, context, row, is_wanted)
 
 
 async def make_model(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Finish:
@@ -177,7 +177,8 @@ def make_endpoint(context: ServerContext, _row: Stored, _is_wanted: Wanted) -> F
                 taken = ("feature_names", "feature_count", "feature_types")
                 parts = {own: last | {key: first.get(key) for key in taken}}
             described |= parts or {own: model.made["description"]}
-        baseline, roles = None, dict[str, Any]()
+        baseline: str | None = None
+        roles: Mapping[str, Any] = {}
         if spec["baseline"] is not None:
             row = store.get_ready(connection, "Baseline", spec["baseline"])
             baseline, roles = row.made["signature"], row.spec
@@ -240,8 +241,8 @@ def make_monitor(context: ServerContext, row: Stored, _is_wanted: Wanted) -> Fin
 
 def _require_captured(rules: RuleSet, endpoint: Stored, baseline: Stored) -> None:
     """Refuse a rule on a column or a type that captured rows do not have."""
-    texts = [one.made.get("signature") for one in (endpoint, baseline)]
-    if None in texts:
+    texts = [one.made["signature"] for one in (endpoint, baseline) if one.made.get("signature")]
+    if len(texts) < 2:
         return
     captured, known = (
         {column.name: column.type for column in Signature.from_json(text).columns} for text in texts

@@ -231,8 +231,8 @@ def require_match(inputs: Sequence[Column], description: Description) -> None:
                 "bring the reference to the model's types, or convert the model for these"
             )
     for name, categories in description["categories"].items():
-        levels = given[name].levels if name in given else None
-        texts = {*map(class_text, levels or ())}
+        levels = given[name].levels or () if name in given else ()
+        texts = {*map(class_text, levels)}
         if texts and categories and texts.isdisjoint(map(class_text, categories)):
             raise InputError(
                 f'column "{name}": the reference\'s values ({", ".join(levels[:3])}) are none of '

@@ -125,7 +125,7 @@ def job_of(schedule: Document, definitions: Mapping[str, Document]) -> Job | Non
     kind = str(config.get("MonitoringType") or schedule.get("MonitoringType") or "DataQuality")
     if (job := config.get("MonitoringJobDefinition")) is not None:
         names = "BaselineConfig", "MonitoringAppSpecification"
-        inputs = next(iter(job.get("MonitoringInputs") or ()), {})
+        inputs: Document = next(iter(job.get("MonitoringInputs") or ()), {})
     elif (job := definitions.get(str(config.get("MonitoringJobDefinitionName")))) is not None:
         names = f"{kind}BaselineConfig", f"{kind}AppSpecification"
         inputs = job.get(f"{kind}JobInput") or {}
