@@ -159,27 +159,6 @@ def test_a_rule_on_an_alarm_that_does_not_exist_changes_nothing(
     assert state_of(shared) == before
 
 
-def test_a_model_that_does_not_fit_the_reference_is_the_endpoints_failure(
-    start, trained, declare, tmp_path
-):
-    model, _, endpoint = trained.flights()
-    baseline = declare("Baseline", "flights", data=str(trained.reference))
-
-    with start(tmp_path) as server:
-        answer = server.apply(model, baseline, endpoint)
-        mended = server.apply(*trained.flights())
-
-        message = server.error_of(answer)["message"]
-        assert message.startswith('Endpoint "flights": the model\'s columns are not')
-        assert "the model does not know late" in message
-        assert set(actions_of(mended).items()) == {
-            (("Model", "flights"), "unchanged"),
-            (("Baseline", "flights"), "update"),
-            (("Endpoint", "flights"), "unchanged"),
-        }
-        assert server.invoke("flights", "UA,EWR,1400,39").status_code == 200
-
-
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

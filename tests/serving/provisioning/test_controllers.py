@@ -19,7 +19,6 @@ from driftline.serving.provisioning import controllers
 from driftline.serving.provisioning.baselines import make_baseline
 from driftline.serving.provisioning.making import in_thread
 from driftline.serving.resources import artifacts, store
-from driftline.serving.resources.endpoints import signature_of
 from tests.serving.conftest import NOW, make_frame, make_model, resource
 from tests.serving.hosting.formats.archives import pack
 
@@ -333,24 +332,3 @@ def test_the_command_waits_and_tells_what_failed_unless_it_is_not_to_wait(
     assert str(failed[2]).startswith('Model "m": ')
     assert "no table" in str(failed[2])
     assert said(server) == "slow"
-
-
-def test_a_change_builds_on_what_others_made_of_its_endpoint_meanwhile(
-    server, trained, tmp_path, gate, until
-):
-    assert server.apply(*trained.flights()).status_code == 200
-    *_, changed = trained.flights(trust_event_time=True)
-    floats = tmp_path / "floats.parquet"
-    trained.frame.astype({"distance": float}).to_parquet(floats, index=False)
-    declare(server, model(tmp_path, "m", "slow", WAITS.format(gate=gate)), changed)
-    until((gate / "loading").exists)
-    for data in (floats, trained.reference):
-        baseline = resource("Baseline", "flights", data=str(data), label="late")
-        assert server.apply(baseline).status_code == 200
-
-    # Rows of the second version can still be read.
-    (distance,) = (
-        one for one in signature_of(server.engine, "flights").features if one.name == "distance"
-    )
-    names = [f"feature_distance{version}" for version in ("_v3", "_v2", "")]
-    assert [distance.column, *distance.former] == names
