@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from subprocess import Popen
 
@@ -20,7 +21,7 @@ from driftline.serving.resources.reach import Reach
 from driftline.settings.settings import Settings
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ServerContext:
     """The settings, and everything that the server needs besides them."""
 
@@ -73,7 +74,7 @@ class ServerContext:
         """Return the folder of what the workers of an endpoint print."""
         return self.model_logs_dir / endpoint.casefold()
 
-    @property
+    @cached_property
     def models(self) -> ModelStore:
         """The models under the storage root."""
         return ModelStore(self.root, self.local_dir)

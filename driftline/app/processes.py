@@ -349,18 +349,23 @@ def _storing_loops(
         requests=partial(clear_requests, engine),
         interval_s=5 * _every(12.0),
     )
-    rules = redactor(settings) if role == "capture" else None
+
+    def transport_of(stop: threading.Event) -> tuple[Transport, Mapping[str, int]]:
+        """Return what brings the records here, and its counters."""
+        if role == "capture":
+            rules = redactor(settings)
+            return LocalTransport(
+                settings.spool_dir, redactor=rules
+            ), rules.counters if rules else {}
+        from driftline.capture.line.kafka import KafkaTransport
+        from driftline.capture.line.low_watermark import LowWatermarkTransport
+
+        kafka = KafkaTransport(kafka_options(settings), settings.spool_dir / SINK_NAMES, stop)
+        # Who audits, on whatever host, learns up to where nothing is on its way any more.
+        return LowWatermarkTransport(kafka, settings.root), kafka.counters
 
     def write(stop: threading.Event) -> None:
-        transport: Transport = LocalTransport(settings.spool_dir, redactor=rules)
-        counters = rules.counters if rules else {}
-        if role == "sink":
-            from driftline.capture.line.kafka import KafkaTransport
-            from driftline.capture.line.low_watermark import LowWatermarkTransport
-
-            kafka = KafkaTransport(kafka_options(settings), settings.spool_dir / SINK_NAMES, stop)
-            # Who audits, on whatever host, learns up to where nothing is on its way any more.
-            transport, counters = LowWatermarkTransport(kafka, settings.root), kafka.counters
+        transport, counters = transport_of(stop)
         sink = Sink(
             settings.root, transport, partial(signature_of, engine),
             trusts_event_time=partial(trusts_event_time, engine),

@@ -165,7 +165,6 @@ class EndpointReconciler:
         self._leaving: list[Route] = []
         self._endpoints: Mapping[str, ServedEndpoint] = MappingProxyType({})
         self._declared = Declared([], frozenset())
-        self._unneeded: set[str] = set()  # Folders of models, as seen at the last look.
         self._stopping: dict[asyncio.Task[None], Pool | Pipeline] = {}
         self._lock = asyncio.Lock()
         self._is_read = False
@@ -356,16 +355,11 @@ class EndpointReconciler:
             return not self.has_followed(connection)
 
     def _remove_models(self) -> None:
-        """Remove the models that nothing needs now and nothing needed at the last look."""
         running = [route.desired for route in (*self._routes(), *self._leaving)]
         used = {file.rpartition("/")[0] for one in running for file in one.model_files}
-        unneeded = self._models.folders() - used
         with self._context.engine.begin() as connection:
             store.hold_all(connection)  # So that none of them is declared meanwhile.
-            unneeded -= needed_models(connection)
-            for folder in unneeded & self._unneeded:
-                self._models.remove(folder)
-        self._unneeded = unneeded
+            self._models.remove_unneeded(used | needed_models(connection))
 
     def _routes(self) -> list[Route]:
         variants = list(self._variants.values())  # Threads ask, too, while the loop changes them.

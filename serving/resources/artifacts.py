@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import stat
 import uuid
@@ -24,7 +23,6 @@ from driftline.formats.location import Location, is_pattern, locate
 from driftline.serving.resources.reach import Reach, absolute
 from driftline.storage import is_remote, open_uri, storage_error
 
-_DIGEST = re.compile(r"[0-9a-f]{32}")
 # Of a folder: beyond, somebody has named a folder of other things.
 FILES_MAX, BYTES_MAX, DEPTH_MAX = 10_000, 64 << 30, 50
 
@@ -44,6 +42,9 @@ class ModelStore:
             self._remote, self._folder = locate(root), local_dir
         else:
             self._folder = Path(open_uri(root)[1])
+        # Folders of models that were put or needed here, and those not needed at the last look.
+        self._known: set[str] = set()
+        self._unneeded: set[str] = set()
 
     @property
     def local_folder(self) -> Path:
@@ -75,7 +76,9 @@ class ModelStore:
 
         A half copy is never seen. A model whose bytes do not match the digest is refused.
         """
-        file = f"{model_folder(name, digest)}/{source.name}"
+        folder = model_folder(name, digest)
+        self._known.add(folder)
+        file = f"{folder}/{source.name}"
         target = self._folder / file
         if not target.exists():
             with _growing(target) as half:
@@ -90,13 +93,17 @@ class ModelStore:
                 )  # fmt: skip
         return file
 
-    def folders(self) -> set[str]:
-        """Return the folders of the copies that lie here, relative to the storage root.
+    def remove_unneeded(self, needed: set[str]) -> None:
+        """Remove the models that are not needed, and were not at the last call.
 
-        Only names that are digests count: somebody may keep models of their own beside them.
+        Folders that were neither put nor needed here may be another installation's.
         """
-        found = (path for path in self._folder.glob("models/*/*") if _DIGEST.fullmatch(path.name))
-        return {path.relative_to(self._folder).as_posix() for path in found}
+        self._known |= needed
+        unneeded = self._known - needed
+        for folder in unneeded & self._unneeded:
+            self.remove(folder)
+            self._known.remove(folder)
+        self._unneeded = unneeded & self._known
 
     def remove(self, folder: str) -> None:
         """Remove a model's folder, here and there; that it stays is no error, only waste."""

@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 import stat
+import threading
 import time
 import uuid
 from collections import OrderedDict
@@ -63,8 +64,10 @@ class FileCache:
         self._disk_bytes, self._check = disk_bytes, check
         self._remote: Location | None = locate(prefix) if is_remote(prefix) else None
         self._source = Path(prefix if self._remote else open_uri(prefix)[1])
-        (folder / COPIES).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder, self._lock = new_folder(folder / COPIES)
+        self._parent = folder / COPIES
+        # Made for the first copy: where it cannot be, who asks is told, and other endpoints go on.
+        self._own: tuple[Path, int] | None = None
+        self._beginning = threading.Lock()
         self._copies: OrderedDict[str, ModelCopy] = OrderedDict()  # The last used is the last.
         self._running: dict[str, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(_THREADS, "model-files")
@@ -113,7 +116,8 @@ class FileCache:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.to_thread(self._threads.shutdown)
-        await asyncio.to_thread(remove_folder, self._folder, self._lock)
+        if self._own is not None:
+            await asyncio.to_thread(remove_folder, *self._own)
 
     def _remove(self, copy: ModelCopy) -> asyncio.Future[None]:
         self.used_bytes -= copy.size
@@ -182,7 +186,11 @@ class FileCache:
 
     def _copy(self, name: str, size: int) -> Path:
         # A folder of its own: the same name may still be used from another one.
-        target = self._folder / uuid.uuid4().hex
+        with self._beginning:
+            if self._own is None:
+                self._parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._own = new_folder(self._parent)
+        target = self._own[0] / uuid.uuid4().hex
         target.mkdir()
         path = target / Path(name).name
         left = size + 1  # So that a file that grows is noticed.

@@ -11,6 +11,10 @@ import numpy as np
 import pandas as pd
 
 import driftline as dl
+from driftline.capture.tables.dataset import Dataset
+from driftline.capture.tables.redecoding import decode_again
+from driftline.database.engine import using_database
+from driftline.serving.resources.endpoints import served_models, signature_of
 from tests.kit.data import TODAY, YESTERDAY, stream
 from tests.kit.installation import Installation
 
@@ -97,8 +101,15 @@ def test_rows_from_before_a_correction_are_read_by_the_corrected_signature(
     assert after["unfit"].map(len).sum() == 0
     assert after["event_id"].is_unique
     assert judged.returncode == 0, judged.stdout
-    again = json.loads(installation.cli("capture", "decode", "orders", "--json").stdout)
-    assert (again["decoded"], again["left"]) == (0, 0)
+
+
+def decode(installation: Installation, endpoint: str) -> None:
+    """Read stored bodies again at once, as the sink does within a minute."""
+    root = installation.folder / "store"
+    with using_database(f"sqlite:///{root}/driftline.db", read_only=True) as engine:
+        signature, served = signature_of(engine, endpoint), served_models(engine, endpoint)
+    assert signature is not None
+    decode_again(Dataset(str(root), endpoint, writer="test"), signature, served=served)
 
 
 def read_again(
@@ -127,7 +138,7 @@ def read_again(
     (folder / "lines.jsonl").write_text(captured(rows, 0, asked))
     installation.done("capture", "import", f"{folder}/lines.jsonl", "--endpoint", name)
     declare(columns)
-    installation.done("capture", "decode", name)
+    decode(installation, name)
     judged = installation.cli("monitor", "run", name, *DAY)
     return rows, installation.table(name).sort_values("event_time"), judged.returncode
 
@@ -184,7 +195,7 @@ def test_scores_of_a_model_that_is_not_served_stay_what_they_were_read_as(
                 log({"km": row["km"], "rain": row["rain"]}, {"score": row["score"]})
     installation.wait(lambda: len(installation.table("apps")) == 2 * len(rows))
     declare(probability="score")
-    installation.done("capture", "decode", "apps")
+    decode(installation, "apps")
 
     stored = installation.table("apps").sort_values("spool_seq")
     former = stored[stored["model"] == "former"]

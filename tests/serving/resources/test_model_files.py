@@ -85,8 +85,10 @@ def test_a_copy_is_made_once_and_removed_whole(model, tmp_path):
 
     assert [path.name for path in made.parent.iterdir()] == ["source"]
     assert not (made / "MLmodel").exists()
-    make(tmp_path / "store" / "models" / "m", {"v2/mine.skops": "of somebody's own"})
-    (folder,) = store.folders()
-    assert file == f"{folder}/source"
-    store.remove(folder)
+    make(made.parents[1] / "v2", {"mine.skops": "of somebody's own"})
+    assert file == f"models/m/{model_digest(model)}/source"
+    ModelStore(str(tmp_path / "store")).remove_unneeded(set())
+    store.remove_unneeded(set())
+    assert made.exists()
+    store.remove_unneeded(set())
     assert [path.name for path in made.parents[1].iterdir()] == ["v2"]
