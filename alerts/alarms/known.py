@@ -27,8 +27,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     if near:
         quoted = ", ".join(f'"{by_key[one]}"' for one in near)
         return f"{said}, such as {quoted}"
-    listing = "get Endpoint" if kind == "endpoint" else f"{kind} list"
-    return f"{said}; driftline {listing} shows them"
+    return f"{said}; driftline get {kind} shows them"
 
 
 def names_in(connection: Connection, table: Table, wanted: str = "") -> list[str]:

@@ -305,10 +305,14 @@ class Child(asyncio.Protocol):
             self._ready.exception()  # Seen: nobody may be waiting for it any more.
 
     def _look(self) -> None:
-        """Wait no longer for answers that are late, and look again while any is waited for."""
+        """Wait no longer for the oldest late answer, and look again while any is waited for.
+
+        Its worker may be ended over it, and those behind it asked elsewhere.
+        """
         for number, end in self._ends.items():
             if end <= self._loop.time() and not (future := self._waiting[number]).done():
                 future.set_exception(LateError(was_first=number == next(iter(self._waiting))))
+                break
         self._is_looking = bool(self._ends)
         if self._is_looking:
             self._loop.call_later(_LOOK_S, self._look)

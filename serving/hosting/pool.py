@@ -151,9 +151,7 @@ class Pool(Gate):
         try:
             if self.limits.minimum:
                 self._fill()
-                ready = [slot.ready for slot in self._slots.values()]
-                done, _ = await asyncio.wait(ready, return_when=asyncio.FIRST_COMPLETED)
-                done.pop().result()
+                await self._first_ready()
             else:
                 await describe_model(self.spec, timeout_s=self.limits.start_timeout_s)
         except BaseException:
@@ -161,6 +159,18 @@ class Pool(Gate):
             raise
         self._is_started = True
         self._fill()  # What was asked for meanwhile.
+
+    async def _first_ready(self) -> None:
+        """Wait until one worker is ready, or cannot be started; not for those let go meanwhile."""
+        left = {slot.ready for slot in self._slots.values()}
+        while True:
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            errors = [one.exception() for one in done]
+            failures = [one for one in errors if one and not isinstance(one, NoWorkerError)]
+            if None in errors:
+                return
+            if failures or not left:
+                raise failures[0] if failures else NoWorkerError(f"{self._title} is being stopped")
 
     def resize(self, limits: Limits) -> None:
         """Take on other limits: start more workers, or let the youngest go once they have answered.

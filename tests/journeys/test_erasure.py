@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -83,13 +84,14 @@ def test_nothing_of_an_erased_person_is_left(shop: Installation, receiver: Recei
     erase = ("capture", "erase", "--endpoint", "people", "--where", f"name == '{NAME}'")
     shop.done(*erase, "--dry-run")
     assert len(shop.table("people")) == 200
-    shown = shop.done(*erase)
+    erased = json.loads(shop.done(*erase, "--json"))
 
     assert judged.returncode == 1
     assert NAME in judged.stdout
     assert page.cause
     assert {path.partition("/")[0] for path in before} >= {"capture", "truth", "executions"}
-    assert "60 requests (60 rows) and 1 labels erased" in shown
+    counts = erased["endpoints"]["people"]
+    assert (counts["requests"], counts["rows"], counts["labels"]) == (60, 60, 1)
     assert traces(store, secrets) == set()
     rows = shop.table("people")
     assert (len(rows), set(rows["feature_name"])) == (140, {"Bo", "Cy"})

@@ -388,6 +388,11 @@ def _require_whole_trees(model: Any) -> None:  # noqa: ANN401 - foreign object
         _require(tree.n_features == width, "a tree takes other rows than its estimator")
     elif module in _FORESTS and (trees := found.get("estimators_")) is not None:
         _require(isinstance(trees, list | np.ndarray), "trees are in no list")
+        is_boosted = module.endswith("_gb")
+        _require(
+            not is_boosted or np.shape(trees)[1:] == (found.get("n_trees_per_iteration_"),),
+            "a stage has other trees than its estimator",
+        )
         trees = trees.ravel() if isinstance(trees, np.ndarray) else trees
         # An isolation forest may give each of its trees some columns only.
         parts = found.get("estimators_features_") or [range(width)] * len(trees)
