@@ -64,11 +64,15 @@ def terminal_width() -> int:
 
 
 def print_text(text: str, indent: int = 0) -> None:
-    """Print lines as wide as the terminal, the rest of each below its first word, or indented."""
+    """Print lines as wide as the terminal, the rest of each below its first word, or indented.
+
+    Lines that go elsewhere stay whole, for whoever looks for a text in them.
+    """
+    width = terminal_width() if sys.stdout.isatty() else 10_000
     for line in harmless(text).splitlines() or [""]:
         indent_of = indent or len(line) - len(line.lstrip())
         typer.echo(fill(
-            line, max(terminal_width(), indent_of + 2), subsequent_indent=" " * indent_of,
+            line, max(width, indent_of + 2), subsequent_indent=" " * indent_of,
             break_on_hyphens=False, break_long_words=False,
         ))  # fmt: skip
 

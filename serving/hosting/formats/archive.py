@@ -6,6 +6,7 @@ as one of them uses it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gzip
 import hashlib
@@ -13,8 +14,7 @@ import os
 import shutil
 import stat
 import tarfile
-import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from driftline.serving.hosting.formats.model_format import ModelError
 from driftline.serving.hosting.formats.unpack_limit import UnpackLimit
@@ -23,6 +23,9 @@ from driftline.serving.hosting.own_folders import lock_file, own_folder, remove_
 MEMBERS_MAX = 10_000
 ALWAYS_ALLOWED_BYTES = 2 << 30
 _READ_MAX = 16 << 20  # At once: of headers, which tarfile reads whole.
+_CHUNK = 1 << 20
+# Of members, such as a file where a folder is.
+_NO_PLACE = (errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 class _Bounded(gzip.GzipFile):
@@ -81,28 +84,80 @@ def _unpack_alone(archive: Path, target: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack the files of a tar.gz into a new folder; refuse links, and what is too large."""
+    """Unpack a tar.gz into a new folder; refuse what is too large or would leave the folder."""
     folder.mkdir(mode=0o700)
     limit = UnpackLimit(archive.name, archive.stat().st_size, ALWAYS_ALLOWED_BYTES)
+    files: set[PurePosixPath] = set()
     try:
         with _Bounded(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r:") as members:
             for count, member in enumerate(members, 1):
                 if count > MEMBERS_MAX:
                     raise ModelError(f"{archive.name} holds more than {MEMBERS_MAX} members")
-                # Of a size below 0 the limit would allow as many bytes more.
-                if not (member.isreg() or member.isdir()) or member.size < 0:
-                    raise ModelError(
-                        f"{archive.name} holds {member.name[:80]!r}, which is no file or folder; "
-                        "pack what links point to, with tar --dereference --hard-dereference"
-                    )
-                limit.take(member.size)  # As it says itself; no more of it is read.
-                mode = 0o700 if member.mode & stat.S_IXUSR else 0o600
-                members.extract(member.replace(mode=mode, mtime=0), folder, filter="data")
-    except tarfile.FilterError as error:
-        name = error.tarinfo.name[:80]
+                place = _inside(archive, member.name)
+                target = folder / place
+                if member.isdir():
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                if member.isreg():
+                    _write(archive, members, member, target, limit)
+                else:
+                    _link(archive, member, folder, files, target)
+                files.add(place)
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError) as error:
+        raise ModelError(f"{archive.name} is no whole tar.gz ({error})") from error
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
         raise ModelError(
-            f"{archive.name} holds {name!r}; expected paths inside the archive"
+            f"{archive.name} holds {member.name[:80]!r}, which cannot be unpacked beside the "
+            f"others ({error.strerror})"
         ) from error
-    except (tarfile.TarError, OSError, EOFError, zlib.error, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"{archive.name} cannot be unpacked ({reason})") from error
+
+
+def _inside(archive: Path, name: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise ModelError(f"{archive.name} holds {name[:80]!r}; expected paths inside the archive")
+    return path
+
+
+def _write(
+    archive: Path,
+    members: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    target: Path,
+    limit: UnpackLimit,
+) -> None:
+    """Write a member's bytes."""
+    if member.size < 0:  # It would allow as many more.
+        raise ModelError(f"{archive.name} holds {member.name[:80]!r} of {member.size} bytes")
+    limit.take(member.size)  # As it says itself; no more of it is read.
+    source = members.extractfile(member)
+    assert source is not None  # It is a regular file.
+    with source, target.open("xb") as sink:
+        shutil.copyfileobj(source, sink, _CHUNK)
+    target.chmod(0o700 if member.mode & stat.S_IXUSR else 0o600)
+
+
+def _link(
+    archive: Path,
+    member: tarfile.TarInfo,
+    folder: Path,
+    files: set[PurePosixPath],
+    target: Path,
+) -> None:
+    """Unpack a link as a copy of its file. No link is ever made, so none can lead outside."""
+    if not member.islnk() and not member.issym():
+        raise ModelError(
+            f"{archive.name} holds {member.name[:80]!r}, a device or pipe; expected files"
+        )
+    start = "" if member.islnk() else str(PurePosixPath(member.name).parent)
+    named = PurePosixPath(os.path.normpath(os.path.join(start, member.linkname)))  # noqa: PTH118 - no path of this machine
+    if named not in files:
+        raise ModelError(
+            f"{archive.name} holds {member.name[:80]!r}, a link to {member.linkname[:80]!r}; "
+            "expected links to files that stand before them in the archive"
+        )
+    target.hardlink_to(folder / named)
