@@ -32,6 +32,8 @@ def report() -> Report:
 def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     def text(report: Report, width: int = 80) -> str:
         monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("TERM", "dumb")
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
         show(report, ["text"], None)
         return capsys.readouterr().out
 
