@@ -177,6 +177,36 @@ def test_a_hung_worker_is_ended_after_the_time_limit_and_all_end_with_the_pool(s
             os.kill(process, 0)
 
 
+def test_who_comes_just_behind_a_request_that_hangs_is_answered_by_the_next_worker(slow):
+    async def act():
+        pool = Pool("slow", slow, Limits(timeout_s=5, wait_s=30))
+        await pool.start()
+        hangs = asyncio.create_task(pool.invoke("csv", "csv", b"60"))
+        await _busy(pool)
+        near = [asyncio.create_task(pool.invoke("csv", "csv", b"0")) for _ in range(5)]
+        with pytest.raises(TimedOutError):
+            await hangs
+        replies = await asyncio.gather(*near)
+        await pool.stop()
+        return replies
+
+    assert [reply.status for reply in asyncio.run(act())] == [200] * 5
+
+
+def test_a_pool_that_is_made_smaller_while_it_starts_is_started(slow):
+    async def act():
+        pool = Pool("slow", slow, Limits(minimum=2, timeout_s=60, wait_s=60))
+        starting = asyncio.create_task(pool.start())
+        await asyncio.sleep(0)
+        pool.resize(Limits(minimum=1, timeout_s=60, wait_s=60))
+        await starting
+        reply = await pool.invoke("csv", "csv", b"0")
+        await pool.stop()
+        return reply
+
+    assert asyncio.run(act()).status == 200
+
+
 def test_a_model_that_cannot_be_served_is_refused_at_once(tmp_path):
     (tmp_path / "m.skops").write_bytes(b"no")
 

@@ -1,0 +1,100 @@
+"""Trees of skops files: compiled code follows their indices without another look."""
+
+import io
+import zipfile
+from functools import partial
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+)
+from sklearn.tree import DecisionTreeRegressor
+
+from driftline.serving.hosting.formats.model_format import ModelError
+from driftline.serving.hosting.formats.skops import read
+
+RANDOM = np.random.default_rng(3)
+ROWS = RANDOM.uniform(0.1, 1, size=(60, 4))
+CLASSES = RANDOM.integers(0, 3, 60)
+NUMBERS = ROWS.sum(axis=1)
+
+
+def edited(file, model, field, change):
+    """Save a model with one array of nodes changed."""
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    for name, part in parts.items():
+        found = np.load(io.BytesIO(part)) if name.endswith(".npy") else np.empty(0)
+        if field in (found.dtype.names or ()):
+            change(found)
+            stream = io.BytesIO()
+            np.save(stream, found)
+            parts[name] = stream.getvalue()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return file
+
+
+def put(field, number):
+    def change(found):
+        found[field][0] = number
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "number"),
+    [
+        (DecisionTreeRegressor, "left_child", 2**30),
+        (DecisionTreeRegressor, "left_child", 0),
+        (DecisionTreeRegressor, "right_child", -1),
+        (DecisionTreeRegressor, "feature", 4),
+        (partial(RandomForestClassifier, 2), "right_child", 2**30),
+        (partial(GradientBoostingRegressor, n_estimators=2), "feature", -1),
+        (partial(HistGradientBoostingRegressor, max_iter=2), "left", 2**31),
+        (partial(HistGradientBoostingRegressor, max_iter=2), "right", 0),
+        (partial(HistGradientBoostingRegressor, max_iter=2), "feature_idx", 4),
+    ],
+)
+def test_a_tree_that_leads_out_of_itself_is_refused(kind, field, number, tmp_path):
+    model = kind().fit(ROWS, CLASSES)
+    read(edited(tmp_path / "m.skops", model, field, lambda found: None))
+    edited(tmp_path / "m.skops", model, field, put(field, number))
+
+    with pytest.raises(ModelError, match="a tree leads out of itself"):
+        read(tmp_path / "m.skops")
+
+
+def test_a_forest_that_takes_fewer_columns_than_its_trees_is_refused(tmp_path):
+    model = RandomForestClassifier(2).fit(ROWS, CLASSES)
+    model.n_features_in_ = 1
+    skops.io.dump(model, tmp_path / "m.skops")
+
+    with pytest.raises(ModelError, match="a tree takes other rows"):
+        read(tmp_path / "m.skops")
+
+
+def test_an_isolation_forest_whose_trees_take_more_columns_than_they_get_is_refused(tmp_path):
+    model = IsolationForest(n_estimators=2, max_features=2).fit(ROWS)
+    skops.io.dump(model, tmp_path / "m.skops")
+    read(tmp_path / "m.skops")
+    model.estimators_features_ = [one[:1] for one in model.estimators_features_]
+    skops.io.dump(model, tmp_path / "m.skops")
+
+    with pytest.raises(ModelError, match="a tree takes other rows than its forest"):
+        read(tmp_path / "m.skops")
+
+
+def test_a_stage_of_more_trees_than_its_estimator_has_is_refused(tmp_path):
+    model = GradientBoostingRegressor(n_estimators=2).fit(ROWS, NUMBERS)
+    model.estimators_ = np.repeat(model.estimators_, 300, axis=1)
+    skops.io.dump(model, tmp_path / "m.skops")
+
+    with pytest.raises(ModelError, match="a stage has other trees"):
+        read(tmp_path / "m.skops")
