@@ -141,10 +141,9 @@ async def invoke_async(
     if location is not None:
         context.reach.check_object(location, endpoint)
     id_, now = str(uuid.uuid4()), context.lease_clock()
-    where, failures = _outputs(context, config["output_config"], extension)
-    # With the id in its name, which nobody can choose, it replaces no file that is there.
-    answer = f"{where}/{id_}_{filename}" if filename else f"{where}/{id_}.out"
-    inference_id, failure = inference_id or id_, f"{failures}/{id_}-error.out"
+    inference_id = inference_id or id_
+    named = f"{id_}_{filename}" if filename else f"{id_}.out"
+    answer, failure = _outputs(context, config["output_config"], extension, named, id_)
     accepted = insert(async_requests).values(
         **config["output_config"]["notification_config"], variant=desired.name,
         id=id_, endpoint=endpoint, inference_id=inference_id, input_location=location,
@@ -201,15 +200,18 @@ def _headers(sent: Headers) -> dict[str, str]:
 
 
 def _outputs(
-    context: ServerContext, output: Mapping[str, Any], extension: str | None
+    context: ServerContext, output: Mapping[str, Any], extension: str | None, named: str, id_: str
 ) -> tuple[str, str]:
-    """Return the folders of a request's answer and of its failure, which are within reach."""
+    """Return the files of a request's answer and of its failure, which are within reach.
+
+    With the id in their names, which nobody can choose, they replace no file that is there.
+    """
     place = output["s3_output_path"].rstrip("/")
     failures = (output["s3_failure_path"] or place).rstrip("/")
     where = "/".join([place, *_folders(extension)])
     context.reach.check_output(where)
     context.reach.check_output(failures)
-    return where, failures
+    return f"{where}/{named}", f"{failures}/{id_}-error.out"
 
 
 def _folders(extension: str | None) -> list[str]:

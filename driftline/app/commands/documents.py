@@ -91,11 +91,9 @@ def baseline(
     """
     start_lean()
     # The work is imported where it begins, here and below: the options need none of it.
-    from driftline.app.commands.fitted import told
     from driftline.baseline.store import Baseline
     from driftline.formats.source import open_source
     from driftline.monitors.kinds.catalog import QUALITY, save_kind, with_quality
-    from driftline.monitors.results.violation import plural
     from driftline.monitors.rules.reading import read_rules, with_rules
 
     options.open_places(*data, output)
@@ -130,12 +128,25 @@ def baseline(
     save_kind(fitted, wanted, output, compat=compat)
     # What windows of some sizes find holds for our tests, not for SageMaker's limits.
     findable = [] if compat else wanted.detectable(fitted)
-    rows_read = fitted.profile.row_count if fitted.profile else 0
+    return _written(output, wanted.name, fitted, findable, notes)
+
+
+def _written(
+    output: str, kind: str, fitted: Baseline, findable: list[str], notes: list[str]
+) -> Answer:
+    """Return what was written to a folder."""
+    from driftline.app.commands.fitted import told
+    from driftline.baseline.store import Baseline
+    from driftline.monitors.results.violation import plural
+
+    rows = fitted.profile.row_count if fitted.profile else 0
     columns = len(fitted.signature.columns)
     version = Baseline.load(output).version  # As a check of it will name it.
-    found = {"version": version, "rows": rows_read, "columns": columns}
-    value = {"folder": output, "kind": wanted.name, **found, "detectable": findable, "notes": notes}
-    size = f"{plural(rows_read, 'row')}, {plural(columns, 'column')}"
+    value = {
+        "folder": output, "kind": kind, "version": version, "rows": rows, "columns": columns,
+        "detectable": findable, "notes": notes,
+    }  # fmt: skip
+    size = f"{plural(rows, 'row')}, {plural(columns, 'column')}"
     line = f"{output}: baseline {version} of {size}"
     return Answer(value, chain([line, *notes], told(fitted), findable))
 
@@ -225,12 +236,7 @@ def check(
             preprocess=preprocess,
         )
         report = _judged(rows, known, named, kinds, judging)
-    if output is not None:
-        report.save(output)
-    if postprocess is not None:
-        from driftline.monitors.run.record_scripts import postprocess_report
-
-        postprocess_report(report, postprocess, output)
+    _keep(report, output, postprocess)
     show(report, formats, output)
     _require_passed(report, is_whole=fail_on == "unjudged")
 
@@ -244,6 +250,16 @@ def _judged(
     if len(kinds) > 1 or ALL in kinds:
         return check_kinds(rows, reference, roles, None if ALL in kinds else kinds, judging)
     return check_roles(rows, reference, roles, kind=next(iter(kinds), None), options=judging)
+
+
+def _keep(report: Report | Reports, output: str | None, postprocess: Path | None) -> None:
+    """Write a report where it was asked for, and hand it to a script."""
+    if output is not None:
+        report.save(output)
+    if postprocess is not None:
+        from driftline.monitors.run.record_scripts import postprocess_report
+
+        postprocess_report(report, postprocess, output)
 
 
 def _require_passed(report: Report | Reports, *, is_whole: bool) -> None:
