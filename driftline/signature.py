@@ -204,7 +204,7 @@ class Signature:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Signature:
-        """Read a signature; anything else than to_json writes is an InputError."""
+        """Read what to_json wrote; what has other columns, types or roles is an InputError."""
         try:
             found = json.loads(text)
         except ValueError as error:

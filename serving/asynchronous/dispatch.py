@@ -71,7 +71,7 @@ class AsyncInvocations(QueueWorker):
             await self._take(_at_once(served) - begun, _table.endpoint == served.name)
 
     def _upkeep(self) -> None:
-        """Tell how long queues are, and forget what is old or was erased."""
+        """Publish how long queues are, and forget what is old or was erased."""
         super()._upkeep()
         minute = self._now().replace(second=0, microsecond=0)
         with self._context.engine.begin() as connection:

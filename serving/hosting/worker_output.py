@@ -65,7 +65,8 @@ class LogLine:
 class LogFile:
     """The file of a variant, or of a model that is tried; ``folder`` is made with its first line.
 
-    Several servers of one machine may write to it; each line comes whole.
+    Several servers of one machine may write to it; where two start a new file at the same moment,
+    older lines may be lost.
     """
 
     def __init__(
