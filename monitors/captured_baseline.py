@@ -18,7 +18,6 @@ from driftline.monitors.annotations.annotation import Annotation
 from driftline.monitors.definitions import MonitorDefinition
 from driftline.monitors.external.rows import read_external
 from driftline.monitors.external.source import Access, ExternalSource
-from driftline.monitors.results.violation import plural
 from driftline.signature import Signature
 
 EVENT_TIME = "event_time"
@@ -74,11 +73,10 @@ def rows_like(
     baseline: Baseline,
     window: Window,
     signature: Signature,
-    without: Sequence[Window] = (),
 ) -> Source:
     """Open an endpoint's captured rows of a time span, with a baseline's columns."""
     names = captured_like(signature, baseline)
-    return captured_rows(root, endpoint, names, window, signature, without)
+    return captured_rows(root, endpoint, names, window, signature)
 
 
 def captured_like(signature: Signature, baseline: Baseline) -> list[str]:
@@ -101,7 +99,7 @@ def table_rows_like(
     known = [one.name for one in columns if one.name in baseline.cells and one.role != "label"]
     read = read_external(source, access, window, baseline.signature, columns=known)
     names = [one for one in known if one in read.schema.names]
-    return _source([read], names, baseline.signature, str(source), str(window))
+    return _source(read, names, baseline.signature, str(source), str(window))
 
 
 def new_normal(
@@ -146,48 +144,26 @@ def captured_rows(
     names: Sequence[str],
     window: Window,
     signature: Signature,
-    without: Sequence[Window] = (),
     *,
     variant: str | None = None,
     target_model: str | None = None,
 ) -> Source:
     """Open columns, and times, of the rows that an endpoint captured in a time span.
 
-    Windows in ``without`` are left out; ``variant`` and ``target_model`` keep only their rows.
+    ``variant`` and ``target_model`` keep only their rows.
     """
     columns = [*names, EVENT_TIME]
-    reads = [
-        read_window(
-            root,
-            endpoint,
-            span,
-            signature,
-            columns=columns,
-            variant=variant,
-            target_model=target_model,
-        )
-        for span in spans_left(window, without)
-    ]
-    beside = f" beside {plural(len(without), 'window')} with violations" if without else ""
-    return _source(reads, names, signature, f'endpoint "{endpoint}"', f"{window}{beside}")
-
-
-def spans_left(window: Window, without: Sequence[Window]) -> list[Window]:
-    """Return the rest of a time span, in order; ``without`` may reach beyond it."""
-    found, start = [], window.start
-    for one in sorted(without, key=lambda one: one.start):
-        if start < min(one.start, window.end):
-            found.append(Window(start, min(one.start, window.end)))
-        start = max(start, one.end)
-    if start < window.end:
-        found.append(Window(start, window.end))
-    return found
+    read = read_window(
+        root, endpoint, window, signature, columns=columns, variant=variant,
+        target_model=target_model,
+    )  # fmt: skip
+    return _source(read, names, signature, f'endpoint "{endpoint}"', str(window))
 
 
 def _source(
-    reads: Sequence[WindowRead], names: Sequence[str], known: Signature, subject: str, when: str
+    read: WindowRead, names: Sequence[str], known: Signature, subject: str, when: str
 ) -> Source:
-    columns, row_count = [*names, EVENT_TIME], sum(read.row_count for read in reads)
+    columns, row_count = [*names, EVENT_TIME], read.row_count
     if row_count < FEWEST_ROWS:
         raise UndecidedError(
             f"{subject}: {row_count:,} rows were captured in {when}; a baseline "
@@ -196,11 +172,11 @@ def _source(
 
     # What capture found unfit stands in a map beside the columns, and is no data.
     def batches() -> Iterator[pa.RecordBatch]:
-        return (batch.select(columns) for read in reads for batch in read.batches())
+        return (batch.select(columns) for batch in read.batches())
 
     # The table holds all values alike; as which the model takes them, the signature knows.
     notes = {one.name: (one.unit, one.missing) for one in known.columns}
     schema = pa.schema(
-        as_fitted(reads[0].schema.field(name), *notes.get(name, (None, None))) for name in columns
+        as_fitted(read.schema.field(name), *notes.get(name, (None, None))) for name in columns
     )
     return Source(schema, batches, row_count=row_count)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from driftline.app.client.client import Client
 from driftline.app.drafts import draft_resources, endpoint_name
-from driftline.errors import ConflictError, InputError
+from driftline.errors import InputError
 from driftline.loopback import DEFAULT_SERVER
 from driftline.roles import Problem, Roles
 from driftline.storage import is_remote
-
-if TYPE_CHECKING:
-    from driftline.serving.resources.specs import Kind as ResourceKind
 
 
 def deploy(
@@ -153,79 +149,3 @@ def _reference_file(reference: object, folder: Path) -> str | None:
     table = reference if isinstance(reference, pa.Table) else pa.table(reference)
     parquet.write_table(table, path)
     return str(path)
-
-
-# What goes with the endpoint that it is about, and what an endpoint is made of.
-_USERS: tuple[ResourceKind, ...] = ("CompositeAlarm", "Alarm", "Monitor")
-_PARTS: tuple[ResourceKind, ...] = ("Endpoint", "EndpointConfig", "Baseline", "Model")
-
-Node = tuple["ResourceKind", str]
-
-
-def belongings(client: Client, name: str) -> list[Node]:
-    """Return an endpoint and what exists for it alone, in the order in which it can be deleted.
-
-    Monitors and alarms that are about nothing else; of its config, its baseline and its model what
-    nothing else needs. A ConflictError names a monitor or alarm that is about something else, too.
-    """
-    found = {
-        _node(kind, one["name"]): (kind, one)
-        for kind in (*_USERS, *_PARTS)
-        for one in client.list(kind)
-    }
-    needs = {node: _needs(kind, one["spec"]) for node, (kind, one) in found.items()}
-    users = {node: [one for one in needs if node in needs[one]] for node in needs}
-    about = {
-        node: [one for one in needs[node] if node[0] == "Alarm" or one[0] == "Endpoint"]
-        for node in needs
-        if node[0] in _USERS
-    }
-    going = {_node("Endpoint", client.get("Endpoint", name)["name"])}
-
-    def goes(node: Node) -> bool:
-        if node[0] in _USERS:
-            return bool(about[node]) and going.issuperset(about[node])
-        is_part = any(user[0] in _PARTS for user in users[node])
-        return is_part and going.issuperset(users[node])
-
-    while more := {node for node in needs.keys() - going if goes(node)}:
-        going |= more
-    for node, on in about.items():
-        if node not in going and (mine := [one for one in on if one in going]):
-            others = [one for one in on if one not in going]
-            raise ConflictError(
-                f'{found[node][0]} "{node[1]}" needs "{mine[0][1]}" and "{others[0][1]}"; leave '
-                "the first out of it, or delete it, and try again"
-            )
-    order = TopologicalSorter(
-        {node: [one for one in users[node] if one in going] for node in needs if node in going}
-    )
-    return [(found[node][0], found[node][1]["name"]) for node in order.static_order()]
-
-
-def _node(kind: ResourceKind, name: str) -> Node:
-    """Return what identifies a resource; composite alarms share their names with alarms."""
-    from driftline.serving.resources.resources import key_of
-
-    return "Alarm" if kind == "CompositeAlarm" else kind, key_of(kind, name)
-
-
-def _needs(kind: ResourceKind, spec: Mapping[str, Any]) -> list[Node]:
-    """Return what a resource is about, and what it cannot be without."""
-    # Imported here: only this command reads rules of alarms.
-    from driftline.alerts.alarms.rule import Rule, alarm_name
-    from driftline.serving.resources import store
-
-    if kind == "Alarm":
-        on = spec["dimensions"]
-        if "Endpoint" in on:
-            return [_node("Endpoint", on["Endpoint"])]
-        return [_node("Monitor", on["MonitoringSchedule"])] if "MonitoringSchedule" in on else []
-    if kind == "CompositeAlarm":
-        suppressor = spec.get("actions_suppressor")
-        names = [
-            *Rule.parse(spec["alarm_rule"]).names,
-            *([alarm_name(suppressor)] if suppressor else []),
-        ]
-        return [_node("Alarm", one) for one in names]
-    return [_node(other, one) for other, one in store.needs(kind, spec)]

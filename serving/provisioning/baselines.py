@@ -1,46 +1,39 @@
 """From a declared Baseline to a version of it, and from one version in use to another.
 
-A version is read, fitted and, with a model, explained. A rolling baseline gets another version
-whenever one is due, of the rows captured lately. Windows with violations of a monitor of the
-baseline are left out, or their drift would be learnt. Another version comes into use with all that
+A version is read, fitted and, with a model, explained. Another version comes into use with all that
 follow it, in one transaction.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from driftline.access.audit import PROMOTE, record
 from driftline.access.principal import Principal
 from driftline.baseline import store as baselines
-from driftline.baseline.renewal import renewed
 from driftline.baseline.scripting import preprocessed, script_in
 from driftline.baseline.store import Baseline
 from driftline.capture.windows.window import Window
 from driftline.database.engine import read_connection
 from driftline.database.leases import Values
-from driftline.errors import ConflictError, DriftlineError, InputError
+from driftline.errors import ConflictError, InputError
 from driftline.formats.source import Source, open_source
 from driftline.monitors.captured_baseline import (
     EVENT_TIME,
     captured_rows,
     require_over,
-    rows_like,
     rows_origin,
 )
 from driftline.monitors.definitions import list_definitions, put_definition
-from driftline.monitors.kind import DEFAULT_KIND, kind_named
+from driftline.monitors.kind import kind_named
 from driftline.monitors.kinds.attribution.explaining import explain_reference
 from driftline.monitors.kinds.catalog import complete, require_answerable
-from driftline.monitors.kinds.data_quality.version_comparison import compare_versions
-from driftline.monitors.tables import executions
 from driftline.roles import Roles
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.asked_models import AskedModel, AskedModels
@@ -50,23 +43,12 @@ from driftline.serving.provisioning.signatures import positive_class
 from driftline.serving.resources import store
 from driftline.serving.resources.endpoints import require_signature
 from driftline.serving.resources.resources import key_of
-from driftline.serving.resources.specs import (
-    BaselineSpec,
-    CapturedData,
-    RollingSpec,
-    baseline_and_pin,
-)
+from driftline.serving.resources.specs import BaselineSpec, CapturedData, baseline_and_pin
 from driftline.serving.resources.store import Stored
 from driftline.serving.resources.worker_spec import WorkerSpec
 
-log = logging.getLogger(__name__)
-
 Origin = Mapping[str, object]
-# What of a spec does not decide about the result, besides the data's bytes.
-_APART = ("data", "promote", "rolling")
-ROLE_FIELDS = set(BaselineSpec.model_fields) - {"model", "segments", "preprocess", *_APART}
-# A Monday, so that weeks end on Mondays.
-FIRST = datetime(1970, 1, 5, tzinfo=UTC)
+ROLE_FIELDS = set(BaselineSpec.model_fields) - {"data", "model", "segments", "preprocess"}
 
 
 @dataclass(frozen=True)
@@ -172,61 +154,20 @@ def _move(
 
 
 def make_baseline(context: ServerContext, row: Stored, is_wanted: Wanted) -> Finish | None:
-    """Keep another version of the declared data, or of rows captured lately, where one is due."""
+    """Fit another version where the spec, the data or the model has changed."""
     spec, before = BaselineSpec.model_validate(row.spec), row.made
     model = _model(context, spec)
     parts = {**row.content, "model_digest": model and model["digest"]}
-    kept = {key: before[key] for key in ("version", "signature", "rolled") if key in before}
-    made: dict[str, Any] = {**kept, **parts, "spec": row.spec}
-    baseline: Baseline | None = None
-    origin: Origin = {}
-    is_used = False
+    made: dict[str, Any] = {**before, **parts, "spec": row.spec}
     is_same = bool(before) and parts.items() <= before.items()
     if not (is_same and _deciding(before["spec"]) == _deciding(row.spec)):
         baseline, origin = _fitted(context, spec, model)
-        is_used = not before or spec.promote == "always"
-        if is_used:
-            _require_answerable(context, row.name, baseline)
-    elif spec.rolling is not None and rolls_in(row, before, context.now()) == timedelta():
-        window = rolling_window(spec.rolling, context.now())
-        made["rolled"] = {**row.spec["rolling"], "to": window.end.isoformat()}
-        try:
-            baseline, origin, is_used = _rolled(context, row, spec.rolling, window)
-        except DriftlineError as error:
-            if error.retriable:
-                raise
-            # What the rows do not hold now they hold at no later look either.
-            log.warning("baseline=%s no rolling version made: %s", row.name, error)
-    if not is_wanted() or _model(context, spec) != model:
-        return None
-    if baseline is not None:
+        _require_answerable(context, row.name, baseline)
+        if not is_wanted() or _model(context, spec) != model:
+            return None
         version = baselines.put(context.root, row.name, baseline, context.now, origin)
-        if is_used:
-            made |= {"version": version, "signature": baseline.signature.to_json()}
+        made |= {"version": version, "signature": baseline.signature.to_json()}
     return partial(_put, context, row, made)
-
-
-def rolls_in(row: Stored, made: Made, now: datetime) -> timedelta | None:
-    """Return after how long the next version of a rolling baseline is due; None of all others."""
-    if row.spec["rolling"] is None:
-        return None
-    spec = RollingSpec.model_validate(row.spec["rolling"])
-    end = rolling_window(spec, now).end
-    if made.get("rolled") != {**row.spec["rolling"], "to": end.isoformat()}:
-        return timedelta()
-    return end + _days(spec.every) + _days(spec.gap) - now
-
-
-def rolling_window(spec: RollingSpec, now: datetime) -> Window:
-    """Return the span of time that the newest version is of: the same until the next is due."""
-    length, every, gap = (_days(text) for text in (spec.length, spec.every, spec.gap))
-    end = FIRST + (now - gap - FIRST) // every * every
-    return Window(end - length, end)
-
-
-def _days(text: str) -> timedelta:
-    """Return a length of time that is written as "30d"."""
-    return timedelta(days=int(text.removesuffix("d")))
 
 
 def _put(
@@ -238,54 +179,13 @@ def _put(
     if model != made["model_digest"]:
         return None
     if now.made.get("version") != before:  # Another one came into use meanwhile.
-        if version != before and made.get("rolled") == row.made.get("rolled"):
+        if version != before:
             raise ConflictError("another version came into use while this was made; apply it again")
         return {**made, **{key: now.made[key] for key in ("version", "signature")}}
     if version != before:
         who = Principal(roles=frozenset(), **row.applied_by)
         _move(connection, now, made, context.now(), who)
     return made
-
-
-def _rolled(
-    context: ServerContext, row: Stored, spec: RollingSpec, window: Window
-) -> tuple[Baseline, Origin, bool]:
-    """Return the version in use with the distributions of captured rows, and whether to use it."""
-    used = baselines.get(context.root, row.name, row.made["version"])
-    with read_connection(context.engine) as connection:
-        left_out = _violated(connection, row.name, spec.endpoint, window)
-    signature = require_signature(context.engine, spec.endpoint)
-    rows = rows_like(context.root, spec.endpoint, used, window, signature, without=left_out)
-    baseline = renewed(used, rows, event_time=EVENT_TIME)
-    found = compare_versions(used, baseline)
-    is_same = found.decided and not found.changed
-    is_used = spec.promote == "always" or (spec.promote == "unchanged" and is_same)
-    if is_used:
-        _require_answerable(context, row.name, baseline)
-    log.info("baseline=%s rolling promoted=%s: %s", row.name, is_used, found.summary)
-    stamps = [one.stamp for one in left_out]
-    origin = rows_origin(window, endpoint=spec.endpoint, rolling=True, left_out=stamps)
-    return baseline, origin, is_used
-
-
-def _violated(connection: Connection, baseline: str, endpoint: str, window: Window) -> list[Window]:
-    """Return the windows in which monitors of data quality of a baseline found violations."""
-    table = executions.c
-    query = (
-        select(table.window_start, table.window_end)
-        .distinct()
-        .where(
-            table.baseline == baseline,
-            table.endpoint == endpoint,
-            table.kind == DEFAULT_KIND,
-            table.is_current,
-            table.violation_count > 0,
-            table.window_end > window.start,
-            table.window_start < window.end,
-        )
-        .order_by(table.window_start)
-    )
-    return [Window(*one) for one in connection.execute(query)]
 
 
 def _fitted(
@@ -355,8 +255,5 @@ def _explained(
 
 
 def _deciding(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a spec decides about the result, besides the data's bytes.
-
-    What is not said and what is said to be nothing are the same.
-    """
-    return {key: one for key, one in spec.items() if key not in _APART and one not in (None, [])}
+    """Return what of a spec decides about the result, besides the data's bytes."""
+    return {key: one for key, one in spec.items() if key != "data" and one not in (None, [])}

@@ -26,7 +26,7 @@ from driftline.database.leases import Values
 from driftline.errors import DriftlineError, InputError
 from driftline.serving.context import ServerContext
 from driftline.serving.hosting.endpoint_reconciler import EndpointReconciler
-from driftline.serving.provisioning.baselines import make_baseline, rolls_in
+from driftline.serving.provisioning.baselines import make_baseline
 from driftline.serving.provisioning.making import (
     WAITS,
     Finish,
@@ -183,9 +183,7 @@ class Controllers:
             made = finish(connection, now)
             if made is None:
                 return
-            left = rolls_in(row, made, self._context.now()) if row.kind == "Baseline" else None
-            again_at = None if left is None else self._context.lease_clock() + left
-            _end(connection, now, "Ready", again_at, reason=None, attempts=0, made=made)
+            _end(connection, now, "Ready", None, reason=None, attempts=0, made=made)
             for user in store.users_of(connection, row.kind, row.name):
                 follows = user.kind == "Endpoint" and user.phase == "Ready"
                 if follows or (user.phase == "Failed" and user.kind != "Model"):

@@ -38,7 +38,6 @@ from driftline.serving.resources.spec import Spec
 from driftline.serving.resources.specs import (
     SECRET_FIELDS,
     AlarmSpec,
-    BaselineSpec,
     ChannelSpec,
     Kind,
     MonitorSpec,
@@ -160,10 +159,7 @@ def _check(wanted: Wanted, resource: Resource, spec: Mapping[str, Any]) -> None:
     given = resource.spec
     for kind, name in store.needs(resource.kind, spec):
         wanted.get(resource, kind, name)
-    if isinstance(given, BaselineSpec) and given.rolling is not None:
-        # It must be there, though it may be deleted before the baseline, which it may need.
-        wanted.get(resource, "Endpoint", given.rolling.endpoint)
-    elif isinstance(given, MonitorSpec):
+    if isinstance(given, MonitorSpec):
         _check_variant(wanted, resource, given)
     elif resource.kind in ("Model", "Endpoint", "EndpointConfig"):
         _check_modes(wanted, str(resource), spec)
@@ -297,11 +293,9 @@ def _differences(
     before: Stored, resource: Resource, spec: Mapping[str, Any], content: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Return one line for each change."""
-    by_hand = spec.get("promote") == "manual"
-    candidate = f"; driftline baseline show {resource.name} lists the candidate" if by_hand else ""
     changed = {
         "digest": "the model's file holds other bytes",
-        "fingerprint": f"the reference data have changed{candidate}",
+        "fingerprint": "the reference data have changed",
         "script": "the preprocess script has changed",
     }
     old = {"spec": before.spec, "owner": before.owner, "tags": dict(before.tags)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from driftline.serving.resources.spec import Name, Spec, field_of, require_distinct
 
@@ -152,22 +152,8 @@ class ExternalEndpoint(_Endpoint):
         return self
 
 
-def _add_short_form(schema: dict[str, Any]) -> None:
-    """Describe what a JSON Schema does not see: the fields that stand for a single variant."""
-    schema["properties"] |= {
-        "model": {"type": "string"},
-        "variant": {"type": "string"},
-        "initial_instance_count": {"type": "integer"},
-        "serverless_config": {"type": "object"},
-    }
-    schema["required"].remove("production_variants")
-    schema["anyOf"] = [{"required": ["model"]}, {"required": ["production_variants"]}]
-
-
 class ServedEndpoint(_Endpoint, EndpointConfigSpec):
     """A name whose requests are answered by models, and captured."""
-
-    model_config = ConfigDict(json_schema_extra=_add_short_form)
 
     @model_validator(mode="before")
     @classmethod

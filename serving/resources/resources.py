@@ -8,15 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    create_model,
-)
+from pydantic import AfterValidator, Field, ValidationError, create_model
 
 from driftline.errors import InputError
 from driftline.serving.resources.model_specs import Pipeline
@@ -95,21 +89,6 @@ def _parse(document: object, number: int) -> Resource:
         said = told(first, secrets=(*SECRET_FIELDS, "url")).removeprefix(": ")
         raise ResourceError(f"{where}: {said}") from None
     return Resource(kind, found.name, found.spec, found.owner, found.tags or {})
-
-
-def resource_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a resource file: one resource, or a list of them.
-
-    In the part that draft 7 has, which editors read. Only the server checks how fields go
-    together: ``driftline apply --dry-run``.
-    """
-    one: Any = Annotated[Union[tuple(_FORMS.values())], Field(discriminator="kind")]  # noqa: UP007 - of a list
-    either: Any = one | list[one]
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Resources of driftline",
-        **TypeAdapter(either).json_schema(),
-    }
 
 
 def _alarm_name(name: str) -> str:

@@ -57,21 +57,6 @@ ReferenceData = Annotated[
 ]
 
 
-_Days = Annotated[str, Field(pattern=r"^[1-9]\d{0,2}d$")]
-
-
-class RollingSpec(Spec):
-    """Versions of the rows captured lately: of how many days, how often, up to when."""
-
-    endpoint: str
-    length: _Days
-    every: _Days = "28d"
-    # Days before now of which no row is taken: so long nobody may have noticed what is wrong.
-    gap: Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,2})d$")] = "1d"
-    # "unchanged": used at once if a comparison with the version in use finds no change.
-    promote: Literal["unchanged", "always", "manual"] = "unchanged"
-
-
 class BaselineSpec(Spec):
     """Reference data, and the roles of its columns."""
 
@@ -94,9 +79,6 @@ class BaselineSpec(Spec):
     segments: list[str] = []
     preprocess: str | None = None
     model: str | None = None
-    # Whether a version of data that have changed is used at once, or when somebody promotes it.
-    promote: Literal["always", "manual"] = "always"
-    rolling: RollingSpec | None = None
 
 
 # Of these fields of a channel only digests are stored, and not even those are shown.

@@ -240,33 +240,3 @@ def test_every_setting_is_shown_with_its_source(tmp_path: Path) -> None:
 
     assert {"section", "key", "value", "source", "about"} == set(rows[0])
     assert {row["source"] for row in rows} == {"default"}
-
-
-def test_what_deploy_made_is_taken_down_again_and_captured_rows_stay(
-    shop: Installation, orders: str
-) -> None:
-    deploy(shop, "brief")
-    send(shop, "brief", rows_of(7, 3))
-    shop.captured("brief", 3)
-    before = declared(shop)
-
-    refused = shop.cli("undeploy", "brief")
-    shown = shop.done("undeploy", "brief", "--yes")
-
-    gone = {kind: names - declared(shop)[kind] for kind, names in before.items()}
-    assert refused.returncode == 2
-    assert "Endpoint brief" in refused.stdout + refused.stderr
-    assert "deleted Endpoint brief" in shown
-    assert all(gone.values())
-    assert all(name.startswith("brief") for names in gone.values() for name in names)
-    assert not any(name.startswith("brief") for names in declared(shop).values() for name in names)
-    assert orders in declared(shop)["endpoint"]
-    assert len(shop.table("brief")) == 3
-
-
-def declared(shop: Installation) -> dict[str, set[str]]:
-    kinds = ("model", "baseline", "endpoint", "monitor", "alarm")
-    return {
-        kind: {one["name"] for one in json.loads(shop.done("get", kind, "--json"))}
-        for kind in kinds
-    }

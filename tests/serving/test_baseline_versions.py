@@ -63,26 +63,6 @@ def test_a_version_is_used_when_it_is_promoted_and_an_older_one_again(server):
     assert history[-1] == (None, first)
 
 
-def test_changed_data_make_a_candidate_where_promotion_is_manual(server, tmp_path, declare):
-    file = tmp_path / "other.parquet"
-    spec = {"data": str(file), "promote": "manual"}
-    make_frame(seed=9).to_parquet(file, index=False)
-    server.apply(declare("Baseline", "other", **spec))
-    make_frame(seed=10).to_parquet(file, index=False)
-
-    answer = server.apply(declare("Baseline", "other", **spec))
-    known = baselines.versions(server.context.root, "other")
-    again = server.apply(declare("Baseline", "other", **spec))
-
-    assert answer.status_code == 200, answer.text
-    assert len(known) == 2
-    (change,) = answer.json()["changes"]
-    assert "driftline baseline show other lists" in str(change)
-    assert again.json()["changes"][0]["action"] == "unchanged"
-    with server.engine.connect() as connection:
-        assert store.get(connection, "Baseline", "other").made["version"] == known[0]
-
-
 @pytest.mark.parametrize("is_fitted_anew", [False, True])
 def test_a_version_that_comes_into_use_while_an_apply_is_brought_about_stays_in_use(
     server, declare, monkeypatch, is_fitted_anew

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import select, update
-
-from driftline.serving.provisioning.baselines import rolling_window
-from driftline.serving.resources.specs import RollingSpec
-from driftline.serving.tables import resources
 
 DAY = datetime(2026, 1, 14, tzinfo=UTC)
 PATH = "/api/v1/monitors/quality"
@@ -98,73 +92,3 @@ def test_a_baseline_is_declared_of_captured_rows(server, declare):
     assert [one["row_count"] for one in found] == [600]
     assert (later.status_code, "is not over yet" in later.text) == (400, True)
     assert (wrong.status_code, "years 1 to 9999" in wrong.text) == (400, True)
-
-
-def test_a_rolling_baseline_leaves_out_windows_in_violation_and_learns_no_change(
-    server, declare, until
-):
-    rolling = {"endpoint": "flights", "length": "3d", "every": "1d", "gap": "0d"}
-    path = "/api/v1/baselines/rolled"
-
-    def roll(**more):
-        resource = declare("Baseline", "rolled", **spec, rolling={**rolling, **more})
-        assert server.apply(resource).status_code == 200
-        return server.client.get(f"{path}/versions").json()["items"]
-
-    flights = server.client.get("/api/v1/baselines/flights").json()["spec"]
-    spec = {"data": flights["data"], "label": "late"}
-    server.apply(
-        declare("Baseline", "rolled", **spec),
-        declare("Monitor", "watch", endpoint="flights", baseline="rolled"),
-    )
-    window = {"from": DAY.isoformat(), "to": (DAY + timedelta(days=1)).isoformat()}
-    ran = server.client.post("/api/v1/monitors/watch/run", json=window).json()
-
-    versions, again = roll(), roll()
-    always = roll(length="2d", promote="always")
-
-    unheard = {**spec, "rolling": {**rolling, "endpoint": "flihgts"}}
-    refused = server.apply(declare("Baseline", "rolled", **unheard))
-
-    assert ran["violation_count"] > 0
-    assert "flights" in server.error_of(refused)["message"]
-    assert [one["row_count"] for one in versions] == [960, 600]
-    assert versions[0]["origin"]["left_out"] == ["20260114T000000Z"]
-    assert (versions[0]["in_use"], again) == (False, versions)  # Its carriers have changed.
-    assert [one["version"] for one in always] == [one["version"] for one in versions]
-    assert [one["in_use"] for one in always] == [True, False]
-
-    # What somebody has used by hand stays until the next version is due, whoever looks again.
-    server.client.post(f"{path}/promote", json={"version": "1"})
-    due = at_once(server, "rolled")
-    until(lambda: due() is not None and due() > datetime.now(UTC))
-    by_hand = server.client.get(path).json()["status"]["version"]
-    roll(length="1d", every="7d", promote="always")
-    too_few = server.client.get(path).json()["status"]
-
-    assert by_hand == versions[1]["version"]
-    assert (too_few["phase"], too_few["version"]) == ("Ready", by_hand)
-
-
-def at_once(server, name: str) -> Callable[[], datetime | None]:
-    """Let the time come at which a baseline is brought about once more; return what says when."""
-    row = resources.c
-    with server.engine.begin() as connection:
-        connection.execute(update(resources).where(row.name == name).values(lease_until=DAY))
-
-    def due() -> datetime | None:
-        with server.engine.connect() as connection:
-            query = select(row.lease_until).where(row.name == name, row.phase == "Ready")
-            return connection.scalar(query)
-
-    return due
-
-
-def test_a_rolling_time_stays_the_same_until_the_next_is_due():
-    spec = RollingSpec(endpoint="flights", length="30d", every="7d", gap="2d")
-    monday = datetime(2026, 1, 12, tzinfo=UTC)
-
-    assert rolling_window(spec, monday + timedelta(days=2)).end == monday
-    assert rolling_window(spec, monday + timedelta(days=8, hours=23)).end == monday
-    assert rolling_window(spec, monday + timedelta(days=9)).end == monday + timedelta(days=7)
-    assert rolling_window(spec, monday + timedelta(days=9)).length == timedelta(days=30)

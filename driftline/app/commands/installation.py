@@ -1,4 +1,4 @@
-"""Commands about an installation: health, settings, schema, plug-ins, version, and its backup."""
+"""Commands about an installation: health, settings, plug-ins, version, and its backup."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from driftline import __version__
 from driftline.app.commands import options
 from driftline.app.commands.operations import lines_of
 from driftline.app.commands.options import load_settings
-from driftline.app.commands.output import Answer, Table, show_json
+from driftline.app.commands.output import Answer, Table
 from driftline.app.progress import progress
 
 if TYPE_CHECKING:
@@ -79,19 +79,6 @@ def migrate(config_file: options.SettingsFile = None) -> None:
     found = options.load_process_settings(config_file)
     with using_database(found.database_url) as engine:
         typer.echo(f"database schema: {bring_up(engine)}")
-
-
-def schema() -> None:
-    """Print the JSON Schema of resource files.
-
-    An editor completes and checks them by it.
-
-    Example: driftline schema > driftline.schema.json
-    """
-    # Imported here: only this command of them needs the models of resources.
-    from driftline.serving.resources.resources import resource_schema
-
-    show_json(resource_schema())
 
 
 def plugins() -> Answer:

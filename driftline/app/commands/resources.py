@@ -1,9 +1,8 @@
-"""Commands about declared resources: apply, get, delete, deploy, undeploy and invoke."""
+"""Commands about declared resources: apply, get, delete, deploy and invoke."""
 
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +14,6 @@ from driftline.app.commands.files import read, read_resources
 from driftline.app.commands.operations import lines_of
 from driftline.app.commands.options import Client
 from driftline.app.commands.output import Answer
-from driftline.app.exit_codes import UNDECIDED
 from driftline.app.progress import progress
 from driftline.errors import ForbiddenError, InputError
 from driftline.roles import Roles
@@ -138,36 +136,6 @@ def deploy(
                 "the alarm_actions of an Alarm (docs/resources.md)"
             )
     return Answer(plan, lines)
-
-
-def undeploy(
-    client: Client,
-    name: Annotated[str, "Endpoint."],
-    yes: Annotated[bool, "--yes", "Delete without asking."] = False,
-) -> Answer:
-    """Delete an endpoint and what is there for it alone.
-
-    Its monitors, the alarms on them, its baseline and its model, unless something else needs them.
-    What was captured and judged stays. Where one deletion is refused, those before it are made;
-    calling again goes on.
-
-    Example: driftline undeploy flights
-    """
-    # Imported here: the other commands on resources send them as they stand.
-    from driftline.app.deployment import belongings
-
-    found = belongings(client, name)
-    if not yes:
-        for kind, one in found:
-            typer.echo(f"{kind} {one}", err=True)
-        if not sys.stdin.isatty():
-            raise InputError("nobody can be asked here; to delete these, add --yes")
-        if not typer.confirm("Delete these?", err=True):
-            raise typer.Exit(UNDECIDED)
-    for kind, one in found:
-        client.delete(kind, one)
-    deleted = [{"kind": kind, "name": one} for kind, one in found]
-    return Answer({"deleted": deleted}, [f"deleted {kind} {one}" for kind, one in found])
 
 
 def invoke(
